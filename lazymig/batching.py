@@ -1,0 +1,134 @@
+"""Many at once: calls that start in the same turn of the event loop share one statement.
+
+Nothing waits for more to come. A call that finds no other in flight goes to the server directly, so a lone task pays
+nothing; the others are gathered until the loop comes round, and go together. Each document is still read between its
+caller's call and return, so the protocol's argument is untouched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable, Sequence
+from copy import deepcopy
+from typing import Any, Generic, TypeVar
+
+import pymongo
+
+from lazymig.records import Put, StoredV1, StoredV2
+from lazymig.stores import V1Store, V2Store, born_clean
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+#: More per statement gains nothing more, and keeps replies far below the message limit.
+_CALLS_MAX = 1000
+
+
+class Batcher(Generic[A, R]):
+    """Joins calls of `one` that start in the same turn into calls of `many`, whose results come in order."""
+
+    def __init__(
+        self,
+        one: Callable[[A], Awaitable[R]],
+        many: Callable[[Sequence[A]], Awaitable[Sequence[R | BaseException]]],
+        timeout_s: float | None,
+    ) -> None:
+        self._one = one
+        self._many = many
+        self._timeout_s = timeout_s
+        self._in_flight = 0
+        self._waiting: list[tuple[A, asyncio.Future[R]]] = []
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def call(self, argument: A) -> R:
+        """The result for one argument, or what `one` or `many` raised for it."""
+        if not self._in_flight:
+            self._in_flight += 1
+            try:
+                return await self._one(argument)
+            finally:
+                self._in_flight -= 1
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._launch)
+        self._waiting.append((argument, future))
+        return await future
+
+    def _launch(self) -> None:
+        # A task of its own, in a context of its own: no caller's cancellation or deadline is the others' concern.
+        waiting, self._waiting = self._waiting, []
+        for start in range(0, len(waiting), _CALLS_MAX):
+            work = self._run(waiting[start : start + _CALLS_MAX])
+            task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def _run(self, calls: list[tuple[A, asyncio.Future[R]]]) -> None:
+        self._in_flight += 1
+        try:
+            with pymongo.timeout(self._timeout_s):
+                results: Sequence[R | BaseException] = await self._many([argument for argument, _ in calls])
+        except BaseException as error:
+            results = [error] * len(calls)
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self._in_flight -= 1
+            for (_, future), result in zip(calls, results, strict=True):
+                if future.done():
+                    continue  # its caller was cancelled
+                if isinstance(result, BaseException):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+
+
+def _found(ids: Sequence[Any], by_id: dict[Any, R]) -> list[R | None]:
+    """One result per asked id; an id's second caller gets its own document, since entities may hold parts of it."""
+    taken: set[Any] = set()
+    results: list[R | None] = []
+    for id in ids:
+        stored = by_id.get(id)
+        results.append(deepcopy(stored) if id in taken else stored)
+        taken.add(id)
+    return results
+
+
+class CoalescingV1(V1Store):
+    """V1's port with `find` shared."""
+
+    def __init__(self, collection: Any, timeout_s: float | None) -> None:
+        super().__init__(collection)
+        self._finds: Batcher[Any, StoredV1 | None] = Batcher(super().find, self._find_each, timeout_s)
+
+    async def find(self, id: Any) -> StoredV1 | None:
+        return await self._finds.call(id)
+
+    async def _find_each(self, ids: Sequence[Any]) -> list[StoredV1 | None]:
+        return _found(ids, await self.find_many(list(dict.fromkeys(ids))))
+
+
+class CoalescingV2(V2Store):
+    """V2's port with `find` and `put_if_absent` shared."""
+
+    def __init__(self, collection: Any, fields: Sequence[str], timeout_s: float | None) -> None:
+        super().__init__(collection, fields)
+        self._finds: Batcher[Any, StoredV2 | None] = Batcher(super().find, self._find_each, timeout_s)
+        self._puts: Batcher[tuple[Any, Any, int], Put] = Batcher(self._put_one, self._put_each, timeout_s)
+
+    async def find(self, id: Any) -> StoredV2 | None:
+        return await self._finds.call(id)
+
+    async def put_if_absent(self, id: Any, body: Any, revision: int) -> Put:
+        return await self._puts.call((id, body, revision))
+
+    async def _find_each(self, ids: Sequence[Any]) -> list[StoredV2 | None]:
+        return _found(ids, await self.find_many(list(dict.fromkeys(ids))))
+
+    async def _put_one(self, put: tuple[Any, Any, int]) -> Put:
+        return await super().put_if_absent(*put)
+
+    async def _put_each(self, puts: Sequence[tuple[Any, Any, int]]) -> list[Put]:
+        return await self.put_many([born_clean(*put) for put in puts])

@@ -1,0 +1,184 @@
+"""Which Python types BSON holds exactly, and the converter that keeps them so.
+
+| Python type | in BSON | how |
+| --- | --- | --- |
+| str, bytes, bool, None, ObjectId | same | as they are; no coercion ("5" is not 5, "no" is not True) |
+| int | int32 / int64 | up to 64 bits; an `Int64` read stays an `Int64`; larger is refused when encoded |
+| float | double | an int read for a float is taken when a double holds it exactly |
+| Decimal | Decimal128 | both ways, trailing zeros kept; over 34 digits is refused when encoded |
+| datetime | date | whole milliseconds only, and naive or aware as the client returns them; else refused when encoded |
+| date | date at midnight UTC | both ways; a stored time of day is refused |
+| UUID | binary, subtype 4 | both ways, whatever the client's `uuidRepresentation` |
+| tuple, list, set, frozenset | array | both ways, by the declared type; sets are stored sorted |
+| Enum, Literal | its value | both ways |
+| attrs class, dict[str, ...] | sub-document | both ways |
+| time, timedelta, complex, dict with other keys | - | refused when the migration is built |
+
+A converter of your own (`v1_converter`, `v2_converter`) decides for itself; start from `make_converter()`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any, Literal, Union, get_args, get_origin
+from uuid import UUID
+
+import attrs
+import bson
+from attrs import resolve_types
+from bson.binary import UUID_SUBTYPE, Binary
+from bson.decimal128 import Decimal128, create_decimal128_context
+from cattrs import Converter
+from cattrs.preconf.bson import make_converter as _bson_converter
+
+from lazymig.errors import ConfigurationError
+
+_REMEDY = {
+    dt.time: "an int of milliseconds",
+    dt.timedelta: "an int of milliseconds",
+    complex: "two floats",
+}
+
+
+def make_converter(*, tz_aware: bool = False, detailed_validation: bool = True) -> Converter:
+    """cattrs' bson preset, made exact: see the table of this module.
+
+    `tz_aware` says how the client returns datetimes (its `tz_aware` option).
+    """
+    converter = _bson_converter(detailed_validation=detailed_validation)
+    for kind in (str, bool, bytes):
+        converter.register_structure_hook(kind, _exactly(kind))
+    converter.register_structure_hook(int, _int)
+    converter.register_structure_hook(float, _float)
+    converter.register_structure_hook(Decimal, _decimal)
+    converter.register_unstructure_hook(Decimal, _decimal128)
+    converter.register_structure_hook(UUID, _uuid)
+    converter.register_unstructure_hook(UUID, Binary.from_uuid)
+    converter.register_structure_hook(dt.date, _date)
+    converter.register_unstructure_hook(dt.date, _midnight)
+    converter.register_structure_hook(dt.datetime, _exactly(dt.datetime))
+    converter.register_unstructure_hook(dt.datetime, lambda value: _moment(value, tz_aware))
+    converter.register_unstructure_hook_factory(_is_set, lambda kind: _sorted_set(converter, kind))
+    return converter
+
+
+def _exactly(kind: type) -> Callable[[Any, Any], Any]:
+    def structure(value: Any, _: Any) -> Any:
+        if isinstance(value, kind):
+            return value
+        raise TypeError(f"expected {kind.__name__}, found {type(value).__name__}")
+
+    return structure
+
+
+def _int(value: Any, _: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise TypeError(f"expected int, found {type(value).__name__}")
+
+
+def _float(value: Any, _: Any) -> float:
+    if isinstance(value, float):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and int(float(value)) == value:
+        return float(value)
+    raise TypeError(f"expected float, found {type(value).__name__}")
+
+
+def _decimal(value: Any, _: Any) -> Decimal:
+    if isinstance(value, Decimal128):
+        return value.to_decimal()
+    raise TypeError(f"expected Decimal128, found {type(value).__name__}")
+
+
+_DECIMALS = create_decimal128_context()
+
+
+def _decimal128(value: Decimal) -> Decimal128:
+    # `create_decimal` would round a 35th digit away or clamp; comparing exactly is the only way to be sure.
+    stored = Decimal128(_DECIMALS.create_decimal(value))
+    if stored.to_decimal().as_tuple() != value.as_tuple():
+        raise ValueError("a Decimal128 does not hold this number exactly (34 digits); round it first")
+    return stored
+
+
+def _uuid(value: Any, _: Any) -> UUID:
+    if isinstance(value, UUID):
+        return value
+    if isinstance(value, Binary) and value.subtype == UUID_SUBTYPE:
+        return value.as_uuid()
+    raise TypeError(f"expected a binary of subtype 4, found {type(value).__name__}")
+
+
+def _date(value: Any, _: Any) -> dt.date:
+    if isinstance(value, dt.datetime) and value.time() == dt.time():
+        return value.date()
+    raise TypeError("expected a date at midnight UTC")
+
+
+def _midnight(value: dt.date) -> dt.datetime:
+    if isinstance(value, dt.datetime):
+        raise TypeError("expected date, found datetime")
+    return dt.datetime.combine(value, dt.time())
+
+
+def _moment(value: dt.datetime, tz_aware: bool) -> dt.datetime:
+    if value.microsecond % 1000:
+        raise ValueError("BSON holds whole milliseconds only; round the datetime first")
+    if (value.tzinfo is not None) != tz_aware:
+        raise ValueError(
+            "pass aware datetimes: the client is tz_aware"
+            if tz_aware
+            else "pass naive UTC datetimes, or make the client with tz_aware=True: it would read this one back as naive"
+        )
+    return value
+
+
+def _is_set(kind: Any) -> bool:
+    return (get_origin(kind) or kind) in (set, frozenset)
+
+
+def _sorted_set(converter: Converter, kind: Any) -> Callable[[Any], list[Any]]:
+    element = (get_args(kind) or (Any,))[0]
+    unstructure = converter.get_unstructure_hook(element)
+    # Sorted by their bytes: the order of a set of strings differs from process to process.
+    return lambda values: sorted(map(unstructure, values), key=lambda value: bson.encode({"": value}))
+
+
+def check_types(cls: type) -> None:
+    """Raise `ConfigurationError` for the first attribute whose type BSON cannot hold exactly."""
+    for path, kind in _leaves(cls, cls.__name__, ()):
+        remedy = next((text for refused, text in _REMEDY.items() if kind is refused), None)
+        if remedy:
+            raise ConfigurationError(
+                f"{path}: BSON cannot hold {kind.__name__} exactly; declare {remedy}, or pass a converter of your own"
+            )
+
+
+def _leaves(kind: Any, path: str, above: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind in above or isinstance(kind, str) or origin is Literal:
+        return
+    if isinstance(kind, type) and attrs.has(kind):
+        resolve_types(kind)
+        for attribute in attrs.fields(kind):
+            yield from _leaves(attribute.type, f"{path}.{attribute.name}", (*above, kind))
+    elif isinstance(origin, type) and issubclass(origin, Mapping):
+        _check_key(arguments[0], path)
+        yield from _leaves(arguments[1], path, above)
+    elif origin is not None:
+        for argument in arguments if origin is not Union else [a for a in arguments if a is not type(None)]:
+            yield from _leaves(argument, path, above)
+    else:
+        yield path, kind
+
+
+def _check_key(kind: Any, path: str) -> None:
+    if kind is Any or (isinstance(kind, type) and issubclass(kind, str)) or get_origin(kind) is Literal:
+        return
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return
+    raise ConfigurationError(f"{path}: keys of a sub-document are strings; declare dict[str, ...] or a list of pairs")

@@ -1,0 +1,45 @@
+"""The only door to time, sleep and randomness, so that tests and the explorer can close it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What lazymig needs of the world's time."""
+
+    def now(self) -> datetime:
+        """The time of day: naive UTC in whole milliseconds, as BSON stores it."""
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start, never going back."""
+
+    def random(self) -> float:
+        """A number in [0, 1), for jitter."""
+
+    async def sleep(self, delay_s: float) -> None:
+        """Let others run for about `delay_s` seconds."""
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    def now(self) -> datetime:
+        moment = datetime.now(UTC).replace(tzinfo=None)
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def random(self) -> float:
+        return random.random()
+
+    async def sleep(self, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+
+
+SYSTEM_CLOCK: Clock = SystemClock()

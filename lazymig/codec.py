@@ -1,0 +1,115 @@
+"""Entity to document and back: cattrs' work, the id's two names, and which fields to set and unset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import attrs
+import bson
+from attrs import frozen
+from bson.binary import UUID_SUBTYPE, Binary
+from cattrs import Converter
+from cattrs.errors import ClassValidationError, IterableValidationError
+
+from lazymig.bson_types import make_converter
+from lazymig.records import Document
+
+E = TypeVar("E")
+
+
+@frozen
+class Codec(Generic[E]):
+    """One entity class as documents of one collection."""
+
+    cls: type[E]
+    id_field: str
+    fast: Converter
+    #: The same converter with detailed validation: asked only after `fast` failed, for the path.
+    detailed: Converter
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Every top-level key that `encode` may produce."""
+        hook = self.fast.get_unstructure_hook(self.cls)
+        overrides: Mapping[str, Any] = getattr(hook, "overrides", {})
+        names = [attribute.name for attribute in attrs.fields(self.cls) if attribute.name != self.id_field]  # type: ignore[arg-type]
+        renamed = {name: override.rename for name, override in overrides.items() if override.rename}
+        return tuple(dict.fromkeys([*names, *(renamed[name] for name in names if name in renamed)]))
+
+    def decode(self, document: Document) -> E:
+        """The entity of a document. Raises whatever cattrs raises; `failure_path` tells where."""
+        named = {**document, self.id_field: document["_id"]}
+        try:
+            return self.fast.structure(named, self.cls)
+        except Exception:
+            # Once more, slowly, for an error that knows its path. Should it pass, so much the better.
+            return self.detailed.structure(named, self.cls)
+
+    def encode(self, entity: E) -> dict[str, Any]:
+        """The document of an entity without `_id`, checked to be valid BSON."""
+        document: dict[str, Any] = self.fast.unstructure(entity, unstructure_as=self.cls)
+        document.pop(self.id_field, None)
+        document.pop("_id", None)
+        return document
+
+    def id_of(self, entity: E) -> Any:
+        """The entity's id, as it stands in `_id`."""
+        return encode_id(getattr(entity, self.id_field))
+
+
+def encode_id(id: Any) -> Any:
+    """An id as BSON holds it."""
+    return Binary.from_uuid(id) if isinstance(id, UUID) else id
+
+
+def decode_id(raw: Any) -> Any:
+    """An id as entities hold it."""
+    return raw.as_uuid() if isinstance(raw, Binary) and raw.subtype == UUID_SUBTYPE else raw
+
+
+def codec_for(cls: type[E], id_field: str, own: Converter | None, *, tz_aware: bool) -> Codec[E]:
+    """A codec with the user's converter, or with the default one for a client of this kind."""
+    if own is not None:
+        return Codec(cls, id_field, own, own)
+    fast = make_converter(tz_aware=tz_aware, detailed_validation=False)
+    return Codec(cls, id_field, fast, make_converter(tz_aware=tz_aware))
+
+
+def check_bson(document: Document) -> None:
+    """Raise what the driver would raise (too large an int, a key with a NUL byte), before anything is announced."""
+    bson.encode(document)
+
+
+def changes(before: Document, after: Document) -> tuple[dict[str, Any], list[str]]:
+    """What turns one document into the other: the fields to set, and those to unset.
+
+    Fields that did not change are not written: V1 keeps them byte for byte, even where the conversions lose something.
+    """
+    changed = {key: value for key, value in after.items() if key not in before or _differ(before[key], value)}
+    return changed, [key for key in before if key not in after]
+
+
+def _differ(before: Any, after: Any) -> bool:
+    # Python takes 1, 1.0 and True for equal, and dictionaries in any order; BSON does not.
+    return bool(before != after) or bson.encode({"": before}) != bson.encode({"": after})
+
+
+def failure_path(error: BaseException) -> str:
+    """The path of the first field that a structuring error names, as `a.b[2].c`; "" when it names none."""
+    return "".join(_steps(error)).lstrip(".")
+
+
+def _steps(error: BaseException) -> Iterator[str]:
+    if isinstance(error, ClassValidationError):
+        noted, _ = error.group_exceptions()
+        for inner, note in noted[:1]:
+            yield f".{note.name}"
+            yield from _steps(inner)
+    elif isinstance(error, IterableValidationError):
+        noted_items, _ = error.group_exceptions()
+        for inner, item in noted_items[:1]:
+            # Positions may be shown; the key of a mapping is contents.
+            yield f"[{item.index}]" if isinstance(item.index, int) else "[...]"
+            yield from _steps(inner)

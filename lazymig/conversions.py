@@ -1,0 +1,121 @@
+"""The two shapes of one entity: decoding, the user's conversions, encoding, each failure told as `ConversionError`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from attrs import frozen
+
+from lazymig.codec import Codec, check_bson, codec_for, decode_id, encode_id, failure_path
+from lazymig.errors import ConversionError, Direction
+from lazymig.migration import Conversion, Migration
+from lazymig.records import StoredV1, StoredV2
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+T = TypeVar("T")
+
+
+@frozen
+class Conversions(Generic[V1, V2]):
+    """A migration's conversions, bound to the way its two clients return documents."""
+
+    migration: Migration[V1, V2]
+    v1: Codec[V1]
+    v2: Codec[V2]
+
+    def v1_entity(self, stored: StoredV1) -> V1:
+        """V1's document as an entity."""
+        return _told(decode_id(stored.id), "upgrade", self.v1.decode, stored.document)
+
+    def v2_entity(self, stored: StoredV2) -> V2:
+        """V2's body as an entity. The document must not be gone."""
+        return _told(decode_id(stored.id), "downgrade", self.v2.decode, stored.document)
+
+    def previous(self, seen: StoredV2 | None) -> V2 | None:
+        """V2's last body, whatever its revision, for an `upgrade` that keeps what V1 cannot express.
+
+        One that no longer decodes counts as none: it is only a hint, and V1 has the truth.
+        """
+        if seen is None or seen.gone or not self.migration.upgrading.takes_other:
+            return None
+        try:
+            return self.v2_entity(seen)
+        except ConversionError:
+            return None
+
+    async def upgraded(self, stored: StoredV1, seen: StoredV2 | None) -> V2:
+        """V1's document as a V2 entity."""
+        return await self.upgrade(self.v1_entity(stored), self.previous(seen))
+
+    async def upgrade(self, entity: V1, previous: V2 | None) -> V2:
+        """A V1 entity as a V2 entity, of the right class and with the same id."""
+        id = getattr(entity, self.migration.id_field)
+        converted = await _call(self.migration.upgrading, id, "upgrade", entity, previous)
+        return self._checked(converted, self.migration.v2, id, "upgrade")
+
+    async def downgrade(self, entity: V2, current: V1 | None) -> V1:
+        """A V2 entity as a V1 entity, of the right class and with the same id."""
+        id = getattr(entity, self.migration.id_field)
+        converted = await _call(self.migration.downgrading, id, "downgrade", entity, current)
+        return self._checked(converted, self.migration.v1, id, "downgrade")
+
+    def _checked(self, converted: Any, cls: type[T], id: Any, direction: Direction) -> T:
+        if not isinstance(converted, cls):
+            wrong = TypeError(f"{direction} returned {type(converted).__name__}; return {cls.__name__}")
+            raise ConversionError(id, direction, wrong)
+        if getattr(converted, self.migration.id_field) != id:
+            changed = ValueError(f"{direction} changed the id; keep it")
+            raise ConversionError(id, direction, changed, self.migration.id_field)
+        return converted
+
+    def v1_document(self, entity: V1, direction: Direction = "downgrade") -> dict[str, Any]:
+        """A V1 entity as a document without `_id`, valid BSON."""
+        return self._encoded(self.v1, entity, direction)
+
+    def v2_body(self, entity: V2, direction: Direction = "upgrade") -> dict[str, Any]:
+        """A V2 entity as a body without `_id`, valid BSON."""
+        return self._encoded(self.v2, entity, direction)
+
+    def _encoded(self, codec: Codec[T], entity: T, direction: Direction) -> dict[str, Any]:
+        document = _told(getattr(entity, self.migration.id_field), direction, codec.encode, entity)
+        _told(getattr(entity, self.migration.id_field), direction, check_bson, document)
+        return document
+
+    def raw_id(self, id: Any) -> Any:
+        """A checked id as it stands in `_id`. Raises `TypeError` for anything else, before a driver sees it."""
+        self.migration.check_id(id)
+        return encode_id(id)
+
+    def raw_id_of(self, entity: Any, cls: type) -> Any:
+        """The same for an entity, which must be an instance of `cls`."""
+        if not isinstance(entity, cls):
+            raise TypeError(f"pass an instance of {cls.__name__}, not of {type(entity).__name__}")
+        return self.raw_id(getattr(entity, self.migration.id_field))
+
+
+def conversions_for(migration: Migration[V1, V2], *, v1_aware: bool, v2_aware: bool) -> Conversions[V1, V2]:
+    """The conversions of a migration; the flags are the two clients' `tz_aware`."""
+    return Conversions(
+        migration,
+        codec_for(migration.v1, migration.id_field, migration.v1_converter, tz_aware=v1_aware),
+        codec_for(migration.v2, migration.id_field, migration.v2_converter, tz_aware=v2_aware),
+    )
+
+
+async def _call(conversion: Conversion, id: Any, direction: Direction, entity: Any, other: Any) -> Any:
+    try:
+        arguments = (entity, other) if conversion.takes_other else (entity,)
+        result = conversion.function(*arguments)
+        return await result if conversion.is_async else result
+    except Exception as error:
+        raise ConversionError(id, direction, error) from None
+
+
+def _told(id: Any, direction: Direction, function: Callable[[Any], T], value: Any) -> T:
+    try:
+        return function(value)
+    except Exception as error:
+        # `from None`: the cause may quote the document, and a logged traceback would show it.
+        raise ConversionError(id, direction, error, failure_path(error)) from None

@@ -1,0 +1,95 @@
+"""The handful of places where PyMongo's async API, Motor and the in-memory Mongo differ.
+
+Everything else in lazymig calls a collection's methods directly: those are spelled and awaited alike in all three.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from typing import Any
+
+from pymongo.errors import DuplicateKeyError
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from lazymig.errors import ConfigurationError
+
+MAJORITY = WriteConcern("majority")
+ONE = WriteConcern(1)
+READ_MAJORITY = ReadConcern("majority")
+
+#: Unique index, validator, document too large (two spellings), key that MongoDB cannot store: the body will never fit.
+_REFUSALS = frozenset({11000, 121, 10334, 17419, 17280, 52, 55, 57})
+
+
+class Driver(enum.Enum):
+    """Which library a collection belongs to."""
+
+    PYMONGO = enum.auto()
+    MOTOR = enum.auto()
+    #: mongomock-motor, or the explorer's collections: no concerns, no sessions, no command monitoring.
+    MEMORY = enum.auto()
+
+
+_MODULES = (
+    # First, since mongomock-motor's classes masquerade as Motor's.
+    ("mongomock_motor", Driver.MEMORY),
+    ("lazymig.testing", Driver.MEMORY),
+    ("motor.", Driver.MOTOR),
+    ("pymongo.asynchronous", Driver.PYMONGO),
+)
+
+
+def driver_of(collection: Any) -> Driver:
+    """The driver of an async collection.
+
+    Raises `ConfigurationError` for anything else, a synchronous PyMongo collection among them.
+    """
+    modules = [base.__module__ for base in type(collection).__mro__]
+    for prefix, driver in _MODULES:
+        if any(module.startswith(prefix) for module in modules):
+            return driver
+    raise ConfigurationError(
+        f"{type(collection).__module__}.{type(collection).__name__} is not an async collection; pass one of "
+        "pymongo.AsyncMongoClient (first choice), motor.motor_asyncio or mongomock_motor"
+    )
+
+
+def tuned(collection: Any, *, write: WriteConcern | None = None, read: ReadConcern | None = None) -> Any:
+    """The collection with this concern, whatever it was configured with; in memory, the collection itself."""
+    if driver_of(collection) is Driver.MEMORY:
+        return collection
+    return collection.with_options(write_concern=write, read_concern=read)
+
+
+def tz_aware(collection: Any) -> bool:
+    """Whether the collection's client returns aware datetimes."""
+    options = getattr(collection, "codec_options", None)
+    return bool(getattr(options, "tz_aware", False))
+
+
+async def settled(result: Any) -> Any:
+    """The result of a call that one driver returns directly and the other as an awaitable.
+
+    `aggregate`, `list_indexes`, `watch` and `client.close` are awaited in PyMongo only, `start_session` in Motor only.
+    """
+    return await result if inspect.isawaitable(result) else result
+
+
+def is_id_taken(error: DuplicateKeyError) -> bool:
+    """Whether the duplicate key is `_id` itself (a lost race), not another unique index (a refusal)."""
+    return id_taken_in(error.details or {})
+
+
+def id_taken_in(details: Any) -> bool:
+    """The same for one entry of a bulk error. The in-memory Mongo leaves the pattern out for `_id` only."""
+    pattern = details.get("keyPattern")
+    if pattern is not None:
+        return list(pattern) == ["_id"]
+    return "index: " not in str(details.get("errmsg", "")) or "index: _id_ " in str(details.get("errmsg", ""))
+
+
+def is_refused(code: int | None) -> bool:
+    """Whether this write error says that the server will never take the body, however often it is sent."""
+    return code in _REFUSALS

@@ -1,0 +1,83 @@
+"""Pages by key: the filter for what sorts after a document, across BSON types.
+
+A plain `$gt` stays within the type of its value: a collection with ids of several types would end at the first type's
+last id. So the types that sort later are named beside it, in BSON's own order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import bson
+from attrs import field, frozen
+from attrs.validators import in_, instance_of
+
+from lazymig.drivers import Driver
+
+#: BSON's order of types, each with the type bytes of its elements.
+_BRACKETS: tuple[tuple[tuple[str, ...], tuple[int, ...]], ...] = (
+    (("minKey",), (0xFF,)),
+    (("null",), (0x0A,)),
+    (("int", "long", "double", "decimal"), (0x10, 0x12, 0x01, 0x13)),
+    (("string", "symbol"), (0x02, 0x0E)),
+    (("object",), (0x03,)),
+    (("array",), (0x04,)),
+    (("binData",), (0x05,)),
+    (("objectId",), (0x07,)),
+    (("bool",), (0x08,)),
+    (("date",), (0x09,)),
+    (("timestamp",), (0x11,)),
+    (("regex",), (0x0B,)),
+    (("maxKey",), (0x7F,)),
+)
+_RANK = {code: rank for rank, (_, codes) in enumerate(_BRACKETS) for code in codes}
+#: What the in-memory Mongo can tell apart, which is all that it can sort.
+_MEMORY_TYPES = frozenset({"int", "long", "double", "string", "object", "array", "binData", "objectId", "bool", "date"})
+
+
+@frozen
+class Order:
+    """A sort order over one field, made total by `_id`."""
+
+    field: str = field(validator=instance_of(str))
+    direction: int = field(validator=in_((1, -1)))
+
+    @property
+    def keys(self) -> list[tuple[str, int]]:
+        """What the driver's `sort` takes."""
+        if self.field == "_id":
+            return [("_id", self.direction)]
+        return [(self.field, self.direction), ("_id", self.direction)]
+
+    def after(self, document: Mapping[str, Any], driver: Driver) -> dict[str, Any]:
+        """The filter for what comes after this document, of which `_id` and the field are looked at."""
+        beyond_id = beyond("_id", document["_id"], self.direction, driver)
+        if self.field == "_id":
+            return beyond_id
+        value = _value(document, self.field)
+        return {"$or": [{"$and": [{self.field: value}, beyond_id]}, beyond(self.field, value, self.direction, driver)]}
+
+
+BY_ID = Order("_id", 1)
+
+
+def _value(document: Mapping[str, Any], path: str) -> Any:
+    value: Any = document
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def beyond(path: str, value: Any, direction: int, driver: Driver) -> dict[str, Any]:
+    """The filter for everything that sorts after the value, whatever its type. A missing field sorts as null."""
+    rank = _RANK[bson.encode({"": value})[4]]
+    later = [name for names, _ in (_BRACKETS[rank + 1 :] if direction > 0 else _BRACKETS[:rank]) for name in names]
+    branches: list[dict[str, Any]] = []
+    if value is not None:
+        branches.append({path: {"$gt" if direction > 0 else "$lt": value}})
+    if "null" in later:
+        branches.append({path: None})
+    known = [name for name in later if name != "null" and (driver is not Driver.MEMORY or name in _MEMORY_TYPES)]
+    branches += [{path: {"$type": name}} for name in known]
+    return {"$or": branches} if branches else {path: {"$in": []}}

@@ -1,0 +1,95 @@
+"""The protocol's read for many entities at once, and V1's entities in V2's shape for listings.
+
+The same decisions as `protocol.read`, taken for a whole set per statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, TypeVar
+
+from pymongo.errors import PyMongoError
+
+from lazymig.edits import Base, v2_of
+from lazymig.errors import ConversionError
+from lazymig.protocol import Pair, read
+from lazymig.records import Put, StoredV1, StoredV2
+from lazymig.stores import born_clean
+from lazymig.telemetry import LEFT_DIRTY, MIGRATED, REFUSED
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+
+async def read_many(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | ConversionError]:
+    """`read` for many ids by three statements; a dirty entity is answered, not repaired. Missing ids are left out."""
+    seen = {} if pair.checked else await pair.v2.find_many(ids)
+    answers: dict[Any, V2 | ConversionError] = {}
+    for id, stored in seen.items():
+        if stored.clean:
+            answers[id] = _or_error(pair.conversions.v2_entity, stored)
+    rest = [id for id in ids if id not in answers]
+    if pair.checked:
+        return {**answers, **{id: answer async for id, answer in _one_by_one(pair, rest)}}
+    truths = await pair.v1.find_many(rest) if rest else {}
+    answers.update(await bodies(pair, seen, truths))
+    lost = await _put_many(pair, [truth for id, truth in truths.items() if id not in seen], answers)
+    answers.update({id: answer async for id, answer in _one_by_one(pair, lost)})
+    return {id: answers[id] for id in ids if id in answers}
+
+
+async def _put_many(
+    pair: Pair[V1, V2], truths: Sequence[StoredV1], answers: dict[Any, V2 | ConversionError]
+) -> list[Any]:
+    """Store fresh conversions by one statement; the ids that somebody else stored first."""
+    documents = []
+    for truth in truths:
+        entity = answers[truth.id]
+        if isinstance(entity, ConversionError):
+            continue
+        try:
+            documents.append(born_clean(truth.id, pair.conversions.v2_body(entity), truth.revision))
+        except ConversionError as error:
+            answers[truth.id] = error
+    if not documents:
+        return []
+    try:
+        puts = await pair.v2.put_many(documents)
+    except PyMongoError:
+        pair.tally.count(LEFT_DIRTY)
+        return []
+    pair.tally.count(MIGRATED, puts.count(Put.STORED))
+    pair.tally.count(REFUSED, puts.count(Put.REFUSED))
+    return [document["_id"] for document, put in zip(documents, puts, strict=True) if put is Put.LOST]
+
+
+async def bodies(
+    pair: Pair[V1, V2], seen: dict[Any, StoredV2], truths: dict[Any, StoredV1]
+) -> dict[Any, V2 | ConversionError]:
+    """V1's answers as V2 entities: V2's body where it was made from V1's revision, else V1's, converted."""
+    answers: dict[Any, V2 | ConversionError] = {}
+    for id, truth in truths.items():
+        try:
+            entity: V2 = await v2_of(pair.conversions, Base(seen.get(id), truth))
+            answers[id] = entity
+        except ConversionError as error:
+            answers[id] = error
+    return answers
+
+
+async def _one_by_one(pair: Pair[V1, V2], ids: Sequence[Any]) -> AsyncIterator[tuple[Any, V2 | ConversionError]]:
+    for id in ids:
+        try:
+            entity = await read(pair, id)
+        except ConversionError as error:
+            yield id, error
+        else:
+            if entity is not None:
+                yield id, entity
+
+
+def _or_error(decode: Callable[[StoredV2], V2], stored: StoredV2) -> V2 | ConversionError:
+    try:
+        return decode(stored)
+    except ConversionError as error:
+        return error

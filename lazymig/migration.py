@@ -1,0 +1,131 @@
+"""`Migration`: what changes into what. Frozen, and checked when it is built."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin
+from uuid import UUID
+
+import attrs
+from attrs import define, field, frozen
+from bson import ObjectId
+from cattrs import Converter
+
+from lazymig.bson_types import check_types
+from lazymig.errors import ConfigurationError
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+#: Scalars that BSON compares by value; a dict is refused, since one with operators would become a filter.
+ID_TYPES = (str, int, bytes, ObjectId, UUID)
+
+
+@define
+class Conversion:
+    """One direction, with its signature recognised once."""
+
+    function: Callable[..., Any]
+    #: Whether it takes the entity of the other side as a second argument.
+    takes_other: bool
+    is_async: bool
+
+
+@frozen(kw_only=True)
+class Migration(Generic[V1, V2]):
+    """The old entity, the new entity, and the two conversions between them.
+
+    `upgrade` is `f(v1) -> v2` or `f(v1, previous_v2_or_None) -> v2`; `downgrade` is `f(v2) -> v1` or
+    `f(v2, current_v1_or_None) -> v1` (which costs an update one more round trip: V1 must be read). Both may be async.
+    They must be deterministic and free of side effects, since they may run more than once for one write, and must keep
+    the id. `lazymig.testing.assert_laws` checks them.
+
+    Raises `ConfigurationError`, which says what to change: for classes that are not attrs classes, a missing id
+    attribute or one of a type that cannot be an id, conversions of another arity, and (with the default converters)
+    types that BSON cannot hold exactly.
+    """
+
+    name: str
+    v1: type[V1]
+    v2: type[V2]
+    upgrade: Callable[..., V2 | Awaitable[V2]]
+    downgrade: Callable[..., V1 | Awaitable[V1]]
+    id_field: str = "id"
+    v1_converter: Converter | None = None
+    v2_converter: Converter | None = None
+    upgrading: Conversion = field(init=False, eq=False, repr=False)
+    downgrading: Conversion = field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise ConfigurationError("name: give the migration a non-empty name; it names its control row and metrics")
+        for side, cls, own in (("v1", self.v1, self.v1_converter), ("v2", self.v2, self.v2_converter)):
+            _check_class(side, cls, self.id_field)
+            if own is None:
+                check_types(cls)
+        if id_types(self.v1, self.id_field) != id_types(self.v2, self.id_field):
+            raise ConfigurationError(f"{self.id_field}: declare the same id type in both classes; one id names both")
+        object.__setattr__(self, "upgrading", _conversion("upgrade", self.upgrade))
+        object.__setattr__(self, "downgrading", _conversion("downgrade", self.downgrade))
+
+    @property
+    def id_types(self) -> tuple[type, ...]:
+        """The Python types that an id may have."""
+        return id_types(self.v2, self.id_field)
+
+    def check_id(self, id: Any) -> None:
+        """Raise `TypeError` unless `id` is an instance of the id attribute's type, before it reaches a driver."""
+        if not isinstance(id, self.id_types) or (isinstance(id, bool) and bool not in self.id_types):
+            expected = " or ".join(kind.__name__ for kind in self.id_types)
+            raise TypeError(f"an id of {self.name} is {expected}, not {type(id).__name__}; pass the id's own value")
+
+
+def _check_class(side: str, cls: Any, id_field: str) -> None:
+    if not (isinstance(cls, type) and attrs.has(cls)):
+        raise ConfigurationError(f"{side}: pass an attrs class (decorate it with attrs.frozen or attrs.define)")
+    names = {attribute.name for attribute in attrs.fields(cls)}
+    if id_field not in names:
+        raise ConfigurationError(f"{side}: {cls.__name__} has no attribute {id_field!r}; add it, or set id_field")
+    if reserved := sorted(name for name in names if name.startswith("_lazymig")):
+        raise ConfigurationError(f"{side}: {cls.__name__}.{reserved[0]} uses a reserved name; rename it")
+    bad = [kind for kind in id_types(cls, id_field) if not issubclass(kind, ID_TYPES) or kind is bool]
+    if bad:
+        allowed = ", ".join(kind.__name__ for kind in ID_TYPES)
+        raise ConfigurationError(f"{side}: {cls.__name__}.{id_field} cannot be an id; declare it as one of {allowed}")
+
+
+def id_types(cls: type, id_field: str) -> tuple[type, ...]:
+    """The classes in the annotation of the id attribute, a union's members each; any id type where it has none."""
+    attrs.resolve_types(cls)
+    annotation = getattr(attrs.fields_dict(cls)[id_field], "type", None)
+    if annotation is None or annotation is Any:
+        return ID_TYPES
+    if get_origin(annotation) in (Union, type(int | str)):
+        return tuple(_plain(member) for member in get_args(annotation))
+    return (_plain(annotation),)
+
+
+def _plain(annotation: Any) -> type:
+    annotation = getattr(annotation, "__supertype__", annotation)  # a NewType
+    return annotation if isinstance(annotation, type) else dict
+
+
+def _conversion(name: str, function: Any) -> Conversion:
+    if not callable(function):
+        raise ConfigurationError(f"{name}: pass a function")
+    call = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004 - its signature is wanted
+    positional = [
+        parameter
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD, parameter.VAR_POSITIONAL)
+    ]
+    required = [p for p in positional if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
+    if not positional or len(required) > 2:
+        raise ConfigurationError(f"{name}: pass a function of one argument, or of two (the second is the other side)")
+    is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+    return Conversion(function, len(required) == 2 or _optional_second(positional), is_async)
+
+
+def _optional_second(positional: list[inspect.Parameter]) -> bool:
+    return len(positional) == 2 and positional[1].default is None

@@ -1,0 +1,269 @@
+"""The coexistence protocol: the only code that orders steps.
+
+Invariant: **a clean V2 document is V1's current revision.** V1 moves to revision m only after V2's intent is at least m
+(the ticket comes first), and a clean document has `revision == intent`: so V1 cannot be past it, and since the body
+came from V1 at that revision, V1 cannot be before it either. Hence one read of V2 is as good as a read of V1; and V2
+saying nothing (absent, dirty, gone) is always safe: ask V1.
+
+Every order below was explored exhaustively (`tests/interleaving/`), with a crash before every step. Do not change one
+without exploring it again; the mutants there show what each guard is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+
+from attrs import frozen
+from pymongo.errors import PyMongoError
+
+from lazymig.behind import Behind
+from lazymig.clock import Clock
+from lazymig.codec import decode_id
+from lazymig.conversions import Conversions
+from lazymig.edits import Base, Change, Edit, Keep, v2_of
+from lazymig.errors import AlreadyExists, Contention, ConversionError, NotFound
+from lazymig.records import Applied, Put, StoredV1, StoredV2
+from lazymig.stores import V1Store, V2Store
+from lazymig.telemetry import CONTENDED, HEALED, LEFT_DIRTY, MIGRATED, MISMATCHED, REFUSED, REPAIRED, Tally
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+#: A mark younger than this probably has a living writer. Time decides only when healing is worth its writes.
+HEAL_AFTER = timedelta(seconds=5)
+
+
+@frozen
+class Pair(Generic[V1, V2]):
+    """The two stores of one migration with what the steps between them need."""
+
+    v1: V1Store
+    v2: V2Store
+    conversions: Conversions[V1, V2]
+    clock: Clock
+    tally: Tally
+    behind: Behind
+    max_attempts: int = 32
+    checked: bool = False
+    #: In a transaction a duplicate key aborts everything, so an insert looks first.
+    in_session: bool = False
+
+
+async def read(pair: Pair[V1, V2], id: Any) -> V2 | None:
+    """The entity as it was at some moment of this call, or None. One round trip when V2 is clean."""
+    for attempt in range(pair.max_attempts):
+        # 1. V2 first: clean is V1's current revision.
+        seen = await pair.v2.find(id)
+        if seen is not None and seen.clean and not pair.checked:
+            return pair.conversions.v2_entity(seen)
+        # 2. Absent, dirty or gone says nothing: V1 answers.
+        truth = await pair.v1.find(id)
+        if truth is None:
+            return None
+        if seen is not None and seen.clean and seen.revision == truth.revision:
+            return await _compared(pair, seen, truth)
+        # 3./4. Fill or repair V2 on the way. Losing that race to a writer means that V2 now knows better than what
+        # was converted here: it may hold fields that V1 cannot express. So look again.
+        entity, stands = await _answer(pair, seen, truth, last=attempt + 1 == pair.max_attempts)
+        if stands:
+            return entity
+    raise Contention(id, pair.max_attempts)
+
+
+async def _answer(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, last: bool) -> tuple[V2, bool]:
+    """V1's answer, and whether it may be given: False when V2 was changed in the meantime."""
+    if seen is not None and seen.revision >= truth.revision:
+        entity = await v2_of(pair.conversions, Base(seen, truth))
+        await _heal_if_old(pair, seen)
+        return entity, True
+    entity = await pair.conversions.upgraded(truth, seen)
+    body = pair.conversions.v2_body(entity)
+    # Put if absent, never an upsert: a slow reader must not overwrite what a writer stored meanwhile. A repair goes
+    # to a higher revision only, and without upsert: what was purged meanwhile must not come back.
+    store = _put if seen is None else _repair
+    stands = await pair.behind.do(lambda: store(pair, truth, body), True)
+    return entity, stands or last
+
+
+async def _put(pair: Pair[V1, V2], truth: StoredV1, body: dict[str, Any]) -> bool:
+    try:
+        put = await pair.v2.put_if_absent(truth.id, body, truth.revision)
+    except PyMongoError:
+        pair.tally.count(LEFT_DIRTY)  # the answer is V1's, and absent is a safe state of V2
+        return True
+    pair.tally.count(MIGRATED, put is Put.STORED)
+    pair.tally.count(REFUSED, put is Put.REFUSED)
+    return put is not Put.LOST
+
+
+async def _repair(pair: Pair[V1, V2], truth: StoredV1, body: dict[str, Any]) -> bool:
+    applied = await _applied(pair, lambda: pair.v2.apply(truth.id, body, truth.revision, upsert=False))
+    pair.tally.count(REPAIRED, applied is Applied.APPLIED)
+    return applied is not Applied.NEWER
+
+
+async def _applied(pair: Pair[V1, V2], step: Callable[[], Coroutine[Any, Any, Applied]]) -> Applied | None:
+    """The outcome of a V2 step that follows V1's; None when it failed.
+
+    Not an error for the caller: V1 has the write, V2 stays dirty, and dirty means "ask V1".
+    """
+    try:
+        applied = await step()
+    except PyMongoError:
+        pair.tally.count(LEFT_DIRTY)
+        return None
+    pair.tally.count(REFUSED, applied is Applied.REFUSED)
+    return applied
+
+
+async def _heal_if_old(pair: Pair[V1, V2], seen: StoredV2) -> None:
+    if seen.at is None or pair.in_session or pair.clock.now() - seen.at < HEAL_AFTER:
+        return
+    try:
+        await heal(pair, seen.id)
+    except (PyMongoError, Contention, ConversionError):
+        pair.tally.count(LEFT_DIRTY)  # the read has its answer; whoever comes next tries again
+
+
+async def _compared(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> V2:
+    """A checked read: V1 wins where its content was changed behind lazymig's back."""
+    entity = pair.conversions.v2_entity(seen)
+    expected = await pair.conversions.upgrade(pair.conversions.v1_entity(truth), entity)
+    if expected == entity:
+        return entity
+    pair.tally.count(MISMATCHED)
+    await heal(pair, seen.id, trust_v2=False)
+    return expected
+
+
+async def exists(pair: Pair[V1, V2], id: Any) -> bool:
+    """Whether the entity stood at some moment of this call; nothing is converted."""
+    seen = await pair.v2.find(id)
+    if seen is not None and seen.clean and not pair.checked:
+        return True
+    return await pair.v1.find(id) is not None
+
+
+async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
+    """Change or delete one entity; the change made, None for a delete. Three round trips when V2 is clean.
+
+    Raises `NotFound`, `Contention`, or whatever the edit raises; then nothing was written to V1.
+    """
+    # 1. The ticket comes before V1 is touched. After it, nobody takes V2 for clean; were V1 written first, a reader
+    # between the two steps would be given the old body by a clean V2.
+    seen = await pair.v2.ticket(id, pair.clock.now())
+    ticket = seen.intent
+    truth: StoredV1 | None = None
+    asked = edit.needs_truth or not seen.clean_before_ticket
+    for attempt in range(pair.max_attempts):
+        if asked or attempt:
+            # 2. V2 was not clean, or the last attempt was lost: V1 tells what stands.
+            truth = await pair.v1.find_local(id)
+            if truth is None:
+                raise NotFound(decode_id(id))
+            seen = await _seen_again(pair, seen, truth, attempt)
+        base = Base(seen, truth)
+        if base.revision >= ticket:
+            # V1 is ahead of the ticket: moving it to a revision that V2 was not told of would break the invariant.
+            ticket = base.revision + 1
+            await pair.v2.raise_intent(id, ticket, pair.clock.now())
+        change = await edit.decide(base)
+        # 3. V1's compare-and-set orders the writers; the loser starts from what the winner left.
+        if await moved(pair, id, base.revision, ticket, change):
+            break
+        pair.tally.count(CONTENDED)
+        await back_off(pair, attempt)
+    else:
+        raise Contention(decode_id(id), pair.max_attempts)
+    # 4. V1 has the write: whatever happens to this step is no error for the caller.
+    await pair.behind.do(lambda: _finish(pair, id, ticket, change), None)
+    return change
+
+
+async def _seen_again(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, attempt: int) -> StoredV2:
+    """V2's document to start from: after a lost race the one that the ticket saw is the loser's.
+
+    V2 is read after V1, so that a body at V1's revision, with what V1 cannot express, is found if it is there yet.
+    """
+    if attempt == 0 or seen.revision == truth.revision:
+        return seen
+    return await pair.v2.find(truth.id) or seen
+
+
+async def moved(pair: Pair[V1, V2], id: Any, expected: int, ticket: int, change: Change | None) -> bool:
+    if change is None:
+        return await pair.v1.delete(id, expected)
+    return await pair.v1.compare_and_set(id, expected, ticket, change.v1_set, change.v1_unset)
+
+
+async def _finish(pair: Pair[V1, V2], id: Any, ticket: int, change: Change | None) -> None:
+    if change is None:
+        # A tombstone, not a removal: a slow reader that still holds the deleted entity must find its place taken.
+        now = pair.clock.now()
+        await _applied(pair, lambda: pair.v2.bury(id, ticket, now))
+    else:
+        body = change.v2_body
+        await _applied(pair, lambda: pair.v2.apply(id, body, ticket, own=True))
+
+
+async def back_off(pair: Pair[V1, V2], attempt: int) -> None:
+    # The first losses are the normal price of a race; a crowd on one entity needs spreading.
+    if attempt >= 2:
+        await pair.clock.sleep(min(0.001 * 2 ** (attempt - 2), 0.05) * pair.clock.random())
+
+
+async def insert(pair: Pair[V1, V2], id: Any, change: Change) -> None:
+    """Store a new entity. Three round trips. Raises `AlreadyExists`."""
+    if pair.in_session and await exists(pair, id):
+        raise AlreadyExists(decode_id(id))
+    # 1. Announced where nothing live stands in V2.
+    seen = await pair.v2.vacant_ticket(id, pair.clock.now())
+    if seen is None:
+        if await exists(pair, id):
+            raise AlreadyExists(decode_id(id))
+        # A delete died between V1 and its tombstone: V2's body is a dead entity's.
+        seen = await pair.v2.ticket(id, pair.clock.now())
+    # 2. V1 decides whether the id is free.
+    if not await pair.v1.insert(id, change.v1_set, seen.intent):
+        await _settle_taken(pair, id)
+        raise AlreadyExists(decode_id(id))
+    # 3. As in `write`.
+    await pair.behind.do(lambda: _finish(pair, id, seen.intent, change), None)
+
+
+async def _settle_taken(pair: Pair[V1, V2], id: Any) -> None:
+    """Close the announcement of an insert that found its id taken, so that reads take one round trip again."""
+    try:
+        await heal(pair, id)
+    except (PyMongoError, Contention, ConversionError):
+        pair.tally.count(LEFT_DIRTY)
+
+
+async def heal(pair: Pair[V1, V2], id: Any, *, trust_v2: bool = True) -> bool:
+    """Move the entity to a fresh revision with the same content. False: V1 does not hold it.
+
+    For a mark whose writer died. Should that writer wake, its compare-and-set is lost: no clock, no lock, no lease.
+    Without `trust_v2`, V2's body counts only as the previous one even where its revision is V1's.
+    """
+    try:
+        await write(pair, id, Keep(pair.conversions, trust_v2=trust_v2))
+    except NotFound:
+        return False
+    pair.tally.count(HEALED)
+    return True
+
+
+async def purge(pair: Pair[V1, V2], seen: StoredV2, grace: timedelta) -> bool:
+    """Remove what a delete left in V2, once no read that began before it can still be in flight.
+
+    False: too young, not a remainder, or changed meanwhile. The only place where time matters: `grace` must exceed the
+    longest time that an operation may be in flight.
+    """
+    if seen.at is None or pair.clock.now() - seen.at < grace or seen.clean:
+        return False
+    # V1 after V2, then only if V2 is unchanged: whoever inserts the entity again raises the intent first.
+    if await pair.v1.find(seen.id) is not None:
+        return False
+    return await pair.v2.purge(seen)

@@ -1,0 +1,66 @@
+"""Frozen values that pass between the floors: stored documents and the outcomes of single statements."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from attrs import frozen
+
+Document = Mapping[str, Any]
+
+#: The revision of a placeholder: somebody announced a write before V2 knew the entity.
+PLACEHOLDER = -1
+
+
+@frozen
+class StoredV1:
+    """A V1 document and its revision (0 where the field is missing)."""
+
+    id: Any
+    revision: int
+    document: Document
+
+
+@frozen
+class StoredV2:
+    """A V2 document: its body, the revision that the body was made from, and the highest announced write."""
+
+    id: Any
+    revision: int
+    intent: int
+    gone: bool
+    at: datetime | None
+    document: Document
+
+    @property
+    def clean(self) -> bool:
+        """Live, and no announced write is open: by the invariant, V1's current revision."""
+        return self.revision == self.intent and not self.gone
+
+    @property
+    def clean_before_ticket(self) -> bool:
+        """For the document that a ticket returned: it was clean before that ticket."""
+        return self.revision == self.intent - 1 and not self.gone
+
+
+class Put(enum.Enum):
+    """What became of a *put if absent*."""
+
+    STORED = enum.auto()
+    #: A V2 document with this id stood already: somebody was faster.
+    LOST = enum.auto()
+    #: V2 refuses this body for good: a unique index other than `_id`, a validator, or its size.
+    REFUSED = enum.auto()
+
+
+class Applied(enum.Enum):
+    """What became of an *apply*."""
+
+    APPLIED = enum.auto()
+    #: V2 holds this revision or a later one, or (where nothing may be created) nothing at all.
+    NEWER = enum.auto()
+    #: V2 refuses this body for good: a unique index other than `_id`, a validator, or its size.
+    REFUSED = enum.auto()

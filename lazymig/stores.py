@@ -1,0 +1,296 @@
+"""The ports to the two collections: one method is one MongoDB statement of the protocol, and nothing more.
+
+Stores know nothing of phases, conversions or the order of steps. Each method's docstring lists its obligations in
+order; `tests/contract/` holds a test of each, in the same words, on every driver. Lost races are return values. Driver
+errors pass through unchanged.
+
+Only plain update operators are used (no pipelines), so that the in-memory Mongo of unit tests runs the same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from bson.binary import Binary
+from pymongo import ReturnDocument
+from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError, WriteError
+from pymongo.read_concern import ReadConcern
+
+from lazymig.drivers import MAJORITY, ONE, READ_MAJORITY, id_taken_in, is_id_taken, is_refused, tuned
+from lazymig.records import PLACEHOLDER, Applied, Document, Put, StoredV1, StoredV2
+
+#: V1's one extra field: the entity's revision; missing means 0.
+REVISION_FIELD = "_lazymig_rev"
+#: V2's one extra field: {rev, intent, gone?, at?}.
+META_FIELD = "_lazymig"
+_REV, _INTENT = f"{META_FIELD}.rev", f"{META_FIELD}.intent"
+_GONE, _AT = f"{META_FIELD}.gone", f"{META_FIELD}.at"
+
+
+def raw_id(value: Any) -> Any:
+    """The one form in which an id is sent, compared and used as a key: a UUID as its standard BSON binary."""
+    return Binary.from_uuid(value) if isinstance(value, UUID) else value
+
+
+def _at_revision(id: Any, revision: int) -> dict[str, Any]:
+    # A document that lazymig never wrote has no revision, which means 0; `None` in a filter matches the missing field.
+    return {"_id": id, REVISION_FIELD: {"$in": [None, 0]} if revision == 0 else revision}
+
+
+class V1Store:
+    """The port to V1, the source of truth."""
+
+    def __init__(self, collection: Any, session: Any = None) -> None:
+        self.collection = collection
+        self._session = session
+        # The acknowledged write must survive a fail-over, whatever the collection was configured with.
+        self._durable = tuned(collection, write=MAJORITY)
+        # A body may enter V2 only from a revision that cannot be rolled back.
+        self._settled = tuned(collection, read=READ_MAJORITY)
+
+    async def find(self, id: Any) -> StoredV1 | None:
+        """Find one document with read concern majority: what it holds cannot be rolled back."""
+        document = await self._settled.find_one({"_id": id}, session=self._session)
+        return None if document is None else stored_v1(document)
+
+    async def find_local(self, id: Any) -> StoredV1 | None:
+        """Find one document as the primary has it now: for the write path, whose compare-and-set settles it."""
+        document = await self.collection.find_one({"_id": id}, session=self._session)
+        return None if document is None else stored_v1(document)
+
+    async def find_many(self, ids: Sequence[Any]) -> dict[Any, StoredV1]:
+        """Find these documents by one statement, with read concern majority; missing ids are left out."""
+        cursor = self._settled.find({"_id": {"$in": list(ids)}}, session=self._session).batch_size(len(ids) + 1)
+        return {stored.id: stored for stored in map(stored_v1, await cursor.to_list(None))}
+
+    async def insert(self, id: Any, document: Document, revision: int) -> bool:
+        """Insert a document at this revision, durably. False: the id is taken, and nothing was written."""
+        whole = {"_id": id, **document, REVISION_FIELD: revision}
+        try:
+            await self._durable.insert_one(whole, session=self._session)
+        except DuplicateKeyError as error:
+            if not is_id_taken(error):
+                raise  # another unique index refuses it: for the caller to know
+            return False
+        return True
+
+    async def compare_and_set(
+        self, id: Any, expected: int, revision: int, changed: Document, vanished: Iterable[str] = ()
+    ) -> bool:
+        """Move one document from the expected revision to a new one, durably.
+
+        Only `changed` fields are set and `vanished` ones unset: what V2 does not know of stays as it is.
+        False: V1 is not at the expected revision, and nothing was written.
+        """
+        update: dict[str, Any] = {"$set": {**changed, REVISION_FIELD: revision}}
+        if fields := dict.fromkeys(vanished, ""):
+            update["$unset"] = fields
+        result = await self._durable.update_one(_at_revision(id, expected), update, session=self._session)
+        return bool(result.matched_count)
+
+    async def delete(self, id: Any, expected: int) -> bool:
+        """Delete one document at the expected revision, durably. False: it is not there at that revision."""
+        result = await self._durable.delete_one(_at_revision(id, expected), session=self._session)
+        return bool(result.deleted_count)
+
+    def rows(
+        self, criteria: Document, order: Sequence[tuple[str, int]], limit: int, fields: Iterable[str] | None = None
+    ) -> Any:
+        """A cursor over one page of V1, with read concern majority: these fields and the revision, or all."""
+        projection = None if fields is None else dict.fromkeys([*fields, REVISION_FIELD], 1)
+        cursor = self._settled.find(criteria, projection, session=self._session)
+        return cursor.sort(list(order)).limit(limit).batch_size(limit + 1)
+
+    async def count(self, criteria: Document) -> int:
+        """Count the documents that match."""
+        return int(await self._settled.count_documents(dict(criteria), session=self._session))
+
+
+def stored_v1(document: Document) -> StoredV1:
+    """A V1 document as the driver returned it, with its revision."""
+    return StoredV1(raw_id(document["_id"]), document.get(REVISION_FIELD, 0), document)
+
+
+class V2Store:
+    """The port to V2: bodies by revision, and the announcements of writes to come."""
+
+    def __init__(
+        self, collection: Any, fields: Iterable[str], session: Any = None, read_concern: str | None = None
+    ) -> None:
+        self.collection = collection
+        #: Every body field that V2 documents may have: what a new body lacks of them is unset.
+        self._fields = dict.fromkeys(fields, "")
+        self._session = session
+        self._read = collection
+        if read_concern is not None:
+            self._read = tuned(collection, read=ReadConcern(read_concern))
+        # V1 must never move past an announced intent, not even when V2's primary changes.
+        self._durable = tuned(collection, write=MAJORITY)
+        # A body that is rolled back leaves V2 dirty or absent, which both mean "ask V1".
+        self._quick = tuned(collection, write=ONE)
+
+    async def find(self, id: Any) -> StoredV2 | None:
+        """Find one document on the primary."""
+        document = await self._read.find_one({"_id": id}, session=self._session)
+        return None if document is None else stored_v2(document)
+
+    async def find_many(self, ids: Sequence[Any]) -> dict[Any, StoredV2]:
+        """Find these documents by one statement; missing ids are left out."""
+        cursor = self._read.find({"_id": {"$in": list(ids)}}, session=self._session).batch_size(len(ids) + 1)
+        return {stored.id: stored for stored in map(stored_v2, await cursor.to_list(None))}
+
+    async def ticket(self, id: Any, now: datetime) -> StoredV2:
+        """Announce a write, durably: raise the intent by one, mark the time, create a placeholder if need be.
+
+        Returns the document as it stands afterwards; its intent is the ticket.
+        """
+        return await self._announce({"_id": id}, {"$setOnInsert": {_REV: PLACEHOLDER, _GONE: True}}, now)
+
+    async def vacant_ticket(self, id: Any, now: datetime) -> StoredV2 | None:
+        """The same for an insert, where V2 holds nothing live. None: a live document stands, nothing was changed."""
+        try:
+            # `gone` is in the filter and thus in the document that an upsert makes.
+            return await self._announce({"_id": id, _GONE: True}, {"$setOnInsert": {_REV: PLACEHOLDER}}, now)
+        except DuplicateKeyError as error:
+            if not is_id_taken(error):
+                raise
+            return None
+
+    async def _announce(self, where: Document, on_insert: Document, now: datetime) -> StoredV2:
+        update = {"$inc": {_INTENT: 1}, "$set": {_AT: now}, **on_insert}
+        document = await self._durable.find_one_and_update(
+            where, update, upsert=True, return_document=ReturnDocument.AFTER, session=self._session
+        )
+        return stored_v2(document)
+
+    async def raise_intent(self, id: Any, intent: int, now: datetime) -> None:
+        """Announce a write at this intent at least, durably: V1 was ahead of the ticket. Never lowers."""
+        update = {
+            "$max": {_INTENT: intent},
+            "$set": {_AT: now},
+            "$setOnInsert": {_REV: PLACEHOLDER, _GONE: True},
+        }
+        await self._durable.update_one({"_id": id}, update, upsert=True, session=self._session)
+
+    async def put_if_absent(self, id: Any, body: Document, revision: int) -> Put:
+        """Store a body for an entity that V2 does not know. LOST: somebody was faster, nothing was changed."""
+        try:
+            await self._quick.insert_one(born_clean(id, body, revision), session=self._session)
+        except DocumentTooLarge:
+            return Put.REFUSED
+        except WriteError as error:
+            return _put_outcome(error)
+        return Put.STORED
+
+    async def put_many(self, documents: Sequence[dict[str, Any]]) -> list[Put]:
+        """The same for many documents of `born_clean`, by one unordered statement; outcomes in the same order."""
+        try:
+            await self._quick.insert_many(documents, ordered=False, session=self._session)
+        except BulkWriteError as error:
+            return _put_outcomes(error, len(documents))
+        except DocumentTooLarge:
+            if len(documents) == 1:
+                return [Put.REFUSED]
+            # The driver names no culprit; halving finds it, and stores the rest.
+            half = len(documents) // 2
+            return await self.put_many(documents[:half]) + await self.put_many(documents[half:])
+        return [Put.STORED] * len(documents)
+
+    async def apply(self, id: Any, body: Document, revision: int, *, own: bool = False, upsert: bool = True) -> Applied:
+        """Bring V2 up to a revision: set the body, unset what it lacks, and take off the mark if no write is open.
+
+        Never lowers the intent and never replaces the document, so it cannot swallow a rival's announcement. NEWER:
+        V2 is at this revision or past it (or absent, without `upsert`). The writer of the revision (`own`) may also
+        overwrite a body at the same revision: a reader's repair made from V1 lacks what V1 cannot express.
+        """
+        update = {
+            "$set": {**body, _REV: revision},
+            "$max": {_INTENT: revision},
+            "$unset": {**{field: "" for field in self._fields if field not in body}, _GONE: ""},
+        }
+        return await self._advance(id, revision, update, "$lte" if own else "$lt", upsert)
+
+    async def bury(self, id: Any, revision: int, now: datetime) -> Applied:
+        """Make V2 a tombstone of a delete at this revision; like `apply` otherwise."""
+        update = {
+            "$set": {_REV: revision, _GONE: True, _AT: now},
+            "$max": {_INTENT: revision},
+            "$unset": {**self._fields},
+        }
+        where = {"_id": id, _REV: {"$lt": revision}}
+        return await self._update(where, {k: v for k, v in update.items() if v}, upsert=True)
+
+    async def _advance(self, id: Any, revision: int, update: dict[str, Any], below: str, upsert: bool) -> Applied:
+        guard = {"_id": id, _REV: {below: revision}}
+        # The mark comes off only together with the last open announcement: without the second condition, this apply
+        # would take off the mark of a later ticket, and if that writer dies nothing finds the document again.
+        settles = {**guard, _INTENT: {"$lte": revision}}
+        unmarked = {**update, "$unset": {**update["$unset"], _AT: ""}}
+        outcome = await self._update(settles, unmarked, upsert)
+        if outcome is not Applied.NEWER:
+            return outcome
+        return await self._update(guard, update, upsert=False)
+
+    async def _update(self, where: Document, update: Document, upsert: bool) -> Applied:
+        try:
+            result = await self._quick.update_one(where, update, upsert=upsert, session=self._session)
+        except DocumentTooLarge:
+            return Applied.REFUSED
+        except WriteError as error:
+            if isinstance(error, DuplicateKeyError) and is_id_taken(error):
+                return Applied.NEWER
+            if not is_refused(error.code):
+                raise
+            return Applied.REFUSED
+        return Applied.APPLIED if result.matched_count or result.upserted_id is not None else Applied.NEWER
+
+    async def purge(self, seen: StoredV2) -> bool:
+        """Remove a document if it is still just as it was seen. False: it has changed, nothing was removed."""
+        where = {"_id": seen.id, _REV: seen.revision, _INTENT: seen.intent, _AT: seen.at}
+        result = await self._quick.delete_one(where, session=self._session)
+        return bool(result.deleted_count)
+
+    def marks(self, before: datetime, limit: int) -> Any:
+        """A cursor over the oldest open marks and tombstones, from the sparse index on `at`, older than `before`."""
+        return self._read.find({_AT: {"$lt": before}}, session=self._session).sort([(_AT, 1), ("_id", 1)]).limit(limit)
+
+    async def ensure_mark_index(self) -> None:
+        """Create the sparse index on `at`, so that marks are found without a scan."""
+        await self.collection.create_index([(_AT, 1)], name="lazymig_at", sparse=True)
+
+
+def born_clean(id: Any, body: Document, revision: int) -> dict[str, Any]:
+    """The V2 document of a lazy migration: no write was ever announced for it."""
+    return {"_id": id, **body, META_FIELD: {"rev": revision, "intent": revision}}
+
+
+def stored_v2(document: Document) -> StoredV2:
+    """A V2 document as the driver returned it, with its meta data."""
+    meta: Mapping[str, Any] = document[META_FIELD]
+    at = meta.get("at")
+    if at is not None and at.tzinfo is not None:
+        at = at.replace(tzinfo=None)  # a tz_aware client: lazymig's own times are naive UTC
+    return StoredV2(raw_id(document["_id"]), meta["rev"], meta["intent"], meta.get("gone", False), at, document)
+
+
+def _put_outcome(error: WriteError) -> Put:
+    if isinstance(error, DuplicateKeyError) and is_id_taken(error):
+        return Put.LOST
+    if is_refused(error.code):
+        return Put.REFUSED
+    raise error
+
+
+def _put_outcomes(error: BulkWriteError, count: int) -> list[Put]:
+    # A write concern error comes without write errors: everything is stored, though perhaps not for good, which for
+    # V2 bodies is enough.
+    outcomes = [Put.STORED] * count
+    for failure in error.details.get("writeErrors", []):
+        if not is_refused(failure.get("code")):
+            raise error
+        lost = failure.get("code") == 11000 and id_taken_in(failure)
+        outcomes[failure["index"]] = Put.LOST if lost else Put.REFUSED
+    return outcomes

@@ -1,0 +1,52 @@
+"""Counters of what lazymig did: the one place that names them.
+
+They are kept in the process (`Tally.counts`) and, when `opentelemetry-api` is installed, also given to the host's meter
+as `lazymig.*`. Database spans belong to the driver's own instrumentation.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from typing import Any, Final
+
+#: A read found its entity in V1 only, and stored it in V2.
+MIGRATED: Final = "lazymig.migrated"
+#: A read found V2 behind V1, and brought it up to date.
+REPAIRED: Final = "lazymig.repaired"
+#: A mark left by a writer that died was resolved.
+HEALED: Final = "lazymig.healed"
+#: A compare-and-set on V1 lost to another writer and was tried again.
+CONTENDED: Final = "lazymig.contended"
+#: V2 refused a body for good (unique index, validator, size); V1 holds the write and answers.
+REFUSED: Final = "lazymig.refused"
+#: A V2 step failed after V1 had the write; V1 answers until the entity is healed.
+LEFT_DIRTY: Final = "lazymig.left_dirty"
+#: A checked read found V2 different from V1.
+MISMATCHED: Final = "lazymig.mismatched"
+
+
+@cache
+def _counter(name: str) -> Any:
+    try:
+        from opentelemetry import metrics
+    except ImportError:
+        return None
+    return metrics.get_meter("lazymig").create_counter(name)
+
+
+class Tally:
+    """Counts by name for one migration."""
+
+    def __init__(self, migration: str) -> None:
+        self.counts: Counter[str] = Counter()
+        self._attributes = {"lazymig.migration": migration}
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add to a counter; never raises."""
+        if amount == 0:
+            return
+        self.counts[name] += amount
+        counter = _counter(name)
+        if counter is not None:
+            counter.add(amount, self._attributes)

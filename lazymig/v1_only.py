@@ -1,0 +1,52 @@
+"""The same verbs in the phase `v1_only`: V1 alone, ordered by compare-and-set on its revision. V2 is not touched."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Any, TypeVar
+
+from lazymig.codec import decode_id
+from lazymig.edits import Base, Change, Edit
+from lazymig.errors import AlreadyExists, Contention, NotFound
+from lazymig.protocol import Pair, back_off, moved
+from lazymig.records import StoredV1
+from lazymig.telemetry import CONTENDED
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+
+async def read(pair: Pair[V1, V2], id: Any) -> V2 | None:
+    """V1's entity in V2's type; nothing is stored. One round trip."""
+    truth = await pair.v1.find(id)
+    return None if truth is None else await pair.conversions.upgraded(truth, None)
+
+
+async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
+    """Change or delete one entity in V1. Two round trips. Raises `NotFound`, `Contention`, or what the edit raises."""
+    for attempt in range(pair.max_attempts):
+        truth: StoredV1 | None = await pair.v1.find_local(id)
+        if truth is None:
+            raise NotFound(decode_id(id))
+        change = await edit.decide(Base(None, truth))
+        if await moved(pair, id, truth.revision, truth.revision + 1, change):
+            return change
+        pair.tally.count(CONTENDED)
+        await back_off(pair, attempt)
+    raise Contention(decode_id(id), pair.max_attempts)
+
+
+async def insert(pair: Pair[V1, V2], id: Any, change: Change) -> None:
+    """Store a new entity in V1. One round trip. Raises `AlreadyExists`."""
+    if pair.in_session and await pair.v1.find_local(id) is not None:
+        raise AlreadyExists(decode_id(id))
+    if not await pair.v1.insert(id, change.v1_set, _first_revision(pair)):
+        raise AlreadyExists(decode_id(id))
+
+
+def _first_revision(pair: Pair[V1, V2]) -> int:
+    # V1 alone keeps no tombstone that would remember a deleted entity's last revision. Were every insert at 1, a writer
+    # that read the entity before it was deleted and inserted anew could still win its compare-and-set against the
+    # new one. A start that does not repeat keeps the two apart; any integer is a valid revision.
+    moment = pair.clock.now().replace(tzinfo=UTC).timestamp()
+    return int(moment * 1000) * 1000 + int(pair.clock.random() * 1000)
