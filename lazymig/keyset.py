@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
 import bson
-from attrs import field, frozen
+from attrs import frozen
 from attrs.validators import in_, instance_of
 
 from lazymig.drivers import Driver
@@ -40,8 +41,8 @@ _MEMORY_TYPES = frozenset({"int", "long", "double", "string", "object", "array",
 class Order:
     """A sort order over one field, made total by `_id`."""
 
-    field: str = field(validator=instance_of(str))
-    direction: int = field(validator=in_((1, -1)))
+    field: str = attrs.field(validator=instance_of(str))
+    direction: int = attrs.field(validator=in_((1, -1)))
 
     @property
     def keys(self) -> list[tuple[str, int]]:

@@ -16,6 +16,7 @@ from lazymig.building import build_pair
 from lazymig.clock import SYSTEM_CLOCK, Clock
 from lazymig.edits import Change, Delete, Edit, UpdateV2, insert_v2
 from lazymig.errors import ConfigurationError, ConversionError, NotFound
+from lazymig.keyset import Order
 from lazymig.listing import Criteria
 from lazymig.migration import Migration
 from lazymig.phases import ROUTES, RUNNABLE, Phase, Source, Target
@@ -226,7 +227,7 @@ class Repository(Generic[V1, V2]):
         last = None if after is None else await self._document_of(conversions.raw_id(after), order)
         return {"criteria": where, "order": order, "limit": limit, "after": last, "timeout_s": self.timeout_s}
 
-    async def _document_of(self, raw: Any, order: listing.Order) -> Mapping[str, Any]:
+    async def _document_of(self, raw: Any, order: Order) -> Mapping[str, Any]:
         if order.field == "_id":
             return {"_id": raw}
         with pymongo.timeout(self.timeout_s):

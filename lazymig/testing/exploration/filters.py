@@ -1,0 +1,101 @@
+"""Does a document match a MongoDB filter? Only the operators that stores need; the rest is refused loudly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from lazymig.testing.exploration.values import MISSING, look_up, order, rank, same
+
+
+def matches(document: Mapping[str, Any], criteria: Mapping[str, Any]) -> bool:
+    """Whether the document satisfies every part of the filter.
+
+    Raises `NotImplementedError` for an operator that this collection does not know.
+    """
+    for path, condition in criteria.items():
+        if path[:1] == "$":
+            if not _known(_LOGICAL, path)(document, condition):
+                return False
+        elif not _satisfies(look_up(document, path), condition):
+            return False
+    return True
+
+
+def equalities(criteria: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The (path, value) pairs that an upsert puts into the document it makes."""
+    for path, condition in criteria.items():
+        if path == "$and":
+            for part in condition:
+                yield from equalities(part)
+        elif path[:1] == "$":
+            raise NotImplementedError(f"MemoryCollection does not upsert with {path}")
+        elif not has_operators(condition):
+            yield path, condition
+        elif "$eq" in condition:
+            yield path, condition["$eq"]
+        elif "$in" in condition:
+            raise NotImplementedError("MemoryCollection does not upsert with $in")
+
+
+def has_operators(condition: Any) -> bool:
+    """Whether a condition is a document of operators rather than a value to be equal to."""
+    if not isinstance(condition, Mapping) or not condition:
+        return False
+    dollars = [key[:1] == "$" for key in condition]
+    if any(dollars) != all(dollars):
+        raise NotImplementedError("MemoryCollection does not mix operators and fields in one condition")
+    return all(dollars)
+
+
+def _satisfies(value: Any, condition: Any) -> bool:
+    if not has_operators(condition):
+        return _equal(value, condition)
+    return all(_known(_COMPARISONS, operator)(value, operand) for operator, operand in condition.items())
+
+
+def _known(operators: Mapping[str, Callable[[Any, Any], bool]], name: str) -> Callable[[Any, Any], bool]:
+    try:
+        return operators[name]
+    except KeyError:
+        raise NotImplementedError(f"MemoryCollection does not know the filter operator {name}") from None
+
+
+def _equal(value: Any, operand: Any) -> bool:
+    if value is MISSING:
+        return operand is None
+    if same(value, operand):
+        return True
+    return isinstance(value, list) and any(same(inner, operand) for inner in value)
+
+
+def _comparison(accepts: Callable[[Any, Any], bool], *, equal: bool) -> Callable[[Any, Any], bool]:
+    def compare(value: Any, operand: Any) -> bool:
+        if isinstance(value, list):
+            raise NotImplementedError("MemoryCollection does not compare arrays by order")
+        if operand is None:
+            return equal and (value is MISSING or value is None)
+        # MongoDB compares within one type only: a string is neither below nor above a number.
+        if value is MISSING or rank(value) != rank(operand):
+            return False
+        return accepts(order(value), order(operand))
+
+    return compare
+
+
+_COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    "$eq": _equal,
+    "$ne": lambda value, operand: not _equal(value, operand),
+    "$in": lambda value, operands: any(_equal(value, operand) for operand in operands),
+    "$nin": lambda value, operands: not any(_equal(value, operand) for operand in operands),
+    "$exists": lambda value, expected: (value is not MISSING) == bool(expected),
+    "$lt": _comparison(lambda value, operand: value < operand, equal=False),
+    "$lte": _comparison(lambda value, operand: value <= operand, equal=True),
+    "$gt": _comparison(lambda value, operand: value > operand, equal=False),
+    "$gte": _comparison(lambda value, operand: value >= operand, equal=True),
+}
+_LOGICAL: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    "$and": lambda document, parts: all(matches(document, part) for part in parts),
+    "$or": lambda document, parts: any(matches(document, part) for part in parts),
+    "$nor": lambda document, parts: not any(matches(document, part) for part in parts),
+}

@@ -1,0 +1,113 @@
+"""What a MongoDB update makes of a document. Only plain update operators; the rest is refused loudly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from pymongo.errors import WriteError
+
+from lazymig.testing.exploration.filters import equalities
+from lazymig.testing.exploration.values import MISSING, fresh, look_up, order, same
+
+Document = dict[str, Any]
+
+
+def updated(document: Mapping[str, Any], update: Mapping[str, Any], *, inserting: bool = False) -> Document:
+    """A fresh document with the update applied; `document` itself is left alone.
+
+    Raises `WriteError` where the server would, and `NotImplementedError` for operators this collection does not know.
+    """
+    _refuse_bad(update)
+    result: Document = fresh(document)
+    for operator, changes in update.items():
+        if operator == "$setOnInsert" and not inserting:
+            continue
+        change = _OPERATORS[operator]
+        for path, operand in changes.items():
+            change(result, path, operand)
+    if "_id" in document and not same(result.get("_id", MISSING), document["_id"]):
+        raise WriteError("the immutable field '_id' would change", 66)
+    return result
+
+
+def upserted(criteria: Mapping[str, Any], update: Mapping[str, Any]) -> Document:
+    """The document that an upsert inserts: the filter's equalities, then the update."""
+    seed: Document = {}
+    for path, value in equalities(criteria):
+        if look_up(seed, path) is not MISSING:
+            raise NotImplementedError(f"MemoryCollection does not upsert with two equalities on {path}")
+        _set(seed, path, value)
+    result = updated(seed, update, inserting=True)
+    if "_id" not in result:
+        raise NotImplementedError("MemoryCollection does not invent ids: name the _id in the filter or the update")
+    return result
+
+
+def _refuse_bad(update: Mapping[str, Any]) -> None:
+    if not isinstance(update, Mapping):
+        raise NotImplementedError("MemoryCollection does not know pipeline updates")
+    if not update or not next(iter(update)).startswith("$"):
+        raise ValueError("update only works with $ operators")
+    for operator in update:
+        if operator not in _OPERATORS:
+            raise NotImplementedError(f"MemoryCollection does not know the update operator {operator}")
+    _refuse_conflicts([path for changes in update.values() for path in changes])
+
+
+def _refuse_conflicts(paths: list[str]) -> None:
+    distinct = set(paths)
+    conflict = len(distinct) != len(paths)
+    for path in paths:
+        while "." in path:
+            path = path.rpartition(".")[0]
+            conflict = conflict or path in distinct
+    if conflict:
+        raise WriteError("updating a path would create a conflict with another operator", 40)
+
+
+def _parent(document: Document, path: str) -> tuple[Document, str]:
+    """The embedded document that holds the last name of `path`, made where it is missing."""
+    parent: Any = document
+    *names, last = path.split(".")
+    for name in names:
+        parent = parent.setdefault(name, {})
+        if isinstance(parent, list):
+            raise NotImplementedError(f"MemoryCollection does not follow paths into arrays: {path}")
+        if not isinstance(parent, dict):
+            raise WriteError(f"cannot create a field in an element that is not a document: {path}", 28)
+    return parent, last
+
+
+def _set(document: Document, path: str, operand: Any) -> None:
+    parent, name = _parent(document, path)
+    parent[name] = fresh(operand)
+
+
+def _unset(document: Document, path: str, _operand: Any) -> None:
+    if look_up(document, path) is not MISSING:
+        parent, name = _parent(document, path)
+        del parent[name]
+
+
+def _inc(document: Document, path: str, operand: Any) -> None:
+    parent, name = _parent(document, path)
+    value = parent.get(name, 0)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise WriteError(f"cannot apply $inc to a value of a type that is not a number: {path}", 14)
+    parent[name] = value + operand
+
+
+def _max(document: Document, path: str, operand: Any) -> None:
+    parent, name = _parent(document, path)
+    if name not in parent or order(operand) > order(parent[name]):
+        parent[name] = operand
+
+
+_OPERATORS: Final[Mapping[str, Callable[[Document, str, Any], None]]] = {
+    "$set": _set,
+    "$unset": _unset,
+    "$inc": _inc,
+    "$max": _max,
+    "$setOnInsert": _set,
+}

@@ -1,0 +1,96 @@
+"""BSON values as plain Python: copying, freezing, paths, MongoDB's equality and order."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Hashable, Mapping
+from typing import Any, Final
+
+from bson import Binary, Decimal128, ObjectId
+
+MISSING: Final = object()
+"""What `look_up` answers for a path that the document does not have."""
+
+_ATOMS: Final = frozenset({str, int, bool, float, type(None), bytes, datetime.datetime, ObjectId, Decimal128})
+
+
+def fresh(value: Any) -> Any:
+    """The same value in containers of its own, so that its receiver may change it."""
+    if type(value) in _ATOMS:
+        return value
+    if isinstance(value, Mapping):
+        return {key: inner if type(inner) in _ATOMS else fresh(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [fresh(inner) for inner in value]
+    return value
+
+
+def freeze(value: Any) -> Hashable:
+    """A hashable stand-in: equal for equal contents whatever the order of fields, and 1, 1.0 and True kept apart."""
+    kind = type(value)
+    if kind is dict or isinstance(value, Mapping):
+        return frozenset([(key, freeze(inner)) for key, inner in value.items()])
+    if kind is list or kind is tuple:
+        return tuple([freeze(inner) for inner in value])
+    if kind is bool or kind is float:
+        return (kind, value)
+    return value  # type: ignore[no-any-return]
+
+
+def look_up(document: Mapping[str, Any], path: str) -> Any:
+    """The value at a dotted path, or `MISSING`. Raises `NotImplementedError` where the path leads into an array."""
+    if "." not in path:
+        return document.get(path, MISSING)
+    value: Any = document
+    for name in path.split("."):
+        if isinstance(value, list):
+            raise NotImplementedError(f"MemoryCollection does not follow paths into arrays: {path}")
+        if not isinstance(value, Mapping) or name not in value:
+            return MISSING
+        value = value[name]
+    return value
+
+
+def rank(value: Any) -> int:
+    """The place of the value's type in MongoDB's order of types."""
+    if value is None or value is MISSING:
+        return 1
+    if isinstance(value, bool):
+        return 8
+    if isinstance(value, (int, float)):
+        return 2
+    for kind, place in _RANKS:
+        if isinstance(value, kind):
+            return place
+    raise NotImplementedError(f"MemoryCollection does not order values of type {type(value).__name__}")
+
+
+_RANKS: Final[tuple[tuple[type, int], ...]] = (
+    (str, 3),
+    (dict, 4),
+    (list, 5),
+    (Binary, 6),
+    (bytes, 6),
+    (ObjectId, 7),
+    (datetime.datetime, 9),
+)
+_UNORDERED: Final = frozenset({4, 5, 6})
+
+
+def order(value: Any) -> tuple[int, Any]:
+    """A sort key in MongoDB's order. Raises `NotImplementedError` for documents, arrays and binary."""
+    place = rank(value)
+    if place in _UNORDERED:
+        raise NotImplementedError(f"MemoryCollection does not order values of type {type(value).__name__}")
+    return (place, 0 if place == 1 else value)
+
+
+def same(left: Any, right: Any) -> bool:
+    """MongoDB's equality of two present values: 1 equals 1.0 but not True, and the order of fields counts."""
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        return list(left) == list(right) and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    return bool(left == right)

@@ -1,0 +1,297 @@
+"""An async collection in memory for exploring interleavings: tiny, fast, every statement one scheduling point.
+
+It takes the calls of PyMongo's async collections that lazymig makes, and gives their results and errors. What it does
+not know, it refuses with `NotImplementedError`; it never guesses. `tests/unit/test_memory_collection.py` runs the same
+random statements here and on a real server.
+
+A statement is atomic as a whole. On a server, one that touches several documents is atomic per document only; code that
+relies on more than that will look right here and be wrong there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Hashable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from typing import Any, Self
+
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.results import DeleteResult, InsertManyResult, InsertOneResult, UpdateResult
+
+from lazymig.testing.exploration.filters import has_operators, matches
+from lazymig.testing.exploration.projection import projected
+from lazymig.testing.exploration.statement import Gate, Statement
+from lazymig.testing.exploration.updates import updated, upserted
+from lazymig.testing.exploration.values import MISSING, freeze, fresh, look_up, order
+
+Document = dict[str, Any]
+Query = Mapping[str, Any]
+Projection = Mapping[str, Any] | Sequence[str] | None
+
+
+class MemoryCollection:
+    """Documents by `_id`. Stored documents are never changed in place: a write stores a new one.
+
+    Without a `gate` each statement takes effect as soon as it is awaited; with one, when the explorer says so.
+    Arguments: `name` as shown in counter-examples; `documents` to begin with; `gate` of the run.
+    """
+
+    def __init__(self, name: str = "memory", documents: Iterable[Query] = (), *, gate: Gate | None = None) -> None:
+        self.name = name
+        self.full_name = f"memory.{name}"
+        self.gate = gate
+        self._documents: dict[Hashable, Document] = {}
+        self._numbers: dict[Hashable, int] = {}
+        for document in documents:
+            self._put(fresh(document))
+
+    def __bool__(self) -> bool:
+        raise NotImplementedError("collections have no truth value: compare with None instead")
+
+    def with_options(self, **_options: Any) -> Self:
+        """This collection: concerns and preferences mean nothing in memory."""
+        return self
+
+    # ---- looking from outside, without a scheduling point -----------------------------------------------------------
+
+    def documents(self) -> Iterator[Document]:
+        """The stored documents themselves, to be looked at only."""
+        return iter(self._documents.values())
+
+    def stored(self, id: Any) -> Document | None:
+        """The stored document with this `_id`, to be looked at only, or None."""
+        return self._documents.get(_key(id))
+
+    def fingerprint(self, numbers: MutableMapping[Hashable, int]) -> tuple[int, ...]:
+        """The contents as small numbers; equal exactly when the contents are. `numbers` gives each value its number."""
+        for key, document in self._documents.items():
+            if key not in self._numbers:
+                self._numbers[key] = numbers[freeze(document)]
+        return tuple(sorted(self._numbers.values()))
+
+    def snapshot(self) -> tuple[dict[Hashable, Document], dict[Hashable, int]]:
+        """What `restore` needs to bring these contents back."""
+        return dict(self._documents), dict(self._numbers)
+
+    def restore(self, snapshot: tuple[dict[Hashable, Document], dict[Hashable, int]]) -> None:
+        """Bring back the contents of the moment when the snapshot was taken."""
+        self._documents, self._numbers = dict(snapshot[0]), dict(snapshot[1])
+
+    # ---- statements -------------------------------------------------------------------------------------------------
+
+    def find_one(
+        self, filter: Query | None = None, projection: Projection = None, *, session: Any = None, comment: Any = None
+    ) -> Statement:
+        """The first matching document as a fresh copy, or None."""
+        return Statement(self.gate, self.name, "find_one", self._find_one, filter or {}, projection)
+
+    def find(
+        self,
+        filter: Query | None = None,
+        projection: Projection = None,
+        *,
+        sort: Any = None,
+        limit: int = 0,
+        batch_size: int = 0,
+        hint: Any = None,
+        session: Any = None,
+        comment: Any = None,
+    ) -> MemoryCursor:
+        """A cursor; its first fetch is the one scheduling point, and reads all matching documents."""
+        cursor = MemoryCursor(self, filter or {}, projection).limit(limit)
+        return cursor.sort(sort) if sort is not None else cursor
+
+    def count_documents(self, filter: Query, *, session: Any = None, comment: Any = None) -> Statement:
+        """How many documents match."""
+        return Statement(self.gate, self.name, "count_documents", self._count, filter)
+
+    def insert_one(self, document: Query, *, session: Any = None, comment: Any = None) -> Statement:
+        """Store one document. Raises `DuplicateKeyError` when its `_id` is taken."""
+        return Statement(self.gate, self.name, "insert_one", self._insert_one, document)
+
+    def insert_many(
+        self, documents: Iterable[Query], ordered: bool = True, *, session: Any = None, comment: Any = None
+    ) -> Statement:
+        """Store several documents. Raises `BulkWriteError` that names those whose `_id` is taken."""
+        return Statement(self.gate, self.name, "insert_many", self._insert_many, list(documents), ordered)
+
+    def update_one(
+        self, filter: Query, update: Query, upsert: bool = False, *, session: Any = None, comment: Any = None
+    ) -> Statement:
+        """Change the first matching document; with `upsert`, make one where none matches."""
+        return Statement(self.gate, self.name, "update_one", self._update_one, filter, update, upsert)
+
+    def find_one_and_update(
+        self,
+        filter: Query,
+        update: Query,
+        projection: Projection = None,
+        upsert: bool = False,
+        return_document: bool = False,
+        *,
+        session: Any = None,
+        comment: Any = None,
+    ) -> Statement:
+        """`update_one` that returns the document before or after it."""
+        arguments = (filter, update, projection, upsert, return_document)
+        return Statement(self.gate, self.name, "find_one_and_update", self._find_one_and_update, *arguments)
+
+    def delete_one(self, filter: Query, *, session: Any = None, comment: Any = None) -> Statement:
+        """Remove the first matching document."""
+        return Statement(self.gate, self.name, "delete_one", self._delete_one, filter)
+
+    # ---- effects ----------------------------------------------------------------------------------------------------
+
+    def _matching(self, criteria: Query) -> Iterator[Document]:
+        wanted = criteria.get("_id", MISSING)
+        if wanted is MISSING:
+            candidates = list(self._documents.values())
+        elif has_operators(wanted):
+            # The server walks the index of `_id` here, and the whole collection in the order of insertion otherwise.
+            candidates = sorted(self._documents.values(), key=lambda document: order(document["_id"]))
+        else:
+            found = self._documents.get(_key(wanted))
+            candidates = [] if found is None else [found]
+        return (document for document in candidates if matches(document, criteria))
+
+    def _find_one(self, criteria: Query, projection: Projection) -> Document | None:
+        found = next(self._matching(criteria), None)
+        return None if found is None else projected(found, projection)
+
+    def _count(self, criteria: Query) -> int:
+        return sum(1 for _ in self._matching(criteria))
+
+    def _insert_one(self, document: Query) -> InsertOneResult:
+        self._insert(fresh(document))
+        return InsertOneResult(document["_id"], True)
+
+    def _insert_many(self, documents: list[Query], ordered: bool) -> InsertManyResult:
+        refused: list[Document] = []
+        for index, document in enumerate(documents):
+            try:
+                self._insert(fresh(document))
+            except DuplicateKeyError as error:
+                refused.append({**(error.details or {}), "index": index, "op": document})
+                if ordered:
+                    break
+        if refused:
+            tried = refused[-1]["index"] + 1 if ordered else len(documents)
+            raise BulkWriteError({"writeErrors": refused, "nInserted": tried - len(refused), "writeConcernErrors": []})
+        return InsertManyResult([document["_id"] for document in documents], True)
+
+    def _update_one(self, criteria: Query, update: Query, upsert: bool) -> UpdateResult:
+        before, after = self._update(criteria, update, upsert)
+        if before is None:
+            made = {} if after is None else {"upserted": after["_id"]}
+            return UpdateResult({"n": len(made), "nModified": 0, **made}, True)
+        return UpdateResult({"n": 1, "nModified": int(before is not after)}, True)
+
+    def _find_one_and_update(
+        self, criteria: Query, update: Query, projection: Projection, upsert: bool, return_document: bool
+    ) -> Document | None:
+        answer = self._update(criteria, update, upsert)[int(return_document)]
+        return None if answer is None else projected(answer, projection)
+
+    def _update(self, criteria: Query, update: Query, upsert: bool) -> tuple[Document | None, Document | None]:
+        before = next(self._matching(criteria), None)
+        if before is None:
+            if not upsert:
+                updated({}, update)  # a bad update is refused even where nothing matches
+                return None, None
+            after = upserted(criteria, update)
+            self._insert(after)
+            return None, after
+        after = updated(before, update)
+        if freeze(after) == freeze(before):
+            return before, before
+        self._put(after)
+        return before, after
+
+    def _delete_one(self, criteria: Query) -> DeleteResult:
+        found = next(self._matching(criteria), None)
+        if found is not None:
+            key = _key(found["_id"])
+            del self._documents[key]
+            self._numbers.pop(key, None)
+        return DeleteResult({"n": int(found is not None)}, True)
+
+    def _insert(self, document: Document) -> None:
+        if "_id" not in document:
+            raise NotImplementedError("MemoryCollection does not invent ids: give the document an _id")
+        if _key(document["_id"]) in self._documents:
+            raise _duplicate(self.full_name, document["_id"])
+        self._put(document)
+
+    def _put(self, document: Document) -> None:
+        key = _key(document["_id"])
+        self._documents[key] = document
+        self._numbers.pop(key, None)
+
+
+class MemoryCursor:
+    """What `find` returns. Documents are read at the first fetch, all at once, and handed out as fresh copies."""
+
+    def __init__(self, collection: MemoryCollection, criteria: Query, projection: Projection) -> None:
+        self._collection = collection
+        self._criteria = criteria
+        self._projection = projection
+        self._order: list[tuple[str, int]] = []
+        self._limit = 0
+        self._left: list[Document] | None = None
+
+    def sort(self, key_or_list: Any, direction: int = 1) -> Self:
+        """Order by one field, or by a list (or mapping) of fields with their directions."""
+        if isinstance(key_or_list, str):
+            self._order = [(key_or_list, direction)]
+        else:
+            self._order = list(key_or_list.items() if isinstance(key_or_list, Mapping) else key_or_list)
+        return self
+
+    def limit(self, limit: int) -> Self:
+        """At most so many documents; 0 means all."""
+        self._limit = limit
+        return self
+
+    def batch_size(self, _size: int) -> Self:
+        """Nothing: all documents come with the first fetch."""
+        return self
+
+    async def to_list(self, length: int | None = None) -> list[Document]:
+        """The documents left, or the next `length` of them."""
+        left = await self._fetched()
+        taken = left[:length]
+        del left[:length]
+        return taken
+
+    async def close(self) -> None:
+        """Forget what is left."""
+        self._left = []
+
+    async def __aiter__(self) -> AsyncIterator[Document]:
+        left = await self._fetched()
+        while left:
+            yield left.pop(0)
+
+    async def _fetched(self) -> list[Document]:
+        if self._left is None:
+            collection = self._collection
+            arguments = (self._criteria, self._projection)
+            self._left = await Statement(collection.gate, collection.name, "find", self._read, *arguments)
+        return self._left
+
+    def _read(self, criteria: Query, projection: Projection) -> list[Document]:
+        found = list(self._collection._matching(criteria))
+        for path, direction in reversed(self._order):
+            found.sort(key=lambda document: order(look_up(document, path)), reverse=direction < 0)
+        return [projected(document, projection) for document in found[: self._limit or None]]
+
+
+def _key(id: Any) -> Hashable:
+    """What identifies a document: as on the server, 1 and 1.0 are one id and True is another."""
+    if isinstance(id, float) and id.is_integer():
+        return int(id)
+    return id if type(id) is int or type(id) is str else freeze(id)
+
+
+def _duplicate(namespace: str, id: Any) -> DuplicateKeyError:
+    message = f"E11000 duplicate key error collection: {namespace} index: _id_ dup key"
+    details = {"index": 0, "code": 11000, "errmsg": message, "keyPattern": {"_id": 1}, "keyValue": {"_id": id}}
+    return DuplicateKeyError(message, 11000, details)

@@ -1,0 +1,222 @@
+"""One mongod process on loopback: found, started, stopped or killed, and never left behind.
+
+The mechanism under `lazymig.testing.server`, which adds what makes it a replica set.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from queue import Empty, Queue
+from typing import IO, Any
+
+from pymongo import MongoClient
+
+from lazymig.errors import ConfigurationError, LazymigError
+
+Client = MongoClient[dict[str, Any]]
+
+#: Long enough for a loaded machine; an idle one needs a second.
+PATIENCE_S = 60.0
+_STOP_S = 15.0
+#: "Waiting for connections" in mongod's structured log: the moment from which it answers.
+_LISTENING = '"id":23016'
+_OPTIONS = (
+    *("--bind_ip", "127.0.0.1", "--nounixsocket", "--quiet", "--slowms", "60000"),
+    *("--setParameter", "enableTestCommands=1"),
+    *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+    # A primary that is told to stop would otherwise wait 15 s for its clients to notice.
+    *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0"),
+)
+# Outlives us by one moment: when our end of the pipe closes, whatever closed it, the server and its folder go.
+# Each line is the process id to kill, an empty line none.
+_WATCHDOG = 'last=; while read -r pid; do last=$pid; done; [ -z "$last" ] || kill -9 "$last"; rm -rf "$1"'
+
+
+class ServerMissing(ConfigurationError, RuntimeError):
+    """No mongod found: pip install 'lazymig[server]', or put mongod on PATH, or name one in LAZYMIG_MONGOD."""
+
+
+class ServerFailed(LazymigError, RuntimeError):
+    """mongod did not start; the message ends with the last lines of its log."""
+
+
+def find_mongod() -> Path:
+    """The mongod to use: `LAZYMIG_MONGOD` if set, else the one on PATH, else the one of `lazymig[server]`.
+
+    Raises `ServerMissing` when there is none, or when `LAZYMIG_MONGOD` names no executable file.
+    """
+    named = os.environ.get("LAZYMIG_MONGOD")
+    if named:
+        if not _runs(Path(named)):
+            raise ServerMissing("LAZYMIG_MONGOD names no executable file; correct it, or unset it")
+        return Path(named)
+    on_path = shutil.which("mongod")
+    if on_path:
+        return Path(on_path)
+    return _bundled()
+
+
+def _bundled() -> Path:
+    # Found on disk and never imported: the full package of that name does much more than carry a server.
+    spec = find_spec("fiftyone")
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    for folder in folders:
+        mongod = Path(folder, "db", "bin", "mongod")
+        if _runs(mongod):
+            return mongod
+    raise ServerMissing
+
+
+def _runs(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)
+
+
+def free_port() -> int:
+    """A loopback port that nobody listened on a moment ago."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _first(answers: Queue[bool]) -> bool:
+    try:
+        return answers.get(timeout=PATIENCE_S)
+    except Empty:
+        return False
+
+
+class Mongod:
+    """One mongod on a temporary folder and a free port, both kept until `remove()`.
+
+    Start, stop and kill it as often as you like: the data stay. When this Python process dies, however it dies, the
+    server and the folder go too.
+    """
+
+    def __init__(self, *, set_name: str | None = None, cache_gb: float = 0.5) -> None:
+        self._program = find_mongod()
+        self._set_name = set_name
+        self._cache_gb = cache_gb
+        self._process: subprocess.Popen[str] | None = None
+        self._log: deque[str] = deque(maxlen=20)
+        self._folder = tempfile.mkdtemp(prefix="lazymig-mongod-")
+        self.port = free_port()
+        self._watchdog = subprocess.Popen(
+            ["/bin/sh", "-c", _WATCHDOG, "lazymig-watchdog", self._folder],
+            stdin=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={"PATH": os.defpath},
+        )
+
+    @property
+    def address(self) -> str:
+        """`host:port`."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start the process and return when it answers. Raises `ServerFailed` when it does not."""
+        if self.alive:
+            return
+        answers: Queue[bool] = Queue()
+        # A session of its own, so that Ctrl-C reaches the tests and not the server that they still need.
+        process = subprocess.Popen(
+            self._command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        )
+        self._process = process
+        self._tell_watchdog(str(process.pid))
+        assert process.stdout is not None
+        threading.Thread(target=self._drain, args=(process.stdout, answers), daemon=True).start()
+        if not _first(answers):
+            self.kill()
+            raise ServerFailed("mongod did not start; its last words:\n" + "".join(self._log))
+
+    def terminate(self) -> None:
+        """Ask the process to end cleanly, without waiting."""
+        if self._process is not None and self.alive:
+            self._process.terminate()
+
+    def stop(self) -> None:
+        """End the process cleanly; kill it when that takes longer than 15 s."""
+        self.terminate()
+        self._wait(_STOP_S)
+
+    def kill(self) -> None:
+        """End the process at once, as `kill -9` does. The data stay as they are on disk."""
+        self._wait(0)
+
+    def remove(self) -> None:
+        """Kill the process if it still runs, and delete its folder. Nothing works afterwards."""
+        self.kill()
+        if self._watchdog.stdin and not self._watchdog.stdin.closed:
+            self._watchdog.stdin.close()
+        self._watchdog.wait()
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        """A synchronous client of this one process, whatever its state in the replica set."""
+        with MongoClient(self.address, directConnection=True, serverSelectionTimeoutMS=PATIENCE_S * 1000) as client:
+            yield client
+
+    @contextmanager
+    def failpoint(
+        self, data: Mapping[str, Any], *, times: int | None = None, name: str = "failCommand"
+    ) -> Iterator[None]:
+        """Switch a failpoint on for the block: `times` times, or always.
+
+        `data` as MongoDB documents it, such as `{"failCommands": ["update"], "errorCode": 11602}`.
+        """
+        mode: Any = "alwaysOn" if times is None else {"times": times}
+        with self.client() as client:
+            client.admin.command("configureFailPoint", name, mode=mode, data=dict(data))
+            try:
+                yield
+            finally:
+                if self.alive:  # a killed server has forgotten its failpoints
+                    client.admin.command("configureFailPoint", name, mode="off")
+
+    def _command(self) -> list[str]:
+        command = [str(self._program), "--dbpath", self._folder, "--port", str(self.port), *_OPTIONS]
+        command += ["--wiredTigerCacheSizeGB", str(self._cache_gb)]
+        if self._set_name:
+            command += ["--replSet", self._set_name, "--oplogSize", "256"]
+        return command
+
+    def _drain(self, output: IO[str], answers: Queue[bool]) -> None:
+        with output:
+            for line in output:
+                self._log.append(line)
+                if _LISTENING in line:
+                    answers.put(True)
+        answers.put(False)  # it ended
+
+    def _wait(self, timeout_s: float) -> None:
+        process = self._process
+        if process is None:
+            return
+        try:
+            process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._process = None
+        self._tell_watchdog("")
+
+    def _tell_watchdog(self, process_id: str) -> None:
+        if self._watchdog.stdin and not self._watchdog.stdin.closed:
+            self._watchdog.stdin.write(process_id + "\n")
+            self._watchdog.stdin.flush()

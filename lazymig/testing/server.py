@@ -1,0 +1,200 @@
+"""A real MongoDB for tests and demonstrations, from nothing, in about a second.
+
+    with Server() as server:
+        client = AsyncMongoClient(server.uri)
+
+Everything listens on loopback only, lives in a temporary folder, and dies with this Python process.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Self
+
+from attrs import frozen
+from pymongo import MongoClient
+from pymongo.errors import AutoReconnect
+
+from lazymig.testing.mongod import PATIENCE_S, Client, Mongod
+
+__all__ = ["External", "ReplicaSet", "Server"]
+
+_SET_NAME = "lazymig"
+
+
+@frozen
+class External:
+    """A server that somebody else runs, known by its address only."""
+
+    uri: str
+
+
+class _Fleet(ABC):
+    """One or more processes with one address."""
+
+    def __init__(self) -> None:
+        self._members: tuple[Mongod, ...] = ()
+
+    @abstractmethod
+    def start(self) -> Self:
+        """Start and return when a primary takes writes."""
+
+    @property
+    def members(self) -> Sequence[Mongod]:
+        """The processes, each of which can be killed and started alone. Raises `RuntimeError` before `start()`."""
+        if not self._members:
+            raise RuntimeError("the server is not running; call start() or use it in a with statement")
+        return self._members
+
+    @property
+    def uri(self) -> str:
+        """The connection string. The same after `restart()`; another after `stop()` and `start()`."""
+        return "mongodb://" + ",".join(member.address for member in self.members) + self._options
+
+    @property
+    def _options(self) -> str:
+        return f"/?replicaSet={_SET_NAME}"
+
+    def stop(self) -> None:
+        """End all processes cleanly and delete their data. Harmless when nothing runs."""
+        for member in self._members:
+            member.terminate()
+        for member in self._members:
+            member.stop()
+            member.remove()
+        self._members = ()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _launch(self, members: tuple[Mongod, ...]) -> None:
+        self._members = members
+        try:
+            for member in members:
+                member.start()
+            self._initiate()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _initiate(self) -> None:
+        configuration = {
+            "_id": _SET_NAME,
+            "members": [{"_id": number, "host": member.address} for number, member in enumerate(self._members)],
+            # Elections within a second or two instead of ten.
+            "settings": {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200},
+        }
+        with self._members[0].client() as client:
+            client.admin.command("replSetInitiate", configuration)
+        with self._primary() as primary:
+            # Returns when every member has it: none is still in its first copying, so each can be elected.
+            primary.admin.command("appendOplogNote", 1, data={"started": True}, writeConcern={"w": len(self._members)})
+
+    def _primary(self) -> Client:
+        """A client that waits for a primary with its first command."""
+        return MongoClient(self.uri, serverSelectionTimeoutMS=PATIENCE_S * 1000)
+
+    def _await_primary(self) -> None:
+        with self._primary() as primary:
+            primary.admin.command("ping")
+
+
+class Server(_Fleet):
+    """One mongod: a replica set of one (sessions, transactions and change streams work), or standalone.
+
+    `cache_gb` is WiredTiger's cache in GB. Usable as a context manager; a stopped server can be started anew, empty.
+    """
+
+    def __init__(self, *, replica_set: bool = True, cache_gb: float = 0.5) -> None:
+        super().__init__()
+        self._replica_set = replica_set
+        self._cache_gb = cache_gb
+
+    @property
+    def port(self) -> int:
+        """The loopback port. Raises `RuntimeError` before `start()`."""
+        return self.members[0].port
+
+    @property
+    def _options(self) -> str:
+        return super()._options if self._replica_set else "/"
+
+    def start(self) -> Self:
+        """Start on an empty folder and return when writes are taken, in about a second.
+
+        Raises `ServerMissing` when there is no mongod to start, `ServerFailed` when it does not start.
+        """
+        if not self._members:
+            self._launch((Mongod(set_name=_SET_NAME if self._replica_set else None, cache_gb=self._cache_gb),))
+        return self
+
+    def kill(self) -> None:
+        """`kill -9`. The data stay on disk: `restart()` finds what the journal holds."""
+        self.members[0].kill()
+
+    def restart(self) -> None:
+        """Start again on the same data and port, after a clean stop if it still runs; return when writes are taken."""
+        self.members[0].stop()
+        self.members[0].start()
+        self._await_primary()
+
+    def failpoint(self, data: Mapping[str, Any], *, times: int | None = None) -> AbstractContextManager[None]:
+        """Let commands fail inside a with statement: `times` times, or all of them.
+
+        `data` is that of MongoDB's failCommand, such as `{"failCommands": ["update"], "closeConnection": True}`.
+        """
+        return self.members[0].failpoint(data, times=times)
+
+    def _initiate(self) -> None:
+        if self._replica_set:
+            super()._initiate()
+
+
+class ReplicaSet(_Fleet):
+    """Several mongods as one replica set on loopback, all of them electable."""
+
+    def __init__(self, members: int = 3, *, cache_gb: float = 0.25) -> None:
+        super().__init__()
+        self._size = members
+        self._cache_gb = cache_gb
+
+    def start(self) -> Self:
+        """Start on empty folders and return when a primary takes writes and every member follows it.
+
+        Raises as `Server.start` does.
+        """
+        if not self._members:
+            size = range(self._size)
+            self._launch(tuple(Mongod(set_name=_SET_NAME, cache_gb=self._cache_gb) for _ in size))
+        return self
+
+    @property
+    def primary(self) -> Mongod:
+        """The member that is primary now, after waiting for one if need be."""
+        with self._primary() as client:
+            client.admin.command("ping")
+            address = client.address
+        return next(member for member in self.members if address == ("127.0.0.1", member.port))
+
+    def step_down(self) -> Mongod:
+        """Make the primary step down and return the one elected instead, a second or two later.
+
+        Writes that the majority has acknowledged stay; others may be rolled back.
+        """
+        with self.primary.client() as client:
+            try:
+                client.admin.command("replSetStepDown", 5, secondaryCatchUpPeriodSecs=4)
+            except AutoReconnect:  # it did, and closed our connection with all others
+                pass
+        return self.primary
+
+    def kill_primary(self) -> Mongod:
+        """`kill -9` the primary and return it, for its `start()` later; the others elect a new one."""
+        primary = self.primary
+        primary.kill()
+        return primary
