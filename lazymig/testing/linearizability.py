@@ -41,8 +41,9 @@ class Outcome(enum.StrEnum):
 class Operation:
     """One operation of one client on one entity, as the client saw it.
 
-    `name`: get, insert, update, replace or delete. `argument`: the value of an insert or replace, the function from value
-    to value of an update. `result`: the value (None: absent) or an `Outcome`. `called_at` and `returned_at`: any
+    `name`: get, insert, update, replace or delete. `argument`: the value of an insert or replace, the function
+    from value to value of an update. `result`: the value (None: absent) or an `Outcome`.
+    `called_at` and `returned_at`: any
     numbers that order the events; `returned_at` None where the client never learned the result.
     """
 

@@ -1,0 +1,248 @@
+"""The explorer's in-memory collection is equal to the server on the statements that stores send."""
+
+import asyncio
+import datetime
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError, WriteError
+
+from lazymig.testing.exploration.statement import Gate, drive
+from lazymig.testing.exploration.values import freeze
+from lazymig.testing.memory_collection import MemoryCollection
+from lazymig.testing.mongod import Mongod
+
+MOMENT = datetime.datetime(2024, 1, 2)
+IDS = st.sampled_from([1, 2, "a"])
+NUMBERS = st.integers(-1, 3)
+SCALARS = st.one_of(NUMBERS, st.sampled_from(["x", "", None, True, False, MOMENT]))
+BODIES = st.one_of(SCALARS, st.just({"n": 1}), st.just({}))
+PATHS = st.sampled_from(["a", "b", "_lazymig_rev", "_lazymig.rev", "_lazymig.intent", "_lazymig.gone", "_lazymig.at"])
+REVISIONS = st.sampled_from(["_lazymig_rev", "_lazymig.rev", "_lazymig.intent", "c"])
+
+ORDERINGS = st.dictionaries(
+    st.sampled_from(["$lt", "$lte", "$gt", "$gte"]), st.one_of(NUMBERS, st.just("x")), min_size=1
+)
+CONDITIONS = st.one_of(
+    SCALARS,
+    ORDERINGS,
+    st.builds(lambda values: {"$in": values}, st.lists(SCALARS, max_size=3)),
+    st.builds(lambda values: {"$nin": values}, st.lists(SCALARS, max_size=2)),
+    st.builds(lambda value: {"$ne": value}, SCALARS),
+    st.builds(lambda value: {"$eq": value}, SCALARS),
+    st.builds(lambda value: {"$exists": value}, st.booleans()),
+)
+ID_CONDITIONS = st.one_of(
+    IDS, st.builds(lambda ids: {"$in": ids}, st.lists(IDS)), st.builds(lambda id: {"$gt": id}, IDS)
+)
+PARTS = st.dictionaries(PATHS, CONDITIONS, max_size=2)
+FILTERS = st.one_of(
+    st.builds(lambda id, rest: {"_id": id, **rest}, ID_CONDITIONS, PARTS),
+    PARTS,
+    st.builds(lambda parts: {"$or": parts}, st.lists(PARTS, min_size=1, max_size=2)),
+    st.builds(lambda parts: {"$and": parts}, st.lists(PARTS, min_size=1, max_size=2)),
+    st.builds(lambda parts: {"$nor": parts}, st.lists(PARTS, min_size=1, max_size=2)),
+)
+# An upsert's filter names the id, as the protocol's do: the collection invents none.
+UPSERT_PARTS = st.dictionaries(PATHS, st.one_of(SCALARS, ORDERINGS), max_size=2)
+UPSERT_FILTERS = st.builds(lambda id, rest: {"_id": id, **rest}, IDS, UPSERT_PARTS)
+CHANGES = st.one_of(
+    st.dictionaries(PATHS, SCALARS, min_size=1, max_size=3),
+    st.dictionaries(st.sampled_from(["a", "b", "d.e"]), BODIES, min_size=1),
+)
+UPDATES = st.fixed_dictionaries(
+    {"$set": CHANGES},
+    optional={
+        "$unset": st.dictionaries(PATHS, st.just(""), min_size=1, max_size=2),
+        "$inc": st.dictionaries(REVISIONS, NUMBERS, min_size=1, max_size=1),
+        "$max": st.dictionaries(REVISIONS, SCALARS, min_size=1, max_size=1),
+        "$setOnInsert": CHANGES,
+    },
+)
+METAS = st.fixed_dictionaries(
+    {}, optional={"rev": NUMBERS, "intent": NUMBERS, "gone": st.just(True), "at": st.just(MOMENT)}
+)
+DOCUMENTS = st.fixed_dictionaries(
+    {"_id": IDS}, optional={"a": BODIES, "b": BODIES, "_lazymig_rev": NUMBERS, "_lazymig": METAS}
+)
+PROJECTIONS = st.one_of(
+    st.none(),
+    st.just({"_id": 0}),
+    st.dictionaries(st.sampled_from(["_id", "a", "_lazymig_rev", "_lazymig.rev"]), st.just(1)),
+    st.dictionaries(st.sampled_from(["a", "_lazymig.at"]), st.just(0), min_size=1),
+)
+SORTS = st.sampled_from([[("_id", 1)], [("_id", -1)], [("_lazymig_rev", 1), ("_id", -1)]])
+
+
+def statement(name, *arguments, **keywords):
+    """A strategy of (name, arguments, keywords)."""
+    return st.tuples(st.just(name), st.tuples(*arguments), st.fixed_dictionaries(keywords))
+
+
+STATEMENTS = st.one_of(
+    statement("insert_one", DOCUMENTS),
+    statement("insert_many", st.lists(DOCUMENTS, min_size=1, max_size=4), ordered=st.booleans()),
+    statement("update_one", FILTERS, UPDATES),
+    statement("update_one", UPSERT_FILTERS, UPDATES, upsert=st.just(True)),
+    statement("find_one_and_update", FILTERS, UPDATES, return_document=st.booleans(), projection=PROJECTIONS),
+    statement("find_one_and_update", UPSERT_FILTERS, UPDATES, upsert=st.just(True), return_document=st.booleans()),
+    statement("delete_one", FILTERS),
+    statement("find_one", st.builds(lambda id, rest: {"_id": id, **rest}, IDS, PARTS), PROJECTIONS),
+    statement("find", FILTERS, PROJECTIONS, sort=SORTS, limit=st.integers(0, 2)),
+    statement("count_documents", FILTERS),
+)
+
+
+@pytest.fixture(scope="module")
+def server_collection():
+    """A collection on a real server of this module's own, for the synchronous driver."""
+    server = Mongod()
+    try:
+        server.start()
+        with server.client() as client:
+            yield client["differential"]["documents"]
+    finally:
+        server.remove()
+
+
+def on_server(collection, name, arguments, keywords):
+    """The server's outcome of one statement, and its contents afterwards."""
+    result = outcome(lambda: getattr(collection, name)(*arguments, **keywords))
+    return result, freeze(sorted(collection.find(), key=lambda document: str(document["_id"])))
+
+
+def in_memory(collection, name, arguments, keywords):
+    """The same in memory."""
+    result = outcome(lambda: drive(awaited(getattr(collection, name)(*arguments, **keywords))))
+    return result, freeze(sorted(collection.documents(), key=lambda document: str(document["_id"])))
+
+
+async def awaited(call):
+    """What a call of the in-memory collection gives, a cursor's documents included."""
+    return await call.to_list(None) if hasattr(call, "to_list") else await call
+
+
+def outcome(call):
+    """A result or error as a plain value."""
+    try:
+        result = call()
+        result = list(result) if hasattr(result, "sort") and not isinstance(result, list) else result
+    except BulkWriteError as error:
+        refused = [(entry["index"], entry["code"], entry["keyPattern"]) for entry in error.details["writeErrors"]]
+        return "bulk", freeze(refused), error.details["nInserted"]
+    except DuplicateKeyError as error:
+        return "duplicate", error.code, freeze(error.details["keyPattern"]), freeze(error.details["keyValue"])
+    except PyMongoError as error:
+        return "refused", error.code
+    fields = ("matched_count", "modified_count", "upserted_id", "deleted_count", "inserted_id", "inserted_ids")
+    return freeze({name: getattr(result, name) for name in fields if hasattr(result, name)} or result)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(statements=st.lists(STATEMENTS, min_size=4, max_size=12))
+def test_random_statements_end_alike_on_the_server(server_collection, statements):
+    """Any sequence of the stores' statements has the outcomes and leaves the documents that the server gives."""
+    server_collection.delete_many({})
+    memory = MemoryCollection("documents")
+    for name, arguments, keywords in statements:
+        expected = on_server(server_collection, name, arguments, keywords)
+        assert in_memory(memory, name, arguments, keywords) == expected, (name, arguments, keywords)
+
+
+async def test_upsert_on_an_id_that_does_not_match_is_a_duplicate_key():
+    """An upsert whose guard fails on an existing id raises the duplicate key of `_id` and changes nothing."""
+    collection = MemoryCollection(documents=[{"_id": 1, "_lazymig": {"rev": 5}}])
+    with pytest.raises(DuplicateKeyError) as caught:
+        await collection.update_one({"_id": 1, "_lazymig.rev": {"$lt": 5}}, {"$set": {"a": 1}}, upsert=True)
+    assert caught.value.details["keyPattern"] == {"_id": 1}
+    assert collection.stored(1) == {"_id": 1, "_lazymig": {"rev": 5}}
+
+
+async def test_documents_handed_out_are_fresh():
+    """Changing a document that was returned, or one that was given, does not change what is stored."""
+    given_document = {"_id": 1, "a": {"list": [{"deep": 1}]}}
+    collection = MemoryCollection(documents=[given_document])
+    (await collection.find_one({"_id": 1}))["a"]["list"][0]["deep"] = 2
+    given_document["a"]["list"].append(3)
+    assert collection.stored(1) == {"_id": 1, "a": {"list": [{"deep": 1}]}}
+
+
+@pytest.mark.parametrize(
+    ("criteria", "update"),
+    [
+        ({"a": {"$regex": "x"}}, {"$set": {"a": 1}}),
+        ({"$where": "x"}, {"$set": {"a": 1}}),
+        ({}, {"$push": {"a": 1}}),
+        ({}, [{"$set": {"a": 1}}]),
+        ({"list.0": 1}, {"$set": {"a": 1}}),
+        ({"list": {"$lt": 1}}, {"$set": {"a": 1}}),
+    ],
+)
+async def test_unknown_statements_are_refused(criteria, update):
+    """An operator that the collection does not know is refused, never guessed."""
+    collection = MemoryCollection(documents=[{"_id": 1, "list": [1]}])
+    with pytest.raises(NotImplementedError):
+        await collection.update_one(criteria, update)
+
+
+async def test_replacement_is_not_an_update():
+    """A whole document given as an update is refused as the driver refuses it."""
+    with pytest.raises(ValueError, match="operators"):
+        await MemoryCollection().update_one({"_id": 1}, {"a": 1})
+
+
+async def test_an_id_does_not_change():
+    """An update that would change `_id` is refused, and nothing is stored."""
+    collection = MemoryCollection(documents=[{"_id": 1}])
+    with pytest.raises(WriteError):
+        await collection.update_one({"_id": 1}, {"$set": {"_id": 2, "a": 1}})
+    assert list(collection.documents()) == [{"_id": 1}]
+
+
+async def test_cursor_streams_and_fetches_once():
+    """A cursor hands out its page in order, by iteration or in parts, whatever is written after its first fetch."""
+    collection = MemoryCollection(documents=[{"_id": n} for n in range(4)])
+    cursor = collection.find().sort("_id", -1).limit(3).batch_size(1)
+    first = await cursor.to_list(1)
+    await collection.delete_one({"_id": 2})
+    assert first + [document async for document in cursor] == [{"_id": 3}, {"_id": 2}, {"_id": 1}]
+
+
+async def test_snapshot_and_fingerprint():
+    """A snapshot brings the contents back, and fingerprints are equal exactly when contents are."""
+    numbers = {}
+
+    class Numbers(dict):
+        def __missing__(self, key):
+            self[key] = len(self)
+            return self[key]
+
+    numbers = Numbers()
+    collection = MemoryCollection(documents=[{"_id": 1, "a": 1}])
+    before, snapshot = collection.fingerprint(numbers), collection.snapshot()
+    await collection.update_one({"_id": 1}, {"$set": {"a": 2}})
+    assert collection.fingerprint(numbers) != before
+    collection.restore(snapshot)
+    assert collection.fingerprint(numbers) == before
+    assert collection.stored(1) == {"_id": 1, "a": 1}
+
+
+def test_gated_statement_waits_before_its_effect():
+    """With a gate, a statement has no effect until it is resumed, and none if it is cancelled there."""
+    collection = MemoryCollection(gate=Gate())
+
+    async def insert(id):
+        await collection.insert_one({"_id": id})
+
+    waiting = insert(1)
+    assert waiting.send(None).name == "insert_one"
+    assert list(collection.documents()) == []
+    with pytest.raises(asyncio.CancelledError):
+        waiting.throw(asyncio.CancelledError())
+    assert list(collection.documents()) == []
+    resumed = insert(2)
+    resumed.send(None)
+    with pytest.raises(StopIteration):
+        resumed.send(None)
+    assert list(collection.documents()) == [{"_id": 2}]
