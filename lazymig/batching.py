@@ -15,8 +15,9 @@ from typing import Any, Generic, TypeVar
 
 import pymongo
 
+from lazymig.documents import born_clean
 from lazymig.records import Put, StoredV1, StoredV2
-from lazymig.stores import V1Store, V2Store, born_clean
+from lazymig.stores import V1Store, V2Store
 
 A = TypeVar("A")
 R = TypeVar("R")

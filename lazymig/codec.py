@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Generic, TypeVar
-from uuid import UUID
 
 import attrs
 import bson
@@ -14,6 +13,7 @@ from cattrs import Converter
 from cattrs.errors import ClassValidationError, IterableValidationError
 
 from lazymig.bson_types import make_converter
+from lazymig.documents import raw_id
 from lazymig.records import Document
 
 E = TypeVar("E")
@@ -56,12 +56,7 @@ class Codec(Generic[E]):
 
     def id_of(self, entity: E) -> Any:
         """The entity's id, as it stands in `_id`."""
-        return encode_id(getattr(entity, self.id_field))
-
-
-def encode_id(id: Any) -> Any:
-    """An id as BSON holds it."""
-    return Binary.from_uuid(id) if isinstance(id, UUID) else id
+        return raw_id(getattr(entity, self.id_field))
 
 
 def decode_id(raw: Any) -> Any:

@@ -7,7 +7,8 @@ from typing import Any, Generic, TypeVar
 
 from attrs import frozen
 
-from lazymig.codec import Codec, check_bson, codec_for, decode_id, encode_id, failure_path
+from lazymig.codec import Codec, check_bson, codec_for, decode_id, failure_path
+from lazymig.documents import raw_id
 from lazymig.errors import ConversionError, Direction
 from lazymig.migration import Conversion, Migration
 from lazymig.records import StoredV1, StoredV2
@@ -86,7 +87,7 @@ class Conversions(Generic[V1, V2]):
     def raw_id(self, id: Any) -> Any:
         """A checked id as it stands in `_id`. Raises `TypeError` for anything else, before a driver sees it."""
         self.migration.check_id(id)
-        return encode_id(id)
+        return raw_id(id)
 
     def raw_id_of(self, entity: Any, cls: type) -> Any:
         """The same for an entity, which must be an instance of `cls`."""

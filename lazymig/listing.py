@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 import pymongo
 from attrs import field, frozen
 
+from lazymig.documents import stored_v1
 from lazymig.drivers import driver_of
 from lazymig.errors import ConfigurationError, ConversionError
 from lazymig.keyset import Order
 from lazymig.many import bodies
 from lazymig.protocol import Pair
 from lazymig.records import StoredV1
-from lazymig.stores import stored_v1
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 from pymongo.errors import PyMongoError
 
+from lazymig.documents import born_clean
 from lazymig.edits import Base, v2_of
 from lazymig.errors import ConversionError
 from lazymig.protocol import Pair, read
 from lazymig.records import Put, StoredV1, StoredV2
-from lazymig.stores import born_clean
 from lazymig.telemetry import LEFT_DIRTY, MIGRATED, REFUSED
 
 V1 = TypeVar("V1")

@@ -64,3 +64,34 @@ class Applied(enum.Enum):
     NEWER = enum.auto()
     #: V2 refuses this body for good: a unique index other than `_id`, a validator, or its size.
     REFUSED = enum.auto()
+
+
+@frozen
+class Partition:
+    """A range of V1's ids within one bracket of BSON types: `low` < id <= `high`, None for an open end."""
+
+    bracket: str
+    low: Any
+    high: Any
+
+
+@frozen
+class DeadLetter:
+    """An entity that could not be moved and needs a person. Holds no document contents."""
+
+    migration: str
+    id: Any
+    #: V1's revision at the last attempt.
+    revision: int
+    #: "upgrade" when it does not convert, "store" when V2 refuses the body.
+    direction: str
+    #: The error's class.
+    error: str
+    message: str
+    #: The field, "" when unknown.
+    path: str
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+    attempts: int = 0
+    #: The reason for which a person accepted it.
+    waived: str | None = None

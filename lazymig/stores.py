@@ -9,30 +9,20 @@ Only plain update operators are used (no pipelines), so that the in-memory Mongo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
-from bson.binary import Binary
 from pymongo import ReturnDocument
 from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError, WriteError
 from pymongo.read_concern import ReadConcern
 
+from lazymig.documents import META_FIELD, REVISION_FIELD, born_clean, stored_v1, stored_v2
 from lazymig.drivers import MAJORITY, ONE, READ_MAJORITY, id_taken_in, is_id_taken, is_refused, tuned
 from lazymig.records import PLACEHOLDER, Applied, Document, Put, StoredV1, StoredV2
 
-#: V1's one extra field: the entity's revision; missing means 0.
-REVISION_FIELD = "_lazymig_rev"
-#: V2's one extra field: {rev, intent, gone?, at?}.
-META_FIELD = "_lazymig"
 _REV, _INTENT = f"{META_FIELD}.rev", f"{META_FIELD}.intent"
 _GONE, _AT = f"{META_FIELD}.gone", f"{META_FIELD}.at"
-
-
-def raw_id(value: Any) -> Any:
-    """The one form in which an id is sent, compared and used as a key: a UUID as its standard BSON binary."""
-    return Binary.from_uuid(value) if isinstance(value, UUID) else value
 
 
 def _at_revision(id: Any, revision: int) -> dict[str, Any]:
@@ -109,11 +99,6 @@ class V1Store:
         return int(await self._settled.count_documents(dict(criteria), session=self._session))
 
 
-def stored_v1(document: Document) -> StoredV1:
-    """A V1 document as the driver returned it, with its revision."""
-    return StoredV1(raw_id(document["_id"]), document.get(REVISION_FIELD, 0), document)
-
-
 class V2Store:
     """The port to V2: bodies by revision, and the announcements of writes to come."""
 
@@ -185,10 +170,14 @@ class V2Store:
             return _put_outcome(error)
         return Put.STORED
 
-    async def put_many(self, documents: Sequence[dict[str, Any]]) -> list[Put]:
-        """The same for many documents of `born_clean`, by one unordered statement; outcomes in the same order."""
+    async def put_many(self, documents: Sequence[Document], *, durable: bool = False) -> list[Put]:
+        """The same for many documents of `born_clean`, by one unordered statement; outcomes in the same order.
+
+        `durable` waits for the majority: a sweep's checkpoint must not be ahead of what it tells.
+        """
+        collection = self._durable if durable else self._quick
         try:
-            await self._quick.insert_many(documents, ordered=False, session=self._session)
+            await collection.insert_many(documents, ordered=False, session=self._session)
         except BulkWriteError as error:
             return _put_outcomes(error, len(documents))
         except DocumentTooLarge:
@@ -196,7 +185,8 @@ class V2Store:
                 return [Put.REFUSED]
             # The driver names no culprit; halving finds it, and stores the rest.
             half = len(documents) // 2
-            return await self.put_many(documents[:half]) + await self.put_many(documents[half:])
+            left = await self.put_many(documents[:half], durable=durable)
+            return left + await self.put_many(documents[half:], durable=durable)
         return [Put.STORED] * len(documents)
 
     async def apply(self, id: Any, body: Document, revision: int, *, own: bool = False, upsert: bool = True) -> Applied:
@@ -260,20 +250,6 @@ class V2Store:
     async def ensure_mark_index(self) -> None:
         """Create the sparse index on `at`, so that marks are found without a scan."""
         await self.collection.create_index([(_AT, 1)], name="lazymig_at", sparse=True)
-
-
-def born_clean(id: Any, body: Document, revision: int) -> dict[str, Any]:
-    """The V2 document of a lazy migration: no write was ever announced for it."""
-    return {"_id": id, **body, META_FIELD: {"rev": revision, "intent": revision}}
-
-
-def stored_v2(document: Document) -> StoredV2:
-    """A V2 document as the driver returned it, with its meta data."""
-    meta: Mapping[str, Any] = document[META_FIELD]
-    at = meta.get("at")
-    if at is not None and at.tzinfo is not None:
-        at = at.replace(tzinfo=None)  # a tz_aware client: lazymig's own times are naive UTC
-    return StoredV2(raw_id(document["_id"]), meta["rev"], meta["intent"], meta.get("gone", False), at, document)
 
 
 def _put_outcome(error: WriteError) -> Put:

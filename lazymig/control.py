@@ -1,0 +1,226 @@
+"""The control collection: what must be remembered between runs and shared between processes.
+
+Sweep passes, their partitions with leases and checkpoints, dead letters, and the history of runs. Every change is one
+compare-and-set on one document, so that any number of processes may work at once. Never a TTL index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from attrs import field, frozen
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from lazymig.clock import SYSTEM_CLOCK, Clock
+from lazymig.drivers import MAJORITY, READ_MAJORITY, tuned
+from lazymig.records import DeadLetter, Partition
+
+#: A partition whose owner was silent for this long may be taken over.
+LEASE = timedelta(seconds=60)
+
+
+@frozen
+class Lease:
+    """The right to sweep one partition, until somebody with a higher fence takes it over."""
+
+    key: str
+    partition: Partition
+    #: The last `_id` whose page is durably done, or `partition.low` when none is.
+    position: Any
+    owner: str
+    fence: int
+
+
+@frozen
+class RunRecord:
+    """One finished or stopped run of a sweep in one process."""
+
+    migration: str
+    started_at: datetime
+    ended_at: datetime
+    finished: bool
+    counts: Mapping[str, int] = field(factory=dict)
+
+
+class Control:
+    """The port to a control collection, which several migrations may share.
+
+    Written and read with majority concern: what is remembered here was really done.
+    """
+
+    def __init__(self, collection: Any, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.collection = collection
+        self._clock = clock
+        self._rows = tuned(collection, write=MAJORITY, read=READ_MAJORITY)
+
+    # Passes: one sweep over all of V1, by one or many processes.
+
+    async def current_pass(self, migration: str) -> Mapping[str, Any] | None:
+        """The newest pass, whatever its state."""
+        found: Mapping[str, Any] | None = await self._rows.find_one({"_id": f"{migration}/pass"})
+        return found
+
+    async def claim_planning(self, migration: str, owner: str) -> int | None:
+        """The number of a new pass that this owner shall plan; None: a pass is open, or somebody is planning one."""
+        now = self._clock.now()
+        free = {"$or": [{"state": "done"}, {"state": "planning", "until": {"$lt": now}}]}
+        change = {
+            "$inc": {"number": 1},
+            "$set": {"kind": "pass", "migration": migration, "state": "planning", "until": now + LEASE, "owner": owner},
+        }
+        try:
+            row = await self._rows.find_one_and_update(
+                {"_id": f"{migration}/pass", **free}, change, upsert=True, return_document=ReturnDocument.AFTER
+            )
+        except DuplicateKeyError:
+            return None
+        return int(row["number"])
+
+    async def open_pass(self, migration: str, number: int, partitions: Sequence[Partition]) -> bool:
+        """Store the plan and open the pass to all. False: another planner has taken over."""
+        rows = [
+            {
+                "_id": f"{migration}/pass/{number}/{index:05d}",
+                "kind": "partition", "migration": migration, "pass": number, "index": index, "state": "open",
+                "bracket": part.bracket, "low": part.low, "high": part.high, "position": part.low, "fence": 0,
+                "owner": None, "until": None,
+            }
+            for index, part in enumerate(partitions)
+        ]  # fmt: skip
+        if rows:
+            await self._rows.insert_many(rows)
+        change = {"$set": {"state": "open", "started_at": self._clock.now(), "partitions": len(rows)}}
+        mine = {"_id": f"{migration}/pass", "number": number, "state": "planning"}
+        return bool((await self._rows.update_one(mine, change)).matched_count)
+
+    async def close_pass(self, migration: str, number: int) -> bool:
+        """Close the pass once no partition is open, and forget its plan. False: work is left."""
+        if await self._rows.count_documents({"kind": "partition", "migration": migration, "state": "open"}):
+            return False
+        mine = {"_id": f"{migration}/pass", "number": number, "state": "open"}
+        change = {"$set": {"state": "done", "ended_at": self._clock.now()}}
+        if (await self._rows.update_one(mine, change)).matched_count:
+            await self._rows.delete_many({"kind": "partition", "migration": migration, "pass": {"$lte": number}})
+        return True
+
+    # Partitions: leases with owner, heartbeat and fencing.
+
+    async def acquire(self, migration: str, number: int, owner: str, shard: tuple[int, int]) -> Lease | None:
+        """A partition of this shard (I of N) that nobody holds, or whose owner fell silent. None: there is none."""
+        now = self._clock.now()
+        where = {
+            "kind": "partition", "migration": migration, "pass": number, "state": "open",
+            "$or": [{"owner": None}, {"until": {"$lt": now}}],
+        }  # fmt: skip
+        rows = await self._rows.find(where).sort([("index", 1)]).to_list(None)
+        index, count = shard
+        for row in (row for row in rows if row["index"] % count == index):
+            change = {"$set": {"owner": owner, "until": now + LEASE}, "$inc": {"fence": 1}}
+            taken = await self._rows.update_one({"_id": row["_id"], "fence": row["fence"], "state": "open"}, change)
+            if taken.matched_count:
+                part = Partition(row["bracket"], row["low"], row["high"])
+                return Lease(row["_id"], part, row["position"], owner, row["fence"] + 1)
+        return None
+
+    async def checkpoint(self, lease: Lease, position: Any, *, done: bool = False) -> bool:
+        """Remember that everything up to `position` is durably done. False: the lease was taken over."""
+        change: dict[str, Any] = {"$set": {"position": position, "until": self._clock.now() + LEASE}}
+        if done:
+            change["$set"]["state"] = "done"
+        return bool((await self._rows.update_one({"_id": lease.key, "fence": lease.fence}, change)).matched_count)
+
+    async def renew(self, lease: Lease) -> bool:
+        """The heartbeat. False: the lease was taken over."""
+        change = {"$set": {"until": self._clock.now() + LEASE}}
+        return bool((await self._rows.update_one({"_id": lease.key, "fence": lease.fence}, change)).matched_count)
+
+    async def release(self, lease: Lease) -> None:
+        """Give the partition back, for another to go on from its checkpoint."""
+        change = {"$set": {"owner": None, "until": None}}
+        await self._rows.update_one({"_id": lease.key, "fence": lease.fence}, change)
+
+    async def open_partitions(self, migration: str, number: int, shard: tuple[int, int]) -> int:
+        """How many partitions of this shard are not done, whoever holds them."""
+        where = {"kind": "partition", "migration": migration, "pass": number, "state": "open"}
+        rows = await self._rows.find(where, {"index": 1}).to_list(None)
+        return sum(row["index"] % shard[1] == shard[0] for row in rows)
+
+    # Dead letters: entities that need a person.
+
+    async def bury_letter(self, letter: DeadLetter) -> None:
+        """Record one failure; the first time is kept, attempts are counted, a waiver ends when V1 has changed."""
+        row = {
+            "kind": "dead", "migration": letter.migration, "id": letter.id, "revision": letter.revision,
+            "direction": letter.direction, "error": letter.error, "message": letter.message, "path": letter.path,
+            "last_at": self._clock.now(),
+        }  # fmt: skip
+        key = _dead_key(letter.migration, letter.id)
+        change = {"$set": row, "$setOnInsert": {"first_at": self._clock.now()}, "$inc": {"attempts": 1}}
+        await self._rows.update_one({"_id": key}, change, upsert=True)
+        stale = {"_id": key, "waived.revision": {"$ne": letter.revision}}
+        await self._rows.update_one(stale, {"$unset": {"waived": ""}})
+
+    async def dead_letters(self, migration: str, *, waived: bool | None = None) -> AsyncIterator[DeadLetter]:
+        """The dead letters, oldest first; only the waived, or only the others, if asked for."""
+        where: dict[str, Any] = {"kind": "dead", "migration": migration}
+        if waived is not None:
+            where["waived"] = {"$exists": waived}
+        for row in await self._rows.find(where).sort([("first_at", 1)]).to_list(None):
+            yield _letter(row)
+
+    async def dead_letter(self, migration: str, id: Any) -> DeadLetter | None:
+        """One entity's dead letter."""
+        row = await self._rows.find_one({"_id": _dead_key(migration, id)})
+        return None if row is None else _letter(row)
+
+    async def dead_count(self, migration: str) -> int:
+        """How many dead letters need a person: the waived ones do not."""
+        where = {"kind": "dead", "migration": migration, "waived": {"$exists": False}}
+        return int(await self._rows.count_documents(where))
+
+    async def resolve(self, migration: str, ids: Sequence[Any]) -> int:
+        """Remove the dead letters of entities that are well now; how many there were."""
+        keys = [_dead_key(migration, id) for id in ids]
+        return int((await self._rows.delete_many({"_id": {"$in": keys}})).deleted_count)
+
+    async def waive(self, migration: str, id: Any, reason: str) -> bool:
+        """Record that a person accepts this failure, for as long as V1's document stays as it is. False: unknown."""
+        letter = await self.dead_letter(migration, id)
+        if letter is None:
+            return False
+        waiver = {"reason": reason, "at": self._clock.now(), "revision": letter.revision}
+        await self._rows.update_one({"_id": _dead_key(migration, id)}, {"$set": {"waived": waiver}})
+        return True
+
+    # History.
+
+    async def record_run(self, run: RunRecord) -> None:
+        """Keep what one run of one process did."""
+        row = {
+            "kind": "run", "migration": run.migration, "started_at": run.started_at, "ended_at": run.ended_at,
+            "finished": run.finished, "counts": dict(run.counts),
+        }  # fmt: skip
+        await self._rows.insert_one(row)
+
+    async def history(self, migration: str, limit: int = 20) -> list[RunRecord]:
+        """The last runs, newest first."""
+        cursor = self._rows.find({"kind": "run", "migration": migration}).sort([("started_at", -1)]).limit(limit)
+        return [
+            RunRecord(migration, row["started_at"], row["ended_at"], row["finished"], row["counts"])
+            for row in (await cursor.to_list(None))[:limit]
+        ]
+
+
+def _dead_key(migration: str, id: Any) -> dict[str, Any]:
+    return {"dead": migration, "id": id}
+
+
+def _letter(row: Mapping[str, Any]) -> DeadLetter:
+    waived = row.get("waived", {}).get("reason")
+    return DeadLetter(
+        row["migration"], row["id"], row["revision"], row["direction"], row["error"], row["message"], row["path"],
+        row["first_at"], row["last_at"], row["attempts"], waived,
+    )  # fmt: skip

@@ -1,0 +1,40 @@
+"""How lazymig's own fields stand in documents: the one place that knows their spelling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from bson.binary import Binary
+
+from lazymig.records import Document, StoredV1, StoredV2
+
+#: V1's one extra field: the entity's revision; missing means 0.
+REVISION_FIELD = "_lazymig_rev"
+#: V2's one extra field: {rev, intent, gone?, at?}.
+META_FIELD = "_lazymig"
+
+
+def raw_id(value: Any) -> Any:
+    """The one form in which an id is sent, compared and used as a key: a UUID as its standard BSON binary."""
+    return Binary.from_uuid(value) if isinstance(value, UUID) else value
+
+
+def stored_v1(document: Document) -> StoredV1:
+    """A V1 document as the driver returned it, with its revision."""
+    return StoredV1(raw_id(document["_id"]), document.get(REVISION_FIELD, 0), document)
+
+
+def born_clean(id: Any, body: Document, revision: int) -> dict[str, Any]:
+    """The V2 document of a lazy migration: no write was ever announced for it."""
+    return {"_id": id, **body, META_FIELD: {"rev": revision, "intent": revision}}
+
+
+def stored_v2(document: Document) -> StoredV2:
+    """A V2 document as the driver returned it, with its meta data."""
+    meta: Mapping[str, Any] = document[META_FIELD]
+    at = meta.get("at")
+    if at is not None and at.tzinfo is not None:
+        at = at.replace(tzinfo=None)  # a tz_aware client: lazymig's own times are naive UTC
+    return StoredV2(raw_id(document["_id"]), meta["rev"], meta["intent"], meta.get("gone", False), at, document)
