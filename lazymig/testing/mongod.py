@@ -169,7 +169,9 @@ class Mongod:
     @contextmanager
     def client(self) -> Iterator[Client]:
         """A synchronous client of this one process, whatever its state in the replica set."""
-        with MongoClient(self.address, directConnection=True, serverSelectionTimeoutMS=PATIENCE_S * 1000) as client:
+        patience_ms = PATIENCE_S * 1000
+        client: Client = MongoClient(self.address, directConnection=True, serverSelectionTimeoutMS=patience_ms)
+        with client:
             yield client
 
     @contextmanager

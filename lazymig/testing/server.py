@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Self
 
 from attrs import frozen
@@ -186,11 +186,9 @@ class ReplicaSet(_Fleet):
 
         Writes that the majority has acknowledged stay; others may be rolled back.
         """
-        with self.primary.client() as client:
-            try:
-                client.admin.command("replSetStepDown", 5, secondaryCatchUpPeriodSecs=4)
-            except AutoReconnect:  # it did, and closed our connection with all others
-                pass
+        # It may close our connection with all others: that, too, means that it did.
+        with self.primary.client() as client, suppress(AutoReconnect):
+            client.admin.command("replSetStepDown", 5, secondaryCatchUpPeriodSecs=4)
         return self.primary
 
     def kill_primary(self) -> Mongod:

@@ -1,0 +1,74 @@
+"""Databases for tests: `database` on all three drivers, `server_database` on the first choice only.
+
+Each test gets an empty database of its own, made inside the running loop and dropped afterwards.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from mongomock_motor import AsyncMongoMockClient
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import AsyncMongoClient
+
+DRIVERS = ("pymongo", "motor", "mock")
+# A server that is gone is found out within the test; a loaded machine still has time to answer.
+TIMEOUT = {"serverSelectionTimeoutMS": 20_000}
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(params=DRIVERS)
+def driver(request: pytest.FixtureRequest) -> str:
+    """Which driver the test runs on; parametrize it yourself to narrow it."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+async def server_clients(lazymig_server: Any) -> AsyncIterator[dict[str, Any]]:
+    """An open client of the real server for each driver that can reach one; closed before the server stops."""
+    motor: Any = AsyncIOMotorClient(lazymig_server.uri, **TIMEOUT)
+    async with AsyncMongoClient(lazymig_server.uri, **TIMEOUT) as pymongo:
+        yield {"pymongo": pymongo, "motor": motor}
+    motor.close()
+
+
+@pytest.fixture
+def client(driver: str, request: pytest.FixtureRequest) -> Any:
+    """The client behind `database`."""
+    # Asked for by name, so that a run of in-memory tests starts no server.
+    return AsyncMongoMockClient() if driver == "mock" else request.getfixturevalue("server_clients")[driver]
+
+
+@pytest.fixture
+async def database(client: Any) -> AsyncIterator[Any]:
+    """An empty async database; the test runs once on PyMongo's own API, on Motor and on mongomock-motor."""
+    async with fresh_database(client) as database:
+        yield database
+
+
+@pytest.fixture
+async def server_database(server_clients: dict[str, Any]) -> AsyncIterator[Any]:
+    """An empty async database on the real server, by PyMongo's own async API."""
+    async with fresh_database(server_clients["pymongo"]) as database:
+        yield database
+
+
+@pytest.fixture
+def no_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """A machine without any mongod, and not in CI."""
+    for name in ("CI", "LAZYMIG_MONGOD", "LAZYMIG_TEST_URI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("lazymig.testing.mongod.find_spec", lambda name: None)
+
+
+@asynccontextmanager
+async def fresh_database(client: Any) -> AsyncIterator[Any]:
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield client[name]
+    await client.drop_database(name)
