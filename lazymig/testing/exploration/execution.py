@@ -1,0 +1,199 @@
+"""One run of a scenario: the coroutines of its clients, driven one statement at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Callable, Hashable, Iterable, MutableMapping, Sequence
+from contextvars import Context, copy_context
+from typing import Any
+
+from pymongo.errors import PyMongoError
+from pymongo.results import DeleteResult, InsertManyResult, InsertOneResult, UpdateResult
+
+from lazymig.testing.exploration.history import History, Record
+from lazymig.testing.exploration.scenario import Call, Scenario
+from lazymig.testing.exploration.statement import CANCEL_AFTER, Gate, Statement
+from lazymig.testing.exploration.values import freeze
+from lazymig.testing.linearizability import Outcome
+
+
+class Action(enum.IntEnum):
+    """What happens to the statement that a client waits with."""
+
+    STEP = 0
+    CANCEL_BEFORE = 1
+    CANCEL_AFTER = 2
+
+
+Choice = tuple[int, Action]
+"""Which client moves, and how."""
+
+Event = tuple[int, str, Any]
+"""(client, "call" or "step" or "return", the call or (action, statement) or result)"""
+
+
+class _Client:
+    __slots__ = ("calls", "chain", "context", "coroutine", "position", "record", "statement")
+
+    def __init__(self, calls: Sequence[Call]) -> None:
+        self.calls = calls
+        self.context: Context = copy_context()
+        self.position = 0
+        self.coroutine: Any = None
+        self.statement: Statement | None = None
+        self.record: Record | None = None
+        #: Stands for the results that the present call's statements got: with it, the coroutine is determined.
+        self.chain = 0
+
+
+class Execution:
+    """A run under way.
+
+    Clients that are never scheduled again are what a crash leaves: no clean-up of theirs runs while anyone looks.
+    """
+
+    def __init__(self, scenario: Scenario, numbers: MutableMapping[Hashable, int]) -> None:
+        self.scenario = scenario
+        self.gate = Gate()
+        self.world = scenario.setup(self.gate)
+        self.history = History(len(scenario.clients))
+        self.events: list[Event] = []
+        self.failure: str | None = None
+        self.call_ended = False
+        self._numbers = numbers
+        self._clients = [_Client(calls) for calls in scenario.clients.values()]
+        self._cancellations = scenario.cancellations
+
+    # ---- looking ----------------------------------------------------------------------------------------------------
+
+    @property
+    def finished(self) -> bool:
+        """Whether every client has made all its calls."""
+        return all(client.position == len(client.calls) for client in self._clients)
+
+    @property
+    def open_calls(self) -> int:
+        """How many calls have begun and not ended."""
+        return sum(client.coroutine is not None for client in self._clients)
+
+    def choices(self) -> list[Choice]:
+        """What may happen next."""
+        waiting = [index for index, client in enumerate(self._clients) if client.position < len(client.calls)]
+        if not self._cancellations:
+            return [(index, Action.STEP) for index in waiting]
+        return [(index, action) for action in Action for index in waiting]
+
+    def chains(self) -> tuple[int, ...]:
+        """The results so far of each client's present call, each as one number."""
+        return tuple([client.chain for client in self._clients])
+
+    def stores_key(self) -> Hashable:
+        """The contents of the stores."""
+        return tuple([store.fingerprint(self._numbers) for store in self.world.stores])
+
+    def key(self, stores_key: Hashable) -> Hashable:
+        """The state: runs that reach the same one have the same futures and the same judgement."""
+        clients = tuple([(client.position, client.coroutine is not None, client.chain) for client in self._clients])
+        return (stores_key, clients, self.history.key(), self._cancellations)
+
+    # ---- moving -----------------------------------------------------------------------------------------------------
+
+    def replay(self, path: Iterable[Choice], chains: Sequence[int]) -> None:
+        """Take these choices again, knowing what `chains()` was at their end."""
+        for choice in path:
+            self.take(choice, chained=False)
+        for client, chain in zip(self._clients, chains, strict=True):
+            client.chain = chain
+
+    def take(self, choice: Choice, *, chained: bool = True) -> None:
+        """Let one client move on, over one statement. A call begins with its first statement."""
+        index, action = choice
+        client = self._clients[index]
+        self.call_ended = False
+        if client.coroutine is None:
+            self._begin(index, client)
+        statement = client.statement
+        if statement is None:
+            return  # the call ended without a statement
+        self.events.append((index, "step", (action, statement)))
+        if action is Action.STEP:
+            self._resume(index, client, client.coroutine.send, None)
+        else:
+            self._cancellations -= 1
+            move = client.coroutine.send if action is Action.CANCEL_AFTER else client.coroutine.throw
+            self._resume(index, client, move, CANCEL_AFTER if action is Action.CANCEL_AFTER else _cancelled())
+        if chained and client.coroutine is not None:
+            client.chain = self._numbers[("chain", client.chain, action, _outcome_key(statement.outcome))]
+
+    def close(self) -> None:
+        """End the run: the coroutines of clients that are not done are thrown away."""
+        self.gate.over = True
+        for client in self._clients:
+            if client.coroutine is not None:
+                client.context.run(client.coroutine.close)
+
+    def _begin(self, index: int, client: _Client) -> None:
+        call = client.calls[client.position]
+        client.record = self.history.call(index, call)
+        client.chain = 0
+        client.coroutine = _awaiting(call.run, self.world.subject)
+        self.events.append((index, "call", call))
+        self._resume(index, client, client.coroutine.send, None)
+
+    def _resume(self, index: int, client: _Client, move: Callable[[Any], Any], value: Any) -> None:
+        try:
+            statement = client.context.run(move, value)
+        except StopIteration as stop:
+            self._end(index, client, stop.value)
+        except asyncio.CancelledError:
+            self._end(index, client, Outcome.UNCERTAIN)
+        except Exception as error:
+            self._end(index, client, error)
+        else:
+            if not isinstance(statement, Statement):
+                raise TypeError(
+                    f"{client.calls[client.position]} awaited {statement!r}, which is no statement of the scenario's "
+                    "stores or clock: the explorer has no event loop, so leave out tasks, futures and timers"
+                )
+            client.statement = statement
+
+    def _end(self, index: int, client: _Client, result: Any) -> None:
+        call, record = client.calls[client.position], client.record
+        assert record is not None
+        client.coroutine = client.statement = client.record = None
+        client.chain = 0
+        client.position += 1
+        self.call_ended = True
+        result = self._result(call, result)
+        self.events.append((index, "return", result))
+        self.history.give_back(record, result)
+
+    def _result(self, call: Call, result: Any) -> Any:
+        if isinstance(result, Exception):
+            outcome = self.scenario.outcome(result)
+            if outcome is None:
+                self.failure = f"{call} raised {result!r}"
+                return Outcome.UNCERTAIN
+            return outcome
+        return result if isinstance(result, Outcome) else call.observe(result)
+
+
+async def _awaiting(run: Callable[[Any], Any], subject: Any) -> Any:
+    return await run(subject)
+
+
+def _cancelled() -> BaseException:
+    return asyncio.CancelledError()
+
+
+def _outcome_key(outcome: Any) -> Hashable:
+    if isinstance(outcome, (UpdateResult, DeleteResult)):
+        return freeze(outcome.raw_result)
+    if isinstance(outcome, PyMongoError):
+        return (type(outcome).__name__, getattr(outcome, "code", None))
+    if isinstance(outcome, InsertManyResult):
+        return freeze(outcome.inserted_ids)
+    if isinstance(outcome, InsertOneResult):
+        return freeze(outcome.inserted_id)
+    return freeze(outcome)

@@ -1,0 +1,47 @@
+"""What must hold of V1 and V2 in every state, as pure functions on their documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+Document = Mapping[str, Any]
+Corresponds = Callable[[Document, Document], bool]
+"""Whether a V2 document (second) says what a V1 document (first) says."""
+
+
+def clean_is_current(v1: Iterable[Document], v2: Iterable[Document], corresponds: Corresponds) -> str | None:
+    """A clean V2 document is V1's current revision: what breaks that, or None."""
+    truths = {document["_id"]: document for document in v1}
+    for document in v2:
+        if not is_clean(document):
+            continue
+        id, revision = document["_id"], document["_lazymig"]["rev"]
+        truth = truths.get(id)
+        if truth is None:
+            return f"V2 is clean for {id!r}, which V1 does not have"
+        if truth.get("_lazymig_rev", 0) != revision:
+            return f"V2 is clean for {id!r} at revision {revision}, V1 is at {truth.get('_lazymig_rev', 0)}"
+        if not corresponds(truth, document):
+            return f"V2 is clean for {id!r} at V1's revision {revision}, with another content"
+    return None
+
+
+def dirty_is_marked(v2: Iterable[Document]) -> str | None:
+    """A dirty V2 document, and a tombstone, carry the mark by which the sweeper finds them: which one does not."""
+    for document in v2:
+        if not is_clean(document) and "at" not in document["_lazymig"]:
+            return f"V2 is dirty for {document['_id']!r} and carries no mark: no sweep will find it"
+    return None
+
+
+def is_clean(v2: Document) -> bool:
+    """Whether the V2 document answers by itself."""
+    meta = v2["_lazymig"]
+    return bool(meta["rev"] == meta["intent"] and not meta.get("gone"))
+
+
+def any_dirty(v2: Iterable[Document]) -> bool:
+    """Whether some live V2 document, or a placeholder, waits to be put right; tombstones at rest do not."""
+    metas = [document["_lazymig"] for document in v2]
+    return any(meta["rev"] != meta["intent"] for meta in metas)

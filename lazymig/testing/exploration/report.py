@@ -1,0 +1,168 @@
+"""What an exploration found, and how a counter-example is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from attrs import Factory, frozen
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.results import DeleteResult, InsertManyResult, InsertOneResult, UpdateResult
+
+from lazymig.testing.exploration.execution import Action, Choice, Execution
+from lazymig.testing.exploration.scenario import Scenario, World
+
+
+@frozen
+class Violation:
+    """A counter-example: the check that failed, what it said, and how it came to that, step by step.
+
+    `choices` replays it: pass them to `retell`.
+    """
+
+    scenario: str
+    check: str
+    message: str
+    steps: tuple[str, ...]
+    choices: tuple[Choice, ...]
+
+    def __str__(self) -> str:
+        lines = [f"{self.scenario}: {self.check}: {self.message}", *(f"  {step}" for step in self.steps)]
+        return "\n".join(lines)
+
+
+@frozen(kw_only=True)
+class Report:
+    """The outcome of exploring one scenario.
+
+    `runs`: times that the code was run from the start. `states`: distinct ones that were judged. `interleavings`: whole
+    runs that these stand for. `crash_ends`: states judged as an end with a call of a dead client open. `ends`: distinct
+    states with all calls ended; `dirty_ends`, those where something was left to put right though nobody died.
+    `alone_steps_max`: the most statements a call needs from any state on while nobody else moves. `exhaustive`: whether
+    every interleaving was covered; otherwise `seed` repeats the walk.
+    """
+
+    scenario: str
+    runs: int
+    states: int
+    interleavings: int = 0
+    crash_ends: int = 0
+    ends: int = 0
+    dirty_ends: int = 0
+    dirty_interleavings: int = 0
+    alone_steps_max: int = 0
+    observed: Mapping[str, int] = Factory(dict)
+    violations: tuple[Violation, ...] = ()
+    exhaustive: bool = True
+    seed: int | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.violations
+
+    def __str__(self) -> str:
+        how = "every interleaving" if self.exhaustive else f"random walk, seed {self.seed}"
+        numbers = (
+            f"{self.runs} runs, {self.states} states, {self.interleavings} interleavings, {self.crash_ends} crashes"
+        )
+        head = f"{self.scenario}: {numbers} ({how}), {self.dirty_ends} of {self.ends} ends dirty"
+        return "\n".join([head, *map(str, self.violations)])
+
+
+def total(name: str, reports: Iterable[Report]) -> Report:
+    """The sums (and the greatest `alone_steps_max`) of several reports, under one name."""
+    reports = list(reports)
+    sums = {
+        field: sum(getattr(report, field) for report in reports)
+        for field in ("runs", "states", "interleavings", "crash_ends", "ends", "dirty_ends", "dirty_interleavings")
+    }
+    observed: dict[str, int] = {}
+    for report in reports:
+        for check, count in report.observed.items():
+            observed[check] = observed.get(check, 0) + count
+    return Report(
+        scenario=name,
+        **sums,
+        alone_steps_max=max((report.alone_steps_max for report in reports), default=0),
+        observed=observed,
+        violations=tuple(violation for report in reports for violation in report.violations),
+        exhaustive=all(report.exhaustive for report in reports),
+    )
+
+
+def retell(scenario: Scenario, choices: Sequence[Choice]) -> tuple[str, ...]:
+    """The steps of one run in words, one line each."""
+    execution = Execution(scenario, {})
+    names = list(scenario.clients)
+    lines = [f"at first: {_contents(execution.world)}"]
+    try:
+        for choice in choices:
+            told, before = len(execution.events), _contents(execution.world)
+            execution.take(choice, chained=False)
+            after = _contents(execution.world)
+            for client, kind, detail in execution.events[told:]:
+                effect = f"   [{after}]" if kind == "step" and after != before else ""
+                lines.append(f"{names[client]}: {_TELL[kind](detail)}{effect}")
+        if not execution.finished:
+            lines.append("(whoever is not done has died here)")
+    finally:
+        execution.close()
+    return tuple(lines)
+
+
+def _told_step(detail: Any) -> str:
+    action, statement = detail
+    arguments = " ".join(_told_argument(argument) for argument in statement.arguments)
+    told = f"{statement.store} {statement.name} {arguments}".rstrip()
+    if action is Action.CANCEL_BEFORE:
+        return f"is cancelled before {told}"
+    end = ", and is cancelled" if action is Action.CANCEL_AFTER else ""
+    return f"{told} → {_told_outcome(statement.outcome)}{end}"
+
+
+_TELL: Mapping[str, Callable[[Any], str]] = {
+    "call": lambda call: f"calls {call}",
+    "step": _told_step,
+    "return": lambda result: f"gets {result!r}",
+}
+
+
+def _told_argument(argument: Any) -> str:
+    return "" if argument is None or isinstance(argument, bool) else str(argument)
+
+
+def _told_outcome(outcome: Any) -> str:
+    if outcome is None:
+        return "nothing"
+    if isinstance(outcome, (DuplicateKeyError, BulkWriteError)):
+        return "duplicate key"
+    if isinstance(outcome, UpdateResult):
+        return "upserted" if outcome.upserted_id is not None else "matched" if outcome.matched_count else "no match"
+    if isinstance(outcome, DeleteResult):
+        return "deleted" if outcome.deleted_count else "no match"
+    if isinstance(outcome, list):
+        return "; ".join(map(told_document, outcome)) or "nothing"
+    if isinstance(outcome, (InsertOneResult, InsertManyResult)):
+        return "stored"
+    return told_document(outcome) if isinstance(outcome, Mapping) else str(outcome)
+
+
+def told_document(document: Mapping[str, Any]) -> str:
+    """A stored document in the protocol's words."""
+    body = {key: value for key, value in document.items() if not key.startswith("_")}
+    meta = document.get("_lazymig")
+    if not isinstance(meta, Mapping):
+        return f"rev {document.get('_lazymig_rev', 0)} {body}"
+    rev, intent = meta.get("rev"), meta.get("intent")
+    if meta.get("gone"):
+        return f"{'placeholder' if rev == -1 else 'tombstone'} rev {rev} intent {intent}"
+    return f"{'clean' if rev == intent else 'dirty'} rev {rev} intent {intent} {body}"
+
+
+def _contents(world: World) -> str:
+    return " | ".join(f"{store.name}: {_told_documents(store.documents())}" for store in world.stores)
+
+
+def _told_documents(documents: Iterable[Mapping[str, Any]]) -> str:
+    return "; ".join(f"{document['_id']} {told_document(document)}" for document in documents) or "-"

@@ -1,0 +1,155 @@
+"""Visits every interleaving of a scenario, each state once.
+
+Coroutines cannot be set back, so each branch is run again from the start. Depth first, a run goes on into new states
+without starting over; breadth first, the first problem found is one with the fewest steps.
+
+A crash needs no choice of its own: a client that died is one that is never scheduled again, so every state is judged
+as the end of the run in which all who are not done have died there.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+
+from attrs import evolve
+
+from lazymig.testing.exploration.execution import Action, Choice, Execution
+from lazymig.testing.exploration.graph import Graph
+from lazymig.testing.exploration.judge import Judge, Problem
+from lazymig.testing.exploration.report import Report, Violation, retell
+from lazymig.testing.exploration.scenario import Scenario
+
+Branch = tuple[tuple[Choice, ...], tuple[int, ...], int]
+"""Choices to take, each client's chain before the last of them, and the state before it."""
+
+
+class Numbers(dict[Hashable, int]):
+    """Gives each value a number of its own, the same for equal ones."""
+
+    def __missing__(self, value: Hashable) -> int:
+        self[value] = number = len(self) + 1
+        return number
+
+
+class Search:
+    """One visit of a scenario's states. `breadth`: nearest states first, and no further than the first problem."""
+
+    def __init__(self, scenario: Scenario, *, state_limit: int, breadth: bool = False) -> None:
+        self._scenario = scenario
+        self._state_limit = state_limit
+        self._breadth = breadth
+        self._numbers = Numbers()
+        self._judge = Judge(scenario)
+        self._graph = Graph()
+        self._branches: deque[Branch] = deque()
+        self._runs = 0
+        self.found: tuple[Problem, tuple[Choice, ...]] | None = None
+
+    def run(self) -> Report:
+        """Visit all states, or those up to the first problem or the limit."""
+        self._start()
+        while self._branches and self.found is None and len(self._graph) <= self._state_limit:
+            self._follow(self._branches.popleft() if self._breadth else self._branches.pop())
+        return self._report()
+
+    def _start(self) -> None:
+        execution = self._fresh()
+        try:
+            self._judge.begin(execution)
+            self._visit(execution, ())
+        finally:
+            execution.close()
+
+    def _fresh(self) -> Execution:
+        self._runs += 1
+        return Execution(self._scenario, self._numbers)
+
+    def _follow(self, branch: Branch) -> None:
+        path, chains, origin = branch
+        execution = self._fresh()
+        try:
+            execution.replay(path[:-1], chains)
+            next_path: tuple[Choice, ...] | None = path
+            while next_path is not None:
+                path = next_path
+                execution.take(path[-1])
+                next_path, origin = self._arrive(execution, path, origin)
+        finally:
+            execution.close()
+
+    def _arrive(
+        self, execution: Execution, path: tuple[Choice, ...], origin: int
+    ) -> tuple[tuple[Choice, ...] | None, int]:
+        """Note the state that the last choice led to; the path to go on with, if any."""
+        client, action = path[-1]
+        state, new = self._graph.arrive(execution.key(execution.stores_key()))
+        self._graph.connect(origin, state, client, alone=action is Action.STEP, ends_call=execution.call_ended)
+        return (self._visit(execution, path, state) if new else None), state
+
+    def _visit(self, execution: Execution, path: tuple[Choice, ...], state: int = 0) -> tuple[Choice, ...] | None:
+        stores_key = execution.stores_key()
+        if not path:
+            self._graph.arrive(execution.key(stores_key))
+        problem = self._judge.problem(execution, stores_key)
+        choices = execution.choices()
+        if problem is None and choices and len(path) >= self._scenario.step_limit:
+            problem = Problem("ends", f"no end after {len(path)} steps")
+        if problem is not None:
+            self.found = (problem, path)
+            return None
+        if not choices:
+            self._graph.end(state, dirty=self._dirty(execution))
+        elif execution.open_calls:
+            self._graph.crash_ends += 1
+        return self._branch(execution, path, state, choices)
+
+    def _branch(
+        self, execution: Execution, path: tuple[Choice, ...], state: int, choices: list[Choice]
+    ) -> tuple[Choice, ...] | None:
+        following = [(*path, choice) for choice in choices]
+        # A new run is needed for all but one of them; breadth first, and at the very start, for that one too.
+        put_off = following if self._breadth or not path else following[1:]
+        chains = execution.chains()
+        self._branches.extend((other, chains, state) for other in put_off)
+        return following[0] if len(put_off) < len(following) else None
+
+    def _dirty(self, execution: Execution) -> bool:
+        return self._scenario.is_dirty is not None and self._scenario.is_dirty(execution.world)
+
+    def _report(self) -> Report:
+        counts = self._graph.counts(len(self._scenario.clients)) if self.found is None else {}
+        return Report(
+            scenario=self._scenario.name,
+            runs=self._runs,
+            states=len(self._graph),
+            crash_ends=self._graph.crash_ends if self._scenario.crashes else 0,
+            observed=dict(self._judge.observed),
+            exhaustive=not self._branches,
+            **counts,
+        )
+
+
+def search(scenario: Scenario, *, state_limit: int) -> Report:
+    """Visit every state; where a check fails, look for the shortest way to fail it."""
+    deep = Search(scenario, state_limit=state_limit)
+    report = deep.run()
+    if deep.found is None:
+        return _with_alone_limit(scenario, report)
+    wide = Search(scenario, state_limit=state_limit, breadth=True)
+    wide.run()
+    problem, path = wide.found or deep.found
+    return evolve(report, violations=(violation(scenario, problem, path),), exhaustive=False)
+
+
+def violation(scenario: Scenario, problem: Problem, path: tuple[Choice, ...]) -> Violation:
+    """The counter-example that this path is."""
+    return Violation(scenario.name, problem.check, problem.message, retell(scenario, path), path)
+
+
+def _with_alone_limit(scenario: Scenario, report: Report) -> Report:
+    limit = scenario.alone_limit
+    if limit is None or report.alone_steps_max <= limit:
+        return report
+    message = f"a call alone takes {report.alone_steps_max} statements; {limit} are allowed"
+    return evolve(report, violations=(Violation(scenario.name, "steps alone", message, (), ()),))

@@ -1,0 +1,377 @@
+"""The interleaving explorer itself, on small programs whose behaviour is known."""
+
+import asyncio
+from math import comb
+
+import pytest
+from attrs import evolve
+
+from lazymig.testing.explore import (
+    Call,
+    FixedClock,
+    Scenario,
+    World,
+    any_dirty,
+    clean_is_current,
+    dirty_is_marked,
+    explore,
+    retell,
+    total,
+    walk,
+)
+from lazymig.testing.linearizability import Outcome
+from lazymig.testing.memory_collection import MemoryCollection
+
+
+class LostError(Exception):
+    """A race was lost for good."""
+
+
+async def read(store):
+    """The value."""
+    return (await store.find_one({"_id": 1}))["value"]
+
+
+async def naive_add(store, amount):
+    """Read, then write: loses updates."""
+    value = await read(store)
+    await store.update_one({"_id": 1}, {"$set": {"value": value + amount}})
+    return value + amount
+
+
+async def careful_add(store, amount):
+    """Read, then compare and set, until it is not lost."""
+    for _ in range(5):
+        value = await read(store)
+        result = await store.update_one({"_id": 1, "value": value}, {"$set": {"value": value + amount}})
+        if result.matched_count:
+            return value + amount
+    raise LostError
+
+
+async def atomic_add(store, amount):
+    """One statement."""
+    change = {"$inc": {"value": amount}}
+    return (await store.find_one_and_update({"_id": 1}, change, return_document=True))["value"]
+
+
+def adding(add, amount):
+    """A call that adds."""
+    return Call("update", lambda store: add(store, amount), 1, lambda value: value + amount)
+
+
+READ = Call("get", read, 1)
+
+
+def value_of(world):
+    """The true value."""
+    return {1: world.stores[0].stored(1)["value"]}
+
+
+def one_store(gate):
+    """A world of one document."""
+    store = MemoryCollection("S", [{"_id": 1, "value": 0}], gate=gate)
+    return World((store,), store)
+
+
+def scenario(**changes):
+    """One document and its clients."""
+    clients = {name: changes.pop(name) for name in ("A", "B", "C") if name in changes}
+    return Scenario(name="adding", setup=one_store, clients=clients, truth=value_of, **changes)
+
+
+def test_lost_update_is_found_with_its_shortest_story():
+    """Two naive writers are caught, by the shortest interleaving there is, told step by step."""
+    report = explore(scenario(A=[adding(naive_add, 1)], B=[adding(naive_add, 10)], crashes=False))
+    (violation,) = report.violations
+    assert violation.check == "linearizable"
+    assert len(violation.choices) == 4
+    assert [client for client, _ in violation.choices][:2] in ([0, 1], [1, 0])
+    assert "A: S find_one {'_id': 1} → rev 0 {'value': 0}" in str(violation)
+    assert retell(scenario(A=[adding(naive_add, 1)], B=[adding(naive_add, 10)]), violation.choices) == violation.steps
+
+
+def test_careful_writers_pass():
+    """Writers that compare and set pass, with every crash and every reader in between."""
+    report = explore(scenario(A=[adding(careful_add, 1)], B=[adding(careful_add, 10)], C=[READ, READ]))
+    assert report.ok
+    assert report.exhaustive
+    assert report.crash_ends > 0
+    assert report.alone_steps_max == 3  # a lost statement, then a read and a write again
+
+
+@pytest.mark.parametrize(("first", "second"), [(1, 1), (2, 3), (4, 4)])
+def test_every_interleaving_is_counted(first, second):
+    """The number of interleavings is the binomial one, though far fewer runs are made for them."""
+    report = explore(scenario(A=[READ] * first, B=[READ] * second))
+    assert report.interleavings == comb(first + second, first)
+    assert report.runs <= report.interleavings + 1
+
+
+def test_states_seen_are_not_visited_again():
+    """Runs grow with the number of states, not with the number of interleavings."""
+    quiet = Call("idle", read)
+    report = explore(scenario(A=[quiet] * 8, B=[quiet] * 8))
+    assert report.states == 9 * 9
+    assert report.interleavings == comb(16, 8)
+    assert report.runs < 100
+
+
+async def write_twice(stores):
+    """One value in two places."""
+    await stores[0].update_one({"_id": 1}, {"$set": {"value": 1}})
+    await stores[1].update_one({"_id": 1}, {"$set": {"value": 1}})
+
+
+async def read_second(stores):
+    """The copy's value."""
+    return {1: await read(stores[1])}
+
+
+def two_stores(gate):
+    """A value in two places."""
+    stores = tuple(MemoryCollection(name, [{"_id": 1, "value": 0}], gate=gate) for name in "ST")
+    return World(stores, stores)
+
+
+def test_crash_between_two_writes_is_found():
+    """A client that dies between two writes is explored, and told as such; without crashes the same code passes."""
+    writing = Scenario(
+        name="twice",
+        setup=two_stores,
+        clients={"A": [Call("replace", write_twice, 1, 1, lambda _: 1)]},
+        truth=value_of,
+        afterwards=read_second,
+    )
+    (violation,) = explore(writing).violations
+    assert violation.check == "reads afterwards"
+    assert violation.steps[-1] == "(whoever is not done has died here)"
+    assert explore(evolve(writing, crashes=False)).ok
+
+
+async def guarded_add(store):
+    """Takes a lock, and gives it back whatever happens to the write in between."""
+    await store.update_one({"_id": 1}, {"$set": {"locked": True}})
+    try:
+        await store.update_one({"_id": 1}, {"$inc": {"value": 1}})
+    finally:
+        await store.update_one({"_id": 1}, {"$unset": {"locked": ""}})
+
+
+def unlocked(world):
+    """The lock is free once no call is open."""
+    return "locked" in world.stores[0].stored(1)
+
+
+def test_cancellation_is_explored_before_and_after_the_statement():
+    """A cancelled call runs its clean-up, and its write has happened in some runs and not in others."""
+    adds = Call("update", guarded_add, 1, lambda value: value + 1, lambda _: Outcome.DONE)
+    report = explore(scenario(A=[adds], crashes=False, cancellations=1, is_dirty=unlocked))
+    assert report.ok
+    # Cancelled before or after the lock, the write or the unlocking, or not at all.
+    assert report.interleavings == 7
+    # Cancelled right after the lock was taken: nothing gives it back.
+    assert report.dirty_interleavings == 2
+
+
+def test_cancelled_write_counts_as_uncertain_only():
+    """A cancellation that swallows another's acknowledged write is still a violation."""
+
+    async def undoing(store):
+        value = await read(store)
+        try:
+            await store.update_one({"_id": 1}, {"$inc": {"value": 1}})
+        except asyncio.CancelledError:
+            await store.update_one({"_id": 1}, {"$set": {"value": value}})
+            raise
+        return value + 1
+
+    adds = Call("update", undoing, 1, lambda value: value + 1, lambda _: Outcome.DONE)
+    both = scenario(A=[adds], B=[adding(atomic_add, 10)], crashes=False)
+    assert explore(both).ok
+    (violation,) = explore(evolve(both, cancellations=1)).violations
+    assert violation.check == "linearizable"
+    assert any("is cancelled" in step for step in violation.steps)
+
+
+def test_the_dead_run_no_clean_up():
+    """A client that died leaves its lock taken: its clean-up runs in no state that anybody looks at."""
+    adds = Call("idle", guarded_add)
+
+    def free_at_first(world):
+        document = world.stores[0].stored(1)
+        return None if document["value"] or "locked" not in document else "locked"
+
+    (violation,) = explore(scenario(A=[adds], invariants={"free": free_at_first})).violations
+    assert violation.check == "free"
+    assert len(violation.choices) == 1
+
+
+def test_endless_call_is_found():
+    """A call that never gives up is a violation, not a hanging test."""
+
+    async def waiting(store):
+        while not (await store.find_one({"_id": 1})).get("done"):
+            pass
+
+    (violation,) = explore(scenario(A=[Call("idle", waiting)], step_limit=20)).violations
+    assert violation.check == "ends"
+
+
+def test_limit_on_steps_alone():
+    """A call that takes more statements alone than it may is a violation, even where all else is well."""
+    calls = scenario(A=[adding(careful_add, 1)], B=[adding(careful_add, 10)], alone_limit=3)
+    assert explore(calls).ok
+    (violation,) = explore(evolve(calls, alone_limit=2)).violations
+    assert violation.check == "steps alone"
+
+
+def test_unexpected_error_is_found():
+    """An error that the scenario does not name is a violation; one that it names is a result."""
+
+    async def losing(store):
+        await read(store)
+        raise LostError
+
+    calls = scenario(A=[Call("update", losing, 1, lambda value: value + 1)])
+    (violation,) = explore(calls).violations
+    assert violation.check == "unexpected error"
+    assert explore(evolve(calls, outcomes={LostError: Outcome.UNCERTAIN})).ok
+
+
+def test_foreign_awaitable_is_refused():
+    """Code that waits for an event loop is told so, since the explorer has none."""
+
+    async def sleeping(_store):
+        await asyncio.sleep(0)
+
+    with pytest.raises(TypeError, match="no event loop"):
+        explore(scenario(A=[Call("idle", sleeping)]))
+
+
+def test_clock_stands_still_and_its_sleep_is_a_step():
+    """The explorer's clock gives the same time always, and others move during its sleep."""
+
+    def setup(gate):
+        world = one_store(gate)
+        return World(world.stores, (world.stores[0], FixedClock(gate)))
+
+    async def slow_add(subject):
+        store, clock = subject
+        value = await read(store)
+        await clock.sleep(clock.random())
+        assert clock.now() == FixedClock().now()
+        assert clock.monotonic() == 0
+        await store.update_one({"_id": 1}, {"$set": {"value": value + 1}})
+        return value + 1
+
+    calls = Scenario(
+        name="slow",
+        setup=setup,
+        clients={name: [Call("update", slow_add, 1, lambda value: value + 1)] for name in "AB"},
+        truth=value_of,
+    )
+    assert explore(evolve(calls, clients={"A": calls.clients["A"]})).interleavings == 1
+    (violation,) = explore(calls).violations
+    assert "A: clock sleep 0.5 → nothing" in violation.steps
+
+
+def test_listing_is_judged_per_entity():
+    """A listing that misses a value which stood all the while is a violation."""
+
+    async def blind(_store):
+        return {}
+
+    async def seeing(store):
+        return {document["_id"]: document["value"] async for document in store.find()}
+
+    assert explore(scenario(A=[Call("list", seeing)], B=[adding(atomic_add, 1)])).ok
+    (violation,) = explore(scenario(A=[Call("list", blind)])).violations
+    assert violation.check == "linearizable"
+
+
+def test_observations_are_counted_and_not_held_against():
+    """An observation is counted per state of the stores and fails nothing."""
+    seen = {"above one": lambda world: "above" if value_of(world)[1] > 1 else None}
+    report = explore(scenario(A=[adding(atomic_add, 1)] * 3, observations=seen))
+    assert report.ok
+    assert report.observed == {"above one": 2}
+
+
+def test_state_limit_is_told():
+    """A scenario beyond the limit is reported as not exhausted."""
+    report = explore(scenario(A=[READ] * 6, B=[READ] * 6), state_limit=10)
+    assert not report.exhaustive
+
+
+def three_naive():
+    """Too small to need a walk, but with a fault to be found by one."""
+    return scenario(**{name: [adding(naive_add, 1), READ] for name in "ABC"})
+
+
+def test_walk_finds_and_shortens():
+    """A random walk finds the lost update among three clients, repeats by its seed, and drops idle steps."""
+    seed = 7
+    print(f"seed {seed}")
+    report = walk(three_naive(), runs=500, seed=seed)
+    (violation,) = report.violations
+    assert report.seed == seed
+    assert not report.exhaustive
+    assert walk(three_naive(), runs=500, seed=seed) == report
+    assert len(violation.choices) < 3 * 3
+
+
+def test_walk_of_sound_code_passes():
+    """A walk of code that is sound makes all its runs and finds nothing."""
+    calls = scenario(**{name: [adding(careful_add, 1), READ] for name in "ABC"})
+    report = walk(calls, runs=50, seed=1)
+    assert report.ok
+    assert report.runs == 50
+    assert report.ends > 0
+
+
+def test_total_adds_up():
+    """Several reports add up to one, which names what any of them found."""
+    sound = explore(scenario(A=[READ], B=[READ]))
+    broken = explore(scenario(A=[adding(naive_add, 1)], B=[adding(naive_add, 1)]))
+    both = total("both", [sound, broken])
+    assert both.runs == sound.runs + broken.runs
+    assert both.violations == broken.violations
+    assert not both.ok
+    assert str(both).splitlines()[1] == str(broken.violations[0]).splitlines()[0]
+
+
+def body_equal(v1, v2):
+    """The same value on both sides."""
+    return v1["value"] == v2["value"]
+
+
+V1 = {"_id": 1, "value": "x", "_lazymig_rev": 3}
+
+
+@pytest.mark.parametrize(
+    ("v1", "v2", "fine"),
+    [
+        ([V1], [{"_id": 1, "value": "x", "_lazymig": {"rev": 3, "intent": 3}}], True),
+        ([V1], [{"_id": 1, "value": "y", "_lazymig": {"rev": 3, "intent": 3}}], False),
+        ([V1], [{"_id": 1, "value": "x", "_lazymig": {"rev": 2, "intent": 2}}], False),
+        ([V1], [{"_id": 1, "value": "y", "_lazymig": {"rev": 2, "intent": 3}}], True),
+        ([], [{"_id": 1, "value": "x", "_lazymig": {"rev": 3, "intent": 3}}], False),
+        ([], [{"_id": 1, "_lazymig": {"rev": 3, "intent": 3, "gone": True}}], True),
+        ([{"_id": 1, "value": "x"}], [{"_id": 1, "value": "x", "_lazymig": {"rev": 0, "intent": 0}}], True),
+        ([V1], [], True),
+    ],
+)
+def test_clean_is_current(v1, v2, fine):
+    """A clean V2 document that is not V1's current revision breaks the invariant; every other state keeps it."""
+    assert (clean_is_current(v1, v2, body_equal) is None) == fine
+
+
+def test_marks_and_dirt():
+    """A dirty document without a mark is told; a tombstone at rest is no dirt."""
+    dirty = {"_id": 1, "_lazymig": {"rev": 0, "intent": 1}}
+    tombstone = {"_id": 2, "_lazymig": {"rev": 1, "intent": 1, "gone": True, "at": FixedClock().now()}}
+    assert dirty_is_marked([tombstone]) is None
+    assert "1" in dirty_is_marked([tombstone, dirty])
+    assert any_dirty([tombstone, dirty])
+    assert not any_dirty([tombstone])
