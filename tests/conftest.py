@@ -5,15 +5,20 @@ Each test gets an empty database of its own, made inside the running loop and dr
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from mongomock_motor import AsyncMongoMockClient
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
+
+# `examples` is imported from the source tree, and stands last so that `lazymig` is the installed one.
+sys.path.append(str(Path(__file__).parents[1]))
 
 DRIVERS = ("pymongo", "motor", "mock")
 # A server that is gone is found out within the test; a loaded machine still has time to answer.

@@ -1,0 +1,319 @@
+"""The drawing of the house, held: floors, cycles, sizes, the one door to time, and what each test says of itself.
+
+Each checker takes source text, so that a test beside it can show that it bites.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+import lazymig
+
+ROOT = Path(__file__).parents[1]
+
+#: The floor of each module or package of lazymig. A file imports from floors below its own only.
+FLOORS = {
+    **dict.fromkeys(("errors", "phases", "records", "documents"), 0),
+    **dict.fromkeys(("clock", "drivers", "stores", "bson_types"), 1),
+    **dict.fromkeys(("batching", "behind", "codec", "conversions", "edits", "keyset", "migration", "telemetry"), 2),
+    **dict.fromkeys(("control", "many", "protocol", "v1_only"), 3),
+    **dict.fromkeys(("building", "follower", "listing", "repository", "sweeper", "sweeping", "v1_view", "verifier"), 4),
+    "testing": 5,
+    **dict.fromkeys(("__init__", "cli"), 6),
+}
+#: The only imports on one floor, each with its reason.
+LEVEL = {
+    ("documents", "records"): "the layout of documents speaks in the frozen values",
+    ("stores", "drivers"): "a statement is spelled by its driver",
+    ("conversions", "codec"): "a conversion is the codec's work with the user's function in its middle",
+    ("conversions", "migration"): "the user's functions are in the migration",
+    ("edits", "codec"): "an edit is the difference of two encoded documents",
+    ("edits", "conversions"): "an edit ends in a downgrade",
+    ("many", "protocol"): "the same steps for many ids, told in terms of the steps for one",
+    ("v1_only", "protocol"): "the phase without V2 shares the outcomes of the protocol",
+    ("building", "listing"): "putting a repository together",
+    ("repository", "building"): "putting a repository together",
+    ("repository", "listing"): "list() is the listing behind the door",
+    ("repository", "v1_view"): "repo.v1 is the same door in V1's types",
+    ("v1_view", "listing"): "list() in V1's types",
+    ("v1_view", "repository"): "the view is on this repository; named in annotations only",
+    ("sweeper", "sweeping"): "its parts",
+    ("sweeper", "repository"): "sweeps what the repository serves",
+    ("sweeping", "repository"): "sweeps what the repository serves",
+    ("verifier", "repository"): "verifies what the repository serves",
+    ("follower", "repository"): "heals what the repository serves",
+}
+#: Calls that belong into clock.py, for the tests and the explorer close that door.
+TIME = re.compile(
+    r"(datetime\.)+(now|utcnow|today)|asyncio\.sleep|time\.(time|monotonic|perf_counter|sleep)(_ns)?"
+    r"|random\.(?!Random$)\w+"
+)
+OPTIONAL = {"cyclopts", "fastapi", "hypothesis", "mongomock", "motor", "opentelemetry", "pytest", "rich"}
+# In pieces, so that this file passes its own check.
+MACHINE_PATH = re.compile(r"(?<![\w./}])/(?:" + "|".join(("work", "opt", "root", "home", "Users", "tmp")) + r")/\w")
+TEXT = {".py", ".md", ".toml", ".ini", ".yaml", ".yml", ".json", ".txt", ".svg", ".cfg", ""}
+
+Sources = Mapping[str, str]
+
+
+def sources(folder: Path) -> dict[str, str]:
+    """The text of each Python file under the folder, by its dotted name: `testing.server`, `cli.__init__`."""
+    files = sorted(folder.rglob("*.py"))
+    return {".".join(file.relative_to(folder).with_suffix("").parts): file.read_text("utf-8") for file in files}
+
+
+def top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def imports(text: str, modules: Sources) -> Iterator[tuple[str, bool]]:
+    """Each module of lazymig that the text imports, and whether for annotations only."""
+    tree = ast.parse(text)
+    guarded = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    for node in ast.walk(tree):
+        for name in _imported_names(node):
+            yield _module_of(name, modules), node in guarded
+
+
+def _imported_names(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.ImportFrom):
+        assert not node.level, "write imports in full, so that their floor can be read"
+        names = [f"{node.module}.{alias.name}" for alias in node.names]
+    else:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+    return [name.removeprefix("lazymig").removeprefix(".") for name in names if top(name) == "lazymig"]
+
+
+def _module_of(name: str, modules: Sources) -> str:
+    while name:
+        for candidate in (name, f"{name}.__init__"):
+            if candidate in modules:
+                return candidate
+        name = name.rpartition(".")[0]
+    return "__init__"
+
+
+def misplaced(modules: Sources) -> list[str]:
+    """Imports that do not point to a lower floor, and modules that have no floor."""
+    unknown = sorted({top(module) for module in modules} - set(FLOORS))
+    found = [f"{name} has no floor; add it to FLOORS" for name in unknown]
+    for module, text in modules.items():
+        here = top(module)
+        for target in sorted({top(target) for target, _ in imports(text, modules)} - {here}):
+            if {here, target} & set(unknown) or FLOORS[target] < FLOORS[here] or (here, target) in LEVEL:
+                continue
+            found.append(f"{module} (floor {FLOORS[here]}) imports {target} (floor {FLOORS[target]})")
+    return found
+
+
+def cycle(modules: Sources) -> list[str]:
+    """One import cycle, or nothing. What only annotations name does not count."""
+    graph = {
+        module: {target for target, typing_only in imports(text, modules) if not typing_only and target != module}
+        for module, text in modules.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def calls(text: str) -> Iterator[tuple[str, ast.Call]]:
+    """Each call by its name as imported: after `from time import sleep as nap`, `nap(1)` is `time.sleep`."""
+    tree = ast.parse(text)
+    origin = {
+        alias.asname or alias.name: f"{node.module}.{alias.name}" if isinstance(node, ast.ImportFrom) else alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            first, dot, rest = ast.unparse(node.func).partition(".")
+            yield origin.get(first, first) + dot + rest, node
+
+
+def banned_calls(text: str) -> list[str]:
+    return [name for name, _ in calls(text) if TIME.fullmatch(name)]
+
+
+def sleeps(text: str) -> list[str]:
+    """Calls that wait for time to pass; `asyncio.sleep(0)` only gives others their turn."""
+    waits = {"time.sleep", "asyncio.sleep"}
+    return [
+        name for name, call in calls(text) if name in waits and [ast.unparse(given) for given in call.args] != ["0"]
+    ]
+
+
+def functions(text: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines from `def` to the end, without the docstring."""
+    said = function.body[0] if ast.get_docstring(function) else None
+    docstring = (said.end_lineno or 0) - said.lineno + 1 if said else 0
+    return (function.end_lineno or 0) - function.lineno + 1 - docstring
+
+
+def oversized(modules: Sources) -> list[str]:
+    lines = {module: text.count("\n") for module, text in modules.items()}
+    found = [f"{module} has {count} lines, more than 300" for module, count in lines.items() if count > 300]
+    files = median(lines.values())
+    lengths = [length(function) for text in modules.values() for function in functions(text)]
+    found += [f"the median file has {files} lines, more than 150"] if files > 150 else []
+    typical = median(lengths or [0])
+    return found + ([f"the median function has {typical} lines, more than 10"] if typical > 10 else [])
+
+
+def silent_tests(text: str) -> list[str]:
+    tests = [function for function in functions(text) if function.name.startswith("test_")]
+    return [test.name for test in tests if not ast.get_docstring(test)]
+
+
+def published() -> Iterator[Path]:
+    """Every text file of the project, but for what tools leave behind."""
+    for folder in ("lazymig", "tests", "examples", "benchmarks", "docs", ".ci"):
+        yield from (file for file in (ROOT / folder).rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+    yield from (file for file in ROOT.iterdir() if file.is_file() and not file.name.startswith("."))
+
+
+MODULES = sources(ROOT / "lazymig")
+TESTS = sources(ROOT / "tests")
+
+
+def test_floors() -> None:
+    """Each file of lazymig imports from floors below its own, or by one of the listed exceptions."""
+    assert misplaced(MODULES) == []
+
+
+def test_no_cycles() -> None:
+    """No import leads back to where it started."""
+    assert cycle(MODULES) == []
+
+
+def test_sizes() -> None:
+    """No file is longer than 300 lines, half of them have at most 150, half of all functions at most 10."""
+    assert oversized(MODULES) == []
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"clock"}))
+def test_one_door_to_time(module: str) -> None:
+    """Time, sleep and randomness come from clock.py only."""
+    assert banned_calls(MODULES[module]) == []
+
+
+@pytest.mark.parametrize("module", sorted(TESTS))
+def test_tests_speak(module: str) -> None:
+    """Every test states its claim, and none sleeps."""
+    assert silent_tests(TESTS[module]) == []
+    assert sleeps(TESTS[module]) == []
+
+
+def test_no_machine_paths() -> None:
+    """Nothing published names a folder of the machine it was written on."""
+    texts = {file: file.read_text("utf-8") for file in published() if file.suffix in TEXT}
+    assert len(texts) > 20
+    assert [str(file) for file, text in texts.items() if MACHINE_PATH.search(text)] == []
+
+
+def test_nothing_optional() -> None:
+    """Importing lazymig imports none of the packages of its extras."""
+    program = "import sys, lazymig; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+    assert "pymongo" in loaded
+    assert OPTIONAL & set(loaded) == set()
+
+
+@pytest.mark.skipif("LAZYMIG_EXPECT_WHEEL" not in os.environ, reason="only tox installs the wheel")
+def test_wheel() -> None:
+    """Under tox the tests run against the built wheel and not the source tree."""
+    assert Path(lazymig.__file__).parent != ROOT / "lazymig"
+    assert "site-packages" in Path(lazymig.__file__).parts
+
+
+@pytest.mark.parametrize(
+    ("modules", "message"),
+    [
+        ({"stores": "from lazymig.protocol import read\n", "protocol": ""}, "stores (floor 1) imports protocol"),
+        ({"stores": "from lazymig import protocol\n", "protocol": ""}, "stores (floor 1) imports protocol"),
+        ({"stores": "import lazymig.protocol\n", "protocol": ""}, "stores (floor 1) imports protocol"),
+        ({"stores": "def f():\n    import lazymig\n", "__init__": ""}, "stores (floor 1) imports __init__"),
+        ({"batching": "from lazymig import codec\n", "codec": ""}, "batching (floor 2) imports codec (floor 2)"),
+        ({"manager": ""}, "manager has no floor; add it to FLOORS"),
+    ],
+)
+def test_floors_bite(modules: Sources, message: str) -> None:
+    """An import upwards or along a floor is found however it is written, and so is a module without a floor."""
+    assert [found[: len(message)] for found in misplaced(modules)] == [message]
+
+
+def test_cycles_bite() -> None:
+    """A cycle is found, also inside a package and inside a function; annotations alone make none."""
+    inward = "from lazymig.cli import b\n"
+    outward = "def f():\n    from lazymig.cli.a import g\n"
+    typed = "if TYPE_CHECKING:\n    from lazymig.cli.a import g\n"
+    assert set(cycle({"cli.a": inward, "cli.b": outward})) == {"cli.a", "cli.b"}
+    assert cycle({"cli.a": inward, "cli.b": typed}) == []
+
+
+def test_sizes_bite() -> None:
+    """A long file, long files and long functions are each found, and a docstring costs nothing."""
+    body = "    x = 1\n"
+    assert [found.split(", ")[0] for found in oversized({"a": body.replace(" ", "") * 301})] == [
+        "a has 301 lines",
+        "the median file has 301 lines",
+    ]
+    assert oversized({"a": "def f():\n" + body * 9}) == []
+    assert oversized({"a": "def f():\n" + '    """One.\n    Two."""\n' + body * 9}) == []
+    assert oversized({"a": "def f():\n" + body * 10}) == ["the median function has 11 lines, more than 10"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from datetime import datetime; datetime.now()",
+        "import datetime as d; d.datetime.now(d.UTC)",
+        "import time; time.monotonic()",
+        "from time import sleep as nap; nap(1)",
+        "import random; random.random()",
+        "from random import choice; choice([1])",
+        "from asyncio import sleep\nasync def f(): await sleep(0)",
+    ],
+)
+def test_door_bites(line: str) -> None:
+    """Each way past the clock is found, under any name; a generator with a seed of its own is none."""
+    assert len(banned_calls(line)) == 1
+    assert banned_calls("import random; random.Random(7).random(); clock.now(); clock.sleep(1)") == []
+
+
+def test_speech_bites() -> None:
+    """A silent test and a sleeping one are found; giving others their turn is not sleeping."""
+    assert silent_tests("async def test_a(): pass\ndef test_b():\n    'Claim.'\ndef other(): pass") == ["test_a"]
+    assert sleeps("import asyncio, time\nasyncio.sleep(0)\ntime.sleep(1)\nasyncio.sleep(2)") == [
+        "time.sleep",
+        "asyncio.sleep",
+    ]
+
+
+def test_machine_paths_bite() -> None:
+    """A path of a machine is found, an address on the web is not."""
+    assert MACHINE_PATH.search("see " + "/".join(("", "home", "me")))
+    assert not MACHINE_PATH.search("https://example.org/work/x and a/tmp/b")
