@@ -5,6 +5,7 @@ collection stays the exact source of truth, and every write reaches both.
 """
 
 from lazymig.bson_types import make_converter
+from lazymig.control import Control
 from lazymig.errors import (
     AlreadyExists,
     ConfigurationError,
@@ -18,12 +19,14 @@ from lazymig.listing import Criteria
 from lazymig.migration import Migration
 from lazymig.phases import Phase
 from lazymig.repository import Repository
+from lazymig.sweeper import Sweeper, SweepReport
 from lazymig.v1_view import V1View
 
 __all__ = [
     "AlreadyExists",
     "ConfigurationError",
     "Contention",
+    "Control",
     "ConversionError",
     "Criteria",
     "LazymigError",
@@ -32,6 +35,8 @@ __all__ = [
     "Phase",
     "PhaseError",
     "Repository",
+    "SweepReport",
+    "Sweeper",
     "V1View",
     "make_converter",
 ]

@@ -9,7 +9,7 @@
 | datetime | date | whole milliseconds only, and naive or aware as the client returns them; else refused when encoded |
 | date | date at midnight UTC | both ways; a stored time of day is refused |
 | UUID | binary, subtype 4 | both ways, whatever the client's `uuidRepresentation` |
-| tuple, list, set, frozenset | array | both ways, by the declared type; sets are stored sorted |
+| tuple, list, set, frozenset | array | both ways, by the declared type; sets are stored sorted; a string is no array |
 | Enum, Literal | its value | both ways |
 | attrs class, dict[str, ...] | sub-document | both ways |
 | time, timedelta, complex, dict with other keys | - | refused when the migration is built |
@@ -20,8 +20,7 @@ A converter of your own (`v1_converter`, `v2_converter`) decides for itself; sta
 from __future__ import annotations
 
 import datetime as dt
-import enum
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableSequence, MutableSet, Sequence, Set
 from decimal import Decimal
 from typing import Any, Literal, Union, get_args, get_origin
 from uuid import UUID
@@ -29,6 +28,7 @@ from uuid import UUID
 import attrs
 import bson
 from attrs import resolve_types
+from bson import ObjectId
 from bson.binary import UUID_SUBTYPE, Binary
 from bson.decimal128 import Decimal128, create_decimal128_context
 from cattrs import Converter
@@ -49,7 +49,7 @@ def make_converter(*, tz_aware: bool = False, detailed_validation: bool = True) 
     `tz_aware` says how the client returns datetimes (its `tz_aware` option).
     """
     converter = _bson_converter(detailed_validation=detailed_validation)
-    for kind in (str, bool, bytes):
+    for kind in (str, bool, bytes, ObjectId):
         converter.register_structure_hook(kind, _exactly(kind))
     converter.register_structure_hook(int, _int)
     converter.register_structure_hook(float, _float)
@@ -62,21 +62,30 @@ def make_converter(*, tz_aware: bool = False, detailed_validation: bool = True) 
     converter.register_structure_hook(dt.datetime, _exactly(dt.datetime))
     converter.register_unstructure_hook(dt.datetime, lambda value: _moment(value, tz_aware))
     converter.register_unstructure_hook_factory(_is_set, lambda kind: _sorted_set(converter, kind))
+    # cattrs takes the letters of a string for a list, and any text for a class whose attributes all have defaults.
+    _take_only(converter, list, _is_array, "an array")
+    _take_only(converter, Mapping, _is_class, "a sub-document")
     return converter
 
 
-def _exactly(kind: type) -> Callable[[Any, Any], Any]:
-    def structure(value: Any, _: Any) -> Any:
-        if isinstance(value, kind):
-            return value
-        raise TypeError(f"expected {kind.__name__}, found {type(value).__name__}")
+def _exactly(base: type) -> Callable[[Any, Any], Any]:
+    def structure(value: Any, kind: Any) -> Any:
+        if isinstance(value, base):
+            return _as_declared(value, base, kind)
+        raise TypeError(f"expected {base.__name__}, found {type(value).__name__}")
 
     return structure
 
 
-def _int(value: Any, _: Any) -> int:
+def _as_declared(value: Any, base: type, kind: Any) -> Any:
+    # The hooks of str and int are asked for their subclasses too, a StrEnum or an IntEnum among them.
+    return kind(value) if isinstance(kind, type) and kind is not base else value
+
+
+def _int(value: Any, kind: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
-        return value
+        declared: int = _as_declared(value, int, kind)
+        return declared
     raise TypeError(f"expected int, found {type(value).__name__}")
 
 
@@ -114,8 +123,10 @@ def _uuid(value: Any, _: Any) -> UUID:
 
 
 def _date(value: Any, _: Any) -> dt.date:
-    if isinstance(value, dt.datetime) and value.time() == dt.time():
-        return value.date()
+    if isinstance(value, dt.datetime):
+        moment = value if value.tzinfo is None else value.astimezone(dt.UTC)
+        if moment.time() == dt.time():
+            return moment.date()
     raise TypeError("expected a date at midnight UTC")
 
 
@@ -135,6 +146,35 @@ def _moment(value: dt.datetime, tz_aware: bool) -> dt.datetime:
             else "pass naive UTC datetimes, or make the client with tz_aware=True: it would read this one back as naive"
         )
     return value
+
+
+def _take_only(converter: Converter, taken: type, applies: Callable[[Any], bool], name: str) -> None:
+    """Refuse documents' values of any other class, for the kinds of declared types that the predicate tells."""
+    being_made: set[Any] = set()
+
+    def factory(kind: Any) -> Callable[[Any, Any], Any]:
+        being_made.add(kind)  # so that the converter's own hook is found, and not this one again
+        try:
+            structure = converter.get_structure_hook(kind, cache_result=False)
+        finally:
+            being_made.discard(kind)
+
+        def only(value: Any, _: Any) -> Any:
+            if isinstance(value, taken):
+                return structure(value, kind)
+            raise TypeError(f"expected {name}, found {type(value).__name__}")
+
+        return only
+
+    converter.register_structure_hook_factory(lambda kind: applies(kind) and kind not in being_made, factory)
+
+
+def _is_array(kind: Any) -> bool:
+    return (get_origin(kind) or kind) in (list, tuple, set, frozenset, Sequence, MutableSequence, Set, MutableSet)
+
+
+def _is_class(kind: Any) -> bool:
+    return attrs.has(get_origin(kind) or kind)
 
 
 def _is_set(kind: Any) -> bool:
@@ -159,6 +199,7 @@ def check_types(cls: type) -> None:
 
 
 def _leaves(kind: Any, path: str, above: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
+    kind = getattr(kind, "__supertype__", kind)  # a NewType
     origin, arguments = get_origin(kind), get_args(kind)
     if kind in above or isinstance(kind, str) or origin is Literal:
         return
@@ -168,7 +209,8 @@ def _leaves(kind: Any, path: str, above: tuple[Any, ...]) -> Iterator[tuple[str,
             yield from _leaves(attribute.type, f"{path}.{attribute.name}", (*above, kind))
     elif isinstance(origin, type) and issubclass(origin, Mapping):
         _check_key(arguments[0], path)
-        yield from _leaves(arguments[1], path, above)
+        for value in arguments[1:]:  # a Counter declares none
+            yield from _leaves(value, path, above)
     elif origin is not None:
         for argument in arguments if origin is not Union else [a for a in arguments if a is not type(None)]:
             yield from _leaves(argument, path, above)
@@ -177,8 +219,10 @@ def _leaves(kind: Any, path: str, above: tuple[Any, ...]) -> Iterator[tuple[str,
 
 
 def _check_key(kind: Any, path: str) -> None:
-    if kind is Any or (isinstance(kind, type) and issubclass(kind, str)) or get_origin(kind) is Literal:
+    if kind is Any or (isinstance(kind, type) and issubclass(kind, str)):
         return
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+    if get_origin(kind) is Literal and all(isinstance(value, str) for value in get_args(kind)):
         return
-    raise ConfigurationError(f"{path}: keys of a sub-document are strings; declare dict[str, ...] or a list of pairs")
+    raise ConfigurationError(
+        f"{path}: keys of a sub-document are strings; declare dict[str, ...] (a StrEnum will do) or a list of pairs"
+    )

@@ -91,6 +91,13 @@ def _differ(before: Any, after: Any) -> bool:
     return bool(before != after) or bson.encode({"": before}) != bson.encode({"": after})
 
 
+def leaf_error(error: BaseException) -> BaseException:
+    """The first error that is no group of others: what really went wrong."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def failure_path(error: BaseException) -> str:
     """The path of the first field that a structuring error names, as `a.b[2].c`; "" when it names none."""
     return "".join(_steps(error)).lstrip(".")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+import bson
 from attrs import frozen
 
-from lazymig.codec import Codec, check_bson, codec_for, decode_id, failure_path
-from lazymig.documents import raw_id
+from lazymig.codec import Codec, check_bson, codec_for, decode_id, failure_path, leaf_error
+from lazymig.documents import born_clean, raw_id
 from lazymig.errors import ConversionError, Direction
 from lazymig.migration import Conversion, Migration
 from lazymig.records import StoredV1, StoredV2
@@ -84,6 +85,12 @@ class Conversions(Generic[V1, V2]):
         _told(getattr(entity, self.migration.id_field), direction, check_bson, document)
         return document
 
+    def v2_document(self, id: Any, entity: V2, revision: int) -> tuple[dict[str, Any], bytes]:
+        """The V2 document of a lazy migration, and the same as BSON: encoding it is the check."""
+        body = _told(decode_id(id), "upgrade", self.v2.encode, entity)
+        document = born_clean(id, body, revision)
+        return document, _told(decode_id(id), "upgrade", bson.encode, document)
+
     def raw_id(self, id: Any) -> Any:
         """A checked id as it stands in `_id`. Raises `TypeError` for anything else, before a driver sees it."""
         self.migration.check_id(id)
@@ -119,4 +126,4 @@ def _told(id: Any, direction: Direction, function: Callable[[Any], T], value: An
         return function(value)
     except Exception as error:
         # `from None`: the cause may quote the document, and a logged traceback would show it.
-        raise ConversionError(id, direction, error, failure_path(error)) from None
+        raise ConversionError(id, direction, leaf_error(error), failure_path(error)) from None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC
 from typing import Any
 from uuid import UUID
 
-from bson.binary import Binary
+from bson.binary import BINARY_SUBTYPE, Binary
 
 from lazymig.records import Document, StoredV1, StoredV2
 
@@ -18,7 +19,10 @@ META_FIELD = "_lazymig"
 
 def raw_id(value: Any) -> Any:
     """The one form in which an id is sent, compared and used as a key: a UUID as its standard BSON binary."""
-    return Binary.from_uuid(value) if isinstance(value, UUID) else value
+    if isinstance(value, UUID):
+        return Binary.from_uuid(value)
+    # The driver returns plain bytes, to which a Binary is never equal.
+    return bytes(value) if isinstance(value, Binary) and value.subtype == BINARY_SUBTYPE else value
 
 
 def stored_v1(document: Document) -> StoredV1:
@@ -36,5 +40,5 @@ def stored_v2(document: Document) -> StoredV2:
     meta: Mapping[str, Any] = document[META_FIELD]
     at = meta.get("at")
     if at is not None and at.tzinfo is not None:
-        at = at.replace(tzinfo=None)  # a tz_aware client: lazymig's own times are naive UTC
+        at = at.astimezone(UTC).replace(tzinfo=None)  # a tz_aware client: lazymig's own times are naive UTC
     return StoredV2(raw_id(document["_id"]), meta["rev"], meta["intent"], meta.get("gone", False), at, document)

@@ -9,7 +9,7 @@ import enum
 import inspect
 from typing import Any
 
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, WriteError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -93,3 +93,13 @@ def id_taken_in(details: Any) -> bool:
 def is_refused(code: int | None) -> bool:
     """Whether this write error says that the server will never take the body, however often it is sent."""
     return code in _REFUSALS
+
+
+def refusal_text(error: WriteError) -> str:
+    """Why V2 refuses a body, without its contents: the fields of the unique index, or the rule."""
+    if isinstance(error, DuplicateKeyError):
+        pattern = (error.details or {}).get("keyPattern", {})
+        return f"V2's unique index on {', '.join(pattern) or 'some field'} has another entity with the same values"
+    if error.code == 121:
+        return "V2's validator refuses the document"
+    return f"V2 refuses the document (server error code {error.code})"

@@ -6,6 +6,7 @@ last id. So the types that sort later are named beside it, in BSON's own order.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,11 +14,14 @@ import attrs
 import bson
 from attrs import frozen
 from attrs.validators import in_, instance_of
+from bson.binary import UuidRepresentation
+from bson.codec_options import CodecOptions
+from bson.decimal128 import Decimal128
 
 from lazymig.drivers import Driver
 
 #: BSON's order of types, each with the type bytes of its elements.
-_BRACKETS: tuple[tuple[tuple[str, ...], tuple[int, ...]], ...] = (
+BRACKETS: tuple[tuple[tuple[str, ...], tuple[int, ...]], ...] = (
     (("minKey",), (0xFF,)),
     (("null",), (0x0A,)),
     (("int", "long", "double", "decimal"), (0x10, 0x12, 0x01, 0x13)),
@@ -32,9 +36,35 @@ _BRACKETS: tuple[tuple[tuple[str, ...], tuple[int, ...]], ...] = (
     (("regex",), (0x0B,)),
     (("maxKey",), (0x7F,)),
 )
-_RANK = {code: rank for rank, (_, codes) in enumerate(_BRACKETS) for code in codes}
+_RANK = {code: rank for rank, (_, codes) in enumerate(BRACKETS) for code in codes}
+_NUMBERS = (int, float, Decimal128)
+_UUIDS: CodecOptions[Any] = CodecOptions(uuid_representation=UuidRepresentation.STANDARD)
 #: What the in-memory Mongo can tell apart, which is all that it can sort.
-_MEMORY_TYPES = frozenset({"int", "long", "double", "string", "object", "array", "binData", "objectId", "bool", "date"})
+MEMORY_TYPES = frozenset({"int", "long", "double", "string", "object", "array", "binData", "objectId", "bool", "date"})
+
+
+def bracket_of(value: Any) -> str:
+    """The name of the bracket that a value sorts in: the first of its types."""
+    return BRACKETS[_rank(value)][0][0]
+
+
+def _rank(value: Any) -> int:
+    # Standard, for the client may return native UUIDs; which of the representations they have does not matter here.
+    return _RANK[bson.encode({"": value}, codec_options=_UUIDS)[4]]
+
+
+def in_bracket(path: str, bracket: str, driver: Driver) -> dict[str, Any]:
+    """The filter for every value of one bracket."""
+    names = next(names for names, _ in BRACKETS if names[0] == bracket)
+    known = [name for name in names if driver is not Driver.MEMORY or name in MEMORY_TYPES]
+    return {"$or": [{path: {"$type": name}} for name in known]} if len(known) > 1 else {path: {"$type": known[0]}}
+
+
+def brackets(driver: Driver) -> list[str]:
+    """The brackets that ids can sort in."""
+    never = {"null", "array", "regex"}
+    names = [names[0] for names, _ in BRACKETS if names[0] not in never]
+    return [name for name in names if driver is not Driver.MEMORY or name in MEMORY_TYPES]
 
 
 @frozen
@@ -72,13 +102,27 @@ def _value(document: Mapping[str, Any], path: str) -> Any:
 
 def beyond(path: str, value: Any, direction: int, driver: Driver) -> dict[str, Any]:
     """The filter for everything that sorts after the value, whatever its type. A missing field sorts as null."""
-    rank = _RANK[bson.encode({"": value})[4]]
-    later = [name for names, _ in (_BRACKETS[rank + 1 :] if direction > 0 else _BRACKETS[:rank]) for name in names]
+    rank = _rank(value)
+    later = [name for names, _ in (BRACKETS[rank + 1 :] if direction > 0 else BRACKETS[:rank]) for name in names]
     branches: list[dict[str, Any]] = []
     if value is not None:
-        branches.append({path: {"$gt" if direction > 0 else "$lt": value}})
+        branches += _within(path, value, direction)
     if "null" in later:
         branches.append({path: None})
-    known = [name for name in later if name != "null" and (driver is not Driver.MEMORY or name in _MEMORY_TYPES)]
+    known = [name for name in later if name != "null" and (driver is not Driver.MEMORY or name in MEMORY_TYPES)]
     branches += [{path: {"$type": name}} for name in known]
     return {"$or": branches} if branches else {path: {"$in": []}}
+
+
+def _within(path: str, value: Any, direction: int) -> list[dict[str, Any]]:
+    """What sorts after the value among those of its own bracket."""
+    # NaN sorts before all other numbers, but no comparison ever finds one, nor anything by comparing with one.
+    if _is_nan(value):
+        return [{path: {"$gte": -math.inf}}] if direction > 0 else []
+    if direction > 0:
+        return [{path: {"$gt": value}}]
+    return [{path: {"$lt": value}}, *([{path: math.nan}] if isinstance(value, _NUMBERS) else [])]
+
+
+def _is_nan(value: Any) -> bool:
+    return bool(value != value or (isinstance(value, Decimal128) and value.to_decimal().is_nan()))

@@ -56,6 +56,8 @@ def order_by(sort: str | Sequence[str] | None, v1: Sequence[str], v2: Sequence[s
     for name, known, side in zip(names, (v1, v2), ("V1", "V2"), strict=True):
         if name.lstrip("-").split(".")[0] not in (*known, id_field, "_id"):
             raise ConfigurationError(f"sort: {side} has no field {name.lstrip('-')!r}; pass a pair, one name per shape")
+    if names[0].startswith("-") != names[1].startswith("-"):
+        raise ConfigurationError("sort: both names of a pair must go in the same direction")
     field_name = names[0].lstrip("-")
     return Order("_id" if field_name == id_field else field_name, -1 if names[0].startswith("-") else 1)
 

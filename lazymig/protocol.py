@@ -69,7 +69,7 @@ async def read(pair: Pair[V1, V2], id: Any) -> V2 | None:
         entity, stands = await _answer(pair, seen, truth, last=attempt + 1 == pair.max_attempts)
         if stands:
             return entity
-    raise Contention(id, pair.max_attempts)
+    raise Contention(decode_id(id), pair.max_attempts)
 
 
 async def _answer(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, last: bool) -> tuple[V2, bool]:

@@ -14,6 +14,7 @@ import pymongo
 from lazymig import listing, many, protocol, v1_only
 from lazymig.building import build_pair
 from lazymig.clock import SYSTEM_CLOCK, Clock
+from lazymig.codec import decode_id
 from lazymig.edits import Change, Delete, Edit, UpdateV2, insert_v2
 from lazymig.errors import ConfigurationError, ConversionError, NotFound
 from lazymig.keyset import Order
@@ -233,7 +234,7 @@ class Repository(Generic[V1, V2]):
         with pymongo.timeout(self.timeout_s):
             stored = await self._pair.v1.find(raw)
         if stored is None:
-            raise NotFound(raw)
+            raise NotFound(decode_id(raw))
         return stored.document
 
     async def write(self, raw: Any, edit: Edit) -> Change | None:

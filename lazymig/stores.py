@@ -18,7 +18,7 @@ from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError, 
 from pymongo.read_concern import ReadConcern
 
 from lazymig.documents import META_FIELD, REVISION_FIELD, born_clean, stored_v1, stored_v2
-from lazymig.drivers import MAJORITY, ONE, READ_MAJORITY, id_taken_in, is_id_taken, is_refused, tuned
+from lazymig.drivers import MAJORITY, ONE, READ_MAJORITY, id_taken_in, is_id_taken, is_refused, refusal_text, tuned
 from lazymig.records import PLACEHOLDER, Applied, Document, Put, StoredV1, StoredV2
 
 _REV, _INTENT = f"{META_FIELD}.rev", f"{META_FIELD}.intent"
@@ -237,15 +237,32 @@ class V2Store:
             return Applied.REFUSED
         return Applied.APPLIED if result.matched_count or result.upserted_id is not None else Applied.NEWER
 
+    async def why_refused(self, document: Document) -> tuple[str, str]:
+        """Ask once more to store a refused document: the error's class and its reason, in words without contents.
+
+        Two empty strings: nothing refuses it any more.
+        """
+        try:
+            await self._quick.insert_one(document, session=self._session)
+        except DocumentTooLarge:
+            return "DocumentTooLarge", "V2's document is larger than MongoDB allows (16 MB)"
+        except WriteError as error:
+            return ("", "") if _put_outcome(error) is Put.LOST else (type(error).__name__, refusal_text(error))
+        return "", ""
+
     async def purge(self, seen: StoredV2) -> bool:
         """Remove a document if it is still just as it was seen. False: it has changed, nothing was removed."""
         where = {"_id": seen.id, _REV: seen.revision, _INTENT: seen.intent, _AT: seen.at}
         result = await self._quick.delete_one(where, session=self._session)
         return bool(result.deleted_count)
 
-    def marks(self, before: datetime, limit: int) -> Any:
-        """A cursor over the oldest open marks and tombstones, from the sparse index on `at`, older than `before`."""
-        return self._read.find({_AT: {"$lt": before}}, session=self._session).sort([(_AT, 1), ("_id", 1)]).limit(limit)
+    async def marks(self, before: datetime, limit: int, after: Document | None = None) -> list[StoredV2]:
+        """Open marks and tombstones older than `before`, oldest first, from the sparse index on `at`."""
+        where: Document = {_AT: {"$lt": before}}
+        if after is not None:
+            where = {"$and": [where, after]}
+        cursor = self._read.find(where, session=self._session).sort([(_AT, 1), ("_id", 1)]).limit(limit)
+        return [stored_v2(document) for document in await cursor.to_list(None)][:limit]
 
     async def ensure_mark_index(self) -> None:
         """Create the sparse index on `at`, so that marks are found without a scan."""

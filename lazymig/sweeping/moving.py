@@ -1,0 +1,115 @@
+"""Moving a batch: convert, store what V2 lacks, record what cannot be moved. A bad document never stops the rest."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+from attrs import frozen
+from bson.raw_bson import RawBSONDocument
+
+from lazymig.control import Control
+from lazymig.documents import stored_v1
+from lazymig.drivers import Driver, driver_of
+from lazymig.errors import ConversionError
+from lazymig.protocol import Pair
+from lazymig.records import DeadLetter, Put, StoredV1
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+#: A batch is stored when it has this many bytes, whatever its count: far below a message's 48 MB.
+BATCH_BYTES = 8_000_000
+#: Conversions in a row before others on the event loop get their turn.
+_TURN = 100
+
+
+@frozen
+class _Converted:
+    truth: StoredV1
+    document: Any
+    size: int
+
+
+class Mover(Generic[V1, V2]):
+    """Moves V1 documents that V2 lacked when they were looked for."""
+
+    def __init__(self, pair: Pair[V1, V2], control: Control | None, counts: Counter[str], *, dry_run: bool) -> None:
+        self._pair = pair
+        self._control = control
+        self._counts = counts
+        self._dry_run = dry_run
+        self._raw = driver_of(pair.v2.collection) is not Driver.MEMORY
+
+    async def move(self, documents: Sequence[dict[str, Any]]) -> None:
+        """Convert and store; returns when all is durably stored or has its dead letter."""
+        batch: list[_Converted] = []
+        size = 0
+        for start in range(0, len(documents), _TURN):
+            for converted in await self._convert(documents[start : start + _TURN]):
+                batch.append(converted)
+                size += converted.size
+                if size >= BATCH_BYTES:
+                    await self._store(batch)
+                    batch, size = [], 0
+            await self._pair.clock.sleep(0)
+        await self._store(batch)
+
+    async def _convert(self, documents: Sequence[dict[str, Any]]) -> list[_Converted]:
+        converted = []
+        with _gc_paused():
+            for document in documents:
+                truth = stored_v1(document)
+                try:
+                    entity = await self._pair.conversions.upgraded(truth, None)
+                    whole, raw = self._pair.conversions.v2_document(truth.id, entity, truth.revision)
+                except ConversionError as error:
+                    await self.record_failure(truth, error)
+                else:
+                    # Encoded once: the driver sends these bytes as they are.
+                    converted.append(_Converted(truth, RawBSONDocument(raw) if self._raw else whole, len(raw)))
+        return converted
+
+    async def _store(self, batch: Sequence[_Converted]) -> None:
+        if not batch:
+            return
+        if self._dry_run:
+            self._counts["migrated"] += len(batch)
+            return
+        puts = await self._pair.v2.put_many([converted.document for converted in batch], durable=True)
+        self._counts["migrated"] += puts.count(Put.STORED)
+        # A client was faster: not an error.
+        self._counts["lost"] += puts.count(Put.LOST)
+        for converted, put in zip(batch, puts, strict=True):
+            if put is Put.REFUSED:
+                error, message = await self._pair.v2.why_refused(converted.document)
+                if error:
+                    await self.record(converted.truth, "store", error, message, "")
+
+    async def record_failure(self, truth: StoredV1, error: ConversionError) -> None:
+        """Give an entity that does not convert its dead letter, without the cause's text: it may quote the document."""
+        text = "the document does not convert" + (f" at field {error.path!r}" if error.path else "")
+        await self.record(truth, error.direction, type(error.cause).__name__, text, error.path)
+
+    async def record(self, truth: StoredV1, direction: str, error: str, message: str, path: str) -> None:
+        """Give an entity its dead letter."""
+        self._counts["dead"] += 1
+        if self._control is not None:
+            name = self._pair.conversions.migration.name
+            await self._control.bury_letter(DeadLetter(name, truth.id, truth.revision, direction, error, message, path))
+
+
+@contextmanager
+def _gc_paused() -> Iterator[None]:
+    """No garbage collection for one turn: a conversion allocates much and leaves no cycles to be found."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -1,0 +1,140 @@
+"""Finding what V2 lacks: two covered scans of ids, side by side, a page at a time.
+
+While V2 has most of a page, only ids are read, as raw BSON: where the two pages are the same bytes, nothing is missing
+and nothing is even decoded. While V2 has little, V1's whole documents are read at once instead of their ids first.
+No cursor outlives its page, and a page is bounded in count and, where documents are read, in bytes (one reply).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import bson
+from attrs import frozen
+from bson.raw_bson import RawBSONDocument
+
+from lazymig.drivers import READ_MAJORITY, Driver, driver_of, tuned
+from lazymig.keyset import in_bracket
+from lazymig.records import Partition
+
+#: Ids per page: an id is small, and a round trip is not.
+IDS_PER_PAGE = 10_000
+
+
+@frozen
+class Page:
+    """One stretch of V1 in `_id` order."""
+
+    #: V1's documents that V2 lacks: whole ones, or only their ids (see `whole`).
+    missing: Sequence[dict[str, Any]]
+    whole: bool
+    #: How many V1 ids were looked at.
+    scanned: int
+    #: The last of them.
+    last: Any
+
+
+class Remainder:
+    """What V2 lacks of one partition of V1, from a position on."""
+
+    def __init__(self, v1: Any, v2: Any, partition: Partition, position: Any, batch_size: int) -> None:
+        # V1 with majority: what is converted must not be rolled back. V2 as it is: absent is always a safe answer.
+        self._v1, self._v2 = _Ids(tuned(v1, read=READ_MAJORITY)), _Ids(v2)
+        self._partition = partition
+        self._position = position
+        self._batch_size = batch_size
+        self._lean = True
+
+    async def pages(self) -> AsyncIterator[Page]:
+        """Pages in `_id` order until the partition's end."""
+        while True:
+            size = IDS_PER_PAGE if self._lean else self._batch_size
+            found = await self._v1.page(self._range(None), size, whole=not self._lean)
+            if not found:
+                return
+            last = _decode(self._v1.collection, found[-1])["_id"]
+            missing = await self._missing(found, last)
+            yield Page([_decode(self._v1.collection, raw) for raw in missing], not self._lean, len(found), last)
+            self._position = last
+            # What this page met is the best guess for the next.
+            self._lean = len(missing) * 2 < len(found)
+
+    async def _missing(self, found: Sequence[Any], last: Any) -> Sequence[Any]:
+        known = await self._v2.page(self._range(last), 0, whole=False)
+        if not known:
+            return found
+        if self._lean and known == found:
+            return ()
+        keys = {_id_bytes(document) for document in known}
+        return [document for document in found if _id_bytes(document) not in keys]
+
+    def _range(self, last: Any) -> dict[str, Any]:
+        bounds: dict[str, Any] = {}
+        if self._position is not None:
+            bounds["$gt"] = self._position
+        high = self._partition.high if last is None else last
+        if high is not None:
+            bounds["$lte"] = high
+        if "$gt" in bounds:
+            return {"_id": bounds}  # a comparison stays within its value's bracket
+        bracket = in_bracket("_id", self._partition.bracket, driver_of(self._v1.collection))
+        return {"$and": [bracket, {"_id": bounds}]} if bounds else bracket
+
+
+class _Ids:
+    """Pages of one collection in `_id` order, as raw BSON where the driver can."""
+
+    def __init__(self, collection: Any) -> None:
+        self.collection = collection
+        self._raw = driver_of(collection) is not Driver.MEMORY
+
+    async def page(self, where: dict[str, Any], size: int, *, whole: bool) -> list[Any]:
+        """At most `size` documents (0: all), fewer when they fill a reply: whole, or their ids."""
+        fields = None if whole else {"_id": 1}
+        if not self._raw:
+            cursor = self.collection.find(where, fields).sort([("_id", 1)])
+            return list(await (cursor.limit(size) if size else cursor).to_list(None))
+        cursor = self.collection.find_raw_batches(where, fields, sort=[("_id", 1)], limit=size, hint=[("_id", 1)])
+        documents: list[bytes] = []
+        async for batch in cursor.batch_size(size or IDS_PER_PAGE):
+            documents += split(batch)
+            if whole:
+                # One reply holds 16 MB at most: enough for one page, and all that is held at a time.
+                await cursor.close()
+                break
+        return documents
+
+
+def split(batch: bytes) -> list[bytes]:
+    """The documents of a raw batch. Where all are equally long (most ids are), by plain slicing."""
+    length = int.from_bytes(batch[:4], "little")
+    count = len(batch) // length
+    # Each document begins with its length: if the same four bytes stand at every multiple of it, those are the starts.
+    if count * length == len(batch) and all(batch[i::length] == batch[i : i + 1] * count for i in range(4)):
+        return [batch[start : start + length] for start in range(0, len(batch), length)]
+    documents, start = [], 0
+    while start < len(batch):
+        end = start + int.from_bytes(batch[start : start + 4], "little")
+        documents.append(batch[start:end])
+        start = end
+    return documents
+
+
+def _id_bytes(document: Any) -> bytes:
+    """What tells ids apart: the bytes of `_id` alone, whatever else the document holds."""
+    if not isinstance(document, bytes):
+        return bson.encode({"_id": document["_id"]})
+    if document[5:9] != b"_id\0":
+        return bson.encode({"_id": bson.decode(document)["_id"]})
+    return (
+        document if len(document) == _SHORT.get(document[4]) else bson.encode({"_id": RawBSONDocument(document)["_id"]})
+    )
+
+
+#: The length of a document that holds only an `_id` of these types: then its bytes are the id's.
+_SHORT = {0x07: 22, 0x10: 14, 0x12: 18, 0x01: 18}
+
+
+def _decode(collection: Any, document: Any) -> Any:
+    return bson.decode(document, collection.codec_options) if isinstance(document, bytes) else document
