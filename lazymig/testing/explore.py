@@ -46,7 +46,7 @@ class FixedClock:
     """Time that stands still, and a sleep that is one scheduling point: `lazymig.clock.Clock` for the explorer."""
 
     def __init__(self, gate: Gate | None = None, now: datetime = NOON) -> None:
-        self._gate = gate
+        self.gate = gate
         self._now = now
 
     def now(self) -> datetime:
@@ -63,7 +63,7 @@ class FixedClock:
 
     async def sleep(self, delay_s: float) -> None:
         """Let the others move."""
-        await Statement(self._gate, "clock", "sleep", _nothing, delay_s)
+        await Statement(self.gate, "clock", "sleep", _nothing, delay_s)
 
 
 def _nothing(_delay_s: float) -> None:

@@ -32,6 +32,9 @@ CONDITIONS = st.one_of(
     st.builds(lambda value: {"$ne": value}, SCALARS),
     st.builds(lambda value: {"$eq": value}, SCALARS),
     st.builds(lambda value: {"$exists": value}, st.booleans()),
+    st.builds(
+        lambda name: {"$type": name}, st.sampled_from(["int", "long", "double", "string", "object", "bool", "null"])
+    ),
 )
 ID_CONDITIONS = st.one_of(
     IDS, st.builds(lambda ids: {"$in": ids}, st.lists(IDS)), st.builds(lambda id: {"$gt": id}, IDS)

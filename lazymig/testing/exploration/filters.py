@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from lazymig.testing.exploration.values import MISSING, look_up, order, rank, same
+from lazymig.testing.exploration.values import MISSING, look_up, order, rank, same, type_name
 
 
 def matches(document: Mapping[str, Any], criteria: Mapping[str, Any]) -> bool:
@@ -83,12 +83,19 @@ def _comparison(accepts: Callable[[Any, Any], bool], *, equal: bool) -> Callable
     return compare
 
 
+def _has_type(value: Any, name: str) -> bool:
+    if isinstance(value, list):
+        raise NotImplementedError("MemoryCollection does not look at the types inside arrays")
+    return value is not MISSING and type_name(value) == name
+
+
 _COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "$eq": _equal,
     "$ne": lambda value, operand: not _equal(value, operand),
     "$in": lambda value, operands: any(_equal(value, operand) for operand in operands),
     "$nin": lambda value, operands: not any(_equal(value, operand) for operand in operands),
     "$exists": lambda value, expected: (value is not MISSING) == bool(expected),
+    "$type": _has_type,
     "$lt": _comparison(lambda value, operand: value < operand, equal=False),
     "$lte": _comparison(lambda value, operand: value <= operand, equal=True),
     "$gt": _comparison(lambda value, operand: value > operand, equal=False),

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Hashable, Mapping
 from typing import Any, Final
 
-from bson import Binary, Decimal128, ObjectId
+from bson import Binary, Decimal128, Int64, ObjectId
 
 MISSING: Final = object()
 """What `look_up` answers for a path that the document does not have."""
@@ -74,7 +74,27 @@ _RANKS: Final[tuple[tuple[type, int], ...]] = (
     (ObjectId, 7),
     (datetime.datetime, 9),
 )
+_TYPE_NAMES: Final = {
+    1: "null",
+    3: "string",
+    4: "object",
+    5: "array",
+    6: "binData",
+    7: "objectId",
+    8: "bool",
+    9: "date",
+}
 _UNORDERED: Final = frozenset({4, 5, 6})
+
+
+def type_name(value: Any) -> str:
+    """The name of the value's BSON type. Raises `NotImplementedError` for a type that is not ordered here."""
+    place = rank(value)
+    if place != 2:
+        return _TYPE_NAMES[place]
+    if isinstance(value, float):
+        return "double"
+    return "int" if not isinstance(value, Int64) and -(2**31) <= value < 2**31 else "long"
 
 
 def order(value: Any) -> tuple[int, Any]:
