@@ -58,7 +58,7 @@ TIME = re.compile(
     r"(datetime\.)+(now|utcnow|today)|asyncio\.sleep|time\.(time|monotonic|perf_counter|sleep)(_ns)?"
     r"|random\.(?!Random$)\w+"
 )
-OPTIONAL = {"cyclopts", "fastapi", "hypothesis", "mongomock", "motor", "opentelemetry", "pytest", "rich"}
+OPTIONAL = {"aiolimiter", "cyclopts", "fastapi", "hypothesis", "mongomock", "motor", "opentelemetry", "pytest", "rich"}
 # In pieces, so that this file passes its own check.
 MACHINE_PATH = re.compile(r"(?<![\w./}])/(?:" + "|".join(("work", "opt", "root", "home", "Users", "tmp")) + r")/\w")
 TEXT = {".py", ".md", ".toml", ".ini", ".yaml", ".yml", ".json", ".txt", ".svg", ".cfg", ""}
