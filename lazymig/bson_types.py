@@ -30,7 +30,7 @@ import bson
 from attrs import resolve_types
 from bson import ObjectId
 from bson.binary import UUID_SUBTYPE, Binary
-from bson.decimal128 import Decimal128, create_decimal128_context
+from bson.decimal128 import Decimal128
 from cattrs import Converter
 from cattrs.preconf.bson import make_converter as _bson_converter
 
@@ -103,15 +103,16 @@ def _decimal(value: Any, _: Any) -> Decimal:
     raise TypeError(f"expected Decimal128, found {type(value).__name__}")
 
 
-_DECIMALS = create_decimal128_context()
+#: What a Decimal128 holds (IEEE 754-2008 decimal128).
+_DIGITS_MAX, _EXPONENT_MIN, _EXPONENT_MAX = 34, -6176, 6111
 
 
 def _decimal128(value: Decimal) -> Decimal128:
-    # `create_decimal` would round a 35th digit away or clamp; comparing exactly is the only way to be sure.
-    stored = Decimal128(_DECIMALS.create_decimal(value))
-    if stored.to_decimal().as_tuple() != value.as_tuple():
+    _, digits, exponent = value.as_tuple()
+    # NaN and the infinities have a letter for an exponent. PyMongo itself would round a 35th digit away, or clamp.
+    if isinstance(exponent, int) and not (len(digits) <= _DIGITS_MAX and _EXPONENT_MIN <= exponent <= _EXPONENT_MAX):
         raise ValueError("a Decimal128 does not hold this number exactly (34 digits); round it first")
-    return stored
+    return Decimal128(value)
 
 
 def _uuid(value: Any, _: Any) -> UUID:
