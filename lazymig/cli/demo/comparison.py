@@ -1,0 +1,70 @@
+"""Every customer in both collections, compared after the fact from what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import bson
+from attrs import frozen
+
+from lazymig.cli.demo.clients import Ledger
+from lazymig.conversions import Conversions
+from lazymig.documents import REVISION_FIELD, stored_v1, stored_v2
+from lazymig.records import StoredV1, StoredV2
+from lazymig.repository import Repository
+
+
+@frozen
+class Comparison:
+    """What was found: customers in either collection, those that are equal in both, and the clients' changes."""
+
+    entities: int
+    equal: int
+    #: By the clients' own account: loaded and inserted, less deleted.
+    expected: int
+    acknowledged: int
+    #: Acknowledged changes that are there.
+    kept: int
+
+    @property
+    def perfect(self) -> bool:
+        """Whether nothing is missing, different, back from the dead or lost."""
+        return self.equal == self.entities == self.expected and self.kept == self.acknowledged
+
+
+async def compare(
+    repository: Repository[Any, Any], originals: Sequence[Mapping[str, Any]], ledger: Ledger
+) -> Comparison:
+    """Read both collections whole, and hold each customer of one against the other's."""
+    pair = repository.pair
+    v1 = {row.id: row for row in map(stored_v1, await pair.v1.collection.find({}).to_list(None))}
+    every_v2 = map(stored_v2, await pair.v2.collection.find({}).to_list(None))
+    v2 = {row.id: row for row in every_v2 if not row.gone}
+    untouched = {row["_id"]: row for row in originals if row["_id"] not in ledger.touched}
+    ids = v1.keys() | v2.keys()
+    equal = [await _equal(pair.conversions, v1.get(id), v2.get(id), untouched.get(id)) for id in ids]
+    standing = {id: accounts for id, accounts in ledger.added.items() if id not in ledger.deleted}
+    return Comparison(
+        entities=len(ids),
+        equal=sum(equal),
+        expected=len(originals) + len(ledger.inserted) - len(ledger.deleted),
+        acknowledged=sum(map(len, standing.values())),
+        kept=sum(len(accounts & set(v1[id].document["accounts"])) for id, accounts in standing.items() if id in v1),
+    )
+
+
+async def _equal(
+    conversions: Conversions[Any, Any], v1: StoredV1 | None, v2: StoredV2 | None, original: Mapping[str, Any] | None
+) -> bool:
+    if v1 is None or v2 is None or not v2.clean or v1.revision != v2.revision:
+        return False
+    if original is not None and not _same_bytes(v1.document, original):
+        return False  # nobody asked for a change of this one
+    old, new = conversions.v1_entity(v1), conversions.v2_entity(v2)
+    return bool(await conversions.upgrade(old, new) == new and await conversions.downgrade(new, old) == old)
+
+
+def _same_bytes(stored: Mapping[str, Any], original: Mapping[str, Any]) -> bool:
+    own = {key: value for key, value in stored.items() if key != REVISION_FIELD}
+    return bson.encode(own) == bson.encode(original)

@@ -1,0 +1,52 @@
+"""Where the demo may run: in memory, on a server of the user's, or on one of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+from pymongo import AsyncMongoClient
+
+from lazymig.errors import ConfigurationError
+
+#: A server that does not answer is told soon: a demonstration has somebody waiting.
+_PATIENCE_MS = 10_000
+
+
+@asynccontextmanager
+async def in_memory() -> AsyncIterator[Any]:
+    """A database in this process."""
+    try:
+        from mongomock_motor import AsyncMongoMockClient
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "the embedded demo needs mongomock-motor: pip install 'lazymig[cli,testing]', or use --uri or --server"
+        ) from None
+    yield AsyncMongoMockClient()["lazymig_demo"]
+
+
+@asynccontextmanager
+async def on(uri: str, *, keep: bool = False) -> AsyncIterator[Any]:
+    """A fresh database of a server, dropped afterwards unless it shall be kept."""
+    own_patience = "serverselectiontimeoutms" in uri.lower()
+    patience: dict[str, Any] = {} if own_patience else {"serverSelectionTimeoutMS": _PATIENCE_MS}
+    async with AsyncMongoClient[dict[str, Any]](uri, **patience) as client:
+        await client.admin.command("ping")
+        database = client[f"lazymig_demo_{uuid4().hex[:8]}"]
+        try:
+            yield database
+        finally:
+            if not keep:
+                await client.drop_database(database)
+
+
+@asynccontextmanager
+async def on_own_server(*, keep: bool = False) -> AsyncIterator[Any]:
+    """A database of a mongod that is started here and gone afterwards."""
+    from lazymig.testing.server import Server
+
+    with Server() as server:
+        async with on(server.uri, keep=keep) as database:
+            yield database

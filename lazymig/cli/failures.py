@@ -1,0 +1,48 @@
+"""An exception as one line for the terminal: what to do, and neither passwords nor contents of documents."""
+
+from __future__ import annotations
+
+import re
+import traceback
+
+from pymongo.errors import OperationFailure, PyMongoError, ServerSelectionTimeoutError
+
+from lazymig.errors import LazymigError
+
+#: A connection string up to the end of its hosts, and the rest of it, where options may hold secrets too.
+_URI = re.compile(r"(mongodb(?:\+srv)?://)(\S*@)?([^/?\s'\"]*)[^\s'\"]*")
+
+
+class Unusable(LazymigError):
+    """The command line asks for something that cannot be; the message says what to change. Exit code 2."""
+
+
+def without_secrets(text: str) -> str:
+    """The text with every connection string cut down to its hosts."""
+    return _URI.sub(lambda match: f"{match[1]}{'***@' if match[2] else ''}{match[3]}", text)
+
+
+def in_one_line(error: BaseException) -> str:
+    """What to tell the user."""
+    return " ".join(without_secrets(_told(error)).split())
+
+
+def raised_at(error: BaseException) -> str:
+    """The frames of the traceback. Not the exceptions' own texts, which may quote a document."""
+    return without_secrets("".join(traceback.format_tb(error.__traceback__)))
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return _told(error.exceptions[0])
+    if isinstance(error, LazymigError):
+        return str(error)
+    if isinstance(error, OperationFailure):
+        # The server's own text may quote the command, and with it a document.
+        name = (error.details or {}).get("codeName", type(error).__name__)
+        return f"the server refused: {name} (code {error.code})"
+    if isinstance(error, ServerSelectionTimeoutError):
+        return "cannot reach the server: " + str(error).partition(", Timeout:")[0].partition(" (configured")[0]
+    if isinstance(error, PyMongoError):
+        return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

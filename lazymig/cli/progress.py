@@ -1,0 +1,149 @@
+"""Where a long run stands, on stderr: a live bar on a terminal, lines now and then elsewhere, or JSON lines."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Protocol, Self
+
+from attrs import define, field, frozen
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column
+from rich.text import Text
+
+from lazymig.cli.output import as_json, talk
+from lazymig.clock import SYSTEM_CLOCK, Clock
+
+#: Between two lines of a run that nobody watches.
+LINE_EVERY_S = 30.0
+
+
+@frozen
+class Standing:
+    """How far a run is: `done` of about `total` documents, and what else there is to tell."""
+
+    done: int
+    total: int
+    counts: dict[str, int] = field(factory=dict)
+
+    @property
+    def share(self) -> float:
+        """From 0 to 1. A run over a collection that grows meanwhile is never past its end."""
+        return min(1.0, self.done / self.total) if self.total else 1.0
+
+    @property
+    def details(self) -> str:
+        """The counts that are not zero, in words."""
+        return ", ".join(f"{name} {count:,}" for name, count in self.counts.items() if count)
+
+    def pace(self, elapsed_s: float) -> tuple[float, float]:
+        """Documents per second so far, and the seconds that the rest takes at that rate."""
+        rate = self.done / elapsed_s
+        return rate, (self.total - self.done) / rate if rate and self.total > self.done else 0.0
+
+
+class Reporter(Protocol):
+    """Told where a run stands as often as it moves; shows it as often as is useful. A context manager."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def tell(self, standing: Standing) -> None:
+        """The run stands here now."""
+
+
+def reporter(verb: str, *, as_json: bool, line_every_s: float = LINE_EVERY_S, timed: bool = True) -> Reporter:
+    """The way to show progress that fits the terminal, or its absence; `timed` with rate and remaining time."""
+    if talk.is_terminal and not as_json:
+        return Bar(verb, timed=timed)
+    return Lines(verb, line_every_s, timed=timed, in_json=as_json)
+
+
+class Bar:
+    """A live bar with share, rate and remaining time."""
+
+    def __init__(self, verb: str, *, timed: bool) -> None:
+        columns: list[ProgressColumn] = [TextColumn("[bold]{task.description}"), BarColumn(), TaskProgressColumn()]
+        columns += [_Rate(), TimeRemainingColumn()] if timed else []
+        # Last, and cut off where the terminal is narrow: a bar of two lines is no bar.
+        columns.append(_Counts(table_column=Column(no_wrap=True, overflow="ellipsis")))
+        self._progress = Progress(*columns, console=talk)
+        self._task = self._progress.add_task(verb, total=None, details="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def tell(self, standing: Standing) -> None:
+        total = max(standing.total, standing.done)
+        self._progress.update(self._task, completed=standing.done, total=total, details=standing.details)
+
+
+class _Counts(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        details = task.fields["details"]
+        return Text(f"{int(task.completed):,}/{int(task.total or 0):,}" + (f" · {details}" if details else ""))
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f}/s" if speed else "")
+
+
+@define
+class Lines:
+    """One line at the start, one each `every_s` seconds and one at the end: share, rate and remaining time."""
+
+    verb: str
+    every_s: float
+    timed: bool = True
+    in_json: bool = False
+    clock: Clock = SYSTEM_CLOCK
+    _started: float = 0.0
+    _shown: float = float("-inf")
+    _last: Standing | None = None
+
+    def __enter__(self) -> Self:
+        self._started = self.clock.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._show()
+
+    def tell(self, standing: Standing) -> None:
+        self._last = standing
+        if self.clock.monotonic() - self._shown >= self.every_s:
+            self._show()
+
+    def _show(self) -> None:
+        standing, self._last = self._last, None
+        if standing is None:
+            return
+        self._shown = self.clock.monotonic()
+        elapsed_s = max(self._shown - self._started, 1e-3)
+        line = self._json if self.in_json else self._text
+        sys.stderr.write(line(standing, elapsed_s) + "\n")
+        sys.stderr.flush()
+
+    def _text(self, standing: Standing, elapsed_s: float) -> str:
+        told = f"{self.verb}: {standing.done:,} of about {standing.total:,} ({int(standing.share * 100)} %)"
+        if self.timed:
+            rate, left_s = standing.pace(elapsed_s)
+            told += f", {rate:,.0f}/s" + (f", {left_s:,.0f} s left" if left_s else "")
+        return told + (f"; {standing.details}" if standing.details else "")
+
+    def _json(self, standing: Standing, elapsed_s: float) -> str:
+        facts = {"event": self.verb, "done": standing.done, "total": standing.total, **standing.counts}
+        rate, left_s = standing.pace(elapsed_s)
+        return as_json({**facts, "elapsed_s": round(elapsed_s, 3), "per_s": round(rate, 1), "left_s": round(left_s, 1)})

@@ -1,0 +1,138 @@
+"""`lazymig status`: where a migration stands, without changing anything."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import attrs
+from attrs import frozen
+from cyclopts import Parameter
+
+from lazymig.cli.loading import opened
+from lazymig.cli.options import App, Debug, Exit, Json
+from lazymig.cli.output import say, show_json, table
+from lazymig.control import Control, RunRecord
+from lazymig.documents import META_FIELD
+from lazymig.records import PLACEHOLDER, DeadLetter
+from lazymig.repository import Repository
+
+_AT, _GONE, _REV = f"{META_FIELD}.at", f"{META_FIELD}.gone", f"{META_FIELD}.rev"
+#: Of dead letters and runs, shown at most.
+_SHOWN = 10
+
+
+@frozen
+class Holdings:
+    """What V2 holds: entities it answers for, entities with an announced write, and what stands for none."""
+
+    clean: int
+    dirty: int
+    placeholders: int
+    tombstones: int
+
+    @property
+    def live(self) -> int:
+        return self.clean + self.dirty
+
+
+@frozen
+class Status:
+    """Where a migration stands."""
+
+    migration: str
+    phase: str
+    v1: int
+    v2: Holdings
+    dead_letters: int
+    letters: list[DeadLetter]
+    runs: list[RunRecord]
+
+    @property
+    def remaining(self) -> int:
+        """Entities that V2 lacks, about."""
+        return max(0, self.v1 - self.v2.live)
+
+    @property
+    def share(self) -> float:
+        """The migrated part, from 0 to 1."""
+        return min(1.0, self.v2.live / self.v1) if self.v1 else 1.0
+
+
+async def status(
+    *,
+    app: App,
+    exact: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Show how far a migration is: entities, open marks, dead letters, the last runs. Exit code 3 with dead letters.
+
+    Parameters
+    ----------
+    exact
+        Count documents one by one; without it, the collections' own estimates, which cost nothing.
+    """
+    async with opened(app) as repository:
+        found = await looked_up(repository, exact=exact)
+    if json:
+        show_json({**attrs.asdict(found), "remaining": found.remaining, "share": round(found.share, 4)})
+    else:
+        _render(found)
+    return Exit.NEEDS_PERSON if found.dead_letters else Exit.DONE
+
+
+async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
+    """Ask both collections and the control collection."""
+    v1, v2 = repository.pair.v1.collection, repository.pair.v2.collection
+    control, name = Control(v2.database["lazymig_control"]), repository.migration.name
+    letters = [letter async for letter in control.dead_letters(name, waived=False)][:_SHOWN]
+    return Status(
+        migration=name,
+        phase=str(repository.phase),
+        v1=await _size(v1, exact=exact),
+        v2=await holdings(v2, exact=exact),
+        dead_letters=await control.dead_count(name),
+        letters=letters,
+        runs=await control.history(name, _SHOWN),
+    )
+
+
+async def holdings(v2: Any, *, exact: bool) -> Holdings:
+    """V2's documents by state. All but the clean ones carry a mark, which the sparse index on it finds."""
+    whole = await _size(v2, exact=exact)
+    marked = await v2.count_documents({_AT: {"$exists": True}})
+    gone = await v2.count_documents({_AT: {"$exists": True}, _GONE: True})
+    placeholders = await v2.count_documents({_AT: {"$exists": True}, _GONE: True, _REV: PLACEHOLDER})
+    return Holdings(max(0, whole - marked), marked - gone, placeholders, gone - placeholders)
+
+
+async def _size(collection: Any, *, exact: bool) -> int:
+    if exact:
+        return int(await collection.count_documents({}))
+    return int(await collection.estimated_document_count())
+
+
+def _render(found: Status) -> None:
+    say(f"{found.migration}: phase {found.phase}, {int(found.share * 1000) / 10} % migrated")
+    rows = {
+        "V1 entities": found.v1,
+        "V2 clean": found.v2.clean,
+        "V2 dirty (open writes)": found.v2.dirty,
+        "V2 placeholders": found.v2.placeholders,
+        "V2 tombstones": found.v2.tombstones,
+        "remaining, about": found.remaining,
+        "open dead letters": found.dead_letters,
+    }
+    for name, value in rows.items():
+        say(f"  {name:<30} {value:,}")
+    if found.letters:
+        letters = [(str(one.id), one.direction, one.error, one.message, one.attempts) for one in found.letters]
+        table(f"Dead letters, the oldest {len(letters)}", ("id", "step", "error", "message", "attempts"), letters)
+    if found.runs:
+        table("Last runs (UTC)", ("started", "seconds", "ended", "counts"), [_row(run) for run in found.runs])
+
+
+def _row(run: RunRecord) -> tuple[str, str, str, str]:
+    seconds = f"{(run.ended_at - run.started_at).total_seconds():,.1f}"
+    counts = ", ".join(f"{name} {count:,}" for name, count in run.counts.items() if count)
+    return f"{run.started_at:%Y-%m-%d %H:%M:%S}", seconds, "finished" if run.finished else "stopped early", counts

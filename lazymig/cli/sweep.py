@@ -1,0 +1,128 @@
+"""`lazymig sweep`: move what clients have not touched, heal and purge."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Annotated, Any
+
+import attrs
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from lazymig.cli.loading import opened
+from lazymig.cli.options import App, Debug, Exit, Json
+from lazymig.cli.output import complain, say, show_json
+from lazymig.cli.progress import Standing, reporter
+from lazymig.sweeper import Progress, Sweeper, SweepReport
+
+_Count = Annotated[int, Parameter(validator=Number(gte=1))]
+_Positive = Annotated[float | None, Parameter(validator=Number(gt=0), show_default=False)]
+_Seconds = Annotated[float, Parameter(validator=Number(gte=0))]
+
+
+async def sweep(
+    *,
+    app: App,
+    batch_size: _Count = 1000,
+    concurrency: _Count = 2,
+    rate: _Positive = None,
+    max_time: _Positive = None,
+    grace: _Seconds = 3600.0,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Move every entity that no client has touched into V2, heal what died half way, and purge old deletes.
+
+    It can be stopped (Ctrl-C, SIGTERM) and goes on from its checkpoint when it is started again. Documents that cannot
+    be moved get a dead letter, never stop it, and make the exit code 3. Progress goes to stderr (with --json as
+    JSON lines), the report to stdout.
+
+    Parameters
+    ----------
+    batch_size
+        Documents per batch.
+    concurrency
+        Batches in flight at the same time.
+    rate
+        Documents per second at most; without it, as fast as it goes.
+    max_time
+        Seconds after which it stops as if by Ctrl-C.
+    grace
+        Seconds for which the marks of deletes are kept; more than the longest time that a read may be in flight.
+    dry_run
+        Convert everything and write nothing.
+    """
+    async with opened(app) as repository:
+        with reporter("sweep", as_json=json) as shown:
+            sweeper: Sweeper[Any, Any] = Sweeper(
+                repository, batch_size=batch_size, concurrency=concurrency, rate_limit=rate, grace_s=grace,
+                max_time_s=max_time, dry_run=dry_run, on_progress=lambda progress: shown.tell(standing(progress)),
+            )  # fmt: skip
+            with _stopped_by_signals(sweeper.stop):
+                report = await sweeper.run()
+    if json:
+        show_json(attrs.asdict(report))
+    else:
+        _render(report, dry_run=dry_run)
+    return Exit.NEEDS_PERSON if report.needs_person else Exit.DONE
+
+
+def standing(progress: Progress) -> Standing:
+    """A sweep's progress for the terminal."""
+    names = ("migrated", "healed", "purged", "dead")
+    return Standing(progress.scanned, progress.total, {name: getattr(progress, name) for name in names})
+
+
+@contextmanager
+def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    asked = False
+
+    def ask() -> None:
+        nonlocal asked
+        if asked and task is not None:
+            task.cancel()  # asked twice: somebody is in a hurry, and the checkpoint is good as it is
+            return
+        asked = True
+        complain("stopping after the batches in flight; once more to abort")
+        stop()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        with suppress(NotImplementedError):  # not on Windows, where Ctrl-C aborts
+            loop.add_signal_handler(number, ask)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            with suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
+
+
+def _render(report: SweepReport, *, dry_run: bool) -> None:
+    ended = "finished" if report.finished else "stopped early; start it again to go on"
+    per_s = report.scanned / report.elapsed_s if report.elapsed_s else 0
+    say(f"{report.migration}: {ended}, {report.elapsed_s:.1f} s, {per_s:,.0f} documents/s")
+    shared = report.finished and report.scanned < report.total
+    others = " (the rest by earlier runs or other processes)" if shared else ""
+    rows = {
+        "scanned": f"{report.scanned:,} of about {report.total:,}{others}",
+        "would be migrated" if dry_run else "migrated": f"{report.migrated:,}",
+        "in V2 before": f"{report.present:,}",
+        "migrated by clients meanwhile": f"{report.lost:,}",
+        "healed": f"{report.healed:,}",
+        "purged": f"{report.purged:,}",
+        "not movable": f"{report.dead:,}",
+        "open dead letters": f"{report.dead_letters:,}",
+    }
+    for name, value in rows.items():
+        say(f"  {name:<30} {value}")
+    if report.needs_person and dry_run:
+        say("Some documents do not convert; a sweep would give each a dead letter and move all others.")
+    elif report.needs_person:
+        say("Some documents need a person: lazymig status lists their dead letters.")

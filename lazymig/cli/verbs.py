@@ -1,0 +1,53 @@
+"""The command line as a whole: its verbs, and how each outcome becomes an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Sequence
+from inspect import BoundArguments
+from typing import Any
+
+from cyclopts import App, CycloptsError
+
+from lazymig.cli.demo import demo
+from lazymig.cli.failures import Unusable, in_one_line, raised_at
+from lazymig.cli.options import Exit
+from lazymig.cli.output import complain
+from lazymig.cli.status import status
+from lazymig.cli.sweep import sweep
+
+app = App(
+    name="lazymig",
+    help="Change the shape of your MongoDB data while the service stays up.",
+    help_epilogue="Exit codes: 0 done, 1 the tool failed, 2 bad usage, 3 done but something needs a person.",
+)
+for verb in (demo, status, sweep):
+    app.command(verb)
+
+
+def run(tokens: Sequence[str]) -> int:
+    """Run one command line; its exit code."""
+    try:
+        command, bound, _ = app.parse_args(list(tokens), exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        complain(f"{error} See lazymig --help.")
+        return Exit.USAGE
+    try:
+        return int(_called(command, bound) or Exit.DONE)
+    except Unusable as error:
+        complain(str(error))
+        return Exit.USAGE
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        complain("interrupted")
+        return Exit.FAILED
+    except Exception as error:
+        if bound.arguments.get("debug"):
+            complain(raised_at(error))
+        complain(in_one_line(error))
+        return Exit.FAILED
+
+
+def _called(command: Callable[..., Any], bound: BoundArguments) -> Any:
+    result = command(*bound.args, **bound.kwargs)
+    return asyncio.run(result) if inspect.iscoroutine(result) else result
