@@ -95,14 +95,16 @@ def retell(scenario: Scenario, choices: Sequence[Choice]) -> tuple[str, ...]:
     """The steps of one run in words, one line each."""
     execution = Execution(scenario, {})
     names = list(scenario.clients)
-    lines = [f"at first: {_contents(execution.world)}"]
+    lines = [f"at first: {' | '.join(_contents(execution.world))}"]
     try:
         for choice in choices:
             told, before = len(execution.events), _contents(execution.world)
             execution.take(choice, chained=False)
-            after = _contents(execution.world)
+            changed = [
+                after for after, earlier in zip(_contents(execution.world), before, strict=True) if after != earlier
+            ]
             for client, kind, detail in execution.events[told:]:
-                effect = f"   [{after}]" if kind == "step" and after != before else ""
+                effect = f"   [{' | '.join(changed)}]" if kind == "step" and changed else ""
                 lines.append(f"{names[client]}: {_TELL[kind](detail)}{effect}")
         if not execution.finished:
             lines.append("(whoever is not done has died here)")
@@ -113,8 +115,8 @@ def retell(scenario: Scenario, choices: Sequence[Choice]) -> tuple[str, ...]:
 
 def _told_step(detail: Any) -> str:
     action, statement = detail
-    arguments = " ".join(_told_argument(argument) for argument in statement.arguments)
-    told = f"{statement.store} {statement.name} {arguments}".rstrip()
+    arguments = [told for told in map(_told_argument, statement.arguments) if told]
+    told = " ".join([statement.store, statement.name, *arguments])
     if action is Action.CANCEL_BEFORE:
         return f"is cancelled before {told}"
     end = ", and is cancelled" if action is Action.CANCEL_AFTER else ""
@@ -129,7 +131,18 @@ _TELL: Mapping[str, Callable[[Any], str]] = {
 
 
 def _told_argument(argument: Any) -> str:
-    return "" if argument is None or isinstance(argument, bool) else str(argument)
+    if argument is None or isinstance(argument, bool):
+        return ""
+    return str(_without_noise(argument) if isinstance(argument, Mapping) else argument).removeprefix("{}")
+
+
+def _without_noise(argument: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells one statement from another: not the id of a lone entity, and not the time of a mark."""
+    return {
+        key.removeprefix("_lazymig."): _without_noise(value) if isinstance(value, Mapping) else value
+        for key, value in argument.items()
+        if key not in ("_id", "_lazymig.at") or isinstance(value, Mapping)
+    }
 
 
 def _told_outcome(outcome: Any) -> str:
@@ -160,8 +173,8 @@ def told_document(document: Mapping[str, Any]) -> str:
     return f"{'clean' if rev == intent else 'dirty'} rev {rev} intent {intent} {body}"
 
 
-def _contents(world: World) -> str:
-    return " | ".join(f"{store.name}: {_told_documents(store.documents())}" for store in world.stores)
+def _contents(world: World) -> list[str]:
+    return [f"{store.name}: {_told_documents(store.documents())}" for store in world.stores]
 
 
 def _told_documents(documents: Iterable[Mapping[str, Any]]) -> str:
