@@ -9,7 +9,7 @@ import enum
 import inspect
 from typing import Any
 
-from pymongo.errors import DuplicateKeyError, WriteError
+from pymongo.errors import DocumentTooLarge, DuplicateKeyError, PyMongoError, WriteError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -19,8 +19,9 @@ MAJORITY = WriteConcern("majority")
 ONE = WriteConcern(1)
 READ_MAJORITY = ReadConcern("majority")
 
-#: Unique index, validator, document too large (two spellings), key that MongoDB cannot store: the body will never fit.
-_REFUSALS = frozenset({11000, 121, 10334, 17419, 17280, 52, 55, 57})
+#: Unique index, validator, document too large (three spellings: a body within the last 16 KB that drivers let pass is a
+#: mere "bad value" of an insert), key that MongoDB cannot store: the body will never fit.
+_REFUSALS = frozenset({11000, 121, 2, 10334, 17419, 17280, 52, 55, 57})
 
 
 class Driver(enum.Enum):
@@ -87,12 +88,20 @@ def id_taken_in(details: Any) -> bool:
     pattern = details.get("keyPattern")
     if pattern is not None:
         return list(pattern) == ["_id"]
-    return "index: " not in str(details.get("errmsg", "")) or "index: _id_ " in str(details.get("errmsg", ""))
+    message = str(details.get("errmsg", ""))
+    if "'keyPattern'" in message:
+        return False  # in memory, in an entry of a bulk error
+    return "index: " not in message or "index: _id_ " in message
 
 
 def is_refused(code: int | None) -> bool:
     """Whether this write error says that the server will never take the body, however often it is sent."""
     return code in _REFUSALS
+
+
+def is_too_large(error: PyMongoError) -> bool:
+    """Whether a statement holds a document too large for driver or server to take it in at all."""
+    return isinstance(error, DocumentTooLarge) or getattr(error, "code", None) == 10334
 
 
 def refusal_text(error: WriteError) -> str:

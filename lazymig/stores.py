@@ -14,11 +14,21 @@ from datetime import datetime
 from typing import Any
 
 from pymongo import ReturnDocument
-from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError, WriteError
+from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError, PyMongoError, WriteError
 from pymongo.read_concern import ReadConcern
 
 from lazymig.documents import META_FIELD, REVISION_FIELD, born_clean, stored_v1, stored_v2
-from lazymig.drivers import MAJORITY, ONE, READ_MAJORITY, id_taken_in, is_id_taken, is_refused, refusal_text, tuned
+from lazymig.drivers import (
+    MAJORITY,
+    ONE,
+    READ_MAJORITY,
+    id_taken_in,
+    is_id_taken,
+    is_refused,
+    is_too_large,
+    refusal_text,
+    tuned,
+)
 from lazymig.records import PLACEHOLDER, Applied, Document, Put, StoredV1, StoredV2
 
 _REV, _INTENT = f"{META_FIELD}.rev", f"{META_FIELD}.intent"
@@ -106,12 +116,10 @@ class V2Store:
         self, collection: Any, fields: Iterable[str], session: Any = None, read_concern: str | None = None
     ) -> None:
         self.collection = collection
-        #: Every body field that V2 documents may have: what a new body lacks of them is unset.
+        # Every body field that V2 documents may have: what a new body lacks of them is unset.
         self._fields = dict.fromkeys(fields, "")
         self._session = session
-        self._read = collection
-        if read_concern is not None:
-            self._read = tuned(collection, read=ReadConcern(read_concern))
+        self._read = collection if read_concern is None else tuned(collection, read=ReadConcern(read_concern))
         # V1 must never move past an announced intent, not even when V2's primary changes.
         self._durable = tuned(collection, write=MAJORITY)
         # A body that is rolled back leaves V2 dirty or absent, which both mean "ask V1".
@@ -180,13 +188,15 @@ class V2Store:
             await collection.insert_many(documents, ordered=False, session=self._session)
         except BulkWriteError as error:
             return _put_outcomes(error, len(documents))
-        except DocumentTooLarge:
+        except PyMongoError as error:
+            if not is_too_large(error):
+                raise
             if len(documents) == 1:
                 return [Put.REFUSED]
-            # The driver names no culprit; halving finds it, and stores the rest.
+            # Neither driver nor server names the culprit; halving finds it, and stores the rest.
             half = len(documents) // 2
-            left = await self.put_many(documents[:half], durable=durable)
-            return left + await self.put_many(documents[half:], durable=durable)
+            left, right = documents[:half], documents[half:]
+            return await self.put_many(left, durable=durable) + await self.put_many(right, durable=durable)
         return [Put.STORED] * len(documents)
 
     async def apply(self, id: Any, body: Document, revision: int, *, own: bool = False, upsert: bool = True) -> Applied:

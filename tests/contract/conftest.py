@@ -1,0 +1,70 @@
+"""What the contract tests share: databases whose commands can be watched, and repositories on them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from attrs import frozen
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import AsyncMongoClient
+
+from lazymig import Phase, Repository
+from lazymig.drivers import settled
+from tests.people import PersonV1, PersonV2, people
+from tests.watching import Watch
+
+KINDS: dict[str, Any] = {"pymongo": AsyncMongoClient, "motor": AsyncIOMotorClient}
+
+
+@frozen
+class Watched:
+    """An empty database on a real server, and a watch over what is sent to it."""
+
+    database: Any
+    watch: Watch
+
+    def sent(self) -> Any:
+        """What goes to the server within the with statement."""
+        return self.watch.sent(self.database)
+
+
+@pytest.fixture(scope="session")
+async def watched_clients(lazymig_server: Any) -> AsyncIterator[dict[str, tuple[Any, Watch]]]:
+    """One watched client for each real driver."""
+    clients = {}
+    for name, kind in KINDS.items():
+        watch = Watch()
+        clients[name] = kind(lazymig_server.uri, event_listeners=[watch]), watch
+    yield clients
+    for client, _ in clients.values():
+        await settled(client.close())
+
+
+@pytest.fixture(params=KINDS)
+async def watched(request: pytest.FixtureRequest, watched_clients: Any) -> AsyncIterator[Watched]:
+    """The test runs on both real drivers."""
+    client, watch = watched_clients[request.param]
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield Watched(client[name], watch)
+    await client.drop_database(name)
+
+
+@pytest.fixture(params=[Phase.COEXIST, Phase.V1_ONLY], ids=str)
+def phase(request: pytest.FixtureRequest) -> Phase:
+    """The test runs in both phases; parametrize it yourself to narrow it."""
+    return request.param
+
+
+@pytest.fixture
+def open_repository() -> Callable[..., Repository[PersonV1, PersonV2]]:
+    """Makes a repository of people on a database's collections `v1` and `v2`."""
+
+    def make(database: Any, **options: Any) -> Repository[PersonV1, PersonV2]:
+        migration = options.pop("migration", None) or people()
+        collections = {"v1": database["v1"], "v2": database["v2"]}
+        return Repository(migration, **({"phase": Phase.COEXIST} | collections | options))
+
+    return make

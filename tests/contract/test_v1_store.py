@@ -1,0 +1,161 @@
+"""The obligations of `V1Store`, in the words of its docstrings, on every driver."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pymongo.errors import DuplicateKeyError
+
+from lazymig.stores import V1Store
+
+REV = "_lazymig_rev"
+
+
+@pytest.fixture
+def collection(database: Any) -> Any:
+    """V1's collection."""
+    return database["v1"]
+
+
+@pytest.fixture
+def store(collection: Any) -> V1Store:
+    """The port to it."""
+    return V1Store(collection)
+
+
+@pytest.mark.parametrize("find", ["find", "find_local"])
+async def test_find_finds_one_document_with_its_revision(store: V1Store, collection: Any, find: str) -> None:
+    """Find one document; its revision is read from its one extra field."""
+    await collection.insert_many([{"_id": 1, "name": "x", REV: 7}, {"_id": 2, "name": "y", REV: 8}])
+    found = await getattr(store, find)(1)
+    assert (found.id, found.revision, found.document["name"]) == (1, 7, "x")
+
+
+@pytest.mark.parametrize("find", ["find", "find_local"])
+async def test_a_missing_revision_means_0(store: V1Store, collection: Any, find: str) -> None:
+    """A document that lazymig never wrote has revision 0."""
+    await collection.insert_one({"_id": 1, "name": "x"})
+    assert (await getattr(store, find)(1)).revision == 0
+
+
+@pytest.mark.parametrize("find", ["find", "find_local"])
+async def test_find_answers_none_for_a_missing_document(store: V1Store, find: str) -> None:
+    """None stands for no document."""
+    assert await getattr(store, find)(1) is None
+
+
+async def test_find_many_finds_these_documents_and_leaves_missing_ids_out(store: V1Store, collection: Any) -> None:
+    """Find these documents by one statement; missing ids are left out."""
+    await collection.insert_many([{"_id": number, REV: number} for number in range(300)])
+    found = await store.find_many([*range(250), 999])
+    assert {id: stored.revision for id, stored in found.items()} == {number: number for number in range(250)}
+
+
+async def test_insert_stores_a_document_at_this_revision(store: V1Store, collection: Any) -> None:
+    """Insert a document at this revision."""
+    assert await store.insert(1, {"name": "x"}, 5) is True
+    assert await collection.find_one({"_id": 1}) == {"_id": 1, "name": "x", REV: 5}
+
+
+async def test_insert_false_the_id_is_taken_and_nothing_was_written(store: V1Store, collection: Any) -> None:
+    """False: the id is taken, and nothing was written."""
+    await collection.insert_one({"_id": 1, "name": "first"})
+    assert await store.insert(1, {"name": "second"}, 5) is False
+    assert await collection.find().to_list(None) == [{"_id": 1, "name": "first"}]
+
+
+async def test_insert_leaves_another_unique_indexs_refusal_to_the_caller(store: V1Store, collection: Any) -> None:
+    """Another unique index refuses it: for the caller to know."""
+    await collection.create_index("name", unique=True)
+    await collection.insert_one({"_id": 1, "name": "x"})
+    with pytest.raises(DuplicateKeyError):
+        await store.insert(2, {"name": "x"}, 1)
+    assert await collection.count_documents({}) == 1
+
+
+@pytest.mark.parametrize("before", [{}, {REV: None}, {REV: 0}], ids=["missing", "null", "0"])
+async def test_compare_and_set_moves_from_revision_0(store: V1Store, collection: Any, before: dict[str, Any]) -> None:
+    """Revision 0 is also the revision of a document without one."""
+    await collection.insert_one({"_id": 1, "name": "x", **before})
+    assert await store.compare_and_set(1, 0, 1, {"name": "y"}) is True
+    assert await collection.find_one({"_id": 1}) == {"_id": 1, "name": "y", REV: 1}
+
+
+async def test_compare_and_set_moves_one_document_to_a_new_revision(store: V1Store, collection: Any) -> None:
+    """Move one document from the expected revision to a new one; the others stay."""
+    await collection.insert_many([{"_id": id, "name": "x", REV: 3} for id in (1, 2)])
+    assert await store.compare_and_set(1, 3, 8, {"name": "y"}) is True
+    assert await collection.find_one({"_id": 1}) == {"_id": 1, "name": "y", REV: 8}
+    assert await collection.find_one({"_id": 2}) == {"_id": 2, "name": "x", REV: 3}
+
+
+async def test_compare_and_set_only_touches_changed_and_vanished_fields(store: V1Store, collection: Any) -> None:
+    """Only `changed` fields are set and `vanished` ones unset: what V2 does not know of stays as it is."""
+    await collection.insert_one({"_id": 1, "unknown": {"deep": [1]}, "name": "x", "age": 3, REV: 3})
+    await store.compare_and_set(1, 3, 4, {"name": "y"}, ["age"])
+    stored = await collection.find_one({"_id": 1})
+    assert list(stored.items()) == [("_id", 1), ("unknown", {"deep": [1]}), ("name", "y"), (REV, 4)]
+
+
+async def test_compare_and_set_with_nothing_to_change_moves_the_revision(store: V1Store, collection: Any) -> None:
+    """A heal changes no content."""
+    await collection.insert_one({"_id": 1, "name": "x", REV: 3})
+    assert await store.compare_and_set(1, 3, 4, {}) is True
+    assert await collection.find_one({"_id": 1}) == {"_id": 1, "name": "x", REV: 4}
+
+
+@pytest.mark.parametrize("expected", [0, 2, 4])
+async def test_compare_and_set_false_and_nothing_was_written(store: V1Store, collection: Any, expected: int) -> None:
+    """False: V1 is not at the expected revision, and nothing was written."""
+    await collection.insert_one({"_id": 1, "name": "x", REV: 3})
+    assert await store.compare_and_set(1, expected, 9, {"name": "y"}, ["age"]) is False
+    assert await collection.find_one({"_id": 1}) == {"_id": 1, "name": "x", REV: 3}
+
+
+async def test_compare_and_set_never_creates(store: V1Store, collection: Any) -> None:
+    """False for an absent document, at revision 0 too, and none appears."""
+    assert await store.compare_and_set(1, 0, 1, {"name": "y"}) is False
+    assert await collection.count_documents({}) == 0
+
+
+async def test_delete_deletes_one_document_at_the_expected_revision(store: V1Store, collection: Any) -> None:
+    """Delete one document at the expected revision; the others stay."""
+    await collection.insert_many([{"_id": 1, REV: 3}, {"_id": 2, REV: 3}, {"_id": 3}])
+    assert await store.delete(1, 3) is True
+    assert await store.delete(3, 0) is True
+    assert await collection.find().to_list(None) == [{"_id": 2, REV: 3}]
+
+
+async def test_delete_false_it_is_not_there_at_that_revision(store: V1Store, collection: Any) -> None:
+    """False: it is not there at that revision."""
+    await collection.insert_one({"_id": 1, REV: 3})
+    assert await store.delete(1, 2) is False
+    assert await store.delete(2, 3) is False
+    assert await collection.count_documents({}) == 1
+
+
+async def test_rows_is_a_cursor_over_one_page(store: V1Store, collection: Any) -> None:
+    """A cursor over one page of V1: what matches, in this order, up to the limit, whole documents."""
+    await collection.insert_many([{"_id": id, "age": id % 3, "name": "x"} for id in range(9)])
+    page = await store.rows({"age": {"$gt": 0}}, [("age", -1), ("_id", 1)], 4).to_list(None)
+    assert [(row["age"], row["_id"], row["name"]) for row in page] == [
+        (2, 2, "x"),
+        (2, 5, "x"),
+        (2, 8, "x"),
+        (1, 1, "x"),
+    ]
+
+
+async def test_rows_can_hold_these_fields_and_the_revision_only(store: V1Store, collection: Any) -> None:
+    """These fields and the revision, or all."""
+    await collection.insert_one({"_id": 1, "age": 4, "name": "x", REV: 2})
+    assert await store.rows({}, [("_id", 1)], 5, ["age"]).to_list(None) == [{"_id": 1, "age": 4, REV: 2}]
+    assert await store.rows({}, [("_id", 1)], 5, []).to_list(None) == [{"_id": 1, REV: 2}]
+
+
+async def test_count_counts_the_documents_that_match(store: V1Store, collection: Any) -> None:
+    """Count the documents that match."""
+    await collection.insert_many([{"_id": id, "age": id % 3} for id in range(10)])
+    assert await store.count({"age": 0}) == 4
+    assert await store.count({}) == 10

@@ -1,0 +1,408 @@
+"""The obligations of `V2Store`, in the words of its docstrings, on every driver."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from lazymig.documents import born_clean
+from lazymig.records import Applied, Put, StoredV2
+from lazymig.stores import V2Store
+
+NOW = datetime(2024, 5, 1, 12)
+LATER = NOW + timedelta(seconds=1)
+META = "_lazymig"
+
+
+@pytest.fixture
+def collection(database: Any) -> Any:
+    """V2's collection."""
+    return database["v2"]
+
+
+@pytest.fixture
+def store(collection: Any) -> V2Store:
+    """The port to it; bodies may have three fields."""
+    return V2Store(collection, ["first", "last", "note"])
+
+
+def live(id: Any = 1, rev: int = 3, intent: int = 3, **meta: Any) -> dict[str, Any]:
+    """A V2 document with a body."""
+    return {"_id": id, "first": "Ada", "note": "x", META: {"rev": rev, "intent": intent, **meta}}
+
+
+def tombstone(id: Any = 1, rev: int = 3, intent: int = 3, at: datetime = NOW) -> dict[str, Any]:
+    """What a delete leaves."""
+    return {"_id": id, META: {"rev": rev, "intent": intent, "gone": True, "at": at}}
+
+
+async def only(collection: Any) -> dict[str, Any]:
+    """The one stored document."""
+    (document,) = await collection.find().to_list(None)
+    return dict(document)
+
+
+async def test_find_finds_one_document_with_its_meta_data(store: V2Store, collection: Any) -> None:
+    """Find one document: its revision, intent, mark, and whether it is gone."""
+    await collection.insert_many([live(1, 3, 4, at=NOW), tombstone(2)])
+    found = await store.find(1)
+    assert found == StoredV2(1, 3, 4, False, NOW, live(1, 3, 4, at=NOW))
+    buried = await store.find(2)
+    assert buried is not None
+    assert buried.gone
+    assert await store.find(3) is None
+
+
+@pytest.mark.parametrize(
+    ("document", "clean"),
+    [(live(), True), (live(intent=4), False), (tombstone(), False), (tombstone(rev=-1, intent=1), False)],
+    ids=["live", "announced", "tombstone", "placeholder"],
+)
+async def test_only_a_live_document_without_an_open_announcement_is_clean(
+    store: V2Store, collection: Any, document: Any, clean: bool
+) -> None:
+    """Clean: live, and no announced write is open."""
+    await collection.insert_one(document)
+    found = await store.find(1)
+    assert found is not None
+    assert found.clean is clean
+
+
+async def test_find_many_finds_these_documents_and_leaves_missing_ids_out(store: V2Store, collection: Any) -> None:
+    """Find these documents by one statement; missing ids are left out."""
+    await collection.insert_many([live(id, id, id) for id in range(300)])
+    found = await store.find_many([*range(250), 999])
+    assert {id: stored.revision for id, stored in found.items()} == {id: id for id in range(250)}
+
+
+async def test_ticket_raises_the_intent_by_one_and_marks_the_time(store: V2Store, collection: Any) -> None:
+    """Raise the intent by one, mark the time; returns the document as it stands afterwards."""
+    await collection.insert_one(live())
+    seen = await store.ticket(1, NOW)
+    assert await only(collection) == live(intent=4, at=NOW)
+    assert seen == StoredV2(1, 3, 4, False, NOW, live(intent=4, at=NOW))
+    assert seen.clean_before_ticket
+    assert not (await store.ticket(1, LATER)).clean_before_ticket
+    assert await only(collection) == live(intent=5, at=LATER)
+
+
+async def test_ticket_creates_a_placeholder_if_need_be(store: V2Store, collection: Any) -> None:
+    """A placeholder is gone and at revision -1."""
+    seen = await store.ticket(1, NOW)
+    assert await only(collection) == {"_id": 1, META: {"rev": -1, "intent": 1, "gone": True, "at": NOW}}
+    assert (seen.intent, seen.clean_before_ticket) == (1, False)
+
+
+async def test_ticket_leaves_a_tombstone_gone(store: V2Store, collection: Any) -> None:
+    """An announcement brings nothing back to life."""
+    await collection.insert_one(tombstone())
+    assert not (await store.ticket(1, LATER)).clean_before_ticket
+    assert await only(collection) == tombstone(intent=4, at=LATER)
+
+
+async def test_vacant_ticket_announces_where_v2_holds_nothing_live(store: V2Store, collection: Any) -> None:
+    """The same for an insert: on nothing, and on what a delete left."""
+    first = await store.vacant_ticket(1, NOW)
+    assert await only(collection) == {"_id": 1, META: {"rev": -1, "intent": 1, "gone": True, "at": NOW}}
+    second = await store.vacant_ticket(1, LATER)
+    assert first is not None
+    assert second is not None
+    assert (first.intent, second.intent) == (1, 2)
+    await collection.insert_one(tombstone(2, 7, 7))
+    third = await store.vacant_ticket(2, LATER)
+    assert third is not None
+    assert third.intent == 8
+
+
+@pytest.mark.parametrize("stands", [live(), live(intent=5, at=NOW)], ids=["clean", "dirty"])
+async def test_vacant_ticket_none_a_live_document_stands(store: V2Store, collection: Any, stands: Any) -> None:
+    """None: a live document stands, nothing was changed."""
+    await collection.insert_one(stands)
+    assert await store.vacant_ticket(1, LATER) is None
+    assert await only(collection) == stands
+
+
+async def test_a_ticket_that_another_unique_index_refuses_is_the_callers_to_know(
+    store: V2Store, collection: Any
+) -> None:
+    """Two placeholders under a unique index without `sparse` both hold null; that is no lost race."""
+    await collection.create_index("first", unique=True)
+    await store.vacant_ticket(1, NOW)
+    with pytest.raises(DuplicateKeyError):
+        await store.vacant_ticket(2, NOW)
+    assert (await only(collection))["_id"] == 1
+
+
+async def test_raise_intent_announces_at_this_intent_at_least(store: V2Store, collection: Any) -> None:
+    """Announce a write at this intent at least, and mark the time."""
+    await collection.insert_one(live())
+    await store.raise_intent(1, 9, NOW)
+    assert await only(collection) == live(intent=9, at=NOW)
+
+
+async def test_raise_intent_never_lowers(store: V2Store, collection: Any) -> None:
+    """Never lowers."""
+    await collection.insert_one(live(intent=9, at=NOW))
+    await store.raise_intent(1, 5, LATER)
+    assert await only(collection) == live(intent=9, at=LATER)
+
+
+async def test_raise_intent_creates_a_placeholder_where_v2_was_purged(store: V2Store, collection: Any) -> None:
+    """The announcement must stand even where V2 lost the document meanwhile."""
+    await store.raise_intent(1, 5, NOW)
+    assert await only(collection) == {"_id": 1, META: {"rev": -1, "intent": 5, "gone": True, "at": NOW}}
+
+
+async def test_put_if_absent_stores_a_clean_body(store: V2Store, collection: Any) -> None:
+    """Store a body for an entity that V2 does not know."""
+    assert await store.put_if_absent(1, {"first": "Ada"}, 4) is Put.STORED
+    assert await only(collection) == {"_id": 1, "first": "Ada", META: {"rev": 4, "intent": 4}}
+
+
+@pytest.mark.parametrize("stands", [live(), tombstone()], ids=["live", "tombstone"])
+async def test_put_if_absent_lost_somebody_was_faster(store: V2Store, collection: Any, stands: Any) -> None:
+    """LOST: somebody was faster, nothing was changed."""
+    await collection.insert_one(stands)
+    assert await store.put_if_absent(1, {"first": "Bob"}, 9) is Put.LOST
+    assert await only(collection) == stands
+
+
+async def test_put_if_absent_refused_by_a_unique_index(store: V2Store, collection: Any) -> None:
+    """REFUSED: a unique index other than `_id` has the value already, nothing was changed."""
+    await collection.create_index("first", unique=True)
+    await collection.insert_one(live())
+    assert await store.put_if_absent(2, {"first": "Ada"}, 1) is Put.REFUSED
+    assert await only(collection) == live()
+
+
+async def test_put_many_has_outcomes_in_the_same_order(store: V2Store, collection: Any) -> None:
+    """The same for many documents, by one unordered statement; outcomes in the same order."""
+    await collection.create_index("last", unique=True)
+    await collection.insert_one({"_id": 2, "last": "taken", META: {"rev": 1, "intent": 1}})
+    names = {1: "a", 2: "b", 3: "taken", 4: "d"}
+    puts = await store.put_many([born_clean(id, {"last": name}, 5) for id, name in names.items()])
+    assert puts == [Put.STORED, Put.LOST, Put.REFUSED, Put.STORED]
+    assert {row["_id"]: row["last"] async for row in collection.find()} == {1: "a", 2: "taken", 4: "d"}
+    assert await collection.find_one({"_id": 1}) == {"_id": 1, "last": "a", META: {"rev": 5, "intent": 5}}
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_put_many_without_a_conflict_stores_all(store: V2Store, collection: Any, durable: bool) -> None:
+    """All stored, whether the majority is waited for or not."""
+    puts = await store.put_many([born_clean(id, {"first": "x"}, 1) for id in range(3)], durable=durable)
+    assert puts == [Put.STORED] * 3
+    assert await collection.count_documents({}) == 3
+
+
+@pytest.mark.parametrize("own", [False, True])
+async def test_apply_brings_v2_up_to_a_revision(store: V2Store, collection: Any, own: bool) -> None:
+    """Set the body, unset what it lacks, and take off the mark if no write is open."""
+    await collection.insert_one(live(intent=4, at=NOW))
+    assert await store.apply(1, {"first": "Bob", "last": "B"}, 4, own=own) is Applied.APPLIED
+    assert await only(collection) == {"_id": 1, "first": "Bob", "last": "B", META: {"rev": 4, "intent": 4}}
+
+
+async def test_apply_brings_a_gone_document_to_life(store: V2Store, collection: Any) -> None:
+    """The body of an insert lands on a placeholder or a tombstone."""
+    await collection.insert_one(tombstone(intent=4))
+    assert await store.apply(1, {"first": "Bob"}, 4) is Applied.APPLIED
+    assert await only(collection) == {"_id": 1, "first": "Bob", META: {"rev": 4, "intent": 4}}
+
+
+async def test_apply_never_lowers_the_intent_and_leaves_a_rivals_mark(store: V2Store, collection: Any) -> None:
+    """Never lowers the intent, so it cannot swallow a rival's announcement: the mark stays with it."""
+    await collection.insert_one(live(intent=6, at=NOW))
+    assert await store.apply(1, {"first": "Bob"}, 4) is Applied.APPLIED
+    assert await only(collection) == {"_id": 1, "first": "Bob", META: {"rev": 4, "intent": 6, "at": NOW}}
+
+
+async def test_apply_never_replaces_the_document(store: V2Store, collection: Any) -> None:
+    """Never replaces: a field that is none of the body's stays."""
+    await collection.insert_one(live() | {"theirs": 1})
+    await store.apply(1, {"first": "Bob"}, 4)
+    assert await only(collection) == {"_id": 1, "first": "Bob", "theirs": 1, META: {"rev": 4, "intent": 4}}
+
+
+@pytest.mark.parametrize(("revision", "own"), [(2, False), (3, False), (2, True)])
+async def test_apply_newer_v2_is_at_this_revision_or_past_it(
+    store: V2Store, collection: Any, revision: int, own: bool
+) -> None:
+    """NEWER: V2 is at this revision or past it, and nothing was changed."""
+    await collection.insert_one(live())
+    assert await store.apply(1, {"first": "Bob"}, revision, own=own) is Applied.NEWER
+    assert await only(collection) == live()
+
+
+async def test_apply_by_its_writer_may_overwrite_a_repair_at_the_same_revision(store: V2Store, collection: Any) -> None:
+    """`own` overwrites a body at the same revision: a reader's repair lacks what V1 cannot express."""
+    await collection.insert_one(live())
+    assert await store.apply(1, {"first": "Ada", "note": "kept"}, 3, own=True) is Applied.APPLIED
+    assert await only(collection) == {"_id": 1, "first": "Ada", "note": "kept", META: {"rev": 3, "intent": 3}}
+
+
+async def test_apply_creates_what_was_purged_only_with_upsert(store: V2Store, collection: Any) -> None:
+    """NEWER for an absent document without `upsert`; created with it."""
+    assert await store.apply(1, {"first": "Bob"}, 4, upsert=False) is Applied.NEWER
+    assert await collection.count_documents({}) == 0
+    assert await store.apply(1, {"first": "Bob"}, 4) is Applied.APPLIED
+    assert await only(collection) == {"_id": 1, "first": "Bob", META: {"rev": 4, "intent": 4}}
+
+
+async def test_apply_refused_by_a_unique_index(store: V2Store, collection: Any) -> None:
+    """REFUSED: V2 refuses the body for good, and stays dirty."""
+    await collection.create_index("last", unique=True, sparse=True)
+    await collection.insert_many([{"_id": 2, "last": "taken"}, live(intent=4, at=NOW)])
+    assert await store.apply(1, {"last": "taken"}, 4) is Applied.REFUSED
+    assert await collection.find_one({"_id": 1}) == live(intent=4, at=NOW)
+
+
+async def test_bury_makes_v2_a_tombstone(store: V2Store, collection: Any) -> None:
+    """Make V2 a tombstone of a delete at this revision: no body, gone, and the time of it."""
+    await collection.insert_one(live(intent=4, at=NOW))
+    assert await store.bury(1, 4, LATER) is Applied.APPLIED
+    assert await only(collection) == tombstone(rev=4, intent=4, at=LATER)
+
+
+async def test_bury_like_apply_otherwise(store: V2Store, collection: Any) -> None:
+    """Like `apply` otherwise: it never lowers the intent, yields to a later revision, and creates what was purged."""
+    await collection.insert_one(live(intent=6, at=NOW))
+    assert await store.bury(1, 3, LATER) is Applied.NEWER
+    assert await only(collection) == live(intent=6, at=NOW)
+    assert await store.bury(1, 4, LATER) is Applied.APPLIED
+    assert await only(collection) == tombstone(rev=4, intent=6, at=LATER)
+    await collection.delete_one({"_id": 1})
+    assert await store.bury(1, 7, LATER) is Applied.APPLIED
+    assert await only(collection) == tombstone(rev=7, intent=7, at=LATER)
+
+
+async def test_bury_works_for_a_class_without_other_fields(collection: Any) -> None:
+    """An entity may be nothing but its id: an empty $unset would be refused."""
+    store = V2Store(collection, [])
+    await collection.insert_one({"_id": 1, META: {"rev": 1, "intent": 2, "at": NOW}})
+    assert await store.bury(1, 2, LATER) is Applied.APPLIED
+    assert await only(collection) == tombstone(rev=2, intent=2, at=LATER)
+
+
+async def test_purge_removes_a_document_that_is_still_just_as_it_was_seen(store: V2Store, collection: Any) -> None:
+    """Remove a document if it is still just as it was seen."""
+    await collection.insert_many([tombstone(1), tombstone(2)])
+    seen = await store.find(1)
+    assert seen is not None
+    assert await store.purge(seen) is True
+    assert await only(collection) == tombstone(2)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [tombstone(rev=4), tombstone(intent=4), tombstone(at=LATER), live()],
+    ids=["revision", "intent", "time", "live"],
+)
+async def test_purge_false_it_has_changed(store: V2Store, collection: Any, changed: Any) -> None:
+    """False: it has changed, nothing was removed."""
+    await collection.insert_one(tombstone())
+    seen = await store.find(1)
+    assert seen is not None
+    await collection.replace_one({"_id": 1}, changed)
+    assert await store.purge(seen) is False
+    assert await only(collection) == changed
+
+
+async def test_marks_are_open_marks_and_tombstones_oldest_first(store: V2Store, collection: Any) -> None:
+    """Open marks and tombstones older than `before`, oldest first, up to the limit."""
+    older = NOW - timedelta(hours=1)
+    documents = [
+        live(1),
+        live(2, intent=4, at=NOW),
+        tombstone(3, at=older),
+        tombstone(4, at=LATER),
+        tombstone(5, at=NOW),
+    ]
+    await collection.insert_many(documents)
+    assert [mark.id for mark in await store.marks(LATER, 10)] == [3, 2, 5]
+    assert [mark.id for mark in await store.marks(LATER, 2)] == [3, 2]
+
+
+async def test_ensure_mark_index_creates_the_sparse_index(store: V2Store, collection: Any) -> None:
+    """Create the sparse index on `at`; asking twice is harmless."""
+    await store.ensure_mark_index()
+    await store.ensure_mark_index()
+    index = (await collection.index_information())["lazymig_at"]
+    assert list(index["key"]) == [("_lazymig.at", 1)]
+    assert index["sparse"] is True
+
+
+async def test_other_write_errors_pass_through(server_database: Any) -> None:
+    """Driver errors pass through unchanged: what is no refusal of the body is raised."""
+    collection = server_database["v2"]
+    store = V2Store(collection, ["first"])
+    # A body field cannot be set below a value that is no document: the server's error 28, PathNotViable.
+    await collection.insert_one({"_id": 1, META: 5})
+    from pymongo.errors import WriteError
+
+    with pytest.raises(WriteError):
+        await store.raise_intent(1, 2, NOW)
+    assert await only(collection) == {"_id": 1, META: 5}
+
+
+async def test_put_many_raises_what_is_no_refusal(store: V2Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bulk error of another kind is not an outcome."""
+
+    async def fail(*_: Any, **__: Any) -> None:
+        raise BulkWriteError({"writeErrors": [{"index": 0, "code": 8000, "errmsg": "quota"}]})
+
+    class Failing:
+        insert_many = fail
+
+    monkeypatch.setattr(store, "_quick", Failing())
+    with pytest.raises(BulkWriteError):
+        await store.put_many([born_clean(1, {}, 1)])
+
+
+async def test_a_validators_refusal_is_an_outcome(server_database: Any) -> None:
+    """REFUSED: a validator, on each way into V2."""
+    await server_database.create_collection("v2", validator={"first": {"$ne": "bad"}})
+    collection = server_database["v2"]
+    store = V2Store(collection, ["first"])
+    await collection.insert_one(live(intent=4, at=NOW))
+    assert await store.put_if_absent(2, {"first": "bad"}, 1) is Put.REFUSED
+    assert await store.put_many([born_clean(2, {"first": "bad"}, 1)]) == [Put.REFUSED]
+    assert await store.apply(1, {"first": "bad"}, 4) is Applied.REFUSED
+    assert await only(collection) == live(intent=4, at=NOW)
+
+
+@pytest.mark.parametrize("beyond", [0, 1024 * 1024], ids=["refused by the server", "refused by the driver"])
+async def test_a_document_that_is_too_large_is_an_outcome(server_database: Any, beyond: int) -> None:
+    """REFUSED: over 16 MB, on each way into V2; among many the others are stored."""
+    collection = server_database["v2"]
+    store = V2Store(collection, ["first"])
+    huge = {"first": "x" * (16 * 1024 * 1024 + beyond)}
+    assert await store.put_if_absent(1, huge, 1) is Put.REFUSED
+    puts = await store.put_many([born_clean(1, {}, 1), born_clean(2, huge, 1), born_clean(3, {}, 1)])
+    assert [put is Put.REFUSED for put in puts] == [False, True, False]
+    assert await store.apply(1, huge, 4) is Applied.REFUSED
+    assert [row["_id"] async for row in collection.find().sort("_id", 1)] == [1, 3]
+    assert (await collection.find_one({"_id": 1}))[META]["rev"] == 1
+
+
+async def test_why_refused_tells_the_reason_without_contents(server_database: Any) -> None:
+    """The error's class and its reason, in words without contents; two empty strings: nothing refuses it any more."""
+    await server_database.create_collection("v2", validator={"first": {"$ne": "bad"}})
+    collection = server_database["v2"]
+    await collection.create_index("last", unique=True, sparse=True)
+    store = V2Store(collection, ["first", "last"])
+    await collection.insert_one({"_id": 1, "last": "secret"})
+    unique = await store.why_refused(born_clean(2, {"last": "secret"}, 1))
+    assert unique == ("DuplicateKeyError", "V2's unique index on last has another entity with the same values")
+    assert await store.why_refused(born_clean(2, {"first": "bad"}, 1)) == (
+        "WriteError",
+        "V2's validator refuses the document",
+    )
+    too_large = await store.why_refused(born_clean(2, {"first": "x" * (17 * 1024 * 1024)}, 1))
+    assert too_large == ("DocumentTooLarge", "V2's document is larger than MongoDB allows (16 MB)")
+    assert await collection.count_documents({}) == 1
+    assert await store.why_refused(born_clean(2, {"first": "good"}, 1)) == ("", "")
+    assert await store.why_refused(born_clean(2, {"first": "good"}, 1)) == ("", "")
+    assert await collection.count_documents({}) == 2
