@@ -70,6 +70,8 @@ def make_converter(*, tz_aware: bool = False, detailed_validation: bool = True) 
 
 def _exactly(base: type) -> Callable[[Any, Any], Any]:
     def structure(value: Any, kind: Any) -> Any:
+        if value.__class__ is kind:
+            return value  # nearly always
         if isinstance(value, base):
             return _as_declared(value, base, kind)
         raise TypeError(f"expected {base.__name__}, found {type(value).__name__}")
@@ -83,6 +85,9 @@ def _as_declared(value: Any, base: type, kind: Any) -> Any:
 
 
 def _int(value: Any, kind: Any) -> int:
+    if value.__class__ is kind:
+        plain: int = value  # nearly always
+        return plain
     if isinstance(value, int) and not isinstance(value, bool):
         declared: int = _as_declared(value, int, kind)
         return declared

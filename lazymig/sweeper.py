@@ -25,7 +25,7 @@ from lazymig.records import Partition
 from lazymig.repository import Repository
 from lazymig.sweeping.dead import settle_dead
 from lazymig.sweeping.marks import resolve_marks
-from lazymig.sweeping.moving import Mover
+from lazymig.sweeping.moving import Mover, calm_collector
 from lazymig.sweeping.partitions import DOCUMENTS_EACH, plan
 from lazymig.sweeping.remainder import Page, Remainder
 from lazymig.sweeping.throttle import Probe, Throttle
@@ -142,6 +142,10 @@ class Sweeper(Generic[V1, V2]):
 
         Driver errors pass through; what was done before is kept, and the next run goes on from there.
         """
+        with calm_collector():
+            return await self._run()
+
+    async def _run(self) -> SweepReport:
         self._started_s, began = self._clock.monotonic(), self._clock.now()
         self._total = await self._pair.v1.collection.estimated_document_count()
         if self._dry_run:

@@ -1,0 +1,149 @@
+"""One sweep by several processes of this machine: Python's conversions need a processor each.
+
+Every process makes its own repository (clients belong to one event loop) and takes partitions by lease, as sweepers on
+several machines do; so one that dies costs nothing but the time until its lease runs out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import multiprocessing
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+from attrs import evolve, frozen
+
+from lazymig.drivers import settled
+from lazymig.errors import LazymigError
+from lazymig.repository import Repository
+from lazymig.sweeper import Progress, Sweeper, SweepReport
+
+#: Makes the repository inside a worker. Must be importable there: a function of a module, or a partial of one.
+MakeRepository = Callable[[], Repository[Any, Any] | Awaitable[Repository[Any, Any]]]
+
+
+class WorkerFailed(LazymigError):
+    """A worker process of the sweep failed; what it had done is kept, and the next run goes on from there."""
+
+
+@frozen
+class _Worker:
+    process: Any
+    pipe: Connection
+
+
+class Workers:
+    """A sweep by `count` processes. `options` are `Sweeper`'s keywords, which must be picklable."""
+
+    def __init__(
+        self,
+        make_repository: MakeRepository,
+        count: int,
+        options: dict[str, Any],
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self._make_repository = make_repository
+        self._count = count
+        self._options = options
+        self._on_progress = on_progress
+        self._workers: list[_Worker] = []
+        self._progress: dict[int, Progress] = {}
+
+    def stop(self) -> None:
+        """Let every worker finish its batches and save its checkpoint."""
+        for worker in self._workers:
+            if worker.process.is_alive():
+                worker.process.terminate()  # SIGTERM, which a worker takes for "stop"
+
+    async def run(self) -> SweepReport:
+        """Start the workers and wait for them. Raises `WorkerFailed` with the first failure when one failed."""
+        context = multiprocessing.get_context("spawn")
+        for _ in range(self._count):
+            ours, theirs = context.Pipe()
+            arguments = (theirs, self._make_repository, self._options)
+            process = context.Process(target=_work, args=arguments, daemon=True)
+            process.start()
+            theirs.close()
+            self._workers.append(_Worker(process, ours))
+        try:
+            outcomes = await asyncio.gather(*(self._outcome(number) for number in range(self._count)))
+        finally:
+            self.stop()
+            await asyncio.to_thread(self._join)
+        reports = [outcome for outcome in outcomes if isinstance(outcome, SweepReport)]
+        failures = [outcome for outcome in outcomes if isinstance(outcome, str)]
+        if failures or not reports:
+            raise WorkerFailed(failures[0] if failures else None)
+        return _sum(reports)
+
+    def _join(self) -> None:
+        for worker in self._workers:
+            worker.process.join()
+            worker.pipe.close()
+
+    async def _outcome(self, number: int) -> SweepReport | str | None:
+        """The worker's report, its failure in words, or None when it died without a word."""
+        while True:
+            try:
+                said = await asyncio.to_thread(self._workers[number].pipe.recv)
+            except (EOFError, OSError):
+                return None
+            if not isinstance(said, Progress):
+                return said  # type: ignore[no-any-return]
+            self._progress[number] = said
+            if self._on_progress is not None:
+                self._on_progress(_sum_progress(list(self._progress.values())))
+
+
+def _sum(reports: Sequence[SweepReport]) -> SweepReport:
+    summed = {
+        name: sum(getattr(report, name) for report in reports)
+        for name in ("scanned", "migrated", "present", "lost", "healed", "purged", "dead")
+    }
+    return evolve(
+        reports[0],
+        **summed,
+        total=max(*(report.total for report in reports), summed["scanned"]),
+        # A worker that ended last counted last.
+        dead_letters=max(reports, key=lambda report: report.elapsed_s).dead_letters,
+        elapsed_s=max(report.elapsed_s for report in reports),
+        # Whoever saw the pass to its end saw all of it.
+        finished=any(report.finished for report in reports),
+    )
+
+
+def _sum_progress(parts: Sequence[Progress]) -> Progress:
+    summed = {
+        name: sum(getattr(part, name) for part in parts)
+        for name in ("scanned", "migrated", "present", "healed", "purged", "dead")
+    }
+    total = max(*(part.total for part in parts), summed["scanned"])
+    return Progress(total=total, elapsed_s=max(part.elapsed_s for part in parts), **summed)
+
+
+def _work(pipe: Connection, make_repository: MakeRepository, options: dict[str, Any]) -> None:
+    """A worker's whole life."""
+    try:
+        pipe.send(asyncio.run(_swept(pipe, make_repository, options)))
+    except BrokenPipeError:
+        pass  # the parent is gone: the lease runs out, somebody else goes on
+    except Exception as error:
+        # In words, since an error may hold what cannot be pickled, and a driver's error documents.
+        pipe.send(f"a worker failed: {type(error).__name__}; run the sweep without workers to see it in full")
+
+
+async def _swept(pipe: Connection, make_repository: MakeRepository, options: dict[str, Any]) -> SweepReport:
+    made = make_repository()
+    repository = await made if inspect.isawaitable(made) else made
+    sweeper = Sweeper(repository, on_progress=pipe.send, **options)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, sweeper.stop)
+    try:
+        async with repository:
+            return await sweeper.run()
+    finally:
+        for collection in (repository.pair.v1.collection, repository.pair.v2.collection):
+            await settled(collection.database.client.close())
