@@ -153,8 +153,9 @@ class Sweeper(Generic[V1, V2]):
             return self._report(finished, self._counts["dead"])
         await self._pair.v2.ensure_mark_index()
         finished = await self._pass()
-        await resolve_marks(self._pair, self._mover, self._counts, self._grace)
-        await settle_dead(self._pair, self._control, self._name)
+        if self._shard[0] == 0:  # once per sweep, not once per shard
+            await resolve_marks(self._pair, self._mover, self._counts, self._grace)
+            await settle_dead(self._pair, self._control, self._name)
         report = self._report(finished, await self._control.dead_count(self._name))
         await self._control.record_run(
             RunRecord(self._name, began, self._clock.now(), finished, {**self._counts, "total": self._total})

@@ -77,7 +77,7 @@ class Workers:
         failures = [outcome for outcome in outcomes if isinstance(outcome, str)]
         if failures or not reports:
             raise WorkerFailed(failures[0] if failures else None)
-        return _sum(reports)
+        return sum_reports(reports)
 
     def _join(self) -> None:
         for worker in self._workers:
@@ -98,7 +98,8 @@ class Workers:
                 self._on_progress(_sum_progress(list(self._progress.values())))
 
 
-def _sum(reports: Sequence[SweepReport]) -> SweepReport:
+def sum_reports(reports: Sequence[SweepReport]) -> SweepReport:
+    """One report of a sweep that several processes shared."""
     summed = {
         name: sum(getattr(report, name) for report in reports)
         for name in ("scanned", "migrated", "present", "lost", "healed", "purged", "dead")
@@ -136,11 +137,23 @@ def _work(pipe: Connection, make_repository: MakeRepository, options: dict[str, 
 
 
 async def _swept(pipe: Connection, make_repository: MakeRepository, options: dict[str, Any]) -> SweepReport:
+    def listen(sweeper: Sweeper[Any, Any]) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, sweeper.stop)
+
+    return await sweep_here(make_repository, {**options, "on_progress": pipe.send}, listen)
+
+
+async def sweep_here(
+    make_repository: MakeRepository,
+    options: dict[str, Any],
+    started: Callable[[Sweeper[Any, Any]], None] = lambda _: None,
+) -> SweepReport:
+    """Make the repository in this process's own event loop, sweep, and close what was made."""
     made = make_repository()
     repository = await made if inspect.isawaitable(made) else made
-    sweeper = Sweeper(repository, on_progress=pipe.send, **options)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, sweeper.stop)
+    sweeper = Sweeper(repository, **options)
+    started(sweeper)
     try:
         async with repository:
             return await sweeper.run()

@@ -1,0 +1,38 @@
+"""One sweep over an existing Dask cluster: each task takes a share of the partitions. No engine of our own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from lazymig.errors import ConfigurationError
+from lazymig.sweeper import SweepReport
+from lazymig.sweeping.workers import MakeRepository, sum_reports, sweep_here
+
+#: Tasks per worker thread: a few more than one, so that a slow partition does not keep the others waiting.
+_TASKS_PER_THREAD = 2
+
+
+async def sweep_on_dask(address: str, make_repository: MakeRepository, options: dict[str, Any]) -> SweepReport:
+    """Sweep by the workers of the Dask scheduler at `address`; `options` are `Sweeper`'s keywords.
+
+    `make_repository` must be importable on the workers, and is called once per task, since clients belong to one event
+    loop. A task that dies is run again by Dask, and goes on from its partitions' checkpoints. Needs `lazymig[dask]`.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ConfigurationError("a sweep on Dask needs distributed: pip install 'lazymig[dask]'") from None
+    async with Client(address, asynchronous=True) as client:  # type: ignore[no-untyped-call]
+        info = client.scheduler_info(n_workers=-1)
+        threads = sum(worker["nthreads"] for worker in info["workers"].values())
+        count = max(threads, 1) * _TASKS_PER_THREAD
+        # `pure=False`: two sweeps with the same arguments are two sweeps.
+        shards = [(number, count) for number in range(count)]
+        futures = client.map(sweep_shard, shards, make_repository=make_repository, options=options, pure=False)
+        return sum_reports(await client.gather(futures))
+
+
+def sweep_shard(shard: tuple[int, int], make_repository: MakeRepository, options: dict[str, Any]) -> SweepReport:
+    """One task: every n-th partition, in this worker."""
+    return asyncio.run(sweep_here(make_repository, {**options, "shard": shard}))
