@@ -1,0 +1,35 @@
+"""The application: `uvicorn examples.service.app:app`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from .doors import customers_router
+from .failures import answer_errors
+from .storage import opened, repository
+from .wire import V1_WIRE, V2_WIRE
+
+__all__ = ["app", "create_app", "repository"]
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    # Here and not at import: the client belongs to the loop that the server runs.
+    async with opened() as customers:
+        app.state.customers = customers
+        yield
+
+
+def create_app() -> FastAPI:
+    """The application with both versions."""
+    app = FastAPI(title="Customers", lifespan=lifespan)
+    app.include_router(customers_router("v1", lambda customers: customers.v1, V1_WIRE))
+    app.include_router(customers_router("v2", lambda customers: customers, V2_WIRE))
+    answer_errors(app)
+    return app
+
+
+app = create_app()
