@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lazymig.testing.memory import memory_repository as memory_repository
     from lazymig.testing.mongod import ServerFailed as ServerFailed
     from lazymig.testing.mongod import ServerMissing as ServerMissing
     from lazymig.testing.server import ReplicaSet as ReplicaSet
@@ -20,6 +21,7 @@ _HOMES = {
     "Server": "server",
     "ServerFailed": "mongod",
     "ServerMissing": "mongod",
+    "memory_repository": "memory",
 }
 
 

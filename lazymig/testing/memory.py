@@ -1,0 +1,33 @@
+"""A repository without a server, for the unit tests of code that uses one."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from lazymig.errors import ConfigurationError
+from lazymig.migration import Migration
+from lazymig.phases import Phase
+from lazymig.repository import Repository
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+
+def memory_repository(
+    migration: Migration[V1, V2], phase: Phase = Phase.COEXIST, **keywords: Any
+) -> Repository[V1, V2]:
+    """A repository on two empty in-memory collections of its own: the library's own code on another Mongo.
+
+    `keywords` are those of `Repository`. Fill V1 through the V1 view (`repo.v1.insert`), or with raw documents through
+    `repo.pair.v1.collection`. Keep it under a few hundred entities: every search is a linear scan. It has no sessions
+    and no transactions, and it never yields to the event loop, so it shows no races: test those on a real server.
+
+    Raises `ConfigurationError` as `Repository` does, and where mongomock-motor is missing.
+    """
+    try:
+        from mongomock_motor import AsyncMongoMockClient
+    except ModuleNotFoundError as missing:
+        raise ConfigurationError(f"memory_repository needs {missing.name}: pip install 'lazymig[testing]'") from missing
+    database: Any = AsyncMongoMockClient()["memory"]
+    v1, v2 = database[migration.name], database[f"{migration.name}_v2"]
+    return Repository(migration, v1=v1, v2=v2, phase=phase, **keywords)
