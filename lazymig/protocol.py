@@ -62,7 +62,8 @@ async def read(pair: Pair[V1, V2], id: Any) -> V2 | None:
         truth = await pair.v1.find(id)
         if truth is None:
             return None
-        if seen is not None and seen.clean and seen.revision == truth.revision:
+        if seen is not None and seen.clean and seen.revision >= truth.revision:
+            # Checked. V1 is behind a clean V2 only where another client replaced its document, revision and all.
             return await _compared(pair, seen, truth)
         # 3./4. Fill or repair V2 on the way. Losing that race to a writer means that V2 now knows better than what
         # was converted here: it may hold fields that V1 cannot express. So look again.

@@ -5,6 +5,7 @@ Each test gets an empty database of its own, made inside the running loop and dr
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import uuid
 from collections.abc import AsyncIterator
@@ -26,6 +27,8 @@ TIMEOUT = {"serverSelectionTimeoutMS": 20_000}
 
 pytest_plugins = ["pytester"]
 
+_drops: set[asyncio.Future[None]] = set()
+
 
 @pytest.fixture(params=DRIVERS)
 def driver(request: pytest.FixtureRequest) -> str:
@@ -39,6 +42,7 @@ async def server_clients(lazymig_server: Any) -> AsyncIterator[dict[str, Any]]:
     motor: Any = AsyncIOMotorClient(lazymig_server.uri, **TIMEOUT)
     async with AsyncMongoClient(lazymig_server.uri, **TIMEOUT) as pymongo:
         yield {"pymongo": pymongo, "motor": motor}
+        await all_dropped()
     motor.close()
 
 
@@ -76,4 +80,12 @@ def no_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
 async def fresh_database(client: Any) -> AsyncIterator[Any]:
     name = f"test_{uuid.uuid4().hex[:12]}"
     yield client[name]
-    await client.drop_database(name)
+    # Behind the next tests' backs: a drop waits for the journal, which is longer than most tests take.
+    drop = asyncio.ensure_future(client.drop_database(name))
+    _drops.add(drop)
+    drop.add_done_callback(_drops.discard)
+
+
+async def all_dropped() -> None:
+    """Wait for the drops that are still under way: before their clients are closed."""
+    await asyncio.gather(*_drops)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from pymongo import AsyncMongoClient
 
 from lazymig import Phase, Repository
 from lazymig.drivers import settled
+from tests.conftest import all_dropped, fresh_database
 from tests.people import PersonV1, PersonV2, people
 from tests.watching import Watch
 
@@ -39,6 +39,7 @@ async def watched_clients(lazymig_server: Any) -> AsyncIterator[dict[str, tuple[
         watch = Watch()
         clients[name] = kind(lazymig_server.uri, event_listeners=[watch]), watch
     yield clients
+    await all_dropped()
     for client, _ in clients.values():
         await settled(client.close())
 
@@ -47,9 +48,8 @@ async def watched_clients(lazymig_server: Any) -> AsyncIterator[dict[str, tuple[
 async def watched(request: pytest.FixtureRequest, watched_clients: Any) -> AsyncIterator[Watched]:
     """The test runs on both real drivers."""
     client, watch = watched_clients[request.param]
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    yield Watched(client[name], watch)
-    await client.drop_database(name)
+    async with fresh_database(client) as database:
+        yield Watched(database, watch)
 
 
 @pytest.fixture(params=[Phase.COEXIST, Phase.V1_ONLY], ids=str)

@@ -1,0 +1,467 @@
+"""The repository's calls, in each phase on every driver, by what stands in the collections afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import bson
+import pytest
+from attrs import evolve
+from pymongo.errors import DuplicateKeyError
+
+from lazymig import AlreadyExists, ConversionError, NotFound, Phase, Repository
+from tests.people import PersonV1, PersonV2, ada, ada_v1, join_on, people
+
+REV, META = "_lazymig_rev", "_lazymig"
+People = Repository[PersonV1, PersonV2]
+COEXIST_ONLY = pytest.mark.parametrize("phase", [Phase.COEXIST], ids=str)
+
+
+@pytest.fixture
+def repository(database: Any, phase: Phase, open_repository: Callable[..., People]) -> People:
+    """People, in one of the phases."""
+    return open_repository(database, phase=phase)
+
+
+def without_revision(document: dict[str, Any]) -> dict[str, Any]:
+    """A V1 document as its other clients see it."""
+    return {key: value for key, value in document.items() if key != REV}
+
+
+async def test_get_answers_v1s_entity_in_v2s_type(repository: People, database: Any) -> None:
+    """A V1 document that lazymig never touched is read as a V2 entity, and V1 is not changed by it."""
+    await database["v1"].insert_one(ada_v1())
+    assert await repository.get(1) == ada()
+    assert await repository.get(1) == ada()
+    assert await database["v1"].find().to_list(None) == [ada_v1()]
+
+
+async def test_get_answers_none_for_a_missing_entity(repository: People, database: Any) -> None:
+    """None, and nothing is stored for it."""
+    assert await repository.get(1) is None
+    assert await database["v2"].count_documents({}) == 0
+
+
+@COEXIST_ONLY
+async def test_get_migrates_on_the_way(repository: People, database: Any) -> None:
+    """The first read stores V2's document at V1's revision, clean."""
+    await database["v1"].insert_one(ada_v1() | {REV: 4})
+    await repository.get(1)
+    body = attrs.asdict(ada())
+    body.pop("id")
+    assert await database["v2"].find().to_list(None) == [{"_id": 1, **body, META: {"rev": 4, "intent": 4}}]
+    assert repository.tally.counts == {"lazymig.migrated": 1}
+
+
+@pytest.mark.parametrize("phase", [Phase.V1_ONLY], ids=str)
+async def test_v1_only_never_touches_v2(repository: People, database: Any) -> None:
+    """In `v1_only` V2 holds nothing, whatever is called."""
+    await database["v1"].insert_one(ada_v1())
+    await repository.get_many([1])
+    await repository.update(1, lambda person: evolve(person, age=37))
+    await repository.insert(ada(2))
+    await repository.delete(1)
+    await repository.v1.delete(2)
+    assert await database["v2"].count_documents({}) == 0
+    assert await repository.get_many([1, 2]) == {}
+
+
+async def test_get_many_answers_by_id_in_the_order_asked(repository: People, database: Any) -> None:
+    """The entities by id, in the order of `ids`; missing ids are left out."""
+    await database["v1"].insert_many([ada_v1(id) for id in range(1, 6)])
+    await repository.get(2)
+    await repository.update(3, lambda person: evolve(person, age=1))
+    found = await repository.get_many(iter([5, 3, 99, 2, 5]))
+    assert list(found.items()) == [(5, ada(5)), (3, ada(3, age=1)), (2, ada(2))]
+
+
+@COEXIST_ONLY
+async def test_get_many_migrates_on_the_way(repository: People, database: Any) -> None:
+    """What V2 lacked is stored in it, clean."""
+    await database["v1"].insert_many([ada_v1(id) for id in range(5)])
+    await repository.get_many(range(5))
+    assert await database["v2"].count_documents({f"{META}.intent": 0, "first": "Ada"}) == 5
+    assert repository.tally.counts == {"lazymig.migrated": 5}
+
+
+async def test_get_many_names_each_document_that_does_not_convert(repository: People, database: Any) -> None:
+    """An exception group of conversion errors; the others are migrated."""
+    await database["v1"].insert_many([ada_v1(1), ada_v1(2, name="Plato"), ada_v1(3), ada_v1(4, age="old")])
+    with pytest.raises(ExceptionGroup, match="2 of 4 documents") as caught:
+        await repository.get_many([1, 2, 3, 4])
+    assert [(error.id, error.direction, error.path) for error in caught.value.exceptions] == [
+        (2, "upgrade", ""),
+        (4, "upgrade", "age"),
+    ]
+    stored = [] if repository.phase is Phase.V1_ONLY else [1, 3]
+    assert [row["_id"] async for row in database["v2"].find()] == stored
+
+
+async def test_exists_tells_whether_the_entity_stands(repository: People, database: Any) -> None:
+    """Whether the entity exists, migrated or not, deleted or never there; nothing is converted."""
+    await database["v1"].insert_many([ada_v1(1), ada_v1(2), ada_v1(3, name="Plato")])
+    await repository.get(1)
+    await repository.delete(2)
+    assert [await repository.exists(id) for id in (1, 2, 3, 4)] == [True, False, True, False]
+
+
+async def test_insert_stores_in_both_shapes(repository: People, database: Any) -> None:
+    """A new entity is V1's and, in `coexist`, V2's, at one revision."""
+    assert await repository.insert(ada(note="hers")) == ada(note="hers")
+    v1 = await database["v1"].find_one({"_id": 1})
+    assert without_revision(v1) == {"_id": 1, "name": "Ada Lovelace", "age": 36, "tags": ["math"]}
+    if repository.phase is Phase.COEXIST:
+        v2 = await database["v2"].find_one({"_id": 1})
+        assert (v2["first"], v2["note"], v2[META]) == ("Ada", "hers", {"rev": v1[REV], "intent": v1[REV]})
+        assert await repository.get(1) == ada(note="hers")
+
+
+@pytest.mark.parametrize("migrated", [False, True])
+async def test_insert_refuses_a_taken_id(repository: People, database: Any, migrated: bool) -> None:
+    """`AlreadyExists`, whether V2 knows the entity yet or not; it stays as it is, and clean or unknown in V2."""
+    await database["v1"].insert_one(ada_v1())
+    if migrated:
+        await repository.get(1)
+    with pytest.raises(AlreadyExists) as caught:
+        await repository.insert(ada(age=1))
+    assert caught.value.id == 1
+    assert without_revision(await database["v1"].find_one({"_id": 1})) == ada_v1()
+    assert await repository.get(1) == ada()
+    async for stored in database["v2"].find():
+        assert stored[META] == {"rev": stored[META]["rev"], "intent": stored[META]["rev"]}
+
+
+async def test_an_entity_can_be_inserted_again_after_its_delete(repository: People, database: Any) -> None:
+    """Insert, delete, insert: the second life is at a higher revision and shows nothing of the first."""
+    await repository.insert(ada(note="first life"))
+    first = (await database["v1"].find_one({"_id": 1}))[REV]
+    await repository.delete(1)
+    assert await repository.get(1) is None
+    await repository.insert(ada(age=None))
+    assert await repository.get(1) == ada(age=None)
+    assert (await database["v1"].find_one({"_id": 1}))[REV] > first or repository.phase is Phase.V1_ONLY
+
+
+@pytest.mark.parametrize("migrated", [False, True])
+async def test_update_changes_both_shapes(repository: People, database: Any, migrated: bool) -> None:
+    """The new entity stands in both collections at one revision, whether V2 knew the entity before or not."""
+    await database["v1"].insert_one(ada_v1())
+    if migrated:
+        await repository.get(1)
+    assert await repository.update(1, lambda person: evolve(person, last="King", note="n")) == ada(
+        last="King", note="n"
+    )
+    v1 = await database["v1"].find_one({"_id": 1})
+    assert without_revision(v1) == ada_v1(name="Ada King")
+    if repository.phase is Phase.COEXIST:
+        v2 = await database["v2"].find_one({"_id": 1})
+        assert (v2["last"], v2["note"], v2[META]) == ("King", "n", {"rev": v1[REV], "intent": v1[REV]})
+        assert await repository.get(1) == ada(last="King", note="n")
+
+
+async def test_update_takes_an_async_change(repository: People, database: Any) -> None:
+    """`change` may be a coroutine function."""
+    await database["v1"].insert_one(ada_v1())
+
+    async def older(person: PersonV2) -> PersonV2:
+        await asyncio.sleep(0)
+        return evolve(person, age=37)
+
+    assert await repository.update(1, older) == ada(age=37)
+    assert (await database["v1"].find_one({"_id": 1}))["age"] == 37
+
+
+async def test_update_replace_and_delete_of_a_missing_entity(repository: People, database: Any) -> None:
+    """`NotFound`, with the id, and V1 holds nothing for it."""
+    for write in (lambda: repository.update(1, lambda person: person), lambda: repository.delete(1)):
+        with pytest.raises(NotFound) as caught:
+            await write()
+        assert caught.value.id == 1
+    with pytest.raises(NotFound):
+        await repository.replace(ada())
+    assert await database["v1"].count_documents({}) == 0
+    assert await repository.get(1) is None
+    await repository.insert(ada())
+    assert await repository.get(1) == ada()
+
+
+async def test_whatever_change_raises_comes_through_and_nothing_was_written(repository: People, database: Any) -> None:
+    """The change's own exception; V1 stays byte for byte, and the next read is right."""
+    await database["v1"].insert_one(ada_v1())
+    await repository.get(1)
+
+    def refuse(person: PersonV2) -> PersonV2:
+        raise PermissionError("not yours")
+
+    with pytest.raises(PermissionError, match="not yours"):
+        await repository.update(1, refuse)
+    assert await database["v1"].find().to_list(None) == [ada_v1()]
+    assert await repository.get(1) == ada()
+
+
+@pytest.mark.parametrize("change", [lambda person: None, lambda person: person.id], ids=["None", "another class"])
+async def test_a_change_must_return_the_entity(repository: People, database: Any, change: Any) -> None:
+    """The error names what to return, and nothing was written."""
+    await database["v1"].insert_one(ada_v1())
+    with pytest.raises(TypeError, match="return the changed PersonV2"):
+        await repository.update(1, change)
+    assert await database["v1"].find().to_list(None) == [ada_v1()]
+
+
+async def test_a_change_must_keep_the_id(repository: People, database: Any) -> None:
+    """An entity keeps its id for life."""
+    await database["v1"].insert_one(ada_v1())
+    with pytest.raises(ValueError, match="keeps its id"):
+        await repository.update(1, lambda person: evolve(person, id=2))
+    assert await database["v1"].find().to_list(None) == [ada_v1()]
+
+
+async def test_replace_puts_an_entity_in_the_place_of_the_stored_one(repository: People, database: Any) -> None:
+    """The last write wins, yet V1 and V2 agree."""
+    await database["v1"].insert_one(ada_v1())
+    other = PersonV2(1, "Grace", "Hopper", None, [], "navy")
+    assert await repository.replace(other) == other
+    v1 = await database["v1"].find_one({"_id": 1})
+    assert without_revision(v1) == ada_v1(name="Grace Hopper", age=None, tags=[])
+    if repository.phase is Phase.COEXIST:
+        assert await repository.get(1) == other
+        assert (await database["v2"].find_one({"_id": 1}))[META]["rev"] == v1[REV]
+
+
+@pytest.mark.parametrize("migrated", [False, True])
+async def test_delete_deletes_from_both(repository: People, database: Any, migrated: bool) -> None:
+    """V1 holds nothing afterwards; V2 holds a tombstone without a body, for reads that are still in flight."""
+    await database["v1"].insert_many([ada_v1(1), ada_v1(2)])
+    if migrated:
+        await repository.get(1)
+    await repository.delete(1)
+    assert await database["v1"].find().to_list(None) == [ada_v1(2)]
+    assert await repository.get(1) is None
+    if repository.phase is Phase.COEXIST:
+        (tombstone,) = await database["v2"].find().to_list(None)
+        assert set(tombstone) == {"_id", META}
+        assert tombstone[META]["gone"] is True
+    with pytest.raises(NotFound):
+        await repository.delete(1)
+
+
+async def test_a_field_that_vanishes_from_v1s_shape_is_unset(database: Any, phase: Phase, open_repository: Any) -> None:
+    """With a converter that leaves fields out, V1's document loses them when the entity does."""
+    from cattrs.gen import make_dict_unstructure_fn
+
+    from lazymig import make_converter
+
+    sparse = make_converter()
+    sparse.register_unstructure_hook(PersonV1, make_dict_unstructure_fn(PersonV1, sparse, _cattrs_omit_if_default=True))
+    repository = open_repository(database, phase=phase, migration=people(v1_converter=sparse))
+    await database["v1"].insert_one(ada_v1())
+    await repository.update(1, lambda person: evolve(person, age=None))
+    expected = ada_v1()
+    del expected["age"]
+    assert without_revision(await database["v1"].find_one({"_id": 1})) == expected
+
+
+async def test_unknown_v1_fields_survive_every_write(repository: People, database: Any) -> None:
+    """A field that no class knows stays as it is, in value, type and place, through every kind of write."""
+    unknown = {"shoe_size": 38, "deep": {"b": 1, "a": [{}]}}
+    await database["v1"].insert_one(ada_v1() | unknown)
+    view = repository.v1
+    writes: list[Callable[[], Any]] = [
+        lambda: repository.update(1, lambda person: evolve(person, age=1)),
+        lambda: view.update(1, lambda person: evolve(person, age=2)),
+        lambda: repository.replace(ada(age=3)),
+        lambda: view.replace(PersonV1(1, "Ada Byron", 4)),
+        lambda: repository.update(1, lambda person: person),
+    ]
+    for number, write in enumerate(writes, 1):
+        await write()
+        stored = await database["v1"].find_one({"_id": 1})
+        assert {key: stored[key] for key in unknown} == unknown
+        assert list(stored) == ["_id", "name", "age", "tags", "shoe_size", "deep", REV]
+        assert stored[REV] == number
+    assert stored["name"] == "Ada Byron"
+
+
+async def test_fields_that_did_not_change_stay_byte_for_byte(server_database: Any, open_repository: Any) -> None:
+    """An update writes what it changes and nothing else, even where the conversions would spell it differently."""
+    repository = open_repository(server_database)
+    # A double where ints are usual, in an order of fields that nobody chose.
+    await server_database["v1"].insert_one(
+        {"tags": ["b", "a"], "_id": 1, "age": bson.Int64(36), "name": "Ada Lovelace"}
+    )
+    await repository.update(1, lambda person: evolve(person, last="King"))
+    raw = server_database["v1"].with_options(
+        codec_options=bson.CodecOptions(document_class=bson.raw_bson.RawBSONDocument)
+    )
+    stored = await raw.find_one({"_id": 1})
+    expected = {"_id": 1, "tags": ["b", "a"], "age": bson.Int64(36), "name": "Ada King", REV: 1}
+    assert stored.raw == bson.encode(expected)
+
+
+async def test_a_unique_index_of_v1_refuses_a_write(repository: People, database: Any) -> None:
+    """The driver's `DuplicateKeyError`, on insert and update alike; nothing was written, and the next read is right."""
+    await database["v1"].create_index("name", unique=True)
+    await database["v1"].insert_many([ada_v1(1), ada_v1(2, name="Grace Hopper")])
+    await repository.get_many([1, 2])
+    with pytest.raises(DuplicateKeyError):
+        await repository.insert(ada(3))
+    with pytest.raises(DuplicateKeyError):
+        await repository.update(2, lambda person: evolve(person, first="Ada", last="Lovelace"))
+    assert await repository.get_many([1, 2, 3]) == {1: ada(1), 2: ada(2, first="Grace", last="Hopper")}
+    assert await repository.get(3) is None
+    assert await database["v1"].count_documents({}) == 2
+
+
+@COEXIST_ONLY
+async def test_a_unique_index_of_v2_leaves_the_write_with_v1(repository: People, database: Any) -> None:
+    """V1 has the write, V2 stays dirty, reads come from V1, and the refusal is counted."""
+    await database["v2"].create_index("last", unique=True, sparse=True)
+    await database["v1"].insert_many([ada_v1(1), ada_v1(2, name="Grace Hopper")])
+    await repository.get_many([1, 2])
+    changed = await repository.update(2, lambda person: evolve(person, last="Lovelace"))
+    assert await repository.get(2) == changed == ada(2, first="Grace")
+    assert (await database["v1"].find_one({"_id": 2}))["name"] == "Grace Lovelace"
+    stored = await database["v2"].find_one({"_id": 2})
+    assert (stored["last"], stored[META]["rev"], stored[META]["intent"]) == ("Hopper", 0, 1)
+    assert repository.tally.counts["lazymig.refused"] >= 1
+
+
+@COEXIST_ONLY
+async def test_a_unique_index_of_v2_leaves_a_first_read_with_v1(repository: People, database: Any) -> None:
+    """The entity is answered although V2 will not have it, alone and among many."""
+    await database["v2"].create_index("last", unique=True, sparse=True)
+    await database["v1"].insert_many([ada_v1(1), ada_v1(2), ada_v1(3)])
+    assert [await repository.get(id) for id in (1, 2)] == [ada(1), ada(2)]
+    assert await repository.get_many([1, 2, 3]) == {1: ada(1), 2: ada(2), 3: ada(3)}
+    assert [row["_id"] async for row in database["v2"].find()] == [1]
+    assert repository.tally.counts == {"lazymig.migrated": 1, "lazymig.refused": 3}
+
+
+async def test_a_document_that_does_not_convert_is_left_untouched(repository: People, database: Any) -> None:
+    """`ConversionError` for every call that needs it; V1 stays byte for byte, V2 gets no body."""
+    bad = ada_v1(name="Plato")
+    await database["v1"].insert_one(bad)
+    calls: list[Callable[[], Any]] = [
+        lambda: repository.get(1),
+        lambda: repository.update(1, lambda person: person),
+        lambda: repository.replace(ada()),
+        lambda: repository.v1.update(1, lambda person: evolve(person, age=1)),
+    ]
+    for call in calls:
+        with pytest.raises(ConversionError) as caught:
+            await call()
+        assert (caught.value.id, caught.value.direction) == (1, "upgrade")
+    assert await database["v1"].find().to_list(None) == [bad]
+    assert await database["v2"].count_documents({"first": {"$exists": True}}) == 0
+
+
+async def test_a_document_that_does_not_convert_can_be_deleted(repository: People, database: Any) -> None:
+    """Deleting converts nothing."""
+    await database["v1"].insert_one(ada_v1(name="Plato"))
+    await repository.delete(1)
+    assert await database["v1"].count_documents({}) == 0
+    assert await repository.get(1) is None
+
+
+async def test_a_downgrade_that_looks_at_v1_gets_the_present_entity(
+    database: Any, phase: Phase, open_repository: Any
+) -> None:
+    """`f(v2, current_v1)` sees what stands in V1 on update, and None on insert."""
+    repository = open_repository(database, phase=phase, migration=people(downgrade=join_on))
+    await database["v1"].insert_one(ada_v1())
+    await repository.get(1)
+    await repository.update(1, lambda person: evolve(person, age=99, last="King"))
+    assert without_revision(await database["v1"].find_one({"_id": 1})) == ada_v1(name="Ada King")
+    await repository.insert(ada(2, age=50))
+    assert (await database["v1"].find_one({"_id": 2}))["age"] == 50
+
+
+@COEXIST_ONLY
+async def test_what_only_v2_has_survives_a_write_in_v1s_shape(repository: People, database: Any) -> None:
+    """`upgrade` gets the previous V2 entity, so a V1 client's write does not wipe the note."""
+    await repository.insert(ada(note="kept"))
+    await repository.v1.update(1, lambda person: evolve(person, age=40))
+    assert await repository.get(1) == ada(age=40, note="kept")
+
+
+async def test_concurrent_updates_are_all_counted(repository: People, database: Any) -> None:
+    """Ten increments at once, from two repositories, end in ten more: none is lost."""
+    await database["v1"].insert_one(ada_v1(age=0))
+    other = Repository(repository.migration, v1=database["v1"], v2=database["v2"], phase=repository.phase)
+    doors = [repository, other] * 5
+    await asyncio.gather(*(door.update(1, lambda person: evolve(person, age=person.age + 1)) for door in doors))
+    assert await repository.get(1) == ada(age=10)
+    assert (await database["v1"].find_one({"_id": 1}))["age"] == 10
+
+
+async def test_a_write_behind_body_is_there_after_the_with_statement(database: Any, open_repository: Any) -> None:
+    """`async with repo` drains what is still behind."""
+    await database["v1"].insert_many([ada_v1(1), ada_v1(2)])
+    async with open_repository(database, write_behind=True) as repository:
+        assert await repository.get(1) == ada(1)
+        await repository.update(2, lambda person: evolve(person, note="n"))
+        await repository.insert(ada(3))
+    stored = {row["_id"]: row async for row in database["v2"].find()}
+    assert {id: (row["note"], row[META]) for id, row in stored.items()} == {
+        1: (None, {"rev": 0, "intent": 0}),
+        2: ("n", {"rev": 1, "intent": 1}),
+        3: (None, {"rev": 1, "intent": 1}),
+    }
+
+
+async def test_a_checked_read_lets_v1_win_and_heals(database: Any, open_repository: Any) -> None:
+    """What a client changed behind lazymig's back is answered, and V2 agrees afterwards."""
+    repository = open_repository(database, checked=True)
+    await database["v1"].insert_one(ada_v1())
+    await repository.get(1)
+    await repository.update(1, lambda person: evolve(person, note="n"))
+    await database["v1"].update_one({"_id": 1}, {"$set": {"age": 99}})
+    assert await repository.get(1) == ada(age=99, note="n")
+    assert repository.tally.counts["lazymig.mismatched"] == 1
+    assert await open_repository(database).get(1) == ada(age=99, note="n")
+    assert await repository.get_many([1]) == {1: ada(age=99, note="n")}
+    assert repository.tally.counts["lazymig.mismatched"] == 1
+
+
+async def test_a_checked_read_notices_a_dropped_revision(database: Any, open_repository: Any) -> None:
+    """A client that replaces the whole V1 document drops its revision; V1's content wins all the same, and heals."""
+    repository = open_repository(database, checked=True)
+    await repository.insert(ada())
+    await database["v1"].replace_one({"_id": 1}, ada_v1(age=99))
+    assert await repository.get(1) == ada(age=99)
+    assert await open_repository(database).get(1) == ada(age=99)
+
+
+async def test_a_checked_read_notices_a_delete(database: Any, open_repository: Any) -> None:
+    """An entity that another client deleted from V1 is gone."""
+    repository = open_repository(database, checked=True)
+    await repository.insert(ada())
+    await database["v1"].delete_one({"_id": 1})
+    assert await repository.get(1) is None
+    assert await repository.exists(1) is False
+    assert await repository.get_many([1]) == {}
+
+
+async def test_the_next_write_finds_what_a_client_outside_changed(database: Any, open_repository: Any) -> None:
+    """A replaced V1 document without a revision: V1's content wins, and the new revision is above V2's."""
+    repository = open_repository(database)
+    await repository.insert(ada())
+    await repository.update(1, lambda person: evolve(person, age=5))
+    await database["v1"].replace_one({"_id": 1}, ada_v1(age=99))
+    assert (await repository.update(1, lambda person: evolve(person, last="King"))).age == 99
+    v1, v2 = await database["v1"].find_one({"_id": 1}), await database["v2"].find_one({"_id": 1})
+    assert (v1["name"], v1["age"], v1["shoe_size"]) == ("Ada King", 99, 38)
+    assert v2[META] == {"rev": v1[REV], "intent": v1[REV]}
+    assert v1[REV] > 2
+
+
+async def test_a_linearizable_repository_reads_and_writes(server_database: Any, open_repository: Any) -> None:
+    """`read_concern="linearizable"` serves every call."""
+    repository = open_repository(server_database, read_concern="linearizable")
+    await server_database["v1"].insert_one(ada_v1())
+    assert await repository.get(1) == ada()
+    await repository.update(1, lambda person: evolve(person, age=1))
+    assert await repository.get(1) == ada(age=1)
