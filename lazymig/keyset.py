@@ -87,7 +87,9 @@ class Order:
         if self.field == "_id":
             return beyond_id
         value = _value(document, self.field)
-        return {"$or": [{"$and": [{self.field: value}, beyond_id]}, beyond(self.field, value, self.direction, driver)]}
+        # "$eq" in so many words: a stored value may look like an operator.
+        equal = {"$and": [{self.field: {"$eq": value}}, beyond_id]}
+        return {"$or": [equal, beyond(self.field, value, self.direction, driver)]}
 
 
 BY_ID = Order("_id", 1)
