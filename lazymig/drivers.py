@@ -9,6 +9,7 @@ import enum
 import inspect
 from typing import Any
 
+from pymongo import ReadPreference
 from pymongo.errors import DocumentTooLarge, DuplicateKeyError, PyMongoError, WriteError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
@@ -58,10 +59,13 @@ def driver_of(collection: Any) -> Driver:
 
 
 def tuned(collection: Any, *, write: WriteConcern | None = None, read: ReadConcern | None = None) -> Any:
-    """The collection with this concern, whatever it was configured with; in memory, the collection itself."""
+    """The collection with this concern, read on the primary, whatever it was configured with; in memory, itself.
+
+    A secondary may not have heard of an announcement yet, and would show a clean document that no longer is.
+    """
     if driver_of(collection) is Driver.MEMORY:
         return collection
-    return collection.with_options(write_concern=write, read_concern=read)
+    return collection.with_options(read_preference=ReadPreference.PRIMARY, write_concern=write, read_concern=read)
 
 
 def tz_aware(collection: Any) -> bool:

@@ -44,7 +44,7 @@ class V1Store:
     """The port to V1, the source of truth."""
 
     def __init__(self, collection: Any, session: Any = None) -> None:
-        self.collection = collection
+        self.collection = tuned(collection)
         self._session = session
         # The acknowledged write must survive a fail-over, whatever the collection was configured with.
         self._durable = tuned(collection, write=MAJORITY)
@@ -115,11 +115,11 @@ class V2Store:
     def __init__(
         self, collection: Any, fields: Iterable[str], session: Any = None, read_concern: str | None = None
     ) -> None:
-        self.collection = collection
+        self.collection = tuned(collection)
         # Every body field that V2 documents may have: what a new body lacks of them is unset.
         self._fields = dict.fromkeys(fields, "")
         self._session = session
-        self._read = collection if read_concern is None else tuned(collection, read=ReadConcern(read_concern))
+        self._read = tuned(collection, read=None if read_concern is None else ReadConcern(read_concern))
         # V1 must never move past an announced intent, not even when V2's primary changes.
         self._durable = tuned(collection, write=MAJORITY)
         # A body that is rolled back leaves V2 dirty or absent, which both mean "ask V1".

@@ -1,0 +1,248 @@
+"""How many commands each call sends: counted by the driver's own command listener, on PyMongo and Motor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from lazymig import AlreadyExists, NotFound, Phase
+from tests.contract.conftest import Watched
+from tests.people import PersonV2, ada, ada_v1, join_on, people
+from tests.watching import steps
+
+Open = Callable[..., Any]
+V1_ONLY = {"phase": Phase.V1_ONLY}
+
+
+def older(person: PersonV2) -> PersonV2:
+    """A change."""
+    return evolve(person, age=(person.age or 0) + 1)
+
+
+@pytest.fixture
+def repository(watched: Watched, open_repository: Open) -> Any:
+    """People, in `coexist`."""
+    return open_repository(watched.database)
+
+
+@pytest.fixture(autouse=True)
+async def documents(watched: Watched) -> None:
+    """Two people that no one has read yet."""
+    await watched.database["v1"].insert_many([ada_v1(1), ada_v1(2)])
+
+
+async def test_a_migrated_read_takes_one(watched: Watched, repository: Any) -> None:
+    """V2 alone is asked."""
+    await repository.get(1)
+    with watched.sent() as sent:
+        assert await repository.get(1) == ada(1)
+    assert steps(sent) == ["v2 find"]
+
+
+async def test_a_first_read_takes_three(watched: Watched, repository: Any) -> None:
+    """Find V2, find V1, put if absent."""
+    with watched.sent() as sent:
+        await repository.get(1)
+    assert steps(sent) == ["v2 find", "v1 find", "v2 insert"]
+
+
+async def test_a_missing_entity_takes_two(watched: Watched, repository: Any) -> None:
+    """Both have to be asked."""
+    with watched.sent() as sent:
+        assert await repository.get(9) is None
+    assert steps(sent) == ["v2 find", "v1 find"]
+
+
+async def test_a_first_read_with_write_behind_takes_two_before_its_answer(
+    watched: Watched, open_repository: Open
+) -> None:
+    """The body follows behind the caller."""
+    async with open_repository(watched.database, write_behind=True) as repository:
+        with watched.sent() as sent:
+            assert await repository.get(1) == ada(1)
+        assert steps(sent) == ["v2 find", "v1 find"]
+        with watched.sent() as sent:
+            await repository.pair.behind.drain()
+        assert steps(sent) == ["v2 insert"]
+
+
+async def test_an_update_of_a_clean_entity_takes_three(watched: Watched, repository: Any) -> None:
+    """Ticket, compare-and-set, apply."""
+    await repository.get(1)
+    with watched.sent() as sent:
+        await repository.update(1, older)
+    assert steps(sent) == ["v2 findAndModify", "v1 update", "v2 update"]
+
+
+async def test_an_update_with_write_behind_takes_two_before_its_answer(watched: Watched, open_repository: Open) -> None:
+    """The body follows behind the caller, who meanwhile reads its own write."""
+    async with open_repository(watched.database, write_behind=True) as repository:
+        await repository.get(1)
+        await repository.pair.behind.drain()
+        with watched.sent() as sent:
+            await repository.update(1, older)
+        assert steps(sent) == ["v2 findAndModify", "v1 update"]
+        assert await repository.get(1) == ada(1, age=37)
+
+
+async def test_an_update_of_an_unmigrated_entity_takes_four(watched: Watched, repository: Any) -> None:
+    """V1 has to be read; the write migrates the entity on its way."""
+    with watched.sent() as sent:
+        await repository.update(1, older)
+    assert steps(sent) == ["v2 findAndModify", "v1 find", "v1 update", "v2 update"]
+
+
+async def test_a_downgrade_that_looks_at_v1_takes_one_more(watched: Watched, open_repository: Open) -> None:
+    """V1 has to be read even where V2 is clean."""
+    repository = open_repository(watched.database, migration=people(downgrade=join_on))
+    await repository.get(1)
+    with watched.sent() as sent:
+        await repository.update(1, older)
+    assert steps(sent) == ["v2 findAndModify", "v1 find", "v1 update", "v2 update"]
+
+
+async def test_a_replace_takes_three(watched: Watched, repository: Any) -> None:
+    """As an update."""
+    await repository.get(1)
+    with watched.sent() as sent:
+        await repository.replace(ada(1))
+    assert steps(sent) == ["v2 findAndModify", "v1 update", "v2 update"]
+
+
+async def test_a_delete_takes_three(watched: Watched, repository: Any) -> None:
+    """Ticket, delete, tombstone."""
+    await repository.get(1)
+    with watched.sent() as sent:
+        await repository.delete(1)
+    assert steps(sent) == ["v2 findAndModify", "v1 delete", "v2 update"]
+
+
+async def test_an_insert_takes_three(watched: Watched, repository: Any) -> None:
+    """Vacant ticket, insert, apply."""
+    with watched.sent() as sent:
+        await repository.insert(ada(3))
+    assert steps(sent) == ["v2 findAndModify", "v1 insert", "v2 update"]
+
+
+async def test_an_insert_that_finds_a_clean_entity_takes_two(watched: Watched, repository: Any) -> None:
+    """The vacant ticket fails, and V2 is clean: nothing else is needed to refuse."""
+    await repository.get(1)
+    with watched.sent() as sent, pytest.raises(AlreadyExists):
+        await repository.insert(ada(1))
+    assert steps(sent) == ["v2 findAndModify", "v2 find"]
+
+
+async def test_a_write_through_the_v1_view_takes_four(watched: Watched, repository: Any) -> None:
+    """V1 is read, so that fields which do not change stay as they are."""
+    await repository.get(1)
+    with watched.sent() as sent:
+        await repository.v1.update(1, lambda person: evolve(person, age=1))
+    assert steps(sent) == ["v2 findAndModify", "v1 find", "v1 update", "v2 update"]
+    with watched.sent() as sent:
+        await repository.v1.get(1)
+    assert steps(sent) == ["v1 find"]
+
+
+@pytest.mark.parametrize("migrated", [0, 500, 1000])
+async def test_get_many_takes_at_most_three_for_a_thousand_ids(
+    watched: Watched, repository: Any, migrated: int
+) -> None:
+    """Whether nothing, half or all of them is migrated."""
+    await watched.database["v1"].insert_many([ada_v1(id) for id in range(3, 1001)])
+    if migrated:
+        await repository.get_many(range(1, migrated + 1))
+    with watched.sent() as sent:
+        found = await repository.get_many(range(1, 1001))
+    assert found == {id: ada(id) for id in range(1, 1001)}
+    assert steps(sent) == ["v2 find", "v1 find", "v2 insert"][: 1 if migrated == 1000 else 3]
+
+
+async def test_get_many_of_a_thousand_large_documents_takes_no_more(watched: Watched, repository: Any) -> None:
+    """One reply holds what fits into one reply, not a first batch of 101."""
+    await watched.database["v1"].insert_many([ada_v1(id, tags=["x" * 1000]) for id in range(3, 1001)])
+    with watched.sent() as sent:
+        await repository.get_many(range(1, 1001))
+    assert steps(sent) == ["v2 find", "v1 find", "v2 insert"]
+
+
+async def test_sixty_four_gets_in_one_turn_share_their_round_trips(watched: Watched, repository: Any) -> None:
+    """One goes at once, the others together: two commands where sixty-four would go one by one."""
+    await watched.database["v1"].insert_many([ada_v1(id) for id in range(3, 65)])
+    with watched.sent() as first:
+        await asyncio.gather(*(repository.get(id) for id in range(1, 65)))
+    with watched.sent() as sent:
+        found = await asyncio.gather(*(repository.get(id) for id in range(1, 65)))
+    assert found == [ada(id) for id in range(1, 65)]
+    assert steps(sent) == ["v2 find", "v2 find"]
+    # Those that had to wait meet again, so that even first reads of different entities share.
+    assert len(steps(first)) <= 12
+
+
+async def test_without_coalescing_each_get_goes_alone(watched: Watched, open_repository: Open) -> None:
+    """`coalesce=False` is one command for each."""
+    repository = open_repository(watched.database, coalesce=False)
+    await repository.get_many([1, 2])
+    with watched.sent() as sent:
+        await asyncio.gather(*(repository.get(id) for id in (1, 2, 1)))
+    assert steps(sent) == ["v2 find"] * 3
+
+
+@pytest.mark.parametrize(
+    ("migrated", "expected"),
+    [
+        (3000, ["v1 find", "v2 find"] * 3 + ["v1 find"]),
+        # The first page expects the best, and learns.
+        (0, ["v1 find", "v2 find", "v1 find"] + ["v1 find", "v2 find"] * 2 + ["v1 find"]),
+    ],
+    ids=["all migrated", "none migrated"],
+)
+async def test_a_listing_takes_two_for_a_thousand_entities(
+    watched: Watched, repository: Any, migrated: int, expected: list[str]
+) -> None:
+    """Ids and revisions from V1, bodies from V2; or V1's documents where V2 has few."""
+    await watched.database["v1"].insert_many([ada_v1(id) for id in range(3, 3001)])
+    await repository.get_many(range(1, migrated + 1))
+    with watched.sent() as sent:
+        assert [person.id async for person in repository.list()] == list(range(1, 3001))
+    assert steps(sent) == expected
+    projections = [event.command.get("projection") for event in sent if event.command.get("find") == "v1"]
+    lean = {"_id": 1, "_lazymig_rev": 1}
+    assert projections[0] == lean
+    assert projections[-1] == (lean if migrated else None)
+
+
+async def test_exists_and_count(watched: Watched, repository: Any) -> None:
+    """One where V2 knows, two where it does not; a count is V1's."""
+    await repository.get(1)
+    with watched.sent() as sent:
+        assert [await repository.exists(id) for id in (1, 2)] == [True, True]
+        assert await repository.count() == 2
+    assert steps(sent) == ["v2 find", "v2 find", "v1 find", "v1 aggregate"]
+
+
+async def test_a_checked_read_takes_two(watched: Watched, open_repository: Open) -> None:
+    """V1 is read beside V2."""
+    repository = open_repository(watched.database, checked=True)
+    await repository.get(1)
+    with watched.sent() as sent:
+        await repository.get(1)
+    assert steps(sent) == ["v2 find", "v1 find"]
+
+
+async def test_v1_only(watched: Watched, open_repository: Open) -> None:
+    """One for a read or an insert, two for an update or a delete, and never one to V2."""
+    repository = open_repository(watched.database, **V1_ONLY)
+    with watched.sent() as sent:
+        await repository.get(1)
+        await repository.get_many([1, 2])
+        await repository.insert(ada(3))
+        await repository.update(1, older)
+        await repository.delete(2)
+        with pytest.raises(NotFound):
+            await repository.delete(2)
+    reads = ["v1 find", "v1 find", "v1 insert"]
+    assert steps(sent) == [*reads, "v1 find", "v1 update", "v1 find", "v1 delete", "v1 find"]
