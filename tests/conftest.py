@@ -10,6 +10,7 @@ import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,8 @@ def no_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     for name in ("CI", "LAZYMIG_MONGOD", "LAZYMIG_TEST_URI"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("lazymig.testing.mongod.find_spec", lambda name: None)
+    # By import and not by name: a pytest inside a pytest may have left another module of this name behind.
+    monkeypatch.setattr(import_module("lazymig.testing.mongod"), "find_spec", lambda name: None)
 
 
 @asynccontextmanager

@@ -10,17 +10,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lazymig.testing.laws import LawBroken as LawBroken
+    from lazymig.testing.laws import assert_laws as assert_laws
     from lazymig.testing.memory import memory_repository as memory_repository
     from lazymig.testing.mongod import ServerFailed as ServerFailed
     from lazymig.testing.mongod import ServerMissing as ServerMissing
     from lazymig.testing.server import ReplicaSet as ReplicaSet
     from lazymig.testing.server import Server as Server
+    from lazymig.testing.strategies import entities as entities
 
 _HOMES = {
+    "LawBroken": "laws",
     "ReplicaSet": "server",
     "Server": "server",
     "ServerFailed": "mongod",
     "ServerMissing": "mongod",
+    "assert_laws": "laws",
+    "entities": "strategies",
     "memory_repository": "memory",
 }
 

@@ -7,12 +7,13 @@ option, and chooses no asyncio mode.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from lazymig.repository import Repository
     from lazymig.testing.server import External, Server
 
 
@@ -32,6 +33,14 @@ def lazymig_server() -> Iterator[Server | External]:
     server = _started()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def lazymig_memory() -> Callable[..., Repository[Any, Any]]:
+    """`lazymig.testing.memory_repository`: a repository on in-memory collections, a new one at each call."""
+    from lazymig.testing import memory_repository
+
+    return memory_repository
 
 
 def _started() -> Server:

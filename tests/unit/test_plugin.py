@@ -69,3 +69,26 @@ def test_forces_no_mode(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("async def test_mode():\n    pass\n")
     result = pytester.runpytest_subprocess("--collect-only")
     result.stdout.fnmatch_lines("asyncio: mode=Mode.STRICT*")
+
+
+def test_memory(pytester: pytest.Pytester) -> None:
+    """`lazymig_memory` makes repositories that share nothing, without any server."""
+    pytester.makepyfile(
+        """
+        import asyncio
+        from attrs import frozen
+        from lazymig import Migration
+
+        @frozen
+        class One:
+            id: int
+
+        def test_uses(lazymig_memory):
+            migration = Migration(name="ones", v1=One, v2=One, upgrade=lambda v1: v1, downgrade=lambda v2: v2)
+            first, second = lazymig_memory(migration), lazymig_memory(migration)
+            asyncio.run(first.insert(One(1)))
+            assert asyncio.run(first.get(1)) == One(1)
+            assert asyncio.run(second.get(1)) is None
+        """
+    )
+    pytester.runpytest_inprocess("-p", "no:asyncio").assert_outcomes(passed=1)

@@ -1,0 +1,67 @@
+"""Where two entities or documents differ: by path, value and BSON type, more exactly than Python's `==`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import attrs
+from bson import Int64
+
+
+class _Nothing:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+_NOTHING: Final = _Nothing()
+
+
+def differences(expected: Any, found: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
+    """Each field in which two entities or documents differ, by value or by BSON type, as (path, expected, found)."""
+    if attrs.has(type(expected)) and type(found) is type(expected):
+        yield from _fields_differing(expected, found, path)
+    elif isinstance(expected, Mapping) and isinstance(found, Mapping):
+        yield from _keys_differing(expected, found, path)
+    elif isinstance(expected, list | tuple) and type(found) is type(expected):
+        for index in range(max(len(expected), len(found))):
+            one, other = (value[index] if index < len(value) else _NOTHING for value in (expected, found))
+            yield from differences(one, other, f"{path}[{index}]")
+    elif _kind(expected) != _kind(found) or not _equal(expected, found):
+        yield path, f"{expected!r} ({_kind(expected)})", f"{found!r} ({_kind(found)})"
+
+
+def _fields_differing(expected: Any, found: Any, path: str) -> Iterator[tuple[str, str, str]]:
+    for attribute in attrs.fields(type(expected)):
+        if attribute.eq:
+            key = attribute.eq_key or (lambda value: value)
+            one, other = key(getattr(expected, attribute.name)), key(getattr(found, attribute.name))
+            yield from differences(one, other, f"{path}.{attribute.name}")
+
+
+def _keys_differing(expected: Mapping[Any, Any], found: Mapping[Any, Any], path: str) -> Iterator[tuple[str, str, str]]:
+    for key in dict.fromkeys([*expected, *found]):
+        if key not in expected or key not in found:
+            yield f"{path}.{key}", _shown(expected, key), _shown(found, key)
+        else:
+            yield from differences(expected[key], found[key], f"{path}.{key}")
+    if expected.keys() == found.keys() and list(expected) != list(found):
+        yield path, f"keys in the order {list(expected)}", f"{list(found)}"
+
+
+def _shown(side: Mapping[Any, Any], key: Any) -> str:
+    return repr(side[key]) if key in side else repr(_NOTHING)
+
+
+def _kind(value: Any) -> str:
+    """The BSON type where Python's says less (small numbers are stored as int32 unless they are `Int64`)."""
+    if type(value) in (int, Int64):
+        return "int64" if isinstance(value, Int64) or not -(2**31) <= value < 2**31 else "int32"
+    return type(value).__name__
+
+
+def _equal(expected: Any, found: Any) -> bool:
+    if isinstance(expected, float | Decimal):
+        return str(expected) == str(found)  # tells 0.0 from -0.0 and 1.0 from 1.00, and NaN equals itself
+    return bool(expected == found)

@@ -1,0 +1,230 @@
+"""The laws that a migration's conversions must keep for lazymig's promises to hold, checked on random entities.
+
+    def test_laws():
+        assert_laws(migration)
+
+Here contents are shown, unlike everywhere else in lazymig: they are test data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, Generic, TypeVar
+
+import attrs
+import bson
+from attrs import frozen
+from bson import Int64
+from bson.codec_options import CodecOptions
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import FailedHealthCheck, Unsatisfiable
+from hypothesis.strategies import SearchStrategy
+
+from lazymig.codec import Codec
+from lazymig.conversions import Conversions, conversions_for
+from lazymig.documents import META_FIELD, REVISION_FIELD
+from lazymig.errors import ConfigurationError, ConversionError
+from lazymig.migration import Migration
+from lazymig.testing.differences import differences
+from lazymig.testing.strategies import entities
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+T = TypeVar("T")
+
+UPGRADE_TOTAL: Final = "upgrade takes every V1 entity"
+UPGRADE_DETERMINISTIC: Final = "upgrade is deterministic"
+UPGRADE_PURE: Final = "upgrade leaves its arguments alone"
+V1_BACK: Final = "downgrade(upgrade(v1)) gives V1 back"
+DOWNGRADE_TOTAL: Final = "downgrade takes every V2 entity"
+DOWNGRADE_DETERMINISTIC: Final = "downgrade is deterministic"
+DOWNGRADE_PURE: Final = "downgrade leaves its arguments alone"
+V2_BACK: Final = "upgrade(downgrade(v2), v2) gives V2 back"
+STORABLE: Final = "every {side} entity can be stored as BSON"
+SAME_TYPES: Final = "a stored {side} entity is read back with the same values and BSON types"
+SIZE: Final = "a {side} document has at most 16 MB"
+
+BYTES_MAX: Final = 16 * 1024 * 1024
+#: lazymig's own fields count, too.
+_OWN_FIELDS: Final[Mapping[str, dict[str, Any]]] = {
+    "V1": {REVISION_FIELD: Int64(1)},
+    "V2": {META_FIELD: {"rev": Int64(1), "intent": Int64(1), "gone": True, "at": bson.DatetimeMS(0)}},
+}
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+
+class LawBroken(AssertionError):
+    """A conversion breaks a law. Attributes: `law`, and `path`, the field as `a.b[2]` ("" for the whole entity)."""
+
+    def __init__(self, law: str, path: str, detail: str) -> None:
+        super().__init__(f"broken law: {law}\n  at field: {path or '(the whole entity)'}\n  {detail}")
+        self.law = law
+        self.path = path
+
+
+def assert_laws(
+    migration: Migration[V1, V2],
+    *,
+    v1: SearchStrategy[Any] | None = None,
+    v2: SearchStrategy[V2] | None = None,
+    tz_aware: bool = False,
+    examples: int | None = None,
+) -> None:
+    """Check a migration's laws on random entities; Hypothesis shrinks what breaks one to the smallest entity.
+
+    `v1` and `v2` are strategies of entities; by default all that the attrs classes admit. `v1` may also yield documents
+    as a client returns them. `tz_aware` is how your client returns datetimes. `examples` is the number per side, by
+    default that of the Hypothesis profile. If a conversion is async, call it from a plain test function.
+
+    Raises `LawBroken` (an `AssertionError`), which names the law and the field, and `ConfigurationError` when the
+    classes refuse nearly all of what their types admit: then pass a strategy.
+    """
+    laws = _Laws(conversions_for(migration, v1_aware=tz_aware, v2_aware=tz_aware), tz_aware)
+    derived = {"id_field": migration.id_field, "tz_aware": tz_aware}
+    with _running(migration) as run:
+        _hold("v1", entities(migration.v1, **derived) if v1 is None else v1, examples, laws.of_v1, run)  # type: ignore[arg-type]
+        _hold("v2", entities(migration.v2, **derived) if v2 is None else v2, examples, laws.of_v2, run)  # type: ignore[arg-type]
+
+
+def _hold(
+    side: str,
+    strategy: SearchStrategy[T],
+    examples: int | None,
+    law: Callable[[T], Coroutine[Any, Any, None]],
+    run: Run,
+) -> None:
+    @settings(
+        max_examples=examples or settings().max_examples,
+        deadline=None,
+        # One law at a time, told with its smallest entity; what else could vary would only take time to find out.
+        report_multiple_bugs=False,
+        phases=[phase for phase in settings().phases if phase is not Phase.explain],
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(strategy)
+    def laws_hold(entity: T) -> None:
+        run(law(entity))
+
+    try:
+        laws_hold()
+    except (Unsatisfiable, FailedHealthCheck) as error:
+        raise ConfigurationError(
+            f"{side}: the class refuses nearly all that its types admit; pass a strategy, {side}=..."
+        ) from error
+
+
+@contextmanager
+def _running(migration: Migration[V1, V2]) -> Iterator[Run]:
+    if not (migration.upgrading.is_async or migration.downgrading.is_async):
+        yield _at_once
+        return
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        with asyncio.Runner() as runner:
+            yield runner.run
+    else:
+        raise ConfigurationError("a conversion is async: call assert_laws from a plain test function, not an async one")
+
+
+def _at_once(coroutine: Coroutine[Any, Any, None]) -> None:
+    # Nothing in it waits, so no event loop is needed, and one that runs is no obstacle.
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return
+    coroutine.close()
+    raise ConfigurationError("a conversion waits for something, yet is no async function; declare it `async def`")
+
+
+@frozen
+class _Laws(Generic[V1, V2]):
+    conversions: Conversions[V1, V2]
+    tz_aware: bool
+
+    async def of_v1(self, given: Any) -> None:
+        """What must hold of one V1 entity."""
+        conversions = self.conversions
+        entity: V1 = conversions.v1.decode(given) if isinstance(given, Mapping) else given
+        document = self._stored("V1", conversions.v1, entity)
+        if isinstance(given, Mapping):
+            _same(SAME_TYPES.format(side="V1"), {key: given[key] for key in document if key in given}, document)
+        upgraded = await _total(UPGRADE_TOTAL, conversions.upgrade(entity, None))
+        again = await _total(UPGRADE_TOTAL, conversions.upgrade(entity, None))
+        _same(UPGRADE_DETERMINISTIC, upgraded, again)
+        _same(UPGRADE_PURE, document, self._stored("V1", conversions.v1, entity))
+        self._stored("V2", conversions.v2, upgraded)
+        back = await _total(DOWNGRADE_TOTAL, conversions.downgrade(upgraded, entity))
+        _same(V1_BACK, entity, back)
+        _same(V1_BACK, document, self._stored("V1", conversions.v1, back))
+
+    async def of_v2(self, entity: V2) -> None:
+        """What must hold of one V2 entity."""
+        conversions = self.conversions
+        document = self._stored("V2", conversions.v2, entity)
+        downgraded = await _total(DOWNGRADE_TOTAL, conversions.downgrade(entity, None))
+        again = await _total(DOWNGRADE_TOTAL, conversions.downgrade(entity, None))
+        _same(DOWNGRADE_DETERMINISTIC, downgraded, again)
+        self._stored("V1", conversions.v1, downgraded)
+        back = await _total(UPGRADE_TOTAL, conversions.upgrade(downgraded, entity))
+        _same(DOWNGRADE_PURE, document, self._stored("V2", conversions.v2, entity))
+        _same(V2_BACK, entity, back)
+        _same(V2_BACK, document, self._stored("V2", conversions.v2, back))
+
+    def _stored(self, side: str, codec: Codec[T], entity: T) -> dict[str, Any]:
+        """The entity's document as the server would return it, after the laws of storing it."""
+        raw = _encoded(STORABLE.format(side=side), side, codec, entity)
+        if len(raw) > BYTES_MAX:
+            raise LawBroken(SIZE.format(side=side), _largest(raw), f"{len(raw)} bytes")
+        options: CodecOptions[Any] = CodecOptions(tz_aware=self.tz_aware)
+        document = _without_own(bson.decode(raw, options))
+        try:
+            read = codec.decode(document)
+        except Exception as error:
+            raise LawBroken(SAME_TYPES.format(side=side), "", f"reading it back: {error!r}") from error
+        _same(SAME_TYPES.format(side=side), entity, read)
+        again = _without_own(bson.decode(_encoded(STORABLE.format(side=side), side, codec, read), options))
+        _same(SAME_TYPES.format(side=side), document, again)
+        return document
+
+
+def _encoded(law: str, side: str, codec: Codec[T], entity: T) -> bytes:
+    try:
+        return bson.encode({"_id": codec.id_of(entity), **codec.encode(entity), **_OWN_FIELDS[side]})
+    except Exception as error:
+        raise LawBroken(law, _refused(codec, entity), repr(error)) from error
+
+
+def _refused(codec: Codec[Any], entity: Any) -> str:
+    """The path of the first field that cannot be stored."""
+    for attribute in attrs.fields(type(entity)):
+        value = getattr(entity, attribute.name)
+        try:
+            bson.encode({"": codec.fast.unstructure(value, unstructure_as=attribute.type)})
+        except Exception:
+            inner = _refused(codec, value) if attrs.has(type(value)) else ""
+            return f"{attribute.name}.{inner}" if inner else attribute.name
+    return ""
+
+
+def _largest(raw: bytes) -> str:
+    sizes = {key: len(bson.encode({"": value})) for key, value in bson.decode(raw).items()}
+    return max(sizes, key=lambda key: sizes[key])
+
+
+def _without_own(document: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if key not in (REVISION_FIELD, META_FIELD)}
+
+
+async def _total(law: str, converted: Awaitable[T]) -> T:
+    try:
+        return await converted
+    except ConversionError as error:
+        raise LawBroken(law, error.path, repr(error.cause)) from error.cause
+
+
+def _same(law: str, expected: Any, found: Any) -> None:
+    for path, one, other in differences(expected, found):
+        raise LawBroken(law, path.lstrip("."), f"expected {one}, found {other}")

@@ -1,0 +1,162 @@
+"""Hypothesis strategies for entities, derived from their attrs classes, within what BSON holds exactly.
+
+    @given(entities(CustomerV2))
+
+The extremes are meant: 64-bit integers (also small ones stored as int64), dates before 1970, 34-digit decimals, empty
+strings, and keys with dots and dollars. Give a strategy of your own where a class admits less than its types say.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from enum import Enum
+from functools import partial
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from uuid import UUID
+
+import attrs
+from bson import Int64, ObjectId
+from hypothesis import reject
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from lazymig.migration import id_types
+
+E = TypeVar("E")
+Anything = SearchStrategy[Any]
+
+_INT64 = 2**63
+_DECIMAL_DIGITS = 10**34
+#: The exponents at which a Decimal128 still has room for all 34 digits.
+_EXPONENTS = (-6176, 6111)
+#: BSON is UTF-8, which has no surrogates.
+_LETTERS = st.characters(exclude_categories=["Cs"])
+_KEY_LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+_ODD_KEYS = ("", "a.b", ".", "$set", "$", "a$b", "_id", "0")
+
+
+def entities(cls: type[E], *, id_field: str = "id", tz_aware: bool = False) -> SearchStrategy[E]:
+    """Instances of an attrs class as its annotations allow them; what its validators refuse is thrown away.
+
+    `tz_aware` makes datetimes aware, in UTC, as a client with that option returns them. Raises hypothesis'
+    `ResolutionFailed` for an annotation that nothing is known of.
+    """
+    return _Types(tz_aware).entity(cls, {id_field: st.one_of(*map(_id, id_types(cls, id_field)))})
+
+
+def _id(kind: type) -> Anything:
+    return st.one_of(st.integers(0, 99), _ints()) if kind is int else _LEAVES[kind]()
+
+
+def _ints() -> SearchStrategy[int]:
+    # A small number may be stored as int64 (by a client in another language), and shall stay so.
+    return st.integers(-_INT64, _INT64 - 1) | st.integers(-100, 100).map(Int64)
+
+
+def keys() -> SearchStrategy[str]:
+    """Keys of sub-documents: anything but a NUL, the awkward ones more often than chance would have it."""
+    return st.text(_KEY_LETTERS, max_size=8) | st.sampled_from(_ODD_KEYS)
+
+
+def _decimals() -> SearchStrategy[Decimal]:
+    numbers = st.integers(0, 10**6) | st.integers(_DECIMAL_DIGITS // 10, _DECIMAL_DIGITS - 1)
+    digits = numbers.map(lambda number: tuple(map(int, str(number))))
+    return st.builds(lambda *parts: Decimal(parts), st.sampled_from((0, 1)), digits, st.integers(*_EXPONENTS))
+
+
+def datetimes(*, tz_aware: bool = False) -> SearchStrategy[dt.datetime]:
+    """Moments in whole milliseconds from the year 1 to 9999, naive UTC or aware."""
+    moments = st.datetimes(timezones=st.just(dt.UTC)) if tz_aware else st.datetimes()
+    return moments.map(lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000))
+
+
+def _anything(tz_aware: bool) -> Anything:
+    leaves = st.one_of(st.none(), st.booleans(), _ints(), st.floats(allow_nan=False), st.text(_LETTERS), st.binary())
+    return st.recursive(
+        leaves | datetimes(tz_aware=tz_aware),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys(), inner, max_size=3),
+        max_leaves=6,
+    )
+
+
+_LEAVES: Mapping[Any, Callable[[], Anything]] = {
+    type(None): st.none,
+    bool: st.booleans,
+    int: _ints,
+    # No NaN: it equals nothing, not even itself, so no law could hold.
+    float: partial(st.floats, allow_nan=False),
+    str: partial(st.text, _LETTERS),
+    bytes: st.binary,
+    Decimal: _decimals,
+    dt.date: st.dates,
+    UUID: st.uuids,
+    ObjectId: lambda: st.binary(min_size=12, max_size=12).map(ObjectId),
+}
+_ARRAYS: Mapping[Any, Callable[[list[Any]], Any]] = {tuple: tuple, set: set, frozenset: frozenset}
+
+
+class _Types:
+    """Annotations as strategies; remembers the classes under way, since a class may contain itself."""
+
+    def __init__(self, tz_aware: bool) -> None:
+        self._tz_aware = tz_aware
+        self._known: dict[Any, Anything] = {}
+
+    def entity(self, cls: type[E], given: Mapping[str, Anything]) -> SearchStrategy[E]:
+        attrs.resolve_types(cls)  # type: ignore[type-var]  # the caller's word that it is an attrs class
+        fields = [attribute for attribute in attrs.fields(cls) if attribute.init]  # type: ignore[arg-type]
+        named = {f.alias: given[f.name] if f.name in given else self.of(f.type) for f in fields}
+        return st.fixed_dictionaries(named).map(partial(_built, cls))
+
+    def of(self, kind: Any) -> Anything:
+        kind = getattr(kind, "__supertype__", kind)  # a NewType
+        if kind in _LEAVES:
+            return _LEAVES[kind]()
+        if kind is Any or kind is None or kind is object:
+            return _anything(self._tz_aware)
+        if kind is dt.datetime:
+            return datetimes(tz_aware=self._tz_aware)
+        if isinstance(kind, type) and get_origin(kind) is None:
+            return self._class(kind)
+        return self._generic(get_origin(kind), get_args(kind), kind)
+
+    def _class(self, kind: type) -> Anything:
+        if issubclass(kind, Enum):
+            return st.sampled_from(list(kind))
+        if attrs.has(kind):
+            if kind not in self._known:
+                # Deferred, for the class may contain itself.
+                self._known[kind] = st.deferred(lambda: inner)
+                inner = self.entity(kind, {})
+            return self._known[kind]
+        if kind in (list, dict, tuple, set, frozenset):
+            return self._generic(kind, (str, Any) if kind is dict else (str, ...) if kind is tuple else (str,), kind)
+        return st.from_type(kind)
+
+    def _generic(self, origin: Any, arguments: tuple[Any, ...], kind: Any) -> Anything:
+        if origin is Annotated:
+            return self.of(arguments[0])
+        if origin is Literal:
+            return st.sampled_from(arguments)
+        if origin in (Union, UnionType):
+            return st.one_of(*map(self.of, arguments))
+        if origin is tuple and arguments[-1:] != (...,):
+            return st.tuples(*map(self.of, arguments))
+        if isinstance(origin, type) and issubclass(origin, Mapping):
+            key = keys() if arguments[0] in (str, Any) else self.of(arguments[0])
+            return st.dictionaries(key, self.of(arguments[1]), max_size=4)
+        if isinstance(origin, type) and attrs.has(origin):
+            return st.from_type(kind)
+        make = _ARRAYS.get(origin, list)
+        unique = make in (set, frozenset)
+        return st.lists(self.of(arguments[0]), max_size=4, unique=unique).map(make)
+
+
+def _built(cls: type[E], arguments: dict[str, Any]) -> E:
+    try:
+        return cls(**arguments)
+    except (ValueError, TypeError):
+        reject()  # a validator refuses the combination: such an entity cannot be
