@@ -29,7 +29,8 @@ def in_one_line(error: BaseException) -> str:
 
 def raised_at(error: BaseException) -> str:
     """The frames of the traceback. Not the exceptions' own texts, which may quote a document."""
-    return without_secrets("".join(traceback.format_tb(error.__traceback__)))
+    inner = raised_at(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else ""
+    return without_secrets("".join(traceback.format_tb(error.__traceback__))) + inner
 
 
 def _told(error: BaseException) -> str:

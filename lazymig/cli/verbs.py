@@ -17,11 +17,12 @@ from lazymig.cli.output import complain
 from lazymig.cli.status import status
 from lazymig.cli.sweep import sweep
 
-app = App(
-    name="lazymig",
-    help="Change the shape of your MongoDB data while the service stays up.",
-    help_epilogue="Exit codes: 0 done, 1 the tool failed, 2 bad usage, 3 done but something needs a person.",
-)
+_HELP = """Change the shape of your MongoDB data while the service stays up.
+
+Exit codes: 0 done, 1 the tool failed, 2 bad usage, 3 done but something needs a person.
+"""
+
+app = App(name="lazymig", help=_HELP)
 for verb in (demo, status, sweep):
     app.command(verb)
 
