@@ -23,7 +23,7 @@ async def opened(app: str) -> AsyncIterator[Repository[Any, Any]]:
     A function is called inside the running event loop, where async clients belong. Raises `Unusable` for a malformed
     name, `ConfigurationError` where nothing usable stands behind it.
     """
-    repository = await _made(app, _attribute(app))
+    repository = await made(app)
     try:
         async with repository:
             yield repository
@@ -58,7 +58,9 @@ def _module(name: str, app: str) -> Any:
         ) from None
 
 
-async def _made(app: str, value: Any) -> Repository[Any, Any]:
+async def made(app: str) -> Repository[Any, Any]:
+    """A repository that `app` names, for this event loop; the caller closes its clients."""
+    value = _attribute(app)
     if not isinstance(value, Repository) and callable(value):
         value = value()
         if inspect.isawaitable(value):

@@ -16,6 +16,8 @@ from lazymig.clock import SYSTEM_CLOCK, Clock
 
 #: Between two lines of a run that nobody watches.
 LINE_EVERY_S = 30.0
+#: The remaining time is told from here on, since what is told before is a guess.
+_ETA_FROM_SHARE, _ETA_FROM_S = 0.01, 3.0
 
 
 @frozen
@@ -36,10 +38,15 @@ class Standing:
         """The counts that are not zero, in words."""
         return ", ".join(f"{name} {count:,}" for name, count in self.counts.items() if count)
 
-    def pace(self, elapsed_s: float) -> tuple[float, float]:
-        """Documents per second so far, and the seconds that the rest takes at that rate."""
+    def pace(self, elapsed_s: float) -> tuple[float, float | None]:
+        """Documents per second so far, and the seconds that the rest takes at that rate.
+
+        None while nothing can be told: a first page says little about the rest.
+        """
         rate = self.done / elapsed_s
-        return rate, (self.total - self.done) / rate if rate and self.total > self.done else 0.0
+        if not rate or self.share < _ETA_FROM_SHARE or elapsed_s < _ETA_FROM_S:
+            return rate, None
+        return rate, max(self.total - self.done, 0) / rate
 
 
 class Reporter(Protocol):
@@ -67,7 +74,7 @@ class Bar:
 
     def __init__(self, verb: str, *, timed: bool) -> None:
         columns: list[ProgressColumn] = [TextColumn("[bold]{task.description}"), BarColumn(), TaskProgressColumn()]
-        columns += [_Rate(), TimeRemainingColumn()] if timed else []
+        columns += [_Rate(), _Remaining()] if timed else []
         # Last, and cut off where the terminal is narrow: a bar of two lines is no bar.
         columns.append(_Counts(table_column=Column(no_wrap=True, overflow="ellipsis")))
         self._progress = Progress(*columns, console=talk)
@@ -91,6 +98,14 @@ class _Counts(ProgressColumn):
     def render(self, task: Task) -> Text:
         details = task.fields["details"]
         return Text(f"{int(task.completed):,}/{int(task.total or 0):,}" + (f" · {details}" if details else ""))
+
+
+class _Remaining(TimeRemainingColumn):
+    """The remaining time by a moving average, once it is worth telling."""
+
+    def render(self, task: Task) -> Text:
+        stable = task.percentage >= _ETA_FROM_SHARE * 100 and (task.elapsed or 0.0) >= _ETA_FROM_S
+        return super().render(task) if stable else Text("-:--:--", style="progress.remaining")
 
 
 class _Rate(ProgressColumn):
@@ -146,4 +161,5 @@ class Lines:
     def _json(self, standing: Standing, elapsed_s: float) -> str:
         facts = {"event": self.verb, "done": standing.done, "total": standing.total, **standing.counts}
         rate, left_s = standing.pace(elapsed_s)
-        return as_json({**facts, "elapsed_s": round(elapsed_s, 3), "per_s": round(rate, 1), "left_s": round(left_s, 1)})
+        left = None if left_s is None else round(left_s, 1)
+        return as_json({**facts, "elapsed_s": round(elapsed_s, 3), "per_s": round(rate, 1), "left_s": left})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import attrs
@@ -19,6 +20,7 @@ from lazymig.repository import Repository
 _AT, _GONE, _REV = f"{META_FIELD}.at", f"{META_FIELD}.gone", f"{META_FIELD}.rev"
 #: Of dead letters and runs, shown at most.
 _SHOWN = 10
+_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 @frozen
@@ -129,7 +131,18 @@ def _render(found: Status) -> None:
         letters = [(str(one.id), one.direction, one.error, one.message, one.attempts) for one in found.letters]
         table(f"Dead letters, the oldest {len(letters)}", ("id", "step", "error", "message", "attempts"), letters)
     if found.runs:
+        say(f"Documents moved per run, oldest first: {sparkline([_moved(run) for run in reversed(found.runs)])}")
         table("Last runs (UTC)", ("started", "seconds", "ended", "counts"), [_row(run) for run in found.runs])
+
+
+def _moved(run: RunRecord) -> int:
+    return run.counts.get("migrated", 0)
+
+
+def sparkline(values: Sequence[int]) -> str:
+    """Eight heights of blocks, on a scale from nothing to the largest value; a run that moved nothing is a dot."""
+    highest = max(values, default=0)
+    return "".join(_BLOCKS[max(value * len(_BLOCKS) // (highest + 1), 0)] if value else "·" for value in values)
 
 
 def _row(run: RunRecord) -> tuple[str, str, str, str]:

@@ -6,17 +6,21 @@ import asyncio
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, Protocol
 
 import attrs
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from lazymig.cli.loading import opened
+from lazymig.cli.failures import Unusable
+from lazymig.cli.loading import made, opened
 from lazymig.cli.options import App, Debug, Exit, Json
 from lazymig.cli.output import complain, say, show_json
 from lazymig.cli.progress import Standing, reporter
 from lazymig.sweeper import Progress, Sweeper, SweepReport
+from lazymig.sweeping.dask import sweep_on_dask
+from lazymig.sweeping.workers import Workers
 
 _Count = Annotated[int, Parameter(validator=Number(gte=1))]
 _Positive = Annotated[float | None, Parameter(validator=Number(gt=0), show_default=False)]
@@ -32,6 +36,9 @@ async def sweep(
     max_time: _Positive = None,
     grace: _Seconds = 3600.0,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
+    workers: _Count = 1,
+    shard: Annotated[str | None, Parameter(show_default=False)] = None,
+    dask: Annotated[str | None, Parameter(show_default=False)] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> int:
@@ -55,20 +62,56 @@ async def sweep(
         Seconds for which the marks of deletes are kept; more than the longest time that a read may be in flight.
     dry_run
         Convert everything and write nothing.
+    workers
+        Processes of this machine that share the work; each with its own rate limit.
+    shard
+        I/N: only every N-th partition, from the I-th (0 to N - 1), as an Indexed Job of Kubernetes numbers its pods.
+    dask
+        The address of a Dask scheduler, whose workers share the work instead of this process.
     """
-    async with opened(app) as repository:
-        with reporter("sweep", as_json=json) as shown:
-            sweeper: Sweeper[Any, Any] = Sweeper(
-                repository, batch_size=batch_size, concurrency=concurrency, rate_limit=rate, grace_s=grace,
-                max_time_s=max_time, dry_run=dry_run, on_progress=lambda progress: shown.tell(standing(progress)),
-            )  # fmt: skip
-            with _stopped_by_signals(sweeper.stop):
-                report = await sweeper.run()
+    if dry_run and (workers > 1 or dask or shard):
+        raise Unusable("--dry-run keeps no leases to share the work by; leave --workers, --shard and --dask out")
+    if dask and (workers > 1 or shard):
+        raise Unusable("--dask shares the work by itself; leave --workers and --shard out")
+    options: dict[str, Any] = {
+        "batch_size": batch_size, "concurrency": concurrency, "rate_limit": rate, "grace_s": grace,
+        "max_time_s": max_time, "shard": _shard(shard),
+    }  # fmt: skip
+    with reporter("sweep", as_json=json) as shown:
+        tell: Callable[[Progress], None] = lambda progress: shown.tell(standing(progress))  # noqa: E731
+        if dask:
+            report = await sweep_on_dask(dask, partial(made, app), options)
+        elif workers > 1:
+            report = await _run(Workers(partial(made, app), workers, options, tell))
+        else:
+            async with opened(app) as repository:
+                report = await _run(Sweeper(repository, dry_run=dry_run, on_progress=tell, **options))
     if json:
         show_json(attrs.asdict(report))
     else:
         _render(report, dry_run=dry_run)
     return Exit.NEEDS_PERSON if report.needs_person else Exit.DONE
+
+
+class _Sweeping(Protocol):
+    def stop(self) -> None: ...
+
+    async def run(self) -> SweepReport: ...
+
+
+async def _run(sweeping: _Sweeping) -> SweepReport:
+    with _stopped_by_signals(sweeping.stop):
+        return await sweeping.run()
+
+
+def _shard(text: str | None) -> tuple[int, int]:
+    """`I/N` as numbers."""
+    if text is None:
+        return 0, 1
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise Unusable("--shard: pass I/N with I from 0 to N - 1, such as 0/4")
+    return int(index), int(count)
 
 
 def standing(progress: Progress) -> Standing:
@@ -125,4 +168,4 @@ def _render(report: SweepReport, *, dry_run: bool) -> None:
     if report.needs_person and dry_run:
         say("Some documents do not convert; a sweep would give each a dead letter and move all others.")
     elif report.needs_person:
-        say("Some documents need a person: lazymig status lists their dead letters.")
+        say("Some documents need a person: lazymig dead-letters list tells which, and why.")

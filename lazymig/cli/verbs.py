@@ -10,6 +10,7 @@ from typing import Any
 
 from cyclopts import App, CycloptsError
 
+from lazymig.cli.dead_letters import dead_letters
 from lazymig.cli.demo import demo
 from lazymig.cli.failures import Unusable, in_one_line, raised_at
 from lazymig.cli.options import Exit
@@ -25,6 +26,7 @@ Exit codes: 0 done, 1 the tool failed, 2 bad usage, 3 done but something needs a
 app = App(name="lazymig", help=_HELP)
 for verb in (demo, status, sweep):
     app.command(verb)
+app.command(dead_letters)
 
 
 def run(tokens: Sequence[str]) -> int:
