@@ -9,6 +9,7 @@ import enum
 import inspect
 from typing import Any
 
+from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import ReadPreference
 from pymongo.errors import DocumentTooLarge, DuplicateKeyError, PyMongoError, WriteError
 from pymongo.read_concern import ReadConcern
@@ -19,6 +20,11 @@ from lazymig.errors import ConfigurationError
 MAJORITY = WriteConcern("majority")
 ONE = WriteConcern(1)
 READ_MAJORITY = ReadConcern("majority")
+#: Decodes whatever BSON holds, however the client is set up: UUIDs as binaries, times naive, and dates and texts that
+#: Python cannot hold by a stand-in.
+LENIENT: CodecOptions[dict[str, Any]] = CodecOptions(
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
+)
 
 #: Unique index, validator, document too large (three spellings: a body within the last 16 KB that drivers let pass is a
 #: mere "bad value" of an insert), key that MongoDB cannot store: the body will never fit.
@@ -46,11 +52,12 @@ _MODULES = (
 def driver_of(collection: Any) -> Driver:
     """The driver of an async collection.
 
-    Raises `ConfigurationError` for anything else, a synchronous PyMongo collection among them.
+    Raises `ConfigurationError` for anything else, a synchronous PyMongo collection or a database among them.
     """
     modules = [base.__module__ for base in type(collection).__mro__]
     for prefix, driver in _MODULES:
-        if any(module.startswith(prefix) for module in modules):
+        # A database or a client has every attribute, but its class has not.
+        if any(module.startswith(prefix) for module in modules) and hasattr(type(collection), "find_one"):
             return driver
     raise ConfigurationError(
         f"{type(collection).__module__}.{type(collection).__name__} is not an async collection; pass one of "
@@ -58,14 +65,21 @@ def driver_of(collection: Any) -> Driver:
     )
 
 
-def tuned(collection: Any, *, write: WriteConcern | None = None, read: ReadConcern | None = None) -> Any:
+def tuned(
+    collection: Any,
+    *,
+    write: WriteConcern | None = None,
+    read: ReadConcern | None = None,
+    codec: CodecOptions[Any] | None = None,
+) -> Any:
     """The collection with this concern, read on the primary, whatever it was configured with; in memory, itself.
 
     A secondary may not have heard of an announcement yet, and would show a clean document that no longer is.
     """
     if driver_of(collection) is Driver.MEMORY:
         return collection
-    return collection.with_options(read_preference=ReadPreference.PRIMARY, write_concern=write, read_concern=read)
+    primary = ReadPreference.PRIMARY
+    return collection.with_options(codec, read_preference=primary, write_concern=write, read_concern=read)
 
 
 def tz_aware(collection: Any) -> bool:

@@ -1,0 +1,128 @@
+"""`with_session`: every step in a driver session, and in its transaction if one is open. Real servers only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from attrs import evolve
+from pymongo.errors import OperationFailure
+
+from lazymig import AlreadyExists, NotFound, Phase, Repository
+from lazymig.drivers import settled
+from tests.contract.conftest import Watched
+from tests.people import PersonV1, PersonV2, ada, ada_v1
+
+REV, META = "_lazymig_rev", "_lazymig"
+
+
+@pytest.fixture
+async def repository(watched: Watched, phase: Phase, open_repository: Callable[..., Any]) -> Any:
+    """People, in one of the phases; the first is migrated, the second not; `other` is the application's own."""
+    for name in ("v1", "v2", "other"):
+        await watched.database.create_collection(name)
+    await watched.database["v1"].insert_many([ada_v1(1), ada_v1(2)])
+    repository: Repository[PersonV1, PersonV2] = open_repository(watched.database, phase=phase)
+    await repository.get(1)
+    return repository
+
+
+@pytest.fixture
+async def session(watched: Watched) -> AsyncIterator[Any]:
+    """A session of the watched client."""
+    async with await settled(watched.database.client.start_session()) as session:
+        yield session
+
+
+@asynccontextmanager
+async def transaction(session: Any) -> AsyncIterator[None]:
+    """A transaction, by whichever driver."""
+    async with await settled(session.start_transaction()):
+        yield
+
+
+async def every_call(bound: Repository[PersonV1, PersonV2]) -> None:
+    """Each kind of call once."""
+    assert await bound.get(1) == ada(1)
+    assert await bound.get(2) == ada(2)
+    await bound.update(1, lambda person: evolve(person, age=1))
+    await bound.insert(ada(3))
+    await bound.v1.insert(PersonV1(4, "Grace Hopper"))
+    await bound.delete(2)
+    assert list(await bound.get_many([1, 2, 3, 4])) == [1, 3, 4]
+    assert await bound.exists(3)
+    assert await bound.count() == 3
+    assert [person.id async for person in bound.list()] == [1, 3, 4]
+    assert [person.id async for person in bound.v1.list()] == [1, 3, 4]
+
+
+async def test_a_committed_transaction_stands(watched: Watched, repository: Any, session: Any) -> None:
+    """The application's own write and lazymig's are seen together, and not before the commit."""
+    async with transaction(session):
+        bound = repository.with_session(session)
+        await watched.database["other"].insert_one({"_id": 1}, session=session)
+        await every_call(bound)
+        assert await repository.get(3) is None
+        assert (await repository.get(1)).age == 36
+        assert await watched.database["other"].count_documents({}) == 0
+    assert await repository.get_many([1, 2, 3]) == {1: ada(1, age=1), 3: ada(3)}
+    assert await repository.v1.get(4) == PersonV1(4, "Grace Hopper")
+    assert await watched.database["other"].count_documents({}) == 1
+
+
+async def test_an_aborted_transaction_leaves_nothing(watched: Watched, repository: Any, session: Any) -> None:
+    """Both collections are as they were, announcements and tombstones included."""
+    before = [await watched.database[name].find().to_list(None) for name in ("v1", "v2")]
+    bound = repository.with_session(session)
+    await settled(session.start_transaction())
+    await every_call(bound)
+    await session.abort_transaction()
+    assert [await watched.database[name].find().to_list(None) for name in ("v1", "v2")] == before
+    assert await repository.get_many([1, 2, 3, 4]) == {1: ada(1), 2: ada(2)}
+
+
+async def test_every_step_goes_through_the_session(watched: Watched, repository: Any, session: Any) -> None:
+    """Each command carries the session's id, inside the transaction and without one."""
+    with watched.sent() as sent:
+        async with transaction(session):
+            await every_call(repository.with_session(session))
+    assert {event.command["lsid"]["id"] for event in sent} == {session.session_id["id"]}
+    assert {event.command.get("autocommit") for event in sent} == {False}
+    with watched.sent() as sent:
+        await repository.with_session(session).get(1)
+        await repository.v1.with_session(session).get(1)
+    assert {event.command["lsid"]["id"] for event in sent} == {session.session_id["id"]}
+
+
+async def test_normal_outcomes_do_not_abort_the_transaction(watched: Watched, repository: Any, session: Any) -> None:
+    """`AlreadyExists` and `NotFound` may be caught, and the transaction goes on."""
+    bound = repository.with_session(session)
+    async with transaction(session):
+        for id in (1, 2):
+            with pytest.raises(AlreadyExists):
+                await bound.insert(ada(id))
+        with pytest.raises(NotFound):
+            await bound.update(9, lambda person: person)
+        await bound.insert(ada(3))
+    assert await repository.get_many([1, 2, 3]) == {id: ada(id) for id in (1, 2, 3)}
+
+
+async def test_another_writers_change_is_the_drivers_transient_error(
+    watched: Watched, repository: Any, session: Any
+) -> None:
+    """A write conflict shows as `TransientTransactionError`; run again, the transaction sees the winner's write."""
+    bound = repository.with_session(session)
+    await settled(session.start_transaction())
+    assert await bound.get(1) == ada(1)
+    await repository.update(1, lambda person: evolve(person, age=40))
+    with pytest.raises(OperationFailure) as caught:
+        await bound.update(1, lambda person: evolve(person, last="King"))
+    assert caught.value.has_error_label("TransientTransactionError")
+    await session.abort_transaction()
+    async with transaction(session):
+        await bound.update(1, lambda person: evolve(person, last="King"))
+    assert await repository.get(1) == ada(1, age=40, last="King")
+    stored = await watched.database["v1"].find_one({"_id": 1})
+    assert (stored["name"], stored["age"], stored[REV]) == ("Ada King", 40, 2)
