@@ -1,0 +1,1 @@
+"""How fast lazymig is beside hand-written code: `python -m benchmarks.run`."""

@@ -1,0 +1,166 @@
+"""The rows of the table: what each side does, how often, and the ratio aimed at."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import cycle, islice
+from typing import Any
+
+from attrs import frozen
+
+from benchmarks.arena import Arena, Scale, Stage, arena
+from benchmarks.measure import Leg, Outcome, alternate, outcome, spread
+from benchmarks.subject import orders, ship, to_v2
+
+Operation = Callable[[Any], Awaitable[Any]]
+
+#: Entities that reads and updates go round.
+MIGRATED = 4_000
+LISTED = 10_000
+
+
+@frozen
+class Contest:
+    """One row: both sides as operations on one argument, and where a leg's arguments come from."""
+
+    row: str
+    against: str
+    targets: Mapping[int, float]
+    ours: Callable[[Arena], Operation]
+    theirs: Callable[[Arena], Operation]
+    #: The arguments of both sides' next legs, from how many legs and how many operations in each.
+    arguments: Callable[[Arena, int, int], Awaitable[tuple[Sequence[Any], Sequence[Any]]]]
+    #: How long this row's operations are measured beside a migrated `get`'s.
+    weight: float = 1.0
+
+    async def run(self, stage: Stage) -> list[Outcome]:
+        round_trips = await self._round_trips(stage)
+        place = await arena(stage.client, "timed")
+        return [await self._at(place, tasks, stage.scale, round_trips) for tasks in self.targets]
+
+    async def _at(self, place: Arena, tasks: int, scale: Scale, round_trips: float) -> Outcome:
+        operations = scale.operations(tasks, self.weight)
+        mine, other = await self.arguments(place, scale.rounds + 1, operations)
+        taken = await alternate(
+            _legs(self.ours(place), mine, operations, tasks, place),
+            _legs(self.theirs(place), other, operations, tasks, place),
+            scale.rounds,
+        )
+        return outcome(self.row, self.against, tasks, self.targets[tasks], taken, operations, round_trips)
+
+    async def _round_trips(self, stage: Stage) -> float:
+        # Counted until the caller has its answer: what `write_behind` leaves behind is no wait of the caller's.
+        place = await arena(stage.listening, "counted")
+        mine, _ = await self.arguments(place, 1, 10)
+        operation = self.ours(place)
+        total = 0
+        for argument in mine:
+            before = stage.trips.count
+            await operation(argument)
+            total += stage.trips.count - before
+            await place.behind.pair.behind.drain()
+        return total / len(mine)
+
+
+def _legs(operation: Operation, arguments: Sequence[Any], count: int, tasks: int, place: Arena) -> Leg:
+    batches = iter(range(0, len(arguments), count))
+
+    async def leg() -> float:
+        start = next(batches)
+        batch = arguments[start : start + count]
+        return await spread(operation, batch, tasks, place.behind.pair.behind.drain)
+
+    return leg
+
+
+async def _migrated(place: Arena, legs: int, count: int) -> tuple[list[Any], list[Any]]:
+    ids = await place.fill(MIGRATED, seed=1)
+    turns = list(islice(cycle(ids), legs * count))
+    return turns, turns
+
+
+async def _untouched(place: Arena, legs: int, count: int) -> tuple[list[Any], list[Any]]:
+    ids = await place.fill(legs * count, seed=2, share=0.0)
+    return ids, ids
+
+
+async def _unknown(place: Arena, legs: int, count: int) -> tuple[list[Any], list[Any]]:
+    made = [to_v2(order) for order in orders(legs * count, seed=3)]
+    return made, made
+
+
+CONTESTS = (
+    Contest(
+        "get, migrated",
+        "find_one + the same structuring",
+        {1: 0.95, 16: 3.0, 64: 5.0},
+        lambda place: place.ours.get,
+        lambda place: place.theirs.get,
+        _migrated,
+    ),
+    Contest(
+        "get, first read",
+        "find V2, find V1, convert, insert V2",
+        {1: 1.2, 16: 4.0, 64: 5.0},
+        lambda place: place.ours.get,
+        lambda place: place.theirs.first_get,
+        _untouched,
+        weight=0.4,
+    ),
+    Contest(
+        "update, clean",
+        "find V2, replace V1, replace V2",
+        {1: 0.9, 16: 0.9, 64: 0.9},
+        lambda place: lambda id: place.ours.update(id, ship),
+        lambda place: lambda id: place.theirs.update(id, ship),
+        _migrated,
+        weight=0.3,
+    ),
+    Contest(
+        "update, write_behind",
+        "find V2, replace V1, replace V2",
+        {1: 1.2, 16: 1.0, 64: 1.0},
+        lambda place: lambda id: place.behind.update(id, ship),
+        lambda place: lambda id: place.theirs.update(id, ship),
+        _migrated,
+        weight=0.3,
+    ),
+    Contest(
+        "insert",
+        "find V2, find V1, insert V1, insert V2",
+        {1: 1.1, 16: 1.0, 64: 1.0},
+        lambda place: place.ours.insert,
+        lambda place: place.theirs.insert,
+        _unknown,
+        weight=0.3,
+    ),
+)
+
+
+@frozen
+class Listing:
+    """A listing of all, of which this share is migrated."""
+
+    row: str
+    share: float
+    target: float | None
+
+    async def run(self, stage: Stage) -> list[Outcome]:
+        place = await arena(stage.client, "timed")
+        await place.fill(LISTED, seed=4, share=self.share)
+
+        async def ours(_: Any) -> None:
+            assert len([entity async for entity in place.ours.list()]) == LISTED
+
+        async def theirs(_: Any) -> None:
+            assert len(await place.theirs.list()) == LISTED
+
+        taken = await alternate(lambda: spread(ours, [0], 1), lambda: spread(theirs, [0], 1), stage.scale.rounds)
+        return [outcome(self.row, "find in V1, convert each", 1, self.target, taken, 1)]
+
+
+LISTINGS = (
+    Listing(f"list of {LISTED:,}, all migrated", 1.0, 1.9),
+    Listing(f"list of {LISTED:,}, half", 0.5, 1.0),
+    Listing(f"list of {LISTED:,}, none", 0.0, 1.0),
+)

@@ -1,0 +1,119 @@
+"""The figures kept: `results/*.json`, and from all of them the table in README.md and the chart.
+
+Whoever adds another measurement (a sweep, say) calls `write` with a name and outcomes of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import attrs
+import bson
+from pymongo import MongoClient
+
+from benchmarks.measure import Outcome
+
+HERE = Path(__file__).parent
+_BEGIN, _END = "<!-- table: written by benchmarks.report -->", "<!-- end of table -->"
+_PACKAGES = ("pymongo", "attrs", "cattrs", "motor", "beanie", "odmantic")
+
+
+def line(one: Outcome) -> str:
+    """One outcome for the terminal."""
+    aim = "" if one.target is None else f"  target {one.target:<5} {'met' if one.met else 'NOT MET'}"
+    return (
+        f"{one.row:32} {one.tasks:>3} tasks  {one.ratio:6.2f}  [{min(one.ratios):.2f} .. {max(one.ratios):.2f}]"
+        f"  {one.ours_ms:9.3f} / {one.theirs_ms:9.3f} ms{aim}"
+    )
+
+
+def machine(uri: str) -> dict[str, Any]:
+    """What the figures were taken on; no names, no paths."""
+    with MongoClient[dict[str, Any]](uri) as client:
+        server = client.server_info()["version"]
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "mongod": f"{server}, replica set of one on the same machine",
+        "bson_in_c": bson.has_c(),
+        **{name: found for name in _PACKAGES if (found := _version(name))},
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    models = [row.partition(":")[2].strip() for row in lines if row.startswith("model name")]
+    return models[0] if models else platform.machine()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def write(name: str, machine: Mapping[str, Any], rounds: int, outcomes: Sequence[Outcome]) -> None:
+    """Keep one measurement, and draw the table and the chart from all that are kept."""
+    kept = {"machine": dict(machine), "rounds": rounds, "outcomes": [attrs.asdict(one) for one in outcomes]}
+    folder = HERE / "results"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+    everything = list(_kept(folder))
+    _write_table(everything, {**machine, "rounds": rounds})
+    try:
+        from benchmarks.chart import draw
+    except ImportError:
+        print("no chart drawn: pip install altair vl-convert-python")
+        return
+    draw(everything, folder / "ratios.svg")
+
+
+def _kept(folder: Path) -> Iterable[Outcome]:
+    for path in sorted(folder.glob("*.json")):
+        for row in json.loads(path.read_text())["outcomes"]:
+            yield Outcome(**row)
+
+
+def _write_table(outcomes: Sequence[Outcome], machine: Mapping[str, Any]) -> None:
+    page = HERE / "README.md"
+    before, _, rest = page.read_text().partition(_BEGIN)
+    after = rest.partition(_END)[2]
+    page.write_text("".join([before, _BEGIN, "\n", *table(outcomes, machine), _END, after]))
+
+
+def table(outcomes: Sequence[Outcome], machine: Mapping[str, Any]) -> Iterable[str]:
+    """The Markdown table, in two parts, with the machine under it."""
+    yield "| operation | against | tasks | ratio | range | target | | ms each, lazymig / by hand | round trips |\n"
+    yield "| --- | --- | --: | --: | --- | --: | --- | --- | --: |\n"
+    for one in outcomes:
+        if one.target is not None:
+            trips = "" if one.round_trips is None else f"{one.round_trips:g}"
+            yield f"{_cells(one)} {one.target:g} | {'met' if one.met else '**not met**'} | {_times(one)} | {trips} |\n"
+    yield "\nBeside the raw driver (no structuring at all), other libraries' reads of the same documents:\n\n"
+    yield "| read | against | tasks | ratio | range | ms each, it / raw |\n| --- | --- | --: | --: | --- | --- |\n"
+    for one in outcomes:
+        if one.target is None:
+            yield f"{_cells(one)} {_times(one)} |\n"
+    yield "\nMeasured on: " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in machine.items()) + ".\n"
+
+
+def _cells(one: Outcome) -> str:
+    spread = f"{min(one.ratios):.2f} - {max(one.ratios):.2f}"
+    return f"| {one.row} | {one.against} | {one.tasks} | {one.ratio:.2f} | {spread} |"
+
+
+def _times(one: Outcome) -> str:
+    return f"{one.ours_ms:.3f} / {one.theirs_ms:.3f}"
