@@ -15,7 +15,8 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from lazymig.clock import SYSTEM_CLOCK, Clock
-from lazymig.drivers import MAJORITY, READ_MAJORITY, tuned
+from lazymig.documents import raw_id
+from lazymig.drivers import LENIENT, MAJORITY, READ_MAJORITY, tuned
 from lazymig.records import DeadLetter, Partition
 
 #: A partition whose owner was silent for this long may be taken over.
@@ -54,7 +55,12 @@ class Control:
     def __init__(self, collection: Any, clock: Clock = SYSTEM_CLOCK) -> None:
         self.collection = collection
         self._clock = clock
-        self._rows = tuned(collection, write=MAJORITY, read=READ_MAJORITY)
+        # Ids stand here as they stand in `_id`, whichever way this client would decode them.
+        self._rows = tuned(collection, write=MAJORITY, read=READ_MAJORITY, codec=LENIENT)
+
+    async def ensure_index(self) -> None:
+        """Create the index by which rows are found without a scan."""
+        await self._rows.create_index([("kind", 1), ("migration", 1), ("state", 1)], name="lazymig_kind")
 
     # Passes: one sweep over all of V1, by one or many processes.
 
@@ -98,7 +104,9 @@ class Control:
 
     async def close_pass(self, migration: str, number: int) -> bool:
         """Close the pass once no partition is open, and forget its plan. False: work is left."""
-        if await self._rows.count_documents({"kind": "partition", "migration": migration, "state": "open"}):
+        # Of this pass: those of a plan that was never opened are nobody's work.
+        left = {"kind": "partition", "migration": migration, "pass": number, "state": "open"}
+        if await self._rows.count_documents(left):
             return False
         mine = {"_id": f"{migration}/pass", "number": number, "state": "open"}
         change = {"$set": {"state": "done", "ended_at": self._clock.now()}}
@@ -157,18 +165,21 @@ class Control:
             "direction": letter.direction, "error": letter.error, "message": letter.message, "path": letter.path,
             "last_at": self._clock.now(),
         }  # fmt: skip
-        key = _dead_key(letter.migration, letter.id)
+        key = {"_id": _dead_key(letter.migration, letter.id)}
         change = {"$set": row, "$setOnInsert": {"first_at": self._clock.now()}, "$inc": {"attempts": 1}}
-        await self._rows.update_one({"_id": key}, change, upsert=True)
-        stale = {"_id": key, "waived.revision": {"$ne": letter.revision}}
-        await self._rows.update_one(stale, {"$unset": {"waived": ""}})
+        try:
+            await self._rows.update_one({**key, "waived": {"$exists": False}}, change, upsert=True)
+        except DuplicateKeyError:
+            same = {**key, "waived.revision": letter.revision}
+            if not (await self._rows.update_one(same, change)).matched_count:
+                await self._rows.update_one(key, {**change, "$unset": {"waived": ""}}, upsert=True)
 
     async def dead_letters(self, migration: str, *, waived: bool | None = None) -> AsyncIterator[DeadLetter]:
         """The dead letters, oldest first; only the waived, or only the others, if asked for."""
         where: dict[str, Any] = {"kind": "dead", "migration": migration}
         if waived is not None:
             where["waived"] = {"$exists": waived}
-        for row in await self._rows.find(where).sort([("first_at", 1)]).to_list(None):
+        async for row in self._rows.find(where).sort([("first_at", 1), ("_id", 1)]):
             yield _letter(row)
 
     async def dead_letter(self, migration: str, id: Any) -> DeadLetter | None:
@@ -187,13 +198,18 @@ class Control:
         return int((await self._rows.delete_many({"_id": {"$in": keys}})).deleted_count)
 
     async def waive(self, migration: str, id: Any, reason: str) -> bool:
-        """Record that a person accepts this failure, for as long as V1's document stays as it is. False: unknown."""
+        """Record that a person accepts this failure, for as long as V1 stays at its revision. False: there is none."""
         letter = await self.dead_letter(migration, id)
         if letter is None:
             return False
         waiver = {"reason": reason, "at": self._clock.now(), "revision": letter.revision}
-        await self._rows.update_one({"_id": _dead_key(migration, id)}, {"$set": {"waived": waiver}})
-        return True
+        seen = {"_id": _dead_key(migration, id), "revision": letter.revision}
+        return bool((await self._rows.update_one(seen, {"$set": {"waived": waiver}})).matched_count)
+
+    async def unwaive(self, migration: str, id: Any) -> bool:
+        """Take a waiver back. False: there is none."""
+        waived = {"_id": _dead_key(migration, id), "waived": {"$exists": True}}
+        return bool((await self._rows.update_one(waived, {"$unset": {"waived": ""}})).matched_count)
 
     # History.
 
@@ -215,7 +231,7 @@ class Control:
 
 
 def _dead_key(migration: str, id: Any) -> dict[str, Any]:
-    return {"dead": migration, "id": id}
+    return {"dead": migration, "id": raw_id(id)}
 
 
 def _letter(row: Mapping[str, Any]) -> DeadLetter:

@@ -34,6 +34,8 @@ BRACKETS: tuple[tuple[tuple[str, ...], tuple[int, ...]], ...] = (
     (("date",), (0x09,)),
     (("timestamp",), (0x11,)),
     (("regex",), (0x0B,)),
+    (("javascript",), (0x0D,)),
+    (("javascriptWithScope",), (0x0F,)),
     (("maxKey",), (0x7F,)),
 )
 _RANK = {code: rank for rank, (_, codes) in enumerate(BRACKETS) for code in codes}
@@ -62,7 +64,7 @@ def in_bracket(path: str, bracket: str, driver: Driver) -> dict[str, Any]:
 
 def brackets(driver: Driver) -> list[str]:
     """The brackets that ids can sort in."""
-    never = {"null", "array", "regex"}
+    never = {"array", "regex"}
     names = [names[0] for names, _ in BRACKETS if names[0] not in never]
     return [name for name in names if driver is not Driver.MEMORY or name in MEMORY_TYPES]
 
@@ -92,6 +94,12 @@ class Order:
         return {"$or": [equal, beyond(self.field, value, self.direction, driver)]}
 
 
+def above(value: Any) -> dict[str, Any]:
+    """The condition for everything that sorts after the value within its own bracket."""
+    # NaN sorts before all other numbers, but no comparison ever finds one, nor anything by comparing with one.
+    return {"$gte": -math.inf} if is_nan(value) else {"$gt": value}
+
+
 BY_ID = Order("_id", 1)
 
 
@@ -118,13 +126,13 @@ def beyond(path: str, value: Any, direction: int, driver: Driver) -> dict[str, A
 
 def _within(path: str, value: Any, direction: int) -> list[dict[str, Any]]:
     """What sorts after the value among those of its own bracket."""
-    # NaN sorts before all other numbers, but no comparison ever finds one, nor anything by comparing with one.
-    if _is_nan(value):
-        return [{path: {"$gte": -math.inf}}] if direction > 0 else []
     if direction > 0:
-        return [{path: {"$gt": value}}]
+        return [{path: above(value)}]
+    if is_nan(value):
+        return []
     return [{path: {"$lt": value}}, *([{path: math.nan}] if isinstance(value, _NUMBERS) else [])]
 
 
-def _is_nan(value: Any) -> bool:
+def is_nan(value: Any) -> bool:
+    """Whether the value is the number that is not even equal to itself."""
     return bool(value != value or (isinstance(value, Decimal128) and value.to_decimal().is_nan()))

@@ -6,77 +6,32 @@ lease, and their checkpoints. Whoever is killed loses at most the batches in fli
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import Callable
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
-from attrs import frozen
-
 from lazymig.clock import SYSTEM_CLOCK, Clock
-from lazymig.control import LEASE, Control, Lease, RunRecord
+from lazymig.control import Control, Lease, RunRecord
 from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.phases import Phase
 from lazymig.protocol import Pair
-from lazymig.records import Partition
 from lazymig.repository import Repository
 from lazymig.sweeping.dead import settle_dead
+from lazymig.sweeping.flow import Flow
 from lazymig.sweeping.marks import resolve_marks
 from lazymig.sweeping.moving import Mover, calm_collector
 from lazymig.sweeping.partitions import DOCUMENTS_EACH, plan
-from lazymig.sweeping.remainder import Page, Remainder
+from lazymig.sweeping.report import Progress, SweepReport, progress_of, report_of
+from lazymig.sweeping.sharing import Share
 from lazymig.sweeping.throttle import Probe, Throttle
+
+__all__ = ["Progress", "SweepReport", "Sweeper"]
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
-
-#: How often a process without a partition looks whether one has become free.
-_WAIT_S = 1.0
-
-
-@frozen
-class Progress:
-    """Where a sweep stands: counts of this process so far. `total` is V1's estimated size."""
-
-    total: int
-    scanned: int
-    migrated: int
-    present: int
-    healed: int
-    purged: int
-    dead: int
-    elapsed_s: float
-
-
-@frozen
-class SweepReport:
-    """What one run did.
-
-    `scanned` V1 ids were looked at; `present` of them V2 had, `migrated` were moved, `lost` were moved by a client in
-    the same moment, and `dead` failed. Beside that, `healed` marks and `purged` remainders. `dead_letters` is the
-    number of entities that need a person now, whichever run met them. `finished` is False when it was stopped early.
-    """
-
-    migration: str
-    total: int
-    scanned: int
-    migrated: int
-    present: int
-    lost: int
-    healed: int
-    purged: int
-    dead: int
-    dead_letters: int
-    elapsed_s: float
-    finished: bool
-
-    @property
-    def needs_person(self) -> bool:
-        """Whether something is left that no further sweep will mend."""
-        return self.dead_letters > 0
 
 
 class Sweeper(Generic[V1, V2]):
@@ -117,21 +72,24 @@ class Sweeper(Generic[V1, V2]):
         self._pair: Pair[V1, V2] = repository.pair
         self._name = repository.migration.name
         self._control = control or Control(self._pair.v2.collection.database["lazymig_control"], clock)
-        self._batch_size, self._concurrency = batch_size, concurrency
         self._grace = timedelta(seconds=grace_s)
         self._max_time_s, self._shard = max_time_s, shard
         self._dry_run, self._partition_size = dry_run, partition_size
         self._on_progress = on_progress
         self._clock = clock
-        self._owner = uuid4().hex
         self._counts: Counter[str] = Counter()
         self._mover = Mover(self._pair, None if dry_run else self._control, self._counts, dry_run=dry_run)
         self._stopped = False
         self._started_s = 0.0
         self._total = 0
-        self._throttle = Throttle(
-            self._pair.v2.collection, clock, rate_limit=rate_limit, probe=probe, stopping=self._stopping
+        throttle = Throttle(
+            self._pair.v2.collection, clock, rate_limit=rate_limit, probe=probe, stopping=self._stopping,
+            batch_size=batch_size,
+        )  # fmt: skip
+        self._flow = Flow(
+            self._pair, self._mover, throttle, self._counts, batch_size=batch_size, concurrency=concurrency
         )
+        self._share = Share(self._control, self._name, uuid4().hex, shard=shard, clock=clock, stopping=self._stopping)
 
     def stop(self) -> None:
         """Finish the batches in flight, save the checkpoint, and return from `run`. May be called from a signal."""
@@ -142,64 +100,44 @@ class Sweeper(Generic[V1, V2]):
 
         Driver errors pass through; what was done before is kept, and the next run goes on from there.
         """
+        self._counts.clear()
+        self._started_s = self._clock.monotonic()
         with calm_collector():
-            return await self._run()
+            return await (self._rehearse() if self._dry_run else self._run())
 
     async def _run(self) -> SweepReport:
-        self._started_s, began = self._clock.monotonic(), self._clock.now()
+        began = self._clock.now()
         self._total = await self._pair.v1.collection.estimated_document_count()
-        if self._dry_run:
-            finished = await self._rehearse()
-            return self._report(finished, self._counts["dead"])
         await self._pair.v2.ensure_mark_index()
-        finished = await self._pass()
+        await self._control.ensure_index()
+        async with aclosing(self._share.leases(self._pair.v1.collection, self._partition_size)) as leases:
+            async for lease in leases:
+                await self._sweep(lease)
+        finished = self._share.finished
         if self._shard[0] == 0:  # once per sweep, not once per shard
-            await resolve_marks(self._pair, self._mover, self._counts, self._grace)
-            await settle_dead(self._pair, self._control, self._name)
-        report = self._report(finished, await self._control.dead_count(self._name))
-        await self._control.record_run(
-            RunRecord(self._name, began, self._clock.now(), finished, {**self._counts, "total": self._total})
-        )
+            finished &= await resolve_marks(self._pair, self._mover, self._counts, self._grace, self._stopping)
+            await settle_dead(self._pair, self._control, self._mover, self._grace, stopping=self._stopping)
+        report = await self._report(finished=finished)
+        counts = {**self._counts, "total": self._total}
+        await self._control.record_run(RunRecord(self._name, began, self._clock.now(), report.finished, counts))
         return report
 
-    async def _rehearse(self) -> bool:
-        for partition in await plan(self._pair.v1.collection, self._partition_size):
-            async for _ in self._moved(partition, partition.low):
-                self._tell()
-        return not self._stopping()
-
-    async def _pass(self) -> bool:
-        """One pass over V1, shared with whoever else sweeps; whether it was seen to the end."""
-        number = await self._open_pass()
-        while number is not None and not self._stopping():
-            lease = await self._control.acquire(self._name, number, self._owner, self._shard)
-            if lease is not None:
-                await self._sweep(lease)
-            elif await self._control.open_partitions(self._name, number, self._shard):
-                # Held by others: stay, and take over should one of them die.
-                await self._clock.sleep(_WAIT_S)
-            else:
-                await self._control.close_pass(self._name, number)
-                return True
-        return False
-
-    async def _open_pass(self) -> int | None:
-        while not self._stopping():
-            current = await self._control.current_pass(self._name)
-            if current is not None and current["state"] == "open":
-                return int(current["number"])
-            number = await self._control.claim_planning(self._name, self._owner)
-            if number is not None:
-                partitions = await plan(self._pair.v1.collection, self._partition_size)
-                if await self._control.open_pass(self._name, number, partitions):
-                    return number
-            await self._clock.sleep(_WAIT_S)
-        return None
+    async def _rehearse(self) -> SweepReport:
+        self._total = await self._pair.v1.collection.estimated_document_count()
+        index, count = self._shard
+        for partition in (await plan(self._pair.v1.collection, self._partition_size))[index::count]:
+            async with aclosing(self._flow.pages(partition, partition.low)) as pages:
+                async for _ in pages:
+                    self._tell()
+        return report_of(
+            self._name, self._counts, self._total, self._elapsed_s(),
+            dead_letters=self._counts["dead"], finished=not self._stopping(),
+        )  # fmt: skip
 
     async def _sweep(self, lease: Lease) -> None:
-        async with self._heartbeat(lease) as held:
-            position = lease.position
-            async for page in self._moved(lease.partition, lease.position):
+        position = lease.position
+        async with self._share.held(lease) as held, aclosing(self._flow.pages(lease.partition, position)) as pages:
+            async for page in pages:
                 position = page.last
                 # Only after everything up to here is durably stored or has its dead letter.
                 if not held() or not await self._control.checkpoint(lease, position):
@@ -210,78 +148,16 @@ class Sweeper(Generic[V1, V2]):
             else:
                 await self._control.checkpoint(lease, position, done=True)
 
-    async def _moved(self, partition: Partition, position: Any) -> AsyncIterator[Page]:
-        """The partition's pages in order, each once it is done, with several in flight."""
-        remainder = Remainder(self._pair.v1.collection, self._pair.v2.collection, partition, position, self._batch_size)
-        running: deque[tuple[Page, asyncio.Task[None]]] = deque()
-        try:
-            await self._throttle.turn()
-            async for page in remainder.pages():
-                running.append((page, asyncio.create_task(self._move(page))))
-                while len(running) >= self._concurrency:
-                    yield await self._done(*running.popleft())
-                if self._stopping():
-                    break
-                await self._throttle.turn()
-            while running:
-                yield await self._done(*running.popleft())
-        finally:
-            for _, task in running:
-                task.cancel()
-            await asyncio.gather(*(task for _, task in running), return_exceptions=True)
-
-    async def _done(self, page: Page, task: asyncio.Task[None]) -> Page:
-        await task
-        self._counts["scanned"] += page.scanned
-        self._counts["present"] += page.scanned - len(page.missing)
-        return page
-
-    async def _move(self, page: Page) -> None:
-        missing = page.missing
-        for start in range(0, len(missing), self._batch_size):
-            batch = missing[start : start + self._batch_size]
-            await self._throttle.documents(len(batch))
-            if not page.whole:
-                found = await self._pair.v1.find_many([document["_id"] for document in batch])
-                batch = [dict(stored.document) for stored in found.values()]
-            await self._mover.move(batch)
-
-    @asynccontextmanager
-    async def _heartbeat(self, lease: Lease) -> AsyncIterator[Callable[[], bool]]:
-        held = True
-
-        async def beat() -> None:
-            nonlocal held
-            while held:
-                await self._clock.sleep(LEASE.total_seconds() / 3)
-                held = await self._control.renew(lease)
-
-        task = asyncio.create_task(beat())
-        try:
-            yield lambda: held
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
     def _stopping(self) -> bool:
-        if self._max_time_s is not None and self._clock.monotonic() - self._started_s >= self._max_time_s:
-            self._stopped = True
-        return self._stopped
+        return self._stopped or (self._max_time_s is not None and self._elapsed_s() >= self._max_time_s)
+
+    def _elapsed_s(self) -> float:
+        return self._clock.monotonic() - self._started_s
 
     def _tell(self) -> None:
         if self._on_progress is not None:
-            counts, elapsed_s = self._counts, self._clock.monotonic() - self._started_s
-            self._on_progress(
-                Progress(
-                    max(self._total, counts["scanned"]), counts["scanned"], counts["migrated"], counts["present"],
-                    counts["healed"], counts["purged"], counts["dead"], elapsed_s,
-                )
-            )  # fmt: skip
+            self._on_progress(progress_of(self._counts, self._total, self._elapsed_s()))
 
-    def _report(self, finished: bool, dead_letters: int) -> SweepReport:
-        counts = self._counts
-        return SweepReport(
-            self._name, max(self._total, counts["scanned"]), counts["scanned"], counts["migrated"], counts["present"],
-            counts["lost"], counts["healed"], counts["purged"], counts["dead"], dead_letters,
-            self._clock.monotonic() - self._started_s, finished,
-        )  # fmt: skip
+    async def _report(self, *, finished: bool) -> SweepReport:
+        left = await self._control.dead_count(self._name)
+        return report_of(self._name, self._counts, self._total, self._elapsed_s(), dead_letters=left, finished=finished)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
 
-from lazymig.drivers import driver_of
+from bson.errors import InvalidBSON
+
+from lazymig.documents import REVISION_FIELD, stored_v1
+from lazymig.drivers import READ_MAJORITY, driver_of, tuned
 from lazymig.errors import Contention, ConversionError
 from lazymig.keyset import Order
 from lazymig.protocol import HEAL_AFTER, Pair, heal, purge
-from lazymig.records import StoredV2
+from lazymig.records import Applied, StoredV1, StoredV2
 from lazymig.sweeping.moving import Mover
 
 V1 = TypeVar("V1")
@@ -18,35 +22,81 @@ V2 = TypeVar("V2")
 
 _PAGE = 500
 _BY_AGE = Order("_lazymig.at", 1)
+_REFUSED = "V2 refuses the body (unique index, validator or size)"
 
 
-async def resolve_marks(pair: Pair[V1, V2], mover: Mover[V1, V2], counts: Counter[str], grace: timedelta) -> None:
-    """Go once over every mark and tombstone that is old enough, oldest first, found by the sparse index on `at`."""
+def _never() -> bool:
+    return False
+
+
+async def resolve_marks(
+    pair: Pair[V1, V2],
+    mover: Mover[V1, V2],
+    counts: Counter[str],
+    grace: timedelta,
+    stopping: Callable[[], bool] = _never,
+) -> bool:
+    """Go once over every mark and tombstone that is old enough, oldest first, found by the sparse index on `at`.
+
+    False: told to stop before the end.
+    """
     before = pair.clock.now() - HEAL_AFTER
     after = None
     while page := await pair.v2.marks(before, _PAGE, after):
         for seen in page:
-            await _resolve(pair, mover, counts, seen, grace)
+            if stopping():
+                return False
+            counts[await resolve(pair, mover, seen, grace)] += 1
         after = _BY_AGE.after(page[-1].document, driver_of(pair.v2.collection))
+    return True
 
 
-async def _resolve(
-    pair: Pair[V1, V2], mover: Mover[V1, V2], counts: Counter[str], seen: StoredV2, grace: timedelta
-) -> None:
-    truth = await pair.v1.find(seen.id)
-    if truth is None:
-        # Not healed: that would announce a write for an entity that is gone, and make its remainder young again.
-        counts["purged"] += await purge(pair, seen, grace)
-        return
+async def resolve(pair: Pair[V1, V2], mover: Mover[V1, V2], seen: StoredV2, grace: timedelta) -> str:
+    """Bring one dirty or gone document in line with V1, or purge it: "healed", "purged", or "left" as it is."""
     try:
-        await heal(pair, seen.id)
+        if await purge(pair, seen, grace):
+            return "purged"
+        truth = await pair.v1.find(seen.id)
+        if truth is None:
+            # Not healed: that would announce a write for an entity that is gone, and make its remainder young again.
+            return "left"
+        if await _brought_up(pair, seen, truth):
+            return "healed"
+        await mover.record(await _standing(pair, seen), "store", "Refused", _REFUSED, "")
     except Contention:
-        return  # its writers are alive
+        pass  # its writers are alive
     except ConversionError as error:
-        await mover.record_failure(truth, error)
-        return
-    now = await pair.v2.find(seen.id)
-    if now is not None and now.revision == seen.revision:
-        await mover.record(truth, "store", "Refused", "V2 refuses the body (unique index, validator or size)", "")
-    else:
-        counts["healed"] += 1
+        await mover.record_failure(await _standing(pair, seen), error)
+    except InvalidBSON as error:
+        await mover.record_failure(await _standing(pair, seen), ConversionError(seen.id, "upgrade", error))
+    return "left"
+
+
+async def _brought_up(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> bool:
+    """Whether V2 could be brought up to V1. False: it refuses the body."""
+    if seen.revision < truth.revision:
+        # First what costs V1 no write; were V2 to refuse the body, healing would raise V1's revision at every sweep.
+        if await _repaired(pair, seen, truth) is Applied.REFUSED:
+            return False
+        now = await pair.v2.find(seen.id)
+        if now is None or now.clean:
+            return True
+    # An announced write is still open.
+    if not await heal(pair, seen.id):
+        return True
+    now, after = await pair.v2.find(seen.id), await pair.v1.find(seen.id)
+    if now is None or after is None or now.revision >= after.revision:
+        return True
+    # The heal's last step failed, or is still behind.
+    return await _repaired(pair, now, after) is not Applied.REFUSED
+
+
+async def _repaired(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Applied:
+    body = pair.conversions.v2_body(await pair.conversions.upgraded(truth, seen))
+    return await pair.v2.apply(truth.id, body, truth.revision, upsert=False)
+
+
+async def _standing(pair: Pair[V1, V2], seen: StoredV2) -> StoredV1:
+    """V1's revision by now, without the document: it may be one that cannot be decoded."""
+    row = await tuned(pair.v1.collection, read=READ_MAJORITY).find_one({"_id": seen.id}, {REVISION_FIELD: 1})
+    return stored_v1(row or {"_id": seen.id})

@@ -9,15 +9,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
+import bson
 from attrs import frozen
+from bson.codec_options import DEFAULT_CODEC_OPTIONS
+from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 
+from lazymig.codec import decode_id
 from lazymig.control import Control
 from lazymig.documents import stored_v1
 from lazymig.drivers import Driver, driver_of
 from lazymig.errors import ConversionError
 from lazymig.protocol import Pair
 from lazymig.records import DeadLetter, Put, StoredV1
+from lazymig.sweeping.remainder import decoded_leniently
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -47,9 +52,13 @@ class Mover(Generic[V1, V2]):
         self._dry_run = dry_run
         self._converting = asyncio.Lock()
         self._raw = driver_of(pair.v2.collection) is not Driver.MEMORY
+        self._options: Any = getattr(pair.v1.collection, "codec_options", DEFAULT_CODEC_OPTIONS)
 
-    async def move(self, documents: Sequence[dict[str, Any]]) -> None:
-        """Convert and store; returns when all is durably stored or has its dead letter."""
+    async def move(self, documents: Sequence[Any]) -> None:
+        """Convert and store V1 documents, decoded or as raw BSON.
+
+        Returns when all is durably stored or has its dead letter.
+        """
         batch: list[_Converted] = []
         # One batch converts at a time, while others are on their way to the server: were two to take turns, they would
         # be ready together, and the server and this process would wait for each other.
@@ -60,11 +69,17 @@ class Mover(Generic[V1, V2]):
         for part in _by_size(batch):
             await self._store(part)
 
-    async def _convert(self, documents: Sequence[dict[str, Any]]) -> list[_Converted]:
+    async def _convert(self, documents: Sequence[Any]) -> list[_Converted]:
         converted = []
-        for document in documents:
-            truth = stored_v1(document)
+        for given in documents:
             try:
+                truth = stored_v1(bson.decode(given, self._options) if isinstance(given, bytes) else given)
+            except InvalidBSON as error:
+                truth = stored_v1(decoded_leniently(given))
+                await self.record_failure(truth, ConversionError(truth.id, "upgrade", error))
+                continue
+            try:
+                self._check_id(truth.id)
                 entity = await self._pair.conversions.upgraded(truth, None)
                 whole, raw = self._pair.conversions.v2_document(truth.id, entity, truth.revision)
             except ConversionError as error:
@@ -73,6 +88,15 @@ class Mover(Generic[V1, V2]):
                 # Encoded once: the driver sends these bytes as they are.
                 converted.append(_Converted(truth, RawBSONDocument(raw) if self._raw else whole, len(raw)))
         return converted
+
+    def _check_id(self, id: Any) -> None:
+        # A converter may take what no call of the repository can ever ask for: an entity that nobody can reach. Doubles
+        # are its own business: to MongoDB, 5.0 is 5.
+        try:
+            if not isinstance(id, float):
+                self._pair.conversions.migration.check_id(decode_id(id))
+        except TypeError as error:
+            raise ConversionError(id, "upgrade", error, self._pair.conversions.migration.id_field) from None
 
     async def _store(self, batch: Sequence[_Converted]) -> None:
         if not batch:

@@ -8,8 +8,8 @@ from math import ceil
 from typing import Any
 
 from lazymig.documents import raw_id
-from lazymig.drivers import driver_of, settled
-from lazymig.keyset import bracket_of, brackets, in_bracket
+from lazymig.drivers import LENIENT, driver_of, settled, tuned
+from lazymig.keyset import bracket_of, brackets, in_bracket, is_nan
 from lazymig.records import Partition
 
 #: Documents per partition, about: small enough to be shared and taken over, large enough to be worth a lease.
@@ -25,6 +25,7 @@ async def plan(collection: Any, documents_each: int = DOCUMENTS_EACH) -> list[Pa
     An empty collection has none. Documents inserted later fall into one of them if their bracket of types is covered;
     they are born in V2 anyway.
     """
+    collection = tuned(collection, codec=LENIENT)
     count = await collection.estimated_document_count()
     wanted = min(ceil(count / documents_each), _PARTITIONS_MAX)
     bounds = await _sampled(collection, wanted) if wanted > 1 else []
@@ -40,7 +41,8 @@ async def plan(collection: Any, documents_each: int = DOCUMENTS_EACH) -> list[Pa
 async def _sampled(collection: Any, wanted: int) -> list[Any]:
     size = {"$sample": {"size": wanted * _SAMPLES_EACH}}
     cursor = await settled(collection.aggregate([size, {"$project": {"_id": 1}}, {"$sort": {"_id": 1}}]))
-    ids = [raw_id(document["_id"]) for document in await cursor.to_list(None)]
+    # NaN cannot bound a range: no comparison finds anything by it.
+    ids = [raw_id(document["_id"]) for document in await cursor.to_list(None) if not is_nan(document["_id"])]
     return [first for first, _ in groupby(ids[_SAMPLES_EACH::_SAMPLES_EACH])]
 
 

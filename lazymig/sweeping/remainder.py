@@ -7,17 +7,20 @@ No cursor outlives its page, and a page is bounded in count and, where documents
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import bson
 from attrs import frozen
-from bson.raw_bson import RawBSONDocument
 
-from lazymig.drivers import READ_MAJORITY, Driver, driver_of, tuned
-from lazymig.keyset import in_bracket
+from lazymig.documents import raw_id
+from lazymig.drivers import LENIENT, READ_MAJORITY, Driver, driver_of, tuned
+from lazymig.keyset import above, in_bracket
 from lazymig.records import Partition
 
+#: Brackets with one document at most, beyond whose value a comparison would find those of other brackets.
+_ONE_VALUE = {"minKey", "null", "maxKey"}
 #: Ids per page: an id is small, and a round trip is not.
 IDS_PER_PAGE = 10_000
 
@@ -26,8 +29,8 @@ IDS_PER_PAGE = 10_000
 class Page:
     """One stretch of V1 in `_id` order."""
 
-    #: V1's documents that V2 lacks: whole ones, or only their ids (see `whole`).
-    missing: Sequence[dict[str, Any]]
+    #: V1's documents that V2 lacks, as raw BSON where the driver can: whole ones, or only their ids (see `whole`).
+    missing: Sequence[Any]
     whole: bool
     #: How many V1 ids were looked at.
     scanned: int
@@ -40,7 +43,7 @@ class Remainder:
 
     def __init__(self, v1: Any, v2: Any, partition: Partition, position: Any, batch_size: int) -> None:
         # V1 with majority: what is converted must not be rolled back. V2 as it is: absent is always a safe answer.
-        self._v1, self._v2 = _Ids(tuned(v1, read=READ_MAJORITY)), _Ids(v2)
+        self._v1, self._v2 = Pages(tuned(v1, read=READ_MAJORITY)), Pages(v2)
         self._partition = partition
         self._position = position
         self._batch_size = batch_size
@@ -53,12 +56,25 @@ class Remainder:
             found = await self._v1.page(self._range(None), size, whole=not self._lean)
             if not found:
                 return
-            last = _decode(self._v1.collection, found[-1])["_id"]
+            last = raw_id(decoded_leniently(found[-1])["_id"])
             missing = await self._missing(found, last)
-            yield Page([_decode(self._v1.collection, raw) for raw in missing], not self._lean, len(found), last)
+            yield Page(missing, not self._lean, len(found), last)
+            if self._partition.bracket in _ONE_VALUE:
+                return
             self._position = last
             # What this page met is the best guess for the next.
             self._lean = len(missing) * 2 < len(found)
+
+    async def whole(self, ids: Sequence[Any]) -> AsyncIterator[Sequence[Any]]:
+        """V1's whole documents for a page's ids, as many at a time as fill one reply, or fewer."""
+        rest = {_id_bytes(document): decoded_leniently(document)["_id"] for document in ids}
+        while rest:
+            found = await self._v1.page({"_id": {"$in": list(rest.values())}}, len(rest), whole=True)
+            if not found:
+                return  # deleted meanwhile
+            yield found
+            for document in found:
+                rest.pop(_id_bytes(document), None)
 
     async def _missing(self, found: Sequence[Any], last: Any) -> Sequence[Any]:
         known = await self._v2.page(self._range(last), 0, whole=False)
@@ -72,17 +88,21 @@ class Remainder:
     def _range(self, last: Any) -> dict[str, Any]:
         bounds: dict[str, Any] = {}
         if self._position is not None:
-            bounds["$gt"] = self._position
+            bounds |= above(self._position)
         high = self._partition.high if last is None else last
         if high is not None:
             bounds["$lte"] = high
-        if "$gt" in bounds:
+        if self._position is not None:
             return {"_id": bounds}  # a comparison stays within its value's bracket
         bracket = in_bracket("_id", self._partition.bracket, driver_of(self._v1.collection))
-        return {"$and": [bracket, {"_id": bounds}]} if bounds else bracket
+        if not bounds:
+            return bracket
+        # NaN sorts first among the numbers, but is not less than any of them.
+        first = [{"_id": math.nan}] if self._partition.bracket == "int" else []
+        return {"$and": [bracket, {"$or": [{"_id": bounds}, *first]}]}
 
 
-class _Ids:
+class Pages:
     """Pages of one collection in `_id` order, as raw BSON where the driver can."""
 
     def __init__(self, collection: Any) -> None:
@@ -122,19 +142,22 @@ def split(batch: bytes) -> list[bytes]:
 
 
 def _id_bytes(document: Any) -> bytes:
-    """What tells ids apart: the bytes of `_id` alone, whatever else the document holds."""
-    if not isinstance(document, bytes):
-        return bson.encode({"_id": document["_id"]})
-    if document[5:9] != b"_id\0":
-        return bson.encode({"_id": bson.decode(document)["_id"]})
-    return (
-        document if len(document) == _SHORT.get(document[4]) else bson.encode({"_id": RawBSONDocument(document)["_id"]})
-    )
+    """What tells ids apart: the bytes of `_id` alone, whatever else the document holds. Nothing is decoded."""
+    if not isinstance(document, bytes) or document[5:9] != b"_id\0":
+        return _id_bytes(bson.encode({"_id": raw_id(decoded_leniently(document)["_id"])}))
+    kind = document[4]
+    size = _SIZES.get(kind)
+    if size is None:
+        size = _OUTSIDE[kind] + int.from_bytes(document[9:13], "little")
+    return document[4 : 9 + size]
 
 
-#: The length of a document that holds only an `_id` of these types: then its bytes are the id's.
-_SHORT = {0x07: 22, 0x10: 14, 0x12: 18, 0x01: 18}
+#: Bytes of a value by its BSON type, beside which the others begin with a count of their bytes.
+_SIZES = {0x07: 12, 0x10: 4, 0x12: 8, 0x01: 8, 0x13: 16, 0x09: 8, 0x11: 8, 0x08: 1, 0x0A: 0, 0xFF: 0, 0x7F: 0}
+#: What the count leaves out: itself, and the subtype of binary data.
+_OUTSIDE = {0x02: 4, 0x0D: 4, 0x0E: 4, 0x05: 5, 0x03: 0, 0x0F: 0}
 
 
-def _decode(collection: Any, document: Any) -> Any:
-    return bson.decode(document, collection.codec_options) if isinstance(document, bytes) else document
+def decoded_leniently(document: Any) -> Any:
+    """A document that may hold what Python cannot: for its id and revision, which are sound."""
+    return bson.decode(document, LENIENT) if isinstance(document, bytes) else document

@@ -5,6 +5,7 @@ An unknown or failing signal means slower, never faster, and never the end of th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from pymongo.errors import PyMongoError
 from lazymig.clock import Clock
 from lazymig.drivers import Driver, driver_of
 from lazymig.errors import ConfigurationError
+from lazymig.sweeping.pace import BatchSize, Latency
 
 #: A user's health probe: True go on, False pause, an exception counts as unknown.
 Probe = Callable[[], Awaitable[bool]]
@@ -21,6 +23,8 @@ Probe = Callable[[], Awaitable[bool]]
 LAG_MAX_S = 1.5
 _LOOK_EVERY_S = 1.0
 _PAUSE_S = 0.5
+#: A probe that takes longer counts as unknown.
+_PROBE_S = 5.0
 #: An unknown signal makes each page wait as long as it took to find and move, up to this.
 _UNKNOWN_WAIT_MAX_S = 5.0
 
@@ -36,7 +40,10 @@ class Throttle:
         rate_limit: float | None,
         probe: Probe | None,
         stopping: Callable[[], bool],
+        batch_size: int = 1000,
     ) -> None:
+        self.latency = Latency()
+        self.batches = BatchSize(batch_size, rate_limit)
         self._clock = clock
         self._collection = collection
         self._probe = probe
@@ -46,25 +53,29 @@ class Throttle:
         self._turned_at = clock.monotonic()
         self._verdict: bool | None = True
 
-    async def turn(self) -> None:
-        """Wait until the next page may be found."""
+    async def turn(self) -> bool:
+        """Wait until the next page may be found. False: the sweep is to stop."""
         worked_s = self._clock.monotonic() - self._turned_at
         while not self._stopping():
             verdict = await self._healthy()
-            if verdict is None:
+            # Slowly also while the server itself is slow: a pause would end the measurements.
+            if verdict is None or (verdict and self.latency.slow):
                 await self._clock.sleep(min(worked_s, _UNKNOWN_WAIT_MAX_S))
             if verdict is not False:
                 break
             await self._clock.sleep(_PAUSE_S)
         self._turned_at = self._clock.monotonic()
+        return not self._stopping()
 
-    async def documents(self, count: int) -> None:
-        """Wait until this many documents may be moved."""
-        if self._limiter is None:
-            return
-        step = max(int(self._limiter.max_rate), 1)
-        for start in range(0, count, step):
-            await self._limiter.acquire(min(step, count - start))
+    async def documents(self, count: int) -> bool:
+        """Wait until this many documents may be moved. False: the sweep is to stop."""
+        if self._limiter is not None:
+            step = max(int(self._limiter.max_rate), 1)
+            for start in range(0, count, step):
+                if self._stopping():
+                    break
+                await self._limiter.acquire(min(step, count - start))
+        return not self._stopping()
 
     async def _healthy(self) -> bool | None:
         now = self._clock.monotonic()
@@ -80,7 +91,8 @@ class Throttle:
         if self._probe is None:
             return True
         try:
-            return bool(await self._probe())
+            async with asyncio.timeout(_PROBE_S):
+                return bool(await self._probe())
         except Exception:
             return None
 

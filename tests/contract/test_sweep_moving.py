@@ -24,7 +24,17 @@ ALLOWED = [
 #: What no migration takes for an id; each is a dead letter.
 REFUSED = [2.5, datetime(2024, 1, 1), {"a": 1}, {"a": {"b": [1, 2]}}]
 #: These the in-memory Mongo cannot hold beside the others, or cannot sort.
-SERVER_ONLY = [True, Decimal128("8.5"), float("nan"), None, MinKey(), MaxKey(), Timestamp(1, 2), Code("x"), b"y", Binary(b"z", 9)]
+SERVER_ONLY = [
+    True,
+    Decimal128("8.5"),
+    float("nan"),
+    None,
+    MinKey(),
+    MaxKey(),
+    Timestamp(1, 2),
+    Code("x"),
+    Binary(b"z", 9),
+]
 
 
 @pytest.fixture
@@ -66,9 +76,6 @@ async def test_ids_of_every_type(database: Any, driver: str, small_pages: None, 
     numbered = list(range(100, 100 + premigrated))
     allowed, refused = [*ALLOWED, *numbered], [*REFUSED, *(SERVER_ONLY if driver != "mock" else [])]
     print("seed", SEED)
-    refused = [id for id in refused if not isinstance(id, bytes) or type(id) is Binary] 
-    if driver != "mock":
-        allowed.append(b"y")
     everything = [*allowed, *refused]
     random.Random(SEED).shuffle(everything)
     for id in everything:
@@ -77,7 +84,7 @@ async def test_ids_of_every_type(database: Any, driver: str, small_pages: None, 
     report = await sweeper(database, batch_size=1, partition_size=7).run()
     assert await stored(database["v2"]) == by_id(moved(id) for id in allowed)
     assert set(await letters(database)) == {repr(id) for id in refused}
-    assert (report.scanned, report.migrated) == (len(everything), len(ALLOWED) + (driver != "mock"))
+    assert (report.scanned, report.migrated) == (len(everything), len(ALLOWED))
     assert report.dead == report.dead_letters == len(refused)
     assert report.needs_person
 
@@ -169,10 +176,8 @@ async def test_nothing_to_do(database: Any) -> None:
     assert (report.finished, report.total, report.scanned) == (True, 0, 0)
 
 
-async def test_large_documents(server_database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_large_documents(server_database: Any) -> None:
     """Documents of a megabyte are moved, by pages of whole ones and by ids, a reply's worth at a time."""
-    seen: list[int] = []
-    move = Sweeper._move  # type: ignore[attr-defined]
     await server_database["v1"].insert_many([thing(id, code="x" * 1_000_000) for id in range(40)])
     await repository(server_database).get_many(range(0, 40, 2))
     report = await sweeper(server_database, batch_size=1000).run()

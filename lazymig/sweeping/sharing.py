@@ -1,0 +1,94 @@
+"""One process's part in a pass: which partitions it may sweep, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from pymongo.errors import PyMongoError
+
+from lazymig.clock import Clock
+from lazymig.control import LEASE, Control, Lease
+from lazymig.sweeping.partitions import plan
+
+#: How often a process without a partition looks whether one has become free.
+_WAIT_S = 1.0
+
+
+class Share:
+    """Takes partitions of the open pass one after the other, and plans a new pass where none is open."""
+
+    def __init__(
+        self,
+        control: Control,
+        migration: str,
+        owner: str,
+        *,
+        shard: tuple[int, int],
+        clock: Clock,
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._control = control
+        self._migration = migration
+        self._owner = owner
+        self._shard = shard
+        self._clock = clock
+        self._stopping = stopping
+        #: Whether the pass was seen to its end.
+        self.finished = False
+
+    async def leases(self, collection: Any, partition_size: int) -> AsyncGenerator[Lease]:
+        """One lease after the other until this shard of the pass is done, whoever did it."""
+        self.finished = False
+        number = await self._open_pass(collection, partition_size)
+        while number is not None and not self._stopping():
+            lease = await self._control.acquire(self._migration, number, self._owner, self._shard)
+            if lease is not None:
+                yield lease
+            elif await self._control.open_partitions(self._migration, number, self._shard):
+                # Held by others: stay, and take over should one of them die.
+                await self._clock.sleep(_WAIT_S)
+            else:
+                await self._control.close_pass(self._migration, number)
+                self.finished = True
+                return
+
+    async def _open_pass(self, collection: Any, partition_size: int) -> int | None:
+        while not self._stopping():
+            current = await self._control.current_pass(self._migration)
+            if current is not None and current["state"] == "open":
+                return int(current["number"])
+            number = await self._control.claim_planning(self._migration, self._owner)
+            if number is not None:
+                partitions = await plan(collection, partition_size)
+                if await self._control.open_pass(self._migration, number, partitions):
+                    return number
+            await self._clock.sleep(_WAIT_S)
+        return None
+
+    @asynccontextmanager
+    async def held(self, lease: Lease) -> AsyncIterator[Callable[[], bool]]:
+        """Keep the lease alive within the with statement; gives a function that tells whether it still is."""
+        held = True
+
+        async def beat() -> None:
+            nonlocal held
+            while held:
+                await self._clock.sleep(LEASE.total_seconds() / 3)
+                # A beat that fails costs at most the lease, and the next may arrive.
+                with suppress(PyMongoError):
+                    held = await self._control.renew(lease)
+
+        task = asyncio.create_task(beat())
+        try:
+            yield lambda: held
+        except BaseException:
+            # Others need not wait for the lease to run out. Should this fail too, they will.
+            with suppress(PyMongoError):
+                await self._control.release(lease)
+            raise
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
