@@ -46,20 +46,22 @@ async def resolve_marks(
         for seen in page:
             if stopping():
                 return False
-            counts[await resolve(pair, mover, seen, grace)] += 1
+            outcome = await resolve(pair, mover, seen, grace)
+            if outcome is not None:
+                counts[outcome] += 1
         after = _BY_AGE.after(page[-1].document, driver_of(pair.v2.collection))
     return True
 
 
-async def resolve(pair: Pair[V1, V2], mover: Mover[V1, V2], seen: StoredV2, grace: timedelta) -> str:
-    """Bring one dirty or gone document in line with V1, or purge it: "healed", "purged", or "left" as it is."""
+async def resolve(pair: Pair[V1, V2], mover: Mover[V1, V2], seen: StoredV2, grace: timedelta) -> str | None:
+    """Bring one dirty or gone document in line with V1, or purge it: "healed", "purged", or None, as it was."""
     try:
         if await purge(pair, seen, grace):
             return "purged"
         truth = await pair.v1.find(seen.id)
         if truth is None:
             # Not healed: that would announce a write for an entity that is gone, and make its remainder young again.
-            return "left"
+            return None
         if await _brought_up(pair, seen, truth):
             return "healed"
         await mover.record(await _standing(pair, seen), "store", "Refused", _REFUSED, "")
@@ -69,7 +71,7 @@ async def resolve(pair: Pair[V1, V2], mover: Mover[V1, V2], seen: StoredV2, grac
         await mover.record_failure(await _standing(pair, seen), error)
     except InvalidBSON as error:
         await mover.record_failure(await _standing(pair, seen), ConversionError(seen.id, "upgrade", error))
-    return "left"
+    return None
 
 
 async def _brought_up(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> bool:
