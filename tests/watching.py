@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,13 +10,16 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 
 
 class Watch(CommandListener):
-    """Keeps each started command."""
+    """Keeps each started command, and calls `then` with it if that is set."""
 
     def __init__(self) -> None:
         self.commands: list[CommandStartedEvent] = []
+        self.then: Callable[[CommandStartedEvent], object] | None = None
 
     def started(self, event: CommandStartedEvent) -> None:
         self.commands.append(event)
+        if self.then is not None:
+            self.then(event)
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
         """Only what was sent matters here."""
