@@ -1,0 +1,199 @@
+"""Many at once: a call alone goes directly, those of the same turn together, and nobody pays for another's fate."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pymongo
+import pytest
+
+from lazymig.batching import Batcher, CoalescingV1, CoalescingV2
+from lazymig.records import Put
+from lazymig.testing.memory_collection import MemoryCollection
+
+
+class Calls:
+    """A statement for one and a statement for many, both held until they are let go."""
+
+    def __init__(self) -> None:
+        self.made: list[Any] = []
+        self.go = asyncio.Event()
+        self.answer: Any = lambda argument: argument * 10
+        self.deadlines: list[float | None] = []
+        self.batcher: Batcher[int, int] = Batcher(self.one, self.many, 7.0)
+
+    async def one(self, argument: int) -> int:
+        self.made.append(argument)
+        await self.go.wait()
+        result: int = self.answer(argument)
+        return result
+
+    async def many(self, arguments: Sequence[int]) -> Sequence[int | BaseException]:
+        self.made.append(list(arguments))
+        self.deadlines.append(pymongo._csot.get_timeout())
+        await self.go.wait()
+        return [self.answer(argument) for argument in arguments]
+
+    def start(self, *arguments: int) -> list[asyncio.Future[int]]:
+        return [asyncio.ensure_future(self.batcher.call(argument)) for argument in arguments]
+
+    async def results(self, *arguments: int) -> list[Any]:
+        """What becomes of calls that start in one turn."""
+        tasks = self.start(*arguments)
+        await turns()
+        self.go.set()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def turns(count: int = 5) -> None:
+    """Let the loop come round."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def calls() -> Calls:
+    """Calls that wait."""
+    return Calls()
+
+
+async def test_a_call_alone_goes_directly(calls: Calls) -> None:
+    """One after the other, none has to wait for more to come."""
+    calls.go.set()
+    assert [await calls.batcher.call(number) for number in (1, 2)] == [10, 20]
+    assert calls.made == [1, 2]
+
+
+async def test_calls_of_the_same_turn_are_joined(calls: Calls) -> None:
+    """The first goes at once, the others together, and each gets its own result."""
+    tasks = calls.start(1, 2, 3, 4)
+    await turns()
+    assert calls.made == [1, [2, 3, 4]]
+    calls.go.set()
+    assert await asyncio.gather(*tasks) == [10, 20, 30, 40]
+
+
+async def test_calls_of_another_turn_do_not_wait_for_those_in_flight(calls: Calls) -> None:
+    """While statements are under way, the next turn's calls form a statement of their own."""
+    tasks = calls.start(1, 2)
+    await turns()
+    tasks += calls.start(3, 4)
+    await turns()
+    assert calls.made == [1, [2], [3, 4]]
+    calls.go.set()
+    assert await asyncio.gather(*tasks) == [10, 20, 30, 40]
+
+
+async def test_a_call_after_all_others_goes_directly_again(calls: Calls) -> None:
+    """Whatever was joined before, failed or not."""
+    calls.answer = lambda argument: 1 / 0
+    await calls.results(1, 2, 3)
+    calls.answer = lambda argument: argument
+    assert await calls.batcher.call(9) == 9
+    assert calls.made == [1, [2, 3], 9]
+
+
+async def test_more_than_a_thousand_go_in_several(calls: Calls) -> None:
+    """A thousand at most for a statement."""
+    tasks = calls.start(*range(2502))
+    await turns()
+    assert [len(made) for made in calls.made[1:]] == [1000, 1000, 501]
+    calls.go.set()
+    assert await asyncio.gather(*tasks) == [number * 10 for number in range(2502)]
+
+
+async def test_an_error_is_every_callers(calls: Calls) -> None:
+    """Of the whole statement."""
+    calls.answer = lambda argument: 1 / 0
+    results = await calls.results(1, 2, 3)
+    assert [type(result) for result in results] == [ZeroDivisionError] * 3
+
+
+async def test_an_error_among_the_results_is_its_own_callers(calls: Calls) -> None:
+    """The others have their results."""
+    calls.answer = lambda argument: ValueError("odd") if argument == 3 else argument
+    results = await calls.results(1, 2, 3, 4)
+    assert [str(result) for result in results] == ["1", "2", "odd", "4"]
+
+
+async def test_a_cancelled_follower_is_harmless(calls: Calls) -> None:
+    """Before its statement has gone or afterwards: the others get their results, in their order."""
+    first, early, late, last = calls.start(1, 2, 3, 4)
+    await asyncio.sleep(0)
+    early.cancel()
+    await turns()
+    assert calls.made == [1, [2, 3, 4]]
+    late.cancel()
+    calls.go.set()
+    results = await asyncio.gather(first, early, late, last, return_exceptions=True)
+    assert [result if isinstance(result, int) else type(result) for result in results] == [
+        10,
+        asyncio.CancelledError,
+        asyncio.CancelledError,
+        40,
+    ]
+
+
+async def test_a_cancelled_first_is_harmless(calls: Calls) -> None:
+    """Those joined do not depend on the one that went alone."""
+    first, *others = calls.start(1, 2, 3)
+    await turns()
+    first.cancel()
+    calls.go.set()
+    assert await asyncio.gather(*others) == [20, 30]
+    assert first.cancelled()
+    assert await calls.batcher.call(5) == 50
+    assert calls.made == [1, [2, 3], 5]
+
+
+async def test_a_statement_that_is_cancelled_tells_its_callers(calls: Calls) -> None:
+    """At the end of the program: nobody waits for ever."""
+    tasks = calls.start(1, 2, 3)
+    await turns()
+    (running,) = calls.batcher._running
+    running.cancel()
+    await turns()
+    assert [task.done() for task in tasks] == [False, True, True]
+    calls.go.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [int, asyncio.CancelledError, asyncio.CancelledError]
+
+
+async def test_a_joined_statement_has_a_deadline_of_its_own(calls: Calls) -> None:
+    """Neither the first caller's nor none: one caller's short deadline is not the others' concern."""
+    with pymongo.timeout(0.001):
+        tasks = calls.start(1, 2)
+    await turns()
+    calls.go.set()
+    await asyncio.gather(*tasks)
+    assert calls.deadlines == [7.0]
+
+
+async def test_the_same_id_twice_gets_distinct_documents() -> None:
+    """Entities may hold parts of their documents, and change them."""
+    collection = MemoryCollection("v1", [{"_id": 1, "tags": ["x"]}, {"_id": 2, "tags": ["y"]}])
+    store = CoalescingV1(collection, None)
+    found = await asyncio.gather(*(store.find(id) for id in (2, 1, 1, 3, 1)))
+    ones = [stored for stored in found if stored is not None and stored.id == 1]
+    assert found[3] is None
+    assert len({id(stored.document["tags"]) for stored in ones}) == 3
+    ones[0].document["tags"].append("changed")
+    assert [stored.document["tags"] for stored in ones[1:]] == [["x"], ["x"]]
+
+
+async def test_lazy_inserts_that_fall_together_share_a_statement() -> None:
+    """One unordered insert, and each its own outcome."""
+    collection = MemoryCollection("v2", [{"_id": 3, "_lazymig": {"rev": 1, "intent": 1}}])
+    store = CoalescingV2(collection, ["name"], None)
+    puts = await asyncio.gather(*(store.put_if_absent(id, {"name": "x"}, 0) for id in (1, 2, 3, 4)))
+    assert puts == [Put.STORED, Put.STORED, Put.LOST, Put.STORED]
+    assert [document["_id"] for document in collection.documents()] == [3, 1, 2, 4]
+
+
+async def test_one_entity_put_twice_in_a_turn_is_lost_once() -> None:
+    """Two readers that meet: one stores, the other has lost."""
+    store = CoalescingV2(MemoryCollection("v2"), ["name"], None)
+    puts = await asyncio.gather(*(store.put_if_absent(id, {"name": "x"}, 0) for id in (9, 1, 1)))
+    assert sorted(put.name for put in puts) == ["LOST", "STORED", "STORED"]

@@ -1,0 +1,100 @@
+"""Write-behind: bounded, drained, and in a context of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pymongo
+import pytest
+
+from lazymig.behind import Behind
+
+
+class Steps:
+    """Steps that are held until they are let go."""
+
+    def __init__(self) -> None:
+        self.done: list[Any] = []
+        self.go = asyncio.Event()
+        self.deadlines: list[float | None] = []
+
+    def __call__(self, name: str) -> Any:
+        async def step() -> str:
+            self.deadlines.append(pymongo._csot.get_timeout())
+            await self.go.wait()
+            self.done.append(name)
+            return name
+
+        return step
+
+
+@pytest.fixture
+async def steps() -> Steps:
+    """Steps."""
+    return Steps()
+
+
+async def test_without_a_limit_the_caller_does_the_step(steps: Steps) -> None:
+    """Its result is the step's own, its deadline the caller's."""
+    steps.go.set()
+    with pymongo.timeout(3):
+        assert await Behind().do(steps("a"), "assumed") == "a"
+    assert (steps.done, steps.deadlines) == (["a"], [3])
+
+
+async def test_behind_the_caller_the_result_is_assumed(steps: Steps) -> None:
+    """The caller goes on at once; the step has a deadline of its own."""
+    behind = Behind(2, 7.0)
+    with pymongo.timeout(3):
+        assert await behind.do(steps("a"), "assumed") == "assumed"
+    assert steps.done == []
+    steps.go.set()
+    await behind.drain()
+    assert (steps.done, steps.deadlines) == (["a"], [7.0])
+
+
+async def test_a_full_queue_makes_the_caller_do_the_step_itself(steps: Steps) -> None:
+    """Bounded: two behind, and the third caller waits."""
+    behind = Behind(2)
+    assert [await behind.do(steps(name), "assumed") for name in "ab"] == ["assumed"] * 2
+    third = asyncio.ensure_future(behind.do(steps("c"), "assumed"))
+    await asyncio.sleep(0)
+    assert not third.done()
+    steps.go.set()
+    assert await third == "c"
+    await behind.drain()
+    assert sorted(steps.done) == ["a", "b", "c"]
+    assert await behind.do(steps("d"), "assumed") == "assumed"
+    await behind.drain()
+
+
+async def test_drain_waits_for_steps_that_come_meanwhile(steps: Steps) -> None:
+    """Nothing is left when it returns."""
+    behind = Behind(5)
+    await behind.do(steps("a"), None)
+    draining = asyncio.ensure_future(behind.drain())
+    await asyncio.sleep(0)
+    await behind.do(steps("b"), None)
+    steps.go.set()
+    await draining
+    assert sorted(steps.done) == ["a", "b"]
+    await behind.drain()
+
+
+async def test_a_cancelled_caller_does_not_take_its_step_with_it(steps: Steps) -> None:
+    """What is behind is finished."""
+    behind = Behind(5)
+
+    async def caller() -> None:
+        await behind.do(steps("a"), None)
+        await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(caller())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    steps.go.set()
+    await behind.drain()
+    assert steps.done == ["a"]
