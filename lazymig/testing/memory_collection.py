@@ -200,7 +200,8 @@ class MemoryCollection:
             self._insert(after)
             return None, after
         after = updated(before, update)
-        if freeze(after) == freeze(before):
+        # Python takes 1, 1.0 and True for equal, which MongoDB tells apart; most updates differ by more than that.
+        if after == before and freeze(after) == freeze(before):
             return before, before
         self._put(after)
         return before, after

@@ -40,7 +40,8 @@ def equalities(criteria: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def has_operators(condition: Any) -> bool:
     """Whether a condition is a document of operators rather than a value to be equal to."""
-    if not isinstance(condition, Mapping) or not condition:
+    kind = type(condition)
+    if kind is str or kind is int or not (kind is dict or isinstance(condition, Mapping)) or not condition:
         return False
     dollars = [key[:1] == "$" for key in condition]
     if any(dollars) != all(dollars):

@@ -62,7 +62,9 @@ class Report:
         return not self.violations
 
     def __str__(self) -> str:
-        how = "every interleaving" if self.exhaustive else f"random walk, seed {self.seed}"
+        stopped = "stopped at a violation" if self.violations else "up to a limit"
+        drawn = stopped if self.seed is None else f"random walk, seed {self.seed}"
+        how = "every interleaving" if self.exhaustive else drawn
         numbers = (
             f"{self.runs} runs, {self.states} states, {self.interleavings} interleavings, {self.crash_ends} crashes"
         )

@@ -45,7 +45,7 @@ def upserted(criteria: Mapping[str, Any], update: Mapping[str, Any]) -> Document
 
 
 def _refuse_bad(update: Mapping[str, Any]) -> None:
-    if not isinstance(update, Mapping):
+    if type(update) is not dict and not isinstance(update, Mapping):
         raise NotImplementedError("MemoryCollection does not know pipeline updates")
     if not update or not next(iter(update)).startswith("$"):
         raise ValueError("update only works with $ operators")
@@ -58,16 +58,19 @@ def _refuse_bad(update: Mapping[str, Any]) -> None:
 def _refuse_conflicts(paths: list[str]) -> None:
     distinct = set(paths)
     conflict = len(distinct) != len(paths)
-    for path in paths:
-        while "." in path:
-            path = path.rpartition(".")[0]
-            conflict = conflict or path in distinct
+    for path in distinct:
+        parent = path.rpartition(".")[0]
+        while parent and not conflict:
+            conflict = parent in distinct
+            parent = parent.rpartition(".")[0]
     if conflict:
         raise WriteError("updating a path would create a conflict with another operator", 40)
 
 
 def _parent(document: Document, path: str) -> tuple[Document, str]:
     """The embedded document that holds the last name of `path`, made where it is missing."""
+    if "." not in path:
+        return document, path
     parent: Any = document
     *names, last = path.split(".")
     for name in names:

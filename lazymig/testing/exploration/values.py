@@ -12,13 +12,16 @@ MISSING: Final = object()
 """What `look_up` answers for a path that the document does not have."""
 
 _ATOMS: Final = frozenset({str, int, bool, float, type(None), bytes, datetime.datetime, ObjectId, Decimal128})
+#: Hashable, and never equal to a value of another type among them.
+_PLAIN: Final = _ATOMS - {bool, float, Decimal128}
 
 
 def fresh(value: Any) -> Any:
     """The same value in containers of its own, so that its receiver may change it."""
-    if type(value) in _ATOMS:
+    kind = type(value)
+    if kind in _ATOMS:
         return value
-    if isinstance(value, Mapping):
+    if kind is dict or isinstance(value, Mapping):
         return {key: inner if type(inner) in _ATOMS else fresh(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [fresh(inner) for inner in value]
@@ -28,12 +31,14 @@ def fresh(value: Any) -> Any:
 def freeze(value: Any) -> Hashable:
     """A hashable stand-in: equal for equal contents whatever the order of fields, and 1, 1.0 and True kept apart."""
     kind = type(value)
-    if kind is dict or isinstance(value, Mapping):
-        return frozenset([(key, freeze(inner)) for key, inner in value.items()])
-    if kind is list or kind is tuple:
-        return tuple([freeze(inner) for inner in value])
+    if kind in _PLAIN:
+        return value  # type: ignore[no-any-return]
     if kind is bool or kind is float:
         return (kind, value)
+    if kind is dict or isinstance(value, Mapping):
+        return frozenset([(key, inner if type(inner) in _PLAIN else freeze(inner)) for key, inner in value.items()])
+    if kind is list or kind is tuple:
+        return tuple([freeze(inner) for inner in value])
     return value  # type: ignore[no-any-return]
 
 
@@ -45,7 +50,7 @@ def look_up(document: Mapping[str, Any], path: str) -> Any:
     for name in path.split("."):
         if isinstance(value, list):
             raise NotImplementedError(f"MemoryCollection does not follow paths into arrays: {path}")
-        if not isinstance(value, Mapping) or name not in value:
+        if not (type(value) is dict or isinstance(value, Mapping)) or name not in value:
             return MISSING
         value = value[name]
     return value
@@ -107,6 +112,9 @@ def order(value: Any) -> tuple[int, Any]:
 
 def same(left: Any, right: Any) -> bool:
     """MongoDB's equality of two present values: 1 equals 1.0 but not True, and the order of fields counts."""
+    kind = type(left)
+    if kind is type(right) and kind in _PLAIN:
+        return bool(left == right)
     if isinstance(left, Mapping) and isinstance(right, Mapping):
         return list(left) == list(right) and all(same(left[key], right[key]) for key in left)
     if isinstance(left, list) and isinstance(right, list):
