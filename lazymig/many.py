@@ -34,6 +34,8 @@ async def read_many(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | Co
     truths = await pair.v1.find_many(rest) if rest else {}
     answers.update(await bodies(pair, seen, truths))
     lost = await _put_many(pair, [truth for id, truth in truths.items() if id not in seen], answers)
+    for id in lost:
+        del answers[id]  # deleted meanwhile, it stays out
     answers.update({id: answer async for id, answer in _one_by_one(pair, lost)})
     return {id: answers[id] for id in ids if id in answers}
 
