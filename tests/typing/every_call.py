@@ -1,0 +1,77 @@
+"""What mypy and pyright infer for every call: both check this file, strictly, and nobody runs it."""
+
+from collections.abc import AsyncIterator
+from typing import Any, assert_type
+
+from attrs import evolve, frozen
+
+from lazymig import Criteria, Migration, Phase, Repository, V1View
+
+
+@frozen
+class BookV1:
+    id: str
+    title: str
+
+
+@frozen
+class BookV2:
+    id: str
+    title: str
+    pages: int
+
+
+async def upgrade(v1: BookV1, previous: BookV2 | None) -> BookV2:
+    return BookV2(v1.id, v1.title, previous.pages if previous else 0)
+
+
+def downgrade(v2: BookV2) -> BookV1:
+    return BookV1(v2.id, v2.title)
+
+
+async def longer(book: BookV2) -> BookV2:
+    return evolve(book, pages=book.pages + 1)
+
+
+MIGRATION = Migration(name="books", v1=BookV1, v2=BookV2, upgrade=upgrade, downgrade=downgrade)
+assert_type(MIGRATION, Migration[BookV1, BookV2])
+
+
+async def v2_calls(v1: Any, v2: Any, session: Any) -> None:
+    async with Repository(MIGRATION, v1=v1, v2=v2, phase=Phase.COEXIST, write_behind=True) as books:
+        assert_type(books, Repository[BookV1, BookV2])
+    assert_type(await books.get("1"), BookV2 | None)
+    assert_type(await books.get_many(["1", "2"]), dict[Any, BookV2])
+    assert_type(await books.exists("1"), bool)
+    assert_type(await books.insert(BookV2("1", "x", 1)), BookV2)
+    assert_type(await books.update("1", lambda book: evolve(book, title=book.title.upper())), BookV2)
+    assert_type(await books.update("1", longer), BookV2)
+    assert_type(await books.replace(BookV2("1", "x", 1)), BookV2)
+    await books.delete("1")
+    assert_type(books.list(Criteria(v1={}, v2={}), sort=("title", "title"), limit=3, after="1"), AsyncIterator[BookV2])
+    assert_type(await books.count(), int)
+    assert_type(books.with_session(session), Repository[BookV1, BookV2])
+    assert_type(books.migration, Migration[BookV1, BookV2])
+
+
+async def v1_calls(books: Repository[BookV1, BookV2], session: Any) -> None:
+    assert_type(books.v1, V1View[BookV1, BookV2])
+    assert_type(await books.v1.get("1"), BookV1 | None)
+    assert_type(await books.v1.get_many(["1"]), dict[Any, BookV1])
+    assert_type(await books.v1.insert(BookV1("1", "x")), BookV1)
+    assert_type(await books.v1.update("1", lambda book: evolve(book, title=book.title.upper())), BookV1)
+    assert_type(await books.v1.replace(BookV1("1", "x")), BookV1)
+    assert_type(books.v1.list(sort="title"), AsyncIterator[BookV1])
+    assert_type(await books.v1.count(), int)
+    assert_type(books.v1.with_session(session), V1View[BookV1, BookV2])
+
+
+async def mistakes(books: Repository[BookV1, BookV2]) -> None:
+    await books.insert(BookV1("1", "x"))  # type: ignore[arg-type]
+    await books.v1.replace(BookV2("1", "x", 1))  # type: ignore[arg-type]
+    await books.update("1", downgrade)  # type: ignore[arg-type]
+    await books.v1.update("1", longer)  # type: ignore[arg-type]
+    await books.update("1", lambda book: evolve(book, title=book.pags))  # type: ignore[attr-defined]
+    await books.count({"title": "x"})  # type: ignore[arg-type]
+    Criteria(v1={})  # type: ignore[call-arg]
+    Repository(MIGRATION, v1=None, v2=None, phase="coexist")  # type: ignore[arg-type]
