@@ -1,0 +1,300 @@
+"""The protocol with one guard taken away, each under a name that says which, and where that shows.
+
+A mutant replaces a statement of a store, or one function of the protocol, by what careless code would do instead.
+"""
+
+from collections.abc import Callable
+
+from attrs import field, frozen
+from pymongo.errors import DuplicateKeyError
+
+from lazymig import listing, protocol
+from lazymig.documents import stored_v2
+from lazymig.edits import Base
+from lazymig.errors import NotFound
+from lazymig.records import Applied, Put, StoredV2
+from lazymig.stores import V1Store, V2Store
+from tests.interleaving.subject import noted_scenario, scenario
+
+MARK = "_lazymig"
+
+
+@frozen
+class Mutant:
+    """One guard taken away by `spoil(monkeypatch)`, and a scenario in which that must be found."""
+
+    name: str
+    spoil: Callable
+    scenario: Callable = field(repr=False)
+
+
+# ---- V2's statements ------------------------------------------------------------------------------------------------
+
+
+async def peek(store, id, now):
+    """What a ticket would have returned, without announcing anything."""
+    document = await store._durable.find_one({"_id": id})
+    if document is None:
+        return StoredV2(id, -1, 1, True, now, {"_id": id})
+    stored = stored_v2(document)
+    return StoredV2(id, stored.revision, stored.intent + 1, stored.gone, now, document)
+
+
+def no_ticket(monkeypatch):
+    """V1 is written unannounced."""
+    monkeypatch.setattr(V2Store, "ticket", peek)
+
+
+def ticket_after_v1(monkeypatch):
+    """The write is announced once V1 has it."""
+    moved, ticket = protocol.moved, V2Store.ticket
+
+    async def moved_then_announced(pair, id, *arguments):
+        won = await moved(pair, id, *arguments)
+        if won:
+            await ticket(pair.v2, id, pair.clock.now())
+        return won
+
+    monkeypatch.setattr(V2Store, "ticket", peek)
+    monkeypatch.setattr(protocol, "moved", moved_then_announced)
+
+
+def overwriting_migration(monkeypatch):
+    """The lazy migration stores over whatever stands."""
+
+    async def put(store, id, body, revision):
+        meta = {"rev": revision, "intent": revision}
+        await store._quick.update_one({"_id": id}, {"$set": {**body, MARK: meta}}, upsert=True)
+        return Put.STORED
+
+    monkeypatch.setattr(V2Store, "put_if_absent", put)
+
+
+async def guarded(store, where, update, upsert):
+    """One guarded update, a duplicate key meaning that V2 is newer."""
+    try:
+        result = await store._quick.update_one(where, update, upsert=upsert)
+    except DuplicateKeyError:
+        return Applied.NEWER
+    return Applied.APPLIED if result.matched_count or result.upserted_id is not None else Applied.NEWER
+
+
+def replacing_apply(monkeypatch):
+    """The new body comes with meta data of its own."""
+
+    async def apply(store, id, body, revision, *, own=False, upsert=True):
+        meta = {"rev": revision, "intent": revision}
+        return await guarded(
+            store, {"_id": id, f"{MARK}.rev": {"$lt": revision}}, {"$set": {**body, MARK: meta}}, upsert
+        )
+
+    monkeypatch.setattr(V2Store, "apply", apply)
+
+
+def lowering_apply(monkeypatch):
+    """The intent is set to the revision, whatever was announced since."""
+    update = V2Store._update
+
+    async def lowering(store, where, change, upsert):
+        change = dict(change)
+        change["$set"] = {**change["$set"], **change.pop("$max", {})}
+        return await update(store, where, change, upsert)
+
+    monkeypatch.setattr(V2Store, "_update", lowering)
+
+
+def removing_delete(monkeypatch):
+    """A delete leaves no tombstone."""
+
+    async def remove(store, id, revision, now):
+        await store._quick.delete_one({"_id": id, f"{MARK}.rev": {"$lt": revision}})
+        return Applied.APPLIED
+
+    monkeypatch.setattr(V2Store, "bury", remove)
+
+
+def no_raise(monkeypatch):
+    """V1 moves past what V2 was told."""
+
+    async def raise_nothing(store, id, intent, now):
+        return None
+
+    monkeypatch.setattr(V2Store, "raise_intent", raise_nothing)
+
+
+def eager_unmarking(monkeypatch):
+    """An apply takes the mark off though a later write is announced."""
+
+    async def advance(store, id, revision, update, below, upsert):
+        update = {**update, "$unset": {**update["$unset"], f"{MARK}.at": ""}}
+        return await store._update({"_id": id, f"{MARK}.rev": {below: revision}}, update, upsert)
+
+    monkeypatch.setattr(V2Store, "_advance", advance)
+
+
+def modest_writer(monkeypatch):
+    """A writer does not put its own body over a reader's repair at the same revision."""
+    apply = V2Store.apply
+
+    async def never_own(store, id, body, revision, *, own=False, upsert=True):
+        return await apply(store, id, body, revision, upsert=upsert)
+
+    monkeypatch.setattr(V2Store, "apply", never_own)
+
+
+def unguarded_apply(monkeypatch):
+    """An apply is stored whatever revision stands: safe, and only slower."""
+
+    async def advance(store, id, revision, update, below, upsert):
+        unmarked = {**update, "$unset": {**update["$unset"], f"{MARK}.at": ""}}
+        outcome = await store._update({"_id": id, f"{MARK}.intent": {"$lte": revision}}, unmarked, upsert)
+        return outcome if outcome is not Applied.NEWER else await store._update({"_id": id}, update, False)
+
+    monkeypatch.setattr(V2Store, "_advance", advance)
+
+
+# ---- V1's statements ------------------------------------------------------------------------------------------------
+
+
+def unguarded_delete(monkeypatch):
+    """V1's document is deleted at whatever revision it is."""
+
+    async def delete(store, id, expected):
+        return bool((await store._durable.delete_one({"_id": id})).deleted_count)
+
+    monkeypatch.setattr(V1Store, "delete", delete)
+
+
+def unguarded_write(monkeypatch):
+    """V1's document is written at whatever revision it is."""
+
+    async def write(store, id, expected, revision, changed, vanished=()):
+        update = {"$set": {**changed, "_lazymig_rev": revision}}
+        return bool((await store._durable.update_one({"_id": id}, update)).matched_count)
+
+    monkeypatch.setattr(V1Store, "compare_and_set", write)
+
+
+def overwriting_insert(monkeypatch):
+    """V1's insert stores over whatever stands."""
+
+    async def insert(store, id, document, revision):
+        update = {"$set": {**document, "_lazymig_rev": revision}}
+        await store._durable.update_one({"_id": id}, update, upsert=True)
+        return True
+
+    monkeypatch.setattr(V1Store, "insert", insert)
+
+
+# ---- decisions ------------------------------------------------------------------------------------------------------
+
+
+def ignored_loss(monkeypatch):
+    """A lost compare-and-set is taken for won."""
+    moved = protocol.moved
+
+    async def always(pair, *arguments):
+        await moved(pair, *arguments)
+        return True
+
+    monkeypatch.setattr(protocol, "moved", always)
+
+
+def ignored_intent(monkeypatch):
+    """Whatever is live counts as clean."""
+    monkeypatch.setattr(StoredV2, "clean", property(lambda stored: not stored.gone))
+
+
+def ignored_ticket(monkeypatch):
+    """A writer takes V2's body for current though another write was announced before its own."""
+    monkeypatch.setattr(StoredV2, "clean_before_ticket", property(lambda stored: not stored.gone))
+
+
+def answering_tombstone(monkeypatch):
+    """A tombstone is believed without asking V1."""
+    read = protocol.read
+
+    async def believing(pair, id):
+        seen = await pair.v2.find(id)
+        return None if seen is not None and seen.gone and seen.revision >= 0 else await read(pair, id)
+
+    monkeypatch.setattr(protocol, "read", believing)
+
+
+def trusting_list(monkeypatch):
+    """A listing takes V2's body whatever revision it was made from."""
+    monkeypatch.setattr(listing, "_holds", lambda stored, row: not stored.gone)
+
+
+async def naive_store(pair, id, entity):
+    """V2's body, over whatever stands."""
+    change = {"$set": {**pair.conversions.v2_body(entity), MARK: {"rev": 0, "intent": 0}}}
+    await pair.v2.collection.update_one({"_id": id}, change, upsert=True)
+
+
+async def naive_read(pair, id):
+    """V2, or else V1, converted and stored."""
+    seen = await pair.v2.find(id)
+    if seen is not None and not seen.gone:
+        return pair.conversions.v2_entity(seen)
+    truth = await pair.v1.find(id)
+    if truth is None:
+        return None
+    entity = await pair.conversions.upgraded(truth, None)
+    await naive_store(pair, id, entity)
+    return entity
+
+
+async def naive_write(pair, id, edit):
+    """V1, then V2."""
+    truth = await pair.v1.find(id)
+    if truth is None:
+        raise NotFound(id)
+    change = await edit.decide(Base(None, truth))
+    if change is None:
+        await pair.v1.collection.delete_one({"_id": id})
+        await pair.v2.collection.delete_one({"_id": id})
+        return None
+    await pair.v1.collection.update_one({"_id": id}, {"$set": change.v1_set})
+    await naive_store(pair, id, change.entity)
+    return change
+
+
+def naive(monkeypatch):
+    """Write V1, then write V2; a read that misses V2 converts and stores."""
+    monkeypatch.setattr(protocol, "read", naive_read)
+    monkeypatch.setattr(protocol, "write", naive_write)
+
+
+# ---- where each shows -----------------------------------------------------------------------------------------------
+
+
+def shown(state, *clients, **changes):
+    """The calls of each client, separated by commas."""
+    return lambda: scenario(state, [names.split(", ") for names in clients], **changes)
+
+
+def shown_by_note(state, *clients):
+    """The same, judging V2's own field too."""
+    return lambda: noted_scenario(state, [names.split(", ") for names in clients])
+
+
+MUTANTS = (
+    Mutant("no ticket before V1", no_ticket, shown("both clean", "update", "get")),
+    Mutant("ticket after V1", ticket_after_v1, shown("both clean", "update", "get")),
+    Mutant("migrate with an upsert that overwrites", overwriting_migration, shown("V1 only", "get", "update")),
+    Mutant("apply replaces the meta data", replacing_apply, shown("both clean", "update", "update")),
+    Mutant("apply lowers the intent", lowering_apply, shown("both clean", "update", "update")),
+    Mutant("delete without a tombstone", removing_delete, shown("V1 only", "get", "delete")),
+    Mutant("delete without V1's revision", unguarded_delete, shown("both clean", "delete", "update")),
+    Mutant("V1 written without compare-and-set", unguarded_write, shown("both clean", "update", "update")),
+    Mutant("V1 inserted without looking", overwriting_insert, shown("neither", "insert", "insert")),
+    Mutant("a lost compare-and-set taken for won", ignored_loss, shown("both clean", "update", "update")),
+    Mutant("no raise when V1 is ahead of the ticket", no_raise, shown("placeholder behind V1", "update", "get")),
+    Mutant("clean ignores the intent", ignored_intent, shown("both clean", "update", "get")),
+    Mutant("a tombstone answers for V1", answering_tombstone, shown("tombstone", "insert", "get")),
+    Mutant("a listing trusts any revision", trusting_list, shown("dirty after V1's step", "list")),
+    Mutant("apply unmarks an open announcement", eager_unmarking, shown("both clean", "update", "update")),
+    Mutant("a writer yields to a reader's repair", modest_writer, shown_by_note("both clean", "note", "get")),
+    Mutant("write V1, then V2", naive, shown("both clean", "update", "get")),
+)

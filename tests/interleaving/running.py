@@ -1,0 +1,57 @@
+"""Many explorations at once, on two processes, with their numbers told."""
+
+from concurrent.futures import ProcessPoolExecutor
+from datetime import timedelta
+from multiprocessing import get_context
+from pathlib import Path
+from site import addsitedir
+from unittest import mock
+
+from attrs import evolve, frozen
+
+from lazymig import protocol
+from lazymig.testing.explore import explore, total, walk
+from tests.interleaving.subject import scenario
+
+PROCESSES = 2
+#: Where a spawned process finds these tests, behind everything that is installed.
+ROOT = Path(__file__).parents[2]
+
+
+@frozen
+class Task:
+    """One scenario, by values that a process can be sent.
+
+    `walks`: 0 to visit all, else the number of random runs. `state_limit`: where a visit gives up.
+    """
+
+    state: str
+    clients: tuple[tuple[str, ...], ...]
+    cancellations: int = 0
+    heal_at_once: bool = False
+    walks: int = 0
+    seed: int = 0
+    state_limit: int = 100_000
+
+
+def explored(task):
+    """The report of one task."""
+    made = scenario(task.state, task.clients, cancellations=task.cancellations)
+    # Readers heal a mark once it is some seconds old, and no clock moves here: so they do it always, or for old marks.
+    after = timedelta(0) if task.heal_at_once else protocol.HEAL_AFTER
+    with mock.patch.object(protocol, "HEAL_AFTER", after):
+        if task.walks:
+            return walk(made, runs=task.walks, seed=task.seed)
+        return explore(made, state_limit=task.state_limit)
+
+
+def explore_all(name, tasks):
+    """All reports and their sum; prints the sum, with the first counter-examples."""
+    tasks = list(tasks)
+    # Spawned, since a fork would take the test session's threads along.
+    spawned = {"mp_context": get_context("spawn"), "initializer": addsitedir, "initargs": (str(ROOT),)}
+    with ProcessPoolExecutor(PROCESSES, **spawned) as pool:
+        reports = list(pool.map(explored, tasks, chunksize=8))
+    summed = total(f"{name}, {len(tasks)} scenarios", reports)
+    print(evolve(summed, violations=summed.violations[:3]))
+    return reports, summed

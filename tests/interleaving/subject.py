@@ -1,0 +1,362 @@
+"""What the explorations run: the real repository, its V1 view and the sweep, from every state that V1 and V2 can be in.
+
+An entity's value, to the checks, is what both shapes can express; `noted` scenarios also judge V2's own field.
+"""
+
+from collections import Counter
+from datetime import timedelta
+
+import attrs
+from attrs import evolve, frozen
+
+import lazymig
+from lazymig import protocol
+from lazymig.errors import AlreadyExists, NotFound
+from lazymig.records import Partition
+from lazymig.sweeping.marks import resolve_marks
+from lazymig.sweeping.moving import Mover
+from lazymig.sweeping.remainder import Remainder
+from lazymig.testing.explore import (
+    Call,
+    FixedClock,
+    Scenario,
+    World,
+    any_dirty,
+    clean_is_current,
+    dirty_is_marked,
+)
+from lazymig.testing.linearizability import Outcome
+from lazymig.testing.memory_collection import MemoryCollection
+
+ID = 1
+CLOCK = FixedClock()
+OLD = CLOCK.now() - timedelta(hours=2)
+GRACE = timedelta(hours=1)
+
+
+@frozen
+class PersonV1:
+    """One name, and a count."""
+
+    id: int
+    name: str
+    tally: int
+
+
+@frozen
+class PersonV2:
+    """Two names, a count, and a note that V1 cannot express."""
+
+    id: int
+    first: str
+    last: str
+    tally: int
+    note: str = ""
+
+
+def to_v2(v1):
+    """Split the name."""
+    first, _, last = v1.name.partition(" ")
+    return PersonV2(v1.id, first, last, v1.tally)
+
+
+def to_v2_keeping(v1, previous):
+    """Split the name, and keep the note that V2 held."""
+    return evolve(to_v2(v1), note=previous.note if previous else "")
+
+
+def to_v1(v2):
+    """Join the names."""
+    return PersonV1(v2.id, f"{v2.first} {v2.last}", v2.tally)
+
+
+MIGRATION = lazymig.Migration(name="people", v1=PersonV1, v2=PersonV2, upgrade=to_v2, downgrade=to_v1)
+KEEPING = evolve(MIGRATION, upgrade=to_v2_keeping)
+
+
+def v1_document(revision=None, name="Ada Ada", tally=0):
+    """V1's document; `legacy` is a field that lazymig does not know of."""
+    meta = {} if revision is None else {"_lazymig_rev": revision}
+    return {"_id": ID, "name": name, "tally": tally, "legacy": True, **meta}
+
+
+def v2_document(revision, intent, at=None, name="Ada Ada", tally=0, note=""):
+    """V2's live document."""
+    first, _, last = name.partition(" ")
+    mark = {} if at is None else {"at": at}
+    meta = {"rev": revision, "intent": intent, **mark}
+    return {"_id": ID, "first": first, "last": last, "tally": tally, "note": note, "_lazymig": meta}
+
+
+def gone(revision, intent):
+    """V2's tombstone or placeholder."""
+    return {"_id": ID, "_lazymig": {"rev": revision, "intent": intent, "gone": True, "at": OLD}}
+
+
+STATES = {
+    "neither": ((), ()),
+    "V1 only, without a revision": ((v1_document(),), ()),
+    "V1 only": ((v1_document(3),), ()),
+    "both clean": ((v1_document(2),), (v2_document(2, 2, note="n"),)),
+    "dirty before V1's step": ((v1_document(2),), (v2_document(2, 3, OLD, note="n"),)),
+    "dirty after V1's step": ((v1_document(3, tally=5),), (v2_document(2, 3, OLD, note="n"),)),
+    "tombstone": ((), (gone(3, 3),)),
+    "placeholder with V1": ((v1_document(1),), (gone(-1, 1),)),
+    "placeholder behind V1": ((v1_document(5),), (gone(-1, 1),)),
+    "placeholder without V1": ((), (gone(-1, 1),)),
+    "deleted half way": ((), (v2_document(2, 3, OLD),)),
+}
+
+
+@frozen
+class Subject:
+    """What calls are made on."""
+
+    repository: lazymig.Repository
+    v1: MemoryCollection
+    v2: MemoryCollection
+
+
+def setup(state, migration=MIGRATION):
+    """A function that gives the world of one starting state, the same one set back for every run."""
+    v1, v2 = (MemoryCollection(name, documents) for name, documents in zip(("V1", "V2"), STATES[state], strict=True))
+    clock = FixedClock()
+    options = {"phase": lazymig.Phase.COEXIST, "coalesce": False, "timeout_s": None, "clock": clock}
+    world = World((v1, v2), Subject(lazymig.Repository(migration, v1=v1, v2=v2, **options), v1, v2))
+    snapshots = v1.snapshot(), v2.snapshot()
+
+    # Building a repository takes as long as a run of many steps, and it holds nothing of the entities.
+    def set_back(gate):
+        for store, snapshot in zip(world.stores, snapshots, strict=True):
+            store.restore(snapshot)
+        v1.gate = v2.gate = clock.gate = gate
+        return world
+
+    return set_back
+
+
+# ---- values ---------------------------------------------------------------------------------------------------------
+
+
+def common(entity):
+    """What both shapes express of an entity of either."""
+    if entity is None:
+        return None
+    name = entity.name if isinstance(entity, PersonV1) else f"{entity.first} {entity.last}"
+    return (name, entity.tally)
+
+
+def noted(entity):
+    """The whole of a V2 entity."""
+    return None if entity is None else attrs.astuple(entity)[1:]
+
+
+def truth(world):
+    """V1's content."""
+    document = world.stores[0].stored(ID)
+    return {ID: None if document is None else (document["name"], document["tally"])}
+
+
+async def read_afterwards(subject):
+    """What a V2-first read answers, and answers again once it has repaired what it met."""
+    first = common(await subject.repository.get(ID))
+    assert common(await subject.repository.get(ID)) == first, "two reads in a row differ"
+    assert common(await subject.repository.v1.get(ID)) == first, "the two doors differ"
+    return {ID: first}
+
+
+# ---- calls ----------------------------------------------------------------------------------------------------------
+
+
+async def found(listing):
+    """The values of a listing."""
+    return {entity.id: common(entity) async for entity in listing}
+
+
+def all_common(entities):
+    """The values of entities by id."""
+    return {id: common(entity) for id, entity in entities.items()}
+
+
+async def sweep(subject):
+    """One pass over what V2 lacks, then over the marks: the sweeper's own parts, without its leases and tasks."""
+    pair, counts = subject.repository.pair, Counter()
+    mover = Mover(pair, None, counts, dry_run=False)
+    remainder = Remainder(subject.v1, subject.v2, Partition("int", None, None), None, 10)
+    async for page in remainder.pages():
+        if page.whole:
+            await mover.move(page.missing)
+            continue
+        async for documents in remainder.whole(page.missing):
+            await mover.move(documents)
+    await resolve_marks(pair, mover, counts, GRACE)
+
+
+async def purge(subject):
+    """Remove every old remainder of a delete."""
+    pair = subject.repository.pair
+    for seen in await pair.v2.marks(CLOCK.now(), 10, None):
+        await protocol.purge(pair, seen, GRACE)
+
+
+async def heal(subject):
+    """Move the entity to a fresh revision."""
+    await protocol.heal(subject.repository.pair, ID)
+
+
+def calls(amount):
+    """Every call, by name; what it writes depends on `amount`, so that two clients' writes differ."""
+    name = f"New{amount} Name"
+
+    def raised(value):
+        return (value[0], value[1] + amount)
+
+    def raise_tally(entity):
+        return evolve(entity, tally=entity.tally + amount)
+
+    v2, v1 = PersonV2(ID, f"New{amount}", "Name", amount), PersonV1(ID, name, amount)
+    written = (name, amount)
+    return {
+        "get": Call("get", lambda s: s.repository.get(ID), ID, observe=common),
+        "insert": Call("insert", lambda s: s.repository.insert(v2), ID, written, common),
+        "update": Call("update", lambda s: s.repository.update(ID, raise_tally), ID, raised, common),
+        "replace": Call("replace", lambda s: s.repository.replace(v2), ID, written, common),
+        "delete": Call("delete", lambda s: s.repository.delete(ID), ID, observe=done),
+        "get many": Call("list", lambda s: s.repository.get_many([ID]), observe=all_common),
+        "list": Call("list", lambda s: found(s.repository.list())),
+        "sweep": Call("sweep", sweep),
+        "heal": Call("heal", heal),
+        "purge": Call("purge", purge),
+        "V1 get": Call("get", lambda s: s.repository.v1.get(ID), ID, observe=common),
+        "V1 insert": Call("insert", lambda s: s.repository.v1.insert(v1), ID, written, common),
+        "V1 update": Call("update", lambda s: s.repository.v1.update(ID, raise_tally), ID, raised, common),
+        "V1 replace": Call("replace", lambda s: s.repository.v1.replace(v1), ID, written, common),
+        "V1 delete": Call("delete", lambda s: s.repository.v1.delete(ID), ID, observe=done),
+    }
+
+
+def done(_result):
+    """A delete has no value."""
+    return Outcome.DONE
+
+
+NAMES = tuple(calls(0))
+WRITES = tuple(name for name in NAMES if name.split()[-1] in ("insert", "update", "replace", "delete"))
+
+
+# ---- checks ---------------------------------------------------------------------------------------------------------
+
+
+def same_content(v1, v2):
+    """Whether the two documents say the same."""
+    return v1["name"] == f"{v2['first']} {v2['last']}" and v1["tally"] == v2["tally"]
+
+
+def clean_is_v1(world):
+    """A clean V2 document is V1's current revision."""
+    return clean_is_current(world.stores[0].documents(), world.stores[1].documents(), same_content)
+
+
+def gone_has_no_body(world):
+    """What is gone holds nothing of the entity."""
+    for document in world.stores[1].documents():
+        if document["_lazymig"].get("gone") and set(document) != {"_id", "_lazymig"}:
+            return "V2 keeps the body of an entity that is gone"
+    return None
+
+
+def marked(world):
+    """Whatever is dirty or gone carries the mark by which a sweep finds it."""
+    return dirty_is_marked(world.stores[1].documents())
+
+
+def legacy_stays(world):
+    """A field that lazymig does not know of survives every update."""
+    document = world.stores[0].stored(ID)
+    if document is None or "legacy" in document or document["name"] != "Ada Ada":
+        return None
+    return "V1 lost a field that lazymig does not know of"
+
+
+INVARIANTS = {
+    "clean is V1": clean_is_v1,
+    "gone has no body": gone_has_no_body,
+    "unknown fields": legacy_stays,
+    "marked": marked,
+}
+
+
+def numbered(make, clients):
+    """The calls of each client, each with an amount of its own."""
+    return {
+        client: [make(10 ** (2 * index + position))[name] for position, name in enumerate(names)]
+        for index, (client, names) in enumerate(zip("ABC", clients, strict=False))
+    }
+
+
+def scenario(state, clients, make=calls, **changes):
+    """Clients by lists of call names, from one starting state."""
+    made = numbered(make, clients)
+    told = " | ".join(", ".join(names) for names in clients)
+    defaults = {"setup": setup(state), "truth": truth, "afterwards": read_afterwards, "invariants": INVARIANTS}
+    return Scenario(
+        name=f"{told} from {state}",
+        clients=made,
+        is_dirty=lambda world: any_dirty(world.stores[1].documents()),
+        outcomes={AlreadyExists: Outcome.ALREADY_EXISTS, NotFound: Outcome.NOT_FOUND},
+        **{**defaults, **changes},
+    )
+
+
+# ---- what V1 cannot express -----------------------------------------------------------------------------------------
+
+
+def noted_truth(world):
+    """V2's whole entity where it was made from V1's revision, else V1's with no note."""
+    v1, v2 = (store.stored(ID) for store in world.stores)
+    if v1 is None:
+        return {ID: None}
+    held = v2 is not None and not v2["_lazymig"].get("gone") and v2["_lazymig"]["rev"] == v1.get("_lazymig_rev", 0)
+    first, _, last = v1["name"].partition(" ")
+    return {ID: (first, last, v1["tally"], v2["note"] if held else "")}
+
+
+async def read_noted(subject):
+    """What a read answers."""
+    return {ID: noted(await subject.repository.get(ID))}
+
+
+async def found_noted(listing):
+    """The whole entities of a listing."""
+    return {entity.id: noted(entity) async for entity in listing}
+
+
+def noted_calls(amount):
+    """The calls of V2's door, with the whole entity for their value; an update changes either the note or the rest."""
+
+    def noting(entity):
+        return evolve(entity, note=f"{entity.note}{amount}")
+
+    def raising(entity):
+        return evolve(entity, tally=entity.tally + amount)
+
+    def on_value(change):
+        return lambda value: noted(change(PersonV2(ID, *value)))
+
+    return {
+        "get": Call("get", lambda s: s.repository.get(ID), ID, observe=noted),
+        "note": Call("update", lambda s: s.repository.update(ID, noting), ID, on_value(noting), noted),
+        "update": Call("update", lambda s: s.repository.update(ID, raising), ID, on_value(raising), noted),
+        "list": Call("list", lambda s: found_noted(s.repository.list())),
+        "sweep": Call("sweep", sweep),
+        "heal": Call("heal", heal),
+    }
+
+
+def noted_scenario(state, clients):
+    """Clients by lists of call names, judged by the whole of V2's entity, while nobody dies.
+
+    What V1 cannot express has no other home than V2's body, so a writer that dies before it stores that body loses it.
+    """
+    changes = {"setup": setup(state, KEEPING), "truth": noted_truth, "afterwards": read_noted, "crashes": False}
+    return scenario(state, clients, make=noted_calls, **changes)
