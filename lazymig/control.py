@@ -161,7 +161,7 @@ class Control:
     async def bury_letter(self, letter: DeadLetter) -> None:
         """Record one failure; the first time is kept, attempts are counted, a waiver ends when V1 has changed."""
         row = {
-            "kind": "dead", "migration": letter.migration, "id": letter.id, "revision": letter.revision,
+            "kind": "dead", "migration": letter.migration, "id": raw_id(letter.id), "revision": letter.revision,
             "direction": letter.direction, "error": letter.error, "message": letter.message, "path": letter.path,
             "last_at": self._clock.now(),
         }  # fmt: skip

@@ -13,6 +13,7 @@ from bson import ObjectId
 
 from lazymig import Control, Migration, Phase, Repository, Sweeper
 from lazymig.clock import SYSTEM_CLOCK
+from tests.people import TestClock
 
 Id = int | str | bytes | ObjectId | UUID
 #: Commands that change something.
@@ -99,6 +100,16 @@ def by_id(documents: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 async def letters(database: Any, **which: Any) -> dict[Any, Any]:
     """The dead letters of things by the text of their id."""
     return {repr(letter.id): letter async for letter in control(database).dead_letters("things", **which)}
+
+
+class StandingClock(TestClock):
+    """Stands until it is moved; a long sleep, as a heartbeat's, ends only with its task."""
+
+    async def sleep(self, delay_s: float) -> None:
+        if delay_s >= 1:
+            await asyncio.get_running_loop().create_future()
+        await super().sleep(delay_s)
+        await asyncio.sleep(0)
 
 
 class LaterClock:

@@ -80,17 +80,17 @@ async def _brought_up(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> bo
         # First what costs V1 no write; were V2 to refuse the body, healing would raise V1's revision at every sweep.
         if await _repaired(pair, seen, truth) is Applied.REFUSED:
             return False
-        now = await pair.v2.find(seen.id)
-        if now is None or now.clean:
+        if seen.intent <= truth.revision:
             return True
     # An announced write is still open.
     if not await heal(pair, seen.id):
         return True
-    now, after = await pair.v2.find(seen.id), await pair.v1.find(seen.id)
-    if now is None or after is None or now.revision >= after.revision:
+    now = await pair.v2.find(seen.id)
+    if now is None or now.clean:
         return True
-    # The heal's last step failed, or is still behind.
-    return await _repaired(pair, now, after) is not Applied.REFUSED
+    # The heal's last step failed, or is still behind, or somebody writes.
+    after = await pair.v1.find(seen.id)
+    return after is None or await _repaired(pair, now, after) is not Applied.REFUSED
 
 
 async def _repaired(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Applied:
