@@ -19,6 +19,17 @@ from tests.watching import Watch
 KINDS: dict[str, Any] = {"pymongo": AsyncMongoClient, "motor": AsyncIOMotorClient}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out Motor in `v1_only`: that phase sends nothing that `coexist` does not, and time is short."""
+    left_out = {"motor", Phase.V1_ONLY}
+    items[:] = [item for item in items if not left_out <= _parameters(item)]
+
+
+def _parameters(item: pytest.Item) -> set[Any]:
+    callspec = getattr(item, "callspec", None)
+    return {value for value in callspec.params.values() if isinstance(value, str)} if callspec else set()
+
+
 @frozen
 class Watched:
     """An empty database on a real server, and a watch over what is sent to it."""

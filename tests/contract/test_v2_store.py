@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError, PyMongoError, WriteError
 
 from lazymig.documents import born_clean
 from lazymig.records import Applied, Put, StoredV2
@@ -338,27 +338,35 @@ async def test_other_write_errors_pass_through(server_database: Any) -> None:
     """Driver errors pass through unchanged: what is no refusal of the body is raised."""
     collection = server_database["v2"]
     store = V2Store(collection, ["first"])
-    # A body field cannot be set below a value that is no document: the server's error 28, PathNotViable.
+    # The revision cannot be set below a value that is no document: the server's error 28, PathNotViable.
     await collection.insert_one({"_id": 1, META: 5})
-    from pymongo.errors import WriteError
-
     with pytest.raises(WriteError):
         await store.raise_intent(1, 2, NOW)
-    assert await only(collection) == {"_id": 1, META: 5}
+    await collection.replace_one({"_id": 1}, {"first": {"a": 1}, META: {"rev": 1, "intent": 2}})
+    with pytest.raises(WriteError):
+        await store.apply(1, {"first": 1, "first.a": 2}, 2)
+    assert await only(collection) == {"_id": 1, "first": {"a": 1}, META: {"rev": 1, "intent": 2}}
 
 
-async def test_put_many_raises_what_is_no_refusal(store: V2Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bulk error of another kind is not an outcome."""
-
-    async def fail(*_: Any, **__: Any) -> None:
-        raise BulkWriteError({"writeErrors": [{"index": 0, "code": 8000, "errmsg": "quota"}]})
+@pytest.mark.parametrize(
+    "error",
+    [BulkWriteError({"writeErrors": [{"index": 0, "code": 8000, "errmsg": "quota"}]}), AutoReconnect("gone")],
+    ids=["a write error", "a lost connection"],
+)
+@pytest.mark.parametrize("driver", ["mock"])
+async def test_put_many_raises_what_is_no_refusal(
+    store: V2Store, monkeypatch: pytest.MonkeyPatch, error: PyMongoError
+) -> None:
+    """An error of another kind is not an outcome."""
 
     class Failing:
-        insert_many = fail
+        async def insert_many(self, *_: Any, **__: Any) -> None:
+            raise error
 
     monkeypatch.setattr(store, "_quick", Failing())
-    with pytest.raises(BulkWriteError):
+    with pytest.raises(type(error)) as caught:
         await store.put_many([born_clean(1, {}, 1)])
+    assert caught.value is error
 
 
 async def test_a_validators_refusal_is_an_outcome(server_database: Any) -> None:

@@ -163,7 +163,7 @@ VALUES = st.recursive(
 DOCUMENTS = st.dictionaries(st.sampled_from("abc"), VALUES)
 
 
-@settings(max_examples=150, deadline=None, print_blob=True)
+@settings(max_examples=60, deadline=None, print_blob=True)
 @given(DOCUMENTS, DOCUMENTS)
 def test_changes_turn_one_document_into_the_other(before: dict[str, Any], after: dict[str, Any]) -> None:
     """Set and unset as told, and the encoded fields are the other document's, each byte."""
