@@ -106,7 +106,7 @@ class StandingClock(TestClock):
     """Stands until it is moved; a long sleep, as a heartbeat's, ends only with its task."""
 
     async def sleep(self, delay_s: float) -> None:
-        if delay_s >= 1:
+        if delay_s >= 10:
             await asyncio.get_running_loop().create_future()
         await super().sleep(delay_s)
         await asyncio.sleep(0)
@@ -129,7 +129,7 @@ class LaterClock:
         return 0.5
 
     async def sleep(self, delay_s: float) -> None:
-        if delay_s >= 1:
+        if delay_s >= 10:
             await asyncio.get_running_loop().create_future()  # a heartbeat: cancelled when its work is done
         self.slept.append(delay_s)
         self.ahead_s += delay_s
