@@ -113,10 +113,11 @@ class StandingClock(TestClock):
 
 
 class LaterClock:
-    """The machine's clock, ahead by some time; sleeping takes one turn of the event loop and moves it on."""
+    """The machine's clock, ahead by some time; sleeping takes one turn of the event loop, and moves it on if wanted."""
 
-    def __init__(self, ahead_s: float = 0) -> None:
+    def __init__(self, ahead_s: float = 0, *, moving: bool = True) -> None:
         self.ahead_s = ahead_s
+        self.moving = moving
         self.slept: list[float] = []
 
     def now(self) -> datetime:
@@ -132,5 +133,6 @@ class LaterClock:
         if delay_s >= 10:
             await asyncio.get_running_loop().create_future()  # a heartbeat: cancelled when its work is done
         self.slept.append(delay_s)
-        self.ahead_s += delay_s
+        if self.moving:
+            self.ahead_s += delay_s
         await asyncio.sleep(0)
