@@ -11,11 +11,12 @@ from typing import Any
 
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import ReadPreference
-from pymongo.errors import DocumentTooLarge, DuplicateKeyError, PyMongoError, WriteError
+from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError, PyMongoError, WriteError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from lazymig.errors import ConfigurationError
+from lazymig.records import Put
 
 MAJORITY = WriteConcern("majority")
 ONE = WriteConcern(1)
@@ -130,3 +131,25 @@ def refusal_text(error: WriteError) -> str:
     if error.code == 121:
         return "V2's validator refuses the document"
     return f"V2 refuses the document (server error code {error.code})"
+
+
+def put_outcome(error: WriteError) -> Put:
+    """What became of a *put if absent* that raised; raises the error where that is not known."""
+    if isinstance(error, DuplicateKeyError) and is_id_taken(error):
+        return Put.LOST
+    if is_refused(error.code):
+        return Put.REFUSED
+    raise error
+
+
+def put_outcomes(error: BulkWriteError, count: int) -> list[Put]:
+    """The same for each of the `count` documents of an unordered statement."""
+    # A write concern error comes without write errors: everything is stored, though perhaps not for good, which for
+    # V2 bodies is enough.
+    outcomes = [Put.STORED] * count
+    for failure in error.details.get("writeErrors", []):
+        if not is_refused(failure.get("code")):
+            raise error
+        lost = failure.get("code") == 11000 and id_taken_in(failure)
+        outcomes[failure["index"]] = Put.LOST if lost else Put.REFUSED
+    return outcomes

@@ -34,6 +34,9 @@ V2 = TypeVar("V2")
 #: A mark younger than this probably has a living writer. Time decides only when healing is worth its writes.
 HEAL_AFTER = timedelta(seconds=5)
 
+#: How long one waits for the body of a write that has V1 already: in all about a quarter of a second.
+_WRITER_WAITS_S = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128)
+
 
 @frozen
 class Pair(Generic[V1, V2]):
@@ -65,6 +68,9 @@ async def read(pair: Pair[V1, V2], id: Any) -> V2 | None:
         if seen is not None and seen.clean and seen.revision >= truth.revision:
             # Checked. V1 is behind a clean V2 only where another client replaced its document, revision and all.
             return await _compared(pair, seen, truth)
+        if _body_is_due(pair, seen, truth) and attempt < len(_WRITER_WAITS_S):
+            await pair.clock.sleep(_WRITER_WAITS_S[attempt])
+            continue
         # 3./4. Fill or repair V2 on the way. Losing that race to a writer means that V2 now knows better than what
         # was converted here: it may hold fields that V1 cannot express. So look again.
         entity, stands = await _answer(pair, seen, truth, last=attempt + 1 == pair.max_attempts)
@@ -75,7 +81,7 @@ async def read(pair: Pair[V1, V2], id: Any) -> V2 | None:
 
 async def _answer(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, last: bool) -> tuple[V2, bool]:
     """V1's answer, and whether it may be given: False when V2 was changed in the meantime."""
-    if seen is not None and seen.revision >= truth.revision:
+    if seen is not None and (seen.revision >= truth.revision or _body_is_due(pair, seen, truth)):
         entity = await v2_of(pair.conversions, Base(seen, truth))
         await _heal_if_old(pair, seen)
         return entity, True
@@ -86,6 +92,18 @@ async def _answer(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, la
     store = _put if seen is None else _repair
     stands = await pair.behind.do(lambda: store(pair, truth, body), True)
     return entity, stands or last
+
+
+def _body_is_due(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1) -> bool:
+    """Whether V1's revision was announced in V2 and its writer, to all appearances alive, has yet to bring the body.
+
+    Asked only where that body may hold what V1 cannot express: when `upgrade` takes the previous entity. A reader that
+    stored V1's conversion in its place would have the next writer start from the poorer body.
+    """
+    if seen is None or not pair.conversions.migration.upgrading.takes_other:
+        return False
+    young = seen.at is not None and pair.clock.now() - seen.at < HEAL_AFTER
+    return young and seen.revision < truth.revision <= seen.intent
 
 
 async def _put(pair: Pair[V1, V2], truth: StoredV1, body: dict[str, Any]) -> bool:
@@ -163,6 +181,8 @@ async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
             # 2. V2 was not clean, or the last attempt was lost: V1 tells what stands.
             truth = await pair.v1.find_local(id)
             if truth is None:
+                # The one answer that no compare-and-set settles.
+                await pair.v1.confirm_missing(id)
                 raise NotFound(decode_id(id))
             seen = await _seen_again(pair, seen, truth, attempt)
         base = Base(seen, truth)
@@ -186,11 +206,18 @@ async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
 async def _seen_again(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, attempt: int) -> StoredV2:
     """V2's document to start from: after a lost race the one that the ticket saw is the loser's.
 
-    V2 is read after V1, so that a body at V1's revision, with what V1 cannot express, is found if it is there yet.
+    V2 is read after V1, so that a body at V1's revision, with what V1 cannot express, is found if it is there yet. If
+    it is not, its writer stands between V1 and V2, and whoever overtakes it there drops what only its body holds. It
+    may be dead, so the wait for it is short; V1 is exact with or without it.
     """
-    if attempt == 0 or seen.revision == truth.revision:
-        return seen
-    return await pair.v2.find(truth.id) or seen
+    if attempt and seen.revision != truth.revision:
+        seen = await pair.v2.find(truth.id) or seen
+    for delay_s in _WRITER_WAITS_S:
+        if not _body_is_due(pair, seen, truth):
+            break
+        await pair.clock.sleep(delay_s)
+        seen = await pair.v2.find(truth.id) or seen
+    return seen
 
 
 async def moved(pair: Pair[V1, V2], id: Any, expected: int, ticket: int, change: Change | None) -> bool:

@@ -22,10 +22,11 @@ from lazymig.drivers import (
     MAJORITY,
     ONE,
     READ_MAJORITY,
-    id_taken_in,
     is_id_taken,
     is_refused,
     is_too_large,
+    put_outcome,
+    put_outcomes,
     refusal_text,
     tuned,
 )
@@ -60,6 +61,18 @@ class V1Store:
         """Find one document as the primary has it now: for the write path, whose compare-and-set settles it."""
         document = await self.collection.find_one({"_id": id}, session=self._session)
         return None if document is None else stored_v1(document)
+
+    async def confirm_missing(self, id: Any) -> None:
+        """Wait until the majority has what the primary had when a local read found no document; change nothing.
+
+        Until then a delete may be rolled back, and reads with read concern majority still find the entity: to say that
+        it is missing would be to say what the next read denies. In memory nothing is sent.
+        """
+        if self._durable is self.collection:
+            return
+        # A durable write that matches nothing (V1 has no placeholders) waits like any other.
+        never = {"_id": id, REVISION_FIELD: PLACEHOLDER}
+        await self._durable.update_one(never, {"$set": {REVISION_FIELD: PLACEHOLDER}}, session=self._session)
 
     async def find_many(self, ids: Sequence[Any]) -> dict[Any, StoredV1]:
         """Find these documents by one statement, with read concern majority; missing ids are left out."""
@@ -175,7 +188,7 @@ class V2Store:
         except DocumentTooLarge:
             return Put.REFUSED
         except WriteError as error:
-            return _put_outcome(error)
+            return put_outcome(error)
         return Put.STORED
 
     async def put_many(self, documents: Sequence[Document], *, durable: bool = False) -> list[Put]:
@@ -187,7 +200,7 @@ class V2Store:
         try:
             await collection.insert_many(documents, ordered=False, session=self._session)
         except BulkWriteError as error:
-            return _put_outcomes(error, len(documents))
+            return put_outcomes(error, len(documents))
         except PyMongoError as error:
             if not is_too_large(error):
                 raise
@@ -257,7 +270,7 @@ class V2Store:
         except DocumentTooLarge:
             return "DocumentTooLarge", "V2's document is larger than MongoDB allows (16 MB)"
         except WriteError as error:
-            return ("", "") if _put_outcome(error) is Put.LOST else (type(error).__name__, refusal_text(error))
+            return ("", "") if put_outcome(error) is Put.LOST else (type(error).__name__, refusal_text(error))
         return "", ""
 
     async def purge(self, seen: StoredV2) -> bool:
@@ -277,23 +290,3 @@ class V2Store:
     async def ensure_mark_index(self) -> None:
         """Create the sparse index on `at`, so that marks are found without a scan."""
         await self.collection.create_index([(_AT, 1)], name="lazymig_at", sparse=True)
-
-
-def _put_outcome(error: WriteError) -> Put:
-    if isinstance(error, DuplicateKeyError) and is_id_taken(error):
-        return Put.LOST
-    if is_refused(error.code):
-        return Put.REFUSED
-    raise error
-
-
-def _put_outcomes(error: BulkWriteError, count: int) -> list[Put]:
-    # A write concern error comes without write errors: everything is stored, though perhaps not for good, which for
-    # V2 bodies is enough.
-    outcomes = [Put.STORED] * count
-    for failure in error.details.get("writeErrors", []):
-        if not is_refused(failure.get("code")):
-            raise error
-        lost = failure.get("code") == 11000 and id_taken_in(failure)
-        outcomes[failure["index"]] = Put.LOST if lost else Put.REFUSED
-    return outcomes

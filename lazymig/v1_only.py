@@ -27,6 +27,7 @@ async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
     for attempt in range(pair.max_attempts):
         truth: StoredV1 | None = await pair.v1.find_local(id)
         if truth is None:
+            await pair.v1.confirm_missing(id)
             raise NotFound(decode_id(id))
         change = await edit.decide(Base(None, truth))
         if await moved(pair, id, truth.revision, truth.revision + 1, change):

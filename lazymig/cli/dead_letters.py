@@ -42,7 +42,7 @@ async def listed(
         show_json({"dead_letters": [attrs.asdict(letter) for letter in letters], "open": open_count})
     elif letters:
         columns = ("id", "step", "field", "error", "message", "attempts", "waived because" if waived else "last tried")
-        table(f"{len(letters)} dead letters of {name}", columns, [_row(letter) for letter in letters])
+        table(f"Dead letters of {name}: {len(letters):,}", columns, [_row(letter) for letter in letters])
     else:
         say(f"{name}: no {'waived' if waived else 'open'} dead letters")
     return Exit.NEEDS_PERSON if open_count else Exit.DONE

@@ -15,6 +15,8 @@ from lazymig.records import Partition
 #: Documents per partition, about: small enough to be shared and taken over, large enough to be worth a lease.
 DOCUMENTS_EACH = 50_000
 _PARTITIONS_MAX = 1000
+#: A small collection is cut all the same, so that several processes find something to share, down to this size.
+_SHARED, _WORTH_SHARING = 8, 2_000
 #: Sampled ids per boundary; more makes the partitions more even.
 _SAMPLES_EACH = 20
 
@@ -27,7 +29,7 @@ async def plan(collection: Any, documents_each: int = DOCUMENTS_EACH) -> list[Pa
     """
     collection = tuned(collection, codec=LENIENT)
     count = await collection.estimated_document_count()
-    wanted = min(ceil(count / documents_each), _PARTITIONS_MAX)
+    wanted = min(max(ceil(count / documents_each), min(_SHARED, count // _WORTH_SHARING)), _PARTITIONS_MAX)
     bounds = await _sampled(collection, wanted) if wanted > 1 else []
     driver = driver_of(collection)
     partitions: list[Partition] = []

@@ -48,7 +48,8 @@ async def test_each_statement_of_v1(watched: Watched, options: dict[str, Any]) -
     with watched.sent() as sent:
         for write in writes:
             assert await write()
-    assert [concern(event, "writeConcern") for event in sent] == [MAJORITY] * 3
+        await store.confirm_missing(1)
+    assert [concern(event, "writeConcern") for event in sent] == [MAJORITY] * 4
     with watched.sent() as sent:
         await store.find(1)
         await store.find_many([1])

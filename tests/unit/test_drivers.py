@@ -21,11 +21,13 @@ from lazymig.drivers import (
     is_id_taken,
     is_refused,
     is_too_large,
+    put_outcome,
     refusal_text,
     settled,
     tuned,
     tz_aware,
 )
+from lazymig.records import Put
 from lazymig.testing.memory_collection import MemoryCollection
 
 
@@ -95,7 +97,9 @@ async def test_awareness_is_the_clients() -> None:
 async def test_settled_takes_a_value_or_an_awaitable() -> None:
     """One driver returns it directly, the other as an awaitable."""
     assert await settled(5) == 5
-    assert await settled(asyncio.sleep(0, 5)) == 5
+    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    future.set_result(5)
+    assert await settled(future) == 5
 
 
 @pytest.mark.parametrize(
@@ -126,6 +130,14 @@ def test_refusals_are_those_that_repeating_does_not_cure() -> None:
     assert is_too_large(DocumentTooLarge("x"))
     assert is_too_large(OperationFailure("x", 10334))
     assert not is_too_large(OperationFailure("x", 11000))
+
+
+def test_an_error_that_is_no_outcome_is_raised() -> None:
+    """What a put raises is lost, refused, or everybody's concern."""
+    assert put_outcome(DuplicateKeyError("E11000", 11000, {"keyPattern": {"_id": 1}})) is Put.LOST
+    assert put_outcome(DuplicateKeyError("E11000", 11000, {"keyPattern": {"x": 1}})) is Put.REFUSED
+    with pytest.raises(WriteError, match="quota"):
+        put_outcome(WriteError("quota", 8000))
 
 
 def test_a_refusal_is_told_without_contents() -> None:

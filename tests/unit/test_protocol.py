@@ -126,8 +126,8 @@ async def test_a_repair_leaves_the_mark_of_a_later_ticket() -> None:
 
 
 async def test_a_placeholder_is_filled_once_v1_has_the_entity() -> None:
-    """An insert that died half way: V1's answer, and V2 repaired."""
-    here = world([ada_v1() | {REV: 1}], [gone(-1, 1, TestClock().now())])
+    """An insert that died half way some seconds ago: V1's answer, and V2 repaired."""
+    here = world([ada_v1() | {REV: 1}], [gone(-1, 1, TestClock().now() - timedelta(seconds=6))])
     assert await here.repository.get(1) == ada()
     stored = here.v2.stored(1)
     assert stored is not None

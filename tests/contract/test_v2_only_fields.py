@@ -1,0 +1,120 @@
+"""Fields that V1 cannot express, while others write and read the same entity."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from attrs import evolve, frozen
+
+import lazymig
+from lazymig.clock import SystemClock
+
+
+@frozen
+class AccountV1:
+    id: int
+    balance: int
+
+
+@frozen
+class AccountV2:
+    id: int
+    balance: int
+    points: int = 0
+
+
+def _upgrade(old: AccountV1, previous: AccountV2 | None) -> AccountV2:
+    return AccountV2(old.id, old.balance, previous.points if previous else 0)
+
+
+MIGRATION = lazymig.Migration(
+    name="accounts",
+    v1=AccountV1,
+    v2=AccountV2,
+    upgrade=_upgrade,
+    downgrade=lambda new: AccountV1(new.id, new.balance),
+)
+
+
+class _Releasing(SystemClock):
+    """Whoever waits lets the writer that is held go on, and does not wait."""
+
+    def __init__(self) -> None:
+        self.released = asyncio.Event()
+        self.waited = 0
+
+    async def sleep(self, delay_s: float) -> None:
+        self.waited += 1
+        self.released.set()
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+
+def _earn(account: AccountV2) -> AccountV2:
+    return evolve(account, points=account.points + 1)
+
+
+async def _held_before_its_body(repository: lazymig.Repository[Any, Any], clock: _Releasing) -> asyncio.Task[Any]:
+    """A writer that has V1, and whose V2 step waits for the clock's release."""
+    store, apply, reached = repository.pair.v2, repository.pair.v2.apply, asyncio.Event()
+
+    async def late(*arguments: Any, **keywords: Any) -> Any:
+        store.apply = apply  # type: ignore[method-assign]
+        reached.set()
+        await clock.released.wait()
+        return await apply(*arguments, **keywords)
+
+    store.apply = late  # type: ignore[method-assign]
+    writer = asyncio.create_task(repository.update(1, _earn))
+    await reached.wait()
+    return writer
+
+
+Other = Callable[[lazymig.Repository[Any, Any]], Awaitable[Any]]
+
+
+@pytest.mark.parametrize(
+    ("other", "points"),
+    [
+        (lambda repository: repository.update(1, _earn), 2),
+        (lambda repository: repository.v1.update(1, lambda old: evolve(old, balance=old.balance + 1)), 1),
+        (lambda repository: repository.get(1), 1),
+        (lambda repository: lazymig.protocol.heal(repository.pair, 1), 1),
+    ],
+    ids=["a writer", "a writer in V1's type", "a reader", "a healer"],
+)
+async def test_who_meets_a_writer_between_v1_and_v2_keeps_what_only_its_body_holds(
+    database: Any, other: Other, points: int
+) -> None:
+    """An acknowledged change of a V2-only field survives whoever meets its writer before the body is stored."""
+    clock = _Releasing()
+    repository = lazymig.Repository(
+        MIGRATION, v1=database["v1"], v2=database["v2"], phase=lazymig.Phase.COEXIST, clock=clock, coalesce=False
+    )
+    await repository.insert(AccountV2(1, 10))
+    writer = await _held_before_its_body(repository, clock)
+    await other(repository)
+    clock.released.set()
+    await writer
+    stored = await database["v2"].find_one({"_id": 1})
+    assert stored["points"] == points
+    assert clock.waited
+    assert (await repository.get(1)).points == points
+
+
+async def test_a_dead_writers_body_is_not_waited_for_for_ever(database: Any) -> None:
+    """Where the body never comes, the next write goes on from V1 and what V2 last held."""
+    clock = _Releasing()
+    repository = lazymig.Repository(
+        MIGRATION, v1=database["v1"], v2=database["v2"], phase=lazymig.Phase.COEXIST, clock=clock, coalesce=False
+    )
+    await repository.insert(AccountV2(1, 10, 5))
+    seen = await repository.pair.v2.ticket(1, clock.now())
+    assert await repository.pair.v1.compare_and_set(1, 1, seen.intent, {"balance": 11})
+    assert await repository.get(1) == AccountV2(1, 11, 5)
+    assert await repository.update(1, _earn) == AccountV2(1, 11, 6)
+    stored = await database["v2"].find_one({"_id": 1})
+    assert (stored["balance"], stored["points"]) == (11, 6)
