@@ -353,10 +353,10 @@ def noted_calls(amount):
     }
 
 
-def noted_scenario(state, clients):
+def noted_scenario(state, clients, migration=KEEPING):
     """Clients by lists of call names, judged by the whole of V2's entity, while nobody dies.
 
     What V1 cannot express has no other home than V2's body, so a writer that dies before it stores that body loses it.
     """
-    changes = {"setup": setup(state, KEEPING), "truth": noted_truth, "afterwards": read_noted, "crashes": False}
+    changes = {"setup": setup(state, migration), "truth": noted_truth, "afterwards": read_noted, "crashes": False}
     return scenario(state, clients, make=noted_calls, **changes)

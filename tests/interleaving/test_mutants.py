@@ -1,6 +1,7 @@
 """Each guard of the protocol bites: without it, the explorer finds what breaks, and tells it step by step."""
 
 import pytest
+from attrs import evolve
 
 from lazymig.testing.explore import explore, total
 from tests.interleaving.mutants import MUTANTS, ignored_ticket, unguarded_apply
@@ -18,6 +19,13 @@ def test_mutant_is_killed(mutant, monkeypatch):
     print(f"{mutant.name}\n{report}")
     assert report.violations, f"survived: {mutant.name}"
     assert report.violations[0].steps
+
+
+@pytest.mark.parametrize("mutant", [mutant for mutant in MUTANTS if mutant.visible], ids=lambda mutant: mutant.name)
+def test_mutant_shows_to_clients(mutant, monkeypatch):
+    """What the guard prevents is wrong answers: clients see them, whatever the invariants say."""
+    mutant.spoil(monkeypatch)
+    assert explore(evolve(mutant.scenario(), invariants={})).violations
 
 
 def test_there_are_enough_mutants():
