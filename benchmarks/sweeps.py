@@ -27,9 +27,9 @@ import lazymig
 from benchmarks import report
 from benchmarks.invoices import InvoiceV1, documents, repository, to_v2
 from benchmarks.measure import Outcome, alternate, outcome
+from lazymig.fleet.workers import Workers
 from lazymig.records import Partition
 from lazymig.sweeping.remainder import Remainder
-from lazymig.sweeping.workers import Workers
 from lazymig.testing import Server
 
 _FILL = 5_000

@@ -28,7 +28,7 @@ FLOORS = {
     **dict.fromkeys(("batching", "behind", "codec", "conversions", "edits", "keyset", "migration", "telemetry"), 2),
     **dict.fromkeys(("control", "many", "protocol", "v1_only"), 3),
     **dict.fromkeys(("building", "follower", "listing", "repository", "sweeper", "sweeping", "v1_view", "verifier"), 4),
-    "testing": 5,
+    **dict.fromkeys(("fleet", "testing"), 5),
     **dict.fromkeys(("__init__", "cli"), 6),
 }
 #: The only imports on one floor, each with its reason.
@@ -58,7 +58,18 @@ TIME = re.compile(
     r"(datetime\.)+(now|utcnow|today)|asyncio\.sleep|time\.(time|monotonic|perf_counter|sleep)(_ns)?"
     r"|random\.(?!Random$)\w+"
 )
-OPTIONAL = {"aiolimiter", "cyclopts", "fastapi", "hypothesis", "mongomock", "motor", "opentelemetry", "pytest", "rich"}
+OPTIONAL = {
+    "aiolimiter",
+    "cyclopts",
+    "distributed",
+    "fastapi",
+    "hypothesis",
+    "mongomock",
+    "motor",
+    "opentelemetry",
+    "pytest",
+    "rich",
+}
 # In pieces, so that this file passes its own check.
 MACHINE_PATH = re.compile(r"(?<![\w./}])/(?:" + "|".join(("work", "opt", "root", "home", "Users", "tmp")) + r")/\w")
 TEXT = {".py", ".md", ".toml", ".ini", ".yaml", ".yml", ".json", ".txt", ".svg", ".cfg", ""}

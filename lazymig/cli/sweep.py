@@ -18,9 +18,9 @@ from lazymig.cli.loading import made, opened
 from lazymig.cli.options import App, Debug, Exit, Json
 from lazymig.cli.output import complain, say, show_json
 from lazymig.cli.progress import Standing, reporter
+from lazymig.fleet.dask import sweep_on_dask
+from lazymig.fleet.workers import Workers
 from lazymig.sweeper import Progress, Sweeper, SweepReport
-from lazymig.sweeping.dask import sweep_on_dask
-from lazymig.sweeping.workers import Workers
 
 _Count = Annotated[int, Parameter(validator=Number(gte=1))]
 _Positive = Annotated[float | None, Parameter(validator=Number(gt=0), show_default=False)]

@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 from lazymig.errors import ConfigurationError
+from lazymig.fleet.workers import MakeRepository, sum_reports, sweep_here
 from lazymig.sweeper import SweepReport
-from lazymig.sweeping.workers import MakeRepository, sum_reports, sweep_here
 
 #: Tasks per worker thread: a few more than one, so that a slow partition does not keep the others waiting.
 _TASKS_PER_THREAD = 2

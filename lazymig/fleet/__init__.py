@@ -1,0 +1,1 @@
+"""One sweep by several processes: workers of this machine, or of a Dask cluster."""
