@@ -1,4 +1,4 @@
-"""What sweeps are measured with: an invoice of about 1 KB whose conversion takes about 100 µs (items, dates, Decimals)."""
+"""What sweeps are measured with: an invoice of about 1 KB, converted in about 100 µs (items, dates, Decimals)."""
 
 import random
 from collections.abc import Iterator
@@ -41,7 +41,6 @@ class ItemV2:
     title: str
     quantity: int
     price: Decimal
-    total: Decimal
     shipped: date
 
 
@@ -62,13 +61,10 @@ class InvoiceV2:
 
 def to_v2(old: InvoiceV1) -> InvoiceV2:
     first, _, last = old.customer.partition(" ")
-    items = [
-        ItemV2(item.sku, item.title, item.quantity, item.price, item.price * item.quantity, item.shipped.date())
-        for item in old.items
-    ]
+    items = [ItemV2(item.sku, item.title, item.quantity, item.price, item.shipped.date()) for item in old.items]
     return InvoiceV2(
         old.id, old.number, first, last, old.email, old.issued, old.due.date(), old.currency, old.note,
-        sum((item.total for item in items), Decimal(0)), items,
+        sum((item.price * item.quantity for item in items), Decimal(0)), items,
     )  # fmt: skip
 
 

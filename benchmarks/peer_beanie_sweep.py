@@ -36,7 +36,6 @@ class ItemNew(BaseModel):
     title: str
     quantity: int
     price: DecimalAnnotation
-    total: DecimalAnnotation
     shipped: datetime
 
 
@@ -59,10 +58,8 @@ class InvoiceNew(Document):
 @iterative_migration()
 async def _split(input_document: InvoiceOld, output_document: InvoiceNew) -> None:
     output_document.first, _, output_document.last = input_document.customer.partition(" ")
-    output_document.items = [
-        ItemNew(**item.model_dump(), total=item.price * item.quantity) for item in input_document.items
-    ]
-    output_document.total = sum((item.total for item in output_document.items), Decimal(0))
+    output_document.items = [ItemNew(**item.model_dump()) for item in input_document.items]
+    output_document.total = sum((item.price * item.quantity for item in input_document.items), Decimal(0))
 
 
 async def opened(database: Any) -> Callable[[], Awaitable[None]]:

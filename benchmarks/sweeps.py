@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -229,13 +230,12 @@ async def _p99_ms(repo: lazymig.Repository[Any, Any], ids: list[Any], seconds: f
 
 
 async def _only_sweep(uri: str, name: str) -> None:
+    os.nice(10)  # as the command line does
     client: Any = AsyncMongoClient(uri)
     await client[name].drop_collection("lazymig_control")
     await lazymig.Sweeper(repository(client, name)).run()
     await client.close()
-    with open("/proc/self/status") as status:
-        peak = next(line for line in status if line.startswith("VmHWM"))
-    print(int(peak.split()[1]) / 1024)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 async def _run(uri: str, arguments: argparse.Namespace) -> tuple[list[Outcome], dict[str, Any]]:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import aclosing
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 from uuid import uuid4
 
 from lazymig.clock import SYSTEM_CLOCK, Clock

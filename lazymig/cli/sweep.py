@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +23,8 @@ from lazymig.fleet.dask import sweep_on_dask
 from lazymig.fleet.workers import Workers
 from lazymig.sweeper import Progress, Sweeper, SweepReport
 
+#: How far a sweep stands back from other processes of its machine.
+_NICE = 10
 _Count = Annotated[int, Parameter(validator=Number(gte=1))]
 _Positive = Annotated[float | None, Parameter(validator=Number(gt=0), show_default=False)]
 _Seconds = Annotated[float, Parameter(validator=Number(gte=0))]
@@ -77,6 +80,8 @@ async def sweep(
         "batch_size": batch_size, "concurrency": concurrency, "rate_limit": rate, "grace_s": grace,
         "max_time_s": max_time, "shard": _shard(shard),
     }  # fmt: skip
+    if hasattr(os, "nice"):
+        os.nice(_NICE)  # whoever shares this machine goes first; workers inherit it
     with reporter("sweep", as_json=json) as shown:
         tell: Callable[[Progress], None] = lambda progress: shown.tell(standing(progress))  # noqa: E731
         if dask:
