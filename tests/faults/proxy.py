@@ -1,0 +1,106 @@
+"""A loopback proxy that cuts connections at a chosen command: before the server got it, or after it was carried out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+import bson
+from attrs import define
+
+_HEADER = 16
+_OP_MSG = 2013
+
+
+@define
+class Cut:
+    """Cut the next `times` connections that send this command to this collection."""
+
+    command: str
+    collection: str
+    when: Literal["before", "after"]
+    times: int
+
+    def matches(self, message: bytes) -> bool:
+        """Whether this message is the command; counts down when it is."""
+        if self.times <= 0 or int.from_bytes(message[12:16], "little") != _OP_MSG or message[20] != 0:
+            return False
+        length = int.from_bytes(message[21:25], "little")
+        body: dict[str, Any] = bson.decode(message[21 : 21 + length])
+        name = next(iter(body))
+        if (name, body[name]) != (self.command, self.collection):
+            return False
+        self.times -= 1
+        return True
+
+
+class Proxy:
+    """Forwards to one server; `cut` says what happens next."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._connections: set[asyncio.Task[None]] = set()
+        self.port = 0
+        self.cut: Cut | None = None
+        self.cuts = 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Proxy]:
+        """Listen within the block."""
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+            for connection in self._connections:
+                connection.cancel()
+            await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._connect(reader, writer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream, downstream = await asyncio.open_connection("127.0.0.1", self._target)
+        carried_out = asyncio.Event()
+        pumps = [
+            asyncio.create_task(self._requests(reader, downstream, carried_out)),
+            asyncio.create_task(_replies(upstream, writer, carried_out)),
+        ]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+            for side in (writer, downstream):
+                side.close()
+                with contextlib.suppress(OSError):
+                    await side.wait_closed()
+
+    async def _requests(
+        self, reader: asyncio.StreamReader, server: asyncio.StreamWriter, carried_out: asyncio.Event
+    ) -> None:
+        while True:
+            header = await reader.readexactly(_HEADER)
+            message = header + await reader.readexactly(int.from_bytes(header[:4], "little") - _HEADER)
+            if self.cut is not None and self.cut.matches(message):
+                self.cuts += 1
+                if self.cut.when == "before":
+                    return
+                carried_out.set()
+            server.write(message)
+            await server.drain()
+
+
+async def _replies(server: asyncio.StreamReader, writer: asyncio.StreamWriter, carried_out: asyncio.Event) -> None:
+    while data := await server.read(2**16):
+        if carried_out.is_set():
+            return  # the server has answered, so it has done it; the client will never know
+        writer.write(data)
+        await writer.drain()
