@@ -94,16 +94,17 @@ async def _answer(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, la
     return entity, stands or last
 
 
-def _body_is_due(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1) -> bool:
+def _body_is_due(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, own: int = 0) -> bool:
     """Whether V1's revision was announced in V2 and its writer, to all appearances alive, has yet to bring the body.
 
     Asked only where that body may hold what V1 cannot express: when `upgrade` takes the previous entity. A reader that
-    stored V1's conversion in its place would have the next writer start from the poorer body.
+    stored V1's conversion in its place would have the next writer start from the poorer body. `own` is the asking
+    writer's ticket: with it and with 0 nobody ever announced what V1 holds.
     """
     if seen is None or not pair.conversions.migration.upgrading.takes_other:
         return False
     young = seen.at is not None and pair.clock.now() - seen.at < HEAL_AFTER
-    return young and seen.revision < truth.revision <= seen.intent
+    return young and seen.revision < truth.revision <= seen.intent and truth.revision not in (0, own)
 
 
 async def _put(pair: Pair[V1, V2], truth: StoredV1, body: dict[str, Any]) -> bool:
@@ -184,7 +185,7 @@ async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
                 # The one answer that no compare-and-set settles.
                 await pair.v1.confirm_missing(id)
                 raise NotFound(decode_id(id))
-            seen = await _seen_again(pair, seen, truth, attempt)
+            seen = await _seen_again(pair, seen, truth, ticket, attempt)
         base = Base(seen, truth)
         if base.revision >= ticket:
             # V1 is ahead of the ticket: moving it to a revision that V2 was not told of would break the invariant.
@@ -203,7 +204,7 @@ async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
     return change
 
 
-async def _seen_again(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, attempt: int) -> StoredV2:
+async def _seen_again(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, ticket: int, attempt: int) -> StoredV2:
     """V2's document to start from: after a lost race the one that the ticket saw is the loser's.
 
     V2 is read after V1, so that a body at V1's revision, with what V1 cannot express, is found if it is there yet. If
@@ -213,7 +214,7 @@ async def _seen_again(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, attem
     if attempt and seen.revision != truth.revision:
         seen = await pair.v2.find(truth.id) or seen
     for delay_s in _WRITER_WAITS_S:
-        if not _body_is_due(pair, seen, truth):
+        if not _body_is_due(pair, seen, truth, ticket):
             break
         await pair.clock.sleep(delay_s)
         seen = await pair.v2.find(truth.id) or seen

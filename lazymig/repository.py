@@ -41,7 +41,8 @@ class Repository(Generic[V1, V2]):
     - `read_concern`: "linearizable" for V2's reads, where a deposed primary's answer of some seconds ago is too old.
     - `max_attempts`: how often a write that lost to others starts again before it raises `Contention`.
     - `timeout_s`: seconds that one call may take, all its round trips together; None for no bound. Must be well below
-      the sweeper's grace period.
+      the sweeper's grace period. It stands in for the client's own time-outs (`serverSelectionTimeoutMS` too): without
+      a server the driver's error comes when it is over.
 
     Raises `ConfigurationError`, which says what to change.
     """

@@ -96,6 +96,15 @@ async def test_an_update_of_an_unmigrated_entity_takes_four(watched: Watched, re
     assert steps(sent) == ["v2 findAndModify", "v1 find", "v1 update", "v2 update"]
 
 
+async def test_an_update_of_an_entity_that_v2_has_lost_takes_five(watched: Watched, repository: Any) -> None:
+    """V1 is ahead of the ticket, which is raised; nobody's body is waited for."""
+    await repository.update(1, older)
+    await watched.database["v2"].drop()
+    with watched.sent() as sent:
+        await repository.update(1, older)
+    assert steps(sent) == ["v2 findAndModify", "v1 find", "v2 update", "v1 update", "v2 update"]
+
+
 async def test_a_downgrade_that_looks_at_v1_takes_one_more(watched: Watched, open_repository: Open) -> None:
     """V1 has to be read even where V2 is clean."""
     repository = open_repository(watched.database, migration=people(downgrade=join_on))
