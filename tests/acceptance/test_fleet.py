@@ -1,0 +1,153 @@
+"""One sweep by several processes: workers of this machine, and a Dask cluster."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+
+from lazymig.fleet.dask import sweep_on_dask
+from lazymig.fleet.workers import WorkerFailed, Workers
+
+_COUNT = 16_000
+_MODULE = """
+from attrs import frozen
+from pymongo import AsyncMongoClient
+
+import lazymig
+
+
+@frozen
+class Old:
+    id: int
+    name: str
+
+
+@frozen
+class New:
+    id: int
+    first: str
+    last: str
+
+
+MIGRATION = lazymig.Migration(
+    name="people",
+    v1=Old,
+    v2=New,
+    upgrade=lambda old: New(old.id, *old.name.split(" ", 1)),
+    downgrade=lambda new: Old(new.id, f"{new.first} {new.last}"),
+)
+
+
+def make(uri, database):
+    db = AsyncMongoClient(uri)[database]
+    return lazymig.Repository(MIGRATION, v1=db["v1"], v2=db["v2"], phase=lazymig.Phase.COEXIST)
+
+
+def fail(uri, database):
+    raise OSError("no such place")
+
+
+def die(uri, database):
+    import os
+    import signal
+
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A module that worker processes can import."""
+    name = f"people_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{name}.py").write_text(_MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    return importlib.import_module(name)
+
+
+@pytest.fixture
+def uri(lazymig_server: Any) -> str:
+    return str(lazymig_server.uri)
+
+
+@pytest.fixture
+def database(uri: str) -> Iterator[Any]:
+    """A database with people in V1, two of whom do not convert."""
+    with pymongo.MongoClient[dict[str, Any]](uri) as client:
+        found = client[f"fleet_{os.getpid()}"]
+        client.drop_database(found.name)
+        found["v1"].insert_many([{"_id": number, "name": f"First{number} Last"} for number in range(_COUNT)])
+        found["v1"].insert_many([{"_id": _COUNT + number, "name": number} for number in range(2)])
+        yield found
+        client.drop_database(found.name)
+
+
+def _all_moved(database: Any) -> None:
+    moved = {row["_id"]: row["first"] for row in database["v2"].find()}
+    assert moved == {number: f"First{number}" for number in range(_COUNT)}
+    dead = [row["id"] for row in database["lazymig_control"].find({"kind": "dead"})]
+    assert sorted(dead) == [_COUNT, _COUNT + 1]
+
+
+async def test_workers_share_one_sweep(people: Any, uri: str, database: Any) -> None:
+    """Two processes move everything once, and their reports add up."""
+    told: list[int] = []
+    make = partial(people.make, uri, database.name)
+    report = await Workers(make, 2, {"batch_size": 500}, lambda progress: told.append(progress.scanned)).run()
+    _all_moved(database)
+    assert (report.scanned, report.migrated, report.dead, report.finished) == (_COUNT + 2, _COUNT, 2, True)
+    assert report.dead_letters == 2
+    assert max(told) <= _COUNT + 2
+    runs = list(database["lazymig_control"].find({"kind": "run"}))
+    assert len(runs) == 2
+    assert all(run["counts"].get("migrated", 0) < _COUNT for run in runs)
+
+
+async def test_a_worker_that_cannot_start_is_told(people: Any, uri: str, database: Any) -> None:
+    """Its failure is raised in words, and not taken for an end."""
+    with pytest.raises(WorkerFailed, match="OSError"):
+        await Workers(partial(people.fail, uri, database.name), 2, {}).run()
+    assert database["v2"].count_documents({}) == 0
+
+
+async def test_workers_that_die_without_a_word_are_no_success(people: Any, uri: str, database: Any) -> None:
+    """When nobody reports, the sweep has failed."""
+    with pytest.raises(WorkerFailed):
+        await Workers(partial(people.die, uri, database.name), 2, {}).run()
+
+
+async def test_stopped_workers_save_their_checkpoints(people: Any, uri: str, database: Any) -> None:
+    """A stop ends all workers early without an error, and the next sweep goes on from there."""
+    make = partial(people.make, uri, database.name)
+    workers: Workers
+
+    def stop_at_once(_: Any) -> None:
+        workers.stop()
+
+    workers = Workers(make, 2, {"batch_size": 200, "rate_limit": 4000}, stop_at_once)
+    first = await workers.run()
+    assert not first.finished
+    second = await Workers(make, 2, {}).run()
+    assert second.finished
+    assert second.scanned < _COUNT + 2
+    _all_moved(database)
+
+
+async def test_a_dask_cluster_shares_one_sweep(people: Any, uri: str, database: Any) -> None:
+    """Two Dask processes move everything once."""
+    distributed = (
+        pytest.importorskip("distributed") if "CI" not in os.environ else importlib.import_module("distributed")
+    )
+    async with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, asynchronous=True
+    ) as cluster:
+        report = await sweep_on_dask(cluster.scheduler_address, partial(people.make, uri, database.name), {})
+    _all_moved(database)
+    assert (report.scanned, report.migrated, report.dead) == (_COUNT + 2, _COUNT, 2)
+    assert report.finished
