@@ -1,0 +1,165 @@
+"""`kill -9` at random moments of a sweep, with live writers at both doors; one more sweep makes V1 and V2 equal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve
+
+from lazymig import AlreadyExists, NotFound, Repository
+from tests.faults import sweep_nursery
+from tests.sweeps import LaterClock, ThingV1, ThingV2, control, moved, repository, stored, sweeper, thing
+
+COUNT, KILLS, ROUNDS_MAX = 300, 20, 60
+BAD = {7, 150, 299}
+#: Each pair has one code, which V2's unique index takes once.
+TWINS = {(20, 21), (200, 260)}
+
+
+class Nursery:
+    """The process whose children sweep."""
+
+    def __init__(self, process: Any, address: str) -> None:
+        self._process = process
+        self._address = address
+
+    async def sweep(self) -> int:
+        """Begin a sweep; its process id."""
+        self._process.stdin.write(f"{self._address}\n".encode())
+        return int(await self._process.stdout.readline())
+
+    async def end(self) -> bool:
+        """Wait for the end of the sweep; whether it was killed."""
+        word = (await self._process.stdout.readline()).decode().strip()
+        assert word in ("killed", "ended")
+        return word == "killed"
+
+
+@asynccontextmanager
+async def nursery(uri: str, database: Any) -> AsyncIterator[Nursery]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, sweep_nursery.__file__, stdin=PIPE, stdout=PIPE, env=environment
+    )
+    try:
+        yield Nursery(process, f"{uri} {database.name}")
+    finally:
+        process.stdin.close()
+        await process.wait()
+
+
+class Writers:
+    """Clients at both doors that never stop, and count what they do."""
+
+    def __init__(self, repo: Repository[ThingV1, ThingV2], rng: random.Random) -> None:
+        self._repo = repo
+        self._rng = rng
+        self._stopped = False
+        self._done = 0
+        self._next_id = 1000
+        self._turn = asyncio.Event()
+
+    async def after(self, count: int) -> None:
+        """Return when so many more calls were made."""
+        aim = self._done + count
+        while self._done < aim:
+            self._turn.clear()
+            await self._turn.wait()
+
+    async def run(self) -> None:
+        """One client, until stopped."""
+        while not self._stopped:
+            with suppress(NotFound, AlreadyExists):
+                await self._call()
+            self._done += 1
+            self._turn.set()
+
+    async def _call(self) -> None:
+        id = self._rng.choice([id for id in range(COUNT) if id not in BAD and id not in {*sum(TWINS, ())}])
+        match self._rng.randrange(8):
+            case 0 | 1:
+                count = self._rng.randrange(1000)
+                await self._repo.update(id, lambda v2: evolve(v2, count=count, note="by V2"))
+            case 2 | 3:
+                n = self._rng.randrange(1000)
+                await self._repo.v1.update(id, lambda v1: evolve(v1, n=n))
+            case 4:
+                await self._repo.delete(id)
+            case 5:
+                self._next_id += 1
+                await self._repo.insert(ThingV2(self._next_id, 1, f"new {self._next_id}", "born"))
+            case 6:
+                await self._repo.v1.insert(ThingV1(id, 2, f"again {id}"))
+            case _:
+                await self._repo.get(id)
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(self.run()) for _ in range(4)]
+        try:
+            yield
+        finally:
+            self._stopped = True
+            await asyncio.gather(*tasks)
+
+
+async def fill(database: Any) -> None:
+    """The same V1 as ever, nothing migrated."""
+    for name in ("v1", "v2", "lazymig_control"):
+        await database[name].delete_many({})
+    codes = {second: first for first, second in TWINS}
+    documents = [thing(id, -1 if id in BAD else id, code=f"c{codes.get(id, id)}") for id in range(COUNT)]
+    await database["v1"].insert_many(documents)
+
+
+async def check(database: Any) -> None:
+    """V2 holds every entity just as V1 has it, and every failing one has one dead letter."""
+    v1, v2 = await stored(database["v1"]), await stored(database["v2"])
+    refused = {id for pair in TWINS for id in pair if str(id) not in v2}
+    assert len(refused) == len(TWINS)
+    told = [letter.id async for letter in control(database).dead_letters("things")]
+    assert sorted(told) == sorted(BAD | refused)
+    live = {id: body for id, body in v2.items() if not body["_lazymig"].get("gone")}
+    assert set(live) == set(v1) - set(map(str, told))
+    for id, document in live.items():
+        truth = v1[id]
+        expected = moved(truth["_id"], truth["n"], truth.get("_lazymig_rev", 0), code=truth["code"])
+        assert document | {"note": None} == expected
+
+
+async def test_kill_at_random_moments(lazymig_server: Any, server_database: Any, seed: int, wide: int) -> None:
+    """Killed at twenty random moments, with writers at both doors, a sweep leaves nothing that the next cannot end."""
+    rng, kills, moments = random.Random(seed), 0, 40
+    await server_database["v2"].create_index("code", unique=True, sparse=True)
+    async with nursery(lazymig_server.uri, server_database) as children:
+        for number in range(ROUNDS_MAX * wide):
+            await fill(server_database)
+            writers = Writers(repository(server_database), rng)
+            async with writers.at_work():
+                child = await children.sweep()
+                if number:
+                    await writers.after(rng.randrange(moments * 3 // 4))
+                    with suppress(ProcessLookupError):
+                        os.kill(child, signal.SIGKILL)
+                kills += await children.end()
+                if not number:
+                    moments = max(writers._done, 20)  # how many calls a whole sweep takes
+                # Late enough for the dead sweep's leases only: the writers' marks are young.
+                repo = repository(server_database)
+                await sweeper(server_database, repo=repo, batch_size=50, partition_size=50, clock=LaterClock(61)).run()
+            report = await sweeper(server_database, batch_size=50, partition_size=1000, clock=LaterClock(122)).run()
+            assert report.finished
+            await check(server_database)
+            if kills >= KILLS * wide:
+                break
+    print(f"{kills} kills in {number} rounds, {moments} calls per sweep")
+    assert kills >= KILLS * wide
