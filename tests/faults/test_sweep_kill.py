@@ -64,14 +64,14 @@ class Writers:
         self._repo = repo
         self._rng = rng
         self._stopped = False
-        self._done = 0
+        self.done = 0
         self._next_id = 1000
         self._turn = asyncio.Event()
 
     async def after(self, count: int) -> None:
         """Return when so many more calls were made."""
-        aim = self._done + count
-        while self._done < aim:
+        aim = self.done + count
+        while self.done < aim:
             self._turn.clear()
             await self._turn.wait()
 
@@ -80,7 +80,7 @@ class Writers:
         while not self._stopped:
             with suppress(NotFound, AlreadyExists):
                 await self._call()
-            self._done += 1
+            self.done += 1
             self._turn.set()
 
     async def _call(self) -> None:
@@ -147,12 +147,13 @@ async def test_kill_at_random_moments(lazymig_server: Any, server_database: Any,
             async with writers.at_work():
                 child = await children.sweep()
                 if number:
-                    await writers.after(rng.randrange(moments * 3 // 4))
+                    await writers.after(rng.randrange(moments))
                     with suppress(ProcessLookupError):
                         os.kill(child, signal.SIGKILL)
-                kills += await children.end()
-                if not number:
-                    moments = max(writers._done, 20)  # how many calls a whole sweep takes
+                if await children.end():
+                    kills += 1
+                else:
+                    moments = max(writers.done, 20)  # how many calls a whole sweep takes
                 # Late enough for the dead sweep's leases only: the writers' marks are young.
                 repo = repository(server_database)
                 await sweeper(server_database, repo=repo, batch_size=50, partition_size=50, clock=LaterClock(61)).run()
