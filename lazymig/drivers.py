@@ -142,10 +142,12 @@ def put_outcome(error: WriteError) -> Put:
     raise error
 
 
-def put_outcomes(error: BulkWriteError, count: int) -> list[Put]:
+def put_outcomes(error: BulkWriteError, count: int, *, durable: bool) -> list[Put]:
     """The same for each of the `count` documents of an unordered statement."""
-    # A write concern error comes without write errors: everything is stored, though perhaps not for good, which for
-    # V2 bodies is enough.
+    # A write concern error says that all is stored, though perhaps not for good: for V2 bodies enough, but not for
+    # whoever asked for more.
+    if durable and error.details.get("writeConcernErrors"):
+        raise error
     outcomes = [Put.STORED] * count
     for failure in error.details.get("writeErrors", []):
         if not is_refused(failure.get("code")):

@@ -200,7 +200,7 @@ class V2Store:
         try:
             await collection.insert_many(documents, ordered=False, session=self._session)
         except BulkWriteError as error:
-            return put_outcomes(error, len(documents))
+            return put_outcomes(error, len(documents), durable=durable)
         except PyMongoError as error:
             if not is_too_large(error):
                 raise
