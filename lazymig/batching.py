@@ -1,22 +1,25 @@
 """Many at once: calls that start in the same turn of the event loop share one statement.
 
-Nothing waits for more to come. A call that finds no other in flight goes to the server directly, so a lone task pays
-nothing; the others are gathered until the loop comes round, and go together. Each document is still read between its
-caller's call and return, so the protocol's argument is untouched.
+Reads wait for nothing but the loop's coming round: what was called till then goes together, and a call that is alone
+goes to the server from its own task, so that a lone task pays next to nothing. Each document is still read between
+its caller's call and return, so the protocol's argument is untouched.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from copy import deepcopy
+from types import coroutine
 from typing import Any, Generic, TypeVar
 
 import pymongo
+from pymongo.errors import PyMongoError
 
 from lazymig.documents import born_clean
-from lazymig.records import Put, StoredV1, StoredV2
+from lazymig.drivers import Driver, driver_of, is_too_large
+from lazymig.records import Applied, Document, Put, StoredV1, StoredV2
 from lazymig.stores import V1Store, V2Store
 
 A = TypeVar("A")
@@ -27,35 +30,55 @@ _CALLS_MAX = 1000
 
 
 class Batcher(Generic[A, R]):
-    """Joins calls of `one` that start in the same turn into calls of `many`, whose results come in order."""
+    """Joins calls of `one` that start in the same turn into calls of `many`, whose results come in order.
+
+    A `patient` one has one statement in flight at a time and gathers meanwhile.
+    """
 
     def __init__(
         self,
         one: Callable[[A], Awaitable[R]],
         many: Callable[[Sequence[A]], Awaitable[Sequence[R | BaseException]]],
         timeout_s: float | None,
+        patient: bool = False,
     ) -> None:
         self._one = one
         self._many = many
         self._timeout_s = timeout_s
+        self._patient = patient
         self._in_flight = 0
+        self._leading = False
         self._waiting: list[tuple[A, asyncio.Future[R]]] = []
         self._running: set[asyncio.Task[None]] = set()
 
     async def call(self, argument: A) -> R:
         """The result for one argument, or what `one` or `many` raised for it."""
-        if not self._in_flight:
+        if not self._in_flight and not self._waiting and not self._leading and await self._alone():
             self._in_flight += 1
             try:
                 return await self._one(argument)
             finally:
-                self._in_flight -= 1
+                self._landed()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
-        if not self._waiting:
+        if not self._waiting and not (self._patient and self._in_flight):
             loop.call_soon(self._launch)
         self._waiting.append((argument, future))
         return await future
+
+    async def _alone(self) -> bool:
+        """Whether no other call starts in this turn of the loop."""
+        self._leading = True
+        try:
+            await _turn()
+        finally:
+            self._leading = False
+        return not self._waiting
+
+    def _landed(self) -> None:
+        self._in_flight -= 1
+        if self._patient and self._waiting and not self._in_flight:
+            self._launch()
 
     def _launch(self) -> None:
         # A task of its own, in a context of its own: no caller's cancellation or deadline is the others' concern.
@@ -76,7 +99,7 @@ class Batcher(Generic[A, R]):
             if not isinstance(error, Exception):
                 raise
         finally:
-            self._in_flight -= 1
+            self._landed()
             for (_, future), result in zip(calls, results, strict=True):
                 if future.done():
                     continue  # its caller was cancelled
@@ -84,6 +107,12 @@ class Batcher(Generic[A, R]):
                     future.set_exception(result)
                 else:
                     future.set_result(result)
+
+
+@coroutine
+def _turn() -> Generator[None]:
+    """Let the loop come round once."""
+    yield
 
 
 def _found(ids: Sequence[Any], by_id: dict[Any, R]) -> list[R | None]:
@@ -112,12 +141,18 @@ class CoalescingV1(V1Store):
 
 
 class CoalescingV2(V2Store):
-    """V2's port with `find` and `put_if_absent` shared."""
+    """V2's port with `find`, `put_if_absent`, `apply` and `bury` shared."""
 
     def __init__(self, collection: Any, fields: Sequence[str], timeout_s: float | None) -> None:
         super().__init__(collection, fields)
         self._finds: Batcher[Any, StoredV2 | None] = Batcher(super().find, self._find_each, timeout_s)
         self._puts: Batcher[tuple[Any, Any, int], Put] = Batcher(self._put_one, self._put_each, timeout_s)
+        # A write's last step comes whenever V1's journal was flushed, hence seldom together with others.
+        self._upserts: Batcher[tuple[Document, Document], Applied] = Batcher(
+            self._upsert_one, self._upsert_each, timeout_s, patient=True
+        )
+        #: The in-memory Mongo takes no bulk of updates.
+        self._in_memory = driver_of(collection) is Driver.MEMORY
 
     async def find(self, id: Any) -> StoredV2 | None:
         return await self._finds.call(id)
@@ -133,3 +168,21 @@ class CoalescingV2(V2Store):
 
     async def _put_each(self, puts: Sequence[tuple[Any, Any, int]]) -> list[Put]:
         return await self.put_many([born_clean(*put) for put in puts])
+
+    async def _update(self, where: Document, update: Document, upsert: bool) -> Applied:
+        # Of a bulk without upserts the server tells how many matched, not which.
+        if not upsert or self._in_memory:
+            return await super()._update(where, update, upsert)
+        return await self._upserts.call((where, update))
+
+    async def _upsert_one(self, update: tuple[Document, Document]) -> Applied:
+        return await super()._update(*update, upsert=True)
+
+    async def _upsert_each(self, updates: Sequence[tuple[Document, Document]]) -> Sequence[Applied | BaseException]:
+        try:
+            return await self._upsert_many(updates)
+        except PyMongoError as error:
+            if not is_too_large(error):
+                raise
+        # Nobody names the culprit; alone, it is refused and the others are stored.
+        return await asyncio.gather(*map(self._upsert_one, updates), return_exceptions=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import attrs
 import bson
 from attrs import frozen
+from bson import ObjectId
 from bson.binary import UUID_SUBTYPE, Binary
 from cattrs import Converter
 from cattrs.errors import ClassValidationError, IterableValidationError
@@ -86,8 +88,15 @@ def changes(before: Document, after: Document) -> tuple[dict[str, Any], list[str
     return changed, [key for key in before if key not in after]
 
 
+#: Of these, equal values of one type are the same in BSON. Not so floats (0.0 is -0.0), nor what holds other values.
+_PLAIN = frozenset({str, int, bool, type(None), bytes, ObjectId, datetime})
+
+
 def _differ(before: Any, after: Any) -> bool:
     # Python takes 1, 1.0 and True for equal, and dictionaries in any order; BSON does not.
+    kind = type(before)
+    if kind in _PLAIN and kind is type(after):
+        return bool(before != after)
     return bool(before != after) or bson.encode({"": before}) != bson.encode({"": after})
 
 

@@ -72,6 +72,10 @@ class Conversions(Generic[V1, V2]):
             raise ConversionError(id, direction, changed, self.migration.id_field)
         return converted
 
+    def v1_before(self, entity: V1, direction: Direction = "downgrade") -> dict[str, Any]:
+        """The document of a V1 entity that stands already: to compare with, not to store, hence not checked again."""
+        return _told(getattr(entity, self.migration.id_field), direction, self.v1.encode, entity)
+
     def v1_document(self, entity: V1, direction: Direction = "downgrade") -> dict[str, Any]:
         """A V1 entity as a document without `_id`, valid BSON."""
         return self._encoded(self.v1, entity, direction)

@@ -16,7 +16,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from lazymig.errors import ConfigurationError
-from lazymig.records import Put
+from lazymig.records import Applied, Put
 
 MAJORITY = WriteConcern("majority")
 ONE = WriteConcern(1)
@@ -155,3 +155,29 @@ def put_outcomes(error: BulkWriteError, count: int, *, durable: bool) -> list[Pu
         lost = failure.get("code") == 11000 and id_taken_in(failure)
         outcomes[failure["index"]] = Put.LOST if lost else Put.REFUSED
     return outcomes
+
+
+def applied_outcome(error: WriteError) -> Applied:
+    """What became of one *apply* that failed so."""
+    if isinstance(error, DuplicateKeyError) and is_id_taken(error):
+        return Applied.NEWER
+    if is_refused(error.code):
+        return Applied.REFUSED
+    raise error
+
+
+def applied_outcomes(error: BulkWriteError, count: int) -> list[Applied | BaseException]:
+    """The same for that many upserts by one unordered statement; what is no outcome is that one's own error."""
+    # An upsert matches, inserts, or fails: those without an error are applied.
+    outcomes: list[Applied | BaseException] = [Applied.APPLIED] * count
+    for failure in error.details.get("writeErrors", []):
+        try:
+            outcomes[failure["index"]] = applied_outcome(_single(failure))
+        except WriteError as other:
+            outcomes[failure["index"]] = other
+    return outcomes
+
+
+def _single(failure: dict[str, Any]) -> WriteError:
+    kind = DuplicateKeyError if failure.get("code") == 11000 else WriteError
+    return kind(failure.get("errmsg", ""), failure.get("code"), failure)

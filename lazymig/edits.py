@@ -100,7 +100,7 @@ class UpdateV2(Generic[V1, V2]):
         before = await v2_of(conversions, base)
         current = conversions.v1_entity(base.truth) if base.truth is not None and self.needs_truth else None
         # Downgraded first: `change` may alter a mutable entity in place.
-        v1_before = conversions.v1_document(await conversions.downgrade(before, current))
+        v1_before = conversions.v1_before(await conversions.downgrade(before, current))
         after = await _result(self.change, before, migration.v2, migration.id_field)
         v1_after = conversions.v1_document(await conversions.downgrade(after, current))
         return Change(*changes(v1_before, v1_after), conversions.v2_body(after, "downgrade"), after)
@@ -118,7 +118,7 @@ class UpdateV1(Generic[V1, V2]):
         conversions, migration = self.conversions, self.conversions.migration
         assert base.truth is not None  # needs_truth
         before = conversions.v1_entity(base.truth)
-        v1_before = conversions.v1_document(before, "upgrade")
+        v1_before = conversions.v1_before(before, "upgrade")
         after = await _result(self.change, before, migration.v1, migration.id_field)
         v1_after = conversions.v1_document(after, "upgrade")
         v2_after = await conversions.upgrade(after, conversions.previous(base.seen))

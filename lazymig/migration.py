@@ -56,6 +56,8 @@ class Migration(Generic[V1, V2]):
     v2_converter: Converter | None = None
     upgrading: Conversion = field(init=False, eq=False, repr=False)
     downgrading: Conversion = field(init=False, eq=False, repr=False)
+    #: The Python types that an id may have.
+    id_types: tuple[type, ...] = field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -68,11 +70,7 @@ class Migration(Generic[V1, V2]):
             raise ConfigurationError(f"{self.id_field}: declare the same id type in both classes; one id names both")
         object.__setattr__(self, "upgrading", _conversion("upgrade", self.upgrade))
         object.__setattr__(self, "downgrading", _conversion("downgrade", self.downgrade))
-
-    @property
-    def id_types(self) -> tuple[type, ...]:
-        """The Python types that an id may have."""
-        return id_types(self.v2, self.id_field)
+        object.__setattr__(self, "id_types", id_types(self.v2, self.id_field))
 
     def check_id(self, id: Any) -> None:
         """Raise `TypeError` unless `id` is an instance of the id attribute's type, before it reaches a driver."""

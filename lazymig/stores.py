@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from pymongo import ReturnDocument
+from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError, PyMongoError, WriteError
 from pymongo.read_concern import ReadConcern
 
@@ -22,8 +22,9 @@ from lazymig.drivers import (
     MAJORITY,
     ONE,
     READ_MAJORITY,
+    applied_outcome,
+    applied_outcomes,
     is_id_taken,
-    is_refused,
     is_too_large,
     put_outcome,
     put_outcomes,
@@ -253,12 +254,17 @@ class V2Store:
         except DocumentTooLarge:
             return Applied.REFUSED
         except WriteError as error:
-            if isinstance(error, DuplicateKeyError) and is_id_taken(error):
-                return Applied.NEWER
-            if not is_refused(error.code):
-                raise
-            return Applied.REFUSED
+            return applied_outcome(error)
         return Applied.APPLIED if result.matched_count or result.upserted_id is not None else Applied.NEWER
+
+    async def _upsert_many(self, updates: Sequence[tuple[Document, Document]]) -> list[Applied | BaseException]:
+        """`_update` with upserts, for many by one unordered statement; outcomes or own errors in the same order."""
+        requests = [UpdateOne(where, update, upsert=True) for where, update in updates]
+        try:
+            await self._quick.bulk_write(requests, ordered=False, session=self._session)
+        except BulkWriteError as error:
+            return applied_outcomes(error, len(updates))
+        return [Applied.APPLIED] * len(updates)
 
     async def why_refused(self, document: Document) -> tuple[str, str]:
         """Ask once more to store a refused document: the error's class and its reason, in words without contents.
