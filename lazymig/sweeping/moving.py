@@ -113,6 +113,8 @@ class Mover(Generic[V1, V2]):
                 error, message = await self._pair.v2.why_refused(converted.document)
                 if error:
                     await self.record(converted.truth, "store", error, message, "")
+                else:
+                    self._counts["lost"] += 1  # nothing refuses it any more
 
     async def record_failure(self, truth: StoredV1, error: ConversionError) -> None:
         """Give an entity that does not convert its dead letter, without the cause's text: it may quote the document."""
