@@ -14,6 +14,9 @@ from lazymig.testing.explore import explore, total, walk
 from tests.interleaving.subject import scenario
 
 PROCESSES = 2
+#: What this session explored, and the mutants that it killed.
+EXPLORED = []
+KILLED = []
 #: Where a spawned process finds these tests, behind everything that is installed.
 ROOT = Path(__file__).parents[2]
 
@@ -53,5 +56,6 @@ def explore_all(name, tasks):
     with ProcessPoolExecutor(PROCESSES, **spawned) as pool:
         reports = list(pool.map(explored, tasks, chunksize=8))
     summed = total(f"{name}, {len(tasks)} scenarios", reports)
+    EXPLORED.append(summed)
     print(evolve(summed, violations=summed.violations[:3]))
     return reports, summed

@@ -5,6 +5,7 @@ from attrs import evolve
 
 from lazymig.testing.explore import explore, total
 from tests.interleaving.mutants import MUTANTS, ignored_ticket, unguarded_apply
+from tests.interleaving.running import KILLED
 from tests.interleaving.subject import INVARIANTS, scenario
 
 CROSSING = [("update", "update"), ("update", "delete"), ("update", "get"), ("update", "heal")]
@@ -19,6 +20,7 @@ def test_mutant_is_killed(mutant, monkeypatch):
     print(f"{mutant.name}\n{report}")
     assert report.violations, f"survived: {mutant.name}"
     assert report.violations[0].steps
+    KILLED.append(mutant.name)
 
 
 @pytest.mark.parametrize("mutant", [mutant for mutant in MUTANTS if mutant.visible], ids=lambda mutant: mutant.name)
