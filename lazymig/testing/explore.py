@@ -12,13 +12,14 @@ scenario's `MemoryCollection`s and its `FixedClock` (no tasks, futures or timers
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import repeat
 from typing import Final
 
 from lazymig.testing.exploration.invariants import any_dirty, clean_is_current, dirty_is_marked, is_clean
 from lazymig.testing.exploration.report import Report, Violation, retell, total
 from lazymig.testing.exploration.scenario import Call, Scenario, World
 from lazymig.testing.exploration.search import search
-from lazymig.testing.exploration.statement import Gate, Statement
+from lazymig.testing.exploration.statement import DRAWS, Gate, Statement
 from lazymig.testing.exploration.walk import Walk
 
 __all__ = [
@@ -58,8 +59,8 @@ class FixedClock:
         return 0.0
 
     def random(self) -> float:
-        """Always 0.5."""
-        return 0.5
+        """A number that no other call of the run draws, and this call draws again in every run."""
+        return next(DRAWS.get(repeat(0.5)))
 
     async def sleep(self, delay_s: float) -> None:
         """Let the others move."""

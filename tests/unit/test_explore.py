@@ -273,7 +273,25 @@ def test_clock_stands_still_and_its_sleep_is_a_step():
     )
     assert explore(evolve(calls, clients={"A": calls.clients["A"]})).interleavings == 1
     (violation,) = explore(calls).violations
-    assert "A: clock sleep 0.5 → nothing" in violation.steps
+    assert "A: clock sleep 0.0005 → nothing" in violation.steps
+
+
+def test_calls_draw_numbers_of_their_own():
+    """Each call draws the same numbers in every interleaving, and no two calls draw the same."""
+    drawn = {}
+
+    def drawing(name):
+        async def draw(store):
+            numbers = [FixedClock().random()]
+            await read(store)
+            numbers.append(FixedClock().random())
+            assert drawn.setdefault(name, numbers) == numbers
+
+        return Call("idle", draw)
+
+    assert explore(scenario(A=[drawing("A1"), drawing("A2")], B=[drawing("B")])).ok
+    assert len({number for numbers in drawn.values() for number in numbers}) == 6
+    assert FixedClock().random() == 0.5
 
 
 def test_listing_is_judged_per_entity():

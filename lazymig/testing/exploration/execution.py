@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Callable, Hashable, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, MutableMapping, Sequence
 from contextvars import Context, copy_context
+from itertools import count
 from typing import Any
 
 from pymongo.errors import PyMongoError
@@ -13,7 +14,7 @@ from pymongo.results import DeleteResult, InsertManyResult, InsertOneResult, Upd
 
 from lazymig.testing.exploration.history import History, Record
 from lazymig.testing.exploration.scenario import Call, Scenario
-from lazymig.testing.exploration.statement import CANCEL_AFTER, Gate, Statement
+from lazymig.testing.exploration.statement import CANCEL_AFTER, DRAWS, Gate, Statement
 from lazymig.testing.exploration.values import freeze
 from lazymig.testing.linearizability import Outcome
 
@@ -137,6 +138,7 @@ class Execution:
         call = client.calls[client.position]
         client.record = self.history.call(index, call)
         client.chain = 0
+        client.context.run(DRAWS.set, _draws(index, client.position))
         client.coroutine = _awaiting(call.run, self.world.subject)
         self.events.append((index, "call", call))
         self._resume(index, client, client.coroutine.send, None)
@@ -181,6 +183,11 @@ class Execution:
 
 async def _awaiting(run: Callable[[Any], Any], subject: Any) -> Any:
     return await run(subject)
+
+
+def _draws(client: int, position: int) -> Iterator[float]:
+    """Numbers in [0, 1) that differ by thousandths from those of any other call, as far as ten of each go."""
+    return ((client % 10 * 100 + position % 10 * 10 + draw % 10) / 1000 + 0.0005 for draw in count())
 
 
 def _cancelled() -> BaseException:

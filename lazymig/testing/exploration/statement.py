@@ -8,13 +8,17 @@ effect as a whole. Nothing here knows of asyncio's loop: the driver decides who 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextvars import ContextVar
 from typing import Any, Final
 
 from pymongo.errors import PyMongoError
 
 CANCEL_AFTER: Final = object()
 """What a driver sends into a coroutine to cancel it right after the waiting statement took effect."""
+
+DRAWS: Final[ContextVar[Iterator[float]]] = ContextVar("lazymig_explorer_draws")
+"""The random numbers of the call under way: its own, whatever the others do, so that a run can be made again."""
 
 
 class Gate:
