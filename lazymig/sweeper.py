@@ -41,7 +41,8 @@ class Sweeper(Generic[V1, V2]):
     `rate_limit` is in documents per second. `grace_s` is the age at which a deleted entity's remainder may be purged:
     it must exceed the longest time that an operation may be in flight. `max_time_s` ends the run early, for cron
     windows. `shard=(i, n)` takes every n-th partition only. `dry_run` converts everything and writes nothing at all.
-    `probe` is an async function: False pauses the sweep, and an exception slows it down.
+    `probe` is an async function: False pauses the sweep, and an exception slows it down. By itself it pauses while
+    replication lags, and slows down while the server answers much more slowly than it did before.
 
     Raises `ConfigurationError`, and `PhaseError` in a phase in which V2 must not be filled.
     """

@@ -234,3 +234,25 @@ async def test_partitions_cover_every_id_once(filled: Any, each: int) -> None:
         for id in ids:
             holding = [p for p in ranges if (p.low is None or id > p.low) and (p.high is None or id <= p.high)]
             assert len(holding) == 1
+
+
+async def test_a_page_given_up_is_not_done(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is stopped while a page waits for its rate does not count the page; the next one moves the rest."""
+    monkeypatch.setattr(remainder, "IDS_PER_PAGE", 20)
+    limited = sweeper(filled, partition_size=1000, rate_limit=1000, concurrency=1)
+    acquired: list[float] = []
+
+    class Limiter:
+        max_rate = 100.0
+
+        async def acquire(self, amount: float) -> None:
+            acquired.append(amount)
+            if len(acquired) == 3:
+                limited.stop()
+
+    limited._flow._throttle._limiter = Limiter()
+    first = await limited.run()
+    assert (first.finished, first.scanned, first.migrated) == (False, 0, 8)
+    second = await sweeper(filled).run()
+    assert (second.scanned, second.migrated, second.present) == (COUNT, COUNT - 8, 8)
+    assert await stored(filled["v2"]) == EVERYTHING
