@@ -34,14 +34,21 @@ class Row:
     violations: int
 
 
+async def judge(fault: str, injected: int, database: Any, history: History, ids: range, clock: ShiftedClock) -> Row:
+    """The verdict as a line of the ledger; printed in full when there is anything to tell."""
+    found = await verdict(database, history, ids, clock)
+    print(*found, sep="\n")
+    return Row(fault, injected, history.calls, history.counts["uncertain"], len(ids), len(found))
+
+
 async def verdict(database: Any, history: History, ids: range, clock: ShiftedClock) -> list[str]:
     """Every violation of the two claims, told in words; sweeps the database on the way."""
-    found = await disagreements_after_sweep(database, ids, clock)
+    found = await disagreements_after_sweep(database, clock)
     await read_back(database, history, ids, clock)
     return found + illegal(history)
 
 
-async def disagreements_after_sweep(database: Any, ids: range, clock: ShiftedClock) -> list[str]:
+async def disagreements_after_sweep(database: Any, clock: ShiftedClock) -> list[str]:
     """Sweep with all marks old, and compare the two collections and the fields that lazymig does not know."""
     clock.ahead += timedelta(seconds=GRACE_S * 3)
     control = Control(database["control"], clock)

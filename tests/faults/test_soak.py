@@ -1,0 +1,47 @@
+"""Eight clients of both doors and a sweeper for as long as wanted: `LAZYMIG_SOAK_S` seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Any
+
+from lazymig import Control, Sweeper
+from tests.faults.boxes import legacy
+from tests.faults.claims import judge
+from tests.faults.conftest import connected
+from tests.faults.load import History, ShiftedClock, clients, repository, work
+
+IDS = range(400)
+SOAK_S = float(os.environ.get("LAZYMIG_SOAK_S", "6"))
+#: Short, so that tombstones are purged while clients insert the same entities again.
+TIMEOUT_S, GRACE_S = 2.0, 2.2
+
+
+async def test_soak(lazymig_server: Any, ledger: Any, seed: int) -> None:
+    """Nothing is lost, nothing returns, and V1 and V2 agree after clients and a sweeper have met for a while."""
+    history, clock = History({id: (f"legacy.{id}", 0) for id in IDS if id % 2}), ShiftedClock()
+    async with connected(lazymig_server.uri) as database:
+        await database["v1"].insert_many([legacy(id) for id in history.initial])
+        until, sweeps, purged = time.monotonic() + SOAK_S, 0, 0
+
+        def going() -> bool:
+            return time.monotonic() < until
+
+        async def sweep() -> None:
+            nonlocal sweeps, purged
+            while going():
+                control = Control(database["control"], clock)
+                repo = repository(database, clock, TIMEOUT_S)
+                report = await Sweeper(repo, control=control, grace_s=GRACE_S, clock=clock).run()
+                sweeps, purged = sweeps + 1, purged + report.purged
+
+        crowd = clients(database, history, IDS, seed, clock, count=8, timeouts_s=(TIMEOUT_S, TIMEOUT_S))
+        await asyncio.gather(work(crowd, going), sweep())
+        name = f"none, for {SOAK_S:g} s with {sweeps} sweeps, {purged} purges"
+        row = await judge(name, 0, database, history, IDS, clock)
+    ledger(row)
+    assert sweeps
+    assert row.operations > 100
+    assert not row.violations
