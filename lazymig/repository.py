@@ -15,6 +15,7 @@ from lazymig import listing, many, protocol, v1_only
 from lazymig.building import build_pair
 from lazymig.clock import SYSTEM_CLOCK, Clock
 from lazymig.codec import decode_id
+from lazymig.deadline import Deadline
 from lazymig.edits import Change, Delete, Edit, UpdateV2, insert_v2
 from lazymig.errors import ConfigurationError, ConversionError, NotFound
 from lazymig.keyset import Order
@@ -121,7 +122,7 @@ class Repository(Generic[V1, V2]):
         `ConversionError` when V1's document does not convert, `TypeError` for an id of the wrong type.
         """
         raw = self._pair.conversions.raw_id(id)
-        with pymongo.timeout(self.timeout_s):
+        async with Deadline(self.timeout_s):
             if self._route.reads is Source.V1:
                 return await v1_only.read(self._pair, raw)
             return await protocol.read(self._pair, raw)

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 #: The floor of each module or package of lazymig. A file imports from floors below its own only.
 FLOORS = {
     **dict.fromkeys(("errors", "phases", "records", "documents"), 0),
-    **dict.fromkeys(("clock", "drivers", "stores", "bson_types"), 1),
+    **dict.fromkeys(("clock", "deadline", "drivers", "stores", "bson_types"), 1),
     **dict.fromkeys(("batching", "behind", "codec", "conversions", "edits", "keyset", "migration", "telemetry"), 2),
     **dict.fromkeys(("control", "many", "protocol", "v1_only"), 3),
     **dict.fromkeys(("building", "follower", "listing", "repository", "sweeper", "sweeping", "v1_view", "verifier"), 4),
