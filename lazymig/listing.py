@@ -16,9 +16,9 @@ from lazymig.documents import stored_v1
 from lazymig.drivers import driver_of
 from lazymig.errors import ConfigurationError, ConversionError
 from lazymig.keyset import Order
-from lazymig.many import bodies
+from lazymig.many import bodies, or_error
 from lazymig.protocol import Pair
-from lazymig.records import StoredV1
+from lazymig.records import StoredV1, StoredV2
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -84,34 +84,37 @@ async def entities(
     limit: int | None,
     after: Mapping[str, Any] | None,
     timeout_s: float | None,
-) -> AsyncIterator[V2 | ConversionError]:
-    """V1's entities with V2's bodies where these were made from V1's revision."""
+) -> AsyncIterator[list[V2 | ConversionError]]:
+    """V1's entities with V2's bodies where these were made from V1's revision, a page at a time."""
     width = _Width(lean=True)
     async for page in _pages(pair, criteria, order, limit, after, timeout_s, width):
         with pymongo.timeout(timeout_s):
             answers = await _answers(pair, page, width)
-        for answer in answers:
-            yield answer
+        yield answers
 
 
 async def _answers(pair: Pair[V1, V2], page: list[StoredV1], width: _Width) -> list[V2 | ConversionError]:
-    seen = await pair.v2.find_many([row.id for row in page])
-    current = {row.id: seen[row.id] for row in page if row.id in seen and _holds(seen[row.id], row)}
-    truths = {row.id: row for row in page if row.id not in current}
+    places = {row.id: place for place, row in enumerate(page)}
+    answers: list[Any] = [None] * len(page)
+    others: dict[Any, StoredV2] = {}
+    for stored in await pair.v2.find_each(list(places)):
+        place = places[stored.id]
+        if _holds(stored, page[place]):
+            answers[place] = or_error(pair.conversions.v2_entity, stored)
+        else:
+            others[stored.id] = stored
+    truths = {row.id: row for row, answer in zip(page, answers, strict=True) if answer is None}
+    current = len(page) - len(truths)
     if width.lean and truths:
         # Deleted since the page was read: left out, as a listing that started later would.
         truths = await pair.v1.find_many(list(truths))
-    width.met(len(current), len(page))
-    answers = await bodies(pair, seen, truths)
-    for id, stored in current.items():
-        try:
-            answers[id] = pair.conversions.v2_entity(stored)
-        except ConversionError as error:
-            answers[id] = error
-    return [answers[row.id] for row in page if row.id in answers]
+    width.met(current, len(page))
+    for id, answer in (await bodies(pair, others, truths)).items():
+        answers[places[id]] = answer
+    return [answer for answer in answers if answer is not None]
 
 
-def _holds(stored: Any, row: StoredV1) -> bool:
+def _holds(stored: StoredV2, row: StoredV1) -> bool:
     return bool(stored.revision == row.revision and not stored.gone)
 
 

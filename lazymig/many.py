@@ -27,7 +27,7 @@ async def read_many(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | Co
     answers: dict[Any, V2 | ConversionError] = {}
     for id, stored in seen.items():
         if stored.clean:
-            answers[id] = _or_error(pair.conversions.v2_entity, stored)
+            answers[id] = or_error(pair.conversions.v2_entity, stored)
     rest = [id for id in ids if id not in answers]
     if pair.checked:
         return {**answers, **{id: answer async for id, answer in _one_by_one(pair, rest)}}
@@ -90,7 +90,8 @@ async def _one_by_one(pair: Pair[V1, V2], ids: Sequence[Any]) -> AsyncIterator[t
                 yield id, entity
 
 
-def _or_error(decode: Callable[[StoredV2], V2], stored: StoredV2) -> V2 | ConversionError:
+def or_error(decode: Callable[[StoredV2], V2], stored: StoredV2) -> V2 | ConversionError:
+    """The entity, or the error as an answer beside the others'."""
     try:
         return decode(stored)
     except ConversionError as error:

@@ -207,10 +207,11 @@ class Repository(Generic[V1, V2]):
                 for stored in page:
                     yield await self._pair.conversions.upgraded(stored, None)
             return
-        async for answer in listing.entities(self._pair, **start):
-            if isinstance(answer, ConversionError):
-                raise answer
-            yield answer
+        async for answers in listing.entities(self._pair, **start):
+            for answer in answers:
+                if isinstance(answer, ConversionError):
+                    raise answer
+                yield answer
 
     async def count(self, criteria: Criteria | None = None) -> int:
         """How many entities match."""

@@ -9,7 +9,7 @@ Only plain update operators are used (no pipelines), so that the in-memory Mongo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,8 @@ from lazymig.drivers import (
     READ_MAJORITY,
     applied_outcome,
     applied_outcomes,
+    as_bytes,
+    decoded,
     is_id_taken,
     is_too_large,
     put_outcome,
@@ -134,6 +136,7 @@ class V2Store:
         self._fields = dict.fromkeys(fields, "")
         self._session = session
         self._read = tuned(collection, read=None if read_concern is None else ReadConcern(read_concern))
+        self._bytes = as_bytes(self._read)
         # V1 must never move past an announced intent, not even when V2's primary changes.
         self._durable = tuned(collection, write=MAJORITY)
         # A body that is rolled back leaves V2 dirty or absent, which both mean "ask V1".
@@ -149,6 +152,11 @@ class V2Store:
         cursor = self._read.find({"_id": {"$in": list(ids)}}, session=self._session).batch_size(len(ids) + 1)
         return {stored.id: stored for stored in map(stored_v2, await cursor.to_list(None))}
 
+    async def find_each(self, ids: Sequence[Any]) -> Iterator[StoredV2]:
+        """The same in any order, each decoded when its turn comes."""
+        cursor = self._bytes.find({"_id": {"$in": list(ids)}}, session=self._session).batch_size(len(ids) + 1)
+        return map(stored_v2, decoded(self._read, await cursor.to_list(None)))
+
     async def ticket(self, id: Any, now: datetime) -> StoredV2:
         """Announce a write, durably: raise the intent by one, mark the time, create a placeholder if need be.
 
@@ -158,8 +166,7 @@ class V2Store:
 
     async def vacant_ticket(self, id: Any, now: datetime) -> StoredV2 | None:
         """The same for an insert, where V2 holds nothing live. None: a live document stands, nothing was changed."""
-        try:
-            # `gone` is in the filter and thus in the document that an upsert makes.
+        try:  # `gone` is in the filter and thus in the document that an upsert makes
             return await self._announce({"_id": id, _GONE: True}, {"$setOnInsert": {_REV: PLACEHOLDER}}, now)
         except DuplicateKeyError as error:
             if not is_id_taken(error):
@@ -175,11 +182,7 @@ class V2Store:
 
     async def raise_intent(self, id: Any, intent: int, now: datetime) -> None:
         """Announce a write at this intent at least, durably: V1 was ahead of the ticket. Never lowers."""
-        update = {
-            "$max": {_INTENT: intent},
-            "$set": {_AT: now},
-            "$setOnInsert": {_REV: PLACEHOLDER, _GONE: True},
-        }
+        update = {"$max": {_INTENT: intent}, "$set": {_AT: now}, "$setOnInsert": {_REV: PLACEHOLDER, _GONE: True}}
         await self._durable.update_one({"_id": id}, update, upsert=True, session=self._session)
 
     async def put_if_absent(self, id: Any, body: Document, revision: int) -> Put:
@@ -229,11 +232,8 @@ class V2Store:
 
     async def bury(self, id: Any, revision: int, now: datetime) -> Applied:
         """Make V2 a tombstone of a delete at this revision; like `apply` otherwise."""
-        update = {
-            "$set": {_REV: revision, _GONE: True, _AT: now},
-            "$max": {_INTENT: revision},
-            "$unset": {**self._fields},
-        }
+        tombstone = {_REV: revision, _GONE: True, _AT: now}
+        update = {"$set": tombstone, "$max": {_INTENT: revision}, "$unset": {**self._fields}}
         where = {"_id": id, _REV: {"$lt": revision}}
         return await self._update(where, {k: v for k, v in update.items() if v}, upsert=True)
 

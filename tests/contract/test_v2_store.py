@@ -78,6 +78,14 @@ async def test_find_many_finds_these_documents_and_leaves_missing_ids_out(store:
     assert {id: stored.revision for id, stored in found.items()} == {id: id for id in range(250)}
 
 
+async def test_find_each_finds_the_same(store: V2Store, collection: Any) -> None:
+    """The same in any order, each decoded when its turn comes: equal to what find_many decodes at once."""
+    await collection.insert_many([live(id, id, id, at=NOW) for id in range(300)])
+    found = await store.find_each([*range(250), 999])
+    assert not isinstance(found, (list, dict))
+    assert {stored.id: stored for stored in found} == await store.find_many(range(250))
+
+
 async def test_ticket_raises_the_intent_by_one_and_marks_the_time(store: V2Store, collection: Any) -> None:
     """Raise the intent by one, mark the time; returns the document as it stands afterwards."""
     await collection.insert_one(live())
