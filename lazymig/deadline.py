@@ -20,14 +20,18 @@ class Deadline:
 
     def __init__(self, timeout_s: float | None) -> None:
         self._timeout_s = timeout_s
-        self._timeout = asyncio.timeout(timeout_s)
+        # Without a bound there is no timer, and thus no need of an event loop: the explorer drives reads without one.
+        self._timeout = None if timeout_s is None else asyncio.timeout(timeout_s)
 
     async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
+        if self._timeout is not None:
+            await self._timeout.__aenter__()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._timeout is None:
+            return
         try:
             await self._timeout.__aexit__(kind, error, trace)
         except TimeoutError:
