@@ -43,3 +43,14 @@ class SystemClock:
 
 
 SYSTEM_CLOCK: Clock = SystemClock()
+
+
+def unused_step(clock: Clock) -> int:
+    """How far above what V2 knows an inserted entity's revisions begin: a number that nobody used before.
+
+    V2 may not know which revision V1 had: where nothing has migrated the entity, and after a purge. Were a new entity
+    to begin at one that a deleted one had, a writer who read the deleted one (an insert announces itself, an update
+    reads V1, a delete removes it, the insert stores) would win its compare-and-set against the new one. Any higher
+    integer is a valid revision, so no clock and no counter is needed.
+    """
+    return 1 + int(clock.random() * 2**40)

@@ -19,7 +19,7 @@ from attrs import frozen
 from pymongo.errors import PyMongoError
 
 from lazymig.behind import Behind
-from lazymig.clock import Clock
+from lazymig.clock import Clock, unused_step
 from lazymig.codec import decode_id
 from lazymig.conversions import Conversions
 from lazymig.edits import Base, Change, Edit, Keep, v2_of
@@ -247,8 +247,8 @@ async def insert(pair: Pair[V1, V2], id: Any, change: Change) -> None:
     """Store a new entity. Three round trips. Raises `AlreadyExists`."""
     if pair.in_session and await exists(pair, id):
         raise AlreadyExists(decode_id(id))
-    # 1. Announced where nothing live stands in V2.
-    seen = await pair.v2.vacant_ticket(id, pair.clock.now())
+    # 1. Announced where nothing live stands in V2; at a revision that no entity of this id had (see `unused_step`).
+    seen = await pair.v2.vacant_ticket(id, pair.clock.now(), unused_step(pair.clock))
     if seen is None:
         if await exists(pair, id):
             raise AlreadyExists(decode_id(id))

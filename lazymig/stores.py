@@ -164,17 +164,17 @@ class V2Store:
         """
         return await self._announce({"_id": id}, {"$setOnInsert": {_REV: PLACEHOLDER, _GONE: True}}, now)
 
-    async def vacant_ticket(self, id: Any, now: datetime) -> StoredV2 | None:
-        """The same for an insert, where V2 holds nothing live. None: a live document stands, nothing was changed."""
+    async def vacant_ticket(self, id: Any, now: datetime, step: int = 1) -> StoredV2 | None:
+        """The same for an insert, by `step`, where V2 holds nothing live. None: a live document stands, unchanged."""
         try:  # `gone` is in the filter and thus in the document that an upsert makes
-            return await self._announce({"_id": id, _GONE: True}, {"$setOnInsert": {_REV: PLACEHOLDER}}, now)
+            return await self._announce({"_id": id, _GONE: True}, {"$setOnInsert": {_REV: PLACEHOLDER}}, now, step)
         except DuplicateKeyError as error:
             if not is_id_taken(error):
                 raise
             return None
 
-    async def _announce(self, where: Document, on_insert: Document, now: datetime) -> StoredV2:
-        update = {"$inc": {_INTENT: 1}, "$set": {_AT: now}, **on_insert}
+    async def _announce(self, where: Document, on_insert: Document, now: datetime, step: int = 1) -> StoredV2:
+        update = {"$inc": {_INTENT: step}, "$set": {_AT: now}, **on_insert}
         document = await self._durable.find_one_and_update(
             where, update, upsert=True, return_document=ReturnDocument.AFTER, session=self._session
         )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import Any, TypeVar
 
+from lazymig.clock import unused_step
 from lazymig.codec import decode_id
 from lazymig.edits import Base, Change, Edit
 from lazymig.errors import AlreadyExists, Contention, NotFound
@@ -41,13 +41,6 @@ async def insert(pair: Pair[V1, V2], id: Any, change: Change) -> None:
     """Store a new entity in V1. One round trip. Raises `AlreadyExists`."""
     if pair.in_session and await pair.v1.find_local(id) is not None:
         raise AlreadyExists(decode_id(id))
-    if not await pair.v1.insert(id, change.v1_set, _first_revision(pair)):
+    # V1 alone keeps no tombstone that would remember a deleted entity's last revision.
+    if not await pair.v1.insert(id, change.v1_set, unused_step(pair.clock)):
         raise AlreadyExists(decode_id(id))
-
-
-def _first_revision(pair: Pair[V1, V2]) -> int:
-    # V1 alone keeps no tombstone that would remember a deleted entity's last revision. Were every insert at 1, a writer
-    # that read the entity before it was deleted and inserted anew could still win its compare-and-set against the
-    # new one. A start that does not repeat keeps the two apart; any integer is a valid revision.
-    moment = pair.clock.now().replace(tzinfo=UTC).timestamp()
-    return int(moment * 1000) * 1000 + int(pair.clock.random() * 1000)

@@ -113,7 +113,7 @@ async def test_a_dead_writers_body_is_not_waited_for_for_ever(database: Any) -> 
     )
     await repository.insert(AccountV2(1, 10, 5))
     seen = await repository.pair.v2.ticket(1, clock.now())
-    assert await repository.pair.v1.compare_and_set(1, 1, seen.intent, {"balance": 11})
+    assert await repository.pair.v1.compare_and_set(1, seen.revision, seen.intent, {"balance": 11})
     assert await repository.get(1) == AccountV2(1, 11, 5)
     assert await repository.update(1, _earn) == AccountV2(1, 11, 6)
     stored = await database["v2"].find_one({"_id": 1})

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -32,6 +32,12 @@ class Row:
     uncertain: int
     entities: int
     violations: int
+
+
+def added(rows: Sequence[Row]) -> Row:
+    """Several runs of one fault as one line."""
+    columns = ("injected", "operations", "uncertain", "entities", "violations")
+    return Row(rows[0].fault, *(sum(getattr(row, column) for row in rows) for column in columns))
 
 
 async def judge(fault: str, injected: int, database: Any, history: History, ids: range, clock: ShiftedClock) -> Row:
@@ -87,7 +93,7 @@ async def read_back(database: Any, history: History, ids: range, clock: ShiftedC
 
 def illegal(history: History) -> list[str]:
     """Entities whose history no order of instants explains, or none was found within the budget."""
-    verdicts = check_entities(history.operations, history.initial, model=model)
+    verdicts = check_entities(history.operations, history.initial, model=model, budget=400_000)
     return [f"{id}: {verdict}\n{told(history, id)}" for id, verdict in verdicts.items() if verdict is not Verdict.OK]
 
 

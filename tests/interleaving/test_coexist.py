@@ -69,20 +69,31 @@ def test_readers_that_heal_at_once():
     assert sound(explore_all("eager readers", tasks)[1])
 
 
-def test_three_clients():
-    """Three calls side by side, wholly where the states allow, which is in all but a few of the triples."""
-    states = ("V1 only", "both clean", "tombstone") if FULL else ("both clean",)
-    triples = list(combinations_with_replacement(SOME_CALLS, 3))
-    tasks = [
-        Task(state, tuple((name,) for name in names), state_limit=10_000 if FULL else 3000)
-        for state in states
-        for names in triples
-    ]
-    reports, summed = explore_all("three clients", tasks)
+TRIPLES = list(combinations_with_replacement(SOME_CALLS, 3))
+WHOLE = pytest.mark.skipif(not FULL, reason="takes a minute; LAZYMIG_EXPLORE=full visits it")
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["both clean", pytest.param("tombstone", marks=WHOLE), pytest.param("V1 only", marks=WHOLE)],
+)
+def test_three_clients(state):
+    """Three calls side by side, wholly where the states allow, which is in most of the triples."""
+    limit = 10_000 if FULL else 3000
+    tasks = [Task(state, tuple((name,) for name in names), state_limit=limit) for names in TRIPLES]
+    reports, summed = explore_all(f"three clients from {state}", tasks)
     exhausted = sum(report.exhaustive for report in reports)
     print(f"{exhausted} of {len(reports)} wholly")
     assert not summed.violations, summed.violations[0]
-    assert exhausted >= 0.8 * len(reports)
+    assert exhausted >= 0.7 * len(reports)
+
+
+@WHOLE
+def test_an_insert_repeats_no_revision():
+    """Whoever holds an entity that was deleted meanwhile loses to the one that was inserted in its place."""
+    names = (("insert",), ("update",), ("delete",))
+    _, report = explore_all("insert, update, delete", [Task("V1 only", names)])
+    assert not report.violations, report.violations[0]
 
 
 def test_three_clients_at_random():
