@@ -7,9 +7,14 @@ import os
 import time
 from typing import Any
 
+import pytest
+from attrs import evolve
+
 from lazymig import Control, Sweeper
+from lazymig.stores import V2Store
+from lazymig.testing.linearizability import Verdict
 from tests.faults.boxes import legacy
-from tests.faults.claims import judge
+from tests.faults.claims import illegal, judge
 from tests.faults.conftest import connected
 from tests.faults.load import History, ShiftedClock, clients, repository, work
 
@@ -45,3 +50,26 @@ async def test_soak(lazymig_server: Any, ledger: Any, seed: int) -> None:
     assert sweeps
     assert row.operations > 100
     assert not row.violations
+
+
+async def test_the_claims_bite(lazymig_server: Any, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once writes take no ticket, the same clients and the same verdict find it."""
+
+    async def no_ticket(self: V2Store, id: Any, now: Any) -> Any:
+        seen = await self.find(id)
+        return await ticket(self, id, now) if seen is None else evolve(seen, intent=seen.intent + 1)
+
+    ticket = V2Store.ticket
+    monkeypatch.setattr(V2Store, "ticket", no_ticket)
+    ids, found = range(4), []
+    for round in range(20):
+        history = History({id: (f"legacy.{id}", 0) for id in ids})
+        async with connected(lazymig_server.uri) as database:
+            await database["v1"].insert_many([legacy(id) for id in ids])
+            crowd = clients(database, history, ids, seed + round, ShiftedClock(), count=6)
+            await work(crowd, lambda history=history: history.calls < 150)
+            found = illegal(history)
+        if found:
+            break
+    assert found
+    assert f"{Verdict.ILLEGAL}" in found[0]
