@@ -13,7 +13,7 @@ import pytest
 import yaml
 from bson import ObjectId
 from httpx import ASGITransport, AsyncClient
-from pymongo.errors import ServerSelectionTimeoutError
+from pymongo.errors import NetworkTimeout
 
 # Last on the path: the example comes from the checkout, lazymig from wherever it is installed.
 sys.path.append(str(Path(__file__).parents[2]))
@@ -247,7 +247,7 @@ async def test_a_database_that_is_away_is_503(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("MONGODB_URI", "mongodb://127.0.0.1:1")
     monkeypatch.setenv("CUSTOMERS_TIMEOUT_S", "0.2")
     async with running() as service:
-        with pytest.raises(ServerSelectionTimeoutError):
+        with pytest.raises(NetworkTimeout):
             await service.customers.get(ID)
         answer = await service.v2.get(f"/customers/{ID}")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
