@@ -122,12 +122,15 @@ async def _call(conversion: Conversion, id: Any, direction: Direction, entity: A
         result = conversion.function(*arguments)
         return await result if conversion.is_async else result
     except Exception as error:
-        raise ConversionError(id, direction, error) from None
+        failure = ConversionError(id, direction, error)
+    raise failure
 
 
 def _told(id: Any, direction: Direction, function: Callable[[Any], T], value: Any) -> T:
     try:
         return function(value)
     except Exception as error:
-        # `from None`: the cause may quote the document, and a logged traceback would show it.
-        raise ConversionError(id, direction, leaf_error(error), failure_path(error)) from None
+        failure = ConversionError(id, direction, leaf_error(error), failure_path(error))
+    # Outside of the handler, so that the cause is not its context either: it may quote the document, and a logged
+    # traceback or a pickled error would show it.
+    raise failure

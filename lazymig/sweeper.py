@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextlib import aclosing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 from uuid import uuid4
 
@@ -41,6 +41,7 @@ class Sweeper(Generic[V1, V2]):
     `rate_limit` is in documents per second. `grace_s` is the age at which a deleted entity's remainder may be purged:
     it must exceed the longest time that an operation may be in flight. `max_time_s` ends the run early, for cron
     windows. `shard=(i, n)` takes every n-th partition only. `dry_run` converts everything and writes nothing at all.
+    With `since`, a pass that others ended after that time (naive UTC) counts as this run's: no new one is begun.
     `probe` is an async function: False pauses the sweep, and an exception slows it down. By itself it pauses while
     replication lags, and slows down while the server answers much more slowly than it did before.
 
@@ -62,6 +63,7 @@ class Sweeper(Generic[V1, V2]):
         probe: Probe | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         partition_size: int = DOCUMENTS_EACH,
+        since: datetime | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         if repository.phase is not Phase.COEXIST:
@@ -90,7 +92,9 @@ class Sweeper(Generic[V1, V2]):
         self._flow = Flow(
             self._pair, self._mover, throttle, self._counts, batch_size=batch_size, concurrency=concurrency
         )
-        self._share = Share(self._control, self._name, uuid4().hex, shard=shard, clock=clock, stopping=self._stopping)
+        self._share = Share(
+            self._control, self._name, uuid4().hex, shard=shard, clock=clock, stopping=self._stopping, since=since
+        )
 
     def stop(self) -> None:
         """Finish the batches in flight, save the checkpoint, and return from `run`. May be called from a signal."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from lazymig.clock import SYSTEM_CLOCK
 from lazymig.errors import ConfigurationError
 from lazymig.fleet.workers import MakeRepository, sum_reports, sweep_here
 from lazymig.sweeper import SweepReport
@@ -28,6 +29,7 @@ async def sweep_on_dask(address: str, make_repository: MakeRepository, options: 
         threads = sum(worker["nthreads"] for worker in info["workers"].values())
         count = max(threads, 1) * _TASKS_PER_THREAD
         # `pure=False`: two sweeps with the same arguments are two sweeps.
+        options = {"since": SYSTEM_CLOCK.now(), **options}
         shards = [(number, count) for number in range(count)]
         futures = client.map(sweep_shard, shards, make_repository=make_repository, options=options, pure=False)
         return sum_reports(await client.gather(futures))

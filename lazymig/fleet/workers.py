@@ -16,6 +16,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from lazymig.clock import SYSTEM_CLOCK
 from lazymig.drivers import settled
 from lazymig.errors import LazymigError
 from lazymig.repository import Repository
@@ -61,9 +62,10 @@ class Workers:
     async def run(self) -> SweepReport:
         """Start the workers and wait for them. Raises `WorkerFailed` with the first failure when one failed."""
         context = multiprocessing.get_context("spawn")
+        options = {"since": SYSTEM_CLOCK.now(), **self._options}
         for _ in range(self._count):
             ours, theirs = context.Pipe()
-            arguments = (theirs, self._make_repository, self._options)
+            arguments = (theirs, self._make_repository, options)
             process = context.Process(target=_work, args=arguments, daemon=True)
             process.start()
             theirs.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from typing import Any
 
 from pymongo.errors import PyMongoError
@@ -15,6 +16,7 @@ from lazymig.sweeping.partitions import plan
 
 #: How often a process without a partition looks whether one has become free.
 _WAIT_S = 1.0
+_NEVER = datetime.min
 
 
 class Share:
@@ -29,8 +31,10 @@ class Share:
         shard: tuple[int, int],
         clock: Clock,
         stopping: Callable[[], bool],
+        since: datetime | None = None,
     ) -> None:
         self._control = control
+        self._since = since
         self._migration = migration
         self._owner = owner
         self._shard = shard
@@ -60,6 +64,9 @@ class Share:
             current = await self._control.current_pass(self._migration)
             if current is not None and current["state"] == "open":
                 return int(current["number"])
+            if current is not None and self._since is not None and current.get("ended_at", _NEVER) >= self._since:
+                self.finished = True  # the others of this sweep were through before this one came
+                return None
             number = await self._control.claim_planning(self._migration, self._owner)
             if number is not None:
                 partitions = await plan(collection, partition_size)

@@ -99,7 +99,9 @@ async def test_workers_share_one_sweep(people: Any, uri: str, database: Any) -> 
     """Two processes move everything once, and their reports add up."""
     told: list[int] = []
     make = partial(people.make, uri, database.name)
-    report = await Workers(make, 2, {"batch_size": 500}, lambda progress: told.append(progress.scanned)).run()
+    # Slow enough for the second to be there before the first is through.
+    options = {"batch_size": 500, "rate_limit": 3000}
+    report = await Workers(make, 2, options, lambda progress: told.append(progress.scanned)).run()
     _all_moved(database)
     assert (report.scanned, report.migrated, report.dead, report.finished) == (_COUNT + 2, _COUNT, 2, True)
     assert report.dead_letters == 2

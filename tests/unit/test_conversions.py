@@ -97,7 +97,7 @@ async def test_whatever_a_conversion_raises_is_the_cause() -> None:
     assert isinstance(caught.value.cause, ValueError)
     assert "Plato" in str(caught.value.cause)
     assert caught.value.__cause__ is None
-    assert caught.value.__suppress_context__
+    assert caught.value.__context__ is None
 
 
 async def test_a_cancelled_conversion_is_cancelled() -> None:
