@@ -11,12 +11,12 @@ import argparse
 import asyncio
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import cycle
+from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter
 from typing import Any
@@ -235,13 +235,19 @@ async def _p99_ms(repo: lazymig.Repository[Any, Any], ids: list[Any], seconds: f
     return quantiles(taken, n=100)[98] * 1000
 
 
+def _peak_kb() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+
+
 async def _only_sweep(uri: str, name: str) -> None:
     os.nice(10)  # as the command line does
     client: Any = AsyncMongoClient(uri)
     await client[name].drop_collection("lazymig_control")
     await lazymig.Sweeper(repository(client, name)).run()
     await client.close()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    # Not `getrusage`, whose peak a child inherits from the process that it was forked from.
+    print(_peak_kb() / 1024)
 
 
 async def _run(uri: str, arguments: argparse.Namespace) -> dict[str, Any]:
