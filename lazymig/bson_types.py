@@ -64,7 +64,7 @@ def make_converter(*, tz_aware: bool = False, detailed_validation: bool = True) 
     converter.register_unstructure_hook_factory(_is_set, lambda kind: _sorted_set(converter, kind))
     # cattrs takes the letters of a string for a list, and any text for a class whose attributes all have defaults.
     _take_only(converter, list, _is_array, "an array")
-    _take_only(converter, Mapping, _is_class, "a sub-document")
+    _take_only(converter, (dict, Mapping), _is_class, "a sub-document")
     return converter
 
 
@@ -154,8 +154,11 @@ def _moment(value: dt.datetime, tz_aware: bool) -> dt.datetime:
     return value
 
 
-def _take_only(converter: Converter, taken: type, applies: Callable[[Any], bool], name: str) -> None:
-    """Refuse documents' values of any other class, for the kinds of declared types that the predicate tells."""
+def _take_only(converter: Converter, taken: type | tuple[type, ...], applies: Callable[[Any], bool], name: str) -> None:
+    """Refuse documents' values of any other class, for the kinds of declared types that the predicate tells.
+
+    A tuple begins with the usual class: asking whether a dict is a `Mapping` is dear.
+    """
     being_made: set[Any] = set()
 
     def factory(kind: Any) -> Callable[[Any, Any], Any]:
