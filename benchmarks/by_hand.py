@@ -5,7 +5,7 @@ Simple and wrong under concurrency, as `docs/` explains; it is the yardstick of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from attrs import frozen
@@ -59,5 +59,6 @@ class ByHand:
         await self.v2.insert_one(document(order))
         return order
 
-    async def list(self) -> list[OrderV2]:
-        return [to_v2(entity(found, OrderV1)) async for found in self.v1.find({}).sort("_id", 1)]
+    async def list(self) -> AsyncIterator[OrderV2]:
+        async for found in self.v1.find({}).sort("_id", 1):
+            yield to_v2(entity(found, OrderV1))

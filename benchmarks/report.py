@@ -83,7 +83,7 @@ def write(name: str, machine: Mapping[str, Any], rounds: int, outcomes: Sequence
 
 def _kept(folder: Path) -> Iterable[Outcome]:
     for path in sorted(folder.glob("*.json")):
-        for row in json.loads(path.read_text())["outcomes"]:
+        for row in json.loads(path.read_text()).get("outcomes", ()):
             yield Outcome(**row)
 
 
