@@ -18,12 +18,15 @@ _FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 
 def draw(outcomes: Sequence[Outcome], path: Path) -> None:
     """Write the chart as SVG; the same figures give the same file."""
-    rows = [_row(one) for one in outcomes if one.target is not None]
+    aimed = [one for one in outcomes if one.target is not None]
+    rows = [_row(one, aimed) for one in aimed]
     path.write_text(vl_convert.vegalite_to_svg(_chart(rows).to_dict()))
 
 
-def _row(one: Outcome) -> dict[str, Any]:
-    return {"row": one.row, "tasks": str(one.tasks), "ratio": one.ratio, "target": one.target, "one": 1}
+def _row(one: Outcome, others: Sequence[Outcome]) -> dict[str, Any]:
+    twice = any(other.row == one.row and other.against != one.against for other in others)
+    name = f"{one.row}, against {one.against}" if twice else one.row
+    return {"row": name, "tasks": str(one.tasks), "ratio": one.ratio, "target": one.target, "one": 1}
 
 
 def _chart(rows: list[dict[str, Any]]) -> Any:
@@ -40,7 +43,7 @@ def _chart(rows: list[dict[str, Any]]) -> Any:
         x="ratio:Q", text=alt.Text("ratio:Q", format=".2f")
     )
     layers = alt.layer(bars, equal, targets, figures).properties(width=460, height=alt.Step(16))
-    facet = alt.Row("row:N", sort=names, title=None, header=alt.Header(labelAngle=0, labelAlign="left"))
+    facet = alt.Row("row:N", sort=names, title=None, header=alt.Header(labelAngle=0, labelAlign="left", labelLimit=320))
     return (
         layers.facet(row=facet, spacing=6)
         .resolve_scale(y="independent")

@@ -71,7 +71,17 @@ def write(name: str, machine: Mapping[str, Any], rounds: int, outcomes: Sequence
     folder = HERE / "results"
     folder.mkdir(exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
-    everything = list(_kept(folder))
+    redraw()
+
+
+def redraw() -> None:
+    """The table and the chart from the measurements that are kept: `python -m benchmarks.report`."""
+    folder = HERE / "results"
+    measured = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    measured = {name: kept for name, kept in measured.items() if "outcomes" in kept}
+    everything = [Outcome(**row) for kept in measured.values() for row in kept["outcomes"]]
+    machine = next(iter(measured.values()))["machine"]
+    rounds = ", ".join(f"{kept['rounds']} ({name})" for name, kept in measured.items())
     _write_table(everything, {**machine, "rounds": rounds})
     try:
         from benchmarks.chart import draw
@@ -79,12 +89,6 @@ def write(name: str, machine: Mapping[str, Any], rounds: int, outcomes: Sequence
         print("no chart drawn: pip install altair vl-convert-python")
         return
     draw(everything, folder / "ratios.svg")
-
-
-def _kept(folder: Path) -> Iterable[Outcome]:
-    for path in sorted(folder.glob("*.json")):
-        for row in json.loads(path.read_text()).get("outcomes", ()):
-            yield Outcome(**row)
 
 
 def _write_table(outcomes: Sequence[Outcome], machine: Mapping[str, Any]) -> None:
@@ -117,3 +121,7 @@ def _cells(one: Outcome) -> str:
 
 def _times(one: Outcome) -> str:
     return f"{one.ours_ms:.3f} / {one.theirs_ms:.3f}"
+
+
+if __name__ == "__main__":
+    redraw()
