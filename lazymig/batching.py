@@ -14,9 +14,9 @@ from copy import deepcopy
 from types import coroutine
 from typing import Any, Generic, TypeVar
 
-import pymongo
 from pymongo.errors import PyMongoError
 
+from lazymig.deadline import Deadline
 from lazymig.documents import born_clean
 from lazymig.drivers import Driver, driver_of, is_too_large
 from lazymig.records import Applied, Document, Put, StoredV1, StoredV2
@@ -32,7 +32,8 @@ _CALLS_MAX = 1000
 class Batcher(Generic[A, R]):
     """Joins calls of `one` that start in the same turn into calls of `many`, whose results come in order.
 
-    A `patient` one has one statement in flight at a time and gathers meanwhile.
+    A `patient` one has one statement in flight at a time and gathers meanwhile; one that lingers also gathers for
+    `linger_s` seconds before it begins, for callers that nobody waits for.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Batcher(Generic[A, R]):
         many: Callable[[Sequence[A]], Awaitable[Sequence[R | BaseException]]],
         timeout_s: float | None,
         patient: bool = False,
+        linger_s: float = 0.0,
     ) -> None:
         self._one = one
         self._many = many
         self._timeout_s = timeout_s
         self._patient = patient
+        self._linger_s = linger_s
         self._in_flight = 0
         self._leading = False
         self._waiting: list[tuple[A, asyncio.Future[R]]] = []
@@ -53,7 +56,7 @@ class Batcher(Generic[A, R]):
 
     async def call(self, argument: A) -> R:
         """The result for one argument, or what `one` or `many` raised for it."""
-        if not self._in_flight and not self._waiting and not self._leading and await self._alone():
+        if not (self._linger_s or self._in_flight or self._waiting or self._leading) and await self._alone():
             self._in_flight += 1
             try:
                 return await self._one(argument)
@@ -62,7 +65,7 @@ class Batcher(Generic[A, R]):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
         if not self._waiting and not (self._patient and self._in_flight):
-            loop.call_soon(self._launch)
+            loop.call_later(self._linger_s, self._launch) if self._linger_s else loop.call_soon(self._launch)
         self._waiting.append((argument, future))
         return await future
 
@@ -92,7 +95,7 @@ class Batcher(Generic[A, R]):
     async def _run(self, calls: list[tuple[A, asyncio.Future[R]]]) -> None:
         self._in_flight += 1
         try:
-            with pymongo.timeout(self._timeout_s):
+            async with Deadline(self._timeout_s):
                 results: Sequence[R | BaseException] = await self._many([argument for argument, _ in calls])
         except BaseException as error:
             results = [error] * len(calls)
@@ -141,15 +144,17 @@ class CoalescingV1(V1Store):
 
 
 class CoalescingV2(V2Store):
-    """V2's port with `find`, `put_if_absent`, `apply` and `bury` shared."""
+    """V2's port with `find`, `put_if_absent`, `apply` and `bury` shared; bodies may linger for more to come."""
 
-    def __init__(self, collection: Any, fields: Sequence[str], timeout_s: float | None) -> None:
+    def __init__(self, collection: Any, fields: Sequence[str], timeout_s: float | None, linger_s: float = 0.0) -> None:
         super().__init__(collection, fields)
         self._finds: Batcher[Any, StoredV2 | None] = Batcher(super().find, self._find_each, timeout_s)
-        self._puts: Batcher[tuple[Any, Any, int], Put] = Batcher(self._put_one, self._put_each, timeout_s)
+        self._puts: Batcher[tuple[Any, Any, int], Put] = Batcher(
+            self._put_one, self._put_each, timeout_s, linger_s=linger_s
+        )
         # A write's last step comes whenever V1's journal was flushed, hence seldom together with others.
         self._upserts: Batcher[tuple[Document, Document], Applied] = Batcher(
-            self._upsert_one, self._upsert_each, timeout_s, patient=True
+            self._upsert_one, self._upsert_each, timeout_s, patient=True, linger_s=linger_s
         )
         #: The in-memory Mongo takes no bulk of updates.
         self._in_memory = driver_of(collection) is Driver.MEMORY

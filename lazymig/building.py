@@ -13,13 +13,15 @@ from lazymig.errors import ConfigurationError
 from lazymig.migration import Migration
 from lazymig.protocol import Pair
 from lazymig.stores import V1Store, V2Store
-from lazymig.telemetry import Tally
+from lazymig.telemetry import LEFT_DIRTY, Tally
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 #: V2 bodies on their way behind the callers, at most.
 _BEHIND_MAX = 1000
+#: How long a body behind its caller waits for others to share its statement: till then, reads of it ask V1.
+_LINGER_S = 0.005
 
 
 def build_pair(
@@ -49,14 +51,16 @@ def build_pair(
     fields = conversions.v2.fields
     stores: tuple[V1Store, V2Store]
     if coalesce and session is None and read_concern is None:
-        stores = CoalescingV1(v1, timeout_s), CoalescingV2(v2, fields, timeout_s)
+        linger_s = _LINGER_S if write_behind else 0.0
+        stores = CoalescingV1(v1, timeout_s), CoalescingV2(v2, fields, timeout_s, linger_s)
     else:
         # A session runs one statement at a time, and a linearizable read names one document.
         stores = V1Store(v1, session), V2Store(v2, fields, session, read_concern)
-    behind = Behind(_BEHIND_MAX if write_behind else 0, timeout_s)
-    return Pair(
-        *stores, conversions, clock, tally or Tally(migration.name), behind, max_attempts, checked, session is not None
-    )
+    tally = tally or Tally(migration.name)
+    # Half of a call's time: were V2 to hang, the call would end in time with V1's answer or write, and no error.
+    half_s = None if timeout_s is None else timeout_s / 2
+    behind = Behind(_BEHIND_MAX if write_behind else 0, half_s, lambda: tally.count(LEFT_DIRTY))
+    return Pair(*stores, conversions, clock, tally, behind, max_attempts, checked, session is not None)
 
 
 def _check_collection(side: str, collection: Any) -> None:

@@ -1,4 +1,4 @@
-"""How long a read may take, all its round trips together."""
+"""How long a call may take, all its round trips together."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pymongo.errors import NetworkTimeout
 class Deadline:
     """Bounds the block to that many seconds, or not at all; raises the driver's `NetworkTimeout` when they are over.
 
-    PyMongo's own `timeout` makes each statement about a tenth dearer (on Python 3.11 it starts a task to send the
-    request) and lasts longer than one retry. Reads pay that price in every call and need one retry at most; writes,
-    which are worth more patience, keep it.
+    A bound from outside: within it the client's own time-outs hold, and the driver sends a statement again as often as
+    it always does. PyMongo's own `timeout` would take their place, and makes each statement about a tenth dearer (on
+    Python 3.11 it starts a task to send the request).
     """
 
     __slots__ = ("_timeout", "_timeout_s")

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-import pymongo
 from attrs import field, frozen
 
+from lazymig.deadline import Deadline
 from lazymig.documents import stored_v1
 from lazymig.drivers import driver_of
 from lazymig.errors import ConfigurationError, ConversionError
@@ -88,7 +88,7 @@ async def entities(
     """V1's entities with V2's bodies where these were made from V1's revision, a page at a time."""
     width = _Width(lean=True)
     async for page in _pages(pair, criteria, order, limit, after, timeout_s, width):
-        with pymongo.timeout(timeout_s):
+        async with Deadline(timeout_s):
             answers = await _answers(pair, page, width)
         yield answers
 
@@ -145,7 +145,7 @@ async def _pages(
         if after is not None:
             where = {"$and": [where, order.after(after, driver)]} if where else order.after(after, driver)
         fields = [order.field] if width.lean else None
-        with pymongo.timeout(timeout_s):
+        async with Deadline(timeout_s):
             found = await pair.v1.rows(where, order.keys, size, fields).to_list(None)
         page = [stored_v1(document) for document in found[:size]]
         if page:

@@ -141,10 +141,8 @@ async def _applied(pair: Pair[V1, V2], step: Callable[[], Coroutine[Any, Any, Ap
 async def _heal_if_old(pair: Pair[V1, V2], seen: StoredV2) -> None:
     if seen.at is None or pair.in_session or pair.clock.now() - seen.at < HEAL_AFTER:
         return
-    try:
-        await heal(pair, seen.id)
-    except (PyMongoError, Contention, ConversionError):
-        pair.tally.count(LEFT_DIRTY)  # the read has its answer; whoever comes next tries again
+    # The read has its answer; should healing fail, whoever comes next tries again.
+    await pair.behind.do(lambda: _settle(pair, seen.id), None)
 
 
 async def _compared(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> V2:
@@ -256,14 +254,15 @@ async def insert(pair: Pair[V1, V2], id: Any, change: Change) -> None:
         seen = await pair.v2.ticket(id, pair.clock.now())
     # 2. V1 decides whether the id is free.
     if not await pair.v1.insert(id, change.v1_set, seen.intent):
-        await _settle_taken(pair, id)
+        # The announcement of an insert that found its id taken.
+        await _settle(pair, id)
         raise AlreadyExists(decode_id(id))
     # 3. As in `write`.
     await pair.behind.do(lambda: _finish(pair, id, seen.intent, change), None)
 
 
-async def _settle_taken(pair: Pair[V1, V2], id: Any) -> None:
-    """Close the announcement of an insert that found its id taken, so that reads take one round trip again."""
+async def _settle(pair: Pair[V1, V2], id: Any) -> None:
+    """Close an open announcement, so that reads take one round trip again. Not the caller's concern if it fails."""
     try:
         await heal(pair, id)
     except (PyMongoError, Contention, ConversionError):

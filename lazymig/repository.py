@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar
 
-import pymongo
-
 from lazymig import listing, many, protocol, v1_only
 from lazymig.building import build_pair
 from lazymig.clock import SYSTEM_CLOCK, Clock
@@ -41,9 +39,10 @@ class Repository(Generic[V1, V2]):
     - `checked`: every read is compared with V1, which wins (for as long as others write V1 directly).
     - `read_concern`: "linearizable" for V2's reads, where a deposed primary's answer of some seconds ago is too old.
     - `max_attempts`: how often a write that lost to others starts again before it raises `Contention`.
-    - `timeout_s`: seconds that one call may take, all its round trips together; None for no bound. Must be well below
-      the sweeper's grace period. It stands in for the client's own time-outs (`serverSelectionTimeoutMS` too): without
-      a server the driver's error comes when it is over.
+    - `timeout_s`: seconds that one call may take, all its round trips together, before it raises the driver's
+      `NetworkTimeout`; None for no bound. Must be well below the sweeper's grace period. The client's own time-outs
+      (`serverSelectionTimeoutMS` and the like) hold as well: whichever is over first. A V2 that hangs costs a write
+      half of it and no error, once V1 has the write.
 
     Raises `ConfigurationError`, which says what to change.
     """
@@ -134,7 +133,7 @@ class Repository(Generic[V1, V2]):
         `ExceptionGroup` of `ConversionError`, one for each document that does not convert; the others are migrated.
         """
         raws = {self._pair.conversions.raw_id(id): id for id in ids}
-        with pymongo.timeout(self.timeout_s):
+        async with Deadline(self.timeout_s):
             if self._route.reads is Source.V1:
                 answers = await many.bodies(self._pair, {}, await self._pair.v1.find_many(list(raws)))
             else:
@@ -148,7 +147,7 @@ class Repository(Generic[V1, V2]):
     async def exists(self, id: Any) -> bool:
         """Whether the entity exists; nothing is converted. At most two round trips."""
         raw = self._pair.conversions.raw_id(id)
-        with pymongo.timeout(self.timeout_s):
+        async with Deadline(self.timeout_s):
             if self._route.reads is Source.V1:
                 return await self._pair.v1.find(raw) is not None
             return await protocol.exists(self._pair, raw)
@@ -216,7 +215,7 @@ class Repository(Generic[V1, V2]):
     async def count(self, criteria: Criteria | None = None) -> int:
         """How many entities match."""
         where = _checked(criteria).v1
-        with pymongo.timeout(self.timeout_s):
+        async with Deadline(self.timeout_s):
             return await self._pair.v1.count(where)
 
     async def listing_start(
@@ -234,7 +233,7 @@ class Repository(Generic[V1, V2]):
     async def _document_of(self, raw: Any, order: Order) -> Mapping[str, Any]:
         if order.field == "_id":
             return {"_id": raw}
-        with pymongo.timeout(self.timeout_s):
+        async with Deadline(self.timeout_s):
             stored = await self._pair.v1.find(raw)
         if stored is None:
             raise NotFound(decode_id(raw))
@@ -242,14 +241,14 @@ class Repository(Generic[V1, V2]):
 
     async def write(self, raw: Any, edit: Edit) -> Change | None:
         """One edit by the phase's route, for both doors; `raw` is a checked id."""
-        with pymongo.timeout(self.timeout_s):
+        async with Deadline(self.timeout_s):
             if self._route.writes is Target.V1:
                 return await v1_only.write(self._pair, raw, edit)
             return await protocol.write(self._pair, raw, edit)
 
     async def insert_change(self, raw: Any, change: Change) -> None:
         """One insert by the phase's route, for both doors."""
-        with pymongo.timeout(self.timeout_s):
+        async with Deadline(self.timeout_s):
             if self._route.writes is Target.V1:
                 await v1_only.insert(self._pair, raw, change)
             else:

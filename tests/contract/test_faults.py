@@ -269,11 +269,11 @@ async def unreachable(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
     await settled(client.close())
 
 
-@pytest.mark.parametrize("timeout_s", [0.3, None], ids=["the repository's", "the client's"])
+@pytest.mark.parametrize("timeout_s", [0.1, 60, None], ids=["the repository's", "the client's", "no other"])
 async def test_a_server_that_is_gone_is_the_drivers_error_in_time(
     unreachable: Any, open_repository: Any, timeout_s: float | None
 ) -> None:
-    """Every call raises the driver's error within `timeout_s`, or without one within the client's own time-outs."""
+    """Every call raises the driver's error once `timeout_s` or the client's own time-out is over."""
     repository = open_repository(unreachable, timeout_s=timeout_s)
     calls = [*CALLS.values(), lambda people: people.count(), lambda people: anext(people.list())]
     began = time.monotonic()
@@ -359,4 +359,22 @@ async def test_a_v1_write_that_is_not_acknowledged_in_time(
     data = {"failCommands": ["update"], "blockConnection": True, "blockTimeMS": 1500}
     with failpoint(data | {"namespace": f"{server_database.name}.v1"}), pytest.raises(NetworkTimeout):
         await repository.update(1, older)
+    await right(server_database, open_repository)
+
+
+@pytest.mark.parametrize("call", ["get", "update"])
+async def test_a_v2_that_hangs_costs_time_and_no_error(
+    server_database: Any, open_repository: Any, failpoint: Any, call: str
+) -> None:
+    """Whoever has V1's answer, or has written V1, is not told of a V2 body that comes too late."""
+    await server_database["v1"].insert_many([ada_v1(1), ada_v1(2)])
+    await open_repository(server_database).get(2)
+    repository = open_repository(server_database, timeout_s=1)
+    data = {"failCommands": ["insert", "update"], "blockConnection": True, "blockTimeMS": 1500}
+    with failpoint(data | {"namespace": f"{server_database.name}.v2"}):
+        if call == "get":
+            assert await repository.get(1) == ada(1)
+        else:
+            assert await repository.update(2, older) == ada(2, age=37)
+    assert repository.tally.counts == {"lazymig.left_dirty": 1}
     await right(server_database, open_repository)

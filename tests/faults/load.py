@@ -165,8 +165,7 @@ def clients(
 ) -> list[Client]:
     """Clients of the two doors by turns; half of them share a repository, as the tasks of one process do.
 
-    `timeouts_s`: of the shared repository and of the others. With one the driver sends again until it is over, without
-    one it does so once: both ways lead to other faults.
+    `timeouts_s`: of the shared repository and of the others. One that ends cancels the statement that is under way.
     """
     made = []
     shared = repository(database, clock, timeouts_s[0])

@@ -8,8 +8,10 @@ from typing import Any
 
 import pymongo
 import pytest
+from pymongo.errors import NetworkTimeout
 
 from lazymig.batching import Batcher, CoalescingV1, CoalescingV2
+from lazymig.deadline import Deadline
 from lazymig.records import Put
 from lazymig.testing.memory_collection import MemoryCollection
 
@@ -17,13 +19,14 @@ from lazymig.testing.memory_collection import MemoryCollection
 class Calls:
     """A statement for one and a statement for many, both held until they are let go."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout_s: float = 7.0) -> None:
         self.made: list[Any] = []
         self.go = asyncio.Event()
         self.answer: Any = lambda argument: argument * 10
         self.deadlines: list[float | None] = []
-        self.batcher: Batcher[int, int] = Batcher(self.one, self.many, 7.0)
-        self.patient: Batcher[int, int] = Batcher(self.one, self.many, 7.0, patient=True)
+        self.batcher: Batcher[int, int] = Batcher(self.one, self.many, timeout_s)
+        self.patient: Batcher[int, int] = Batcher(self.one, self.many, timeout_s, patient=True)
+        self.lingering: Batcher[int, int] = Batcher(self.one, self.many, timeout_s, linger_s=0.05)
 
     async def one(self, argument: int) -> int:
         self.made.append(argument)
@@ -197,14 +200,42 @@ async def test_a_statement_that_is_cancelled_tells_its_callers(calls: Calls) -> 
     assert [type(result) for result in results] == [asyncio.CancelledError] * 3
 
 
-async def test_a_joined_statement_has_a_deadline_of_its_own(calls: Calls) -> None:
-    """Neither the first caller's nor none: one caller's short deadline is not the others' concern."""
-    with pymongo.timeout(0.001):
-        tasks = calls.start(1, 2)
+async def test_one_callers_deadline_is_not_the_others_concern(calls: Calls) -> None:
+    """A joined statement goes on without those who gave up, and without what they set for themselves."""
+
+    async def hurried() -> None:
+        with pymongo.timeout(0.001):
+            async with Deadline(0.0):
+                await calls.batcher.call(1)
+
+    first = asyncio.ensure_future(hurried())
+    rest = calls.start(2, 3)
+    with pytest.raises(NetworkTimeout):
+        await first
     await turns()
     calls.go.set()
-    await asyncio.gather(*tasks)
-    assert calls.deadlines == [7.0]
+    assert await asyncio.gather(*rest) == [20, 30]
+    assert calls.deadlines == [None]
+
+
+async def test_a_joined_statement_that_hangs_ends_for_all_its_callers() -> None:
+    """Each gets the driver's error once the batcher's own deadline is over, and the next call goes on."""
+    calls = Calls(timeout_s=0.01)
+    results = await asyncio.gather(*calls.start(1, 2), return_exceptions=True)
+    assert [type(result) for result in results] == [NetworkTimeout] * 2
+    calls.go.set()
+    assert await calls.batcher.call(3) == 30
+
+
+async def test_one_that_lingers_gathers_over_several_turns(calls: Calls) -> None:
+    """Calls of many turns of the loop share one statement, even the first, which is alone in its turn."""
+    tasks = []
+    for number in (1, 2, 3):
+        tasks.append(asyncio.ensure_future(calls.lingering.call(number)))
+        await turns()
+    calls.go.set()
+    assert await asyncio.gather(*tasks) == [10, 20, 30]
+    assert calls.made == [[1, 2, 3]]
 
 
 async def test_the_same_id_twice_gets_distinct_documents() -> None:

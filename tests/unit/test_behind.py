@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pymongo
 import pytest
 
 from lazymig.behind import Behind
+from lazymig.deadline import Deadline
 
 
 class Steps:
@@ -17,11 +17,9 @@ class Steps:
     def __init__(self) -> None:
         self.done: list[Any] = []
         self.go = asyncio.Event()
-        self.deadlines: list[float | None] = []
 
     def __call__(self, name: str) -> Any:
         async def step() -> str:
-            self.deadlines.append(pymongo._csot.get_timeout())
             await self.go.wait()
             self.done.append(name)
             return name
@@ -36,22 +34,31 @@ async def steps() -> Steps:
 
 
 async def test_without_a_limit_the_caller_does_the_step(steps: Steps) -> None:
-    """Its result is the step's own, its deadline the caller's."""
+    """Its result is the step's own."""
     steps.go.set()
-    with pymongo.timeout(3):
-        assert await Behind().do(steps("a"), "assumed") == "a"
-    assert (steps.done, steps.deadlines) == (["a"], [3])
+    assert await Behind().do(steps("a"), "assumed") == "a"
+    assert steps.done == ["a"]
 
 
 async def test_behind_the_caller_the_result_is_assumed(steps: Steps) -> None:
-    """The caller goes on at once; the step has a deadline of its own."""
+    """The caller goes on at once, and its deadline is not the step's."""
     behind = Behind(2, 7.0)
-    with pymongo.timeout(3):
+    async with Deadline(0.001):
         assert await behind.do(steps("a"), "assumed") == "assumed"
     assert steps.done == []
     steps.go.set()
     await behind.drain()
-    assert (steps.done, steps.deadlines) == (["a"], [7.0])
+    assert steps.done == ["a"]
+
+
+@pytest.mark.parametrize("limit", [0, 2], ids=["at once", "behind"])
+async def test_a_step_that_hangs_is_told_and_costs_no_error(steps: Steps, limit: int) -> None:
+    """Once its time is over the result is assumed, the lateness told, and nothing is left to wait for."""
+    late: list[str] = []
+    behind = Behind(limit, 0.01, lambda: late.append("late"))
+    assert await behind.do(steps("a"), "assumed") == "assumed"
+    await behind.drain()
+    assert (steps.done, late) == ([], ["late"])
 
 
 async def test_a_full_queue_makes_the_caller_do_the_step_itself(steps: Steps) -> None:
