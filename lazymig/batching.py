@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from copy import deepcopy
-from types import coroutine
 from typing import Any, Generic, TypeVar
 
 from pymongo.errors import PyMongoError
@@ -21,6 +20,7 @@ from lazymig.documents import born_clean
 from lazymig.drivers import Driver, driver_of, is_too_large
 from lazymig.records import Applied, Document, Put, StoredV1, StoredV2
 from lazymig.stores import V1Store, V2Store
+from lazymig.turns import turn
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -73,7 +73,7 @@ class Batcher(Generic[A, R]):
         """Whether no other call starts in this turn of the loop."""
         self._leading = True
         try:
-            await _turn()
+            await turn()
         finally:
             self._leading = False
         return not self._waiting
@@ -110,12 +110,6 @@ class Batcher(Generic[A, R]):
                     future.set_exception(result)
                 else:
                     future.set_result(result)
-
-
-@coroutine
-def _turn() -> Generator[None]:
-    """Let the loop come round once."""
-    yield
 
 
 def _found(ids: Sequence[Any], by_id: dict[Any, R]) -> list[R | None]:

@@ -60,7 +60,8 @@ def build_pair(
     # Half of a call's time: were V2 to hang, the call would end in time with V1's answer or write, and no error.
     half_s = None if timeout_s is None else timeout_s / 2
     behind = Behind(_BEHIND_MAX if write_behind else 0, half_s, lambda: tally.count(LEFT_DIRTY))
-    return Pair(*stores, conversions, clock, tally, behind, max_attempts, checked, session is not None)
+    ahead = coalesce and session is None  # a session runs one statement at a time
+    return Pair(*stores, conversions, clock, tally, behind, max_attempts, checked, session is not None, ahead)
 
 
 def _check_collection(side: str, collection: Any) -> None:

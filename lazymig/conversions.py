@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 import bson
@@ -54,13 +54,17 @@ class Conversions(Generic[V1, V2]):
     async def upgrade(self, entity: V1, previous: V2 | None) -> V2:
         """A V1 entity as a V2 entity, of the right class and with the same id."""
         id = getattr(entity, self.migration.id_field)
-        converted = await _call(self.migration.upgrading, id, "upgrade", entity, previous)
+        converted = _called(self.migration.upgrading, id, "upgrade", entity, previous)
+        if self.migration.upgrading.is_async:
+            converted = await converted
         return self._checked(converted, self.migration.v2, id, "upgrade")
 
     async def downgrade(self, entity: V2, current: V1 | None) -> V1:
         """A V2 entity as a V1 entity, of the right class and with the same id."""
         id = getattr(entity, self.migration.id_field)
-        converted = await _call(self.migration.downgrading, id, "downgrade", entity, current)
+        converted = _called(self.migration.downgrading, id, "downgrade", entity, current)
+        if self.migration.downgrading.is_async:
+            converted = await converted
         return self._checked(converted, self.migration.v1, id, "downgrade")
 
     def _checked(self, converted: Any, cls: type[T], id: Any, direction: Direction) -> T:
@@ -116,11 +120,20 @@ def conversions_for(migration: Migration[V1, V2], *, v1_aware: bool, v2_aware: b
     )
 
 
-async def _call(conversion: Conversion, id: Any, direction: Direction, entity: Any, other: Any) -> Any:
+def _called(conversion: Conversion, id: Any, direction: Direction, entity: Any, other: Any) -> Any:
+    """The result, or for an async conversion an awaitable of it."""
     try:
-        arguments = (entity, other) if conversion.takes_other else (entity,)
-        result = conversion.function(*arguments)
-        return await result if conversion.is_async else result
+        result = conversion.function(entity, other) if conversion.takes_other else conversion.function(entity)
+    except Exception as error:
+        failure = ConversionError(id, direction, error)
+    else:
+        return _awaited(result, id, direction) if conversion.is_async else result
+    raise failure
+
+
+async def _awaited(result: Awaitable[Any], id: Any, direction: Direction) -> Any:
+    try:
+        return await result
     except Exception as error:
         failure = ConversionError(id, direction, error)
     raise failure

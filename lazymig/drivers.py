@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import enum
 import inspect
-from collections.abc import Iterable, Iterator
 from typing import Any
 
-import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
-from bson.raw_bson import RawBSONDocument
 from pymongo import ReadPreference
 from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError, PyMongoError, WriteError
 from pymongo.read_concern import ReadConcern
@@ -84,23 +81,6 @@ def tuned(
         return collection
     primary = ReadPreference.PRIMARY
     return collection.with_options(codec, read_preference=primary, write_concern=write, read_concern=read)
-
-
-def as_bytes(collection: Any) -> Any:
-    """The collection returning documents that `decoded` decodes; in memory, itself."""
-    if driver_of(collection) is Driver.MEMORY:
-        return collection
-    return collection.with_options(collection.codec_options.with_options(document_class=RawBSONDocument))
-
-
-def decoded(collection: Any, documents: Iterable[Any]) -> Iterator[Any]:
-    """Documents found `as_bytes`, as the collection itself returns them, each decoded when its turn comes.
-
-    Thousands of documents held at once, each of many parts, are what Python's garbage collector spends its time on.
-    """
-    for document in documents:
-        is_bytes = isinstance(document, RawBSONDocument)
-        yield bson.decode(document.raw, collection.codec_options) if is_bytes else document
 
 
 def tz_aware(collection: Any) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from attrs import frozen
 
@@ -20,8 +20,7 @@ V2 = TypeVar("V2")
 E = TypeVar("E")
 
 
-@frozen
-class Base:
+class Base(NamedTuple):
     """What a write starts from.
 
     `seen` is V2's document, and `truth` V1's, None where V2 was clean and V1 need not be asked.

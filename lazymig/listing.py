@@ -1,29 +1,37 @@
 """Listings in a stable order, page by page, each page starting after the last one's key: constant memory.
 
 V1 decides which entities there are and in which order. While V2 has most bodies, V1 is asked for ids and revisions
-only; while it has few, for whole documents: decided anew for every page by what the last one met.
+only; while it has few, for whole documents: decided anew for every page by what the last one met. The next page is
+under way while the entities of this one are made, a few at a time, and handed out.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from itertools import islice
+from typing import Any, Generic, TypeVar
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from lazymig.deadline import Deadline
-from lazymig.documents import stored_v1
 from lazymig.drivers import driver_of
 from lazymig.errors import ConfigurationError, ConversionError
 from lazymig.keyset import Order
-from lazymig.many import bodies, or_error
+from lazymig.many import body, or_error
 from lazymig.protocol import Pair
+from lazymig.raw import Undecoded
 from lazymig.records import StoredV1, StoredV2
+from lazymig.turns import ahead, turn
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
+T = TypeVar("T")
 
-PAGE = 1000
+#: Entities per statement; fewer at first, for those who look at the beginning only.
+FIRST_PAGE, PAGE = 100, 1000
+#: Entities made before others on the event loop get their turn.
+_TURN = 50
 
 
 def _filter(_: Any, attribute: Any, value: Any) -> None:
@@ -62,60 +70,128 @@ def order_by(sort: str | Sequence[str] | None, v1: Sequence[str], v2: Sequence[s
     return Order("_id" if field_name == id_field else field_name, -1 if names[0].startswith("-") else 1)
 
 
-async def rows(
-    pair: Pair[V1, V2],
-    criteria: Mapping[str, Any],
-    order: Order,
-    *,
-    limit: int | None,
-    after: Mapping[str, Any] | None,
-    timeout_s: float | None,
-) -> AsyncIterator[list[StoredV1]]:
-    """V1's whole documents, a page at a time."""
-    async for page in _pages(pair, criteria, order, limit, after, timeout_s, _Width()):
-        yield page
+@frozen(kw_only=True)
+class Span:
+    """Which part of which listing: all that matches, in this order, from behind a document on, at most so many."""
+
+    criteria: Mapping[str, Any]
+    order: Order
+    limit: int | None
+    after: Mapping[str, Any] | None
+    timeout_s: float | None
 
 
-async def entities(
-    pair: Pair[V1, V2],
-    criteria: Mapping[str, Any],
-    order: Order,
-    *,
-    limit: int | None,
-    after: Mapping[str, Any] | None,
-    timeout_s: float | None,
-) -> AsyncIterator[list[V2 | ConversionError]]:
-    """V1's entities with V2's bodies where these were made from V1's revision, a page at a time."""
-    width = _Width(lean=True)
-    async for page in _pages(pair, criteria, order, limit, after, timeout_s, width):
-        async with Deadline(timeout_s):
-            answers = await _answers(pair, page, width)
-        yield answers
+async def rows(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[StoredV1]]:
+    """V1's whole documents, some at a time."""
+    async with _in_time(pair, _pages(pair, span, _Width())) as pages:
+        async for page in pages:
+            for some in _parts(page):
+                yield some
+                await _let_others(pair)
 
 
-async def _answers(pair: Pair[V1, V2], page: list[StoredV1], width: _Width) -> list[V2 | ConversionError]:
-    places = {row.id: place for place, row in enumerate(page)}
-    answers: list[Any] = [None] * len(page)
-    others: dict[Any, StoredV2] = {}
-    for stored in await pair.v2.find_each(list(places)):
-        place = places[stored.id]
-        if _holds(stored, page[place]):
-            answers[place] = or_error(pair.conversions.v2_entity, stored)
-        else:
-            others[stored.id] = stored
-    truths = {row.id: row for row, answer in zip(page, answers, strict=True) if answer is None}
-    current = len(page) - len(truths)
-    if width.lean and truths:
-        # Deleted since the page was read: left out, as a listing that started later would.
-        truths = await pair.v1.find_many(list(truths))
-    width.met(current, len(page))
-    for id, answer in (await bodies(pair, others, truths)).items():
-        answers[places[id]] = answer
-    return [answer for answer in answers if answer is not None]
+async def upgraded(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V2 | ConversionError]]:
+    """V1's entities converted, some at a time."""
+    async with aclosing(rows(pair, span)) as found:
+        async for some in found:
+            answers: list[V2 | ConversionError] = []
+            for row in some:
+                converted = await body(pair, None, row)
+                answers.append(converted)
+            yield answers
+
+
+async def entities(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V2 | ConversionError]]:
+    """V1's entities with V2's bodies where these were made from V1's revision, some at a time."""
+    async with _in_time(pair, _bodied(pair, span)) as pages:
+        async for page in pages:
+            for some in _parts(page.rows):
+                yield await _answers(pair, page, some)
+                await _let_others(pair)
+
+
+def _in_time(pair: Pair[V1, V2], pages: AsyncGenerator[T]) -> aclosing[AsyncGenerator[T]]:
+    return aclosing(ahead(pages) if pair.ahead else pages)
+
+
+async def _let_others(pair: Pair[V1, V2]) -> None:
+    # The next page's statements need the loop too, and so do all who share it.
+    if pair.ahead:
+        await turn()
+
+
+def _parts(rows: Iterable[T]) -> Iterator[list[T]]:
+    left = iter(rows)
+    return iter(lambda: list(islice(left, _TURN)), [])
+
+
+class _ByKey(Generic[T]):
+    """Documents by the keys of their ids, each decoded when it is asked for."""
+
+    def __init__(self, found: Undecoded[T] | None = None) -> None:
+        self._found = found
+        self._places = {} if found is None else {key: place for place, key in enumerate(found.keys)}
+
+    def get(self, key: Any) -> T | None:
+        place = self._places.get(key)
+        return None if place is None else self._found[place]  # type: ignore[index]
+
+    def __contains__(self, key: Any) -> bool:
+        return key in self._places
+
+
+@define
+class _Page:
+    #: Each row with its key; where it is lean, the rows are ids and revisions only.
+    rows: Iterable[tuple[Any, StoredV1]]
+    lean: bool
+    v2: _ByKey[StoredV2]
+    #: V1's documents where the rows are lean: of those that V2 lacks, and of all once V2 was found to be behind.
+    v1: _ByKey[StoredV1]
+    ids: list[Any]
+    timeout_s: float | None
+
+    async def truth(self, pair: Pair[V1, V2], key: Any, row: StoredV1, stored: StoredV2 | None) -> StoredV1 | None:
+        """V1's document of a row that V2 has not; None: deleted since the page was read."""
+        if not self.lean:
+            return row
+        if stored is not None and key not in self.v1 and self.ids:
+            ids, self.ids = self.ids, []
+            async with Deadline(self.timeout_s):
+                self.v1 = _ByKey(await pair.v1.find_each(ids))
+        return self.v1.get(key)
 
 
 def _holds(stored: StoredV2, row: StoredV1) -> bool:
-    return bool(stored.revision == row.revision and not stored.gone)
+    return stored.revision == row.revision and not stored.gone
+
+
+async def _answers(pair: Pair[V1, V2], page: _Page, some: Iterable[tuple[Any, StoredV1]]) -> list[V2 | ConversionError]:
+    answers: list[V2 | ConversionError] = []
+    for key, row in some:
+        stored = page.v2.get(key)
+        if stored is not None and _holds(stored, row):
+            answers.append(or_error(pair.conversions.v2_entity, stored))
+            continue
+        truth = await page.truth(pair, key, row, stored)
+        if truth is not None:  # else left out, as a listing that started later would
+            converted = await body(pair, stored, truth)
+            answers.append(converted)
+    return answers
+
+
+async def _bodied(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[_Page]:
+    width = _Width(lean=True)
+    async for found in _pages(pair, span, width):
+        keys, lean = found.keys, width.lean
+        rows = found.at_once() if lean else found
+        ids = [row.id for row in rows] if lean else found.ids
+        async with Deadline(span.timeout_s):
+            bodies = _ByKey(await pair.v2.find_each(ids))
+            missing = [id for id, key in zip(ids, keys, strict=True) if key not in bodies]
+            truths = await pair.v1.find_each(missing) if lean and missing else None
+        width.met(len(ids) - len(missing), len(ids))
+        yield _Page(zip(keys, rows, strict=True), lean, bodies, _ByKey(truths), ids, span.timeout_s)
 
 
 class _Width:
@@ -125,32 +201,25 @@ class _Width:
         self.lean = lean
         self._adaptive = lean
 
-    def met(self, current: int, total: int) -> None:
-        self.lean = self._adaptive and current * 2 >= total
+    def met(self, present: int, total: int) -> None:
+        """V2 had so many of a page: below two fifths, reading all of V1 costs less than asking it twice."""
+        self.lean = self._adaptive and present * 5 >= total * 2
 
 
-async def _pages(
-    pair: Pair[V1, V2],
-    criteria: Mapping[str, Any],
-    order: Order,
-    limit: int | None,
-    after: Mapping[str, Any] | None,
-    timeout_s: float | None,
-    width: _Width,
-) -> AsyncIterator[list[StoredV1]]:
+async def _pages(pair: Pair[V1, V2], span: Span, width: _Width) -> AsyncGenerator[Undecoded[StoredV1]]:
     driver = driver_of(pair.v1.collection)
-    while limit is None or limit > 0:
-        size = PAGE if limit is None else min(PAGE, limit)
-        where = dict(criteria)
+    order, left, after, most = span.order, span.limit, span.after, FIRST_PAGE
+    while left is None or left > 0:
+        size = most if left is None else min(most, left)
+        where = dict(span.criteria)
         if after is not None:
             where = {"$and": [where, order.after(after, driver)]} if where else order.after(after, driver)
         fields = [order.field] if width.lean else None
-        async with Deadline(timeout_s):
-            found = await pair.v1.rows(where, order.keys, size, fields).to_list(None)
-        page = [stored_v1(document) for document in found[:size]]
+        async with Deadline(span.timeout_s):
+            page = await pair.v1.rows(where, order.keys, size, fields)
         if page:
             yield page
         if len(page) < size:
             return
-        after = found[size - 1]
-        limit = None if limit is None else limit - size
+        after, most = page[-1].document, PAGE
+        left = None if left is None else left - size

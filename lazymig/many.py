@@ -71,12 +71,18 @@ async def bodies(
     """V1's answers as V2 entities: V2's body where it was made from V1's revision, else V1's, converted."""
     answers: dict[Any, V2 | ConversionError] = {}
     for id, truth in truths.items():
-        try:
-            entity: V2 = await v2_of(pair.conversions, Base(seen.get(id), truth))
-            answers[id] = entity
-        except ConversionError as error:
-            answers[id] = error
+        answer = await body(pair, seen.get(id), truth)
+        answers[id] = answer
     return answers
+
+
+async def body(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1) -> V2 | ConversionError:
+    """The same for one."""
+    try:
+        entity: V2 = await v2_of(pair.conversions, Base(seen, truth))
+    except ConversionError as error:
+        return error
+    return entity
 
 
 async def _one_by_one(pair: Pair[V1, V2], ids: Sequence[Any]) -> AsyncIterator[tuple[Any, V2 | ConversionError]]:

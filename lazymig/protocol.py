@@ -52,6 +52,8 @@ class Pair(Generic[V1, V2]):
     checked: bool = False
     #: In a transaction a duplicate key aborts everything, so an insert looks first.
     in_session: bool = False
+    #: Whether listings may fetch a page while the last one is being looked at.
+    ahead: bool = False
 
 
 async def read(pair: Pair[V1, V2], id: Any) -> V2 | None:

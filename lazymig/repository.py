@@ -6,6 +6,7 @@ It picks the route of the phase and calls one protocol function; it orders no st
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar
 
@@ -17,7 +18,7 @@ from lazymig.deadline import Deadline
 from lazymig.edits import Change, Delete, Edit, UpdateV2, insert_v2
 from lazymig.errors import ConfigurationError, ConversionError, NotFound
 from lazymig.keyset import Order
-from lazymig.listing import Criteria
+from lazymig.listing import Criteria, Span
 from lazymig.migration import Migration
 from lazymig.phases import ROUTES, RUNNABLE, Phase, Source, Target
 from lazymig.protocol import Pair
@@ -195,22 +196,20 @@ class Repository(Generic[V1, V2]):
         """The entities that match, in a stable order, paged inside: memory does not grow with their number.
 
         `sort` is a field name that both shapes have, or a pair (V1's name, V2's name), descending with "-" in front;
-        by id without it. Fields that hold arrays cannot be sorted by. `after` is the id of the last entity that was
+        by id without it. Fields that hold arrays cannot be sorted by. Read in pages of up to 1,000, the next one while
+        this one is handed out: what an entity was when its page was read is what you get. `after` is the id of the last entity that was
         seen: the listing goes on behind it (`NotFound` if it is gone and the order is not by id). Entities that are
         inserted or deleted meanwhile may or may not be met; all others are met exactly once, unless their sort field
         changes. Raises `ConversionError` at the first document that does not convert.
         """
-        start = await self.listing_start(criteria, sort, limit, after)
-        if self._route.lists is Source.V1:
-            async for page in listing.rows(self._pair, **start):
-                for stored in page:
-                    yield await self._pair.conversions.upgraded(stored, None)
-            return
-        async for answers in listing.entities(self._pair, **start):
-            for answer in answers:
-                if isinstance(answer, ConversionError):
-                    raise answer
-                yield answer
+        span = await self.span(criteria, sort, limit, after)
+        look = listing.upgraded if self._route.lists is Source.V1 else listing.entities
+        async with aclosing(look(self._pair, span)) as found:
+            async for answers in found:
+                for answer in answers:
+                    if isinstance(answer, ConversionError):
+                        raise answer
+                    yield answer
 
     async def count(self, criteria: Criteria | None = None) -> int:
         """How many entities match."""
@@ -218,9 +217,9 @@ class Repository(Generic[V1, V2]):
         async with Deadline(self.timeout_s):
             return await self._pair.v1.count(where)
 
-    async def listing_start(
+    async def span(
         self, criteria: Criteria | None, sort: str | Sequence[str] | None, limit: int | None, after: Any
-    ) -> dict[str, Any]:
+    ) -> Span:
         """The checked arguments of a listing, for both doors."""
         where = dict(_checked(criteria).v1)
         conversions = self._pair.conversions
@@ -228,7 +227,7 @@ class Repository(Generic[V1, V2]):
         if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
             raise TypeError("limit: pass a number of entities, or None")
         last = None if after is None else await self._document_of(conversions.raw_id(after), order)
-        return {"criteria": where, "order": order, "limit": limit, "after": last, "timeout_s": self.timeout_s}
+        return Span(criteria=where, order=order, limit=limit, after=last, timeout_s=self.timeout_s)
 
     async def _document_of(self, raw: Any, order: Order) -> Mapping[str, Any]:
         if order.field == "_id":

@@ -9,7 +9,7 @@ Only plain update operators are used (no pipelines), so that the in-memory Mongo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,15 +17,12 @@ from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError, PyMongoError, WriteError
 from pymongo.read_concern import ReadConcern
 
-from lazymig.documents import META_FIELD, REVISION_FIELD, born_clean, stored_v1, stored_v2
+from lazymig.documents import META_FIELD, born_clean, stored_v2
 from lazymig.drivers import (
     MAJORITY,
     ONE,
-    READ_MAJORITY,
     applied_outcome,
     applied_outcomes,
-    as_bytes,
-    decoded,
     is_id_taken,
     is_too_large,
     put_outcome,
@@ -33,96 +30,14 @@ from lazymig.drivers import (
     refusal_text,
     tuned,
 )
-from lazymig.records import PLACEHOLDER, Applied, Document, Put, StoredV1, StoredV2
+from lazymig.raw import Undecoded, undecoded
+from lazymig.records import PLACEHOLDER, Applied, Document, Put, StoredV2
+from lazymig.v1_store import V1Store
+
+__all__ = ["V1Store", "V2Store"]
 
 _REV, _INTENT = f"{META_FIELD}.rev", f"{META_FIELD}.intent"
 _GONE, _AT = f"{META_FIELD}.gone", f"{META_FIELD}.at"
-
-
-def _at_revision(id: Any, revision: int) -> dict[str, Any]:
-    # A document that lazymig never wrote has no revision, which means 0; `None` in a filter matches the missing field.
-    return {"_id": id, REVISION_FIELD: {"$in": [None, 0]} if revision == 0 else revision}
-
-
-class V1Store:
-    """The port to V1, the source of truth."""
-
-    def __init__(self, collection: Any, session: Any = None) -> None:
-        self.collection = tuned(collection)
-        self._session = session
-        # The acknowledged write must survive a fail-over, whatever the collection was configured with.
-        self._durable = tuned(collection, write=MAJORITY)
-        # A body may enter V2 only from a revision that cannot be rolled back.
-        self._settled = tuned(collection, read=READ_MAJORITY)
-
-    async def find(self, id: Any) -> StoredV1 | None:
-        """Find one document with read concern majority: what it holds cannot be rolled back."""
-        document = await self._settled.find_one({"_id": id}, session=self._session)
-        return None if document is None else stored_v1(document)
-
-    async def find_local(self, id: Any) -> StoredV1 | None:
-        """Find one document as the primary has it now: for the write path, whose compare-and-set settles it."""
-        document = await self.collection.find_one({"_id": id}, session=self._session)
-        return None if document is None else stored_v1(document)
-
-    async def confirm_missing(self, id: Any) -> None:
-        """Wait until the majority has what the primary had when a local read found no document; change nothing.
-
-        Until then a delete may be rolled back, and reads with read concern majority still find the entity: to say that
-        it is missing would be to say what the next read denies. In memory nothing is sent.
-        """
-        if self._durable is self.collection:
-            return
-        # A durable write that matches nothing (V1 has no placeholders) waits like any other.
-        never = {"_id": id, REVISION_FIELD: PLACEHOLDER}
-        await self._durable.update_one(never, {"$set": {REVISION_FIELD: PLACEHOLDER}}, session=self._session)
-
-    async def find_many(self, ids: Sequence[Any]) -> dict[Any, StoredV1]:
-        """Find these documents by one statement, with read concern majority; missing ids are left out."""
-        cursor = self._settled.find({"_id": {"$in": list(ids)}}, session=self._session).batch_size(len(ids) + 1)
-        return {stored.id: stored for stored in map(stored_v1, await cursor.to_list(None))}
-
-    async def insert(self, id: Any, document: Document, revision: int) -> bool:
-        """Insert a document at this revision, durably. False: the id is taken, and nothing was written."""
-        whole = {"_id": id, **document, REVISION_FIELD: revision}
-        try:
-            await self._durable.insert_one(whole, session=self._session)
-        except DuplicateKeyError as error:
-            if not is_id_taken(error):
-                raise  # another unique index refuses it: for the caller to know
-            return False
-        return True
-
-    async def compare_and_set(
-        self, id: Any, expected: int, revision: int, changed: Document, vanished: Iterable[str] = ()
-    ) -> bool:
-        """Move one document from the expected revision to a new one, durably.
-
-        Only `changed` fields are set and `vanished` ones unset: what V2 does not know of stays as it is.
-        False: V1 is not at the expected revision, and nothing was written.
-        """
-        update: dict[str, Any] = {"$set": {**changed, REVISION_FIELD: revision}}
-        if fields := dict.fromkeys(vanished, ""):
-            update["$unset"] = fields
-        result = await self._durable.update_one(_at_revision(id, expected), update, session=self._session)
-        return bool(result.matched_count)
-
-    async def delete(self, id: Any, expected: int) -> bool:
-        """Delete one document at the expected revision, durably. False: it is not there at that revision."""
-        result = await self._durable.delete_one(_at_revision(id, expected), session=self._session)
-        return bool(result.deleted_count)
-
-    def rows(
-        self, criteria: Document, order: Sequence[tuple[str, int]], limit: int, fields: Iterable[str] | None = None
-    ) -> Any:
-        """A cursor over one page of V1, with read concern majority: these fields and the revision, or all."""
-        projection = None if fields is None else dict.fromkeys([*fields, REVISION_FIELD], 1)
-        cursor = self._settled.find(criteria, projection, session=self._session)
-        return cursor.sort(list(order)).limit(limit).batch_size(limit + 1)
-
-    async def count(self, criteria: Document) -> int:
-        """Count the documents that match."""
-        return int(await self._settled.count_documents(dict(criteria), session=self._session))
 
 
 class V2Store:
@@ -136,7 +51,6 @@ class V2Store:
         self._fields = dict.fromkeys(fields, "")
         self._session = session
         self._read = tuned(collection, read=None if read_concern is None else ReadConcern(read_concern))
-        self._bytes = as_bytes(self._read)
         # V1 must never move past an announced intent, not even when V2's primary changes.
         self._durable = tuned(collection, write=MAJORITY)
         # A body that is rolled back leaves V2 dirty or absent, which both mean "ask V1".
@@ -152,10 +66,10 @@ class V2Store:
         cursor = self._read.find({"_id": {"$in": list(ids)}}, session=self._session).batch_size(len(ids) + 1)
         return {stored.id: stored for stored in map(stored_v2, await cursor.to_list(None))}
 
-    async def find_each(self, ids: Sequence[Any]) -> Iterator[StoredV2]:
+    async def find_each(self, ids: Sequence[Any]) -> Undecoded[StoredV2]:
         """The same in any order, each decoded when its turn comes."""
-        cursor = self._bytes.find({"_id": {"$in": list(ids)}}, session=self._session).batch_size(len(ids) + 1)
-        return map(stored_v2, decoded(self._read, await cursor.to_list(None)))
+        where = {"_id": {"$in": list(ids)}}
+        return await undecoded(self._read, stored_v2, where, size=len(ids), session=self._session)
 
     async def ticket(self, id: Any, now: datetime) -> StoredV2:
         """Announce a write, durably: raise the intent by one, mark the time, create a placeholder if need be.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from lazymig import listing
@@ -96,10 +97,11 @@ class V1View(Generic[V1, V2]):
         after: Any = None,
     ) -> AsyncIterator[V1]:
         """The entities that match, in a stable order; as `Repository.list`."""
-        start = await self._repository.listing_start(criteria, sort, limit, after)
-        async for page in listing.rows(self._pair, **start):
-            for stored in page:
-                yield self._conversions.v1_entity(stored)
+        span = await self._repository.span(criteria, sort, limit, after)
+        async with aclosing(listing.rows(self._pair, span)) as found:
+            async for rows in found:
+                for stored in rows:
+                    yield self._conversions.v1_entity(stored)
 
     async def count(self, criteria: Criteria | None = None) -> int:
         """How many entities match."""

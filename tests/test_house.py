@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 #: The floor of each module or package of lazymig. A file imports from floors below its own only.
 FLOORS = {
     **dict.fromkeys(("errors", "phases", "records", "documents"), 0),
-    **dict.fromkeys(("clock", "deadline", "drivers", "stores", "bson_types"), 1),
+    **dict.fromkeys(("clock", "deadline", "drivers", "raw", "stores", "turns", "v1_store", "bson_types"), 1),
     **dict.fromkeys(("batching", "behind", "codec", "conversions", "edits", "keyset", "migration", "telemetry"), 2),
     **dict.fromkeys(("control", "many", "protocol", "v1_only"), 3),
     **dict.fromkeys(("building", "follower", "listing", "repository", "sweeper", "sweeping", "v1_view", "verifier"), 4),
@@ -35,6 +35,11 @@ FLOORS = {
 LEVEL = {
     ("documents", "records"): "the layout of documents speaks in the frozen values",
     ("stores", "drivers"): "a statement is spelled by its driver",
+    ("stores", "raw"): "many documents are decoded when their turn comes",
+    ("stores", "v1_store"): "the two ports by one name",
+    ("v1_store", "drivers"): "a statement is spelled by its driver",
+    ("v1_store", "raw"): "many documents are decoded when their turn comes",
+    ("raw", "drivers"): "the in-memory Mongo has no bytes",
     ("conversions", "codec"): "a conversion is the codec's work with the user's function in its middle",
     ("conversions", "migration"): "the user's functions are in the migration",
     ("edits", "codec"): "an edit is the difference of two encoded documents",

@@ -21,8 +21,8 @@ from lazymig.documents import stored_v1
 from lazymig.drivers import Driver, driver_of
 from lazymig.errors import ConversionError
 from lazymig.protocol import Pair
+from lazymig.raw import decoded_leniently
 from lazymig.records import DeadLetter, Put, StoredV1
-from lazymig.sweeping.remainder import decoded_leniently
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")

@@ -11,12 +11,12 @@ import math
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-import bson
 from attrs import frozen
 
 from lazymig.documents import raw_id
-from lazymig.drivers import LENIENT, READ_MAJORITY, Driver, driver_of, tuned
+from lazymig.drivers import READ_MAJORITY, Driver, driver_of, tuned
 from lazymig.keyset import above, in_bracket
+from lazymig.raw import decoded_leniently, id_bytes, split
 from lazymig.records import Partition
 
 #: Brackets with one document at most, beyond whose value a comparison would find those of other brackets.
@@ -67,14 +67,14 @@ class Remainder:
 
     async def whole(self, ids: Sequence[Any]) -> AsyncIterator[Sequence[Any]]:
         """V1's whole documents for a page's ids, as many at a time as fill one reply, or fewer."""
-        rest = {_id_bytes(document): decoded_leniently(document)["_id"] for document in ids}
+        rest = {id_bytes(document): decoded_leniently(document)["_id"] for document in ids}
         while rest:
             found = await self._v1.page({"_id": {"$in": list(rest.values())}}, len(rest), whole=True)
             if not found:
                 return  # deleted meanwhile
             yield found
             for document in found:
-                rest.pop(_id_bytes(document), None)
+                rest.pop(id_bytes(document), None)
 
     async def _missing(self, found: Sequence[Any], last: Any) -> Sequence[Any]:
         known = await self._v2.page(self._range(last), 0, whole=False)
@@ -82,8 +82,8 @@ class Remainder:
             return found
         if self._lean and known == found:
             return ()
-        keys = {_id_bytes(document) for document in known}
-        return [document for document in found if _id_bytes(document) not in keys]
+        keys = {id_bytes(document) for document in known}
+        return [document for document in found if id_bytes(document) not in keys]
 
     def _range(self, last: Any) -> dict[str, Any]:
         bounds: dict[str, Any] = {}
@@ -124,40 +124,3 @@ class Pages:
                 await cursor.close()
                 break
         return documents
-
-
-def split(batch: bytes) -> list[bytes]:
-    """The documents of a raw batch. Where all are equally long (most ids are), by plain slicing."""
-    length = int.from_bytes(batch[:4], "little")
-    count = len(batch) // length
-    # Each document begins with its length: if the same four bytes stand at every multiple of it, those are the starts.
-    if count * length == len(batch) and all(batch[i::length] == batch[i : i + 1] * count for i in range(4)):
-        return [batch[start : start + length] for start in range(0, len(batch), length)]
-    documents, start = [], 0
-    while start < len(batch):
-        end = start + int.from_bytes(batch[start : start + 4], "little")
-        documents.append(batch[start:end])
-        start = end
-    return documents
-
-
-def _id_bytes(document: Any) -> bytes:
-    """What tells ids apart: the bytes of `_id` alone, whatever else the document holds. Nothing is decoded."""
-    if not isinstance(document, bytes) or document[5:9] != b"_id\0":
-        return _id_bytes(bson.encode({"_id": raw_id(decoded_leniently(document)["_id"])}))
-    kind = document[4]
-    size = _SIZES.get(kind)
-    if size is None:
-        size = _OUTSIDE[kind] + int.from_bytes(document[9:13], "little")
-    return document[4 : 9 + size]
-
-
-#: Bytes of a value by its BSON type, beside which the others begin with a count of their bytes.
-_SIZES = {0x07: 12, 0x10: 4, 0x12: 8, 0x01: 8, 0x13: 16, 0x09: 8, 0x11: 8, 0x08: 1, 0x0A: 0, 0xFF: 0, 0x7F: 0}
-#: What the count leaves out: itself, and the subtype of binary data.
-_OUTSIDE = {0x02: 4, 0x0D: 4, 0x0E: 4, 0x05: 5, 0x03: 0, 0x0F: 0}
-
-
-def decoded_leniently(document: Any) -> Any:
-    """A document that may hold what Python cannot: for its id and revision, which are sound."""
-    return bson.decode(document, LENIENT) if isinstance(document, bytes) else document

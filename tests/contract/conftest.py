@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _parameters(item: pytest.Item) -> set[Any]:
     callspec = getattr(item, "callspec", None)
-    return {value for value in callspec.params.values() if isinstance(value, str)} if callspec else set()
+    return {value for value in callspec.params.values() if type(value) is str} if callspec else set()
 
 
 @frozen

@@ -53,9 +53,10 @@ async def test_each_statement_of_v1(watched: Watched, options: dict[str, Any]) -
     with watched.sent() as sent:
         await store.find(1)
         await store.find_many([1])
-        await store.rows({}, [("_id", 1)], 5).to_list(None)
+        await store.find_each([1])
+        await store.rows({}, [("_id", 1)], 5)
         await store.count({})
-    assert [concern(event, "readConcern") for event in sent] == [{"level": "majority"}] * 4
+    assert [concern(event, "readConcern") for event in sent] == [{"level": "majority"}] * 5
 
 
 async def test_the_write_path_reads_v1_as_the_primary_has_it(watched: Watched) -> None:

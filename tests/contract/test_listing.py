@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
@@ -27,7 +29,8 @@ def repository(database: Any, phase: Phase, open_repository: Callable[..., Any])
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> int:
     """Pages of three, so that a few entities take several."""
-    monkeypatch.setattr("lazymig.listing.PAGE", 3)
+    for size in ("FIRST_PAGE", "PAGE"):
+        monkeypatch.setattr(f"lazymig.listing.{size}", 3)
     return 3
 
 
@@ -187,13 +190,13 @@ async def test_an_entity_deleted_while_a_page_is_read_is_left_out(
     repository = open_repository(database)
     await database["v1"].insert_many([ada_v1(id) for id in range(4)])
     await repository.get_many([0, 1])
-    find = repository.pair.v1.find_many
+    find = repository.pair.v1.find_each
 
     async def find_later(wanted: Any) -> Any:
         await repository.delete(3)
         return await find(wanted)
 
-    monkeypatch.setattr(repository.pair.v1, "find_many", find_later)
+    monkeypatch.setattr(repository.pair.v1, "find_each", find_later)
     assert await ids(repository.list()) == [0, 1, 2]
 
 
@@ -254,3 +257,72 @@ def test_criteria_need_both_sides(side: str) -> None:
         Criteria(**{side: {}})  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=f"Criteria.{side}: pass a MongoDB filter"):
         Criteria(**({"v1": {}, "v2": {}} | {side: "all"}))  # type: ignore[arg-type]
+
+
+async def test_a_page_of_which_v2_is_behind_takes_one_statement_more(
+    database: Any, open_repository: Any, small_pages: int
+) -> None:
+    """Bodies that are behind, by however many and wherever in the page, are V1's; the others stay V2's."""
+    await database["v1"].insert_many([ada_v1(id) for id in range(7)])
+    repository = open_repository(database, phase=Phase.COEXIST)
+    await repository.get_many(range(7))
+    await repository.update(2, lambda person: evolve(person, note="only V2 has it"))
+    for id in (1, 4, 5):  # their writers died
+        await database["v1"].update_one({"_id": id}, {"$set": {REV: 1, "age": 99}})
+        await database["v2"].update_one({"_id": id}, {"$inc": {f"{META}.intent": 1}})
+    listed = [entity async for entity in repository.list()]
+    expected = [ada(id, age=99) if id in (1, 4, 5) else ada(id) for id in range(7)]
+    expected[2] = ada(2, note="only V2 has it")
+    assert listed == expected
+
+
+async def test_ids_that_are_equal_numbers_are_one_entity(server_database: Any) -> None:
+    """V1 may hold 5.0 where V2 holds 5: the same id to MongoDB, and to a listing."""
+    repository = Repository(ANYTHING, v1=server_database["v1"], v2=server_database["v2"], phase=Phase.COEXIST)
+    await server_database["v1"].insert_one({"_id": 5.0, "value": "V1's", REV: 1})
+    await server_database["v2"].insert_one({"_id": 5, "value": "V2's", META: {"rev": 1, "intent": 1}})
+    assert [entity.value async for entity in repository.list()] == ["V2's"]
+
+
+async def test_a_v2_that_sorts_in_another_way(server_database: Any) -> None:
+    """The collections may have collations of their own: each row meets its own body."""
+    await server_database.create_collection("v2", collation={"locale": "en", "strength": 2})
+    names = ["B", "a", "C", "d"]
+    await server_database["v1"].insert_many([{"_id": name, "value": f"{name} in V1", REV: 1} for name in names])
+    metas = {"rev": 1, "intent": 1}
+    await server_database["v2"].insert_many([{"_id": name, "value": f"{name} in V2", META: metas} for name in names])
+    repository = Repository(ANYTHING, v1=server_database["v1"], v2=server_database["v2"], phase=Phase.COEXIST)
+    assert [entity.value async for entity in repository.list()] == [f"{name} in V2" for name in sorted(names)]
+
+
+async def test_a_listing_that_is_left_early_leaves_nothing_running(
+    server_database: Any, open_repository: Any, small_pages: int
+) -> None:
+    """The page that was fetched ahead is given up with it."""
+    await server_database["v1"].insert_many([ada_v1(id) for id in range(20)])
+    repository = open_repository(server_database)
+    before = asyncio.all_tasks()
+    for listed in (repository.list(), repository.v1.list()):
+        async with aclosing(listed):
+            async for entity in listed:
+                assert entity.id == 0
+                break
+    assert asyncio.all_tasks() <= before
+
+
+async def test_others_get_their_turn_during_a_listing(database: Any, open_repository: Any) -> None:
+    """Not even a long page keeps the event loop to itself."""
+    await database["v1"].insert_many([ada_v1(id) for id in range(300)])
+    repository, turns = open_repository(database), 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    listed = [(entity.id, turns) async for entity in repository.list(limit=100)]
+    task.cancel()
+    assert [id for id, _ in listed] == list(range(100))
+    assert listed[-1][1] > listed[0][1]

@@ -8,7 +8,6 @@ import time
 from typing import Any
 
 import pytest
-from attrs import evolve
 
 from lazymig import Control, Sweeper
 from lazymig.stores import V2Store
@@ -65,7 +64,7 @@ async def test_the_claims_bite(
 
     async def no_ticket(self: V2Store, id: Any, now: Any) -> Any:
         seen = await self.find(id)
-        return await ticket(self, id, now) if seen is None else evolve(seen, intent=seen.intent + 1)
+        return await ticket(self, id, now) if seen is None else seen._replace(intent=seen.intent + 1)
 
     async def late_apply(self: V2Store, *arguments: Any, **options: Any) -> Any:
         enough = history.calls + _OTHERS

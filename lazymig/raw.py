@@ -1,0 +1,133 @@
+"""Documents as bytes, as the server sent them: split without being decoded, told apart by their ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from typing import Any, Generic, TypeVar
+
+import bson
+from bson import ObjectId
+from bson.decimal128 import Decimal128
+
+from lazymig.documents import raw_id
+from lazymig.drivers import LENIENT, Driver, driver_of
+
+T = TypeVar("T")
+
+_OBJECT_ID = b"\x07_id\0"
+_NUMBERS = frozenset({0x01, 0x10, 0x12, 0x13})
+#: Bytes of a value by its BSON type, beside which the others begin with a count of their bytes.
+_SIZES = {0x07: 12, 0x10: 4, 0x12: 8, 0x01: 8, 0x13: 16, 0x09: 8, 0x11: 8, 0x08: 1, 0x0A: 0, 0xFF: 0, 0x7F: 0}
+#: What the count leaves out: itself, and the subtype of binary data.
+_OUTSIDE = {0x02: 4, 0x0D: 4, 0x0E: 4, 0x05: 5, 0x03: 0, 0x0F: 0}
+
+
+class Undecoded(Generic[T]):
+    """Documents of one reply, each decoded when its turn comes; in memory, where they are no bytes, as they are.
+
+    Thousands of documents decoded at once, each of many parts, are what Python's garbage collector and the processor's
+    caches spend their time on.
+    """
+
+    def __init__(self, documents: Sequence[Any], options: Any, make: Callable[[Any], T]) -> None:
+        self._documents = documents
+        #: None where the documents are no bytes.
+        self._options = options
+        self._make = make
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def __getitem__(self, place: int) -> T:
+        document, options = self._documents[place], self._options
+        return self._make(document if options is None else bson.decode(document, options))
+
+    def __iter__(self) -> Iterator[T]:
+        return map(self.__getitem__, range(len(self)))
+
+    def at_once(self) -> list[T]:
+        """All of them, for small documents."""
+        options = self._options
+        whole = self._documents if options is None else bson.decode_all(b"".join(self._documents), options)
+        return list(map(self._make, whole))
+
+    @property
+    def ids(self) -> list[Any]:
+        """The ids; nothing else is decoded."""
+        if self._options is None:
+            return [raw_id(document["_id"]) for document in self._documents]
+        return [ObjectId(raw[9:21]) if raw[4:9] == _OBJECT_ID else _id_of(raw) for raw in self._documents]
+
+    @property
+    def keys(self) -> list[Any]:
+        """What tells the ids apart and can be looked up fast, the same for the same id in another collection."""
+        if self._options is None:
+            return [_key_of(bson.encode({"_id": id})) for id in self.ids]
+        return [raw[4:21] if raw[4:9] == _OBJECT_ID else _key_of(raw) for raw in self._documents]
+
+
+async def undecoded(
+    collection: Any,
+    make: Callable[[Any], T],
+    where: dict[str, Any],
+    *,
+    size: int,
+    limit: int = 0,
+    fields: Any = None,
+    sort: Sequence[tuple[str, int]] | None = None,
+    session: Any = None,
+) -> Undecoded[T]:
+    """Find documents, about `size` of them, by one statement."""
+    if driver_of(collection) is Driver.MEMORY:
+        cursor = collection.find(where, fields, session=session)
+        found = await (cursor.sort(list(sort)) if sort else cursor).to_list(None)
+        return Undecoded(found[: limit or None], None, make)
+    cursor = collection.find_raw_batches(where, fields, sort=sort, limit=limit, session=session)
+    documents = [document async for batch in cursor.batch_size(size + 1) for document in split(batch)]
+    return Undecoded(documents, collection.codec_options, make)
+
+
+def split(batch: bytes) -> list[bytes]:
+    """The documents of a raw batch. Where all are equally long (most ids are), by plain slicing."""
+    length = int.from_bytes(batch[:4], "little") or 1
+    count = len(batch) // length
+    # Each document begins with its length: if the same four bytes stand at every multiple of it, those are the starts.
+    if count * length == len(batch) and all(batch[i::length] == batch[i : i + 1] * count for i in range(4)):
+        return [batch[start : start + length] for start in range(0, len(batch), length)]
+    documents, start = [], 0
+    while start < len(batch):
+        end = start + int.from_bytes(batch[start : start + 4], "little")
+        documents.append(batch[start:end])
+        start = end
+    return documents
+
+
+def _id_of(document: bytes) -> Any:
+    element = id_bytes(document)
+    return raw_id(bson.decode((len(element) + 5).to_bytes(4, "little") + element + b"\0", LENIENT)["_id"])
+
+
+def _key_of(document: bytes) -> Any:
+    if document[4] not in _NUMBERS:
+        return id_bytes(document)
+    # To MongoDB, 5 and 5.0 are one id, but they are not the same bytes.
+    number = _id_of(document)
+    number = number.to_decimal() if isinstance(number, Decimal128) else number
+    return id_bytes(document) if Decimal(number).is_nan() else number
+
+
+def id_bytes(document: Any) -> bytes:
+    """What tells ids apart: the bytes of `_id` alone, whatever else the document holds. Nothing is decoded."""
+    if not isinstance(document, bytes) or document[5:9] != b"_id\0":
+        return id_bytes(bson.encode({"_id": raw_id(decoded_leniently(document)["_id"])}))
+    kind = document[4]
+    size = _SIZES.get(kind)
+    if size is None:
+        size = _OUTSIDE[kind] + int.from_bytes(document[9:13], "little")
+    return document[4 : 9 + size]
+
+
+def decoded_leniently(document: Any) -> Any:
+    """A document that may hold what Python cannot: for its id and revision, which are sound."""
+    return bson.decode(document, LENIENT) if isinstance(document, bytes) else document

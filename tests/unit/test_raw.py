@@ -1,0 +1,87 @@
+"""Documents as bytes: split, told apart and decoded as the driver would."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import bson
+import pytest
+from bson import DatetimeMS, Int64, ObjectId
+from bson.binary import Binary
+from bson.codec_options import DEFAULT_CODEC_OPTIONS
+from bson.decimal128 import Decimal128
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lazymig.raw import Undecoded, split
+
+#: One id of every BSON type that a document's id can have.
+IDS = [
+    ObjectId("5ca4bbcea2dd94ee58162a68"), "text", "", "\u00e9", 5, Int64(2**40), -1, 5.5, Decimal128("1.10"), b"bytes",
+    Binary.from_uuid(UUID(int=7)), True, None, datetime(1969, 1, 1), {"a": 1, "b": "x"}, bson.MinKey(), bson.MaxKey(),
+    bson.Timestamp(1, 2), bson.Code("x"),
+]  # fmt: skip
+
+
+def undecoded(documents: list[Any]) -> Undecoded[Any]:
+    """The documents as bytes."""
+    return Undecoded([bson.encode(document) for document in documents], DEFAULT_CODEC_OPTIONS, dict)
+
+
+@pytest.mark.parametrize("id", IDS, ids=lambda id: type(id).__name__)
+def test_an_id_is_told_without_the_rest(id: Any) -> None:
+    """Wherever it stands in the document, and the same key for the same id."""
+    found = undecoded([{"_id": id, "x": [1, 2]}, {"x": {"_id": 9}, "_id": id}])
+    assert found.ids == [bson.decode(bson.encode({"_id": id}))["_id"]] * 2
+    assert len(set(found.keys)) == 1
+
+
+def test_different_ids_have_different_keys() -> None:
+    """Of whatever types they are."""
+    assert len(set(undecoded([{"_id": id} for id in IDS]).keys)) == len(IDS)
+
+
+def test_equal_numbers_have_one_key() -> None:
+    """5, 5.0 and a long 5 are one id to MongoDB."""
+    fives = [5, 5.0, Int64(5), Decimal128("5.00")]
+    assert len(set(undecoded([{"_id": five} for five in fives]).keys)) == 1
+
+
+def test_what_equals_nothing_has_a_key_too() -> None:
+    """Not a number, in either type."""
+    keys = undecoded([{"_id": id} for id in (float("nan"), Decimal128("NaN"), Decimal128("sNaN"))]).keys
+    assert len(set(keys)) == 3
+
+
+def test_a_date_that_python_cannot_hold_is_an_id_all_the_same() -> None:
+    """Looking for ids fails on none."""
+    assert undecoded([{"_id": DatetimeMS(2**60)}]).ids == [DatetimeMS(2**60)]
+
+
+_DOCUMENTS = st.lists(
+    st.builds(
+        lambda id, text: {"_id": id, "text": text}, st.integers(-9, 9) | st.text(max_size=3), st.text(max_size=5)
+    ),
+    max_size=8,
+)
+
+
+@given(_DOCUMENTS)
+def test_a_batch_is_split_into_its_documents(documents: list[Any]) -> None:
+    """Equally long or not, and decoded one by one or all at once they are what they were."""
+    pieces = split(b"".join(map(bson.encode, documents)))
+    assert pieces == [bson.encode(document) for document in documents]
+    found = Undecoded(pieces, DEFAULT_CODEC_OPTIONS, dict)
+    assert list(found) == found.at_once() == documents
+    assert [found[place] for place in range(len(found))] == documents
+
+
+def test_in_memory_documents_are_what_they_are() -> None:
+    """Nothing is decoded, and the keys are those of the same ids as bytes."""
+    documents = [{"_id": 1}, {"_id": "x"}, {"_id": {"a": 1}}]
+    found: Undecoded[Any] = Undecoded(documents, None, dict)
+    assert found.ids == [1, "x", {"a": 1}]
+    assert found.keys == undecoded(documents).keys
+    assert found.at_once() == list(found) == documents
