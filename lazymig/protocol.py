@@ -88,9 +88,8 @@ async def _answer(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, la
     entity = await pair.conversions.upgraded(truth, seen)
     body = pair.conversions.v2_body(entity)
     # Put if absent, never an upsert: a slow reader must not overwrite what a writer stored meanwhile. A repair goes
-    # to a higher revision only, and without upsert: what was purged meanwhile must not come back.
-    store = _put if seen is None else _repair
-    stands = await pair.behind.do(lambda: store(pair, truth, body), True)
+    # over the body it was made with and no other: what came between may hold more, and the purged must not come back.
+    stands = await pair.behind.do(lambda: _repair(pair, seen, truth, body) if seen else _put(pair, truth, body), True)
     return entity, stands or last
 
 
@@ -118,8 +117,8 @@ async def _put(pair: Pair[V1, V2], truth: StoredV1, body: dict[str, Any]) -> boo
     return put is not Put.LOST
 
 
-async def _repair(pair: Pair[V1, V2], truth: StoredV1, body: dict[str, Any]) -> bool:
-    applied = await _applied(pair, lambda: pair.v2.apply(truth.id, body, truth.revision, upsert=False))
+async def _repair(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, body: dict[str, Any]) -> bool:
+    applied = await _applied(pair, lambda: pair.v2.apply(truth.id, body, truth.revision, over=seen.revision))
     pair.tally.count(REPAIRED, applied is Applied.APPLIED)
     return applied is not Applied.NEWER
 

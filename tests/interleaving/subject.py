@@ -312,11 +312,13 @@ def scenario(state, clients, make=calls, **changes):
 
 
 def noted_truth(world):
-    """V2's whole entity where it was made from V1's revision, else V1's with no note."""
+    """V1's entity, with the note of V2's body where that was made from V1's revision or an upgrade keeps it."""
     v1, v2 = (store.stored(ID) for store in world.stores)
     if v1 is None:
         return {ID: None}
-    held = v2 is not None and not v2["_lazymig"].get("gone") and v2["_lazymig"]["rev"] == v1.get("_lazymig_rev", 0)
+    held = v2 is not None and not v2["_lazymig"].get("gone")
+    if world.subject.repository.migration is not KEEPING:
+        held = held and v2["_lazymig"]["rev"] == v1.get("_lazymig_rev", 0)
     first, _, last = v1["name"].partition(" ")
     return {ID: (first, last, v1["tally"], v2["note"] if held else "")}
 
