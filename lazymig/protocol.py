@@ -175,7 +175,8 @@ async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
     seen = await pair.v2.ticket(id, pair.clock.now())
     ticket = seen.intent
     truth: StoredV1 | None = None
-    asked = edit.needs_truth or not seen.clean_before_ticket
+    # An only attempt is not lost to what V1 holds: it may lack a sub-document of which a part is to be set.
+    asked = edit.needs_truth or not seen.clean_before_ticket or pair.max_attempts == 1
     for attempt in range(pair.max_attempts):
         if asked or attempt:
             # 2. V2 was not clean, or the last attempt was lost: V1 tells what stands.
@@ -191,7 +192,8 @@ async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
             ticket = base.revision + 1
             await pair.v2.raise_intent(id, ticket, pair.clock.now())
         change = await edit.decide(base)
-        # 3. V1's compare-and-set orders the writers; the loser starts from what the winner left.
+        # 3. V1's compare-and-set orders the writers; the loser starts from what the winner left. So does whoever would
+        # set a part of what V1 does not hold as a sub-document: it is lost without an error, and asks V1 next.
         if await moved(pair, id, base.revision, ticket, change):
             break
         pair.tally.count(CONTENDED)
@@ -223,7 +225,7 @@ async def _seen_again(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, ticke
 async def moved(pair: Pair[V1, V2], id: Any, expected: int, ticket: int, change: Change | None) -> bool:
     if change is None:
         return await pair.v1.delete(id, expected)
-    return await pair.v1.compare_and_set(id, expected, ticket, change.v1_set, change.v1_unset)
+    return await pair.v1.compare_and_set(id, expected, ticket, change.v1_set, change.v1_unset, change.v1_within)
 
 
 async def _finish(pair: Pair[V1, V2], id: Any, ticket: int, change: Change | None) -> None:

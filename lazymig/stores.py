@@ -17,7 +17,7 @@ from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError, PyMongoError, WriteError
 from pymongo.read_concern import ReadConcern
 
-from lazymig.documents import META_FIELD, REVISION_FIELD, born_clean, stored_v1, stored_v2
+from lazymig.documents import META_FIELD, REVISION_FIELD, at_revision, born_clean, stored_v1, stored_v2
 from lazymig.drivers import (
     MAJORITY,
     ONE,
@@ -38,10 +38,7 @@ from lazymig.records import PLACEHOLDER, Applied, Document, Put, StoredV1, Store
 _REV, _INTENT = f"{META_FIELD}.rev", f"{META_FIELD}.intent"
 _GONE, _AT = f"{META_FIELD}.gone", f"{META_FIELD}.at"
 
-
-def _at_revision(id: Any, revision: int) -> dict[str, Any]:
-    # A document that lazymig never wrote has no revision, which means 0; `None` in a filter matches the missing field.
-    return {"_id": id, REVISION_FIELD: {"$in": [None, 0]} if revision == 0 else revision}
+Paths = Sequence[str]
 
 
 class V1Store:
@@ -94,22 +91,22 @@ class V1Store:
         return True
 
     async def compare_and_set(
-        self, id: Any, expected: int, revision: int, changed: Document, vanished: Iterable[str] = ()
+        self, id: Any, expected: int, revision: int, changed: Document, vanished: Paths = (), within: Paths = ()
     ) -> bool:
         """Move one document from the expected revision to a new one, durably.
 
-        Only `changed` fields are set and `vanished` ones unset: what V2 does not know of stays as it is.
-        False: V1 is not at the expected revision, and nothing was written.
+        Only `changed` fields are set and `vanished` ones unset: what V2 does not know of stays as it is. False: V1 is
+        not at the expected revision, or has no sub-document at one of the paths `within`, and nothing was written.
         """
         update: dict[str, Any] = {"$set": {**changed, REVISION_FIELD: revision}}
         if fields := dict.fromkeys(vanished, ""):
             update["$unset"] = fields
-        result = await self._durable.update_one(_at_revision(id, expected), update, session=self._session)
+        result = await self._durable.update_one(at_revision(id, expected, within), update, session=self._session)
         return bool(result.matched_count)
 
     async def delete(self, id: Any, expected: int) -> bool:
         """Delete one document at the expected revision, durably. False: it is not there at that revision."""
-        result = await self._durable.delete_one(_at_revision(id, expected), session=self._session)
+        result = await self._durable.delete_one(at_revision(id, expected), session=self._session)
         return bool(result.deleted_count)
 
     def rows(

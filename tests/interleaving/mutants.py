@@ -8,7 +8,7 @@ from collections.abc import Callable
 from attrs import field, frozen
 from pymongo.errors import DuplicateKeyError
 
-from lazymig import listing, protocol
+from lazymig import edits, listing, protocol
 from lazymig.documents import stored_v2
 from lazymig.edits import Base
 from lazymig.errors import NotFound
@@ -185,11 +185,20 @@ def unguarded_delete(monkeypatch):
 def unguarded_write(monkeypatch):
     """V1's document is written at whatever revision it is."""
 
-    async def write(store, id, expected, revision, changed, vanished=()):
+    async def write(store, id, expected, revision, changed, vanished=(), within=()):
         update = {"$set": {**changed, "_lazymig_rev": revision}}
         return bool((await store._durable.update_one({"_id": id}, update)).matched_count)
 
     monkeypatch.setattr(V1Store, "compare_and_set", write)
+
+
+def whole_sub_documents(monkeypatch):
+    """A sub-document is set whole whatever changed in it."""
+
+    def flat(before, after, stored=None):
+        return {name: value for name, value in after.items() if before.get(name) != value}, [], []
+
+    monkeypatch.setattr(edits, "changes", flat)
 
 
 def overwriting_insert(monkeypatch):
@@ -305,6 +314,9 @@ MUTANTS = (
     Mutant("delete without a tombstone", removing_delete, shown("V1 only", "get", "delete")),
     Mutant("delete without V1's revision", unguarded_delete, shown("both clean", "delete", "update")),
     Mutant("V1 written without compare-and-set", unguarded_write, shown("both clean", "update", "update")),
+    Mutant(
+        "a sub-document is set whole", whole_sub_documents, shown("both clean", "update", "V1 update"), visible=False
+    ),
     Mutant("V1 inserted without looking", overwriting_insert, shown("neither", "insert", "insert")),
     Mutant("a lost compare-and-set taken for won", ignored_loss, shown("both clean", "update", "update")),
     Mutant("no raise when V1 is ahead of the ticket", no_raise, shown("placeholder behind V1", "update", "get")),
