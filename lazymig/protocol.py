@@ -206,13 +206,14 @@ async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
 
 
 async def _seen_again(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, ticket: int, attempt: int) -> StoredV2:
-    """V2's document to start from: after a lost race the one that the ticket saw is the loser's.
+    """V2's document to start from: after a lost race, or with V1 past the ticket, the one that the ticket saw is old.
 
     V2 is read after V1, so that a body at V1's revision, with what V1 cannot express, is found if it is there yet. If
     it is not, its writer stands between V1 and V2, and whoever overtakes it there drops what only its body holds. It
     may be dead, so the wait for it is short; V1 is exact with or without it.
     """
-    if attempt and seen.revision != truth.revision:
+    overtaken = truth.revision > ticket and pair.conversions.migration.upgrading.takes_other
+    if (attempt or overtaken) and seen.revision != truth.revision:
         seen = await pair.v2.find(truth.id) or seen
     for delay_s in _WRITER_WAITS_S:
         if not _body_is_due(pair, seen, truth, ticket):

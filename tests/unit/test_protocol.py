@@ -297,6 +297,15 @@ async def test_heal_moves_to_a_fresh_revision_with_the_same_content() -> None:
     assert here.counts == {"healed": 1}
 
 
+async def test_a_healer_whose_ticket_was_overtaken_keeps_what_only_v2_has() -> None:
+    """Between its ticket and its look at V1 a writer finishes: the writer's note stays."""
+    here = world([ada_v1() | {REV: 3}], [v2(rev=3, intent=3, note="old")])
+    here.before("v1", "find_local", lambda: here.rival().update(1, lambda person: evolve(person, note="new")))
+    assert await protocol.heal(here.repository.pair, 1) is True
+    assert here.v2.stored(1) == v2(rev=6, note="new")
+    assert await here.repository.get(1) == ada(note="new")
+
+
 async def test_heal_without_v1_heals_nothing() -> None:
     """False: V1 does not hold it."""
     here = world([], [v2(rev=3, intent=4)])
