@@ -11,7 +11,7 @@ from lazymig.conversions import conversions_for
 from lazymig.drivers import driver_of, tz_aware
 from lazymig.errors import ConfigurationError
 from lazymig.migration import Migration
-from lazymig.protocol import Pair
+from lazymig.pair import Pair
 from lazymig.stores import V1Store, V2Store
 from lazymig.telemetry import LEFT_DIRTY, Tally
 

@@ -79,13 +79,63 @@ def check_bson(document: Document) -> None:
     bson.encode(document)
 
 
-def changes(before: Document, after: Document) -> tuple[dict[str, Any], list[str]]:
-    """What turns one document into the other: the fields to set, and those to unset.
+#: The fields to set, those to unset, and the sub-documents that must stand for that: each by its path.
+Changes = tuple[dict[str, Any], list[str], list[str]]
 
-    Fields that did not change are not written: V1 keeps them byte for byte, even where the conversions lose something.
+_UNKNOWN: Any = object()
+
+
+def changes(before: Document, after: Document, stored: Document | None = None) -> Changes:
+    """What turns one document into the other: what to set, what to unset, and the sub-documents that must stand.
+
+    Fields that did not change are not written, nor the rest of a sub-document of which a part did: V1 keeps them byte
+    for byte, whether no class knows of them or the conversions lose something. `stored` is V1's own document where that
+    was read; a sub-document that does not stand there (it is missing, null, or what else was converted) is set whole.
+    Arrays are set whole as well: nobody can tell which of their elements became which.
     """
-    changed = {key: value for key, value in after.items() if key not in before or _differ(before[key], value)}
-    return changed, [key for key in before if key not in after]
+    found = _inside(before, after, _UNKNOWN if stored is None else stored)
+    if found is not None:
+        return found
+    changed = {name: value for name, value in after.items() if name not in before or _differ(before[name], value)}
+    return changed, [name for name in before if name not in after], []
+
+
+def _inside(before: Document, after: Document, stored: Any) -> Changes | None:
+    """The changes by paths from here; None where a name that changed cannot be part of a path."""
+    changed: dict[str, Any] = {}
+    vanished = [name for name in before if name not in after]
+    within: list[str] = []
+    names = list(vanished)
+    for name, value in after.items():
+        inner = _below(before.get(name), value, stored if stored is _UNKNOWN else stored.get(name))
+        if inner is None:
+            if name not in before or _differ(before[name], value):
+                names.append(name)
+                changed[name] = value
+        elif inner[0] or inner[1]:
+            names.append(name)
+            # Added up, not formatted: a text that is a member of an enumeration would show its name.
+            changed |= {name + "." + path: inner_value for path, inner_value in inner[0].items()}
+            vanished += [name + "." + path for path in inner[1]]
+            within += [name, *(name + "." + path for path in inner[2])]
+    return (changed, vanished, within) if all(map(_is_step, names)) else None
+
+
+def _below(before: Any, after: Any, stored: Any) -> Changes | None:
+    """The changes inside one value; None where it must be compared and set whole."""
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return None
+    if stored is not _UNKNOWN and not isinstance(stored, Mapping):
+        return None
+    # What stands in another order is another document, and no path can tell that.
+    if [name for name in before if name in after] != [name for name in after if name in before]:
+        return None
+    return _inside(before, after, stored)
+
+
+def _is_step(name: str) -> bool:
+    """Whether MongoDB takes this name for one step of a path."""
+    return bool(name) and name[0] != "$" and "." not in name and "\0" not in name
 
 
 #: Of these, equal values of one type are the same in BSON. Not so floats (0.0 is -0.0), nor what holds other values.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Any
 from uuid import UUID
@@ -28,6 +28,17 @@ def raw_id(value: Any) -> Any:
 def stored_v1(document: Document) -> StoredV1:
     """A V1 document as the driver returned it, with its revision."""
     return StoredV1(raw_id(document["_id"]), document.get(REVISION_FIELD, 0), document)
+
+
+def at_revision(id: Any, revision: int, within: Sequence[str] = ()) -> dict[str, Any]:
+    """A filter for a V1 document at this revision that has a sub-document at each of these paths."""
+    # Paths are followed into arrays, and the elements' types count as the array's. So arrays are ruled out, and first:
+    # nothing else is looked up in them then.
+    arrays = [{path: {"$type": "array"}} for path in within]
+    where: dict[str, Any] = {"_id": id, **({"$nor": arrays} if arrays else {})}
+    # A document that lazymig never wrote has no revision, which means 0; `None` in a filter matches the missing field.
+    where[REVISION_FIELD] = {"$in": [None, 0]} if revision == 0 else revision
+    return where | {path: {"$type": "object"} for path in within}
 
 
 def born_clean(id: Any, body: Document, revision: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ An edit is asked again whenever the write lost a race, with what stands then.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from attrs import frozen
@@ -40,12 +40,17 @@ class Base(NamedTuple):
 
 @frozen
 class Change:
-    """What to store: V1's fields to set and unset, V2's whole body, and the entity that the caller gets."""
+    """What to store: V1's fields to set and unset, V2's whole body, and the entity that the caller gets.
+
+    `v1_within` are V1's sub-documents that must stand for that; one that does not is a race lost, and V1's document,
+    which is read then, tells what to set whole.
+    """
 
     v1_set: dict[str, Any]
     v1_unset: list[str]
     v2_body: dict[str, Any]
     entity: Any = None
+    v1_within: Sequence[str] = ()
 
 
 class Edit(Protocol):
@@ -102,7 +107,9 @@ class UpdateV2(Generic[V1, V2]):
         v1_before = conversions.v1_before(await conversions.downgrade(before, current))
         after = await _result(self.change, before, migration.v2, migration.id_field)
         v1_after = conversions.v1_document(await conversions.downgrade(after, current))
-        return Change(*changes(v1_before, v1_after), conversions.v2_body(after, "downgrade"), after)
+        stored = None if base.truth is None else base.truth.document
+        v1_set, v1_unset, within = changes(v1_before, v1_after, stored)
+        return Change(v1_set, v1_unset, conversions.v2_body(after, "downgrade"), after, within)
 
 
 @frozen
@@ -121,7 +128,8 @@ class UpdateV1(Generic[V1, V2]):
         after = await _result(self.change, before, migration.v1, migration.id_field)
         v1_after = conversions.v1_document(after, "upgrade")
         v2_after = await conversions.upgrade(after, conversions.previous(base.seen))
-        return Change(*changes(v1_before, v1_after), conversions.v2_body(v2_after), after)
+        v1_set, v1_unset, within = changes(v1_before, v1_after, base.truth.document)
+        return Change(v1_set, v1_unset, conversions.v2_body(v2_after), after, within)
 
 
 @frozen

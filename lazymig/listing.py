@@ -19,7 +19,7 @@ from lazymig.drivers import driver_of
 from lazymig.errors import ConfigurationError, ConversionError
 from lazymig.keyset import Order
 from lazymig.many import body, or_error
-from lazymig.protocol import Pair
+from lazymig.pair import Pair
 from lazymig.raw import Undecoded
 from lazymig.records import StoredV1, StoredV2
 from lazymig.turns import ahead, turn

@@ -13,7 +13,8 @@ from pymongo.errors import PyMongoError
 from lazymig.documents import born_clean
 from lazymig.edits import Base, v2_of
 from lazymig.errors import ConversionError
-from lazymig.protocol import Pair, read
+from lazymig.pair import Pair
+from lazymig.protocol import read
 from lazymig.records import Put, StoredV1, StoredV2
 from lazymig.telemetry import LEFT_DIRTY, MIGRATED, REFUSED
 

@@ -13,20 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-from attrs import frozen
 from pymongo.errors import PyMongoError
 
-from lazymig.behind import Behind
-from lazymig.clock import Clock, unused_step
+from lazymig.clock import unused_step
 from lazymig.codec import decode_id
-from lazymig.conversions import Conversions
 from lazymig.edits import Base, Change, Edit, Keep, v2_of
 from lazymig.errors import AlreadyExists, Contention, ConversionError, NotFound
+from lazymig.pair import Pair
 from lazymig.records import Applied, Put, StoredV1, StoredV2
-from lazymig.stores import V1Store, V2Store
-from lazymig.telemetry import CONTENDED, HEALED, LEFT_DIRTY, MIGRATED, MISMATCHED, REFUSED, REPAIRED, Tally
+from lazymig.telemetry import CONTENDED, HEALED, LEFT_DIRTY, MIGRATED, MISMATCHED, REFUSED, REPAIRED
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -36,24 +33,6 @@ HEAL_AFTER = timedelta(seconds=5)
 
 #: How long one waits for the body of a write that has V1 already: in all about a quarter of a second.
 _WRITER_WAITS_S = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128)
-
-
-@frozen
-class Pair(Generic[V1, V2]):
-    """The two stores of one migration with what the steps between them need."""
-
-    v1: V1Store
-    v2: V2Store
-    conversions: Conversions[V1, V2]
-    clock: Clock
-    tally: Tally
-    behind: Behind
-    max_attempts: int = 32
-    checked: bool = False
-    #: In a transaction a duplicate key aborts everything, so an insert looks first.
-    in_session: bool = False
-    #: Whether listings may fetch a page while the last one is being looked at.
-    ahead: bool = False
 
 
 async def read(pair: Pair[V1, V2], id: Any) -> V2 | None:
@@ -90,9 +69,8 @@ async def _answer(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, la
     entity = await pair.conversions.upgraded(truth, seen)
     body = pair.conversions.v2_body(entity)
     # Put if absent, never an upsert: a slow reader must not overwrite what a writer stored meanwhile. A repair goes
-    # to a higher revision only, and without upsert: what was purged meanwhile must not come back.
-    store = _put if seen is None else _repair
-    stands = await pair.behind.do(lambda: store(pair, truth, body), True)
+    # over the body it was made with and no other: what came between may hold more, and the purged must not come back.
+    stands = await pair.behind.do(lambda: _repair(pair, seen, truth, body) if seen else _put(pair, truth, body), True)
     return entity, stands or last
 
 
@@ -120,8 +98,8 @@ async def _put(pair: Pair[V1, V2], truth: StoredV1, body: dict[str, Any]) -> boo
     return put is not Put.LOST
 
 
-async def _repair(pair: Pair[V1, V2], truth: StoredV1, body: dict[str, Any]) -> bool:
-    applied = await _applied(pair, lambda: pair.v2.apply(truth.id, body, truth.revision, upsert=False))
+async def _repair(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, body: dict[str, Any]) -> bool:
+    applied = await _applied(pair, lambda: pair.v2.apply(truth.id, body, truth.revision, over=seen.revision))
     pair.tally.count(REPAIRED, applied is Applied.APPLIED)
     return applied is not Applied.NEWER
 
@@ -176,7 +154,8 @@ async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
     seen = await pair.v2.ticket(id, pair.clock.now())
     ticket = seen.intent
     truth: StoredV1 | None = None
-    asked = edit.needs_truth or not seen.clean_before_ticket
+    # An only attempt is not lost to what V1 holds: it may lack a sub-document of which a part is to be set.
+    asked = edit.needs_truth or not seen.clean_before_ticket or pair.max_attempts == 1
     for attempt in range(pair.max_attempts):
         if asked or attempt:
             # 2. V2 was not clean, or the last attempt was lost: V1 tells what stands.
@@ -192,7 +171,8 @@ async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
             ticket = base.revision + 1
             await pair.v2.raise_intent(id, ticket, pair.clock.now())
         change = await edit.decide(base)
-        # 3. V1's compare-and-set orders the writers; the loser starts from what the winner left.
+        # 3. V1's compare-and-set orders the writers; the loser starts from what the winner left. So does whoever would
+        # set a part of what V1 does not hold as a sub-document: it is lost without an error, and asks V1 next.
         if await moved(pair, id, base.revision, ticket, change):
             break
         pair.tally.count(CONTENDED)
@@ -205,13 +185,14 @@ async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
 
 
 async def _seen_again(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, ticket: int, attempt: int) -> StoredV2:
-    """V2's document to start from: after a lost race the one that the ticket saw is the loser's.
+    """V2's document to start from: after a lost race, or with V1 past the ticket, the one that the ticket saw is old.
 
     V2 is read after V1, so that a body at V1's revision, with what V1 cannot express, is found if it is there yet. If
     it is not, its writer stands between V1 and V2, and whoever overtakes it there drops what only its body holds. It
     may be dead, so the wait for it is short; V1 is exact with or without it.
     """
-    if attempt and seen.revision != truth.revision:
+    overtaken = truth.revision > ticket and pair.conversions.migration.upgrading.takes_other
+    if (attempt or overtaken) and seen.revision != truth.revision:
         seen = await pair.v2.find(truth.id) or seen
     for delay_s in _WRITER_WAITS_S:
         if not _body_is_due(pair, seen, truth, ticket):
@@ -224,7 +205,7 @@ async def _seen_again(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, ticke
 async def moved(pair: Pair[V1, V2], id: Any, expected: int, ticket: int, change: Change | None) -> bool:
     if change is None:
         return await pair.v1.delete(id, expected)
-    return await pair.v1.compare_and_set(id, expected, ticket, change.v1_set, change.v1_unset)
+    return await pair.v1.compare_and_set(id, expected, ticket, change.v1_set, change.v1_unset, change.v1_within)
 
 
 async def _finish(pair: Pair[V1, V2], id: Any, ticket: int, change: Change | None) -> None:

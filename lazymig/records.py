@@ -61,7 +61,7 @@ class Applied(enum.Enum):
     """What became of an *apply*."""
 
     APPLIED = enum.auto()
-    #: V2 holds this revision or a later one, or (where nothing may be created) nothing at all.
+    #: V2 holds this revision or a later one; for a repair, any other than the one that it was converted with.
     NEWER = enum.auto()
     #: V2 refuses this body for good: a unique index other than `_id`, a validator, or its size.
     REFUSED = enum.auto()

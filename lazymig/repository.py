@@ -20,8 +20,8 @@ from lazymig.errors import ConfigurationError, ConversionError, NotFound
 from lazymig.keyset import Order
 from lazymig.listing import Criteria, Span
 from lazymig.migration import Migration
+from lazymig.pair import Pair
 from lazymig.phases import ROUTES, RUNNABLE, Phase, Source, Target
-from lazymig.protocol import Pair
 from lazymig.telemetry import Tally
 from lazymig.v1_view import V1View
 
@@ -196,11 +196,11 @@ class Repository(Generic[V1, V2]):
         """The entities that match, in a stable order, paged inside: memory does not grow with their number.
 
         `sort` is a field name that both shapes have, or a pair (V1's name, V2's name), descending with "-" in front;
-        by id without it. Fields that hold arrays cannot be sorted by. Read in pages of up to 1,000, the next one while
-        this one is handed out: what an entity was when its page was read is what you get. `after` is the id of the last entity that was
+        by id without it. Fields that hold arrays cannot be sorted by. `after` is the id of the last entity that was
         seen: the listing goes on behind it (`NotFound` if it is gone and the order is not by id). Entities that are
         inserted or deleted meanwhile may or may not be met; all others are met exactly once, unless their sort field
-        changes. Raises `ConversionError` at the first document that does not convert.
+        changes. Each is as it was when its page of up to 1,000 was read, at most one page ahead of what was handed
+        out. Raises `ConversionError` at the first document that does not convert.
         """
         span = await self.span(criteria, sort, limit, after)
         look = listing.upgraded if self._route.lists is Source.V1 else listing.entities

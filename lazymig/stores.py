@@ -130,19 +130,21 @@ class V2Store:
             return await self.put_many(left, durable=durable) + await self.put_many(right, durable=durable)
         return [Put.STORED] * len(documents)
 
-    async def apply(self, id: Any, body: Document, revision: int, *, own: bool = False, upsert: bool = True) -> Applied:
+    async def apply(
+        self, id: Any, body: Document, revision: int, *, own: bool = False, over: int | None = None
+    ) -> Applied:
         """Bring V2 up to a revision: set the body, unset what it lacks, and take off the mark if no write is open.
 
-        Never lowers the intent and never replaces the document, so it cannot swallow a rival's announcement. NEWER:
-        V2 is at this revision or past it (or absent, without `upsert`). The writer of the revision (`own`) may also
-        overwrite a body at the same revision: a reader's repair made from V1 lacks what V1 cannot express.
+        Never lowers the intent and never replaces the document, so it cannot swallow a rival's announcement. NEWER: V2
+        is at this revision or past it. Its writer (`own`) may also overwrite a body at the same one: a reader's repair
+        lacks what V1 cannot express. A repair goes only `over` the revision it was made with (else NEWER), or nowhere.
         """
         update = {
             "$set": {**body, _REV: revision},
             "$max": {_INTENT: revision},
             "$unset": {**{field: "" for field in self._fields if field not in body}, _GONE: ""},
         }
-        return await self._advance(id, revision, update, "$lte" if own else "$lt", upsert)
+        return await self._advance(id, revision, update, own, over)
 
     async def bury(self, id: Any, revision: int, now: datetime) -> Applied:
         """Make V2 a tombstone of a delete at this revision; like `apply` otherwise."""
@@ -151,13 +153,13 @@ class V2Store:
         where = {"_id": id, _REV: {"$lt": revision}}
         return await self._update(where, {k: v for k, v in update.items() if v}, upsert=True)
 
-    async def _advance(self, id: Any, revision: int, update: dict[str, Any], below: str, upsert: bool) -> Applied:
-        guard = {"_id": id, _REV: {below: revision}}
+    async def _advance(self, id: Any, revision: int, update: dict[str, Any], own: bool, over: int | None) -> Applied:
+        guard = {"_id": id, _REV: {"$lte" if own else "$lt": revision} if over is None else over}
         # The mark comes off only together with the last open announcement: without the second condition, this apply
         # would take off the mark of a later ticket, and if that writer dies nothing finds the document again.
         settles = {**guard, _INTENT: {"$lte": revision}}
         unmarked = {**update, "$unset": {**update["$unset"], _AT: ""}}
-        outcome = await self._update(settles, unmarked, upsert)
+        outcome = await self._update(settles, unmarked, upsert=over is None)
         if outcome is not Applied.NEWER:
             return outcome
         return await self._update(guard, update, upsert=False)

@@ -16,8 +16,8 @@ from uuid import uuid4
 from lazymig.clock import SYSTEM_CLOCK, Clock
 from lazymig.control import Control, Lease, RunRecord
 from lazymig.errors import ConfigurationError, PhaseError
+from lazymig.pair import Pair
 from lazymig.phases import Phase
-from lazymig.protocol import Pair
 from lazymig.repository import Repository
 from lazymig.sweeping.dead import settle_dead
 from lazymig.sweeping.flow import Flow

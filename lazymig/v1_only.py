@@ -8,7 +8,8 @@ from lazymig.clock import unused_step
 from lazymig.codec import decode_id
 from lazymig.edits import Base, Change, Edit
 from lazymig.errors import AlreadyExists, Contention, NotFound
-from lazymig.protocol import Pair, back_off, moved
+from lazymig.pair import Pair
+from lazymig.protocol import back_off, moved
 from lazymig.records import StoredV1
 from lazymig.telemetry import CONTENDED
 

@@ -7,15 +7,12 @@ from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
-from lazymig.documents import REVISION_FIELD, stored_v1
+from lazymig.documents import REVISION_FIELD, at_revision, stored_v1
 from lazymig.drivers import MAJORITY, READ_MAJORITY, is_id_taken, tuned
 from lazymig.raw import Undecoded, undecoded
 from lazymig.records import PLACEHOLDER, Document, StoredV1
 
-
-def _at_revision(id: Any, revision: int) -> dict[str, Any]:
-    # A document that lazymig never wrote has no revision, which means 0; `None` in a filter matches the missing field.
-    return {"_id": id, REVISION_FIELD: {"$in": [None, 0]} if revision == 0 else revision}
+Paths = Sequence[str]
 
 
 class V1Store:
@@ -68,22 +65,22 @@ class V1Store:
         return True
 
     async def compare_and_set(
-        self, id: Any, expected: int, revision: int, changed: Document, vanished: Iterable[str] = ()
+        self, id: Any, expected: int, revision: int, changed: Document, vanished: Paths = (), within: Paths = ()
     ) -> bool:
         """Move one document from the expected revision to a new one, durably.
 
-        Only `changed` fields are set and `vanished` ones unset: what V2 does not know of stays as it is.
-        False: V1 is not at the expected revision, and nothing was written.
+        Only `changed` fields are set and `vanished` ones unset: what V2 does not know of stays as it is. False: V1 is
+        not at the expected revision, or has no sub-document at one of the paths `within`, and nothing was written.
         """
         update: dict[str, Any] = {"$set": {**changed, REVISION_FIELD: revision}}
         if fields := dict.fromkeys(vanished, ""):
             update["$unset"] = fields
-        result = await self._durable.update_one(_at_revision(id, expected), update, session=self._session)
+        result = await self._durable.update_one(at_revision(id, expected, within), update, session=self._session)
         return bool(result.matched_count)
 
     async def delete(self, id: Any, expected: int) -> bool:
         """Delete one document at the expected revision, durably. False: it is not there at that revision."""
-        result = await self._durable.delete_one(_at_revision(id, expected), session=self._session)
+        result = await self._durable.delete_one(at_revision(id, expected), session=self._session)
         return bool(result.deleted_count)
 
     async def find_each(self, ids: Sequence[Any]) -> Undecoded[StoredV1]:

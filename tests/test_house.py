@@ -25,7 +25,9 @@ ROOT = Path(__file__).parents[1]
 FLOORS = {
     **dict.fromkeys(("errors", "phases", "records", "documents"), 0),
     **dict.fromkeys(("clock", "deadline", "drivers", "raw", "stores", "turns", "v1_store", "bson_types"), 1),
-    **dict.fromkeys(("batching", "behind", "codec", "conversions", "edits", "keyset", "migration", "telemetry"), 2),
+    **dict.fromkeys(
+        ("batching", "behind", "codec", "conversions", "edits", "keyset", "migration", "pair", "telemetry"), 2
+    ),
     **dict.fromkeys(("control", "many", "protocol", "v1_only"), 3),
     **dict.fromkeys(("building", "follower", "listing", "repository", "sweeper", "sweeping", "v1_view", "verifier"), 4),
     **dict.fromkeys(("fleet", "testing"), 5),
@@ -44,6 +46,9 @@ LEVEL = {
     ("conversions", "migration"): "the user's functions are in the migration",
     ("edits", "codec"): "an edit is the difference of two encoded documents",
     ("edits", "conversions"): "an edit ends in a downgrade",
+    ("pair", "behind"): "what the steps are made on, put together",
+    ("pair", "conversions"): "what the steps are made on, put together",
+    ("pair", "telemetry"): "what the steps are made on, put together",
     ("many", "protocol"): "the same steps for many ids, told in terms of the steps for one",
     ("v1_only", "protocol"): "the phase without V2 shares the outcomes of the protocol",
     ("building", "listing"): "putting a repository together",

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from lazymig.control import Control
 from lazymig.documents import META_FIELD, REVISION_FIELD, stored_v2
 from lazymig.drivers import READ_MAJORITY, tuned
-from lazymig.protocol import Pair
+from lazymig.pair import Pair
 from lazymig.records import DeadLetter, StoredV2
 from lazymig.sweeping.marks import resolve
 from lazymig.sweeping.moving import Mover

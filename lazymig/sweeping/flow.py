@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Generic, TypeVar
 
-from lazymig.protocol import Pair
+from lazymig.pair import Pair
 from lazymig.records import Partition
 from lazymig.sweeping.moving import Mover
 from lazymig.sweeping.remainder import Page, Remainder

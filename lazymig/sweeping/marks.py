@@ -13,7 +13,8 @@ from lazymig.documents import REVISION_FIELD, stored_v1
 from lazymig.drivers import READ_MAJORITY, driver_of, tuned
 from lazymig.errors import Contention, ConversionError
 from lazymig.keyset import Order
-from lazymig.protocol import HEAL_AFTER, Pair, heal, purge
+from lazymig.pair import Pair
+from lazymig.protocol import HEAL_AFTER, heal, purge
 from lazymig.records import Applied, StoredV1, StoredV2
 from lazymig.sweeping.moving import Mover
 
@@ -94,8 +95,17 @@ async def _brought_up(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> bo
 
 
 async def _repaired(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Applied:
-    body = pair.conversions.v2_body(await pair.conversions.upgraded(truth, seen))
-    return await pair.v2.apply(truth.id, body, truth.revision, upsert=False)
+    for _ in range(pair.max_attempts):
+        body = pair.conversions.v2_body(await pair.conversions.upgraded(truth, seen))
+        applied = await pair.v2.apply(truth.id, body, truth.revision, over=seen.revision)
+        if applied is not Applied.NEWER:
+            break
+        # What came between may hold more than V1 can express: start over from it, if it is still behind V1.
+        now, after = await pair.v2.find(seen.id), await pair.v1.find(seen.id)
+        if now is None or after is None or now.revision >= after.revision:
+            break
+        seen, truth = now, after
+    return applied
 
 
 async def _standing(pair: Pair[V1, V2], seen: StoredV2) -> StoredV1:

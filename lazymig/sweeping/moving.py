@@ -20,7 +20,7 @@ from lazymig.control import Control
 from lazymig.documents import stored_v1
 from lazymig.drivers import Driver, driver_of
 from lazymig.errors import ConversionError
-from lazymig.protocol import Pair
+from lazymig.pair import Pair
 from lazymig.raw import decoded_leniently
 from lazymig.records import DeadLetter, Put, StoredV1
 

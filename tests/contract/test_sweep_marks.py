@@ -50,6 +50,26 @@ async def test_a_body_that_never_arrived_is_repaired(database: Any, clock: Stand
     assert report.healed == 1
 
 
+async def test_a_repair_swallows_no_body_that_came_between(database: Any, clock: StandingClock) -> None:
+    """Two writes come while the sweep looks at V1: one with a note, and one that dies past V1. The note stays."""
+    await database["v1"].insert_one(thing(1, 8, _lazymig_rev=3))
+    await database["v2"].insert_one(dirty(1, 2, 3, NOW - timedelta(minutes=10)))
+    repo = repository(database, clock=clock)
+    find = repo.pair.v1.find
+
+    async def found_late(id: Any) -> Any:
+        repo.pair.v1.find = find  # type: ignore[method-assign]
+        await repo.update(1, lambda entity: evolve(entity, note="kept"))
+        seen = await repo.pair.v2.ticket(1, clock.now())
+        assert await repo.pair.v1.compare_and_set(1, seen.revision, seen.intent, {"n": 9})
+        return await find(id)
+
+    repo.pair.v1.find = found_late  # type: ignore[method-assign]
+    report = await sweeper(database, clock=clock, repo=repo).run()
+    assert (await stored(database["v2"]))["1"] == moved(1, 9, rev=5, note="kept")
+    assert report.healed == 1
+
+
 async def test_a_placeholder_of_an_insert_is_filled(database: Any, clock: StandingClock) -> None:
     """An insert that died after V1 gets its body; one that died before V1 leaves nothing behind."""
     await database["v1"].insert_one(thing(1, _lazymig_rev=1))

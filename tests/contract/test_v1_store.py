@@ -99,6 +99,34 @@ async def test_compare_and_set_only_touches_changed_and_vanished_fields(store: V
     assert list(stored.items()) == [("_id", 1), ("unknown", {"deep": [1]}), ("name", "y"), (REV, 4)]
 
 
+async def test_compare_and_set_sets_and_unsets_parts_of_sub_documents(store: V1Store, collection: Any) -> None:
+    """What V2 does not know of stays as it is, in a sub-document too; a number is a key there like any other."""
+    await collection.insert_one({"_id": 1, "a": {"x": 1, "unknown": 2, "y": 3, "b": {"0": 4, "u": 5}}, REV: 3})
+    paths = {"a.x": {"$z": 1}, "a.b.0": 6, "a.b.1": 7, "new": {}}
+    assert await store.compare_and_set(1, 3, 4, paths, ["a.y", "a.none"], ["a", "a.b"]) is True
+    a = {"x": {"$z": 1}, "unknown": 2, "b": {"0": 6, "u": 5, "1": 7}}
+    assert await collection.find_one({"_id": 1}) == {"_id": 1, "a": a, "new": {}, REV: 4}
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        *({"a": value} for value in (None, 5, "text", [], [5], [{"b": {}}], {}, {"b": None}, {"b": []}, {"b": [{}]})),
+        {},
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("revision", [0, 3])
+async def test_compare_and_set_false_without_a_sub_document(
+    store: V1Store, collection: Any, before: dict[str, Any], revision: int
+) -> None:
+    """False: no sub-document at one of the paths `within`, arrays being none, and nothing was written."""
+    whole = {"_id": 1, **before, **({REV: revision} if revision else {})}
+    await collection.insert_one(whole)
+    assert await store.compare_and_set(1, revision, 4, {"a.b.0": 1, "x": 1}, ["a.b.y"], ["a", "a.b"]) is False
+    assert await collection.find_one({"_id": 1}) == whole
+
+
 async def test_compare_and_set_with_nothing_to_change_moves_the_revision(store: V1Store, collection: Any) -> None:
     """A heal changes no content."""
     await collection.insert_one({"_id": 1, "name": "x", REV: 3})

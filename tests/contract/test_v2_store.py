@@ -251,9 +251,21 @@ async def test_apply_by_its_writer_may_overwrite_a_repair_at_the_same_revision(s
     assert await only(collection) == {"_id": 1, "first": "Ada", "note": "kept", META: {"rev": 3, "intent": 3}}
 
 
-async def test_apply_creates_what_was_purged_only_with_upsert(store: V2Store, collection: Any) -> None:
-    """NEWER for an absent document without `upsert`; created with it."""
-    assert await store.apply(1, {"first": "Bob"}, 4, upsert=False) is Applied.NEWER
+@pytest.mark.parametrize("intent", [5, 6])
+async def test_apply_over_a_revision_goes_over_no_other(store: V2Store, collection: Any, intent: int) -> None:
+    """A repair goes only `over` the revision it was made with: NEWER, and nothing was changed, at any other."""
+    await collection.insert_one(live(intent=intent, at=NOW))
+    for other in (2, 4):
+        assert await store.apply(1, {"first": "Bob"}, 5, over=other) is Applied.NEWER
+        assert await only(collection) == live(intent=intent, at=NOW)
+    assert await store.apply(1, {"first": "Bob"}, 5, over=3) is Applied.APPLIED
+    mark = {"at": NOW} if intent > 5 else {}
+    assert await only(collection) == {"_id": 1, "first": "Bob", META: {"rev": 5, "intent": intent, **mark}}
+
+
+async def test_apply_creates_what_was_purged_but_no_repair_does(store: V2Store, collection: Any) -> None:
+    """NEWER for an absent document with `over`; created without it."""
+    assert await store.apply(1, {"first": "Bob"}, 4, over=3) is Applied.NEWER
     assert await collection.count_documents({}) == 0
     assert await store.apply(1, {"first": "Bob"}, 4) is Applied.APPLIED
     assert await only(collection) == {"_id": 1, "first": "Bob", META: {"rev": 4, "intent": 4}}

@@ -21,7 +21,7 @@ from mongomock_motor import AsyncMongoMockClient
 from pymongo import AsyncMongoClient
 from pymongo.errors import AutoReconnect
 
-from lazymig import AlreadyExists, Control, ConversionError, NotFound, Phase, Repository, Sweeper
+from lazymig import AlreadyExists, Control, ConversionError, NotFound, Phase, Repository, Sweeper, edits
 from lazymig.codec import decode_id
 from lazymig.documents import raw_id, stored_v1, stored_v2
 from lazymig.protocol import heal
@@ -31,7 +31,8 @@ from tests.faults.things import ThingV1, ThingV2, to_v1, to_v2
 from tests.sweeps import StandingClock
 
 GRACE_S = 60.0
-OWN = {"_id", "_lazymig_rev", "label", "cents", "at", "parts"}
+OWN = {"_id", "_lazymig_rev", "label", "cents", "at", "parts", "maker"}
+OWN_OF_MAKER = {"town", "by_key"}
 VERBS = ("insert", "replace", "delete")
 
 
@@ -54,6 +55,7 @@ class Machine(RuleBasedStateMachine):
         )
         self.model: dict[things.Id, ThingV2] = {}
         self._unknown: dict[things.Id, dict[str, Any]] = {}
+        self._unknown_of_maker: dict[things.Id, dict[str, Any]] = {}
 
     def _told(self, call: Awaitable[Any]) -> Any:
         try:
@@ -67,16 +69,19 @@ class Machine(RuleBasedStateMachine):
     def _shaped(self, v1: bool, thing: ThingV2 | None) -> Any:
         return to_v1(thing) if v1 and thing is not None else thing
 
-    @rule(id=things.ids, thing=things.things, unknown=things.unknown)
-    def legacy(self, id: things.Id, thing: ThingV1, unknown: dict[str, Any]) -> None:
+    @rule(id=things.ids, thing=things.things, unknown=things.unknown, inner=things.unknown)
+    def legacy(self, id: things.Id, thing: ThingV1, unknown: dict[str, Any], inner: dict[str, Any]) -> None:
         """A document that was there before lazymig, or comes from elsewhere where none stood."""
         seen = self._run(self._repository.pair.v2.find(raw_id(id)))
         # Where a delete died half way, lazymig cannot tell a document without a revision from the one that it deleted.
         if id in self.model or (seen is not None and not seen.gone):
             return
         thing = evolve(thing, id=id)
-        self._run(self._v1.insert_one({**things.stored(thing), **unknown, "_id": raw_id(id)}))
-        self.model[id], self._unknown[id] = to_v2(thing), unknown
+        document = {**things.stored(thing), **unknown, "_id": raw_id(id)}
+        if thing.maker is not None:
+            document["maker"].update(inner)
+        self._run(self._v1.insert_one(document))
+        self.model[id], self._unknown[id], self._unknown_of_maker[id] = to_v2(thing), unknown, inner
 
     @rule(id=things.ids, v1=st.booleans())
     def get(self, id: things.Id, v1: bool) -> None:
@@ -99,7 +104,7 @@ class Machine(RuleBasedStateMachine):
         told = self._told(self._door(v1).insert(self._shaped(v1, entity)))
         assert told == (AlreadyExists if id in self.model else self._shaped(v1, entity))
         if id not in self.model:
-            self.model[id], self._unknown[id] = entity, {}
+            self.model[id], self._unknown[id], self._unknown_of_maker[id] = entity, {}, {}
 
     @rule(id=things.ids, change=things.changes, v1=st.booleans())
     def update(self, id: things.Id, change: Callable[[Any], Any], v1: bool) -> None:
@@ -108,6 +113,12 @@ class Machine(RuleBasedStateMachine):
         assert told == (NotFound if before is None else change(self._shaped(v1, before)))
         if before is not None:
             self.model[id] = change(before)
+
+    @rule(v1=st.booleans())
+    def all_move(self, v1: bool) -> None:
+        """The same part of a sub-document changes in all of them."""
+        for id in tuple(self.model):
+            self.update(id, things.moved, v1)
 
     @rule(id=things.ids, thing=things.things, v1=st.booleans())
     def replace(self, id: things.Id, thing: ThingV1, v1: bool) -> None:
@@ -203,8 +214,14 @@ class Machine(RuleBasedStateMachine):
     def unknown_fields_stay(self) -> None:
         """V1's fields that no class knows are what they were."""
         for document in self._documents(self._v1):
-            left = {name: value for name, value in document.items() if name not in OWN}
-            assert left == self._unknown[decode_id(raw_id(document["_id"]))]
+            id = decode_id(raw_id(document["_id"]))
+            assert {name: value for name, value in document.items() if name not in OWN} == self._unknown[id]
+            maker = document["maker"]
+            if maker is None:
+                self._unknown_of_maker[id] = {}  # gone with what held them
+            else:
+                left = {name: value for name, value in maker.items() if name not in OWN_OF_MAKER}
+                assert left == self._unknown_of_maker[id]
 
     def _swept(self) -> Any:
         control = Control(self._control, self._clock)
@@ -261,7 +278,11 @@ async def _no_ticket(self: V2Store, id: Any, now: Any) -> Any:
     return await TICKET(self, id, now) if seen is None else evolve(seen, intent=seen.intent + 1)
 
 
-async def _replaces(self: V1Store, id: Any, expected: int, revision: int, changed: Any, vanished: Any = ()) -> bool:
+def _flat(before: Any, after: Any, stored: Any = None) -> Any:
+    return {name: value for name, value in after.items() if before.get(name) != value}, [], []
+
+
+async def _replaces(self: V1Store, id: Any, expected: int, revision: int, changed: Any, *_: Any) -> bool:
     document = await self.collection.find_one({"_id": id})
     kept = {name: value for name, value in document.items() if name in OWN}
     await self.collection.replace_one({"_id": id}, {**kept, **changed, "_lazymig_rev": revision})
@@ -272,10 +293,11 @@ TICKET = V2Store.ticket
 
 
 @pytest.mark.parametrize(
-    ("store", "step", "broken"), [(V2Store, "ticket", _no_ticket), (V1Store, "compare_and_set", _replaces)]
+    ("place", "step", "broken"),
+    [(V2Store, "ticket", _no_ticket), (V1Store, "compare_and_set", _replaces), (edits, "changes", _flat)],
 )
-def test_it_bites(runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch, store: Any, step: str, broken: Any) -> None:
-    """A write without a ticket, and one that drops what it does not know, are each found."""
-    monkeypatch.setattr(store, step, broken)
+def test_it_bites(runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch, place: Any, step: str, broken: Any) -> None:
+    """A write without a ticket, and one that drops what it does not know, at the top or within, are each found."""
+    monkeypatch.setattr(place, step, broken)
     with pytest.raises(AssertionError):
-        _play(partial(Machine, runner.run, AsyncMongoMockClient()["machine"]), 1, 200, [HypothesisPhase.generate])
+        _play(partial(Machine, runner.run, AsyncMongoMockClient()["machine"]), 1, 1000, [HypothesisPhase.generate])

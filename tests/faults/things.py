@@ -26,6 +26,14 @@ class Part:
 
 
 @frozen
+class Maker:
+    """A sub-document, in which V1 may hold more than this class knows."""
+
+    town: str
+    by_key: dict[str, int]
+
+
+@frozen
 class ThingV1:
     """The old shape: flat, and a price in one number of cents."""
 
@@ -34,6 +42,7 @@ class ThingV1:
     cents: int
     at: dt.datetime | None
     parts: list[Part]
+    maker: Maker | None
 
 
 @frozen
@@ -53,16 +62,17 @@ class ThingV2:
     price: Price
     created_at: dt.datetime | None
     parts: list[Part]
+    maker: Maker | None
 
 
 def to_v2(v1: ThingV1) -> ThingV2:
     """V1 to V2."""
-    return ThingV2(v1.id, v1.label, Price(*divmod(v1.cents, 100)), v1.at, v1.parts)
+    return ThingV2(v1.id, v1.label, Price(*divmod(v1.cents, 100)), v1.at, v1.parts, v1.maker)
 
 
 def to_v1(v2: ThingV2) -> ThingV1:
     """V2 to V1."""
-    return ThingV1(v2.id, v2.title, v2.price.whole * 100 + v2.price.cents, v2.created_at, v2.parts)
+    return ThingV1(v2.id, v2.title, v2.price.whole * 100 + v2.price.cents, v2.created_at, v2.parts, v2.maker)
 
 
 migration = Migration(name="things", v1=ThingV1, v2=ThingV2, upgrade=to_v2, downgrade=to_v1)
@@ -89,8 +99,14 @@ moments = st.sampled_from(_MOMENTS) | datetimes()
 texts = st.sampled_from(_TEXTS) | st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
 keys = st.sampled_from(("", "a.b", ".", "a", "0", "a$", "_id", "ß", "$", "$set", "$a.b"))
 parts = st.lists(st.builds(Part, texts, st.dictionaries(keys, numbers, max_size=3)), max_size=2)
+makers = st.none() | st.builds(Maker, st.sampled_from(_TEXTS), st.dictionaries(keys, numbers, max_size=2))
 #: With an id that is to be replaced.
-things = st.builds(ThingV1, st.just(0), texts, numbers, moments, parts)
+things = st.builds(ThingV1, st.just(0), texts, numbers, moments, parts, makers)
+
+
+def moved(thing: Any) -> Any:
+    """A thing of either shape, whose maker lives elsewhere by now."""
+    return evolve(thing, maker=thing.maker and evolve(thing.maker, town=thing.maker.town[:3] + "!"))
 
 
 def stored(thing: ThingV1) -> dict[str, Any]:
@@ -115,5 +131,8 @@ changes = st.sampled_from(
         lambda thing: thing,
         lambda thing: evolve(thing, parts=[]),
         lambda thing: evolve(thing, parts=[*thing.parts, Part("more", {"a.b": 1})]),
+        lambda thing: evolve(thing, maker=None),
+        moved,
+        lambda thing: evolve(thing, maker=Maker("elsewhere", {"0": 1, "a": 2})),
     )
 )

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from attrs import field, frozen
 from pymongo.errors import DuplicateKeyError
 
-from lazymig import listing, protocol
+from lazymig import edits, listing, protocol
 from lazymig.documents import stored_v2
 from lazymig.edits import Base
 from lazymig.errors import NotFound
 from lazymig.records import Applied, Put, StoredV2
 from lazymig.stores import V1Store, V2Store
-from tests.interleaving.subject import MIGRATION, noted_scenario, scenario
+from tests.interleaving.subject import KEEPING, MIGRATION, noted_scenario, scenario
 
 MARK = "_lazymig"
 
@@ -84,11 +84,10 @@ async def guarded(store, where, update, upsert):
 def replacing_apply(monkeypatch):
     """The new body comes with meta data of its own."""
 
-    async def apply(store, id, body, revision, *, own=False, upsert=True):
+    async def apply(store, id, body, revision, *, own=False, over=None):
         meta = {"rev": revision, "intent": revision}
-        return await guarded(
-            store, {"_id": id, f"{MARK}.rev": {"$lt": revision}}, {"$set": {**body, MARK: meta}}, upsert
-        )
+        where = {"_id": id, f"{MARK}.rev": {"$lt": revision} if over is None else over}
+        return await guarded(store, where, {"$set": {**body, MARK: meta}}, over is None)
 
     monkeypatch.setattr(V2Store, "apply", apply)
 
@@ -127,9 +126,10 @@ def no_raise(monkeypatch):
 def eager_unmarking(monkeypatch):
     """An apply takes the mark off though a later write is announced."""
 
-    async def advance(store, id, revision, update, below, upsert):
+    async def advance(store, id, revision, update, own, over):
         update = {**update, "$unset": {**update["$unset"], f"{MARK}.at": ""}}
-        return await store._update({"_id": id, f"{MARK}.rev": {below: revision}}, update, upsert)
+        where = {"_id": id, f"{MARK}.rev": {"$lte" if own else "$lt": revision} if over is None else over}
+        return await store._update(where, update, over is None)
 
     monkeypatch.setattr(V2Store, "_advance", advance)
 
@@ -138,18 +138,33 @@ def modest_writer(monkeypatch):
     """A writer does not put its own body over a reader's repair at the same revision."""
     apply = V2Store.apply
 
-    async def never_own(store, id, body, revision, *, own=False, upsert=True):
-        return await apply(store, id, body, revision, upsert=upsert)
+    async def never_own(store, id, body, revision, *, own=False, over=None):
+        return await apply(store, id, body, revision, over=over)
 
     monkeypatch.setattr(V2Store, "apply", never_own)
+
+
+def greedy_repair(monkeypatch):
+    """A reader's repair goes over whatever is older than V1, and not only over the body that it was made from."""
+    advance = V2Store._advance
+
+    async def over_any(store, id, revision, update, own, over):
+        if over is None:
+            return await advance(store, id, revision, update, own, over)
+        older = {"_id": id, f"{MARK}.rev": {"$lt": revision}}
+        unmarked = {**update, "$unset": {**update["$unset"], f"{MARK}.at": ""}}
+        outcome = await store._update({**older, f"{MARK}.intent": {"$lte": revision}}, unmarked, False)
+        return outcome if outcome is not Applied.NEWER else await store._update(older, update, False)
+
+    monkeypatch.setattr(V2Store, "_advance", over_any)
 
 
 def unguarded_apply(monkeypatch):
     """An apply is stored whatever revision stands: safe, and only slower."""
 
-    async def advance(store, id, revision, update, below, upsert):
+    async def advance(store, id, revision, update, own, over):
         unmarked = {**update, "$unset": {**update["$unset"], f"{MARK}.at": ""}}
-        outcome = await store._update({"_id": id, f"{MARK}.intent": {"$lte": revision}}, unmarked, upsert)
+        outcome = await store._update({"_id": id, f"{MARK}.intent": {"$lte": revision}}, unmarked, over is None)
         return outcome if outcome is not Applied.NEWER else await store._update({"_id": id}, update, False)
 
     monkeypatch.setattr(V2Store, "_advance", advance)
@@ -170,11 +185,20 @@ def unguarded_delete(monkeypatch):
 def unguarded_write(monkeypatch):
     """V1's document is written at whatever revision it is."""
 
-    async def write(store, id, expected, revision, changed, vanished=()):
+    async def write(store, id, expected, revision, changed, vanished=(), within=()):
         update = {"$set": {**changed, "_lazymig_rev": revision}}
         return bool((await store._durable.update_one({"_id": id}, update)).matched_count)
 
     monkeypatch.setattr(V1Store, "compare_and_set", write)
+
+
+def whole_sub_documents(monkeypatch):
+    """A sub-document is set whole whatever changed in it."""
+
+    def flat(before, after, stored=None):
+        return {name: value for name, value in after.items() if before.get(name) != value}, [], []
+
+    monkeypatch.setattr(edits, "changes", flat)
 
 
 def overwriting_insert(monkeypatch):
@@ -276,9 +300,9 @@ def shown(state, *clients, **changes):
     return lambda: scenario(state, [names.split(", ") for names in clients], **changes)
 
 
-def shown_by_note(state, *clients):
+def shown_by_note(state, *clients, migration=MIGRATION):
     """The same, judging V2's own field too, where an upgrade knows nothing of it."""
-    return lambda: noted_scenario(state, [names.split(", ") for names in clients], MIGRATION)
+    return lambda: noted_scenario(state, [names.split(", ") for names in clients], migration)
 
 
 MUTANTS = (
@@ -290,6 +314,9 @@ MUTANTS = (
     Mutant("delete without a tombstone", removing_delete, shown("V1 only", "get", "delete")),
     Mutant("delete without V1's revision", unguarded_delete, shown("both clean", "delete", "update")),
     Mutant("V1 written without compare-and-set", unguarded_write, shown("both clean", "update", "update")),
+    Mutant(
+        "a sub-document is set whole", whole_sub_documents, shown("both clean", "update", "V1 update"), visible=False
+    ),
     Mutant("V1 inserted without looking", overwriting_insert, shown("neither", "insert", "insert")),
     Mutant("a lost compare-and-set taken for won", ignored_loss, shown("both clean", "update", "update")),
     Mutant("no raise when V1 is ahead of the ticket", no_raise, shown("placeholder behind V1", "update", "get")),
@@ -300,5 +327,10 @@ MUTANTS = (
         "apply unmarks an open announcement", eager_unmarking, shown("both clean", "update", "update"), visible=False
     ),
     Mutant("a writer yields to a reader's repair", modest_writer, shown_by_note("V1 only", "note", "get")),
+    Mutant(
+        "a repair over any lower revision",
+        greedy_repair,
+        shown_by_note("both clean", "note, update", "get", migration=KEEPING),
+    ),
     Mutant("write V1, then V2", naive, shown("both clean", "update", "get")),
 )

@@ -35,12 +35,19 @@ GRACE = timedelta(hours=1)
 
 
 @frozen
+class Count:
+    """A sub-document."""
+
+    tally: int
+
+
+@frozen
 class PersonV1:
     """One name, and a count."""
 
     id: int
     name: str
-    tally: int
+    count: Count
 
 
 @frozen
@@ -57,7 +64,7 @@ class PersonV2:
 def to_v2(v1):
     """Split the name."""
     first, _, last = v1.name.partition(" ")
-    return PersonV2(v1.id, first, last, v1.tally)
+    return PersonV2(v1.id, first, last, v1.count.tally)
 
 
 def to_v2_keeping(v1, previous):
@@ -67,7 +74,7 @@ def to_v2_keeping(v1, previous):
 
 def to_v1(v2):
     """Join the names."""
-    return PersonV1(v2.id, f"{v2.first} {v2.last}", v2.tally)
+    return PersonV1(v2.id, f"{v2.first} {v2.last}", Count(v2.tally))
 
 
 MIGRATION = lazymig.Migration(name="people", v1=PersonV1, v2=PersonV2, upgrade=to_v2, downgrade=to_v1)
@@ -75,9 +82,9 @@ KEEPING = evolve(MIGRATION, upgrade=to_v2_keeping)
 
 
 def v1_document(revision=None, name="Ada Ada", tally=0):
-    """V1's document; `legacy` is a field that lazymig does not know of."""
+    """V1's document; `legacy` is a field that lazymig does not know of, at the top and in the sub-document."""
     meta = {} if revision is None else {"_lazymig_rev": revision}
-    return {"_id": ID, "name": name, "tally": tally, "legacy": True, **meta}
+    return {"_id": ID, "name": name, "count": {"tally": tally, "legacy": 1}, "legacy": 1, **meta}
 
 
 def v2_document(revision, intent, at=None, name="Ada Ada", tally=0, note=""):
@@ -142,8 +149,8 @@ def common(entity):
     """What both shapes express of an entity of either."""
     if entity is None:
         return None
-    name = entity.name if isinstance(entity, PersonV1) else f"{entity.first} {entity.last}"
-    return (name, entity.tally)
+    v1 = entity if isinstance(entity, PersonV1) else to_v1(entity)
+    return (v1.name, v1.count.tally)
 
 
 def noted(entity):
@@ -154,7 +161,7 @@ def noted(entity):
 def truth(world):
     """V1's content."""
     document = world.stores[0].stored(ID)
-    return {ID: None if document is None else (document["name"], document["tally"])}
+    return {ID: None if document is None else (document["name"], document["count"]["tally"])}
 
 
 async def read_afterwards(subject):
@@ -214,7 +221,10 @@ def calls(amount):
     def raise_tally(entity):
         return evolve(entity, tally=entity.tally + amount)
 
-    v2, v1 = PersonV2(ID, f"New{amount}", "Name", amount), PersonV1(ID, name, amount)
+    def raise_count(entity):
+        return evolve(entity, count=Count(entity.count.tally + amount))
+
+    v2, v1 = PersonV2(ID, f"New{amount}", "Name", amount), PersonV1(ID, name, Count(amount))
     written = (name, amount)
     return {
         "get": Call("get", lambda s: s.repository.get(ID), ID, observe=common),
@@ -229,7 +239,7 @@ def calls(amount):
         "purge": Call("purge", purge),
         "V1 get": Call("get", lambda s: s.repository.v1.get(ID), ID, observe=common),
         "V1 insert": Call("insert", lambda s: s.repository.v1.insert(v1), ID, written, common),
-        "V1 update": Call("update", lambda s: s.repository.v1.update(ID, raise_tally), ID, raised, common),
+        "V1 update": Call("update", lambda s: s.repository.v1.update(ID, raise_count), ID, raised, common),
         "V1 replace": Call("replace", lambda s: s.repository.v1.replace(v1), ID, written, common),
         "V1 delete": Call("delete", lambda s: s.repository.v1.delete(ID), ID, observe=done),
     }
@@ -249,7 +259,7 @@ WRITES = tuple(name for name in NAMES if name.split()[-1] in ("insert", "update"
 
 def same_content(v1, v2):
     """Whether the two documents say the same."""
-    return v1["name"] == f"{v2['first']} {v2['last']}" and v1["tally"] == v2["tally"]
+    return v1["name"] == f"{v2['first']} {v2['last']}" and v1["count"]["tally"] == v2["tally"]
 
 
 def clean_is_v1(world):
@@ -271,9 +281,9 @@ def marked(world):
 
 
 def legacy_stays(world):
-    """A field that lazymig does not know of survives every update."""
+    """A field that lazymig does not know of survives every update, in a sub-document too."""
     document = world.stores[0].stored(ID)
-    if document is None or "legacy" in document or document["name"] != "Ada Ada":
+    if document is None or document["name"] != "Ada Ada" or ("legacy" in document and "legacy" in document["count"]):
         return None
     return "V1 lost a field that lazymig does not know of"
 
@@ -312,13 +322,15 @@ def scenario(state, clients, make=calls, **changes):
 
 
 def noted_truth(world):
-    """V2's whole entity where it was made from V1's revision, else V1's with no note."""
+    """V1's entity, with the note of V2's body where that was made from V1's revision or an upgrade keeps it."""
     v1, v2 = (store.stored(ID) for store in world.stores)
     if v1 is None:
         return {ID: None}
-    held = v2 is not None and not v2["_lazymig"].get("gone") and v2["_lazymig"]["rev"] == v1.get("_lazymig_rev", 0)
+    held = v2 is not None and not v2["_lazymig"].get("gone")
+    if world.subject.repository.migration is not KEEPING:
+        held = held and v2["_lazymig"]["rev"] == v1.get("_lazymig_rev", 0)
     first, _, last = v1["name"].partition(" ")
-    return {ID: (first, last, v1["tally"], v2["note"] if held else "")}
+    return {ID: (first, last, v1["count"]["tally"], v2["note"] if held else "")}
 
 
 async def read_noted(subject):

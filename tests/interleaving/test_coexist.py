@@ -9,6 +9,7 @@ from itertools import combinations, combinations_with_replacement, product
 
 import pytest
 
+from lazymig import protocol
 from lazymig.testing.explore import explore
 from tests.interleaving.running import Task, explore_all
 from tests.interleaving.subject import NAMES, STATES, WRITES, noted_scenario
@@ -122,6 +123,24 @@ def test_three_clients_at_random():
 def test_readers_keep_what_v1_cannot_express(state, reader):
     """A read, listing or sweep beside a write never swallows a field that only V2 has."""
     report = explore(noted_scenario(state, [["note"], [reader]]))
+    print(report)
+    assert sound(report)
+
+
+@pytest.mark.parametrize("reader", ["get", "list", "sweep"])
+@pytest.mark.parametrize("writes", [("note", "update"), ("note", "note")], ids=", ".join)
+@pytest.mark.parametrize("state", ["V1 only", "both clean", "neither", "dirty after V1's step"])
+def test_slow_readers_keep_what_v1_cannot_express(state, writes, reader):
+    """A reader that met V2 before two writes and V1 after them swallows no field that only V2 has either."""
+    report = explore(noted_scenario(state, [writes, [reader]]))
+    print(report)
+    assert sound(report)
+
+
+def test_slow_readers_repair_only_what_they_saw(monkeypatch):
+    """Two readers that wait for no body keep what V1 cannot express, too, beside a client that writes twice."""
+    monkeypatch.setattr(protocol, "_WRITER_WAITS_S", ())
+    report = explore(noted_scenario("both clean", [["note", "update"], ["get"], ["get"]]))
     print(report)
     assert sound(report)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 from uuid import UUID
 
@@ -141,42 +142,155 @@ def test_a_stored_time_is_naive_utc_whatever_the_client_returns() -> None:
 )
 def test_what_bson_takes_for_different_is_a_change(before: Any, after: Any) -> None:
     """Python takes 1, 1.0 and True for equal, and dictionaries in any order; BSON does not."""
-    changed, vanished = changes({"x": before}, {"x": after})
+    changed, vanished, within = changes({"x": before}, {"x": after})
     assert list(changed) == ["x"]
     assert changed["x"] is after
-    assert vanished == []
+    assert (vanished, within) == ([], [])
 
 
 def test_what_is_the_same_is_not_written() -> None:
     """Fields that did not change stay as V1 has them, even where they were spelled differently there."""
     before = {"a": 1, "b": {"x": [1.5, None]}, "gone": 3, "null": None}
     after = {"null": None, "b": {"x": [1.5, None]}, "a": 1, "new": None}
-    assert changes(before, after) == ({"new": None}, ["gone"])
-    assert changes({}, {}) == ({}, [])
+    assert changes(before, after) == ({"new": None}, ["gone"], [])
+    assert changes({}, {}) == ({}, [], [])
 
 
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from([0.0, 1.0, 2.5]) | st.sampled_from("ab"),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("xy"), inner, max_size=2),
-    max_leaves=4,
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ({"x": 1, "y": 1}, {"x": 2, "y": 1}, ({"a.x": 2}, [], ["a"])),
+        ({"x": 1, "y": 1}, {"x": 1, "z": 1}, ({"a.z": 1}, ["a.y"], ["a"])),
+        ({}, {"x": 1}, ({"a.x": 1}, [], ["a"])),
+        ({"x": 1}, {}, ({}, ["a.x"], ["a"])),
+        ({"x": {"y": 1}}, {"x": {"y": 2}}, ({"a.x.y": 2}, [], ["a", "a.x"])),
+        ({"x": {"y": 1}}, {"x": {}}, ({}, ["a.x.y"], ["a", "a.x"])),
+        ({"x": {"y": 1}}, {"x": None}, ({"a.x": None}, [], ["a"])),
+        ({"x": [{"y": 1}]}, {"x": [{"y": 2}]}, ({"a.x": [{"y": 2}]}, [], ["a"])),
+        ({"0": 1}, {"0": 2}, ({"a.0": 2}, [], ["a"])),
+        ({"x": 1}, None, ({"a": None}, [], [])),
+        (None, {"x": 1}, ({"a": {"x": 1}}, [], [])),
+        ({"x.y": 1, "z": 1}, {"x.y": 1, "z": 2}, ({"a.z": 2}, [], ["a"])),
+        ({"x": {"y": 1, "z": 1}}, {"x": {"z": 1, "y": 1}}, ({"a.x": {"z": 1, "y": 1}}, [], ["a"])),
+        *[({"b": {key: 1}}, {"b": {key: 2}}, ({"a.b": {key: 2}}, [], ["a"])) for key in ("", "x.y", "$x", "x\0")],
+        *[({"b": {key: 1}}, {"b": {}}, ({"a.b": {}}, [], ["a"])) for key in ("", ".", "$", "\0")],
+        *[({"b": {}}, {"b": {key: {}}}, ({"a.b": {key: {}}}, [], ["a"])) for key in ("", ".", "$", "\0")],
+        ({"b": {"": {"x": 1}}}, {"b": {"": {"x": 2}}}, ({"a.b": {"": {"x": 2}}}, [], ["a"])),
+    ],
+    ids=repr,
 )
-DOCUMENTS = st.dictionaries(st.sampled_from("abc"), VALUES)
+def test_of_a_sub_document_only_the_parts_that_changed_are_written(before: Any, after: Any, told: Any) -> None:
+    """By their paths. An array, another order, and what no path can name: the smallest document around it, whole."""
+    assert changes({"a": before, "b": 1}, {"a": after, "b": 1}) == told
 
 
-@settings(max_examples=60, deadline=None, print_blob=True)
-@given(DOCUMENTS, DOCUMENTS)
+@pytest.mark.parametrize("key", ["", "a.x", "$a", "a\0"])
+def test_a_top_level_name_that_is_no_path_makes_all_whole(key: str) -> None:
+    """As long as it changes; so that no path in one update can be the beginning of another."""
+    assert changes({key: 1, "a": {"x": 1}}, {key: 1, "a": {"x": 2}}) == ({"a.x": 2}, [], ["a"])
+    assert changes({key: 1, "a": {"x": 1}}, {key: 2, "a": {"x": 2}}) == ({key: 2, "a": {"x": 2}}, [], [])
+
+
+@pytest.mark.parametrize(
+    ("stored", "told"),
+    [
+        ({"a": {"x": {"unknown": 1}}}, ({"a.x.y": 2}, [], ["a", "a.x"])),
+        ({"a": {"unknown": 1}}, ({"a.x": {"y": 2, "z": 1}}, [], ["a"])),
+        *[({"a": {"x": x}}, ({"a.x": {"y": 2, "z": 1}}, [], ["a"])) for x in (None, "text", [], [{"y": 1}])],
+        *[({"a": a}, ({"a": {"x": {"y": 2, "z": 1}}}, [], [])) for a in (None, 5, [{"x": {}}])],
+        ({}, ({"a": {"x": {"y": 2, "z": 1}}}, [], [])),
+    ],
+    ids=repr,
+)
+def test_a_sub_document_that_v1_does_not_hold_is_set_whole(stored: Any, told: Any) -> None:
+    """Where V1's document is known: a conversion made something of its null, array, scalar, or nothing at all."""
+    before, after = {"a": {"x": {"y": 1, "z": 1}}}, {"a": {"x": {"y": 2, "z": 1}}}
+    assert changes(before, after, stored) == told
+    assert changes(before, before, stored) == ({}, [], [])
+
+
+def _values(keys: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
+    return st.recursive(
+        st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from([0.0, 1.0, 2.5]) | st.sampled_from("ab"),
+        lambda inner: st.lists(inner, max_size=2) | _documents(keys, inner),
+        max_leaves=6,
+    )
+
+
+def _documents(keys: st.SearchStrategy[str], values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    # In one order, for another order is another document.
+    return st.dictionaries(keys, values, max_size=3).map(lambda document: dict(sorted(document.items())))
+
+
+NAMES = st.sampled_from("abc")
+DOCUMENTS = _documents(NAMES, _values(NAMES))
+AWKWARD = _documents(NAMES, _values(st.sampled_from(("a", "0", "", "a.b", "$set", "$", "."))))
+
+
+def _applied(document: Any, changed: dict[str, Any], vanished: list[str], within: list[str]) -> Any:
+    """What the server makes of it, or an error where it would refuse it."""
+    paths = [*changed, *vanished]
+    assert len(set(paths)) == len(paths)
+    assert not any(one.startswith(f"{other}.") for one in paths for other in paths)
+    made = deepcopy(document)
+    assert all(isinstance(_at(made, path.split(".")), dict) for path in within)
+    for path in paths:
+        *parents, last = path.split(".")
+        assert not parents or ".".join(parents) in within
+        assert last
+        assert last[0] != "$"
+        parent = _at(made, parents)
+        parent.pop(last) if path in vanished else parent.update({last: deepcopy(changed[path])})
+    return made
+
+
+def _at(document: Any, names: list[str]) -> Any:
+    for name in names:
+        document = document[name]
+    return document
+
+
+def _typed(value: Any) -> Any:
+    """Equal where BSON is, but for the order of fields."""
+    if isinstance(value, dict):
+        return {name: _typed(inner) for name, inner in value.items()}
+    return [_typed(inner) for inner in value] if isinstance(value, list) else (type(value), value)
+
+
+@settings(max_examples=100, deadline=None, print_blob=True)
+@given(AWKWARD, AWKWARD)
 def test_changes_turn_one_document_into_the_other(before: dict[str, Any], after: dict[str, Any]) -> None:
-    """Set and unset as told, and the encoded fields are the other document's, each byte."""
-    changed, vanished = changes(before, after)
-    made = {key: value for key, value in (before | changed).items() if key not in vanished}
-    assert {key: _encoded(value) for key, value in made.items()} == {k: _encoded(v) for k, v in after.items()}
-    assert all(key not in before or _encoded(before[key]) != _encoded(changed[key]) for key in changed)
+    """Whatever the keys; and what did not change is not written, at any depth."""
+    changed, vanished, within = changes(before, after)
+    assert _typed(_applied(before, changed, vanished, within)) == _typed(after)
+    assert changes(after, after) == ({}, [], [])
 
 
-def _encoded(value: Any) -> bytes:
-    import bson
+def _beside(document: Any, draw: Any) -> Any:
+    """The document with unknown fields at any depth, outside of arrays."""
+    if not isinstance(document, dict):
+        return document
+    more = draw(st.dictionaries(st.sampled_from(("u", "v")), st.integers() | st.just({"w": [1]}), max_size=2))
+    return {name: _beside(inner, draw) for name, inner in document.items()} | more
 
-    return bson.encode({"": value})
+
+def _expected(stored: Any, before: Any, after: Any) -> Any:
+    """The document wanted, with the unknown fields that still have a place."""
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return after
+    known = {name: _expected(stored.get(name), before.get(name), inner) for name, inner in after.items()}
+    return known | {name: inner for name, inner in stored.items() if name not in before}
+
+
+@settings(max_examples=100, deadline=None, print_blob=True)
+@given(DOCUMENTS, DOCUMENTS, st.data(), st.booleans())
+def test_unknown_fields_stay_wherever_they_still_have_a_place(
+    before: dict[str, Any], after: dict[str, Any], data: st.DataObject, read: bool
+) -> None:
+    """At any depth outside of arrays, whether V1's document was read or not."""
+    stored = _beside(before, data.draw)
+    made = _applied(stored, *changes(before, after, stored if read else None))
+    assert _typed(made) == _typed(_expected(stored, before, after))
 
 
 def test_what_the_driver_would_refuse_is_refused_before() -> None:

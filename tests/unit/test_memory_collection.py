@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError, WriteError
 
+from lazymig.documents import at_revision
 from lazymig.testing.exploration.statement import Gate, drive
 from lazymig.testing.exploration.values import freeze
 from lazymig.testing.memory_collection import MemoryCollection
@@ -151,6 +152,27 @@ def test_random_statements_end_alike_on_the_server(server_collection, statements
     for name, arguments, keywords in statements:
         expected = on_server(server_collection, name, arguments, keywords)
         assert in_memory(memory, name, arguments, keywords) == expected, (name, arguments, keywords)
+
+
+NESTED = st.recursive(
+    st.sampled_from([None, 1, "x"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("b0"), inner, max_size=2),
+    max_leaves=4,
+)
+PARTS_OF_A = st.dictionaries(st.sampled_from(["a.b.b", "a.b.0", "a.b.1"]), NESTED, max_size=2)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(a=NESTED, parts=PARTS_OF_A, absent=st.booleans(), vanished=st.sampled_from(["a.b.z", "a.b.c", "d"]))
+def test_parts_of_sub_documents_end_alike_on_the_server(server_collection, a, parts, absent, vanished):
+    """V1's compare-and-set finds the sub-documents that it needs here as there, and changes the same in them."""
+    server_collection.delete_many({})
+    memory = MemoryCollection("documents")
+    update = {"$set": {**parts, "_lazymig_rev": 1}, "$unset": {vanished: ""}}
+    document = {"_id": 1} if absent else {"_id": 1, "a": a}
+    for name, arguments in (("insert_one", (document,)), ("update_one", (at_revision(1, 0, ["a", "a.b"]), update))):
+        expected = on_server(server_collection, name, arguments, {})
+        assert in_memory(memory, name, arguments, {}) == expected, (name, arguments)
 
 
 async def test_upsert_on_an_id_that_does_not_match_is_a_duplicate_key():

@@ -160,6 +160,37 @@ async def test_a_repairer_that_lost_its_place_looks_again() -> None:
     assert here.v2.stored(1) == v2(rev=5, note="new")
 
 
+async def test_a_repair_goes_over_no_other_body_than_it_was_made_from() -> None:
+    """Two writes come while it looks at V1: one with a note, and one that dies past V1. The note stays."""
+    here = world([ada_v1() | {REV: 3}], [v2(rev=3, intent=4)])
+    pair = here.rival().pair
+
+    async def two_writes() -> None:
+        await here.rival().update(1, lambda person: evolve(person, note="new"))
+        assert (await pair.v2.ticket(1, here.clock.now())).intent == 6
+        assert await pair.v1.compare_and_set(1, 5, 6, {"age": 40})
+
+    here.before("v1", "find", two_writes)
+    assert await here.repository.get(1) == ada(age=40, note="new")
+    here.clock.time += timedelta(seconds=6)
+    assert await here.repository.get(1) == ada(age=40, note="new")
+    assert here.v2.stored(1) == v2(rev=6, age=40, note="new")
+
+
+async def test_a_repairer_that_always_loses_its_place_answers_all_the_same() -> None:
+    """Every time another body stands there: the last attempt gives V1's answer."""
+    here = world([ada_v1()], [v2(rev=-1, intent=0)], max_attempts=3)
+
+    async def overtaken() -> None:
+        await here.rival().update(1, older)
+        await here.v2.update_one({"_id": 1}, {"$inc": {f"{META}.intent": 9}})
+        await here.v1.update_one({"_id": 1}, {"$inc": {REV: 9}, "$set": {"age": 99}})
+
+    here.before("v2", "apply", overtaken, times=9)
+    assert (await here.repository.get(1) or ada()).age == 99
+    assert here.counts == {}
+
+
 async def test_a_slow_reader_does_not_bring_a_deleted_entity_back() -> None:
     """It holds the entity as it was; its place is taken by the tombstone."""
     here = world([ada_v1()])
@@ -264,6 +295,15 @@ async def test_heal_moves_to_a_fresh_revision_with_the_same_content() -> None:
     assert here.v2.stored(1) == v2(rev=5, note="n")
     assert await here.repository.pair.v1.compare_and_set(1, 3, dead_ticket, {"name": "late"}) is False
     assert here.counts == {"healed": 1}
+
+
+async def test_a_healer_whose_ticket_was_overtaken_keeps_what_only_v2_has() -> None:
+    """Between its ticket and its look at V1 a writer finishes: the writer's note stays."""
+    here = world([ada_v1() | {REV: 3}], [v2(rev=3, intent=3, note="old")])
+    here.before("v1", "find_local", lambda: here.rival().update(1, lambda person: evolve(person, note="new")))
+    assert await protocol.heal(here.repository.pair, 1) is True
+    assert here.v2.stored(1) == v2(rev=6, note="new")
+    assert await here.repository.get(1) == ada(note="new")
 
 
 async def test_heal_without_v1_heals_nothing() -> None:

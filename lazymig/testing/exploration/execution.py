@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Callable, Hashable, Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, MutableMapping, Sequence
+from contextlib import suppress
 from contextvars import Context, copy_context
 from itertools import count
 from typing import Any
@@ -132,7 +133,7 @@ class Execution:
         self.gate.over = True
         for client in self._clients:
             if client.coroutine is not None:
-                client.context.run(client.coroutine.close)
+                client.context.run(_throw_away, client.coroutine)
 
     def _begin(self, index: int, client: _Client) -> None:
         call = client.calls[client.position]
@@ -179,6 +180,13 @@ class Execution:
                 return Outcome.UNCERTAIN
             return outcome
         return result if isinstance(result, Outcome) else call.observe(result)
+
+
+def _throw_away(coroutine: Coroutine[Any, Any, Any]) -> None:
+    # Not `close` alone: on Python 3.11, it does not reach into an asynchronous generator that is being awaited.
+    with suppress(asyncio.CancelledError, GeneratorExit, StopIteration):
+        coroutine.throw(_cancelled())
+    coroutine.close()
 
 
 async def _awaiting(run: Callable[[Any], Any], subject: Any) -> Any:

@@ -86,7 +86,7 @@ def _comparison(accepts: Callable[[Any, Any], bool], *, equal: bool) -> Callable
 
 def _has_type(value: Any, name: str) -> bool:
     if isinstance(value, list):
-        raise NotImplementedError("MemoryCollection does not look at the types inside arrays")
+        return name == "array" or any(type_name(inner) == name for inner in value)
     return value is not MISSING and type_name(value) == name
 
 
