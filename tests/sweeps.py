@@ -81,9 +81,10 @@ def thing(id: Any, n: int = 1, **changed: Any) -> dict[str, Any]:
     return {"_id": id, "n": n, "code": None, "colour": "red"} | changed
 
 
-def moved(id: Any, n: int = 1, rev: int = 0, **changed: Any) -> dict[str, Any]:
-    """The V2 document that a lazy migration of it leaves."""
-    return {"_id": id, "count": n, "code": None, "note": None, **changed, "_lazymig": {"rev": rev, "intent": rev}}
+def moved(id: Any, n: int = 1, rev: int = 0, by: str | None = "sweep", **changed: Any) -> dict[str, Any]:
+    """The V2 document that a migration of it leaves; `by` whom, None as versions that did not tell."""
+    meta = {"rev": rev, "intent": rev, **({} if by is None else {"by": by})}
+    return {"_id": id, "count": n, "code": None, "note": None, **changed, "_lazymig": meta}
 
 
 async def stored(collection: Any) -> dict[Any, dict[str, Any]]:
