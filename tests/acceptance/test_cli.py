@@ -189,6 +189,26 @@ def test_status_counts_what_is_there(lazymig: Run, people: Any) -> None:
     assert sorted(people.list_collection_names()) == before
 
 
+def test_status_tells_who_moved_what(lazymig: Run, people: Any) -> None:
+    """Status counts V2's entities by who brought them: each where V2 is small, "about" from a sample elsewhere."""
+    meta = {"rev": 0, "intent": 0}
+    people["people_v2"].insert_many({"_id": id, "_lazymig": meta | {"by": "read"}} for id in range(100))
+    assert lazymig("sweep", "--app", "shop:plain").returncode == 0
+    status = json.loads(lazymig("status", "--app", "shop:plain", "--json").stdout)
+    assert status["moved_by"] == {"read": 100, "write": 0, "sweep": 200, "unknown": 0, "estimated": False}
+    shown = " ".join(lazymig("status", "--app", "shop:plain").stdout.split())
+    assert "moved by reads 100 moved by writes 0 moved by sweeps 200" in shown
+    assert "unknown" not in shown
+    people["people_v2"].insert_many({"_id": id, "_lazymig": meta} for id in range(COUNT, 12_300))
+    many = json.loads(lazymig("status", "--app", "shop:plain", "--json").stdout)["moved_by"]
+    assert many.pop("estimated")
+    assert sum(many.values()) == 12_300
+    assert 11_000 < many["unknown"] < 12_300
+    assert "moved by whom is unknown about 1" in " ".join(lazymig("status", "--app", "shop:plain").stdout.split())
+    exact = json.loads(lazymig("status", "--app", "shop:plain", "--json", "--exact").stdout)["moved_by"]
+    assert exact == {"read": 100, "write": 0, "sweep": 200, "unknown": 12_000, "estimated": False}
+
+
 def test_status_remembers_runs(lazymig: Run, people: Any) -> None:
     """Status shows the runs of earlier sweeps, the newest first."""
     for _ in range(2):
