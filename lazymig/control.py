@@ -19,8 +19,11 @@ from lazymig.documents import raw_id
 from lazymig.drivers import LENIENT, MAJORITY, READ_MAJORITY, tuned
 from lazymig.records import DeadLetter, Partition
 
-#: A partition whose owner was silent for this long may be taken over.
-LEASE = timedelta(seconds=60)
+#: A partition whose owner was silent for this long may be taken over. Short, since whoever comes after a `kill -9`
+#: waits so long. A living owner that is late all the same loses time and nothing else: its checkpoint is fenced.
+LEASE = timedelta(seconds=20)
+#: How often an owner says that it lives: two in a row may be lost or late.
+BEAT_S = LEASE.total_seconds() / 3
 
 
 @frozen
@@ -84,6 +87,12 @@ class Control:
         except DuplicateKeyError:
             return None
         return int(row["number"])
+
+    async def renew_planning(self, migration: str, number: int) -> bool:
+        """The heartbeat of a planner. False: another one has taken over."""
+        mine = {"_id": f"{migration}/pass", "number": number, "state": "planning"}
+        change = {"$set": {"until": self._clock.now() + LEASE}}
+        return bool((await self._rows.update_one(mine, change)).matched_count)
 
     async def open_pass(self, migration: str, number: int, partitions: Sequence[Partition]) -> bool:
         """Store the plan and open the pass to all. False: another planner has taken over."""

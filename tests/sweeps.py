@@ -13,6 +13,7 @@ from bson import ObjectId
 
 from lazymig import Control, Migration, Phase, Repository, Sweeper
 from lazymig.clock import SYSTEM_CLOCK
+from lazymig.control import BEAT_S
 from tests.people import TestClock
 
 Id = int | str | bytes | ObjectId | UUID
@@ -107,7 +108,7 @@ class StandingClock(TestClock):
     """Stands until it is moved; a long sleep, as a heartbeat's, ends only with its task."""
 
     async def sleep(self, delay_s: float) -> None:
-        if delay_s >= 10:
+        if delay_s >= BEAT_S:
             await asyncio.get_running_loop().create_future()
         await super().sleep(delay_s)
         await asyncio.sleep(0)
@@ -131,7 +132,7 @@ class LaterClock:
         return 0.5
 
     async def sleep(self, delay_s: float) -> None:
-        if delay_s >= 10:
+        if delay_s >= BEAT_S:
             await asyncio.get_running_loop().create_future()  # a heartbeat: cancelled when its work is done
         self.slept.append(delay_s)
         if self.moving:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pymongo.errors import PyMongoError
 
 from lazymig.clock import Clock
-from lazymig.control import LEASE, Control, Lease
+from lazymig.control import BEAT_S, Control, Lease
 from lazymig.sweeping.partitions import plan
 
 #: How often a process without a partition looks whether one has become free.
@@ -69,7 +70,8 @@ class Share:
                 return None
             number = await self._control.claim_planning(self._migration, self._owner)
             if number is not None:
-                partitions = await plan(collection, partition_size)
+                async with self._beating(partial(self._control.renew_planning, self._migration, number)):
+                    partitions = await plan(collection, partition_size)
                 if await self._control.open_pass(self._migration, number, partitions):
                     return number
             await self._clock.sleep(_WAIT_S)
@@ -78,24 +80,30 @@ class Share:
     @asynccontextmanager
     async def held(self, lease: Lease) -> AsyncIterator[Callable[[], bool]]:
         """Keep the lease alive within the with statement; gives a function that tells whether it still is."""
+        async with self._beating(partial(self._control.renew, lease)) as held:
+            try:
+                yield held
+            except BaseException:
+                # Others need not wait for the lease to run out. Should this fail too, they will.
+                with suppress(PyMongoError):
+                    await self._control.release(lease)
+                raise
+
+    @asynccontextmanager
+    async def _beating(self, renew: Callable[[], Awaitable[bool]]) -> AsyncIterator[Callable[[], bool]]:
         held = True
 
         async def beat() -> None:
             nonlocal held
             while held:
-                await self._clock.sleep(LEASE.total_seconds() / 3)
+                await self._clock.sleep(BEAT_S)
                 # A beat that fails costs at most the lease, and the next may arrive.
                 with suppress(PyMongoError):
-                    held = await self._control.renew(lease)
+                    held = await renew()
 
         task = asyncio.create_task(beat())
         try:
             yield lambda: held
-        except BaseException:
-            # Others need not wait for the lease to run out. Should this fail too, they will.
-            with suppress(PyMongoError):
-                await self._control.release(lease)
-            raise
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
