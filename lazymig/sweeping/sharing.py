@@ -33,6 +33,7 @@ class Share:
         clock: Clock,
         stopping: Callable[[], bool],
         since: datetime | None = None,
+        on_wait: Callable[[], Awaitable[None]],
     ) -> None:
         self._control = control
         self._since = since
@@ -41,20 +42,23 @@ class Share:
         self._shard = shard
         self._clock = clock
         self._stopping = stopping
+        self._on_wait = on_wait
         #: Whether the pass was seen to its end.
         self.finished = False
+        #: The pass's number, once it is known.
+        self.number: int | None = None
 
     async def leases(self, collection: Any, partition_size: int) -> AsyncGenerator[Lease]:
         """One lease after the other until this shard of the pass is done, whoever did it."""
         self.finished = False
-        number = await self._open_pass(collection, partition_size)
+        self.number = number = await self._open_pass(collection, partition_size)
         while number is not None and not self._stopping():
             lease = await self._control.acquire(self._migration, number, self._owner, self._shard)
             if lease is not None:
                 yield lease
             elif await self._control.open_partitions(self._migration, number, self._shard):
                 # Held by others: stay, and take over should one of them die.
-                await self._clock.sleep(_WAIT_S)
+                await self._wait()
             else:
                 await self._control.close_pass(self._migration, number)
                 self.finished = True
@@ -74,8 +78,12 @@ class Share:
                     partitions = await plan(collection, partition_size)
                 if await self._control.open_pass(self._migration, number, partitions):
                     return number
-            await self._clock.sleep(_WAIT_S)
+            await self._wait()
         return None
+
+    async def _wait(self) -> None:
+        await self._on_wait()
+        await self._clock.sleep(_WAIT_S)
 
     @asynccontextmanager
     async def held(self, lease: Lease) -> AsyncIterator[Callable[[], bool]]:

@@ -167,13 +167,13 @@ async def test_a_fenced_owner_stops(filled: Any, monkeypatch: pytest.MonkeyPatch
     """An owner that slept through its lease stops at its next checkpoint and changes nothing of its successor's."""
     checkpoint, woken = Control.checkpoint, []
 
-    async def slept(self: Control, lease: Any, position: Any, *, done: bool = False) -> bool:
+    async def slept(self: Control, lease: Any, position: Any, scanned: int = 0, *, done: bool = False) -> bool:
         if not woken:
             woken.append(lease)
             other = await sweeper(filled, partition_size=1000, clock=LaterClock(61)).run()
             assert other.finished
             assert other.scanned == COUNT
-        return await checkpoint(self, lease, position, done=done)
+        return await checkpoint(self, lease, position, scanned, done=done)
 
     monkeypatch.setattr(Control, "checkpoint", slept)
     report = await sweeper(filled, partition_size=1000).run()
