@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -194,6 +195,26 @@ async def test_waiting_is_told(filled: Any) -> None:
     assert all(waiting[first:last])
     assert {one.done for one in told if one.waiting} == {COUNT - 9}
     assert told[-1].done == COUNT
+
+
+async def test_a_pass_that_is_forgotten_takes_nothing_back(database: Any) -> None:
+    """Where others have ended the pass and begun the next before this one looks, what was told stays told."""
+    swept = iter([40, 45, 0, 0])
+
+    async def looked_up() -> int:
+        return next(swept)
+
+    await database["v1"].insert_many([thing(id) for id in range(COUNT)])
+    counts = Counter(scanned=10)
+    looking = outlook.Outlook(database["v1"], database["v2"], LaterClock(), counts, looked_up)
+    await looking.begin()
+    told = []
+    for scanned in (10, 12, 13, 13):
+        counts["scanned"] = scanned
+        await looking.look()
+        told.append(await looking.progress())
+    assert_honest(told)
+    assert [one.done for one in told] == [40, 45, 46, 46]
 
 
 async def test_looks_are_rare(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
