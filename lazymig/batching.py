@@ -166,7 +166,7 @@ class CoalescingV2(V2Store):
         return await super().put_if_absent(*put)
 
     async def _put_each(self, puts: Sequence[tuple[Any, Any, int]]) -> list[Put]:
-        return await self.put_many([born_clean(*put) for put in puts])
+        return await self.put_many([born_clean(*put, "read") for put in puts])
 
     async def _update(self, where: Document, update: Document, upsert: bool) -> Applied:
         # Of a bulk without upserts the server tells how many matched, not which.

@@ -19,8 +19,11 @@ from lazymig.documents import raw_id
 from lazymig.drivers import LENIENT, MAJORITY, READ_MAJORITY, tuned
 from lazymig.records import DeadLetter, Partition
 
-#: A partition whose owner was silent for this long may be taken over.
-LEASE = timedelta(seconds=60)
+#: A partition whose owner was silent for this long may be taken over. Short, since whoever comes after a `kill -9`
+#: waits so long. A living owner that is late all the same loses time and nothing else: its checkpoint is fenced.
+LEASE = timedelta(seconds=20)
+#: How often an owner says that it lives: two in a row may be lost or late.
+BEAT_S = LEASE.total_seconds() / 3
 
 
 @frozen
@@ -85,6 +88,12 @@ class Control:
             return None
         return int(row["number"])
 
+    async def renew_planning(self, migration: str, number: int) -> bool:
+        """The heartbeat of a planner. False: another one has taken over."""
+        mine = {"_id": f"{migration}/pass", "number": number, "state": "planning"}
+        change = {"$set": {"until": self._clock.now() + LEASE}}
+        return bool((await self._rows.update_one(mine, change)).matched_count)
+
     async def open_pass(self, migration: str, number: int, partitions: Sequence[Partition]) -> bool:
         """Store the plan and open the pass to all. False: another planner has taken over."""
         rows = [
@@ -102,6 +111,14 @@ class Control:
         mine = {"_id": f"{migration}/pass", "number": number, "state": "planning"}
         return bool((await self._rows.update_one(mine, change)).matched_count)
 
+    async def swept(self, migration: str, number: int) -> int:
+        """How many ids this pass has looked at up to its checkpoints, whoever did it."""
+        row = await self.current_pass(migration)
+        if row is not None and row["number"] == number and row["state"] == "done":
+            return int(row.get("scanned", 0))
+        rows = self._rows.find({"kind": "partition", "migration": migration, "pass": number}, {"scanned": 1})
+        return sum(row.get("scanned", 0) for row in await rows.to_list(None))
+
     async def close_pass(self, migration: str, number: int) -> bool:
         """Close the pass once no partition is open, and forget its plan. False: work is left."""
         # Of this pass: those of a plan that was never opened are nobody's work.
@@ -109,7 +126,8 @@ class Control:
         if await self._rows.count_documents(left):
             return False
         mine = {"_id": f"{migration}/pass", "number": number, "state": "open"}
-        change = {"$set": {"state": "done", "ended_at": self._clock.now()}}
+        scanned = await self.swept(migration, number)
+        change = {"$set": {"state": "done", "ended_at": self._clock.now(), "scanned": scanned}}
         if (await self._rows.update_one(mine, change)).matched_count:
             await self._rows.delete_many({"kind": "partition", "migration": migration, "pass": {"$lte": number}})
         return True
@@ -133,9 +151,11 @@ class Control:
                 return Lease(row["_id"], part, row["position"], owner, row["fence"] + 1)
         return None
 
-    async def checkpoint(self, lease: Lease, position: Any, *, done: bool = False) -> bool:
-        """Remember that everything up to `position` is durably done. False: the lease was taken over."""
+    async def checkpoint(self, lease: Lease, position: Any, scanned: int = 0, *, done: bool = False) -> bool:
+        """Remember that everything up to `position` is durably done, `scanned` ids more. False: the lease is lost."""
         change: dict[str, Any] = {"$set": {"position": position, "until": self._clock.now() + LEASE}}
+        if scanned:
+            change["$inc"] = {"scanned": scanned}
         if done:
             change["$set"]["state"] = "done"
         return bool((await self._rows.update_one({"_id": lease.key, "fence": lease.fence}, change)).matched_count)

@@ -9,7 +9,7 @@ import bson
 from attrs import frozen
 
 from lazymig.codec import Codec, check_bson, codec_for, decode_id, failure_path, leaf_error
-from lazymig.documents import born_clean, raw_id
+from lazymig.documents import By, born_clean, raw_id
 from lazymig.errors import ConversionError, Direction
 from lazymig.migration import Conversion, Migration
 from lazymig.records import StoredV1, StoredV2
@@ -93,10 +93,10 @@ class Conversions(Generic[V1, V2]):
         _told(getattr(entity, self.migration.id_field), direction, check_bson, document)
         return document
 
-    def v2_document(self, id: Any, entity: V2, revision: int) -> tuple[dict[str, Any], bytes]:
+    def v2_document(self, id: Any, entity: V2, revision: int, by: By) -> tuple[dict[str, Any], bytes]:
         """The V2 document of a lazy migration, and the same as BSON: encoding it is the check."""
         body = _told(decode_id(id), "upgrade", self.v2.encode, entity)
-        document = born_clean(id, body, revision)
+        document = born_clean(id, body, revision, by)
         return document, _told(decode_id(id), "upgrade", bson.encode, document)
 
     def raw_id(self, id: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from bson.binary import BINARY_SUBTYPE, Binary
@@ -13,8 +13,11 @@ from lazymig.records import Document, StoredV1, StoredV2
 
 #: V1's one extra field: the entity's revision; missing means 0.
 REVISION_FIELD = "_lazymig_rev"
-#: V2's one extra field: {rev, intent, gone?, at?}.
+#: V2's one extra field: {rev, intent, by?, gone?, at?}.
 META_FIELD = "_lazymig"
+#: Who brought an entity into V2 first: said once, when its document is made, and never changed. For people only: no
+#: step of the protocol looks at it. Documents of earlier versions lack it.
+By = Literal["read", "write", "sweep"]
 
 
 def raw_id(value: Any) -> Any:
@@ -41,9 +44,9 @@ def at_revision(id: Any, revision: int, within: Sequence[str] = ()) -> dict[str,
     return where | {path: {"$type": "object"} for path in within}
 
 
-def born_clean(id: Any, body: Document, revision: int) -> dict[str, Any]:
+def born_clean(id: Any, body: Document, revision: int, by: By) -> dict[str, Any]:
     """The V2 document of a lazy migration: no write was ever announced for it."""
-    return {"_id": id, **body, META_FIELD: {"rev": revision, "intent": revision}}
+    return {"_id": id, **body, META_FIELD: {"rev": revision, "intent": revision, "by": by}}
 
 
 def stored_v2(document: Document) -> StoredV2:

@@ -51,7 +51,7 @@ async def _put_many(
         if isinstance(entity, ConversionError):
             continue
         try:
-            documents.append(born_clean(truth.id, pair.conversions.v2_body(entity), truth.revision))
+            documents.append(born_clean(truth.id, pair.conversions.v2_body(entity), truth.revision, "read"))
         except ConversionError as error:
             answers[truth.id] = error
     if not documents:

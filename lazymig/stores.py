@@ -38,6 +38,8 @@ __all__ = ["V1Store", "V2Store"]
 
 _REV, _INTENT = f"{META_FIELD}.rev", f"{META_FIELD}.intent"
 _GONE, _AT = f"{META_FIELD}.gone", f"{META_FIELD}.at"
+#: What an announcement makes where V2 has nothing, beside `gone`. Who made it is for people: no filter looks at it.
+_PLACEHOLDER = {_REV: PLACEHOLDER, f"{META_FIELD}.by": "write"}
 
 
 class V2Store:
@@ -76,19 +78,19 @@ class V2Store:
 
         Returns the document as it stands afterwards; its intent is the ticket.
         """
-        return await self._announce({"_id": id}, {"$setOnInsert": {_REV: PLACEHOLDER, _GONE: True}}, now)
+        return await self._announce({"_id": id}, {**_PLACEHOLDER, _GONE: True}, now)
 
     async def vacant_ticket(self, id: Any, now: datetime, step: int = 1) -> StoredV2 | None:
         """The same for an insert, by `step`, where V2 holds nothing live. None: a live document stands, unchanged."""
         try:  # `gone` is in the filter and thus in the document that an upsert makes
-            return await self._announce({"_id": id, _GONE: True}, {"$setOnInsert": {_REV: PLACEHOLDER}}, now, step)
+            return await self._announce({"_id": id, _GONE: True}, _PLACEHOLDER, now, step)
         except DuplicateKeyError as error:
             if not is_id_taken(error):
                 raise
             return None
 
     async def _announce(self, where: Document, on_insert: Document, now: datetime, step: int = 1) -> StoredV2:
-        update = {"$inc": {_INTENT: step}, "$set": {_AT: now}, **on_insert}
+        update = {"$inc": {_INTENT: step}, "$set": {_AT: now}, "$setOnInsert": on_insert}
         document = await self._durable.find_one_and_update(
             where, update, upsert=True, return_document=ReturnDocument.AFTER, session=self._session
         )
@@ -96,13 +98,13 @@ class V2Store:
 
     async def raise_intent(self, id: Any, intent: int, now: datetime) -> None:
         """Announce a write at this intent at least, durably: V1 was ahead of the ticket. Never lowers."""
-        update = {"$max": {_INTENT: intent}, "$set": {_AT: now}, "$setOnInsert": {_REV: PLACEHOLDER, _GONE: True}}
+        update = {"$max": {_INTENT: intent}, "$set": {_AT: now}, "$setOnInsert": {**_PLACEHOLDER, _GONE: True}}
         await self._durable.update_one({"_id": id}, update, upsert=True, session=self._session)
 
     async def put_if_absent(self, id: Any, body: Document, revision: int) -> Put:
         """Store a body for an entity that V2 does not know. LOST: somebody was faster, nothing was changed."""
         try:
-            await self._quick.insert_one(born_clean(id, body, revision), session=self._session)
+            await self._quick.insert_one(born_clean(id, body, revision, "read"), session=self._session)
         except DocumentTooLarge:
             return Put.REFUSED
         except WriteError as error:

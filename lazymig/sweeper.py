@@ -23,8 +23,9 @@ from lazymig.sweeping.dead import settle_dead
 from lazymig.sweeping.flow import Flow
 from lazymig.sweeping.marks import resolve_marks
 from lazymig.sweeping.moving import Mover, calm_collector
+from lazymig.sweeping.outlook import Outlook
 from lazymig.sweeping.partitions import DOCUMENTS_EACH, plan
-from lazymig.sweeping.report import Progress, SweepReport, progress_of, report_of
+from lazymig.sweeping.report import Progress, SweepReport, report_of
 from lazymig.sweeping.sharing import Share
 from lazymig.sweeping.throttle import Probe, Throttle
 
@@ -43,7 +44,8 @@ class Sweeper(Generic[V1, V2]):
     windows. `shard=(i, n)` takes every n-th partition only. `dry_run` converts everything and writes nothing at all.
     With `since`, a pass that others ended after that time (naive UTC) counts as this run's: no new one is begun.
     `probe` is an async function: False pauses the sweep, and an exception slows it down. By itself it pauses while
-    replication lags, and slows down while the server answers much more slowly than it did before.
+    replication lags, and slows down while the server answers much more slowly than it did before. `on_progress` is told
+    after each page, each second while it waits for others, and at the end.
 
     Raises `ConfigurationError`, and `PhaseError` in a phase in which V2 must not be filled.
     """
@@ -83,8 +85,6 @@ class Sweeper(Generic[V1, V2]):
         self._counts: Counter[str] = Counter()
         self._mover = Mover(self._pair, None if dry_run else self._control, self._counts, dry_run=dry_run)
         self._stopped = False
-        self._started_s = 0.0
-        self._total = 0
         throttle = Throttle(
             self._pair.v2.collection, clock, rate_limit=rate_limit, probe=probe, stopping=self._stopping,
             batch_size=batch_size,
@@ -93,8 +93,10 @@ class Sweeper(Generic[V1, V2]):
             self._pair, self._mover, throttle, self._counts, batch_size=batch_size, concurrency=concurrency
         )
         self._share = Share(
-            self._control, self._name, uuid4().hex, shard=shard, clock=clock, stopping=self._stopping, since=since
-        )
+            self._control, self._name, uuid4().hex, shard=shard, clock=clock, stopping=self._stopping, since=since,
+            on_wait=self._tell_waiting,
+        )  # fmt: skip
+        self._outlook = Outlook(self._pair.v1.collection, self._pair.v2.collection, clock, self._counts, self._swept)
 
     def stop(self) -> None:
         """Finish the batches in flight, save the checkpoint, and return from `run`. May be called from a signal."""
@@ -106,13 +108,12 @@ class Sweeper(Generic[V1, V2]):
         Driver errors pass through; what was done before is kept, and the next run goes on from there.
         """
         self._counts.clear()
-        self._started_s = self._clock.monotonic()
+        await self._outlook.begin()
         with calm_collector():
             return await (self._rehearse() if self._dry_run else self._run())
 
     async def _run(self) -> SweepReport:
         began = self._clock.now()
-        self._total = await self._pair.v1.collection.estimated_document_count()
         await self._pair.v2.ensure_mark_index()
         await self._control.ensure_index()
         async with aclosing(self._share.leases(self._pair.v1.collection, self._partition_size)) as leases:
@@ -122,22 +123,18 @@ class Sweeper(Generic[V1, V2]):
         if self._shard[0] == 0:  # once per sweep, not once per shard
             finished &= await resolve_marks(self._pair, self._mover, self._counts, self._grace, self._stopping)
             await settle_dead(self._pair, self._control, self._mover, self._grace, stopping=self._stopping)
-        report = await self._report(finished=finished)
-        counts = {**self._counts, "total": self._total}
+        report = await self._report(await self._control.dead_count(self._name), finished=finished)
+        counts = {**self._counts, "total": self._outlook.total}
         await self._control.record_run(RunRecord(self._name, began, self._clock.now(), report.finished, counts))
         return report
 
     async def _rehearse(self) -> SweepReport:
-        self._total = await self._pair.v1.collection.estimated_document_count()
         index, count = self._shard
         for partition in (await plan(self._pair.v1.collection, self._partition_size))[index::count]:
             async with aclosing(self._flow.pages(partition, partition.low)) as pages:
                 async for _ in pages:
-                    self._tell()
-        return report_of(
-            self._name, self._counts, self._total, self._elapsed_s(),
-            dead_letters=self._counts["dead"], finished=not self._stopping(),
-        )  # fmt: skip
+                    await self._tell()
+        return await self._report(self._counts["dead"], finished=not self._stopping())
 
     async def _sweep(self, lease: Lease) -> None:
         position = lease.position
@@ -145,24 +142,34 @@ class Sweeper(Generic[V1, V2]):
             async for page in pages:
                 position = page.last
                 # Only after everything up to here is durably stored or has its dead letter.
-                if not held() or not await self._control.checkpoint(lease, position):
+                if not held() or not await self._control.checkpoint(lease, position, page.scanned):
                     return  # taken over: the new owner goes on from the last checkpoint
-                self._tell()
+                await self._tell()
             if self._stopping():
                 await self._control.release(lease)
             else:
                 await self._control.checkpoint(lease, position, done=True)
 
     def _stopping(self) -> bool:
-        return self._stopped or (self._max_time_s is not None and self._elapsed_s() >= self._max_time_s)
+        return self._stopped or (self._max_time_s is not None and self._outlook.elapsed_s >= self._max_time_s)
 
-    def _elapsed_s(self) -> float:
-        return self._clock.monotonic() - self._started_s
+    async def _swept(self) -> int:
+        """How many V1 ids the whole pass has looked at; a dry run is a pass of its own."""
+        if self._dry_run or self._share.number is None:
+            return self._counts["scanned"]
+        return await self._control.swept(self._name, self._share.number)
 
-    def _tell(self) -> None:
+    async def _tell(self, *, waiting: bool = False) -> None:
         if self._on_progress is not None:
-            self._on_progress(progress_of(self._counts, self._total, self._elapsed_s()))
+            self._on_progress(await self._outlook.progress(waiting=waiting))
 
-    async def _report(self, *, finished: bool) -> SweepReport:
-        left = await self._control.dead_count(self._name)
-        return report_of(self._name, self._counts, self._total, self._elapsed_s(), dead_letters=left, finished=finished)
+    async def _tell_waiting(self) -> None:
+        await self._tell(waiting=True)
+
+    async def _report(self, dead_letters: int, *, finished: bool) -> SweepReport:
+        left, total = await self._outlook.look(), self._outlook.total
+        await self._tell()
+        return report_of(
+            self._name, self._counts, total, left, self._outlook.elapsed_s,
+            dead_letters=dead_letters, finished=finished,
+        )  # fmt: skip

@@ -13,6 +13,7 @@ from bson import ObjectId
 
 from lazymig import Control, Migration, Phase, Repository, Sweeper
 from lazymig.clock import SYSTEM_CLOCK
+from lazymig.control import BEAT_S
 from tests.people import TestClock
 
 Id = int | str | bytes | ObjectId | UUID
@@ -81,9 +82,10 @@ def thing(id: Any, n: int = 1, **changed: Any) -> dict[str, Any]:
     return {"_id": id, "n": n, "code": None, "colour": "red"} | changed
 
 
-def moved(id: Any, n: int = 1, rev: int = 0, **changed: Any) -> dict[str, Any]:
-    """The V2 document that a lazy migration of it leaves."""
-    return {"_id": id, "count": n, "code": None, "note": None, **changed, "_lazymig": {"rev": rev, "intent": rev}}
+def moved(id: Any, n: int = 1, rev: int = 0, by: str | None = "sweep", **changed: Any) -> dict[str, Any]:
+    """The V2 document that a migration of it leaves; `by` whom, None as versions that did not tell."""
+    meta = {"rev": rev, "intent": rev, **({} if by is None else {"by": by})}
+    return {"_id": id, "count": n, "code": None, "note": None, **changed, "_lazymig": meta}
 
 
 async def stored(collection: Any) -> dict[Any, dict[str, Any]]:
@@ -106,7 +108,7 @@ class StandingClock(TestClock):
     """Stands until it is moved; a long sleep, as a heartbeat's, ends only with its task."""
 
     async def sleep(self, delay_s: float) -> None:
-        if delay_s >= 10:
+        if delay_s >= BEAT_S:
             await asyncio.get_running_loop().create_future()
         await super().sleep(delay_s)
         await asyncio.sleep(0)
@@ -130,7 +132,7 @@ class LaterClock:
         return 0.5
 
     async def sleep(self, delay_s: float) -> None:
-        if delay_s >= 10:
+        if delay_s >= BEAT_S:
             await asyncio.get_running_loop().create_future()  # a heartbeat: cancelled when its work is done
         self.slept.append(delay_s)
         if self.moving:

@@ -22,11 +22,18 @@ _ETA_FROM_SHARE, _ETA_FROM_S = 0.01, 3.0
 
 @frozen
 class Standing:
-    """How far a run is: `done` of about `total` documents, and what else there is to tell."""
+    """How far a run is: `done` of about `total` documents, and what else there is to tell.
+
+    `before` of them were done before it began. `left` is told always, `counts` where they are not zero. A `note` is
+    told once per run, in a line of its own.
+    """
 
     done: int
     total: int
     counts: dict[str, int] = field(factory=dict)
+    left: dict[str, int] = field(factory=dict)
+    note: str = ""
+    before: int = 0
 
     @property
     def share(self) -> float:
@@ -35,16 +42,18 @@ class Standing:
 
     @property
     def details(self) -> str:
-        """The counts that are not zero, in words."""
-        return ", ".join(f"{name} {count:,}" for name, count in self.counts.items() if count)
+        """What is left and the counts that are not zero, in words."""
+        shown = {**self.left, **{name: count for name, count in self.counts.items() if count}}
+        return ", ".join(f"{name} {count:,}" for name, count in shown.items())
 
     def pace(self, elapsed_s: float) -> tuple[float, float | None]:
         """Documents per second so far, and the seconds that the rest takes at that rate.
 
         None while nothing can be told: a first page says little about the rest.
         """
-        rate = self.done / elapsed_s
-        if not rate or self.share < _ETA_FROM_SHARE or elapsed_s < _ETA_FROM_S:
+        own = self.done - self.before
+        rate = own / elapsed_s
+        if own <= 0 or own < _ETA_FROM_SHARE * (self.total - self.before) or elapsed_s < _ETA_FROM_S:
             return rate, None
         return rate, max(self.total - self.done, 0) / rate
 
@@ -79,6 +88,8 @@ class Bar:
         columns.append(_Counts(table_column=Column(no_wrap=True, overflow="ellipsis")))
         self._progress = Progress(*columns, console=talk)
         self._task = self._progress.add_task(verb, total=None, details="")
+        self._verb = verb
+        self._noted = False
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -90,6 +101,11 @@ class Bar:
         self._progress.stop()
 
     def tell(self, standing: Standing) -> None:
+        if standing.note and not self._noted:
+            self._noted = True
+            self._progress.console.print(f"{self._verb}: {standing.note}", markup=False)
+        if standing.before and not self._progress.tasks[0].completed:
+            self._progress.reset(self._task, completed=standing.before)  # no step of this run's
         total = max(standing.total, standing.done)
         self._progress.update(self._task, completed=standing.done, total=total, details=standing.details)
 
@@ -126,6 +142,7 @@ class Lines:
     _started: float = 0.0
     _shown: float = float("-inf")
     _last: Standing | None = None
+    _noted: bool = False
 
     def __enter__(self) -> Self:
         self._started = self.clock.monotonic()
@@ -138,6 +155,10 @@ class Lines:
 
     def tell(self, standing: Standing) -> None:
         self._last = standing
+        if standing.note and not self._noted:
+            self._noted = True
+            note = {"event": "note", "of": self.verb, "note": standing.note}
+            self._write(as_json(note) if self.in_json else f"{self.verb}: {standing.note}")
         if self.clock.monotonic() - self._shown >= self.every_s:
             self._show()
 
@@ -148,7 +169,10 @@ class Lines:
         self._shown = self.clock.monotonic()
         elapsed_s = max(self._shown - self._started, 1e-3)
         line = self._json if self.in_json else self._text
-        sys.stderr.write(line(standing, elapsed_s) + "\n")
+        self._write(line(standing, elapsed_s))
+
+    def _write(self, line: str) -> None:
+        sys.stderr.write(line + "\n")
         sys.stderr.flush()
 
     def _text(self, standing: Standing, elapsed_s: float) -> str:
@@ -159,7 +183,7 @@ class Lines:
         return told + (f"; {standing.details}" if standing.details else "")
 
     def _json(self, standing: Standing, elapsed_s: float) -> str:
-        facts = {"event": self.verb, "done": standing.done, "total": standing.total, **standing.counts}
+        facts = {"event": self.verb, "done": standing.done, "total": standing.total, **standing.left, **standing.counts}
         rate, left_s = standing.pace(elapsed_s)
         left = None if left_s is None else round(left_s, 1)
         return as_json({**facts, "elapsed_s": round(elapsed_s, 3), "per_s": round(rate, 1), "left_s": left})

@@ -13,28 +13,13 @@ from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Json
 from lazymig.cli.output import say, show_json, table
 from lazymig.control import Control, RunRecord
-from lazymig.documents import META_FIELD
-from lazymig.records import PLACEHOLDER, DeadLetter
+from lazymig.records import DeadLetter
 from lazymig.repository import Repository
+from lazymig.sweeping.holdings import Holdings, MovedBy, holdings, moved_by, size
 
-_AT, _GONE, _REV = f"{META_FIELD}.at", f"{META_FIELD}.gone", f"{META_FIELD}.rev"
 #: Of dead letters and runs, shown at most.
 _SHOWN = 10
 _BLOCKS = "▁▂▃▄▅▆▇█"
-
-
-@frozen
-class Holdings:
-    """What V2 holds: entities it answers for, entities with an announced write, and what stands for none."""
-
-    clean: int
-    dirty: int
-    placeholders: int
-    tombstones: int
-
-    @property
-    def live(self) -> int:
-        return self.clean + self.dirty
 
 
 @frozen
@@ -45,6 +30,7 @@ class Status:
     phase: str
     v1: int
     v2: Holdings
+    moved_by: MovedBy
     dead_letters: int
     letters: list[DeadLetter]
     runs: list[RunRecord]
@@ -52,7 +38,7 @@ class Status:
     @property
     def remaining(self) -> int:
         """Entities that V2 lacks, about."""
-        return max(0, self.v1 - self.v2.live)
+        return self.v2.remaining(self.v1)
 
     @property
     def share(self) -> float:
@@ -72,12 +58,12 @@ async def status(
     Parameters
     ----------
     exact
-        Count documents one by one; without it, the collections' own estimates, which cost nothing.
+        Count documents one by one; without it, the collections' own estimates and a sample, which cost next to nothing.
     """
     async with opened(app) as repository:
         found = await looked_up(repository, exact=exact)
     if json:
-        show_json({**attrs.asdict(found), "remaining": found.remaining, "share": round(found.share, 4)})
+        show_json({**attrs.asdict(found), "remaining": found.remaining, "share": int(found.share * 10_000) / 10_000})
     else:
         _render(found)
     return Exit.NEEDS_PERSON if found.dead_letters else Exit.DONE
@@ -87,35 +73,24 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
     """Ask both collections and the control collection."""
     v1, v2 = repository.pair.v1.collection, repository.pair.v2.collection
     control, name = Control(v2.database["lazymig_control"]), repository.migration.name
+    held = await holdings(v2, exact=exact)
     letters = [letter async for letter in control.dead_letters(name, waived=False)][:_SHOWN]
     return Status(
         migration=name,
         phase=str(repository.phase),
-        v1=await _size(v1, exact=exact),
-        v2=await holdings(v2, exact=exact),
+        v1=await size(v1, exact=exact),
+        v2=held,
+        moved_by=await moved_by(v2, held.live, exact=exact),
         dead_letters=await control.dead_count(name),
         letters=letters,
         runs=await control.history(name, _SHOWN),
     )
 
 
-async def holdings(v2: Any, *, exact: bool) -> Holdings:
-    """V2's documents by state. All but the clean ones carry a mark, which the sparse index on it finds."""
-    whole = await _size(v2, exact=exact)
-    marked = await v2.count_documents({_AT: {"$exists": True}})
-    gone = await v2.count_documents({_AT: {"$exists": True}, _GONE: True})
-    placeholders = await v2.count_documents({_AT: {"$exists": True}, _GONE: True, _REV: PLACEHOLDER})
-    return Holdings(max(0, whole - marked), marked - gone, placeholders, gone - placeholders)
-
-
-async def _size(collection: Any, *, exact: bool) -> int:
-    if exact:
-        return int(await collection.count_documents({}))
-    return int(await collection.estimated_document_count())
-
-
 def _render(found: Status) -> None:
     say(f"{found.migration}: phase {found.phase}, {int(found.share * 1000) / 10} % migrated")
+    by, about = found.moved_by, "about " if found.moved_by.estimated else ""
+    unknown = {"moved by whom is unknown": f"{about}{by.unknown:,}"} if by.unknown else {}
     rows = {
         "V1 entities": found.v1,
         "V2 clean": found.v2.clean,
@@ -124,9 +99,13 @@ def _render(found: Status) -> None:
         "V2 tombstones": found.v2.tombstones,
         "remaining, about": found.remaining,
         "open dead letters": found.dead_letters,
+        "moved by reads": f"{about}{by.read:,}",
+        "moved by writes": f"{about}{by.write:,}",
+        "moved by sweeps": f"{about}{by.sweep:,}",
+        **unknown,
     }
     for name, value in rows.items():
-        say(f"  {name:<30} {value:,}")
+        say(f"  {name:<30} {value if isinstance(value, str) else f'{value:,}'}")
     if found.letters:
         letters = [(str(one.id), one.direction, one.error, one.message, one.attempts) for one in found.letters]
         table(f"Dead letters, the oldest {len(letters)}", ("id", "step", "error", "message", "attempts"), letters)

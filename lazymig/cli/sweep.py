@@ -19,12 +19,17 @@ from lazymig.cli.loading import made, opened
 from lazymig.cli.options import App, Debug, Exit, Json
 from lazymig.cli.output import complain, say, show_json
 from lazymig.cli.progress import Standing, reporter
+from lazymig.control import LEASE
 from lazymig.fleet.dask import sweep_on_dask
 from lazymig.fleet.workers import Workers
 from lazymig.sweeper import Progress, Sweeper, SweepReport
 
 #: How far a sweep stands back from other processes of its machine.
 _NICE = 10
+_WAITING = (
+    "waiting for the lease of another sweeper; should that one be dead, it goes on here after "
+    f"{LEASE.total_seconds():.0f} s at most"
+)
 _Count = Annotated[int, Parameter(validator=Number(gte=1))]
 _Positive = Annotated[float | None, Parameter(validator=Number(gt=0), show_default=False)]
 _Seconds = Annotated[float, Parameter(validator=Number(gte=0))]
@@ -121,8 +126,10 @@ def _shard(text: str | None) -> tuple[int, int]:
 
 def standing(progress: Progress) -> Standing:
     """A sweep's progress for the terminal."""
-    names = ("migrated", "healed", "purged", "dead")
-    return Standing(progress.scanned, progress.total, {name: getattr(progress, name) for name in names})
+    counts = {name: getattr(progress, name) for name in ("migrated", "present", "lost", "healed", "purged")}
+    left = {name: getattr(progress, name) for name in ("remaining", "dead", "dirty")}
+    note = _WAITING if progress.waiting else ""
+    return Standing(progress.done, progress.total, counts, left, note, progress.before)
 
 
 @contextmanager
@@ -161,11 +168,13 @@ def _render(report: SweepReport, *, dry_run: bool) -> None:
     rows = {
         "scanned": f"{report.scanned:,} of about {report.total:,}{others}",
         "would be migrated" if dry_run else "migrated": f"{report.migrated:,}",
-        "in V2 before": f"{report.present:,}",
-        "migrated by clients meanwhile": f"{report.lost:,}",
+        "in V2 before": f"{report.present:,} (by reads, writes and earlier sweeps)",
+        "moved by clients meanwhile": f"{report.lost:,}",
         "healed": f"{report.healed:,}",
         "purged": f"{report.purged:,}",
         "not movable": f"{report.dead:,}",
+        "remaining, about": f"{report.remaining:,}",
+        "dirty (open writes)": f"{report.dirty:,}",
         "open dead letters": f"{report.dead_letters:,}",
     }
     for name, value in rows.items():

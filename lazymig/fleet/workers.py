@@ -21,6 +21,7 @@ from lazymig.drivers import settled
 from lazymig.errors import LazymigError
 from lazymig.repository import Repository
 from lazymig.sweeper import Progress, Sweeper, SweepReport
+from lazymig.sweeping.report import COUNTED
 
 #: Makes the repository inside a worker. Must be importable there: a function of a module, or a partial of one.
 MakeRepository = Callable[[], Repository[Any, Any] | Awaitable[Repository[Any, Any]]]
@@ -97,34 +98,43 @@ class Workers:
                 return said  # type: ignore[no-any-return]
             self._progress[number] = said
             if self._on_progress is not None:
-                self._on_progress(_sum_progress(list(self._progress.values())))
+                self._on_progress(_sum_progress(list(self._progress.values()), said, self._count))
 
 
 def sum_reports(reports: Sequence[SweepReport]) -> SweepReport:
     """One report of a sweep that several processes shared."""
-    summed = {
-        name: sum(getattr(report, name) for report in reports)
-        for name in ("scanned", "migrated", "present", "lost", "healed", "purged", "dead")
-    }
+    summed = {name: sum(getattr(report, name) for report in reports) for name in COUNTED}
+    # Whoever ended last looked last.
+    last = max(reports, key=lambda report: report.elapsed_s)
     return evolve(
         reports[0],
         **summed,
         total=max(*(report.total for report in reports), summed["scanned"]),
-        # A worker that ended last counted last.
-        dead_letters=max(reports, key=lambda report: report.elapsed_s).dead_letters,
-        elapsed_s=max(report.elapsed_s for report in reports),
+        remaining=last.remaining,
+        dirty=last.dirty,
+        dead_letters=last.dead_letters,
+        elapsed_s=last.elapsed_s,
         # Whoever saw the pass to its end saw all of it.
         finished=any(report.finished for report in reports),
     )
 
 
-def _sum_progress(parts: Sequence[Progress]) -> Progress:
-    summed = {
-        name: sum(getattr(part, name) for part in parts)
-        for name in ("scanned", "migrated", "present", "healed", "purged", "dead")
-    }
-    total = max(*(part.total for part in parts), summed["scanned"])
-    return Progress(total=total, elapsed_s=max(part.elapsed_s for part in parts), **summed)
+def _sum_progress(parts: Sequence[Progress], last: Progress, count: int) -> Progress:
+    """One progress of all workers, of which `last` was told last and the first of `parts` first."""
+    summed = {name: sum(getattr(part, name) for part in parts) for name in COUNTED}
+    # Each tells of the whole pass, as far as it has looked. The total is one worker's throughout: were it another's
+    # estimate in between, the share could go back.
+    done = max(summed["scanned"], *(part.done for part in parts))
+    return evolve(
+        last,
+        **summed,
+        done=done,
+        total=max(parts[0].total, done),
+        before=min(part.before for part in parts),
+        remaining=min(part.remaining for part in parts),
+        elapsed_s=max(part.elapsed_s for part in parts),
+        waiting=len(parts) == count and all(part.waiting for part in parts),
+    )
 
 
 def _work(pipe: Connection, make_repository: MakeRepository, options: dict[str, Any]) -> None:

@@ -81,7 +81,7 @@ class Mover(Generic[V1, V2]):
             try:
                 self._check_id(truth.id)
                 entity = await self._pair.conversions.upgraded(truth, None)
-                whole, raw = self._pair.conversions.v2_document(truth.id, entity, truth.revision)
+                whole, raw = self._pair.conversions.v2_document(truth.id, entity, truth.revision, "sweep")
             except ConversionError as error:
                 await self.record_failure(truth, error)
             else:

@@ -8,26 +8,51 @@ from attrs import frozen
 
 
 @frozen
+class Left:
+    """What is left, about, whoever sweeps: entities that V2 lacks, and entities with an announced write."""
+
+    remaining: int
+    dirty: int
+
+
+@frozen
 class Progress:
-    """Where a sweep stands: counts of this process so far. `total` is V1's estimated size."""
+    """Where a sweep stands.
+
+    `done` of about `total` V1 ids were looked at by all who share this pass, `before` of them by earlier runs, or by
+    others before this one came. The counts are of this process so far: `scanned` ids, of which `present` were in V2
+    before (moved by reads, writes and earlier sweeps), `migrated` were moved by this sweep, `lost` were moved by a
+    client in the same moment, and `dead` failed; beside that, `healed` marks and `purged` remainders. `remaining`
+    entities are not in V2 yet, about, and `dirty` ones are there with an open mark, when last looked up. `done`, the
+    counts and `done / total` never go back, `remaining` never goes up. `waiting`: nothing is left but what other
+    sweepers hold.
+    """
 
     total: int
+    done: int
+    before: int
     scanned: int
     migrated: int
     present: int
+    lost: int
     healed: int
     purged: int
     dead: int
+    remaining: int
+    dirty: int
     elapsed_s: float
+    waiting: bool = False
 
 
 @frozen
 class SweepReport:
-    """What one run did.
+    """What one run did, and what is left.
 
-    `scanned` V1 ids were looked at; `present` of them V2 had, `migrated` were moved, `lost` were moved by a client in
-    the same moment, and `dead` failed. Beside that, `healed` marks and `purged` remainders. `dead_letters` is the
-    number of entities that need a person now, whichever run met them. `finished` is False when it was stopped early.
+    `scanned` V1 ids were looked at; `present` of them were in V2 before (moved by reads, writes and earlier sweeps),
+    `migrated` were moved by this run, `lost` were moved by a client in the same moment, and `dead` failed. Beside that,
+    `healed` marks and `purged` remainders. At the end, `remaining` entities are not in V2, about, and `dirty` ones are
+    there with an open mark; `dead_letters` is the number of entities that need a person now, whichever run met them.
+    `finished` is False when it was stopped early.
     """
 
     migration: str
@@ -39,6 +64,8 @@ class SweepReport:
     healed: int
     purged: int
     dead: int
+    remaining: int
+    dirty: int
     dead_letters: int
     elapsed_s: float
     finished: bool
@@ -49,19 +76,25 @@ class SweepReport:
         return self.dead_letters > 0
 
 
-def progress_of(counts: Counter[str], total: int, elapsed_s: float) -> Progress:
-    """Where these counts stand; never more scanned than there is."""
+#: What is counted by each process, and added up where several share a sweep.
+COUNTED = ("scanned", "migrated", "present", "lost", "healed", "purged", "dead")
+
+
+def progress_of(
+    counts: Counter[str], total: int, done: int, before: int, left: Left, elapsed_s: float, *, waiting: bool
+) -> Progress:
+    """Where these counts stand; never more done than there is."""
     return Progress(
-        max(total, counts["scanned"]), counts["scanned"], counts["migrated"], counts["present"], counts["healed"],
-        counts["purged"], counts["dead"], elapsed_s,
+        total=max(total, done), done=done, before=before, remaining=left.remaining, dirty=left.dirty,
+        elapsed_s=elapsed_s, waiting=waiting, **{name: counts[name] for name in COUNTED},
     )  # fmt: skip
 
 
 def report_of(
-    migration: str, counts: Counter[str], total: int, elapsed_s: float, *, dead_letters: int, finished: bool
+    migration: str, counts: Counter[str], total: int, left: Left, elapsed_s: float, *, dead_letters: int, finished: bool
 ) -> SweepReport:
     """What these counts come to."""
     return SweepReport(
-        migration, max(total, counts["scanned"]), counts["scanned"], counts["migrated"], counts["present"],
-        counts["lost"], counts["healed"], counts["purged"], counts["dead"], dead_letters, elapsed_s, finished,
+        migration=migration, total=max(total, counts["scanned"]), remaining=left.remaining, dirty=left.dirty,
+        dead_letters=dead_letters, elapsed_s=elapsed_s, finished=finished, **{name: counts[name] for name in COUNTED},
     )  # fmt: skip

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pymongo.errors import PyMongoError
 
 from lazymig.clock import Clock
-from lazymig.control import LEASE, Control, Lease
+from lazymig.control import BEAT_S, Control, Lease
 from lazymig.sweeping.partitions import plan
 
 #: How often a process without a partition looks whether one has become free.
@@ -32,6 +33,7 @@ class Share:
         clock: Clock,
         stopping: Callable[[], bool],
         since: datetime | None = None,
+        on_wait: Callable[[], Awaitable[None]],
     ) -> None:
         self._control = control
         self._since = since
@@ -40,20 +42,23 @@ class Share:
         self._shard = shard
         self._clock = clock
         self._stopping = stopping
+        self._on_wait = on_wait
         #: Whether the pass was seen to its end.
         self.finished = False
+        #: The pass's number, once it is known.
+        self.number: int | None = None
 
     async def leases(self, collection: Any, partition_size: int) -> AsyncGenerator[Lease]:
         """One lease after the other until this shard of the pass is done, whoever did it."""
         self.finished = False
-        number = await self._open_pass(collection, partition_size)
+        self.number = number = await self._open_pass(collection, partition_size)
         while number is not None and not self._stopping():
             lease = await self._control.acquire(self._migration, number, self._owner, self._shard)
             if lease is not None:
                 yield lease
             elif await self._control.open_partitions(self._migration, number, self._shard):
                 # Held by others: stay, and take over should one of them die.
-                await self._clock.sleep(_WAIT_S)
+                await self._wait()
             else:
                 await self._control.close_pass(self._migration, number)
                 self.finished = True
@@ -69,33 +74,44 @@ class Share:
                 return None
             number = await self._control.claim_planning(self._migration, self._owner)
             if number is not None:
-                partitions = await plan(collection, partition_size)
+                async with self._beating(partial(self._control.renew_planning, self._migration, number)):
+                    partitions = await plan(collection, partition_size)
                 if await self._control.open_pass(self._migration, number, partitions):
                     return number
-            await self._clock.sleep(_WAIT_S)
+            await self._wait()
         return None
+
+    async def _wait(self) -> None:
+        await self._on_wait()
+        await self._clock.sleep(_WAIT_S)
 
     @asynccontextmanager
     async def held(self, lease: Lease) -> AsyncIterator[Callable[[], bool]]:
         """Keep the lease alive within the with statement; gives a function that tells whether it still is."""
+        async with self._beating(partial(self._control.renew, lease)) as held:
+            try:
+                yield held
+            except BaseException:
+                # Others need not wait for the lease to run out. Should this fail too, they will.
+                with suppress(PyMongoError):
+                    await self._control.release(lease)
+                raise
+
+    @asynccontextmanager
+    async def _beating(self, renew: Callable[[], Awaitable[bool]]) -> AsyncIterator[Callable[[], bool]]:
         held = True
 
         async def beat() -> None:
             nonlocal held
             while held:
-                await self._clock.sleep(LEASE.total_seconds() / 3)
+                await self._clock.sleep(BEAT_S)
                 # A beat that fails costs at most the lease, and the next may arrive.
                 with suppress(PyMongoError):
-                    held = await self._control.renew(lease)
+                    held = await renew()
 
         task = asyncio.create_task(beat())
         try:
             yield lambda: held
-        except BaseException:
-            # Others need not wait for the lease to run out. Should this fail too, they will.
-            with suppress(PyMongoError):
-                await self._control.release(lease)
-            raise
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

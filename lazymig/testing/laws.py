@@ -50,7 +50,7 @@ BYTES_MAX: Final = 16 * 1024 * 1024
 #: lazymig's own fields count, too.
 _OWN_FIELDS: Final[Mapping[str, dict[str, Any]]] = {
     "V1": {REVISION_FIELD: Int64(1)},
-    "V2": {META_FIELD: {"rev": Int64(1), "intent": Int64(1), "gone": True, "at": bson.DatetimeMS(0)}},
+    "V2": {META_FIELD: {"rev": Int64(1), "intent": Int64(1), "by": "sweep", "gone": True, "at": bson.DatetimeMS(0)}},
 }
 Run = Callable[[Coroutine[Any, Any, None]], None]
 

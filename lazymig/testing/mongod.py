@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -99,13 +99,14 @@ class Mongod:
     """One mongod on a temporary folder and a free port, both kept until `remove()`.
 
     Start, stop and kill it as often as you like: the data stay. When this Python process dies, however it dies, the
-    server and the folder go too.
+    server and the folder go too. `options` are further ones of mongod's command line.
     """
 
-    def __init__(self, *, set_name: str | None = None, cache_gb: float = 0.5) -> None:
+    def __init__(self, *, set_name: str | None = None, cache_gb: float = 0.5, options: Sequence[str] = ()) -> None:
         self._program = find_mongod()
         self._set_name = set_name
         self._cache_gb = cache_gb
+        self._options = tuple(options)
         self._process: subprocess.Popen[str] | None = None
         self._log: deque[str] = deque(maxlen=20)
         self._folder = tempfile.mkdtemp(prefix="lazymig-mongod-")
@@ -196,7 +197,7 @@ class Mongod:
         command += ["--wiredTigerCacheSizeGB", str(self._cache_gb)]
         if self._set_name:
             command += ["--replSet", self._set_name, "--oplogSize", "256"]
-        return command
+        return [*command, *self._options]
 
     def _drain(self, output: IO[str], answers: Queue[bool]) -> None:
         with output:

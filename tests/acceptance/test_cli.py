@@ -9,14 +9,20 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
+from pymongo import AsyncMongoClient, MongoClient
 
+from lazymig import Control
 from lazymig.cli.failures import in_one_line, without_secrets
+from lazymig.clock import SYSTEM_CLOCK
+from lazymig.control import LEASE
+from lazymig.records import Partition
 from lazymig.testing.mongod import free_port
+from tests.people import TestClock
 
 SCRIPT = Path(sys.executable).with_name("lazymig")
 COUNT = 300
@@ -124,6 +130,48 @@ def test_sweep_moves_everything(lazymig: Run, people: Any, function: str) -> Non
     assert stored == {number: ("Ada", f"Nr{number}") for number in range(COUNT)}
 
 
+def test_the_last_word_names_what_is_left(lazymig: Run, people: Any) -> None:
+    """The last line of progress and the table name who moved what, and what remains, is dead and dirty."""
+    people["people"].update_one({"_id": BAD}, {"$set": {"name": SECRET_NAME}})
+    meta = {"rev": 0, "intent": 0, "by": "read"}
+    people["people_v2"].insert_many({"_id": id, "first": "Ada", "last": f"Nr{id}", "_lazymig": meta} for id in (1, 2))
+    young = {"rev": 0, "intent": 1, "by": "write", "at": people.client.admin.command("hello")["localTime"]}
+    people["people_v2"].insert_one({"_id": 3, "first": "Ada", "last": "Nr3", "_lazymig": young})
+    ended = lazymig("sweep", "--app", "shop:plain")
+    assert ended.stderr.splitlines()[-1].endswith("remaining 1, dead 1, dirty 1, migrated 296, present 3")
+    table = dict(line.strip().split("  ", 1) for line in ended.stdout.splitlines() if line.startswith("  "))
+    shown = {name: value.split()[0] for name, value in table.items()}
+    assert shown | {"scanned": ""} == {
+        "scanned": "", "migrated": "296", "in V2 before": "3", "moved by clients meanwhile": "0", "healed": "0",
+        "purged": "0", "not movable": "1", "remaining, about": "1", "dirty (open writes)": "1",
+        "open dead letters": "1",
+    }  # fmt: skip
+    told = lazymig("sweep", "--app", "shop:plain", "--json")
+    report, last = json.loads(told.stdout), json.loads(told.stderr.splitlines()[-1])
+    for facts in (report, last):
+        names = ("remaining", "dead", "dirty", "migrated", "present", "lost")
+        assert [facts[name] for name in names] == [1, 1, 1, 0, 299, 0]
+    assert last["done"] == last["total"] == COUNT
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "JSON"])
+async def test_waiting_for_a_dead_sweeper_is_told_once(
+    lazymig: Run, people: Any, environment: dict[str, str], options: list[str]
+) -> None:
+    """Where all that is left is leased to a sweep that was killed, one line says so, and after the lease it goes on."""
+    before = TestClock()
+    before.time = SYSTEM_CLOCK.now() - LEASE + timedelta(seconds=4)
+    async with AsyncMongoClient[dict[str, Any]](environment["URI"]) as client:
+        control = Control(client[people.name]["lazymig_control"], before)
+        await control.claim_planning("people", "dead")
+        await control.open_pass("people", 1, [Partition("int", None, 20), Partition("int", 20, None)])
+        await control.acquire("people", 1, "dead", (0, 1))
+    ended = lazymig("sweep", "--app", "shop:plain", *options)
+    lines = [line for line in ended.stderr.splitlines() if "waiting for the lease of another sweeper" in line]
+    assert (ended.returncode, len(lines), len(ended.stderr.splitlines())) == (0, 1, 3)
+    assert people["people_v2"].count_documents({}) == COUNT
+
+
 def test_json_is_one_object_and_progress_is_lines(lazymig: Run, people: Any) -> None:
     """With --json stdout is one object, and every line of stderr is another."""
     people["people_v2"].insert_one({"_id": 5, "first": "Ada", "last": "Nr5", "_lazymig": {"rev": 0, "intent": 0}})
@@ -187,6 +235,26 @@ def test_status_counts_what_is_there(lazymig: Run, people: Any) -> None:
         assert status["v2"] == {"clean": 2, "dirty": 1, "placeholders": 1, "tombstones": 1}
         assert status["remaining"] == COUNT - 3
     assert sorted(people.list_collection_names()) == before
+
+
+def test_status_tells_who_moved_what(lazymig: Run, people: Any) -> None:
+    """Status counts V2's entities by who brought them: each where V2 is small, "about" from a sample elsewhere."""
+    meta = {"rev": 0, "intent": 0}
+    people["people_v2"].insert_many({"_id": id, "_lazymig": meta | {"by": "read"}} for id in range(100))
+    assert lazymig("sweep", "--app", "shop:plain").returncode == 0
+    status = json.loads(lazymig("status", "--app", "shop:plain", "--json").stdout)
+    assert status["moved_by"] == {"read": 100, "write": 0, "sweep": 200, "unknown": 0, "estimated": False}
+    shown = " ".join(lazymig("status", "--app", "shop:plain").stdout.split())
+    assert "moved by reads 100 moved by writes 0 moved by sweeps 200" in shown
+    assert "unknown" not in shown
+    people["people_v2"].insert_many({"_id": id, "_lazymig": meta} for id in range(COUNT, 12_300))
+    many = json.loads(lazymig("status", "--app", "shop:plain", "--json").stdout)["moved_by"]
+    assert many.pop("estimated")
+    assert sum(many.values()) == 12_300
+    assert 11_000 < many["unknown"] < 12_300
+    assert "moved by whom is unknown about 1" in " ".join(lazymig("status", "--app", "shop:plain").stdout.split())
+    exact = json.loads(lazymig("status", "--app", "shop:plain", "--json", "--exact").stdout)["moved_by"]
+    assert exact == {"read": 100, "write": 0, "sweep": 200, "unknown": 12_000, "estimated": False}
 
 
 def test_status_remembers_runs(lazymig: Run, people: Any) -> None:

@@ -129,10 +129,11 @@ async def test_stopped_workers_save_their_checkpoints(people: Any, uri: str, dat
     make = partial(people.make, uri, database.name)
     workers: Workers
 
-    def stop_at_once(_: Any) -> None:
-        workers.stop()
+    def stop_soon(progress: Any) -> None:
+        if progress.done:
+            workers.stop()
 
-    workers = Workers(make, 2, {"batch_size": 200, "rate_limit": 4000}, stop_at_once)
+    workers = Workers(make, 2, {"batch_size": 200, "rate_limit": 4000}, stop_soon)
     first = await workers.run()
     assert not first.finished
     second = await Workers(make, 2, {}).run()

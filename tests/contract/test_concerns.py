@@ -73,13 +73,13 @@ async def test_each_statement_of_v2(watched: Watched, options: dict[str, Any]) -
         await store.vacant_ticket(1, NOW)
         await store.ticket(1, NOW)
         await store.raise_intent(1, 5, NOW)
-        await store.put_many([born_clean(8, {}, 1)], durable=True)
+        await store.put_many([born_clean(8, {}, 1, "sweep")], durable=True)
     assert [concern(event, "writeConcern") for event in sent] == [MAJORITY] * 4
     with watched.sent() as sent:
         await store.apply(1, {"first": "x"}, 5)
         await store.bury(1, 6, NOW)
         await store.put_if_absent(2, {}, 1)
-        await store.put_many([born_clean(3, {}, 1)])
+        await store.put_many([born_clean(3, {}, 1, "read")])
     assert [concern(event, "writeConcern") for event in sent] == [ONE] * 4
     seen = await V2Store(watched.database["v2"], []).find(1)
     assert seen is not None

@@ -110,7 +110,7 @@ async def right(database: Any, open_repository: Any) -> None:
         assert await repository.get(id) == changed
         v1, v2 = await database["v1"].find_one({"_id": id}), await database["v2"].find_one({"_id": id})
         assert (v1["name"], v1["age"]) == shown(changed)
-        assert v2[META] == {"rev": v1[REV], "intent": v1[REV]}
+        assert v2[META] == {"rev": v1[REV], "intent": v1[REV], "by": v2[META]["by"]}
     for id in {1, 9} - set(expected):
         await repository.insert(ada(id))
         assert await repository.get(id) == ada(id)

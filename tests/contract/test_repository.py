@@ -46,13 +46,30 @@ async def test_get_answers_none_for_a_missing_entity(repository: People, databas
 
 
 @COEXIST_ONLY
+async def test_v2_tells_who_brought_an_entity(repository: People, database: Any) -> None:
+    """Reads of one and of many, writes, and what comes after them: whoever was first stands in V2."""
+    await database["v1"].insert_many([ada_v1(id) for id in (1, 2, 3, 4)])
+    await repository.get(1)
+    await repository.get_many([2, 3])
+    await repository.update(4, lambda person: evolve(person, age=1))
+    await repository.insert(ada(5))
+    for id in (1, 3, 5):
+        await repository.update(id, lambda person: evolve(person, age=2))
+        await repository.get(id)
+    found = {row["_id"]: row[META]["by"] async for row in database["v2"].find()}
+    assert found == {1: "read", 2: "read", 3: "read", 4: "write", 5: "write"}
+
+
+@COEXIST_ONLY
 async def test_get_migrates_on_the_way(repository: People, database: Any) -> None:
     """The first read stores V2's document at V1's revision, clean."""
     await database["v1"].insert_one(ada_v1() | {REV: 4})
     await repository.get(1)
     body = attrs.asdict(ada())
     body.pop("id")
-    assert await database["v2"].find().to_list(None) == [{"_id": 1, **body, META: {"rev": 4, "intent": 4}}]
+    assert await database["v2"].find().to_list(None) == [
+        {"_id": 1, **body, META: {"rev": 4, "intent": 4, "by": "read"}}
+    ]
     assert repository.tally.counts == {"lazymig.migrated": 1}
 
 
@@ -115,7 +132,8 @@ async def test_insert_stores_in_both_shapes(repository: People, database: Any) -
     assert without_revision(v1) == {"_id": 1, "name": "Ada Lovelace", "age": 36, "tags": ["math"]}
     if repository.phase is Phase.COEXIST:
         v2 = await database["v2"].find_one({"_id": 1})
-        assert (v2["first"], v2["note"], v2[META]) == ("Ada", "hers", {"rev": v1[REV], "intent": v1[REV]})
+        assert (v2["first"], v2["note"]) == ("Ada", "hers")
+        assert v2[META] == {"rev": v1[REV], "intent": v1[REV], "by": "write"}
         assert await repository.get(1) == ada(note="hers")
 
 
@@ -131,7 +149,8 @@ async def test_insert_refuses_a_taken_id(repository: People, database: Any, migr
     assert without_revision(await database["v1"].find_one({"_id": 1})) == ada_v1()
     assert await repository.get(1) == ada()
     async for stored in database["v2"].find():
-        assert stored[META] == {"rev": stored[META]["rev"], "intent": stored[META]["rev"]}
+        rev = stored[META]["rev"]
+        assert stored[META] == {"rev": rev, "intent": rev, "by": "read" if migrated else "write"}
 
 
 async def test_an_entity_can_be_inserted_again_after_its_delete(repository: People, database: Any) -> None:
@@ -158,7 +177,8 @@ async def test_update_changes_both_shapes(repository: People, database: Any, mig
     assert without_revision(v1) == ada_v1(name="Ada King")
     if repository.phase is Phase.COEXIST:
         v2 = await database["v2"].find_one({"_id": 1})
-        assert (v2["last"], v2["note"], v2[META]) == ("King", "n", {"rev": v1[REV], "intent": v1[REV]})
+        assert (v2["last"], v2["note"]) == ("King", "n")
+        assert v2[META] == {"rev": v1[REV], "intent": v1[REV], "by": "read" if migrated else "write"}
         assert await repository.get(1) == ada(last="King", note="n")
 
 
@@ -407,9 +427,9 @@ async def test_a_write_behind_body_is_there_after_the_with_statement(database: A
     stored = {row["_id"]: row async for row in database["v2"].find()}
     inserted = (await database["v1"].find_one({"_id": 3}))[REV]
     assert {id: (row["note"], row[META]) for id, row in stored.items()} == {
-        1: (None, {"rev": 0, "intent": 0}),
-        2: ("n", {"rev": 1, "intent": 1}),
-        3: (None, {"rev": inserted, "intent": inserted}),
+        1: (None, {"rev": 0, "intent": 0, "by": "read"}),
+        2: ("n", {"rev": 1, "intent": 1, "by": "write"}),
+        3: (None, {"rev": inserted, "intent": inserted, "by": "write"}),
     }
 
 
@@ -455,7 +475,7 @@ async def test_the_next_write_finds_what_a_client_outside_changed(database: Any,
     assert (await repository.update(1, lambda person: evolve(person, last="King"))).age == 99
     v1, v2 = await database["v1"].find_one({"_id": 1}), await database["v2"].find_one({"_id": 1})
     assert (v1["name"], v1["age"], v1["shoe_size"]) == ("Ada King", 99, 38)
-    assert v2[META] == {"rev": v1[REV], "intent": v1[REV]}
+    assert v2[META] == {"rev": v1[REV], "intent": v1[REV], "by": "write"}
     assert v1[REV] > 2
 
 

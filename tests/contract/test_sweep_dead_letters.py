@@ -62,7 +62,7 @@ async def test_attempts_are_counted_and_the_mended_are_let_go(database: Any) -> 
     await repository(database).get(2)
     report = await sweeper(database, clock=clock).run()
     assert set(await letters(database)) == {"3"}
-    assert await stored(database["v2"]) == {"0": moved(0, 5), "2": moved(2, 6)}
+    assert await stored(database["v2"]) == {"0": moved(0, 5), "2": moved(2, 6, by="read")}
     assert (report.migrated, report.dead, report.dead_letters) == (1, 1, 1)
 
 
@@ -157,7 +157,7 @@ async def test_a_lost_race_is_no_failure(database: Any) -> None:
     repo.pair.v2.put_many = late  # type: ignore[method-assign]
     report = await sweeper(database, repo=repo).run()
     assert (report.migrated, report.lost, report.dead, report.dead_letters) == (3, 1, 0, 0)
-    assert (await stored(database["v2"]))["2"] == moved(2, note="a client's")
+    assert (await stored(database["v2"]))["2"] == moved(2, by="read", note="a client's")
 
 
 async def test_a_resumed_pass_looks_at_letters_behind_it(database: Any) -> None:
@@ -188,7 +188,7 @@ async def test_retry(database: Any) -> None:
     assert await retry_dead(repo, rows, [1, 99]) == 1
     assert await retry_dead(repo, rows) == 1
     assert set(await letters(database)) == {"2"}
-    assert await stored(database["v2"]) == {"3": moved(3, 4, rev=1), "1": moved(1, 4)}
+    assert await stored(database["v2"]) == {"3": moved(3, 4, rev=1, by=None), "1": moved(1, 4)}
 
 
 async def test_a_read_still_tells_its_error(database: Any) -> None:

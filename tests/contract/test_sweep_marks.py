@@ -22,12 +22,12 @@ def clock() -> StandingClock:
 
 def dirty(id: int, rev: int, intent: int, at: datetime, **changed: Any) -> dict[str, Any]:
     """A V2 document with an open announcement."""
-    return {**moved(id), **changed, "_lazymig": {"rev": rev, "intent": intent, "at": at}}
+    return {**moved(id), **changed, "_lazymig": {"rev": rev, "intent": intent, "by": "read", "at": at}}
 
 
 def gone(id: int, rev: int, intent: int, at: datetime) -> dict[str, Any]:
     """A tombstone, or (at revision -1) a placeholder."""
-    return {"_id": id, "_lazymig": {"rev": rev, "intent": intent, "gone": True, "at": at}}
+    return {"_id": id, "_lazymig": {"rev": rev, "intent": intent, "by": "write", "gone": True, "at": at}}
 
 
 async def test_a_mark_of_a_dead_writer_is_healed(database: Any, clock: StandingClock) -> None:
@@ -35,7 +35,7 @@ async def test_a_mark_of_a_dead_writer_is_healed(database: Any, clock: StandingC
     await database["v1"].insert_one(thing(1, _lazymig_rev=2))
     await database["v2"].insert_one(dirty(1, 2, 3, LONG_AGO, note="kept"))
     report = await sweeper(database, clock=clock).run()
-    assert (await stored(database["v2"]))["1"] == moved(1, rev=4, note="kept")
+    assert (await stored(database["v2"]))["1"] == moved(1, rev=4, by="read", note="kept")
     assert (await stored(database["v1"]))["1"] == thing(1, _lazymig_rev=4)
     assert (report.healed, report.purged, report.dead) == (1, 0, 0)
 
@@ -45,7 +45,7 @@ async def test_a_body_that_never_arrived_is_repaired(database: Any, clock: Stand
     await database["v1"].insert_one(thing(1, 8, _lazymig_rev=3))
     await database["v2"].insert_one(dirty(1, 2, 3, LONG_AGO))
     report = await sweeper(database, clock=clock).run()
-    assert (await stored(database["v2"]))["1"] == moved(1, 8, rev=3)
+    assert (await stored(database["v2"]))["1"] == moved(1, 8, rev=3, by="read")
     assert (await stored(database["v1"]))["1"] == thing(1, 8, _lazymig_rev=3)
     assert report.healed == 1
 
@@ -66,7 +66,7 @@ async def test_a_repair_swallows_no_body_that_came_between(database: Any, clock:
 
     repo.pair.v1.find = found_late  # type: ignore[method-assign]
     report = await sweeper(database, clock=clock, repo=repo).run()
-    assert (await stored(database["v2"]))["1"] == moved(1, 9, rev=5, note="kept")
+    assert (await stored(database["v2"]))["1"] == moved(1, 9, rev=5, by="read", note="kept")
     assert report.healed == 1
 
 
@@ -75,7 +75,7 @@ async def test_a_placeholder_of_an_insert_is_filled(database: Any, clock: Standi
     await database["v1"].insert_one(thing(1, _lazymig_rev=1))
     await database["v2"].insert_many([gone(1, -1, 1, LONG_AGO), gone(2, -1, 1, LONG_AGO)])
     report = await sweeper(database, clock=clock).run()
-    assert await stored(database["v2"]) == {"1": moved(1, rev=1)}
+    assert await stored(database["v2"]) == {"1": moved(1, rev=1, by="write")}
     assert (report.healed, report.purged) == (1, 1)
 
 
@@ -108,7 +108,7 @@ async def test_a_tombstone_of_an_entity_that_stands_is_no_remainder(database: An
     await database["v1"].insert_one(thing(1, 5, _lazymig_rev=7))
     await database["v2"].insert_one(gone(1, 4, 7, LONG_AGO))
     report = await sweeper(database, clock=clock).run()
-    assert await stored(database["v2"]) == {"1": moved(1, 5, rev=7)}
+    assert await stored(database["v2"]) == {"1": moved(1, 5, rev=7, by="write")}
     assert (report.healed, report.purged) == (1, 0)
 
 
@@ -126,7 +126,7 @@ async def test_a_legacy_replacement_is_healed(database: Any, clock: StandingCloc
     await database["v1"].insert_one(thing(1, 77))
     await database["v2"].insert_one(dirty(1, 5, 6, LONG_AGO))
     await sweeper(database, clock=clock).run()
-    assert (await stored(database["v2"]))["1"] == moved(1, 77, rev=7)
+    assert (await stored(database["v2"]))["1"] == moved(1, 77, rev=7, by="read")
     assert (await stored(database["v1"]))["1"] == thing(1, 77, _lazymig_rev=7)
 
 
@@ -140,7 +140,7 @@ async def test_many_marks(database: Any, clock: StandingClock, monkeypatch: pyte
     report = await sweeper(database, clock=clock).run()
     assert (report.healed, report.purged) == (10, 10)
     assert {id: body["_lazymig"] for id, body in (await stored(database["v2"])).items()} == {
-        str(id): {"rev": 2, "intent": 2} for id in range(10)
+        str(id): {"rev": 2, "intent": 2, "by": "read"} for id in range(10)
     }
 
 
@@ -159,7 +159,7 @@ async def test_a_refused_mark_is_told_and_v1_left_alone(database: Any, clock: St
     await database["v1"].update_one({"_id": 1}, {"$set": {"code": "free", "_lazymig_rev": 1}})
     await database["v2"].update_one({"_id": 1}, {"$set": {"code": "free", "_lazymig": {"rev": 1, "intent": 1}}})
     assert (await sweeper(database, clock=clock).run()).dead_letters == 0
-    assert (await stored(database["v2"]))["2"] == moved(2, rev=1, code="same")
+    assert (await stored(database["v2"]))["2"] == moved(2, rev=1, by="read", code="same")
 
 
 async def test_marks_of_entities_that_do_not_convert(database: Any, clock: StandingClock) -> None:
@@ -180,7 +180,7 @@ async def test_write_behind_is_no_failure(database: Any, clock: StandingClock) -
     async with repository(database, clock=clock, write_behind=True) as repo:
         report = await sweeper(database, repo=repo, clock=clock).run()
     assert (report.healed, report.dead_letters) == (1, 0)
-    assert (await stored(database["v2"]))["1"] == moved(1, rev=2, note="kept")
+    assert (await stored(database["v2"]))["1"] == moved(1, rev=2, by="read", note="kept")
 
 
 async def test_stopped_marks_are_left_to_the_next_run(database: Any, clock: StandingClock) -> None:

@@ -27,7 +27,7 @@ async def assert_exact(repository: Repository[PersonV1, PersonV2], database: Any
         assert await database["v2"].count_documents({}) == 0
         return
     v1, v2 = await database["v1"].find_one({"_id": 1}), await database["v2"].find_one({"_id": 1})
-    assert v2[META] == {"rev": v1[REV], "intent": v1[REV]}
+    assert v2[META] == {"rev": v1[REV], "intent": v1[REV], "by": v2[META]["by"]}
     assert f"{v2['first']} {v2['last']}" == v1["name"]
     assert v2["age"] == v1["age"]
 

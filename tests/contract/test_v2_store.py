@@ -100,7 +100,7 @@ async def test_ticket_raises_the_intent_by_one_and_marks_the_time(store: V2Store
 async def test_ticket_creates_a_placeholder_if_need_be(store: V2Store, collection: Any) -> None:
     """A placeholder is gone and at revision -1."""
     seen = await store.ticket(1, NOW)
-    assert await only(collection) == {"_id": 1, META: {"rev": -1, "intent": 1, "gone": True, "at": NOW}}
+    assert await only(collection) == {"_id": 1, META: {"rev": -1, "intent": 1, "by": "write", "gone": True, "at": NOW}}
     assert (seen.intent, seen.clean_before_ticket) == (1, False)
 
 
@@ -114,7 +114,7 @@ async def test_ticket_leaves_a_tombstone_gone(store: V2Store, collection: Any) -
 async def test_vacant_ticket_announces_where_v2_holds_nothing_live(store: V2Store, collection: Any) -> None:
     """The same for an insert: on nothing, and on what a delete left."""
     first = await store.vacant_ticket(1, NOW)
-    assert await only(collection) == {"_id": 1, META: {"rev": -1, "intent": 1, "gone": True, "at": NOW}}
+    assert await only(collection) == {"_id": 1, META: {"rev": -1, "intent": 1, "by": "write", "gone": True, "at": NOW}}
     second = await store.vacant_ticket(1, LATER)
     assert first is not None
     assert second is not None
@@ -161,13 +161,37 @@ async def test_raise_intent_never_lowers(store: V2Store, collection: Any) -> Non
 async def test_raise_intent_creates_a_placeholder_where_v2_was_purged(store: V2Store, collection: Any) -> None:
     """The announcement must stand even where V2 lost the document meanwhile."""
     await store.raise_intent(1, 5, NOW)
-    assert await only(collection) == {"_id": 1, META: {"rev": -1, "intent": 5, "gone": True, "at": NOW}}
+    assert await only(collection) == {"_id": 1, META: {"rev": -1, "intent": 5, "by": "write", "gone": True, "at": NOW}}
 
 
 async def test_put_if_absent_stores_a_clean_body(store: V2Store, collection: Any) -> None:
     """Store a body for an entity that V2 does not know."""
     assert await store.put_if_absent(1, {"first": "Ada"}, 4) is Put.STORED
-    assert await only(collection) == {"_id": 1, "first": "Ada", META: {"rev": 4, "intent": 4}}
+    assert await only(collection) == {"_id": 1, "first": "Ada", META: {"rev": 4, "intent": 4, "by": "read"}}
+
+
+@pytest.mark.parametrize("by", ["read", "sweep", None])
+async def test_who_brought_an_entity_is_said_once(store: V2Store, collection: Any, by: Any) -> None:
+    """Who made a document stands in it for good, whatever is announced, stored or deleted later; older ones lack it."""
+    said = {} if by is None else {"by": by}
+    await collection.insert_one({"_id": 1, "first": "Ada", META: {"rev": 3, "intent": 3, **said}})
+    await store.ticket(1, NOW)
+    await store.raise_intent(1, 5, NOW)
+    await store.apply(1, {"first": "Bob"}, 5)
+    assert (await only(collection))[META] == {"rev": 5, "intent": 5, **said}
+    await store.bury(1, 6, NOW)
+    await store.vacant_ticket(1, LATER)
+    await store.apply(1, {"first": "Eve"}, 7)
+    assert (await only(collection))[META] == {"rev": 7, "intent": 7, **said}
+
+
+async def test_purge_looks_at_other_fields_only(store: V2Store, collection: Any) -> None:
+    """A remainder is removed whoever made it."""
+    for id in (1, 2):
+        await collection.insert_one(tombstone(id))
+    await collection.update_one({"_id": 2}, {"$set": {f"{META}.by": "write"}})
+    assert [await store.purge(seen) for seen in (await store.find_many([1, 2])).values()] == [True, True]
+    assert await collection.count_documents({}) == 0
 
 
 @pytest.mark.parametrize("stands", [live(), tombstone()], ids=["live", "tombstone"])
@@ -191,16 +215,20 @@ async def test_put_many_has_outcomes_in_the_same_order(store: V2Store, collectio
     await collection.create_index("last", unique=True)
     await collection.insert_one({"_id": 2, "last": "taken", META: {"rev": 1, "intent": 1}})
     names = {1: "a", 2: "b", 3: "taken", 4: "d"}
-    puts = await store.put_many([born_clean(id, {"last": name}, 5) for id, name in names.items()])
+    puts = await store.put_many([born_clean(id, {"last": name}, 5, "sweep") for id, name in names.items()])
     assert puts == [Put.STORED, Put.LOST, Put.REFUSED, Put.STORED]
     assert {row["_id"]: row["last"] async for row in collection.find()} == {1: "a", 2: "taken", 4: "d"}
-    assert await collection.find_one({"_id": 1}) == {"_id": 1, "last": "a", META: {"rev": 5, "intent": 5}}
+    assert await collection.find_one({"_id": 1}) == {
+        "_id": 1,
+        "last": "a",
+        META: {"rev": 5, "intent": 5, "by": "sweep"},
+    }
 
 
 @pytest.mark.parametrize("durable", [False, True])
 async def test_put_many_without_a_conflict_stores_all(store: V2Store, collection: Any, durable: bool) -> None:
     """All stored, whether the majority is waited for or not."""
-    puts = await store.put_many([born_clean(id, {"first": "x"}, 1) for id in range(3)], durable=durable)
+    puts = await store.put_many([born_clean(id, {"first": "x"}, 1, "sweep") for id in range(3)], durable=durable)
     assert puts == [Put.STORED] * 3
     assert await collection.count_documents({}) == 3
 
@@ -385,7 +413,7 @@ async def test_put_many_raises_what_is_no_refusal(
 
     monkeypatch.setattr(store, "_quick", Failing())
     with pytest.raises(type(error)) as caught:
-        await store.put_many([born_clean(1, {}, 1)])
+        await store.put_many([born_clean(1, {}, 1, "read")])
     assert caught.value is error
 
 
@@ -396,7 +424,7 @@ async def test_a_validators_refusal_is_an_outcome(server_database: Any) -> None:
     store = V2Store(collection, ["first"])
     await collection.insert_one(live(intent=4, at=NOW))
     assert await store.put_if_absent(2, {"first": "bad"}, 1) is Put.REFUSED
-    assert await store.put_many([born_clean(2, {"first": "bad"}, 1)]) == [Put.REFUSED]
+    assert await store.put_many([born_clean(2, {"first": "bad"}, 1, "sweep")]) == [Put.REFUSED]
     assert await store.apply(1, {"first": "bad"}, 4) is Applied.REFUSED
     assert await only(collection) == live(intent=4, at=NOW)
 
@@ -408,7 +436,7 @@ async def test_a_document_that_is_too_large_is_an_outcome(server_database: Any, 
     store = V2Store(collection, ["first"])
     huge = {"first": "x" * (16 * 1024 * 1024 + beyond)}
     assert await store.put_if_absent(1, huge, 1) is Put.REFUSED
-    puts = await store.put_many([born_clean(1, {}, 1), born_clean(2, huge, 1), born_clean(3, {}, 1)])
+    puts = await store.put_many([born_clean(id, body, 1, "sweep") for id, body in ((1, {}), (2, huge), (3, {}))])
     assert [put is Put.REFUSED for put in puts] == [False, True, False]
     assert await store.apply(1, huge, 4) is Applied.REFUSED
     assert [row["_id"] async for row in collection.find().sort("_id", 1)] == [1, 3]
@@ -422,15 +450,15 @@ async def test_why_refused_tells_the_reason_without_contents(server_database: An
     await collection.create_index("last", unique=True, sparse=True)
     store = V2Store(collection, ["first", "last"])
     await collection.insert_one({"_id": 1, "last": "secret"})
-    unique = await store.why_refused(born_clean(2, {"last": "secret"}, 1))
+    unique = await store.why_refused(born_clean(2, {"last": "secret"}, 1, "sweep"))
     assert unique == ("DuplicateKeyError", "V2's unique index on last has another entity with the same values")
-    assert await store.why_refused(born_clean(2, {"first": "bad"}, 1)) == (
+    assert await store.why_refused(born_clean(2, {"first": "bad"}, 1, "sweep")) == (
         "WriteError",
         "V2's validator refuses the document",
     )
-    too_large = await store.why_refused(born_clean(2, {"first": "x" * (17 * 1024 * 1024)}, 1))
+    too_large = await store.why_refused(born_clean(2, {"first": "x" * (17 * 1024 * 1024)}, 1, "sweep"))
     assert too_large == ("DocumentTooLarge", "V2's document is larger than MongoDB allows (16 MB)")
     assert await collection.count_documents({}) == 1
-    assert await store.why_refused(born_clean(2, {"first": "good"}, 1)) == ("", "")
-    assert await store.why_refused(born_clean(2, {"first": "good"}, 1)) == ("", "")
+    assert await store.why_refused(born_clean(2, {"first": "good"}, 1, "sweep")) == ("", "")
+    assert await store.why_refused(born_clean(2, {"first": "good"}, 1, "sweep")) == ("", "")
     assert await collection.count_documents({}) == 2

@@ -132,7 +132,8 @@ async def check(database: Any) -> None:
     assert set(live) == set(v1) - set(map(str, told))
     for id, document in live.items():
         truth = v1[id]
-        expected = moved(truth["_id"], truth["n"], truth.get("_lazymig_rev", 0), code=truth["code"])
+        by = document["_lazymig"]["by"]  # whoever was first
+        expected = moved(truth["_id"], truth["n"], truth.get("_lazymig_rev", 0), by, code=truth["code"])
         assert document | {"note": None} == expected
 
 

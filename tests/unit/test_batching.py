@@ -251,12 +251,13 @@ async def test_the_same_id_twice_gets_distinct_documents() -> None:
 
 
 async def test_lazy_inserts_that_fall_together_share_a_statement() -> None:
-    """One unordered insert, and each its own outcome."""
+    """One unordered insert, each its own outcome, and all of them reads."""
     collection = MemoryCollection("v2", [{"_id": 3, "_lazymig": {"rev": 1, "intent": 1}}])
     store = CoalescingV2(collection, ["name"], None)
     puts = await asyncio.gather(*(store.put_if_absent(id, {"name": "x"}, 0) for id in (1, 2, 3, 4)))
     assert puts == [Put.STORED, Put.STORED, Put.LOST, Put.STORED]
-    assert sorted(document["_id"] for document in collection.documents()) == [1, 2, 3, 4]
+    by = {document["_id"]: document["_lazymig"].get("by") for document in collection.documents()}
+    assert by == {1: "read", 2: "read", 3: None, 4: "read"}
 
 
 async def test_one_entity_put_twice_in_a_turn_is_lost_once() -> None:

@@ -67,6 +67,18 @@ async def test_a_plan_that_was_never_opened_blocks_nothing(control: Control, clo
     assert await control.collection.count_documents({"kind": "partition"}) == 0
 
 
+async def test_a_planner_that_lives_is_not_replaced(control: Control, clock: TestClock) -> None:
+    """Planning may take longer than a lease, as long as the planner says that it lives; once replaced, it hears so."""
+    number = await control.claim_planning("m", "a")
+    for _ in range(3):
+        clock.time += LEASE * 0.7
+        assert await control.renew_planning("m", number)
+        assert await control.claim_planning("m", "b") is None
+    clock.time += LEASE + timedelta(seconds=1)
+    assert await control.claim_planning("m", "b") == number + 1
+    assert not await control.renew_planning("m", number)
+
+
 async def test_a_pass_closes_when_all_is_done(control: Control) -> None:
     """A pass is open while one of its partitions is; closing it forgets the plan, and a new one may be planned."""
     number = await opened(control)

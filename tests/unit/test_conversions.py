@@ -128,13 +128,13 @@ def test_entities_that_bson_cannot_hold_are_refused() -> None:
     with pytest.raises(ConversionError):
         of().v1_document(evolve(ADA, age=2**64))
     with pytest.raises(ConversionError):
-        of().v2_document(1, ada(age=2**64), 0)
+        of().v2_document(1, ada(age=2**64), 0, "sweep")
 
 
 def test_a_lazy_migrations_document_is_encoded_once() -> None:
     """The document and the same as BSON; encoding it is the check."""
     import bson
 
-    document, encoded = of().v2_document(1, ada(), 4)
-    assert document["_lazymig"] == {"rev": 4, "intent": 4}
+    document, encoded = of().v2_document(1, ada(), 4, "sweep")
+    assert document["_lazymig"] == {"rev": 4, "intent": 4, "by": "sweep"}
     assert bson.decode(encoded) == document

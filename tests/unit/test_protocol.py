@@ -21,9 +21,10 @@ GRACE = timedelta(hours=1)
 BODY = {"first": "Ada", "last": "Lovelace", "age": 36, "tags": ["math"], "note": None}
 
 
-def v2(id: Any = 1, rev: int = 0, intent: int | None = None, **more: Any) -> dict[str, Any]:
+def v2(id: Any = 1, rev: int = 0, intent: int | None = None, *, by: str | None = None, **more: Any) -> dict[str, Any]:
     """A V2 document with a body."""
-    return {"_id": id, **BODY, META: {"rev": rev, "intent": rev if intent is None else intent}} | more
+    meta = {"rev": rev, "intent": rev if intent is None else intent, **({} if by is None else {"by": by})}
+    return {"_id": id, **BODY, META: meta} | more
 
 
 def gone(rev: int, intent: int, at: Any) -> dict[str, Any]:
@@ -148,7 +149,7 @@ async def test_a_reader_that_lost_its_place_looks_again() -> None:
     here = world([ada_v1()])
     here.before("v2", "put_if_absent", lambda: here.rival().update(1, lambda person: evolve(person, note="new")))
     assert await here.repository.get(1) == ada(note="new")
-    assert here.v2.stored(1) == v2(rev=1, note="new")
+    assert here.v2.stored(1) == v2(rev=1, by="write", note="new")
     assert here.counts == {}
 
 
@@ -219,7 +220,7 @@ async def test_read_many_looks_again_where_it_lost() -> None:
     here = world([ada_v1(1), ada_v1(2)])
     here.before("v2", "put_many", lambda: here.rival().update(1, lambda person: evolve(person, note="new")))
     assert await here.repository.get_many([1, 2]) == {1: ada(1, note="new"), 2: ada(2)}
-    assert here.v2.stored(2) == v2(2)
+    assert here.v2.stored(2) == v2(2, by="read")
 
 
 async def test_read_many_leaves_out_what_was_deleted_where_it_lost() -> None:
@@ -330,7 +331,7 @@ async def test_a_write_that_lost_a_race_wins_the_next() -> None:
     assert await here.repository.update(1, change) == ada(age=37, note="rival")
     assert calls == [ada(), ada(note="rival")]
     assert here.v1.stored(1) == ada_v1(age=37) | {REV: 3}
-    assert here.v2.stored(1) == v2(rev=3, age=37, note="rival")
+    assert here.v2.stored(1) == v2(rev=3, by="read", age=37, note="rival")
     assert here.counts == {"migrated": 1, "contended": 1}
     assert here.clock.slept == []
 
@@ -428,7 +429,7 @@ async def test_a_late_apply_does_not_replace_a_later_writers_body() -> None:
     here.before("v2", "apply", lambda: here.rival().update(1, lambda person: evolve(person, note="later")))
     await here.repository.update(1, lambda person: evolve(person, note="earlier"))
     assert await here.repository.get(1) == ada(note="later")
-    assert here.v2.stored(1) == v2(rev=2, note="later")
+    assert here.v2.stored(1) == v2(rev=2, by="write", note="later")
 
 
 async def test_a_writers_body_replaces_a_readers_repair_of_its_own_revision() -> None:
@@ -437,7 +438,7 @@ async def test_a_writers_body_replaces_a_readers_repair_of_its_own_revision() ->
     await here.repository.get(1)
     here.before("v2", "apply", lambda: here.rival().get(1))
     await here.repository.update(1, lambda person: evolve(person, note="new"))
-    assert here.v2.stored(1) == v2(rev=1, note="new")
+    assert here.v2.stored(1) == v2(rev=1, by="read", note="new")
     assert await here.repository.get(1) == ada(note="new")
 
 
@@ -452,7 +453,7 @@ async def test_a_write_whose_place_in_v2_was_purged_starts_from_v1() -> None:
     here.before("v1", "compare_and_set", purged)
     assert await here.repository.update(1, older) == ada(age=38)
     assert here.v1.stored(1) == ada_v1(age=38) | {REV: 3}
-    assert here.v2.stored(1) == v2(rev=3, age=38)
+    assert here.v2.stored(1) == v2(rev=3, by="write", age=38)
 
 
 # ---- insert ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,67 @@
+"""Where a sweep stands beyond one process's own counts: how far its pass is, what remains, what is dirty."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from lazymig.clock import Clock
+from lazymig.sweeping.holdings import holdings, size
+from lazymig.sweeping.report import Left, Progress, progress_of
+
+#: Between two looks, and how many times as long as a look takes: looking must not cost what it tells about.
+_LOOK_EVERY_S, _LOOKS_APART = 5.0, 20.0
+
+
+class Outlook:
+    """Looks at both collections now and then; what it tells of a run never goes back, and is never past its end."""
+
+    def __init__(
+        self, v1: Any, v2: Any, clock: Clock, counts: Counter[str], swept: Callable[[], Awaitable[int]]
+    ) -> None:
+        self._v1, self._v2 = v1, v2
+        self._clock = clock
+        self._counts = counts
+        self._swept = swept
+        self.total = 0
+        self._started_s = self._look_at_s = 0.0
+        self._others = self._before = 0
+        self._remaining: int | None = None
+        self._dirty = 0
+
+    async def begin(self) -> None:
+        """A run begins."""
+        self._started_s = self._look_at_s = self._clock.monotonic()
+        self.total = await size(self._v1)
+        self._others, self._before, self._remaining, self._dirty = 0, 0, None, 0
+
+    @property
+    def elapsed_s(self) -> float:
+        """Since the run began."""
+        return self._clock.monotonic() - self._started_s
+
+    async def look(self) -> Left:
+        """Look now: what remains and what is dirty at this moment, whatever was told before."""
+        began_s = self._clock.monotonic()
+        # V1 first: what is inserted in between is in V2 already, and does not count as remaining.
+        v1, held = await size(self._v1), await holdings(self._v2)
+        left = Left(held.remaining(v1), held.dirty)
+        self._others = max(self._others, await self._swept() - self._counts["scanned"])
+        if self._remaining is None:
+            self._before = self._others
+        # What remains of V1 can only become less: whatever is inserted, is announced in V2 first. Where it seems to
+        # become more, the two estimates were of different moments.
+        self._remaining = left.remaining if self._remaining is None else min(self._remaining, left.remaining)
+        self._dirty = left.dirty
+        ended_s = self._clock.monotonic()
+        self._look_at_s = ended_s + max(_LOOK_EVERY_S, (ended_s - began_s) * _LOOKS_APART)
+        return left
+
+    async def progress(self, *, waiting: bool = False) -> Progress:
+        """Where the run stands, by a look that is not old."""
+        if self._remaining is None or self._clock.monotonic() >= self._look_at_s:
+            await self.look()
+        left = Left(self._remaining or 0, self._dirty)
+        done = self._counts["scanned"] + self._others
+        return progress_of(self._counts, self.total, done, self._before, left, self.elapsed_s, waiting=waiting)

@@ -1,0 +1,173 @@
+"""What needs no right to write: a dry run and a look at the status, on a server with access control."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import AsyncMongoClient, MongoClient
+from pymongo.errors import OperationFailure
+
+from lazymig.drivers import settled
+from lazymig.testing import ServerMissing
+from lazymig.testing.mongod import Mongod
+from tests.acceptance.test_cli import APP, SCRIPT
+from tests.sweeps import moved, sweeper, thing
+
+#: The server's code for "not authorized".
+UNAUTHORIZED = 13
+COUNT, BAD, PRESENT = 60, 7, 10
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A replica set of one that asks everybody who they are; the address that its administrator uses."""
+    key = tmp_path_factory.mktemp("guarded") / "key"
+    key.write_bytes(base64.b64encode(os.urandom(96)))
+    key.chmod(0o600)
+    try:
+        mongod = Mongod(set_name="guarded", options=("--auth", "--keyFile", str(key)))
+    except ServerMissing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(f"no skipping in CI. {missing}", pytrace=False)
+        pytest.skip(str(missing))
+    try:
+        mongod.start()
+        yield _administered(mongod)
+    finally:
+        mongod.remove()
+
+
+def _administered(mongod: Mongod) -> str:
+    # Whoever comes from the same machine may do this much while there is no user yet.
+    members = [{"_id": 0, "host": mongod.address}]
+    with mongod.client() as client:
+        client.admin.command("replSetInitiate", {"_id": "guarded", "members": members})
+    with MongoClient[dict[str, Any]](f"mongodb://{mongod.address}/?replicaSet=guarded") as client:
+        client.admin.command("createUser", "root", pwd="secret", roles=["root"])
+    return f"mongodb://root:secret@{mongod.address}/?replicaSet=guarded"
+
+
+@pytest.fixture
+def root(guarded: str) -> Iterator[Any]:
+    """The administrator's client."""
+    with MongoClient[dict[str, Any]](guarded) as client:
+        yield client
+
+
+@pytest.fixture
+def name(root: Any) -> Iterator[str]:
+    """A database of which the user `reader` may read everything and write nothing."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    root.admin.command("createUser", "reader", pwd="secret", roles=[{"role": "read", "db": name}])
+    yield name
+    root.admin.command("dropUser", "reader")
+    root.drop_database(name)
+
+
+@pytest.fixture
+def uri(guarded: str) -> str:
+    """The address that `reader` uses."""
+    return guarded.replace("root:", "reader:")
+
+
+def everything(root: Any) -> dict[str, Any]:
+    """All documents and indexes of all databases, but for the server's own bookkeeping."""
+    names = [name for name in root.list_database_names() if name not in ("local", "config")]
+    return {
+        f"{name}.{collection}": (list(root[name][collection].find()), root[name][collection].index_information())
+        for name in names
+        for collection in root[name].list_collection_names()
+        if collection != "system.keys"  # which nobody may read
+    }
+
+
+class Log:
+    """The server's own log of writes, from the moment when this is made."""
+
+    def __init__(self, root: Any) -> None:
+        self._entries = root.local["oplog.rs"]
+        (last,) = self._entries.find().sort("$natural", -1).limit(1)
+        self._since = last["ts"]
+
+    def writes(self) -> list[str]:
+        """Where anything was written since, but for the server's sessions."""
+        found = self._entries.find({"ts": {"$gt": self._since}, "op": {"$ne": "n"}})
+        return [entry["ns"] for entry in found if not entry["ns"].startswith("config.")]
+
+
+@pytest.fixture(params=[AsyncMongoClient, AsyncIOMotorClient], ids=["pymongo", "motor"])
+async def reading(request: pytest.FixtureRequest, uri: str, name: str) -> Any:
+    """The database as `reader` sees it, on both drivers."""
+    client = request.param(uri)
+    yield client[name]
+    await settled(client.close())
+
+
+async def test_a_dry_run(root: Any, name: str, reading: Any) -> None:
+    """A dry run by a user who may only read tells the right counts, and neither document nor index is written."""
+    root[name]["v1"].insert_many(thing(id, -1 if id == BAD else 1) for id in range(COUNT))
+    root[name]["v2"].insert_many(moved(id) for id in range(PRESENT, PRESENT * 2))
+    before, log = everything(root), Log(root)
+    report = await sweeper(reading, dry_run=True).run()
+    assert (report.finished, report.scanned, report.present, report.dead) == (True, COUNT, PRESENT, 1)
+    assert report.migrated == COUNT - PRESENT - 1
+    assert log.writes() == []
+    assert everything(root) == before
+
+
+async def test_a_sweep_is_refused(root: Any, name: str, reading: Any) -> None:
+    """The same user may not sweep in earnest: the server's refusal passes through, and nothing is written."""
+    root[name]["v1"].insert_many(thing(id) for id in range(COUNT))
+    before, log = everything(root), Log(root)
+    with pytest.raises(OperationFailure) as caught:
+        await sweeper(reading).run()
+    assert caught.value.code == UNAUTHORIZED
+    assert log.writes() == []
+    assert everything(root) == before
+
+
+async def test_what_is_written_would_be_seen(root: Any, name: str, guarded: str) -> None:
+    """The administrator's sweep in earnest shows in the server's log, and in the comparison of everything."""
+    root[name]["v1"].insert_many(thing(id) for id in range(COUNT))
+    before, log = everything(root), Log(root)
+    async with AsyncMongoClient(guarded) as client:
+        await sweeper(client[name]).run()
+    assert {f"{name}.v2", f"{name}.lazymig_control", f"{name}.$cmd"} <= set(log.writes())
+    assert set(everything(root)) - set(before) == {f"{name}.v2", f"{name}.lazymig_control"}
+
+
+@pytest.mark.parametrize("function", ["plain", "motor"])
+def test_the_command_line(root: Any, name: str, uri: str, tmp_path: Path, function: str) -> None:
+    """`sweep --dry-run` and `status` work for that user and write nothing; `sweep` ends with 1 and the reason."""
+    people = root[name]["people"]
+    people.insert_many({"_id": id, "name": "Confidential" if id == BAD else f"Ada Nr{id}"} for id in range(COUNT))
+    (tmp_path / "shop.py").write_text(APP)
+    environment = {**os.environ, "DATABASE": name, "URI": uri, "LAZYMIG_APP": f"shop:{function}"}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [SCRIPT, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+        )
+
+    before, log = everything(root), Log(root)
+    rehearsed = run("sweep", "--dry-run", "--json")
+    report = json.loads(rehearsed.stdout)
+    assert (rehearsed.returncode, report["scanned"], report["migrated"], report["dead"]) == (3, COUNT, COUNT - 1, 1)
+    for options in ([], ["--exact"]):
+        shown = run("status", "--json", *options)
+        status = json.loads(shown.stdout)
+        assert (shown.returncode, status["v1"], status["remaining"]) == (0, COUNT, COUNT)
+    refused = run("sweep")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "Unauthorized (code 13)" in refused.stderr
+    assert log.writes() == []
+    assert everything(root) == before
