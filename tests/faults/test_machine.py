@@ -275,7 +275,7 @@ def test_on_a_server(lazymig_server: Any, runner: asyncio.Runner, chosen: int, w
 
 async def _no_ticket(self: V2Store, id: Any, now: Any) -> Any:
     seen = await self.find(id)
-    return await TICKET(self, id, now) if seen is None else evolve(seen, intent=seen.intent + 1)
+    return await TICKET(self, id, now) if seen is None else seen._replace(intent=seen.intent + 1)
 
 
 def _flat(before: Any, after: Any, stored: Any = None) -> Any:
