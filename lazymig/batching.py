@@ -32,8 +32,7 @@ _CALLS_MAX = 1000
 class Batcher(Generic[A, R]):
     """Joins calls of `one` that start in the same turn into calls of `many`, whose results come in order.
 
-    A `patient` one has one statement in flight at a time and gathers meanwhile; one that lingers also gathers for
-    `linger_s` seconds before it begins, for callers that nobody waits for.
+    A `patient` one has one statement in flight at a time and gathers meanwhile.
     """
 
     def __init__(
@@ -42,13 +41,11 @@ class Batcher(Generic[A, R]):
         many: Callable[[Sequence[A]], Awaitable[Sequence[R | BaseException]]],
         timeout_s: float | None,
         patient: bool = False,
-        linger_s: float = 0.0,
     ) -> None:
         self._one = one
         self._many = many
         self._timeout_s = timeout_s
         self._patient = patient
-        self._linger_s = linger_s
         self._in_flight = 0
         self._leading = False
         self._waiting: list[tuple[A, asyncio.Future[R]]] = []
@@ -56,7 +53,7 @@ class Batcher(Generic[A, R]):
 
     async def call(self, argument: A) -> R:
         """The result for one argument, or what `one` or `many` raised for it."""
-        if not (self._linger_s or self._in_flight or self._waiting or self._leading) and await self._alone():
+        if not (self._in_flight or self._waiting or self._leading) and await self._alone():
             self._in_flight += 1
             try:
                 return await self._one(argument)
@@ -65,7 +62,7 @@ class Batcher(Generic[A, R]):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
         if not self._waiting and not (self._patient and self._in_flight):
-            loop.call_later(self._linger_s, self._launch) if self._linger_s else loop.call_soon(self._launch)
+            loop.call_soon(self._launch)
         self._waiting.append((argument, future))
         return await future
 
@@ -138,17 +135,15 @@ class CoalescingV1(V1Store):
 
 
 class CoalescingV2(V2Store):
-    """V2's port with `find`, `put_if_absent`, `apply` and `bury` shared; bodies may linger for more to come."""
+    """V2's port with `find`, `put_if_absent`, `apply` and `bury` shared."""
 
-    def __init__(self, collection: Any, fields: Sequence[str], timeout_s: float | None, linger_s: float = 0.0) -> None:
+    def __init__(self, collection: Any, fields: Sequence[str], timeout_s: float | None) -> None:
         super().__init__(collection, fields)
         self._finds: Batcher[Any, StoredV2 | None] = Batcher(super().find, self._find_each, timeout_s)
-        self._puts: Batcher[tuple[Any, Any, int], Put] = Batcher(
-            self._put_one, self._put_each, timeout_s, linger_s=linger_s
-        )
+        self._puts: Batcher[tuple[Any, Any, int], Put] = Batcher(self._put_one, self._put_each, timeout_s)
         # A write's last step comes whenever V1's journal was flushed, hence seldom together with others.
         self._upserts: Batcher[tuple[Document, Document], Applied] = Batcher(
-            self._upsert_one, self._upsert_each, timeout_s, patient=True, linger_s=linger_s
+            self._upsert_one, self._upsert_each, timeout_s, patient=True
         )
         #: The in-memory Mongo takes no bulk of updates.
         self._in_memory = driver_of(collection) is Driver.MEMORY

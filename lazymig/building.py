@@ -20,8 +20,6 @@ V2 = TypeVar("V2")
 
 #: V2 bodies on their way behind the callers, at most.
 _BEHIND_MAX = 1000
-#: How long a body behind its caller waits for others to share its statement: till then, reads of it ask V1.
-_LINGER_S = 0.005
 
 
 def build_pair(
@@ -51,8 +49,7 @@ def build_pair(
     fields = conversions.v2.fields
     stores: tuple[V1Store, V2Store]
     if coalesce and session is None and read_concern is None:
-        linger_s = _LINGER_S if write_behind else 0.0
-        stores = CoalescingV1(v1, timeout_s), CoalescingV2(v2, fields, timeout_s, linger_s)
+        stores = CoalescingV1(v1, timeout_s), CoalescingV2(v2, fields, timeout_s)
     else:
         # A session runs one statement at a time, and a linearizable read names one document.
         stores = V1Store(v1, session), V2Store(v2, fields, session, read_concern)

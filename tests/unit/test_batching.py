@@ -26,7 +26,6 @@ class Calls:
         self.deadlines: list[float | None] = []
         self.batcher: Batcher[int, int] = Batcher(self.one, self.many, timeout_s)
         self.patient: Batcher[int, int] = Batcher(self.one, self.many, timeout_s, patient=True)
-        self.lingering: Batcher[int, int] = Batcher(self.one, self.many, timeout_s, linger_s=0.05)
 
     async def one(self, argument: int) -> int:
         self.made.append(argument)
@@ -225,17 +224,6 @@ async def test_a_joined_statement_that_hangs_ends_for_all_its_callers() -> None:
     assert [type(result) for result in results] == [NetworkTimeout] * 2
     calls.go.set()
     assert await calls.batcher.call(3) == 30
-
-
-async def test_one_that_lingers_gathers_over_several_turns(calls: Calls) -> None:
-    """Calls of many turns of the loop share one statement, even the first, which is alone in its turn."""
-    tasks = []
-    for number in (1, 2, 3):
-        tasks.append(asyncio.ensure_future(calls.lingering.call(number)))
-        await turns()
-    calls.go.set()
-    assert await asyncio.gather(*tasks) == [10, 20, 30]
-    assert calls.made == [[1, 2, 3]]
 
 
 async def test_the_same_id_twice_gets_distinct_documents() -> None:
