@@ -96,7 +96,7 @@ def documents(count: int, seed: int) -> Iterator[dict[str, Any]]:
             "issued": day + timedelta(minutes=number),
             "due": day + timedelta(days=number % 90),
             "currency": "EUR",
-            "note": "x" * chance.randrange(150, 350),
+            "note": "x" * chance.randrange(50, 150),
             "items": [
                 {
                     "sku": f"SKU-{chance.randrange(100_000):06d}",
@@ -105,7 +105,7 @@ def documents(count: int, seed: int) -> Iterator[dict[str, Any]]:
                     "price": Decimal128(f"{chance.randrange(100, 100_000) / 100:.2f}"),
                     "shipped": day + timedelta(days=chance.randrange(90)),
                 }
-                for _ in range(4)
+                for _ in range(6)
             ],
         }
 

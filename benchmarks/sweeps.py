@@ -259,7 +259,8 @@ async def _run(uri: str, arguments: argparse.Namespace) -> dict[str, Any]:
     if not arguments.quick:
         report.write("sweeps", report.machine(uri), rounds, rows)
     sizes = [10_000, count] if arguments.quick else [10_000, count, count * 5]
-    extra = {"live": await _live(client, uri, count, rounds, 3.0)}
+    # A sweep must outlast the clients beside it.
+    extra: dict[str, Any] = {"live": await _live(client, uri, max(count, 100_000), rounds, 3.0)}
     extra["resident_mb"] = await _memory(client, uri, sizes)
     await client.close()
     return extra

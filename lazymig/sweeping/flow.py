@@ -39,13 +39,16 @@ class Flow(Generic[V1, V2]):
         self._counts = counts
         self._batch_size = batch_size
         self._concurrency = concurrency
+        #: What the last partition met is the best guess for the next.
+        self._lean: bool | None = None
 
     async def pages(self, partition: Partition, position: Any) -> AsyncGenerator[Page]:
         """The partition's pages from the position on, in order, each once it is done.
 
         Ends early when the sweep is to stop: a page that was begun and not finished is not given.
         """
-        remainder = Remainder(self._pair.v1.collection, self._pair.v2.collection, partition, position, self._batch_size)
+        v1, v2 = self._pair.v1.collection, self._pair.v2.collection
+        remainder = Remainder(v1, v2, partition, position, self._batch_size, self._lean)
         running: _Running = deque()
         try:
             async with aclosing(self._found(remainder)) as found:
@@ -66,6 +69,7 @@ class Flow(Generic[V1, V2]):
         while await self._throttle.turn():
             began_s = clock.monotonic()
             page = await anext(pages, None)
+            self._lean = remainder.lean
             if page is None:
                 return
             self._throttle.latency.measured(page.whole, page.scanned, clock.monotonic() - began_s)

@@ -51,10 +51,19 @@ class MovedBy:
 async def holdings(v2: Any, *, exact: bool = False) -> Holdings:
     """V2's documents by state. All but the clean ones carry a mark, which the sparse index on it finds."""
     whole = await size(v2, exact=exact)
-    marked = await v2.count_documents({_AT: {"$exists": True}})
-    gone = await v2.count_documents({_AT: {"$exists": True}, _GONE: True})
-    placeholders = await v2.count_documents({_AT: {"$exists": True}, _GONE: True, _REV: PLACEHOLDER})
-    return Holdings(max(0, whole - marked), marked - gone, placeholders, gone - placeholders)
+    # By one statement: counted one after the other, a write in between would make one of them negative.
+    state = {"gone": f"${_GONE}", "placeholder": {"$eq": [f"${_REV}", PLACEHOLDER]}}
+    stages = [{"$match": {_AT: {"$exists": True}}}, {"$group": {"_id": state, "count": {"$sum": 1}}}]
+    cursor = await settled(v2.aggregate(stages))
+    dirty = placeholders = tombstones = 0
+    for row in await cursor.to_list(None):
+        if not row["_id"].get("gone"):
+            dirty += row["count"]
+        elif row["_id"]["placeholder"]:
+            placeholders += row["count"]
+        else:
+            tombstones += row["count"]
+    return Holdings(max(0, whole - dirty - placeholders - tombstones), dirty, placeholders, tombstones)
 
 
 async def size(collection: Any, *, exact: bool = False) -> int:

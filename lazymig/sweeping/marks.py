@@ -65,7 +65,8 @@ async def resolve(pair: Pair[V1, V2], mover: Mover[V1, V2], seen: StoredV2, grac
             return None
         if await _brought_up(pair, seen, truth):
             return "healed"
-        await mover.record(await _standing(pair, seen), "store", "Refused", _REFUSED, "")
+        standing = await _standing(pair, seen)
+        await mover.record(standing.id, standing.revision, "store", "Refused", _REFUSED, "")
     except Contention:
         pass  # its writers are alive
     except ConversionError as error:

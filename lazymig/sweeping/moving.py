@@ -37,7 +37,8 @@ _ALLOCATIONS = 50_000
 
 @frozen
 class _Converted:
-    truth: StoredV1
+    id: Any
+    revision: int
     document: Any
     size: int
 
@@ -86,7 +87,9 @@ class Mover(Generic[V1, V2]):
                 await self.record_failure(truth, error)
             else:
                 # Encoded once: the driver sends these bytes as they are.
-                converted.append(_Converted(truth, RawBSONDocument(raw) if self._raw else whole, len(raw)))
+                converted.append(
+                    _Converted(truth.id, truth.revision, RawBSONDocument(raw) if self._raw else whole, len(raw))
+                )
         return converted
 
     def _check_id(self, id: Any) -> None:
@@ -112,21 +115,21 @@ class Mover(Generic[V1, V2]):
             if put is Put.REFUSED:
                 error, message = await self._pair.v2.why_refused(converted.document)
                 if error:
-                    await self.record(converted.truth, "store", error, message, "")
+                    await self.record(converted.id, converted.revision, "store", error, message, "")
                 else:
                     self._counts["lost"] += 1  # nothing refuses it any more
 
     async def record_failure(self, truth: StoredV1, error: ConversionError) -> None:
         """Give an entity that does not convert its dead letter, without the cause's text: it may quote the document."""
         text = "the document does not convert" + (f" at field {error.path!r}" if error.path else "")
-        await self.record(truth, error.direction, type(error.cause).__name__, text, error.path)
+        await self.record(truth.id, truth.revision, error.direction, type(error.cause).__name__, text, error.path)
 
-    async def record(self, truth: StoredV1, direction: str, error: str, message: str, path: str) -> None:
+    async def record(self, id: Any, revision: int, direction: str, error: str, message: str, path: str) -> None:
         """Give an entity its dead letter."""
         self._counts["dead"] += 1
         if self._control is not None:
             name = self._pair.conversions.migration.name
-            await self._control.bury_letter(DeadLetter(name, truth.id, truth.revision, direction, error, message, path))
+            await self._control.bury_letter(DeadLetter(name, id, revision, direction, error, message, path))
 
 
 def _by_size(batch: Sequence[_Converted]) -> Iterator[Sequence[_Converted]]:

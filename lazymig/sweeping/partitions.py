@@ -16,7 +16,7 @@ from lazymig.records import Partition
 DOCUMENTS_EACH = 50_000
 _PARTITIONS_MAX = 1000
 #: A small collection is cut all the same, so that several processes find something to share, down to this size.
-_SHARED, _WORTH_SHARING = 8, 2_000
+_SHARED, _WORTH_SHARING = 16, 2_000
 #: Sampled ids per boundary; more makes the partitions more even.
 _SAMPLES_EACH = 20
 

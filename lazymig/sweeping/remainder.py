@@ -41,29 +41,33 @@ class Page:
 class Remainder:
     """What V2 lacks of one partition of V1, from a position on."""
 
-    def __init__(self, v1: Any, v2: Any, partition: Partition, position: Any, batch_size: int) -> None:
+    def __init__(
+        self, v1: Any, v2: Any, partition: Partition, position: Any, batch_size: int, lean: bool | None = None
+    ) -> None:
         # V1 with majority: what is converted must not be rolled back. V2 as it is: absent is always a safe answer.
         self._v1, self._v2 = Pages(tuned(v1, read=READ_MAJORITY)), Pages(v2)
         self._partition = partition
         self._position = position
         self._batch_size = batch_size
-        self._lean = True
+        #: Whether V2 is taken to have most of the next page; None: nobody knows yet.
+        self.lean = lean
 
     async def pages(self) -> AsyncIterator[Page]:
         """Pages in `_id` order until the partition's end."""
         while True:
-            size = IDS_PER_PAGE if self._lean else self._batch_size
-            found = await self._v1.page(self._range(None), size, whole=not self._lean)
+            whole = self.lean is False
+            # Where nobody knows, a look at few ids tells.
+            found = await self._v1.page(self._range(None), IDS_PER_PAGE if self.lean else self._batch_size, whole=whole)
             if not found:
                 return
             last = raw_id(decoded_leniently(found[-1])["_id"])
             missing = await self._missing(found, last)
-            yield Page(missing, not self._lean, len(found), last)
+            # What this page met is the best guess for the next.
+            self.lean = len(missing) * 2 < len(found)
+            yield Page(missing, whole, len(found), last)
             if self._partition.bracket in _ONE_VALUE:
                 return
             self._position = last
-            # What this page met is the best guess for the next.
-            self._lean = len(missing) * 2 < len(found)
 
     async def whole(self, ids: Sequence[Any]) -> AsyncIterator[Sequence[Any]]:
         """V1's whole documents for a page's ids, as many at a time as fill one reply, or fewer."""
@@ -80,7 +84,7 @@ class Remainder:
         known = await self._v2.page(self._range(last), 0, whole=False)
         if not known:
             return found
-        if self._lean and known == found:
+        if known == found:
             return ()
         keys = {id_bytes(document) for document in known}
         return [document for document in found if id_bytes(document) not in keys]

@@ -15,8 +15,8 @@ from lazymig.clock import Clock
 from lazymig.control import BEAT_S, Control, Lease
 from lazymig.sweeping.partitions import plan
 
-#: How often a process without a partition looks whether one has become free.
-_WAIT_S = 1.0
+#: How soon, and then how often, a process without a partition looks whether one has become free.
+_WAIT_S, _WAIT_MAX_S = 0.05, 1.0
 _NEVER = datetime.min
 
 
@@ -43,6 +43,7 @@ class Share:
         self._clock = clock
         self._stopping = stopping
         self._on_wait = on_wait
+        self._wait_s = _WAIT_S
         #: Whether the pass was seen to its end.
         self.finished = False
         #: The pass's number, once it is known.
@@ -55,6 +56,7 @@ class Share:
         while number is not None and not self._stopping():
             lease = await self._control.acquire(self._migration, number, self._owner, self._shard)
             if lease is not None:
+                self._wait_s = _WAIT_S
                 yield lease
             elif await self._control.open_partitions(self._migration, number, self._shard):
                 # Held by others: stay, and take over should one of them die.
@@ -83,7 +85,9 @@ class Share:
 
     async def _wait(self) -> None:
         await self._on_wait()
-        await self._clock.sleep(_WAIT_S)
+        await self._clock.sleep(self._wait_s)
+        # Planning and last pages are over in a moment; a dead owner's lease is not.
+        self._wait_s = min(self._wait_s * 2, _WAIT_MAX_S)
 
     @asynccontextmanager
     async def held(self, lease: Lease) -> AsyncIterator[Callable[[], bool]]:

@@ -14,7 +14,7 @@ from bson.raw_bson import RawBSONDocument
 
 from lazymig import Phase, PhaseError, Sweeper
 from lazymig.sweeping import remainder
-from tests.sweeps import WRITES, by_id, letters, moved, repository, stored, sweeper, thing
+from tests.sweeps import WRITES, by_id, control, letters, moved, repository, stored, sweeper, thing
 
 SEED = 20_240_501
 ALLOWED = [
@@ -153,6 +153,18 @@ async def test_nearly_finished(watched: Any, monkeypatch: pytest.MonkeyPatch) ->
     whole = [c.command for c in sent if c.command.get("find") == "v1" and "projection" not in c.command]
     assert sorted(id for command in whole for id in command["filter"]["_id"]["$in"]) == [7, 107, 207]
     assert len(await stored(watched.database["v2"])) == 300
+
+
+async def test_hardly_begun(watched: Any) -> None:
+    """Where V2 lacks everything, only the sweep's first page asks for ids first, whatever the number of partitions."""
+    await watched.database["v1"].insert_many([thing(id) for id in range(300)])
+    with watched.sent() as sent:
+        report = await sweeper(watched.database, partition_size=50).run()
+    assert (report.scanned, report.migrated) == (300, 300)
+    assert (await control(watched.database).current_pass("things"))["partitions"] > 3
+    asked = [event.command for event in sent if event.command.get("find") == "v1" and "limit" in event.command]
+    scans = [command for command in asked if command.get("projection") == {"_id": 1} and command["limit"] > 1]
+    assert [command["limit"] for command in scans] == [4]
 
 
 async def test_dry_run_writes_nothing(watched: Any) -> None:
