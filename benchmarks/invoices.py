@@ -12,6 +12,9 @@ from bson.decimal128 import Decimal128
 
 import lazymig
 
+#: Documents per statement that fills a collection.
+FILL = 5_000
+
 
 @frozen
 class ItemV1:
@@ -100,12 +103,12 @@ def documents(count: int, seed: int) -> Iterator[dict[str, Any]]:
             "items": [
                 {
                     "sku": f"SKU-{chance.randrange(100_000):06d}",
-                    "title": "An item with a title of some length",
+                    "title": "A title",
                     "quantity": chance.randrange(1, 10),
                     "price": Decimal128(f"{chance.randrange(100, 100_000) / 100:.2f}"),
                     "shipped": day + timedelta(days=chance.randrange(90)),
                 }
-                for _ in range(6)
+                for _ in range(8)
             ],
         }
 
@@ -114,3 +117,16 @@ def repository(client: Any, database: str = "sweeps") -> lazymig.Repository[Invo
     """The repository over the benchmark's collections."""
     db = client[database]
     return lazymig.Repository(MIGRATION, v1=db["v1"], v2=db["v2"], phase=lazymig.Phase.COEXIST)
+
+
+async def fill(client: Any, name: str, count: int) -> None:
+    """A new database whose V1 holds this many documents."""
+    await client.drop_database(name)
+    batch: list[dict[str, Any]] = []
+    for document in documents(count, seed=1):
+        batch.append(document)
+        if len(batch) == FILL:
+            await client[name]["v1"].insert_many(batch, ordered=False)
+            batch = []
+    if batch:
+        await client[name]["v1"].insert_many(batch)

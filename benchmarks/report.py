@@ -82,7 +82,9 @@ def redraw() -> None:
     everything = [Outcome(**row) for kept in measured.values() for row in kept["outcomes"]]
     machine = next(iter(measured.values()))["machine"]
     rounds = ", ".join(f"{kept['rounds']} ({name})" for name, kept in measured.items())
-    _write_table(everything, {**machine, "rounds": rounds})
+    beside = folder / "sweeps_beside.json"
+    more = json.loads(beside.read_text()) if beside.exists() else None
+    _write_table(everything, {**machine, "rounds": rounds}, more)
     try:
         from benchmarks.chart import draw
     except ImportError:
@@ -91,11 +93,11 @@ def redraw() -> None:
     draw(everything, folder / "ratios.svg")
 
 
-def _write_table(outcomes: Sequence[Outcome], machine: Mapping[str, Any]) -> None:
+def _write_table(outcomes: Sequence[Outcome], machine: Mapping[str, Any], beside: Mapping[str, Any] | None) -> None:
     page = HERE / "README.md"
     before, _, rest = page.read_text().partition(_BEGIN)
     after = rest.partition(_END)[2]
-    page.write_text("".join([before, _BEGIN, "\n", *table(outcomes, machine), _END, after]))
+    page.write_text("".join([before, _BEGIN, "\n", *table(outcomes, machine), *_beside(beside), _END, after]))
 
 
 def table(outcomes: Sequence[Outcome], machine: Mapping[str, Any]) -> Iterable[str]:
@@ -112,6 +114,22 @@ def table(outcomes: Sequence[Outcome], machine: Mapping[str, Any]) -> Iterable[s
         if one.target is None:
             yield f"{_cells(one)} {_times(one)} |\n"
     yield "\nMeasured on: " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in machine.items()) + ".\n"
+
+
+def _beside(figures: Mapping[str, Any] | None) -> Iterable[str]:
+    """What a sweep costs besides time."""
+    if figures is None:
+        return
+    live, converted = figures["live"], figures["converted"]
+    yield f"\nThe sweep's documents have {converted['bytes']:,} bytes on average; converting one takes "
+    yield f"{converted['us']:.0f} µs with cattrs and the user's function, without BSON's decoding and encoding.\n"
+    yield "\n| beside the sweep | measured | target |\n| --- | --- | --- |\n"
+    times = f"{live['beside_ms']:.1f} / {live['alone_ms']:.1f} ms"
+    spread = f"{min(live['ratios']):.2f} - {max(live['ratios']):.2f}"
+    yield f"| p99 of `get` by 16 live clients, with / without a sweep | {times},"
+    yield f" ratio {live['p99_ratio']:.2f} (range {spread}) | at most {live['target']:g} |\n"
+    for count, megabytes in figures["resident_mb"].items():
+        yield f"| peak resident memory, sweep of {count} | {megabytes:.0f} MB | under 150, flat |\n"
 
 
 def _cells(one: Outcome) -> str:

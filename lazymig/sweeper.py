@@ -45,7 +45,7 @@ class Sweeper(Generic[V1, V2]):
     With `since`, a pass that others ended after that time (naive UTC) counts as this run's: no new one is begun.
     `probe` is an async function: False pauses the sweep, and an exception slows it down. By itself it pauses while
     replication lags, and slows down while the server answers much more slowly than it did before. `on_progress` is told
-    after each page, each second while it waits for others, and at the end.
+    after each page, at least each second while it waits for others, and at the end.
 
     Raises `ConfigurationError`, and `PhaseError` in a phase in which V2 must not be filled.
     """

@@ -22,6 +22,8 @@ from pymongo import AsyncMongoClient
 # `examples` is imported from the source tree, and stands last so that `lazymig` is the installed one.
 sys.path.append(str(Path(__file__).parents[1]))
 
+from tests.widening import add_options, take_options
+
 DRIVERS = ("pymongo", "motor", "mock")
 # A server that is gone is found out within the test; a loaded machine still has time to answer.
 TIMEOUT = {"serverSelectionTimeoutMS": 20_000}
@@ -29,6 +31,16 @@ TIMEOUT = {"serverSelectionTimeoutMS": 20_000}
 pytest_plugins = ["pytester"]
 
 _drops: set[asyncio.Future[None]] = set()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options that widen the proof."""
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read them before the tests are collected."""
+    take_options(config)
 
 
 @pytest.fixture(params=DRIVERS)

@@ -1,7 +1,7 @@
 """One server of its own for the faults, seeds, and the ledger whose table ends the run.
 
-`LAZYMIG_SEED` repeats a run's choices, `LAZYMIG_PROOF=1` widens every test, `LAZYMIG_SOAK_S` lengthens the soak, and
-`LAZYMIG_FAULTS_JSON` names a file for the ledger, from which `python -m tests.faults.report` makes the table in docs.
+`--seed` repeats a run's choices, `--wide` widens every test, `--soak-s` lengthens the soak, and `--ledger` names a file
+from which `python -m tests.faults.report` makes the table in docs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
@@ -21,23 +20,23 @@ from pymongo import AsyncMongoClient
 from lazymig.testing import Server, ServerMissing
 from tests.faults.claims import Row
 from tests.faults.report import table
+from tests.widening import WIDENING
 
-WIDE = os.environ.get("LAZYMIG_PROOF", "") not in ("", "0")
 LEDGER: list[Row] = []
 
 
 @pytest.fixture
 def wide() -> int:
     """A factor for the sizes of tests: 1, or more in a proof."""
-    return 4 if WIDE else 1
+    return 4 if WIDENING.wide else 1
 
 
 @pytest.fixture
 def seed() -> int:
     """The seed of this test's choices, printed; the same in CI at every run."""
-    fixed = os.environ.get("LAZYMIG_SEED") or ("1" if os.environ.get("CI") else None)
-    seed = int(fixed) if fixed else SystemRandom().randrange(10**6)
-    print(f"LAZYMIG_SEED={seed}")
+    fixed = 1 if WIDENING.seed is None and os.environ.get("CI") else WIDENING.seed
+    seed = SystemRandom().randrange(10**6) if fixed is None else fixed
+    print(f"--seed {seed}")
     return seed
 
 
@@ -75,6 +74,5 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if LEDGER:
         terminalreporter.section("faults")
         terminalreporter.write_line(table(LEDGER))
-    target = os.environ.get("LAZYMIG_FAULTS_JSON")
-    if target:
-        Path(target).write_text(json.dumps([asdict(row) for row in LEDGER], indent=1) + "\n", "utf-8")
+    if WIDENING.ledger:
+        WIDENING.ledger.write_text(json.dumps([asdict(row) for row in LEDGER], indent=1) + "\n", "utf-8")

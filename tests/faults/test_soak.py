@@ -1,9 +1,8 @@
-"""Eight clients of both doors and a sweeper for as long as wanted: `LAZYMIG_SOAK_S` seconds."""
+"""Eight clients of both doors and a sweeper for as long as wanted: `--soak-s` seconds."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from typing import Any
 
@@ -17,9 +16,9 @@ from tests.faults.boxes import legacy
 from tests.faults.claims import illegal, judge
 from tests.faults.conftest import connected
 from tests.faults.load import History, ShiftedClock, clients, repository, work
+from tests.widening import WIDENING
 
 IDS = range(400)
-SOAK_S = float(os.environ.get("LAZYMIG_SOAK_S", "6"))
 #: Short, so that tombstones are purged while clients insert the same entities again.
 TIMEOUT_S, GRACE_S = 2.0, 2.2
 
@@ -29,7 +28,7 @@ async def test_soak(lazymig_server: Any, ledger: Any, seed: int) -> None:
     history, clock = History({id: (f"legacy.{id}", 0) for id in IDS if id % 2}), ShiftedClock()
     async with connected(lazymig_server.uri) as database:
         await database["v1"].insert_many([legacy(id) for id in history.initial])
-        until, sweeps, purged = time.monotonic() + SOAK_S, 0, 0
+        until, sweeps, purged = time.monotonic() + WIDENING.soak_s, 0, 0
 
         def going() -> bool:
             return time.monotonic() < until
@@ -44,7 +43,7 @@ async def test_soak(lazymig_server: Any, ledger: Any, seed: int) -> None:
 
         crowd = clients(database, history, IDS, seed, clock, count=8, timeouts_s=(TIMEOUT_S, TIMEOUT_S))
         await asyncio.gather(work(crowd, going), sweep())
-        name = f"none, for {SOAK_S:g} s with {sweeps} sweeps, {purged} purges"
+        name = f"none, for {WIDENING.soak_s:g} s with {sweeps} sweeps, {purged} purges"
         row = await judge(name, 0, database, history, IDS, clock)
     ledger(row)
     assert sweeps

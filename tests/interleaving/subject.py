@@ -238,6 +238,8 @@ def calls(amount):
         "heal": Call("heal", heal),
         "purge": Call("purge", purge),
         "V1 get": Call("get", lambda s: s.repository.v1.get(ID), ID, observe=common),
+        "V1 get many": Call("list", lambda s: s.repository.v1.get_many([ID]), observe=all_common),
+        "V1 list": Call("list", lambda s: found(s.repository.v1.list())),
         "V1 insert": Call("insert", lambda s: s.repository.v1.insert(v1), ID, written, common),
         "V1 update": Call("update", lambda s: s.repository.v1.update(ID, raise_count), ID, raised, common),
         "V1 replace": Call("replace", lambda s: s.repository.v1.replace(v1), ID, written, common),

@@ -1,10 +1,9 @@
 """The coexistence protocol under every interleaving: the real repository, V1 view and sweep, with every crash.
 
-`LAZYMIG_EXPLORE=full` visits all of it (some minutes on two cores); without it, the states and calls that differ most.
-`LAZYMIG_EXPLORE_SEED` draws the random walks anew.
+`--full` visits all of it (some minutes on two cores); without it, the states and calls that differ most.
+`--walk-seed` draws the random walks anew.
 """
 
-import os
 from itertools import combinations, combinations_with_replacement, product
 
 import pytest
@@ -13,9 +12,9 @@ from lazymig import protocol
 from lazymig.testing.explore import explore
 from tests.interleaving.running import Task, explore_all
 from tests.interleaving.subject import NAMES, STATES, WRITES, noted_scenario
+from tests.widening import WIDENING
 
-FULL = os.environ.get("LAZYMIG_EXPLORE") == "full"
-SEED = int(os.environ.get("LAZYMIG_EXPLORE_SEED", "20240101"))
+FULL, SEED = WIDENING.full, WIDENING.walk_seed
 
 SOME_STATES = ("V1 only", "both clean", "dirty before V1's step", "tombstone")
 SOME_CALLS = ("get", "insert", "update", "delete")
@@ -71,7 +70,7 @@ def test_readers_that_heal_at_once():
 
 
 TRIPLES = list(combinations_with_replacement(SOME_CALLS, 3))
-WHOLE = pytest.mark.skipif(not FULL, reason="takes a minute; LAZYMIG_EXPLORE=full visits it")
+WHOLE = pytest.mark.skipif(not FULL, reason="takes a minute; --full visits it")
 
 
 @pytest.mark.parametrize(

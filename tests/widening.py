@@ -1,0 +1,42 @@
+"""How far a proof goes: pytest's options for it, read before the tests that they widen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from attrs import define
+
+
+@define
+class Widening:
+    """What a person asked for; without options, what a run of all tests takes."""
+
+    full: bool = False
+    walk_seed: int = 20_240_101
+    wide: bool = False
+    soak_s: float = 6.0
+    seed: int | None = None
+    ledger: Path | None = None
+
+
+WIDENING = Widening()
+
+
+def add_options(parser: Any) -> None:
+    """Tell pytest of the options."""
+    group = parser.getgroup("proof", "how far the proof goes")
+    group.addoption(
+        "--full", action="store_true", help="explore every pair of calls from every state, and more triples"
+    )
+    group.addoption("--walk-seed", type=int, default=WIDENING.walk_seed, help="draw the random walks anew")
+    group.addoption("--wide", action="store_true", help="four times the calls, kills, step-downs and examples")
+    group.addoption("--soak-s", type=float, default=WIDENING.soak_s, metavar="SECONDS", help="the length of the soak")
+    group.addoption("--seed", type=int, help="repeat a run's choices; printed, and fixed where CI is set")
+    group.addoption("--ledger", type=Path, metavar="FILE", help="keep what was tried, for tests.faults.report")
+
+
+def take_options(config: Any) -> None:
+    """Take over what was asked for: ahead of the modules, whose parameters depend on it."""
+    for name in ("full", "walk_seed", "wide", "soak_s", "seed", "ledger"):
+        setattr(WIDENING, name, config.getoption(name))
