@@ -49,7 +49,7 @@ async def _run(uri: str, scale: Scale, only: str | None) -> list[Outcome]:
 
 def main() -> None:
     arguments = _arguments()
-    scale = Scale(max(arguments.rounds, 7), 400, 1_600) if not arguments.quick else Scale(7, 200, 800)
+    scale = Scale(max(arguments.rounds, 7), 800, 1_600) if not arguments.quick else Scale(7, 200, 800)
     with Server(cache_gb=1.0) as server:
         outcomes = asyncio.run(_run(server.uri, scale, arguments.only))
         machine = report.machine(server.uri)
