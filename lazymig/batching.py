@@ -27,6 +27,8 @@ R = TypeVar("R")
 
 #: More per statement gains nothing more, and keeps replies far below the message limit.
 _CALLS_MAX = 1000
+#: After so many calls in a row without company, the next does not look for any: that would cost it a turn of the loop.
+_SOLITARY = 8
 
 
 class Batcher(Generic[A, R]):
@@ -48,23 +50,30 @@ class Batcher(Generic[A, R]):
         self._patient = patient
         self._in_flight = 0
         self._leading = False
+        #: How many calls in a row had no company.
+        self._solitary = 0
         self._waiting: list[tuple[A, asyncio.Future[R]]] = []
         self._running: set[asyncio.Task[None]] = set()
 
     async def call(self, argument: A) -> R:
         """The result for one argument, or what `one` or `many` raised for it."""
-        if not (self._in_flight or self._waiting or self._leading) and await self._alone():
+        if not self._occupied and (self._solitary >= _SOLITARY or await self._alone()):
             self._in_flight += 1
             try:
                 return await self._one(argument)
             finally:
                 self._landed()
+        self._solitary = 0
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
         if not self._waiting and not (self._patient and self._in_flight):
             loop.call_soon(self._launch)
         self._waiting.append((argument, future))
         return await future
+
+    @property
+    def _occupied(self) -> bool:
+        return bool(self._in_flight or self._waiting or self._leading)
 
     async def _alone(self) -> bool:
         """Whether no other call starts in this turn of the loop."""
@@ -73,6 +82,7 @@ class Batcher(Generic[A, R]):
             await turn()
         finally:
             self._leading = False
+        self._solitary += 1
         return not self._waiting
 
     def _landed(self) -> None:

@@ -10,7 +10,7 @@ import pymongo
 import pytest
 from pymongo.errors import NetworkTimeout
 
-from lazymig.batching import Batcher, CoalescingV1, CoalescingV2
+from lazymig.batching import _SOLITARY, Batcher, CoalescingV1, CoalescingV2
 from lazymig.deadline import Deadline
 from lazymig.records import Put
 from lazymig.testing.memory_collection import MemoryCollection
@@ -67,6 +67,24 @@ async def test_a_call_alone_goes_directly(calls: Calls) -> None:
     calls.go.set()
     assert [await calls.batcher.call(number) for number in (1, 2)] == [10, 20]
     assert calls.made == [1, 2]
+
+
+async def test_after_many_calls_alone_the_next_goes_at_once(calls: Calls) -> None:
+    """It does not look for company, which costs a turn of the loop; once there was some, it looks again."""
+    calls.go.set()
+    for number in range(_SOLITARY):
+        await calls.batcher.call(number)
+    calls.made.clear()
+    calls.go.clear()
+    tasks = calls.start(1, 2, 3)
+    await turns(1)
+    assert calls.made == [1]
+    await turns()
+    assert calls.made == [1, [2, 3]]
+    calls.go.set()
+    assert await asyncio.gather(*tasks) == [10, 20, 30]
+    assert await calls.results(1, 2, 3) == [10, 20, 30]
+    assert [sorted(made) for made in calls.made[2:]] == [[1, 2, 3]]
 
 
 async def test_calls_of_the_same_turn_are_joined(calls: Calls) -> None:
