@@ -20,7 +20,8 @@ async def test_an_unconfirmed_batch_is_not_checkpointed(mortal_server: Any) -> N
         refusal = {"code": 64, "codeName": "WriteConcernFailed", "errmsg": "waiting for replication timed out"}
         data = {"failCommands": ["insert"], "namespace": f"{database.name}.v2", "writeConcernError": refusal}
         with mortal_server.failpoint(data, times=1), pytest.raises(BulkWriteError):
-            await sweeper(database, partition_size=1000).run()
+            # One page after the other: the first one is refused.
+            await sweeper(database, partition_size=1000, concurrency=1).run()
         row = await database["lazymig_control"].find_one({"kind": "partition"})
         assert row["position"] is None
         report = await sweeper(database).run()
