@@ -11,7 +11,7 @@ from lazymig.sweeping.holdings import holdings, size
 from lazymig.sweeping.report import Left, Progress, progress_of
 
 #: Between two looks, and how many times as long as a look takes: looking must not cost what it tells about.
-_LOOK_EVERY_S, _LOOKS_APART = 5.0, 20.0
+_LOOK_EVERY_S, _LOOKS_APART = 1.0, 20.0
 
 
 class Outlook:

@@ -223,7 +223,7 @@ async def test_a_pass_that_is_forgotten_takes_nothing_back(database: Any) -> Non
 
 
 async def test_looks_are_rare(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many pages a run has, it looks at both collections at its first, at its end, and every few seconds."""
+    """However many pages a run has, it looks at both collections at its first, at its end, and every second."""
     looks: list[datetime] = []
     holdings = outlook.holdings
 
@@ -236,7 +236,7 @@ async def test_looks_are_rare(filled: Any, monkeypatch: pytest.MonkeyPatch) -> N
 
     def tell(progress: Progress) -> None:
         told.append(progress)
-        clock.time += timedelta(seconds=0.5)
+        clock.time += timedelta(seconds=0.1)
 
     await sweeper(filled, clock=clock, on_progress=tell, partition_size=1000).run()
     assert len(told) > COUNT // 4
