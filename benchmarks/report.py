@@ -82,9 +82,7 @@ def redraw() -> None:
     everything = [Outcome(**row) for kept in measured.values() for row in kept["outcomes"]]
     machine = next(iter(measured.values()))["machine"]
     rounds = ", ".join(f"{kept['rounds']} ({name})" for name, kept in measured.items())
-    beside = folder / "sweeps_beside.json"
-    more = json.loads(beside.read_text()) if beside.exists() else None
-    _write_table(everything, {**machine, "rounds": rounds}, more)
+    _write_table(everything, {**machine, "rounds": rounds}, _kept("sweeps_beside"), _kept("parts"))
     try:
         from benchmarks.chart import draw
     except ImportError:
@@ -93,11 +91,18 @@ def redraw() -> None:
     draw(everything, folder / "ratios.svg")
 
 
-def _write_table(outcomes: Sequence[Outcome], machine: Mapping[str, Any], beside: Mapping[str, Any] | None) -> None:
+def _kept(name: str) -> Any:
+    path = HERE / "results" / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def _write_table(outcomes: Sequence[Outcome], machine: Mapping[str, Any], beside: Any, parts: Any) -> None:
     page = HERE / "README.md"
     before, _, rest = page.read_text().partition(_BEGIN)
     after = rest.partition(_END)[2]
-    page.write_text("".join([before, _BEGIN, "\n", *table(outcomes, machine), *_beside(beside), _END, after]))
+    page.write_text(
+        "".join([before, _BEGIN, "\n", *table(outcomes, machine), *_beside(beside), *_parts(parts), _END, after])
+    )
 
 
 def table(outcomes: Sequence[Outcome], machine: Mapping[str, Any]) -> Iterable[str]:
@@ -130,6 +135,19 @@ def _beside(figures: Mapping[str, Any] | None) -> Iterable[str]:
     yield f" ratio {live['p99_ratio']:.2f} (range {spread}) | at most {live['target']:g} |\n"
     for count, megabytes in figures["resident_mb"].items():
         yield f"| peak resident memory, sweep of {count} | {megabytes:.0f} MB | under 150, flat |\n"
+
+
+def _parts(figures: Mapping[str, Mapping[str, float]] | None) -> Iterable[str]:
+    """What each part takes alone, by `benchmarks.parts`."""
+    titles = {
+        "statements_ms": "ms per statement, bare, one task",
+        "order_us": "µs per document of the first table's rows",
+        "invoice_us": "µs per document of the sweeps",
+    }
+    for name, title in titles.items() if figures is not None else ():
+        yield f"\n| {title} | |\n| --- | --: |\n"
+        for part, value in figures[name].items():
+            yield f"| {part} | {value:g} |\n"
 
 
 def _cells(one: Outcome) -> str:

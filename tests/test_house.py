@@ -337,4 +337,4 @@ def test_speech_bites() -> None:
 def test_machine_paths_bite() -> None:
     """A path of a machine is found, an address on the web is not."""
     assert MACHINE_PATH.search("see " + "/".join(("", "home", "me")))
-    assert not MACHINE_PATH.search("https://example.org/work/x and a/tmp/b")
+    assert not MACHINE_PATH.search("https://example.org/home/x and a/tmp/b")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from attrs import define
+from attrs import define, fields
 
 
 @define
@@ -38,5 +38,5 @@ def add_options(parser: Any) -> None:
 
 def take_options(config: Any) -> None:
     """Take over what was asked for: ahead of the modules, whose parameters depend on it."""
-    for name in ("full", "walk_seed", "wide", "soak_s", "seed", "ledger"):
-        setattr(WIDENING, name, config.getoption(name))
+    for field in fields(Widening):
+        setattr(WIDENING, field.name, config.getoption(field.name))
