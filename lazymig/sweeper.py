@@ -108,6 +108,7 @@ class Sweeper(Generic[V1, V2]):
         Driver errors pass through; what was done before is kept, and the next run goes on from there.
         """
         self._counts.clear()
+        self._flow.begin()
         await self._outlook.begin()
         with calm_collector():
             return await (self._rehearse() if self._dry_run else self._run())

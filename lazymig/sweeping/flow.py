@@ -39,6 +39,10 @@ class Flow(Generic[V1, V2]):
         self._counts = counts
         self._batch_size = batch_size
         self._concurrency = concurrency
+        self.begin()
+
+    def begin(self) -> None:
+        """A run begins: nobody knows what it will meet."""
         #: What the last partition met is the best guess for the next.
         self._lean: bool | None = None
 

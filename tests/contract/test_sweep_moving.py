@@ -120,12 +120,14 @@ async def test_one_sweeper_may_run_twice(database: Any) -> None:
     assert (second.scanned, second.migrated, second.present) == (6, 1, 5)
 
 
-async def test_a_second_run_reads_ids_only(watched: Any, small_pages: None) -> None:
-    """Over a finished collection no statement asks V1 for more than ids, and none writes to V2."""
+@pytest.mark.parametrize("same", [False, True], ids=["by another", "by the same"])
+async def test_a_second_run_reads_ids_only(watched: Any, small_pages: None, same: bool) -> None:
+    """Over a finished collection no statement asks V1 for more than ids, and none writes to V2, whoever sweeps it."""
     await watched.database["v1"].insert_many([thing(id) for id in range(23)])
-    await sweeper(watched.database).run()
+    first = sweeper(watched.database)
+    await first.run()
     with watched.sent() as sent:
-        await sweeper(watched.database).run()
+        await (first if same else sweeper(watched.database)).run()
     asked = [event.command for event in sent if event.command.get("find") == "v1"]
     assert len(asked) > 7
     assert all(dict(command["projection"]) == {"_id": 1} for command in asked)
