@@ -17,6 +17,7 @@ from pymongo.errors import DuplicateKeyError
 from lazymig.clock import SYSTEM_CLOCK, Clock
 from lazymig.documents import raw_id
 from lazymig.drivers import LENIENT, MAJORITY, READ_MAJORITY, tuned
+from lazymig.indexes import ensure_index
 from lazymig.records import DeadLetter, Partition
 
 #: A partition whose owner was silent for this long may be taken over. Short, since whoever comes after a `kill -9`
@@ -63,7 +64,7 @@ class Control:
 
     async def ensure_index(self) -> None:
         """Create the index by which rows are found without a scan."""
-        await self._rows.create_index([("kind", 1), ("migration", 1), ("state", 1)], name="lazymig_kind")
+        await ensure_index(self._rows, [("kind", 1), ("migration", 1), ("state", 1)], "lazymig_kind")
 
     # Passes: one sweep over all of V1, by one or many processes.
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from bson.binary import BINARY_SUBTYPE, Binary
 
+from lazymig.errors import ForeignDocument
 from lazymig.records import Document, StoredV1, StoredV2
 
 #: V1's one extra field: the entity's revision; missing means 0.
@@ -49,8 +50,23 @@ def born_clean(id: Any, body: Document, revision: int, by: By) -> dict[str, Any]
     return {"_id": id, **body, META_FIELD: {"rev": revision, "intent": revision, "by": by}}
 
 
+def is_foreign(document: Document) -> bool:
+    """Whether lazymig did not store this V2 document: it says nothing about the V1 document it was made from."""
+    meta = document.get(META_FIELD)
+    return not (isinstance(meta, dict) and isinstance(meta.get("rev"), int) and isinstance(meta.get("intent"), int))
+
+
+#: Finds most of them, without a look at the types.
+FOREIGN: Document = {f"{META_FIELD}.rev": {"$exists": False}}
+
+
 def stored_v2(document: Document) -> StoredV2:
-    """A V2 document as the driver returned it, with its meta data."""
+    """A V2 document as the driver returned it, with its meta data.
+
+    Raises `ForeignDocument` for one that lazymig did not store.
+    """
+    if is_foreign(document):
+        raise ForeignDocument(raw_id(document["_id"]))
     meta: Mapping[str, Any] = document[META_FIELD]
     at = meta.get("at")
     if at is not None and at.tzinfo is not None:

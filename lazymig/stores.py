@@ -30,6 +30,7 @@ from lazymig.drivers import (
     refusal_text,
     tuned,
 )
+from lazymig.indexes import ensure_index
 from lazymig.raw import Undecoded, undecoded
 from lazymig.records import PLACEHOLDER, Applied, Document, Put, StoredV2
 from lazymig.v1_store import V1Store
@@ -205,7 +206,7 @@ class V2Store:
 
     async def marks(self, before: datetime, limit: int, after: Document | None = None) -> list[StoredV2]:
         """Open marks and tombstones older than `before`, oldest first, from the sparse index on `at`."""
-        where: Document = {_AT: {"$lt": before}}
+        where: Document = {_AT: {"$lt": before}, _REV: {"$exists": True}}
         if after is not None:
             where = {"$and": [where, after]}
         cursor = self._read.find(where, session=self._session).sort([(_AT, 1), ("_id", 1)]).limit(limit)
@@ -213,4 +214,4 @@ class V2Store:
 
     async def ensure_mark_index(self) -> None:
         """Create the sparse index on `at`, so that marks are found without a scan."""
-        await self.collection.create_index([(_AT, 1)], name="lazymig_at", sparse=True)
+        await ensure_index(self.collection, [(_AT, 1)], "lazymig_at", sparse=True)

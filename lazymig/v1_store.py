@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError
+from pymongo.read_concern import ReadConcern
 
 from lazymig.documents import REVISION_FIELD, at_revision, stored_v1
 from lazymig.drivers import MAJORITY, READ_MAJORITY, is_id_taken, tuned
@@ -18,17 +19,19 @@ Paths = Sequence[str]
 class V1Store:
     """The port to V1, the source of truth."""
 
-    def __init__(self, collection: Any, session: Any = None) -> None:
+    def __init__(self, collection: Any, session: Any = None, read_concern: str | None = None) -> None:
         self.collection = tuned(collection)
         self._session = session
         # The acknowledged write must survive a fail-over, whatever the collection was configured with.
         self._durable = tuned(collection, write=MAJORITY)
         # A body may enter V2 only from a revision that cannot be rolled back.
         self._settled = tuned(collection, read=READ_MAJORITY)
+        # Linearizable reads name one document: they answer for themselves, whatever a deposed primary believes.
+        self._one = self._settled if read_concern is None else tuned(collection, read=ReadConcern(read_concern))
 
     async def find(self, id: Any) -> StoredV1 | None:
-        """Find one document with read concern majority: what it holds cannot be rolled back."""
-        document = await self._settled.find_one({"_id": id}, session=self._session)
+        """Find one document with read concern majority or above: what it holds cannot be rolled back."""
+        document = await self._one.find_one({"_id": id}, session=self._session)
         return None if document is None else stored_v1(document)
 
     async def find_local(self, id: Any) -> StoredV1 | None:

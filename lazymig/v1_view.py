@@ -7,7 +7,6 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from lazymig import listing
-from lazymig.deadline import Deadline
 from lazymig.edits import Delete, UpdateV1, insert_v1
 from lazymig.errors import ConversionError
 
@@ -33,7 +32,7 @@ class V1View(Generic[V1, V2]):
     async def get(self, id: Any) -> V1 | None:
         """The entity, or None. One round trip. Raises `ConversionError`, `TypeError`."""
         raw = self._conversions.raw_id(id)
-        async with Deadline(self._repository.timeout_s):
+        async with self._repository.call():
             stored = await self._pair.v1.find(raw)
         return None if stored is None else self._conversions.v1_entity(stored)
 
@@ -43,7 +42,7 @@ class V1View(Generic[V1, V2]):
         Raises an `ExceptionGroup` of `ConversionError`.
         """
         raws = {self._conversions.raw_id(id): id for id in ids}
-        async with Deadline(self._repository.timeout_s):
+        async with self._repository.call():
             stored = await self._pair.v1.find_many(list(raws))
         entities: dict[Any, V1] = {}
         failed: list[ConversionError] = []

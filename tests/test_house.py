@@ -24,11 +24,11 @@ ROOT = Path(__file__).parents[1]
 #: The floor of each module or package of lazymig. A file imports from floors below its own only.
 FLOORS = {
     **dict.fromkeys(("errors", "phases", "records", "documents"), 0),
-    **dict.fromkeys(("clock", "deadline", "drivers", "raw", "stores", "turns", "v1_store", "bson_types"), 1),
+    **dict.fromkeys(("clock", "deadline", "drivers", "raw", "stores", "turns", "v1_store", "bson_types", "indexes"), 1),
     **dict.fromkeys(
         ("batching", "behind", "codec", "conversions", "edits", "keyset", "migration", "pair", "telemetry"), 2
     ),
-    **dict.fromkeys(("control", "many", "protocol", "v1_only"), 3),
+    **dict.fromkeys(("control", "many", "protocol", "surroundings", "v1_only"), 3),
     **dict.fromkeys(("building", "follower", "listing", "repository", "sweeper", "sweeping", "v1_view", "verifier"), 4),
     **dict.fromkeys(("fleet", "testing"), 5),
     **dict.fromkeys(("__init__", "cli"), 6),
@@ -36,6 +36,8 @@ FLOORS = {
 #: The only imports on one floor, each with its reason.
 LEVEL = {
     ("documents", "records"): "the layout of documents speaks in the frozen values",
+    ("documents", "errors"): "a document that is not lazymig's is refused where it is met",
+    ("stores", "indexes"): "an index is a statement too",
     ("stores", "drivers"): "a statement is spelled by its driver",
     ("stores", "raw"): "many documents are decoded when their turn comes",
     ("stores", "v1_store"): "the two ports by one name",

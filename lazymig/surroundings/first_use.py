@@ -1,0 +1,150 @@
+"""The look at the collections before the first call: made once, shared by all calls that wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from types import TracebackType
+from typing import Any
+
+from pymongo.errors import ConnectionFailure, NotPrimaryError, OperationFailure
+
+from lazymig.deadline import Deadline
+from lazymig.drivers import tuned
+from lazymig.surroundings.checking import Asked, Surroundings, surroundings
+from lazymig.surroundings.looking import in_memory
+
+#: A read waits this part of its time for the check: where one server cannot be reached, the other may have the answer.
+_READ_PART = 4
+_READ_WAIT_S = 7.5
+#: A unique index, a validator.
+_REFUSALS = frozenset({11000, 121})
+
+
+class FirstUse:
+    """Whether the look is still due, and the one that is under way."""
+
+    def __init__(
+        self,
+        v1: Any,
+        v2: Any,
+        *,
+        both: bool,
+        id_types: tuple[type, ...],
+        linearizable: bool,
+        compared: bool,
+        timeout_s: float | None,
+    ) -> None:
+        self._v1, self._v2 = tuned(v1), tuned(v2)
+        self._both = both
+        self._id_types = id_types
+        self._linearizable = linearizable
+        self._compared = compared
+        self._timeout_s = timeout_s
+        self._task: asyncio.Task[None] | None = None
+        #: False once it has passed: all that later calls look at.
+        self.due = not in_memory(v1, v2)
+        #: Says of a write that was refused whether an index or a validator refuses announcements.
+        self.explaining = Explaining(self)
+
+    async def look(self, *, control: Any = None, whole: bool = False) -> Surroundings:
+        """Look anew; `whole`: at V2 whatever the phase, and at more of its documents."""
+        asked = Asked(
+            v1=self._v1, v2=self._v2 if whole or self._both else None, control=control, widely=whole,
+            id_types=self._id_types, linearizable=self._linearizable, compared=self._compared,
+        )  # fmt: skip
+        return await surroundings(asked)
+
+    def call(self, *, writes: bool) -> Deadline:
+        """The bounds of a call before which the look is due, within the same time."""
+        return _FirstCall(self._timeout_s, self, writes=writes)
+
+    async def passed(self, *, writes: bool = True) -> None:
+        """Return when all is well; raise what is not, for the next call to try again.
+
+        A read goes on where a server cannot be reached: it may have its answer from the other one.
+        """
+        if not self.due:
+            return
+        task = self._under_way()
+        # Not awaited itself: a caller that is cancelled leaves it to the others that wait for it.
+        await asyncio.wait({task}, timeout=None if writes else self._read_wait_s)
+        if not task.done() or task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            return
+        unreachable = isinstance(error, ConnectionFailure) and not isinstance(error, NotPrimaryError)
+        if writes or not unreachable:
+            raise error
+
+    @property
+    def _read_wait_s(self) -> float:
+        return _READ_WAIT_S if self._timeout_s is None else self._timeout_s / _READ_PART
+
+    def _under_way(self) -> asyncio.Task[None]:
+        loop = asyncio.get_running_loop()
+        if self._task is None or self._task.get_loop() is not loop:
+            # In a context of its own: no caller's deadline or session is the others' concern.
+            self._task = loop.create_task(self._run(), context=contextvars.Context())
+            self._task.add_done_callback(_noticed)
+        return self._task
+
+    async def _run(self) -> None:
+        try:
+            async with Deadline(self._timeout_s):
+                await self.refuse()
+            self.due = False
+        finally:
+            self._task = None
+
+    async def refuse(self) -> None:
+        """Look anew and raise `ConfigurationError` where something must be changed."""
+        (await self.look()).check(strangers=False)
+
+
+def _noticed(task: asyncio.Task[None]) -> None:
+    """Take note of its error, which its callers may have been too impatient to wait for."""
+    if not task.cancelled():
+        task.exception()
+
+
+class _FirstCall(Deadline):
+    """The bounds of a call that begins with the look."""
+
+    __slots__ = ("_first_use", "_writes")
+
+    def __init__(self, timeout_s: float | None, first_use: FirstUse, *, writes: bool) -> None:
+        super().__init__(timeout_s)
+        self._first_use = first_use
+        self._writes = writes
+
+    async def __aenter__(self) -> None:
+        await super().__aenter__()
+        try:
+            await self._first_use.passed(writes=self._writes)
+        except BaseException as error:
+            # What is raised on entering is not passed to leaving, and the timer must stop.
+            await super().__aexit__(type(error), error, error.__traceback__)
+            raise
+
+
+class Explaining:
+    """Looks again where a write within the block is refused: an index or a validator may be younger than this process.
+
+    Raises `ConfigurationError` in the place of the server's error where that is why.
+    """
+
+    __slots__ = ("_first_use",)
+
+    def __init__(self, first_use: FirstUse) -> None:
+        self._first_use = first_use
+
+    async def __aenter__(self) -> None:
+        """Nothing yet."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OperationFailure) and error.code in _REFUSALS:
+            await self._first_use.refuse()
