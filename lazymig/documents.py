@@ -56,8 +56,12 @@ def is_foreign(document: Document) -> bool:
     return not (isinstance(meta, dict) and isinstance(meta.get("rev"), int) and isinstance(meta.get("intent"), int))
 
 
-#: Finds most of them, without a look at the types.
-FOREIGN: Document = {f"{META_FIELD}.rev": {"$exists": False}}
+def _is_integer(path: str) -> dict[str, Any]:
+    return {"$or": [{path: {"$type": "int"}}, {path: {"$type": "long"}}]}
+
+
+#: The filter for such documents.
+FOREIGN: Document = {"$nor": [{"$and": [_is_integer(f"{META_FIELD}.rev"), _is_integer(f"{META_FIELD}.intent")]}]}
 
 
 def stored_v2(document: Document) -> StoredV2:

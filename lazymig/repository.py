@@ -236,8 +236,9 @@ class Repository(Generic[V1, V2]):
         order = listing.order_by(sort, conversions.v1.fields, conversions.v2.fields, self.migration.id_field)
         if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
             raise TypeError("limit: pass a number of entities, or None")
+        raw = None if after is None else conversions.raw_id(after)
         async with self.call():
-            last = None if after is None else await self._document_of(conversions.raw_id(after), order)
+            last = None if after is None else await self._document_of(raw, order)
         return Span(criteria=where, order=order, limit=limit, after=last, timeout_s=self.timeout_s)
 
     async def _document_of(self, raw: Any, order: Order) -> Mapping[str, Any]:

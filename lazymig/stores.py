@@ -13,16 +13,18 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from pymongo import ReturnDocument, UpdateOne
+from pymongo import ReplaceOne, ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError, PyMongoError, WriteError
 from pymongo.read_concern import ReadConcern
 
-from lazymig.documents import META_FIELD, born_clean, stored_v2
+from lazymig.documents import FOREIGN, META_FIELD, born_clean, stored_v2
 from lazymig.drivers import (
     MAJORITY,
     ONE,
+    Driver,
     applied_outcome,
     applied_outcomes,
+    driver_of,
     is_id_taken,
     is_too_large,
     put_outcome,
@@ -184,6 +186,25 @@ class V2Store:
         except BulkWriteError as error:
             return applied_outcomes(error, len(updates))
         return [Applied.APPLIED] * len(updates)
+
+    async def replace_foreign(self, documents: Sequence[Document]) -> tuple[int, list[int]]:
+        """Put documents of `born_clean` in the place of those that lazymig did not store, durably; others stay.
+
+        How many were replaced, and the places of those that V2 refuses.
+        """
+        if driver_of(self.collection) is Driver.MEMORY:
+            results = [
+                await self._durable.replace_one({"_id": document["_id"], **FOREIGN}, document) for document in documents
+            ]
+            return sum(result.matched_count for result in results), []
+        requests = [ReplaceOne({"_id": document["_id"], **FOREIGN}, document) for document in documents]
+        try:
+            result = await self._durable.bulk_write(requests, ordered=False, session=self._session)
+        except BulkWriteError as error:
+            if error.details.get("writeConcernErrors"):
+                raise
+            return error.details["nMatched"], [failure["index"] for failure in error.details["writeErrors"]]
+        return result.matched_count, []
 
     async def why_refused(self, document: Document) -> tuple[str, str]:
         """Ask once more to store a refused document: the error's class and its reason, in words without contents.

@@ -47,10 +47,13 @@ class Surroundings:
         """What to do about V2's documents without `_lazymig`, where some were seen."""
         return (foreign_problem(self.v2.name),) if self.v2 is not None and self.foreign.seen else ()
 
-    def check(self, *, strangers: bool) -> None:
-        """Raise `ConfigurationError` where something must be changed; with `strangers`, for any foreign document."""
+    def check(self, *, strangers: bool | None = None) -> None:
+        """Raise `ConfigurationError` where something must be changed.
+
+        V2's documents without `_lazymig` count where they are many; with `strangers`, all of them or none.
+        """
         wrong = self.problems
-        if strangers or self.foreign.is_back_fill:
+        if self.foreign.is_back_fill if strangers is None else strangers:
             wrong += self.foreign_problem
         if wrong:
             raise ConfigurationError("\n".join(wrong))
@@ -61,8 +64,7 @@ async def surroundings(asked: Asked) -> Surroundings:
     unseen: list[str] = []
     sides = await asyncio.gather(_v1(asked, unseen), _v2(asked, unseen), _control(asked, unseen))
     (v1, wrong_v1), (v2, wrong_v2, strange), wrong_control = sides
-    same = _same(asked)
-    wrong = tuple(dict.fromkeys([*same, *wrong_v1, *wrong_v2, *wrong_control]))
+    wrong = tuple(dict.fromkeys([*wrong_v1, *wrong_v2, *wrong_control]))
     return Surroundings(v1, v2, wrong, tuple(dict.fromkeys(unseen)), strange)
 
 
@@ -96,13 +98,14 @@ async def _control(asked: Asked, unseen: list[str]) -> list[str]:
     return list(problems(seen))
 
 
-def _same(asked: Asked) -> list[str]:
-    sides = (("v1", asked.v1), ("v2", asked.v2))
-    return [
-        f"control: {asked.control.full_name} is {side} itself; the control collection needs a name of its own"
-        for side, one in sides
-        if asked.control is not None and one is not None and is_same(one, asked.control)
-    ]
+def check_apart(control: Any, v1: Any, v2: Any) -> None:
+    """Raise `ConfigurationError` where the control collection is one of the others."""
+    for side, one in (("v1", v1), ("v2", v2)):
+        if is_same(one, control):
+            name = control.full_name
+            raise ConfigurationError(
+                f"control: {name} is {side} itself; the control collection needs a name of its own"
+            )
 
 
 def is_same(one: Any, other: Any) -> bool:

@@ -100,7 +100,7 @@ class FirstUse:
 
     async def refuse(self) -> None:
         """Look anew and raise `ConfigurationError` where something must be changed."""
-        (await self.look()).check(strangers=False)
+        (await self.look()).check()
 
 
 def _noticed(task: asyncio.Task[None]) -> None:

@@ -76,6 +76,12 @@ async def uuid_of(collection: Any) -> str | None:
     return _hex(described.get("info", {}).get("uuid"))
 
 
+async def identities(v1: Any, v2: Any) -> dict[str, str | None] | None:
+    """What identifies both collections; None where either cannot be seen or does not stand."""
+    found = {"v1": await uuid_of(v1), "v2": await uuid_of(v2)}
+    return None if None in found.values() else found
+
+
 def _hex(value: Any) -> str | None:
     """A UUID however the driver returned it."""
     if value is None:
@@ -108,12 +114,13 @@ async def _command(collection: Any, command: str, value: Any, **arguments: Any) 
 
 
 async def _hello(collection: Any) -> dict[str, Any]:
+    admin = collection.database.client["admin"]["$cmd"]
     try:
-        return await _command(collection, "hello", 1)
+        return await _command(admin, "hello", 1)
     except OperationFailure as error:
         if error.code != _UNKNOWN_COMMAND:
             raise
-        old = await _command(collection, "isMaster", 1)  # servers before 4.4.2
+        old = await _command(admin, "isMaster", 1)  # servers before 4.4.2
         return {**old, "isWritablePrimary": old.get("ismaster")}
 
 

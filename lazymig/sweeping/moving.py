@@ -55,8 +55,8 @@ class Mover(Generic[V1, V2]):
         self._raw = driver_of(pair.v2.collection) is not Driver.MEMORY
         self._options: Any = getattr(pair.v1.collection, "codec_options", DEFAULT_CODEC_OPTIONS)
 
-    async def move(self, documents: Sequence[Any]) -> None:
-        """Convert and store V1 documents, decoded or as raw BSON.
+    async def move(self, documents: Sequence[Any], *, adopting: bool = False) -> None:
+        """Convert and store V1 documents, decoded or as raw BSON; `adopting`: over foreign documents.
 
         Returns when all is durably stored or has its dead letter.
         """
@@ -68,7 +68,7 @@ class Mover(Generic[V1, V2]):
                 batch += await self._convert(documents[start : start + _TURN])
                 await self._pair.clock.sleep(0)
         for part in _by_size(batch):
-            await self._store(part)
+            await (self._adopt(part) if adopting else self._store(part))
 
     async def _convert(self, documents: Sequence[Any]) -> list[_Converted]:
         converted = []
@@ -118,6 +118,17 @@ class Mover(Generic[V1, V2]):
                     await self.record(converted.id, converted.revision, "store", error, message, "")
                 else:
                     self._counts["lost"] += 1  # nothing refuses it any more
+
+    async def _adopt(self, batch: Sequence[_Converted]) -> None:
+        if self._dry_run or not batch:
+            self._counts["adopted"] += len(batch)
+            return
+        count, refused = await self._pair.v2.replace_foreign([converted.document for converted in batch])
+        self._counts["adopted"] += count
+        for place in refused:
+            one = batch[place]
+            text = "V2 refuses the body (unique index, validator or size)"
+            await self.record(one.id, one.revision, "store", "Refused", text, "")
 
     async def record_failure(self, truth: StoredV1, error: ConversionError) -> None:
         """Give an entity that does not convert its dead letter, without the cause's text: it may quote the document."""

@@ -284,17 +284,6 @@ async def test_ids_that_are_equal_numbers_are_one_entity(server_database: Any) -
     assert [entity.value async for entity in repository.list()] == ["V2's"]
 
 
-async def test_a_v2_that_sorts_in_another_way(server_database: Any) -> None:
-    """The collections may have collations of their own: each row meets its own body."""
-    await server_database.create_collection("v2", collation={"locale": "en", "strength": 2})
-    names = ["B", "a", "C", "d"]
-    await server_database["v1"].insert_many([{"_id": name, "value": f"{name} in V1", REV: 1} for name in names])
-    metas = {"rev": 1, "intent": 1}
-    await server_database["v2"].insert_many([{"_id": name, "value": f"{name} in V2", META: metas} for name in names])
-    repository = Repository(ANYTHING, v1=server_database["v1"], v2=server_database["v2"], phase=Phase.COEXIST)
-    assert [entity.value async for entity in repository.list()] == [f"{name} in V2" for name in sorted(names)]
-
-
 async def test_a_listing_that_is_left_early_leaves_nothing_running(
     server_database: Any, open_repository: Any, small_pages: int
 ) -> None:
