@@ -9,7 +9,7 @@ from uuid import UUID
 
 from bson.binary import BINARY_SUBTYPE, Binary
 
-from lazymig.errors import ForeignDocument
+from lazymig.errors import ConfigurationError, ForeignDocument
 from lazymig.records import Document, StoredV1, StoredV2
 
 #: V1's one extra field: the entity's revision; missing means 0.
@@ -54,6 +54,15 @@ def is_foreign(document: Document) -> bool:
     """Whether lazymig did not store this V2 document: it says nothing about the V1 document it was made from."""
     meta = document.get(META_FIELD)
     return not (isinstance(meta, dict) and isinstance(meta.get("rev"), int) and isinstance(meta.get("intent"), int))
+
+
+def same_id(id: Any, found: Any) -> None:
+    """Raise `ConfigurationError` where a document came back under another id than was asked for."""
+    if found != id:
+        raise ConfigurationError(
+            f"asked for the document with id {id!r}, the server answered with another one: a collation takes different "
+            "ids for the same; use collections with the simple collation"
+        )
 
 
 def _is_integer(path: str) -> dict[str, Any]:

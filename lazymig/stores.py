@@ -17,7 +17,7 @@ from pymongo import ReplaceOne, ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError, PyMongoError, WriteError
 from pymongo.read_concern import ReadConcern
 
-from lazymig.documents import FOREIGN, META_FIELD, born_clean, stored_v2
+from lazymig.documents import FOREIGN, META_FIELD, born_clean, same_id, stored_v2
 from lazymig.drivers import (
     MAJORITY,
     ONE,
@@ -64,7 +64,7 @@ class V2Store:
     async def find(self, id: Any) -> StoredV2 | None:
         """Find one document on the primary."""
         document = await self._read.find_one({"_id": id}, session=self._session)
-        return None if document is None else stored_v2(document)
+        return None if document is None else _of(id, stored_v2(document))
 
     async def find_many(self, ids: Sequence[Any]) -> dict[Any, StoredV2]:
         """Find these documents by one statement; missing ids are left out."""
@@ -97,7 +97,7 @@ class V2Store:
         document = await self._durable.find_one_and_update(
             where, update, upsert=True, return_document=ReturnDocument.AFTER, session=self._session
         )
-        return stored_v2(document)
+        return _of(where["_id"], stored_v2(document))
 
     async def raise_intent(self, id: Any, intent: int, now: datetime) -> None:
         """Announce a write at this intent at least, durably: V1 was ahead of the ticket. Never lowers."""
@@ -236,3 +236,8 @@ class V2Store:
     async def ensure_mark_index(self) -> None:
         """Create the sparse index on `at`, so that marks are found without a scan."""
         await ensure_index(self.collection, [(_AT, 1)], "lazymig_at", sparse=True)
+
+
+def _of(id: Any, stored: StoredV2) -> StoredV2:
+    same_id(id, stored.id)
+    return stored

@@ -11,6 +11,7 @@ from pymongo.errors import ConnectionFailure, NotPrimaryError, OperationFailure
 
 from lazymig.deadline import Deadline
 from lazymig.drivers import tuned
+from lazymig.errors import ConfigurationError
 from lazymig.surroundings.checking import Asked, Surroundings, surroundings
 from lazymig.surroundings.looking import in_memory
 
@@ -147,4 +148,7 @@ class Explaining:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, OperationFailure) and error.code in _REFUSALS:
-            await self._first_use.refuse()
+            try:
+                await self._first_use.refuse()
+            except ConfigurationError as wrong:
+                raise wrong from None  # the server's own text quotes the document
