@@ -18,6 +18,7 @@ from pymongo.errors import PyMongoError
 from lazymig.deadline import Deadline
 from lazymig.documents import born_clean
 from lazymig.drivers import Driver, driver_of, is_too_large
+from lazymig.errors import ForeignDocument
 from lazymig.records import Applied, Document, Put, StoredV1, StoredV2
 from lazymig.stores import V1Store, V2Store
 from lazymig.turns import turn
@@ -164,7 +165,7 @@ class CoalescingV2(V2Store):
     async def put_if_absent(self, id: Any, body: Any, revision: int) -> Put:
         return await self._puts.call((id, body, revision))
 
-    async def _find_each(self, ids: Sequence[Any]) -> list[StoredV2 | None]:
+    async def _find_each(self, ids: Sequence[Any]) -> list[StoredV2 | ForeignDocument | None]:
         return _found(ids, await self.find_many(list(dict.fromkeys(ids))))
 
     async def _put_one(self, put: tuple[Any, Any, int]) -> Put:

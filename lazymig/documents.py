@@ -85,3 +85,11 @@ def stored_v2(document: Document) -> StoredV2:
     if at is not None and at.tzinfo is not None:
         at = at.astimezone(UTC).replace(tzinfo=None)  # a tz_aware client: lazymig's own times are naive UTC
     return StoredV2(raw_id(document["_id"]), meta["rev"], meta["intent"], meta.get("gone", False), at, document)
+
+
+def stored_or_error(document: Document) -> StoredV2 | ForeignDocument:
+    """`stored_v2` for those who read many: one that lazymig did not store is its own reader's error."""
+    try:
+        return stored_v2(document)
+    except ForeignDocument as error:
+        return error

@@ -12,7 +12,7 @@ from pymongo.errors import PyMongoError
 
 from lazymig.documents import born_clean
 from lazymig.edits import Base, v2_of
-from lazymig.errors import ConversionError
+from lazymig.errors import ConversionError, ForeignDocument
 from lazymig.pair import Pair
 from lazymig.protocol import read
 from lazymig.records import Put, StoredV1, StoredV2
@@ -24,8 +24,11 @@ V2 = TypeVar("V2")
 
 async def read_many(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | ConversionError]:
     """`read` for many ids by three statements; a dirty entity is answered, not repaired. Missing ids are left out."""
-    seen = {} if pair.checked else await pair.v2.find_many(ids)
-    answers: dict[Any, V2 | ConversionError] = {}
+    found = {} if pair.checked else await pair.v2.find_many(ids)
+    answers: dict[Any, V2 | ConversionError] = {
+        id: stored for id, stored in found.items() if isinstance(stored, ForeignDocument)
+    }
+    seen = {id: stored for id, stored in found.items() if not isinstance(stored, ForeignDocument)}
     for id, stored in seen.items():
         if stored.clean:
             answers[id] = or_error(pair.conversions.v2_entity, stored)

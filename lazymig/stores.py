@@ -14,10 +14,17 @@ from datetime import datetime
 from typing import Any
 
 from pymongo import ReplaceOne, ReturnDocument, UpdateOne
-from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError, PyMongoError, WriteError
+from pymongo.errors import (
+    BulkWriteError,
+    DocumentTooLarge,
+    DuplicateKeyError,
+    OperationFailure,
+    PyMongoError,
+    WriteError,
+)
 from pymongo.read_concern import ReadConcern
 
-from lazymig.documents import FOREIGN, META_FIELD, born_clean, same_id, stored_v2
+from lazymig.documents import FOREIGN, META_FIELD, born_clean, same_id, stored_or_error, stored_v2
 from lazymig.drivers import (
     MAJORITY,
     ONE,
@@ -32,6 +39,7 @@ from lazymig.drivers import (
     refusal_text,
     tuned,
 )
+from lazymig.errors import ForeignDocument
 from lazymig.indexes import ensure_index
 from lazymig.raw import Undecoded, undecoded
 from lazymig.records import PLACEHOLDER, Applied, Document, Put, StoredV2
@@ -39,6 +47,8 @@ from lazymig.v1_store import V1Store
 
 __all__ = ["V1Store", "V2Store"]
 
+#: Type mismatch, path not viable: what stands in the place of `_lazymig` is not lazymig's.
+_NOT_OURS = frozenset({14, 28})
 _REV, _INTENT = f"{META_FIELD}.rev", f"{META_FIELD}.intent"
 _GONE, _AT = f"{META_FIELD}.gone", f"{META_FIELD}.at"
 #: What an announcement makes where V2 has nothing, beside `gone`. Who made it is for people: no filter looks at it.
@@ -66,10 +76,10 @@ class V2Store:
         document = await self._read.find_one({"_id": id}, session=self._session)
         return None if document is None else _of(id, stored_v2(document))
 
-    async def find_many(self, ids: Sequence[Any]) -> dict[Any, StoredV2]:
-        """Find these documents by one statement; missing ids are left out."""
+    async def find_many(self, ids: Sequence[Any]) -> dict[Any, StoredV2 | ForeignDocument]:
+        """Find these documents by one statement; missing ids are left out, and foreign documents come as errors."""
         cursor = self._read.find({"_id": {"$in": list(ids)}}, session=self._session).batch_size(len(ids) + 1)
-        return {stored.id: stored for stored in map(stored_v2, await cursor.to_list(None))}
+        return {stored.id: stored for stored in map(stored_or_error, await cursor.to_list(None))}
 
     async def find_each(self, ids: Sequence[Any]) -> Undecoded[StoredV2]:
         """The same in any order, each decoded when its turn comes."""
@@ -94,10 +104,15 @@ class V2Store:
 
     async def _announce(self, where: Document, on_insert: Document, now: datetime, step: int = 1) -> StoredV2:
         update = {"$inc": {_INTENT: step}, "$set": {_AT: now}, "$setOnInsert": on_insert}
-        document = await self._durable.find_one_and_update(
-            where, update, upsert=True, return_document=ReturnDocument.AFTER, session=self._session
-        )
-        return _of(where["_id"], stored_v2(document))
+        try:
+            document = await self._durable.find_one_and_update(
+                where, update, upsert=True, return_document=ReturnDocument.AFTER, session=self._session
+            )
+        except OperationFailure as error:
+            if error.code not in _NOT_OURS:
+                raise
+            raise ForeignDocument(where["_id"]) from None
+        return _announced(where["_id"], stored_v2(document))
 
     async def raise_intent(self, id: Any, intent: int, now: datetime) -> None:
         """Announce a write at this intent at least, durably: V1 was ahead of the ticket. Never lowers."""
@@ -236,6 +251,12 @@ class V2Store:
     async def ensure_mark_index(self) -> None:
         """Create the sparse index on `at`, so that marks are found without a scan."""
         await ensure_index(self.collection, [(_AT, 1)], "lazymig_at", sparse=True)
+
+
+def _announced(id: Any, stored: StoredV2) -> StoredV2:
+    if stored.intent <= stored.revision:  # no announcement of lazymig's is behind its body
+        raise ForeignDocument(id)
+    return _of(id, stored)
 
 
 def _of(id: Any, stored: StoredV2) -> StoredV2:
