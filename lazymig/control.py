@@ -87,7 +87,10 @@ class Control:
         A pass over other `collections` than these is abandoned: its checkpoints say nothing about them.
         """
         now = self._clock.now()
-        free: list[dict[str, Any]] = [{"state": "done"}, {"state": "planning", "until": {"$lt": now}}]
+        free: list[dict[str, Any]] = [
+            {"state": {"$in": ["done", "abandoned"]}},
+            {"state": "planning", "until": {"$lt": now}},
+        ]
         if collections is not None:
             # One that does not say what it is over stays: its planner could not see it.
             free.append({"state": "open", "collections": {"$nin": [None, dict(collections)]}})
@@ -118,11 +121,16 @@ class Control:
             {
                 "_id": f"{migration}/pass/{number}/{planned['token']}/{index:05d}",
                 "kind": "partition", "migration": migration, "pass": number, "index": index, "state": "open",
+                "token": planned["token"],
                 "bracket": part.bracket, "low": part.low, "high": part.high, "position": part.low, "fence": 0,
                 "owner": None, "until": None,
             }
             for index, part in enumerate(partitions)
         ]  # fmt: skip
+        # Of a plan of this number whose pass was removed, nothing counts.
+        await self._rows.delete_many(
+            {"kind": "partition", "migration": migration, "pass": number, "token": {"$ne": planned["token"]}}
+        )
         if rows:
             await self._rows.insert_many(rows)
         change = {"$set": {"state": "open", "started_at": self._clock.now(), "partitions": len(rows)}}
@@ -159,6 +167,7 @@ class Control:
         # Others may have closed it meanwhile, and begun the next.
         row = await self.current_pass(migration)
         if not _completed(row, number):
+            await self._rows.update_one(mine, {"$set": {"state": "abandoned"}})
             raise PassVanished
         return True
 

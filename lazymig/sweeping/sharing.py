@@ -58,17 +58,25 @@ class Share:
         self.finished = False
         self._over = await self._look_over()
         self.number = number = await self._open_pass(collection, partition_size)
+        taken = False
         while number is not None and not self._stopping():
             lease = await self._control.acquire(self._migration, number, self._owner, self._shard)
             if lease is not None:
-                self._wait_s = _WAIT_S
+                self._wait_s, taken = _WAIT_S, True
                 yield lease
             elif await self._control.open_partitions(self._migration, number, self._shard):
                 # Held by others: stay, and take over should one of them die.
                 await self._wait()
             else:
                 await self._check_collections()
-                await self._control.close_pass(self._migration, number)
+                try:
+                    await self._control.close_pass(self._migration, number)
+                except PassVanished:
+                    if taken:
+                        raise
+                    # Nothing was done for it here: it was broken before, and a new one is swept instead.
+                    self.number = number = await self._open_pass(collection, partition_size)
+                    continue
                 self.finished = True
                 return
 
