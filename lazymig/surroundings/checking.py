@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import frozen
@@ -10,9 +11,11 @@ from attrs import frozen
 from lazymig.errors import ConfigurationError
 from lazymig.surroundings.contents import Foreign, foreign, foreign_problem, legacy_ids
 from lazymig.surroundings.judging import problems
-from lazymig.surroundings.looking import Seen, look
+from lazymig.surroundings.looking import Seen, greeted, look
 from lazymig.surroundings.probing import refusals
 from lazymig.surroundings.validators import refused_field
+
+_Hellos = Mapping[str, Mapping[str, Any]]
 
 
 @frozen(kw_only=True)
@@ -62,14 +65,19 @@ class Surroundings:
 async def surroundings(asked: Asked) -> Surroundings:
     """Look at everything, each side's by one connection. Changes nothing; driver errors pass through."""
     unseen: list[str] = []
-    sides = await asyncio.gather(_v1(asked, unseen), _v2(asked, unseen), _control(asked, unseen))
+    given = {"v1": asked.v1, "v2": asked.v2, "control": asked.control}
+    given = {side: collection for side, collection in given.items() if collection is not None}
+    hellos = dict(zip(given, await greeted(*given.values()), strict=True))
+    sides = await asyncio.gather(
+        _v1(asked, hellos, unseen), _v2(asked, hellos, unseen), _control(asked, hellos, unseen)
+    )
     (v1, wrong_v1), (v2, wrong_v2, strange), wrong_control = sides
     wrong = tuple(dict.fromkeys([*wrong_v1, *wrong_v2, *wrong_control]))
     return Surroundings(v1, v2, wrong, tuple(dict.fromkeys(unseen)), strange)
 
 
-async def _v1(asked: Asked, unseen: list[str]) -> tuple[Seen, list[str]]:
-    seen = await look("v1", asked.v1)
+async def _v1(asked: Asked, hellos: _Hellos, unseen: list[str]) -> tuple[Seen, list[str]]:
+    seen = await look("v1", asked.v1, hellos["v1"])
     unseen += seen.unseen
     found = list(problems(seen, linearizable=asked.linearizable, compared=asked.compared or asked.v2 is None))
     if not found:
@@ -78,10 +86,10 @@ async def _v1(asked: Asked, unseen: list[str]) -> tuple[Seen, list[str]]:
     return seen, found
 
 
-async def _v2(asked: Asked, unseen: list[str]) -> tuple[Seen | None, list[str], Foreign]:
+async def _v2(asked: Asked, hellos: _Hellos, unseen: list[str]) -> tuple[Seen | None, list[str], Foreign]:
     if asked.v2 is None:
         return None, [], Foreign()
-    seen = await look("v2", asked.v2)
+    seen = await look("v2", asked.v2, hellos["v2"])
     unseen += seen.unseen
     found = list(problems(seen, linearizable=asked.linearizable))
     if found:  # what cannot be used need not be looked into
@@ -90,10 +98,10 @@ async def _v2(asked: Asked, unseen: list[str]) -> tuple[Seen | None, list[str], 
     return seen, found, await foreign(asked.v2, seen, unseen, widely=asked.widely)
 
 
-async def _control(asked: Asked, unseen: list[str]) -> list[str]:
+async def _control(asked: Asked, hellos: _Hellos, unseen: list[str]) -> list[str]:
     if asked.control is None:
         return []
-    seen = await look("control", asked.control)
+    seen = await look("control", asked.control, hellos["control"])
     unseen += seen.unseen
     return list(problems(seen))
 

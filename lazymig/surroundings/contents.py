@@ -13,7 +13,7 @@ from lazymig.documents import META_FIELD, is_foreign
 from lazymig.drivers import Driver, driver_of
 from lazymig.surroundings.looking import Seen, aggregated, attempt, first_of
 
-#: Looked at from each end of V2: both lie in the index on `_id`.
+#: Looked at from an end of V2: both lie in the index on `_id`.
 _ENDS = 3
 #: Looked at by the tools, which have more time.
 _SAMPLE = 100
@@ -36,7 +36,7 @@ class Foreign:
 
 
 async def foreign(collection: Any, seen: Seen, unseen: list[str], *, widely: bool) -> Foreign:
-    """Look at both ends of V2, and `widely` at a sample, for documents that lazymig did not store."""
+    """Look at V2's first documents, and `widely` at its last and a sample, for those that lazymig did not store."""
     if seen.kind != "collection":
         return Foreign()
     what = "v2: whether it has documents without _lazymig"
@@ -44,8 +44,8 @@ async def foreign(collection: Any, seen: Seen, unseen: list[str], *, widely: boo
     for direction in (1, -1):
         ends = first_of(collection, {}, _FIELDS, sort=[("_id", direction)], limit=_ENDS)
         rows += await attempt(ends, [], unseen, what)
-        if len(rows) < _ENDS:
-            break  # that was all of it
+        if not widely or len(rows) < _ENDS:
+            break  # enough, or all of it
     if widely and len(rows) > _ENDS:
         stages = [{"$sample": {"size": _SAMPLE}}, {"$project": _FIELDS}]
         rows += await attempt(aggregated(collection, stages), [], unseen, what)

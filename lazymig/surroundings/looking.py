@@ -47,13 +47,12 @@ class Seen:
     unseen: tuple[str, ...] = ()
 
 
-async def look(side: str, collection: Any) -> Seen:
-    """Look at one collection. In memory there is nothing to see."""
+async def look(side: str, collection: Any, hello: Mapping[str, Any]) -> Seen:
+    """Look at one collection of a server that answered `hello`. In memory there is nothing to see."""
     name = str(collection.full_name)
     if driver_of(collection) is Driver.MEMORY:
         return Seen(side, name)
     unseen: list[str] = []
-    hello = await _hello(collection)
     described = await _described(collection, unseen, side)
     indexes = [] if described.get("type") != "collection" else await _indexes(collection, unseen, side)
     info = described.get("info", {})
@@ -111,6 +110,16 @@ async def _command(collection: Any, command: str, value: Any, **arguments: Any) 
         command, value, read_preference=ReadPreference.PRIMARY, codec_options=DEFAULT_CODEC_OPTIONS, **arguments
     )
     return found
+
+
+async def greeted(*collections: Any) -> list[dict[str, Any]]:
+    """What the server of each collection says of itself, each client's asked once."""
+    answers: dict[int, dict[str, Any]] = {}
+    for collection in collections:
+        if driver_of(collection) is not Driver.MEMORY:
+            client = id(collection.database.client)
+            answers[client] = answers.get(client) or await _hello(collection)
+    return [answers.get(id(collection.database.client), {}) for collection in collections]
 
 
 async def _hello(collection: Any) -> dict[str, Any]:
