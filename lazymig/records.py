@@ -27,7 +27,10 @@ class StoredV1(NamedTuple):
 
 
 class StoredV2(NamedTuple):
-    """A V2 document: its body, the revision that the body was made from, and the highest announced write."""
+    """A V2 document: its body, the revision that the body was made from, and the highest announced write.
+
+    `conv` is the revision of the conversion that made the body.
+    """
 
     id: Any
     revision: int
@@ -35,6 +38,7 @@ class StoredV2(NamedTuple):
     gone: bool
     at: datetime | None
     document: Document
+    conv: int = 1
 
     @property
     def clean(self) -> bool:

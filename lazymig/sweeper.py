@@ -89,9 +89,7 @@ class Sweeper(Generic[V1, V2]):
             self._pair.v2.collection, clock, rate_limit=rate_limit, probe=probe, stopping=self._stopping,
             batch_size=batch_size,
         )  # fmt: skip
-        self._flow = Flow(
-            self._pair, self._mover, throttle, self._counts, batch_size=batch_size, concurrency=concurrency
-        )
+        self._flow = Flow(self._pair, self._mover, throttle, self._counts, concurrency=concurrency)
         self._share = Share(
             self._control, self._name, uuid4().hex, shard=shard, clock=clock, stopping=self._stopping, since=since,
             on_wait=self._tell_waiting,

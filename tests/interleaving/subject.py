@@ -4,6 +4,7 @@ An entity's value, to the checks, is what both shapes can express; `noted` scena
 """
 
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 
 import attrs
@@ -192,10 +193,10 @@ async def sweep(subject):
     remainder = Remainder(subject.v1, subject.v2, Partition("int", None, None), None, 10)
     async for page in remainder.pages():
         if page.whole:
-            await mover.move(page.missing)
+            await mover.move(page.missing, CLOCK.monotonic())
             continue
         async for documents in remainder.whole(page.missing):
-            await mover.move(documents)
+            await mover.move(documents, CLOCK.monotonic())
     await resolve_marks(pair, mover, counts, GRACE)
 
 
@@ -209,6 +210,20 @@ async def purge(subject):
 async def heal(subject):
     """Move the entity to a fresh revision."""
     await protocol.heal(subject.repository.pair, ID)
+
+
+class Refused(Exception):
+    """What a user's own change may raise."""
+
+
+async def failed_update(subject):
+    """An update whose change raises: nothing is written."""
+
+    def refuse(_entity):
+        raise Refused
+
+    with suppress(Refused, NotFound):
+        await subject.repository.update(ID, refuse)
 
 
 def calls(amount):
@@ -236,6 +251,7 @@ def calls(amount):
         "list": Call("list", lambda s: found(s.repository.list())),
         "sweep": Call("sweep", sweep),
         "heal": Call("heal", heal),
+        "failed update": Call("failed update", failed_update),
         "purge": Call("purge", purge),
         "V1 get": Call("get", lambda s: s.repository.v1.get(ID), ID, observe=common),
         "V1 get many": Call("list", lambda s: s.repository.v1.get_many([ID]), observe=all_common),
@@ -253,7 +269,7 @@ def done(_result):
 
 
 NAMES = tuple(calls(0))
-WRITES = tuple(name for name in NAMES if name.split()[-1] in ("insert", "update", "replace", "delete"))
+WRITES = tuple(name for name, call in calls(0).items() if call.name in ("insert", "update", "replace", "delete"))
 
 
 # ---- checks ---------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from itertools import combinations, combinations_with_replacement, product
 
 import pytest
 
-from lazymig import protocol
+from lazymig.protocol import bodies
 from lazymig.testing.explore import explore
 from tests.interleaving.running import Task, explore_all
 from tests.interleaving.subject import NAMES, STATES, WRITES, noted_scenario
@@ -138,7 +138,7 @@ def test_slow_readers_keep_what_v1_cannot_express(state, writes, reader):
 
 def test_slow_readers_repair_only_what_they_saw(monkeypatch):
     """Two readers that wait for no body keep what V1 cannot express, too, beside a client that writes twice."""
-    monkeypatch.setattr(protocol, "_WRITER_WAITS_S", ())
+    monkeypatch.setattr(bodies, "WRITER_WAITS_S", ())
     report = explore(noted_scenario("both clean", [["note", "update"], ["get"], ["get"]]))
     print(report)
     assert sound(report)
