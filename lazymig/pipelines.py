@@ -22,7 +22,8 @@ Moment = datetime | str
 #: The server's own time, in a pipeline.
 SERVER_NOW: Final = "$$NOW"
 
-_INTENT, _AT, _BY, _RAISED = (f"${META_FIELD}.{name}" for name in ("intent", "at", "by", "raised"))
+_REV, _INTENT, _AT = (f"${META_FIELD}.{name}" for name in ("rev", "intent", "at"))
+_BY, _CONV, _GONE, _RAISED = (f"${META_FIELD}.{name}" for name in ("by", "conv", "gone", "raised"))
 _ID = {"_id": "$_id"}
 
 
@@ -49,6 +50,16 @@ def vacated(revision: int, intent: int, now: Moment) -> Pipeline:
     return [{"$replaceWith": {**_ID, META_FIELD: meta}}]
 
 
+def withdrawn(intent: int) -> Pipeline:
+    """The same, announced up to this intent only; without the mark where no announcement is open any more."""
+    marked = {"$cond": [_GONE, _AT, "$$REMOVE"]}
+    meta = {
+        "rev": _REV, "intent": intent, "by": _BY, "conv": _CONV, "gone": _GONE,
+        "at": {"$cond": [{"$gt": [intent, _REV]}, _AT, marked]},
+    }  # fmt: skip
+    return [{"$replaceWith": {"$mergeObjects": ["$$ROOT", {META_FIELD: meta}]}}]
+
+
 _MISSING: Any = object()
 
 
@@ -66,7 +77,7 @@ def evaluated(pipeline: Pipeline, document: Document) -> dict[str, Any]:
 
 def _value(expression: Any, document: Document) -> Any:
     if isinstance(expression, str) and expression.startswith("$"):
-        return _MISSING if expression == "$$REMOVE" else _at_path(document, expression[1:])
+        return _VARIABLES[expression](document) if expression in _VARIABLES else _at_path(document, expression[1:])
     if not isinstance(expression, Mapping):
         return expression
     operator = next(iter(expression), "")
@@ -99,5 +110,9 @@ _OPERATORS: Final[Mapping[str, Callable[[Sequence[Any]], Any]]] = {
     "$mergeObjects": _merged,
     "$max": lambda values: max(values, key=_rank),
     "$gt": lambda values: _rank(values[0]) > _rank(values[1]),
-    "$cond": lambda values: values[1] if values[0] else values[2],
+    "$cond": lambda values: values[1] if values[0] is not _MISSING and values[0] else values[2],
+}
+_VARIABLES: Final[Mapping[str, Callable[[Document], Any]]] = {
+    "$$ROOT": lambda document: document,
+    "$$REMOVE": lambda _: _MISSING,
 }

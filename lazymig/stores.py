@@ -34,7 +34,7 @@ from lazymig.drivers import (
     refusal_text,
     tuned,
 )
-from lazymig.pipelines import SERVER_NOW, Moment, Pipeline, applied, buried, evaluated, vacated
+from lazymig.pipelines import SERVER_NOW, Moment, Pipeline, applied, buried, evaluated, vacated, withdrawn
 from lazymig.raw import Undecoded, undecoded
 from lazymig.records import PLACEHOLDER, Applied, Document, Put, StoredV2
 from lazymig.server_time import ServerTime
@@ -142,19 +142,14 @@ class V2Store:
     async def withdraw(self, announced: StoredV2, step: int = 1) -> bool:
         """Take back an announcement, as its ticket returned it, that nothing was written for, if it was the last one.
 
-        V2 is as it was before. False: somebody has announced more since, or it was not clean before; nothing was done.
+        V2 is as it was before; a placeholder that the ticket made is removed. False: somebody has announced more since,
+        nothing was done.
         """
+        where = {"_id": announced.id, _INTENT: announced.intent, _RAISED: {"$exists": False}}
         if announced.revision == PLACEHOLDER and announced.intent == step:
-            where = {"_id": announced.id, _REV: PLACEHOLDER, _INTENT: step, _GONE: True}
-            return bool((await self._quick.delete_one(where, session=self._session)).deleted_count)
-        if not announced.clean_before_ticket:
-            return False
-        where = {
-            "_id": announced.id, _REV: announced.revision, _INTENT: announced.intent, _GONE: {"$ne": True},
-            _RAISED: {"$exists": False},
-        }  # fmt: skip
-        update = {"$set": {_INTENT: announced.revision}, "$unset": {_AT: ""}}
-        return bool((await self._quick.update_one(where, update, session=self._session)).matched_count)
+            made = {**where, _REV: PLACEHOLDER, _GONE: True}
+            return bool((await self._quick.delete_one(made, session=self._session)).deleted_count)
+        return await self._update(where, withdrawn(announced.intent - step)) is Applied.APPLIED
 
     async def put_if_absent(self, id: Any, body: Document, revision: int) -> Put:
         """Store a body for an entity that V2 does not know. LOST: somebody was faster, nothing was changed."""

@@ -363,13 +363,23 @@ async def test_withdraw_false_somebody_has_announced_more(store: V2Store, collec
     assert await only(collection) == before
 
 
-async def test_withdraw_false_it_was_not_clean_before(store: V2Store, collection: Any) -> None:
-    """False: an earlier announcement is open, or a tombstone stands; nothing was done."""
-    await collection.insert_many([live(1, intent=4, at=NOW), tombstone(2)])
-    for id in (1, 2):
-        seen = await store.ticket(id)
-        assert await store.withdraw(seen) is False
-        assert (await collection.find_one({"_id": id}))[META]["intent"] == seen.intent
+@pytest.mark.parametrize("stands", [live(intent=4, at=NOW), live(conv=2), tombstone(), tombstone(intent=5)])
+async def test_withdraw_leaves_what_stood_before(store: V2Store, collection: Any, stands: Any) -> None:
+    """An earlier announcement stays open, a tombstone stays one; only the mark is younger."""
+    await collection.insert_one(stands)
+    assert await store.withdraw(await store.ticket(1)) is True
+    mark = {"at": RECENT} if "at" in stands[META] else {}
+    assert await only(collection) == {**stands, META: {**stands[META], **mark}}
+
+
+async def test_withdraw_takes_the_mark_of_what_was_closed_meanwhile(store: V2Store, collection: Any) -> None:
+    """The writer before has brought its body meanwhile: nothing is open, and V2 answers again."""
+    await collection.insert_one(live())
+    await store.ticket(1)
+    second = await store.ticket(1)
+    await store.apply(1, {"first": "Bob"}, 4, own=True)
+    assert await store.withdraw(second) is True
+    assert await only(collection) == {"_id": 1, "first": "Bob", META: {"rev": 4, "intent": 4}}
 
 
 @pytest.mark.parametrize(("revision", "own"), [(2, False), (3, False), (2, True)])
