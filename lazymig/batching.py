@@ -149,9 +149,15 @@ class CoalescingV2(V2Store):
     """V2's port with `find`, `put_if_absent`, `apply` and `bury` shared."""
 
     def __init__(
-        self, collection: Any, clock: Clock = SYSTEM_CLOCK, conv: int = 1, timeout_s: float | None = None
+        self,
+        collection: Any,
+        clock: Clock = SYSTEM_CLOCK,
+        conv: int = 1,
+        timeout_s: float | None = None,
+        *,
+        remembers: bool = False,
     ) -> None:
-        super().__init__(collection, clock, conv)
+        super().__init__(collection, clock, conv, remembers=remembers)
         self._finds: Batcher[Any, StoredV2 | None] = Batcher(super().find, self._find_each, timeout_s)
         self._puts: Batcher[tuple[Any, Any, int], Put] = Batcher(self._put_one, self._put_each, timeout_s)
         # A write's last step comes whenever V1's journal was flushed, hence seldom together with others.

@@ -48,11 +48,12 @@ def build_pair(
     _check_distinct(v1, v2)
     conversions = conversions_for(migration, v1_aware=tz_aware(v1), v2_aware=tz_aware(v2))
     stores: tuple[V1Store, V2Store]
+    conv, remembers = migration.revision, migration.upgrading.takes_other
     if coalesce and session is None and read_concern is None:
-        stores = CoalescingV1(v1, timeout_s), CoalescingV2(v2, clock, migration.revision, timeout_s)
+        stores = CoalescingV1(v1, timeout_s), CoalescingV2(v2, clock, conv, timeout_s, remembers=remembers)
     else:
         # A session runs one statement at a time, and a linearizable read names one document.
-        stores = V1Store(v1, session), V2Store(v2, clock, migration.revision, session, read_concern)
+        stores = V1Store(v1, session), V2Store(v2, clock, conv, session, read_concern, remembers=remembers)
     tally = tally or Tally(migration.name)
     # Half of a call's time: were V2 to hang, the call would end in time with V1's answer or write, and no error.
     half_s = None if timeout_s is None else timeout_s / 2

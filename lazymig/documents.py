@@ -90,4 +90,5 @@ def stored_v2(document: Document) -> StoredV2:
         at,
         document,
         meta.get("conv", 1),
+        tuple(meta.get("inserts", ())),
     )

@@ -34,7 +34,18 @@ from lazymig.drivers import (
     refusal_text,
     tuned,
 )
-from lazymig.pipelines import SERVER_NOW, Moment, Pipeline, applied, buried, evaluated, vacated, withdrawn
+from lazymig.pipelines import (
+    SERVER_NOW,
+    Moment,
+    Pipeline,
+    announced,
+    applied,
+    buried,
+    evaluated,
+    forgotten,
+    vacated,
+    withdrawn,
+)
 from lazymig.raw import Undecoded, undecoded
 from lazymig.records import PLACEHOLDER, Applied, Document, Put, StoredV2
 from lazymig.server_time import ServerTime
@@ -44,7 +55,7 @@ __all__ = ["V1Store", "V2Store"]
 
 _REV, _INTENT = f"{META_FIELD}.rev", f"{META_FIELD}.intent"
 _GONE, _AT, _CONV = f"{META_FIELD}.gone", f"{META_FIELD}.at", f"{META_FIELD}.conv"
-_RAISED = f"{META_FIELD}.raised"
+_RAISED, _INSERTS = f"{META_FIELD}.raised", f"{META_FIELD}.inserts"
 #: What an announcement makes where V2 has nothing, beside `gone`. Who made it is for people: no filter looks at it.
 _PLACEHOLDER = {_REV: PLACEHOLDER, f"{META_FIELD}.by": "write"}
 
@@ -52,7 +63,8 @@ _PLACEHOLDER = {_REV: PLACEHOLDER, f"{META_FIELD}.by": "write"}
 class V2Store:
     """The port to V2: bodies by revision, and the announcements of writes to come.
 
-    `conv` is the revision of the conversion whose bodies this process stores.
+    `conv` is the revision of the conversion whose bodies this process stores. `remembers`: bodies may hold what V1
+    cannot express, so inserts are remembered, which part one entity's bodies from the next one's.
     """
 
     def __init__(
@@ -62,10 +74,13 @@ class V2Store:
         conv: int = 1,
         session: Any = None,
         read_concern: str | None = None,
+        *,
+        remembers: bool = False,
     ) -> None:
         self.collection = tuned(collection)
         self._clock = clock
         self._conv = conv
+        self._remembers = remembers
         self._session = session
         self._read = tuned(collection, read=None if read_concern is None else ReadConcern(read_concern))
         # V1 must never move past an announced intent, not even when V2's primary changes.
@@ -103,9 +118,15 @@ class V2Store:
         return await self._announce({"_id": id}, {**_PLACEHOLDER, _GONE: True}, 1)
 
     async def vacant_ticket(self, id: Any, step: int = 1) -> StoredV2 | None:
-        """The same for an insert, by `step`, where V2 holds nothing live. None: a live document stands, unchanged."""
-        try:  # `gone` is in the filter and thus in the document that an upsert makes
-            return await self._announce({"_id": id, _GONE: True}, _PLACEHOLDER, step)
+        """The same for an insert, by `step`, where V2 holds nothing live. None: a live document stands, unchanged.
+
+        Where bodies hold what V1 cannot express, the insert is remembered: a body from before it is another entity's.
+        """
+        where = {"_id": id, _GONE: True}  # and thus `gone` in the document that an upsert makes
+        try:
+            if self._remembers:
+                return await self._transformed(where, announced(PLACEHOLDER, step, self._moment))
+            return await self._announce(where, _PLACEHOLDER, step)
         except DuplicateKeyError as error:
             if not is_id_taken(error):
                 raise
@@ -113,6 +134,12 @@ class V2Store:
 
     async def _announce(self, where: Document, on_insert: Document, step: int) -> StoredV2:
         update = {"$inc": {_INTENT: step}, **self._marking(), "$setOnInsert": on_insert}
+        return await self._transformed(where, update)
+
+    async def _transformed(self, where: Document, update: Any) -> StoredV2:
+        if not self._takes_pipelines and not isinstance(update, dict):
+            await _replaced(self._durable, where, update, upsert=True)
+            return stored_v2(await self._durable.find_one({"_id": where["_id"]}))
         document = await self._durable.find_one_and_update(
             where, update, upsert=True, return_document=ReturnDocument.AFTER, session=self._session
         )
@@ -131,25 +158,32 @@ class V2Store:
         # By the clock that ages are measured by, and by one clock only: the server's.
         return {"$set": {_AT: self._clock.now()}} if self._in_memory else {"$currentDate": {_AT: True}}
 
-    async def vacate(self, seen: StoredV2, revision: int, intent: int) -> bool:
-        """Leave no body, at this revision, and announce a write at this intent, durably; only over what was seen.
+    async def vacate(self, seen: StoredV2, ticket: int) -> bool:
+        """Leave no body, and announce an insert at this ticket, durably; only over what was seen.
 
-        An apply at or below that revision is too late from now on. False: V2 has changed, nothing was done.
+        What was announced before comes too late from now on. False: V2 has changed, nothing was done.
         """
         where = {"_id": seen.id, _REV: seen.revision, _INTENT: seen.intent}
-        return await self._update(where, vacated(revision, intent, self._moment), durable=True) is Applied.APPLIED
+        made = vacated(seen.intent, ticket, self._moment)
+        return await self._update(where, made, durable=True) is Applied.APPLIED
 
-    async def withdraw(self, announced: StoredV2, step: int = 1) -> bool:
+    async def forget_insert(self, id: Any, ticket: int) -> None:
+        """The insert announced at this ticket found its id taken: what stands is no later entity's."""
+        if self._remembers:
+            await self._update({"_id": id, _INSERTS: ticket}, forgotten(ticket))
+
+    async def withdraw(self, seen: StoredV2, step: int = 1) -> bool:
         """Take back an announcement, as its ticket returned it, that nothing was written for, if it was the last one.
 
         V2 is as it was before; a placeholder that the ticket made is removed. False: somebody has announced more since,
         nothing was done.
         """
-        where = {"_id": announced.id, _INTENT: announced.intent, _RAISED: {"$exists": False}}
-        if announced.revision == PLACEHOLDER and announced.intent == step:
-            made = {**where, _REV: PLACEHOLDER, _GONE: True}
-            return bool((await self._quick.delete_one(made, session=self._session)).deleted_count)
-        return await self._update(where, withdrawn(announced.intent - step)) is Applied.APPLIED
+        # Whoever raised the intent to the same number may have used it by now, or may do so.
+        where = {"_id": seen.id, _REV: {"$lt": seen.intent}, _INTENT: seen.intent, _RAISED: {"$exists": False}}
+        if seen.revision == PLACEHOLDER and seen.intent == step:
+            placeholder = {**where, _REV: PLACEHOLDER, _GONE: True}
+            return bool((await self._quick.delete_one(placeholder, session=self._session)).deleted_count)
+        return await self._update(where, withdrawn(seen.intent, seen.intent - step)) is Applied.APPLIED
 
     async def put_if_absent(self, id: Any, body: Document, revision: int) -> Put:
         """Store a body for an entity that V2 does not know. LOST: somebody was faster, nothing was changed."""
@@ -194,17 +228,18 @@ class V2Store:
         *,
         own: bool = False,
         over: StoredV2 | None = None,
+        since: int | None = None,
         conv: int | None = None,
     ) -> Applied:
         """Bring V2 up to a revision: this body exactly, without the mark if no write is open.
 
         Never lowers the intent, so it cannot swallow a rival's announcement. NEWER: V2 is at this revision or past it.
         Its writer (`own`) may also overwrite a body at the same one: a reader's repair lacks what V1 cannot express. A
-        repair goes only `over` the revisions that it was made with (else NEWER), or nowhere. `conv` is that of a body
-        that another process converted.
+        repair goes only `over` the revisions that it was made with (else NEWER), or nowhere. `since` is V1's revision
+        that a write started from, and `conv` that of a body which another process converted.
         """
         where = {"_id": id, _REV: {"$lte" if own else "$lt": revision}} if over is None else self._over(id, over)
-        made = applied(body, revision, self._conv if conv is None else conv)
+        made = applied(body, revision, revision if since is None else since, self._conv if conv is None else conv)
         return await self._update(where, made, upsert=over is None)
 
     async def apply_many(self, repairs: Sequence[tuple[StoredV2, Document, int]]) -> list[Applied | BaseException]:
@@ -216,7 +251,7 @@ class V2Store:
         if self._in_memory:
             return [await self.apply(seen.id, body, revision, over=seen) for seen, body, revision in repairs]
         requests = [
-            UpdateOne(self._over(seen.id, seen), applied(body, revision, self._conv))
+            UpdateOne(self._over(seen.id, seen), applied(body, revision, revision, self._conv))
             for seen, body, revision in repairs
         ]
         return await self._bulk(self._durable, requests)
@@ -225,9 +260,10 @@ class V2Store:
     def _over(id: Any, seen: StoredV2) -> dict[str, Any]:
         return {"_id": id, _REV: seen.revision, _CONV: {"$in": [None, 1]} if seen.conv == 1 else seen.conv}
 
-    async def bury(self, id: Any, revision: int) -> Applied:
+    async def bury(self, id: Any, revision: int, *, since: int | None = None) -> Applied:
         """Make V2 a tombstone of a delete at this revision, without any body; like `apply` otherwise."""
-        return await self._update({"_id": id, _REV: {"$lt": revision}}, buried(revision, self._moment), upsert=True)
+        made = buried(revision, revision if since is None else since, self._moment)
+        return await self._update({"_id": id, _REV: {"$lt": revision}}, made, upsert=True)
 
     @property
     def _moment(self) -> Moment:

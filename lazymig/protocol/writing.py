@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pymongo.errors import PyMongoError, WriteError
 
@@ -35,7 +35,7 @@ async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
     announced = await pair.v2.ticket(id)
     doubt = _Doubt()
     try:
-        ticket, change = await _moved_v1(pair, id, edit, announced, doubt)
+        done = await _moved_v1(pair, id, edit, announced, doubt)
     except (Exception, asyncio.CancelledError) as error:
         # Nothing was written: without this, readers would ask V1 until somebody heals the mark. Not where V2 answers
         # for an entity that V1 does not hold.
@@ -43,8 +43,16 @@ async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
             await withdraw(pair, announced)
         raise
     # 4. V1 has the write: whatever happens to this step is no error for the caller.
-    await pair.behind.do(lambda: finish(pair, id, ticket, change), None, id)
-    return change
+    await pair.behind.do(lambda: finish(pair, id, done), None, id)
+    return done.change
+
+
+class Moved(NamedTuple):
+    """What a write did to V1: the ticket it moved it to, the change, and the revision that it started from."""
+
+    ticket: int
+    change: Change | None
+    since: int
 
 
 class _Doubt:
@@ -53,10 +61,8 @@ class _Doubt:
     sent = False
 
 
-async def _moved_v1(
-    pair: Pair[V1, V2], id: Any, edit: Edit, seen: StoredV2, doubt: _Doubt
-) -> tuple[int, Change | None]:
-    """Steps 2 and 3: the ticket by which V1 was moved in the end, and the change."""
+async def _moved_v1(pair: Pair[V1, V2], id: Any, edit: Edit, seen: StoredV2, doubt: _Doubt) -> Moved:
+    """Steps 2 and 3."""
     ticket, truth, entity = seen.intent, None, None
     if not (edit.needs_truth or pair.checked) and seen.clean_before_ticket and edit.needs_entity:
         entity = pair.conversions.trusted(seen)
@@ -89,7 +95,7 @@ async def _moved_v1(
             doubt.sent = False  # V1 refuses the document: a unique index, a validator
             raise
         if won:
-            return ticket, change
+            return Moved(ticket, change, base.revision)
         doubt.sent = False
         pair.tally.count(CONTENDED)
         await back_off(pair, attempt)
@@ -138,13 +144,15 @@ async def moved(pair: Pair[V1, V2], id: Any, base: Base, ticket: int, change: Ch
     return await pair.v1.compare_and_set(id, expected, ticket, change.v1_set, change.v1_unset, change.v1_within, held)
 
 
-async def finish(pair: Pair[V1, V2], id: Any, ticket: int, change: Change | None) -> None:
+async def finish(pair: Pair[V1, V2], id: Any, done: Moved) -> None:
+    """Step 4: bring V2 up to what V1 has."""
+    change, ticket, since = done.change, done.ticket, done.since
     if change is None:
         # A tombstone, not a removal: a slow reader that still holds the deleted entity must find its place taken.
-        await outcome_of(pair, lambda: pair.v2.bury(id, ticket))
+        await outcome_of(pair, lambda: pair.v2.bury(id, ticket, since=since))
     else:
         body, conv = change.v2_body, change.conv
-        await outcome_of(pair, lambda: pair.v2.apply(id, body, ticket, own=True, conv=conv))
+        await outcome_of(pair, lambda: pair.v2.apply(id, body, ticket, own=True, since=since, conv=conv))
 
 
 async def back_off(pair: Pair[V1, V2], attempt: int) -> None:

@@ -77,8 +77,8 @@ def changed_pipeline(monkeypatch, change):
     """What an apply stores, altered by `change(meta, revision)`."""
     applied = stores.applied
 
-    def altered(body, revision, conv):
-        (stage,) = applied(body, revision, conv)
+    def altered(body, revision, since, conv):
+        (stage,) = applied(body, revision, since, conv)
         *parts, meta = stage["$replaceWith"]["$mergeObjects"]
         return [{"$replaceWith": {"$mergeObjects": [*parts, {MARK: change(dict(meta[MARK]), revision)}]}}]
 
@@ -104,8 +104,8 @@ def merging_apply(monkeypatch):
     """An apply sets the fields of its body, and leaves what else stands."""
     applied = stores.applied
 
-    def merged(body, revision, conv):
-        (stage,) = applied(body, revision, conv)
+    def merged(body, revision, since, conv):
+        (stage,) = applied(body, revision, since, conv)
         return [{"$replaceWith": {"$mergeObjects": ["$$ROOT", *stage["$replaceWith"]["$mergeObjects"]]}}]
 
     monkeypatch.setattr(stores, "applied", merged)
@@ -114,7 +114,7 @@ def merging_apply(monkeypatch):
 def removing_delete(monkeypatch):
     """A delete leaves no tombstone."""
 
-    async def remove(store, id, revision):
+    async def remove(store, id, revision, *, since=None):
         await store._quick.delete_one({"_id": id, f"{MARK}.rev": {"$lt": revision}})
         return Applied.APPLIED
 
@@ -134,8 +134,8 @@ def modest_writer(monkeypatch):
     """A writer does not put its own body over a reader's repair at the same revision."""
     apply = V2Store.apply
 
-    async def never_own(store, id, body, revision, *, own=False, over=None, conv=None):
-        return await apply(store, id, body, revision, over=over, conv=conv)
+    async def never_own(store, id, body, revision, *, own=False, over=None, since=None, conv=None):
+        return await apply(store, id, body, revision, over=over, since=since, conv=conv)
 
     monkeypatch.setattr(V2Store, "apply", never_own)
 
@@ -144,11 +144,11 @@ def greedy_repair(monkeypatch):
     """A reader's repair goes over whatever is older than V1, and not only over the body that it was made from."""
     apply = V2Store.apply
 
-    async def over_any(store, id, body, revision, *, own=False, over=None, conv=None):
+    async def over_any(store, id, body, revision, *, own=False, over=None, since=None, conv=None):
         if over is None:
-            return await apply(store, id, body, revision, own=own, conv=conv)
+            return await apply(store, id, body, revision, own=own, since=since, conv=conv)
         where = {"_id": id, f"{MARK}.rev": {"$lt": revision}}
-        return await store._update(where, stores.applied(body, revision, 1))
+        return await store._update(where, stores.applied(body, revision, revision, 1))
 
     monkeypatch.setattr(V2Store, "apply", over_any)
 
@@ -156,8 +156,8 @@ def greedy_repair(monkeypatch):
 def unguarded_apply(monkeypatch):
     """An apply is stored whatever revision stands: safe, and only slower."""
 
-    async def anyhow(store, id, body, revision, *, own=False, over=None, conv=None):
-        return await store._update({"_id": id}, stores.applied(body, revision, 1), upsert=over is None)
+    async def anyhow(store, id, body, revision, *, own=False, over=None, since=None, conv=None):
+        return await store._update({"_id": id}, stores.applied(body, revision, revision, 1), upsert=over is None)
 
     monkeypatch.setattr(V2Store, "apply", anyhow)
 
