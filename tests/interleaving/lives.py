@@ -28,6 +28,12 @@ from tests.interleaving.subject import (
 
 FIRST = "Ada First"
 
+
+def remembering(document, ticket):
+    """A V2 document beside which an insert was announced."""
+    return {**document, "_lazymig": {**document["_lazymig"], "inserts": [ticket]}}
+
+
 STATES = {
     "neither": ((), ()),
     "V1 only": ((v1_document(3, name=FIRST),), ()),
@@ -35,6 +41,10 @@ STATES = {
     "tombstone": ((), (gone(3, 3),)),
     "placeholder without V1": ((), (gone(-1, 1),)),
     "placeholder with V1": ((v1_document(1, name=FIRST),), (gone(-1, 1),)),
+    "a late body of an earlier life": (
+        (v1_document(9, name="Ada Second"),),
+        (remembering(v2_document(2, 9, OLD, name=FIRST, note="First"), 9),),
+    ),
     "deleted half way": ((), (v2_document(2, 3, OLD, name=FIRST, note="First"),)),
 }
 

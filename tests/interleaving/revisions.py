@@ -71,6 +71,7 @@ STATES = {
     "V1 only": ((v1_document(3),), ()),
     "older body": ((v1_document(2),), (v2_document(2, 2, tally=WRONG, note="n"),)),
     "older body, dirty": ((v1_document(2),), (v2_document(2, 3, OLD, tally=WRONG, note="n"),)),
+    "older body with another key": ((v1_document(2),), ({**v2_document(2, 2, tally=WRONG), "nick": "n"},)),
     "newer body": ((v1_document(2),), (with_conv(v2_document(2, 2, note="n"), 2),)),
     "newer body behind V1": ((v1_document(3, tally=5),), (with_conv(v2_document(2, 3, OLD, note="n"), 2),)),
 }
@@ -113,8 +114,20 @@ def clean_is_v1(world):
     return subject.clean_is_current(world.stores[0].documents(), world.stores[1].documents(), content)
 
 
+KEYS = {"_id", "_lazymig", "first", "last", "tally", "note"}
+
+
+def exact_body(world):
+    """What the newer release stored holds no key of an earlier body."""
+    for document in world.stores[1].documents():
+        meta = document["_lazymig"]
+        if meta.get("conv", 1) >= 2 and not meta.get("gone") and set(document) != KEYS:
+            return "V2 holds a key of an earlier body"
+    return None
+
+
 def scenario(state, clients, keeping=False, **changes):
     """Clients by lists of call names, from one starting state."""
-    invariants = {**INVARIANTS, "clean is V1": clean_is_v1}
+    invariants = {**INVARIANTS, "clean is V1": clean_is_v1, "exact body": exact_body}
     made = subject.scenario(state, clients, make=all_calls, setup=setup(STATES[state], subject=both(keeping)))
     return evolve(made, invariants=invariants, **changes)
