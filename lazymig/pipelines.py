@@ -69,8 +69,9 @@ def buried(revision: int, since: int, now: Moment) -> Pipeline:
 def announced(placeholder: int, step: int, now: Moment) -> Pipeline:
     """What is gone, with an insert announced above all that was announced before, and remembered."""
     ticket = {"$add": [{"$ifNull": [_INTENT, 0]}, step]}
+    made = {"$eq": [{"$ifNull": [_REV, "none"]}, "none"]}
     meta = {
-        **_KEPT, "rev": {"$ifNull": [_REV, placeholder]}, "intent": ticket, "by": {"$ifNull": [_BY, "write"]},
+        **_KEPT, "rev": {"$ifNull": [_REV, placeholder]}, "intent": ticket, "by": {"$cond": [made, "write", _BY]},
         "gone": True, "at": now, "inserts": {"$concatArrays": [{"$ifNull": [_INSERTS, []]}, [ticket]]},
     }  # fmt: skip
     return [{"$replaceWith": {**_ID, META_FIELD: meta}}]

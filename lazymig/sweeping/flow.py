@@ -17,6 +17,9 @@ from lazymig.sweeping.throttle import Throttle
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
+#: Ids per page under a rate limit, where a page may take long and a checkpoint should not.
+LIMITED_PAGE = 1000
+
 _Running = deque[tuple[Page, "asyncio.Task[bool]"]]
 
 
@@ -70,9 +73,9 @@ class Flow(Generic[V1, V2]):
         clock = self._pair.clock
         while await self._throttle.turn():
             remainder.batch_size = self._throttle.batches.size
-            # Documents wait for the rate before they are read, never between reading and storing.
-            if remainder.lean is False and not await self._throttle.documents(remainder.batch_size):
-                return
+            if self._throttle.limited:
+                # Documents wait for the rate before they are read, never between reading and storing: their ids first.
+                remainder.lean, remainder.ids_per_page = True, LIMITED_PAGE
             began_s = clock.monotonic()
             page = await anext(pages, None)
             self._lean = remainder.lean

@@ -50,6 +50,7 @@ class Remainder:
         self._position = position
         #: Documents per page where they are read whole.
         self.batch_size = batch_size
+        self.ids_per_page = IDS_PER_PAGE
         #: Whether V2 is taken to have most of the next page; None: nobody knows yet.
         self.lean = lean
 
@@ -58,7 +59,7 @@ class Remainder:
         while True:
             whole = self.lean is False
             # Where nobody knows, a look at few ids tells.
-            found = await self._v1.page(self._range(None), IDS_PER_PAGE if self.lean else self.batch_size, whole=whole)
+            found = await self._v1.page(self._range(None), self.ids_per_page if self.lean else self.batch_size, whole=whole)
             if not found:
                 return
             last = raw_id(decoded_leniently(found[-1])["_id"])
