@@ -99,9 +99,7 @@ class Sweeper(Generic[V1, V2]):
             batch_size=batch_size,
         )  # fmt: skip
         self._throttle = throttle
-        self._flow = Flow(
-            self._pair, self._mover, throttle, self._counts, batch_size=batch_size, concurrency=concurrency
-        )
+        self._flow = Flow(self._pair, self._mover, throttle, self._counts, concurrency=concurrency)
         self._share = Share(
             self._control, self._name, uuid4().hex, shard=shard, clock=clock, stopping=self._stopping, since=since,
             on_wait=self._tell_waiting, over=partial(identities, self._pair.v1.collection, self._pair.v2.collection),

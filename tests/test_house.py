@@ -24,7 +24,9 @@ ROOT = Path(__file__).parents[1]
 #: The floor of each module or package of lazymig. A file imports from floors below its own only.
 FLOORS = {
     **dict.fromkeys(("errors", "phases", "records", "documents"), 0),
-    **dict.fromkeys(("clock", "deadline", "drivers", "raw", "stores", "turns", "v1_store", "bson_types", "indexes"), 1),
+    **dict.fromkeys(
+        ("clock", "deadline", "drivers", "raw", "stores", "turns", "v1_store", "bson_types", "foreign", "indexes"), 1
+    ),
     **dict.fromkeys(
         ("batching", "behind", "codec", "conversions", "edits", "keyset", "migration", "pair", "telemetry"), 2
     ),
@@ -37,6 +39,7 @@ FLOORS = {
 LEVEL = {
     ("documents", "records"): "the layout of documents speaks in the frozen values",
     ("documents", "errors"): "a document that is not lazymig's is refused where it is met",
+    ("foreign", "drivers"): "a statement is spelled by its driver",
     ("stores", "indexes"): "an index is a statement too",
     ("stores", "drivers"): "a statement is spelled by its driver",
     ("stores", "raw"): "many documents are decoded when their turn comes",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, TypeVar
 
-from lazymig.documents import FOREIGN
 from lazymig.drivers import driver_of
+from lazymig.foreign import FOREIGN
 from lazymig.keyset import BY_ID
 from lazymig.pair import Pair
 from lazymig.raw import decoded_leniently
@@ -37,6 +37,6 @@ async def adopt_foreign(pair: Pair[V1, V2], mover: Mover[V1, V2], throttle: Thro
         known = 0
         async for documents in truths.whole(found):
             known += len(documents)
-            await mover.move(documents, adopting=True)
+            await mover.move(documents, pair.clock.monotonic(), adopting=True)
         counts["foreign"] += len(found) - known
         where = {"$and": [FOREIGN, BY_ID.after(decoded_leniently(found[-1]), driver_of(v2))]}

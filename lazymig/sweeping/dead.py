@@ -61,7 +61,7 @@ async def _is_well(
     pair: Pair[V1, V2], mover: Mover[V1, V2], letter: DeadLetter, grace: timedelta, *, insist: bool
 ) -> bool:
     seen = await _seen(pair, letter.id)
-    if seen is not None and seen.clean:
+    if seen is not None and pair.conversions.is_current(seen):
         return True
     # Only the revision: the document may be one that cannot even be decoded.
     v1 = tuned(pair.v1.collection, read=READ_MAJORITY)
@@ -71,11 +71,12 @@ async def _is_well(
     if not insist and row.get(REVISION_FIELD, 0) == letter.revision:
         return False
     if seen is None:
-        await mover.move(await Pages(v1).page({"_id": letter.id}, 1, whole=True))
+        read_at_s = pair.clock.monotonic()
+        await mover.move(await Pages(v1).page({"_id": letter.id}, 1, whole=True), read_at_s)
     else:
         await resolve(pair, mover, seen, grace)
     seen = await _seen(pair, letter.id)
-    return seen is not None and seen.clean
+    return seen is not None and pair.conversions.is_current(seen)
 
 
 async def _seen(pair: Pair[V1, V2], id: Any) -> StoredV2 | None:
