@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from lazymig.control import Control
-from lazymig.documents import META_FIELD, REVISION_FIELD, is_foreign, stored_v2
+from lazymig.documents import REVISION_FIELD, is_foreign, stored_v2
 from lazymig.drivers import READ_MAJORITY, tuned
 from lazymig.pair import Pair
 from lazymig.records import DeadLetter, StoredV2
@@ -81,5 +81,5 @@ async def _is_well(
 
 async def _seen(pair: Pair[V1, V2], id: Any) -> StoredV2 | None:
     # Not by the store: it may join finds, for which an id must be hashable, and one that is none is a dead letter.
-    row = await pair.v2.collection.find_one({"_id": id}, {META_FIELD: 1})
+    row = await pair.v2.collection.find_one({"_id": id})
     return None if row is None or is_foreign(row) else stored_v2(row)

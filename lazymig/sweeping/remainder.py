@@ -59,9 +59,8 @@ class Remainder:
         while True:
             whole = self.lean is False
             # Where nobody knows, a look at few ids tells.
-            found = await self._v1.page(
-                self._range(None), self.ids_per_page if self.lean else self.batch_size, whole=whole
-            )
+            size = self.ids_per_page if self.lean else self.batch_size
+            found = await self._v1.page(self._range(None), size, whole=whole)
             if not found:
                 return
             last = raw_id(decoded_leniently(found[-1])["_id"])
