@@ -82,7 +82,7 @@ class Repository(Generic[V1, V2]):
         #: The look at what the collections are: due before the first call, and made by the tools.
         self.first_use = FirstUse(
             v1, v2, both=self._route.writes is not Target.V1, id_types=migration.id_types, timeout_s=timeout_s,
-            linearizable=read_concern is not None, compared=checked,
+            linearizable=read_concern is not None, compared=checked, read_wait_s=v2_wait_s,
         )  # fmt: skip
 
     def __repr__(self) -> str:

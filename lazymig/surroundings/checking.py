@@ -12,8 +12,7 @@ from lazymig.errors import ConfigurationError
 from lazymig.surroundings.contents import Foreign, foreign, foreign_problem, legacy_ids
 from lazymig.surroundings.judging import problems
 from lazymig.surroundings.looking import Seen, greeted, look
-from lazymig.surroundings.probing import refusals
-from lazymig.surroundings.validators import refused_field
+from lazymig.surroundings.probing import refusals, refused_revision
 
 _Hellos = Mapping[str, Mapping[str, Any]]
 
@@ -81,7 +80,7 @@ async def _v1(asked: Asked, hellos: _Hellos, unseen: list[str]) -> tuple[Seen, l
     unseen += seen.unseen
     found = list(problems(seen, linearizable=asked.linearizable, compared=asked.compared or asked.v2 is None))
     if not found:
-        found += [told for told in [refused_field(seen)] if told]
+        found += await refused_revision(asked.v1, seen, unseen)
         found += await legacy_ids(asked.v1, asked.id_types, unseen)
     return seen, found
 

@@ -13,7 +13,7 @@ from lazymig.deadline import Deadline
 from lazymig.drivers import tuned
 from lazymig.errors import ConfigurationError
 from lazymig.surroundings.checking import Asked, Surroundings, surroundings
-from lazymig.surroundings.looking import in_memory
+from lazymig.surroundings.looking import in_memory, is_still_primary
 
 #: A read waits this part of its time for the check: where one server cannot be reached, the other may have the answer.
 _READ_PART = 4
@@ -35,6 +35,7 @@ class FirstUse:
         linearizable: bool,
         compared: bool,
         timeout_s: float | None,
+        read_wait_s: float | None = None,
     ) -> None:
         self._v1, self._v2 = tuned(v1), tuned(v2)
         self._both = both
@@ -42,8 +43,12 @@ class FirstUse:
         self._linearizable = linearizable
         self._compared = compared
         self._timeout_s = timeout_s
+        given_s = _READ_WAIT_S if timeout_s is None else timeout_s / _READ_PART
+        self._read_wait_s = given_s if read_wait_s is None else read_wait_s
         self._task: asyncio.Task[None] | None = None
-        #: False once it has passed: all that later calls look at.
+        #: Direct connections to members of replica sets, once all was well: each may step down and go on answering.
+        self._direct: tuple[Any, ...] = ()
+        #: False once it has passed for good: all that later calls look at.
         self.due = not in_memory(v1, v2)
         #: Says of a write that was refused whether an index or a validator refuses announcements.
         self.explaining = Explaining(self)
@@ -65,7 +70,7 @@ class FirstUse:
 
         A read goes on where a server cannot be reached: it may have its answer from the other one.
         """
-        if not self.due:
+        if not self.due or (self._direct and all(map(is_still_primary, self._direct))):
             return
         task = self._under_way()
         # Not awaited itself: a caller that is cancelled leaves it to the others that wait for it.
@@ -79,10 +84,6 @@ class FirstUse:
         if writes or not unreachable:
             raise error
 
-    @property
-    def _read_wait_s(self) -> float:
-        return _READ_WAIT_S if self._timeout_s is None else self._timeout_s / _READ_PART
-
     def _under_way(self) -> asyncio.Task[None]:
         loop = asyncio.get_running_loop()
         if self._task is None or self._task.get_loop() is not loop:
@@ -94,14 +95,19 @@ class FirstUse:
     async def _run(self) -> None:
         try:
             async with Deadline(self._timeout_s):
-                await self.refuse()
-            self.due = False
+                self._direct = ()
+                found = await self.refuse()
+            sides = ((found.v1, self._v1), (found.v2, self._v2))
+            self._direct = tuple(one for seen, one in sides if seen is not None and seen.may_step_down)
+            self.due = bool(self._direct)
         finally:
             self._task = None
 
-    async def refuse(self) -> None:
+    async def refuse(self) -> Surroundings:
         """Look anew and raise `ConfigurationError` where something must be changed."""
-        (await self.look()).check()
+        found = await self.look()
+        found.check()
+        return found
 
 
 def _noticed(task: asyncio.Task[None]) -> None:

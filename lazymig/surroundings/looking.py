@@ -46,6 +46,11 @@ class Seen:
     #: What this user may not look at, in words.
     unseen: tuple[str, ...] = ()
 
+    @property
+    def may_step_down(self) -> bool:
+        """Whether the client's only server is a primary today, and would go on answering as a secondary."""
+        return self.direct and "setName" in self.hello
+
 
 async def look(side: str, collection: Any, hello: Mapping[str, Any]) -> Seen:
     """Look at one collection of a server that answered `hello`. In memory there is nothing to see."""
@@ -91,6 +96,13 @@ def _hex(value: Any) -> str | None:
 def _is_direct(collection: Any) -> bool:
     topology = getattr(collection.database.client, "topology_description", None)
     return getattr(topology, "topology_type_name", "") == "Single"
+
+
+def is_still_primary(collection: Any) -> bool:
+    """Whether the driver's own monitor has not seen the only server step down. Asks nobody."""
+    servers = collection.database.client.topology_description.server_descriptions().values()
+    # Without a connection nothing is known, and the next statement waits for one.
+    return all(server.server_type_name in ("RSPrimary", "Unknown") for server in servers)
 
 
 async def attempt(call: Awaitable[T], otherwise: T, unseen: list[str], what: str) -> T:

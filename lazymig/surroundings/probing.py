@@ -10,11 +10,11 @@ from uuid import UUID
 from bson import Int64, ObjectId
 from pymongo.errors import OperationFailure, PyMongoError
 
-from lazymig.documents import META_FIELD, raw_id
+from lazymig.documents import META_FIELD, REVISION_FIELD, raw_id
 from lazymig.records import PLACEHOLDER
-from lazymig.surroundings.looking import Seen, aggregated, first_of
+from lazymig.surroundings.looking import Seen, aggregated, attempt, first_of
 from lazymig.surroundings.unique import partial_filters, problem, unique_indexes
-from lazymig.surroundings.validators import refused_field, refused_gone, validator
+from lazymig.surroundings.validators import field_problem, refused_field, refused_gone, validator
 
 _AT = datetime(2000, 1, 1)
 _EXAMPLES: dict[type, Any] = {
@@ -46,6 +46,25 @@ async def refusals(v1: Any, v2: Any, seen: Seen, id_types: Sequence[type], unsee
     return found
 
 
+async def refused_revision(v1: Any, seen: Seen, unseen: list[str]) -> list[str]:
+    """What to change where V1's validator refuses lazymig's own field in a document that it takes without it."""
+    rule = validator(seen)
+    if not rule:
+        return []
+    if told := refused_field(seen):
+        return [told]
+    revised = {"$set": {REVISION_FIELD: Int64(2**40)}}  # as large as revisions become
+    stages: list[dict[str, Any]] = [
+        {"$limit": 1},
+        {"$match": rule},
+        revised,
+        {"$match": {"$nor": [rule]}},
+        {"$project": {"_id": 1}},
+    ]
+    refused = await attempt(aggregated(v1, stages), [], unseen, "v1: whether its validator takes lazymig's field")
+    return [field_problem(seen)] if refused else []
+
+
 async def _example_id(v1: Any, id_types: Sequence[type]) -> tuple[Any, bool]:
     """An id as V1 has them and True; where it has none, one of a type that it may have and False."""
     try:
@@ -59,7 +78,7 @@ async def _example_id(v1: Any, id_types: Sequence[type]) -> tuple[Any, bool]:
 
 def _bodiless(id: Any) -> list[dict[str, Any]]:
     """A placeholder and a tombstone as lazymig stores them."""
-    common = {"by": "write", "gone": True, "at": _AT}
+    common = {"by": "write", "gone": True, "at": _AT, "raised": 1, "inserts": [Int64(2**40)]}
     revisions = ({"rev": PLACEHOLDER, "intent": 1}, {"rev": Int64(2**40), "intent": Int64(2**40)})
     return [{"_id": id, META_FIELD: {**revision, **common}} for revision in revisions]
 

@@ -11,8 +11,7 @@ from lazymig.surroundings.looking import Seen
 
 _GONE = f"{META_FIELD}.gone"
 _FIELDS = {"v1": REVISION_FIELD, "v2": META_FIELD}
-#: The step that lazymig takes in its own field, in words for the remedy.
-_KINDS = {"v1": "an int or a long", "v2": "an object"}
+_KINDS = {"v1": "an int or a long", "v2": "an object with any fields"}
 
 
 def validator(seen: Seen) -> Mapping[str, Any]:
@@ -32,12 +31,14 @@ def refused_gone(seen: Seen) -> str:
 
 def refused_field(seen: Seen) -> str | None:
     """What to change where lazymig's own field is refused in documents that have a body."""
-    name = _FIELDS[seen.side]
-    if not _forbids(validator(seen), name):
-        return None
+    return field_problem(seen) if _forbids(validator(seen), _FIELDS[seen.side]) else None
+
+
+def field_problem(seen: Seen) -> str:
+    """What to change in a validator for lazymig's own field."""
     return (
-        f"{seen.side}: the validator of {seen.name} allows no field but those it names; add {name!r} to its properties "
-        f"({_KINDS[seen.side]}), where lazymig keeps the revision"
+        f"{seen.side}: the validator of {seen.name} has no room for lazymig's own field; add {_FIELDS[seen.side]!r} to "
+        f"what it allows ({_KINDS[seen.side]})"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from itertools import product
 from typing import Any
 
@@ -189,6 +190,26 @@ async def test_case_14_a_secondary_is_refused(straight: Callable[..., Any]) -> N
         await opened(right, v2=wrong["v2"]).get(1)
 
 
+async def test_case_14_a_primary_that_steps_down_later_is_refused_then(
+    pair_of_servers: ReplicaSet, straight: Callable[..., Any]
+) -> None:
+    """A direct client whose server was the primary at its first call gets no old answers once that is a secondary."""
+    database = straight(primary=True)
+    await database["v1"].insert_one(ada_v1(7))
+    repository = opened(database)
+    assert await repository.get(7) == ada(7)
+    await asyncio.to_thread(pair_of_servers.step_down)
+    left = database.client.topology_description
+    while all(server.server_type_name == "RSPrimary" for server in left.server_descriptions().values()):
+        with suppress(AutoReconnect):
+            await database.client.admin.command("ping")  # until the driver's monitor knows of it
+        left = database.client.topology_description
+    with pytest.raises((ConfigurationError, NotPrimaryError), match="not a primary"):
+        await repository.get(7)
+    with pytest.raises((ConfigurationError, NotPrimaryError), match="not a primary"):
+        await repository.v1.get(7)
+
+
 async def test_case_14_an_election_is_waited_for(pair_of_servers: ReplicaSet) -> None:
     """The first call of a client that knows the whole set goes on once there is a primary."""
     async with AsyncMongoClient(pair_of_servers.uri) as client:
@@ -357,6 +378,28 @@ async def test_case_18_schemas_that_forbid_other_fields(database: Any) -> None:
     await repository.insert(ada(1))
     await repository.update(1, lambda person: person)
     await repository.delete(1)
+
+
+@pytest.mark.parametrize(
+    ("rule", "fits"),
+    [
+        ({"$jsonSchema": {"properties": {"_lazymig_rev": {"bsonType": "int"}}}}, False),
+        ({"$jsonSchema": {"properties": {"_lazymig_rev": {"bsonType": ["int", "long"]}}}}, True),
+        ({"$expr": {"$lte": [{"$size": {"$objectToArray": "$$ROOT"}}, 5]}}, False),
+        ({"name": {"$type": "string"}}, True),
+        ({"name": {"$type": "int"}}, True),  # refuses with and without the field: no business of lazymig's
+    ],
+    ids=str,
+)
+async def test_case_18_a_v1_that_refuses_revisions(database: Any, rule: dict[str, Any], fits: bool) -> None:
+    """V1's validator is tried with a document that V1 has, and a revision as large as they become."""
+    await database["v1"].insert_one(ada_v1())
+    await database.command("collMod", "v1", validator=rule)
+    if fits:
+        assert await opened(database).get(1) == ada(1)
+    else:
+        with pytest.raises(ConfigurationError, match=r"v1: the validator .* no room .*'_lazymig_rev'"):
+            await opened(database).get(1)
 
 
 async def test_case_18_a_rule_about_ids_that_cannot_be_asked_is_said(database: Any) -> None:
