@@ -7,17 +7,28 @@ import contextvars
 from types import TracebackType
 from typing import Any
 
-from pymongo.errors import ConnectionFailure, NotPrimaryError, OperationFailure
+from pymongo.errors import (
+    AutoReconnect,
+    ConnectionFailure,
+    NetworkTimeout,
+    OperationFailure,
+    ServerSelectionTimeoutError,
+)
 
 from lazymig.deadline import Deadline
 from lazymig.drivers import tuned
 from lazymig.errors import ConfigurationError
 from lazymig.surroundings.checking import Asked, Surroundings, surroundings
+from lazymig.surroundings.judging import NoPrimary
 from lazymig.surroundings.looking import in_memory, is_still_primary
 
 #: A read waits this part of its time for the check: where one server cannot be reached, the other may have the answer.
 _READ_PART = 4
 _READ_WAIT_S = 7.5
+#: Whether it is the last try.
+_TRIES = (False, False, True)
+#: What was waited for already, or will not change by itself.
+_FINAL = (ServerSelectionTimeoutError, NetworkTimeout, NoPrimary)
 #: A unique index, a validator.
 _REFUSALS = frozenset({11000, 121})
 
@@ -59,7 +70,14 @@ class FirstUse:
             v1=self._v1, v2=self._v2 if whole or self._both else None, control=control, widely=whole,
             id_types=self._id_types, linearizable=self._linearizable, compared=self._compared,
         )  # fmt: skip
-        return await surroundings(asked)
+        for last in _TRIES:
+            try:
+                return await surroundings(asked)
+            except AutoReconnect as error:
+                # As drivers do for reads: in an election, the next try waits until there is a primary.
+                if last or isinstance(error, _FINAL):
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     def call(self, *, writes: bool) -> Deadline:
         """The bounds of a call before which the look is due, within the same time."""
@@ -80,7 +98,7 @@ class FirstUse:
         error = task.exception()
         if error is None:
             return
-        unreachable = isinstance(error, ConnectionFailure) and not isinstance(error, NotPrimaryError)
+        unreachable = isinstance(error, ConnectionFailure) and not isinstance(error, NoPrimary)
         if writes or not unreachable:
             raise error
 

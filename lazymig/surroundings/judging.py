@@ -12,10 +12,14 @@ from lazymig.surroundings.looking import Seen
 _NATIVE_IDS: tuple[Mapping[str, Any], ...] = ({}, {"_id": 1}, {"_id": "hashed"})
 
 
+class NoPrimary(NotPrimaryError):
+    """The only server that the client talks to is not a primary, and knows of none."""
+
+
 def problems(seen: Seen, *, linearizable: bool = False, compared: bool = False) -> Iterator[str]:
     """What is wrong with any of the collections, V1, V2 or control. `compared`: each read looks at V1.
 
-    Raises `NotPrimaryError` where the server is no primary and none is known: an election may be under way.
+    Raises `NoPrimary` where the server is no primary and none is known: an election may be under way.
     """
     yield from _server(seen, linearizable=linearizable)
     yield from _kind(seen)
@@ -26,7 +30,7 @@ def _server(seen: Seen, *, linearizable: bool) -> Iterator[str]:
     hello = seen.hello
     if seen.direct and not hello.get("isWritablePrimary", True):
         if not hello.get("primary"):
-            raise NotPrimaryError(f"{seen.side}: the server is not a primary and knows of none; try again later")
+            raise NoPrimary(f"{seen.side}: the server is not a primary and knows of none; try again later")
         yield (
             f"{seen.side}: the client is connected directly to {hello.get('me', 'a server')}, which is not a primary "
             "and answers with old documents; leave directConnection=true out and name the replica set"

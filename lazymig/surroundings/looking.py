@@ -15,13 +15,13 @@ from lazymig.drivers import LENIENT, Driver, driver_of, settled, tuned
 
 T = TypeVar("T")
 
-#: Not authorized, no such command, not supported here, out of its time (`maxTimeMS`).
-_HIDDEN = frozenset({13, 59, 115, 8000, 50})
+#: Not authorized, no such command, not supported here, not in the strict API, out of its time (`maxTimeMS`).
+_HIDDEN = frozenset({13, 59, 115, 8000, 323, 50})
 #: No such collection; a view, which has no indexes.
 _ABSENT = frozenset({26, 166})
 _UNKNOWN_COMMAND = 59
 #: Bounds every look at documents, in milliseconds: none is worth a slow start.
-LOOK_MS = 500
+LOOK_MS = 2000
 
 
 @frozen
