@@ -337,6 +337,16 @@ class V2Store:
         cursor = self._read.find(where, session=self._session).sort([(_AT, 1), ("_id", 1)]).limit(limit)
         return [stored_v2(document) for document in await cursor.to_list(None)][:limit]
 
+    async def stale(self, where: Document, limit: int) -> list[StoredV2]:
+        """Live documents among these whose body an older conversion made, in the order of their ids."""
+        older = {_CONV: {"$in": [None, *range(1, self._conv)]}, _GONE: {"$ne": True}}
+        cursor = self._read.find({"$and": [where, older]}, session=self._session).sort([("_id", 1)]).limit(limit)
+        return [stored_v2(document) for document in await cursor.to_list(None)][:limit]
+
+    async def ensure_conversion_index(self) -> None:
+        """Create the index on the conversion's revision and the id, by which older bodies are found without a scan."""
+        await self.collection.create_index([(_CONV, 1), ("_id", 1)], name="lazymig_conv")
+
     async def ensure_mark_index(self) -> None:
         """Create the sparse index on `at`, so that marks are found without a scan."""
         await ensure_index(self.collection, [(_AT, 1)], "lazymig_at", sparse=True)
