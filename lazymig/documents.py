@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 from bson.binary import BINARY_SUBTYPE, Binary
 
 from lazymig.errors import ConfigurationError, ForeignDocument
 from lazymig.records import Document, StoredV1, StoredV2
+
+S = TypeVar("S", StoredV1, StoredV2)
 
 #: V1's one extra field: the entity's revision; missing means 0.
 REVISION_FIELD = "_lazymig_rev"
@@ -83,13 +85,21 @@ def is_foreign(document: Document) -> bool:
     return not (isinstance(meta, dict) and isinstance(meta.get("rev"), int) and isinstance(meta.get("intent"), int))
 
 
-def same_id(id: Any, found: Any) -> None:
-    """Raise `ConfigurationError` where a document came back under another id than was asked for."""
-    if found != id:
+def of_id(id: Any, stored: S) -> S:
+    """The document, if it is the one that was asked for. Raises `ConfigurationError` where it has another id."""
+    if stored.id != id:
         raise ConfigurationError(
             f"asked for the document with id {id!r}, the server answered with another one: a collation takes different "
             "ids for the same; use collections with the simple collation"
         )
+    return stored
+
+
+def ticketed(id: Any, stored: StoredV2) -> StoredV2:
+    """The document after an announcement. Raises `ForeignDocument` where lazymig's own would read otherwise."""
+    if stored.intent <= stored.revision:  # no announcement is behind its body
+        raise ForeignDocument(id)
+    return of_id(id, stored)
 
 
 def stored_v2(document: Document) -> StoredV2:

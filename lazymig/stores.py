@@ -26,7 +26,7 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 
 from lazymig.clock import SYSTEM_CLOCK, Clock
-from lazymig.documents import META_FIELD, By, born_clean, same_id, stored_or_error, stored_v2
+from lazymig.documents import META_FIELD, By, born_clean, of_id, stored_or_error, stored_v2, ticketed
 from lazymig.drivers import (
     MAJORITY,
     ONE,
@@ -109,7 +109,7 @@ class V2Store:
     async def find(self, id: Any) -> StoredV2 | None:
         """Find one document on the primary."""
         document = await self._read.find_one({"_id": id}, session=self._session)
-        return None if document is None else _of(id, stored_v2(document))
+        return None if document is None else of_id(id, stored_v2(document))
 
     async def find_many(self, ids: Sequence[Any]) -> dict[Any, StoredV2 | ForeignDocument]:
         """Find these documents by one statement; missing ids are left out, and foreign documents come as errors."""
@@ -159,7 +159,7 @@ class V2Store:
             if error.code not in _NOT_OURS:
                 raise
             raise ForeignDocument(where["_id"]) from None
-        return _ticketed(where["_id"], stored_v2(document))
+        return ticketed(where["_id"], stored_v2(document))
 
     async def raise_intent(self, id: Any, intent: int) -> None:
         """Announce a write at this intent at least, durably: V1 was ahead of the ticket. Never lowers.
@@ -350,17 +350,6 @@ class V2Store:
     async def ensure_mark_index(self) -> None:
         """Create the sparse index on `at`, so that marks are found without a scan."""
         await ensure_index(self.collection, [(_AT, 1)], "lazymig_at", sparse=True)
-
-
-def _ticketed(id: Any, stored: StoredV2) -> StoredV2:
-    if stored.intent <= stored.revision:  # no announcement of lazymig's is behind its body
-        raise ForeignDocument(id)
-    return _of(id, stored)
-
-
-def _of(id: Any, stored: StoredV2) -> StoredV2:
-    same_id(id, stored.id)
-    return stored
 
 
 async def _replaced(collection: Any, where: Document, pipeline: Pipeline, upsert: bool) -> Applied:

@@ -8,7 +8,7 @@ from typing import Any
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
-from lazymig.documents import REVISION_FIELD, at_revision, same_id, stored_v1
+from lazymig.documents import REVISION_FIELD, at_revision, of_id, stored_v1
 from lazymig.drivers import MAJORITY, READ_MAJORITY, is_id_taken, tuned
 from lazymig.raw import Undecoded, undecoded
 from lazymig.records import PLACEHOLDER, Document, StoredV1
@@ -32,12 +32,12 @@ class V1Store:
     async def find(self, id: Any) -> StoredV1 | None:
         """Find one document with read concern majority or above: what it holds cannot be rolled back."""
         document = await self._one.find_one({"_id": id}, session=self._session)
-        return None if document is None else _of(id, stored_v1(document))
+        return None if document is None else of_id(id, stored_v1(document))
 
     async def find_local(self, id: Any) -> StoredV1 | None:
         """Find one document as the primary has it now: for the write path, whose compare-and-set settles it."""
         document = await self.collection.find_one({"_id": id}, session=self._session)
-        return None if document is None else _of(id, stored_v1(document))
+        return None if document is None else of_id(id, stored_v1(document))
 
     async def confirm_missing(self, id: Any) -> None:
         """Wait until the majority has what the primary had when a local read found no document; change nothing.
@@ -123,8 +123,3 @@ class V1Store:
     async def count(self, criteria: Document) -> int:
         """Count the documents that match."""
         return int(await self._settled.count_documents(dict(criteria), session=self._session))
-
-
-def _of(id: Any, stored: StoredV1) -> StoredV1:
-    same_id(id, stored.id)
-    return stored
