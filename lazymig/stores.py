@@ -338,9 +338,15 @@ class V2Store:
         return [stored_v2(document) for document in await cursor.to_list(None)][:limit]
 
     async def stale(self, where: Document, limit: int) -> list[StoredV2]:
-        """Live documents among these whose body an older conversion made, in the order of their ids."""
+        """Live documents among these whose body an older conversion made, in the order of their ids.
+
+        Without their bodies where these hold nothing that V1 cannot express.
+        """
+        fields = None if self._remembers else {META_FIELD: 1}
         older = {_CONV: {"$in": [None, *range(1, self._conv)]}, _GONE: {"$ne": True}}
-        cursor = self._read.find({"$and": [where, older]}, session=self._session).sort([("_id", 1)]).limit(limit)
+        cursor = (
+            self._read.find({"$and": [where, older]}, fields, session=self._session).sort([("_id", 1)]).limit(limit)
+        )
         return [stored_v2(document) for document in await cursor.to_list(None)][:limit]
 
     async def ensure_conversion_index(self) -> None:
