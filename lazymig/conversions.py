@@ -8,11 +8,12 @@ from typing import Any, Generic, TypeVar
 import bson
 from attrs import frozen
 
-from lazymig.codec import Codec, check_bson, codec_for, decode_id, failure_path, leaf_error
+from lazymig.codec import Codec, codec_for, decode_id, failure_path, leaf_error
 from lazymig.documents import By, born_clean, raw_id
 from lazymig.errors import ConversionError, Direction
-from lazymig.migration import Conversion, Migration
+from lazymig.migration import Migration
 from lazymig.records import StoredV1, StoredV2
+from lazymig.signatures import Conversion
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -81,21 +82,21 @@ class Conversions(Generic[V1, V2]):
         return _told(getattr(entity, self.migration.id_field), direction, self.v1.encode, entity)
 
     def v1_document(self, entity: V1, direction: Direction = "downgrade") -> dict[str, Any]:
-        """A V1 entity as a document without `_id`, valid BSON."""
-        return self._encoded(self.v1, entity, direction)
+        """A V1 entity as a document without `_id`: valid BSON that is read back as the same entity."""
+        return _told(getattr(entity, self.migration.id_field), direction, self.v1.encode_exactly, entity)
 
     def v2_body(self, entity: V2, direction: Direction = "upgrade") -> dict[str, Any]:
-        """A V2 entity as a body without `_id`, valid BSON."""
-        return self._encoded(self.v2, entity, direction)
+        """A V2 entity as a body without `_id`: valid BSON that is read back as the same entity."""
+        return _told(getattr(entity, self.migration.id_field), direction, self.v2.encode_exactly, entity)
 
-    def _encoded(self, codec: Codec[T], entity: T, direction: Direction) -> dict[str, Any]:
-        document = _told(getattr(entity, self.migration.id_field), direction, codec.encode, entity)
-        _told(getattr(entity, self.migration.id_field), direction, check_bson, document)
-        return document
+    def v2_document(
+        self, id: Any, entity: V2, revision: int, by: By, *, compare: bool = False
+    ) -> tuple[dict[str, Any], bytes]:
+        """The V2 document of a lazy migration, and the same as BSON: encoding it is the check.
 
-    def v2_document(self, id: Any, entity: V2, revision: int, by: By) -> tuple[dict[str, Any], bytes]:
-        """The V2 document of a lazy migration, and the same as BSON: encoding it is the check."""
-        body = _told(decode_id(id), "upgrade", self.v2.encode, entity)
+        With `compare`, it is also read back and compared, as whatever a client writes.
+        """
+        body = _told(decode_id(id), "upgrade", self.v2.encode_exactly if compare else self.v2.encode, entity)
         document = born_clean(id, body, revision, by)
         return document, _told(decode_id(id), "upgrade", bson.encode, document)
 
