@@ -33,7 +33,7 @@ from bson.decimal128 import Decimal128
 from cattrs import Converter
 from cattrs.preconf.bson import make_converter as _bson_converter
 
-from lazymig.annotations import is_class, is_typed_dict, is_union
+from lazymig.annotations import fields_of, is_class, is_namedtuple, is_typed_dict, is_union
 from lazymig.unions import is_array, union_hook, union_out_hook
 
 
@@ -66,6 +66,9 @@ def _register_factories(converter: Converter) -> None:
     converter.register_unstructure_hook_factory(_is_set, _sorted_set)
     converter.register_structure_hook_factory(_is_enum, _enum)
     converter.register_structure_hook_factory(_is_literal, _literal)
+    # cattrs takes the annotations of a NamedTuple as they stand, which may be texts.
+    converter.register_structure_hook_factory(is_namedtuple, _namedtuple)
+    converter.register_unstructure_hook_factory(is_namedtuple, _namedtuple_out)
     # To cattrs' preset a TypedDict is a dict of anything.
     converter.register_structure_hook_factory(is_typed_dict, _typed_dict)
     converter.register_unstructure_hook_factory(is_typed_dict, _typed_dict_out)
@@ -199,6 +202,17 @@ def _literal(kind: Any, _: Converter) -> Callable[[Any, Any], Any]:
         raise ValueError("not one of the values of the Literal")
 
     return structure
+
+
+def _namedtuple(kind: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    as_tuple: Any = tuple[tuple(fields_of(kind).values())]  # type: ignore[misc]
+    structure = converter.get_structure_hook(as_tuple)
+    made = get_origin(kind) or kind
+    return lambda value, _: made(*structure(value, as_tuple))
+
+
+def _namedtuple_out(kind: Any, converter: Converter) -> Callable[[Any], Any]:
+    return converter.get_unstructure_hook(tuple[tuple(fields_of(kind).values())])  # type: ignore[misc]
 
 
 def _typed_dict(kind: Any, converter: Converter) -> Callable[[Any, Any], Any]:

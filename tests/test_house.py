@@ -36,6 +36,7 @@ FLOORS = {
 }
 #: The only imports on one floor, each with its reason.
 LEVEL = {
+    ("documents", "errors"): "a revision that is none is an error of its document",
     ("documents", "records"): "the layout of documents speaks in the frozen values",
     ("stores", "drivers"): "a statement is spelled by its driver",
     ("stores", "raw"): "many documents are decoded when their turn comes",
