@@ -56,8 +56,7 @@ def read_names(converter: Converter, cls: Any, written: Names) -> Names:
     kept = {} if written is None else written
     out = overrides_of(converter.get_unstructure_hook(cls))
     return {
-        name: getattr(renamed.get(name), "rename", None)
-        or (name if getattr(out.get(name), "rename", None) else kept.get(name, name))
+        name: _rename(renamed, name, name if _rename(out, name, None) is not None else kept.get(name, name))
         for name in _aliases(cls)
     }
 
@@ -77,8 +76,13 @@ def _renamed(
     for name, alias in fields.items():
         aliased = name not in written and (alias in written or getattr(converter, "use_alias", False))
         usual = alias if aliased and alias is not None else name
-        names[name] = getattr(overrides.get(name), "rename", None) or usual
+        names[name] = _rename(overrides, name, usual)
     return names
+
+
+def _rename(overrides: Mapping[str, Any], name: str, usual: Any) -> Any:
+    renamed = getattr(overrides.get(name), "rename", None)
+    return usual if renamed is None else renamed
 
 
 def _texts(constants: Iterable[Any]) -> Iterator[str]:
@@ -150,6 +154,7 @@ def check_top(side: str, converter: Converter, cls: type, id_field: str) -> None
     names = written_names(converter, cls)
     if names is None:
         return
+    _check_both_ways(converter, cls, names, f"{side}: {cls.__name__}")
     for name, stored in names.items():
         if name != id_field and not is_free(stored):
             raise ConfigurationError(

@@ -85,7 +85,7 @@ class _Walk:
         # After what is inside: the field that is missing a hook is a better path than the class around it.
         if failure is not None:
             raise ConfigurationError(f"{path}: {failure}; declare another type, or register hooks on the converter")
-        if is_class(kind):
+        if above and is_class(kind):
             check_nested(self.converter, kind, path)
 
     def _asked(self, kind: Any) -> tuple[Any, str | None]:

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping, MutableSequence, MutableSet, Set
 from decimal import Decimal
 from enum import Enum
+from functools import cache
 from itertools import combinations
 from typing import Any, Literal, get_args, get_origin
 from uuid import UUID
@@ -151,14 +152,33 @@ def _class_hook(classes: tuple[Any, ...], converter: Converter) -> Hook:
 
 
 def union_out_hook(kind: Any, converter: Converter) -> Callable[[Any], Any]:
-    """The unstructure hook of a union: each value by its class, but a float field holds doubles."""
-    kinds = members(kind)
-    double = None if int in kinds or float not in kinds else converter.get_unstructure_hook(float)
+    """The unstructure hook of a union: what its class does not say (a TypedDict, a list of what) the member does."""
+
+    @cache  # when first called: a member may hold the class whose hook is being made
+    def hooks() -> dict[type, Callable[[Any], Any]]:
+        return _writers(members(kind), converter)
 
     def unstructure(value: Any) -> Any:
-        return double(value) if double is not None and value.__class__ is int else converter.unstructure(value)
+        hook = hooks().get(value.__class__)
+        return converter.unstructure(value) if hook is None else hook(value)
 
     return unstructure
+
+
+def _writers(kinds: list[Any], converter: Converter) -> dict[type, Callable[[Any], Any]]:
+    """The hook by the class of a value."""
+    table: dict[type, Callable[[Any], Any]] = {}
+    for kind in kinds:
+        hook = converter.get_unstructure_hook
+        if is_namedtuple(kind):
+            table[get_origin(kind) or kind] = hook(kind)
+        elif is_array(kind):
+            table |= dict.fromkeys((list, tuple, set, frozenset), hook(kind))
+        elif is_mapping(kind) or is_typed_dict(kind):
+            table[dict] = hook(kind)
+    if float in kinds and int not in kinds:
+        table[int] = converter.get_unstructure_hook(float)  # a double, as it is read
+    return table
 
 
 def shown(kind: Any) -> str:

@@ -270,7 +270,9 @@ async def test_case_9_what_is_not_refused_comes_back_by_both_doors(server_databa
     report = await Sweeper(repo).run()
     assert (report.migrated, report.dead) == (1, 0)
     for read in (await repo.get(1), await repo.v1.get(1), *[one async for one in repo.list()]):
-        assert repr(read.field) == repr(float(value) if kind is float or (kind == float | str and value != "12") else value)
+        assert repr(read.field) == repr(
+            float(value) if kind is float or (kind == float | str and value != "12") else value
+        )
         assert read.name == "z"
 
 
@@ -329,7 +331,9 @@ def test_case_20_wherever_it_stands(within: str) -> None:
         "optional": dt.time | None,
         "Annotated": Annotated[dt.time, "x"],
     }
-    with pytest.raises(ConfigurationError, match=r"Holder\.field(\.x|\.field)?: BSON cannot hold time exactly; declare"):
+    with pytest.raises(
+        ConfigurationError, match=r"Holder\.field(\.x|\.field)?: BSON cannot hold time exactly; declare"
+    ):
         itself(kinds[within])
 
 
@@ -407,7 +411,9 @@ def lenient() -> Converter:
 
 @pytest.mark.parametrize("door", ["v1", "v2"])
 @pytest.mark.parametrize("depth", ["", math.nan, "12.5", 12, Int64(12), [1.5, ""]], ids=repr)
-async def test_case_7_a_field_that_did_not_change_is_never_rewritten(server_database: Any, door: str, depth: Any) -> None:
+async def test_case_7_a_field_that_did_not_change_is_never_rewritten(
+    server_database: Any, door: str, depth: Any
+) -> None:
     """Whatever a lenient converter makes of it, NaN above all, which is unlike itself."""
     kind: Any = list[float] if isinstance(depth, list) else float
     cls = make_class("Whale", {"id": field(type=int), "depth": field(type=kind), "name": field(type=str)}, frozen=True)
@@ -430,9 +436,10 @@ async def test_case_7_a_field_that_did_not_change_is_never_rewritten(server_data
 @pytest.mark.parametrize("kind", [float, float | str, float | None, list[float], dict[str, float | str]], ids=str)
 async def test_case_21_every_float_takes_ints_and_gives_doubles(server_database: Any, kind: Any, stored: Any) -> None:
     """Alone, in a union or in a container, an int of either size is read as the double that it equals; V1 keeps it."""
-    wrap: Callable[[Any], Any] = {"list[float]": lambda one: [one], "dict[str, float | str]": lambda one: {"x": one}}.get(
-        str(kind), lambda one: one
-    )
+    wrap: Callable[[Any], Any] = {
+        "list[float]": lambda one: [one],
+        "dict[str, float | str]": lambda one: {"x": one},
+    }.get(str(kind), lambda one: one)
     repo = opened(server_database, itself(kind))
     await server_database["v1"].insert_one({"_id": 1, "field": wrap(stored), "name": "x"})
     await repo.update(1, lambda one: evolve(one, name="y"))
@@ -466,7 +473,13 @@ def test_case_22_the_laws_take_documents_as_they_are() -> None:
     from hypothesis import strategies as st
 
     same: dict[str, Any] = {"upgrade": lambda v1: v1, "downgrade": lambda v2: v2}
-    loose = {"_id": 1, "price": 12, "inner": {"a": 1, "more": 2}, "rows": [{"a": 1}, {"a": 1, "c": [1]}], "extra": {"x": 1}}
+    loose = {
+        "_id": 1,
+        "price": 12,
+        "inner": {"a": 1, "more": 2},
+        "rows": [{"a": 1}, {"a": 1, "c": [1]}],
+        "extra": {"x": 1},
+    }
     assert_laws(Migration(name="loose", v1=Loose, v2=Loose, **same), v1=st.just(loose), examples=3)
 
 
