@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 import bson
 from attrs import frozen
 
+from lazymig.annotations import fields_of
 from lazymig.codec import Codec, codec_for, decode_id, failure_path, leaf_error
 from lazymig.documents import By, born_clean, raw_id
 from lazymig.errors import ConversionError, Direction
@@ -54,19 +55,26 @@ class Conversions(Generic[V1, V2]):
 
     async def upgrade(self, entity: V1, previous: V2 | None) -> V2:
         """A V1 entity as a V2 entity, of the right class and with the same id."""
-        id = getattr(entity, self.migration.id_field)
-        converted = _called(self.migration.upgrading, id, "upgrade", entity, previous)
-        if self.migration.upgrading.is_async:
-            converted = await converted
-        return self._checked(converted, self.migration.v2, id, "upgrade")
+        return await self._converted(self.migration.upgrading, "upgrade", entity, previous, self.migration.v2)
 
     async def downgrade(self, entity: V2, current: V1 | None) -> V1:
         """A V2 entity as a V1 entity, of the right class and with the same id."""
+        return await self._converted(self.migration.downgrading, "downgrade", entity, current, self.migration.v1)
+
+    async def _converted(
+        self, conversion: Conversion, direction: Direction, entity: Any, other: Any, cls: type[T]
+    ) -> T:
         id = getattr(entity, self.migration.id_field)
-        converted = _called(self.migration.downgrading, id, "downgrade", entity, current)
-        if self.migration.downgrading.is_async:
-            converted = await converted
-        return self._checked(converted, self.migration.v1, id, "downgrade")
+        try:
+            converted = _called(conversion, id, direction, entity, other)
+            if conversion.is_async:
+                converted = await converted
+        except ConversionError as error:
+            if (failure := _swapped(error, entity, cls)) is None:
+                raise
+        else:
+            return self._checked(converted, cls, id, direction)
+        raise failure
 
     def _checked(self, converted: Any, cls: type[T], id: Any, direction: Direction) -> T:
         if not isinstance(converted, cls):
@@ -119,6 +127,18 @@ def conversions_for(migration: Migration[V1, V2], *, v1_aware: bool, v2_aware: b
         codec_for(migration.v1, migration.id_field, migration.v1_converter, tz_aware=v1_aware),
         codec_for(migration.v2, migration.id_field, migration.v2_converter, tz_aware=v2_aware),
     )
+
+
+def _swapped(error: ConversionError, entity: Any, cls: type) -> ConversionError | None:
+    """A conversion that reads what only the other class has was meant for that one."""
+    cause = error.cause
+    if not isinstance(cause, AttributeError) or cause.obj is not entity or cause.name not in fields_of(cls):
+        return None
+    given = type(entity).__name__
+    text = (
+        f"it was given {given} and reads {cause.name!r}, which {cls.__name__} has: are upgrade and downgrade swapped?"
+    )
+    return ConversionError(error.id, error.direction, TypeError(text).with_traceback(cause.__traceback__), error.path)
 
 
 def _called(conversion: Conversion, id: Any, direction: Direction, entity: Any, other: Any) -> Any:

@@ -61,7 +61,7 @@ def at_revision(id: Any, revision: int, within: Sequence[str] = ()) -> dict[str,
     # nothing else is looked up in them then.
     never: list[dict[str, Any]] = [{path: {"$type": "array"}} for path in within]
     if revision == 0:
-        # A document that lazymig never wrote has no revision, which means 0; so does all else that is no positive number.
+        # A document that lazymig never wrote has no revision, which means 0, as does all that is no positive number.
         never.append({REVISION_FIELD: {"$gt": 0}})
     where: dict[str, Any] = {"_id": id, **({"$nor": never} if never else {})}
     if revision:
