@@ -27,7 +27,7 @@ from typing import Any, Literal, get_args, get_origin
 from uuid import UUID
 
 import bson
-from bson import Int64, ObjectId, Regex, Timestamp
+from bson import Code, Int64, ObjectId, Regex, Timestamp
 from bson.binary import UUID_SUBTYPE, Binary
 from bson.decimal128 import Decimal128
 from cattrs import Converter
@@ -84,7 +84,7 @@ def _exactly(base: type) -> Callable[[Any, Any], Any]:
     def structure(value: Any, kind: Any) -> Any:
         if value.__class__ is kind:
             return value  # nearly always
-        if isinstance(value, base):
+        if isinstance(value, base) and value.__class__ is not Code:  # JavaScript, though a subclass of str
             return _as_declared(value, base, kind)
         raise TypeError(f"expected {base.__name__}, found {type(value).__name__}")
 

@@ -72,9 +72,9 @@ class Codec(Generic[E]):
                     f"the document has a field {self.id_field!r} beside _id, and only the class's own hook knows which "
                     "of them it wants; generate the hook with cattrs.gen.make_dict_structure_fn"
                 )
-            named[self.id_field] = named["_id"]
-        elif self.names.id is not None and self.names.id != "_id":
-            named[self.names.id] = named.pop("_id")
+            named[self.id_field] = decode_id(named["_id"])
+        else:
+            named[self.names.id or self.id_field] = decode_id(named.pop("_id"))
         return named
 
     def encode(self, entity: E) -> dict[str, Any]:

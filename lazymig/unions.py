@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import Any, Literal, get_args, get_origin
 from uuid import UUID
 
-from bson import Int64, ObjectId, Regex, Timestamp
+from bson import Code, Int64, ObjectId, Regex, Timestamp
 from bson.binary import UUID_SUBTYPE, Binary
 from bson.decimal128 import Decimal128
 from cattrs import Converter
@@ -107,12 +107,14 @@ def union_hook(kind: Any, converter: Converter) -> Hook:
     """The structure hook of a union. Raises `TypeError` where two members cannot be told apart."""
     if mixed := mistakable(kind):
         raise TypeError(f"{shown(mixed[0])} and {shown(mixed[1])} cannot be told apart when they are read")
-    table = _readers(members(kind), converter)
+    kinds = members(kind)
+    table = _readers(kinds, converter)
 
     def structure(value: Any, _: Any) -> Any:
         name = _READ_AS.get(value.__class__) or _read_as(value)
-        if name == "binary" and "uuid" in table and getattr(value, "subtype", None) == UUID_SUBTYPE:
-            name = "uuid"
+        if value.__class__ is Binary and "uuid" in table:
+            # Beside UUIDs, only plain bytes are bytes: of the other subtypes some are UUIDs, too.
+            name = "uuid" if value.subtype == UUID_SUBTYPE or bytes in kinds else name
         if name not in table:
             raise TypeError(f"expected {' or '.join(table)}, found {type(value).__name__}")
         hook, member = table[name]
@@ -122,8 +124,8 @@ def union_hook(kind: Any, converter: Converter) -> Hook:
 
 
 def _read_as(value: Any) -> str:
-    """For what is of a subclass of the usual classes."""
-    return next((name for base, name in _READ_AS.items() if isinstance(value, base)), "")
+    """For what is of a subclass of the usual classes. JavaScript is one of str, but no text."""
+    return "" if isinstance(value, Code) else next((name for base, name in _READ_AS.items() if isinstance(value, base)), "")
 
 
 def _readers(kinds: list[Any], converter: Converter) -> dict[str, tuple[Hook, Any]]:
