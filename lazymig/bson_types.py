@@ -3,18 +3,22 @@
 | Python type | in BSON | how |
 | --- | --- | --- |
 | str, bytes, bool, None, ObjectId | same | as they are; no coercion ("5" is not 5, "no" is not True) |
+| Int64, Binary, Decimal128, Regex, Timestamp | same | PyMongo's own, as they are; `Timestamp(0, 0)` is refused |
 | int | int32 / int64 | up to 64 bits; an `Int64` read stays an `Int64`; larger is refused when encoded |
-| float | double | an int read for a float is taken when a double holds it exactly |
+| float | double | an int, read or given, is taken when a double holds it exactly, in a union without int as well |
 | Decimal | Decimal128 | both ways, trailing zeros kept; over 34 digits is refused when encoded |
 | datetime | date | whole milliseconds only, and naive or aware as the client returns them; else refused when encoded |
 | date | date at midnight UTC | both ways; a stored time of day is refused |
 | UUID | binary, subtype 4 | both ways, whatever the client's `uuidRepresentation` |
-| tuple, list, set, frozenset | array | both ways, by the declared type; sets are stored sorted; a string is no array |
-| Enum, Literal | its value | both ways |
-| attrs class, dict[str, ...] | sub-document | both ways |
-| time, timedelta, complex, dict with other keys | - | refused when the migration is built |
+| list, tuple, set, frozenset, NamedTuple | array | as declared; sets are stored sorted; a string is no array |
+| Enum, Literal | its value | both ways; the values are strings, numbers, bytes, ObjectIds or None |
+| attrs class, dataclass, TypedDict, dict[str, ...] | sub-document | both ways; keys may be any strings |
+| unions | as their members | of different BSON types, or classes told apart by a field; else as the last row |
+| Any | as the driver has it | what comes back the same; a Decimal, set, tuple, date, UUID is refused when encoded |
+| time, timedelta, complex, object, DBRef, Sequence, dict with other keys | - | refused when the migration is built |
 
-A converter of your own (`v1_converter`, `v2_converter`) decides for itself; start from `make_converter()`.
+Whatever the table does not name is refused as its last row. A converter of your own (`v1_converter`, `v2_converter`)
+decides for itself; start from `make_converter()`.
 """
 
 from __future__ import annotations

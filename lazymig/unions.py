@@ -125,7 +125,9 @@ def union_hook(kind: Any, converter: Converter) -> Hook:
 
 def _read_as(value: Any) -> str:
     """For what is of a subclass of the usual classes. JavaScript is one of str, but no text."""
-    return "" if isinstance(value, Code) else next((name for base, name in _READ_AS.items() if isinstance(value, base)), "")
+    if isinstance(value, Code):
+        return ""
+    return next((name for base, name in _READ_AS.items() if isinstance(value, base)), "")
 
 
 def _readers(kinds: list[Any], converter: Converter) -> dict[str, tuple[Hook, Any]]:

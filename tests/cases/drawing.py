@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import field as dataclass_field
 from dataclasses import make_dataclass
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple, NewType, Optional, TypedDict, Union
+from typing import Any, Literal, NamedTuple, NewType, TypedDict, Union
 from uuid import UUID
 
 import attrs
@@ -50,6 +50,8 @@ class SubSub(Sub):
 
 
 Name = NewType("Name", str)
+#: Classes with the stored names of their attributes.
+Renames = tuple[tuple[Any, Mapping[str, str]], ...]
 
 TEXTS = st.text(max_size=4)
 NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.integers(-3, 3) | st.integers(-3, 3).map(Int64)
@@ -88,8 +90,9 @@ ANYTHING = st.recursive(
 )
 #: Values that hardly any field declares.
 HOSTILE = st.sampled_from(
-    [None, True, 0, 12, -0.0, math.nan, 2**53 + 1, 2**70, "abc", "", b"x", (1, 2, 3), (), [], [1, "a"], {1}, frozenset("a"),
-     {}, {1: 2}, {"a\0": 1}, {"$ref": "x", "$id": 1}, {"a": (1,)}, Decimal("1.0"), Decimal("sNaN"), Decimal("1" * 35),
+    [None, True, 0, 12, -0.0, math.nan, 2**53 + 1, 2**70, "abc", "", b"x", (1, 2, 3), (), [], [1, "a"], {1}, {},
+     frozenset("a"), {1: 2}, {"a\0": 1}, {"$ref": "x", "$id": 1}, {"a": (1,)}, Decimal("1.0"), Decimal("sNaN"),
+     Decimal("1" * 35),
      dt.date(2024, 1, 1), dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 1, 0, 0, 0, 1), dt.time(1),
      dt.datetime(2024, 1, 1, tzinfo=dt.UTC), UUID(int=1), Colour.RED, Size.LARGE, Shape.ROUND, Sub(1), SubSub(1, 2),
      Timestamp(0, 0), Int64(5), 1j, object(), [Sub(1)], [SubSub(1)]]
@@ -110,7 +113,7 @@ class Drawn:
 
     kind: Any
     values: SearchStrategy[Any]
-    renames: tuple[tuple[Any, Mapping[str, str]], ...] = ()
+    renames: Renames = ()
 
     def mixed(self) -> SearchStrategy[Any]:
         """Values of the type, and now and then others."""
@@ -156,19 +159,21 @@ def sets(draw: DrawFn, inside: SearchStrategy[Drawn]) -> Drawn:
 def mappings(draw: DrawFn, inside: SearchStrategy[Drawn]) -> Drawn:
     """Mappings from texts, with the keys that are awkward."""
     one = draw(inside)
-    return Drawn(dict[str, one.kind], st.dictionaries(st.sampled_from(ODD) | TEXTS, one.mixed(), max_size=2), one.renames)
+    values = st.dictionaries(st.sampled_from(ODD) | TEXTS, one.mixed(), max_size=2)
+    return Drawn(dict[str, one.kind], values, one.renames)
 
 
 @st.composite
 def unions(draw: DrawFn, inside: SearchStrategy[Drawn]) -> Drawn:
     """Optionals, and unions whether or not they can be told apart."""
     found = draw(st.lists(inside, min_size=1, max_size=3))
-    if draw(st.integers(0, 19)) and mistakable(Union[(*(one.kind for one in found), None)]):  # noqa: UP007
+    if draw(st.integers(0, 19)) and mistakable(Union[(*(one.kind for one in found), None)]):
         found = found[:1]  # nearly any three could be mistaken for each other
     kinds = [one.kind for one in found]
+    values = st.one_of(*(one.mixed() for one in found))
     if draw(st.booleans()):
-        return Drawn(Optional[Union[tuple(kinds)]], st.none() | st.one_of(*(one.values for one in found)), _renames(found))  # noqa: UP007, UP045
-    return Drawn(Union[tuple(kinds)], st.one_of(*(one.mixed() for one in found)), _renames(found))  # noqa: UP007
+        kinds, values = [*kinds, None], st.none() | values
+    return Drawn(Union[tuple(kinds)], values, _renames(found))  # noqa: UP007 - made of a list
 
 
 @st.composite
@@ -207,7 +212,7 @@ def _namedtuple(kinds: Mapping[str, Any]) -> Any:
     return NamedTuple("Inner", list(kinds.items()))  # type: ignore[misc]
 
 
-def _renames(found: list[Drawn]) -> tuple[tuple[Any, Mapping[str, str]], ...]:
+def _renames(found: list[Drawn]) -> Renames:
     return tuple(rename for one in found for rename in one.renames)
 
 
@@ -257,7 +262,8 @@ def plans(draw: DrawFn) -> Plan:
     v1, v2 = _entity_class(draw, "V1", old), _entity_class(draw, "V2", new)
     values = st.fixed_dictionaries({name: one.mixed() for name, one in new.items()})
     first, second = (v2(id=1, **draw(values)) for _ in range(2))
-    return Plan(v1, v2, _converters(draw, v1, v2, _renames(found)), names, first, second, draw(st.sampled_from(list(new))))
+    converters = _converters(draw, v1, v2, _renames(found))
+    return Plan(v1, v2, converters, names, first, second, draw(st.sampled_from(list(new))))
 
 
 def _entity_class(draw: DrawFn, name: str, fields: Mapping[str, Drawn]) -> Any:
@@ -271,12 +277,13 @@ def _entity_class(draw: DrawFn, name: str, fields: Mapping[str, Drawn]) -> Any:
     return attrs.make_class(name, made, frozen=draw(st.booleans()))
 
 
-def _converters(draw: DrawFn, v1: Any, v2: Any, renames: tuple[tuple[Any, Mapping[str, str]], ...]) -> dict[str, Converter]:
+def _converters(draw: DrawFn, v1: Any, v2: Any, renames: Renames) -> dict[str, Converter]:
     """Converters of one's own where something is renamed, or by chance."""
     top = {cls: draw(_top_names(cls)) for cls in (v1, v2)} if draw(st.booleans()) else {v1: {}, v2: {}}
     if not any(top.values()) and not any(stored for _, stored in renames):
         return {}
-    return {side: _renaming([*renames, (cls, top[cls])], draw) for side, cls in (("v1_converter", v1), ("v2_converter", v2))}
+    sides = {"v1_converter": v1, "v2_converter": v2}
+    return {side: _renaming([*renames, (cls, top[cls])], draw) for side, cls in sides.items()}
 
 
 def _top_names(cls: Any) -> SearchStrategy[dict[str, str]]:
