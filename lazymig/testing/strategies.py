@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import Enum
@@ -102,7 +103,7 @@ _LEAVES: Mapping[Any, Callable[[], Anything]] = {
     Decimal128: lambda: _decimals().map(Decimal128),
     Binary: lambda: st.builds(Binary, st.binary(), st.integers(0x80, 0xFF)),
     Timestamp: lambda: st.builds(Timestamp, st.integers(1, 2**32 - 1), st.integers(0, 2**32 - 1)),
-    Regex: lambda: st.builds(Regex, st.text(_KEY_LETTERS), st.integers(0, 3)),
+    Regex: lambda: st.builds(Regex, st.text(_KEY_LETTERS), st.sampled_from((0, re.I, re.M | re.S, re.X))),
 }
 _ARRAYS: Mapping[Any, Callable[[list[Any]], Any]] = {tuple: tuple, set: set, frozenset: frozenset}
 
