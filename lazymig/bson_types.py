@@ -27,6 +27,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import Enum
+from functools import cache
 from typing import Any, Literal, get_args, get_origin
 from uuid import UUID
 
@@ -76,8 +77,8 @@ def _register_factories(converter: Converter) -> None:
     # To cattrs' preset a TypedDict is a dict of anything.
     converter.register_structure_hook_factory(is_typed_dict, _typed_dict)
     converter.register_unstructure_hook_factory(is_typed_dict, _typed_dict_out)
-    converter.register_structure_hook_factory(_is_own_union(converter), _union)
-    converter.register_unstructure_hook_factory(_is_own_union(converter), _union_out)
+    converter.register_structure_hook_factory(_is_own_union(converter), union_hook)
+    converter.register_unstructure_hook_factory(_is_own_union(converter), union_out_hook)
     # cattrs takes the letters of a string for a list, and any text for a class whose attributes all have defaults.
     _take_only(converter, list, is_array, "an array")
     # A tuple begins with the usual class: asking whether a dict is a `Mapping` is slow.
@@ -209,14 +210,26 @@ def _literal(kind: Any, _: Converter) -> Callable[[Any, Any], Any]:
 
 
 def _namedtuple(kind: Any, converter: Converter) -> Callable[[Any, Any], Any]:
-    as_tuple: Any = tuple[tuple(fields_of(kind).values())]  # type: ignore[misc]
-    structure = converter.get_structure_hook(as_tuple)
     made = get_origin(kind) or kind
-    return lambda value, _: made(*structure(value, as_tuple))
+
+    @cache  # when first called: it may hold itself
+    def hook() -> tuple[Callable[[Any, Any], Any], Any]:
+        return converter.get_structure_hook(_as_tuple(kind)), _as_tuple(kind)
+
+    def structure(value: Any, _: Any) -> Any:
+        inner, as_tuple = hook()
+        return made(*inner(value, as_tuple))
+
+    return structure
 
 
 def _namedtuple_out(kind: Any, converter: Converter) -> Callable[[Any], Any]:
-    return converter.get_unstructure_hook(tuple[tuple(fields_of(kind).values())])  # type: ignore[misc]
+    hook = cache(lambda: converter.get_unstructure_hook(_as_tuple(kind)))
+    return lambda value: hook()(value)
+
+
+def _as_tuple(kind: Any) -> Any:
+    return tuple[tuple(fields_of(kind).values())]  # type: ignore[misc]
 
 
 def _typed_dict(kind: Any, converter: Converter) -> Callable[[Any, Any], Any]:
@@ -225,14 +238,6 @@ def _typed_dict(kind: Any, converter: Converter) -> Callable[[Any, Any], Any]:
 
 def _typed_dict_out(kind: Any, converter: Converter) -> Callable[[Any], Any]:
     return converter.gen_unstructure_typeddict(kind)
-
-
-def _union(kind: Any, converter: Converter) -> Callable[[Any, Any], Any]:
-    return union_hook(kind, converter)
-
-
-def _union_out(kind: Any, converter: Converter) -> Callable[[Any], Any]:
-    return union_out_hook(kind, converter)
 
 
 def _is_own_union(converter: Converter) -> Callable[[Any], bool]:

@@ -10,12 +10,12 @@ import bson
 import bson.errors
 from attrs import frozen
 from bson import CodecOptions, ObjectId
-from bson.binary import UUID_SUBTYPE, Binary
 from cattrs import Converter
 from cattrs.errors import ClassValidationError, IterableValidationError
 
 from lazymig.bson_types import make_converter
 from lazymig.documents import META_FIELD, REVISION_FIELD, raw_id
+from lazymig.documents import decode_id as decode_id
 from lazymig.equality import first_difference, tells_apart
 from lazymig.records import Document
 from lazymig.stored_names import TopNames, is_free, is_step, top_names
@@ -117,11 +117,6 @@ def _check_names(document: Document) -> None:
                 "a field at the top of a document has a reserved name or no plain one (empty, a dot, a leading dollar, "
                 "NUL); let the converter's hook write another name"
             )
-
-
-def decode_id(raw: Any) -> Any:
-    """An id as entities hold it."""
-    return raw.as_uuid() if isinstance(raw, Binary) and raw.subtype == UUID_SUBTYPE else raw
 
 
 def codec_for(cls: type[E], id_field: str, own: Converter | None, *, tz_aware: bool) -> Codec[E]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from bson import Int64
-from bson.binary import BINARY_SUBTYPE, Binary
+from bson.binary import BINARY_SUBTYPE, UUID_SUBTYPE, Binary
 from bson.decimal128 import Decimal128
 
 from lazymig.errors import ConversionError
@@ -33,6 +33,11 @@ def raw_id(value: Any) -> Any:
     return bytes(value) if isinstance(value, Binary) and value.subtype == BINARY_SUBTYPE else value
 
 
+def decode_id(raw: Any) -> Any:
+    """An id as entities hold it."""
+    return raw.as_uuid() if isinstance(raw, Binary) and raw.subtype == UUID_SUBTYPE else raw
+
+
 def stored_v1(document: Document) -> StoredV1:
     """A V1 document as the driver returned it, with its revision. Raises `ConversionError` for a fraction of one."""
     id = raw_id(document["_id"])
@@ -52,7 +57,7 @@ def _foreign_revision(id: Any, stored: Any) -> int:
     elif not isinstance(stored, Decimal128 | list):
         return 0
     wrong = TypeError(f"{REVISION_FIELD} is no whole number; unset it in V1")
-    raise ConversionError(id, "upgrade", wrong, REVISION_FIELD)
+    raise ConversionError(decode_id(id), "upgrade", wrong, REVISION_FIELD)
 
 
 def at_revision(id: Any, revision: int, within: Sequence[str] = ()) -> dict[str, Any]:

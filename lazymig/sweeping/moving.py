@@ -17,7 +17,7 @@ from bson.raw_bson import RawBSONDocument
 
 from lazymig.codec import decode_id
 from lazymig.control import Control
-from lazymig.documents import stored_v1
+from lazymig.documents import raw_id, stored_v1
 from lazymig.drivers import Driver, driver_of
 from lazymig.errors import ConversionError
 from lazymig.pair import Pair
@@ -79,7 +79,7 @@ class Mover(Generic[V1, V2]):
             try:
                 truth = stored_v1(bson.decode(given, self._options) if isinstance(given, bytes) else given)
             except ConversionError as error:
-                await self.record_failure(StoredV1(error.id, 0, {}), error)
+                await self.record_failure(StoredV1(raw_id(error.id), 0, {}), error)
                 continue
             except InvalidBSON as error:
                 truth = stored_v1(decoded_leniently(given))
