@@ -86,6 +86,12 @@ class Codec(Generic[E]):
             _check_names(document)
         return document
 
+    def encode_validly(self, entity: E) -> dict[str, Any]:
+        """The document of an entity without `_id`, checked to be valid BSON: what the driver would raise is raised."""
+        document = self.encode(entity)
+        bson.encode(document)
+        return document
+
     def encode_exactly(self, entity: E) -> dict[str, Any]:
         """The document of an entity without `_id`: valid BSON, and read back as the same entity.
 
