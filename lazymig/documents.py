@@ -7,9 +7,11 @@ from datetime import UTC
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
-from bson.binary import BINARY_SUBTYPE, Binary
+from bson import Int64
+from bson.binary import BINARY_SUBTYPE, UUID_SUBTYPE, Binary
+from bson.decimal128 import Decimal128
 
-from lazymig.errors import ConfigurationError, ForeignDocument
+from lazymig.errors import ConfigurationError, ConversionError, ForeignDocument
 from lazymig.records import Document, StoredV1, StoredV2
 
 S = TypeVar("S", StoredV1, StoredV2)
@@ -18,6 +20,8 @@ S = TypeVar("S", StoredV1, StoredV2)
 REVISION_FIELD = "_lazymig_rev"
 #: V2's one extra field: {rev, intent, by?, conv?, gone?, at?}.
 META_FIELD = "_lazymig"
+#: No revision is as large: a double of this size is none of lazymig's.
+_REVISION_MAX = 2**53
 #: Who brought an entity into V2 first: said once, when its document is made, and never changed. For people only: no
 #: step of the protocol looks at it. Documents of earlier versions lack it.
 By = Literal["read", "write", "sweep"]
@@ -31,9 +35,31 @@ def raw_id(value: Any) -> Any:
     return bytes(value) if isinstance(value, Binary) and value.subtype == BINARY_SUBTYPE else value
 
 
+def decode_id(raw: Any) -> Any:
+    """An id as entities hold it."""
+    return raw.as_uuid() if isinstance(raw, Binary) and raw.subtype == UUID_SUBTYPE else raw
+
+
 def stored_v1(document: Document) -> StoredV1:
-    """A V1 document as the driver returned it, with its revision."""
-    return StoredV1(raw_id(document["_id"]), document.get(REVISION_FIELD, 0), document)
+    """A V1 document as the driver returned it, with its revision. Raises `ConversionError` for a fraction of one."""
+    id = raw_id(document["_id"])
+    revision = document.get(REVISION_FIELD, 0)
+    if revision.__class__ is not int and revision.__class__ is not Int64:
+        revision = _foreign_revision(id, revision)
+    return StoredV1(id, revision if revision > 0 else 0, document)
+
+
+def _foreign_revision(id: Any, stored: Any) -> int:
+    """What another client made of a revision. What is no positive number is none; the next write puts one there."""
+    if isinstance(stored, float):
+        if not stored > 0:  # NaN included
+            return 0
+        if stored < _REVISION_MAX and stored.is_integer():
+            return int(stored)
+    elif not isinstance(stored, Decimal128 | list):
+        return 0
+    wrong = TypeError(f"{REVISION_FIELD} is no whole number; unset it in V1")
+    raise ConversionError(decode_id(id), "upgrade", wrong, REVISION_FIELD)
 
 
 def at_revision(id: Any, revision: int, within: Sequence[str] = (), held: Document | None = None) -> dict[str, Any]:
@@ -43,10 +69,13 @@ def at_revision(id: Any, revision: int, within: Sequence[str] = (), held: Docume
     """
     # Paths are followed into arrays, and the elements' types count as the array's. So arrays are ruled out, and first:
     # nothing else is looked up in them then.
-    arrays = [{path: {"$type": "array"}} for path in within]
-    where: dict[str, Any] = {"_id": id, **({"$nor": arrays} if arrays else {})}
-    # A document that lazymig never wrote has no revision, which means 0; `None` in a filter matches the missing field.
-    where[REVISION_FIELD] = {"$in": [None, 0]} if revision == 0 else revision
+    never: list[dict[str, Any]] = [{path: {"$type": "array"}} for path in within]
+    if revision == 0:
+        # A document that lazymig never wrote has no revision, which means 0, as does all that is no positive number.
+        never.append({REVISION_FIELD: {"$gt": 0}})
+    where: dict[str, Any] = {"_id": id, **({"$nor": never} if never else {})}
+    if revision:
+        where[REVISION_FIELD] = revision
     where |= {path: {"$type": "object"} for path in within}
     # "$eq" in so many words: a stored value may look like an operator.
     values = [

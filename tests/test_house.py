@@ -23,10 +23,9 @@ ROOT = Path(__file__).parents[1]
 
 #: The floor of each module or package of lazymig. A file imports from floors below its own only.
 FLOORS = {
-    **dict.fromkeys(("errors", "phases", "records", "documents", "pipelines"), 0),
-    **dict.fromkeys(
-        ("clock", "deadline", "drivers", "raw", "server_time", "stores", "turns", "v1_store", "bson_types"), 1
-    ),
+    **dict.fromkeys(("errors", "phases", "records", "documents", "pipelines", "annotations"), 0),
+    **dict.fromkeys(("clock", "deadline", "drivers", "raw", "server_time", "stores", "turns", "v1_store"), 1),
+    **dict.fromkeys(("bson_types", "equality", "signatures", "stored_names", "type_checks", "unions"), 1),
     **dict.fromkeys(("foreign", "indexes"), 1),
     **dict.fromkeys(
         ("batching", "behind", "codec", "conversions", "edits", "keyset", "migration", "pair", "telemetry"), 2
@@ -41,8 +40,8 @@ FLOORS = {
 }
 #: The only imports on one floor, each with its reason.
 LEVEL = {
+    ("documents", "errors"): "what is not lazymig's, and a revision that is none, is refused where it is met",
     ("documents", "records"): "the layout of documents speaks in the frozen values",
-    ("documents", "errors"): "a document that is not lazymig's is refused where it is met",
     ("foreign", "drivers"): "a statement is spelled by its driver",
     ("stores", "indexes"): "an index is a statement too",
     ("pipelines", "documents"): "a pipeline spells the layout of documents",
@@ -57,6 +56,10 @@ LEVEL = {
     ("v1_store", "drivers"): "a statement is spelled by its driver",
     ("v1_store", "raw"): "many documents are decoded when their turn comes",
     ("raw", "drivers"): "the in-memory Mongo has no bytes",
+    ("bson_types", "unions"): "the converter's hooks, unions' among them",
+    ("type_checks", "bson_types"): "what the default converter holds exactly",
+    ("type_checks", "stored_names"): "types and names are found on one walk",
+    ("type_checks", "unions"): "the kinds of declared types",
     ("conversions", "codec"): "a conversion is the codec's work with the user's function in its middle",
     ("conversions", "migration"): "the user's functions are in the migration",
     ("edits", "codec"): "an edit is the difference of two encoded documents",

@@ -17,7 +17,7 @@ from bson.raw_bson import RawBSONDocument
 
 from lazymig.codec import decode_id
 from lazymig.control import Control
-from lazymig.documents import stored_v1
+from lazymig.documents import raw_id, stored_v1
 from lazymig.drivers import Driver, driver_of
 from lazymig.errors import ConversionError
 from lazymig.foreign import replace_foreign
@@ -31,6 +31,8 @@ V2 = TypeVar("V2")
 
 #: A batch is stored when it has this many bytes, whatever its count: far below a message's 48 MB.
 BATCH_BYTES = 8_000_000
+#: Bodies of each run that are read back and compared before they are stored; in a dry run all are.
+_COMPARED = 100
 #: Conversions in a row before others on the event loop get their turn.
 _TURN = 20
 #: Allocations between collections during a run.
@@ -53,6 +55,7 @@ class Mover(Generic[V1, V2]):
         self._control = control
         self._counts = counts
         self._dry_run = dry_run
+        self._to_compare = _COMPARED
         self._converting = asyncio.Lock()
         self._raw = driver_of(pair.v2.collection) is not Driver.MEMORY
         self._options: Any = getattr(pair.v1.collection, "codec_options", DEFAULT_CODEC_OPTIONS)
@@ -79,6 +82,9 @@ class Mover(Generic[V1, V2]):
         for given in documents:
             try:
                 truth = stored_v1(bson.decode(given, self._options) if isinstance(given, bytes) else given)
+            except ConversionError as error:
+                await self.record_failure(StoredV1(raw_id(error.id), 0, {}), error)
+                continue
             except InvalidBSON as error:
                 truth = stored_v1(decoded_leniently(given))
                 await self.record_failure(truth, ConversionError(truth.id, "upgrade", error))
@@ -86,7 +92,11 @@ class Mover(Generic[V1, V2]):
             try:
                 self._check_id(truth.id)
                 entity = await self._pair.conversions.upgraded(truth, None)
-                whole, raw = self._pair.conversions.v2_document(truth.id, entity, truth.revision, "sweep")
+                compare = self._dry_run or self._to_compare > 0
+                self._to_compare -= 1
+                whole, raw = self._pair.conversions.v2_document(
+                    truth.id, entity, truth.revision, "sweep", compare=compare
+                )
             except ConversionError as error:
                 await self.record_failure(truth, error)
             else:
