@@ -10,9 +10,10 @@ from attrs import frozen
 
 from lazymig.codec import Codec, check_bson, codec_for, decode_id, failure_path, leaf_error
 from lazymig.documents import By, born_clean, raw_id
-from lazymig.errors import ConversionError, Direction
+from lazymig.errors import ConversionError, Direction, Side
 from lazymig.migration import Conversion, Migration
 from lazymig.records import StoredV1, StoredV2
+from lazymig.user_code import raised_in
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -29,11 +30,11 @@ class Conversions(Generic[V1, V2]):
 
     def v1_entity(self, stored: StoredV1) -> V1:
         """V1's document as an entity."""
-        return _told(decode_id(stored.id), "upgrade", self.v1.decode, stored.document)
+        return _told(decode_id(stored.id), "read", self.v1.decode, stored.document, "V1")
 
     def v2_entity(self, stored: StoredV2) -> V2:
         """V2's body as an entity. The document must not be gone."""
-        return _told(decode_id(stored.id), "downgrade", self.v2.decode, stored.document)
+        return _told(decode_id(stored.id), "read", self.v2.decode, stored.document, "V2")
 
     def previous(self, seen: StoredV2 | None) -> V2 | None:
         """V2's last body, whatever its revision, for an `upgrade` that keeps what V1 cannot express.
@@ -125,7 +126,7 @@ def _called(conversion: Conversion, id: Any, direction: Direction, entity: Any, 
     try:
         result = conversion.function(entity, other) if conversion.takes_other else conversion.function(entity)
     except Exception as error:
-        failure = ConversionError(id, direction, error)
+        failure = _failure(id, direction, error)
     else:
         return _awaited(result, id, direction) if conversion.is_async else result
     raise failure
@@ -135,15 +136,20 @@ async def _awaited(result: Awaitable[Any], id: Any, direction: Direction) -> Any
     try:
         return await result
     except Exception as error:
-        failure = ConversionError(id, direction, error)
+        failure = _failure(id, direction, error)
     raise failure
 
 
-def _told(id: Any, direction: Direction, function: Callable[[Any], T], value: Any) -> T:
+def _told(id: Any, direction: Direction, function: Callable[[Any], T], value: Any, side: Side = "") -> T:
     try:
         return function(value)
     except Exception as error:
-        failure = ConversionError(id, direction, leaf_error(error), failure_path(error))
+        failure = _failure(id, direction, error, side)
     # Outside of the handler, so that the cause is not its context either: it may quote the document, and a logged
     # traceback or a pickled error would show it.
     raise failure
+
+
+def _failure(id: Any, direction: Direction, error: Exception, side: Side = "") -> ConversionError:
+    # The line by the group that was raised: its first error may come from a library alone.
+    return ConversionError(id, direction, leaf_error(error), failure_path(error), raised_in(error), side)

@@ -109,6 +109,7 @@ class Sweeper(Generic[V1, V2]):
         """
         self._counts.clear()
         self._flow.begin()
+        self._mover.failures.begin()
         await self._outlook.begin()
         with calm_collector():
             return await (self._rehearse() if self._dry_run else self._run())
@@ -172,5 +173,5 @@ class Sweeper(Generic[V1, V2]):
         await self._tell()
         return report_of(
             self._name, self._counts, total, left, self._outlook.elapsed_s,
-            dead_letters=dead_letters, finished=finished,
+            dead_letters=dead_letters, finished=finished, not_movable=self._mover.failures.named,
         )  # fmt: skip

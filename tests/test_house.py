@@ -23,18 +23,19 @@ ROOT = Path(__file__).parents[1]
 
 #: The floor of each module or package of lazymig. A file imports from floors below its own only.
 FLOORS = {
-    **dict.fromkeys(("errors", "phases", "records", "documents"), 0),
+    **dict.fromkeys(("errors", "phases", "records", "documents", "user_code"), 0),
     **dict.fromkeys(("clock", "deadline", "drivers", "raw", "stores", "turns", "v1_store", "bson_types"), 1),
     **dict.fromkeys(
         ("batching", "behind", "codec", "conversions", "edits", "keyset", "migration", "pair", "telemetry"), 2
     ),
-    **dict.fromkeys(("control", "many", "protocol", "v1_only"), 3),
+    **dict.fromkeys(("control", "dead_letters", "many", "protocol", "v1_only"), 3),
     **dict.fromkeys(("building", "follower", "listing", "repository", "sweeper", "sweeping", "v1_view", "verifier"), 4),
     **dict.fromkeys(("fleet", "testing"), 5),
     **dict.fromkeys(("__init__", "cli"), 6),
 }
 #: The only imports on one floor, each with its reason.
 LEVEL = {
+    ("errors", "user_code"): "an error names the user's line",
     ("documents", "records"): "the layout of documents speaks in the frozen values",
     ("stores", "drivers"): "a statement is spelled by its driver",
     ("stores", "raw"): "many documents are decoded when their turn comes",
@@ -50,6 +51,7 @@ LEVEL = {
     ("pair", "conversions"): "what the steps are made on, put together",
     ("pair", "telemetry"): "what the steps are made on, put together",
     ("many", "protocol"): "the same steps for many ids, told in terms of the steps for one",
+    ("control", "dead_letters"): "one collection holds both; each part has a file",
     ("v1_only", "protocol"): "the phase without V2 shares the outcomes of the protocol",
     ("building", "listing"): "putting a repository together",
     ("repository", "building"): "putting a repository together",

@@ -126,7 +126,7 @@ def _shard(text: str | None) -> tuple[int, int]:
 
 def standing(progress: Progress) -> Standing:
     """A sweep's progress for the terminal."""
-    counts = {name: getattr(progress, name) for name in ("migrated", "present", "lost", "healed", "purged")}
+    counts = {name: getattr(progress, name) for name in ("migrated", "present", "moved_by_clients", "healed", "purged")}
     left = {name: getattr(progress, name) for name in ("remaining", "dead", "dirty")}
     note = _WAITING if progress.waiting else ""
     return Standing(progress.done, progress.total, counts, left, note, progress.before)
@@ -169,7 +169,7 @@ def _render(report: SweepReport, *, dry_run: bool) -> None:
         "scanned": f"{report.scanned:,} of about {report.total:,}{others}",
         "would be migrated" if dry_run else "migrated": f"{report.migrated:,}",
         "in V2 before": f"{report.present:,} (by reads, writes and earlier sweeps)",
-        "moved by clients meanwhile": f"{report.lost:,}",
+        "moved by clients meanwhile": f"{report.moved_by_clients:,}",
         "healed": f"{report.healed:,}",
         "purged": f"{report.purged:,}",
         "not movable": f"{report.dead:,}",

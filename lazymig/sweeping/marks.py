@@ -46,10 +46,12 @@ async def resolve_marks(
     while page := await pair.v2.marks(before, _PAGE, after):
         for seen in page:
             if stopping():
+                await mover.failures.flush()
                 return False
             outcome = await resolve(pair, mover, seen, grace)
             if outcome is not None:
                 counts[outcome] += 1
+        await mover.failures.flush()
         after = _BY_AGE.after(page[-1].document, driver_of(pair.v2.collection))
     return True
 

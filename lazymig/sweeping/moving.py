@@ -22,7 +22,8 @@ from lazymig.drivers import Driver, driver_of
 from lazymig.errors import ConversionError
 from lazymig.pair import Pair
 from lazymig.raw import decoded_leniently
-from lazymig.records import DeadLetter, Put, StoredV1
+from lazymig.records import Put, StoredV1
+from lazymig.sweeping.failures import Failures
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -48,7 +49,7 @@ class Mover(Generic[V1, V2]):
 
     def __init__(self, pair: Pair[V1, V2], control: Control | None, counts: Counter[str], *, dry_run: bool) -> None:
         self._pair = pair
-        self._control = control
+        self.failures = Failures(control, pair.conversions.migration.name, counts)
         self._counts = counts
         self._dry_run = dry_run
         self._converting = asyncio.Lock()
@@ -69,6 +70,7 @@ class Mover(Generic[V1, V2]):
                 await self._pair.clock.sleep(0)
         for part in _by_size(batch):
             await self._store(part)
+        await self.failures.flush()
 
     async def _convert(self, documents: Sequence[Any]) -> list[_Converted]:
         converted = []
@@ -110,26 +112,22 @@ class Mover(Generic[V1, V2]):
         puts = await self._pair.v2.put_many([converted.document for converted in batch], durable=True)
         self._counts["migrated"] += puts.count(Put.STORED)
         # A client was faster: not an error.
-        self._counts["lost"] += puts.count(Put.LOST)
+        self._counts["moved_by_clients"] += puts.count(Put.LOST)
         for converted, put in zip(batch, puts, strict=True):
             if put is Put.REFUSED:
                 error, message = await self._pair.v2.why_refused(converted.document)
                 if error:
                     await self.record(converted.id, converted.revision, "store", error, message, "")
                 else:
-                    self._counts["lost"] += 1  # nothing refuses it any more
+                    self._counts["moved_by_clients"] += 1  # nothing refuses it any more
 
     async def record_failure(self, truth: StoredV1, error: ConversionError) -> None:
-        """Give an entity that does not convert its dead letter, without the cause's text: it may quote the document."""
-        text = "the document does not convert" + (f" at field {error.path!r}" if error.path else "")
-        await self.record(truth.id, truth.revision, error.direction, type(error.cause).__name__, text, error.path)
+        """Note that an entity does not convert. Its dead letter is stored by `failures.flush`."""
+        self.failures.does_not_convert(truth, error)
 
     async def record(self, id: Any, revision: int, direction: str, error: str, message: str, path: str) -> None:
-        """Give an entity its dead letter."""
-        self._counts["dead"] += 1
-        if self._control is not None:
-            name = self._pair.conversions.migration.name
-            await self._control.bury_letter(DeadLetter(name, id, revision, direction, error, message, path))
+        """Note that an entity cannot be moved. Its dead letter is stored by `failures.flush`."""
+        self.failures.note(id, revision, direction, error, message, path)
 
 
 def _by_size(batch: Sequence[_Converted]) -> Iterator[Sequence[_Converted]]:

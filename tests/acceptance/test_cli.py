@@ -149,7 +149,7 @@ def test_the_last_word_names_what_is_left(lazymig: Run, people: Any) -> None:
     told = lazymig("sweep", "--app", "shop:plain", "--json")
     report, last = json.loads(told.stdout), json.loads(told.stderr.splitlines()[-1])
     for facts in (report, last):
-        names = ("remaining", "dead", "dirty", "migrated", "present", "lost")
+        names = ("remaining", "dead", "dirty", "migrated", "present", "moved_by_clients")
         assert [facts[name] for name in names] == [1, 1, 1, 0, 299, 0]
     assert last["done"] == last["total"] == COUNT
 
