@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import sysconfig
+from functools import cache
 from pathlib import Path
 from traceback import walk_tb
 from types import FrameType
@@ -17,7 +18,6 @@ _LIBRARIES = frozenset(
 )
 #: Code without a file of its own, written by these libraries.
 _GENERATED = ("<attrs generated", "<cattrs generated", "<frozen ")
-_INSTALLED = tuple({sysconfig.get_path(name) for name in ("purelib", "platlib")})
 
 
 def raised_in(error: BaseException) -> str:
@@ -56,4 +56,9 @@ def _of_library(frame: FrameType) -> bool:
 
 
 def _is_installed(frame: FrameType) -> bool:
-    return frame.f_code.co_filename.startswith(_INSTALLED)
+    return frame.f_code.co_filename.startswith(_folders())
+
+
+@cache
+def _folders() -> tuple[str, ...]:
+    return tuple({sysconfig.get_path(name) for name in ("purelib", "platlib")})

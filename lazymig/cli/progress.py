@@ -11,13 +11,15 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.table import Column
 from rich.text import Text
 
-from lazymig.cli.output import as_json, talk
+from lazymig.cli.output import as_json, plain, talk
 from lazymig.clock import SYSTEM_CLOCK, Clock
 
 #: Between two lines of a run that nobody watches.
 LINE_EVERY_S = 30.0
 #: The remaining time is told from here on, since what is told before is a guess.
 _ETA_FROM_SHARE, _ETA_FROM_S = 0.01, 3.0
+#: Columns beside the label that a bar with rate and remaining time needs.
+_ROOM_FOR_RATE = 50
 
 
 @frozen
@@ -82,8 +84,11 @@ class Bar:
     """A live bar with share, rate and remaining time."""
 
     def __init__(self, verb: str, *, timed: bool) -> None:
-        columns: list[ProgressColumn] = [TextColumn("[bold]{task.description}"), BarColumn(), TaskProgressColumn()]
-        columns += [_Rate(), _Remaining()] if timed else []
+        # Where the terminal is narrow the bar gives way, then the rate: what the line is about comes first.
+        label = TextColumn("{task.description}", style="bold", markup=False, table_column=Column(no_wrap=True))
+        room = talk.width - len(verb)
+        columns: list[ProgressColumn] = [label, BarColumn(max(4, min(40, room - 60))), TaskProgressColumn()]
+        columns += [_Rate(), _Remaining()] if timed and room > _ROOM_FOR_RATE else []
         # Last, and cut off where the terminal is narrow: a bar of two lines is no bar.
         columns.append(_Counts(table_column=Column(no_wrap=True, overflow="ellipsis")))
         self._progress = Progress(*columns, console=talk)
@@ -103,7 +108,7 @@ class Bar:
     def tell(self, standing: Standing) -> None:
         if standing.note and not self._noted:
             self._noted = True
-            self._progress.console.print(f"{self._verb}: {standing.note}", markup=False)
+            self._progress.console.print(Text(plain(f"{self._verb}: {standing.note}")))
         if standing.before and not self._progress.tasks[0].completed:
             self._progress.reset(self._task, completed=standing.before)  # no step of this run's
         total = max(standing.total, standing.done)
@@ -113,7 +118,7 @@ class Bar:
 class _Counts(ProgressColumn):
     def render(self, task: Task) -> Text:
         details = task.fields["details"]
-        return Text(f"{int(task.completed):,}/{int(task.total or 0):,}" + (f" · {details}" if details else ""))
+        return Text(f"{int(task.completed):,}/{int(task.total or 0):,}" + (f"; {details}" if details else ""))
 
 
 class _Remaining(TimeRemainingColumn):

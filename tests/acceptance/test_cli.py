@@ -310,10 +310,14 @@ def test_a_repository_itself_may_be_named(lazymig: Run) -> None:
         (["sweep", "--app", "shop:plain", "--batch-size", "0"], 2, "--batch-size"),
         (["sweep", "--app", "shop:plain", "--faster"], 2, "--faster"),
         (["fly"], 2, "fly"),
-        (["status", "--app", "nowhere:plain"], 1, "no module nowhere"),
-        (["status", "--app", "shop:nothing"], 1, "no attribute nothing"),
-        (["status", "--app", "shop:migration"], 1, "found Migration"),
-        (["sweep", "--app", "shop:holder.ready", "--grace", "1"], 1, "grace_s"),
+        (["status", "--app", "nowhere:plain"], 2, "no module nowhere"),
+        (["status", "--app", "shop:nothing"], 2, "no attribute nothing"),
+        (["status", "--app", "shop:migration"], 2, "found Migration"),
+        (
+            ["sweep", "--app", "shop:holder.ready", "--grace", "1"],
+            2,
+            "--grace 1: pass more than the repository's timeout_s (5 s)",
+        ),
     ],
 )
 def test_mistakes_are_told_in_one_line(lazymig: Run, arguments: list[str], code: int, told: str) -> None:
