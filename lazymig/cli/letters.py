@@ -87,6 +87,8 @@ def _show_blocks(letters: Sequence[DeadLetter], names: Names) -> None:
 
 def _in_words(step: str, error: str, line: str, path: str, attempts: str, last: str, waived: str, message: str) -> str:
     where = (f" at {line}" if line != "-" else "") + (f", field {path}" if path != "-" else "")
-    tried = f"; {attempts} attempts, the last {last}" if last != "-" else ""
+    # What the server refuses is in the message alone; that of a conversion says no more than the rest.
+    reason = f"; {message}" if step == "store" else ""
+    tried = f"; tried {attempts}x, last {last}" if last != "-" else ""
     accepted = f"; waived: {waived}" if waived != "-" else ""
-    return f"{step}: {error}{where}{tried}{accepted}; {message}"
+    return f"{step}: {error}{where}{reason}{tried}{accepted}"

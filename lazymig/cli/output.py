@@ -17,6 +17,8 @@ from rich.text import Text
 
 from lazymig.cli.ids import id_text
 
+#: Columns of a terminal below which a table is hard to read.
+_TABLE_WIDTH = 60
 #: What a person is told besides the result.
 talk = Console(stderr=True, highlight=False)
 
@@ -102,11 +104,11 @@ def is_terminal() -> bool:
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A small table on stdout: the first column names, all whole numbers are aligned to the right.
 
-    Where stdout is no terminal, each row is one line, however long.
+    Where stdout is no terminal, or one too narrow for a table, each row is one line, however long.
     """
     cells = [[f"{cell:,}" if isinstance(cell, int) else plain(cell) for cell in row] for row in rows]
     numeric = [bool(rows) and all(isinstance(row[index], int) for row in rows) for index in range(len(columns))]
-    if not is_terminal():
+    if not is_terminal() or Console().width < _TABLE_WIDTH:
         say("")
         say(title)
         for line in aligned([list(columns), *cells], numeric):

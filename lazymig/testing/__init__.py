@@ -33,7 +33,7 @@ _HOMES = {
 }
 
 #: Packages of `lazymig[testing]`.
-_EXTRAS = {"hypothesis", "mongomock", "mongomock_motor", "pytest", "pytest_asyncio", "sentinels", "typing_extensions"}
+_EXTRAS = {"hypothesis", "mongomock", "mongomock_motor", "pytest", "pytest_asyncio", "sentinels"}
 
 
 class ExtraMissing(ConfigurationError, ImportError):
