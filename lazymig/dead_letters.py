@@ -90,7 +90,11 @@ class DeadLetters:
             yield [_letter(row) for row in rows]
             return
         after: dict[str, Any] = {}
-        while rows := await self._rows.find({**where, **after}).sort(_BY_AGE).limit(size).to_list(None):
+        # Larger than the limit, so that a page is one reply.
+        batch = size + 1
+        while rows := await self._rows.find({**where, **after}, sort=_BY_AGE, limit=size, batch_size=batch).to_list(
+            None
+        ):
             yield [_letter(row) for row in rows]
             if len(rows) < size:
                 return
@@ -101,7 +105,8 @@ class DeadLetters:
         """The dead letters of these ids, in pages; ids without one are left out."""
         for start in range(0, len(ids), LETTERS_PER_PAGE):
             keys = [_dead_key(migration, id) for id in ids[start : start + LETTERS_PER_PAGE]]
-            yield [_letter(row) for row in await self._rows.find({"_id": {"$in": keys}}).to_list(None)]
+            found = self._rows.find({"_id": {"$in": keys}}).batch_size(LETTERS_PER_PAGE + 1)
+            yield [_letter(row) for row in await found.to_list(None)]
 
     async def dead_letter(self, migration: str, id: Any) -> DeadLetter | None:
         """One entity's dead letter."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import sysconfig
 from functools import cache
-from pathlib import Path
+from os.path import basename
 from traceback import walk_tb
 from types import FrameType
 
@@ -41,7 +41,7 @@ def _line(error: BaseException) -> str:
     own = _package(frames[0][0])
     mine = [(frame, line) for frame, line in frames if not _is_installed(frame) or _package(frame) == own]
     frame, line = mine[-1]
-    return f"{Path(frame.f_code.co_filename).name}:{line} in {frame.f_code.co_name}"
+    return f"{basename(frame.f_code.co_filename)}:{line} in {frame.f_code.co_name}"
 
 
 def _package(frame: FrameType) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
@@ -68,50 +68,55 @@ class _Desk(Generic[V1, V2]):
 
     async def well(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
         """Those whose entities need nobody any more, after another try where one is due."""
+        named = dict(zip(_keys(letter.id for letter in letters), letters, strict=True))
         seen = await self._seen(letters)
-        rest = [letter for letter in letters if not _is_clean(seen, letter)]
-        standing = await self._standing(rest)
-        due = [letter for letter in rest if self._is_due(letter, standing)]
+        rest = {key: letter for key, letter in named.items() if not _is_clean(seen.get(key))}
+        standing = await self._standing(list(rest.values()))
+        due = {key: letter for key, letter in rest.items() if self._is_due(key, letter, standing)}
         if due:
             await self._try_again(due, seen)
-            seen |= await self._seen(due)
-        deleted = [letter for letter in rest if _key(letter.id) not in standing]
-        return [letter for letter in letters if _is_clean(seen, letter)] + deleted
+            seen |= await self._seen(list(due.values()))
+        return [
+            letter for key, letter in named.items()
+            if _is_clean(seen.get(key)) or (key in rest and key not in standing)  # it was deleted
+        ]  # fmt: skip
 
-    def _is_due(self, letter: DeadLetter, standing: dict[Any, Any]) -> bool:
-        key = _key(letter.id)
+    def _is_due(self, key: Any, letter: DeadLetter, standing: dict[Any, Any]) -> bool:
         return key in standing and (self.insist or standing[key] != letter.revision)
 
-    async def _try_again(self, letters: Sequence[DeadLetter], seen: dict[Any, StoredV2]) -> None:
-        absent = [letter.id for letter in letters if _key(letter.id) not in seen]
-        async for documents in self._documents(absent):
+    async def _try_again(self, due: dict[Any, DeadLetter], seen: dict[Any, StoredV2]) -> None:
+        async for documents in self._documents({key: letter.id for key, letter in due.items() if key not in seen}):
             await self.mover.move(documents)
-        for letter in letters:
-            if (dirty := seen.get(_key(letter.id))) is not None:
-                await resolve(self.pair, self.mover, dirty, self.grace)
+        for key in due:
+            if key in seen:
+                await resolve(self.pair, self.mover, seen[key], self.grace)
         await self.mover.failures.flush()
 
-    async def _documents(self, ids: Sequence[Any]) -> AsyncIterator[Sequence[Any]]:
-        """V1's whole documents, as many at a time as fill one reply, or fewer."""
-        pages, rest = Pages(tuned(self.pair.v1.collection, read=READ_MAJORITY)), {_key(id): id for id in ids}
+    async def _documents(self, rest: dict[Any, Any]) -> AsyncIterator[Sequence[Any]]:
+        """V1's whole documents of these ids by their keys, as many at a time as fill one reply, or fewer."""
+        pages = Pages(tuned(self.pair.v1.collection, read=READ_MAJORITY))
         while rest:
             found = await pages.page({"_id": {"$in": list(rest.values())}}, len(rest), whole=True)
             if not found:
                 return  # deleted meanwhile
             yield found
-            for document in found:
-                rest.pop(_key(decoded_leniently(document)["_id"]), None)
+            keys = set(_keys(decoded_leniently(document)["_id"] for document in found))
+            rest, before = {key: id for key, id in rest.items() if key not in keys}, len(rest)
+            if len(rest) == before:
+                return  # none of those that were asked for: it would go on for ever
 
     async def _seen(self, letters: Sequence[DeadLetter]) -> dict[Any, StoredV2]:
         # Not by the store: it may join finds, for which an id must be hashable, and one that is none is a dead letter.
         rows = await _found(tuned(self.pair.v2.collection, codec=LENIENT), letters, META_FIELD)
-        return {_key(row["_id"]): stored_v2(row) for row in rows if _is_known(row)}
+        known = [row for row in rows if _is_known(row)]
+        return dict(zip(_keys(row["_id"] for row in known), map(stored_v2, known), strict=True))
 
     async def _standing(self, letters: Sequence[DeadLetter]) -> dict[Any, Any]:
         """V1's revisions. Only those: a document may be one that cannot even be decoded."""
         v1 = tuned(self.pair.v1.collection, read=READ_MAJORITY, codec=LENIENT)
         rows = await _found(v1, letters, REVISION_FIELD)
-        return {_key(row["_id"]): row.get(REVISION_FIELD, 0) for row in rows}
+        revisions = [row.get(REVISION_FIELD, 0) for row in rows]
+        return dict(zip(_keys(row["_id"] for row in rows), revisions, strict=True))
 
 
 def _is_known(row: dict[str, Any]) -> bool:
@@ -120,16 +125,16 @@ def _is_known(row: dict[str, Any]) -> bool:
     return isinstance(meta, dict) and {"rev", "intent"} <= meta.keys()
 
 
-def _is_clean(seen: dict[Any, StoredV2], letter: DeadLetter) -> bool:
-    found = seen.get(_key(letter.id))
-    return found is not None and found.clean
+def _is_clean(seen: StoredV2 | None) -> bool:
+    return seen is not None and seen.clean
 
 
 async def _found(collection: Any, letters: Sequence[DeadLetter], field: str) -> list[dict[str, Any]]:
     if not letters:
         return []
     where = {"_id": {"$in": [letter.id for letter in letters]}}
-    return list(await collection.find(where, {field: 1}).to_list(None))
+    # All in one reply, and no cursor left.
+    return list(await collection.find(where, {field: 1}).batch_size(len(letters) + 1).to_list(None))
 
 
 def _by_size(letters: Sequence[DeadLetter]) -> Iterator[Sequence[DeadLetter]]:
@@ -141,9 +146,9 @@ def _by_size(letters: Sequence[DeadLetter]) -> Iterator[Sequence[DeadLetter]]:
             start, size = end, 0
 
 
-def _key(id: Any) -> Any:
+def _keys(ids: Iterable[Any]) -> list[Any]:
     """What tells ids of one collection apart; an id may be of a type that Python cannot hash."""
-    return Undecoded([bson.encode({"_id": id})], LENIENT, _nothing).keys[0]
+    return Undecoded([bson.encode({"_id": id}) for id in ids], LENIENT, _nothing).keys
 
 
 def _nothing(_: Any) -> None:
