@@ -90,11 +90,9 @@ class DeadLetters:
             yield [_letter(row) for row in rows]
             return
         after: dict[str, Any] = {}
-        # Larger than the limit, so that a page is one reply.
-        batch = size + 1
-        while rows := await self._rows.find({**where, **after}, sort=_BY_AGE, limit=size, batch_size=batch).to_list(
-            None
-        ):
+        # A batch larger than the limit: a page is one reply.
+        page: dict[str, Any] = {"sort": _BY_AGE, "limit": size, "batch_size": size + 1}
+        while rows := await self._rows.find({**where, **after}, **page).to_list(None):
             yield [_letter(row) for row in rows]
             if len(rows) < size:
                 return

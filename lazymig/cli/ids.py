@@ -52,10 +52,10 @@ class Names:
 
 
 def _is_misread(id: Any) -> bool:
-    """Whether the text alone would be taken for something else by the command line or for another type."""
+    """Whether the text alone would be taken for another type, an option, or a comment in a list."""
     text = id_text(id)
     looks_typed = isinstance(id, str) and text.partition(":")[0] in KINDS and ":" in text
-    return looks_typed or not text.strip() or text != text.strip() or text.startswith("-")
+    return looks_typed or not text.strip() or text != text.strip() or text.startswith(("-", "#"))
 
 
 def _parts(id: Any) -> tuple[str, str]:
