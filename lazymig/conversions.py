@@ -13,7 +13,7 @@ from lazymig.documents import By, born_clean, raw_id
 from lazymig.errors import ConversionError, Direction, Side
 from lazymig.migration import Conversion, Migration
 from lazymig.records import StoredV1, StoredV2
-from lazymig.user_code import raised_in
+from lazymig.user_code import defined_in, raised_in
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -71,11 +71,14 @@ class Conversions(Generic[V1, V2]):
     def _checked(self, converted: Any, cls: type[T], id: Any, direction: Direction) -> T:
         if not isinstance(converted, cls):
             wrong = TypeError(f"{direction} returned {type(converted).__name__}; return {cls.__name__}")
-            raise ConversionError(id, direction, wrong)
+            raise ConversionError(id, direction, wrong, line=self._defined(direction))
         if getattr(converted, self.migration.id_field) != id:
             changed = ValueError(f"{direction} changed the id; keep it")
-            raise ConversionError(id, direction, changed, self.migration.id_field)
+            raise ConversionError(id, direction, changed, self.migration.id_field, self._defined(direction))
         return converted
+
+    def _defined(self, direction: Direction) -> str:
+        return defined_in(self.migration.upgrade if direction == "upgrade" else self.migration.downgrade)
 
     def v1_before(self, entity: V1, direction: Direction = "downgrade") -> dict[str, Any]:
         """The document of a V1 entity that stands already: to compare with, not to store, hence not checked again."""

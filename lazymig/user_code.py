@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import inspect
+import os
 import sysconfig
-from functools import cache
-from os.path import basename
+from collections.abc import Callable
+from functools import cache, partial
 from traceback import walk_tb
 from types import FrameType
+from typing import Any
 
 #: Packages between lazymig and the user's functions, and those that users' classes are built with.
 _LIBRARIES = frozenset(
@@ -16,6 +18,8 @@ _LIBRARIES = frozenset(
         *("pydantic", "pydantic_core", "pymongo"),
     }
 )
+#: Folders of installed packages.
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
 #: Code without a file of its own, written by these libraries.
 _GENERATED = ("<attrs generated", "<cattrs generated", "<frozen ")
 
@@ -32,6 +36,16 @@ def raised_in(error: BaseException) -> str:
     return next(filter(None, map(_line, reversed(chain))), "")
 
 
+def defined_in(function: Callable[..., Any]) -> str:
+    """Where a function begins, as `model.py:55 in upgrade`; "" where that cannot be known."""
+    plain: Any = inspect.unwrap(function)
+    while isinstance(plain, partial):
+        plain = plain.func
+    # Of an object that can be called, its method.
+    code = getattr(plain if inspect.isroutine(plain) else type(plain).__call__, "__code__", None)
+    return f"{os.path.basename(code.co_filename)}:{code.co_firstlineno} in {code.co_name}" if code else ""
+
+
 def _line(error: BaseException) -> str:
     frames = [(frame, line) for frame, line in walk_tb(error.__traceback__) if not _of_library(frame)]
     if not frames:
@@ -41,7 +55,7 @@ def _line(error: BaseException) -> str:
     own = _package(frames[0][0])
     mine = [(frame, line) for frame, line in frames if not _is_installed(frame) or _package(frame) == own]
     frame, line = mine[-1]
-    return f"{basename(frame.f_code.co_filename)}:{line} in {frame.f_code.co_name}"
+    return f"{os.path.basename(frame.f_code.co_filename)}:{line} in {frame.f_code.co_name}"
 
 
 def _package(frame: FrameType) -> str:
@@ -49,16 +63,16 @@ def _package(frame: FrameType) -> str:
 
 
 def _of_library(frame: FrameType) -> bool:
-    package = _package(frame)
-    if package in _LIBRARIES or frame.f_code.co_filename.startswith(_GENERATED):
-        return True
-    return package in sys.stdlib_module_names and package != "__main__"
+    file = frame.f_code.co_filename
+    # By its folder: an application may well have a module of its own by the name of one of the standard library's.
+    standard = file.startswith(_standard_library()) and not _is_installed(frame)
+    return standard or _package(frame) in _LIBRARIES or file.startswith(_GENERATED)
 
 
 def _is_installed(frame: FrameType) -> bool:
-    return frame.f_code.co_filename.startswith(_folders())
+    return not _INSTALLED.isdisjoint(frame.f_code.co_filename.split(os.sep))
 
 
 @cache
-def _folders() -> tuple[str, ...]:
-    return tuple({sysconfig.get_path(name) for name in ("purelib", "platlib")})
+def _standard_library() -> str:
+    return os.path.join(sysconfig.get_path("stdlib"), "")

@@ -98,7 +98,7 @@ async def show(
 
 @dead_letters.command
 async def retry(*ids: _Id, app: App, json: Json = False, debug: Debug = False) -> int:
-    """Try these entities again now, or all without an id. A sweep does that by itself. Exit code 3 if some are left."""
+    """Try these entities again now, or all open ones. A sweep does that by itself. Exit code 3 if some are left."""
     async with opened(app, in_json=json) as repository:
         control, name = _control(repository), repository.migration.name
         letters = _named(*await _known(repository), ids) if ids else []

@@ -20,7 +20,7 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from lazymig import ConversionError, Migration, make_converter
 from lazymig.testing import memory_repository
-from tests.sweeps import repository, thing, things
+from tests.sweeps import renamed, repository, thing, things
 
 SECRET = "hunter2"
 
@@ -108,7 +108,6 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     installed.mkdir()
     (installed / "library.py").write_text(LIBRARY)
     (tmp_path / "model.py").write_text(MODEL)
-    monkeypatch.setattr("lazymig.user_code._folders", lambda: (str(installed),))
     for folder in (installed, tmp_path):
         monkeypatch.syspath_prepend(folder)
     for name in ("model", "library"):
@@ -166,8 +165,32 @@ async def test_case_25_a_callable_object_and_an_installed_application(model: Mod
     assert (await failure_of(parser_of(installed))).line == "library.py:3 in parse"
 
 
+@pytest.mark.parametrize("result", [None, "another class", "another id"])
+async def test_case_25_a_conversion_that_returns_something_else_is_named_by_its_beginning(result: str | None) -> None:
+    """Where no line raised, since the conversion returned what it must not, the error names where it begins."""
+
+    def careless(v1: Any) -> Any:
+        return {"another class": v1, "another id": renamed(attrs.evolve(v1, id=8))}.get(result or "")
+
+    error = await failure_of(careless)
+    assert error.line == f"test_errors.py:{careless.__code__.co_firstlineno} in careless"
+    assert error.line in str(error)
+
+
 def parser_of(installed: ModuleType) -> Callable[[Any], Any]:
     return installed.parse  # type: ignore[no-any-return]
+
+
+async def test_case_25_a_module_may_have_a_name_of_the_standard_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's own module is the user's, whatever its name."""
+    (tmp_path / "this.py").write_text("def upgrade(v1):\n    raise ValueError(v1.code)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "this", raising=False)
+    own = importlib.import_module("this")
+    monkeypatch.delitem(sys.modules, "this")
+    assert (await failure_of(own.upgrade)).line == "this.py:2 in upgrade"
 
 
 async def test_case_25_every_door_and_listing_names_the_line(server_database: Any, model: ModuleType) -> None:
