@@ -74,7 +74,7 @@ async def resolve(pair: Pair[V1, V2], mover: Mover[V1, V2], seen: StoredV2, grac
     except ConversionError as error:
         await mover.record_failure(await _standing(pair, seen), error)
     except InvalidBSON as error:
-        await mover.record_failure(await _standing(pair, seen), ConversionError(seen.id, "upgrade", error))
+        await mover.record_failure(await _standing(pair, seen), ConversionError(seen.id, "read", error, side="V1"))
     return None
 
 

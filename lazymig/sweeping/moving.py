@@ -79,7 +79,7 @@ class Mover(Generic[V1, V2]):
                 truth = stored_v1(bson.decode(given, self._options) if isinstance(given, bytes) else given)
             except InvalidBSON as error:
                 truth = stored_v1(decoded_leniently(given))
-                await self.record_failure(truth, ConversionError(truth.id, "upgrade", error))
+                await self.record_failure(truth, ConversionError(truth.id, "read", error, side="V1"))
                 continue
             try:
                 self._check_id(truth.id)
@@ -101,7 +101,7 @@ class Mover(Generic[V1, V2]):
             if not isinstance(id, float):
                 self._pair.conversions.migration.check_id(decode_id(id))
         except TypeError as error:
-            raise ConversionError(id, "upgrade", error, self._pair.conversions.migration.id_field) from None
+            raise ConversionError(id, "read", error, self._pair.conversions.migration.id_field, side="V1") from None
 
     async def _store(self, batch: Sequence[_Converted]) -> None:
         if not batch:
