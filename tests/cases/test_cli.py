@@ -27,6 +27,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymongo import MongoClient
 
+from lazymig.cli import verbs
 from lazymig.cli.ids import Names, id_text, typed
 from lazymig.cli.output import as_json, plain
 from lazymig.testing.mongod import free_port
@@ -121,6 +122,25 @@ def lazymig(environment: dict[str, str], tmp_path: Path) -> Run:
 
 
 @pytest.fixture
+def here(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., tuple[int, str, str]]]:
+    """Run a command line in this process, which is faster; its exit code and what it printed."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = verbs.run(arguments)
+        return code, *capsys.readouterr()
+
+    for name in ("LAZYMIG_APP", "URI", "DATABASE"):
+        monkeypatch.setenv(name, environment[name])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield run
+    for name in ("shop", "quits"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
 def on_terminal(environment: dict[str, str], tmp_path: Path) -> Callable[..., str]:
     """Run the console script on a terminal of so many columns; all that it prints there."""
 
@@ -171,12 +191,17 @@ def rows(printed: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("app", ["quits:repository", "shop:leaves", "shop:leaves_later"])
 @pytest.mark.parametrize("verb", [["status"], ["sweep"], ["sweep", "--workers", "2"], ["dead-letters", "list"]])
-def test_case_28_an_app_that_exits_is_a_failure(lazymig: Run, app: str, verb: list[str]) -> None:
+def test_case_28_an_app_that_exits_is_a_failure(here: Callable[..., Any], app: str, verb: list[str]) -> None:
     """An application that ends the process at import or in its function gives 1 and a reason, whatever its code."""
-    ended = lazymig(*verb, "--app", app)
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert "the application called sys.exit(" in ended.stderr
-    assert "nothing was done" in ended.stderr
+    code, out, err = here(*verb, "--app", app)
+    assert (code, out) == (1, "")
+    assert "the application called sys.exit(" in err
+    assert "nothing was done" in err
+
+
+def test_case_28_the_process_ends_with_1(lazymig: Run) -> None:
+    """The same of the console script as a whole."""
+    assert lazymig("sweep", "--app", "quits:repository").returncode == 1
 
 
 @pytest.mark.parametrize("options", [[], ["--workers", "2"], ["--dry-run"]])
@@ -209,12 +234,12 @@ def test_case_28_a_conversion_that_exits_is_a_failure(lazymig: Run, database: An
         ("shop:of_two", "cannot be called without arguments"),
     ],
 )
-def test_case_32_and_44_a_wrong_app_is_bad_usage(lazymig: Run, app: str, said: str) -> None:
+def test_case_32_and_44_a_wrong_app_is_bad_usage(here: Callable[..., Any], app: str, said: str) -> None:
     """A wrong --app gives 2 on every verb, in one line with what is wrong and the verb's own help."""
     for verb in (["status"], ["dead-letters", "show", "5"], ["sweep", "--workers", "2"]):
-        ended = lazymig(*verb, "--app", app)
-        assert (ended.returncode, ended.stdout) == (2, "")
-        [line] = ended.stderr.splitlines()
+        code, out, err = here(*verb, "--app", app)
+        assert (code, out) == (2, "")
+        [line] = err.splitlines()
         assert said in line
         chain = " ".join(word for word in verb if word.isidentifier() or word == "dead-letters")
         assert line.endswith(f"See lazymig {chain} --help.")
@@ -493,20 +518,25 @@ def silent_server() -> Iterator[str]:
 def test_case_45_a_server_that_is_down_is_named_soon(
     environment: dict[str, str], tmp_path: Path, silent_server: str
 ) -> None:
-    """Within five seconds stderr says what is waited for and how long, and the command ends soon after that."""
+    """Stderr says what is waited for and how long, well before the command ends, and it ends by itself."""
     closed = f"mongodb://bob:hunter2@127.0.0.1:{free_port()}/"
-    began = time.monotonic()
-    processes = [
-        subprocess.Popen(
-            [SCRIPT, "status", "--app", f"shop:{function}"], cwd=tmp_path, env={**environment, "URI": uri},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for function in ("people", "motor") for uri in (closed, silent_server)
-    ]  # fmt: skip
-    first = [process.stderr.readline() for process in processes if process.stderr]
-    assert time.monotonic() - began < 5
-    rest = [process.communicate(timeout=20)[1] for process in processes]
-    assert time.monotonic() - began < 15
+    with contextlib.ExitStack() as running:
+        processes = [
+            running.enter_context(
+                subprocess.Popen(
+                    [SCRIPT, "status", "--app", f"shop:{function}"], cwd=tmp_path, env={**environment, "URI": uri},
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                )
+            )
+            for function in ("people", "motor") for uri in (closed, silent_server)
+        ]  # fmt: skip
+        for process in processes:
+            running.callback(process.kill)
+        first = [process.stderr.readline() for process in processes if process.stderr]
+        said_s = time.monotonic()
+        rest = [process.communicate(timeout=50)[1] for process in processes]
+    # Of ten seconds the first two are silent. So it holds on a busy machine, too, which starts a process slowly.
+    assert time.monotonic() - said_s > 5
     assert [process.returncode for process in processes] == [1, 1, 1, 1]
     for said, end in zip(first, rest, strict=True):
         assert re.fullmatch(r"lazymig: waiting for the server 127\.0\.0\.1:\d+, 10 s at most\n", said)
@@ -517,9 +547,8 @@ def test_case_45_a_server_that_is_down_is_named_soon(
 def test_case_45_a_shorter_patience_of_the_users_own_holds(lazymig: Run) -> None:
     """A client's own server selection time-out that is shorter is kept; with --json what is said is JSON."""
     uri = f"mongodb://127.0.0.1:{free_port()}/?serverSelectionTimeoutMS="
-    began = time.monotonic()
     ended = lazymig("sweep", "--workers", "2", URI=uri + "300")
-    assert time.monotonic() - began < 5
+    # Over before there would be anything to say.
     assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
     note, _ = lazymig("sweep", "--json", URI=uri + "3000").stderr.splitlines()
     assert json.loads(note)["event"] == "note"
