@@ -26,8 +26,8 @@ async def opened(app: str, *, in_json: bool = False) -> AsyncIterator[Repository
     """The repository that `app` names; its queue is drained and both its clients are closed afterwards.
 
     A function is called inside the running event loop, where async clients belong. Raises `Unusable` where the name
-    leads to no repository, and the driver's error when a server does not answer within ten seconds; that it waits is
-    said on stderr, as JSON if wanted.
+    leads to no repository, and the driver's error when a server does not answer within ten seconds. The wait is
+    reported on stderr, as JSON if wanted.
     """
     repository = await made(app)
     try:

@@ -1,4 +1,4 @@
-"""Whether a server answers, asked before the work begins: what is waited for is said soon, and not waited for long."""
+"""Whether a server answers, asked before the work begins: a wait is reported soon, and does not last long."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pymongo.errors import PyMongoError
 
 from lazymig.cli.output import remark
 
-#: How long a server may take to answer first, and from when on the wait is said. A client's own server selection
+#: How long a server may take to answer first, and when the wait is reported. A client's own server selection
 #: time-out holds where it is shorter.
-_PATIENCE_S, _SAID_AFTER_S = 10.0, 2.0
+_PATIENCE_S, _REPORTED_AFTER_S = 10.0, 2.0
 
 
 async def reach(client: Any, *, in_json: bool) -> None:
-    """Return once the server answers; say what is waited for when it takes its time."""
+    """Return once the server answers; report what it waits for when that takes time."""
     patience_s = min(_PATIENCE_S, client.options.server_selection_timeout)
     asked = asyncio.ensure_future(_ping(client, patience_s))
     try:
-        await asyncio.wait({asked}, timeout=_SAID_AFTER_S)
+        await asyncio.wait({asked}, timeout=_REPORTED_AFTER_S)
         if not asked.done():
             remark(f"waiting for the server {_address(client)}, {patience_s:.0f} s at most", in_json=in_json)
         await asked
