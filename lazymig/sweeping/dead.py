@@ -46,6 +46,7 @@ async def settle_dead(
     revision by now are tried again first; with `insist`, the others too. A thousand letters whose entities are as they
     were cost three statements.
     """
+    await mover.failures.flush()
     name, count = pair.conversions.migration.name, 0
     desk = _Desk(pair, mover, grace, insist)
     pages = control.letters_of(name, ids) if ids else control.dead_pages(name, waived=False if insist else None)
@@ -70,7 +71,7 @@ class _Desk(Generic[V1, V2]):
         """Those whose entities need nobody any more, after another try where one is due."""
         named = dict(zip(_keys(letter.id for letter in letters), letters, strict=True))
         seen = await self._seen(letters)
-        rest = {key: letter for key, letter in named.items() if not _is_clean(seen.get(key))}
+        rest = {key: letter for key, letter in named.items() if not self._is_current(seen.get(key))}
         standing = await self._standing(list(rest.values()))
         due = {key: letter for key, letter in rest.items() if self._is_due(key, letter, standing)}
         if due:
@@ -78,28 +79,34 @@ class _Desk(Generic[V1, V2]):
             seen |= await self._seen(list(due.values()))
         return [
             letter for key, letter in named.items()
-            if _is_clean(seen.get(key)) or (key in rest and key not in standing)  # it was deleted
+            if self._is_current(seen.get(key)) or (key in rest and key not in standing)  # it was deleted
         ]  # fmt: skip
+
+    def _is_current(self, seen: StoredV2 | None) -> bool:
+        return seen is not None and self.pair.conversions.is_current(seen)
 
     def _is_due(self, key: Any, letter: DeadLetter, standing: dict[Any, Any]) -> bool:
         return key in standing and (self.insist or standing[key] != letter.revision)
 
     async def _try_again(self, due: dict[Any, DeadLetter], seen: dict[Any, StoredV2]) -> None:
-        async for documents in self._documents({key: letter.id for key, letter in due.items() if key not in seen}):
-            await self.mover.move(documents)
-        for key in due:
-            if key in seen:
-                await resolve(self.pair, self.mover, seen[key], self.grace)
+        async for documents, read_at_s in self._documents({k: one.id for k, one in due.items() if k not in seen}):
+            await self.mover.move(documents, read_at_s)
+        for key in due.keys() & seen.keys():
+            # With its body, which a conversion may want to keep something of.
+            row = await self.pair.v2.collection.find_one({"_id": due[key].id})
+            if row is not None:
+                await resolve(self.pair, self.mover, stored_v2(row), self.grace)
         await self.mover.failures.flush()
 
-    async def _documents(self, rest: dict[Any, Any]) -> AsyncIterator[Sequence[Any]]:
-        """V1's whole documents of these ids by their keys, as many at a time as fill one reply, or fewer."""
+    async def _documents(self, rest: dict[Any, Any]) -> AsyncIterator[tuple[Sequence[Any], float]]:
+        """V1's whole documents of these ids by their keys, one reply at a time, and when each was asked for."""
         pages = Pages(tuned(self.pair.v1.collection, read=READ_MAJORITY))
         while rest:
+            read_at_s = self.pair.clock.monotonic()
             found = await pages.page({"_id": {"$in": list(rest.values())}}, len(rest), whole=True)
             if not found:
                 return  # deleted meanwhile
-            yield found
+            yield found, read_at_s
             keys = set(_keys(decoded_leniently(document)["_id"] for document in found))
             rest, before = {key: id for key, id in rest.items() if key not in keys}, len(rest)
             if len(rest) == before:
@@ -123,10 +130,6 @@ def _is_known(row: dict[str, Any]) -> bool:
     """Whether this is a document of lazymig's. Somebody else's says nothing about an entity."""
     meta = row.get(META_FIELD)
     return isinstance(meta, dict) and {"rev", "intent"} <= meta.keys()
-
-
-def _is_clean(seen: StoredV2 | None) -> bool:
-    return seen is not None and seen.clean
 
 
 async def _found(collection: Any, letters: Sequence[DeadLetter], field: str) -> list[dict[str, Any]]:

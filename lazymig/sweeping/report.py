@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from attrs import frozen
 
@@ -24,10 +25,10 @@ class Progress:
     `done` of about `total` V1 ids were looked at by all who share this pass, `before` of them by earlier runs, or by
     others before this one came. The counts are of this process so far: `scanned` ids, of which `present` were in V2
     before (moved by reads, writes and earlier sweeps), `migrated` were moved by this sweep, `moved_by_clients` were
-    moved by a client in the same moment, and `dead` failed; beside that, `healed` marks and `purged` remainders.
-    `remaining` entities are not in V2 yet, about, and `dirty` ones are there with an open mark, when last looked up.
-    `done`, the counts and `done / total` never go back, `remaining` never goes up. `waiting`: nothing is left but what
-    other sweepers hold.
+    moved by a client in the same moment, and `dead` failed; beside that, `reconverted` bodies of older conversions,
+    `healed` marks and `purged` remainders. `remaining` entities are not in V2 yet, about, and `dirty` ones are there
+    with an open mark, when last looked up. `done`, the counts and `done / total` never go back, `remaining` never goes
+    up. `waiting`: nothing is left but what other sweepers hold.
     """
 
     total: int
@@ -37,6 +38,7 @@ class Progress:
     migrated: int
     present: int
     moved_by_clients: int
+    reconverted: int
     healed: int
     purged: int
     dead: int
@@ -52,10 +54,10 @@ class SweepReport:
 
     `scanned` V1 ids were looked at; `present` of them were in V2 before (moved by reads, writes and earlier sweeps),
     `migrated` were moved by this run, `moved_by_clients` were moved by a client in the same moment, and `dead` failed.
-    Beside that, `healed` marks and `purged` remainders. At the end, `remaining` entities are not in V2, about, and
-    `dirty` ones are there with an open mark; `dead_letters` is the number of entities that need a person now, whichever
-    run met them. `finished` is False when it was stopped early. Of a dry run, `not_movable` names what does not
-    convert: the first 1,000 of the `dead`.
+    Beside that, `reconverted` bodies of older conversions, `healed` marks and `purged` remainders. At the end,
+    `remaining` entities are not in V2, about, and `dirty` ones are there with an open mark; `dead_letters` is the
+    number of entities that need a person now, whichever run met them. `finished` is False when it was stopped early. Of
+    a dry run, `not_movable` names what does not convert: the first 1,000 of the `dead`.
     """
 
     migration: str
@@ -64,6 +66,7 @@ class SweepReport:
     migrated: int
     present: int
     moved_by_clients: int
+    reconverted: int
     healed: int
     purged: int
     dead: int
@@ -72,6 +75,8 @@ class SweepReport:
     dead_letters: int
     elapsed_s: float
     finished: bool
+    #: What is wrong with the release that swept; each says what to do.
+    warnings: tuple[str, ...] = ()
     not_movable: tuple[DeadLetter, ...] = ()
 
     @property
@@ -81,7 +86,7 @@ class SweepReport:
 
 
 #: What is counted by each process, and added up where several share a sweep.
-COUNTED = ("scanned", "migrated", "present", "moved_by_clients", "healed", "purged", "dead")
+COUNTED = ("scanned", "migrated", "present", "moved_by_clients", "reconverted", "healed", "purged", "dead")
 
 
 def progress_of(
@@ -103,11 +108,13 @@ def report_of(
     *,
     dead_letters: int,
     finished: bool,
+    warnings: Sequence[str] = (),
     not_movable: tuple[DeadLetter, ...] = (),
 ) -> SweepReport:
     """What these counts come to."""
     return SweepReport(
         migration=migration, total=max(total, counts["scanned"]), remaining=left.remaining, dirty=left.dirty,
-        dead_letters=dead_letters, elapsed_s=elapsed_s, finished=finished, not_movable=not_movable,
+        dead_letters=dead_letters, elapsed_s=elapsed_s, finished=finished, warnings=tuple(warnings),
+        not_movable=not_movable,
         **{name: counts[name] for name in COUNTED},
     )  # fmt: skip

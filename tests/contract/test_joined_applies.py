@@ -65,10 +65,10 @@ async def test_an_error_that_is_no_outcome_is_its_own_writers(store: CoalescingV
     await database["v2"].insert_many(
         [live(1, 3, 4), {"_id": 2, "first": "Ada", META: {"rev": 3, "intent": 4, "gone": 1}}]
     )
-    update = ({"_id": 2}, {"$inc": {"first": 1}})  # a text cannot be incremented
+    update = ({"_id": 2}, [{"$set": {"first": {"$add": ["$first", 1]}}}])  # a text cannot be incremented
     results = await asyncio.gather(
-        store.apply(1, {"first": "Bob"}, 4, own=True), store._update(*update, True), return_exceptions=True
+        store.apply(1, {"first": "Bob"}, 4, own=True), store._update(*update, upsert=True), return_exceptions=True
     )
     assert results[0] is Applied.APPLIED
-    assert getattr(results[1], "code", None) == 14
+    assert getattr(results[1], "code", None) == 16554
     assert (await stored(database))[1] == ("Bob", 4, 4)
