@@ -2,25 +2,34 @@
 
 Declare the old entity, the new entity and two conversions; entities migrate when they are first touched, the old
 collection stays the exact source of truth, and every write reaches both.
+
+Names are looked up when first used: pytest loads this package's plugin in every run of every project that has lazymig
+installed, and most of those runs need neither a driver nor a converter.
 """
 
-from lazymig.bson_types import make_converter
-from lazymig.control import Control
-from lazymig.errors import (
-    AlreadyExists,
-    ConfigurationError,
-    Contention,
-    ConversionError,
-    LazymigError,
-    NotFound,
-    PhaseError,
-)
-from lazymig.listing import Criteria
-from lazymig.migration import Migration
-from lazymig.phases import Phase
-from lazymig.repository import Repository
-from lazymig.sweeper import Sweeper, SweepReport
-from lazymig.v1_view import V1View
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lazymig.bson_types import make_converter
+    from lazymig.control import Control
+    from lazymig.errors import (
+        AlreadyExists,
+        ConfigurationError,
+        Contention,
+        ConversionError,
+        LazymigError,
+        NotFound,
+        PhaseError,
+    )
+    from lazymig.listing import Criteria
+    from lazymig.migration import Migration
+    from lazymig.phases import Phase
+    from lazymig.repository import Repository
+    from lazymig.sweeper import Sweeper, SweepReport
+    from lazymig.v1_view import V1View
 
 __all__ = [
     "AlreadyExists",
@@ -40,3 +49,34 @@ __all__ = [
     "V1View",
     "make_converter",
 ]
+
+_HOMES = {
+    "AlreadyExists": "errors",
+    "ConfigurationError": "errors",
+    "Contention": "errors",
+    "Control": "control",
+    "ConversionError": "errors",
+    "Criteria": "listing",
+    "LazymigError": "errors",
+    "Migration": "migration",
+    "NotFound": "errors",
+    "Phase": "phases",
+    "PhaseError": "errors",
+    "Repository": "repository",
+    "SweepReport": "sweeper",
+    "Sweeper": "sweeper",
+    "V1View": "v1_view",
+    "make_converter": "bson_types",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = found  # once: the next look-up is a plain one
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

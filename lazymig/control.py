@@ -6,7 +6,7 @@ compare-and-set on one document, so that any number of processes may work at onc
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -15,12 +15,9 @@ from attrs import field, frozen
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from lazymig.clock import SYSTEM_CLOCK, Clock
-from lazymig.documents import raw_id
-from lazymig.drivers import LENIENT, MAJORITY, READ_MAJORITY, tuned
+from lazymig.dead_letters import DeadLetters
 from lazymig.errors import LazymigError
-from lazymig.indexes import ensure_index
-from lazymig.records import DeadLetter, Partition
+from lazymig.records import Partition
 
 #: A partition whose owner was silent for this long may be taken over. Short, since whoever comes after a `kill -9`
 #: waits so long. A living owner that is late all the same loses time and nothing else: its checkpoint is fenced.
@@ -66,21 +63,11 @@ class RunRecord:
     counts: Mapping[str, int] = field(factory=dict)
 
 
-class Control:
+class Control(DeadLetters):
     """The port to a control collection, which several migrations may share.
 
     Written and read with majority concern: what is remembered here was really done.
     """
-
-    def __init__(self, collection: Any, clock: Clock = SYSTEM_CLOCK) -> None:
-        self.collection = collection
-        self._clock = clock
-        # Ids stand here as they stand in `_id`, whichever way this client would decode them.
-        self._rows = tuned(collection, write=MAJORITY, read=READ_MAJORITY, codec=LENIENT)
-
-    async def ensure_index(self) -> None:
-        """Create the index by which rows are found without a scan."""
-        await ensure_index(self._rows, [("kind", 1), ("migration", 1), ("state", 1)], "lazymig_kind")
 
     # Passes: one sweep over all of V1, by one or many processes.
 
@@ -223,61 +210,6 @@ class Control:
         rows = await self._rows.find(where, {"index": 1}).to_list(None)
         return sum(row["index"] % shard[1] == shard[0] for row in rows)
 
-    # Dead letters: entities that need a person.
-
-    async def bury_letter(self, letter: DeadLetter) -> None:
-        """Record one failure; the first time is kept, attempts are counted, a waiver ends when V1 has changed."""
-        row = {
-            "kind": "dead", "migration": letter.migration, "id": raw_id(letter.id), "revision": letter.revision,
-            "direction": letter.direction, "error": letter.error, "message": letter.message, "path": letter.path,
-            "last_at": self._clock.now(),
-        }  # fmt: skip
-        key = {"_id": _dead_key(letter.migration, letter.id)}
-        change = {"$set": row, "$setOnInsert": {"first_at": self._clock.now()}, "$inc": {"attempts": 1}}
-        try:
-            await self._rows.update_one({**key, "waived": {"$exists": False}}, change, upsert=True)
-        except DuplicateKeyError:
-            same = {**key, "waived.revision": letter.revision}
-            if not (await self._rows.update_one(same, change)).matched_count:
-                await self._rows.update_one(key, {**change, "$unset": {"waived": ""}}, upsert=True)
-
-    async def dead_letters(self, migration: str, *, waived: bool | None = None) -> AsyncIterator[DeadLetter]:
-        """The dead letters, oldest first; only the waived, or only the others, if asked for."""
-        where: dict[str, Any] = {"kind": "dead", "migration": migration}
-        if waived is not None:
-            where["waived"] = {"$exists": waived}
-        async for row in self._rows.find(where).sort([("first_at", 1), ("_id", 1)]):
-            yield _letter(row)
-
-    async def dead_letter(self, migration: str, id: Any) -> DeadLetter | None:
-        """One entity's dead letter."""
-        row = await self._rows.find_one({"_id": _dead_key(migration, id)})
-        return None if row is None else _letter(row)
-
-    async def dead_count(self, migration: str) -> int:
-        """How many dead letters need a person: the waived ones do not."""
-        where = {"kind": "dead", "migration": migration, "waived": {"$exists": False}}
-        return int(await self._rows.count_documents(where))
-
-    async def resolve(self, migration: str, ids: Sequence[Any]) -> int:
-        """Remove the dead letters of entities that are well now; how many there were."""
-        keys = [_dead_key(migration, id) for id in ids]
-        return int((await self._rows.delete_many({"_id": {"$in": keys}})).deleted_count)
-
-    async def waive(self, migration: str, id: Any, reason: str) -> bool:
-        """Record that a person accepts this failure, for as long as V1 stays at its revision. False: there is none."""
-        letter = await self.dead_letter(migration, id)
-        if letter is None:
-            return False
-        waiver = {"reason": reason, "at": self._clock.now(), "revision": letter.revision}
-        seen = {"_id": _dead_key(migration, id), "revision": letter.revision}
-        return bool((await self._rows.update_one(seen, {"$set": {"waived": waiver}})).matched_count)
-
-    async def unwaive(self, migration: str, id: Any) -> bool:
-        """Take a waiver back. False: there is none."""
-        waived = {"_id": _dead_key(migration, id), "waived": {"$exists": True}}
-        return bool((await self._rows.update_one(waived, {"$unset": {"waived": ""}})).matched_count)
-
     # Conversion revisions.
 
     async def conversion(self, migration: str) -> KnownConversion | None:
@@ -319,15 +251,3 @@ def _completed(row: Mapping[str, Any] | None, number: int) -> bool:
         return False
     # Earlier releases note nothing but the state.
     return bool(row.get("completed", 0) >= number) or (row["state"] == "done" and row["number"] >= number)
-
-
-def _dead_key(migration: str, id: Any) -> dict[str, Any]:
-    return {"dead": migration, "id": raw_id(id)}
-
-
-def _letter(row: Mapping[str, Any]) -> DeadLetter:
-    waived = row.get("waived", {}).get("reason")
-    return DeadLetter(
-        row["migration"], row["id"], row["revision"], row["direction"], row["error"], row["message"], row["path"],
-        row["first_at"], row["last_at"], row["attempts"], waived,
-    )  # fmt: skip

@@ -12,10 +12,11 @@ from attrs import frozen
 from lazymig.annotations import fields_of
 from lazymig.codec import Codec, codec_for, decode_id, failure_path, leaf_error
 from lazymig.documents import META_FIELD, By, born_clean, raw_id
-from lazymig.errors import ConversionError, Direction, LazymigError
+from lazymig.errors import ConversionError, Direction, LazymigError, Side
 from lazymig.migration import Migration
 from lazymig.records import StoredV1, StoredV2
 from lazymig.signatures import Conversion
+from lazymig.user_code import defined_in, raised_in
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -41,11 +42,11 @@ class Conversions(Generic[V1, V2]):
 
     def v1_entity(self, stored: StoredV1) -> V1:
         """V1's document as an entity."""
-        return _told(decode_id(stored.id), "upgrade", self.v1.decode, stored.document)
+        return _told(decode_id(stored.id), "read", self.v1.decode, stored.document, "V1")
 
     def v2_entity(self, stored: StoredV2) -> V2:
         """V2's body as an entity. The document must not be gone."""
-        return _told(decode_id(stored.id), "downgrade", self.v2.decode, stored.document)
+        return _told(decode_id(stored.id), "read", self.v2.decode, stored.document, "V2")
 
     def is_current(self, seen: StoredV2) -> bool:
         """Whether V2's document is clean and its body of this conversion, or of a newer one: it answers alone."""
@@ -93,17 +94,19 @@ class Conversions(Generic[V1, V2]):
         except ConversionError as error:
             if reshape is None or (self.is_newer(seen) and not storing):
                 return None
-            raise ConversionError(error.id, error.direction, _unreadable(seen.conv), error.path) from None
+            raise ConversionError(
+                error.id, error.direction, _unreadable(seen.conv), error.path, error.line, error.side
+            ) from None
 
     def _reshaped(self, seen: StoredV2, reshape: Callable[[dict[str, Any]], V2]) -> V2:
         id = decode_id(seen.id)
-        body = {name: deepcopy(value) for name, value in seen.document.items() if name != META_FIELD}
+        body = {name: deepcopy(value) for name, value in seen.document.items() if name != META_FIELD} | {"_id": id}
         try:
             entity = reshape(body)
         except Exception as error:
-            failure = ConversionError(id, "downgrade", error)
+            failure = _failure(id, "read", error, "V2")
         else:
-            return self._checked(entity, self.migration.v2, id, "downgrade")
+            return self._checked(entity, self.migration.v2, id, "read")
         raise failure
 
     async def upgraded(
@@ -139,11 +142,14 @@ class Conversions(Generic[V1, V2]):
     def _checked(self, converted: Any, cls: type[T], id: Any, direction: Direction) -> T:
         if not isinstance(converted, cls):
             wrong = TypeError(f"{direction} returned {type(converted).__name__}; return {cls.__name__}")
-            raise ConversionError(id, direction, wrong)
+            raise ConversionError(id, direction, wrong, line=self._defined(direction))
         if getattr(converted, self.migration.id_field) != id:
             changed = ValueError(f"{direction} changed the id; keep it")
-            raise ConversionError(id, direction, changed, self.migration.id_field)
+            raise ConversionError(id, direction, changed, self.migration.id_field, self._defined(direction))
         return converted
+
+    def _defined(self, direction: Direction) -> str:
+        return defined_in(self.migration.upgrade if direction == "upgrade" else self.migration.downgrade)
 
     def v1_before(self, entity: V1, direction: Direction = "downgrade") -> dict[str, Any]:
         """The document of a V1 entity that stands already: to compare with, not to store, hence not checked again."""
@@ -211,7 +217,7 @@ def _called(conversion: Conversion, id: Any, direction: Direction, entity: Any, 
     try:
         result = conversion.function(entity, other) if conversion.takes_other else conversion.function(entity)
     except Exception as error:
-        failure = ConversionError(id, direction, error)
+        failure = _failure(id, direction, error)
     else:
         return _awaited(result, id, direction) if conversion.is_async else result
     raise failure
@@ -221,15 +227,20 @@ async def _awaited(result: Awaitable[Any], id: Any, direction: Direction) -> Any
     try:
         return await result
     except Exception as error:
-        failure = ConversionError(id, direction, error)
+        failure = _failure(id, direction, error)
     raise failure
 
 
-def _told(id: Any, direction: Direction, function: Callable[[Any], T], value: Any) -> T:
+def _told(id: Any, direction: Direction, function: Callable[[Any], T], value: Any, side: Side = "") -> T:
     try:
         return function(value)
     except Exception as error:
-        failure = ConversionError(id, direction, leaf_error(error), failure_path(error))
+        failure = _failure(id, direction, error, side)
     # Outside of the handler, so that the cause is not its context either: it may quote the document, and a logged
     # traceback or a pickled error would show it.
     raise failure
+
+
+def _failure(id: Any, direction: Direction, error: Exception, side: Side = "") -> ConversionError:
+    # The line by the group that was raised: its first error may come from a library alone.
+    return ConversionError(id, direction, leaf_error(error), failure_path(error), raised_in(error), side)

@@ -6,9 +6,16 @@ fields and says what to do. None of them ever holds the contents of a document: 
 
 from __future__ import annotations
 
+import os
 from typing import Any, Literal
 
-Direction = Literal["upgrade", "downgrade"]
+from lazymig.user_code import raised_in
+
+#: "read": a stored document does not fit its class, before any conversion.
+Direction = Literal["upgrade", "downgrade", "read"]
+Side = Literal["", "V1", "V2"]
+#: The environment variable with which errors chain their causes, whose texts may quote documents.
+SHOW_CAUSES = "LAZYMIG_SHOW_CAUSES"
 
 
 class LazymigError(Exception):
@@ -66,31 +73,60 @@ class Contention(LazymigError):
 class ConversionError(LazymigError, ValueError):
     """A document or entity cannot be converted.
 
-    Attributes: `id`, `direction` ("upgrade" for V1 to V2, "downgrade" for V2 to V1), `path` (the field, "" when
-    unknown), and `cause`, the original exception. The cause is a field and not `__cause__` on purpose: its text may
-    quote the document, and a logged traceback would print it.
+    Attributes:
+        id: The entity's id.
+        direction: "upgrade" for V1 to V2, "downgrade" for V2 to V1, and "read" for a stored document that does not
+            fit its class.
+        side: "V1" or "V2" where a stored document cannot be read, else "".
+        path: The field, "" when unknown.
+        line: The innermost line of the user's own code that the exception came from, as `model.py:61 in upgrade`,
+            "" when it came from none.
+        cause: The original exception. A field and not `__cause__` on purpose: its text may quote the document, and a
+            logged traceback would print it. With `LAZYMIG_SHOW_CAUSES=1` in the environment, which is meant for
+            development, it is `__cause__` as well.
     """
 
-    def __init__(self, id: Any, direction: Direction, cause: BaseException, path: str = "") -> None:
-        where = f" at field {path!r}" if path else ""
-        super().__init__(
-            f"cannot {direction} the entity with id {id!r}{where}: {type(cause).__name__} "
-            "(see .cause); mend the document or the conversion. V1 is untouched"
-        )
+    def __init__(
+        self, id: Any, direction: Direction, cause: BaseException, path: str = "", line: str = "", side: Side = ""
+    ) -> None:
         self.id = id
         self.direction = direction
         self.cause = cause
         self.path = path
+        self.line = line or raised_in(cause)
+        self.side = side
+        super().__init__(self._text())
+        if os.environ.get(SHOW_CAUSES, "").lower() not in {"", "0", "false"}:
+            self.__cause__ = cause
+
+    def _text(self) -> str:
+        if self.direction == "read":
+            what, remedy = f"read the {self.side or 'stored'} document", "correct the document, its class or converter"
+        else:
+            what, remedy = f"{self.direction} the entity", "correct the document or the conversion"
+        where = f" at field {self.path!r}" if self.path else ""
+        line = f" at {self.line}" if self.line else ""
+        why = f"{type(self.cause).__name__}{line}{self._missing_key()}"
+        if isinstance(self.cause, LazymigError):  # whose texts hold no contents
+            why = str(self.cause)
+        return f"cannot {what} with id {self.id!r}{where}: {why} (see .cause); {remedy}. V1 is untouched"
+
+    def _missing_key(self) -> str:
+        """What to do about an attribute without a key. Its name is the class's own, and no document's contents."""
+        name = self.path.rpartition(".")[2]
+        if self.direction != "read" or not isinstance(self.cause, KeyError) or self.cause.args != (name,):
+            return ""
+        return f", there is no key {name!r}: give the attribute a default, or map it to the name that is stored"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.id, self.direction, self.cause, self.path)
+        return type(self), (self.id, self.direction, self.cause, self.path, self.line, self.side)
 
 
 class ForeignDocument(ConversionError, ConfigurationError):
     """V2 holds a document that lazymig did not store: nothing tells whether it is what V1 holds."""
 
     def __init__(self, id: Any) -> None:
-        super().__init__(id, "downgrade", ValueError("no valid _lazymig"), "_lazymig")
+        super().__init__(id, "read", ValueError("no valid _lazymig"), "_lazymig", side="V2")
         self.args = (
             f"V2's document with id {id!r} was not stored by lazymig: without a valid _lazymig, nothing tells whether "
             "it is what V1 holds; lazymig sweep --adopt replaces such documents by what V1 holds",

@@ -90,7 +90,8 @@ class DeadLetter:
     id: Any
     #: V1's revision at the last attempt.
     revision: int
-    #: "upgrade" when it does not convert, "store" when V2 refuses the body.
+    #: "read" when V1's document does not fit its class, "upgrade" when it does not convert, "downgrade" when a heal
+    #: cannot write it back, "store" when V2 refuses the body.
     direction: str
     #: The error's class.
     error: str
@@ -102,3 +103,5 @@ class DeadLetter:
     attempts: int = 0
     #: The reason for which a person accepted it.
     waived: str | None = None
+    #: The innermost line of the user's code that raised, as `model.py:61 in upgrade`; "" when unknown.
+    line: str = ""

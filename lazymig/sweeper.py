@@ -123,6 +123,7 @@ class Sweeper(Generic[V1, V2]):
         await self._look()
         self._counts.clear()
         self._flow.begin()
+        self._mover.failures.begin()
         await self._outlook.begin()
         self._warnings = await warnings(self._pair, self._control)
         with calm_collector():
@@ -151,6 +152,7 @@ class Sweeper(Generic[V1, V2]):
         if self._shard[0] == 0:  # once per sweep, not once per shard
             finished &= await resolve_marks(self._pair, self._mover, self._counts, self._grace, self._stopping)
             await settle_dead(self._pair, self._control, self._mover, self._grace, stopping=self._stopping)
+        await self._mover.failures.flush()  # all is stored by now; whoever forgets it loses no letter
         report = await self._report(await self._control.dead_count(self._name), finished=finished)
         counts = {**self._counts, "total": self._outlook.total}
         await self._control.record_run(RunRecord(self._name, began, self._clock.now(), report.finished, counts))
@@ -210,4 +212,5 @@ class Sweeper(Generic[V1, V2]):
         return report_of(
             self._name, self._counts, total, left, self._outlook.elapsed_s,
             dead_letters=dead_letters, finished=finished, warnings=self._warnings,
+            not_movable=self._mover.failures.named,
         )  # fmt: skip

@@ -12,10 +12,12 @@ import sys
 def main() -> int:
     """The console script: run the command line of this process and return its exit code."""
     try:
+        from lazymig.cli.output import prepare_streams
         from lazymig.cli.verbs import run
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"cyclopts", "rich"}:
             raise
         sys.stderr.write("lazymig: the command line needs two more packages: pip install 'lazymig[cli]'\n")
         return 1
+    prepare_streams()
     return run(sys.argv[1:])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import attrs
 from cyclopts import App as CycloptsApp
 from cyclopts import Parameter
 
+from lazymig.cli.explaining import explanation
 from lazymig.cli.failures import Unusable
+from lazymig.cli.ids import KINDS, Names, typed
+from lazymig.cli.letters import as_object, grouped, show_letters
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Json
-from lazymig.cli.output import say, show_json, table
-from lazymig.codec import decode_id
+from lazymig.cli.output import say, show_json
 from lazymig.control import Control
 from lazymig.records import DeadLetter
 from lazymig.repository import Repository
@@ -20,59 +23,92 @@ from lazymig.sweeping.retry import retry_dead
 
 dead_letters = CycloptsApp(name="dead-letters", help="List, show, retry or waive the entities that need a person.")
 
-_Id = Annotated[str, Parameter(help="The entity's id, as the list shows it.")]
+_Id = Annotated[
+    str,
+    Parameter(
+        help="The entity's id as the list shows it; with its type in front where two ids read alike: "
+        "int:5, str:5, oid:..., uuid:..., bytes:00ff.",
+        allow_leading_hyphen=True,
+    ),
+]
 
 
 @dead_letters.command(name="list")
 async def listed(
     *, app: App, waived: Annotated[bool, Parameter(negative="")] = False, json: Json = False, debug: Debug = False
 ) -> int:
-    """List the dead letters, oldest first. Exit code 3 when there are some that nobody waived.
+    """List the dead letters, oldest first, after a summary by error and line. Exit code 3 when some are open.
+
+    In a pipe each letter is one line of fields separated by tabs, the id first; other lines begin with #.
 
     Parameters
     ----------
     waived
         Those that were waived, instead of the open ones.
     """
-    async with opened(app) as repository:
-        control, name = _control(repository), repository.migration.name
-        letters = [letter async for letter in control.dead_letters(name, waived=waived)]
-        open_count = await control.dead_count(name)
+    async with opened(app, in_json=json) as repository:
+        known, names = await _known(repository)
+        name = repository.migration.name
+    letters = [letter for letter in known if (letter.waived is not None) == waived]
+    open_count = sum(letter.waived is None for letter in known)
+    which = "waived" if waived else "open"
     if json:
-        show_json({"dead_letters": [attrs.asdict(letter) for letter in letters], "open": open_count})
+        groups = [attrs.asdict(group) for group in grouped(letters)]
+        objects = [as_object(letter, names) for letter in letters]
+        show_json({"dead_letters": objects, "groups": groups, "open": open_count})
     elif letters:
-        columns = ("id", "step", "field", "error", "message", "attempts", "waived because" if waived else "last tried")
-        table(f"Dead letters of {name}: {len(letters):,}", columns, [_row(letter) for letter in letters])
+        show_letters(f"Dead letters of {name}: {len(letters):,} {which}", letters, names)
     else:
-        say(f"{name}: no {'waived' if waived else 'open'} dead letters")
+        say(f"{name}: no {which} dead letters")
     return Exit.NEEDS_PERSON if open_count else Exit.DONE
 
 
 @dead_letters.command
-async def show(id: _Id, /, *, app: App, json: Json = False, debug: Debug = False) -> int:
-    """Show one dead letter whole."""
-    async with opened(app) as repository:
-        letter = (await _named(repository, [id]))[0]
+async def show(
+    id: _Id,
+    /,
+    *,
+    app: App,
+    explain: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Show one dead letter whole.
+
+    Parameters
+    ----------
+    explain
+        Convert the entity once more, here, and print what its conversion raises. That text may quote the document; it
+        is printed and stored nowhere.
+    """
+    async with opened(app, in_json=json) as repository:
+        known, names = await _known(repository)
+        (letter,) = _named(known, names, [id])
+        told = await explanation(repository, letter) if explain else None
     if json:
-        show_json(attrs.asdict(letter))
+        show_json({**as_object(letter, names), **({"explanation": told} if explain else {})})
         return Exit.DONE
     for name, value in attrs.asdict(letter).items():
-        say(f"  {name:<12} {value if value not in (None, '') else '-'}")
+        shown = names.reference(letter.id) if name == "id" else value
+        say(f"  {name:<12} {shown if shown not in (None, '') else '-'}")
+    if told is not None:
+        say(f"  {'now':<12} {told}")
     return Exit.DONE
 
 
 @dead_letters.command
 async def retry(*ids: _Id, app: App, json: Json = False, debug: Debug = False) -> int:
-    """Try these entities again now, or all without an id. A sweep does that by itself. Exit code 3 if some are left."""
-    async with opened(app) as repository:
+    """Try these entities again now, or all open ones. A sweep does that by itself. Exit code 3 if some are left."""
+    async with opened(app, in_json=json) as repository:
         control, name = _control(repository), repository.migration.name
-        letters = await _named(repository, ids) if ids else [one async for one in control.dead_letters(name)]
-        settled = await retry_dead(repository, control, [letter.id for letter in letters])
+        letters = _named(*await _known(repository), ids) if ids else []
+        tried = len(letters) if ids else await control.dead_count(name)
+        settled = await retry_dead(repository, control, [letter.id for letter in letters]) if tried else 0
         left = await control.dead_count(name)
     if json:
-        show_json({"tried": len(letters), "settled": settled, "open": left})
+        show_json({"tried": tried, "settled": settled, "open": left})
     else:
-        say(f"{name}: tried {len(letters):,}, settled {settled:,}; {left:,} dead letters are open")
+        say(f"{name}: tried {tried:,}, settled {settled:,}; {left:,} dead letters are open")
     return Exit.NEEDS_PERSON if left else Exit.DONE
 
 
@@ -87,11 +123,12 @@ async def waive(
 ) -> int:
     """Accept one failure: it no longer asks for a person, until V1's document gets a new revision."""
     async with opened(app) as repository:
-        letter = (await _named(repository, [id]))[0]
+        known, names = await _known(repository)
+        (letter,) = _named(known, names, [id])
         done = await _control(repository).waive(repository.migration.name, letter.id, reason)
     if not done:
         raise Unusable(f"the dead letter of {id} has changed meanwhile; look at it again before you waive it")
-    say(f"waived {id}: {reason}")
+    say(f"waived {names.reference(letter.id)}: {reason}")
     return Exit.DONE
 
 
@@ -99,18 +136,24 @@ def _control(repository: Repository[Any, Any]) -> Control:
     return Control(repository.pair.v2.collection.database["lazymig_control"])
 
 
-async def _named(repository: Repository[Any, Any], ids: Any) -> list[DeadLetter]:
-    """The letters of these ids, found by their text: a command line knows no types."""
-    letters = {_text(letter): letter async for letter in _control(repository).dead_letters(repository.migration.name)}
-    if unknown := [id for id in ids if id not in letters]:
-        raise Unusable(f"no dead letter of {unknown[0]}; lazymig dead-letters list shows those that there are")
-    return [letters[id] for id in ids]
+async def _known(repository: Repository[Any, Any]) -> tuple[list[DeadLetter], Names]:
+    """All letters, open and waived, and what their ids are called among each other."""
+    letters = [letter async for letter in _control(repository).dead_letters(repository.migration.name)]
+    return letters, Names(letter.id for letter in letters)
 
 
-def _text(letter: DeadLetter) -> str:
-    return str(decode_id(letter.id))
+def _named(letters: list[DeadLetter], names: Names, texts: Iterable[str]) -> list[DeadLetter]:
+    by_id = {typed(letter.id): letter for letter in letters}
+    return [by_id[typed(_one(names, text))] for text in texts]
 
 
-def _row(letter: DeadLetter) -> tuple[Any, ...]:
-    last = letter.waived if letter.waived else f"{letter.last_at:%Y-%m-%d %H:%M:%S}"
-    return (_text(letter), letter.direction, letter.path or "-", letter.error, letter.message, letter.attempts, last)
+def _one(names: Names, text: str) -> Any:
+    found = names.find(text)
+    if not found:
+        kinds = ", ".join(f"{kind}:" for kind in KINDS)
+        raise Unusable(
+            f"no dead letter of {text}; lazymig dead-letters list shows those that there are (types are {kinds})"
+        )
+    if len(found) > 1:
+        raise Unusable(f"{text} may be {' or '.join(map(typed, found))}; name it so")
+    return found[0]

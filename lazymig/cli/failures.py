@@ -23,8 +23,8 @@ def without_secrets(text: str) -> str:
 
 
 def in_one_line(error: BaseException) -> str:
-    """What to tell the user."""
-    return " ".join(without_secrets(_told(error)).split())
+    """What the user reads of an error."""
+    return " ".join(without_secrets(_said(error)).split())
 
 
 def raised_at(error: BaseException) -> str:
@@ -33,9 +33,9 @@ def raised_at(error: BaseException) -> str:
     return without_secrets("".join(traceback.format_tb(error.__traceback__))) + inner
 
 
-def _told(error: BaseException) -> str:
+def _said(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
-        return _told(error.exceptions[0])
+        return _said(error.exceptions[0])
     if isinstance(error, LazymigError):
         return str(error)
     if isinstance(error, OperationFailure):
@@ -43,7 +43,11 @@ def _told(error: BaseException) -> str:
         name = (error.details or {}).get("codeName", type(error).__name__)
         return f"the server refused: {name} (code {error.code})"
     if isinstance(error, ServerSelectionTimeoutError):
-        return "cannot reach the server: " + str(error).partition(", Timeout:")[0].partition(" (configured")[0]
+        return f"cannot reach the server: {_selection(str(error))}; check that it runs, and its address"
     if isinstance(error, PyMongoError):
         return f"{type(error).__name__}: {error}"
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _selection(text: str) -> str:
+    return text.partition(", Timeout:")[0].partition(" (configured")[0]

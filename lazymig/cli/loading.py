@@ -1,46 +1,79 @@
-"""From `module:attribute` to an open repository, and its clients closed again."""
+"""From `module:attribute` to an open repository whose servers answer, and its clients closed again."""
 
 from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from lazymig.cli.failures import Unusable
+from lazymig.cli.reaching import reach
 from lazymig.drivers import Driver, driver_of, settled
-from lazymig.errors import ConfigurationError
+from lazymig.errors import LazymigError
 from lazymig.repository import Repository
 
 
+class Quit(LazymigError):
+    """The application ended the process by sys.exit() instead of giving a repository; nothing was done."""
+
+
 @asynccontextmanager
-async def opened(app: str) -> AsyncIterator[Repository[Any, Any]]:
+async def opened(app: str, *, in_json: bool = False) -> AsyncIterator[Repository[Any, Any]]:
     """The repository that `app` names; its queue is drained and both its clients are closed afterwards.
 
-    A function is called inside the running event loop, where async clients belong. Raises `Unusable` for a malformed
-    name, `ConfigurationError` where nothing usable stands behind it.
+    A function is called inside the running event loop, where async clients belong. Raises `Unusable` where the name
+    leads to no repository, and the driver's error when a server does not answer within ten seconds. The wait is
+    reported on stderr, as JSON if wanted.
     """
     repository = await made(app)
     try:
+        for client in _clients(repository):
+            await reach(client, in_json=in_json)
         async with repository:
             yield repository
     finally:
-        await _close(repository)
+        for client in _clients(repository):
+            await settled(client.close())
+
+
+async def made(app: str) -> Repository[Any, Any]:
+    """A repository that `app` names, for this event loop; the caller closes its clients."""
+    try:
+        value = _attribute(app)
+        if not isinstance(value, Repository) and callable(value):
+            _check_call(app, value)
+            value = value()
+            if inspect.isawaitable(value):
+                value = await value
+    except SystemExit as left:
+        # Its code may be 0, which would say that all was done.
+        raise Quit(f"--app {app}: the application called sys.exit({left.code!r}); nothing was done") from None
+    if not isinstance(value, Repository):
+        raise Unusable(
+            f"--app {app}: found {type(value).__name__}; name a lazymig.Repository or a function that returns one"
+        )
+    return value
 
 
 def _attribute(app: str) -> Any:
     module, colon, path = app.partition(":")
     if not (module and colon and path):
         raise Unusable("--app: name it as module:attribute, such as shop.migrations:repository")
+    if not all(module.split(".")) or module.endswith(".py") or set(module) & set("/\\ "):
+        raise Unusable(
+            f"--app {app}: {module} is no module name; write it as in an import, such as shop.migrations, and run this "
+            "in the folder that holds it"
+        )
     value = _module(module, app)
     for name in path.split("."):
         try:
             value = getattr(value, name)
         except AttributeError:
-            raise ConfigurationError(f"--app {app}: module {module} has no attribute {path}") from None
+            raise Unusable(f"--app {app}: module {module} has no attribute {path}") from None
     return value
 
 
@@ -53,27 +86,24 @@ def _module(name: str, app: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise  # the module is there, and misses something itself
-        raise ConfigurationError(
+        raise Unusable(
             f"--app {app}: no module {error.name}; run this where it can be imported, or set PYTHONPATH"
         ) from None
 
 
-async def made(app: str) -> Repository[Any, Any]:
-    """A repository that `app` names, for this event loop; the caller closes its clients."""
-    value = _attribute(app)
-    if not isinstance(value, Repository) and callable(value):
-        value = value()
-        if inspect.isawaitable(value):
-            value = await value
-    if not isinstance(value, Repository):
-        raise ConfigurationError(
-            f"--app {app}: found {type(value).__name__}; name a lazymig.Repository or a function that returns one"
-        )
-    return value
+def _check_call(app: str, function: Callable[..., Any]) -> None:
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        raise Unusable(
+            f"--app {app}: it cannot be called without arguments ({error}); name a function without any"
+        ) from None
+    except ValueError:
+        pass  # built in, and without a signature: the call will show
 
 
-async def _close(repository: Repository[Any, Any]) -> None:
+def _clients(repository: Repository[Any, Any]) -> list[Any]:
+    """The clients of both collections, each once; none where they are in memory."""
     collections = repository.pair.v1.collection, repository.pair.v2.collection
     clients = [one.database.client for one in collections if driver_of(one) is not Driver.MEMORY]
-    for client in {id(client): client for client in clients}.values():
-        await settled(client.close())
+    return list({id(client): client for client in clients}.values())

@@ -1,7 +1,8 @@
-"""The two streams: results on stdout, everything else on stderr."""
+"""The two streams: results on stdout, everything else on stderr. Data are printed as they are, never interpreted."""
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -9,27 +10,73 @@ from datetime import datetime
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from lazymig.cli.ids import id_text
+
+#: Columns of a terminal below which a table is hard to read.
+_TABLE_WIDTH = 60
 #: What a person is told besides the result.
 talk = Console(stderr=True, highlight=False)
 
 
+def prepare_streams() -> None:
+    """Let no character that a stream's encoding lacks end the process: it is printed as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def plain(value: Any) -> str:
+    r"""The text of a value on one line; what a terminal would obey is shown as an escape, such as `\x1b`.
+
+    Control characters and escape sequences are that, line breaks, and characters that turn the direction of writing.
+    """
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def encodable(text: str, instead: str) -> str:
+    """The text where stdout's encoding has all its characters, else the other one."""
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return instead
+    return text
+
+
 def complain(message: str) -> None:
-    """One diagnostic on stderr."""
-    talk.print(f"[bold red]lazymig:[/] {escape(message.rstrip())}", soft_wrap=True)
+    """A diagnostic on stderr: one line, unless the message has several."""
+    lines = [plain(line) for line in message.rstrip().split("\n")]
+    talk.print(Text.assemble(("lazymig:", "bold red"), " ", "\n".join(lines)), soft_wrap=True)
+
+
+def remark(message: str, *, in_json: bool) -> None:
+    """One line on stderr that is no error, as JSON where all of stderr is."""
+    if in_json:
+        sys.stderr.write(as_json({"event": "note", "note": message}) + "\n")
+    else:
+        talk.print(Text(f"lazymig: {plain(message)}"), soft_wrap=True)
 
 
 def say(message: str) -> None:
     """One line of the result on stdout."""
-    Console(highlight=False).print(escape(message), soft_wrap=True)
+    sys.stdout.write(plain(message) + "\n")
+
+
+def say_fields(fields: Sequence[Any]) -> None:
+    """One line of the result, its fields separated by tabs; a field holds none."""
+    sys.stdout.write("\t".join(map(plain, fields)) + "\n")
 
 
 def verdict(message: str, *, good: bool) -> None:
     """The line of the result that all others lead to."""
-    Console(highlight=False).print(escape(message), style="bold green" if good else "bold red", soft_wrap=True)
+    Console(highlight=False).print(Text(plain(message), "bold green" if good else "bold red"), soft_wrap=True)
 
 
 def show_json(result: Mapping[str, Any]) -> None:
@@ -38,22 +85,52 @@ def show_json(result: Mapping[str, Any]) -> None:
 
 
 def as_json(value: Mapping[str, Any]) -> str:
-    """A JSON object on one line; times in ISO 8601 (UTC), ids as their text."""
-    return json.dumps(value, default=_plain, ensure_ascii=False)
+    """A JSON object on one line, in ASCII; times in ISO 8601 (UTC), ids as their text."""
+    # All but printable ASCII as an escape: JSON itself would let DEL pass.
+    return json.dumps(value, default=_as_text).replace("\x7f", "\\u007f")
 
 
-def _plain(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds") + ("Z" if value.tzinfo is None else "")
-    return str(value)
+    return id_text(value)
+
+
+def is_terminal() -> bool:
+    """Whether a person looks at stdout."""
+    return sys.stdout.isatty()
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A small table on stdout: the first column names, all whole numbers are aligned to the right."""
-    drawn = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    """A small table on stdout: the first column names, all whole numbers are aligned to the right.
+
+    Where stdout is no terminal, or one too narrow for a table, each row is one line, however long.
+    """
+    cells = [[f"{cell:,}" if isinstance(cell, int) else plain(cell) for cell in row] for row in rows]
+    numeric = [bool(rows) and all(isinstance(row[index], int) for row in rows) for index in range(len(columns))]
+    if not is_terminal() or Console().width < _TABLE_WIDTH:
+        say("")
+        say(title)
+        for line in aligned([list(columns), *cells], numeric):
+            say(line)
+        return
+    drawn = Table(title=Text(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for index, column in enumerate(columns):
-        numeric = bool(rows) and all(isinstance(row[index], int) for row in rows)
-        drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        drawn.add_row(*(f"{cell:,}" if isinstance(cell, int) else escape(str(cell)) for cell in row))
+        # Names are never broken, so that they can be copied.
+        drawn.add_column(column, justify="right" if numeric[index] else "left", overflow="fold", no_wrap=not index)
+    for row in cells:
+        drawn.add_row(*map(Text, row))
     Console(highlight=False).print(drawn)
+
+
+def aligned(rows: Sequence[Sequence[str]], numeric: Sequence[bool] = ()) -> list[str]:
+    """Each row on one line, its columns below each other; those of numbers at the right."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    right = [*numeric, *[False] * (len(widths) - len(numeric))]
+    lines = [map(_filled, row, widths, right) for row in rows]
+    return ["  ".join(line).rstrip() for line in lines]
+
+
+def _filled(cell: str, width: int, right: bool) -> str:
+    blank = " " * (width - cell_len(cell))
+    return blank + cell if right else cell + blank

@@ -11,13 +11,16 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.table import Column
 from rich.text import Text
 
-from lazymig.cli.output import as_json, talk
+from lazymig.cli.output import as_json, plain, talk
 from lazymig.clock import SYSTEM_CLOCK, Clock
 
 #: Between two lines of a run that nobody watches.
 LINE_EVERY_S = 30.0
 #: The remaining time is told from here on, since what is told before is a guess.
 _ETA_FROM_SHARE, _ETA_FROM_S = 0.01, 3.0
+#: Columns beside the label from which on there is room for rate and remaining time; those of both, and those of the
+#: share, each with the blanks between.
+_ROOM_FOR_TIME, _TIME_WIDTH, _SHARE_WIDTH = 60, 20, 8
 
 
 @frozen
@@ -82,10 +85,14 @@ class Bar:
     """A live bar with share, rate and remaining time."""
 
     def __init__(self, verb: str, *, timed: bool) -> None:
-        columns: list[ProgressColumn] = [TextColumn("[bold]{task.description}"), BarColumn(), TaskProgressColumn()]
-        columns += [_Rate(), _Remaining()] if timed else []
-        # Last, and cut off where the terminal is narrow: a bar of two lines is no bar.
-        columns.append(_Counts(table_column=Column(no_wrap=True, overflow="ellipsis")))
+        # The label comes first: on a narrow terminal the bar is short, and rate and remaining time are left out.
+        # The counts are last and are cut off, since a bar of two lines is no bar.
+        room = talk.width - len(verb)
+        timed = timed and room > _ROOM_FOR_TIME
+        bar = max(4, min(40, room - 70))
+        columns: list[ProgressColumn] = [TextColumn(verb, style="bold", markup=False), BarColumn(bar)]
+        columns += [TaskProgressColumn(), *([_Rate(), _Remaining()] if timed else [])]
+        columns.append(_Counts(room - bar - (_TIME_WIDTH if timed else 0) - _SHARE_WIDTH))
         self._progress = Progress(*columns, console=talk)
         self._task = self._progress.add_task(verb, total=None, details="")
         self._verb = verb
@@ -103,7 +110,7 @@ class Bar:
     def tell(self, standing: Standing) -> None:
         if standing.note and not self._noted:
             self._noted = True
-            self._progress.console.print(f"{self._verb}: {standing.note}", markup=False)
+            self._progress.console.print(Text(plain(f"{self._verb}: {standing.note}")))
         if standing.before and not self._progress.tasks[0].completed:
             self._progress.reset(self._task, completed=standing.before)  # no step of this run's
         total = max(standing.total, standing.done)
@@ -111,9 +118,14 @@ class Bar:
 
 
 class _Counts(ProgressColumn):
+    def __init__(self, width: int) -> None:
+        super().__init__(Column(no_wrap=True))
+        self._width = max(width, 0)
+
     def render(self, task: Task) -> Text:
         details = task.fields["details"]
-        return Text(f"{int(task.completed):,}/{int(task.total or 0):,}" + (f" · {details}" if details else ""))
+        told = f"{int(task.completed):,}/{int(task.total or 0):,}" + (f"; {details}" if details else "")
+        return Text(told if len(told) <= self._width else told[: max(self._width - 3, 0)] + "...")
 
 
 class _Remaining(TimeRemainingColumn):

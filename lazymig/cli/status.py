@@ -9,9 +9,11 @@ import attrs
 from attrs import frozen
 from cyclopts import Parameter
 
+from lazymig.cli.ids import Names
+from lazymig.cli.letters import as_object, show_letters
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Json
-from lazymig.cli.output import say, show_json, table
+from lazymig.cli.output import encodable, say, show_json, table
 from lazymig.control import Control, RunRecord
 from lazymig.records import DeadLetter
 from lazymig.repository import Repository
@@ -69,10 +71,12 @@ async def status(
     exact
         Count documents one by one; without it, the collections' own estimates and a sample, which cost next to nothing.
     """
-    async with opened(app) as repository:
+    async with opened(app, in_json=json) as repository:
         found = await looked_up(repository, exact=exact)
     if json:
-        show_json({**attrs.asdict(found), "remaining": found.remaining, "share": int(found.share * 10_000) / 10_000})
+        letters = [as_object(letter, Names([letter.id])) for letter in found.letters]
+        share = int(found.share * 10_000) / 10_000
+        show_json({**attrs.asdict(found), "letters": letters, "remaining": found.remaining, "share": share})
     else:
         _render(found)
     return Exit.NEEDS_PERSON if found.dead_letters or found.foreign else Exit.DONE
@@ -85,7 +89,6 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
     seen = await repository.first_use.look(control=control.collection, whole=True)
     seen.check(strangers=False)
     held = await holdings(v2, exact=exact)
-    letters = [letter async for letter in control.dead_letters(name, waived=False)][:_SHOWN]
     return Status(
         migration=name,
         phase=str(repository.phase),
@@ -93,13 +96,19 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
         v2=held,
         moved_by=await moved_by(v2, held.live, exact=exact),
         dead_letters=await control.dead_count(name),
-        letters=letters,
+        letters=await _oldest(control, name),
         runs=await control.history(name, _SHOWN),
         conversions=await by_conversion(v2, held.live, exact=exact),
         warnings=await warnings(repository.pair, control),
         unseen=seen.unseen,
         foreign=seen.foreign_problem,
     )
+
+
+async def _oldest(control: Control, name: str) -> list[DeadLetter]:
+    async for page in control.dead_pages(name, waived=False, size=_SHOWN):
+        return page[:_SHOWN]
+    return []
 
 
 def _render(found: Status) -> None:
@@ -127,8 +136,9 @@ def _render(found: Status) -> None:
     for told in found.unseen:
         say(f"  not looked at, for want of rights or a newer server: {told}")
     if found.letters:
-        letters = [(str(one.id), one.direction, one.error, one.message, one.attempts) for one in found.letters]
-        table(f"Dead letters, the oldest {len(letters)}", ("id", "step", "error", "message", "attempts"), letters)
+        names = Names(letter.id for letter in found.letters)
+        say("")
+        show_letters(f"Dead letters, the oldest {len(found.letters)}", found.letters, names)
     if found.runs:
         say(f"Documents moved per run, oldest first: {sparkline([_moved(run) for run in reversed(found.runs)])}")
         table("Last runs (UTC)", ("started", "seconds", "ended", "counts"), [_row(run) for run in found.runs])
@@ -139,9 +149,12 @@ def _moved(run: RunRecord) -> int:
 
 
 def sparkline(values: Sequence[int]) -> str:
-    """Eight heights of blocks, on a scale from nothing to the largest value; a run that moved nothing is a dot."""
-    highest = max(values, default=0)
-    return "".join(_BLOCKS[max(value * len(_BLOCKS) // (highest + 1), 0)] if value else "·" for value in values)
+    """Eight heights of blocks, on a scale from nothing to the largest value; a run that moved nothing is a dot.
+
+    Where stdout's encoding lacks blocks, the digits 1 to 8.
+    """
+    highest, blocks = max(values, default=0), encodable(_BLOCKS + "·", "12345678.")
+    return "".join(blocks[max(value * 8 // (highest + 1), 0)] if value else blocks[8] for value in values)
 
 
 def _row(run: RunRecord) -> tuple[str, str, str, str]:

@@ -15,6 +15,8 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from lazymig.cli.failures import Unusable
+from lazymig.cli.ids import Names
+from lazymig.cli.letters import as_object, show_letters
 from lazymig.cli.loading import made, opened
 from lazymig.cli.options import App, Debug, Exit, Json
 from lazymig.cli.output import complain, say, show_json
@@ -22,8 +24,11 @@ from lazymig.cli.progress import Standing, reporter
 from lazymig.control import LEASE
 from lazymig.fleet.dask import sweep_on_dask
 from lazymig.fleet.workers import Workers
+from lazymig.repository import Repository
 from lazymig.sweeper import Progress, Sweeper, SweepReport
 
+#: Documents that do not convert, named by a rehearsal at most; --json names more.
+_SHOWN = 20
 #: How far a sweep stands back from other processes of its machine.
 _NICE = 10
 _WAITING = (
@@ -70,7 +75,7 @@ async def sweep(
     grace
         Seconds for which the marks of deletes are kept; more than the longest time that a read may be in flight.
     dry_run
-        Convert everything and write nothing.
+        Convert everything and write nothing; name the first documents that do not convert (20, with --json 1,000).
     adopt
         Replace V2's documents that lazymig did not store (somebody's own back-fill) by what V1 holds.
     workers
@@ -88,22 +93,45 @@ async def sweep(
         "batch_size": batch_size, "concurrency": concurrency, "rate_limit": rate, "grace_s": grace,
         "max_time_s": max_time, "shard": _shard(shard), "adopt": adopt,
     }  # fmt: skip
+    if workers > 1:
+        # Before any worker starts: a typo or a server that is down is one line here, and a failed worker there.
+        async with opened(app, in_json=json) as repository:
+            _check_grace(repository, grace)
     if hasattr(os, "nice"):
         os.nice(_NICE)  # whoever shares this machine goes first; workers inherit it
     with reporter("sweep", as_json=json) as shown:
         tell: Callable[[Progress], None] = lambda progress: shown.tell(standing(progress))  # noqa: E731
         if dask:
-            report = await sweep_on_dask(dask, partial(made, app), options)
+            report = await sweep_on_dask(dask, partial(_checked, app, grace), options)
         elif workers > 1:
             report = await _run(Workers(partial(made, app), workers, options, tell))
         else:
-            async with opened(app) as repository:
+            async with opened(app, in_json=json) as repository:
+                _check_grace(repository, grace)
                 report = await _run(Sweeper(repository, dry_run=dry_run, on_progress=tell, **options))
     if json:
-        show_json(attrs.asdict(report))
+        names = Names(letter.id for letter in report.not_movable)
+        letters = [as_object(letter, names) for letter in report.not_movable]
+        show_json({**attrs.asdict(report), "not_movable": letters})
     else:
         _render(report, dry_run=dry_run)
     return Exit.NEEDS_PERSON if report.needs_person else Exit.DONE
+
+
+def _check_grace(repository: Repository[Any, Any], grace: float) -> None:
+    """Before the sweeper does, whose words are those of Python."""
+    if repository.timeout_s is not None and grace <= repository.timeout_s:
+        raise Unusable(
+            f"--grace {grace:g}: pass more than the repository's timeout_s ({repository.timeout_s:g} s), for which an "
+            "operation may be in flight"
+        )
+
+
+async def _checked(app: str, grace: float) -> Repository[Any, Any]:
+    """The repository in a worker of Dask, whose own process checks what this one cannot see."""
+    repository = await made(app)
+    _check_grace(repository, grace)
+    return repository
 
 
 class _Sweeping(Protocol):
@@ -130,7 +158,8 @@ def _shard(text: str | None) -> tuple[int, int]:
 def standing(progress: Progress) -> Standing:
     """A sweep's progress for the terminal."""
     counts = {
-        name: getattr(progress, name) for name in ("migrated", "present", "lost", "reconverted", "healed", "purged")
+        name: getattr(progress, name)
+        for name in ("migrated", "present", "moved_by_clients", "reconverted", "healed", "purged")
     }
     left = {name: getattr(progress, name) for name in ("remaining", "dead", "dirty")}
     note = _WAITING if progress.waiting else ""
@@ -179,7 +208,7 @@ def _render(report: SweepReport, *, dry_run: bool) -> None:
         "scanned": f"{report.scanned:,} of about {report.total:,}{others}",
         "would be migrated" if dry_run else "migrated": f"{report.migrated:,}",
         "in V2 before": f"{report.present:,} (by reads, writes and earlier sweeps)",
-        "moved by clients meanwhile": f"{report.lost:,}",
+        "moved by clients meanwhile": f"{report.moved_by_clients:,}",
         "converted anew": f"{report.reconverted:,} (bodies of older conversions)",
         "healed": f"{report.healed:,}",
         "purged": f"{report.purged:,}",
@@ -196,6 +225,9 @@ def _render(report: SweepReport, *, dry_run: bool) -> None:
     if report.foreign:
         say("V2 holds documents without _lazymig that V1 lacks: insert them by the repository or remove them.")
     if report.dead_letters and dry_run:
+        named = report.not_movable[:_SHOWN]
+        say("")
+        show_letters(f"Do not convert: {len(named):,} of {report.dead:,}", named, Names(one.id for one in named))
         say("Some documents do not convert; a sweep would give each a dead letter and move all others.")
     elif report.dead_letters:
-        say("Some documents need a person: lazymig dead-letters list tells which, and why.")
+        say("Some documents need a person: lazymig dead-letters list shows which, and why.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
+import sys
 from collections.abc import Callable, Sequence
 from inspect import BoundArguments
 from typing import Any
@@ -34,13 +36,21 @@ def run(tokens: Sequence[str]) -> int:
     try:
         command, bound, _ = app.parse_args(list(tokens), exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        complain(f"{error} See lazymig --help.")
+        complain(f"{error} See {_help_of(tokens)}.")
         return Exit.USAGE
     try:
         return int(_called(command, bound) or Exit.DONE)
     except Unusable as error:
-        complain(str(error))
+        complain(f"{in_one_line(error)}. See {_help_of(tokens)}.")
         return Exit.USAGE
+    except SystemExit as left:
+        # Of a conversion, say. Its code may be 0, which would say that all was done.
+        complain(f"the application called sys.exit({left.code!r}) before this was done")
+        return Exit.FAILED
+    except BrokenPipeError:
+        # Nobody reads on. Nothing is left to be said, and the interpreter must not try to at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
     except (KeyboardInterrupt, asyncio.CancelledError):
         complain("interrupted")
         return Exit.FAILED
@@ -49,6 +59,12 @@ def run(tokens: Sequence[str]) -> int:
             complain(raised_at(error))
         complain(in_one_line(error))
         return Exit.FAILED
+
+
+def _help_of(tokens: Sequence[str]) -> str:
+    """The help that fits the command line: the verb's, as far as one was named."""
+    chain, _, _ = app.parse_commands(tokens)
+    return " ".join(["lazymig", *chain, "--help"])
 
 
 def _called(command: Callable[..., Any], bound: BoundArguments) -> Any:

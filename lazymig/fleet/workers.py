@@ -144,6 +144,10 @@ def _work(pipe: Connection, make_repository: MakeRepository, options: dict[str, 
         pipe.send(asyncio.run(_swept(pipe, make_repository, options)))
     except BrokenPipeError:
         pass  # the parent is gone: the lease runs out, somebody else goes on
+    except SystemExit as left:
+        pipe.send(f"a worker failed: the application called sys.exit({left.code!r})")
+    except LazymigError as error:
+        pipe.send(f"a worker failed: {error}")
     except Exception as error:
         # In words, since an error may hold what cannot be pickled, and a driver's error documents.
         pipe.send(f"a worker failed: {type(error).__name__}; run the sweep without workers to see it in full")

@@ -1,15 +1,19 @@
-"""Dead letters: let go once their entities are well again or are no more, tried again once V1 has changed."""
+"""Dead letters: removed once their entities are well again or are no more, tried again once V1 has changed."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
+
+import bson
+from attrs import frozen
 
 from lazymig.control import Control
-from lazymig.documents import REVISION_FIELD, is_foreign, stored_v2
-from lazymig.drivers import READ_MAJORITY, tuned
+from lazymig.documents import META_FIELD, REVISION_FIELD, is_foreign, stored_v2
+from lazymig.drivers import LENIENT, READ_MAJORITY, tuned
 from lazymig.pair import Pair
+from lazymig.raw import Undecoded, decoded_leniently
 from lazymig.records import DeadLetter, StoredV2
 from lazymig.sweeping.marks import resolve
 from lazymig.sweeping.moving import Mover
@@ -17,6 +21,9 @@ from lazymig.sweeping.remainder import Pages
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
+
+#: Bytes of ids in one statement, far below what a statement may hold.
+_ID_BYTES = 1_000_000
 
 
 def _never() -> bool:
@@ -36,50 +43,110 @@ async def settle_dead(
     """Go over the dead letters, or over those of `ids`; how many of them were removed.
 
     Those of entities that V2 holds by now or V1 no longer holds are removed. Entities whose V1 document has another
-    revision by now are tried again first; with `insist`, the others too.
+    revision by now are tried again first; with `insist`, the others too. A thousand letters whose entities are as they
+    were cost three statements.
     """
+    await mover.failures.flush()
     name, count = pair.conversions.migration.name, 0
-    async for letter in _letters(control, name, ids, needing=insist):
-        if stopping():
-            break
-        if await _is_well(pair, mover, letter, grace, insist=insist):
-            count += await control.resolve(name, [letter.id])
+    desk = _Desk(pair, mover, grace, insist)
+    pages = control.letters_of(name, ids) if ids else control.dead_pages(name, waived=False if insist else None)
+    async for page in pages:
+        for letters in _by_size(page):
+            if stopping():
+                return count
+            well = await desk.well(letters)
+            count += await control.resolve(name, [letter.id for letter in well])
     return count
 
 
-async def _letters(control: Control, name: str, ids: Sequence[Any], *, needing: bool) -> AsyncIterator[DeadLetter]:
-    if not ids:
-        async for letter in control.dead_letters(name, waived=False if needing else None):
-            yield letter
-    for id in ids:
-        known = await control.dead_letter(name, id)
-        if known is not None:
-            yield known
+@frozen
+class _Desk(Generic[V1, V2]):
+    pair: Pair[V1, V2]
+    mover: Mover[V1, V2]
+    grace: timedelta
+    #: Whether entities are tried again although V1 has not changed.
+    insist: bool
+
+    async def well(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+        """Those whose entities need nobody any more, after another try where one is due."""
+        named = dict(zip(_keys(letter.id for letter in letters), letters, strict=True))
+        seen = await self._seen(letters)
+        rest = {key: letter for key, letter in named.items() if not self._is_current(seen.get(key))}
+        standing = await self._standing(list(rest.values()))
+        due = {key: letter for key, letter in rest.items() if self._is_due(key, letter, standing)}
+        if due:
+            await self._try_again(due, seen)
+            seen |= await self._seen(list(due.values()))
+        return [
+            letter for key, letter in named.items()
+            if self._is_current(seen.get(key)) or (key in rest and key not in standing)  # it was deleted
+        ]  # fmt: skip
+
+    def _is_current(self, seen: StoredV2 | None) -> bool:
+        return seen is not None and self.pair.conversions.is_current(seen)
+
+    def _is_due(self, key: Any, letter: DeadLetter, standing: dict[Any, Any]) -> bool:
+        return key in standing and (self.insist or standing[key] != letter.revision)
+
+    async def _try_again(self, due: dict[Any, DeadLetter], seen: dict[Any, StoredV2]) -> None:
+        async for documents, read_at_s in self._documents({k: one.id for k, one in due.items() if k not in seen}):
+            await self.mover.move(documents, read_at_s)
+        for key in due.keys() & seen.keys():
+            # With its body, which a conversion may want to keep something of.
+            row = await self.pair.v2.collection.find_one({"_id": due[key].id})
+            if row is not None and not is_foreign(row):
+                await resolve(self.pair, self.mover, stored_v2(row), self.grace)
+        await self.mover.failures.flush()
+
+    async def _documents(self, rest: dict[Any, Any]) -> AsyncIterator[tuple[Sequence[Any], float]]:
+        """V1's whole documents of these ids by their keys, one reply at a time, and when each was asked for."""
+        pages = Pages(tuned(self.pair.v1.collection, read=READ_MAJORITY))
+        while rest:
+            read_at_s = self.pair.clock.monotonic()
+            found = await pages.page({"_id": {"$in": list(rest.values())}}, len(rest), whole=True)
+            if not found:
+                return  # deleted meanwhile
+            yield found, read_at_s
+            keys = set(_keys(decoded_leniently(document)["_id"] for document in found))
+            rest, before = {key: id for key, id in rest.items() if key not in keys}, len(rest)
+            if len(rest) == before:
+                return  # none of those that were asked for: it would go on for ever
+
+    async def _seen(self, letters: Sequence[DeadLetter]) -> dict[Any, StoredV2]:
+        # Not by the store: it may join finds, for which an id must be hashable, and one that is none is a dead letter.
+        rows = await _found(tuned(self.pair.v2.collection, codec=LENIENT), letters, META_FIELD)
+        known = [row for row in rows if not is_foreign(row)]
+        return dict(zip(_keys(row["_id"] for row in known), map(stored_v2, known), strict=True))
+
+    async def _standing(self, letters: Sequence[DeadLetter]) -> dict[Any, Any]:
+        """V1's revisions. Only those: a document may be one that cannot even be decoded."""
+        v1 = tuned(self.pair.v1.collection, read=READ_MAJORITY, codec=LENIENT)
+        rows = await _found(v1, letters, REVISION_FIELD)
+        revisions = [row.get(REVISION_FIELD, 0) for row in rows]
+        return dict(zip(_keys(row["_id"] for row in rows), revisions, strict=True))
 
 
-async def _is_well(
-    pair: Pair[V1, V2], mover: Mover[V1, V2], letter: DeadLetter, grace: timedelta, *, insist: bool
-) -> bool:
-    seen = await _seen(pair, letter.id)
-    if seen is not None and pair.conversions.is_current(seen):
-        return True
-    # Only the revision: the document may be one that cannot even be decoded.
-    v1 = tuned(pair.v1.collection, read=READ_MAJORITY)
-    row = await v1.find_one({"_id": letter.id}, {REVISION_FIELD: 1})
-    if row is None:
-        return True
-    if not insist and row.get(REVISION_FIELD, 0) == letter.revision:
-        return False
-    if seen is None:
-        read_at_s = pair.clock.monotonic()
-        await mover.move(await Pages(v1).page({"_id": letter.id}, 1, whole=True), read_at_s)
-    else:
-        await resolve(pair, mover, seen, grace)
-    seen = await _seen(pair, letter.id)
-    return seen is not None and pair.conversions.is_current(seen)
+async def _found(collection: Any, letters: Sequence[DeadLetter], field: str) -> list[dict[str, Any]]:
+    if not letters:
+        return []
+    where = {"_id": {"$in": [letter.id for letter in letters]}}
+    # All in one reply, and no cursor left.
+    return list(await collection.find(where, {field: 1}).batch_size(len(letters) + 1).to_list(None))
 
 
-async def _seen(pair: Pair[V1, V2], id: Any) -> StoredV2 | None:
-    # Not by the store: it may join finds, for which an id must be hashable, and one that is none is a dead letter.
-    row = await pair.v2.collection.find_one({"_id": id})
-    return None if row is None or is_foreign(row) else stored_v2(row)
+def _by_size(letters: Sequence[DeadLetter]) -> Iterator[Sequence[DeadLetter]]:
+    start, size = 0, 0
+    for end, letter in enumerate(letters, 1):
+        size += len(bson.encode({"": letter.id}))
+        if size >= _ID_BYTES or end == len(letters):
+            yield letters[start:end]
+            start, size = end, 0
+
+
+def _keys(ids: Iterable[Any]) -> list[Any]:
+    """What tells ids of one collection apart; an id may be of a type that Python cannot hash."""
+    return Undecoded([bson.encode({"_id": id}) for id in ids], LENIENT, _nothing).keys
+
+
+def _nothing(_: Any) -> None:
+    """Of a document whose id alone is wanted."""

@@ -46,10 +46,12 @@ async def resolve_marks(
     while page := await pair.v2.marks(before, _PAGE, after):
         for seen in page:
             if stopping():
+                await mover.failures.flush()
                 return False
             outcome = await resolve(pair, mover, seen, grace)
             if outcome is not None:
                 counts[outcome] += 1
+        await mover.failures.flush()
         after = _BY_AGE.after(page[-1].document, driver_of(pair.v2.collection))
     return True
 
@@ -72,7 +74,7 @@ async def resolve(pair: Pair[V1, V2], mover: Mover[V1, V2], seen: StoredV2, grac
     except ConversionError as error:
         await mover.record_failure(await _standing(pair, seen), error)
     except InvalidBSON as error:
-        await mover.record_failure(await _standing(pair, seen), ConversionError(seen.id, "upgrade", error))
+        await mover.record_failure(await _standing(pair, seen), ConversionError(seen.id, "read", error, side="V1"))
     return None
 
 

@@ -24,7 +24,8 @@ from lazymig.foreign import replace_foreign
 from lazymig.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S, look_again_at
 from lazymig.raw import decoded_leniently
-from lazymig.records import DeadLetter, Put, StoredV1
+from lazymig.records import Put, StoredV1
+from lazymig.sweeping.failures import Failures
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -52,7 +53,7 @@ class Mover(Generic[V1, V2]):
 
     def __init__(self, pair: Pair[V1, V2], control: Control | None, counts: Counter[str], *, dry_run: bool) -> None:
         self._pair = pair
-        self._control = control
+        self.failures = Failures(control, pair.conversions.migration.name, counts)
         self._counts = counts
         self._dry_run = dry_run
         self._to_compare = _COMPARED
@@ -76,6 +77,7 @@ class Mover(Generic[V1, V2]):
                 await self._pair.clock.sleep(0)
         for part in _by_size(batch):
             await (self._adopt(part) if adopting else self._store(part, read_at_s))
+        await self.failures.flush()
 
     async def _convert(self, documents: Sequence[Any]) -> list[_Converted]:
         converted = []
@@ -87,7 +89,7 @@ class Mover(Generic[V1, V2]):
                 continue
             except InvalidBSON as error:
                 truth = stored_v1(decoded_leniently(given))
-                await self.record_failure(truth, ConversionError(truth.id, "upgrade", error))
+                await self.record_failure(truth, ConversionError(truth.id, "read", error, side="V1"))
                 continue
             try:
                 self._check_id(truth.id)
@@ -113,7 +115,7 @@ class Mover(Generic[V1, V2]):
             if not isinstance(id, float):
                 self._pair.conversions.migration.check_id(decode_id(id))
         except TypeError as error:
-            raise ConversionError(id, "upgrade", error, self._pair.conversions.migration.id_field) from None
+            raise ConversionError(id, "read", error, self._pair.conversions.migration.id_field, side="V1") from None
 
     async def _store(self, batch: Sequence[_Converted], read_at_s: float) -> None:
         if self._dry_run:
@@ -130,14 +132,14 @@ class Mover(Generic[V1, V2]):
             await look_again_at(self._pair, stored)
         self._counts["migrated"] += puts.count(Put.STORED)
         # A client was faster: not an error.
-        self._counts["lost"] += puts.count(Put.LOST)
+        self._counts["moved_by_clients"] += puts.count(Put.LOST)
         for converted, put in zip(batch, puts, strict=True):
             if put is Put.REFUSED:
                 error, message = await self._pair.v2.why_refused(converted.document)
                 if error:
                     await self.record(converted.id, converted.revision, "store", error, message, "")
                 else:
-                    self._counts["lost"] += 1  # nothing refuses it any more
+                    self._counts["moved_by_clients"] += 1  # nothing refuses it any more
 
     async def _adopt(self, batch: Sequence[_Converted]) -> None:
         if self._dry_run or not batch:
@@ -157,20 +159,16 @@ class Mover(Generic[V1, V2]):
     async def _standing(self, batch: Sequence[_Converted]) -> Sequence[_Converted]:
         """What V1 still holds as it was read: the conversion took long, and V2 may have forgotten a delete since."""
         moved = set(await self._pair.v1.moved_since({converted.id: converted.revision for converted in batch}))
-        self._counts["lost"] += len(moved)
+        self._counts["moved_by_clients"] += len(moved)
         return [converted for converted in batch if converted.id not in moved]
 
     async def record_failure(self, truth: StoredV1, error: ConversionError) -> None:
-        """Give an entity that does not convert its dead letter, without the cause's text: it may quote the document."""
-        text = "the document does not convert" + (f" at field {error.path!r}" if error.path else "")
-        await self.record(truth.id, truth.revision, error.direction, type(error.cause).__name__, text, error.path)
+        """Note that an entity does not convert. Its dead letter is stored by `failures.flush`."""
+        self.failures.does_not_convert(truth, error)
 
     async def record(self, id: Any, revision: int, direction: str, error: str, message: str, path: str) -> None:
-        """Give an entity its dead letter."""
-        self._counts["dead"] += 1
-        if self._control is not None:
-            name = self._pair.conversions.migration.name
-            await self._control.bury_letter(DeadLetter(name, id, revision, direction, error, message, path))
+        """Note that an entity cannot be moved. Its dead letter is stored by `failures.flush`."""
+        self.failures.note(id, revision, direction, error, message, path)
 
 
 def _by_size(batch: Sequence[_Converted]) -> Iterator[Sequence[_Converted]]:

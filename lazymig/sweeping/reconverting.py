@@ -72,6 +72,7 @@ class Reconverter(Generic[V1, V2]):
                 repairs += await self._converted(seen, truth)
         if not self._dry_run:
             await self._store(repairs)
+        await self._mover.failures.flush()
         self._throttle.batches.took(len(stale), clock.monotonic() - began_s)
 
     async def _converted(self, seen: StoredV2, truth: StoredV1) -> list[_Repair]:

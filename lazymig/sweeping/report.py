@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from lazymig.records import DeadLetter
+
 
 @frozen
 class Left:
@@ -22,12 +24,11 @@ class Progress:
 
     `done` of about `total` V1 ids were looked at by all who share this pass, `before` of them by earlier runs, or by
     others before this one came. The counts are of this process so far: `scanned` ids, of which `present` were in V2
-    before (moved by reads, writes and earlier sweeps), `migrated` were moved by this sweep, `lost` were moved by a
-    client in the same moment, and `dead` failed; beside that, `reconverted` bodies of older conversions, `healed` marks
-    and `purged` remainders. `remaining`
-    entities are not in V2 yet, about, and `dirty` ones are there with an open mark, when last looked up. `done`, the
-    counts and `done / total` never go back, `remaining` never goes up. `waiting`: nothing is left but what other
-    sweepers hold.
+    before (moved by reads, writes and earlier sweeps), `migrated` were moved by this sweep, `moved_by_clients` were
+    moved by a client in the same moment, and `dead` failed; beside that, `reconverted` bodies of older conversions,
+    `healed` marks and `purged` remainders. `remaining` entities are not in V2 yet, about, and `dirty` ones are there
+    with an open mark, when last looked up. `done`, the counts and `done / total` never go back, `remaining` never goes
+    up. `waiting`: nothing is left but what other sweepers hold.
     """
 
     total: int
@@ -36,7 +37,7 @@ class Progress:
     scanned: int
     migrated: int
     present: int
-    lost: int
+    moved_by_clients: int
     reconverted: int
     healed: int
     purged: int
@@ -53,11 +54,12 @@ class SweepReport:
     """What one run did, and what is left.
 
     `scanned` V1 ids were looked at; `present` of them were in V2 before (moved by reads, writes and earlier sweeps),
-    `migrated` were moved by this run, `lost` were moved by a client in the same moment, and `dead` failed. Beside that,
-    `reconverted` bodies of older conversions, `healed` marks and `purged` remainders. At the end, `remaining` entities
-    are not in V2, about, and `dirty` ones are there with an open mark; `dead_letters` is the number of entities that
-    need a person now, whichever run met them. `finished` is False when it was stopped early. Of V2's documents that
-    lazymig did not store, `adopted` were replaced by what V1 holds, and `foreign` were left, since V1 lacks them.
+    `migrated` were moved by this run, `moved_by_clients` were moved by a client in the same moment, and `dead` failed.
+    Beside that, `reconverted` bodies of older conversions, `healed` marks and `purged` remainders. At the end,
+    `remaining` entities are not in V2, about, and `dirty` ones are there with an open mark; `dead_letters` is the
+    number of entities that need a person now, whichever run met them. `finished` is False when it was stopped early. Of
+    a dry run, `not_movable` names what does not convert: the first 1,000 of the `dead`. Of V2's documents
+    that lazymig did not store, `adopted` were replaced by what V1 holds, and `foreign` were left, since V1 lacks them.
     """
 
     migration: str
@@ -65,7 +67,7 @@ class SweepReport:
     scanned: int
     migrated: int
     present: int
-    lost: int
+    moved_by_clients: int
     reconverted: int
     healed: int
     purged: int
@@ -79,15 +81,18 @@ class SweepReport:
     warnings: tuple[str, ...] = ()
     adopted: int = 0
     foreign: int = 0
+    not_movable: tuple[DeadLetter, ...] = ()
 
     @property
     def needs_person(self) -> bool:
-        """Whether something is left that no further sweep will mend."""
+        """Whether something is left that no further sweep can resolve."""
         return self.dead_letters > 0 or self.foreign > 0
 
 
 #: What is counted by each process, and added up where several share a sweep.
-COUNTED = ("scanned", "migrated", "present", "lost", "reconverted", "healed", "purged", "dead", "adopted")
+COUNTED = (
+    "scanned", "migrated", "present", "moved_by_clients", "reconverted", "healed", "purged", "dead", "adopted",
+)  # fmt: skip
 
 
 def progress_of(
@@ -110,11 +115,13 @@ def report_of(
     dead_letters: int,
     finished: bool,
     warnings: Sequence[str] = (),
+    not_movable: tuple[DeadLetter, ...] = (),
 ) -> SweepReport:
     """What these counts come to."""
     return SweepReport(
         migration=migration, total=max(total, counts["scanned"]), remaining=left.remaining, dirty=left.dirty,
         dead_letters=dead_letters, elapsed_s=elapsed_s, finished=finished, warnings=tuple(warnings),
         foreign=counts["foreign"],
+        not_movable=not_movable,
         **{name: counts[name] for name in COUNTED},
     )  # fmt: skip

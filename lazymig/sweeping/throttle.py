@@ -125,6 +125,8 @@ def _limiter(rate_limit: float | None) -> Any:
     try:
         from aiolimiter import AsyncLimiter
     except ImportError:
-        raise ConfigurationError("rate_limit needs aiolimiter: pip install 'lazymig[sweep]'") from None
+        raise ConfigurationError(
+            "rate_limit needs aiolimiter: pip install 'lazymig[sweep]' (lazymig[cli] has it too)"
+        ) from None
     # A short period keeps the bursts small: a tenth of a second's documents at a time.
     return AsyncLimiter(max(rate_limit / 10, 1), max(0.1, 1 / rate_limit))

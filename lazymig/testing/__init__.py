@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lazymig.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from lazymig.testing.laws import LawBroken as LawBroken
     from lazymig.testing.laws import assert_laws as assert_laws
@@ -30,11 +32,26 @@ _HOMES = {
     "memory_repository": "memory",
 }
 
+#: Packages of `lazymig[testing]`.
+_EXTRAS = {"hypothesis", "mongomock", "mongomock_motor", "pytest", "pytest_asyncio", "sentinels"}
+
+
+class ExtraMissing(ConfigurationError, ImportError):
+    """A package that only tests need is not installed: pip install 'lazymig[testing]'."""
+
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    try:
+        home = import_module(f"{__name__}.{_HOMES[name]}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRAS:
+            raise
+        raise ExtraMissing(
+            f"lazymig.testing.{name} needs {error.name}, which is not installed: pip install 'lazymig[testing]'"
+        ) from None
+    return getattr(home, name)
 
 
 def __dir__() -> list[str]:

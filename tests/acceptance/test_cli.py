@@ -143,13 +143,14 @@ def test_the_last_word_names_what_is_left(lazymig: Run, people: Any) -> None:
     shown = {name: value.split()[0] for name, value in table.items()}
     assert shown | {"scanned": ""} == {
         "scanned": "", "migrated": "296", "in V2 before": "3", "moved by clients meanwhile": "0", "healed": "0",
+        "converted anew": "0",
         "purged": "0", "not movable": "1", "remaining, about": "1", "dirty (open writes)": "1",
         "open dead letters": "1",
     }  # fmt: skip
     told = lazymig("sweep", "--app", "shop:plain", "--json")
     report, last = json.loads(told.stdout), json.loads(told.stderr.splitlines()[-1])
     for facts in (report, last):
-        names = ("remaining", "dead", "dirty", "migrated", "present", "lost")
+        names = ("remaining", "dead", "dirty", "migrated", "present", "moved_by_clients")
         assert [facts[name] for name in names] == [1, 1, 1, 0, 299, 0]
     assert last["done"] == last["total"] == COUNT
 
@@ -310,10 +311,14 @@ def test_a_repository_itself_may_be_named(lazymig: Run) -> None:
         (["sweep", "--app", "shop:plain", "--batch-size", "0"], 2, "--batch-size"),
         (["sweep", "--app", "shop:plain", "--faster"], 2, "--faster"),
         (["fly"], 2, "fly"),
-        (["status", "--app", "nowhere:plain"], 1, "no module nowhere"),
-        (["status", "--app", "shop:nothing"], 1, "no attribute nothing"),
-        (["status", "--app", "shop:migration"], 1, "found Migration"),
-        (["sweep", "--app", "shop:holder.ready", "--grace", "1"], 1, "grace_s"),
+        (["status", "--app", "nowhere:plain"], 2, "no module nowhere"),
+        (["status", "--app", "shop:nothing"], 2, "no attribute nothing"),
+        (["status", "--app", "shop:migration"], 2, "found Migration"),
+        (
+            ["sweep", "--app", "shop:holder.ready", "--grace", "1"],
+            2,
+            "--grace 1: pass more than the repository's timeout_s (5 s)",
+        ),
     ],
 )
 def test_mistakes_are_told_in_one_line(lazymig: Run, arguments: list[str], code: int, told: str) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from collections.abc import AsyncIterator, Callable
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 from attrs import evolve
+from pymongo import AsyncMongoClient
 from pymongo.errors import AutoReconnect, NetworkTimeout, PyMongoError
 
 from lazymig import NotFound, Repository
 from lazymig.drivers import settled
 from lazymig.protocol import heal
-from lazymig.testing import Server
+from lazymig.testing import Server, ServerMissing
 from lazymig.testing.mongod import free_port
 from tests.contract.conftest import KINDS, Watched
 from tests.people import PersonV1, PersonV2, TestClock, ada, ada_v1
@@ -308,12 +311,37 @@ async def test_a_server_that_is_killed_and_comes_back(open_repository: Any) -> N
         await client.close()
 
 
+@pytest.fixture(scope="session")
+def fallible(lazymig_server: Any) -> Iterator[Any]:
+    """A server that may be made to fail: that of the session, or one of its own beside somebody else's."""
+    if hasattr(lazymig_server, "failpoint"):
+        yield lazymig_server
+        return
+    try:
+        server = Server()
+        server.start()
+    except ServerMissing as missing:
+        reason = f"the server of LAZYMIG_TEST_URI is not made to fail, and there is no other: {missing}"
+        if os.environ.get("CI"):
+            pytest.fail(f"no skipping in CI. {reason}", pytrace=False)
+        pytest.skip(reason)
+    yield server
+    server.stop()
+
+
 @pytest.fixture
-def failpoint(lazymig_server: Any) -> Callable[..., Any]:
+async def server_database(fallible: Any) -> AsyncIterator[Any]:
+    """An empty async database on the server that may be made to fail."""
+    async with AsyncMongoClient(fallible.uri) as client:
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        yield client[name]
+        await client.drop_database(name)
+
+
+@pytest.fixture
+def failpoint(fallible: Any) -> Callable[..., Any]:
     """The server's own failure injection."""
-    if not hasattr(lazymig_server, "failpoint"):
-        pytest.skip("somebody else's server is not made to fail")
-    fail: Callable[..., Any] = lazymig_server.failpoint
+    fail: Callable[..., Any] = fallible.failpoint
     return fail
 
 

@@ -206,13 +206,14 @@ async def test_a_document_that_does_not_convert_stops_a_listing(repository: Any,
 
 
 async def test_a_v2_body_that_no_longer_decodes_stops_a_listing(database: Any, open_repository: Any) -> None:
-    """The error says in which direction to look."""
+    """The error says on which side to look."""
     repository = open_repository(database)
     await repository.insert(ada(1))
     await database["v2"].update_one({"_id": 1}, {"$set": {"first": 5}})
     with pytest.raises(ConversionError) as caught:
         await ids(repository.list())
-    assert (caught.value.id, caught.value.direction, caught.value.path) == (1, "downgrade", "first")
+    assert (caught.value.id, caught.value.direction, caught.value.path) == (1, "read", "first")
+    assert caught.value.side == "V2"
 
 
 @pytest.mark.parametrize(

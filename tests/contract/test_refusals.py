@@ -198,7 +198,8 @@ async def test_a_conversion_error_names_id_and_path_but_no_contents(
             await call()
         error = caught.value.exceptions[0] if isinstance(caught.value, ExceptionGroup) else caught.value
         assert isinstance(error, ConversionError)
-        assert (error.id, error.direction, error.path) == (4711, "upgrade", path)
+        # What does not fit V1's class was never converted.
+        assert (error.id, error.direction, error.path) == (4711, "read" if path else "upgrade", path)
         assert SECRET not in everything_told(caught.value)
         assert "4711" in str(error)
         assert repr(path) in str(error) or not path
@@ -223,13 +224,13 @@ async def test_other_errors_tell_no_contents_either(watched: Watched, repository
 
 
 async def test_a_v2_body_that_does_not_decode_is_named(watched: Watched, open_repository: Any) -> None:
-    """Somebody wrote nonsense into V2: the error says in which direction and where."""
+    """Somebody wrote nonsense into V2: the error says on which side and where."""
     repository = open_repository(watched.database)
     await repository.insert(ada())
     await watched.database["v2"].update_one({"_id": 1}, {"$set": {"age": SECRET}})
     with pytest.raises(ConversionError) as caught:
         await repository.get(1)
-    assert (caught.value.direction, caught.value.path) == ("downgrade", "age")
+    assert (caught.value.direction, caught.value.side, caught.value.path) == ("read", "V2", "age")
     assert SECRET not in everything_told(caught.value)
     with pytest.raises(ExceptionGroup):
         await repository.get_many([1])

@@ -110,7 +110,7 @@ async def test_a_second_run_changes_nothing(database: Any) -> None:
     before = await stored(database["v2"])
     report = await sweeper(database).run()
     assert await stored(database["v2"]) == before
-    assert (report.scanned, report.present, report.migrated, report.lost) == (23, 23, 0, 0)
+    assert (report.scanned, report.present, report.migrated, report.moved_by_clients) == (23, 23, 0, 0)
 
 
 async def test_one_sweeper_may_run_twice(database: Any) -> None:

@@ -27,7 +27,7 @@ from tests.sweeps import (
 )
 
 COUNT = 60
-COUNTS = ("done", "scanned", "migrated", "present", "lost", "healed", "purged", "dead", "elapsed_s")
+COUNTS = ("done", "scanned", "migrated", "present", "moved_by_clients", "healed", "purged", "dead", "elapsed_s")
 
 
 @pytest.fixture
@@ -80,21 +80,27 @@ async def test_what_each_count_means(filled: Any, monkeypatch: pytest.MonkeyPatc
     sweeping = sweeper(filled, repo=repo, clock=clock, on_progress=told.append, partition_size=1000)
     arriving(repo, monkeypatch, race)
     report = await sweeping.run()
-    assert (report.scanned, report.present, report.migrated, report.lost, report.dead) == (COUNT, 12, 45, 1, 2)
+    assert (report.scanned, report.present, report.migrated, report.moved_by_clients, report.dead) == (
+        COUNT,
+        12,
+        45,
+        1,
+        2,
+    )
     assert (report.remaining, report.dirty, report.dead_letters) == (2, 1, 2)
     assert (told[-1].remaining, told[-1].dirty, told[-1].dead) == (2, 1, 2)
     assert_honest(told)
 
 
 async def test_a_client_in_the_same_moment(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Entities that clients move while the sweep converts them are counted as lost, and in the progress, too."""
+    """Entities that clients move while the sweep converts them are counted as theirs, and in the progress, too."""
     repo, client = repository(filled), repository(filled)
     told: list[Progress] = []
     sweeping = sweeper(filled, repo=repo, on_progress=told.append, partition_size=1000, concurrency=1)
     arriving(repo, monkeypatch, lambda: client.get_many([0, 1, 2]))
     report = await sweeping.run()
-    assert (report.migrated, report.lost, report.present, report.remaining) == (COUNT - 3, 3, 0, 0)
-    assert told[-1].lost == 3
+    assert (report.migrated, report.moved_by_clients, report.present, report.remaining) == (COUNT - 3, 3, 0, 0)
+    assert told[-1].moved_by_clients == 3
     assert_honest(told)
 
 

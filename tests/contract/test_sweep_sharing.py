@@ -93,7 +93,7 @@ async def test_two_at_once(filled: Any) -> None:
     reports = await asyncio.gather(*(sweeper(filled, clock=clock).run() for _ in range(2)))
     assert sum(report.scanned for report in reports) == COUNT
     assert sum(report.migrated for report in reports) == COUNT
-    assert sum(report.lost + report.present + report.dead for report in reports) == 0
+    assert sum(report.moved_by_clients + report.present + report.dead for report in reports) == 0
     assert all(report.finished for report in reports)
     assert await stored(filled["v2"]) == EVERYTHING
     assert (await pass_of(filled))["state"] == "done"

@@ -109,14 +109,16 @@ async def test_a_cancelled_conversion_is_cancelled() -> None:
         await of(upgrade=cancelled).upgrade(ADA, None)
 
 
-def test_documents_that_do_not_decode_tell_their_direction() -> None:
-    """V1's are a matter of upgrading, V2's of downgrading."""
+def test_documents_that_do_not_decode_name_their_side() -> None:
+    """Neither conversion has begun: the document of V1, or of V2, cannot be read."""
     with pytest.raises(ConversionError) as caught:
         of().v1_entity(stored_v1(ada_v1(name=5)))
-    assert (caught.value.id, caught.value.direction, caught.value.path) == (1, "upgrade", "name")
+    assert (caught.value.id, caught.value.direction, caught.value.path) == (1, "read", "name")
+    assert str(caught.value).startswith("cannot read the V1 document with id 1 at field 'name'")
     with pytest.raises(ConversionError) as caught:
         of().v2_entity(stored_v2({**v2_document(), "tags": "x"}))
-    assert (caught.value.id, caught.value.direction, caught.value.path) == (1, "downgrade", "tags")
+    assert (caught.value.id, caught.value.direction, caught.value.path) == (1, "read", "tags")
+    assert str(caught.value).startswith("cannot read the V2 document with id 1 at field 'tags'")
 
 
 def test_entities_that_bson_cannot_hold_are_refused() -> None:

@@ -64,7 +64,7 @@ def test_messages_say_what_to_do() -> None:
     assert "update() or replace()" in str(AlreadyExists(1))
     assert "raise max_attempts" in str(Contention(1, 3))
     assert "lost 3 attempts" in str(Contention(1, 3))
-    assert "mend the document or the conversion" in str(ConversionError(1, "upgrade", KeyError()))
+    assert "correct the document or the conversion" in str(ConversionError(1, "upgrade", KeyError()))
 
 
 def test_a_conversion_error_does_not_quote_its_cause() -> None:
@@ -72,7 +72,7 @@ def test_a_conversion_error_does_not_quote_its_cause() -> None:
     error = ConversionError(1, "downgrade", ValueError("secret"), "name")
     assert str(error) == (
         "cannot downgrade the entity with id 1 at field 'name': ValueError (see .cause); "
-        "mend the document or the conversion. V1 is untouched"
+        "correct the document or the conversion. V1 is untouched"
     )
     assert str(error.cause) == "secret"
     assert error.__cause__ is None

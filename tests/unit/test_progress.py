@@ -20,8 +20,8 @@ from lazymig.sweeper import Progress
 from tests.people import TestClock
 
 NOTHING = Progress(
-    total=100, done=0, before=0, scanned=0, migrated=0, present=0, lost=0, reconverted=0, healed=0, purged=0, dead=0, remaining=100,
-    dirty=0, elapsed_s=0.0,
+    total=100, done=0, before=0, scanned=0, migrated=0, present=0, moved_by_clients=0, reconverted=0, healed=0,
+    purged=0, dead=0, remaining=100, dirty=0, elapsed_s=0.0,
 )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ async def demo(
         Of the clients' choices; how they interleave is up to the machine.
     """
     example = customers()
-    place, name = _place(uri, server=server, keep=keep)
+    place, name = _place(uri, server=server, keep=keep, in_json=json)
     with reporter("migrated", as_json=json, line_every_s=1.0, timed=False) as shown:
         async with place as database:
             outcome = await play(database, example, seed, shown.tell)
@@ -58,13 +58,13 @@ async def demo(
     return Exit.DONE if outcome.comparison.perfect else Exit.FAILED
 
 
-def _place(uri: str | None, *, server: bool, keep: bool) -> tuple[AbstractAsyncContextManager[Any], str]:
+def _place(uri: str | None, *, server: bool, keep: bool, in_json: bool) -> tuple[AbstractAsyncContextManager[Any], str]:
     if uri is not None and server:
         raise Unusable("--uri and --server exclude each other; choose one")
     if keep and uri is None:
         raise Unusable("--keep needs --uri: any other database is gone when the demo ends")
     if uri is not None:
-        return places.on(uri, keep=keep), "the server of --uri"
+        return places.on(uri, keep=keep, in_json=in_json), "the server of --uri"
     if server:
         return places.on_own_server(), "a MongoDB server of its own"
     return places.in_memory(), "memory"

@@ -9,10 +9,8 @@ from uuid import uuid4
 
 from pymongo import AsyncMongoClient
 
+from lazymig.cli.reaching import reach
 from lazymig.errors import ConfigurationError
-
-#: A server that does not answer is told soon: a demonstration has somebody waiting.
-_PATIENCE_MS = 10_000
 
 
 @asynccontextmanager
@@ -28,12 +26,10 @@ async def in_memory() -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def on(uri: str, *, keep: bool = False) -> AsyncIterator[Any]:
+async def on(uri: str, *, keep: bool = False, in_json: bool = False) -> AsyncIterator[Any]:
     """A fresh database of a server, dropped afterwards unless it shall be kept."""
-    own_patience = "serverselectiontimeoutms" in uri.lower()
-    patience: dict[str, Any] = {} if own_patience else {"serverSelectionTimeoutMS": _PATIENCE_MS}
-    async with AsyncMongoClient[dict[str, Any]](uri, **patience) as client:
-        await client.admin.command("ping")
+    async with AsyncMongoClient[dict[str, Any]](uri) as client:
+        await reach(client, in_json=in_json)
         database = client[f"lazymig_demo_{uuid4().hex[:8]}"]
         try:
             yield database

@@ -1,0 +1,41 @@
+"""Why an entity does not convert, with the text of what its conversion raises. For one person's eyes: never stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bson.errors import InvalidBSON
+
+from lazymig.documents import META_FIELD, stored_v2
+from lazymig.errors import ConversionError
+from lazymig.records import DeadLetter
+from lazymig.repository import Repository
+
+
+async def explanation(repository: Repository[Any, Any], letter: DeadLetter) -> str:
+    """Convert the entity here and now, and describe what happens, whatever the dead letter says."""
+    try:
+        return await _attempt(repository, letter)
+    except ConversionError as error:
+        field = f", field {error.path}" if error.path else ""
+        line = f" at {error.line}" if error.line else ""
+        step = f"reading the {error.side or 'stored'} document" if error.direction == "read" else error.direction
+        return f"{step}{line}{field}: {type(error.cause).__name__}: {error.cause}"
+    except InvalidBSON as error:
+        return f"reading the V1 document: {type(error).__name__}: {error}"
+
+
+async def _attempt(repository: Repository[Any, Any], letter: DeadLetter) -> str:
+    pair = repository.pair
+    truth = await pair.v1.find(letter.id)
+    if truth is None:
+        return "V1 no longer holds this entity; the next sweep removes the dead letter"
+    row = await pair.v2.collection.find_one({"_id": letter.id})
+    seen = stored_v2(row) if row is not None and META_FIELD in row else None
+    entity = await pair.conversions.upgraded(truth, seen)
+    pair.conversions.v2_body(entity)
+    if letter.direction == "downgrade":
+        pair.conversions.v1_document(await pair.conversions.downgrade(entity, pair.conversions.v1_entity(truth)))
+    if letter.direction == "store":
+        return f"it converts; V2 refused to store it: {letter.message}"
+    return "it converts now: lazymig dead-letters retry moves it"

@@ -1,0 +1,94 @@
+"""Dead letters for a person and for a pipe. An id is never broken, and a letter is one line where nobody looks."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+from attrs import frozen
+from rich.cells import cell_len
+from rich.console import Console
+
+from lazymig.cli.ids import Names
+from lazymig.cli.output import aligned, is_terminal, plain, say, say_fields, table
+from lazymig.codec import decode_id
+from lazymig.records import DeadLetter
+
+
+@frozen
+class Group:
+    """Letters that fail alike."""
+
+    direction: str
+    error: str
+    line: str
+    path: str
+    #: Of a refused body, since there the error's class says little.
+    message: str
+    count: int = 0
+
+
+def grouped(letters: Sequence[DeadLetter]) -> list[Group]:
+    """The letters by what went wrong and where, the largest group first."""
+    counts = Counter(
+        Group(one.direction, one.error, one.line, one.path, one.message if one.direction == "store" else "")
+        for one in letters
+    )
+    return [attrs.evolve(group, count=count) for group, count in counts.most_common()]
+
+
+def as_object(letter: DeadLetter, names: Names) -> dict[str, Any]:
+    """A letter for JSON; `ref` is what the commands take for its id."""
+    return {**attrs.asdict(letter), "id": decode_id(letter.id), "ref": names.reference(letter.id)}
+
+
+def show_letters(title: str, letters: Sequence[DeadLetter], names: Names) -> None:
+    """The groups, then each letter."""
+    groups = [(one.count, one.direction, one.error, one.line or "-", one.path or "-") for one in grouped(letters)]
+    heads = ("count", "step", "error", "line", "field")
+    if is_terminal():
+        table(title, heads, groups)
+        _show_blocks(letters, names)
+        return
+    # Comments, so that a pipe finds one line per letter and nothing else: grep -v '^#'.
+    say(f"# {title}")
+    for row in (heads, *groups):
+        say(f"# {'  '.join(map(str, row))}")
+    say_fields(("# id", *heads[1:], "attempts", "last tried", "waived because", "message"))
+    for letter in letters:
+        say_fields(_row(letter, names))
+
+
+def _row(letter: DeadLetter, names: Names) -> tuple[str, ...]:
+    last = f"{letter.last_at:%Y-%m-%d %H:%M:%S}" if letter.last_at else "-"
+    return (
+        names.reference(letter.id), letter.direction, letter.error, letter.line or "-", letter.path or "-",
+        str(letter.attempts), last, letter.waived or "-", letter.message,
+    )  # fmt: skip
+
+
+def _show_blocks(letters: Sequence[DeadLetter], names: Names) -> None:
+    """In columns where the terminal is wide enough, else each id on a line of its own and the rest below it."""
+    width = Console().width
+    lines = aligned([[plain(cell) for cell in _row(letter, names)[:7]] for letter in letters]) if letters else []
+    if max(map(cell_len, lines), default=0) < width:
+        for line in lines:
+            say(line)
+        return
+    for letter in letters:
+        id, *rest = _row(letter, names)
+        say(id)
+        for line in textwrap.wrap(plain(_in_words(*rest)), max(width - 4, 20), break_on_hyphens=False):
+            say(f"    {line}")
+
+
+def _in_words(step: str, error: str, line: str, path: str, attempts: str, last: str, waived: str, message: str) -> str:
+    where = (f" at {line}" if line != "-" else "") + (f", field {path}" if path != "-" else "")
+    # What the server refuses is in the message alone; that of a conversion says no more than the rest.
+    reason = f"; {message}" if step == "store" else ""
+    tried = f"; tried {attempts}x, last {last}" if last != "-" else ""
+    accepted = f"; waived: {waived}" if waived != "-" else ""
+    return f"{step}: {error}{where}{reason}{tried}{accepted}"

@@ -1,0 +1,66 @@
+"""What a run cannot move: counted at once, stored as dead letters many at a time, named in a rehearsal's report."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+from lazymig.control import Control
+from lazymig.errors import ConversionError
+from lazymig.records import DeadLetter, StoredV1
+
+#: Failures that a rehearsal's report names, the first ones. All are counted.
+NAMED_AT_MOST = 1000
+_TEXTS = {
+    "read": "the V1 document does not fit its class",
+    "upgrade": "the document does not convert",
+    "downgrade": "the entity does not convert back",
+}
+
+
+class Failures:
+    """The failures of one process's run. Without a control collection (a rehearsal) they are kept and not stored."""
+
+    def __init__(self, control: Control | None, migration: str, counts: Counter[str]) -> None:
+        self._control = control
+        self._migration = migration
+        self._counts = counts
+        self._letters: list[DeadLetter] = []
+        self._storing = asyncio.Lock()
+
+    def begin(self) -> None:
+        """A run begins."""
+        self._letters.clear()
+
+    @property
+    def named(self) -> tuple[DeadLetter, ...]:
+        """A rehearsal's failures, the first thousand."""
+        return () if self._control is not None else tuple(self._letters)
+
+    def does_not_convert(self, truth: StoredV1, error: ConversionError) -> None:
+        """Note a conversion error, without its cause's text: it may quote the document."""
+        text = _TEXTS[error.direction] + (f" at field {error.path!r}" if error.path else "")
+        kind = type(error.cause).__name__
+        self.note(truth.id, truth.revision, error.direction, kind, text, error.path, error.line)
+
+    def note(self, id: Any, revision: int, direction: str, error: str, message: str, path: str, line: str = "") -> None:
+        """Note that an entity cannot be moved."""
+        self._counts["dead"] += 1
+        if self._control is not None or len(self._letters) < NAMED_AT_MOST:
+            letter = DeadLetter(self._migration, id, revision, direction, error, message, path, line=line)
+            self._letters.append(letter)
+
+    async def flush(self) -> None:
+        """Store what was noted so far; return when all of it is durable, whichever of several batches noted it."""
+        if self._control is None or not (self._letters or self._storing.locked()):
+            return
+        # One at a time: a batch whose letters another batch is storing must wait for that, since its caller goes on to
+        # the checkpoint.
+        async with self._storing:
+            letters, self._letters = self._letters, []
+            try:
+                await self._control.bury_letters(letters)
+            except BaseException:
+                self._letters[:0] = letters
+                raise
