@@ -211,7 +211,7 @@ async def _pages(pair: Pair[V1, V2], span: Span, width: _Width) -> AsyncGenerato
     order, left, after, most = span.order, span.limit, span.after, FIRST_PAGE
     while left is None or left > 0:
         size = most if left is None else min(most, left)
-        where = dict(span.criteria)
+        where: Mapping[str, Any] = span.criteria
         if after is not None:
             where = {"$and": [where, order.after(after, driver)]} if where else order.after(after, driver)
         fields = [order.field] if width.lean else None

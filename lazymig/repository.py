@@ -110,7 +110,7 @@ class Repository(Generic[V1, V2]):
         bound: Repository[V1, V2] = object.__new__(type(self))
         bound.__dict__.update(self.__dict__)
         bound._pair = build_pair(
-            self.migration, self._pair.v1.collection, self._pair.v2.collection, clock=self._pair.clock,
+            self.migration, self._pair.v1.given, self._pair.v2.collection, clock=self._pair.clock,
             checked=self._pair.checked, max_attempts=self._pair.max_attempts, session=session, tally=self.tally,
         )  # fmt: skip
         return bound
@@ -221,7 +221,7 @@ class Repository(Generic[V1, V2]):
         self, criteria: Criteria | None, sort: str | Sequence[str] | None, limit: int | None, after: Any
     ) -> Span:
         """The checked arguments of a listing, for both doors."""
-        where = dict(_checked(criteria).v1)
+        where = self._pair.v1.question(_checked(criteria).v1)
         conversions = self._pair.conversions
         order = listing.order_by(sort, conversions.v1.fields, conversions.v2.fields, self.migration.id_field)
         if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):

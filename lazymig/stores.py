@@ -14,13 +14,14 @@ from datetime import datetime
 from typing import Any
 
 from pymongo import ReturnDocument, UpdateOne
-from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError, PyMongoError, WriteError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from lazymig.documents import META_FIELD, born_clean, stored_v2
 from lazymig.drivers import (
     MAJORITY,
     ONE,
+    STATEMENT_ERRORS,
     applied_outcome,
     applied_outcomes,
     is_id_taken,
@@ -30,7 +31,7 @@ from lazymig.drivers import (
     refusal_text,
     tuned,
 )
-from lazymig.raw import Undecoded, undecoded
+from lazymig.raw import Undecoded, find_all, find_one, undecoded, undecoded_by_id, unpacked
 from lazymig.records import PLACEHOLDER, Applied, Document, Put, StoredV2
 from lazymig.v1_store import V1Store
 
@@ -53,6 +54,8 @@ class V2Store:
         self._fields = dict.fromkeys(fields, "")
         self._session = session
         self._read = tuned(collection, read=None if read_concern is None else ReadConcern(read_concern))
+        #: For the one reply that cannot be asked for again: bytes, so that it decodes whatever it holds.
+        self._announced = tuned(collection, write=MAJORITY, raw=True)
         # V1 must never move past an announced intent, not even when V2's primary changes.
         self._durable = tuned(collection, write=MAJORITY)
         # A body that is rolled back leaves V2 dirty or absent, which both mean "ask V1".
@@ -60,18 +63,17 @@ class V2Store:
 
     async def find(self, id: Any) -> StoredV2 | None:
         """Find one document on the primary."""
-        document = await self._read.find_one({"_id": id}, session=self._session)
+        document = await find_one(self._read, id, self._session)
         return None if document is None else stored_v2(document)
 
     async def find_many(self, ids: Sequence[Any]) -> dict[Any, StoredV2]:
-        """Find these documents by one statement; missing ids are left out."""
-        cursor = self._read.find({"_id": {"$in": list(ids)}}, session=self._session).batch_size(len(ids) + 1)
-        return {stored.id: stored for stored in map(stored_v2, await cursor.to_list(None))}
+        """Find these documents, a thousand by each statement; missing ids are left out."""
+        found = await find_all(self._read, ids, self._session)
+        return {stored.id: stored for stored in map(stored_v2, found)}
 
     async def find_each(self, ids: Sequence[Any]) -> Undecoded[StoredV2]:
         """The same in any order, each decoded when its turn comes."""
-        where = {"_id": {"$in": list(ids)}}
-        return await undecoded(self._read, stored_v2, where, size=len(ids), session=self._session)
+        return await undecoded_by_id(self._read, stored_v2, ids, self._session)
 
     async def ticket(self, id: Any, now: datetime) -> StoredV2:
         """Announce a write, durably: raise the intent by one, mark the time, create a placeholder if need be.
@@ -91,10 +93,10 @@ class V2Store:
 
     async def _announce(self, where: Document, on_insert: Document, now: datetime, step: int = 1) -> StoredV2:
         update = {"$inc": {_INTENT: step}, "$set": {_AT: now}, "$setOnInsert": on_insert}
-        document = await self._durable.find_one_and_update(
+        document = await self._announced.find_one_and_update(
             where, update, upsert=True, return_document=ReturnDocument.AFTER, session=self._session
         )
-        return stored_v2(document)
+        return stored_v2(unpacked(self.collection, document))
 
     async def raise_intent(self, id: Any, intent: int, now: datetime) -> None:
         """Announce a write at this intent at least, durably: V1 was ahead of the ticket. Never lowers."""
@@ -105,9 +107,7 @@ class V2Store:
         """Store a body for an entity that V2 does not know. LOST: somebody was faster, nothing was changed."""
         try:
             await self._quick.insert_one(born_clean(id, body, revision, "read"), session=self._session)
-        except DocumentTooLarge:
-            return Put.REFUSED
-        except WriteError as error:
+        except STATEMENT_ERRORS as error:
             return put_outcome(error)
         return Put.STORED
 
@@ -121,7 +121,7 @@ class V2Store:
             await collection.insert_many(documents, ordered=False, session=self._session)
         except BulkWriteError as error:
             return put_outcomes(error, len(documents), durable=durable)
-        except PyMongoError as error:
+        except STATEMENT_ERRORS as error:
             if not is_too_large(error):
                 raise
             if len(documents) == 1:
@@ -169,9 +169,7 @@ class V2Store:
     async def _update(self, where: Document, update: Document, upsert: bool) -> Applied:
         try:
             result = await self._quick.update_one(where, update, upsert=upsert, session=self._session)
-        except DocumentTooLarge:
-            return Applied.REFUSED
-        except WriteError as error:
+        except STATEMENT_ERRORS as error:
             return applied_outcome(error)
         return Applied.APPLIED if result.matched_count or result.upserted_id is not None else Applied.NEWER
 
@@ -191,9 +189,7 @@ class V2Store:
         """
         try:
             await self._quick.insert_one(document, session=self._session)
-        except DocumentTooLarge:
-            return "DocumentTooLarge", "V2's document is larger than MongoDB allows (16 MB)"
-        except WriteError as error:
+        except STATEMENT_ERRORS as error:
             return ("", "") if put_outcome(error) is Put.LOST else (type(error).__name__, refusal_text(error))
         return "", ""
 
@@ -208,8 +204,10 @@ class V2Store:
         where: Document = {_AT: {"$lt": before}}
         if after is not None:
             where = {"$and": [where, after]}
-        cursor = self._read.find(where, session=self._session).sort([(_AT, 1), ("_id", 1)]).limit(limit)
-        return [stored_v2(document) for document in await cursor.to_list(None)][:limit]
+        found = await undecoded(
+            self._read, stored_v2, where, size=limit, limit=limit, sort=[(_AT, 1), ("_id", 1)], session=self._session
+        )
+        return list(found)
 
     async def ensure_mark_index(self) -> None:
         """Create the sparse index on `at`, so that marks are found without a scan."""
