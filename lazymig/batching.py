@@ -13,11 +13,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from copy import deepcopy
 from typing import Any, Generic, TypeVar
 
-from pymongo.errors import PyMongoError
-
 from lazymig.deadline import Deadline
 from lazymig.documents import born_clean
-from lazymig.drivers import Driver, driver_of, is_too_large
+from lazymig.drivers import STATEMENT_ERRORS, Driver, driver_of, is_too_large
 from lazymig.records import Applied, Document, Put, StoredV1, StoredV2
 from lazymig.stores import V1Store, V2Store
 from lazymig.turns import turn
@@ -185,7 +183,7 @@ class CoalescingV2(V2Store):
     async def _upsert_each(self, updates: Sequence[tuple[Document, Document]]) -> Sequence[Applied | BaseException]:
         try:
             return await self._upsert_many(updates)
-        except PyMongoError as error:
+        except STATEMENT_ERRORS as error:
             if not is_too_large(error):
                 raise
         # Nobody names the culprit; alone, it is refused and the others are stored.

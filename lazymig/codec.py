@@ -15,10 +15,13 @@ from cattrs import Converter
 from cattrs.errors import ClassValidationError, IterableValidationError
 
 from lazymig.bson_types import make_converter
+from lazymig.decoding import Damaged, UnreadableError, check_readable
 from lazymig.documents import raw_id
 from lazymig.records import Document
 
 E = TypeVar("E")
+
+_UUID_BYTES = 16
 
 
 @frozen
@@ -44,10 +47,13 @@ class Codec(Generic[E]):
         """The entity of a document. Raises whatever cattrs raises; `failure_path` tells where."""
         named = {**document, self.id_field: document["_id"]}
         try:
-            return self.fast.structure(named, self.cls)
+            entity = self.fast.structure(named, self.cls)
         except Exception:
             # Once more, slowly, for an error that knows its path. Should it pass, so much the better.
-            return self.detailed.structure(named, self.cls)
+            entity = self.detailed.structure(named, self.cls)
+        if document.__class__ is Damaged:
+            check_readable(self.fast.unstructure(entity, unstructure_as=self.cls))
+        return entity
 
     def encode(self, entity: E) -> dict[str, Any]:
         """The document of an entity without `_id`, checked to be valid BSON."""
@@ -63,7 +69,7 @@ class Codec(Generic[E]):
 
 def decode_id(raw: Any) -> Any:
     """An id as entities hold it."""
-    return raw.as_uuid() if isinstance(raw, Binary) and raw.subtype == UUID_SUBTYPE else raw
+    return raw.as_uuid() if isinstance(raw, Binary) and raw.subtype == UUID_SUBTYPE and len(raw) == _UUID_BYTES else raw
 
 
 def codec_for(cls: type[E], id_field: str, own: Converter | None, *, tz_aware: bool) -> Codec[E]:
@@ -174,3 +180,5 @@ def _steps(error: BaseException) -> Iterator[str]:
             # Positions may be shown; the key of a mapping is contents.
             yield f"[{item.index}]" if isinstance(item.index, int) else "[...]"
             yield from _steps(inner)
+    elif isinstance(error, UnreadableError):
+        yield error.path

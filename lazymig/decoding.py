@@ -70,7 +70,11 @@ def readable(raw: bytes, options: CodecOptions[Any]) -> Damaged:
         datetime_conversion=DatetimeConversion.DATETIME_AUTO,
         unicode_decode_error_handler="surrogateescape",  # keeps the bytes, so that they can be told apart
     )
-    return Damaged(_document(RawBSONDocument(raw, lenient)))
+    whole = RawBSONDocument(raw, lenient)
+    document = Damaged(_document(whole))
+    if isinstance(whole.get("_id"), DatetimeMS):
+        document["_id"] = whole["_id"]  # which can be asked for, and stored in a dead letter
+    return document
 
 
 def check_readable(document: Any, path: str = "") -> None:

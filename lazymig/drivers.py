@@ -32,11 +32,13 @@ MAJORITY = WriteConcern("majority")
 ONE = WriteConcern(1)
 READ_MAJORITY = ReadConcern("majority")
 READ_LOCAL = ReadConcern("local")
-#: Decodes whatever BSON holds, however the client is set up: UUIDs as binaries, times naive, and dates and texts that
-#: Python cannot hold by a stand-in.
-LENIENT: CodecOptions[dict[str, Any]] = CodecOptions(
-    datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
+#: For ids and lazymig's own collections, however the client is set up: UUIDs as binaries, times naive, and dates that
+#: Python cannot hold by a stand-in that can be stored again.
+IDS: CodecOptions[dict[str, Any]] = CodecOptions(
+    uuid_representation=UuidRepresentation.UNSPECIFIED, datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
+#: The same where one text that is not UTF-8 must not cost the whole reply.
+LENIENT: CodecOptions[dict[str, Any]] = IDS.with_options(unicode_decode_error_handler="replace")
 
 #: How documents are read and written, by the client's `tz_aware` and by nothing else that it was given. UUIDs come as
 #: binaries, which the converters take from any client; no type of the user's own stands in a body.

@@ -15,7 +15,7 @@ from bson.raw_bson import RawBSONDocument
 from lazymig.chunks import chunks
 from lazymig.decoding import decoded
 from lazymig.documents import raw_id
-from lazymig.drivers import LENIENT, Driver, driver_of
+from lazymig.drivers import IDS, Driver, driver_of
 
 T = TypeVar("T")
 
@@ -163,7 +163,7 @@ def split(batch: bytes) -> list[bytes]:
 
 def _id_of(document: bytes) -> Any:
     element = id_bytes(document)
-    return raw_id(bson.decode((len(element) + 5).to_bytes(4, "little") + element + b"\0", LENIENT)["_id"])
+    return raw_id(decoded((len(element) + 5).to_bytes(4, "little") + element + b"\0", IDS)["_id"])
 
 
 def _key_of(document: bytes) -> Any:
@@ -188,4 +188,4 @@ def id_bytes(document: Any) -> bytes:
 
 def decoded_leniently(document: Any) -> Any:
     """A document that may hold what Python cannot: for its id and revision, which are sound."""
-    return bson.decode(document, LENIENT) if isinstance(document, bytes) else document
+    return decoded(document, IDS) if isinstance(document, bytes) else document

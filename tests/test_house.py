@@ -23,9 +23,9 @@ ROOT = Path(__file__).parents[1]
 
 #: The floor of each module or package of lazymig. A file imports from floors below its own only.
 FLOORS = {
-    **dict.fromkeys(("errors", "phases", "records", "documents"), 0),
+    **dict.fromkeys(("chunks", "decoding", "documents", "errors", "phases", "records"), 0),
     **dict.fromkeys(
-        ("chunks", "clock", "deadline", "decoding", "drivers", "raw", "stores", "turns", "v1_store", "bson_types"), 1
+        ("clock", "deadline", "drivers", "in_flight", "raw", "stores", "turns", "v1_store", "bson_types"), 1
     ),
     **dict.fromkeys(
         ("batching", "behind", "codec", "conversions", "edits", "keyset", "migration", "pair", "telemetry"), 2
@@ -43,8 +43,6 @@ LEVEL = {
     ("stores", "v1_store"): "the two ports by one name",
     ("v1_store", "drivers"): "a statement is spelled by its driver",
     ("v1_store", "raw"): "many documents are decoded when their turn comes",
-    ("raw", "chunks"): "ids are asked for in parts",
-    ("raw", "decoding"): "what does not decode strictly is read value by value",
     ("raw", "drivers"): "the in-memory Mongo has no bytes",
     ("conversions", "codec"): "a conversion is the codec's work with the user's function in its middle",
     ("conversions", "migration"): "the user's functions are in the migration",

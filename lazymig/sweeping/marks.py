@@ -7,8 +7,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
 
-from bson.errors import InvalidBSON
-
 from lazymig.documents import REVISION_FIELD, stored_v1
 from lazymig.drivers import READ_MAJORITY, driver_of, tuned
 from lazymig.errors import Contention, ConversionError
@@ -71,8 +69,6 @@ async def resolve(pair: Pair[V1, V2], mover: Mover[V1, V2], seen: StoredV2, grac
         pass  # its writers are alive
     except ConversionError as error:
         await mover.record_failure(await _standing(pair, seen), error)
-    except InvalidBSON as error:
-        await mover.record_failure(await _standing(pair, seen), ConversionError(seen.id, "upgrade", error))
     return None
 
 

@@ -9,19 +9,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-import bson
 from attrs import frozen
 from bson.codec_options import DEFAULT_CODEC_OPTIONS
-from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 
 from lazymig.codec import decode_id
 from lazymig.control import Control
+from lazymig.decoding import decoded
 from lazymig.documents import stored_v1
 from lazymig.drivers import Driver, driver_of
 from lazymig.errors import ConversionError
 from lazymig.pair import Pair
-from lazymig.raw import decoded_leniently
 from lazymig.records import DeadLetter, Put, StoredV1
 
 V1 = TypeVar("V1")
@@ -73,12 +71,7 @@ class Mover(Generic[V1, V2]):
     async def _convert(self, documents: Sequence[Any]) -> list[_Converted]:
         converted = []
         for given in documents:
-            try:
-                truth = stored_v1(bson.decode(given, self._options) if isinstance(given, bytes) else given)
-            except InvalidBSON as error:
-                truth = stored_v1(decoded_leniently(given))
-                await self.record_failure(truth, ConversionError(truth.id, "upgrade", error))
-                continue
+            truth = stored_v1(decoded(given, self._options) if isinstance(given, bytes) else given)
             try:
                 self._check_id(truth.id)
                 entity = await self._pair.conversions.upgraded(truth, None)
