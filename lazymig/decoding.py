@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import bson
-from attrs import frozen
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 from bson.dbref import DBRef
@@ -20,6 +19,9 @@ from bson.raw_bson import RawBSONDocument
 from bson.regex import Regex
 
 _DATE, _TEXT = "a date outside of Python's years 1 to 9999", "text that is not UTF-8"
+
+
+_DATE_KIND, _TEXT_KIND, _PATTERN_KIND = 0x09, 0x02, 0x0B
 
 
 class UnreadableError(ValueError):
@@ -34,14 +36,30 @@ def _refuse(self: Unreadable, *_: Any) -> NoReturn:
     raise UnreadableError(self.reason)
 
 
-@frozen(repr=False)
 class Unreadable:
-    """Stands for a value that Python cannot hold. It can be carried, compared and hashed; any other use raises."""
+    """Stands for a value that Python cannot hold. It can be carried, compared and hashed; any other use raises.
 
-    reason: str
-    #: The value's BSON type and bytes: to go on behind it, in an order in which it stands.
-    kind: int
-    raw: bytes
+    No attrs class, which a converter would take apart.
+    """
+
+    __slots__ = ("kind", "raw", "reason")
+
+    def __init__(self, reason: str, kind: int, raw: bytes) -> None:
+        self.reason = reason
+        #: The value's BSON type and bytes: to go on behind it, in an order in which it stands.
+        self.kind = kind
+        self.raw = raw
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Unreadable) and (self.kind, self.raw) == (other.kind, other.raw)
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.raw))
+
+    @property
+    def shown(self) -> str:
+        """The value for people: of an id that must be named."""
+        return self.raw[4:-1].decode("utf-8", "replace") if self.kind == _TEXT_KIND else repr(self)
 
     def __repr__(self) -> str:
         return f"<unreadable: {self.reason}>"
@@ -91,6 +109,32 @@ def check_readable(document: Any, path: str = "") -> None:
             check_readable(value, f"{path}[{place}]")
 
 
+def condition(operators: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Operators with their values, as a filter takes them: unreadable ones, or lists of such, by their own bytes."""
+    if not any(map(_is_odd, operators.values())):
+        return operators  # nearly always
+    return RawBSONDocument(_packed(operators))
+
+
+def _is_odd(value: Any) -> bool:
+    if isinstance(value, list):
+        return Unreadable in map(type, value)
+    return isinstance(value, Unreadable)
+
+
+def _packed(fields: Mapping[str, Any]) -> bytes:
+    elements = b"".join(_element(name, value) for name, value in fields.items())
+    return (len(elements) + 5).to_bytes(4, "little") + elements + b"\0"
+
+
+def _element(name: str, value: Any) -> bytes:
+    if isinstance(value, Unreadable):
+        return bytes([value.kind]) + name.encode() + b"\0" + value.raw
+    if isinstance(value, list):
+        return b"\x04" + name.encode() + b"\0" + _packed({str(place): inner for place, inner in enumerate(value)})
+    return bson.encode({name: value})[4:-1]
+
+
 def _document(raw: RawBSONDocument) -> dict[str, Any]:
     return {key: _value(value) for key, value in raw.items()}
 
@@ -101,13 +145,13 @@ def _value(value: Any) -> Any:
     if isinstance(value, list):
         return [_value(element) for element in value]
     if isinstance(value, DatetimeMS):
-        return Unreadable(_DATE, 0x09, int(value).to_bytes(8, "little", signed=True))
+        return Unreadable(_DATE, _DATE_KIND, int(value).to_bytes(8, "little", signed=True))
     if isinstance(value, str) and _is_broken(value):
         data = value.encode("utf-8", "surrogateescape") + b"\0"
-        return Unreadable(_TEXT, 0x02, len(data).to_bytes(4, "little") + data)
+        return Unreadable(_TEXT, _TEXT_KIND, len(data).to_bytes(4, "little") + data)
     if isinstance(value, Regex) and isinstance(value.pattern, str) and _is_broken(value.pattern):
         data = value.pattern.encode("utf-8", "surrogateescape")
-        return Unreadable(_TEXT, 0x0B, data + b"\0\0")
+        return Unreadable(_TEXT, _PATTERN_KIND, data + b"\0\0")
     return value
 
 

@@ -39,7 +39,8 @@ IDS: CodecOptions[dict[str, Any]] = CodecOptions(
 )
 #: The same where one text that is not UTF-8 must not cost the whole reply.
 LENIENT: CodecOptions[dict[str, Any]] = IDS.with_options(unicode_decode_error_handler="replace")
-
+#: The same for documents as bytes, of which the driver looks at some fields.
+RAW_LENIENT: Any = LENIENT.with_options(document_class=RawBSONDocument)
 #: How documents are read and written, by the client's `tz_aware` and by nothing else that it was given. UUIDs come as
 #: binaries, which the converters take from any client; no type of the user's own stands in a body.
 _OWN: dict[bool, CodecOptions[dict[str, Any]]] = {

@@ -17,9 +17,8 @@ from attrs.validators import in_, instance_of
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions
 from bson.decimal128 import Decimal128
-from bson.raw_bson import RawBSONDocument
 
-from lazymig.decoding import Unreadable
+from lazymig.decoding import Unreadable, condition
 from lazymig.drivers import Driver
 
 #: BSON's order of types, each with the type bytes of its elements.
@@ -102,20 +101,6 @@ def above(value: Any) -> dict[str, Any]:
     """The operators for everything that sorts after the value within its own bracket: for `condition`."""
     # NaN sorts before all other numbers, but no comparison ever finds one, nor anything by comparing with one.
     return {"$gte": -math.inf} if is_nan(value) else {"$gt": value}
-
-
-def condition(operators: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Operators with their values, as a filter takes them; unreadable values by their own bytes."""
-    if not any(isinstance(value, Unreadable) for value in operators.values()):
-        return operators  # nearly always
-    elements = b"".join(_element(name, value) for name, value in operators.items())
-    return RawBSONDocument((len(elements) + 5).to_bytes(4, "little") + elements + b"\0")
-
-
-def _element(name: str, value: Any) -> bytes:
-    if isinstance(value, Unreadable):
-        return bytes([value.kind]) + name.encode() + b"\0" + value.raw
-    return bson.encode({name: value})[4:-1]
 
 
 BY_ID = Order("_id", 1)

@@ -13,7 +13,7 @@ from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 
 from lazymig.chunks import chunks
-from lazymig.decoding import decoded
+from lazymig.decoding import condition, decoded
 from lazymig.documents import raw_id
 from lazymig.drivers import IDS, Driver, driver_of
 
@@ -110,7 +110,7 @@ async def undecoded_by_id(
 ) -> Undecoded[T]:
     """Find the documents with these ids that exist, in any order."""
     parts = [
-        await undecoded(collection, make, {"_id": {"$in": list(part)}}, size=len(part), session=session)
+        await undecoded(collection, make, {"_id": condition({"$in": list(part)})}, size=len(part), session=session)
         for part in chunks(ids)
     ]
     return Undecoded.joined(parts, make)

@@ -10,7 +10,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.errors import DuplicateKeyError
 
 from lazymig.documents import REVISION_FIELD, at_revision, stored_v1
-from lazymig.drivers import MAJORITY, READ_MAJORITY, Driver, driver_of, is_id_taken, tuned
+from lazymig.drivers import MAJORITY, RAW_LENIENT, READ_MAJORITY, Driver, driver_of, is_id_taken, tuned
 from lazymig.raw import Undecoded, find_all, find_one, undecoded, undecoded_by_id
 from lazymig.records import PLACEHOLDER, Document, StoredV1
 
@@ -98,7 +98,7 @@ class V1Store:
         """
         if driver_of(self.given) is Driver.MEMORY or not criteria:
             return dict(criteria)
-        return RawBSONDocument(bson.encode(criteria, codec_options=self.given.codec_options))
+        return RawBSONDocument(bson.encode(criteria, codec_options=self.given.codec_options), RAW_LENIENT)
 
     async def rows(
         self, criteria: Document, order: Sequence[tuple[str, int]], limit: int, fields: Iterable[str] | None = None

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from lazymig.control import Control
 from lazymig.documents import META_FIELD, REVISION_FIELD, stored_v2
-from lazymig.drivers import READ_MAJORITY, tuned
+from lazymig.drivers import LENIENT, READ_MAJORITY, tuned
 from lazymig.pair import Pair
 from lazymig.records import DeadLetter, StoredV2
 from lazymig.sweeping.marks import resolve
@@ -64,7 +64,7 @@ async def _is_well(
     if seen is not None and seen.clean:
         return True
     # Only the revision: the document may be one that cannot even be decoded.
-    v1 = tuned(pair.v1.collection, read=READ_MAJORITY)
+    v1 = tuned(pair.v1.collection, read=READ_MAJORITY, codec=LENIENT)
     row = await v1.find_one({"_id": letter.id}, {REVISION_FIELD: 1})
     if row is None:
         return True
@@ -80,5 +80,5 @@ async def _is_well(
 
 async def _seen(pair: Pair[V1, V2], id: Any) -> StoredV2 | None:
     # Not by the store: it may join finds, for which an id must be hashable, and one that is none is a dead letter.
-    row = await pair.v2.collection.find_one({"_id": id}, {META_FIELD: 1})
+    row = await tuned(pair.v2.collection, codec=LENIENT).find_one({"_id": id}, {META_FIELD: 1})
     return None if row is None else stored_v2(row)

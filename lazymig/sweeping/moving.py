@@ -15,7 +15,7 @@ from bson.raw_bson import RawBSONDocument
 
 from lazymig.codec import decode_id
 from lazymig.control import Control
-from lazymig.decoding import decoded
+from lazymig.decoding import Unreadable, decoded
 from lazymig.documents import stored_v1
 from lazymig.drivers import Driver, driver_of
 from lazymig.errors import ConversionError
@@ -120,6 +120,8 @@ class Mover(Generic[V1, V2]):
     async def record(self, id: Any, revision: int, direction: str, error: str, message: str, path: str) -> None:
         """Give an entity its dead letter."""
         self._counts["dead"] += 1
+        if isinstance(id, Unreadable):
+            id = id.shown
         if self._control is not None:
             name = self._pair.conversions.migration.name
             await self._control.bury_letter(DeadLetter(name, id, revision, direction, error, message, path))

@@ -15,10 +15,10 @@ from typing import Any
 from attrs import frozen
 
 from lazymig.chunks import chunks
-from lazymig.decoding import Unreadable
+from lazymig.decoding import Unreadable, condition
 from lazymig.documents import raw_id
 from lazymig.drivers import READ_MAJORITY, Driver, driver_of, tuned
-from lazymig.keyset import above, condition, in_bracket
+from lazymig.keyset import above, in_bracket
 from lazymig.raw import decoded_leniently, id_bytes, split
 from lazymig.records import Partition
 
@@ -78,14 +78,11 @@ class Remainder:
     async def whole(self, ids: Sequence[Any]) -> AsyncIterator[Sequence[Any]]:
         """V1's whole documents for a page's ids, as many at a time as fill one reply, or fewer."""
         named = {id_bytes(document): decoded_leniently(document)["_id"] for document in ids}
-        odd = [key for key, id in named.items() if isinstance(id, Unreadable)]
-        for key in odd:
-            yield await self._v1.page({"_id": condition({"$eq": named.pop(key)})}, 1, whole=True)
         keys = iter(named)
         for part in chunks(list(named.values())):
             rest = dict(zip(islice(keys, len(part)), part, strict=True))
             while rest:
-                found = await self._v1.page({"_id": {"$in": list(rest.values())}}, len(rest), whole=True)
+                found = await self._v1.page({"_id": condition({"$in": list(rest.values())})}, len(rest), whole=True)
                 if not found:
                     break  # deleted meanwhile
                 yield found

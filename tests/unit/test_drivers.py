@@ -151,4 +151,8 @@ def test_a_refusal_is_told_without_contents() -> None:
     assert refusal_text(duplicate) == "V2's unique index on email, x has another entity with the same values"
     assert "some field" in refusal_text(DuplicateKeyError("secret", 11000))
     assert refusal_text(WriteError("secret", 121)) == "V2's validator refuses the document"
-    assert refusal_text(WriteError("secret", 17419)) == "V2 refuses the document (server error code 17419)"
+    for error in (WriteError("secret", 17419), OperationFailure("secret", 10334), DocumentTooLarge("secret")):
+        assert refusal_text(error) == "V2's document is larger than MongoDB allows (16 MB)"
+    for error in (WriteError("secret", 15), RecursionError("secret")):
+        assert refusal_text(error) == "V2's document is nested deeper than MongoDB allows"
+    assert refusal_text(WriteError("secret", 171)) == "V2 refuses the document (server error code 171)"
