@@ -15,7 +15,7 @@ from cattrs import Converter
 from cattrs.errors import ClassValidationError, IterableValidationError
 
 from lazymig.bson_types import make_converter
-from lazymig.decoding import Damaged, UnreadableError, check_readable
+from lazymig.decoding import Damaged, Unreadable, UnreadableError, check_readable
 from lazymig.documents import raw_id
 from lazymig.records import Document
 
@@ -68,8 +68,10 @@ class Codec(Generic[E]):
 
 
 def decode_id(raw: Any) -> Any:
-    """An id as entities hold it."""
-    return raw.as_uuid() if isinstance(raw, Binary) and raw.subtype == UUID_SUBTYPE and len(raw) == _UUID_BYTES else raw
+    """An id as entities hold it; one that Python cannot hold as it is shown to people."""
+    if isinstance(raw, Binary) and raw.subtype == UUID_SUBTYPE and len(raw) == _UUID_BYTES:
+        return raw.as_uuid()
+    return raw.shown if isinstance(raw, Unreadable) else raw
 
 
 def codec_for(cls: type[E], id_field: str, own: Converter | None, *, tz_aware: bool) -> Codec[E]:

@@ -121,7 +121,7 @@ class Mover(Generic[V1, V2]):
         """Give an entity its dead letter."""
         self._counts["dead"] += 1
         if isinstance(id, Unreadable):
-            id = id.shown
+            id = id.shown  # no letter can be addressed to the id itself
         if self._control is not None:
             name = self._pair.conversions.migration.name
             await self._control.bury_letter(DeadLetter(name, id, revision, direction, error, message, path))

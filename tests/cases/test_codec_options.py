@@ -221,17 +221,23 @@ async def test_case_14h_criteria_are_encoded_as_the_callers_client_would(databas
     """A filter may hold what this client can send: UUIDs of its representation, or types of its own."""
     aware = CLIENTS[options].get("tz_aware", False)
     repo = repository(database)
-    for number in (1, 2):
-        await repo.insert(evolve(price(number, aware=aware), price=Decimal(number)))
+    at = datetime(2024, 1, 1)
+    await database["v1"].insert_many(
+        [
+            {"_id": Binary.from_uuid(UUID(int=n)), "amount": Decimal128("1"), "at": at, "owner": Binary.from_uuid(ID)}
+            for n in range(1, 151)  # more than a page
+        ]
+    )
+    await repo.insert(price(999, aware=aware))
     value: Any = {"owner": Binary.from_uuid(ID)}
     if options == "standard UUIDs":
         value = {"owner": ID}
     elif CLIENTS[options].get("type_registry"):
-        value = {"amount": {"$in": [Decimal(1), Decimal(2)]}}
+        value = {"amount": {"$in": [Decimal(1), Decimal("12.5")]}}
     where = Criteria(v1=value, v2={})
     for door in (repo, repo.v1, repo.with_session(None)):
-        assert await door.count(where) == 2
-        assert [entity.id.int async for entity in door.list(where)] == [1, 2]
+        assert await door.count(where) == 151
+        assert [entity.id.int async for entity in door.list(where)] == [*range(1, 151), 999]
 
 
 @pytest.mark.parametrize("options", ["aware elsewhere"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -202,6 +203,48 @@ async def test_case_15_ids_that_python_cannot_hold_do_not_stop_a_sweep(server_da
         report = await Sweeper(repo, batch_size=4).run()
         assert (report.finished, report.scanned) == (True, 36)
         assert await server_database["v2"].count_documents({}) == 24
+
+
+@pytest.mark.parametrize("door", ["v2", "v1"])
+async def test_case_15_references_stay_as_they_are(server_database: Any, door: str) -> None:
+    """Sub-documents like a DBRef, in their own order of keys: V1 keeps them byte for byte, whatever else changes."""
+    ref = [element(0x10, "$id", b"\1\0\0\0"), element(0x02, "z", text(b"y")), element(0x02, "$ref", text(b"c"))]
+    info = element(0x03, "info", inside(element(0x10, "n", b"\1\0\0\0"), element(0x03, "ref", inside(*ref))))
+    odd = element(0x03, "odd", inside(*ref))
+    await server_database["v1"].insert_one(document(plain(1), info, odd))
+    repo = orders(server_database)
+    caller = repo if door == "v2" else repo.v1
+    await renamed(caller, 1)
+    await caller.update(1, lambda order: evolve(order, info=order.info | {"n": 2}))
+    stored = await bytes_of(server_database["v1"], 1)
+    assert element(0x10, "n", b"\2\0\0\0") + element(0x03, "ref", inside(*ref)) in stored
+    assert odd in stored
+
+
+async def test_case_15_a_reference_is_no_dictionary(server_database: Any) -> None:
+    """The driver makes a DBRef of it: refused where a dictionary is declared, and never stored in another order."""
+    ref = inside(element(0x02, "$ref", text(b"c")), element(0x10, "$id", b"\1\0\0\0"))
+    await server_database["v1"].insert_many([plain(1), document(plain(2), element(0x03, "info", ref))])
+    repo = orders(server_database)
+    one, two = await asyncio.gather(repo.get(1), repo.get(2), return_exceptions=True)
+    assert one.id == 1
+    assert isinstance(two, ConversionError)
+    assert two.path == "info"
+
+
+async def test_case_15_errors_about_ids_that_python_cannot_hold_can_be_shown(server_database: Any) -> None:
+    """In a listing: text, and nothing that raises when it is printed or pickled."""
+    await server_database["v1"].insert_one(
+        document({}, element(0x02, "_id", text(b"a\xffb")), element(0x0A, "name", b""))
+    )
+    await server_database["v1"].insert_one(plain(1))
+    errors: list[ConversionError] = []
+    repo = orders(server_database)
+    for door in (repo, repo.v1):
+        assert [order.id async for order in door.list(on_error=errors.append)] == [1]
+    assert [str(error.id) for error in errors] == ["a\ufffdb"] * 2
+    again = pickle.loads(pickle.dumps(errors[0]))
+    assert (again.id, type(again.cause)) == (errors[0].id, type(errors[0].cause))
 
 
 #: Any BSON value by its bytes, sound or not.
