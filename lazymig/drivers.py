@@ -52,8 +52,8 @@ _RAW = {aware: options.with_options(document_class=RawBSONDocument) for aware, o
 #: What a statement about documents may raise: the driver's errors, and those of encoding them.
 STATEMENT_ERRORS = (PyMongoError, InvalidDocument, RecursionError)
 _TOO_DEEP = 15
-#: Larger than 16 MB, in the spellings of an insert (a mere "bad value"), an update and a message.
-_TOO_LARGE = frozenset({2, 17419, 17420, 10334})
+#: Larger than 16 MB, in the spellings of an update and of a message. An insert calls it a "bad value", as much else.
+_TOO_LARGE, _BAD_VALUE = frozenset({17419, 17420, 10334}), 2
 #: Of a whole message: it holds a document that is too deep, too large, or no BSON to the server.
 _UNTAKEN = frozenset({_TOO_DEEP, 10334, 22})
 _PASSING = frozenset({"RetryableWriteError", "TransientTransactionError", "RetryableError", "SystemOverloadedError"})
@@ -189,7 +189,8 @@ def refusal_text(error: BaseException) -> str:
         pattern = (error.details or {}).get("keyPattern", {})
         return f"V2's unique index on {', '.join(pattern) or 'some field'} has another entity with the same values"
     code = getattr(error, "code", None)
-    if isinstance(error, DocumentTooLarge) or code in _TOO_LARGE:
+    bad_size = code == _BAD_VALUE and "too large" in str(error)
+    if bad_size or isinstance(error, DocumentTooLarge) or code in _TOO_LARGE:
         return "V2's document is larger than MongoDB allows (16 MB)"
     if code == _TOO_DEEP or isinstance(error, RecursionError):
         return "V2's document is nested deeper than MongoDB allows"

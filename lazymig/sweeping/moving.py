@@ -27,6 +27,8 @@ V2 = TypeVar("V2")
 
 #: A batch is stored when it has this many bytes, whatever its count: far below a message's 48 MB.
 BATCH_BYTES = 8_000_000
+#: A letter names its id twice. Longer ones, which no call of the repository takes, are cut.
+_NAMED = 4_000_000
 #: Conversions in a row before others on the event loop get their turn.
 _TURN = 20
 #: Allocations between collections during a run.
@@ -120,11 +122,17 @@ class Mover(Generic[V1, V2]):
     async def record(self, id: Any, revision: int, direction: str, error: str, message: str, path: str) -> None:
         """Give an entity its dead letter."""
         self._counts["dead"] += 1
-        if isinstance(id, Unreadable):
-            id = id.shown  # no letter can be addressed to the id itself
+        id = _addressee(id)
         if self._control is not None:
             name = self._pair.conversions.migration.name
             await self._control.bury_letter(DeadLetter(name, id, revision, direction, error, message, path))
+
+
+def _addressee(id: Any) -> Any:
+    """The id as a dead letter can hold it; of one that no statement can name, what people recognise it by."""
+    if isinstance(id, Unreadable):
+        return id.shown
+    return id[:_NAMED] if isinstance(id, str | bytes) and len(id) > _NAMED else id
 
 
 def _by_size(batch: Sequence[_Converted]) -> Iterator[Sequence[_Converted]]:

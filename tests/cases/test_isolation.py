@@ -205,6 +205,25 @@ async def test_case_15_ids_that_python_cannot_hold_do_not_stop_a_sweep(server_da
         assert await server_database["v2"].count_documents({}) == 24
 
 
+@pytest.mark.parametrize("driver", ["motor"])
+async def test_case_15_on_the_other_driver(database: Any) -> None:
+    """Motor raises the same error for a whole reply, and is asked again in the same way."""
+    odd = unknown("a date past the year 9999")
+    bad = element(0x02, "name", text(b"\xff"))
+    await database["v1"].insert_many([plain(1), document(plain(2), *odd), document({"_id": 3}, bad), plain(4)])
+    repo = orders(database)
+    for _ in range(2):
+        one, two, three, four = await asyncio.gather(*map(repo.get, (1, 2, 3, 4)), return_exceptions=True)
+        assert (one.id, two.id, four.id) == (1, 2, 4)
+        assert isinstance(three, ConversionError)
+    for door in (repo, repo.v1):
+        await renamed(door, 2)
+        assert [order.id async for order in door.list(on_error="skip")] == [1, 2, 4]
+    assert all(part in await bytes_of(database["v1"], 2) for part in odd)
+    await repo.delete(3)
+    assert await database["v1"].distinct("_id") == [1, 2, 4]
+
+
 @pytest.mark.parametrize("door", ["v2", "v1"])
 async def test_case_15_references_stay_as_they_are(server_database: Any, door: str) -> None:
     """Sub-documents like a DBRef, in their own order of keys: V1 keeps them byte for byte, whatever else changes."""
@@ -295,6 +314,41 @@ async def test_case_15_any_bson_in_unknown_fields_survives(
             await door.update(2, lambda order: evolve(order, buyer=LineV1("y")))
         stored = await bytes_of(database["v1"], 2)
         assert inside(*odd)[4:-1] in stored.replace(inside(*odd)[4:-1], b"", 1)  # twice: at the top, and in the buyer
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(field=st.sampled_from(["name", "placed", "buyer", "lines", "info"]), value=VALUES)
+async def test_case_15_any_bson_in_a_known_field_is_its_own_readers(
+    server_clients: Any, field: str, value: tuple[int, bytes]
+) -> None:
+    """An entity without stand-ins, or `ConversionError` with the id; neighbours are served, exists and delete work."""
+    async with fresh_database(server_clients["pymongo"]) as database:
+        known = {key: old for key, old in plain(2).items() if key != field}
+        await database["v1"].insert_many([plain(1), document(known, element(value[0], field, value[1])), plain(3)])
+        repo = orders(database)
+        for door in (repo, repo.v1):
+            one, two, three = await asyncio.gather(*map(door.get, (1, 2, 3)), return_exceptions=True)
+            assert (one.id, three.id) == (1, 3)
+            assert isinstance(two, OrderV1 | OrderV2) or (isinstance(two, ConversionError) and two.id == 2)
+            assert "unreadable" not in repr(two) or isinstance(two, ConversionError)
+            met = [order.id async for order in door.list(on_error="skip")]
+            assert met == [1, *([] if isinstance(two, ConversionError) else [2]), 3]
+        report = await Sweeper(repo).run()
+        assert (report.finished, report.scanned) == (True, 3)
+        assert await repo.exists(2)
+        await repo.delete(2)
+        assert not await repo.exists(2)
+
+
+async def test_case_16_a_longer_id_in_v1_does_not_stop_a_sweep(server_database: Any) -> None:
+    """Longer than any call takes, and than a dead letter can name twice: reported, and the rest is moved."""
+    await server_database["v1"].insert_many(
+        [{"_id": id, "name": "x"} for id in ("a", "b" * 6_000_000, "c", b"x" * 6_000_000, "d")]
+    )
+    for _ in range(2):
+        report = await Sweeper(orders(server_database), batch_size=2).run()
+        assert (report.finished, report.scanned) == (True, 5)
+    assert await server_database["v2"].distinct("_id") == ["a", "c", "d"]
 
 
 BAD_IDS: dict[str, Any] = {

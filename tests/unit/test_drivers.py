@@ -153,6 +153,9 @@ def test_a_refusal_is_told_without_contents() -> None:
     assert refusal_text(WriteError("secret", 121)) == "V2's validator refuses the document"
     for error in (WriteError("secret", 17419), OperationFailure("secret", 10334), DocumentTooLarge("secret")):
         assert refusal_text(error) == "V2's document is larger than MongoDB allows (16 MB)"
+    inserted = WriteError("object to insert too large. size in bytes: 16777218", 2)
+    assert refusal_text(inserted) == "V2's document is larger than MongoDB allows (16 MB)"
+    assert refusal_text(WriteError("secret", 2)) == "V2 refuses the document (server error code 2)"
     for error in (WriteError("secret", 15), RecursionError("secret")):
         assert refusal_text(error) == "V2's document is nested deeper than MongoDB allows"
     assert refusal_text(WriteError("secret", 171)) == "V2 refuses the document (server error code 171)"
