@@ -47,7 +47,7 @@ class InFlight:
         above = _HELD.get()
         if above is not None and above.open:
             return False
-        if self._free > 0 and not self._waiting:
+        if self._free > 0:  # then nobody waits: a place is handed over, and freed only where there is nobody
             self._free -= 1
             return True
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -22,6 +22,7 @@ from lazymig import Criteria, Migration, Phase, Repository, Sweeper
 from lazymig.control import Control
 from lazymig.drivers import settled
 from tests.conftest import fresh_database
+from tests.watching import Watch
 
 
 class DecimalCodec(TypeCodec):
@@ -172,6 +173,34 @@ async def test_case_14h_every_call_works_whatever_the_client_was_given(
         "parts": {"net": Decimal128("10.00")},
         "_lazymig_rev": rows[ids[2]]["_lazymig_rev"],
     }
+
+
+@pytest.mark.parametrize("level", ["snapshot", "available", "linearizable", "local"])
+async def test_case_14h_every_statement_has_a_concern_of_its_own(lazymig_server: Any, level: str) -> None:
+    """What a snapshot read does not see yet, a clean document would say of V1: reads are local or majority, always."""
+    watch = Watch()
+    keywords: dict[str, Any] = {"readConcernLevel": level, "readPreference": "secondaryPreferred", "w": 1}
+    async with (
+        AsyncMongoClient(lazymig_server.uri, event_listeners=[watch], **keywords) as client,
+        fresh_database(client) as database,
+    ):
+        repo = repository(database)
+        with watch.sent(database) as sent:
+            for number in (1, 2):
+                await repo.insert(price(number))
+            await asyncio.gather(*(repo.get(UUID(int=number)) for number in (1, 2, 3)))
+            await repo.get_many([UUID(int=1), UUID(int=3)])
+            await repo.v1.get(UUID(int=1))
+            assert len([entity async for entity in repo.list(sort=("amount", "price"))]) == 2
+            assert await repo.count() == 2
+            await repo.update(UUID(int=1), lambda entity: entity)
+            await repo.delete(UUID(int=2))
+            await Sweeper(repo).run()
+        await client.drop_database(database.name)
+    reads = [event for event in sent if event.command_name in ("find", "aggregate", "count")]
+    assert len(reads) > 10
+    assert {event.command["readConcern"]["level"] for event in reads} == {"local", "majority"}
+    assert all(event.command.get("$readPreference", {"mode": "primary"})["mode"] == "primary" for event in sent)
 
 
 @EACH_CLIENT
