@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from copy import deepcopy
 from typing import Any, Generic, TypeVar
 
+from lazymig.clock import SYSTEM_CLOCK, Clock
 from lazymig.deadline import Deadline
-from lazymig.documents import born_clean
-from lazymig.drivers import STATEMENT_ERRORS, Driver, driver_of, is_too_large
+from lazymig.drivers import STATEMENT_ERRORS, is_too_large
+from lazymig.pipelines import Pipeline
 from lazymig.records import Applied, Document, Put, StoredV1, StoredV2
 from lazymig.stores import V1Store, V2Store
 from lazymig.turns import turn
@@ -145,16 +146,22 @@ class CoalescingV1(V1Store):
 class CoalescingV2(V2Store):
     """V2's port with `find`, `put_if_absent`, `apply` and `bury` shared."""
 
-    def __init__(self, collection: Any, fields: Sequence[str], timeout_s: float | None) -> None:
-        super().__init__(collection, fields)
+    def __init__(
+        self,
+        collection: Any,
+        clock: Clock = SYSTEM_CLOCK,
+        conv: int = 1,
+        timeout_s: float | None = None,
+        *,
+        remembers: bool = False,
+    ) -> None:
+        super().__init__(collection, clock, conv, remembers=remembers)
         self._finds: Batcher[Any, StoredV2 | None] = Batcher(super().find, self._find_each, timeout_s)
         self._puts: Batcher[tuple[Any, Any, int], Put] = Batcher(self._put_one, self._put_each, timeout_s)
         # A write's last step comes whenever V1's journal was flushed, hence seldom together with others.
-        self._upserts: Batcher[tuple[Document, Document], Applied] = Batcher(
+        self._upserts: Batcher[tuple[Document, Pipeline], Applied] = Batcher(
             self._upsert_one, self._upsert_each, timeout_s, patient=True
         )
-        #: The in-memory Mongo takes no bulk of updates.
-        self._in_memory = driver_of(collection) is Driver.MEMORY
 
     async def find(self, id: Any) -> StoredV2 | None:
         return await self._finds.call(id)
@@ -169,18 +176,20 @@ class CoalescingV2(V2Store):
         return await super().put_if_absent(*put)
 
     async def _put_each(self, puts: Sequence[tuple[Any, Any, int]]) -> list[Put]:
-        return await self.put_many([born_clean(*put, "read") for put in puts])
+        return await self.put_many([self.born_clean(*put, "read") for put in puts])
 
-    async def _update(self, where: Document, update: Document, upsert: bool) -> Applied:
-        # Of a bulk without upserts the server tells how many matched, not which.
-        if not upsert or self._in_memory:
-            return await super()._update(where, update, upsert)
-        return await self._upserts.call((where, update))
+    async def _update(
+        self, where: Document, pipeline: Pipeline, *, upsert: bool = False, durable: bool = False
+    ) -> Applied:
+        # Of a bulk without upserts the server tells how many matched, not which; the in-memory Mongo takes no bulk.
+        if not upsert or durable or self._in_memory:
+            return await super()._update(where, pipeline, upsert=upsert, durable=durable)
+        return await self._upserts.call((where, pipeline))
 
-    async def _upsert_one(self, update: tuple[Document, Document]) -> Applied:
+    async def _upsert_one(self, update: tuple[Document, Pipeline]) -> Applied:
         return await super()._update(*update, upsert=True)
 
-    async def _upsert_each(self, updates: Sequence[tuple[Document, Document]]) -> Sequence[Applied | BaseException]:
+    async def _upsert_each(self, updates: Sequence[tuple[Document, Pipeline]]) -> Sequence[Applied | BaseException]:
         try:
             return await self._upsert_many(updates)
         except STATEMENT_ERRORS as error:

@@ -207,6 +207,11 @@ def check_types(cls: type) -> None:
             )
 
 
+def holds_anything(cls: type) -> bool:
+    """Whether some value of the class is taken as it is, whatever it holds: nothing says how to copy it."""
+    return any(kind in (Any, object, dict, list, set, tuple) for _, kind in _leaves(cls, "", ()))
+
+
 def _leaves(kind: Any, path: str, above: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
     kind = getattr(kind, "__supertype__", kind)  # a NewType
     origin, arguments = get_origin(kind), get_args(kind)

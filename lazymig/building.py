@@ -36,6 +36,7 @@ def build_pair(
     timeout_s: float | None = None,
     session: Any = None,
     tally: Tally | None = None,
+    v2_wait_s: float | None = None,
 ) -> Pair[V1, V2]:
     """Check the collections and put the stores together. Raises `ConfigurationError`."""
     if not isinstance(migration, Migration):
@@ -46,19 +47,21 @@ def build_pair(
         _check_collection(side, collection)
     _check_distinct(v1, v2)
     conversions = conversions_for(migration, v1_aware=tz_aware(v1), v2_aware=tz_aware(v2))
-    fields = conversions.v2.fields
     stores: tuple[V1Store, V2Store]
+    conv, remembers = migration.revision, migration.upgrading.takes_other
     if coalesce and session is None and read_concern is None:
-        stores = CoalescingV1(v1, timeout_s), CoalescingV2(v2, fields, timeout_s)
+        stores = CoalescingV1(v1, timeout_s), CoalescingV2(v2, clock, conv, timeout_s, remembers=remembers)
     else:
         # A session runs one statement at a time, and a linearizable read names one document.
-        stores = V1Store(v1, session), V2Store(v2, fields, session, read_concern)
+        stores = V1Store(v1, session), V2Store(v2, clock, conv, session, read_concern, remembers=remembers)
     tally = tally or Tally(migration.name)
     # Half of a call's time: were V2 to hang, the call would end in time with V1's answer or write, and no error.
     half_s = None if timeout_s is None else timeout_s / 2
     behind = Behind(_BEHIND_MAX if write_behind else 0, half_s, lambda: tally.count(LEFT_DIRTY))
     ahead = coalesce and session is None  # a session runs one statement at a time
-    return Pair(*stores, conversions, clock, tally, behind, max_attempts, checked, session is not None, ahead)
+    return Pair(
+        *stores, conversions, clock, tally, behind, max_attempts, checked, session is not None, ahead, v2_wait_s
+    )
 
 
 def _check_collection(side: str, collection: Any) -> None:

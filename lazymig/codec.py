@@ -14,7 +14,7 @@ from bson.binary import UUID_SUBTYPE, Binary
 from cattrs import Converter
 from cattrs.errors import ClassValidationError, IterableValidationError
 
-from lazymig.bson_types import make_converter
+from lazymig.bson_types import holds_anything, make_converter
 from lazymig.decoding import Damaged, Unreadable, UnreadableError, check_readable
 from lazymig.documents import raw_id
 from lazymig.records import Document
@@ -33,6 +33,8 @@ class Codec(Generic[E]):
     fast: Converter
     #: The same converter with detailed validation: asked only after `fast` failed, for the path.
     detailed: Converter
+    #: Whether an entity may hold parts of the very document that it was decoded from.
+    shares: bool = True
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -79,7 +81,7 @@ def codec_for(cls: type[E], id_field: str, own: Converter | None, *, tz_aware: b
     if own is not None:
         return Codec(cls, id_field, own, own)
     fast = make_converter(tz_aware=tz_aware, detailed_validation=False)
-    return Codec(cls, id_field, fast, make_converter(tz_aware=tz_aware))
+    return Codec(cls, id_field, fast, make_converter(tz_aware=tz_aware), holds_anything(cls))
 
 
 def check_bson(document: Document) -> None:

@@ -40,6 +40,14 @@ class Lease:
 
 
 @frozen
+class KnownConversion:
+    """The highest conversion revision that a sweep ran with, and the fingerprint of its classes."""
+
+    revision: int
+    fingerprint: str
+
+
+@frozen
 class RunRecord:
     """One finished or stopped run of a sweep in one process."""
 
@@ -232,6 +240,22 @@ class Control:
         """Take a waiver back. False: there is none."""
         waived = {"_id": _dead_key(migration, id), "waived": {"$exists": True}}
         return bool((await self._rows.update_one(waived, {"$unset": {"waived": ""}})).matched_count)
+
+    # Conversion revisions.
+
+    async def conversion(self, migration: str) -> KnownConversion | None:
+        """The highest conversion revision seen, and the fingerprint of the classes it was first seen with."""
+        row = await self._rows.find_one({"_id": f"{migration}/conversion"})
+        return None if row is None else KnownConversion(row["revision"], row["fingerprint"])
+
+    async def remember_conversion(self, migration: str, revision: int, fingerprint: str) -> None:
+        """Remember a revision that is higher than all before; any other changes nothing."""
+        row = {"kind": "conversion", "migration": migration, "revision": revision, "fingerprint": fingerprint}
+        lower = {"_id": f"{migration}/conversion", "revision": {"$lt": revision}}
+        try:
+            await self._rows.update_one(lower, {"$set": {**row, "at": self._clock.now()}}, upsert=True)
+        except DuplicateKeyError:
+            return  # this one or a higher one is known
 
     # History.
 

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from copy import deepcopy
 from typing import Any, Generic, TypeVar
 
 import bson
 from attrs import frozen
 
 from lazymig.codec import Codec, check_bson, codec_for, decode_id, failure_path, leaf_error
-from lazymig.documents import By, born_clean, raw_id
-from lazymig.errors import ConversionError, Direction
+from lazymig.documents import META_FIELD, By, born_clean, raw_id
+from lazymig.errors import ConversionError, Direction, LazymigError
 from lazymig.migration import Conversion, Migration
 from lazymig.records import StoredV1, StoredV2
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 T = TypeVar("T")
+
+_NONE_GIVEN: Any = object()
+
+
+def _unreadable(conv: int) -> LazymigError:
+    return LazymigError(
+        f"V2's stored body of conversion revision {conv} does not decode, and `upgrade` needs what only it holds: "
+        f"pass Migration(revision=..., reshape={{{conv}: f}})"
+    )
 
 
 @frozen
@@ -35,21 +45,71 @@ class Conversions(Generic[V1, V2]):
         """V2's body as an entity. The document must not be gone."""
         return _told(decode_id(stored.id), "downgrade", self.v2.decode, stored.document)
 
-    def previous(self, seen: StoredV2 | None) -> V2 | None:
-        """V2's last body, whatever its revision, for an `upgrade` that keeps what V1 cannot express.
+    def is_current(self, seen: StoredV2) -> bool:
+        """Whether V2's document is clean and its body of this conversion, or of a newer one: it answers alone."""
+        return seen.clean and seen.conv >= self.migration.revision
 
-        One that no longer decodes counts as none: it is only a hint, and V1 has the truth.
+    def is_newer(self, seen: StoredV2) -> bool:
+        """Whether a newer release made V2's body."""
+        return seen.conv > self.migration.revision
+
+    def trusted(self, seen: StoredV2) -> V2 | None:
+        """The entity of a live V2 document, if it may answer; None: V1 must be asked.
+
+        A body of an older conversion may not. Nor can one that no longer decodes: today's class is not the one that
+        it was made by, and it is a cache of V1's.
         """
-        if seen is None or seen.gone or not self.migration.upgrading.takes_other:
+        if seen.conv < self.migration.revision:
             return None
         try:
             return self.v2_entity(seen)
         except ConversionError:
             return None
 
-    async def upgraded(self, stored: StoredV1, seen: StoredV2 | None) -> V2:
-        """V1's document as a V2 entity."""
-        return await self.upgrade(self.v1_entity(stored), self.previous(seen))
+    def previous(
+        self, seen: StoredV2 | None, truth: StoredV1, *, storing: bool = True, seen_later: bool = False
+    ) -> V2 | None:
+        """V2's last body of the same life, for an `upgrade` that keeps what V1 cannot express.
+
+        Raises `ConversionError` where it cannot be read: what only V2 holds would be dropped. Where nothing is to be
+        stored, a body that a newer release made counts as none. `seen_later`: V2 was read after V1.
+        """
+        if seen is None or seen.gone or not self.migration.upgrading.takes_other:
+            return None
+        # An insert came after the body, and V1 may hold that one's entity by now.
+        if any(ticket <= truth.revision for ticket in seen.inserts):
+            return None
+        # Ahead of V1: a body that a writer of a deleted entity brought late. Without a revision V1 was replaced by
+        # somebody who does not know lazymig.
+        if seen.revision > truth.revision and truth.revision and not seen_later:
+            return None
+        reshape = self.migration.reshape.get(seen.conv, _NONE_GIVEN)
+        if reshape is not None and reshape is not _NONE_GIVEN:
+            return self._reshaped(seen, reshape)
+        try:
+            return self.v2_entity(seen)
+        except ConversionError as error:
+            if reshape is None or (self.is_newer(seen) and not storing):
+                return None
+            raise ConversionError(error.id, error.direction, _unreadable(seen.conv), error.path) from None
+
+    def _reshaped(self, seen: StoredV2, reshape: Callable[[dict[str, Any]], V2]) -> V2:
+        id = decode_id(seen.id)
+        body = {name: deepcopy(value) for name, value in seen.document.items() if name != META_FIELD}
+        try:
+            entity = reshape(body)
+        except Exception as error:
+            failure = ConversionError(id, "downgrade", error)
+        else:
+            return self._checked(entity, self.migration.v2, id, "downgrade")
+        raise failure
+
+    async def upgraded(
+        self, stored: StoredV1, seen: StoredV2 | None, *, storing: bool = True, seen_later: bool = False
+    ) -> V2:
+        """V1's document as a V2 entity, by the rules of `previous`."""
+        previous = self.previous(seen, stored, storing=storing, seen_later=seen_later)
+        return await self.upgrade(self.v1_entity(stored), previous)
 
     async def upgrade(self, entity: V1, previous: V2 | None) -> V2:
         """A V1 entity as a V2 entity, of the right class and with the same id."""
@@ -88,6 +148,10 @@ class Conversions(Generic[V1, V2]):
         """A V2 entity as a body without `_id`, valid BSON."""
         return self._encoded(self.v2, entity, direction)
 
+    def is_same_v2(self, one: V2, other: V2) -> bool:
+        """Whether two entities are stored as the same bytes: NaN is itself, and 1 is not 1.0."""
+        return bson.encode(self.v2.encode(one)) == bson.encode(self.v2.encode(other))
+
     def _encoded(self, codec: Codec[T], entity: T, direction: Direction) -> dict[str, Any]:
         document = _told(getattr(entity, self.migration.id_field), direction, codec.encode, entity)
         _told(getattr(entity, self.migration.id_field), direction, check_bson, document)
@@ -96,7 +160,7 @@ class Conversions(Generic[V1, V2]):
     def v2_document(self, id: Any, entity: V2, revision: int, by: By) -> tuple[dict[str, Any], bytes]:
         """The V2 document of a lazy migration, and the same as BSON: encoding it is the check."""
         body = _told(decode_id(id), "upgrade", self.v2.encode, entity)
-        document = born_clean(id, body, revision, by)
+        document = born_clean(id, body, revision, by, self.migration.revision)
         return document, _told(decode_id(id), "upgrade", bson.encode, document)
 
     def raw_id(self, id: Any) -> Any:

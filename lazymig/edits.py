@@ -5,14 +5,18 @@ An edit is asked again whenever the write lost a race, with what stands then.
 
 from __future__ import annotations
 
+import enum
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from copy import deepcopy
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from attrs import frozen
 
-from lazymig.codec import changes
+from lazymig.codec import Codec, changes
 from lazymig.conversions import Conversions
+from lazymig.documents import body_of
+from lazymig.errors import ConversionError
 from lazymig.records import StoredV1, StoredV2
 
 V1 = TypeVar("V1")
@@ -23,11 +27,15 @@ E = TypeVar("E")
 class Base(NamedTuple):
     """What a write starts from.
 
-    `seen` is V2's document, and `truth` V1's, None where V2 was clean and V1 need not be asked.
+    `seen` is V2's document, and `truth` V1's, None where V2 was clean and V1 need not be asked. `entity` is V2's body
+    decoded, where it is V1's present revision. Without `trust_v2` the body counts only as the previous one, even where
+    its revision is V1's.
     """
 
     seen: StoredV2 | None
     truth: StoredV1 | None
+    entity: Any = None
+    trust_v2: bool = True
 
     @property
     def revision(self) -> int:
@@ -36,6 +44,14 @@ class Base(NamedTuple):
             return self.truth.revision
         assert self.seen is not None  # one of the two stands, or there is nothing to write
         return self.seen.revision
+
+    @property
+    def holds_truth(self) -> bool:
+        """Whether V2's body was made from V1's present revision, whether or not a write was announced since."""
+        seen = self.seen
+        if seen is None or seen.gone or not self.trust_v2:
+            return False
+        return self.truth is None or seen.revision == self.truth.revision
 
 
 @frozen
@@ -51,6 +67,14 @@ class Change:
     v2_body: dict[str, Any]
     entity: Any = None
     v1_within: Sequence[str] = ()
+    #: The conversion that made V2's body, where it is another one's.
+    conv: int | None = None
+
+
+class More(enum.Enum):
+    """What an edit needs before it can decide."""
+
+    TRUTH = enum.auto()
 
 
 class Edit(Protocol):
@@ -60,31 +84,41 @@ class Edit(Protocol):
     def needs_truth(self) -> bool:
         """Whether V1's document must be read even where V2 is clean."""
 
-    async def decide(self, base: Base) -> Change | None:
-        """The change to make, or None to delete."""
+    @property
+    def needs_entity(self) -> bool:
+        """Whether the stored entity must be one that can be read."""
+
+    async def decide(self, base: Base) -> Change | Literal[More.TRUTH] | None:
+        """The change to make, None to delete; `More.TRUTH`: V1's document must be read first, where it was not."""
 
 
-async def v2_of(conversions: Conversions[Any, V2], base: Base) -> V2:
+async def v2_of(conversions: Conversions[Any, V2], base: Base, *, storing: bool = True, seen_later: bool = False) -> V2:
     """The entity in V2's type.
 
-    V2's body wherever it was made from V1's present revision (it may hold fields that V1 cannot express), whether or
-    not a write has been announced since; otherwise V1's, converted.
+    V2's body wherever it was made from V1's present revision (it may hold fields that V1 cannot express) and may
+    answer; otherwise V1's, converted.
     """
-    seen, truth = base.seen, base.truth
-    if seen is not None and not seen.gone and (truth is None or seen.revision == truth.revision):
-        return conversions.v2_entity(seen)
-    assert truth is not None  # a write without a clean V2 document has read V1
-    return await conversions.upgraded(truth, seen)
+    if base.entity is not None:
+        entity: V2 = base.entity
+        return entity
+    if base.holds_truth and base.seen is not None:
+        trusted = conversions.trusted(base.seen)
+        if trusted is not None:
+            return trusted
+    assert base.truth is not None  # a write without a body that may answer has read V1
+    return await conversions.upgraded(base.truth, base.seen, storing=storing, seen_later=seen_later)
 
 
-async def _result(function: Callable[[E], Any], entity: E, cls: type[E], id_field: str) -> E:
-    result = function(entity)
+async def _result(function: Callable[[E], Any], entity: E, codec: Codec[E]) -> E:
+    id = getattr(entity, codec.id_field)
+    # The function may alter the entity in place, and is called again with what then stands.
+    result = function(deepcopy(entity) if codec.shares else entity)
     if inspect.isawaitable(result):
         result = await result
-    if not isinstance(result, cls):
-        raise TypeError(f"change returned {type(result).__name__}; return the changed {cls.__name__}")
-    if getattr(result, id_field) != getattr(entity, id_field):
-        raise ValueError(f"change altered {id_field!r}; an entity keeps its id: insert a new one instead")
+    if not isinstance(result, codec.cls):
+        raise TypeError(f"change returned {type(result).__name__}; return the changed {codec.cls.__name__}")
+    if getattr(result, codec.id_field) != id:
+        raise ValueError(f"change altered {codec.id_field!r}; an entity keeps its id: insert a new one instead")
     return result
 
 
@@ -94,18 +128,19 @@ class UpdateV2(Generic[V1, V2]):
 
     conversions: Conversions[V1, V2]
     change: Callable[[V2], Any]
+    needs_entity: bool = True
 
     @property
     def needs_truth(self) -> bool:
         return self.conversions.migration.downgrading.takes_other
 
     async def decide(self, base: Base) -> Change:
-        conversions, migration = self.conversions, self.conversions.migration
+        conversions = self.conversions
         before = await v2_of(conversions, base)
         current = conversions.v1_entity(base.truth) if base.truth is not None and self.needs_truth else None
         # Downgraded first: `change` may alter a mutable entity in place.
         v1_before = conversions.v1_before(await conversions.downgrade(before, current))
-        after = await _result(self.change, before, migration.v2, migration.id_field)
+        after = await _result(self.change, before, conversions.v2)
         v1_after = conversions.v1_document(await conversions.downgrade(after, current))
         stored = None if base.truth is None else base.truth.document
         v1_set, v1_unset, within = changes(v1_before, v1_after, stored)
@@ -119,17 +154,76 @@ class UpdateV1(Generic[V1, V2]):
     conversions: Conversions[V1, V2]
     change: Callable[[V1], Any]
     needs_truth: bool = True
+    needs_entity: bool = False
 
     async def decide(self, base: Base) -> Change:
-        conversions, migration = self.conversions, self.conversions.migration
+        conversions = self.conversions
         assert base.truth is not None  # needs_truth
         before = conversions.v1_entity(base.truth)
         v1_before = conversions.v1_before(before, "upgrade")
-        after = await _result(self.change, before, migration.v1, migration.id_field)
+        after = await _result(self.change, before, conversions.v1)
         v1_after = conversions.v1_document(after, "upgrade")
-        v2_after = await conversions.upgrade(after, conversions.previous(base.seen))
+        v2_after = await conversions.upgrade(after, conversions.previous(base.seen, base.truth))
         v1_set, v1_unset, within = changes(v1_before, v1_after, base.truth.document)
         return Change(v1_set, v1_unset, conversions.v2_body(v2_after), after, within)
+
+
+def _v1_standing(conversions: Conversions[V1, V2], truth: StoredV1) -> tuple[V1 | None, dict[str, Any]]:
+    """V1's entity, and the document to compare with; of one that cannot be read, its known fields as they stand."""
+    try:
+        entity = conversions.v1_entity(truth)
+        return entity, conversions.v1_before(entity)
+    except ConversionError:
+        return None, {name: value for name, value in truth.document.items() if name in conversions.v1.fields}
+
+
+@frozen
+class ReplaceV2(Generic[V1, V2]):
+    """A known entity in V2's type in the place of one that may be beyond reading."""
+
+    conversions: Conversions[V1, V2]
+    entity: V2
+    needs_entity: bool = True
+
+    @property
+    def needs_truth(self) -> bool:
+        return self.conversions.migration.downgrading.takes_other
+
+    async def decide(self, base: Base) -> Change | Literal[More.TRUTH] | None:
+        conversions, truth = self.conversions, base.truth
+        try:
+            before = await self._before(base) if truth is None else _v1_standing(conversions, truth)[1]
+        except ConversionError:
+            return More.TRUTH
+        current = _v1_standing(conversions, truth)[0] if truth is not None and self.needs_truth else None
+        after = conversions.v1_document(await conversions.downgrade(self.entity, current))
+        v1_set, v1_unset, within = changes(before, after, None if truth is None else truth.document)
+        return Change(v1_set, v1_unset, conversions.v2_body(self.entity, "downgrade"), self.entity, within)
+
+    async def _before(self, base: Base) -> dict[str, Any]:
+        return self.conversions.v1_before(await self.conversions.downgrade(base.entity, None))
+
+
+@frozen
+class ReplaceV1(Generic[V1, V2]):
+    """A known entity in V1's type in the place of one that may be beyond reading."""
+
+    conversions: Conversions[V1, V2]
+    entity: V1
+    needs_truth: bool = True
+    needs_entity: bool = False
+
+    async def decide(self, base: Base) -> Change:
+        conversions, truth = self.conversions, base.truth
+        assert truth is not None  # needs_truth
+        _, before = _v1_standing(conversions, truth)
+        try:
+            previous = conversions.previous(base.seen, truth)
+        except ConversionError:
+            previous = None  # replaced on purpose, whatever it was
+        v2 = await conversions.upgrade(self.entity, previous)
+        v1_set, v1_unset, within = changes(before, conversions.v1_document(self.entity, "upgrade"), truth.document)
+        return Change(v1_set, v1_unset, conversions.v2_body(v2), self.entity, within)
 
 
 @frozen
@@ -137,17 +231,18 @@ class Keep(Generic[V1, V2]):
     """No change: V1's content again, at a new revision."""
 
     conversions: Conversions[V1, V2]
-    #: Whether V2's body is taken where its revision is V1's; else it counts only as the previous one.
-    trust_v2: bool = True
     needs_truth: bool = True
+    needs_entity: bool = False
 
     async def decide(self, base: Base) -> Change:
+        conversions = self.conversions
         assert base.truth is not None  # needs_truth
-        if self.trust_v2:
-            entity = await v2_of(self.conversions, base)
-        else:
-            entity = await self.conversions.upgraded(base.truth, base.seen)
-        return Change({}, [], self.conversions.v2_body(entity), entity)
+        seen = base.seen if base.holds_truth else None
+        if seen is not None and (conversions.is_newer(seen) or conversions.trusted(seen) is not None):
+            # As it is stored: decoded and encoded again, a newer release's body would lose what this one does not know.
+            return Change({}, [], body_of(seen), conv=seen.conv)
+        entity = await conversions.upgraded(base.truth, base.seen)
+        return Change({}, [], conversions.v2_body(entity), entity)
 
 
 @frozen
@@ -155,6 +250,7 @@ class Delete:
     """Nothing shall stand."""
 
     needs_truth: bool = False
+    needs_entity: bool = False
 
     async def decide(self, base: Base) -> None:
         return None

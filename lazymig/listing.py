@@ -14,15 +14,18 @@ from itertools import islice
 from typing import Any, Generic, Literal, TypeVar
 
 from attrs import define, field, frozen
+from pymongo.errors import PyMongoError
 
 from lazymig.deadline import Deadline
 from lazymig.drivers import driver_of
 from lazymig.errors import ConfigurationError, ConversionError
 from lazymig.keyset import Order
-from lazymig.many import body, or_error
+from lazymig.many import body
 from lazymig.pair import Pair
+from lazymig.protocol.bodies import WRITER_WAITS_S
 from lazymig.raw import Undecoded
 from lazymig.records import StoredV1, StoredV2
+from lazymig.telemetry import V2_AWAY
 from lazymig.turns import ahead, turn
 
 V1 = TypeVar("V1")
@@ -191,28 +194,45 @@ async def _answers(pair: Pair[V1, V2], page: _Page, some: Iterable[tuple[Any, St
     answers: list[V2 | ConversionError] = []
     for key, row in some:
         stored = page.v2.get(key)
-        if stored is not None and _holds(stored, row):
-            answers.append(or_error(pair.conversions.v2_entity, stored))
+        trusted = None
+        if stored is not None and _holds(stored, row) and not pair.checked:
+            trusted = pair.conversions.trusted(stored)
+        if trusted is not None:
+            answers.append(trusted)
             continue
         truth = await page.truth(pair, key, row, stored)
         if truth is not None:  # else left out, as a listing that started later would
-            converted = await body(pair, stored, truth)
+            converted = await body(pair, stored, truth, seen_later=True)
             answers.append(converted)
     return answers
 
 
 async def _bodied(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[_Page]:
-    width = _Width(lean=True)
+    await pair.behind.all_settled(sum(WRITER_WAITS_S))
+    # Where each body is compared with V1's, V1 is read whole.
+    width = _Width(lean=not pair.checked)
     async for found in _pages(pair, span, width):
         keys, lean = found.keys, width.lean
         rows = found.at_once() if lean else found
         ids = [row.id for row in rows] if lean else found.ids
         async with Deadline(span.timeout_s):
-            bodies = _ByKey(await pair.v2.find_each(ids))
+            bodies = _ByKey(await _found(pair, ids))
             missing = [id for id, key in zip(ids, keys, strict=True) if key not in bodies]
             truths = await pair.v1.find_each(missing) if lean and missing else None
         width.met(len(ids) - len(missing), len(ids))
         yield _Page(zip(keys, rows, strict=True), lean, bodies, _ByKey(truths), ids, span.timeout_s)
+
+
+async def _found(pair: Pair[V1, V2], ids: list[Any]) -> Undecoded[StoredV2] | None:
+    """V2's documents; None where V2 could not be reached in the time that a read waits for it."""
+    if pair.v2_wait_s is None:
+        return await pair.v2.find_each(ids)
+    try:
+        async with Deadline(pair.v2_wait_s):
+            return await pair.v2.find_each(ids)
+    except PyMongoError:
+        pair.tally.count(V2_AWAY)
+        return None
 
 
 class _Width:

@@ -5,19 +5,20 @@ The same decisions as `protocol.read`, taken for a whole set per statement.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeVar
 
 from pymongo.errors import PyMongoError
 
 from lazymig.chunks import chunks
-from lazymig.documents import born_clean
+from lazymig.deadline import Deadline
 from lazymig.edits import Base, v2_of
 from lazymig.errors import ConversionError
 from lazymig.pair import Pair
-from lazymig.protocol import read
+from lazymig.protocol.bodies import own_body
+from lazymig.protocol.reading import OLD_READ_S, compared, look_again_at, read
 from lazymig.records import Put, StoredV1, StoredV2
-from lazymig.telemetry import LEFT_DIRTY, MIGRATED, REFUSED
+from lazymig.telemetry import LEFT_DIRTY, MIGRATED, REFUSED, V2_AWAY
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -43,25 +44,43 @@ async def upgraded_many(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 
 
 
 async def _read_part(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | ConversionError]:
-    seen = {} if pair.checked else await pair.v2.find_many(ids)
+    if pair.checked:
+        return {id: answer async for id, answer in _one_by_one(pair, ids)}
+    for id in ids:
+        await own_body(pair, id)
+    seen, reachable = await _found(pair, ids)
     answers: dict[Any, V2 | ConversionError] = {}
     for id, stored in seen.items():
-        if stored.clean:
-            answers[id] = or_error(pair.conversions.v2_entity, stored)
+        entity = pair.conversions.trusted(stored) if stored.clean else None
+        if entity is not None:
+            answers[id] = entity
     rest = [id for id in ids if id not in answers]
-    if pair.checked:
-        return {**answers, **{id: answer async for id, answer in _one_by_one(pair, rest)}}
+    read_at_s = pair.clock.monotonic()
     truths = await pair.v1.find_many(rest) if rest else {}
     answers.update(await bodies(pair, seen, truths))
-    lost = await _put_many(pair, [truth for id, truth in truths.items() if id not in seen], answers)
+    if not reachable:
+        return {id: answers[id] for id in ids if id in answers}
+    lost = await _put_many(pair, [truth for id, truth in truths.items() if id not in seen], answers, read_at_s)
     for id in lost:
         del answers[id]  # deleted meanwhile, it stays out
     answers.update({id: answer async for id, answer in _one_by_one(pair, lost)})
     return {id: answers[id] for id in ids if id in answers}
 
 
+async def _found(pair: Pair[V1, V2], ids: Sequence[Any]) -> tuple[dict[Any, StoredV2], bool]:
+    """V2's documents, and whether V2 could be reached in the time that a read waits for it."""
+    if pair.v2_wait_s is None:
+        return await pair.v2.find_many(ids), True
+    try:
+        async with Deadline(pair.v2_wait_s):
+            return await pair.v2.find_many(ids), True
+    except PyMongoError:
+        pair.tally.count(V2_AWAY)
+        return {}, False
+
+
 async def _put_many(
-    pair: Pair[V1, V2], truths: Sequence[StoredV1], answers: dict[Any, V2 | ConversionError]
+    pair: Pair[V1, V2], truths: Sequence[StoredV1], answers: dict[Any, V2 | ConversionError], read_at_s: float
 ) -> list[Any]:
     """Store fresh conversions by one statement; the ids that somebody else stored first."""
     documents = []
@@ -70,13 +89,16 @@ async def _put_many(
         if isinstance(entity, ConversionError):
             continue
         try:
-            documents.append(born_clean(truth.id, pair.conversions.v2_body(entity), truth.revision, "read"))
+            body = pair.conversions.v2_body(entity)
+            documents.append(pair.v2.born_clean(truth.id, body, truth.revision, "read"))
         except ConversionError as error:
             answers[truth.id] = error
     if not documents:
         return []
     try:
         puts = await pair.v2.put_many(documents)
+        if pair.clock.monotonic() - read_at_s > OLD_READ_S:
+            await look_again_at(pair, truths)
     except PyMongoError:
         pair.tally.count(LEFT_DIRTY)
         return []
@@ -88,7 +110,10 @@ async def _put_many(
 async def bodies(
     pair: Pair[V1, V2], seen: dict[Any, StoredV2], truths: dict[Any, StoredV1]
 ) -> dict[Any, V2 | ConversionError]:
-    """V1's answers as V2 entities: V2's body where it was made from V1's revision, else V1's, converted."""
+    """V1's answers as V2 entities, not to be stored over what stands.
+
+    V2's body where it was made from V1's revision and may answer, else V1's, converted.
+    """
     answers: dict[Any, V2 | ConversionError] = {}
     for id, truth in truths.items():
         answer = await body(pair, seen.get(id), truth)
@@ -96,10 +121,15 @@ async def bodies(
     return answers
 
 
-async def body(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1) -> V2 | ConversionError:
-    """The same for one."""
+async def body(
+    pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, *, seen_later: bool = False
+) -> V2 | ConversionError:
+    """The same for one; `seen_later` where V2 was read after V1."""
     try:
-        entity: V2 = await v2_of(pair.conversions, Base(seen, truth))
+        if pair.checked and seen is not None:
+            return (await compared(pair, seen, truth, seen_later=seen_later))[0]
+        base = Base(seen, truth)
+        entity: V2 = await v2_of(pair.conversions, base, storing=False, seen_later=seen_later)
     except ConversionError as error:
         return error
     return entity
@@ -114,11 +144,3 @@ async def _one_by_one(pair: Pair[V1, V2], ids: Sequence[Any]) -> AsyncIterator[t
         else:
             if entity is not None:
                 yield id, entity
-
-
-def or_error(decode: Callable[[StoredV2], V2], stored: StoredV2) -> V2 | ConversionError:
-    """The entity, or the error as an answer beside the others'."""
-    try:
-        return decode(stored)
-    except ConversionError as error:
-        return error

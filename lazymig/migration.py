@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin
 from uuid import UUID
 
@@ -43,6 +43,13 @@ class Migration(Generic[V1, V2]):
     They must be deterministic and free of side effects, since they may run more than once for one write, and must keep
     the id. `lazymig.testing.assert_laws` checks them.
 
+    `revision` is that of the conversions and of V2's class: raise it by one whenever either changes. V2's bodies of an
+    older revision do not answer any more; each is made anew from V1 when it is first touched, or by the next sweep.
+    Where `upgrade` takes the previous V2 entity, those older bodies must be readable: either they decode as today's
+    class, or `reshape={1: f}` reads them, `f(body) -> v2` for each older revision, given the stored document without
+    lazymig's own field. `None` in place of `f` lets what no longer decodes be dropped. Without it such an entity is
+    not converted but reported, and V1's door goes on serving it.
+
     Raises `ConfigurationError`, which says what to change: for classes that are not attrs classes, a missing id
     attribute or one of a type that cannot be an id, conversions of another arity, and (with the default converters)
     types that BSON cannot hold exactly.
@@ -54,6 +61,8 @@ class Migration(Generic[V1, V2]):
     upgrade: Callable[..., V2 | Awaitable[V2]]
     downgrade: Callable[..., V1 | Awaitable[V1]]
     id_field: str = "id"
+    revision: int = 1
+    reshape: Mapping[int, Callable[[dict[str, Any]], V2] | None] = field(factory=dict)
     v1_converter: Converter | None = None
     v2_converter: Converter | None = None
     upgrading: Conversion = field(init=False, eq=False, repr=False)
@@ -64,6 +73,7 @@ class Migration(Generic[V1, V2]):
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise ConfigurationError("name: give the migration a non-empty name; it names its control row and metrics")
+        _check_revision(self.revision, self.reshape)
         for side, cls, own in (("v1", self.v1, self.v1_converter), ("v2", self.v2, self.v2_converter)):
             _check_class(side, cls, self.id_field)
             if own is None:
@@ -101,6 +111,18 @@ def _check_text(id: str, name: str) -> None:
     except UnicodeEncodeError:
         # Not chained: its text quotes the id.
         raise TypeError(f"an id of {name} is text that UTF-8 can hold; pass one without lone surrogates") from None
+
+
+def _check_revision(revision: Any, reshape: Any) -> None:
+    if not isinstance(revision, int) or isinstance(revision, bool) or not 1 <= revision < 2**31:
+        raise ConfigurationError("revision: pass a whole number from 1; raise it when a conversion or V2 changes")
+    if not isinstance(reshape, Mapping):
+        raise ConfigurationError("reshape: pass a mapping from older revisions to functions, such as {1: from_first}")
+    for older, function in reshape.items():
+        if not isinstance(older, int) or isinstance(older, bool) or not 1 <= older < revision:
+            raise ConfigurationError(f"reshape: its keys are revisions from 1 to {revision - 1}, older than this one")
+        if function is not None and not callable(function):
+            raise ConfigurationError(f"reshape[{older}]: pass a function of the stored body, or None to drop it")
 
 
 def _check_class(side: str, cls: Any, id_field: str) -> None:

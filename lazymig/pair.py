@@ -32,3 +32,5 @@ class Pair(Generic[V1, V2]):
     in_session: bool = False
     #: Whether listings may fetch a page while the last one is being looked at.
     ahead: bool = False
+    #: Seconds that a read waits for V2 before V1 answers alone; None: as long as the call may take.
+    v2_wait_s: float | None = None

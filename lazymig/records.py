@@ -27,7 +27,11 @@ class StoredV1(NamedTuple):
 
 
 class StoredV2(NamedTuple):
-    """A V2 document: its body, the revision that the body was made from, and the highest announced write."""
+    """A V2 document: its body, the revision that the body was made from, and the highest announced write.
+
+    `conv` is the revision of the conversion that made the body, `inserts` the tickets of inserts that were announced
+    after it, and of which V2 does not know whether V1 has them.
+    """
 
     id: Any
     revision: int
@@ -35,6 +39,8 @@ class StoredV2(NamedTuple):
     gone: bool
     at: datetime | None
     document: Document
+    conv: int = 1
+    inserts: tuple[int, ...] = ()
 
     @property
     def clean(self) -> bool:

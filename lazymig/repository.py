@@ -15,7 +15,7 @@ from lazymig.building import build_pair
 from lazymig.clock import SYSTEM_CLOCK, Clock
 from lazymig.codec import decode_id
 from lazymig.deadline import Deadline
-from lazymig.edits import Change, Delete, Edit, UpdateV2, insert_v2
+from lazymig.edits import Change, Delete, Edit, ReplaceV2, UpdateV2, insert_v2
 from lazymig.errors import ConfigurationError, ConversionError, NotFound
 from lazymig.in_flight import InFlight
 from lazymig.keyset import Order
@@ -40,6 +40,8 @@ class Repository(Generic[V1, V2]):
     - `write_behind`: V2 bodies are stored behind the caller, from a bounded queue that `async with repo:` drains.
     - `checked`: every read is compared with V1, which wins (for as long as others write V1 directly).
     - `read_concern`: "linearizable" for V2's reads, where a deposed primary's answer of some seconds ago is too old.
+    - `v2_wait_s`: seconds that a read waits for V2; where V2 cannot be reached by then, V1 answers alone, without the
+      fields that it cannot express. None: as long as the call may take. Writes need V2 for their announcement.
     - `max_attempts`: how often a write that lost to others starts again before it raises `Contention`.
     - `max_in_flight`: writes under way at a time; the others wait for their turn before their first step, and their
       `timeout_s` begins with it. None for no bound. Writes that a `change` makes on its way do not wait, nor do those
@@ -66,6 +68,7 @@ class Repository(Generic[V1, V2]):
         max_attempts: int = 32,
         max_in_flight: int | None = 500,
         timeout_s: float | None = 30.0,
+        v2_wait_s: float | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         if phase not in RUNNABLE:
@@ -80,7 +83,7 @@ class Repository(Generic[V1, V2]):
         self._route = ROUTES[self.phase]
         self._pair: Pair[V1, V2] = build_pair(
             migration, v1, v2, clock=clock, coalesce=coalesce, write_behind=write_behind, checked=checked,
-            read_concern=read_concern, max_attempts=max_attempts, timeout_s=timeout_s,
+            read_concern=read_concern, max_attempts=max_attempts, timeout_s=timeout_s, v2_wait_s=v2_wait_s,
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -121,6 +124,7 @@ class Repository(Generic[V1, V2]):
         bound._pair = build_pair(
             self.migration, self._pair.v1.given, self._pair.v2.collection, clock=self._pair.clock,
             checked=self._pair.checked, max_attempts=self._pair.max_attempts, session=session, tally=self.tally,
+            v2_wait_s=self._pair.v2_wait_s,
         )  # fmt: skip
         return bound
 
@@ -182,11 +186,12 @@ class Repository(Generic[V1, V2]):
     async def replace(self, entity: V2) -> V2:
         """Put this entity in the place of the stored one; returns it. The last write wins, yet V1 and V2 agree.
 
+        What stands may be a document that does not convert: a known-good entity replaces it.
         Raises `NotFound`, `Contention`, `TypeError`.
         """
         raw = self._pair.conversions.raw_id_of(entity, self.migration.v2)
         self._pair.conversions.v2_body(entity, "downgrade")  # refused here, before anything is announced
-        await self.write(raw, UpdateV2(self._pair.conversions, lambda _: entity))
+        await self.write(raw, ReplaceV2(self._pair.conversions, entity))
         return entity
 
     async def delete(self, id: Any) -> None:

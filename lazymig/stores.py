@@ -4,12 +4,13 @@ Stores know nothing of phases, conversions or the order of steps. Each method's 
 order; `tests/contract/` holds a test of each, in the same words, on every driver. Lost races are return values. Driver
 errors pass through unchanged.
 
-Only plain update operators are used (no pipelines), so that the in-memory Mongo of unit tests runs the same code.
+Bodies are written by pipelines (`pipelines.py`), which the in-memory Mongo of unit tests does not know: there the same
+pipeline is evaluated here, and the document is replaced if it still stands as it was found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,13 +18,16 @@ from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
-from lazymig.documents import META_FIELD, born_clean, stored_v2
+from lazymig.clock import SYSTEM_CLOCK, Clock
+from lazymig.documents import META_FIELD, By, born_clean, stored_v2
 from lazymig.drivers import (
     MAJORITY,
     ONE,
     STATEMENT_ERRORS,
+    Driver,
     applied_outcome,
     applied_outcomes,
+    driver_of,
     is_id_taken,
     is_too_large,
     put_outcome,
@@ -31,27 +35,53 @@ from lazymig.drivers import (
     refusal_text,
     tuned,
 )
+from lazymig.pipelines import (
+    SERVER_NOW,
+    Moment,
+    Pipeline,
+    announced,
+    applied,
+    buried,
+    evaluated,
+    forgotten,
+    vacated,
+    withdrawn,
+)
 from lazymig.raw import Undecoded, find_all, find_one, undecoded, undecoded_by_id, unpacked
 from lazymig.records import PLACEHOLDER, Applied, Document, Put, StoredV2
+from lazymig.server_time import ServerTime
 from lazymig.v1_store import V1Store
 
 __all__ = ["V1Store", "V2Store"]
 
 _REV, _INTENT = f"{META_FIELD}.rev", f"{META_FIELD}.intent"
-_GONE, _AT = f"{META_FIELD}.gone", f"{META_FIELD}.at"
+_GONE, _AT, _CONV = f"{META_FIELD}.gone", f"{META_FIELD}.at", f"{META_FIELD}.conv"
+_RAISED, _INSERTS = f"{META_FIELD}.raised", f"{META_FIELD}.inserts"
 #: What an announcement makes where V2 has nothing, beside `gone`. Who made it is for people: no filter looks at it.
 _PLACEHOLDER = {_REV: PLACEHOLDER, f"{META_FIELD}.by": "write"}
 
 
 class V2Store:
-    """The port to V2: bodies by revision, and the announcements of writes to come."""
+    """The port to V2: bodies by revision, and the announcements of writes to come.
+
+    `conv` is the revision of the conversion whose bodies this process stores. `remembers`: bodies may hold what V1
+    cannot express, so inserts are remembered, which part one entity's bodies from the next one's.
+    """
 
     def __init__(
-        self, collection: Any, fields: Iterable[str], session: Any = None, read_concern: str | None = None
+        self,
+        collection: Any,
+        clock: Clock = SYSTEM_CLOCK,
+        conv: int = 1,
+        session: Any = None,
+        read_concern: str | None = None,
+        *,
+        remembers: bool = False,
     ) -> None:
         self.collection = tuned(collection)
-        # Every body field that V2 documents may have: what a new body lacks of them is unset.
-        self._fields = dict.fromkeys(fields, "")
+        self._clock = clock
+        self._conv = conv
+        self._remembers = remembers
         self._session = session
         self._read = tuned(collection, read=None if read_concern is None else ReadConcern(read_concern))
         #: For the one reply that cannot be asked for again: bytes, so that it decodes whatever it holds.
@@ -60,6 +90,13 @@ class V2Store:
         self._durable = tuned(collection, write=MAJORITY)
         # A body that is rolled back leaves V2 dirty or absent, which both mean "ask V1".
         self._quick = tuned(collection, write=ONE)
+        self._in_memory = driver_of(collection) is Driver.MEMORY
+        self._takes_pipelines = not self._in_memory or hasattr(type(collection), "takes_pipelines")
+        self._time = ServerTime(collection, clock)
+
+    async def now(self) -> datetime:
+        """The time by which V2's marks are written: the server's, or in memory the repository's clock's."""
+        return await self._time.now()
 
     async def find(self, id: Any) -> StoredV2 | None:
         """Find one document on the primary."""
@@ -75,38 +112,85 @@ class V2Store:
         """The same in any order, each decoded when its turn comes."""
         return await undecoded_by_id(self._read, stored_v2, ids, self._session)
 
-    async def ticket(self, id: Any, now: datetime) -> StoredV2:
-        """Announce a write, durably: raise the intent by one, mark the time, create a placeholder if need be.
+    async def ticket(self, id: Any) -> StoredV2:
+        """Announce a write, durably: raise the intent by one and return the document after that, body and all.
 
-        Returns the document as it stands afterwards; its intent is the ticket.
+        Where V2 has nothing, a placeholder is made.
         """
-        return await self._announce({"_id": id}, {**_PLACEHOLDER, _GONE: True}, now)
+        return await self._announce({"_id": id}, {**_PLACEHOLDER, _GONE: True}, 1)
 
-    async def vacant_ticket(self, id: Any, now: datetime, step: int = 1) -> StoredV2 | None:
-        """The same for an insert, by `step`, where V2 holds nothing live. None: a live document stands, unchanged."""
-        try:  # `gone` is in the filter and thus in the document that an upsert makes
-            return await self._announce({"_id": id, _GONE: True}, _PLACEHOLDER, now, step)
+    async def vacant_ticket(self, id: Any, step: int = 1) -> StoredV2 | None:
+        """The same for an insert, by `step`, where V2 holds nothing live. None: a live document stands, unchanged.
+
+        Where bodies hold what V1 cannot express, the insert is remembered: a body from before it is another entity's.
+        """
+        where = {"_id": id, _GONE: True}  # and thus `gone` in the document that an upsert makes
+        try:
+            if self._remembers:
+                return await self._transformed(where, announced(PLACEHOLDER, step, self._moment))
+            return await self._announce(where, _PLACEHOLDER, step)
         except DuplicateKeyError as error:
             if not is_id_taken(error):
                 raise
             return None
 
-    async def _announce(self, where: Document, on_insert: Document, now: datetime, step: int = 1) -> StoredV2:
-        update = {"$inc": {_INTENT: step}, "$set": {_AT: now}, "$setOnInsert": on_insert}
+    async def _announce(self, where: Document, on_insert: Document, step: int) -> StoredV2:
+        update = {"$inc": {_INTENT: step}, **self._marking(), "$setOnInsert": on_insert}
+        return await self._transformed(where, update)
+
+    async def _transformed(self, where: Document, update: Any) -> StoredV2:
+        if not self._takes_pipelines and not isinstance(update, dict):
+            await _replaced(self._durable, where, update, upsert=True)
+            return stored_v2(await self._durable.find_one({"_id": where["_id"]}))
         document = await self._announced.find_one_and_update(
             where, update, upsert=True, return_document=ReturnDocument.AFTER, session=self._session
         )
         return stored_v2(unpacked(self.collection, document))
 
-    async def raise_intent(self, id: Any, intent: int, now: datetime) -> None:
-        """Announce a write at this intent at least, durably: V1 was ahead of the ticket. Never lowers."""
-        update = {"$max": {_INTENT: intent}, "$set": {_AT: now}, "$setOnInsert": {**_PLACEHOLDER, _GONE: True}}
+    async def raise_intent(self, id: Any, intent: int) -> None:
+        """Announce a write at this intent at least, durably: V1 was ahead of the ticket. Never lowers.
+
+        Leaves a trace, since another writer's ticket may have the same number, and must not be withdrawn then.
+        """
+        on_insert = {**_PLACEHOLDER, _GONE: True}
+        update = {"$max": {_INTENT: intent}, "$inc": {_RAISED: 1}, **self._marking(), "$setOnInsert": on_insert}
         await self._durable.update_one({"_id": id}, update, upsert=True, session=self._session)
+
+    def _marking(self) -> dict[str, Any]:
+        # By the clock that ages are measured by, and by one clock only: the server's.
+        return {"$set": {_AT: self._clock.now()}} if self._in_memory else {"$currentDate": {_AT: True}}
+
+    async def vacate(self, seen: StoredV2, ticket: int) -> bool:
+        """Leave no body, and announce an insert at this ticket, durably; only over what was seen.
+
+        What was announced before comes too late from now on. False: V2 has changed, nothing was done.
+        """
+        where = {"_id": seen.id, _REV: seen.revision, _INTENT: seen.intent}
+        made = vacated(seen.intent, ticket, self._moment)
+        return await self._update(where, made, durable=True) is Applied.APPLIED
+
+    async def forget_insert(self, id: Any, ticket: int) -> None:
+        """The insert announced at this ticket found its id taken: what stands is no later entity's."""
+        if self._remembers:
+            await self._update({"_id": id, _INSERTS: ticket}, forgotten(ticket))
+
+    async def withdraw(self, seen: StoredV2, step: int = 1) -> bool:
+        """Take back an announcement, as its ticket returned it, that nothing was written for, if it was the last one.
+
+        V2 is as it was before; a placeholder that the ticket made is removed. False: somebody has announced more since,
+        nothing was done.
+        """
+        # Whoever raised the intent to the same number may have used it by now, or may do so.
+        where = {"_id": seen.id, _REV: {"$lt": seen.intent}, _INTENT: seen.intent, _RAISED: {"$exists": False}}
+        if seen.revision == PLACEHOLDER and seen.intent == step:
+            placeholder = {**where, _REV: PLACEHOLDER, _GONE: True}
+            return bool((await self._quick.delete_one(placeholder, session=self._session)).deleted_count)
+        return await self._update(where, withdrawn(seen.intent, seen.intent - step)) is Applied.APPLIED
 
     async def put_if_absent(self, id: Any, body: Document, revision: int) -> Put:
         """Store a body for an entity that V2 does not know. LOST: somebody was faster, nothing was changed."""
         try:
-            await self._quick.insert_one(born_clean(id, body, revision, "read"), session=self._session)
+            await self._quick.insert_one(self.born_clean(id, body, revision, "read"), session=self._session)
         except STATEMENT_ERRORS as error:
             return put_outcome(error)
         return Put.STORED
@@ -132,55 +216,87 @@ class V2Store:
             return await self.put_many(left, durable=durable) + await self.put_many(right, durable=durable)
         return [Put.STORED] * len(documents)
 
+    def born_clean(self, id: Any, body: Document, revision: int, by: By) -> dict[str, Any]:
+        """The document of a lazy migration by this process."""
+        return born_clean(id, body, revision, by, self._conv)
+
     async def apply(
-        self, id: Any, body: Document, revision: int, *, own: bool = False, over: int | None = None
+        self,
+        id: Any,
+        body: Document,
+        revision: int,
+        *,
+        own: bool = False,
+        over: StoredV2 | None = None,
+        since: int | None = None,
+        conv: int | None = None,
     ) -> Applied:
-        """Bring V2 up to a revision: set the body, unset what it lacks, and take off the mark if no write is open.
+        """Bring V2 up to a revision: this body exactly, without the mark if no write is open.
 
-        Never lowers the intent and never replaces the document, so it cannot swallow a rival's announcement. NEWER: V2
-        is at this revision or past it. Its writer (`own`) may also overwrite a body at the same one: a reader's repair
-        lacks what V1 cannot express. A repair goes only `over` the revision it was made with (else NEWER), or nowhere.
+        Never lowers the intent, so it cannot swallow a rival's announcement. NEWER: V2 is at this revision or past it.
+        Its writer (`own`) may also overwrite a body at the same one: a reader's repair lacks what V1 cannot express. A
+        repair goes only `over` the revisions that it was made with (else NEWER), or nowhere. `since` is V1's revision
+        that a write started from, and `conv` that of a body which another process converted.
         """
-        update = {
-            "$set": {**body, _REV: revision},
-            "$max": {_INTENT: revision},
-            "$unset": {**{field: "" for field in self._fields if field not in body}, _GONE: ""},
-        }
-        return await self._advance(id, revision, update, own, over)
+        where = {"_id": id, _REV: {"$lte" if own else "$lt": revision}} if over is None else self._over(id, over)
+        made = applied(body, revision, revision if since is None else since, self._conv if conv is None else conv)
+        return await self._update(where, made, upsert=over is None)
 
-    async def bury(self, id: Any, revision: int, now: datetime) -> Applied:
-        """Make V2 a tombstone of a delete at this revision; like `apply` otherwise."""
-        tombstone = {_REV: revision, _GONE: True, _AT: now}
-        update = {"$set": tombstone, "$max": {_INTENT: revision}, "$unset": {**self._fields}}
-        where = {"_id": id, _REV: {"$lt": revision}}
-        return await self._update(where, {k: v for k, v in update.items() if v}, upsert=True)
+    async def apply_many(self, repairs: Sequence[tuple[StoredV2, Document, int]]) -> list[Applied | BaseException]:
+        """`apply` over what was seen, durably, for many by one unordered statement: (seen, body, revision) each.
 
-    async def _advance(self, id: Any, revision: int, update: dict[str, Any], own: bool, over: int | None) -> Applied:
-        guard = {"_id": id, _REV: {"$lte" if own else "$lt": revision} if over is None else over}
-        # The mark comes off only together with the last open announcement: without the second condition, this apply
-        # would take off the mark of a later ticket, and if that writer dies nothing finds the document again.
-        settles = {**guard, _INTENT: {"$lte": revision}}
-        unmarked = {**update, "$unset": {**update["$unset"], _AT: ""}}
-        outcome = await self._update(settles, unmarked, upsert=over is None)
-        if outcome is not Applied.NEWER:
-            return outcome
-        return await self._update(guard, update, upsert=False)
-
-    async def _update(self, where: Document, update: Document, upsert: bool) -> Applied:
+        Outcomes or own errors in the same order. APPLIED where the server has no error for it: it does not say which of
+        them found V2 as it was seen.
+        """
+        if self._in_memory:
+            return [await self.apply(seen.id, body, revision, over=seen) for seen, body, revision in repairs]
+        updates = [
+            (self._over(seen.id, seen), applied(body, revision, revision, self._conv))
+            for seen, body, revision in repairs
+        ]
         try:
-            result = await self._quick.update_one(where, update, upsert=upsert, session=self._session)
+            return await self._bulk(self._durable, [UpdateOne(*update) for update in updates])
+        except STATEMENT_ERRORS as error:
+            if not is_too_large(error):
+                raise
+        # Nobody names the culprit; alone, it is refused and the others are stored.
+        return [await self._update(*update, durable=True) for update in updates]
+
+    @staticmethod
+    def _over(id: Any, seen: StoredV2) -> dict[str, Any]:
+        return {"_id": id, _REV: seen.revision, _CONV: {"$in": [None, 1]} if seen.conv == 1 else seen.conv}
+
+    async def bury(self, id: Any, revision: int, *, since: int | None = None) -> Applied:
+        """Make V2 a tombstone of a delete at this revision, without any body; like `apply` otherwise."""
+        made = buried(revision, revision if since is None else since, self._moment)
+        return await self._update({"_id": id, _REV: {"$lt": revision}}, made, upsert=True)
+
+    @property
+    def _moment(self) -> Moment:
+        return self._clock.now() if self._in_memory else SERVER_NOW
+
+    async def _update(
+        self, where: Document, pipeline: Pipeline, *, upsert: bool = False, durable: bool = False
+    ) -> Applied:
+        collection = self._durable if durable else self._quick
+        try:
+            if not self._takes_pipelines:
+                return await _replaced(collection, where, pipeline, upsert)
+            result = await collection.update_one(where, pipeline, upsert=upsert, session=self._session)
         except STATEMENT_ERRORS as error:
             return applied_outcome(error)
         return Applied.APPLIED if result.matched_count or result.upserted_id is not None else Applied.NEWER
 
-    async def _upsert_many(self, updates: Sequence[tuple[Document, Document]]) -> list[Applied | BaseException]:
+    async def _upsert_many(self, updates: Sequence[tuple[Document, Pipeline]]) -> list[Applied | BaseException]:
         """`_update` with upserts, for many by one unordered statement; outcomes or own errors in the same order."""
-        requests = [UpdateOne(where, update, upsert=True) for where, update in updates]
+        return await self._bulk(self._quick, [UpdateOne(where, update, upsert=True) for where, update in updates])
+
+    async def _bulk(self, collection: Any, requests: Sequence[UpdateOne]) -> list[Applied | BaseException]:
         try:
-            await self._quick.bulk_write(requests, ordered=False, session=self._session)
+            await collection.bulk_write(requests, ordered=False, session=self._session)
         except BulkWriteError as error:
-            return applied_outcomes(error, len(updates))
-        return [Applied.APPLIED] * len(updates)
+            return applied_outcomes(error, len(requests))
+        return [Applied.APPLIED] * len(requests)
 
     async def why_refused(self, document: Document) -> tuple[str, str]:
         """Ask once more to store a refused document: the error's class and its reason, in words without contents.
@@ -209,6 +325,37 @@ class V2Store:
         )
         return list(found)
 
+    async def stale(self, where: Document, limit: int) -> list[StoredV2]:
+        """Live documents among these whose body an older conversion made, in the order of their ids.
+
+        Without their bodies where these hold nothing that V1 cannot express.
+        """
+        fields = None if self._remembers else {META_FIELD: 1}
+        older = {_CONV: {"$in": [None, *range(1, self._conv)]}, _GONE: {"$ne": True}}
+        found = await undecoded(
+            self._read, stored_v2, {"$and": [where, older]}, size=limit, limit=limit, fields=fields, sort=[("_id", 1)],
+            session=self._session,
+        )  # fmt: skip
+        return list(found)
+
+    async def ensure_conversion_index(self) -> None:
+        """Create the index on the conversion's revision and the id, by which older bodies are found without a scan."""
+        await self.collection.create_index([(_CONV, 1), ("_id", 1)], name="lazymig_conv")
+
     async def ensure_mark_index(self) -> None:
         """Create the sparse index on `at`, so that marks are found without a scan."""
         await self.collection.create_index([(_AT, 1)], name="lazymig_at", sparse=True)
+
+
+async def _replaced(collection: Any, where: Document, pipeline: Pipeline, upsert: bool) -> Applied:
+    """An update by a pipeline where the collection does not know them."""
+    while True:
+        found = await collection.find_one(where)
+        if found is None:
+            if not upsert:
+                return Applied.NEWER
+            await collection.insert_one(evaluated(pipeline, {"_id": where["_id"]}))
+            return Applied.APPLIED
+        guard = {"_id": found["_id"], META_FIELD: found[META_FIELD]}
+        if (await collection.replace_one(guard, evaluated(pipeline, found))).matched_count:
+            return Applied.APPLIED

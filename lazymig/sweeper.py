@@ -18,6 +18,7 @@ from lazymig.control import Control, Lease, RunRecord
 from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.pair import Pair
 from lazymig.phases import Phase
+from lazymig.records import Partition
 from lazymig.repository import Repository
 from lazymig.sweeping.dead import settle_dead
 from lazymig.sweeping.flow import Flow
@@ -25,7 +26,9 @@ from lazymig.sweeping.marks import resolve_marks
 from lazymig.sweeping.moving import Mover, calm_collector
 from lazymig.sweeping.outlook import Outlook
 from lazymig.sweeping.partitions import DOCUMENTS_EACH, plan
+from lazymig.sweeping.reconverting import Reconverter, prepare
 from lazymig.sweeping.report import Progress, SweepReport, report_of
+from lazymig.sweeping.revisions import remember, warnings
 from lazymig.sweeping.sharing import Share
 from lazymig.sweeping.throttle import Probe, Throttle
 
@@ -85,13 +88,13 @@ class Sweeper(Generic[V1, V2]):
         self._counts: Counter[str] = Counter()
         self._mover = Mover(self._pair, None if dry_run else self._control, self._counts, dry_run=dry_run)
         self._stopped = False
+        self._warnings: list[str] = []
         throttle = Throttle(
             self._pair.v2.collection, clock, rate_limit=rate_limit, probe=probe, stopping=self._stopping,
             batch_size=batch_size,
         )  # fmt: skip
-        self._flow = Flow(
-            self._pair, self._mover, throttle, self._counts, batch_size=batch_size, concurrency=concurrency
-        )
+        self._flow = Flow(self._pair, self._mover, throttle, self._counts, concurrency=concurrency)
+        self._reconverter = Reconverter(self._pair, self._mover, throttle, self._counts, dry_run=dry_run)
         self._share = Share(
             self._control, self._name, uuid4().hex, shard=shard, clock=clock, stopping=self._stopping, since=since,
             on_wait=self._tell_waiting,
@@ -110,13 +113,16 @@ class Sweeper(Generic[V1, V2]):
         self._counts.clear()
         self._flow.begin()
         await self._outlook.begin()
+        self._warnings = await warnings(self._pair, self._control)
         with calm_collector():
             return await (self._rehearse() if self._dry_run else self._run())
 
     async def _run(self) -> SweepReport:
         began = self._clock.now()
         await self._pair.v2.ensure_mark_index()
+        await prepare(self._pair)
         await self._control.ensure_index()
+        await remember(self._pair, self._control)
         async with aclosing(self._share.leases(self._pair.v1.collection, self._partition_size)) as leases:
             async for lease in leases:
                 await self._sweep(lease)
@@ -135,6 +141,8 @@ class Sweeper(Generic[V1, V2]):
             async with aclosing(self._flow.pages(partition, partition.low)) as pages:
                 async for _ in pages:
                     await self._tell()
+            if self._reconverter.needed:
+                await self._reconvert(partition)
         return await self._report(self._counts["dead"], finished=not self._stopping())
 
     async def _sweep(self, lease: Lease) -> None:
@@ -146,10 +154,17 @@ class Sweeper(Generic[V1, V2]):
                 if not held() or not await self._control.checkpoint(lease, position, page.scanned):
                     return  # taken over: the new owner goes on from the last checkpoint
                 await self._tell()
+            if self._reconverter.needed and not self._stopping():
+                await self._reconvert(lease.partition)
             if self._stopping():
                 await self._control.release(lease)
             else:
                 await self._control.checkpoint(lease, position, done=True)
+
+    async def _reconvert(self, partition: Partition) -> None:
+        async with aclosing(self._reconverter.pages(partition)) as pages:
+            async for _ in pages:
+                await self._tell()
 
     def _stopping(self) -> bool:
         return self._stopped or (self._max_time_s is not None and self._outlook.elapsed_s >= self._max_time_s)
@@ -172,5 +187,5 @@ class Sweeper(Generic[V1, V2]):
         await self._tell()
         return report_of(
             self._name, self._counts, total, left, self._outlook.elapsed_s,
-            dead_letters=dead_letters, finished=finished,
+            dead_letters=dead_letters, finished=finished, warnings=self._warnings,
         )  # fmt: skip

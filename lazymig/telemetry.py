@@ -22,6 +22,8 @@ CONTENDED: Final = "lazymig.contended"
 REFUSED: Final = "lazymig.refused"
 #: A V2 step failed after V1 had the write; V1 answers until the entity is healed.
 LEFT_DIRTY: Final = "lazymig.left_dirty"
+#: A read could not reach V2 in the time that it waits for it, and V1 answered alone.
+V2_AWAY: Final = "lazymig.v2_away"
 #: A checked read found V2 different from V1.
 MISMATCHED: Final = "lazymig.mismatched"
 

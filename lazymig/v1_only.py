@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 
 from lazymig.clock import unused_step
 from lazymig.codec import decode_id
-from lazymig.edits import Base, Change, Edit
+from lazymig.edits import Base, Change, Edit, More
 from lazymig.errors import AlreadyExists, Contention, NotFound
 from lazymig.pair import Pair
-from lazymig.protocol import back_off, moved
+from lazymig.protocol.writing import back_off, moved
 from lazymig.records import StoredV1
 from lazymig.telemetry import CONTENDED
 
@@ -30,8 +30,10 @@ async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
         if truth is None:
             await pair.v1.confirm_missing(id)
             raise NotFound(decode_id(id))
-        change = await edit.decide(Base(None, truth))
-        if await moved(pair, id, truth.revision, truth.revision + 1, change):
+        base = Base(None, truth)
+        change = await edit.decide(base)
+        assert change is not More.TRUTH  # which was given
+        if await moved(pair, id, base, truth.revision + 1, change):
             return change
         pair.tally.count(CONTENDED)
         await back_off(pair, attempt)

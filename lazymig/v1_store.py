@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import bson
@@ -57,6 +57,16 @@ class V1Store:
         found = await find_all(self._settled, ids, self._session)
         return {stored.id: stored for stored in map(stored_v1, found)}
 
+    async def moved_since(self, revisions: Mapping[Any, int]) -> list[Any]:
+        """Which of these entities are gone, or at another revision than this, with read concern majority."""
+        ids = list(revisions)
+        where = {"_id": {"$in": ids}}
+        found = await undecoded(
+            self._settled, stored_v1, where, size=len(ids), fields={REVISION_FIELD: 1}, session=self._session
+        )
+        now = {stored.id: stored.revision for stored in found}
+        return [id for id in ids if now.get(id) != revisions[id]]
+
     async def insert(self, id: Any, document: Document, revision: int) -> bool:
         """Insert a document at this revision, durably. False: the id is taken, and nothing was written."""
         whole = {"_id": id, **document, REVISION_FIELD: revision}
@@ -69,17 +79,26 @@ class V1Store:
         return True
 
     async def compare_and_set(
-        self, id: Any, expected: int, revision: int, changed: Document, vanished: Paths = (), within: Paths = ()
+        self,
+        id: Any,
+        expected: int,
+        revision: int,
+        changed: Document,
+        vanished: Paths = (),
+        within: Paths = (),
+        held: Document | None = None,
     ) -> bool:
         """Move one document from the expected revision to a new one, durably.
 
         Only `changed` fields are set and `vanished` ones unset: what V2 does not know of stays as it is. False: V1 is
-        not at the expected revision, or has no sub-document at one of the paths `within`, and nothing was written.
+        not at the expected revision, or has no sub-document at one of the paths `within`, or another value than `held`
+        says, and nothing was written.
         """
         update: dict[str, Any] = {"$set": {**changed, REVISION_FIELD: revision}}
         if fields := dict.fromkeys(vanished, ""):
             update["$unset"] = fields
-        result = await self._durable.update_one(at_revision(id, expected, within), update, session=self._session)
+        where = at_revision(id, expected, within, held)
+        result = await self._durable.update_one(where, update, session=self._session)
         return bool(result.matched_count)
 
     async def delete(self, id: Any, expected: int) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from lazymig import listing
 from lazymig.chunks import chunks
 from lazymig.deadline import Deadline
-from lazymig.edits import Delete, UpdateV1, insert_v1
+from lazymig.edits import Delete, ReplaceV1, UpdateV1, insert_v1
 from lazymig.errors import ConversionError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class V1View(Generic[V1, V2]):
         """Put this entity in the place of the stored one; returns it. Raises `NotFound`, `Contention`, `TypeError`."""
         raw = self._conversions.raw_id_of(entity, self._repository.migration.v1)
         self._conversions.v1_document(entity)  # refused here, before anything is announced
-        await self._repository.write(raw, UpdateV1(self._conversions, lambda _: entity))
+        await self._repository.write(raw, ReplaceV1(self._conversions, entity))
         return entity
 
     async def delete(self, id: Any) -> None:

@@ -14,6 +14,7 @@ from bson import ObjectId
 from lazymig import Control, Migration, Phase, Repository, Sweeper
 from lazymig.clock import SYSTEM_CLOCK
 from lazymig.control import BEAT_S
+from lazymig.server_time import ServerTime
 from tests.people import TestClock
 
 Id = int | str | bytes | ObjectId | UUID
@@ -112,6 +113,15 @@ class StandingClock(TestClock):
             await asyncio.get_running_loop().create_future()
         await super().sleep(delay_s)
         await asyncio.sleep(0)
+
+
+def server_says(monkeypatch: Any, clock: Any) -> None:
+    """Let the server's clock, by which ages are measured, show what this clock shows."""
+
+    async def now(_time: Any) -> datetime:
+        return clock.now()  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(ServerTime, "now", now)
 
 
 class LaterClock:

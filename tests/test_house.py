@@ -23,21 +23,42 @@ ROOT = Path(__file__).parents[1]
 
 #: The floor of each module or package of lazymig. A file imports from floors below its own only.
 FLOORS = {
-    **dict.fromkeys(("chunks", "decoding", "documents", "errors", "phases", "records"), 0),
+    **dict.fromkeys(("chunks", "decoding", "documents", "errors", "phases", "pipelines", "records"), 0),
     **dict.fromkeys(
-        ("clock", "deadline", "drivers", "in_flight", "raw", "stores", "turns", "v1_store", "bson_types"), 1
+        (
+            "clock",
+            "deadline",
+            "drivers",
+            "in_flight",
+            "raw",
+            "server_time",
+            "stores",
+            "turns",
+            "v1_store",
+            "bson_types",
+        ),
+        1,
     ),
     **dict.fromkeys(
         ("batching", "behind", "codec", "conversions", "edits", "keyset", "migration", "pair", "telemetry"), 2
     ),
     **dict.fromkeys(("control", "many", "protocol", "v1_only"), 3),
-    **dict.fromkeys(("building", "follower", "listing", "repository", "sweeper", "sweeping", "v1_view", "verifier"), 4),
+    **dict.fromkeys(
+        ("building", "fingerprint", "follower", "listing", "repository", "sweeper", "sweeping", "v1_view", "verifier"),
+        4,
+    ),
     **dict.fromkeys(("fleet", "testing"), 5),
     **dict.fromkeys(("__init__", "cli"), 6),
 }
 #: The only imports on one floor, each with its reason.
 LEVEL = {
     ("documents", "records"): "the layout of documents speaks in the frozen values",
+    ("pipelines", "documents"): "a pipeline spells the layout of documents",
+    ("pipelines", "records"): "a pipeline speaks in the frozen values",
+    ("server_time", "clock"): "the server's time is counted on by this machine's",
+    ("server_time", "drivers"): "in memory there is no server",
+    ("stores", "clock"): "in memory marks are written by the repository's clock",
+    ("stores", "server_time"): "a mark's age is told by the clock that wrote it",
     ("stores", "drivers"): "a statement is spelled by its driver",
     ("stores", "raw"): "many documents are decoded when their turn comes",
     ("stores", "v1_store"): "the two ports by one name",
@@ -59,6 +80,7 @@ LEVEL = {
     ("repository", "v1_view"): "repo.v1 is the same door in V1's types",
     ("v1_view", "listing"): "list() in V1's types",
     ("v1_view", "repository"): "the view is on this repository; named in annotations only",
+    ("sweeping", "fingerprint"): "a sweep remembers the classes that it ran with",
     ("sweeper", "sweeping"): "its parts",
     ("sweeper", "repository"): "sweeps what the repository serves",
     ("sweeping", "repository"): "sweeps what the repository serves",

@@ -15,7 +15,8 @@ from lazymig.cli.output import say, show_json, table
 from lazymig.control import Control, RunRecord
 from lazymig.records import DeadLetter
 from lazymig.repository import Repository
-from lazymig.sweeping.holdings import Holdings, MovedBy, holdings, moved_by, size
+from lazymig.sweeping.holdings import Holdings, MovedBy, by_conversion, holdings, moved_by, size
+from lazymig.sweeping.revisions import warnings
 
 #: Of dead letters and runs, shown at most.
 _SHOWN = 10
@@ -34,6 +35,10 @@ class Status:
     dead_letters: int
     letters: list[DeadLetter]
     runs: list[RunRecord]
+    #: How many entities of V2 stand at each conversion revision.
+    conversions: dict[int, int]
+    #: What is wrong with this release; each says what to do.
+    warnings: list[str]
 
     @property
     def remaining(self) -> int:
@@ -84,6 +89,8 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
         dead_letters=await control.dead_count(name),
         letters=letters,
         runs=await control.history(name, _SHOWN),
+        conversions=await by_conversion(v2, held.live, exact=exact),
+        warnings=await warnings(repository.pair, control),
     )
 
 
@@ -103,9 +110,12 @@ def _render(found: Status) -> None:
         "moved by writes": f"{about}{by.write:,}",
         "moved by sweeps": f"{about}{by.sweep:,}",
         **unknown,
+        **{f"conversion revision {conv}": f"{about}{count:,}" for conv, count in found.conversions.items()},
     }
     for name, value in rows.items():
         say(f"  {name:<30} {value if isinstance(value, str) else f'{value:,}'}")
+    for warning in found.warnings:
+        say(f"Warning: {warning}")
     if found.letters:
         letters = [(str(one.id), one.direction, one.error, one.message, one.attempts) for one in found.letters]
         table(f"Dead letters, the oldest {len(letters)}", ("id", "step", "error", "message", "attempts"), letters)

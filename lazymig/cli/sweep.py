@@ -126,7 +126,9 @@ def _shard(text: str | None) -> tuple[int, int]:
 
 def standing(progress: Progress) -> Standing:
     """A sweep's progress for the terminal."""
-    counts = {name: getattr(progress, name) for name in ("migrated", "present", "lost", "healed", "purged")}
+    counts = {
+        name: getattr(progress, name) for name in ("migrated", "present", "lost", "reconverted", "healed", "purged")
+    }
     left = {name: getattr(progress, name) for name in ("remaining", "dead", "dirty")}
     note = _WAITING if progress.waiting else ""
     return Standing(progress.done, progress.total, counts, left, note, progress.before)
@@ -170,6 +172,7 @@ def _render(report: SweepReport, *, dry_run: bool) -> None:
         "would be migrated" if dry_run else "migrated": f"{report.migrated:,}",
         "in V2 before": f"{report.present:,} (by reads, writes and earlier sweeps)",
         "moved by clients meanwhile": f"{report.lost:,}",
+        "converted anew": f"{report.reconverted:,} (bodies of older conversions)",
         "healed": f"{report.healed:,}",
         "purged": f"{report.purged:,}",
         "not movable": f"{report.dead:,}",
@@ -179,6 +182,8 @@ def _render(report: SweepReport, *, dry_run: bool) -> None:
     }
     for name, value in rows.items():
         say(f"  {name:<30} {value}")
+    for warning in report.warnings:
+        say(f"Warning: {warning}")
     if report.needs_person and dry_run:
         say("Some documents do not convert; a sweep would give each a dead letter and move all others.")
     elif report.needs_person:

@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from lazymig.control import Control
-from lazymig.documents import META_FIELD, REVISION_FIELD, stored_v2
+from lazymig.documents import REVISION_FIELD, stored_v2
 from lazymig.drivers import LENIENT, READ_MAJORITY, tuned
 from lazymig.pair import Pair
+from lazymig.raw import find_one
 from lazymig.records import DeadLetter, StoredV2
 from lazymig.sweeping.marks import resolve
 from lazymig.sweeping.moving import Mover
@@ -61,7 +62,7 @@ async def _is_well(
     pair: Pair[V1, V2], mover: Mover[V1, V2], letter: DeadLetter, grace: timedelta, *, insist: bool
 ) -> bool:
     seen = await _seen(pair, letter.id)
-    if seen is not None and seen.clean:
+    if seen is not None and pair.conversions.is_current(seen):
         return True
     # Only the revision: the document may be one that cannot even be decoded.
     v1 = tuned(pair.v1.collection, read=READ_MAJORITY, codec=LENIENT)
@@ -71,14 +72,15 @@ async def _is_well(
     if not insist and row.get(REVISION_FIELD, 0) == letter.revision:
         return False
     if seen is None:
-        await mover.move(await Pages(v1).page({"_id": letter.id}, 1, whole=True))
+        read_at_s = pair.clock.monotonic()
+        await mover.move(await Pages(v1).page({"_id": letter.id}, 1, whole=True), read_at_s)
     else:
         await resolve(pair, mover, seen, grace)
     seen = await _seen(pair, letter.id)
-    return seen is not None and seen.clean
+    return seen is not None and pair.conversions.is_current(seen)
 
 
 async def _seen(pair: Pair[V1, V2], id: Any) -> StoredV2 | None:
     # Not by the store: it may join finds, for which an id must be hashable, and one that is none is a dead letter.
-    row = await tuned(pair.v2.collection, codec=LENIENT).find_one({"_id": id}, {META_FIELD: 1})
+    row = await find_one(tuned(pair.v2.collection), id, None)
     return None if row is None else stored_v2(row)

@@ -17,6 +17,9 @@ from lazymig.sweeping.throttle import Throttle
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
+#: Ids per page under a rate limit, where a page may take long and a checkpoint should not.
+LIMITED_PAGE = 1000
+
 _Running = deque[tuple[Page, "asyncio.Task[bool]"]]
 
 
@@ -30,14 +33,12 @@ class Flow(Generic[V1, V2]):
         throttle: Throttle,
         counts: Counter[str],
         *,
-        batch_size: int,
         concurrency: int,
     ) -> None:
         self._pair = pair
         self._mover = mover
         self._throttle = throttle
         self._counts = counts
-        self._batch_size = batch_size
         self._concurrency = concurrency
         self.begin()
 
@@ -52,12 +53,12 @@ class Flow(Generic[V1, V2]):
         Ends early when the sweep is to stop: a page that was begun and not finished is not given.
         """
         v1, v2 = self._pair.v1.collection, self._pair.v2.collection
-        remainder = Remainder(v1, v2, partition, position, self._batch_size, self._lean)
+        remainder = Remainder(v1, v2, partition, position, self._throttle.batches.size, self._lean)
         running: _Running = deque()
         try:
             async with aclosing(self._found(remainder)) as found:
-                async for page in found:
-                    running.append((page, asyncio.create_task(self._move(remainder, page))))
+                async for page, read_at_s in found:
+                    running.append((page, asyncio.create_task(self._move(remainder, page, read_at_s))))
                     while len(running) >= self._concurrency and await running[0][1]:
                         yield self._counted(running.popleft()[0])
             while running and await running[0][1]:
@@ -67,39 +68,42 @@ class Flow(Generic[V1, V2]):
                 task.cancel()
             await asyncio.gather(*(task for _, task in running), return_exceptions=True)
 
-    async def _found(self, remainder: Remainder) -> AsyncGenerator[Page]:
+    async def _found(self, remainder: Remainder) -> AsyncGenerator[tuple[Page, float]]:
         pages = remainder.pages()
         clock = self._pair.clock
         while await self._throttle.turn():
+            remainder.batch_size = self._throttle.batches.size
+            if self._throttle.limited:
+                # Documents wait for the rate before they are read, never between reading and storing: their ids first.
+                remainder.lean, remainder.ids_per_page = True, LIMITED_PAGE
             began_s = clock.monotonic()
             page = await anext(pages, None)
             self._lean = remainder.lean
             if page is None:
                 return
             self._throttle.latency.measured(page.whole, page.scanned, clock.monotonic() - began_s)
-            yield page
+            yield page, began_s
 
     def _counted(self, page: Page) -> Page:
         self._counts["scanned"] += page.scanned
         self._counts["present"] += page.scanned - len(page.missing)
         return page
 
-    async def _move(self, remainder: Remainder, page: Page) -> bool:
+    async def _move(self, remainder: Remainder, page: Page, read_at_s: float) -> bool:
         """Move what the page lacks, a batch at a time. False: told to stop before all was moved."""
+        if page.whole:
+            await self._mover.move(page.missing, read_at_s)
+            self._throttle.batches.took(len(page.missing), self._pair.clock.monotonic() - read_at_s)
+            return True
         rest, clock = page.missing, self._pair.clock
         while rest:
             size = self._throttle.batches.size
             batch, rest = rest[:size], rest[size:]
             if not await self._throttle.documents(len(batch)):
                 return False
-            began_s = clock.monotonic()
-            await self._move_batch(remainder, batch, whole=page.whole)
+            read_at_s = began_s = clock.monotonic()
+            async for documents in remainder.whole(batch):
+                await self._mover.move(documents, read_at_s)
+                read_at_s = clock.monotonic()
             self._throttle.batches.took(len(batch), clock.monotonic() - began_s)
         return True
-
-    async def _move_batch(self, remainder: Remainder, batch: Any, *, whole: bool) -> None:
-        if whole:
-            await self._mover.move(batch)
-            return
-        async for documents in remainder.whole(batch):
-            await self._mover.move(documents)

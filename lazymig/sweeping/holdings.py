@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import frozen
 
@@ -11,7 +11,8 @@ from lazymig.documents import META_FIELD
 from lazymig.drivers import settled
 from lazymig.records import PLACEHOLDER
 
-_AT, _GONE, _REV, _BY = (f"{META_FIELD}.{name}" for name in ("at", "gone", "rev", "by"))
+_AT, _GONE, _REV, _BY, _CONV = (f"{META_FIELD}.{name}" for name in ("at", "gone", "rev", "by", "conv"))
+K = TypeVar("K")
 #: Up to this many documents each is looked at; beyond, who brought them is told from a sample.
 SMALL, SAMPLE = 10_000, 2_000
 
@@ -85,9 +86,20 @@ async def moved_by(v2: Any, live: int, *, exact: bool = False) -> MovedBy:
     return MovedBy(**(_scaled(found, live) if sampled else found), estimated=sampled)
 
 
-def _scaled(counts: Mapping[str, int], whole: int) -> dict[str, int]:
+async def by_conversion(v2: Any, live: int, *, exact: bool = False) -> dict[int, int]:
+    """How many of V2's `live` entities stand at each conversion revision; a sample's share where they are many."""
+    sampled = not exact and await size(v2) > SMALL
+    sample = [{"$sample": {"size": SAMPLE}}] if sampled else []
+    stages = [*sample, {"$match": {_GONE: {"$ne": True}}}, {"$group": {"_id": f"${_CONV}", "count": {"$sum": 1}}}]
+    cursor = await settled(v2.aggregate(stages))
+    counts = {row["_id"] or 1: row["count"] for row in await cursor.to_list(None)}
+    return dict(sorted((_scaled(counts, live) if sampled else counts).items()))
+
+
+def _scaled(counts: Mapping[K, int], whole: int) -> dict[K, int]:
     """The counts of a sample as shares of the whole, which they add up to."""
-    of, seen, before, scaled = max(sum(counts.values()), 1), 0, 0, {}
+    of, seen, before = max(sum(counts.values()), 1), 0, 0
+    scaled: dict[K, int] = {}
     for name, count in counts.items():
         # Rounded as running sums, so that what one share loses the next gains.
         seen += count

@@ -12,7 +12,7 @@ from lazymig.drivers import LENIENT, READ_MAJORITY, driver_of, tuned
 from lazymig.errors import Contention, ConversionError
 from lazymig.keyset import Order
 from lazymig.pair import Pair
-from lazymig.protocol import HEAL_AFTER, heal, purge
+from lazymig.protocol import bodies, heal, purge
 from lazymig.records import Applied, StoredV1, StoredV2
 from lazymig.sweeping.moving import Mover
 
@@ -39,7 +39,7 @@ async def resolve_marks(
 
     False: told to stop before the end.
     """
-    before = pair.clock.now() - HEAL_AFTER
+    before = await pair.v2.now() - bodies.HEAL_AFTER
     after = None
     while page := await pair.v2.marks(before, _PAGE, after):
         for seen in page:
@@ -94,7 +94,7 @@ async def _brought_up(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> bo
 async def _repaired(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Applied:
     for _ in range(pair.max_attempts):
         body = pair.conversions.v2_body(await pair.conversions.upgraded(truth, seen))
-        applied = await pair.v2.apply(truth.id, body, truth.revision, over=seen.revision)
+        applied = await pair.v2.apply(truth.id, body, truth.revision, over=seen)
         if applied is not Applied.NEWER:
             break
         # What came between may hold more than V1 can express: start over from it, if it is still behind V1.

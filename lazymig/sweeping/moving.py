@@ -20,6 +20,7 @@ from lazymig.documents import stored_v1
 from lazymig.drivers import Driver, driver_of
 from lazymig.errors import ConversionError
 from lazymig.pair import Pair
+from lazymig.protocol.reading import OLD_READ_S, look_again_at
 from lazymig.records import DeadLetter, Put, StoredV1
 
 V1 = TypeVar("V1")
@@ -55,8 +56,8 @@ class Mover(Generic[V1, V2]):
         self._raw = driver_of(pair.v2.collection) is not Driver.MEMORY
         self._options: Any = getattr(pair.v1.collection, "codec_options", DEFAULT_CODEC_OPTIONS)
 
-    async def move(self, documents: Sequence[Any]) -> None:
-        """Convert and store V1 documents, decoded or as raw BSON.
+    async def move(self, documents: Sequence[Any], read_at_s: float) -> None:
+        """Convert and store V1 documents, decoded or as raw BSON, which were read at that time of the monotonic clock.
 
         Returns when all is durably stored or has its dead letter.
         """
@@ -68,7 +69,7 @@ class Mover(Generic[V1, V2]):
                 batch += await self._convert(documents[start : start + _TURN])
                 await self._pair.clock.sleep(0)
         for part in _by_size(batch):
-            await self._store(part)
+            await self._store(part, read_at_s)
 
     async def _convert(self, documents: Sequence[Any]) -> list[_Converted]:
         converted = []
@@ -96,13 +97,19 @@ class Mover(Generic[V1, V2]):
         except TypeError as error:
             raise ConversionError(id, "upgrade", error, self._pair.conversions.migration.id_field) from None
 
-    async def _store(self, batch: Sequence[_Converted]) -> None:
-        if not batch:
-            return
+    async def _store(self, batch: Sequence[_Converted], read_at_s: float) -> None:
         if self._dry_run:
             self._counts["migrated"] += len(batch)
             return
+        if self._is_old(read_at_s):
+            read_at_s = self._pair.clock.monotonic()
+            batch = await self._standing(batch)
+        if not batch:
+            return
         puts = await self._pair.v2.put_many([converted.document for converted in batch], durable=True)
+        if self._is_old(read_at_s):
+            stored = [converted for converted, put in zip(batch, puts, strict=True) if put is Put.STORED]
+            await look_again_at(self._pair, stored)
         self._counts["migrated"] += puts.count(Put.STORED)
         # A client was faster: not an error.
         self._counts["lost"] += puts.count(Put.LOST)
@@ -113,6 +120,15 @@ class Mover(Generic[V1, V2]):
                     await self.record(converted.id, converted.revision, "store", error, message, "")
                 else:
                     self._counts["lost"] += 1  # nothing refuses it any more
+
+    def _is_old(self, read_at_s: float) -> bool:
+        return self._pair.clock.monotonic() - read_at_s > OLD_READ_S
+
+    async def _standing(self, batch: Sequence[_Converted]) -> Sequence[_Converted]:
+        """What V1 still holds as it was read: the conversion took long, and V2 may have forgotten a delete since."""
+        moved = set(await self._pair.v1.moved_since({converted.id: converted.revision for converted in batch}))
+        self._counts["lost"] += len(moved)
+        return [converted for converted in batch if converted.id not in moved]
 
     async def record_failure(self, truth: StoredV1, error: ConversionError) -> None:
         """Give an entity that does not convert its dead letter, without the cause's text: it may quote the document."""

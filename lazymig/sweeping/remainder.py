@@ -23,7 +23,7 @@ from lazymig.raw import decoded_leniently, id_bytes, split
 from lazymig.records import Partition
 
 #: Brackets with one document at most, beyond whose value a comparison would find those of other brackets.
-_ONE_VALUE = {"minKey", "null", "maxKey"}
+ONE_VALUE = {"minKey", "null", "maxKey"}
 #: Ids per page: an id is small, and a round trip is not.
 IDS_PER_PAGE = 10_000
 
@@ -51,7 +51,9 @@ class Remainder:
         self._v1, self._v2 = Pages(tuned(v1, read=READ_MAJORITY)), Pages(tuned(v2))
         self._partition = partition
         self._position = position
-        self._batch_size = batch_size
+        #: Documents per page where they are read whole.
+        self.batch_size = batch_size
+        self.ids_per_page = IDS_PER_PAGE
         #: Whether V2 is taken to have most of the next page; None: nobody knows yet.
         self.lean = lean
 
@@ -61,7 +63,8 @@ class Remainder:
         while True:
             whole = self.lean is False
             # Where nobody knows, a look at few ids tells.
-            found = await self._v1.page(self._range(None), IDS_PER_PAGE if self.lean else self._batch_size, whole=whole)
+            size = self.ids_per_page if self.lean else self.batch_size
+            found = await self._v1.page(self._range(None), size, whole=whole)
             if not found:
                 return
             last = raw_id(decoded_leniently(found[-1])["_id"])
@@ -71,7 +74,7 @@ class Remainder:
             if not isinstance(last, Unreadable):
                 marked = last
             yield Page(missing, whole, len(found), marked)
-            if self._partition.bracket in _ONE_VALUE:
+            if self._partition.bracket in ONE_VALUE:
                 return
             self._position = last
 
@@ -99,20 +102,25 @@ class Remainder:
         return [document for document in found if id_bytes(document) not in keys]
 
     def _range(self, last: Any) -> Mapping[str, Any]:
-        bounds: dict[str, Any] = {}
-        if self._position is not None:
-            bounds |= above(self._position)
-        high = self._partition.high if last is None else last
-        if high is not None:
-            bounds["$lte"] = high
-        if self._position is not None:
-            return {"_id": condition(bounds)}  # a comparison stays within its value's bracket
-        bracket = in_bracket("_id", self._partition.bracket, driver_of(self._v1.collection))
-        if not bounds:
-            return bracket
-        # NaN sorts first among the numbers, but is not less than any of them.
-        first = [{"_id": math.nan}] if self._partition.bracket == "int" else []
-        return {"$and": [bracket, {"$or": [{"_id": condition(bounds)}, *first]}]}
+        return in_partition(self._partition, self._position, last, driver_of(self._v1.collection))
+
+
+def in_partition(partition: Partition, position: Any, last: Any, driver: Driver) -> dict[str, Any]:
+    """The filter for a partition's ids behind the position, up to `last` where that is given."""
+    bounds: dict[str, Any] = {}
+    if position is not None:
+        bounds |= above(position)
+    high = partition.high if last is None else last
+    if high is not None:
+        bounds["$lte"] = high
+    if position is not None:
+        return {"_id": condition(bounds)}  # a comparison stays within its value's bracket
+    bracket = in_bracket("_id", partition.bracket, driver)
+    if not bounds:
+        return bracket
+    # NaN sorts first among the numbers, but is not less than any of them.
+    first = [{"_id": math.nan}] if partition.bracket == "int" else []
+    return {"$and": [bracket, {"$or": [{"_id": condition(bounds)}, *first]}]}
 
 
 class Pages:

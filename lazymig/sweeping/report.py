@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from attrs import frozen
 
@@ -22,7 +23,8 @@ class Progress:
     `done` of about `total` V1 ids were looked at by all who share this pass, `before` of them by earlier runs, or by
     others before this one came. The counts are of this process so far: `scanned` ids, of which `present` were in V2
     before (moved by reads, writes and earlier sweeps), `migrated` were moved by this sweep, `lost` were moved by a
-    client in the same moment, and `dead` failed; beside that, `healed` marks and `purged` remainders. `remaining`
+    client in the same moment, and `dead` failed; beside that, `reconverted` bodies of older conversions, `healed` marks
+    and `purged` remainders. `remaining`
     entities are not in V2 yet, about, and `dirty` ones are there with an open mark, when last looked up. `done`, the
     counts and `done / total` never go back, `remaining` never goes up. `waiting`: nothing is left but what other
     sweepers hold.
@@ -35,6 +37,7 @@ class Progress:
     migrated: int
     present: int
     lost: int
+    reconverted: int
     healed: int
     purged: int
     dead: int
@@ -50,9 +53,9 @@ class SweepReport:
 
     `scanned` V1 ids were looked at; `present` of them were in V2 before (moved by reads, writes and earlier sweeps),
     `migrated` were moved by this run, `lost` were moved by a client in the same moment, and `dead` failed. Beside that,
-    `healed` marks and `purged` remainders. At the end, `remaining` entities are not in V2, about, and `dirty` ones are
-    there with an open mark; `dead_letters` is the number of entities that need a person now, whichever run met them.
-    `finished` is False when it was stopped early.
+    `reconverted` bodies of older conversions, `healed` marks and `purged` remainders. At the end, `remaining` entities
+    are not in V2, about, and `dirty` ones are there with an open mark; `dead_letters` is the number of entities that
+    need a person now, whichever run met them. `finished` is False when it was stopped early.
     """
 
     migration: str
@@ -61,6 +64,7 @@ class SweepReport:
     migrated: int
     present: int
     lost: int
+    reconverted: int
     healed: int
     purged: int
     dead: int
@@ -69,6 +73,8 @@ class SweepReport:
     dead_letters: int
     elapsed_s: float
     finished: bool
+    #: What is wrong with the release that swept; each says what to do.
+    warnings: tuple[str, ...] = ()
 
     @property
     def needs_person(self) -> bool:
@@ -77,7 +83,7 @@ class SweepReport:
 
 
 #: What is counted by each process, and added up where several share a sweep.
-COUNTED = ("scanned", "migrated", "present", "lost", "healed", "purged", "dead")
+COUNTED = ("scanned", "migrated", "present", "lost", "reconverted", "healed", "purged", "dead")
 
 
 def progress_of(
@@ -91,10 +97,19 @@ def progress_of(
 
 
 def report_of(
-    migration: str, counts: Counter[str], total: int, left: Left, elapsed_s: float, *, dead_letters: int, finished: bool
+    migration: str,
+    counts: Counter[str],
+    total: int,
+    left: Left,
+    elapsed_s: float,
+    *,
+    dead_letters: int,
+    finished: bool,
+    warnings: Sequence[str] = (),
 ) -> SweepReport:
     """What these counts come to."""
     return SweepReport(
         migration=migration, total=max(total, counts["scanned"]), remaining=left.remaining, dirty=left.dirty,
-        dead_letters=dead_letters, elapsed_s=elapsed_s, finished=finished, **{name: counts[name] for name in COUNTED},
+        dead_letters=dead_letters, elapsed_s=elapsed_s, finished=finished, warnings=tuple(warnings),
+        **{name: counts[name] for name in COUNTED},
     )  # fmt: skip

@@ -53,6 +53,11 @@ class Throttle:
         self._turned_at = clock.monotonic()
         self._verdict: bool | None = True
 
+    @property
+    def limited(self) -> bool:
+        """Whether a rate is to be kept."""
+        return self._limiter is not None
+
     async def turn(self) -> bool:
         """Wait until the next page may be found. False: the sweep is to stop."""
         worked_s = self._clock.monotonic() - self._turned_at

@@ -19,7 +19,7 @@ from pymongo.results import DeleteResult, InsertManyResult, InsertOneResult, Upd
 from lazymig.testing.exploration.filters import has_operators, matches
 from lazymig.testing.exploration.projection import projected
 from lazymig.testing.exploration.statement import Gate, Statement
-from lazymig.testing.exploration.updates import updated, upserted
+from lazymig.testing.exploration.updates import Update, updated, upserted
 from lazymig.testing.exploration.values import MISSING, freeze, fresh, look_up, order
 
 Document = dict[str, Any]
@@ -33,6 +33,9 @@ class MemoryCollection:
     Without a `gate` each statement takes effect as soon as it is awaited; with one, when the explorer says so.
     Arguments: `name` as shown in counter-examples; `documents` to begin with; `gate` of the run.
     """
+
+    #: Updates may be pipelines of the operators that lazymig's stores use.
+    takes_pipelines = True
 
     def __init__(self, name: str = "memory", documents: Iterable[Query] = (), *, gate: Gate | None = None) -> None:
         self.name = name
@@ -114,7 +117,7 @@ class MemoryCollection:
         return Statement(self.gate, self.name, "insert_many", self._insert_many, list(documents), ordered)
 
     def update_one(
-        self, filter: Query, update: Query, upsert: bool = False, *, session: Any = None, comment: Any = None
+        self, filter: Query, update: Update, upsert: bool = False, *, session: Any = None, comment: Any = None
     ) -> Statement:
         """Change the first matching document; with `upsert`, make one where none matches."""
         return Statement(self.gate, self.name, "update_one", self._update_one, filter, update, upsert)
@@ -122,7 +125,7 @@ class MemoryCollection:
     def find_one_and_update(
         self,
         filter: Query,
-        update: Query,
+        update: Update,
         projection: Projection = None,
         upsert: bool = False,
         return_document: bool = False,
@@ -177,7 +180,7 @@ class MemoryCollection:
             raise BulkWriteError({"writeErrors": refused, "nInserted": tried - len(refused), "writeConcernErrors": []})
         return InsertManyResult([document["_id"] for document in documents], True)
 
-    def _update_one(self, criteria: Query, update: Query, upsert: bool) -> UpdateResult:
+    def _update_one(self, criteria: Query, update: Update, upsert: bool) -> UpdateResult:
         before, after = self._update(criteria, update, upsert)
         if before is None:
             made = {} if after is None else {"upserted": after["_id"]}
@@ -185,12 +188,12 @@ class MemoryCollection:
         return UpdateResult({"n": 1, "nModified": int(before is not after)}, True)
 
     def _find_one_and_update(
-        self, criteria: Query, update: Query, projection: Projection, upsert: bool, return_document: bool
+        self, criteria: Query, update: Update, projection: Projection, upsert: bool, return_document: bool
     ) -> Document | None:
         answer = self._update(criteria, update, upsert)[int(return_document)]
         return None if answer is None else projected(answer, projection)
 
-    def _update(self, criteria: Query, update: Query, upsert: bool) -> tuple[Document | None, Document | None]:
+    def _update(self, criteria: Query, update: Update, upsert: bool) -> tuple[Document | None, Document | None]:
         before = next(self._matching(criteria), None)
         if before is None:
             if not upsert:

@@ -190,6 +190,9 @@ async def test_case_17_each_statement_of_the_store_says_refused(database: Any, k
         joining.apply(4, {"kind": "good"}, 2), joining.apply(5, body, 2), joining.apply(6, {"kind": "good"}, 2)
     )
     assert outcomes == [Applied.APPLIED, Applied.REFUSED, Applied.APPLIED]
+    repairs = [(await plain.find(3), body, 7), (await plain.find(4), {"kind": "good", "n": 1}, 7)]
+    assert await plain.apply_many(repairs) == [Applied.REFUSED, Applied.APPLIED]
+    assert await database["v2"].distinct("_id", {"n": 1}) == [4]
     error, reason = await plain.why_refused(documents[1])
     assert error
     assert reason.startswith("V2")

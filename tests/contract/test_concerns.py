@@ -68,16 +68,16 @@ async def test_the_write_path_reads_v1_as_the_primary_has_it(watched: Watched) -
 
 async def test_each_statement_of_v2(watched: Watched, options: dict[str, Any]) -> None:
     """Announcements wait for the majority; bodies, tombstones and purges for one."""
-    store = V2Store(watched.database["v2"].with_options(**options), ["first"])
+    store = V2Store(watched.database["v2"].with_options(**options))
     with watched.sent() as sent:
-        await store.vacant_ticket(1, NOW)
-        await store.ticket(1, NOW)
-        await store.raise_intent(1, 5, NOW)
+        await store.vacant_ticket(1)
+        await store.ticket(1)
+        await store.raise_intent(1, 5)
         await store.put_many([born_clean(8, {}, 1, "sweep")], durable=True)
     assert [concern(event, "writeConcern") for event in sent] == [MAJORITY] * 4
     with watched.sent() as sent:
         await store.apply(1, {"first": "x"}, 5)
-        await store.bury(1, 6, NOW)
+        await store.bury(1, 6)
         await store.put_if_absent(2, {}, 1)
         await store.put_many([born_clean(3, {}, 1, "read")])
     assert [concern(event, "writeConcern") for event in sent] == [ONE] * 4

@@ -110,7 +110,9 @@ async def right(database: Any, open_repository: Any) -> None:
         assert await repository.get(id) == changed
         v1, v2 = await database["v1"].find_one({"_id": id}), await database["v2"].find_one({"_id": id})
         assert (v1["name"], v1["age"]) == shown(changed)
-        assert v2[META] == {"rev": v1[REV], "intent": v1[REV], "by": v2[META]["by"]}
+        # An insert that died is remembered until V1 is past its ticket; it holds nobody up.
+        meta = {name: value for name, value in v2[META].items() if name != "inserts"}
+        assert meta == {"rev": v1[REV], "intent": v1[REV], "by": v2[META]["by"]}
     for id in {1, 9} - set(expected):
         await repository.insert(ada(id))
         assert await repository.get(id) == ada(id)
@@ -138,7 +140,8 @@ async def test_a_call_may_be_cancelled_at_every_await(
             try:
                 await CALLS[call](repository)
             except asyncio.CancelledError:
-                assert len(statements) == fatal
+                # Only one statement may follow: the announcement of a write that was not sent is taken back.
+                assert statements[fatal:] in ([], ["withdraw"])
             except (NotFound, ValueError):
                 assert len(statements) < fatal
             reached = len(statements) >= fatal

@@ -65,8 +65,8 @@ async def test_an_error_of_one_body_is_its_own_writers(store: CoalescingV2, data
     await database["v2"].insert_many(
         [live(1, 3, 4), {"_id": 2, "first": "Ada", META: {"rev": 3, "intent": 4, "gone": 1}}]
     )
-    update = ({"_id": 2}, {"$inc": {"first": 1}})  # a text cannot be incremented
-    results = await asyncio.gather(store.apply(1, {"first": "Bob"}, 4, own=True), store._update(*update, True))
+    update = ({"_id": 2}, [{"$set": {"first": {"$add": ["$first", 1]}}}])  # a text cannot be incremented
+    results = await asyncio.gather(store.apply(1, {"first": "Bob"}, 4, own=True), store._update(*update, upsert=True))
     assert results[0] is Applied.APPLIED
     assert results[1] is Applied.REFUSED
     assert (await stored(database))[1] == ("Bob", 4, 4)

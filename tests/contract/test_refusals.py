@@ -191,7 +191,6 @@ async def test_a_conversion_error_names_id_and_path_but_no_contents(
         lambda: repository.get(4711),
         lambda: repository.get_many([4711]),
         lambda: repository.update(4711, lambda person: person),
-        lambda: repository.replace(ada(4711)),
         lambda: anext(repository.list()),
     ]
     for call in calls:

@@ -367,7 +367,6 @@ async def test_a_document_that_does_not_convert_is_left_untouched(repository: Pe
     calls: list[Callable[[], Any]] = [
         lambda: repository.get(1),
         lambda: repository.update(1, lambda person: person),
-        lambda: repository.replace(ada()),
         lambda: repository.v1.update(1, lambda person: evolve(person, age=1)),
     ]
     for call in calls:

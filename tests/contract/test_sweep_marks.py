@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from tests.sweeps import StandingClock, letters, moved, repository, stored, sweeper, thing
+from tests.sweeps import StandingClock, letters, moved, repository, server_says, stored, sweeper, thing
 
 NOW = datetime(2024, 5, 1, 12)
 LONG_AGO, JUST_NOW = NOW - timedelta(hours=2), NOW - timedelta(seconds=2)
 
 
 @pytest.fixture
-def clock() -> StandingClock:
-    """Stands at `NOW`."""
-    return StandingClock()
+def clock(monkeypatch: pytest.MonkeyPatch) -> StandingClock:
+    """Stands at `NOW`, and the server's clock with it."""
+    clock = StandingClock()
+    server_says(monkeypatch, clock)
+    return clock
 
 
 def dirty(id: int, rev: int, intent: int, at: datetime, **changed: Any) -> dict[str, Any]:
@@ -60,7 +62,7 @@ async def test_a_repair_swallows_no_body_that_came_between(database: Any, clock:
     async def found_late(id: Any) -> Any:
         repo.pair.v1.find = find  # type: ignore[method-assign]
         await repo.update(1, lambda entity: evolve(entity, note="kept"))
-        seen = await repo.pair.v2.ticket(1, clock.now())
+        seen = await repo.pair.v2.ticket(1)
         assert await repo.pair.v1.compare_and_set(1, seen.revision, seen.intent, {"n": 9})
         return await find(id)
 

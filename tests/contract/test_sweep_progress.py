@@ -14,7 +14,17 @@ from attrs import evolve
 from lazymig.records import Partition
 from lazymig.sweeper import Progress
 from lazymig.sweeping import outlook, remainder
-from tests.sweeps import LaterClock, StandingClock, control, moved, repository, stored, sweeper, thing
+from tests.sweeps import (
+    LaterClock,
+    StandingClock,
+    control,
+    moved,
+    repository,
+    server_says,
+    stored,
+    sweeper,
+    thing,
+)
 
 COUNT = 60
 COUNTS = ("done", "scanned", "migrated", "present", "lost", "healed", "purged", "dead", "elapsed_s")
@@ -53,6 +63,7 @@ def arriving(repo: Any, monkeypatch: pytest.MonkeyPatch, arrive: Any) -> None:
 async def test_what_each_count_means(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Moved by others before, by this sweep, by a client meanwhile, dead, dirty, and what remains: each by its name."""
     clock = StandingClock()
+    server_says(monkeypatch, clock)
     repo = repository(filled, clock=clock)
     await repo.get_many(range(10))
     await repo.update(10, lambda thing: evolve(thing, count=5))

@@ -11,7 +11,7 @@ from pymongo.errors import AutoReconnect
 from lazymig import Control
 from lazymig.control import BEAT_S
 from lazymig.records import Partition
-from lazymig.sweeping import remainder, sharing
+from lazymig.sweeping import flow, remainder, sharing
 from lazymig.sweeping.partitions import plan
 from tests.people import TestClock
 from tests.sweeps import LaterClock, by_id, control, moved, stored, sweeper, thing
@@ -216,14 +216,14 @@ async def test_the_checkpoint_waits_for_earlier_pages(filled: Any, monkeypatch: 
     failing = sweeper(filled, partition_size=1000, concurrency=3)
     move, held = failing._mover.move, asyncio.Event()
 
-    async def uneven(documents: Any) -> None:
+    async def uneven(documents: Any, read_at_s: float) -> None:
         documents = list(documents)
         if len(await stored(filled["v2"])) and not held.is_set():
             held.set()
             for _ in range(200):
                 await asyncio.sleep(0)
             raise AutoReconnect("the server went away")
-        await move(documents)
+        await move(documents, read_at_s)
 
     monkeypatch.setattr(failing._mover, "move", uneven)
     with pytest.raises(AutoReconnect):
@@ -272,8 +272,7 @@ async def test_partitions_cover_every_id_once(filled: Any, each: int) -> None:
 
 async def test_a_page_given_up_is_not_done(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that is stopped while a page waits for its rate does not count the page; the next one moves the rest."""
-    monkeypatch.setattr(remainder, "IDS_PER_PAGE", 20)
-    # The first page, a small one, lets the sweep believe that V2 has most: the next is a long one of many batches.
+    monkeypatch.setattr(flow, "LIMITED_PAGE", 20)  # a page of several batches
     await filled["v2"].insert_many([moved(id) for id in range(4)])
     limited = sweeper(filled, partition_size=1000, rate_limit=1000, concurrency=1)
     acquired: list[float] = []
@@ -288,7 +287,7 @@ async def test_a_page_given_up_is_not_done(filled: Any, monkeypatch: pytest.Monk
 
     limited._flow._throttle._limiter = Limiter()
     first = await limited.run()
-    assert (first.finished, first.scanned, first.migrated) == (False, 4, 8)
+    assert (first.finished, first.scanned, first.migrated) == (False, 0, 8)
     second = await sweeper(filled).run()
-    assert (second.scanned, second.migrated, second.present) == (COUNT - 4, COUNT - 12, 8)
+    assert (second.scanned, second.migrated, second.present) == (COUNT, COUNT - 12, 12)
     assert await stored(filled["v2"]) == EVERYTHING

@@ -112,7 +112,7 @@ async def test_a_dead_writers_body_is_not_waited_for_for_ever(database: Any) -> 
         MIGRATION, v1=database["v1"], v2=database["v2"], phase=lazymig.Phase.COEXIST, clock=clock, coalesce=False
     )
     await repository.insert(AccountV2(1, 10, 5))
-    seen = await repository.pair.v2.ticket(1, clock.now())
+    seen = await repository.pair.v2.ticket(1)
     assert await repository.pair.v1.compare_and_set(1, seen.revision, seen.intent, {"balance": 11})
     assert await repository.get(1) == AccountV2(1, 11, 5)
     assert await repository.update(1, _earn) == AccountV2(1, 11, 6)

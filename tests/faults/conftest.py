@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from random import SystemRandom
 from typing import Any
 
@@ -17,12 +18,23 @@ import pytest
 from attrs import asdict
 from pymongo import AsyncMongoClient
 
+from lazymig.server_time import ServerTime
 from lazymig.testing import Server, ServerMissing
 from tests.faults.claims import Row
 from tests.faults.report import table
 from tests.widening import WIDENING
 
 LEDGER: list[Row] = []
+
+
+@pytest.fixture(autouse=True)
+def server_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that sets a client's clock forward means the server's: every mark is old then."""
+
+    async def now(time: ServerTime) -> datetime:
+        return time._clock.now()
+
+    monkeypatch.setattr(ServerTime, "now", now)
 
 
 @pytest.fixture

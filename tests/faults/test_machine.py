@@ -22,6 +22,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import AutoReconnect
 
 from lazymig import AlreadyExists, Control, ConversionError, NotFound, Phase, Repository, Sweeper, edits
+from lazymig.clock import SYSTEM_CLOCK
 from lazymig.codec import decode_id
 from lazymig.documents import raw_id, stored_v1, stored_v2
 from lazymig.protocol import heal
@@ -50,6 +51,7 @@ class Machine(RuleBasedStateMachine):
         for collection in (self._v1, self._v2, self._control):
             run(collection.delete_many({}))
         self._clock = StandingClock()
+        self._clock.time = SYSTEM_CLOCK.now()  # a real server writes its marks by its own clock
         self._repository: Repository[ThingV1, ThingV2] = Repository(
             things.migration, v1=self._v1, v2=self._v2, phase=Phase.COEXIST, clock=self._clock
         )
@@ -179,7 +181,7 @@ class Machine(RuleBasedStateMachine):
     @rule(id=things.ids)
     def dies_after_ticket(self, id: things.Id) -> None:
         """A writer announces itself and is never heard of again."""
-        self._run(self._repository.pair.v2.ticket(raw_id(id), self._clock.now()))
+        self._run(self._repository.pair.v2.ticket(raw_id(id)))
 
     @rule(id=things.ids, thing=things.things, v1=st.booleans(), verb=st.sampled_from(VERBS))
     def dies_after_v1(self, id: things.Id, thing: ThingV1, v1: bool, verb: str) -> None:
@@ -273,9 +275,9 @@ def test_on_a_server(lazymig_server: Any, runner: asyncio.Runner, chosen: int, w
     runner.run(client.close())
 
 
-async def _no_ticket(self: V2Store, id: Any, now: Any) -> Any:
+async def _no_ticket(self: V2Store, id: Any) -> Any:
     seen = await self.find(id)
-    return await TICKET(self, id, now) if seen is None else seen._replace(intent=seen.intent + 1)
+    return await TICKET(self, id) if seen is None else seen._replace(intent=seen.intent + 1)
 
 
 def _flat(before: Any, after: Any, stored: Any = None) -> Any:

@@ -23,7 +23,7 @@ async def test_missing_is_confirmed(mortal_server: Server, monkeypatch: pytest.M
     async with connected(mortal_server.uri) as database:
         repo = repository(database, ShiftedClock())
         await database["v1"].insert_one(legacy(1))
-        await repo.pair.v2.ticket(1, repo.pair.clock.now())
+        await repo.pair.v2.ticket(1)
         store, looked = repo.pair.v1, asyncio.Event()
         quick = database["v1"].with_options(write_concern=WriteConcern(1))
         find_local = store.find_local

@@ -61,9 +61,9 @@ async def test_the_claims_bite(
 ) -> None:
     """Once writes take no ticket, the same clients and the same verdict find it, and with tickets they find nothing."""
 
-    async def no_ticket(self: V2Store, id: Any, now: Any) -> Any:
+    async def no_ticket(self: V2Store, id: Any) -> Any:
         seen = await self.find(id)
-        return await ticket(self, id, now) if seen is None else seen._replace(intent=seen.intent + 1)
+        return await ticket(self, id) if seen is None else seen._replace(intent=seen.intent + 1)
 
     async def late_apply(self: V2Store, *arguments: Any, **options: Any) -> Any:
         enough = history.calls + _OTHERS

@@ -6,14 +6,15 @@ A mutant replaces a statement of a store, or one function of the protocol, by wh
 from collections.abc import Callable
 
 from attrs import field, frozen
-from pymongo.errors import DuplicateKeyError
 
-from lazymig import edits, listing, protocol
+from lazymig import edits, listing, protocol, stores
 from lazymig.documents import stored_v2
 from lazymig.edits import Base
 from lazymig.errors import NotFound
+from lazymig.protocol import writing
 from lazymig.records import Applied, Put, StoredV2
 from lazymig.stores import V1Store, V2Store
+from lazymig.testing.explore import NOON
 from tests.interleaving.subject import KEEPING, MIGRATION, noted_scenario, scenario
 
 MARK = "_lazymig"
@@ -33,13 +34,13 @@ class Mutant:
 # ---- V2's statements ------------------------------------------------------------------------------------------------
 
 
-async def peek(store, id, now):
+async def peek(store, id):
     """What a ticket would have returned, without announcing anything."""
     document = await store._durable.find_one({"_id": id})
     if document is None:
-        return StoredV2(id, -1, 1, True, now, {"_id": id})
+        return StoredV2(id, -1, 1, True, NOON, {"_id": id})
     stored = stored_v2(document)
-    return StoredV2(id, stored.revision, stored.intent + 1, stored.gone, now, document)
+    return stored._replace(intent=stored.intent + 1, at=NOON)
 
 
 def no_ticket(monkeypatch):
@@ -49,16 +50,16 @@ def no_ticket(monkeypatch):
 
 def ticket_after_v1(monkeypatch):
     """The write is announced once V1 has it."""
-    moved, ticket = protocol.moved, V2Store.ticket
+    moved, ticket = writing.moved, V2Store.ticket
 
     async def moved_then_announced(pair, id, *arguments):
         won = await moved(pair, id, *arguments)
         if won:
-            await ticket(pair.v2, id, pair.clock.now())
+            await ticket(pair.v2, id)
         return won
 
     monkeypatch.setattr(V2Store, "ticket", peek)
-    monkeypatch.setattr(protocol, "moved", moved_then_announced)
+    monkeypatch.setattr(writing, "moved", moved_then_announced)
 
 
 def overwriting_migration(monkeypatch):
@@ -72,42 +73,48 @@ def overwriting_migration(monkeypatch):
     monkeypatch.setattr(V2Store, "put_if_absent", put)
 
 
-async def guarded(store, where, update, upsert):
-    """One guarded update, a duplicate key meaning that V2 is newer."""
-    try:
-        result = await store._quick.update_one(where, update, upsert=upsert)
-    except DuplicateKeyError:
-        return Applied.NEWER
-    return Applied.APPLIED if result.matched_count or result.upserted_id is not None else Applied.NEWER
+def changed_pipeline(monkeypatch, change):
+    """What an apply stores, altered by `change(meta, revision)`."""
+    applied = stores.applied
+
+    def altered(body, revision, since, conv):
+        (stage,) = applied(body, revision, since, conv)
+        *parts, meta = stage["$replaceWith"]["$mergeObjects"]
+        return [{"$replaceWith": {"$mergeObjects": [*parts, {MARK: change(dict(meta[MARK]), revision)}]}}]
+
+    monkeypatch.setattr(stores, "applied", altered)
 
 
 def replacing_apply(monkeypatch):
     """The new body comes with meta data of its own."""
-
-    async def apply(store, id, body, revision, *, own=False, over=None):
-        meta = {"rev": revision, "intent": revision}
-        where = {"_id": id, f"{MARK}.rev": {"$lt": revision} if over is None else over}
-        return await guarded(store, where, {"$set": {**body, MARK: meta}}, over is None)
-
-    monkeypatch.setattr(V2Store, "apply", apply)
+    changed_pipeline(monkeypatch, lambda _, revision: {"rev": revision, "intent": revision})
 
 
 def lowering_apply(monkeypatch):
     """The intent is set to the revision, whatever was announced since."""
-    update = V2Store._update
+    changed_pipeline(monkeypatch, lambda meta, revision: {**meta, "intent": revision})
 
-    async def lowering(store, where, change, upsert):
-        change = dict(change)
-        change["$set"] = {**change["$set"], **change.pop("$max", {})}
-        return await update(store, where, change, upsert)
 
-    monkeypatch.setattr(V2Store, "_update", lowering)
+def eager_unmarking(monkeypatch):
+    """An apply takes the mark off though a later write is announced."""
+    changed_pipeline(monkeypatch, lambda meta, _: {name: meta[name] for name in meta if name != "at"})
+
+
+def merging_apply(monkeypatch):
+    """An apply sets the fields of its body, and leaves what else stands."""
+    applied = stores.applied
+
+    def merged(body, revision, since, conv):
+        (stage,) = applied(body, revision, since, conv)
+        return [{"$replaceWith": {"$mergeObjects": ["$$ROOT", *stage["$replaceWith"]["$mergeObjects"]]}}]
+
+    monkeypatch.setattr(stores, "applied", merged)
 
 
 def removing_delete(monkeypatch):
     """A delete leaves no tombstone."""
 
-    async def remove(store, id, revision, now):
+    async def remove(store, id, revision, *, since=None):
         await store._quick.delete_one({"_id": id, f"{MARK}.rev": {"$lt": revision}})
         return Applied.APPLIED
 
@@ -117,57 +124,53 @@ def removing_delete(monkeypatch):
 def no_raise(monkeypatch):
     """V1 moves past what V2 was told."""
 
-    async def raise_nothing(store, id, intent, now):
+    async def raise_nothing(store, id, intent):
         return None
 
     monkeypatch.setattr(V2Store, "raise_intent", raise_nothing)
-
-
-def eager_unmarking(monkeypatch):
-    """An apply takes the mark off though a later write is announced."""
-
-    async def advance(store, id, revision, update, own, over):
-        update = {**update, "$unset": {**update["$unset"], f"{MARK}.at": ""}}
-        where = {"_id": id, f"{MARK}.rev": {"$lte" if own else "$lt": revision} if over is None else over}
-        return await store._update(where, update, over is None)
-
-    monkeypatch.setattr(V2Store, "_advance", advance)
 
 
 def modest_writer(monkeypatch):
     """A writer does not put its own body over a reader's repair at the same revision."""
     apply = V2Store.apply
 
-    async def never_own(store, id, body, revision, *, own=False, over=None):
-        return await apply(store, id, body, revision, over=over)
+    async def never_own(store, id, body, revision, *, own=False, over=None, since=None, conv=None):
+        return await apply(store, id, body, revision, over=over, since=since, conv=conv)
 
     monkeypatch.setattr(V2Store, "apply", never_own)
 
 
 def greedy_repair(monkeypatch):
     """A reader's repair goes over whatever is older than V1, and not only over the body that it was made from."""
-    advance = V2Store._advance
+    apply = V2Store.apply
 
-    async def over_any(store, id, revision, update, own, over):
+    async def over_any(store, id, body, revision, *, own=False, over=None, since=None, conv=None):
         if over is None:
-            return await advance(store, id, revision, update, own, over)
-        older = {"_id": id, f"{MARK}.rev": {"$lt": revision}}
-        unmarked = {**update, "$unset": {**update["$unset"], f"{MARK}.at": ""}}
-        outcome = await store._update({**older, f"{MARK}.intent": {"$lte": revision}}, unmarked, False)
-        return outcome if outcome is not Applied.NEWER else await store._update(older, update, False)
+            return await apply(store, id, body, revision, own=own, since=since, conv=conv)
+        where = {"_id": id, f"{MARK}.rev": {"$lt": revision}}
+        return await store._update(where, stores.applied(body, revision, revision, 1))
 
-    monkeypatch.setattr(V2Store, "_advance", over_any)
+    monkeypatch.setattr(V2Store, "apply", over_any)
 
 
 def unguarded_apply(monkeypatch):
     """An apply is stored whatever revision stands: safe, and only slower."""
 
-    async def advance(store, id, revision, update, own, over):
-        unmarked = {**update, "$unset": {**update["$unset"], f"{MARK}.at": ""}}
-        outcome = await store._update({"_id": id, f"{MARK}.intent": {"$lte": revision}}, unmarked, over is None)
-        return outcome if outcome is not Applied.NEWER else await store._update({"_id": id}, update, False)
+    async def anyhow(store, id, body, revision, *, own=False, over=None, since=None, conv=None):
+        return await store._update({"_id": id}, stores.applied(body, revision, revision, 1), upsert=over is None)
 
-    monkeypatch.setattr(V2Store, "_advance", advance)
+    monkeypatch.setattr(V2Store, "apply", anyhow)
+
+
+def careless_withdrawal(monkeypatch):
+    """An announcement is taken back though others have announced since."""
+
+    async def withdraw(store, announced, step=1):
+        change = {"$set": {f"{MARK}.intent": announced.revision}, "$unset": {f"{MARK}.at": ""}}
+        await store._quick.update_one({"_id": announced.id, f"{MARK}.rev": announced.revision}, change)
+        return True
+
+    monkeypatch.setattr(V2Store, "withdraw", withdraw)
 
 
 # ---- V1's statements ------------------------------------------------------------------------------------------------
@@ -185,7 +188,7 @@ def unguarded_delete(monkeypatch):
 def unguarded_write(monkeypatch):
     """V1's document is written at whatever revision it is."""
 
-    async def write(store, id, expected, revision, changed, vanished=(), within=()):
+    async def write(store, id, expected, revision, changed, vanished=(), within=(), held=None):
         update = {"$set": {**changed, "_lazymig_rev": revision}}
         return bool((await store._durable.update_one({"_id": id}, update)).matched_count)
 
@@ -217,13 +220,13 @@ def overwriting_insert(monkeypatch):
 
 def ignored_loss(monkeypatch):
     """A lost compare-and-set is taken for won."""
-    moved = protocol.moved
+    moved = writing.moved
 
     async def always(pair, *arguments):
         await moved(pair, *arguments)
         return True
 
-    monkeypatch.setattr(protocol, "moved", always)
+    monkeypatch.setattr(writing, "moved", always)
 
 
 def ignored_intent(monkeypatch):
@@ -331,6 +334,9 @@ MUTANTS = (
         "a repair over any lower revision",
         greedy_repair,
         shown_by_note("both clean", "note, update", "get", migration=KEEPING),
+    ),
+    Mutant(
+        "an announcement withdrawn over others", careless_withdrawal, shown("both clean", "failed update", "update")
     ),
     Mutant("write V1, then V2", naive, shown("both clean", "update", "get")),
 )

@@ -9,7 +9,7 @@ from unittest import mock
 
 from attrs import evolve, frozen
 
-from lazymig import protocol
+from lazymig.protocol import bodies
 from lazymig.testing.explore import explore, total, walk
 from tests.interleaving.subject import scenario
 
@@ -41,8 +41,8 @@ def explored(task):
     """The report of one task."""
     made = scenario(task.state, task.clients, cancellations=task.cancellations)
     # Readers heal a mark once it is some seconds old, and no clock moves here: so they do it always, or for old marks.
-    after = timedelta(0) if task.heal_at_once else protocol.HEAL_AFTER
-    with mock.patch.object(protocol, "HEAL_AFTER", after):
+    after = timedelta(0) if task.heal_at_once else bodies.HEAL_AFTER
+    with mock.patch.object(bodies, "HEAL_AFTER", after):
         if task.walks:
             return walk(made, runs=task.walks, seed=task.seed)
         return explore(made, state_limit=task.state_limit)

@@ -4,6 +4,7 @@ An entity's value, to the checks, is what both shapes can express; `noted` scena
 """
 
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 
 import attrs
@@ -124,12 +125,22 @@ class Subject:
     v2: MemoryCollection
 
 
-def setup(state, migration=MIGRATION):
-    """A function that gives the world of one starting state, the same one set back for every run."""
-    v1, v2 = (MemoryCollection(name, documents) for name, documents in zip(("V1", "V2"), STATES[state], strict=True))
-    clock = FixedClock()
+def opened(migration, v1, v2, clock, **changed):
+    """A repository as the explorer drives it: without tasks and timers."""
     options = {"phase": lazymig.Phase.COEXIST, "coalesce": False, "timeout_s": None, "clock": clock}
-    world = World((v1, v2), Subject(lazymig.Repository(migration, v1=v1, v2=v2, **options), v1, v2))
+    return lazymig.Repository(migration, v1=v1, v2=v2, **options | changed)
+
+
+def setup(state, migration=MIGRATION, subject=None, clock=None, **options):
+    """A function that gives the world of one starting state, the same one set back for every run.
+
+    The state is a name, or the documents of V1 and V2. `subject(v1, v2, clock)` makes what calls are made on.
+    """
+    documents = STATES[state] if isinstance(state, str) else state
+    v1, v2 = (MemoryCollection(name, some) for name, some in zip(("V1", "V2"), documents, strict=True))
+    clock = clock or FixedClock()
+    made = subject(v1, v2, clock) if subject else Subject(opened(migration, v1, v2, clock, **options), v1, v2)
+    world = World((v1, v2), made)
     snapshots = v1.snapshot(), v2.snapshot()
 
     # Building a repository takes as long as a run of many steps, and it holds nothing of the entities.
@@ -192,10 +203,10 @@ async def sweep(subject):
     remainder = Remainder(subject.v1, subject.v2, Partition("int", None, None), None, 10)
     async for page in remainder.pages():
         if page.whole:
-            await mover.move(page.missing)
+            await mover.move(page.missing, CLOCK.monotonic())
             continue
         async for documents in remainder.whole(page.missing):
-            await mover.move(documents)
+            await mover.move(documents, CLOCK.monotonic())
     await resolve_marks(pair, mover, counts, GRACE)
 
 
@@ -209,6 +220,20 @@ async def purge(subject):
 async def heal(subject):
     """Move the entity to a fresh revision."""
     await protocol.heal(subject.repository.pair, ID)
+
+
+class Refused(Exception):
+    """What a user's own change may raise."""
+
+
+async def failed_update(subject):
+    """An update whose change raises: nothing is written."""
+
+    def refuse(_entity):
+        raise Refused
+
+    with suppress(Refused, NotFound):
+        await subject.repository.update(ID, refuse)
 
 
 def calls(amount):
@@ -236,6 +261,7 @@ def calls(amount):
         "list": Call("list", lambda s: found(s.repository.list())),
         "sweep": Call("sweep", sweep),
         "heal": Call("heal", heal),
+        "failed update": Call("failed update", failed_update),
         "purge": Call("purge", purge),
         "V1 get": Call("get", lambda s: s.repository.v1.get(ID), ID, observe=common),
         "V1 get many": Call("list", lambda s: s.repository.v1.get_many([ID]), observe=all_common),
@@ -253,7 +279,7 @@ def done(_result):
 
 
 NAMES = tuple(calls(0))
-WRITES = tuple(name for name in NAMES if name.split()[-1] in ("insert", "update", "replace", "delete"))
+WRITES = tuple(name for name, call in calls(0).items() if call.name in ("insert", "update", "replace", "delete"))
 
 
 # ---- checks ---------------------------------------------------------------------------------------------------------
@@ -310,13 +336,14 @@ def scenario(state, clients, make=calls, **changes):
     """Clients by lists of call names, from one starting state."""
     made = numbered(make, clients)
     told = " | ".join(", ".join(names) for names in clients)
-    defaults = {"setup": setup(state), "truth": truth, "afterwards": read_afterwards, "invariants": INVARIANTS}
+    changes.setdefault("setup", None)
+    defaults = {"truth": truth, "afterwards": read_afterwards, "invariants": INVARIANTS}
     return Scenario(
         name=f"{told} from {state}",
         clients=made,
         is_dirty=lambda world: any_dirty(world.stores[1].documents()),
         outcomes={AlreadyExists: Outcome.ALREADY_EXISTS, NotFound: Outcome.NOT_FOUND},
-        **{**defaults, **changes},
+        **{**defaults, **changes, "setup": changes["setup"] or setup(state)},
     )
 
 
@@ -367,10 +394,10 @@ def noted_calls(amount):
     }
 
 
-def noted_scenario(state, clients, migration=KEEPING):
+def noted_scenario(state, clients, migration=KEEPING, make=noted_calls):
     """Clients by lists of call names, judged by the whole of V2's entity, while nobody dies.
 
     What V1 cannot express has no other home than V2's body, so a writer that dies before it stores that body loses it.
     """
     changes = {"setup": setup(state, migration), "truth": noted_truth, "afterwards": read_noted, "crashes": False}
-    return scenario(state, clients, make=noted_calls, **changes)
+    return scenario(state, clients, make=make, **changes)

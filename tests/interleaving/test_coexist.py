@@ -8,7 +8,7 @@ from itertools import combinations, combinations_with_replacement, product
 
 import pytest
 
-from lazymig import protocol
+from lazymig.protocol import bodies
 from lazymig.testing.explore import explore
 from tests.interleaving.running import Task, explore_all
 from tests.interleaving.subject import NAMES, STATES, WRITES, noted_scenario
@@ -49,7 +49,7 @@ def test_every_pair_of_calls():
 
 def test_every_cancellation():
     """The same holds when one call is cancelled at any of its awaits, its statement having happened or not."""
-    states, names = (STATES, NAMES) if FULL else (SOME_STATES, SOME_CALLS)
+    states, names = (STATES, NAMES) if FULL else (SOME_STATES, (*SOME_CALLS, "failed update"))
     tasks = [Task(state, clients, cancellations=1) for state in states for clients in pairs(names)]
     assert sound(explore_all("cancelled pairs", tasks)[1])
 
@@ -138,7 +138,7 @@ def test_slow_readers_keep_what_v1_cannot_express(state, writes, reader):
 
 def test_slow_readers_repair_only_what_they_saw(monkeypatch):
     """Two readers that wait for no body keep what V1 cannot express, too, beside a client that writes twice."""
-    monkeypatch.setattr(protocol, "_WRITER_WAITS_S", ())
+    monkeypatch.setattr(bodies, "WRITER_WAITS_S", ())
     report = explore(noted_scenario("both clean", [["note", "update"], ["get"], ["get"]]))
     print(report)
     assert sound(report)

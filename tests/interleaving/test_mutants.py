@@ -4,10 +4,13 @@ import pytest
 from attrs import evolve
 
 from lazymig.testing.explore import explore, total
-from tests.interleaving.mutants import MUTANTS, ignored_ticket, unguarded_apply
+from tests.interleaving.mutants import MUTANTS as OF_THE_PROTOCOL
+from tests.interleaving.mutants import ignored_ticket, unguarded_apply
+from tests.interleaving.mutants_of_amendments import MUTANTS as OF_AMENDMENTS
 from tests.interleaving.running import KILLED
 from tests.interleaving.subject import INVARIANTS, scenario
 
+MUTANTS = (*OF_THE_PROTOCOL, *OF_AMENDMENTS)
 CROSSING = [("update", "update"), ("update", "delete"), ("update", "get"), ("update", "heal")]
 
 

@@ -78,7 +78,8 @@ async def _die_half_way(repository: Repository[Any, Any], ledger: Ledger, ids: l
     """
     then = SYSTEM_CLOCK.now() - timedelta(minutes=1)
     for id in ids:
-        await repository.pair.v2.ticket(id, then)
+        await repository.pair.v2.ticket(id)
+        await repository.pair.v2.collection.update_one({"_id": id}, {"$set": {"_lazymig.at": then}})
         ledger.alive.remove(id)
 
 

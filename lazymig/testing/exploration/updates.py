@@ -1,37 +1,53 @@
-"""What a MongoDB update makes of a document. Only plain update operators; the rest is refused loudly."""
+"""What a MongoDB update makes of a document.
+
+Plain update operators, and pipelines as lazymig's own stores send them; the rest is refused loudly.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from pymongo.errors import WriteError
 
+from lazymig.pipelines import evaluated
 from lazymig.testing.exploration.filters import equalities
 from lazymig.testing.exploration.values import MISSING, fresh, look_up, order, same
 
 Document = dict[str, Any]
 
 
-def updated(document: Mapping[str, Any], update: Mapping[str, Any], *, inserting: bool = False) -> Document:
+Update = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+
+def updated(document: Mapping[str, Any], update: Update, *, inserting: bool = False) -> Document:
     """A fresh document with the update applied; `document` itself is left alone.
 
     Raises `WriteError` where the server would, and `NotImplementedError` for operators this collection does not know.
     """
+    result: Document
+    if not isinstance(update, Mapping):
+        result = fresh(evaluated(update, document))
+        _refuse_other_id(document, result)
+        return result
     _refuse_bad(update)
-    result: Document = fresh(document)
+    result = fresh(document)
     for operator, changes in update.items():
         if operator == "$setOnInsert" and not inserting:
             continue
         change = _OPERATORS[operator]
         for path, operand in changes.items():
             change(result, path, operand)
-    if "_id" in document and not same(result.get("_id", MISSING), document["_id"]):
-        raise WriteError("the immutable field '_id' would change", 66)
+    _refuse_other_id(document, result)
     return result
 
 
-def upserted(criteria: Mapping[str, Any], update: Mapping[str, Any]) -> Document:
+def _refuse_other_id(before: Mapping[str, Any], after: Document) -> None:
+    if "_id" in before and not same(after.get("_id", MISSING), before["_id"]):
+        raise WriteError("the immutable field '_id' would change", 66)
+
+
+def upserted(criteria: Mapping[str, Any], update: Update) -> Document:
     """The document that an upsert inserts: the filter's equalities, then the update."""
     seed: Document = {}
     for path, value in equalities(criteria):
@@ -45,8 +61,6 @@ def upserted(criteria: Mapping[str, Any], update: Mapping[str, Any]) -> Document
 
 
 def _refuse_bad(update: Mapping[str, Any]) -> None:
-    if type(update) is not dict and not isinstance(update, Mapping):
-        raise NotImplementedError("MemoryCollection does not know pipeline updates")
     if not update or not next(iter(update)).startswith("$"):
         raise ValueError("update only works with $ operators")
     for operator in update:

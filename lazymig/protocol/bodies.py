@@ -1,0 +1,73 @@
+"""V2's bodies beside the steps: how old a mark is, whether a body is still on its way, what became of storing one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from pymongo.errors import PyMongoError
+
+from lazymig.pair import Pair
+from lazymig.records import Applied, StoredV1, StoredV2
+from lazymig.telemetry import LEFT_DIRTY, REFUSED
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+#: A mark younger than this probably has a living writer. Time decides only when healing is worth its writes.
+HEAL_AFTER = timedelta(seconds=5)
+
+#: How long one waits for the body of a write that has V1 already: in all about a quarter of a second.
+WRITER_WAITS_S = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128)
+
+
+async def age(pair: Pair[V1, V2], seen: StoredV2) -> timedelta | None:
+    """How old V2's mark is by the server's clock; None where it has none, or where the server does not say."""
+    if seen.at is None:
+        return None
+    try:
+        return await pair.v2.now() - seen.at
+    except PyMongoError:
+        return None  # the next reader will know
+
+
+async def is_old(pair: Pair[V1, V2], seen: StoredV2) -> bool:
+    """Whether V2's mark is so old that its writer is probably dead."""
+    marked = await age(pair, seen)
+    return marked is not None and marked >= HEAL_AFTER
+
+
+async def is_due(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, own: int = 0) -> bool:
+    """Whether V1's revision was announced in V2 and its writer, to all appearances alive, has yet to bring the body.
+
+    Asked only where that body may hold what V1 cannot express: when `upgrade` takes the previous entity. A reader that
+    stored V1's conversion in its place would have the next writer start from the poorer body. `own` is the asking
+    writer's ticket: with it and with 0 nobody ever announced what V1 holds.
+    """
+    if seen is None or not pair.conversions.migration.upgrading.takes_other:
+        return False
+    if not seen.revision < truth.revision <= seen.intent or truth.revision in (0, own):
+        return False
+    marked = await age(pair, seen)
+    return marked is not None and marked < HEAL_AFTER
+
+
+async def own_body(pair: Pair[V1, V2], id: Any) -> None:
+    """Wait a moment for this process's own body of the entity, where that is still behind its caller."""
+    if pair.behind.holds(id):
+        await pair.behind.settled(id, sum(WRITER_WAITS_S))
+
+
+async def outcome_of(pair: Pair[V1, V2], step: Callable[[], Coroutine[Any, Any, Applied]]) -> Applied | None:
+    """The outcome of a V2 step that follows V1's; None when it failed.
+
+    Not an error for the caller: V1 has the write, V2 stays dirty, and dirty means "ask V1".
+    """
+    try:
+        outcome = await step()
+    except PyMongoError:
+        pair.tally.count(LEFT_DIRTY)
+        return None
+    pair.tally.count(REFUSED, outcome is Applied.REFUSED)
+    return outcome

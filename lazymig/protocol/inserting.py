@@ -1,0 +1,68 @@
+"""Inserts: announced where nothing live stands, at a revision that no entity of the id had."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pymongo.errors import PyMongoError, WriteError
+
+from lazymig.clock import unused_step
+from lazymig.codec import decode_id
+from lazymig.edits import Change
+from lazymig.errors import AlreadyExists, Contention
+from lazymig.pair import Pair
+from lazymig.protocol.reading import exists
+from lazymig.protocol.writing import Moved, back_off, finish, settle, withdraw
+from lazymig.records import PLACEHOLDER, StoredV2
+from lazymig.telemetry import LEFT_DIRTY
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+
+async def insert(pair: Pair[V1, V2], id: Any, change: Change) -> None:
+    """Store a new entity. Three round trips. Raises `AlreadyExists`."""
+    if pair.in_session and await exists(pair, id):
+        raise AlreadyExists(decode_id(id))
+    # 1. Announced where nothing live stands in V2.
+    ticket = await _announced(pair, id)
+    # 2. V1 decides whether the id is free.
+    try:
+        inserted = await pair.v1.insert(id, change.v1_set, ticket)
+    except WriteError:
+        # V1 refuses the document: nothing was written. Alone where the announcement made V2's document.
+        await withdraw(pair, StoredV2(id, PLACEHOLDER, ticket, True, None, {}), ticket)
+        raise
+    if not inserted:
+        # The announcement of an insert that found its id taken.
+        await _forget(pair, id, ticket)
+        await settle(pair, id)
+        raise AlreadyExists(decode_id(id))
+    # 3. As in `write`.
+    moved = Moved(ticket, change, ticket)
+    await pair.behind.do(lambda: finish(pair, id, moved), None, id)
+
+
+async def _forget(pair: Pair[V1, V2], id: Any, ticket: int) -> None:
+    try:
+        await pair.v2.forget_insert(id, ticket)
+    except PyMongoError:
+        pair.tally.count(LEFT_DIRTY)  # what only V2's body holds may be dropped when the entity is healed
+
+
+async def _announced(pair: Pair[V1, V2], id: Any) -> int:
+    """The revision of the new entity, announced in V2, where no body of an earlier entity stands."""
+    step = unused_step(pair.clock)
+    for attempt in range(pair.max_attempts):
+        announced = await pair.v2.vacant_ticket(id, step)
+        if announced is not None:
+            return announced.intent
+        seen = await pair.v2.find(id)
+        if seen is not None and ((seen.clean and not pair.checked) or await pair.v1.find(id) is not None):
+            raise AlreadyExists(decode_id(id))
+        # A delete died half way. It is finished by the same statement that announces the new entity, which thus never
+        # meets the body of the last one.
+        if seen is not None and await pair.v2.vacate(seen, seen.intent + step):
+            return seen.intent + step
+        await back_off(pair, attempt)
+    raise Contention(decode_id(id), pair.max_attempts)

@@ -1,0 +1,173 @@
+"""Reads: V2 first, V1 where V2 says nothing, and V2 filled or repaired on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol, TypeVar
+
+from pymongo.errors import PyMongoError
+
+from lazymig.codec import decode_id
+from lazymig.deadline import Deadline
+from lazymig.errors import Contention
+from lazymig.pair import Pair
+from lazymig.protocol import bodies
+from lazymig.protocol.bodies import is_due, is_old, outcome_of, own_body
+from lazymig.protocol.writing import settle
+from lazymig.records import Applied, Put, StoredV1, StoredV2
+from lazymig.telemetry import LEFT_DIRTY, MIGRATED, MISMATCHED, REFUSED, REPAIRED, V2_AWAY
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+#: A conversion of V1 that was read longer ago than this, in seconds, is looked at again once it is stored. Always less
+#: than the grace period, after which V2 may have forgotten a delete.
+OLD_READ_S = 1.0
+
+
+class Revised(Protocol):
+    """Whatever was made from one revision of V1."""
+
+    @property
+    def id(self) -> Any: ...
+
+    @property
+    def revision(self) -> int: ...
+
+
+async def read(pair: Pair[V1, V2], id: Any) -> V2 | None:
+    """The entity as it was at some moment of this call, or None. One round trip when V2 is clean."""
+    await own_body(pair, id)
+    for attempt in range(pair.max_attempts):
+        # 1. V2 first: clean is V1's current revision.
+        seen, reachable = await _found(pair, id)
+        if not reachable:
+            return await _from_v1_alone(pair, id)
+        if seen is not None and seen.clean and not pair.checked:
+            entity = pair.conversions.trusted(seen)
+            if entity is not None:
+                return entity
+        # 2. Absent, dirty, gone, or of another conversion: V1 answers.
+        read_at_s = pair.clock.monotonic()
+        truth = await pair.v1.find(id)
+        if truth is None:
+            if pair.checked and seen is not None and seen.clean:
+                await settle(pair, id)  # another client deleted it
+            return None
+        if await is_due(pair, seen, truth) and attempt < len(bodies.WRITER_WAITS_S):
+            await pair.clock.sleep(bodies.WRITER_WAITS_S[attempt])
+            continue
+        # 3./4. Fill or repair V2 on the way. Losing that race to a writer means that V2 now knows better than what
+        # was converted here: it may hold fields that V1 cannot express. So look again.
+        answer, stands = await _answer(pair, seen, truth, read_at_s)
+        if stands or attempt + 1 == pair.max_attempts:
+            return answer
+    raise Contention(decode_id(id), pair.max_attempts)
+
+
+async def _found(pair: Pair[V1, V2], id: Any) -> tuple[StoredV2 | None, bool]:
+    """V2's document, and whether V2 could be reached in the time that a read waits for it."""
+    if pair.v2_wait_s is None:
+        return await pair.v2.find(id), True
+    try:
+        async with Deadline(pair.v2_wait_s):
+            return await pair.v2.find(id), True
+    except PyMongoError:
+        pair.tally.count(V2_AWAY)
+        return None, False
+
+
+async def _from_v1_alone(pair: Pair[V1, V2], id: Any) -> V2 | None:
+    truth = await pair.v1.find(id)
+    return None if truth is None else await pair.conversions.upgraded(truth, None)
+
+
+async def _answer(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, read_at_s: float) -> tuple[V2, bool]:
+    """V1's answer, and whether it may be given: False when V2 was changed in the meantime."""
+    if seen is None:
+        entity = await pair.conversions.upgraded(truth, None)
+        body = pair.conversions.v2_body(entity)
+        # Put if absent, never an upsert: a slow reader must not overwrite what a writer stored meanwhile.
+        return entity, await pair.behind.do(lambda: _put(pair, truth, body, read_at_s), True)
+    if pair.checked and seen.revision >= truth.revision:
+        return await _compared(pair, seen, truth), True
+    # What a newer release stored stays as it is, also where this one cannot read it.
+    storing = not pair.conversions.is_newer(seen)
+    held = not seen.gone and seen.revision == truth.revision
+    trusted = pair.conversions.trusted(seen) if held else None
+    if trusted is not None:
+        await _heal_if_old(pair, seen)
+        return trusted, True
+    entity = await pair.conversions.upgraded(truth, seen, storing=storing)
+    body = pair.conversions.v2_body(entity)
+    if not storing or (seen.revision >= truth.revision and not held) or await is_due(pair, seen, truth):
+        await _heal_if_old(pair, seen)
+        return entity, True
+    # A repair goes over the body it was made with and no other: what came between may hold more, and the purged must
+    # not come back.
+    return entity, await pair.behind.do(lambda: _repair(pair, seen, truth, body), True)
+
+
+async def _put(pair: Pair[V1, V2], truth: StoredV1, body: dict[str, Any], read_at_s: float) -> bool:
+    try:
+        put = await pair.v2.put_if_absent(truth.id, body, truth.revision)
+        if put is Put.STORED and pair.clock.monotonic() - read_at_s > OLD_READ_S:
+            await look_again_at(pair, [truth])
+    except PyMongoError:
+        pair.tally.count(LEFT_DIRTY)  # the answer is V1's, and absent is a safe state of V2
+        return True
+    pair.tally.count(MIGRATED, put is Put.STORED)
+    pair.tally.count(REFUSED, put is Put.REFUSED)
+    return put is not Put.LOST
+
+
+async def look_again_at(pair: Pair[V1, V2], truths: Iterable[Revised]) -> int:
+    """After conversions of an old read were stored: heal V2 where V1 has moved since; how many had.
+
+    Within the grace period V2's tombstone would have kept them out. A process that was paused for longer, or a sweep
+    that waited, may bring a deleted entity back, which this finds.
+    """
+    moved = await pair.v1.moved_since({truth.id: truth.revision for truth in truths})
+    for id in moved:
+        await settle(pair, id)
+    return len(moved)
+
+
+async def _repair(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, body: dict[str, Any]) -> bool:
+    outcome = await outcome_of(pair, lambda: pair.v2.apply(truth.id, body, truth.revision, over=seen))
+    pair.tally.count(REPAIRED, outcome is Applied.APPLIED)
+    return outcome is not Applied.NEWER
+
+
+async def _heal_if_old(pair: Pair[V1, V2], seen: StoredV2) -> None:
+    if not pair.in_session and await is_old(pair, seen):
+        # The read has its answer; should healing fail, the next reader tries again.
+        await pair.behind.do(lambda: settle(pair, seen.id), None)
+
+
+async def _compared(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> V2:
+    """A checked read: V1 wins where its content was changed behind lazymig's back, whatever V2 says of itself."""
+    entity, agrees = await compared(pair, seen, truth)
+    if agrees:
+        await _heal_if_old(pair, seen)
+    else:
+        pair.tally.count(MISMATCHED)
+        await settle(pair, seen.id)
+    return entity
+
+
+async def compared(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, *, seen_later: bool = False) -> tuple[V2, bool]:
+    """V1's entity, and whether V2's body is the same, byte for byte."""
+    conversions = pair.conversions
+    expected = await conversions.upgraded(truth, seen, seen_later=seen_later)
+    held = not seen.gone and seen.revision == truth.revision
+    trusted = conversions.trusted(seen) if held else None
+    return expected, trusted is not None and conversions.is_same_v2(expected, trusted)
+
+
+async def exists(pair: Pair[V1, V2], id: Any) -> bool:
+    """Whether the entity stood at some moment of this call; nothing is converted."""
+    seen, _ = await _found(pair, id)
+    if seen is not None and seen.clean and not pair.checked:
+        return True
+    return await pair.v1.find(id) is not None

@@ -1,0 +1,196 @@
+"""Writes: the ticket, V1's compare-and-set, the body; and what is made of them: healing, closing, purging."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any, NamedTuple, TypeVar
+
+from pymongo.errors import PyMongoError, WriteError
+
+from lazymig.codec import decode_id
+from lazymig.documents import value_at
+from lazymig.edits import Base, Change, Edit, Keep, More
+from lazymig.errors import Contention, ConversionError, NotFound
+from lazymig.pair import Pair
+from lazymig.protocol import bodies
+from lazymig.protocol.bodies import is_due, outcome_of
+from lazymig.records import StoredV1, StoredV2
+from lazymig.telemetry import CONTENDED, HEALED, LEFT_DIRTY
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+
+async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
+    """Change or delete one entity; the change made, None for a delete. Three round trips when V2 is clean.
+
+    Raises `NotFound`, `Contention`, or whatever the edit raises; then nothing was written to V1.
+    """
+    if pair.behind.holds(id):
+        # Whoever overtakes this process's own body drops what only that body holds.
+        await pair.behind.settled(id)
+    # 1. The ticket comes before V1 is touched. After it, nobody takes V2 for clean; were V1 written first, a reader
+    # between the two steps would be given the old body by a clean V2.
+    announced = await pair.v2.ticket(id)
+    doubt = _Doubt()
+    try:
+        done = await _moved_v1(pair, id, edit, announced, doubt)
+    except (Exception, asyncio.CancelledError) as error:
+        # Nothing was written: without this, readers would ask V1 until somebody heals the mark. Not where V2 answers
+        # for an entity that V1 does not hold.
+        if not doubt.sent and (announced.gone or not isinstance(error, NotFound)):
+            await withdraw(pair, announced)
+        raise
+    # 4. V1 has the write: whatever happens to this step is no error for the caller.
+    await pair.behind.do(lambda: finish(pair, id, done), None, id)
+    return done.change
+
+
+class Moved(NamedTuple):
+    """What a write did to V1: the ticket it moved it to, the change, and the revision that it started from."""
+
+    ticket: int
+    change: Change | None
+    since: int
+
+
+class _Doubt:
+    """Whether a statement that moves V1 was sent and its outcome is not known."""
+
+    sent = False
+
+
+async def _moved_v1(pair: Pair[V1, V2], id: Any, edit: Edit, seen: StoredV2, doubt: _Doubt) -> Moved:
+    """Steps 2 and 3."""
+    ticket, truth, entity = seen.intent, None, None
+    if not (edit.needs_truth or pair.checked) and seen.clean_before_ticket and edit.needs_entity:
+        entity = pair.conversions.trusted(seen)
+    # An only attempt is not lost to what V1 holds: it may lack a sub-document of which a part is to be set.
+    asked = edit.needs_truth or pair.checked or not seen.clean_before_ticket or pair.max_attempts == 1
+    asked |= edit.needs_entity and entity is None
+    for attempt in range(pair.max_attempts):
+        if asked or attempt:
+            # 2. V2 was not clean, or the last attempt was lost: V1 says what stands.
+            truth, entity = await pair.v1.find_local(id), None
+            if truth is None:
+                # The one answer that no compare-and-set settles.
+                await pair.v1.confirm_missing(id)
+                raise NotFound(decode_id(id))
+            seen = await _seen_again(pair, seen, truth, ticket, attempt)
+        base = Base(seen, truth, entity, not pair.checked)
+        if base.revision >= ticket:
+            # V1 is ahead of the ticket: moving it to a revision that V2 was not told of would break the invariant.
+            ticket = base.revision + 1
+            await pair.v2.raise_intent(id, ticket)
+        change = await edit.decide(base)
+        if change is More.TRUTH:
+            continue
+        # 3. V1's compare-and-set orders the writers; the loser starts from what the winner left. So does whoever would
+        # set a part of what V1 does not hold as a sub-document: it is lost without an error, and asks V1 next.
+        doubt.sent = True
+        try:
+            won = await moved(pair, id, base, ticket, change)
+        except WriteError:
+            doubt.sent = False  # V1 refuses the document: a unique index, a validator
+            raise
+        if won:
+            return Moved(ticket, change, base.revision)
+        doubt.sent = False
+        pair.tally.count(CONTENDED)
+        await back_off(pair, attempt)
+    raise Contention(decode_id(id), pair.max_attempts)
+
+
+async def withdraw(pair: Pair[V1, V2], announced: StoredV2, step: int = 1) -> None:
+    """Take an announcement back that nothing was written for. Not the caller's concern if it fails."""
+
+    async def withdrawn() -> None:
+        try:
+            await pair.v2.withdraw(announced, step)
+        except PyMongoError:
+            pair.tally.count(LEFT_DIRTY)  # the next reader or sweep heals it
+
+    await pair.behind.at_last(withdrawn)
+
+
+async def _seen_again(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, ticket: int, attempt: int) -> StoredV2:
+    """V2's document to start from: after a lost race, or with V1 past the ticket, the one that the ticket saw is old.
+
+    V2 is read after V1, so that a body at V1's revision, with what V1 cannot express, is found if it is there yet. If
+    it is not, its writer stands between V1 and V2, and whoever overtakes it there drops what only its body holds. It
+    may be dead, so the wait for it is short; V1 is exact with or without it.
+    """
+    overtaken = truth.revision > ticket and pair.conversions.migration.upgrading.takes_other
+    if (attempt or overtaken) and seen.revision != truth.revision:
+        seen = await pair.v2.find(truth.id) or seen
+    for delay_s in bodies.WRITER_WAITS_S:
+        if not await is_due(pair, seen, truth, ticket):
+            break
+        await pair.clock.sleep(delay_s)
+        seen = await pair.v2.find(truth.id) or seen
+    return seen
+
+
+async def moved(pair: Pair[V1, V2], id: Any, base: Base, ticket: int, change: Change | None) -> bool:
+    """Whether V1 was moved from the base's revision to the ticket; False: it is a race lost."""
+    expected = base.revision
+    if change is None:
+        return await pair.v1.delete(id, expected)
+    held = None
+    if pair.checked and base.truth is not None:
+        # Clients that know no revision may write V1 as well: what they changed meanwhile must not be overwritten.
+        held = {path: value_at(base.truth.document, path) for path in (*change.v1_set, *change.v1_unset)}
+    return await pair.v1.compare_and_set(id, expected, ticket, change.v1_set, change.v1_unset, change.v1_within, held)
+
+
+async def finish(pair: Pair[V1, V2], id: Any, done: Moved) -> None:
+    """Step 4: bring V2 up to what V1 has."""
+    change, ticket, since = done.change, done.ticket, done.since
+    if change is None:
+        # A tombstone, not a removal: a slow reader that still holds the deleted entity must find its place taken.
+        await outcome_of(pair, lambda: pair.v2.bury(id, ticket, since=since))
+    else:
+        body, conv = change.v2_body, change.conv
+        await outcome_of(pair, lambda: pair.v2.apply(id, body, ticket, own=True, since=since, conv=conv))
+
+
+async def back_off(pair: Pair[V1, V2], attempt: int) -> None:
+    """Wait before the next attempt: the first losses are the normal price of a race, a crowd needs spreading."""
+    if attempt >= 2:
+        await pair.clock.sleep(min(0.001 * 2 ** (attempt - 2), 0.05) * pair.clock.random())
+
+
+async def settle(pair: Pair[V1, V2], id: Any) -> None:
+    """Close an open announcement, so that reads take one round trip again. Not the caller's concern if it fails."""
+    try:
+        await heal(pair, id)
+    except (PyMongoError, Contention, ConversionError):
+        pair.tally.count(LEFT_DIRTY)
+
+
+async def heal(pair: Pair[V1, V2], id: Any) -> bool:
+    """Move the entity to a fresh revision with the same content. False: V1 does not hold it.
+
+    For a mark whose writer died. Should that writer wake, its compare-and-set is lost: no clock, no lock, no lease.
+    """
+    try:
+        await write(pair, id, Keep(pair.conversions))
+    except NotFound:
+        return False
+    pair.tally.count(HEALED)
+    return True
+
+
+async def purge(pair: Pair[V1, V2], seen: StoredV2, grace: timedelta) -> bool:
+    """Remove what a delete left in V2, once no read that began before it can still be in flight.
+
+    False: too young, not a remainder, or changed meanwhile. The only place where time matters, by the server's clock:
+    `grace` must exceed the longest time that an operation may be in flight.
+    """
+    if seen.at is None or seen.clean or await pair.v2.now() - seen.at < grace:
+        return False
+    # V1 after V2, then only if V2 is unchanged: whoever inserts the entity again raises the intent first.
+    if await pair.v1.find(seen.id) is not None:
+        return False
+    return await pair.v2.purge(seen)

@@ -1,0 +1,103 @@
+"""Making anew what an older conversion made: V2's bodies below the migration's revision, found by an index."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, Generic, TypeVar
+
+from lazymig.drivers import driver_of
+from lazymig.errors import ConversionError
+from lazymig.pair import Pair
+from lazymig.records import Applied, Document, Partition, StoredV1, StoredV2
+from lazymig.sweeping.moving import Mover
+from lazymig.sweeping.remainder import ONE_VALUE, in_partition
+from lazymig.sweeping.throttle import Throttle
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+_REFUSED = "V2 refuses the body that the new conversion makes (unique index, validator or size)"
+_Repair = tuple[StoredV2, Document, int]
+
+
+class Reconverter(Generic[V1, V2]):
+    """Converts again what V2 holds of older revisions, one partition after the other.
+
+    Each body goes over exactly the one that it was made with, at V1's revision: a client that comes between wins, and
+    what only V2 holds is handed to `upgrade` as the previous entity.
+    """
+
+    def __init__(
+        self, pair: Pair[V1, V2], mover: Mover[V1, V2], throttle: Throttle, counts: Counter[str], *, dry_run: bool
+    ) -> None:
+        self._pair = pair
+        self._mover = mover
+        self._throttle = throttle
+        self._counts = counts
+        self._dry_run = dry_run
+
+    @property
+    def needed(self) -> bool:
+        """Whether there can be bodies of older revisions."""
+        return self._pair.conversions.migration.revision > 1
+
+    async def pages(self, partition: Partition) -> AsyncGenerator[int]:
+        """Go through the partition's older bodies, a page at a time; how many each page had.
+
+        Ends early when the sweep is to stop.
+        """
+        pair, position = self._pair, partition.low
+        driver = driver_of(pair.v2.collection)
+        while await self._throttle.turn():
+            where = in_partition(partition, position, None, driver)
+            stale = await pair.v2.stale(where, self._throttle.batches.size)
+            if not stale or not await self._throttle.documents(len(stale)):
+                return
+            await self._convert(stale)
+            yield len(stale)
+            if partition.bracket in ONE_VALUE:
+                return
+            position = stale[-1].id
+
+    async def _convert(self, stale: Sequence[StoredV2]) -> None:
+        clock = self._pair.clock
+        began_s = clock.monotonic()
+        truths = {truth.id: truth for truth in await self._pair.v1.find_each([seen.id for seen in stale])}
+        repairs: list[_Repair] = []
+        for seen in stale:
+            truth = truths.get(seen.id)
+            # Without V1, or ahead of it: a mark's affair.
+            if truth is not None and seen.revision <= truth.revision:
+                repairs += await self._converted(seen, truth)
+        if not self._dry_run:
+            await self._store(repairs)
+        self._throttle.batches.took(len(stale), clock.monotonic() - began_s)
+
+    async def _converted(self, seen: StoredV2, truth: StoredV1) -> list[_Repair]:
+        conversions = self._pair.conversions
+        try:
+            body = conversions.v2_body(await conversions.upgraded(truth, seen))
+        except ConversionError as error:
+            await self._mover.record_failure(truth, error)
+            return []
+        self._counts["reconverted"] += self._dry_run
+        return [(seen, body, truth.revision)]
+
+    async def _store(self, repairs: Sequence[_Repair]) -> None:
+        if not repairs:
+            return
+        outcomes = await self._pair.v2.apply_many(repairs)
+        for (seen, _, revision), outcome in zip(repairs, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+            if outcome is Applied.REFUSED:
+                await self._mover.record(seen.id, revision, "store", "Refused", _REFUSED, "")
+            else:
+                self._counts["reconverted"] += outcome is Applied.APPLIED
+
+
+async def prepare(pair: Pair[Any, Any]) -> None:
+    """Create the index by which older bodies are found, where there can be some."""
+    if pair.conversions.migration.revision > 1:
+        await pair.v2.ensure_conversion_index()

@@ -1,0 +1,34 @@
+"""The conversion revision: which one was last run with, with which classes, and at which V2's bodies stand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lazymig.control import Control
+from lazymig.fingerprint import fingerprint
+from lazymig.pair import Pair
+
+
+async def warnings(pair: Pair[Any, Any], control: Control) -> list[str]:
+    """What is wrong with this release's conversion revision, by what the control collection remembers."""
+    migration = pair.conversions.migration
+    known = await control.conversion(migration.name)
+    if known is None:
+        return []
+    if known.revision > migration.revision:
+        return [
+            f"a release with conversion revision {known.revision} has run; this one has {migration.revision} and is "
+            "older: deploy the newer one, or raise Migration(revision=...) above it"
+        ]
+    if known.revision == migration.revision and known.fingerprint != fingerprint(pair.conversions):
+        return [
+            f"the classes have changed, but Migration(revision={migration.revision}) has not: raise it, so that V2's "
+            "older bodies are made anew"
+        ]
+    return []
+
+
+async def remember(pair: Pair[Any, Any], control: Control) -> None:
+    """Note that this revision runs with these classes, unless it is known, or a newer one is."""
+    migration = pair.conversions.migration
+    await control.remember_conversion(migration.name, migration.revision, fingerprint(pair.conversions))
