@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from lazymig.clock import SYSTEM_CLOCK, Clock
 from lazymig.deadline import Deadline
 from lazymig.drivers import STATEMENT_ERRORS, is_too_large
+from lazymig.errors import ForeignDocument
 from lazymig.pipelines import Pipeline
 from lazymig.records import Applied, Document, Put, StoredV1, StoredV2
 from lazymig.stores import V1Store, V2Store
@@ -169,7 +170,7 @@ class CoalescingV2(V2Store):
     async def put_if_absent(self, id: Any, body: Any, revision: int) -> Put:
         return await self._puts.call((id, body, revision))
 
-    async def _find_each(self, ids: Sequence[Any]) -> list[StoredV2 | None]:
+    async def _find_each(self, ids: Sequence[Any]) -> list[StoredV2 | ForeignDocument | None]:
         return _found(ids, await self.find_many(list(dict.fromkeys(ids))))
 
     async def _put_one(self, put: tuple[Any, Any, int]) -> Put:

@@ -13,6 +13,7 @@ from lazymig.errors import ConfigurationError
 from lazymig.migration import Migration
 from lazymig.pair import Pair
 from lazymig.stores import V1Store, V2Store
+from lazymig.surroundings.uuids import check_uuids
 from lazymig.telemetry import LEFT_DIRTY, Tally
 
 V1 = TypeVar("V1")
@@ -46,6 +47,7 @@ def build_pair(
     for side, collection in (("v1", v1), ("v2", v2)):
         _check_collection(side, collection)
     _check_distinct(v1, v2)
+    check_uuids(migration, v1=v1, v2=v2)
     conversions = conversions_for(migration, v1_aware=tz_aware(v1), v2_aware=tz_aware(v2))
     stores: tuple[V1Store, V2Store]
     conv, remembers = migration.revision, migration.upgrading.takes_other
@@ -53,7 +55,8 @@ def build_pair(
         stores = CoalescingV1(v1, timeout_s), CoalescingV2(v2, clock, conv, timeout_s, remembers=remembers)
     else:
         # A session runs one statement at a time, and a linearizable read names one document.
-        stores = V1Store(v1, session), V2Store(v2, clock, conv, session, read_concern, remembers=remembers)
+        found = V2Store(v2, clock, conv, session, read_concern, remembers=remembers)
+        stores = V1Store(v1, session, read_concern), found
     tally = tally or Tally(migration.name)
     # Half of a call's time: were V2 to hang, the call would end in time with V1's answer or write, and no error.
     half_s = None if timeout_s is None else timeout_s / 2

@@ -6,22 +6,31 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-import attrs
 import bson
+import bson.errors
 from attrs import frozen
-from bson import ObjectId
-from bson.binary import UUID_SUBTYPE, Binary
+from bson import CodecOptions, ObjectId
 from cattrs import Converter
 from cattrs.errors import ClassValidationError, IterableValidationError
 
-from lazymig.bson_types import holds_anything, make_converter
-from lazymig.decoding import Damaged, Unreadable, UnreadableError, check_readable
-from lazymig.documents import raw_id
+from lazymig.annotations import holds_anything
+from lazymig.bson_types import make_converter
+from lazymig.decoding import Damaged, UnreadableError, check_readable
+from lazymig.documents import META_FIELD, REVISION_FIELD, raw_id
+from lazymig.documents import decode_id as decode_id
+from lazymig.equality import first_difference, tells_apart
 from lazymig.records import Document
+from lazymig.stored_names import TopNames, is_free, is_step, top_names
 
 E = TypeVar("E")
 
-_UUID_BYTES = 16
+
+class NotExact(ValueError):
+    """What would be read back is not what was written."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("it would be read back as another value; give the value in the type that the class declares")
+        self.path = path
 
 
 @frozen
@@ -33,21 +42,22 @@ class Codec(Generic[E]):
     fast: Converter
     #: The same converter with detailed validation: asked only after `fast` failed, for the path.
     detailed: Converter
+    #: How the client returns documents.
+    options: CodecOptions[Any]
+    names: TopNames
+    #: Whether `==` of entities compares all that is in them.
+    comparable: bool
     #: Whether an entity may hold parts of the very document that it was decoded from.
     shares: bool = True
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Every top-level key that `encode` may produce."""
-        hook = self.fast.get_unstructure_hook(self.cls)
-        overrides: Mapping[str, Any] = getattr(hook, "overrides", {})
-        names = [attribute.name for attribute in attrs.fields(self.cls) if attribute.name != self.id_field]  # type: ignore[arg-type]
-        renamed = {name: override.rename for name, override in overrides.items() if override.rename}
-        return tuple(dict.fromkeys([*names, *(renamed[name] for name in names if name in renamed)]))
+        """Every top-level key that `encode` may produce, as far as the converter lets it be known."""
+        return self.names.fields
 
     def decode(self, document: Document) -> E:
         """The entity of a document. Raises whatever cattrs raises; `failure_path` tells where."""
-        named = {**document, self.id_field: document["_id"]}
+        named = self._named(document)
         try:
             entity = self.fast.structure(named, self.cls)
         except Exception:
@@ -57,36 +67,82 @@ class Codec(Generic[E]):
             check_readable(self.fast.unstructure(entity, unstructure_as=self.cls))
         return entity
 
+    def _named(self, document: Document) -> dict[str, Any]:
+        """The document as the converter knows it: the id by its name there, and without lazymig's own fields."""
+        named = dict(document)
+        named.pop(REVISION_FIELD, None)
+        named.pop(META_FIELD, None)
+        if self.names.opaque:
+            # A hook of the user's own may look for the id under either name.
+            if self.id_field != "_id" and named.get(self.id_field, named["_id"]) != named["_id"]:
+                raise ValueError(
+                    f"the document has a field {self.id_field!r} beside _id, and only the class's own hook knows which "
+                    "of them it wants; generate the hook with cattrs.gen.make_dict_structure_fn"
+                )
+            named[self.id_field] = decode_id(named["_id"])
+        else:
+            named[self.names.id or self.id_field] = decode_id(named.pop("_id"))
+        return named
+
     def encode(self, entity: E) -> dict[str, Any]:
-        """The document of an entity without `_id`, checked to be valid BSON."""
+        """The document of an entity without `_id`."""
         document: dict[str, Any] = self.fast.unstructure(entity, unstructure_as=self.cls)
-        document.pop(self.id_field, None)
+        document.pop(self.names.id or self.id_field, None)
         document.pop("_id", None)
+        if not document.keys() <= self.names.checked:
+            _check_names(document)
         return document
+
+    def encode_validly(self, entity: E) -> dict[str, Any]:
+        """The document of an entity without `_id`, checked to be valid BSON: what the driver would raise is raised."""
+        document = self.encode(entity)
+        bson.encode(document)
+        return document
+
+    def encode_exactly(self, entity: E) -> dict[str, Any]:
+        """The document of an entity without `_id`: valid BSON, and read back as the same entity.
+
+        Raises `NotExact` for a value that would come back as another, and what the encoder or the converter raises.
+        """
+        document = self.encode(entity)
+        raw = bson.encode({"_id": self.id_of(entity), **document})
+        self.check_read(entity, bson.decode(raw, self.options))
+        return document
+
+    def check_read(self, entity: E, document: Document) -> None:
+        """Raise unless a document is read as this entity."""
+        read = self.decode(document)
+        if not self.comparable or read != entity:
+            # A NaN is unlike itself to Python, and an equality of the class's own may look at its id alone.
+            path = first_difference(entity, read)
+            if path is not None:
+                raise NotExact(path.lstrip("."))
 
     def id_of(self, entity: E) -> Any:
         """The entity's id, as it stands in `_id`."""
         return raw_id(getattr(entity, self.id_field))
 
 
-def decode_id(raw: Any) -> Any:
-    """An id as entities hold it; one that Python cannot hold as it is shown to people."""
-    if isinstance(raw, Binary) and raw.subtype == UUID_SUBTYPE and len(raw) == _UUID_BYTES:
-        return raw.as_uuid()
-    return raw.shown if isinstance(raw, Unreadable) else raw
+def _check_names(document: Document) -> None:
+    for name in document:
+        if not isinstance(name, str) or not is_free(name):
+            raise ValueError(
+                "a field at the top of a document has a reserved name or no plain one (empty, a dot, a leading dollar, "
+                "NUL); let the converter's hook write another name"
+            )
 
 
 def codec_for(cls: type[E], id_field: str, own: Converter | None, *, tz_aware: bool) -> Codec[E]:
     """A codec with the user's converter, or with the default one for a client of this kind."""
-    if own is not None:
-        return Codec(cls, id_field, own, own)
-    fast = make_converter(tz_aware=tz_aware, detailed_validation=False)
-    return Codec(cls, id_field, fast, make_converter(tz_aware=tz_aware), holds_anything(cls))
-
-
-def check_bson(document: Document) -> None:
-    """Raise what the driver would raise (too large an int, a key with a NUL byte), before anything is announced."""
-    bson.encode(document)
+    if own is None:
+        fast = make_converter(tz_aware=tz_aware, detailed_validation=False)
+        detailed = make_converter(tz_aware=tz_aware)
+    else:
+        fast, detailed = own, own if own.detailed_validation else own.copy(detailed_validation=True)
+    options: CodecOptions[Any] = CodecOptions(tz_aware=tz_aware)
+    shares = own is not None or holds_anything(cls)
+    names = top_names(fast, cls, id_field)
+    return Codec(cls, id_field, fast, detailed, options, names, tells_apart(cls), shares)
 
 
 #: The fields to set, those to unset, and the sub-documents that must stand for that: each by its path.
@@ -128,7 +184,7 @@ def _inside(before: Document, after: Document, stored: Any) -> Changes | None:
             changed |= {name + "." + path: inner_value for path, inner_value in inner[0].items()}
             vanished += [name + "." + path for path in inner[1]]
             within += [name, *(name + "." + path for path in inner[2])]
-    return (changed, vanished, within) if all(map(_is_step, names)) else None
+    return (changed, vanished, within) if all(map(is_step, names)) else None
 
 
 def _below(before: Any, after: Any, stored: Any) -> Changes | None:
@@ -143,21 +199,19 @@ def _below(before: Any, after: Any, stored: Any) -> Changes | None:
     return _inside(before, after, stored)
 
 
-def _is_step(name: str) -> bool:
-    """Whether MongoDB takes this name for one step of a path."""
-    return bool(name) and name[0] != "$" and "." not in name and "\0" not in name
-
-
 #: Of these, equal values of one type are the same in BSON. Not so floats (0.0 is -0.0), nor what holds other values.
 _PLAIN = frozenset({str, int, bool, type(None), bytes, ObjectId, datetime})
 
 
 def _differ(before: Any, after: Any) -> bool:
-    # Python takes 1, 1.0 and True for equal, and dictionaries in any order; BSON does not.
     kind = type(before)
     if kind in _PLAIN and kind is type(after):
         return bool(before != after)
-    return bool(before != after) or bson.encode({"": before}) != bson.encode({"": after})
+    # Python takes 1, 1.0 and True for equal, and dictionaries in any order, but NaN for different; BSON does not.
+    try:
+        return bson.encode({"": before}) != bson.encode({"": after})
+    except (bson.errors.BSONError, OverflowError):
+        return True  # no stored value is like what BSON cannot hold
 
 
 def leaf_error(error: BaseException) -> BaseException:
@@ -168,7 +222,9 @@ def leaf_error(error: BaseException) -> BaseException:
 
 
 def failure_path(error: BaseException) -> str:
-    """The path of the first field that a structuring error names, as `a.b[2].c`; "" when it names none."""
+    """The path of the first field that an error names, as `a.b[2].c`; "" when it names none."""
+    if isinstance(error, NotExact):
+        return error.path
     return "".join(_steps(error)).lstrip(".")
 
 

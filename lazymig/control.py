@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from attrs import field, frozen
 from pymongo import ReturnDocument
@@ -18,6 +19,8 @@ from lazymig.chunks import chunks
 from lazymig.clock import SYSTEM_CLOCK, Clock
 from lazymig.documents import raw_id
 from lazymig.drivers import LENIENT, MAJORITY, READ_MAJORITY, tuned
+from lazymig.errors import LazymigError
+from lazymig.indexes import ensure_index
 from lazymig.records import DeadLetter, Partition
 
 #: A partition whose owner was silent for this long may be taken over. Short, since whoever comes after a `kill -9`
@@ -25,6 +28,8 @@ from lazymig.records import DeadLetter, Partition
 LEASE = timedelta(seconds=20)
 #: How often an owner says that it lives: two in a row may be lost or late.
 BEAT_S = LEASE.total_seconds() / 3
+#: What identifies the collections that a pass goes over: the server's UUID of each, by "v1" and "v2".
+Collections = Mapping[str, str | None]
 
 
 @frozen
@@ -37,6 +42,10 @@ class Lease:
     position: Any
     owner: str
     fence: int
+
+
+class PassVanished(LazymigError):
+    """The sweep's pass vanished from the control collection, so nothing tells what was swept; run it again."""
 
 
 @frozen
@@ -72,7 +81,7 @@ class Control:
 
     async def ensure_index(self) -> None:
         """Create the index by which rows are found without a scan."""
-        await self._rows.create_index([("kind", 1), ("migration", 1), ("state", 1)], name="lazymig_kind")
+        await ensure_index(self._rows, [("kind", 1), ("migration", 1), ("state", 1)], "lazymig_kind")
 
     # Passes: one sweep over all of V1, by one or many processes.
 
@@ -81,17 +90,26 @@ class Control:
         found: Mapping[str, Any] | None = await self._rows.find_one({"_id": f"{migration}/pass"})
         return found
 
-    async def claim_planning(self, migration: str, owner: str) -> int | None:
-        """The number of a new pass that this owner shall plan; None: a pass is open, or somebody is planning one."""
+    async def claim_planning(self, migration: str, owner: str, collections: Collections | None = None) -> int | None:
+        """The number of a new pass that this owner shall plan; None: a pass is open, or somebody is planning one.
+
+        A pass over other `collections` than these is abandoned: its checkpoints say nothing about them.
+        """
         now = self._clock.now()
-        free = {"$or": [{"state": "done"}, {"state": "planning", "until": {"$lt": now}}]}
-        change = {
-            "$inc": {"number": 1},
-            "$set": {"kind": "pass", "migration": migration, "state": "planning", "until": now + LEASE, "owner": owner},
-        }
+        free: list[dict[str, Any]] = [
+            {"state": {"$in": ["done", "abandoned"]}},
+            {"state": "planning", "until": {"$lt": now}},
+        ]
+        if collections is not None:
+            # One that does not say what it is over stays: its planner could not see it.
+            free.append({"state": "open", "collections": {"$nin": [None, dict(collections)]}})
+        planning = {"kind": "pass", "migration": migration, "state": "planning", "until": now + LEASE, "owner": owner}
+        # The token tells this plan from another one of its number, in a control collection that was dropped between.
+        planning |= {"collections": collections and dict(collections), "token": uuid4().hex}
+        change = {"$inc": {"number": 1}, "$set": planning}
         try:
             row = await self._rows.find_one_and_update(
-                {"_id": f"{migration}/pass", **free}, change, upsert=True, return_document=ReturnDocument.AFTER
+                {"_id": f"{migration}/pass", "$or": free}, change, upsert=True, return_document=ReturnDocument.AFTER
             )
         except DuplicateKeyError:
             return None
@@ -105,19 +123,27 @@ class Control:
 
     async def open_pass(self, migration: str, number: int, partitions: Sequence[Partition]) -> bool:
         """Store the plan and open the pass to all. False: another planner has taken over."""
+        planned = await self.current_pass(migration)
+        if planned is None:
+            return False
         rows = [
             {
-                "_id": f"{migration}/pass/{number}/{index:05d}",
+                "_id": f"{migration}/pass/{number}/{planned['token']}/{index:05d}",
                 "kind": "partition", "migration": migration, "pass": number, "index": index, "state": "open",
+                "token": planned["token"],
                 "bracket": part.bracket, "low": part.low, "high": part.high, "position": part.low, "fence": 0,
                 "owner": None, "until": None,
             }
             for index, part in enumerate(partitions)
         ]  # fmt: skip
+        # Of a plan of this number whose pass was removed, nothing counts.
+        await self._rows.delete_many(
+            {"kind": "partition", "migration": migration, "pass": number, "token": {"$ne": planned["token"]}}
+        )
         if rows:
             await self._rows.insert_many(rows)
         change = {"$set": {"state": "open", "started_at": self._clock.now(), "partitions": len(rows)}}
-        mine = {"_id": f"{migration}/pass", "number": number, "state": "planning"}
+        mine = {"_id": f"{migration}/pass", "number": number, "state": "planning", "token": planned["token"]}
         return bool((await self._rows.update_one(mine, change)).matched_count)
 
     async def swept(self, migration: str, number: int) -> int:
@@ -129,16 +155,29 @@ class Control:
         return sum(row.get("scanned", 0) for row in await rows.to_list(None))
 
     async def close_pass(self, migration: str, number: int) -> bool:
-        """Close the pass once no partition is open, and forget its plan. False: work is left."""
+        """Close the pass once all its partitions are done, and forget its plan. False: work is left.
+
+        Raises `PassVanished` where neither this pass nor a later one was ever completed: it was abandoned, or its rows
+        were removed.
+        """
         # Of this pass: those of a plan that was never opened are nobody's work.
-        left = {"kind": "partition", "migration": migration, "pass": number, "state": "open"}
-        if await self._rows.count_documents(left):
+        plan = {"kind": "partition", "migration": migration, "pass": number}
+        if await self._rows.count_documents({**plan, "state": "open"}):
             return False
         mine = {"_id": f"{migration}/pass", "number": number, "state": "open"}
-        scanned = await self.swept(migration, number)
-        change = {"$set": {"state": "done", "ended_at": self._clock.now(), "scanned": scanned}}
-        if (await self._rows.update_one(mine, change)).matched_count:
-            await self._rows.delete_many({"kind": "partition", "migration": migration, "pass": {"$lte": number}})
+        row = await self._rows.find_one(mine)
+        # What is no longer there was not done.
+        if row is not None and await self._rows.count_documents({**plan, "state": "done"}) == row["partitions"]:
+            scanned = await self.swept(migration, number)
+            done = {"state": "done", "completed": number, "ended_at": self._clock.now(), "scanned": scanned}
+            if (await self._rows.update_one(mine, {"$set": done})).matched_count:
+                await self._rows.delete_many({**plan, "pass": {"$lte": number}})
+                return True
+        # Others may have closed it meanwhile, and begun the next.
+        row = await self.current_pass(migration)
+        if not _completed(row, number):
+            await self._rows.update_one(mine, {"$set": {"state": "abandoned"}})
+            raise PassVanished
         return True
 
     # Partitions: leases with owner, heartbeat and fencing.
@@ -274,6 +313,14 @@ class Control:
             RunRecord(migration, row["started_at"], row["ended_at"], row["finished"], row["counts"])
             for row in (await cursor.to_list(None))[:limit]
         ]
+
+
+def _completed(row: Mapping[str, Any] | None, number: int) -> bool:
+    """Whether this pass or a later one was seen to its end."""
+    if row is None:
+        return False
+    # Earlier releases note nothing but the state.
+    return bool(row.get("completed", 0) >= number) or (row["state"] == "done" and row["number"] >= number)
 
 
 def _dead_key(migration: str, id: Any) -> dict[str, Any]:

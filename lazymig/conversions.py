@@ -9,11 +9,13 @@ from typing import Any, Generic, TypeVar
 import bson
 from attrs import frozen
 
-from lazymig.codec import Codec, check_bson, codec_for, decode_id, failure_path, leaf_error
+from lazymig.annotations import fields_of
+from lazymig.codec import Codec, codec_for, decode_id, failure_path, leaf_error
 from lazymig.documents import META_FIELD, By, born_clean, raw_id
 from lazymig.errors import ConversionError, Direction, LazymigError
-from lazymig.migration import Conversion, Migration
+from lazymig.migration import Migration
 from lazymig.records import StoredV1, StoredV2
+from lazymig.signatures import Conversion
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -113,19 +115,26 @@ class Conversions(Generic[V1, V2]):
 
     async def upgrade(self, entity: V1, previous: V2 | None) -> V2:
         """A V1 entity as a V2 entity, of the right class and with the same id."""
-        id = getattr(entity, self.migration.id_field)
-        converted = _called(self.migration.upgrading, id, "upgrade", entity, previous)
-        if self.migration.upgrading.is_async:
-            converted = await converted
-        return self._checked(converted, self.migration.v2, id, "upgrade")
+        return await self._converted(self.migration.upgrading, "upgrade", entity, previous, self.migration.v2)
 
     async def downgrade(self, entity: V2, current: V1 | None) -> V1:
         """A V2 entity as a V1 entity, of the right class and with the same id."""
+        return await self._converted(self.migration.downgrading, "downgrade", entity, current, self.migration.v1)
+
+    async def _converted(
+        self, conversion: Conversion, direction: Direction, entity: Any, other: Any, cls: type[T]
+    ) -> T:
         id = getattr(entity, self.migration.id_field)
-        converted = _called(self.migration.downgrading, id, "downgrade", entity, current)
-        if self.migration.downgrading.is_async:
-            converted = await converted
-        return self._checked(converted, self.migration.v1, id, "downgrade")
+        try:
+            converted = _called(conversion, id, direction, entity, other)
+            if conversion.is_async:
+                converted = await converted
+        except ConversionError as error:
+            if (failure := _swapped(error, entity, cls)) is None:
+                raise
+        else:
+            return self._checked(converted, cls, id, direction)
+        raise failure
 
     def _checked(self, converted: Any, cls: type[T], id: Any, direction: Direction) -> T:
         if not isinstance(converted, cls):
@@ -141,25 +150,26 @@ class Conversions(Generic[V1, V2]):
         return _told(getattr(entity, self.migration.id_field), direction, self.v1.encode, entity)
 
     def v1_document(self, entity: V1, direction: Direction = "downgrade") -> dict[str, Any]:
-        """A V1 entity as a document without `_id`, valid BSON."""
-        return self._encoded(self.v1, entity, direction)
+        """A V1 entity as a document without `_id`: valid BSON that is read back as the same entity."""
+        return _told(getattr(entity, self.migration.id_field), direction, self.v1.encode_exactly, entity)
 
-    def v2_body(self, entity: V2, direction: Direction = "upgrade") -> dict[str, Any]:
-        """A V2 entity as a body without `_id`, valid BSON."""
-        return self._encoded(self.v2, entity, direction)
+    def v2_body(self, entity: V2, direction: Direction = "upgrade", *, compare: bool = True) -> dict[str, Any]:
+        """A V2 entity as a body without `_id`: valid BSON and, with `compare`, read back as the same entity."""
+        encode = self.v2.encode_exactly if compare else self.v2.encode_validly
+        return _told(getattr(entity, self.migration.id_field), direction, encode, entity)
 
     def is_same_v2(self, one: V2, other: V2) -> bool:
         """Whether two entities are stored as the same bytes: NaN is itself, and 1 is not 1.0."""
         return bson.encode(self.v2.encode(one)) == bson.encode(self.v2.encode(other))
 
-    def _encoded(self, codec: Codec[T], entity: T, direction: Direction) -> dict[str, Any]:
-        document = _told(getattr(entity, self.migration.id_field), direction, codec.encode, entity)
-        _told(getattr(entity, self.migration.id_field), direction, check_bson, document)
-        return document
+    def v2_document(
+        self, id: Any, entity: V2, revision: int, by: By, *, compare: bool = False
+    ) -> tuple[dict[str, Any], bytes]:
+        """The V2 document of a lazy migration, and the same as BSON: encoding it is the check.
 
-    def v2_document(self, id: Any, entity: V2, revision: int, by: By) -> tuple[dict[str, Any], bytes]:
-        """The V2 document of a lazy migration, and the same as BSON: encoding it is the check."""
-        body = _told(decode_id(id), "upgrade", self.v2.encode, entity)
+        With `compare`, it is also read back and compared, as whatever a client writes.
+        """
+        body = _told(decode_id(id), "upgrade", self.v2.encode_exactly if compare else self.v2.encode, entity)
         document = born_clean(id, body, revision, by, self.migration.revision)
         return document, _told(decode_id(id), "upgrade", bson.encode, document)
 
@@ -182,6 +192,18 @@ def conversions_for(migration: Migration[V1, V2], *, v1_aware: bool, v2_aware: b
         codec_for(migration.v1, migration.id_field, migration.v1_converter, tz_aware=v1_aware),
         codec_for(migration.v2, migration.id_field, migration.v2_converter, tz_aware=v2_aware),
     )
+
+
+def _swapped(error: ConversionError, entity: Any, cls: type) -> ConversionError | None:
+    """A conversion that reads what only the other class has was meant for that one."""
+    cause = error.cause
+    if not isinstance(cause, AttributeError) or cause.obj is not entity or cause.name not in fields_of(cls):
+        return None
+    given = type(entity).__name__
+    text = (
+        f"it was given {given} and reads {cause.name!r}, which {cls.__name__} has: are upgrade and downgrade swapped?"
+    )
+    return ConversionError(error.id, error.direction, TypeError(text).with_traceback(cause.__traceback__), error.path)
 
 
 def _called(conversion: Conversion, id: Any, direction: Direction, entity: Any, other: Any) -> Any:

@@ -84,3 +84,17 @@ class ConversionError(LazymigError, ValueError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.id, self.direction, self.cause, self.path)
+
+
+class ForeignDocument(ConversionError, ConfigurationError):
+    """V2 holds a document that lazymig did not store: nothing tells whether it is what V1 holds."""
+
+    def __init__(self, id: Any) -> None:
+        super().__init__(id, "downgrade", ValueError("no valid _lazymig"), "_lazymig")
+        self.args = (
+            f"V2's document with id {id!r} was not stored by lazymig: without a valid _lazymig, nothing tells whether "
+            "it is what V1 holds; lazymig sweep --adopt replaces such documents by what V1 holds",
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.id,)

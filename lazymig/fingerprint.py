@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import hashlib
-from collections.abc import Iterator, Sequence
-from typing import Any, get_args, get_origin, get_type_hints
+from collections.abc import Iterator
+from typing import Any, get_args, get_origin
 
-import attrs
-
+from lazymig.annotations import fields_of, is_class, is_namedtuple, stripped
 from lazymig.conversions import Conversions
 
 
@@ -22,14 +20,15 @@ def fingerprint(conversions: Conversions[Any, Any]) -> str:
 
 def _described(kind: Any, above: tuple[Any, ...]) -> Iterator[str]:
     """The type and what it is made of, in words that are the same in every process."""
-    kind = getattr(kind, "__supertype__", kind)  # a NewType
+    kind = stripped(kind)
     yield _name(kind)
     if kind in above:
         return
     inside = (*above, kind)
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         yield from (f"{member.name}={member.value!r}" for member in kind)
-    for name, inner in _fields(kind):
+    fields = fields_of(kind) if is_class(kind) or is_namedtuple(kind) else {}
+    for name, inner in fields.items():
         yield f".{name}"
         yield from _described(inner, inside)
     # The members of a union have no order of their own.
@@ -42,15 +41,3 @@ def _name(kind: Any) -> str:
     if origin is not None:
         return f"{getattr(origin, '__name__', origin)}[]"
     return getattr(kind, "__qualname__", None) or repr(kind)
-
-
-def _fields(kind: Any) -> Sequence[tuple[str, Any]]:
-    if isinstance(kind, type) and attrs.has(kind):
-        attrs.resolve_types(kind)
-        return [(field.name, field.type) for field in attrs.fields(kind)]
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        hints = get_type_hints(kind)
-        return [(field.name, hints[field.name]) for field in dataclasses.fields(kind)]
-    if isinstance(kind, type) and hasattr(kind, "__annotations__") and issubclass(kind, (dict, tuple)):
-        return list(get_type_hints(kind).items())  # a TypedDict or NamedTuple
-    return ()

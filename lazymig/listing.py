@@ -18,7 +18,7 @@ from pymongo.errors import PyMongoError
 
 from lazymig.deadline import Deadline
 from lazymig.drivers import driver_of
-from lazymig.errors import ConfigurationError, ConversionError
+from lazymig.errors import ConfigurationError, ConversionError, ForeignDocument
 from lazymig.keyset import Order
 from lazymig.many import body
 from lazymig.pair import Pair
@@ -193,7 +193,11 @@ def _holds(stored: StoredV2, row: StoredV1) -> bool:
 async def _answers(pair: Pair[V1, V2], page: _Page, some: Iterable[tuple[Any, StoredV1]]) -> list[V2 | ConversionError]:
     answers: list[V2 | ConversionError] = []
     for key, row in some:
-        stored = page.v2.get(key)
+        try:
+            stored = page.v2.get(key)
+        except ForeignDocument as error:
+            answers.append(error)
+            continue
         trusted = None
         if stored is not None and _holds(stored, row) and not pair.checked:
             trusted = pair.conversions.trusted(stored)

@@ -13,7 +13,7 @@ from pymongo.errors import PyMongoError
 from lazymig.chunks import chunks
 from lazymig.deadline import Deadline
 from lazymig.edits import Base, v2_of
-from lazymig.errors import ConversionError
+from lazymig.errors import ConversionError, ForeignDocument
 from lazymig.pair import Pair
 from lazymig.protocol.bodies import own_body
 from lazymig.protocol.reading import OLD_READ_S, compared, look_again_at, read
@@ -48,8 +48,11 @@ async def _read_part(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | C
         return {id: answer async for id, answer in _one_by_one(pair, ids)}
     for id in ids:
         await own_body(pair, id)
-    seen, reachable = await _found(pair, ids)
-    answers: dict[Any, V2 | ConversionError] = {}
+    found, reachable = await _found(pair, ids)
+    answers: dict[Any, V2 | ConversionError] = {
+        id: stored for id, stored in found.items() if isinstance(stored, ForeignDocument)
+    }
+    seen = {id: stored for id, stored in found.items() if not isinstance(stored, ForeignDocument)}
     for id, stored in seen.items():
         entity = pair.conversions.trusted(stored) if stored.clean else None
         if entity is not None:
@@ -67,7 +70,7 @@ async def _read_part(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | C
     return {id: answers[id] for id in ids if id in answers}
 
 
-async def _found(pair: Pair[V1, V2], ids: Sequence[Any]) -> tuple[dict[Any, StoredV2], bool]:
+async def _found(pair: Pair[V1, V2], ids: Sequence[Any]) -> tuple[dict[Any, StoredV2 | ForeignDocument], bool]:
     """V2's documents, and whether V2 could be reached in the time that a read waits for it."""
     if pair.v2_wait_s is None:
         return await pair.v2.find_many(ids), True

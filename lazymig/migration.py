@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Generic, TypeVar, Union, get_args, get_origin
+from typing import Any, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
 import attrs
-from attrs import define, field, frozen
+from attrs import field, frozen
 from bson import ObjectId
 from cattrs import Converter
 
-from lazymig.bson_types import check_types
+from lazymig.annotations import is_union, members, stripped
 from lazymig.errors import ConfigurationError
+from lazymig.signatures import Conversion, check_annotations, recognised
+from lazymig.stored_names import is_free
+from lazymig.type_checks import check_class, resolved
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -24,14 +26,15 @@ _ID_BYTES_MAX, _SHORT = 4_000_000, 1_000_000
 ID_TYPES = (str, int, bytes, ObjectId, UUID)
 
 
-@define
-class Conversion:
-    """One direction, with its signature recognised once."""
-
-    function: Callable[..., Any]
-    #: Whether it takes the entity of the other side as a second argument.
-    takes_other: bool
-    is_async: bool
+Given = TypeVar("Given")
+Other = TypeVar("Other")
+#: `f(entity) -> other`, or `f(entity, other_or_None) -> other`; either may be async. Each spelled out, for lambdas.
+Function: TypeAlias = (
+    Callable[[Given], Other]
+    | Callable[[Given], Awaitable[Other]]
+    | Callable[[Given, Other | None], Other]
+    | Callable[[Given, Other | None], Awaitable[Other]]
+)
 
 
 @frozen(kw_only=True)
@@ -51,15 +54,16 @@ class Migration(Generic[V1, V2]):
     not converted but reported, and V1's door goes on serving it.
 
     Raises `ConfigurationError`, which says what to change: for classes that are not attrs classes, a missing id
-    attribute or one of a type that cannot be an id, conversions of another arity, and (with the default converters)
-    types that BSON cannot hold exactly.
+    attribute or one of a type that cannot be an id, conversions of another arity or annotated the wrong way round,
+    types that BSON cannot hold exactly or for which a converter has no hook, and stored names that no document can
+    hold.
     """
 
     name: str
     v1: type[V1]
     v2: type[V2]
-    upgrade: Callable[..., V2 | Awaitable[V2]]
-    downgrade: Callable[..., V1 | Awaitable[V1]]
+    upgrade: Function[V1, V2]
+    downgrade: Function[V2, V1]
     id_field: str = "id"
     revision: int = 1
     reshape: Mapping[int, Callable[[dict[str, Any]], V2] | None] = field(factory=dict)
@@ -76,12 +80,13 @@ class Migration(Generic[V1, V2]):
         _check_revision(self.revision, self.reshape)
         for side, cls, own in (("v1", self.v1, self.v1_converter), ("v2", self.v2, self.v2_converter)):
             _check_class(side, cls, self.id_field)
-            if own is None:
-                check_types(cls)
+            check_class(side, cls, self.id_field, own)
         if id_types(self.v1, self.id_field) != id_types(self.v2, self.id_field):
             raise ConfigurationError(f"{self.id_field}: declare the same id type in both classes; one id names both")
-        object.__setattr__(self, "upgrading", _conversion("upgrade", self.upgrade))
-        object.__setattr__(self, "downgrading", _conversion("downgrade", self.downgrade))
+        object.__setattr__(self, "upgrading", recognised("upgrade", self.upgrade))
+        object.__setattr__(self, "downgrading", recognised("downgrade", self.downgrade))
+        check_annotations("upgrade", self.upgrade, self.v1, self.v2)
+        check_annotations("downgrade", self.downgrade, self.v2, self.v1)
         object.__setattr__(self, "id_types", id_types(self.v2, self.id_field))
 
     def check_id(self, id: Any) -> None:
@@ -131,7 +136,7 @@ def _check_class(side: str, cls: Any, id_field: str) -> None:
     names = {attribute.name for attribute in attrs.fields(cls)}
     if id_field not in names:
         raise ConfigurationError(f"{side}: {cls.__name__} has no attribute {id_field!r}; add it, or set id_field")
-    if reserved := sorted(name for name in names if name.startswith("_lazymig")):
+    if reserved := sorted(name for name in names - {id_field} if not is_free(name)):
         raise ConfigurationError(f"{side}: {cls.__name__}.{reserved[0]} uses a reserved name; rename it")
     bad = [kind for kind in id_types(cls, id_field) if not issubclass(kind, ID_TYPES) or kind is bool]
     if bad:
@@ -141,35 +146,8 @@ def _check_class(side: str, cls: Any, id_field: str) -> None:
 
 def id_types(cls: type, id_field: str) -> tuple[type, ...]:
     """The classes in the annotation of the id attribute, a union's members each; any id type where it has none."""
-    attrs.resolve_types(cls)
-    annotation = getattr(attrs.fields_dict(cls)[id_field], "type", None)
-    if annotation is None or annotation is Any:
+    annotation = stripped(resolved(cls)[id_field])
+    if annotation is Any:
         return ID_TYPES
-    if get_origin(annotation) in (Union, type(int | str)):
-        return tuple(_plain(member) for member in get_args(annotation))
-    return (_plain(annotation),)
-
-
-def _plain(annotation: Any) -> type:
-    annotation = getattr(annotation, "__supertype__", annotation)  # a NewType
-    return annotation if isinstance(annotation, type) else dict
-
-
-def _conversion(name: str, function: Any) -> Conversion:
-    if not callable(function):
-        raise ConfigurationError(f"{name}: pass a function")
-    call = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004 - its signature is wanted
-    positional = [
-        parameter
-        for parameter in inspect.signature(function).parameters.values()
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD, parameter.VAR_POSITIONAL)
-    ]
-    required = [p for p in positional if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
-    if not positional or len(required) > 2:
-        raise ConfigurationError(f"{name}: pass a function of one argument, or of two (the second is the other side)")
-    is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
-    return Conversion(function, len(required) == 2 or _optional_second(positional), is_async)
-
-
-def _optional_second(positional: list[inspect.Parameter]) -> bool:
-    return len(positional) == 2 and positional[1].default is None
+    kinds = members(annotation) if is_union(annotation) else [annotation]
+    return tuple(kind if isinstance(kind, type) else dict for kind in kinds)

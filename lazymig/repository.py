@@ -23,6 +23,7 @@ from lazymig.listing import Criteria, OnError, Span
 from lazymig.migration import Migration
 from lazymig.pair import Pair
 from lazymig.phases import ROUTES, RUNNABLE, Phase, Source, Target
+from lazymig.surroundings.first_use import FirstUse
 from lazymig.telemetry import Tally
 from lazymig.v1_view import V1View
 
@@ -81,9 +82,15 @@ class Repository(Generic[V1, V2]):
         self.timeout_s = timeout_s
         self._in_flight = InFlight(max_in_flight)
         self._route = ROUTES[self.phase]
+        self._read_concern = read_concern
         self._pair: Pair[V1, V2] = build_pair(
             migration, v1, v2, clock=clock, coalesce=coalesce, write_behind=write_behind, checked=checked,
             read_concern=read_concern, max_attempts=max_attempts, timeout_s=timeout_s, v2_wait_s=v2_wait_s,
+        )  # fmt: skip
+        #: The look at what the collections are: due before the first call, and made by the tools.
+        self.first_use = FirstUse(
+            v1, v2, both=self._route.writes is not Target.V1, id_types=migration.id_types, timeout_s=timeout_s,
+            linearizable=read_concern is not None, compared=checked, read_wait_s=v2_wait_s,
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -116,8 +123,11 @@ class Repository(Generic[V1, V2]):
         """The same repository with every step in that driver session, and in its transaction if one is open.
 
         In a transaction another writer's change shows as the driver's `TransientTransactionError`: run the whole by
-        `session.with_transaction`. Both collections must belong to the session's client.
+        `session.with_transaction`. Both collections must belong to the session's client. Raises `ConfigurationError`
+        for a repository with `read_concern`, which a transaction cannot keep.
         """
+        if self._read_concern is not None:
+            raise ConfigurationError("with_session: no transaction keeps read_concern; make a repository without it")
         bound: Repository[V1, V2] = object.__new__(type(self))
         bound.__dict__.update(self.__dict__)
         bound._in_flight = InFlight(None)  # what holds a transaction open must not wait for those that it blocks
@@ -135,7 +145,7 @@ class Repository(Generic[V1, V2]):
         `ConversionError` when V1's document does not convert, `TypeError` for an id of the wrong type.
         """
         raw = self._pair.conversions.raw_id(id)
-        async with Deadline(self.timeout_s):
+        async with self.call():
             if self._route.reads is Source.V1:
                 return await v1_only.read(self._pair, raw)
             return await protocol.read(self._pair, raw)
@@ -147,7 +157,7 @@ class Repository(Generic[V1, V2]):
         `ExceptionGroup` of `ConversionError`, one for each document that does not convert; the others are migrated.
         """
         raws = {self._pair.conversions.raw_id(id): id for id in ids}
-        async with Deadline(self.timeout_s):
+        async with self.call():
             if self._route.reads is Source.V1:
                 answers = await many.upgraded_many(self._pair, list(raws))
             else:
@@ -161,7 +171,7 @@ class Repository(Generic[V1, V2]):
     async def exists(self, id: Any) -> bool:
         """Whether the entity exists; nothing is converted. At most two round trips."""
         raw = self._pair.conversions.raw_id(id)
-        async with Deadline(self.timeout_s):
+        async with self.call():
             if self._route.reads is Source.V1:
                 return await self._pair.v1.find(raw) is not None
             return await protocol.exists(self._pair, raw)
@@ -234,7 +244,7 @@ class Repository(Generic[V1, V2]):
     async def count(self, criteria: Criteria | None = None) -> int:
         """How many entities match."""
         where = _checked(criteria).v1
-        async with Deadline(self.timeout_s):
+        async with self.call():
             return await self._pair.v1.count(where)
 
     async def span(
@@ -246,28 +256,37 @@ class Repository(Generic[V1, V2]):
         order = listing.order_by(sort, conversions.v1.fields, conversions.v2.fields, self.migration.id_field)
         if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
             raise TypeError("limit: pass a number of entities, or None")
-        last = None if after is None else await self._document_of(conversions.raw_id(after), order)
+        raw = None if after is None else conversions.raw_id(after)
+        async with self.call():
+            last = None if after is None else await self._document_of(raw, order)
         return Span(criteria=where, order=order, limit=limit, after=last, timeout_s=self.timeout_s)
 
     async def _document_of(self, raw: Any, order: Order) -> Mapping[str, Any]:
         if order.field == "_id":
             return {"_id": raw}
-        async with Deadline(self.timeout_s):
-            stored = await self._pair.v1.find(raw)
+        stored = await self._pair.v1.find(raw)
         if stored is None:
             raise NotFound(decode_id(raw))
         return stored.document
 
+    def call(self, *, writes: bool = False) -> Deadline:
+        """The bounds of one call of either door: its time, and before the first a look at the collections."""
+        return self.first_use.call(writes=writes) if self.first_use.due else Deadline(self.timeout_s)
+
+    async def check(self) -> None:
+        """Look at both collections now rather than in the first call. Raises `ConfigurationError` as that would."""
+        await self.first_use.passed()
+
     async def write(self, raw: Any, edit: Edit) -> Change | None:
         """One edit by the phase's route, for both doors; `raw` is a checked id."""
-        async with self._in_flight.place(), Deadline(self.timeout_s):
+        async with self._in_flight.place(), self.call(writes=True), self.first_use.explaining:
             if self._route.writes is Target.V1:
                 return await v1_only.write(self._pair, raw, edit)
             return await protocol.write(self._pair, raw, edit)
 
     async def insert_change(self, raw: Any, made: Callable[[], Awaitable[Change]]) -> None:
         """One insert by the phase's route, for both doors; converted when its turn comes."""
-        async with self._in_flight.place(), Deadline(self.timeout_s):
+        async with self._in_flight.place(), self.call(writes=True), self.first_use.explaining:
             change = await made()
             if self._route.writes is Target.V1:
                 await v1_only.insert(self._pair, raw, change)

@@ -15,11 +15,11 @@ from datetime import datetime
 from typing import Any
 
 from pymongo import ReturnDocument, UpdateOne
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from lazymig.clock import SYSTEM_CLOCK, Clock
-from lazymig.documents import META_FIELD, By, born_clean, stored_v2
+from lazymig.documents import META_FIELD, By, born_clean, of_id, stored_or_error, stored_v2, ticketed
 from lazymig.drivers import (
     MAJORITY,
     ONE,
@@ -35,6 +35,8 @@ from lazymig.drivers import (
     refusal_text,
     tuned,
 )
+from lazymig.errors import ForeignDocument
+from lazymig.indexes import ensure_index
 from lazymig.pipelines import (
     SERVER_NOW,
     Moment,
@@ -54,6 +56,8 @@ from lazymig.v1_store import V1Store
 
 __all__ = ["V1Store", "V2Store"]
 
+#: Type mismatch, path not viable: what stands in the place of `_lazymig` is not lazymig's.
+_NOT_OURS = frozenset({14, 28})
 _REV, _INTENT = f"{META_FIELD}.rev", f"{META_FIELD}.intent"
 _GONE, _AT, _CONV = f"{META_FIELD}.gone", f"{META_FIELD}.at", f"{META_FIELD}.conv"
 _RAISED, _INSERTS = f"{META_FIELD}.raised", f"{META_FIELD}.inserts"
@@ -101,12 +105,12 @@ class V2Store:
     async def find(self, id: Any) -> StoredV2 | None:
         """Find one document on the primary."""
         document = await find_one(self._read, id, self._session)
-        return None if document is None else stored_v2(document)
+        return None if document is None else of_id(id, stored_v2(document))
 
-    async def find_many(self, ids: Sequence[Any]) -> dict[Any, StoredV2]:
-        """Find these documents, a thousand by each statement; missing ids are left out."""
+    async def find_many(self, ids: Sequence[Any]) -> dict[Any, StoredV2 | ForeignDocument]:
+        """Find these documents, a thousand by each statement; missing ids are left out, foreign ones come as errors."""
         found = await find_all(self._read, ids, self._session)
-        return {stored.id: stored for stored in map(stored_v2, found)}
+        return {stored.id: stored for stored in map(stored_or_error, found)}
 
     async def find_each(self, ids: Sequence[Any]) -> Undecoded[StoredV2]:
         """The same in any order, each decoded when its turn comes."""
@@ -142,10 +146,15 @@ class V2Store:
         if not self._takes_pipelines and not isinstance(update, dict):
             await _replaced(self._durable, where, update, upsert=True)
             return stored_v2(await self._durable.find_one({"_id": where["_id"]}))
-        document = await self._announced.find_one_and_update(
-            where, update, upsert=True, return_document=ReturnDocument.AFTER, session=self._session
-        )
-        return stored_v2(unpacked(self.collection, document))
+        try:
+            document = await self._announced.find_one_and_update(
+                where, update, upsert=True, return_document=ReturnDocument.AFTER, session=self._session
+            )
+        except OperationFailure as error:
+            if error.code not in _NOT_OURS:
+                raise
+            raise ForeignDocument(where["_id"]) from None
+        return ticketed(where["_id"], stored_v2(unpacked(self.collection, document)))
 
     async def raise_intent(self, id: Any, intent: int) -> None:
         """Announce a write at this intent at least, durably: V1 was ahead of the ticket. Never lowers.
@@ -317,7 +326,7 @@ class V2Store:
 
     async def marks(self, before: datetime, limit: int, after: Document | None = None) -> list[StoredV2]:
         """Open marks and tombstones older than `before`, oldest first, from the sparse index on `at`."""
-        where: Document = {_AT: {"$lt": before}}
+        where: Document = {_AT: {"$lt": before}, _REV: {"$exists": True}}
         if after is not None:
             where = {"$and": [where, after]}
         found = await undecoded(
@@ -344,7 +353,7 @@ class V2Store:
 
     async def ensure_mark_index(self) -> None:
         """Create the sparse index on `at`, so that marks are found without a scan."""
-        await self.collection.create_index([(_AT, 1)], name="lazymig_at", sparse=True)
+        await ensure_index(self.collection, [(_AT, 1)], "lazymig_at", sparse=True)
 
 
 async def _replaced(collection: Any, where: Document, pipeline: Pipeline, upsert: bool) -> Applied:

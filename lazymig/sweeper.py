@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import aclosing
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Generic, TypeVar
 from uuid import uuid4
 
@@ -20,6 +21,9 @@ from lazymig.pair import Pair
 from lazymig.phases import Phase
 from lazymig.records import Partition
 from lazymig.repository import Repository
+from lazymig.surroundings.checking import check_apart
+from lazymig.surroundings.looking import identities
+from lazymig.sweeping.adopting import adopt_foreign
 from lazymig.sweeping.dead import settle_dead
 from lazymig.sweeping.flow import Flow
 from lazymig.sweeping.marks import resolve_marks
@@ -45,6 +49,8 @@ class Sweeper(Generic[V1, V2]):
     `rate_limit` is in documents per second. `grace_s` is the age at which a deleted entity's remainder may be purged:
     it must exceed the longest time that an operation may be in flight. `max_time_s` ends the run early, for cron
     windows. `shard=(i, n)` takes every n-th partition only. `dry_run` converts everything and writes nothing at all.
+    `adopt` replaces V2's documents that lazymig did not store by what V1 holds; without it, a sweep that sees one is
+    refused.
     With `since`, a pass that others ended after that time (naive UTC) counts as this run's: no new one is begun.
     `probe` is an async function: False pauses the sweep, and an exception slows it down. By itself it pauses while
     replication lags, and slows down while the server answers much more slowly than it did before. `on_progress` is told
@@ -65,6 +71,7 @@ class Sweeper(Generic[V1, V2]):
         max_time_s: float | None = None,
         shard: tuple[int, int] = (0, 1),
         dry_run: bool = False,
+        adopt: bool = False,
         probe: Probe | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         partition_size: int = DOCUMENTS_EACH,
@@ -78,8 +85,10 @@ class Sweeper(Generic[V1, V2]):
         if repository.timeout_s is not None and grace_s <= repository.timeout_s:
             raise ConfigurationError("grace_s must exceed the repository's timeout_s: an operation may be in flight")
         self._pair: Pair[V1, V2] = repository.pair
+        self._first_use, self._adopt = repository.first_use, adopt
         self._name = repository.migration.name
         self._control = control or Control(self._pair.v2.collection.database["lazymig_control"], clock)
+        check_apart(self._control.collection, self._pair.v1.collection, self._pair.v2.collection)
         self._grace = timedelta(seconds=grace_s)
         self._max_time_s, self._shard = max_time_s, shard
         self._dry_run, self._partition_size = dry_run, partition_size
@@ -93,11 +102,12 @@ class Sweeper(Generic[V1, V2]):
             self._pair.v2.collection, clock, rate_limit=rate_limit, probe=probe, stopping=self._stopping,
             batch_size=batch_size,
         )  # fmt: skip
+        self._throttle = throttle
         self._flow = Flow(self._pair, self._mover, throttle, self._counts, concurrency=concurrency)
         self._reconverter = Reconverter(self._pair, self._mover, throttle, self._counts, dry_run=dry_run)
         self._share = Share(
             self._control, self._name, uuid4().hex, shard=shard, clock=clock, stopping=self._stopping, since=since,
-            on_wait=self._tell_waiting,
+            on_wait=self._tell_waiting, over=partial(identities, self._pair.v1.collection, self._pair.v2.collection),
         )  # fmt: skip
         self._outlook = Outlook(self._pair.v1.collection, self._pair.v2.collection, clock, self._counts, self._swept)
 
@@ -110,6 +120,7 @@ class Sweeper(Generic[V1, V2]):
 
         Driver errors pass through; what was done before is kept, and the next run goes on from there.
         """
+        await self._look()
         self._counts.clear()
         self._flow.begin()
         await self._outlook.begin()
@@ -117,11 +128,21 @@ class Sweeper(Generic[V1, V2]):
         with calm_collector():
             return await (self._rehearse() if self._dry_run else self._run())
 
+    async def _look(self) -> None:
+        """Refuse collections that cannot be swept, before anything is written."""
+        control = None if self._dry_run else self._control.collection
+        (await self._first_use.look(control=control, whole=True)).check(strangers=not self._adopt)
+
+    async def _adopted(self) -> None:
+        if self._adopt and self._shard[0] == 0:
+            await adopt_foreign(self._pair, self._mover, self._throttle, self._counts)
+
     async def _run(self) -> SweepReport:
         began = self._clock.now()
         await self._pair.v2.ensure_mark_index()
         await prepare(self._pair)
         await self._control.ensure_index()
+        await self._adopted()
         await remember(self._pair, self._control)
         async with aclosing(self._share.leases(self._pair.v1.collection, self._partition_size)) as leases:
             async for lease in leases:
@@ -136,6 +157,7 @@ class Sweeper(Generic[V1, V2]):
         return report
 
     async def _rehearse(self) -> SweepReport:
+        await self._adopted()
         index, count = self._shard
         for partition in (await plan(self._pair.v1.collection, self._partition_size))[index::count]:
             async with aclosing(self._flow.pages(partition, partition.low)) as pages:

@@ -8,8 +8,9 @@ from typing import Any
 import bson
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import DuplicateKeyError
+from pymongo.read_concern import ReadConcern
 
-from lazymig.documents import REVISION_FIELD, at_revision, stored_v1
+from lazymig.documents import REVISION_FIELD, at_revision, of_id, stored_v1
 from lazymig.drivers import MAJORITY, RAW_LENIENT, READ_MAJORITY, Driver, driver_of, is_id_taken, tuned
 from lazymig.raw import Undecoded, find_all, find_one, undecoded, undecoded_by_id
 from lazymig.records import PLACEHOLDER, Document, StoredV1
@@ -20,7 +21,7 @@ Paths = Sequence[str]
 class V1Store:
     """The port to V1, the source of truth."""
 
-    def __init__(self, collection: Any, session: Any = None) -> None:
+    def __init__(self, collection: Any, session: Any = None, read_concern: str | None = None) -> None:
         #: As it was given, with the codec options of its client: for the client's own filters.
         self.given = collection
         self.collection = tuned(collection)
@@ -29,16 +30,18 @@ class V1Store:
         self._durable = tuned(collection, write=MAJORITY)
         # A body may enter V2 only from a revision that cannot be rolled back.
         self._settled = tuned(collection, read=READ_MAJORITY)
+        # Linearizable reads name one document: they answer for themselves, whatever a deposed primary believes.
+        self._one = self._settled if read_concern is None else tuned(collection, read=ReadConcern(read_concern))
 
     async def find(self, id: Any) -> StoredV1 | None:
-        """Find one document with read concern majority: what it holds cannot be rolled back."""
-        document = await find_one(self._settled, id, self._session)
-        return None if document is None else stored_v1(document)
+        """Find one document with read concern majority or above: what it holds cannot be rolled back."""
+        document = await find_one(self._one, id, self._session)
+        return None if document is None else of_id(id, stored_v1(document))
 
     async def find_local(self, id: Any) -> StoredV1 | None:
         """Find one document as the primary has it now: for the write path, whose compare-and-set settles it."""
         document = await find_one(self.collection, id, self._session)
-        return None if document is None else stored_v1(document)
+        return None if document is None else of_id(id, stored_v1(document))
 
     async def confirm_missing(self, id: Any) -> None:
         """Wait until the majority has what the primary had when a local read found no document; change nothing.

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from lazymig import listing
 from lazymig.chunks import chunks
-from lazymig.deadline import Deadline
 from lazymig.edits import Delete, ReplaceV1, UpdateV1, insert_v1
 from lazymig.errors import ConversionError
 
@@ -34,7 +33,7 @@ class V1View(Generic[V1, V2]):
     async def get(self, id: Any) -> V1 | None:
         """The entity, or None. One round trip. Raises `ConversionError`, `TypeError`."""
         raw = self._conversions.raw_id(id)
-        async with Deadline(self._repository.timeout_s):
+        async with self._repository.call():
             stored = await self._pair.v1.find(raw)
         return None if stored is None else self._conversions.v1_entity(stored)
 
@@ -46,7 +45,7 @@ class V1View(Generic[V1, V2]):
         raws = {self._conversions.raw_id(id): id for id in ids}
         entities: dict[Any, V1] = {}
         failed: list[ConversionError] = []
-        async with Deadline(self._repository.timeout_s):
+        async with self._repository.call():
             for part in chunks(list(raws)):
                 stored = await self._pair.v1.find_many(part)
                 for raw in (raw for raw in part if raw in stored):

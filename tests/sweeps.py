@@ -89,6 +89,13 @@ def moved(id: Any, n: int = 1, rev: int = 0, by: str | None = "sweep", **changed
     return {"_id": id, "count": n, "code": None, "note": None, **changed, "_lazymig": meta}
 
 
+async def unique_codes(database: Any, driver: str) -> None:
+    """An index that lets no two entities of V2 have one code, and takes documents without a body."""
+    # The in-memory Mongo lets any number of documents lack a unique field.
+    partial = {} if driver == "mock" else {"partialFilterExpression": {"code": {"$exists": True}}}
+    await database["v2"].create_index("code", unique=True, **partial)
+
+
 async def stored(collection: Any) -> dict[Any, dict[str, Any]]:
     """All documents of a collection by the text of their id, for ids that cannot be keys."""
     documents = await collection.find({}).to_list(None)

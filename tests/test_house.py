@@ -23,26 +23,14 @@ ROOT = Path(__file__).parents[1]
 
 #: The floor of each module or package of lazymig. A file imports from floors below its own only.
 FLOORS = {
-    **dict.fromkeys(("chunks", "decoding", "documents", "errors", "phases", "pipelines", "records"), 0),
-    **dict.fromkeys(
-        (
-            "clock",
-            "deadline",
-            "drivers",
-            "in_flight",
-            "raw",
-            "server_time",
-            "stores",
-            "turns",
-            "v1_store",
-            "bson_types",
-        ),
-        1,
-    ),
+    **dict.fromkeys(("annotations", "chunks", "decoding", "errors", "phases", "pipelines", "records", "documents"), 0),
+    **dict.fromkeys(("clock", "deadline", "drivers", "in_flight", "raw", "server_time", "stores", "turns"), 1),
+    **dict.fromkeys(("v1_store", "bson_types", "equality", "signatures", "stored_names", "type_checks", "unions"), 1),
+    **dict.fromkeys(("foreign", "indexes"), 1),
     **dict.fromkeys(
         ("batching", "behind", "codec", "conversions", "edits", "keyset", "migration", "pair", "telemetry"), 2
     ),
-    **dict.fromkeys(("control", "many", "protocol", "v1_only"), 3),
+    **dict.fromkeys(("control", "many", "protocol", "surroundings", "v1_only"), 3),
     **dict.fromkeys(
         ("building", "fingerprint", "follower", "listing", "repository", "sweeper", "sweeping", "v1_view", "verifier"),
         4,
@@ -52,7 +40,11 @@ FLOORS = {
 }
 #: The only imports on one floor, each with its reason.
 LEVEL = {
+    ("documents", "errors"): "what is not lazymig's, and a revision that is none, is refused where it is met",
+    ("documents", "decoding"): "an id that Python cannot hold is shown as text",
     ("documents", "records"): "the layout of documents speaks in the frozen values",
+    ("foreign", "drivers"): "a statement is spelled by its driver",
+    ("stores", "indexes"): "an index is a statement too",
     ("pipelines", "documents"): "a pipeline spells the layout of documents",
     ("pipelines", "records"): "a pipeline speaks in the frozen values",
     ("server_time", "clock"): "the server's time is counted on by this machine's",
@@ -65,6 +57,10 @@ LEVEL = {
     ("v1_store", "drivers"): "a statement is spelled by its driver",
     ("v1_store", "raw"): "many documents are decoded when their turn comes",
     ("raw", "drivers"): "the in-memory Mongo has no bytes",
+    ("bson_types", "unions"): "the converter's hooks, unions' among them",
+    ("type_checks", "bson_types"): "what the default converter holds exactly",
+    ("type_checks", "stored_names"): "types and names are found on one walk",
+    ("type_checks", "unions"): "the kinds of declared types",
     ("conversions", "codec"): "a conversion is the codec's work with the user's function in its middle",
     ("conversions", "migration"): "the user's functions are in the migration",
     ("edits", "codec"): "an edit is the difference of two encoded documents",

@@ -39,6 +39,10 @@ class Status:
     conversions: dict[int, int]
     #: What is wrong with this release; each says what to do.
     warnings: list[str]
+    #: What this user may not look at.
+    unseen: tuple[str, ...] = ()
+    #: What to do about V2's documents without `_lazymig`, where there are some.
+    foreign: tuple[str, ...] = ()
 
     @property
     def remaining(self) -> int:
@@ -71,13 +75,15 @@ async def status(
         show_json({**attrs.asdict(found), "remaining": found.remaining, "share": int(found.share * 10_000) / 10_000})
     else:
         _render(found)
-    return Exit.NEEDS_PERSON if found.dead_letters else Exit.DONE
+    return Exit.NEEDS_PERSON if found.dead_letters or found.foreign else Exit.DONE
 
 
 async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
     """Ask both collections and the control collection."""
     v1, v2 = repository.pair.v1.collection, repository.pair.v2.collection
     control, name = Control(v2.database["lazymig_control"]), repository.migration.name
+    seen = await repository.first_use.look(control=control.collection, whole=True)
+    seen.check(strangers=False)
     held = await holdings(v2, exact=exact)
     letters = [letter async for letter in control.dead_letters(name, waived=False)][:_SHOWN]
     return Status(
@@ -91,6 +97,8 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
         runs=await control.history(name, _SHOWN),
         conversions=await by_conversion(v2, held.live, exact=exact),
         warnings=await warnings(repository.pair, control),
+        unseen=seen.unseen,
+        foreign=seen.foreign_problem,
     )
 
 
@@ -114,8 +122,10 @@ def _render(found: Status) -> None:
     }
     for name, value in rows.items():
         say(f"  {name:<30} {value if isinstance(value, str) else f'{value:,}'}")
-    for warning in found.warnings:
+    for warning in (*found.warnings, *found.foreign):
         say(f"Warning: {warning}")
+    for told in found.unseen:
+        say(f"  not looked at, for want of rights or a newer server: {told}")
     if found.letters:
         letters = [(str(one.id), one.direction, one.error, one.message, one.attempts) for one in found.letters]
         table(f"Dead letters, the oldest {len(letters)}", ("id", "step", "error", "message", "attempts"), letters)

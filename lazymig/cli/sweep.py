@@ -44,6 +44,7 @@ async def sweep(
     max_time: _Positive = None,
     grace: _Seconds = 3600.0,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
+    adopt: Annotated[bool, Parameter(negative="")] = False,
     workers: _Count = 1,
     shard: Annotated[str | None, Parameter(show_default=False)] = None,
     dask: Annotated[str | None, Parameter(show_default=False)] = None,
@@ -70,6 +71,8 @@ async def sweep(
         Seconds for which the marks of deletes are kept; more than the longest time that a read may be in flight.
     dry_run
         Convert everything and write nothing.
+    adopt
+        Replace V2's documents that lazymig did not store (somebody's own back-fill) by what V1 holds.
     workers
         Processes of this machine that share the work; each with its own rate limit.
     shard
@@ -83,7 +86,7 @@ async def sweep(
         raise Unusable("--dask shares the work by itself; leave --workers and --shard out")
     options: dict[str, Any] = {
         "batch_size": batch_size, "concurrency": concurrency, "rate_limit": rate, "grace_s": grace,
-        "max_time_s": max_time, "shard": _shard(shard),
+        "max_time_s": max_time, "shard": _shard(shard), "adopt": adopt,
     }  # fmt: skip
     if hasattr(os, "nice"):
         os.nice(_NICE)  # whoever shares this machine goes first; workers inherit it
@@ -161,6 +164,11 @@ def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
                 loop.remove_signal_handler(number)
 
 
+def _foreign(report: SweepReport) -> dict[str, str]:
+    counts = {"adopted": report.adopted, "not lazymig's, not in V1": report.foreign}
+    return {name: f"{count:,}" for name, count in counts.items() if count}
+
+
 def _render(report: SweepReport, *, dry_run: bool) -> None:
     ended = "finished" if report.finished else "stopped early; start it again to go on"
     per_s = report.scanned / report.elapsed_s if report.elapsed_s else 0
@@ -176,6 +184,7 @@ def _render(report: SweepReport, *, dry_run: bool) -> None:
         "healed": f"{report.healed:,}",
         "purged": f"{report.purged:,}",
         "not movable": f"{report.dead:,}",
+        **_foreign(report),
         "remaining, about": f"{report.remaining:,}",
         "dirty (open writes)": f"{report.dirty:,}",
         "open dead letters": f"{report.dead_letters:,}",
@@ -184,7 +193,9 @@ def _render(report: SweepReport, *, dry_run: bool) -> None:
         say(f"  {name:<30} {value}")
     for warning in report.warnings:
         say(f"Warning: {warning}")
-    if report.needs_person and dry_run:
+    if report.foreign:
+        say("V2 holds documents without _lazymig that V1 lacks: insert them by the repository or remove them.")
+    if report.dead_letters and dry_run:
         say("Some documents do not convert; a sweep would give each a dead letter and move all others.")
-    elif report.needs_person:
+    elif report.dead_letters:
         say("Some documents need a person: lazymig dead-letters list tells which, and why.")

@@ -113,6 +113,7 @@ def sum_reports(reports: Sequence[SweepReport]) -> SweepReport:
         remaining=last.remaining,
         dirty=last.dirty,
         dead_letters=last.dead_letters,
+        foreign=max(report.foreign for report in reports),
         elapsed_s=last.elapsed_s,
         # Whoever saw the pass to its end saw all of it.
         finished=any(report.finished for report in reports),

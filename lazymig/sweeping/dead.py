@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from lazymig.control import Control
-from lazymig.documents import REVISION_FIELD, stored_v2
+from lazymig.documents import REVISION_FIELD, is_foreign, stored_v2
 from lazymig.drivers import LENIENT, READ_MAJORITY, tuned
 from lazymig.pair import Pair
 from lazymig.raw import find_one
@@ -83,4 +83,4 @@ async def _is_well(
 async def _seen(pair: Pair[V1, V2], id: Any) -> StoredV2 | None:
     # Not by the store: it may join finds, for which an id must be hashable, and one that is none is a dead letter.
     row = await find_one(tuned(pair.v2.collection), id, None)
-    return None if row is None else stored_v2(row)
+    return None if row is None or is_foreign(row) else stored_v2(row)

@@ -16,9 +16,10 @@ from bson.raw_bson import RawBSONDocument
 from lazymig.codec import decode_id
 from lazymig.control import Control
 from lazymig.decoding import Unreadable, decoded
-from lazymig.documents import stored_v1
+from lazymig.documents import raw_id, stored_v1
 from lazymig.drivers import Driver, driver_of
 from lazymig.errors import ConversionError
+from lazymig.foreign import replace_foreign
 from lazymig.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S, look_again_at
 from lazymig.records import DeadLetter, Put, StoredV1
@@ -30,6 +31,8 @@ V2 = TypeVar("V2")
 BATCH_BYTES = 8_000_000
 #: A letter names its id twice. Longer ones, which no call of the repository takes, are cut.
 _NAMED = 4_000_000
+#: Bodies of each run that are read back and compared before they are stored; in a dry run all are.
+_COMPARED = 100
 #: Conversions in a row before others on the event loop get their turn.
 _TURN = 20
 #: Allocations between collections during a run.
@@ -52,12 +55,15 @@ class Mover(Generic[V1, V2]):
         self._control = control
         self._counts = counts
         self._dry_run = dry_run
+        self._to_compare = _COMPARED
         self._converting = asyncio.Lock()
         self._raw = driver_of(pair.v2.collection) is not Driver.MEMORY
         self._options: Any = getattr(pair.v1.collection, "codec_options", DEFAULT_CODEC_OPTIONS)
 
-    async def move(self, documents: Sequence[Any], read_at_s: float) -> None:
+    async def move(self, documents: Sequence[Any], read_at_s: float, *, adopting: bool = False) -> None:
         """Convert and store V1 documents, decoded or as raw BSON, which were read at that time of the monotonic clock.
+
+        `adopting`: over documents that lazymig did not store.
 
         Returns when all is durably stored or has its dead letter.
         """
@@ -69,16 +75,24 @@ class Mover(Generic[V1, V2]):
                 batch += await self._convert(documents[start : start + _TURN])
                 await self._pair.clock.sleep(0)
         for part in _by_size(batch):
-            await self._store(part, read_at_s)
+            await (self._adopt(part) if adopting else self._store(part, read_at_s))
 
     async def _convert(self, documents: Sequence[Any]) -> list[_Converted]:
         converted = []
         for given in documents:
-            truth = stored_v1(decoded(given, self._options) if isinstance(given, bytes) else given)
+            try:
+                truth = stored_v1(decoded(given, self._options) if isinstance(given, bytes) else given)
+            except ConversionError as error:
+                await self.record_failure(StoredV1(raw_id(error.id), 0, {}), error)
+                continue
             try:
                 self._check_id(truth.id)
                 entity = await self._pair.conversions.upgraded(truth, None)
-                whole, raw = self._pair.conversions.v2_document(truth.id, entity, truth.revision, "sweep")
+                compare = self._dry_run or self._to_compare > 0
+                self._to_compare -= 1
+                whole, raw = self._pair.conversions.v2_document(
+                    truth.id, entity, truth.revision, "sweep", compare=compare
+                )
             except ConversionError as error:
                 await self.record_failure(truth, error)
             else:
@@ -120,6 +134,18 @@ class Mover(Generic[V1, V2]):
                     await self.record(converted.id, converted.revision, "store", error, message, "")
                 else:
                     self._counts["lost"] += 1  # nothing refuses it any more
+
+    async def _adopt(self, batch: Sequence[_Converted]) -> None:
+        if self._dry_run or not batch:
+            self._counts["adopted"] += len(batch)
+            return
+        v2 = self._pair.v2.collection
+        count, refused = await replace_foreign(v2, [converted.document for converted in batch])
+        self._counts["adopted"] += count
+        for place in refused:
+            one = batch[place]
+            text = "V2 refuses the body (unique index, validator or size)"
+            await self.record(one.id, one.revision, "store", "Refused", text, "")
 
     def _is_old(self, read_at_s: float) -> bool:
         return self._pair.clock.monotonic() - read_at_s > OLD_READ_S

@@ -45,6 +45,7 @@ class Progress:
     dirty: int
     elapsed_s: float
     waiting: bool = False
+    adopted: int = 0
 
 
 @frozen
@@ -55,7 +56,8 @@ class SweepReport:
     `migrated` were moved by this run, `lost` were moved by a client in the same moment, and `dead` failed. Beside that,
     `reconverted` bodies of older conversions, `healed` marks and `purged` remainders. At the end, `remaining` entities
     are not in V2, about, and `dirty` ones are there with an open mark; `dead_letters` is the number of entities that
-    need a person now, whichever run met them. `finished` is False when it was stopped early.
+    need a person now, whichever run met them. `finished` is False when it was stopped early. Of V2's documents that
+    lazymig did not store, `adopted` were replaced by what V1 holds, and `foreign` were left, since V1 lacks them.
     """
 
     migration: str
@@ -75,15 +77,17 @@ class SweepReport:
     finished: bool
     #: What is wrong with the release that swept; each says what to do.
     warnings: tuple[str, ...] = ()
+    adopted: int = 0
+    foreign: int = 0
 
     @property
     def needs_person(self) -> bool:
         """Whether something is left that no further sweep will mend."""
-        return self.dead_letters > 0
+        return self.dead_letters > 0 or self.foreign > 0
 
 
 #: What is counted by each process, and added up where several share a sweep.
-COUNTED = ("scanned", "migrated", "present", "lost", "reconverted", "healed", "purged", "dead")
+COUNTED = ("scanned", "migrated", "present", "lost", "reconverted", "healed", "purged", "dead", "adopted")
 
 
 def progress_of(
@@ -111,5 +115,6 @@ def report_of(
     return SweepReport(
         migration=migration, total=max(total, counts["scanned"]), remaining=left.remaining, dirty=left.dirty,
         dead_letters=dead_letters, elapsed_s=elapsed_s, finished=finished, warnings=tuple(warnings),
+        foreign=counts["foreign"],
         **{name: counts[name] for name in COUNTED},
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -12,7 +12,7 @@ from typing import Any
 from pymongo.errors import PyMongoError
 
 from lazymig.clock import Clock
-from lazymig.control import BEAT_S, Control, Lease
+from lazymig.control import BEAT_S, Collections, Control, Lease, PassVanished
 from lazymig.sweeping.partitions import plan
 
 #: How soon, and then how often, a process without a partition looks whether one has become free.
@@ -34,6 +34,7 @@ class Share:
         stopping: Callable[[], bool],
         since: datetime | None = None,
         on_wait: Callable[[], Awaitable[None]],
+        over: Callable[[], Awaitable[Collections | None]],
     ) -> None:
         self._control = control
         self._since = since
@@ -43,6 +44,9 @@ class Share:
         self._clock = clock
         self._stopping = stopping
         self._on_wait = on_wait
+        self._look_over = over
+        #: What identifies the collections of this run; None where that cannot be known.
+        self._over: Collections | None = None
         self._wait_s = _WAIT_S
         #: Whether the pass was seen to its end.
         self.finished = False
@@ -52,29 +56,39 @@ class Share:
     async def leases(self, collection: Any, partition_size: int) -> AsyncGenerator[Lease]:
         """One lease after the other until this shard of the pass is done, whoever did it."""
         self.finished = False
+        self._over = await self._look_over()
         self.number = number = await self._open_pass(collection, partition_size)
+        taken = False
         while number is not None and not self._stopping():
             lease = await self._control.acquire(self._migration, number, self._owner, self._shard)
             if lease is not None:
-                self._wait_s = _WAIT_S
+                self._wait_s, taken = _WAIT_S, True
                 yield lease
             elif await self._control.open_partitions(self._migration, number, self._shard):
                 # Held by others: stay, and take over should one of them die.
                 await self._wait()
             else:
-                await self._control.close_pass(self._migration, number)
+                await self._check_collections()
+                try:
+                    await self._control.close_pass(self._migration, number)
+                except PassVanished:
+                    if taken:
+                        raise
+                    # Nothing was done for it here: it was broken before, and a new one is swept instead.
+                    self.number = number = await self._open_pass(collection, partition_size)
+                    continue
                 self.finished = True
                 return
 
     async def _open_pass(self, collection: Any, partition_size: int) -> int | None:
         while not self._stopping():
             current = await self._control.current_pass(self._migration)
-            if current is not None and current["state"] == "open":
+            if current is not None and current["state"] == "open" and self._is_over(current):
                 return int(current["number"])
             if current is not None and self._since is not None and current.get("ended_at", _NEVER) >= self._since:
                 self.finished = True  # the others of this sweep were through before this one came
                 return None
-            number = await self._control.claim_planning(self._migration, self._owner)
+            number = await self._control.claim_planning(self._migration, self._owner, self._over)
             if number is not None:
                 async with self._beating(partial(self._control.renew_planning, self._migration, number)):
                     partitions = await plan(collection, partition_size)
@@ -82,6 +96,14 @@ class Share:
                     return number
             await self._wait()
         return None
+
+    def _is_over(self, current: Mapping[str, Any]) -> bool:
+        """Whether a pass goes over the collections that stand now, and not over others of their names."""
+        return self._over is None or current.get("collections") in (None, dict(self._over))
+
+    async def _check_collections(self) -> None:
+        if self._over is not None and await self._look_over() != self._over:
+            raise PassVanished("V1 or V2 was dropped or replaced while it was swept; run the sweep again")
 
     async def _wait(self) -> None:
         await self._on_wait()

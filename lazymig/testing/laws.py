@@ -150,7 +150,8 @@ class _Laws(Generic[V1, V2]):
         entity: V1 = conversions.v1.decode(given) if isinstance(given, Mapping) else given
         document = self._stored("V1", conversions.v1, entity)
         if isinstance(given, Mapping):
-            _same(SAME_TYPES.format(side="V1"), {key: given[key] for key in document if key in given}, document)
+            stored = {key: given[key] for key in document if key in given}
+            _same(SAME_TYPES.format(side="V1"), *_both_know(stored, document))
         upgraded = await _total(UPGRADE_TOTAL, conversions.upgrade(entity, None))
         again = await _total(UPGRADE_TOTAL, conversions.upgrade(entity, None))
         _same(UPGRADE_DETERMINISTIC, upgraded, again)
@@ -195,6 +196,22 @@ def _encoded(law: str, side: str, codec: Codec[T], entity: T) -> bytes:
         return bson.encode({"_id": codec.id_of(entity), **codec.encode(entity), **_OWN_FIELDS[side]})
     except Exception as error:
         raise LawBroken(law, _refused(codec, entity), repr(error)) from error
+
+
+def _both_know(stored: Any, document: Any) -> tuple[Any, Any]:
+    """What a stored document and the entity's own have in common, at every depth: all else stays in V1 as it is.
+
+    An int that a float field takes is the double that it equals, as long as the field is not written.
+    """
+    if isinstance(stored, Mapping) and isinstance(document, Mapping):
+        pairs = {key: _both_know(stored[key], document[key]) for key in stored if key in document}
+        return {key: one for key, (one, _) in pairs.items()}, {key: pairs[key][1] for key in document if key in pairs}
+    if isinstance(stored, list) and isinstance(document, list) and len(stored) == len(document):
+        known = [_both_know(one, other) for one, other in zip(stored, document, strict=True)]
+        return [one for one, _ in known], [other for _, other in known]
+    if type(stored) in (int, Int64) and type(document) is float and stored == document:
+        return document, document
+    return stored, document
 
 
 def _refused(codec: Codec[Any], entity: Any) -> str:

@@ -8,21 +8,26 @@ strings, and keys with dots and dollars. Give a strategy of your own where a cla
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import Enum
 from functools import partial
 from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 from uuid import UUID
 
 import attrs
-from bson import Int64, ObjectId
+from bson import Int64, ObjectId, Regex, Timestamp
+from bson.binary import Binary
+from bson.decimal128 import Decimal128
 from hypothesis import reject
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from lazymig.annotations import fields_of, is_class, is_namedtuple, stripped
 from lazymig.migration import id_types
 
 E = TypeVar("E")
@@ -94,6 +99,11 @@ _LEAVES: Mapping[Any, Callable[[], Anything]] = {
     dt.date: st.dates,
     UUID: st.uuids,
     ObjectId: lambda: st.binary(min_size=12, max_size=12).map(ObjectId),
+    Int64: lambda: st.integers(-_INT64, _INT64 - 1).map(Int64),
+    Decimal128: lambda: _decimals().map(Decimal128),
+    Binary: lambda: st.builds(Binary, st.binary(), st.integers(0x80, 0xFF)),
+    Timestamp: lambda: st.builds(Timestamp, st.integers(1, 2**32 - 1), st.integers(0, 2**32 - 1)),
+    Regex: lambda: st.builds(Regex, st.text(_KEY_LETTERS), st.sampled_from((0, re.I, re.M | re.S, re.X))),
 }
 _ARRAYS: Mapping[Any, Callable[[list[Any]], Any]] = {tuple: tuple, set: set, frozenset: frozenset}
 
@@ -106,39 +116,42 @@ class _Types:
         self._known: dict[Any, Anything] = {}
 
     def entity(self, cls: type[E], given: Mapping[str, Anything]) -> SearchStrategy[E]:
-        attrs.resolve_types(cls)  # type: ignore[type-var]  # the caller's word that it is an attrs class
-        fields = [attribute for attribute in attrs.fields(cls) if attribute.init]  # type: ignore[arg-type]
-        named = {f.alias: given[f.name] if f.name in given else self.of(f.type) for f in fields}
+        types = fields_of(cls)
+        named = {
+            alias: given[name] if name in given else self.of(types[name])
+            for name, alias in _arguments(cls, types).items()
+        }
         return st.fixed_dictionaries(named).map(partial(_built, cls))
 
     def of(self, kind: Any) -> Anything:
-        kind = getattr(kind, "__supertype__", kind)  # a NewType
+        kind = stripped(kind)
         if kind in _LEAVES:
             return _LEAVES[kind]()
-        if kind is Any or kind is None or kind is object:
+        if kind is Any or kind is object:
             return _anything(self._tz_aware)
         if kind is dt.datetime:
             return datetimes(tz_aware=self._tz_aware)
+        if is_class(kind) or is_namedtuple(kind):
+            return self._fields(kind)
         if isinstance(kind, type) and get_origin(kind) is None:
             return self._class(kind)
         return self._generic(get_origin(kind), get_args(kind), kind)
 
+    def _fields(self, kind: Any) -> Anything:
+        if kind not in self._known:
+            # Deferred, for the class may contain itself.
+            self._known[kind] = st.deferred(lambda: inner)
+            inner = self.entity(kind, {})
+        return self._known[kind]
+
     def _class(self, kind: type) -> Anything:
         if issubclass(kind, Enum):
             return st.sampled_from(list(kind))
-        if attrs.has(kind):
-            if kind not in self._known:
-                # Deferred, for the class may contain itself.
-                self._known[kind] = st.deferred(lambda: inner)
-                inner = self.entity(kind, {})
-            return self._known[kind]
         if kind in (list, dict, tuple, set, frozenset):
             return self._generic(kind, (str, Any) if kind is dict else (str, ...) if kind is tuple else (str,), kind)
         return st.from_type(kind)
 
     def _generic(self, origin: Any, arguments: tuple[Any, ...], kind: Any) -> Anything:
-        if origin is Annotated:
-            return self.of(arguments[0])
         if origin is Literal:
             return st.sampled_from(arguments)
         if origin in (Union, UnionType):
@@ -148,11 +161,19 @@ class _Types:
         if isinstance(origin, type) and issubclass(origin, Mapping):
             key = keys() if arguments[0] in (str, Any) else self.of(arguments[0])
             return st.dictionaries(key, self.of(arguments[1]), max_size=4)
-        if isinstance(origin, type) and attrs.has(origin):
-            return st.from_type(kind)
         make = _ARRAYS.get(origin, list)
         unique = make in (set, frozenset)
         return st.lists(self.of(arguments[0]), max_size=4, unique=unique).map(make)
+
+
+def _arguments(cls: Any, types: Mapping[str, Any]) -> dict[str, str]:
+    """The arguments that make an instance, by the names of the fields."""
+    kind = get_origin(cls) or cls
+    if attrs.has(kind):
+        return {field.name: field.alias or field.name for field in attrs.fields(kind) if field.init}
+    if dataclasses.is_dataclass(kind):
+        return {field.name: field.name for field in dataclasses.fields(kind) if field.init}
+    return {name: name for name in types}
 
 
 def _built(cls: type[E], arguments: dict[str, Any]) -> E:

@@ -16,11 +16,13 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.errors import OperationFailure
 
+from lazymig import ConfigurationError
+from lazymig.cli.status import looked_up
 from lazymig.drivers import settled
 from lazymig.testing import ServerMissing
 from lazymig.testing.mongod import Mongod
 from tests.acceptance.test_cli import APP, SCRIPT
-from tests.sweeps import moved, sweeper, thing
+from tests.sweeps import moved, repository, sweeper, thing
 
 #: The server's code for "not authorized".
 UNAUTHORIZED = 13
@@ -171,3 +173,44 @@ def test_the_command_line(root: Any, name: str, uri: str, tmp_path: Path, functi
     assert "Unauthorized (code 13)" in refused.stderr
     assert log.writes() == []
     assert everything(root) == before
+
+
+@pytest.fixture
+def narrow(root: Any, name: str, guarded: str) -> Iterator[str]:
+    """The address of a user who may find documents in the collections, and nothing else."""
+    resources = [{"db": name, "collection": collection} for collection in ("v1", "v2", "lazymig_control")]
+    privileges = [{"resource": resource, "actions": ["find"]} for resource in resources]
+    root[name].command("createRole", "finder", privileges=privileges, roles=[])
+    root.admin.command("createUser", "narrow", pwd="secret", roles=[{"role": "finder", "db": name}])
+    yield guarded.replace("root:", "narrow:")
+    root.admin.command("dropUser", "narrow")
+    root[name].command("dropRole", "finder")
+
+
+@pytest.mark.parametrize("kind", [AsyncMongoClient, AsyncIOMotorClient], ids=["pymongo", "motor"])
+async def test_what_may_not_be_looked_at_is_no_error(root: Any, name: str, narrow: str, kind: Any) -> None:
+    """A user without the right to see options and indexes gets a status that says so, and is served; a view is seen."""
+    root[name]["v1"].insert_one(thing(1))
+    root[name]["v2"].insert_one(moved(1))
+    client = kind(narrow)
+    found = await looked_up(repository(client[name]), exact=True)
+    assert (found.v1, found.remaining) == (1, 0)
+    assert set(found.unseen) >= {"v2: its indexes", "v2: its options (capped, collation, validator)"}
+    assert await repository(client[name]).get(1) is not None
+    root[name].drop_collection("v2")
+    root[name].create_collection("v2", viewOn="v1", pipeline=[])
+    with pytest.raises(ConfigurationError, match=r"v2: .* a view"):
+        await repository(client[name]).get(1)
+    await settled(client.close())
+
+
+async def test_a_reader_sees_all_that_is_looked_at(name: str, root: Any, reading: Any) -> None:
+    """The role `read` is enough for every look: a validator and an index are judged, and nothing is left unseen."""
+    root[name]["v1"].insert_one(thing(1))
+    root[name].create_collection("v2", validator={"$or": [{"_lazymig.gone": True}, {"count": {"$exists": True}}]})
+    where = {"code": {"$exists": True}}
+    root[name]["v2"].create_index("code", unique=True, partialFilterExpression=where)
+    assert (await looked_up(repository(reading), exact=False)).unseen == ()
+    root[name].command("collMod", "v2", validator={"count": {"$exists": True}})
+    with pytest.raises(ConfigurationError, match="validator"):
+        await looked_up(repository(reading), exact=False)

@@ -86,7 +86,7 @@ async def test_case_30_get_many_of_900_000_ids(lazymig_server: Any) -> None:
         with watch.sent(database) as sent:
             found = await repo.get_many(range(900_000))
         assert list(found) == list(range(0, 900_000, 9_000))
-        assert set(steps(sent)) == {"v1 find", "v2 find", "v2 insert"}
+        assert {"v1 find", "v2 find", "v2 insert"} <= set(steps(sent))
         finds = [event.command["filter"]["_id"]["$in"] for event in sent if event.command_name == "find"]
         assert max(map(len, finds)) <= 1000
         assert len(await repo.v1.get_many(range(0, 900_000, 3_000))) == 100

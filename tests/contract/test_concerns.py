@@ -104,6 +104,7 @@ async def test_whole_calls(watched: Watched, options: dict[str, Any], open_repos
     collections = {side: watched.database[side].with_options(**options) for side in ("v1", "v2")}
     await collections["v1"].insert_one(ada_v1())
     repository = open_repository(watched.database, **collections)
+    await repository.check()
     with watched.sent() as sent:
         await repository.get(1)
         await repository.update(1, lambda person: evolve(person, age=1))
@@ -131,6 +132,7 @@ async def test_a_collection_that_reads_from_secondaries(watched: Watched, open_r
         for side in ("v1", "v2")
     }
     repository = open_repository(watched.database, **collections)
+    await repository.check()
     with watched.sent() as sent:
         await repository.get(1)
         await repository.get_many([1])

@@ -30,9 +30,10 @@ def repository(watched: Watched, open_repository: Open) -> Any:
 
 
 @pytest.fixture(autouse=True)
-async def documents(watched: Watched) -> None:
-    """Two people that no one has read yet."""
+async def documents(watched: Watched, repository: Any) -> None:
+    """Two people that no one has read yet, and a repository that has looked at what the collections are."""
     await watched.database["v1"].insert_many([ada_v1(1), ada_v1(2)])
+    await repository.check()
 
 
 async def test_a_migrated_read_takes_one(watched: Watched, repository: Any) -> None:
@@ -62,6 +63,7 @@ async def test_a_first_read_with_write_behind_takes_two_before_its_answer(
 ) -> None:
     """The body follows behind the caller."""
     async with open_repository(watched.database, write_behind=True) as repository:
+        await repository.check()
         with watched.sent() as sent:
             assert await repository.get(1) == ada(1)
         assert steps(sent) == ["v2 find", "v1 find"]
@@ -81,6 +83,7 @@ async def test_an_update_of_a_clean_entity_takes_three(watched: Watched, reposit
 async def test_an_update_with_write_behind_takes_two_before_its_answer(watched: Watched, open_repository: Open) -> None:
     """The body follows behind the caller, who meanwhile reads its own write."""
     async with open_repository(watched.database, write_behind=True) as repository:
+        await repository.check()
         await repository.get(1)
         await repository.pair.behind.drain()
         with watched.sent() as sent:
@@ -259,6 +262,7 @@ async def test_a_checked_read_takes_two(watched: Watched, open_repository: Open)
 async def test_v1_only(watched: Watched, open_repository: Open) -> None:
     """One for a read or an insert, two for an update, a delete or a refusal, and never one to V2."""
     repository = open_repository(watched.database, **V1_ONLY)
+    await repository.check()
     with watched.sent() as sent:
         await repository.get(1)
         await repository.get_many([1, 2])

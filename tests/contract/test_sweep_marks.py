@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from tests.sweeps import StandingClock, letters, moved, repository, server_says, stored, sweeper, thing
+from tests.sweeps import (
+    StandingClock,
+    letters,
+    moved,
+    repository,
+    server_says,
+    stored,
+    sweeper,
+    thing,
+    unique_codes,
+)
 
 NOW = datetime(2024, 5, 1, 12)
 LONG_AGO, JUST_NOW = NOW - timedelta(hours=2), NOW - timedelta(seconds=2)
@@ -146,9 +156,9 @@ async def test_many_marks(database: Any, clock: StandingClock, monkeypatch: pyte
     }
 
 
-async def test_a_refused_mark_is_told_and_v1_left_alone(database: Any, clock: StandingClock) -> None:
+async def test_a_refused_mark_is_told_and_v1_left_alone(database: Any, driver: str, clock: StandingClock) -> None:
     """A body that V2 refuses becomes one dead letter, and V1 keeps its revision however often one sweeps."""
-    await database["v2"].create_index("code", unique=True)
+    await unique_codes(database, driver)
     await database["v1"].insert_many([thing(1, code="same"), thing(2, code="same", _lazymig_rev=1)])
     await database["v2"].insert_many([moved(1, code="same"), dirty(2, 0, 1, LONG_AGO, code="other")])
     before = await stored(database["v1"])

@@ -37,6 +37,16 @@ MIGRATION = Migration(name="books", v1=BookV1, v2=BookV2, upgrade=upgrade, downg
 assert_type(MIGRATION, Migration[BookV1, BookV2])
 
 
+LAMBDAS = Migration(
+    name="books",
+    v1=BookV1,
+    v2=BookV2,
+    upgrade=lambda v1: BookV2(v1.id, v1.title, 0),
+    downgrade=lambda v2, v1: v1 or downgrade(v2),
+)
+assert_type(LAMBDAS, Migration[BookV1, BookV2])
+
+
 async def v2_calls(v1: Any, v2: Any, session: Any) -> None:
     async with Repository(MIGRATION, v1=v1, v2=v2, phase=Phase.COEXIST, write_behind=True) as books:
         assert_type(books, Repository[BookV1, BookV2])
@@ -67,6 +77,7 @@ async def v1_calls(books: Repository[BookV1, BookV2], session: Any) -> None:
 
 
 async def mistakes(books: Repository[BookV1, BookV2]) -> None:
+    Migration(name="books", v1=BookV1, v2=BookV2, upgrade=downgrade, downgrade=downgrade)  # type: ignore[arg-type]
     await books.insert(BookV1("1", "x"))  # type: ignore[arg-type]
     await books.v1.replace(BookV2("1", "x", 1))  # type: ignore[arg-type]
     await books.update("1", downgrade)  # type: ignore[arg-type]

@@ -34,6 +34,60 @@ migration = lazymig.Migration(name="customers", v1=CustomerV1, v2=CustomerV2, up
 assert_type(migration, lazymig.Migration[CustomerV1, CustomerV2])
 
 
+def to_v2_on(v1: CustomerV1, previous: CustomerV2 | None = None) -> CustomerV2:
+    return previous or to_v2(v1)
+
+
+one_argument = lazymig.Migration(
+    name="lambdas",
+    v1=CustomerV1,
+    v2=CustomerV2,
+    upgrade=lambda v1: CustomerV2(v1.id, *v1.name.split(" ", 1)),
+    downgrade=lambda v2: CustomerV1(v2.id, f"{v2.first} {v2.last}"),
+)
+assert_type(one_argument, lazymig.Migration[CustomerV1, CustomerV2])
+two_arguments = lazymig.Migration(
+    name="lambdas of two arguments",
+    v1=CustomerV1,
+    v2=CustomerV2,
+    upgrade=lambda v1, previous: previous or to_v2(v1),
+    downgrade=lambda v2, current: CustomerV1(v2.id, current.name if current else v2.first),
+)
+assert_type(two_arguments, lazymig.Migration[CustomerV1, CustomerV2])
+lazymig.Migration(name="optional", v1=CustomerV1, v2=CustomerV2, upgrade=to_v2_on, downgrade=to_v1)
+
+
+def mistakes() -> None:
+    lazymig.Migration(
+        name="swapped",
+        v1=CustomerV1,
+        v2=CustomerV2,
+        upgrade=to_v1,  # pyright: ignore[reportArgumentType]
+        downgrade=to_v2,  # pyright: ignore[reportArgumentType]
+    )
+    lazymig.Migration(
+        name="an attribute that is not there",
+        v1=CustomerV1,
+        v2=CustomerV2,
+        upgrade=lambda v1: to_v2(v1.nam),  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
+        downgrade=to_v1,
+    )
+    lazymig.Migration(
+        name="the wrong result",
+        v1=CustomerV1,
+        v2=CustomerV2,
+        upgrade=to_v2,
+        downgrade=lambda v2: v2,  # pyright: ignore[reportArgumentType]
+    )
+    lazymig.Migration(
+        name="three arguments",
+        v1=CustomerV1,
+        v2=CustomerV2,
+        upgrade=to_v2,
+        downgrade=lambda a, b, c: CustomerV1(1, ""),  # pyright: ignore[reportArgumentType, reportUnknownLambdaType]
+    )
+
+
 async def use(v1: Any, v2: Any) -> None:
     repo = lazymig.Repository(migration, v1=v1, v2=v2, phase=lazymig.Phase.COEXIST)
     assert_type(repo, lazymig.Repository[CustomerV1, CustomerV2])

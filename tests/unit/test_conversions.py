@@ -130,6 +130,19 @@ def test_entities_that_bson_cannot_hold_are_refused() -> None:
         of().v2_document(1, ada(age=2**64), 0, "sweep")
 
 
+def test_what_is_compared_is_read_back_and_what_is_not_is_valid_bson() -> None:
+    """A list given as a tuple is stored, and read as another value: refused where it is compared, with its path."""
+    lossy = ada(tags=("math",))
+    for refused in (of().v2_body, lambda entity: of().v2_document(1, entity, 0, "sweep", compare=True)):
+        with pytest.raises(ConversionError) as caught:
+            refused(lossy)
+        assert (caught.value.id, caught.value.path) == (1, "tags")
+        assert "math" not in str(caught.value.cause)
+    assert of().v2_body(lossy, compare=False)["tags"] == of().v2_document(1, lossy, 0, "sweep")[0]["tags"] == ["math"]
+    with pytest.raises(ConversionError):
+        of().v2_body(ada(age=2**64), compare=False)
+
+
 def test_a_lazy_migrations_document_is_encoded_once() -> None:
     """The document and the same as BSON; encoding it is the check."""
     import bson

@@ -6,15 +6,16 @@ import asyncio
 import datetime as dt
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Literal
+from typing import Any, Generic, Literal, NamedTuple, TypedDict, TypeVar
 from uuid import UUID
 
 import bson
 import pytest
 from attrs import Factory, define, evolve, field, frozen
-from bson import Int64, ObjectId
+from bson import Decimal128, Int64, ObjectId, Regex, Timestamp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,37 @@ from lazymig import ConfigurationError, Migration
 from lazymig.conversions import conversions_for
 from lazymig.testing import assert_laws, entities, laws
 from lazymig.testing.differences import differences
+
+T = TypeVar("T")
+
+
+class Row(TypedDict):
+    """A dict with declared keys."""
+
+    day: dt.date
+    price: Decimal
+
+
+class Point(NamedTuple):
+    """A tuple with names."""
+
+    x: float
+    tag: str | None
+
+
+@dataclass
+class Plain:
+    """A class that attrs does not know."""
+
+    rows: list[Row]
+    point: Point
+
+
+@frozen
+class Box(Generic[T]):
+    """A class with an argument."""
+
+    value: T
 
 
 class Color(Enum):
@@ -60,6 +92,9 @@ class Everything:
     by_name: dict[str, list[int]]
     part: Part
     anything: Any
+    plain: Plain
+    box: Box[dt.date]
+    exact: Decimal128 | Regex | Timestamp | bytes | None
 
 
 @frozen

@@ -1,0 +1,104 @@
+"""What annotations mean: the fields of a class with their types, whatever kind of class it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterator, Mapping
+from types import UnionType
+from typing import Annotated, Any, Final, Generic, NotRequired, Protocol, Required, TypeVar, Union, get_args, get_origin
+
+import attrs
+
+_WRAPPERS = (Annotated, Final, Required, NotRequired)
+
+
+def stripped(kind: Any) -> Any:
+    """The type itself, without `NewType`, `Annotated`, `Required` and the like, or the name of an alias."""
+    while True:
+        if get_origin(kind) in _WRAPPERS:
+            kind = get_args(kind)[0]
+        elif hasattr(kind, "__supertype__"):
+            kind = kind.__supertype__
+        elif type(kind).__name__ == "TypeAliasType":  # Python 3.12's `type X = ...`
+            kind = kind.__value__
+        else:
+            return type(None) if kind is None else kind
+
+
+def is_union(kind: Any) -> bool:
+    """Whether it is `A | B` or `Union[A, B]`."""
+    return get_origin(kind) in (Union, UnionType)
+
+
+def members(kind: Any) -> list[Any]:
+    """The members of a union, stripped, each once, in order; those of a union inside included."""
+    found: dict[Any, None] = {}
+    for member in map(stripped, get_args(kind)):
+        found |= dict.fromkeys(members(member) if is_union(member) else [member])
+    return list(found)
+
+
+def is_namedtuple(kind: Any) -> bool:
+    """Whether it is a `NamedTuple` class."""
+    kind = get_origin(kind) or kind
+    return isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields")
+
+
+def is_typed_dict(kind: Any) -> bool:
+    """Whether it is a `TypedDict` class."""
+    return typing.is_typeddict(get_origin(kind) or kind)
+
+
+def is_class(kind: Any) -> bool:
+    """Whether it is stored as a sub-document with declared names: attrs classes, dataclasses, TypedDicts."""
+    kind = get_origin(kind) or kind
+    return isinstance(kind, type) and (attrs.has(kind) or dataclasses.is_dataclass(kind) or is_typed_dict(kind))
+
+
+def fields_of(kind: Any) -> dict[str, Any]:
+    """The fields of a class with their types, forward references and type variables resolved.
+
+    Raises `NameError` and whatever else an annotation raises that cannot be resolved.
+    """
+    cls = get_origin(kind) or kind
+    bindings = dict(_bindings(kind))
+    return {name: _bound(annotation, bindings) for name, annotation in _annotations(cls).items()}
+
+
+def holds_anything(kind: Any, above: tuple[Any, ...] = ()) -> bool:
+    """Whether some value below this type is taken as it is, whatever it holds: nothing says how to copy it."""
+    kind = stripped(kind)
+    if kind in above:
+        return False
+    if kind in (Any, object, dict, list, set, tuple):
+        return True
+    inside = fields_of(kind).values() if is_class(kind) or is_namedtuple(kind) else get_args(kind)
+    return any(holds_anything(inner, (*above, kind)) for inner in inside)
+
+
+def _annotations(cls: Any) -> Mapping[str, Any]:
+    if attrs.has(cls):
+        attrs.resolve_types(cls)
+        return {field.name: Any if field.type is None else field.type for field in attrs.fields(cls)}
+    hints = typing.get_type_hints(cls, include_extras=True)
+    if dataclasses.is_dataclass(cls):
+        return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+    return {name: hints.get(name, Any) for name in getattr(cls, "_fields", hints)}
+
+
+def _bindings(kind: Any) -> Iterator[tuple[Any, Any]]:
+    """What the type variables of a generic class and of its generic bases stand for."""
+    cls = get_origin(kind) or kind
+    given = dict(zip(getattr(cls, "__parameters__", ()), get_args(kind), strict=False))
+    yield from given.items()
+    for base in getattr(cls, "__orig_bases__", ()):
+        if get_origin(base) not in (None, Generic, Protocol):
+            yield from _bindings(_bound(base, given))
+
+
+def _bound(kind: Any, bindings: Mapping[Any, Any]) -> Any:
+    if isinstance(kind, TypeVar):
+        return bindings.get(kind, kind)
+    parameters = () if isinstance(kind, type) else getattr(kind, "__parameters__", ())
+    return kind[tuple(bindings.get(one, one) for one in parameters)] if parameters and bindings else kind

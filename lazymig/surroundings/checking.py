@@ -1,0 +1,120 @@
+"""The whole look at a migration's collections, and what it comes to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+from lazymig.errors import ConfigurationError
+from lazymig.surroundings.contents import Foreign, foreign, foreign_problem, legacy_ids
+from lazymig.surroundings.judging import problems
+from lazymig.surroundings.looking import Seen, greeted, look
+from lazymig.surroundings.probing import refusals, refused_revision
+
+_Hellos = Mapping[str, Mapping[str, Any]]
+
+
+@frozen(kw_only=True)
+class Asked:
+    """Which collections to look at, and what is wanted of them. Without `v2`, only V1's are looked at."""
+
+    v1: Any
+    v2: Any | None
+    control: Any | None = None
+    id_types: tuple[type, ...] = ()
+    linearizable: bool = False
+    #: Each read looks at V1.
+    compared: bool = False
+    #: Look at a sample of V2's documents as well.
+    widely: bool = False
+
+
+@frozen
+class Surroundings:
+    """What a migration's collections are, as far as this user may see it."""
+
+    v1: Seen
+    v2: Seen | None
+    #: What lazymig cannot work with, each with what to change.
+    problems: tuple[str, ...]
+    #: What could not be looked at.
+    unseen: tuple[str, ...]
+    foreign: Foreign
+
+    @property
+    def foreign_problem(self) -> tuple[str, ...]:
+        """What to do about V2's documents without `_lazymig`, where some were seen."""
+        return (foreign_problem(self.v2.name),) if self.v2 is not None and self.foreign.seen else ()
+
+    def check(self, *, strangers: bool | None = None) -> None:
+        """Raise `ConfigurationError` where something must be changed.
+
+        V2's documents without `_lazymig` count where they are many; with `strangers`, all of them or none.
+        """
+        wrong = self.problems
+        if self.foreign.is_back_fill if strangers is None else strangers:
+            wrong += self.foreign_problem
+        if wrong:
+            raise ConfigurationError("\n".join(wrong))
+
+
+async def surroundings(asked: Asked) -> Surroundings:
+    """Look at everything, each side's by one connection. Changes nothing; driver errors pass through."""
+    unseen: list[str] = []
+    given = {"v1": asked.v1, "v2": asked.v2, "control": asked.control}
+    given = {side: collection for side, collection in given.items() if collection is not None}
+    hellos = dict(zip(given, await greeted(*given.values()), strict=True))
+    sides = await asyncio.gather(
+        _v1(asked, hellos, unseen), _v2(asked, hellos, unseen), _control(asked, hellos, unseen)
+    )
+    (v1, wrong_v1), (v2, wrong_v2, strange), wrong_control = sides
+    wrong = tuple(dict.fromkeys([*wrong_v1, *wrong_v2, *wrong_control]))
+    return Surroundings(v1, v2, wrong, tuple(dict.fromkeys(unseen)), strange)
+
+
+async def _v1(asked: Asked, hellos: _Hellos, unseen: list[str]) -> tuple[Seen, list[str]]:
+    seen = await look("v1", asked.v1, hellos["v1"])
+    unseen += seen.unseen
+    found = list(problems(seen, linearizable=asked.linearizable, compared=asked.compared or asked.v2 is None))
+    if not found:
+        found += await refused_revision(asked.v1, seen, unseen)
+        found += await legacy_ids(asked.v1, asked.id_types, unseen)
+    return seen, found
+
+
+async def _v2(asked: Asked, hellos: _Hellos, unseen: list[str]) -> tuple[Seen | None, list[str], Foreign]:
+    if asked.v2 is None:
+        return None, [], Foreign()
+    seen = await look("v2", asked.v2, hellos["v2"])
+    unseen += seen.unseen
+    found = list(problems(seen, linearizable=asked.linearizable))
+    if found:  # what cannot be used need not be looked into
+        return seen, found, Foreign()
+    found += await refusals(asked.v1, asked.v2, seen, asked.id_types, unseen)
+    return seen, found, await foreign(asked.v2, seen, unseen, widely=asked.widely)
+
+
+async def _control(asked: Asked, hellos: _Hellos, unseen: list[str]) -> list[str]:
+    if asked.control is None:
+        return []
+    seen = await look("control", asked.control, hellos["control"])
+    unseen += seen.unseen
+    return list(problems(seen))
+
+
+def check_apart(control: Any, v1: Any, v2: Any) -> None:
+    """Raise `ConfigurationError` where the control collection is one of the others."""
+    for side, one in (("v1", v1), ("v2", v2)):
+        if is_same(one, control):
+            name = control.full_name
+            raise ConfigurationError(
+                f"control: {name} is {side} itself; the control collection needs a name of its own"
+            )
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether both are one collection of one client."""
+    return one is other or bool(one.full_name == other.full_name and one.database.client == other.database.client)

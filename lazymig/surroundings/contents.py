@@ -1,0 +1,76 @@
+"""Documents that do not belong: V2's without `_lazymig`, and V1's ids in a form that no call can ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from attrs import frozen
+from bson.binary import OLD_UUID_SUBTYPE, Binary
+
+from lazymig.documents import META_FIELD, is_foreign
+from lazymig.drivers import Driver, driver_of
+from lazymig.surroundings.looking import Seen, aggregated, attempt, first_of
+
+#: Looked at from an end of V2: both lie in the index on `_id`.
+_ENDS = 3
+#: Looked at by the tools, which have more time.
+_SAMPLE = 100
+#: So many make a back-fill, where they are most of what was looked at. A stray one concerns its own reader.
+_BACK_FILL = 3
+_FIELDS = {f"{META_FIELD}.rev": 1, f"{META_FIELD}.intent": 1}
+
+
+@frozen
+class Foreign:
+    """How many of V2's documents were looked at, and how many of them lazymig did not store."""
+
+    seen: int = 0
+    looked_at: int = 0
+
+    @property
+    def is_back_fill(self) -> bool:
+        """Whether somebody seems to have filled V2 without lazymig."""
+        return self.seen >= _BACK_FILL and self.seen * 2 > self.looked_at
+
+
+async def foreign(collection: Any, seen: Seen, unseen: list[str], *, widely: bool) -> Foreign:
+    """Look at V2's first documents, and `widely` at its last and a sample, for those that lazymig did not store."""
+    if seen.kind != "collection":
+        return Foreign()
+    what = "v2: whether it has documents without _lazymig"
+    rows: list[Any] = []
+    for direction in (1, -1):
+        ends = first_of(collection, {}, _FIELDS, sort=[("_id", direction)], limit=_ENDS)
+        rows += await attempt(ends, [], unseen, what)
+        if not widely or len(rows) < _ENDS:
+            break  # enough, or all of it
+    if widely and len(rows) > _ENDS:
+        stages = [{"$sample": {"size": _SAMPLE}}, {"$project": _FIELDS}]
+        rows += await attempt(aggregated(collection, stages), [], unseen, what)
+    by_id = {repr(row["_id"]): row for row in rows}
+    return Foreign(sum(map(is_foreign, by_id.values())), len(by_id))
+
+
+def foreign_problem(name: str) -> str:
+    """What to do about documents that lazymig did not store."""
+    return (
+        f"v2: {name} holds documents without {META_FIELD}, which lazymig did not store and cannot trust; "
+        "lazymig sweep --adopt replaces them by what V1 holds"
+    )
+
+
+async def legacy_ids(collection: Any, id_types: Sequence[type], unseen: list[str]) -> list[str]:
+    """What to do about V1's UUIDs of binary subtype 3, which differ from the same UUID of subtype 4."""
+    if UUID not in id_types or driver_of(collection) is Driver.MEMORY:
+        return []
+    low, high = (Binary(byte * 16, OLD_UUID_SUBTYPE) for byte in (b"\x00", b"\xff"))
+    where = {"_id": {"$gte": low, "$lte": high}}
+    look = first_of(collection, where, {"_id": 1}, limit=1)
+    if not await attempt(look, [], unseen, "v1: whether it has UUIDs of subtype 3"):
+        return []
+    return [
+        f"v1: {collection.full_name} has ids that are UUIDs of binary subtype 3 (a legacy uuidRepresentation), in "
+        "which clients differ; store these documents anew under subtype 4 (uuidRepresentation=standard), then migrate"
+    ]

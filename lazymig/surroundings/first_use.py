@@ -1,0 +1,178 @@
+"""The look at the collections before the first call: made once, shared by all calls that wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from types import TracebackType
+from typing import Any
+
+from pymongo.errors import (
+    AutoReconnect,
+    ConnectionFailure,
+    NetworkTimeout,
+    OperationFailure,
+    ServerSelectionTimeoutError,
+)
+
+from lazymig.deadline import Deadline
+from lazymig.drivers import tuned
+from lazymig.errors import ConfigurationError
+from lazymig.surroundings.checking import Asked, Surroundings, surroundings
+from lazymig.surroundings.judging import NoPrimary
+from lazymig.surroundings.looking import in_memory, is_still_primary
+
+#: A read waits this part of its time for the check: where one server cannot be reached, the other may have the answer.
+_READ_PART = 4
+_READ_WAIT_S = 7.5
+#: Whether it is the last try.
+_TRIES = (False, False, True)
+#: What was waited for already, or will not change by itself.
+_FINAL = (ServerSelectionTimeoutError, NetworkTimeout, NoPrimary)
+#: A unique index, a validator.
+_REFUSALS = frozenset({11000, 121})
+
+
+class FirstUse:
+    """Whether the look is still due, and the one that is under way."""
+
+    def __init__(
+        self,
+        v1: Any,
+        v2: Any,
+        *,
+        both: bool,
+        id_types: tuple[type, ...],
+        linearizable: bool,
+        compared: bool,
+        timeout_s: float | None,
+        read_wait_s: float | None = None,
+    ) -> None:
+        self._v1, self._v2 = tuned(v1), tuned(v2)
+        self._both = both
+        self._id_types = id_types
+        self._linearizable = linearizable
+        self._compared = compared
+        self._timeout_s = timeout_s
+        given_s = _READ_WAIT_S if timeout_s is None else timeout_s / _READ_PART
+        self._read_wait_s = given_s if read_wait_s is None else read_wait_s
+        self._task: asyncio.Task[None] | None = None
+        #: Direct connections to members of replica sets, once all was well: each may step down and go on answering.
+        self._direct: tuple[Any, ...] = ()
+        #: False once it has passed for good: all that later calls look at.
+        self.due = not in_memory(v1, v2)
+        #: Says of a write that was refused whether an index or a validator refuses announcements.
+        self.explaining = Explaining(self)
+
+    async def look(self, *, control: Any = None, whole: bool = False) -> Surroundings:
+        """Look anew; `whole`: at V2 whatever the phase, and at more of its documents."""
+        asked = Asked(
+            v1=self._v1, v2=self._v2 if whole or self._both else None, control=control, widely=whole,
+            id_types=self._id_types, linearizable=self._linearizable, compared=self._compared,
+        )  # fmt: skip
+        for last in _TRIES:
+            try:
+                return await surroundings(asked)
+            except AutoReconnect as error:
+                # As drivers do for reads: in an election, the next try waits until there is a primary.
+                if last or isinstance(error, _FINAL):
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    def call(self, *, writes: bool) -> Deadline:
+        """The bounds of a call before which the look is due, within the same time."""
+        return _FirstCall(self._timeout_s, self, writes=writes)
+
+    async def passed(self, *, writes: bool = True) -> None:
+        """Return when all is well; raise what is not, for the next call to try again.
+
+        A read goes on where a server cannot be reached: it may have its answer from the other one.
+        """
+        if not self.due or (self._direct and all(map(is_still_primary, self._direct))):
+            return
+        task = self._under_way()
+        # Not awaited itself: a caller that is cancelled leaves it to the others that wait for it.
+        await asyncio.wait({task}, timeout=None if writes else self._read_wait_s)
+        if not task.done() or task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            return
+        unreachable = isinstance(error, ConnectionFailure) and not isinstance(error, NoPrimary)
+        if writes or not unreachable:
+            raise error
+
+    def _under_way(self) -> asyncio.Task[None]:
+        loop = asyncio.get_running_loop()
+        if self._task is None or self._task.get_loop() is not loop:
+            # In a context of its own: no caller's deadline or session is the others' concern.
+            self._task = loop.create_task(self._run(), context=contextvars.Context())
+            self._task.add_done_callback(_noticed)
+        return self._task
+
+    async def _run(self) -> None:
+        try:
+            async with Deadline(self._timeout_s):
+                self._direct = ()
+                found = await self.refuse()
+            sides = ((found.v1, self._v1), (found.v2, self._v2))
+            self._direct = tuple(one for seen, one in sides if seen is not None and seen.may_step_down)
+            self.due = bool(self._direct)
+        finally:
+            self._task = None
+
+    async def refuse(self) -> Surroundings:
+        """Look anew and raise `ConfigurationError` where something must be changed."""
+        found = await self.look()
+        found.check()
+        return found
+
+
+def _noticed(task: asyncio.Task[None]) -> None:
+    """Take note of its error, which its callers may have been too impatient to wait for."""
+    if not task.cancelled():
+        task.exception()
+
+
+class _FirstCall(Deadline):
+    """The bounds of a call that begins with the look."""
+
+    __slots__ = ("_first_use", "_writes")
+
+    def __init__(self, timeout_s: float | None, first_use: FirstUse, *, writes: bool) -> None:
+        super().__init__(timeout_s)
+        self._first_use = first_use
+        self._writes = writes
+
+    async def __aenter__(self) -> None:
+        await super().__aenter__()
+        try:
+            await self._first_use.passed(writes=self._writes)
+        except BaseException as error:
+            # What is raised on entering is not passed to leaving, and the timer must stop.
+            await super().__aexit__(type(error), error, error.__traceback__)
+            raise
+
+
+class Explaining:
+    """Looks again where a write within the block is refused: an index or a validator may be younger than this process.
+
+    Raises `ConfigurationError` in the place of the server's error where that is why.
+    """
+
+    __slots__ = ("_first_use",)
+
+    def __init__(self, first_use: FirstUse) -> None:
+        self._first_use = first_use
+
+    async def __aenter__(self) -> None:
+        """Nothing yet."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OperationFailure) and error.code in _REFUSALS:
+            try:
+                await self._first_use.refuse()
+            except ConfigurationError as wrong:
+                raise wrong from None  # the server's own text quotes the document

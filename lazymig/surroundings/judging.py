@@ -1,0 +1,76 @@
+"""What of a collection lazymig cannot work with, each in one sentence that says what to change. Decides, never asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pymongo.errors import NotPrimaryError
+
+from lazymig.surroundings.looking import Seen
+
+_NATIVE_IDS: tuple[Mapping[str, Any], ...] = ({}, {"_id": 1}, {"_id": "hashed"})
+
+
+class NoPrimary(NotPrimaryError):
+    """The only server that the client talks to is not a primary, and knows of none."""
+
+
+def problems(seen: Seen, *, linearizable: bool = False, compared: bool = False) -> Iterator[str]:
+    """What is wrong with any of the collections, V1, V2 or control. `compared`: each read looks at V1.
+
+    Raises `NoPrimary` where the server is no primary and none is known: an election may be under way.
+    """
+    yield from _server(seen, linearizable=linearizable)
+    yield from _kind(seen)
+    yield from _expiry(seen, compared=compared)
+
+
+def _server(seen: Seen, *, linearizable: bool) -> Iterator[str]:
+    hello = seen.hello
+    if seen.direct and not hello.get("isWritablePrimary", True):
+        if not hello.get("primary"):
+            raise NoPrimary(f"{seen.side}: the server is not a primary and knows of none; try again later")
+        yield (
+            f"{seen.side}: the client is connected directly to {hello.get('me', 'a server')}, which is not a primary "
+            "and answers with old documents; leave directConnection=true out and name the replica set"
+        )
+    if linearizable and hello and "setName" not in hello and hello.get("msg") != "isdbgrid":
+        yield f'{seen.side}: read_concern="linearizable" needs a replica set, which this server is not; leave it out'
+
+
+def _kind(seen: Seen) -> Iterator[str]:
+    told = f"{seen.side}: {seen.name} is"
+    if seen.kind == "view":
+        yield f"{told} a view, which cannot be written; pass the collection itself"
+    elif seen.kind == "timeseries":
+        yield f"{told} a time series, whose documents cannot be changed one by one; use a plain collection"
+    if seen.options.get("capped"):
+        yield f"{told} capped: the server removes its oldest documents by itself; use a collection that is not capped"
+    collation = seen.options.get("collation", {})
+    if collation.get("locale", "simple") != "simple":
+        yield (
+            f'{told} collated (locale "{collation["locale"]}"), which takes different ids for the same one; use a '
+            "collection with the simple collation, and put the collation on the indexes or queries that need it"
+        )
+    if seen.side == "v2" and seen.shard_key not in _NATIVE_IDS:
+        yield (
+            f"{told} sharded by ({', '.join(seen.shard_key)}), where documents cannot be announced by _id; shard it by "
+            "_id or hashed _id"
+        )
+
+
+def _expiry(seen: Seen, *, compared: bool) -> Iterator[str]:
+    expiring = [str(index["name"]) for index in seen.indexes if "expireAfterSeconds" in index]
+    if "expireAfterSeconds" in seen.options:
+        expiring.append("its clustered index")
+    if not expiring or (seen.side == "v1" and compared):
+        return
+    why = {
+        "v1": "the server deletes entities that V2 then goes on serving. Drop it and delete through the repository, or "
+        "set checked=True",
+        "v2": "the server removes what has been migrated, or marks of deletes that are still needed, without looking "
+        "at V1. Drop it and delete through the repository",
+        "control": "the server removes checkpoints and dead letters. Drop it",
+    }
+    yield f"{seen.side}: {seen.name} has a TTL index ({', '.join(expiring)}): {why[seen.side]}"

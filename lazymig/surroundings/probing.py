@@ -1,0 +1,94 @@
+"""Asking the server what it would say of a document without storing it: `$documents`, then the rule as a filter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from bson import Int64, ObjectId
+from pymongo.errors import OperationFailure, PyMongoError
+
+from lazymig.documents import META_FIELD, REVISION_FIELD, raw_id
+from lazymig.records import PLACEHOLDER
+from lazymig.surroundings.looking import Seen, aggregated, attempt, first_of
+from lazymig.surroundings.unique import partial_filters, problem, unique_indexes
+from lazymig.surroundings.validators import field_problem, refused_field, refused_gone, validator
+
+_AT = datetime(2000, 1, 1)
+_EXAMPLES: dict[type, Any] = {
+    str: "x", int: 1, bytes: b"x", ObjectId: ObjectId("0" * 23 + "1"), UUID: raw_id(UUID(int=1)),
+}  # fmt: skip
+
+
+async def refusals(v1: Any, v2: Any, seen: Seen, id_types: Sequence[type], unseen: list[str]) -> list[str]:
+    """What V2's validator and unique indexes would refuse of what lazymig stores."""
+    indexes, rule = unique_indexes(seen), validator(seen)
+    found = [told for told in [refused_field(seen)] if told]
+    if not indexes and not rule:
+        return found
+    id, stored = await _example_id(v1, id_types)
+    bodiless = _bodiless(id)
+    for index, where in partial_filters(indexes):
+        matched = len(bodiless) if not where else await _matching(v2, bodiless, where)
+        if matched is None:
+            unseen.append(f"v2: whether documents without a body are in the unique index {index['name']}")
+        elif matched:
+            found.append(problem(seen, index))
+    if rule:
+        # A rule about ids cannot be asked about an id that was made up.
+        matched = await _matching(v2, bodiless, rule) if stored or "'_id'" not in repr(rule) else None
+        if matched is None:
+            unseen.append("v2: whether its validator takes documents without a body")
+        elif matched < len(bodiless):
+            found.append(refused_gone(seen))
+    return found
+
+
+async def refused_revision(v1: Any, seen: Seen, unseen: list[str]) -> list[str]:
+    """What to change where V1's validator refuses lazymig's own field in a document that it takes without it."""
+    rule = validator(seen)
+    if not rule:
+        return []
+    if told := refused_field(seen):
+        return [told]
+    revised = {"$set": {REVISION_FIELD: Int64(2**40)}}  # as large as revisions become
+    stages: list[dict[str, Any]] = [
+        {"$limit": 1},
+        {"$match": rule},
+        revised,
+        {"$match": {"$nor": [rule]}},
+        {"$project": {"_id": 1}},
+    ]
+    refused = await attempt(aggregated(v1, stages), [], unseen, "v1: whether its validator takes lazymig's field")
+    return [field_problem(seen)] if refused else []
+
+
+async def _example_id(v1: Any, id_types: Sequence[type]) -> tuple[Any, bool]:
+    """An id as V1 has them and True; where it has none, one of a type that it may have and False."""
+    try:
+        rows = await first_of(v1, {}, {"_id": 1}, limit=1)
+    except PyMongoError:
+        rows = []
+    if rows:
+        return rows[0]["_id"], True
+    return next((_EXAMPLES[known] for known in _EXAMPLES for kind in id_types if issubclass(kind, known)), 1), False
+
+
+def _bodiless(id: Any) -> list[dict[str, Any]]:
+    """A placeholder and a tombstone as lazymig stores them."""
+    common = {"by": "write", "gone": True, "at": _AT, "raised": 1, "inserts": [Int64(2**40)]}
+    revisions = ({"rev": PLACEHOLDER, "intent": 1}, {"rev": Int64(2**40), "intent": Int64(2**40)})
+    return [{"_id": id, META_FIELD: {**revision, **common}} for revision in revisions]
+
+
+async def _matching(v2: Any, documents: Sequence[Any], where: Mapping[str, Any]) -> int | None:
+    """How many of the documents the filter finds; None where the server cannot say."""
+    # Wrapped as literals, for an id may be a text that begins with a dollar.
+    literal = [{"$literal": document} for document in documents]
+    try:
+        stages: list[dict[str, Any]] = [{"$documents": literal}, {"$match": where}, {"$count": "n"}]
+        return sum(int(row["n"]) for row in await aggregated(v2.database, stages))
+    except OperationFailure:
+        return None  # servers before 6.0 do not know the stage

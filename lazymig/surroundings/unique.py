@@ -1,0 +1,46 @@
+"""Unique indexes of V2 that take two documents without a body for the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lazymig.documents import META_FIELD
+from lazymig.surroundings.looking import Seen
+
+#: Index types that leave out documents without their field.
+_SELECTIVE = {"text", "2d", "2dsphere"}
+
+
+def unique_indexes(seen: Seen) -> list[Mapping[str, Any]]:
+    """V2's unique indexes in which placeholders and tombstones may collide: these have `_id` and `_lazymig` only."""
+    return [index for index in seen.indexes if (index.get("unique") or index.get("prepareUnique")) and _collides(index)]
+
+
+def _collides(index: Mapping[str, Any]) -> bool:
+    keys: Mapping[str, Any] = index["key"]
+    if "_id" in keys or _SELECTIVE & {kind for kind in keys.values() if isinstance(kind, str)}:
+        return False  # no two documents have one `_id`; the others are not in the index
+    # A sparse index, compound or not, leaves out documents that have none of its fields.
+    return not index.get("sparse") or any(_is_ours(path) for path in keys)
+
+
+def _is_ours(path: str) -> bool:
+    return path.partition(".")[0] == META_FIELD
+
+
+def problem(seen: Seen, index: Mapping[str, Any]) -> str:
+    """What is wrong with such an index, and which one to create instead."""
+    keys: Mapping[str, Any] = index["key"]
+    told = f"{seen.side}: {seen.name} has the unique index {index['name']} on ({', '.join(keys)}), in which "
+    told += "announcements of writes and marks of deletes collide, since they have no body. "
+    body = [path for path in keys if not _is_ours(path)]
+    if not body:
+        return f"{told}Drop it: {META_FIELD} belongs to lazymig"
+    return f"{told}Create it with partialFilterExpression={{{body[0]!r}: {{'$exists': True}}}} instead"
+
+
+def partial_filters(indexes: list[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Each index with the filter of the documents in it."""
+    for index in indexes:
+        yield index, index.get("partialFilterExpression", {})

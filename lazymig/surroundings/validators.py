@@ -1,0 +1,74 @@
+"""Validators that refuse what lazymig must store: documents without a body, and its own fields."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lazymig.documents import META_FIELD, REVISION_FIELD
+from lazymig.surroundings.looking import Seen
+
+_GONE = f"{META_FIELD}.gone"
+_FIELDS = {"v1": REVISION_FIELD, "v2": META_FIELD}
+_KINDS = {"v1": "an int or a long", "v2": "an object with any fields"}
+
+
+def validator(seen: Seen) -> Mapping[str, Any]:
+    """The rule that every new document must meet; none where the server only warns."""
+    enforced = seen.options.get("validationLevel") != "off" and seen.options.get("validationAction") != "warn"
+    rule: Mapping[str, Any] = seen.options.get("validator", {}) if enforced else {}
+    return rule
+
+
+def refused_gone(seen: Seen) -> str:
+    """What to change where a document without a body is refused."""
+    return (
+        f"{seen.side}: the validator of {seen.name} refuses announcements of writes and marks of deletes, which have "
+        f"no body; make it {{$or: [{{'{_GONE}': true}}, <the present validator>]}} with collMod"
+    )
+
+
+def refused_field(seen: Seen) -> str | None:
+    """What to change where lazymig's own field is refused in documents that have a body."""
+    return field_problem(seen) if _forbids(validator(seen), _FIELDS[seen.side]) else None
+
+
+def field_problem(seen: Seen) -> str:
+    """What to change in a validator for lazymig's own field."""
+    return (
+        f"{seen.side}: the validator of {seen.name} has no room for lazymig's own field; add {_FIELDS[seen.side]!r} to "
+        f"what it allows ({_KINDS[seen.side]})"
+    )
+
+
+def _forbids(rule: Any, name: str) -> bool:
+    """Whether no document with this top-level field meets the rule, as far as `$jsonSchema` says it."""
+    if not isinstance(rule, Mapping):
+        return False
+    return (
+        _schema_forbids(rule.get("$jsonSchema"), name)
+        or any(_forbids(part, name) for part in _parts(rule.get("$and")))
+        or _each_forbids([part for part in _parts(rule.get("$or")) if _GONE not in part], name)
+    )
+
+
+def _parts(parts: Any) -> Sequence[Any]:
+    return parts if isinstance(parts, Sequence) and not isinstance(parts, str) else ()
+
+
+def _each_forbids(parts: Sequence[Any], name: str) -> bool:
+    return bool(parts) and all(_forbids(part, name) for part in parts)
+
+
+def _schema_forbids(schema: Any, name: str) -> bool:
+    if not isinstance(schema, Mapping):
+        return False
+    named = name in schema.get("properties", {}) or any(
+        re.search(pattern, name) for pattern in schema.get("patternProperties", {})
+    )
+    return (
+        (schema.get("additionalProperties") is False and not named)
+        or any(_schema_forbids(part, name) for part in _parts(schema.get("allOf")))
+        or (bool(every := _parts(schema.get("anyOf"))) and all(_schema_forbids(part, name) for part in every))
+    )

@@ -1,0 +1,42 @@
+"""Taking over V2's documents that lazymig did not store: each is replaced by what V1 holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, TypeVar
+
+from lazymig.drivers import driver_of
+from lazymig.foreign import FOREIGN
+from lazymig.keyset import BY_ID
+from lazymig.pair import Pair
+from lazymig.raw import decoded_leniently
+from lazymig.records import Partition
+from lazymig.sweeping.moving import Mover
+from lazymig.sweeping.remainder import Pages, Remainder
+from lazymig.sweeping.throttle import Throttle
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+_PAGE = 500
+_ALL = Partition("int", None, None)
+
+
+async def adopt_foreign(pair: Pair[V1, V2], mover: Mover[V1, V2], throttle: Throttle, counts: Counter[str]) -> None:
+    """Go once over the foreign documents, by a scan of V2, until told to stop; those that V1 lacks are counted.
+
+    While one stands, no client moves its entity: a ticket on it is refused before V1 is touched. So what V1 holds when
+    it is read here is what it holds when the conversion is stored.
+    """
+    v1, v2 = pair.v1.collection, pair.v2.collection
+    foreign, truths = Pages(v2), Remainder(v1, v2, _ALL, None, _PAGE)
+    where: dict[str, Any] = dict(FOREIGN)
+    while await throttle.turn() and (found := await foreign.page(where, _PAGE, whole=False)):
+        if not await throttle.documents(len(found)):
+            return
+        known = 0
+        async for documents in truths.whole(found):
+            known += len(documents)
+            await mover.move(documents, pair.clock.monotonic(), adopting=True)
+        counts["foreign"] += len(found) - known
+        where = {"$and": [FOREIGN, BY_ID.after(decoded_leniently(found[-1]), driver_of(v2))]}
