@@ -234,7 +234,7 @@ async def test_case_14h_collections_may_have_options_of_their_own(
 ) -> None:
     """Those of `get_collection` are as irrelevant as the client's, but for `tz_aware`."""
     given = CodecOptions(
-        document_class=SON, tz_aware=True, uuid_representation=UuidRepresentation.PYTHON_LEGACY, type_registry=REGISTRY
+        document_class=SON, tz_aware=True, uuid_representation=UuidRepresentation.STANDARD, type_registry=REGISTRY
     )
     repo = repository(database, v1=database["v1"].with_options(given), v2=database["v2"].with_options(given))
     entity = await repo.insert(price(1, aware=True))
