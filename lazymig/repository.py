@@ -286,12 +286,13 @@ class Repository(Generic[V1, V2]):
 
     async def insert_change(self, raw: Any, made: Callable[[], Awaitable[Change]]) -> None:
         """One insert by the phase's route, for both doors; converted when its turn comes."""
-        async with self._in_flight.place(), self.call(writes=True), self.first_use.explaining:
-            change = await made()
-            if self._route.writes is Target.V1:
-                await v1_only.insert(self._pair, raw, change)
-            else:
-                await protocol.insert(self._pair, raw, change)
+        async with self._in_flight.place():
+            change = await made()  # refused here, before anything is sent
+            async with self.call(writes=True), self.first_use.explaining:
+                if self._route.writes is Target.V1:
+                    await v1_only.insert(self._pair, raw, change)
+                else:
+                    await protocol.insert(self._pair, raw, change)
 
 
 def _checked(criteria: Any) -> Criteria:
