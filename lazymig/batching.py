@@ -13,11 +13,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from copy import deepcopy
 from typing import Any, Generic, TypeVar
 
-from pymongo.errors import PyMongoError
-
 from lazymig.clock import SYSTEM_CLOCK, Clock
 from lazymig.deadline import Deadline
-from lazymig.drivers import is_too_large
+from lazymig.drivers import STATEMENT_ERRORS, is_too_large
 from lazymig.errors import ForeignDocument
 from lazymig.pipelines import Pipeline
 from lazymig.records import Applied, Document, Put, StoredV1, StoredV2
@@ -195,7 +193,7 @@ class CoalescingV2(V2Store):
     async def _upsert_each(self, updates: Sequence[tuple[Document, Pipeline]]) -> Sequence[Applied | BaseException]:
         try:
             return await self._upsert_many(updates)
-        except PyMongoError as error:
+        except STATEMENT_ERRORS as error:
             if not is_too_large(error):
                 raise
         # Nobody names the culprit; alone, it is refused and the others are stored.

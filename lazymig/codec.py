@@ -15,6 +15,7 @@ from cattrs.errors import ClassValidationError, IterableValidationError
 
 from lazymig.annotations import holds_anything
 from lazymig.bson_types import make_converter
+from lazymig.decoding import Damaged, UnreadableError, check_readable
 from lazymig.documents import META_FIELD, REVISION_FIELD, raw_id
 from lazymig.documents import decode_id as decode_id
 from lazymig.equality import first_difference, tells_apart
@@ -58,10 +59,13 @@ class Codec(Generic[E]):
         """The entity of a document. Raises whatever cattrs raises; `failure_path` tells where."""
         named = self._named(document)
         try:
-            return self.fast.structure(named, self.cls)
+            entity = self.fast.structure(named, self.cls)
         except Exception:
             # Once more, slowly, for an error that knows its path. Should it pass, so much the better.
-            return self.detailed.structure(named, self.cls)
+            entity = self.detailed.structure(named, self.cls)
+        if document.__class__ is Damaged:
+            check_readable(self.fast.unstructure(entity, unstructure_as=self.cls))
+        return entity
 
     def _named(self, document: Document) -> dict[str, Any]:
         """The document as the converter knows it: the id by its name there, and without lazymig's own fields."""
@@ -236,3 +240,5 @@ def _steps(error: BaseException) -> Iterator[str]:
             # Positions may be shown; the key of a mapping is contents.
             yield f"[{item.index}]" if isinstance(item.index, int) else "[...]"
             yield from _steps(inner)
+    elif isinstance(error, UnreadableError):
+        yield error.path

@@ -11,6 +11,7 @@ from typing import Any
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
+from lazymig.chunks import chunks
 from lazymig.clock import SYSTEM_CLOCK, Clock
 from lazymig.documents import raw_id
 from lazymig.drivers import LENIENT, MAJORITY, READ_MAJORITY, Driver, driver_of, tuned
@@ -119,10 +120,9 @@ class DeadLetters:
 
     async def resolve(self, migration: str, ids: Sequence[Any]) -> int:
         """Remove the dead letters of entities that are well now; how many there were."""
-        if not ids:
-            return 0
         keys = [_dead_key(migration, id) for id in ids]
-        return int((await self._rows.delete_many({"_id": {"$in": keys}})).deleted_count)
+        parts = [await self._rows.delete_many({"_id": {"$in": list(part)}}) for part in chunks(keys)]
+        return sum(part.deleted_count for part in parts)
 
     async def waive(self, migration: str, id: Any, reason: str) -> bool:
         """Record that a person accepts this failure, for as long as V1 stays at its revision. False: there is none."""

@@ -11,10 +11,13 @@ from bson import Int64
 from bson.binary import BINARY_SUBTYPE, UUID_SUBTYPE, Binary
 from bson.decimal128 import Decimal128
 
+from lazymig.decoding import Unreadable
 from lazymig.errors import ConfigurationError, ConversionError, ForeignDocument
 from lazymig.records import Document, StoredV1, StoredV2
 
 S = TypeVar("S", StoredV1, StoredV2)
+
+_UUID_BYTES = 16
 
 #: V1's one extra field: the entity's revision; missing means 0.
 REVISION_FIELD = "_lazymig_rev"
@@ -36,8 +39,10 @@ def raw_id(value: Any) -> Any:
 
 
 def decode_id(raw: Any) -> Any:
-    """An id as entities hold it."""
-    return raw.as_uuid() if isinstance(raw, Binary) and raw.subtype == UUID_SUBTYPE else raw
+    """An id as entities hold it; one that Python cannot hold as it is shown to people."""
+    if isinstance(raw, Binary) and raw.subtype == UUID_SUBTYPE and len(raw) == _UUID_BYTES:
+        return raw.as_uuid()
+    return raw.shown if isinstance(raw, Unreadable) else raw
 
 
 def stored_v1(document: Document) -> StoredV1:

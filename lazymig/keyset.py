@@ -18,6 +18,7 @@ from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions
 from bson.decimal128 import Decimal128
 
+from lazymig.decoding import Unreadable, condition
 from lazymig.drivers import Driver
 
 #: BSON's order of types, each with the type bytes of its elements.
@@ -51,6 +52,8 @@ def bracket_of(value: Any) -> str:
 
 
 def _rank(value: Any) -> int:
+    if isinstance(value, Unreadable):
+        return _RANK[value.kind]
     # Standard, for the client may return native UUIDs; which of the representations they have does not matter here.
     return _RANK[bson.encode({"": value}, codec_options=_UUIDS)[4]]
 
@@ -90,12 +93,12 @@ class Order:
             return beyond_id
         value = _value(document, self.field)
         # "$eq" in so many words: a stored value may look like an operator.
-        equal = {"$and": [{self.field: {"$eq": value}}, beyond_id]}
+        equal = {"$and": [{self.field: condition({"$eq": value})}, beyond_id]}
         return {"$or": [equal, beyond(self.field, value, self.direction, driver)]}
 
 
 def above(value: Any) -> dict[str, Any]:
-    """The condition for everything that sorts after the value within its own bracket."""
+    """The operators for everything that sorts after the value within its own bracket: for `condition`."""
     # NaN sorts before all other numbers, but no comparison ever finds one, nor anything by comparing with one.
     return {"$gte": -math.inf} if is_nan(value) else {"$gt": value}
 
@@ -127,10 +130,10 @@ def beyond(path: str, value: Any, direction: int, driver: Driver) -> dict[str, A
 def _within(path: str, value: Any, direction: int) -> list[dict[str, Any]]:
     """What sorts after the value among those of its own bracket."""
     if direction > 0:
-        return [{path: above(value)}]
+        return [{path: condition(above(value))}]
     if is_nan(value):
         return []
-    return [{path: {"$lt": value}}, *([{path: math.nan}] if isinstance(value, _NUMBERS) else [])]
+    return [{path: condition({"$lt": value})}, *([{path: math.nan}] if isinstance(value, _NUMBERS) else [])]
 
 
 def is_nan(value: Any) -> bool:

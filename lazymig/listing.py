@@ -7,10 +7,11 @@ under way while the entities of this one are made, a few at a time, and handed o
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from attrs import define, field, frozen
 from pymongo.errors import PyMongoError
@@ -35,6 +36,26 @@ T = TypeVar("T")
 FIRST_PAGE, PAGE = 100, 1000
 #: Entities made before others on the event loop get their turn.
 _TURN = 50
+
+
+#: What a document that does not convert does to a listing: see `Repository.list`.
+OnError = Literal["raise", "skip"] | Callable[[ConversionError], Awaitable[object] | object]
+
+
+def reporter(on_error: OnError) -> Callable[[ConversionError], Awaitable[None]]:
+    """What to do with an error, as one function. Raises `TypeError` for what is no `on_error`."""
+    if on_error not in ("raise", "skip") and not callable(on_error):
+        raise TypeError('on_error: pass "raise", "skip", or a function that takes a ConversionError')
+
+    async def report(error: ConversionError) -> None:
+        if on_error == "raise":
+            raise error
+        if callable(on_error):
+            result = on_error(error)
+            if inspect.isawaitable(result):
+                await result
+
+    return report
 
 
 def _filter(_: Any, attribute: Any, value: Any) -> None:
@@ -235,7 +256,7 @@ async def _pages(pair: Pair[V1, V2], span: Span, width: _Width) -> AsyncGenerato
     order, left, after, most = span.order, span.limit, span.after, FIRST_PAGE
     while left is None or left > 0:
         size = most if left is None else min(most, left)
-        where = dict(span.criteria)
+        where: Mapping[str, Any] = span.criteria
         if after is not None:
             where = {"$and": [where, order.after(after, driver)]} if where else order.after(after, driver)
         fields = [order.field] if width.lean else None

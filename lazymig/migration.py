@@ -20,6 +20,8 @@ from lazymig.type_checks import check_class, resolved
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
+#: A statement holds 16 MB, of which an id is a part. Below the shorter bound no id needs a closer look.
+_ID_BYTES_MAX, _SHORT = 4_000_000, 1_000_000
 #: Scalars that BSON compares by value; a dict is refused, since one with operators would become a filter.
 ID_TYPES = (str, int, bytes, ObjectId, UUID)
 
@@ -92,6 +94,28 @@ class Migration(Generic[V1, V2]):
         if not isinstance(id, self.id_types) or (isinstance(id, bool) and bool not in self.id_types):
             expected = " or ".join(kind.__name__ for kind in self.id_types)
             raise TypeError(f"an id of {self.name} is {expected}, not {type(id).__name__}; pass the id's own value")
+        # One that cannot be sent would fail the statement that it shares with others.
+        if isinstance(id, int):
+            if not -(2**63) <= id < 2**63:
+                raise TypeError(f"an id of {self.name} is an int of 64 bits at most; pass a smaller one")
+        elif isinstance(id, str | bytes) and len(id) >= _SHORT:
+            _check_length(id, self.name)
+        if isinstance(id, str) and not id.isascii():
+            _check_text(id, self.name)
+
+
+def _check_length(id: str | bytes, name: str) -> None:
+    size = len(id.encode("utf-8", "surrogatepass")) if isinstance(id, str) else len(id)
+    if size > _ID_BYTES_MAX:
+        raise TypeError(f"an id of {name} has {_ID_BYTES_MAX:,} bytes at most; pass a shorter one")
+
+
+def _check_text(id: str, name: str) -> None:
+    try:
+        id.encode()
+    except UnicodeEncodeError:
+        # Not chained: its text quotes the id.
+        raise TypeError(f"an id of {name} is text that UTF-8 can hold; pass one without lone surrogates") from None
 
 
 def _check_revision(revision: Any, reshape: Any) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 import bson
 from bson import ObjectId
 from bson.decimal128 import Decimal128
+from bson.errors import InvalidBSON
+from bson.raw_bson import RawBSONDocument
 
+from lazymig.chunks import chunks
+from lazymig.decoding import condition, decoded
 from lazymig.documents import raw_id
-from lazymig.drivers import LENIENT, Driver, driver_of
+from lazymig.drivers import IDS, Driver, driver_of
 
 T = TypeVar("T")
 
@@ -36,12 +40,20 @@ class Undecoded(Generic[T]):
         self._options = options
         self._make = make
 
+    @classmethod
+    def joined(cls, parts: Sequence[Undecoded[T]], make: Callable[[Any], T]) -> Undecoded[T]:
+        """The documents of several replies."""
+        if len(parts) == 1:
+            return parts[0]
+        documents = [document for part in parts for document in part._documents]
+        return cls(documents, parts[0]._options if parts else None, make)
+
     def __len__(self) -> int:
         return len(self._documents)
 
     def __getitem__(self, place: int) -> T:
         document, options = self._documents[place], self._options
-        return self._make(document if options is None else bson.decode(document, options))
+        return self._make(document if options is None else decoded(document, options))
 
     def __iter__(self) -> Iterator[T]:
         return map(self.__getitem__, range(len(self)))
@@ -49,8 +61,12 @@ class Undecoded(Generic[T]):
     def at_once(self) -> list[T]:
         """All of them, for small documents."""
         options = self._options
-        whole = self._documents if options is None else bson.decode_all(b"".join(self._documents), options)
-        return list(map(self._make, whole))
+        if options is None:
+            return list(self)
+        try:
+            return list(map(self._make, bson.decode_all(b"".join(self._documents), options)))
+        except InvalidBSON:
+            return list(self)
 
     @property
     def ids(self) -> list[Any]:
@@ -67,10 +83,52 @@ class Undecoded(Generic[T]):
         return [raw[4:21] if raw[4:9] == _OBJECT_ID else _key_of(raw) for raw in self._documents]
 
 
+async def find_one(collection: Any, id: Any, session: Any) -> Any:
+    """The document with this id, or None."""
+    try:
+        return await collection.find_one({"_id": id}, session=session)
+    except InvalidBSON:
+        # Once more as bytes: seldom, and then one statement more is cheaper than bytes for every reply.
+        return next(iter(await undecoded_by_id(collection, _as_it_is, [id], session)), None)
+
+
+async def find_all(collection: Any, ids: Sequence[Any], session: Any) -> list[Any]:
+    """The documents with these ids that exist, by as few statements as can name them all."""
+    found: list[Any] = []
+    for part in chunks(ids):
+        where = {"_id": {"$in": list(part)}}
+        try:
+            found += await collection.find(where, session=session).batch_size(len(part) + 1).to_list(None)
+        except InvalidBSON:
+            # One of them does not decode, and the driver gives none of the others.
+            found += await undecoded(collection, _as_it_is, where, size=len(part), session=session)
+    return found
+
+
+async def undecoded_by_id(
+    collection: Any, make: Callable[[Any], T], ids: Sequence[Any], session: Any = None
+) -> Undecoded[T]:
+    """Find the documents with these ids that exist, in any order."""
+    parts = [
+        await undecoded(collection, make, {"_id": condition({"$in": list(part)})}, size=len(part), session=session)
+        for part in chunks(ids)
+    ]
+    return Undecoded.joined(parts, make)
+
+
+def unpacked(collection: Any, document: Any) -> Any:
+    """A document that was asked for as bytes, decoded as the collection's are."""
+    return decoded(bytes(document.raw), collection.codec_options) if isinstance(document, RawBSONDocument) else document
+
+
+def _as_it_is(document: Any) -> Any:
+    return document
+
+
 async def undecoded(
     collection: Any,
     make: Callable[[Any], T],
-    where: dict[str, Any],
+    where: Mapping[str, Any],
     *,
     size: int,
     limit: int = 0,
@@ -105,7 +163,7 @@ def split(batch: bytes) -> list[bytes]:
 
 def _id_of(document: bytes) -> Any:
     element = id_bytes(document)
-    return raw_id(bson.decode((len(element) + 5).to_bytes(4, "little") + element + b"\0", LENIENT)["_id"])
+    return raw_id(decoded((len(element) + 5).to_bytes(4, "little") + element + b"\0", IDS)["_id"])
 
 
 def _key_of(document: bytes) -> Any:
@@ -130,4 +188,4 @@ def id_bytes(document: Any) -> bytes:
 
 def decoded_leniently(document: Any) -> Any:
     """A document that may hold what Python cannot: for its id and revision, which are sound."""
-    return bson.decode(document, LENIENT) if isinstance(document, bytes) else document
+    return decoded(document, IDS) if isinstance(document, bytes) else document

@@ -17,8 +17,9 @@ from lazymig.codec import decode_id
 from lazymig.deadline import Deadline
 from lazymig.edits import Change, Delete, Edit, ReplaceV2, UpdateV2, insert_v2
 from lazymig.errors import ConfigurationError, ConversionError, NotFound
+from lazymig.in_flight import InFlight
 from lazymig.keyset import Order
-from lazymig.listing import Criteria, Span
+from lazymig.listing import Criteria, OnError, Span
 from lazymig.migration import Migration
 from lazymig.pair import Pair
 from lazymig.phases import ROUTES, RUNNABLE, Phase, Source, Target
@@ -43,6 +44,9 @@ class Repository(Generic[V1, V2]):
     - `v2_wait_s`: seconds that a read waits for V2; where V2 cannot be reached by then, V1 answers alone, without the
       fields that it cannot express. None: as long as the call may take. Writes need V2 for their announcement.
     - `max_attempts`: how often a write that lost to others starts again before it raises `Contention`.
+    - `max_in_flight`: writes under way at a time; the others wait for their turn before their first step, and their
+      `timeout_s` begins with it. None for no bound. Writes that a `change` makes on its way do not wait, nor do those
+      of a session.
     - `timeout_s`: seconds that one call may take, all its round trips together, before it raises the driver's
       `NetworkTimeout`; None for no bound. Must be well below the sweeper's grace period. The client's own time-outs
       (`serverSelectionTimeoutMS` and the like) hold as well: whichever is over first. A V2 that hangs costs a write
@@ -63,6 +67,7 @@ class Repository(Generic[V1, V2]):
         checked: bool = False,
         read_concern: Literal["linearizable"] | None = None,
         max_attempts: int = 32,
+        max_in_flight: int | None = 500,
         timeout_s: float | None = 30.0,
         v2_wait_s: float | None = None,
         clock: Clock = SYSTEM_CLOCK,
@@ -72,7 +77,10 @@ class Repository(Generic[V1, V2]):
             raise ConfigurationError(f"phase: this release runs {able}")
         self.migration = migration
         self.phase = Phase(phase)
+        if max_in_flight is not None and max_in_flight < 1:
+            raise ConfigurationError("max_in_flight: pass 1 or more, or None for no bound")
         self.timeout_s = timeout_s
+        self._in_flight = InFlight(max_in_flight)
         self._route = ROUTES[self.phase]
         self._read_concern = read_concern
         self._pair: Pair[V1, V2] = build_pair(
@@ -122,8 +130,9 @@ class Repository(Generic[V1, V2]):
             raise ConfigurationError("with_session: no transaction keeps read_concern; make a repository without it")
         bound: Repository[V1, V2] = object.__new__(type(self))
         bound.__dict__.update(self.__dict__)
+        bound._in_flight = InFlight(None)  # what holds a transaction open must not wait for those that it blocks
         bound._pair = build_pair(
-            self.migration, self._pair.v1.collection, self._pair.v2.collection, clock=self._pair.clock,
+            self.migration, self._pair.v1.given, self._pair.v2.collection, clock=self._pair.clock,
             checked=self._pair.checked, max_attempts=self._pair.max_attempts, session=session, tally=self.tally,
             v2_wait_s=self._pair.v2_wait_s,
         )  # fmt: skip
@@ -144,13 +153,13 @@ class Repository(Generic[V1, V2]):
     async def get_many(self, ids: Iterable[Any]) -> dict[Any, V2]:
         """The entities by id, in the order of `ids`; missing ids are left out.
 
-        At most three round trips for any number of ids, as long as nobody writes the same entities meanwhile. Raises an
+        At most three round trips for each thousand ids, as long as nobody writes the same entities meanwhile. Raises an
         `ExceptionGroup` of `ConversionError`, one for each document that does not convert; the others are migrated.
         """
         raws = {self._pair.conversions.raw_id(id): id for id in ids}
         async with self.call():
             if self._route.reads is Source.V1:
-                answers = await many.bodies(self._pair, {}, await self._pair.v1.find_many(list(raws)))
+                answers = await many.upgraded_many(self._pair, list(raws))
             else:
                 answers = await many.read_many(self._pair, list(raws))
         failed = [answer for answer in answers.values() if isinstance(answer, ConversionError)]
@@ -170,8 +179,7 @@ class Repository(Generic[V1, V2]):
     async def insert(self, entity: V2) -> V2:
         """Store a new entity; returns it. Raises `AlreadyExists`, `ConversionError`, `TypeError`. Three round trips."""
         raw = self._pair.conversions.raw_id_of(entity, self.migration.v2)
-        change = await insert_v2(self._pair.conversions, entity)
-        await self.insert_change(raw, change)
+        await self.insert_change(raw, lambda: insert_v2(self._pair.conversions, entity))
         return entity
 
     async def update(self, id: Any, change: Callable[[V2], V2 | Awaitable[V2]]) -> V2:
@@ -207,6 +215,7 @@ class Repository(Generic[V1, V2]):
         sort: str | tuple[str, str] | None = None,
         limit: int | None = None,
         after: Any = None,
+        on_error: OnError = "raise",
     ) -> AsyncIterator[V2]:
         """The entities that match, in a stable order, paged inside: memory does not grow with their number.
 
@@ -215,16 +224,22 @@ class Repository(Generic[V1, V2]):
         seen: the listing goes on behind it (`NotFound` if it is gone and the order is not by id). Entities that are
         inserted or deleted meanwhile may or may not be met; all others are met exactly once, unless their sort field
         changes. Each is as it was when its page of up to 1,000 was read, at most one page ahead of what was handed
-        out. Raises `ConversionError` at the first document that does not convert.
+        out.
+
+        `on_error` says what a document that does not convert does: "raise" its `ConversionError`, "skip" it, or a
+        function (sync or async) that is given the error, after which the listing goes on. `limit` counts it all the
+        same.
         """
+        report = listing.reporter(on_error)
         span = await self.span(criteria, sort, limit, after)
         look = listing.upgraded if self._route.lists is Source.V1 else listing.entities
         async with aclosing(look(self._pair, span)) as found:
             async for answers in found:
                 for answer in answers:
                     if isinstance(answer, ConversionError):
-                        raise answer
-                    yield answer
+                        await report(answer)
+                    else:
+                        yield answer
 
     async def count(self, criteria: Criteria | None = None) -> int:
         """How many entities match."""
@@ -236,7 +251,7 @@ class Repository(Generic[V1, V2]):
         self, criteria: Criteria | None, sort: str | Sequence[str] | None, limit: int | None, after: Any
     ) -> Span:
         """The checked arguments of a listing, for both doors."""
-        where = dict(_checked(criteria).v1)
+        where = self._pair.v1.question(_checked(criteria).v1)
         conversions = self._pair.conversions
         order = listing.order_by(sort, conversions.v1.fields, conversions.v2.fields, self.migration.id_field)
         if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
@@ -264,18 +279,20 @@ class Repository(Generic[V1, V2]):
 
     async def write(self, raw: Any, edit: Edit) -> Change | None:
         """One edit by the phase's route, for both doors; `raw` is a checked id."""
-        async with self.call(writes=True), self.first_use.explaining:
+        async with self._in_flight.place(), self.call(writes=True), self.first_use.explaining:
             if self._route.writes is Target.V1:
                 return await v1_only.write(self._pair, raw, edit)
             return await protocol.write(self._pair, raw, edit)
 
-    async def insert_change(self, raw: Any, change: Change) -> None:
-        """One insert by the phase's route, for both doors."""
-        async with self.call(writes=True), self.first_use.explaining:
-            if self._route.writes is Target.V1:
-                await v1_only.insert(self._pair, raw, change)
-            else:
-                await protocol.insert(self._pair, raw, change)
+    async def insert_change(self, raw: Any, made: Callable[[], Awaitable[Change]]) -> None:
+        """One insert by the phase's route, for both doors; converted when its turn comes."""
+        async with self._in_flight.place():
+            change = await made()  # refused here, before anything is sent
+            async with self.call(writes=True), self.first_use.explaining:
+                if self._route.writes is Target.V1:
+                    await v1_only.insert(self._pair, raw, change)
+                else:
+                    await protocol.insert(self._pair, raw, change)
 
 
 def _checked(criteria: Any) -> Criteria:

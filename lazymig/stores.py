@@ -15,14 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from pymongo import ReturnDocument, UpdateOne
-from pymongo.errors import (
-    BulkWriteError,
-    DocumentTooLarge,
-    DuplicateKeyError,
-    OperationFailure,
-    PyMongoError,
-    WriteError,
-)
+from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from lazymig.clock import SYSTEM_CLOCK, Clock
@@ -30,6 +23,7 @@ from lazymig.documents import META_FIELD, By, born_clean, of_id, stored_or_error
 from lazymig.drivers import (
     MAJORITY,
     ONE,
+    STATEMENT_ERRORS,
     Driver,
     applied_outcome,
     applied_outcomes,
@@ -55,7 +49,7 @@ from lazymig.pipelines import (
     vacated,
     withdrawn,
 )
-from lazymig.raw import Undecoded, undecoded
+from lazymig.raw import Undecoded, find_all, find_one, undecoded, undecoded_by_id, unpacked
 from lazymig.records import PLACEHOLDER, Applied, Document, Put, StoredV2
 from lazymig.server_time import ServerTime
 from lazymig.v1_store import V1Store
@@ -94,6 +88,8 @@ class V2Store:
         self._remembers = remembers
         self._session = session
         self._read = tuned(collection, read=None if read_concern is None else ReadConcern(read_concern))
+        #: For the one reply that cannot be asked for again: bytes, so that it decodes whatever it holds.
+        self._announced = tuned(collection, write=MAJORITY, raw=True)
         # V1 must never move past an announced intent, not even when V2's primary changes.
         self._durable = tuned(collection, write=MAJORITY)
         # A body that is rolled back leaves V2 dirty or absent, which both mean "ask V1".
@@ -108,18 +104,17 @@ class V2Store:
 
     async def find(self, id: Any) -> StoredV2 | None:
         """Find one document on the primary."""
-        document = await self._read.find_one({"_id": id}, session=self._session)
+        document = await find_one(self._read, id, self._session)
         return None if document is None else of_id(id, stored_v2(document))
 
     async def find_many(self, ids: Sequence[Any]) -> dict[Any, StoredV2 | ForeignDocument]:
-        """Find these documents by one statement; missing ids are left out, and foreign documents come as errors."""
-        cursor = self._read.find({"_id": {"$in": list(ids)}}, session=self._session).batch_size(len(ids) + 1)
-        return {stored.id: stored for stored in map(stored_or_error, await cursor.to_list(None))}
+        """Find these documents, a thousand by each statement; missing ids are left out, foreign ones come as errors."""
+        found = await find_all(self._read, ids, self._session)
+        return {stored.id: stored for stored in map(stored_or_error, found)}
 
     async def find_each(self, ids: Sequence[Any]) -> Undecoded[StoredV2]:
         """The same in any order, each decoded when its turn comes."""
-        where = {"_id": {"$in": list(ids)}}
-        return await undecoded(self._read, stored_v2, where, size=len(ids), session=self._session)
+        return await undecoded_by_id(self._read, stored_v2, ids, self._session)
 
     async def ticket(self, id: Any) -> StoredV2:
         """Announce a write, durably: raise the intent by one and return the document after that, body and all.
@@ -152,14 +147,14 @@ class V2Store:
             await _replaced(self._durable, where, update, upsert=True)
             return stored_v2(await self._durable.find_one({"_id": where["_id"]}))
         try:
-            document = await self._durable.find_one_and_update(
+            document = await self._announced.find_one_and_update(
                 where, update, upsert=True, return_document=ReturnDocument.AFTER, session=self._session
             )
         except OperationFailure as error:
             if error.code not in _NOT_OURS:
                 raise
             raise ForeignDocument(where["_id"]) from None
-        return ticketed(where["_id"], stored_v2(document))
+        return ticketed(where["_id"], stored_v2(unpacked(self.collection, document)))
 
     async def raise_intent(self, id: Any, intent: int) -> None:
         """Announce a write at this intent at least, durably: V1 was ahead of the ticket. Never lowers.
@@ -205,9 +200,7 @@ class V2Store:
         """Store a body for an entity that V2 does not know. LOST: somebody was faster, nothing was changed."""
         try:
             await self._quick.insert_one(self.born_clean(id, body, revision, "read"), session=self._session)
-        except DocumentTooLarge:
-            return Put.REFUSED
-        except WriteError as error:
+        except STATEMENT_ERRORS as error:
             return put_outcome(error)
         return Put.STORED
 
@@ -221,7 +214,7 @@ class V2Store:
             await collection.insert_many(documents, ordered=False, session=self._session)
         except BulkWriteError as error:
             return put_outcomes(error, len(documents), durable=durable)
-        except PyMongoError as error:
+        except STATEMENT_ERRORS as error:
             if not is_too_large(error):
                 raise
             if len(documents) == 1:
@@ -266,11 +259,17 @@ class V2Store:
         """
         if self._in_memory:
             return [await self.apply(seen.id, body, revision, over=seen) for seen, body, revision in repairs]
-        requests = [
-            UpdateOne(self._over(seen.id, seen), applied(body, revision, revision, self._conv))
+        updates = [
+            (self._over(seen.id, seen), applied(body, revision, revision, self._conv))
             for seen, body, revision in repairs
         ]
-        return await self._bulk(self._durable, requests)
+        try:
+            return await self._bulk(self._durable, [UpdateOne(*update) for update in updates])
+        except STATEMENT_ERRORS as error:
+            if not is_too_large(error):
+                raise
+        # Nobody names the culprit; alone, it is refused and the others are stored.
+        return [await self._update(*update, durable=True) for update in updates]
 
     @staticmethod
     def _over(id: Any, seen: StoredV2) -> dict[str, Any]:
@@ -293,9 +292,7 @@ class V2Store:
             if not self._takes_pipelines:
                 return await _replaced(collection, where, pipeline, upsert)
             result = await collection.update_one(where, pipeline, upsert=upsert, session=self._session)
-        except DocumentTooLarge:
-            return Applied.REFUSED
-        except WriteError as error:
+        except STATEMENT_ERRORS as error:
             return applied_outcome(error)
         return Applied.APPLIED if result.matched_count or result.upserted_id is not None else Applied.NEWER
 
@@ -317,9 +314,7 @@ class V2Store:
         """
         try:
             await self._quick.insert_one(document, session=self._session)
-        except DocumentTooLarge:
-            return "DocumentTooLarge", "V2's document is larger than MongoDB allows (16 MB)"
-        except WriteError as error:
+        except STATEMENT_ERRORS as error:
             return ("", "") if put_outcome(error) is Put.LOST else (type(error).__name__, refusal_text(error))
         return "", ""
 
@@ -334,8 +329,10 @@ class V2Store:
         where: Document = {_AT: {"$lt": before}, _REV: {"$exists": True}}
         if after is not None:
             where = {"$and": [where, after]}
-        cursor = self._read.find(where, session=self._session).sort([(_AT, 1), ("_id", 1)]).limit(limit)
-        return [stored_v2(document) for document in await cursor.to_list(None)][:limit]
+        found = await undecoded(
+            self._read, stored_v2, where, size=limit, limit=limit, sort=[(_AT, 1), ("_id", 1)], session=self._session
+        )
+        return list(found)
 
     async def stale(self, where: Document, limit: int) -> list[StoredV2]:
         """Live documents among these whose body an older conversion made, in the order of their ids.
@@ -344,10 +341,11 @@ class V2Store:
         """
         fields = None if self._remembers else {META_FIELD: 1}
         older = {_CONV: {"$in": [None, *range(1, self._conv)]}, _GONE: {"$ne": True}}
-        cursor = (
-            self._read.find({"$and": [where, older]}, fields, session=self._session).sort([("_id", 1)]).limit(limit)
-        )
-        return [stored_v2(document) for document in await cursor.to_list(None)][:limit]
+        found = await undecoded(
+            self._read, stored_v2, {"$and": [where, older]}, size=limit, limit=limit, fields=fields, sort=[("_id", 1)],
+            session=self._session,
+        )  # fmt: skip
+        return list(found)
 
     async def ensure_conversion_index(self) -> None:
         """Create the index on the conversion's revision and the id, by which older bodies are found without a scan."""

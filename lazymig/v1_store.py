@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import bson
+from bson.raw_bson import RawBSONDocument
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from lazymig.documents import REVISION_FIELD, at_revision, of_id, stored_v1
-from lazymig.drivers import MAJORITY, READ_MAJORITY, is_id_taken, tuned
-from lazymig.raw import Undecoded, undecoded
+from lazymig.drivers import MAJORITY, RAW_LENIENT, READ_MAJORITY, Driver, driver_of, is_id_taken, tuned
+from lazymig.raw import Undecoded, find_all, find_one, undecoded, undecoded_by_id
 from lazymig.records import PLACEHOLDER, Document, StoredV1
 
 Paths = Sequence[str]
@@ -20,6 +22,8 @@ class V1Store:
     """The port to V1, the source of truth."""
 
     def __init__(self, collection: Any, session: Any = None, read_concern: str | None = None) -> None:
+        #: As it was given, with the codec options of its client: for the client's own filters.
+        self.given = collection
         self.collection = tuned(collection)
         self._session = session
         # The acknowledged write must survive a fail-over, whatever the collection was configured with.
@@ -31,12 +35,12 @@ class V1Store:
 
     async def find(self, id: Any) -> StoredV1 | None:
         """Find one document with read concern majority or above: what it holds cannot be rolled back."""
-        document = await self._one.find_one({"_id": id}, session=self._session)
+        document = await find_one(self._one, id, self._session)
         return None if document is None else of_id(id, stored_v1(document))
 
     async def find_local(self, id: Any) -> StoredV1 | None:
         """Find one document as the primary has it now: for the write path, whose compare-and-set settles it."""
-        document = await self.collection.find_one({"_id": id}, session=self._session)
+        document = await find_one(self.collection, id, self._session)
         return None if document is None else of_id(id, stored_v1(document))
 
     async def confirm_missing(self, id: Any) -> None:
@@ -52,9 +56,9 @@ class V1Store:
         await self._durable.update_one(never, {"$set": {REVISION_FIELD: PLACEHOLDER}}, session=self._session)
 
     async def find_many(self, ids: Sequence[Any]) -> dict[Any, StoredV1]:
-        """Find these documents by one statement, with read concern majority; missing ids are left out."""
-        cursor = self._settled.find({"_id": {"$in": list(ids)}}, session=self._session).batch_size(len(ids) + 1)
-        return {stored.id: stored for stored in map(stored_v1, await cursor.to_list(None))}
+        """Find these documents with read concern majority, a thousand by each statement; missing ids are left out."""
+        found = await find_all(self._settled, ids, self._session)
+        return {stored.id: stored for stored in map(stored_v1, found)}
 
     async def moved_since(self, revisions: Mapping[Any, int]) -> list[Any]:
         """Which of these entities are gone, or at another revision than this, with read concern majority."""
@@ -107,8 +111,16 @@ class V1Store:
 
     async def find_each(self, ids: Sequence[Any]) -> Undecoded[StoredV1]:
         """The same in any order, each decoded when its turn comes."""
-        where = {"_id": {"$in": list(ids)}}
-        return await undecoded(self._settled, stored_v1, where, size=len(ids), session=self._session)
+        return await undecoded_by_id(self._settled, stored_v1, ids, self._session)
+
+    def question(self, criteria: Document) -> Document:
+        """A caller's filter, encoded as the caller's client would: with its types, and its form of UUIDs.
+
+        Raises what that client raises for a value that BSON does not hold.
+        """
+        if driver_of(self.given) is Driver.MEMORY or not criteria:
+            return dict(criteria)
+        return RawBSONDocument(bson.encode(criteria, codec_options=self.given.codec_options), RAW_LENIENT)
 
     async def rows(
         self, criteria: Document, order: Sequence[tuple[str, int]], limit: int, fields: Iterable[str] | None = None
@@ -116,10 +128,10 @@ class V1Store:
         """Find one page of V1, with read concern majority: these fields and the revision, or all."""
         projection = None if fields is None else dict.fromkeys([*fields, REVISION_FIELD], 1)
         return await undecoded(
-            self._settled, stored_v1, dict(criteria), size=limit, limit=limit, fields=projection, sort=order,
+            self._settled, stored_v1, criteria, size=limit, limit=limit, fields=projection, sort=order,
             session=self._session,
         )  # fmt: skip
 
     async def count(self, criteria: Document) -> int:
         """Count the documents that match."""
-        return int(await self._settled.count_documents(dict(criteria), session=self._session))
+        return int(await self._settled.count_documents(self.question(criteria), session=self._session))

@@ -7,11 +7,12 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from lazymig import listing
+from lazymig.chunks import chunks
 from lazymig.edits import Delete, ReplaceV1, UpdateV1, insert_v1
 from lazymig.errors import ConversionError
 
 if TYPE_CHECKING:
-    from lazymig.listing import Criteria
+    from lazymig.listing import Criteria, OnError
     from lazymig.repository import Repository
 
 V1 = TypeVar("V1")
@@ -37,20 +38,21 @@ class V1View(Generic[V1, V2]):
         return None if stored is None else self._conversions.v1_entity(stored)
 
     async def get_many(self, ids: Iterable[Any]) -> dict[Any, V1]:
-        """The entities by id, in the order of `ids`; missing ids are left out. One round trip.
+        """The entities by id, in the order of `ids`; missing ids are left out. One round trip for each thousand ids.
 
         Raises an `ExceptionGroup` of `ConversionError`.
         """
         raws = {self._conversions.raw_id(id): id for id in ids}
-        async with self._repository.call():
-            stored = await self._pair.v1.find_many(list(raws))
         entities: dict[Any, V1] = {}
         failed: list[ConversionError] = []
-        for raw in (raw for raw in raws if raw in stored):
-            try:
-                entities[raws[raw]] = self._conversions.v1_entity(stored[raw])
-            except ConversionError as error:
-                failed.append(error)
+        async with self._repository.call():
+            for part in chunks(list(raws)):
+                stored = await self._pair.v1.find_many(part)
+                for raw in (raw for raw in part if raw in stored):
+                    try:
+                        entities[raws[raw]] = self._conversions.v1_entity(stored[raw])
+                    except ConversionError as error:
+                        failed.append(error)
         if failed:
             raise ExceptionGroup(f"{len(failed)} of {len(raws)} documents cannot be converted", failed)
         return entities
@@ -62,7 +64,7 @@ class V1View(Generic[V1, V2]):
     async def insert(self, entity: V1) -> V1:
         """Store a new entity; returns it. Raises `AlreadyExists`, `ConversionError`, `TypeError`."""
         raw = self._conversions.raw_id_of(entity, self._repository.migration.v1)
-        await self._repository.insert_change(raw, await insert_v1(self._conversions, entity))
+        await self._repository.insert_change(raw, lambda: insert_v1(self._conversions, entity))
         return entity
 
     async def update(self, id: Any, change: Callable[[V1], V1 | Awaitable[V1]]) -> V1:
@@ -94,13 +96,20 @@ class V1View(Generic[V1, V2]):
         sort: str | tuple[str, str] | None = None,
         limit: int | None = None,
         after: Any = None,
+        on_error: OnError = "raise",
     ) -> AsyncIterator[V1]:
         """The entities that match, in a stable order; as `Repository.list`."""
+        report = listing.reporter(on_error)
         span = await self._repository.span(criteria, sort, limit, after)
         async with aclosing(listing.rows(self._pair, span)) as found:
             async for rows in found:
                 for stored in rows:
-                    yield self._conversions.v1_entity(stored)
+                    try:
+                        entity = self._conversions.v1_entity(stored)
+                    except ConversionError as error:
+                        await report(error)
+                    else:
+                        yield entity
 
     async def count(self, criteria: Criteria | None = None) -> int:
         """How many entities match."""

@@ -23,9 +23,11 @@ ROOT = Path(__file__).parents[1]
 
 #: The floor of each module or package of lazymig. A file imports from floors below its own only.
 FLOORS = {
-    **dict.fromkeys(("errors", "phases", "records", "documents", "pipelines", "annotations", "user_code"), 0),
-    **dict.fromkeys(("clock", "deadline", "drivers", "raw", "server_time", "stores", "turns", "v1_store"), 1),
-    **dict.fromkeys(("bson_types", "equality", "signatures", "stored_names", "type_checks", "unions"), 1),
+    **dict.fromkeys(
+        ("annotations", "user_code", "chunks", "decoding", "errors", "phases", "pipelines", "records", "documents"), 0
+    ),
+    **dict.fromkeys(("clock", "deadline", "drivers", "in_flight", "raw", "server_time", "stores", "turns"), 1),
+    **dict.fromkeys(("v1_store", "bson_types", "equality", "signatures", "stored_names", "type_checks", "unions"), 1),
     **dict.fromkeys(("foreign", "indexes"), 1),
     **dict.fromkeys(
         ("batching", "behind", "codec", "conversions", "edits", "keyset", "migration", "pair", "telemetry"), 2
@@ -42,6 +44,7 @@ FLOORS = {
 LEVEL = {
     ("documents", "errors"): "what is not lazymig's, and a revision that is none, is refused where it is met",
     ("errors", "user_code"): "an error names the user's line",
+    ("documents", "decoding"): "an id that Python cannot hold is shown as text",
     ("documents", "records"): "the layout of documents speaks in the frozen values",
     ("foreign", "drivers"): "a statement is spelled by its driver",
     ("stores", "indexes"): "an index is a statement too",

@@ -13,7 +13,7 @@ from lazymig.control import Control
 from lazymig.documents import META_FIELD, REVISION_FIELD, is_foreign, stored_v2
 from lazymig.drivers import LENIENT, READ_MAJORITY, tuned
 from lazymig.pair import Pair
-from lazymig.raw import Undecoded, decoded_leniently
+from lazymig.raw import Undecoded, decoded_leniently, find_one
 from lazymig.records import DeadLetter, StoredV2
 from lazymig.sweeping.marks import resolve
 from lazymig.sweeping.moving import Mover
@@ -93,7 +93,7 @@ class _Desk(Generic[V1, V2]):
             await self.mover.move(documents, read_at_s)
         for key in due.keys() & seen.keys():
             # With its body, which a conversion may want to keep something of.
-            row = await self.pair.v2.collection.find_one({"_id": due[key].id})
+            row = await find_one(tuned(self.pair.v2.collection), due[key].id, None)
             if row is not None and not is_foreign(row):
                 await resolve(self.pair, self.mover, stored_v2(row), self.grace)
         await self.mover.failures.flush()

@@ -7,13 +7,15 @@ from collections import Counter
 from typing import Any
 
 from lazymig.control import Control
+from lazymig.decoding import Unreadable
 from lazymig.errors import ConversionError
 from lazymig.records import DeadLetter, StoredV1
 
 #: Failures that a rehearsal's report names, the first ones. All are counted.
 NAMED_AT_MOST = 1000
+#: A letter names its id twice. Longer ones, which no call of the repository takes, are cut.
+_NAMED = 4_000_000
 _TEXTS = {
-    "read": "the V1 document does not fit its class",
     "upgrade": "the document does not convert",
     "downgrade": "the entity does not convert back",
 }
@@ -40,7 +42,8 @@ class Failures:
 
     def does_not_convert(self, truth: StoredV1, error: ConversionError) -> None:
         """Note a conversion error, without its cause's text: it may quote the document."""
-        text = _TEXTS[error.direction] + (f" at field {error.path!r}" if error.path else "")
+        text = _TEXTS.get(error.direction) or f"the {error.side or 'stored'} document does not fit its class"
+        text += f" at field {error.path!r}" if error.path else ""
         kind = type(error.cause).__name__
         self.note(truth.id, truth.revision, error.direction, kind, text, error.path, error.line)
 
@@ -48,7 +51,7 @@ class Failures:
         """Note that an entity cannot be moved."""
         self._counts["dead"] += 1
         if self._control is not None or len(self._letters) < NAMED_AT_MOST:
-            letter = DeadLetter(self._migration, id, revision, direction, error, message, path, line=line)
+            letter = DeadLetter(self._migration, _addressee(id), revision, direction, error, message, path, line=line)
             self._letters.append(letter)
 
     async def flush(self) -> None:
@@ -64,3 +67,10 @@ class Failures:
             except BaseException:
                 self._letters[:0] = letters
                 raise
+
+
+def _addressee(id: Any) -> Any:
+    """The id as a dead letter can hold it; of one that no statement can name, what people recognise it by."""
+    if isinstance(id, Unreadable):
+        return id.shown
+    return id[:_NAMED] if isinstance(id, str | bytes) and len(id) > _NAMED else id

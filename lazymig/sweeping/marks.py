@@ -7,10 +7,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
 
-from bson.errors import InvalidBSON
-
 from lazymig.documents import REVISION_FIELD, stored_v1
-from lazymig.drivers import READ_MAJORITY, driver_of, tuned
+from lazymig.drivers import LENIENT, READ_MAJORITY, driver_of, tuned
 from lazymig.errors import Contention, ConversionError
 from lazymig.keyset import Order
 from lazymig.pair import Pair
@@ -73,8 +71,6 @@ async def resolve(pair: Pair[V1, V2], mover: Mover[V1, V2], seen: StoredV2, grac
         pass  # its writers are alive
     except ConversionError as error:
         await mover.record_failure(await _standing(pair, seen), error)
-    except InvalidBSON as error:
-        await mover.record_failure(await _standing(pair, seen), ConversionError(seen.id, "read", error, side="V1"))
     return None
 
 
@@ -113,5 +109,6 @@ async def _repaired(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Appl
 
 async def _standing(pair: Pair[V1, V2], seen: StoredV2) -> StoredV1:
     """V1's revision by now, without the document: it may be one that cannot be decoded."""
-    row = await tuned(pair.v1.collection, read=READ_MAJORITY).find_one({"_id": seen.id}, {REVISION_FIELD: 1})
+    v1 = tuned(pair.v1.collection, read=READ_MAJORITY, codec=LENIENT)
+    row = await v1.find_one({"_id": seen.id}, {REVISION_FIELD: 1})
     return stored_v1(row or {"_id": seen.id})

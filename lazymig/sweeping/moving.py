@@ -9,21 +9,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-import bson
 from attrs import frozen
 from bson.codec_options import DEFAULT_CODEC_OPTIONS
-from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 
 from lazymig.codec import decode_id
 from lazymig.control import Control
+from lazymig.decoding import decoded
 from lazymig.documents import raw_id, stored_v1
 from lazymig.drivers import Driver, driver_of
 from lazymig.errors import ConversionError
 from lazymig.foreign import replace_foreign
 from lazymig.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S, look_again_at
-from lazymig.raw import decoded_leniently
 from lazymig.records import Put, StoredV1
 from lazymig.sweeping.failures import Failures
 
@@ -83,13 +81,9 @@ class Mover(Generic[V1, V2]):
         converted = []
         for given in documents:
             try:
-                truth = stored_v1(bson.decode(given, self._options) if isinstance(given, bytes) else given)
+                truth = stored_v1(decoded(given, self._options) if isinstance(given, bytes) else given)
             except ConversionError as error:
                 await self.record_failure(StoredV1(raw_id(error.id), 0, {}), error)
-                continue
-            except InvalidBSON as error:
-                truth = stored_v1(decoded_leniently(given))
-                await self.record_failure(truth, ConversionError(truth.id, "read", error, side="V1"))
                 continue
             try:
                 self._check_id(truth.id)

@@ -8,11 +8,14 @@ No cursor outlives its page, and a page is bounded in count and, where documents
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from attrs import frozen
 
+from lazymig.chunks import chunks
+from lazymig.decoding import Unreadable, condition
 from lazymig.documents import raw_id
 from lazymig.drivers import READ_MAJORITY, Driver, driver_of, tuned
 from lazymig.keyset import above, in_bracket
@@ -34,7 +37,7 @@ class Page:
     whole: bool
     #: How many V1 ids were looked at.
     scanned: int
-    #: The last of them.
+    #: The last of them; where that is one that Python cannot hold, the last before it that can be remembered.
     last: Any
 
 
@@ -45,7 +48,7 @@ class Remainder:
         self, v1: Any, v2: Any, partition: Partition, position: Any, batch_size: int, lean: bool | None = None
     ) -> None:
         # V1 with majority: what is converted must not be rolled back. V2 as it is: absent is always a safe answer.
-        self._v1, self._v2 = Pages(tuned(v1, read=READ_MAJORITY)), Pages(v2)
+        self._v1, self._v2 = Pages(tuned(v1, read=READ_MAJORITY)), Pages(tuned(v2))
         self._partition = partition
         self._position = position
         #: Documents per page where they are read whole.
@@ -56,6 +59,7 @@ class Remainder:
 
     async def pages(self) -> AsyncIterator[Page]:
         """Pages in `_id` order until the partition's end."""
+        marked = self._position
         while True:
             whole = self.lean is False
             # Where nobody knows, a look at few ids tells.
@@ -67,21 +71,26 @@ class Remainder:
             missing = await self._missing(found, last)
             # What this page met is the best guess for the next.
             self.lean = len(missing) * 2 < len(found)
-            yield Page(missing, whole, len(found), last)
+            if not isinstance(last, Unreadable):
+                marked = last
+            yield Page(missing, whole, len(found), marked)
             if self._partition.bracket in ONE_VALUE:
                 return
             self._position = last
 
     async def whole(self, ids: Sequence[Any]) -> AsyncIterator[Sequence[Any]]:
         """V1's whole documents for a page's ids, as many at a time as fill one reply, or fewer."""
-        rest = {id_bytes(document): decoded_leniently(document)["_id"] for document in ids}
-        while rest:
-            found = await self._v1.page({"_id": {"$in": list(rest.values())}}, len(rest), whole=True)
-            if not found:
-                return  # deleted meanwhile
-            yield found
-            for document in found:
-                rest.pop(id_bytes(document), None)
+        named = {id_bytes(document): decoded_leniently(document)["_id"] for document in ids}
+        keys = iter(named)
+        for part in chunks(list(named.values())):
+            rest = dict(zip(islice(keys, len(part)), part, strict=True))
+            while rest:
+                found = await self._v1.page({"_id": condition({"$in": list(rest.values())})}, len(rest), whole=True)
+                if not found:
+                    break  # deleted meanwhile
+                yield found
+                for document in found:
+                    rest.pop(id_bytes(document), None)
 
     async def _missing(self, found: Sequence[Any], last: Any) -> Sequence[Any]:
         known = await self._v2.page(self._range(last), 0, whole=False)
@@ -92,7 +101,7 @@ class Remainder:
         keys = {id_bytes(document) for document in known}
         return [document for document in found if id_bytes(document) not in keys]
 
-    def _range(self, last: Any) -> dict[str, Any]:
+    def _range(self, last: Any) -> Mapping[str, Any]:
         return in_partition(self._partition, self._position, last, driver_of(self._v1.collection))
 
 
@@ -105,13 +114,13 @@ def in_partition(partition: Partition, position: Any, last: Any, driver: Driver)
     if high is not None:
         bounds["$lte"] = high
     if position is not None:
-        return {"_id": bounds}  # a comparison stays within its value's bracket
+        return {"_id": condition(bounds)}  # a comparison stays within its value's bracket
     bracket = in_bracket("_id", partition.bracket, driver)
     if not bounds:
         return bracket
     # NaN sorts first among the numbers, but is not less than any of them.
     first = [{"_id": math.nan}] if partition.bracket == "int" else []
-    return {"$and": [bracket, {"$or": [{"_id": bounds}, *first]}]}
+    return {"$and": [bracket, {"$or": [{"_id": condition(bounds)}, *first]}]}
 
 
 class Pages:
@@ -121,7 +130,7 @@ class Pages:
         self.collection = collection
         self._raw = driver_of(collection) is not Driver.MEMORY
 
-    async def page(self, where: dict[str, Any], size: int, *, whole: bool) -> list[Any]:
+    async def page(self, where: Mapping[str, Any], size: int, *, whole: bool) -> list[Any]:
         """At most `size` documents (0: all), fewer when they fill a reply: whole, or their ids."""
         fields = None if whole else {"_id": 1}
         if not self._raw:

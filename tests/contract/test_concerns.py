@@ -60,10 +60,10 @@ async def test_each_statement_of_v1(watched: Watched, options: dict[str, Any]) -
 
 
 async def test_the_write_path_reads_v1_as_the_primary_has_it(watched: Watched) -> None:
-    """The compare-and-set that follows settles it: no concern of its own is asked for."""
+    """The compare-and-set that follows settles it: the primary's own state, whatever was configured."""
     with watched.sent() as sent:
         await V1Store(watched.database["v1"]).find_local(1)
-    assert [concern(event, "readConcern") for event in sent] == [{}]
+    assert [concern(event, "readConcern") for event in sent] == [{"level": "local"}]
 
 
 async def test_each_statement_of_v2(watched: Watched, options: dict[str, Any]) -> None:

@@ -507,7 +507,7 @@ async def test_ensure_mark_index_creates_the_sparse_index(store: V2Store, collec
 
 
 async def test_other_write_errors_pass_through(server_database: Any) -> None:
-    """Driver errors pass through unchanged: what is no refusal of the body is raised."""
+    """Driver errors pass through unchanged: an announcement that fails is raised, a body that fails is refused."""
     collection = server_database["v2"]
     store = V2Store(collection)
     # The revision cannot be set below a value that is no document: the server's error 28, PathNotViable.

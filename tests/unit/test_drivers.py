@@ -14,6 +14,7 @@ from pymongo.errors import DocumentTooLarge, DuplicateKeyError, OperationFailure
 from lazymig import ConfigurationError
 from lazymig.drivers import (
     MAJORITY,
+    READ_LOCAL,
     READ_MAJORITY,
     Driver,
     driver_of,
@@ -73,12 +74,12 @@ async def test_anything_else_is_refused(make: Any) -> None:
 
 @pytest.mark.parametrize("kind", [AsyncMongoClient, AsyncIOMotorClient], ids=["pymongo", "motor"])
 async def test_a_tuned_collection_has_the_concern_and_reads_on_the_primary(kind: Any) -> None:
-    """Whatever it was configured with."""
-    collection = real(kind, readPreference="secondary", w=1)
+    """Whatever it was configured with; without a concern, with the one that inherits nothing."""
+    collection = real(kind, readPreference="secondary", w=1, readConcernLevel="snapshot")
     changed = tuned(collection, write=MAJORITY, read=READ_MAJORITY)
     assert (changed.write_concern, changed.read_concern) == (MAJORITY, READ_MAJORITY)
     assert changed.read_preference == ReadPreference.PRIMARY
-    assert tuned(collection).write_concern == collection.write_concern
+    assert (tuned(collection).write_concern, tuned(collection).read_concern) == (MAJORITY, READ_LOCAL)
 
 
 def test_in_memory_the_collection_is_tuned_already() -> None:
@@ -125,8 +126,12 @@ def test_a_taken_id_is_told_from_another_unique_index(details: Any, taken: bool)
 
 def test_refusals_are_those_that_repeating_does_not_cure() -> None:
     """Unique index, validator, size: for good; a step down or a lost connection: not."""
-    assert all(is_refused(code) for code in (11000, 121, 10334, 17419))
-    assert not any(is_refused(code) for code in (None, 91, 189, 10107, 11600, 50, 8000))
+    assert all(is_refused(WriteError("x", code)) for code in (11000, 121, 171, 15, 16755, 17419, 31999))
+    passing = (None, 91, 189, 10107, 11600, 11602, 50, 112, 262, 8000, 13, 14031)
+    assert not any(is_refused(WriteError("x", code)) for code in passing)
+    assert not is_refused(WriteError("x", 31999, {"errorLabels": ["RetryableWriteError"]}))
+    assert not any(is_refused(OperationFailure("x", code)) for code in (121, 13, 2, 26))
+    assert is_refused(RecursionError())
     assert is_too_large(DocumentTooLarge("x"))
     assert is_too_large(OperationFailure("x", 10334))
     assert not is_too_large(OperationFailure("x", 11000))
@@ -146,4 +151,11 @@ def test_a_refusal_is_told_without_contents() -> None:
     assert refusal_text(duplicate) == "V2's unique index on email, x has another entity with the same values"
     assert "some field" in refusal_text(DuplicateKeyError("secret", 11000))
     assert refusal_text(WriteError("secret", 121)) == "V2's validator refuses the document"
-    assert refusal_text(WriteError("secret", 17419)) == "V2 refuses the document (server error code 17419)"
+    for error in (WriteError("secret", 17419), OperationFailure("secret", 10334), DocumentTooLarge("secret")):
+        assert refusal_text(error) == "V2's document is larger than MongoDB allows (16 MB)"
+    inserted = WriteError("object to insert too large. size in bytes: 16777218", 2)
+    assert refusal_text(inserted) == "V2's document is larger than MongoDB allows (16 MB)"
+    assert refusal_text(WriteError("secret", 2)) == "V2 refuses the document (server error code 2)"
+    for error in (WriteError("secret", 15), RecursionError("secret")):
+        assert refusal_text(error) == "V2's document is nested deeper than MongoDB allows"
+    assert refusal_text(WriteError("secret", 171)) == "V2 refuses the document (server error code 171)"
