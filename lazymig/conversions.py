@@ -11,7 +11,7 @@ from attrs import frozen
 
 from lazymig.annotations import fields_of
 from lazymig.codec import Codec, codec_for, decode_id, failure_path, leaf_error
-from lazymig.documents import META_FIELD, By, born_clean, raw_id
+from lazymig.documents import META_FIELD, By, born_clean, check_revision, raw_id
 from lazymig.errors import ConversionError, Direction, LazymigError, Side
 from lazymig.migration import Migration
 from lazymig.records import StoredV1, StoredV2
@@ -42,6 +42,7 @@ class Conversions(Generic[V1, V2]):
 
     def v1_entity(self, stored: StoredV1) -> V1:
         """V1's document as an entity."""
+        check_revision(stored)
         return _told(decode_id(stored.id), "read", self.v1.decode, stored.document, "V1")
 
     def v2_entity(self, stored: StoredV2) -> V2:

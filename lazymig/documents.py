@@ -23,6 +23,8 @@ _UUID_BYTES = 16
 REVISION_FIELD = "_lazymig_rev"
 #: V2's one extra field: {rev, intent, by?, conv?, gone?, at?}.
 META_FIELD = "_lazymig"
+#: Stands for a revision that is a fraction, an array or the like: its own reader's error, and nobody else's.
+UNUSABLE = -2
 #: No revision is as large: a double of this size is none of lazymig's.
 _REVISION_MAX = 2**53
 #: Who brought an entity into V2 first: said once, when its document is made, and never changed. For people only: no
@@ -46,15 +48,15 @@ def decode_id(raw: Any) -> Any:
 
 
 def stored_v1(document: Document) -> StoredV1:
-    """A V1 document as the driver returned it, with its revision. Raises `ConversionError` for a fraction of one."""
+    """A V1 document as the driver returned it, with its revision."""
     id = raw_id(document["_id"])
     revision = document.get(REVISION_FIELD, 0)
     if revision.__class__ is not int and revision.__class__ is not Int64:
-        revision = _foreign_revision(id, revision)
-    return StoredV1(id, revision if revision > 0 else 0, document)
+        revision = _foreign_revision(revision)
+    return StoredV1(id, revision if revision > 0 or revision == UNUSABLE else 0, document)
 
 
-def _foreign_revision(id: Any, stored: Any) -> int:
+def _foreign_revision(stored: Any) -> int:
     """What another client made of a revision. What is no positive number is none; the next write puts one there."""
     if isinstance(stored, float):
         if not stored > 0:  # NaN included
@@ -63,8 +65,14 @@ def _foreign_revision(id: Any, stored: Any) -> int:
             return int(stored)
     elif not isinstance(stored, Decimal128 | list):
         return 0
-    wrong = TypeError(f"{REVISION_FIELD} is no whole number; unset it in V1")
-    raise ConversionError(decode_id(id), "upgrade", wrong, REVISION_FIELD)
+    return UNUSABLE
+
+
+def check_revision(stored: StoredV1) -> None:
+    """Raise `ConversionError` for a V1 document whose revision can be neither compared nor counted on from."""
+    if stored.revision == UNUSABLE:
+        wrong = TypeError(f"{REVISION_FIELD} is no whole number; unset it in V1")
+        raise ConversionError(decode_id(stored.id), "read", wrong, REVISION_FIELD, side="V1")
 
 
 def at_revision(id: Any, revision: int, within: Sequence[str] = (), held: Document | None = None) -> dict[str, Any]:
@@ -79,7 +87,9 @@ def at_revision(id: Any, revision: int, within: Sequence[str] = (), held: Docume
         # A document that lazymig never wrote has no revision, which means 0, as does all that is no positive number.
         never.append({REVISION_FIELD: {"$gt": 0}})
     where: dict[str, Any] = {"_id": id, **({"$nor": never} if never else {})}
-    if revision:
+    if revision == UNUSABLE:
+        where["$or"] = [{REVISION_FIELD: {"$type": kind}} for kind in ("array", "double", "decimal")]
+    elif revision:
         where[REVISION_FIELD] = revision
     where |= {path: {"$type": "object"} for path in within}
     # "$eq" in so many words: a stored value may look like an operator.

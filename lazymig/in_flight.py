@@ -11,6 +11,8 @@ from collections import deque
 from contextvars import ContextVar, Token
 from types import TracebackType
 
+from lazymig.errors import ConfigurationError
+
 
 class _Held:
     """One write's place: for itself, and for what it calls on its way."""
@@ -33,6 +35,8 @@ class InFlight:
     """
 
     def __init__(self, limit: int | None) -> None:
+        if limit is not None and limit < 1:
+            raise ConfigurationError("max_in_flight: pass 1 or more, or None for no bound")
         self._free = limit
         self._waiting: deque[asyncio.Future[None]] = deque()
 

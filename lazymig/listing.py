@@ -75,6 +75,15 @@ class Criteria:
     v2: Mapping[str, Any] = field(validator=_filter)
 
 
+def checked(criteria: Any) -> Criteria:
+    """The criteria, all where there are none. Raises `TypeError` for anything else."""
+    if criteria is None:
+        return Criteria(v1={}, v2={})
+    if not isinstance(criteria, Criteria):
+        raise TypeError("criteria: pass lazymig.Criteria(v1={...}, v2={...}), the question in both shapes")
+    return criteria
+
+
 def order_by(sort: str | Sequence[str] | None, v1: Sequence[str], v2: Sequence[str], id_field: str) -> Order:
     """The order for a `sort` argument: one name that both shapes have, or a pair; "-" in front means descending.
 

@@ -77,8 +77,6 @@ class Repository(Generic[V1, V2]):
             raise ConfigurationError(f"phase: this release runs {able}")
         self.migration = migration
         self.phase = Phase(phase)
-        if max_in_flight is not None and max_in_flight < 1:
-            raise ConfigurationError("max_in_flight: pass 1 or more, or None for no bound")
         self.timeout_s = timeout_s
         self._in_flight = InFlight(max_in_flight)
         self._route = ROUTES[self.phase]
@@ -243,7 +241,7 @@ class Repository(Generic[V1, V2]):
 
     async def count(self, criteria: Criteria | None = None) -> int:
         """How many entities match."""
-        where = _checked(criteria).v1
+        where = listing.checked(criteria).v1
         async with self.call():
             return await self._pair.v1.count(where)
 
@@ -251,7 +249,7 @@ class Repository(Generic[V1, V2]):
         self, criteria: Criteria | None, sort: str | Sequence[str] | None, limit: int | None, after: Any
     ) -> Span:
         """The checked arguments of a listing, for both doors."""
-        where = self._pair.v1.question(_checked(criteria).v1)
+        where = self._pair.v1.question(listing.checked(criteria).v1)
         conversions = self._pair.conversions
         order = listing.order_by(sort, conversions.v1.fields, conversions.v2.fields, self.migration.id_field)
         if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
@@ -293,11 +291,3 @@ class Repository(Generic[V1, V2]):
                     await v1_only.insert(self._pair, raw, change)
                 else:
                     await protocol.insert(self._pair, raw, change)
-
-
-def _checked(criteria: Any) -> Criteria:
-    if criteria is None:
-        return Criteria(v1={}, v2={})
-    if not isinstance(criteria, Criteria):
-        raise TypeError("criteria: pass lazymig.Criteria(v1={...}, v2={...}), the question in both shapes")
-    return criteria

@@ -33,7 +33,7 @@ async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
         base = Base(None, truth)
         change = await edit.decide(base)
         assert change is not More.TRUTH  # which was given
-        if await moved(pair, id, base, truth.revision + 1, change):
+        if await moved(pair, id, base, max(truth.revision, 0) + 1, change):
             return change
         pair.tally.count(CONTENDED)
         await back_off(pair, attempt)

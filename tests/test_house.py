@@ -26,7 +26,9 @@ FLOORS = {
     **dict.fromkeys(
         ("annotations", "user_code", "chunks", "decoding", "errors", "phases", "pipelines", "records", "documents"), 0
     ),
-    **dict.fromkeys(("clock", "deadline", "drivers", "in_flight", "raw", "server_time", "stores", "turns"), 1),
+    **dict.fromkeys(
+        ("clock", "deadline", "drivers", "in_flight", "ledger", "raw", "server_time", "stores", "turns"), 1
+    ),
     **dict.fromkeys(("v1_store", "bson_types", "equality", "signatures", "stored_names", "type_checks", "unions"), 1),
     **dict.fromkeys(("foreign", "indexes"), 1),
     **dict.fromkeys(
@@ -52,8 +54,12 @@ LEVEL = {
     ("pipelines", "records"): "a pipeline speaks in the frozen values",
     ("server_time", "clock"): "the server's time is counted on by this machine's",
     ("server_time", "drivers"): "in memory there is no server",
-    ("stores", "clock"): "in memory marks are written by the repository's clock",
-    ("stores", "server_time"): "a mark's age is told by the clock that wrote it",
+    ("ledger", "clock"): "in memory marks are written by the repository's clock",
+    ("ledger", "drivers"): "a statement is spelled by its driver",
+    ("ledger", "indexes"): "an index is a statement too",
+    ("ledger", "raw"): "a reply is read again where it does not decode",
+    ("ledger", "server_time"): "a mark's age is measured by the clock that wrote it",
+    ("stores", "ledger"): "V2 keeps bodies and announcements in one document",
     ("stores", "drivers"): "a statement is spelled by its driver",
     ("stores", "raw"): "many documents are decoded when their turn comes",
     ("stores", "v1_store"): "the two ports by one name",

@@ -34,7 +34,6 @@ class MemoryCollection:
     Arguments: `name` as shown in counter-examples; `documents` to begin with; `gate` of the run.
     """
 
-    #: Updates may be pipelines of the operators that lazymig's stores use.
     takes_pipelines = True
 
     def __init__(self, name: str = "memory", documents: Iterable[Query] = (), *, gate: Gate | None = None) -> None:

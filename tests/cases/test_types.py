@@ -542,6 +542,27 @@ async def test_case_26_a_revision_that_is_no_number_at_all(server_database: Any,
     assert (await server_database["v1"].find_one())["_lazymig_rev"] == revision
 
 
+@pytest.mark.parametrize("revision", [2.5, [3], [4, 5], Decimal128("3")], ids=repr)
+async def test_case_26_such_a_revision_is_its_own_reader_s_trouble(server_database: Any, revision: Any) -> None:
+    """Neighbours are served by every call and swept; the document can be replaced and deleted."""
+    repo = opened(server_database, itself(int))
+    cls = holder_of(repo)
+    await server_database["v1"].insert_many(
+        [{"_id": id, "field": id, "name": "x", "_lazymig_rev": revision if id < 3 else 1} for id in (1, 2, 3)]
+    )
+    with pytest.raises(ExceptionGroup) as caught:
+        await repo.get_many([1, 2, 3])
+    assert len(caught.value.exceptions) == 2
+    for door in (repo, repo.v1):
+        assert [one async for one in door.list(on_error="skip")] == [cls(3, 3)]
+    report = await Sweeper(repo).run()
+    assert (report.dead_letters, report.finished) == (2, True)
+    assert await repo.get(3) == cls(3, 3)
+    assert await repo.replace(cls(1, 7, "y")) == cls(1, 7, "y")
+    await repo.delete(2)
+    assert await repo.get_many([1, 2, 3]) == {1: cls(1, 7, "y"), 3: cls(3, 3)}
+
+
 async def test_case_9_a_sweep_reads_back_what_it_stores_first(server_database: Any) -> None:
     """A body that would be read as another is a dead letter among the first documents, and for all in a dry run."""
     cls = holder(Any)
