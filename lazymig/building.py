@@ -13,6 +13,7 @@ from lazymig.errors import ConfigurationError
 from lazymig.migration import Migration
 from lazymig.pair import Pair
 from lazymig.stores import V1Store, V2Store
+from lazymig.surroundings.checking import is_same
 from lazymig.surroundings.uuids import check_uuids
 from lazymig.telemetry import LEFT_DIRTY, Tally
 
@@ -78,5 +79,5 @@ def _check_collection(side: str, collection: Any) -> None:
 
 
 def _check_distinct(v1: Any, v2: Any) -> None:
-    if v1 is v2 or (v1.full_name == v2.full_name and v1.database.client == v2.database.client):
+    if is_same(v1, v2):
         raise ConfigurationError(f"v1 and v2 are the same collection, {v1.full_name}; V2 needs one of its own")

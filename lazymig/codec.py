@@ -16,8 +16,7 @@ from cattrs.errors import ClassValidationError, IterableValidationError
 from lazymig.annotations import holds_anything
 from lazymig.bson_types import make_converter
 from lazymig.decoding import Damaged, UnreadableError, check_readable
-from lazymig.documents import META_FIELD, REVISION_FIELD, raw_id
-from lazymig.documents import decode_id as decode_id
+from lazymig.documents import META_FIELD, REVISION_FIELD, decode_id, raw_id
 from lazymig.equality import first_difference, tells_apart
 from lazymig.records import Document
 from lazymig.stored_names import TopNames, is_free, is_step, top_names
@@ -91,12 +90,6 @@ class Codec(Generic[E]):
         document.pop("_id", None)
         if not document.keys() <= self.names.checked:
             _check_names(document)
-        return document
-
-    def encode_validly(self, entity: E) -> dict[str, Any]:
-        """The document of an entity without `_id`, checked to be valid BSON: what the driver would raise is raised."""
-        document = self.encode(entity)
-        bson.encode(document)
         return document
 
     def encode_exactly(self, entity: E) -> dict[str, Any]:

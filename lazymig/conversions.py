@@ -10,8 +10,8 @@ import bson
 from attrs import frozen
 
 from lazymig.annotations import fields_of
-from lazymig.codec import Codec, codec_for, decode_id, failure_path, leaf_error
-from lazymig.documents import META_FIELD, By, born_clean, check_revision, raw_id
+from lazymig.codec import Codec, codec_for, failure_path, leaf_error
+from lazymig.documents import META_FIELD, By, born_clean, check_revision, decode_id, raw_id
 from lazymig.errors import ConversionError, Direction, LazymigError, Side
 from lazymig.migration import Migration
 from lazymig.records import StoredV1, StoredV2
@@ -160,10 +160,9 @@ class Conversions(Generic[V1, V2]):
         """A V1 entity as a document without `_id`: valid BSON that is read back as the same entity."""
         return _told(getattr(entity, self.migration.id_field), direction, self.v1.encode_exactly, entity)
 
-    def v2_body(self, entity: V2, direction: Direction = "upgrade", *, compare: bool = True) -> dict[str, Any]:
-        """A V2 entity as a body without `_id`: valid BSON and, with `compare`, read back as the same entity."""
-        encode = self.v2.encode_exactly if compare else self.v2.encode_validly
-        return _told(getattr(entity, self.migration.id_field), direction, encode, entity)
+    def v2_body(self, entity: V2, direction: Direction = "upgrade") -> dict[str, Any]:
+        """A V2 entity as a body without `_id`: valid BSON that is read back as the same entity."""
+        return _told(getattr(entity, self.migration.id_field), direction, self.v2.encode_exactly, entity)
 
     def is_same_v2(self, one: V2, other: V2) -> bool:
         """Whether two entities are stored as the same bytes: NaN is itself, and 1 is not 1.0."""

@@ -14,7 +14,6 @@ from itertools import islice
 from typing import Any, Generic, Literal, TypeVar
 
 from attrs import define, field, frozen
-from pymongo.errors import PyMongoError
 
 from lazymig.deadline import Deadline
 from lazymig.drivers import driver_of
@@ -22,10 +21,9 @@ from lazymig.errors import ConfigurationError, ConversionError, ForeignDocument
 from lazymig.keyset import Order
 from lazymig.many import body
 from lazymig.pair import Pair
-from lazymig.protocol.bodies import WRITER_WAITS_S
+from lazymig.protocol.bodies import WRITER_WAITS_S, in_time
 from lazymig.raw import Undecoded
 from lazymig.records import StoredV1, StoredV2
-from lazymig.telemetry import V2_AWAY
 from lazymig.turns import ahead, turn
 
 V1 = TypeVar("V1")
@@ -229,23 +227,11 @@ async def _bodied(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[_Page]:
         rows = found.at_once() if lean else found
         ids = [row.id for row in rows] if lean else found.ids
         async with Deadline(span.timeout_s):
-            bodies = _ByKey(await _found(pair, ids))
+            bodies = _ByKey((await in_time(pair, pair.v2.find_each(ids)))[0])
             missing = [id for id, key in zip(ids, keys, strict=True) if key not in bodies]
             truths = await pair.v1.find_each(missing) if lean and missing else None
         width.met(len(ids) - len(missing), len(ids))
         yield _Page(zip(keys, rows, strict=True), lean, bodies, _ByKey(truths), ids, span.timeout_s)
-
-
-async def _found(pair: Pair[V1, V2], ids: list[Any]) -> Undecoded[StoredV2] | None:
-    """V2's documents; None where V2 could not be reached in the time that a read waits for it."""
-    if pair.v2_wait_s is None:
-        return await pair.v2.find_each(ids)
-    try:
-        async with Deadline(pair.v2_wait_s):
-            return await pair.v2.find_each(ids)
-    except PyMongoError:
-        pair.tally.count(V2_AWAY)
-        return None
 
 
 class _Width:

@@ -11,14 +11,13 @@ from typing import Any, TypeVar
 from pymongo.errors import PyMongoError
 
 from lazymig.chunks import chunks
-from lazymig.deadline import Deadline
 from lazymig.edits import Base, v2_of
 from lazymig.errors import ConversionError, ForeignDocument
 from lazymig.pair import Pair
-from lazymig.protocol.bodies import own_body
+from lazymig.protocol.bodies import in_time, own_body
 from lazymig.protocol.reading import OLD_READ_S, compared, look_again_at, read
 from lazymig.records import Put, StoredV1, StoredV2
-from lazymig.telemetry import LEFT_DIRTY, MIGRATED, REFUSED, V2_AWAY
+from lazymig.telemetry import LEFT_DIRTY, MIGRATED, REFUSED
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -48,7 +47,8 @@ async def _read_part(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | C
         return {id: answer async for id, answer in _one_by_one(pair, ids)}
     for id in ids:
         await own_body(pair, id)
-    found, reachable = await _found(pair, ids)
+    answer, reachable = await in_time(pair, pair.v2.find_many(ids))
+    found = answer or {}
     answers: dict[Any, V2 | ConversionError] = {
         id: stored for id, stored in found.items() if isinstance(stored, ForeignDocument)
     }
@@ -68,18 +68,6 @@ async def _read_part(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | C
         del answers[id]  # deleted meanwhile, it stays out
     answers.update({id: answer async for id, answer in _one_by_one(pair, lost)})
     return {id: answers[id] for id in ids if id in answers}
-
-
-async def _found(pair: Pair[V1, V2], ids: Sequence[Any]) -> tuple[dict[Any, StoredV2 | ForeignDocument], bool]:
-    """V2's documents, and whether V2 could be reached in the time that a read waits for it."""
-    if pair.v2_wait_s is None:
-        return await pair.v2.find_many(ids), True
-    try:
-        async with Deadline(pair.v2_wait_s):
-            return await pair.v2.find_many(ids), True
-    except PyMongoError:
-        pair.tally.count(V2_AWAY)
-        return {}, False
 
 
 async def _put_many(
@@ -127,7 +115,7 @@ async def bodies(
 async def body(
     pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, *, seen_later: bool = False
 ) -> V2 | ConversionError:
-    """The same for one; `seen_later` where V2 was read after V1."""
+    """One of V1's answers as `bodies` gives it; `seen_later` where V2 was read after V1."""
     try:
         if pair.checked and seen is not None:
             return (await compared(pair, seen, truth, seen_later=seen_later))[0]

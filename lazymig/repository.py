@@ -13,8 +13,8 @@ from typing import Any, Generic, Literal, Self, TypeVar
 from lazymig import listing, many, protocol, v1_only
 from lazymig.building import build_pair
 from lazymig.clock import SYSTEM_CLOCK, Clock
-from lazymig.codec import decode_id
 from lazymig.deadline import Deadline
+from lazymig.documents import decode_id
 from lazymig.edits import Change, Delete, Edit, ReplaceV2, UpdateV2, insert_v2
 from lazymig.errors import ConfigurationError, ConversionError, NotFound
 from lazymig.in_flight import InFlight

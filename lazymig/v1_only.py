@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from lazymig.clock import unused_step
-from lazymig.codec import decode_id
+from lazymig.documents import decode_id
 from lazymig.edits import Base, Change, Edit, More
 from lazymig.errors import AlreadyExists, Contention, NotFound
 from lazymig.pair import Pair

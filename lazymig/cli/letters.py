@@ -14,7 +14,7 @@ from rich.console import Console
 
 from lazymig.cli.ids import Names
 from lazymig.cli.output import aligned, is_terminal, plain, say, say_fields, table
-from lazymig.codec import decode_id
+from lazymig.documents import decode_id
 from lazymig.records import DeadLetter
 
 

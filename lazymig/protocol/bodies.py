@@ -1,25 +1,39 @@
-"""V2's bodies beside the steps: how old a mark is, whether a body is still on its way, what became of storing one."""
+"""V2's bodies beside the steps: found in time, how old their marks are, still on their way, and stored or not."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from pymongo.errors import PyMongoError
 
+from lazymig.deadline import Deadline
 from lazymig.pair import Pair
 from lazymig.records import Applied, StoredV1, StoredV2
-from lazymig.telemetry import LEFT_DIRTY, REFUSED
+from lazymig.telemetry import LEFT_DIRTY, REFUSED, V2_AWAY
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
+T = TypeVar("T")
 
 #: A mark younger than this probably has a living writer. Time decides only when healing is worth its writes.
 HEAL_AFTER = timedelta(seconds=5)
 
 #: How long one waits for the body of a write that has V1 already: in all about a quarter of a second.
 WRITER_WAITS_S = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128)
+
+
+async def in_time(pair: Pair[V1, V2], asked: Awaitable[T]) -> tuple[T | None, bool]:
+    """V2's answer, and whether V2 could be reached in the time that a read waits for it."""
+    if pair.v2_wait_s is None:
+        return await asked, True
+    try:
+        async with Deadline(pair.v2_wait_s):
+            return await asked, True
+    except PyMongoError:
+        pair.tally.count(V2_AWAY)
+        return None, False
 
 
 async def age(pair: Pair[V1, V2], seen: StoredV2) -> timedelta | None:

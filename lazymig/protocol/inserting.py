@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from pymongo.errors import PyMongoError, WriteError
 
 from lazymig.clock import unused_step
-from lazymig.codec import decode_id
+from lazymig.documents import decode_id
 from lazymig.edits import Change
 from lazymig.errors import AlreadyExists, Contention
 from lazymig.pair import Pair

@@ -7,15 +7,14 @@ from typing import Any, Protocol, TypeVar
 
 from pymongo.errors import PyMongoError
 
-from lazymig.codec import decode_id
-from lazymig.deadline import Deadline
+from lazymig.documents import decode_id
 from lazymig.errors import Contention
 from lazymig.pair import Pair
 from lazymig.protocol import bodies
-from lazymig.protocol.bodies import is_due, is_old, outcome_of, own_body
+from lazymig.protocol.bodies import in_time, is_due, is_old, outcome_of, own_body
 from lazymig.protocol.writing import settle
 from lazymig.records import Applied, Put, StoredV1, StoredV2
-from lazymig.telemetry import LEFT_DIRTY, MIGRATED, MISMATCHED, REFUSED, REPAIRED, V2_AWAY
+from lazymig.telemetry import LEFT_DIRTY, MIGRATED, MISMATCHED, REFUSED, REPAIRED
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -26,7 +25,7 @@ OLD_READ_S = 1.0
 
 
 class Revised(Protocol):
-    """Whatever was made from one revision of V1."""
+    """What was made from one revision of V1."""
 
     @property
     def id(self) -> Any: ...
@@ -40,7 +39,7 @@ async def read(pair: Pair[V1, V2], id: Any) -> V2 | None:
     await own_body(pair, id)
     for attempt in range(pair.max_attempts):
         # 1. V2 first: clean is V1's current revision.
-        seen, reachable = await _found(pair, id)
+        seen, reachable = await in_time(pair, pair.v2.find(id))
         if not reachable:
             return await _from_v1_alone(pair, id)
         if seen is not None and seen.clean and not pair.checked:
@@ -63,18 +62,6 @@ async def read(pair: Pair[V1, V2], id: Any) -> V2 | None:
         if stands or attempt + 1 == pair.max_attempts:
             return answer
     raise Contention(decode_id(id), pair.max_attempts)
-
-
-async def _found(pair: Pair[V1, V2], id: Any) -> tuple[StoredV2 | None, bool]:
-    """V2's document, and whether V2 could be reached in the time that a read waits for it."""
-    if pair.v2_wait_s is None:
-        return await pair.v2.find(id), True
-    try:
-        async with Deadline(pair.v2_wait_s):
-            return await pair.v2.find(id), True
-    except PyMongoError:
-        pair.tally.count(V2_AWAY)
-        return None, False
 
 
 async def _from_v1_alone(pair: Pair[V1, V2], id: Any) -> V2 | None:
@@ -167,7 +154,7 @@ async def compared(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, *, seen_
 
 async def exists(pair: Pair[V1, V2], id: Any) -> bool:
     """Whether the entity stood at some moment of this call; nothing is converted."""
-    seen, _ = await _found(pair, id)
+    seen, _ = await in_time(pair, pair.v2.find(id))
     if seen is not None and seen.clean and not pair.checked:
         return True
     return await pair.v1.find(id) is not None

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pymongo.errors import PyMongoError, WriteError
 
-from lazymig.codec import decode_id
-from lazymig.documents import value_at
+from lazymig.documents import decode_id, value_at
 from lazymig.edits import Base, Change, Edit, Keep, More
 from lazymig.errors import Contention, ConversionError, NotFound
 from lazymig.pair import Pair

@@ -35,8 +35,6 @@ class Seen:
     #: "collection", "view" or "timeseries"; None where there is none yet, or where that cannot be seen.
     kind: str | None = None
     options: Mapping[str, Any] = field(factory=dict)
-    #: What identifies the collection: another one of its name has another. None where it cannot be seen.
-    uuid: str | None = None
     indexes: Sequence[Mapping[str, Any]] = ()
     hello: Mapping[str, Any] = field(factory=dict)
     #: Whether the client talks to one server and looks for no other.
@@ -60,9 +58,8 @@ async def look(side: str, collection: Any, hello: Mapping[str, Any]) -> Seen:
     unseen: list[str] = []
     described = await _described(collection, unseen, side)
     indexes = [] if described.get("type") != "collection" else await _indexes(collection, unseen, side)
-    info = described.get("info", {})
     return Seen(
-        side, name, described.get("type"), described.get("options", {}), _hex(info.get("uuid")), indexes, hello,
+        side, name, described.get("type"), described.get("options", {}), indexes, hello,
         _is_direct(collection), await _shard_key(collection, hello, unseen, side), tuple(unseen),
     )  # fmt: skip
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
-from typing import Any, get_args, get_type_hints
+from collections.abc import Iterable, Iterator
+from typing import Any, get_args
 from uuid import UUID
 
-import attrs
 from bson.binary import UuidRepresentation
 
+from lazymig.annotations import fields_of, is_class, is_namedtuple, stripped
 from lazymig.errors import ConfigurationError
 from lazymig.migration import Migration
 
@@ -45,30 +44,24 @@ def _has_uuids(migration: Migration[Any, Any]) -> bool:
     )
 
 
-def _kinds(annotation: Any, met: set[Any]) -> Iterator[Any]:
+def _kinds(kind: Any, met: set[Any]) -> Iterator[Any]:
     """Each type that the annotation names, inside of the classes that it names too."""
-    annotation = getattr(annotation, "__supertype__", annotation)
+    kind = stripped(kind)
     try:
-        if annotation in met:
+        if kind in met:
             return
-        met.add(annotation)
+        met.add(kind)
     except TypeError:  # the values of a Literal or the like
         return
-    yield annotation
-    for inner in (*get_args(annotation), *_annotations(annotation)):
+    yield kind
+    for inner in _inside(kind):
         yield from _kinds(inner, met)
 
 
-def _annotations(cls: Any) -> list[Any]:
-    """The annotations of a class's fields: attrs, dataclass, NamedTuple or TypedDict."""
-    if not isinstance(cls, type):
-        return []
+def _inside(kind: Any) -> Iterable[Any]:
+    if not (is_class(kind) or is_namedtuple(kind)):
+        return get_args(kind)
     try:
-        hints = get_type_hints(cls)
-    except Exception:  # names that cannot be resolved: whatever is left as text is no UUID that a converter knows
-        hints = {}
-    if attrs.has(cls):
-        hints |= {attribute.name: hints.get(attribute.name, attribute.type) for attribute in attrs.fields(cls)}
-    elif not (dataclasses.is_dataclass(cls) or hasattr(cls, "_fields") or hasattr(cls, "__total__")):
-        return []
-    return list(hints.values())
+        return fields_of(kind).values()
+    except Exception:  # names that cannot be resolved: no converter knows a UUID in what is left as text
+        return ()

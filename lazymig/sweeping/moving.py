@@ -13,10 +13,9 @@ from attrs import frozen
 from bson.codec_options import DEFAULT_CODEC_OPTIONS
 from bson.raw_bson import RawBSONDocument
 
-from lazymig.codec import decode_id
 from lazymig.control import Control
 from lazymig.decoding import decoded
-from lazymig.documents import raw_id, stored_v1
+from lazymig.documents import decode_id, raw_id, stored_v1
 from lazymig.drivers import Driver, driver_of
 from lazymig.errors import ConversionError
 from lazymig.foreign import replace_foreign

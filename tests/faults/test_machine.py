@@ -23,8 +23,7 @@ from pymongo.errors import AutoReconnect
 
 from lazymig import AlreadyExists, Control, ConversionError, NotFound, Phase, Repository, Sweeper, edits
 from lazymig.clock import SYSTEM_CLOCK
-from lazymig.codec import decode_id
-from lazymig.documents import raw_id, stored_v1, stored_v2
+from lazymig.documents import decode_id, raw_id, stored_v1, stored_v2
 from lazymig.protocol import heal
 from lazymig.stores import V1Store, V2Store
 from tests.faults import things

@@ -140,9 +140,7 @@ def test_what_is_compared_is_read_back_and_what_is_not_is_valid_bson() -> None:
             refused(lossy)
         assert (caught.value.id, caught.value.path) == (1, "tags")
         assert "math" not in str(caught.value.cause)
-    assert of().v2_body(lossy, compare=False)["tags"] == of().v2_document(1, lossy, 0, "sweep")[0]["tags"] == ["math"]
-    with pytest.raises(ConversionError):
-        of().v2_body(ada(age=2**64), compare=False)
+    assert of().v2_document(1, lossy, 0, "sweep")[0]["tags"] == ["math"]
 
 
 def test_a_lazy_migrations_document_is_encoded_once() -> None:
