@@ -23,6 +23,7 @@ from lazymig.listing import Criteria, OnError, Span
 from lazymig.migration import Migration
 from lazymig.pair import Pair
 from lazymig.phases import ROUTES, RUNNABLE, Phase, Source, Target
+from lazymig.surroundings.checking import Asked
 from lazymig.surroundings.first_use import FirstUse
 from lazymig.telemetry import Tally
 from lazymig.v1_view import V1View
@@ -86,10 +87,11 @@ class Repository(Generic[V1, V2]):
             read_concern=read_concern, max_attempts=max_attempts, timeout_s=timeout_s, v2_wait_s=v2_wait_s,
         )  # fmt: skip
         #: The look at what the collections are: due before the first call, and made by the tools.
-        self.first_use = FirstUse(
-            v1, v2, both=self._route.writes is not Target.V1, id_types=migration.id_types, timeout_s=timeout_s,
-            linearizable=read_concern is not None, compared=checked, read_wait_s=v2_wait_s,
-        )  # fmt: skip
+        asked = Asked(
+            v1=v1, v2=v2, id_types=migration.id_types, linearizable=read_concern is not None, compared=checked
+        )
+        both = self._route.writes is not Target.V1
+        self.first_use = FirstUse(asked, both=both, timeout_s=timeout_s, read_wait_s=v2_wait_s)
 
     def __repr__(self) -> str:
         return f"<Repository {self.migration.name} in {self.phase}>"

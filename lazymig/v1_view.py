@@ -81,7 +81,7 @@ class V1View(Generic[V1, V2]):
     async def replace(self, entity: V1) -> V1:
         """Put this entity in the place of the stored one; returns it. Raises `NotFound`, `Contention`, `TypeError`."""
         raw = self._conversions.raw_id_of(entity, self._repository.migration.v1)
-        self._conversions.v1_document(entity)  # refused here, before anything is announced
+        self._conversions.v1_document(entity, "upgrade")  # refused here, before anything is announced
         await self._repository.write(raw, ReplaceV1(self._conversions, entity))
         return entity
 

@@ -7,6 +7,7 @@ import contextvars
 from types import TracebackType
 from typing import Any
 
+from attrs import evolve
 from pymongo.errors import (
     AutoReconnect,
     ConnectionFailure,
@@ -36,23 +37,10 @@ _REFUSALS = frozenset({11000, 121})
 class FirstUse:
     """Whether the look is still due, and the one that is under way."""
 
-    def __init__(
-        self,
-        v1: Any,
-        v2: Any,
-        *,
-        both: bool,
-        id_types: tuple[type, ...],
-        linearizable: bool,
-        compared: bool,
-        timeout_s: float | None,
-        read_wait_s: float | None = None,
-    ) -> None:
-        self._v1, self._v2 = tuned(v1), tuned(v2)
+    def __init__(self, asked: Asked, *, both: bool, timeout_s: float | None, read_wait_s: float | None = None) -> None:
+        """`both`: V2 is looked at before the first call as well."""
+        self._asked = evolve(asked, v1=tuned(asked.v1), v2=tuned(asked.v2))
         self._both = both
-        self._id_types = id_types
-        self._linearizable = linearizable
-        self._compared = compared
         self._timeout_s = timeout_s
         given_s = _READ_WAIT_S if timeout_s is None else timeout_s / _READ_PART
         self._read_wait_s = given_s if read_wait_s is None else read_wait_s
@@ -60,16 +48,14 @@ class FirstUse:
         #: Direct connections to members of replica sets, once all was well: each may step down and go on answering.
         self._direct: tuple[Any, ...] = ()
         #: False once it has passed for good: all that later calls look at.
-        self.due = not in_memory(v1, v2)
+        self.due = not in_memory(asked.v1, asked.v2)
         #: Says of a write that was refused whether an index or a validator refuses announcements.
         self.explaining = Explaining(self)
 
     async def look(self, *, control: Any = None, whole: bool = False) -> Surroundings:
         """Look anew; `whole`: at V2 whatever the phase, and at more of its documents."""
-        asked = Asked(
-            v1=self._v1, v2=self._v2 if whole or self._both else None, control=control, widely=whole,
-            id_types=self._id_types, linearizable=self._linearizable, compared=self._compared,
-        )  # fmt: skip
+        v2 = self._asked.v2 if whole or self._both else None
+        asked = evolve(self._asked, v2=v2, control=control, widely=whole)
         for last in _TRIES:
             try:
                 return await surroundings(asked)
@@ -115,7 +101,7 @@ class FirstUse:
             async with Deadline(self._timeout_s):
                 self._direct = ()
                 found = await self.refuse()
-            sides = ((found.v1, self._v1), (found.v2, self._v2))
+            sides = ((found.v1, self._asked.v1), (found.v2, self._asked.v2))
             self._direct = tuple(one for seen, one in sides if seen is not None and seen.may_step_down)
             self.due = bool(self._direct)
         finally:

@@ -15,6 +15,7 @@ from lazymig.records import DeadLetter, StoredV1
 NAMED_AT_MOST = 1000
 #: A letter names its id twice. Longer ones, which no call of the repository takes, are cut.
 _NAMED = 4_000_000
+_REFUSED = "V2 refuses the body (unique index, validator or size)"
 _TEXTS = {
     "upgrade": "the document does not convert",
     "downgrade": "the entity does not convert back",
@@ -47,6 +48,10 @@ class Failures:
         kind = type(error.cause).__name__
         self.note(truth.id, truth.revision, error.direction, kind, text, error.path, error.line)
 
+    def is_refused(self, id: Any, revision: int) -> None:
+        """Note that V2 refuses an entity's body, where the server's own reason is not at hand."""
+        self.note(id, revision, "store", "Refused", _REFUSED, "")
+
     def note(self, id: Any, revision: int, direction: str, error: str, message: str, path: str, line: str = "") -> None:
         """Note that an entity cannot be moved."""
         self._counts["dead"] += 1
@@ -55,7 +60,7 @@ class Failures:
             self._letters.append(letter)
 
     async def flush(self) -> None:
-        """Store what was noted so far; return when all of it is durable, whichever of several batches noted it."""
+        """Store what was noted so far by all batches; return when all of it is durable."""
         if self._control is None or not (self._letters or self._storing.locked()):
             return
         # One at a time: a batch whose letters another batch is storing must wait for that, since its caller goes on to

@@ -21,7 +21,6 @@ V2 = TypeVar("V2")
 
 _PAGE = 500
 _BY_AGE = Order("_lazymig.at", 1)
-_REFUSED = "V2 refuses the body (unique index, validator or size)"
 
 
 def _never() -> bool:
@@ -66,11 +65,11 @@ async def resolve(pair: Pair[V1, V2], mover: Mover[V1, V2], seen: StoredV2, grac
         if await _brought_up(pair, seen, truth):
             return "healed"
         standing = await _standing(pair, seen)
-        await mover.record(standing.id, standing.revision, "store", "Refused", _REFUSED, "")
+        mover.failures.is_refused(standing.id, standing.revision)
     except Contention:
         pass  # its writers are alive
     except ConversionError as error:
-        await mover.record_failure(await _standing(pair, seen), error)
+        mover.failures.does_not_convert(await _standing(pair, seen), error)
     return None
 
 

@@ -82,7 +82,7 @@ class Mover(Generic[V1, V2]):
             try:
                 truth = stored_v1(decoded(given, self._options) if isinstance(given, bytes) else given)
             except ConversionError as error:
-                await self.record_failure(StoredV1(raw_id(error.id), 0, {}), error)
+                self.failures.does_not_convert(StoredV1(raw_id(error.id), 0, {}), error)
                 continue
             try:
                 self._check_id(truth.id)
@@ -93,7 +93,7 @@ class Mover(Generic[V1, V2]):
                     truth.id, entity, truth.revision, "sweep", compare=compare
                 )
             except ConversionError as error:
-                await self.record_failure(truth, error)
+                self.failures.does_not_convert(truth, error)
             else:
                 # Encoded once: the driver sends these bytes as they are.
                 converted.append(
@@ -130,7 +130,7 @@ class Mover(Generic[V1, V2]):
             if put is Put.REFUSED:
                 error, message = await self._pair.v2.why_refused(converted.document)
                 if error:
-                    await self.record(converted.id, converted.revision, "store", error, message, "")
+                    self.failures.note(converted.id, converted.revision, "store", error, message, "")
                 else:
                     self._counts["moved_by_clients"] += 1  # nothing refuses it any more
 
@@ -142,9 +142,7 @@ class Mover(Generic[V1, V2]):
         count, refused = await replace_foreign(v2, [converted.document for converted in batch])
         self._counts["adopted"] += count
         for place in refused:
-            one = batch[place]
-            text = "V2 refuses the body (unique index, validator or size)"
-            await self.record(one.id, one.revision, "store", "Refused", text, "")
+            self.failures.is_refused(batch[place].id, batch[place].revision)
 
     def _is_old(self, read_at_s: float) -> bool:
         return self._pair.clock.monotonic() - read_at_s > OLD_READ_S
@@ -154,14 +152,6 @@ class Mover(Generic[V1, V2]):
         moved = set(await self._pair.v1.moved_since({converted.id: converted.revision for converted in batch}))
         self._counts["moved_by_clients"] += len(moved)
         return [converted for converted in batch if converted.id not in moved]
-
-    async def record_failure(self, truth: StoredV1, error: ConversionError) -> None:
-        """Note that an entity does not convert. Its dead letter is stored by `failures.flush`."""
-        self.failures.does_not_convert(truth, error)
-
-    async def record(self, id: Any, revision: int, direction: str, error: str, message: str, path: str) -> None:
-        """Note that an entity cannot be moved. Its dead letter is stored by `failures.flush`."""
-        self.failures.note(id, revision, direction, error, message, path)
 
 
 def _by_size(batch: Sequence[_Converted]) -> Iterator[Sequence[_Converted]]:

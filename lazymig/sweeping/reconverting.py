@@ -17,7 +17,6 @@ from lazymig.sweeping.throttle import Throttle
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
-_REFUSED = "V2 refuses the body that the new conversion makes (unique index, validator or size)"
 _Repair = tuple[StoredV2, Document, int]
 
 
@@ -80,7 +79,7 @@ class Reconverter(Generic[V1, V2]):
         try:
             body = conversions.v2_body(await conversions.upgraded(truth, seen))
         except ConversionError as error:
-            await self._mover.record_failure(truth, error)
+            self._mover.failures.does_not_convert(truth, error)
             return []
         self._counts["reconverted"] += self._dry_run
         return [(seen, body, truth.revision)]
@@ -93,7 +92,7 @@ class Reconverter(Generic[V1, V2]):
             if isinstance(outcome, BaseException):
                 raise outcome
             if outcome is Applied.REFUSED:
-                await self._mover.record(seen.id, revision, "store", "Refused", _REFUSED, "")
+                self._mover.failures.is_refused(seen.id, revision)
             else:
                 self._counts["reconverted"] += outcome is Applied.APPLIED
 
