@@ -165,7 +165,7 @@ async def test_case_15_a_sweep_moves_what_can_be_moved(server_database: Any, kin
         report = await Sweeper(orders(server_database), batch_size=4).run()
         assert (report.finished, report.scanned, report.dead) == (True, 22, 1)
         (letter,) = [one async for one in Control(server_database["lazymig_control"]).dead_letters("orders")]
-        assert (letter.id, letter.path, letter.direction) == (2, "name", "upgrade")
+        assert (letter.id, letter.path, letter.direction) == (2, "name", "read")
     assert await server_database["v2"].count_documents({}) == 21
 
 
