@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+from attrs import evolve, frozen
+
 from lazymig.batching import CoalescingV1, CoalescingV2
 from lazymig.behind import Behind
 from lazymig.clock import Clock
@@ -24,48 +26,55 @@ V2 = TypeVar("V2")
 _BEHIND_MAX = 1000
 
 
+@frozen(kw_only=True)
+class Options:
+    """How the steps are made: the arguments of `Repository` by the same names."""
+
+    clock: Clock
+    coalesce: bool
+    write_behind: bool
+    checked: bool
+    read_concern: str | None
+    max_attempts: int
+    timeout_s: float | None
+    v2_wait_s: float | None
+
+    def in_session(self) -> Options:
+        """The same for a session, which runs one statement at a time, and whose transaction has its own time."""
+        return evolve(self, coalesce=False, write_behind=False, timeout_s=None)
+
+
 def build_pair(
-    migration: Migration[V1, V2],
-    v1: Any,
-    v2: Any,
-    *,
-    clock: Clock,
-    coalesce: bool = False,
-    write_behind: bool = False,
-    checked: bool = False,
-    read_concern: str | None = None,
-    max_attempts: int = 32,
-    timeout_s: float | None = None,
-    session: Any = None,
-    tally: Tally | None = None,
-    v2_wait_s: float | None = None,
+    migration: Migration[V1, V2], v1: Any, v2: Any, options: Options, *, session: Any = None, tally: Tally | None = None
 ) -> Pair[V1, V2]:
     """Check the collections and put the stores together. Raises `ConfigurationError`."""
     if not isinstance(migration, Migration):
         raise ConfigurationError("migration: pass a lazymig.Migration")
-    if max_attempts < 1:
+    if options.max_attempts < 1:
         raise ConfigurationError("max_attempts: pass 1 or more")
     for side, collection in (("v1", v1), ("v2", v2)):
         _check_collection(side, collection)
     _check_distinct(v1, v2)
     check_uuids(migration, v1=v1, v2=v2)
     conversions = conversions_for(migration, v1_aware=tz_aware(v1), v2_aware=tz_aware(v2))
-    stores: tuple[V1Store, V2Store]
-    conv, remembers = migration.revision, migration.upgrading.takes_other
-    if coalesce and session is None and read_concern is None:
-        stores = CoalescingV1(v1, timeout_s), CoalescingV2(v2, clock, conv, timeout_s, remembers=remembers)
-    else:
-        # A session runs one statement at a time, and a linearizable read names one document.
-        found = V2Store(v2, clock, conv, session, read_concern, remembers=remembers)
-        stores = V1Store(v1, session, read_concern), found
     tally = tally or Tally(migration.name)
     # Half of a call's time: were V2 to hang, the call would end in time with V1's answer or write, and no error.
-    half_s = None if timeout_s is None else timeout_s / 2
-    behind = Behind(_BEHIND_MAX if write_behind else 0, half_s, lambda: tally.count(LEFT_DIRTY))
-    ahead = coalesce and session is None  # a session runs one statement at a time
+    half_s = None if options.timeout_s is None else options.timeout_s / 2
+    behind = Behind(_BEHIND_MAX if options.write_behind else 0, half_s, lambda: tally.count(LEFT_DIRTY))
     return Pair(
-        *stores, conversions, clock, tally, behind, max_attempts, checked, session is not None, ahead, v2_wait_s
-    )
+        *_stores(migration, v1, v2, options, session), conversions, options.clock, tally, behind,
+        max_attempts=options.max_attempts, checked=options.checked, in_session=session is not None,
+        ahead=options.coalesce, v2_wait_s=options.v2_wait_s,
+    )  # fmt: skip
+
+
+def _stores(migration: Migration[V1, V2], v1: Any, v2: Any, options: Options, session: Any) -> tuple[V1Store, V2Store]:
+    conv, remembers, clock = migration.revision, migration.upgrading.takes_other, options.clock
+    if options.coalesce and options.read_concern is None:  # a linearizable read names one document
+        coalescing = CoalescingV2(v2, clock, conv, options.timeout_s, remembers=remembers)
+        return CoalescingV1(v1, options.timeout_s), coalescing
+    bodies = V2Store(v2, clock, conv, session, options.read_concern, remembers=remembers)
+    return V1Store(v1, session, options.read_concern), bodies
 
 
 def _check_collection(side: str, collection: Any) -> None:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar
 
 from lazymig import listing, many, protocol, v1_only
-from lazymig.building import build_pair
+from lazymig.building import Options, build_pair
 from lazymig.clock import SYSTEM_CLOCK, Clock
 from lazymig.deadline import Deadline
 from lazymig.documents import decode_id
@@ -81,16 +81,16 @@ class Repository(Generic[V1, V2]):
         self.timeout_s = timeout_s
         self._in_flight = InFlight(max_in_flight)
         self._route = ROUTES[self.phase]
-        self._read_concern = read_concern
-        self._pair: Pair[V1, V2] = build_pair(
-            migration, v1, v2, clock=clock, coalesce=coalesce, write_behind=write_behind, checked=checked,
-            read_concern=read_concern, max_attempts=max_attempts, timeout_s=timeout_s, v2_wait_s=v2_wait_s,
+        self._options = Options(
+            clock=clock, coalesce=coalesce, write_behind=write_behind, checked=checked, read_concern=read_concern,
+            max_attempts=max_attempts, timeout_s=timeout_s, v2_wait_s=v2_wait_s,
         )  # fmt: skip
-        #: The look at what the collections are: due before the first call, and made by the tools.
+        self._pair: Pair[V1, V2] = build_pair(migration, v1, v2, self._options)
         asked = Asked(
             v1=v1, v2=v2, id_types=migration.id_types, linearizable=read_concern is not None, compared=checked
         )
         both = self._route.writes is not Target.V1
+        #: The look at what the collections are: due before the first call, and made by the tools.
         self.first_use = FirstUse(asked, both=both, timeout_s=timeout_s, read_wait_s=v2_wait_s)
 
     def __repr__(self) -> str:
@@ -126,16 +126,13 @@ class Repository(Generic[V1, V2]):
         `session.with_transaction`. Both collections must belong to the session's client. Raises `ConfigurationError`
         for a repository with `read_concern`, which a transaction cannot keep.
         """
-        if self._read_concern is not None:
+        if self._options.read_concern is not None:
             raise ConfigurationError("with_session: no transaction keeps read_concern; make a repository without it")
         bound: Repository[V1, V2] = object.__new__(type(self))
         bound.__dict__.update(self.__dict__)
         bound._in_flight = InFlight(None)  # what holds a transaction open must not wait for those that it blocks
-        bound._pair = build_pair(
-            self.migration, self._pair.v1.given, self._pair.v2.collection, clock=self._pair.clock,
-            checked=self._pair.checked, max_attempts=self._pair.max_attempts, session=session, tally=self.tally,
-            v2_wait_s=self._pair.v2_wait_s,
-        )  # fmt: skip
+        v1, v2 = self._pair.v1.given, self._pair.v2.collection
+        bound._pair = build_pair(self.migration, v1, v2, self._options.in_session(), session=session, tally=self.tally)
         return bound
 
     async def get(self, id: Any) -> V2 | None:
