@@ -20,15 +20,18 @@ if TYPE_CHECKING:
         ConfigurationError,
         Contention,
         ConversionError,
+        ForeignDocument,
         LazymigError,
         NotFound,
+        PassVanished,
         PhaseError,
     )
     from lazymig.listing import Criteria
     from lazymig.migration import Migration
     from lazymig.phases import Phase
+    from lazymig.records import DeadLetter
     from lazymig.repository import Repository
-    from lazymig.sweeper import Sweeper, SweepReport
+    from lazymig.sweeper import Progress, Sweeper, SweepReport
     from lazymig.v1_view import V1View
 
 __all__ = [
@@ -38,11 +41,15 @@ __all__ = [
     "Control",
     "ConversionError",
     "Criteria",
+    "DeadLetter",
+    "ForeignDocument",
     "LazymigError",
     "Migration",
     "NotFound",
+    "PassVanished",
     "Phase",
     "PhaseError",
+    "Progress",
     "Repository",
     "SweepReport",
     "Sweeper",
@@ -57,11 +64,15 @@ _HOMES = {
     "Control": "control",
     "ConversionError": "errors",
     "Criteria": "listing",
+    "DeadLetter": "records",
+    "ForeignDocument": "errors",
     "LazymigError": "errors",
     "Migration": "migration",
     "NotFound": "errors",
+    "PassVanished": "errors",
     "Phase": "phases",
     "PhaseError": "errors",
+    "Progress": "sweeper",
     "Repository": "repository",
     "SweepReport": "sweeper",
     "Sweeper": "sweeper",

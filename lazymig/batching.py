@@ -182,7 +182,7 @@ class CoalescingV2(V2Store):
     async def _update(
         self, where: Document, pipeline: Pipeline, *, upsert: bool = False, durable: bool = False
     ) -> Applied:
-        # Of a bulk without upserts the server tells how many matched, not which; the in-memory Mongo takes no bulk.
+        # Of a bulk without upserts the server says how many matched, not which; the in-memory Mongo takes no bulk.
         if not upsert or durable or self._in_memory:
             return await super()._update(where, pipeline, upsert=upsert, durable=durable)
         return await self._upserts.call((where, pipeline))

@@ -55,12 +55,12 @@ class Codec(Generic[E]):
         return self.names.fields
 
     def decode(self, document: Document) -> E:
-        """The entity of a document. Raises whatever cattrs raises; `failure_path` tells where."""
+        """The entity of a document. Raises what cattrs raises; `failure_path` says where."""
         named = self._named(document)
         try:
             entity = self.fast.structure(named, self.cls)
         except Exception:
-            # Once more, slowly, for an error that knows its path. Should it pass, so much the better.
+            # Once more, slowly, for an error that knows its path. If it passes, its result is as good.
             entity = self.detailed.structure(named, self.cls)
         if document.__class__ is Damaged:
             check_readable(self.fast.unstructure(entity, unstructure_as=self.cls))
@@ -106,7 +106,7 @@ class Codec(Generic[E]):
         """Raise unless a document is read as this entity."""
         read = self.decode(document)
         if not self.comparable or read != entity:
-            # A NaN is unlike itself to Python, and an equality of the class's own may look at its id alone.
+            # In Python NaN differs from itself, and a class's own equality may compare the id alone.
             path = first_difference(entity, read)
             if path is not None:
                 raise NotExact(path.lstrip("."))
@@ -150,7 +150,7 @@ def changes(before: Document, after: Document, stored: Document | None = None) -
     Fields that did not change are not written, nor the rest of a sub-document of which a part did: V1 keeps them byte
     for byte, whether no class knows of them or the conversions lose something. `stored` is V1's own document where that
     was read; a sub-document that does not stand there (it is missing, null, or what else was converted) is set whole.
-    Arrays are set whole as well: nobody can tell which of their elements became which.
+    Arrays are set whole as well: nothing shows which of their elements became which.
     """
     found = _inside(before, after, _UNKNOWN if stored is None else stored)
     if found is not None:
@@ -186,7 +186,7 @@ def _below(before: Any, after: Any, stored: Any) -> Changes | None:
         return None
     if stored is not _UNKNOWN and not isinstance(stored, Mapping):
         return None
-    # What stands in another order is another document, and no path can tell that.
+    # What stands in another order is another document, and no path can express that.
     if [name for name in before if name in after] != [name for name in after if name in before]:
         return None
     return _inside(before, after, stored)

@@ -16,10 +16,10 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from lazymig.dead_letters import DeadLetters
-from lazymig.errors import LazymigError
+from lazymig.errors import PassVanished
 from lazymig.records import Partition
 
-#: A partition whose owner was silent for this long may be taken over. Short, since whoever comes after a `kill -9`
+#: A partition whose owner was silent for this long may be taken over. Short, since the next process after a `kill -9`
 #: waits so long. A living owner that is late all the same loses time and nothing else: its checkpoint is fenced.
 LEASE = timedelta(seconds=20)
 #: How often an owner says that it lives: two in a row may be lost or late.
@@ -38,10 +38,6 @@ class Lease:
     position: Any
     owner: str
     fence: int
-
-
-class PassVanished(LazymigError):
-    """The sweep's pass vanished from the control collection, so nothing tells what was swept; run it again."""
 
 
 @frozen
@@ -90,7 +86,7 @@ class Control(DeadLetters):
             # One that does not say what it is over stays: its planner could not see it.
             free.append({"state": "open", "collections": {"$nin": [None, dict(collections)]}})
         planning = {"kind": "pass", "migration": migration, "state": "planning", "until": now + LEASE, "owner": owner}
-        # The token tells this plan from another one of its number, in a control collection that was dropped between.
+        # The token distinguishes this plan from one of the same number in a control collection that was dropped since.
         planning |= {"collections": collections and dict(collections), "token": uuid4().hex}
         change = {"$inc": {"number": 1}, "$set": planning}
         try:

@@ -1,4 +1,4 @@
-"""The two shapes of one entity: decoding, the user's conversions, encoding, each failure told as `ConversionError`."""
+"""The two shapes of one entity: decoding, the user's conversions, encoding, each failure a `ConversionError`."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Conversions(Generic[V1, V2]):
     def v1_entity(self, stored: StoredV1) -> V1:
         """V1's document as an entity."""
         check_revision(stored)
-        return _told(decode_id(stored.id), "read", self.v1.decode, stored.document, "V1")
+        return _attempted(decode_id(stored.id), "read", self.v1.decode, stored.document, "V1")
 
     def v2_entity(self, stored: StoredV2) -> V2:
         """V2's body as an entity. The document must not be gone."""
-        return _told(decode_id(stored.id), "read", self.v2.decode, stored.document, "V2")
+        return _attempted(decode_id(stored.id), "read", self.v2.decode, stored.document, "V2")
 
     def is_current(self, seen: StoredV2) -> bool:
         """Whether V2's document is clean and its body of this conversion, or of a newer one: it answers alone."""
@@ -60,8 +60,8 @@ class Conversions(Generic[V1, V2]):
     def trusted(self, seen: StoredV2) -> V2 | None:
         """The entity of a live V2 document, if it may answer; None: V1 must be asked.
 
-        A body of an older conversion may not. Nor can one that no longer decodes: today's class is not the one that
-        it was made by, and it is a cache of V1's.
+        A body of an older conversion may not, and one that no longer decodes cannot: another class made it, and V1
+        has what it was made from.
         """
         if seen.conv < self.migration.revision:
             return None
@@ -153,16 +153,16 @@ class Conversions(Generic[V1, V2]):
         return defined_in(self.migration.upgrade if direction == "upgrade" else self.migration.downgrade)
 
     def v1_before(self, entity: V1, direction: Direction = "downgrade") -> dict[str, Any]:
-        """The document of a V1 entity that stands already: to compare with, not to store, hence not checked again."""
-        return _told(getattr(entity, self.migration.id_field), direction, self.v1.encode, entity)
+        """The document of a V1 entity that stands already: to compare with, not to store, so not checked again."""
+        return _attempted(getattr(entity, self.migration.id_field), direction, self.v1.encode, entity)
 
     def v1_document(self, entity: V1, direction: Direction = "downgrade") -> dict[str, Any]:
         """A V1 entity as a document without `_id`: valid BSON that is read back as the same entity."""
-        return _told(getattr(entity, self.migration.id_field), direction, self.v1.encode_exactly, entity)
+        return _attempted(getattr(entity, self.migration.id_field), direction, self.v1.encode_exactly, entity)
 
     def v2_body(self, entity: V2, direction: Direction = "upgrade") -> dict[str, Any]:
         """A V2 entity as a body without `_id`: valid BSON that is read back as the same entity."""
-        return _told(getattr(entity, self.migration.id_field), direction, self.v2.encode_exactly, entity)
+        return _attempted(getattr(entity, self.migration.id_field), direction, self.v2.encode_exactly, entity)
 
     def is_same_v2(self, one: V2, other: V2) -> bool:
         """Whether two entities are stored as the same bytes: NaN is itself, and 1 is not 1.0."""
@@ -173,11 +173,11 @@ class Conversions(Generic[V1, V2]):
     ) -> tuple[dict[str, Any], bytes]:
         """The V2 document of a lazy migration, and the same as BSON: encoding it is the check.
 
-        With `compare`, it is also read back and compared, as whatever a client writes.
+        With `compare`, it is also read back and compared, like everything that a client writes.
         """
-        body = _told(decode_id(id), "upgrade", self.v2.encode_exactly if compare else self.v2.encode, entity)
+        body = _attempted(decode_id(id), "upgrade", self.v2.encode_exactly if compare else self.v2.encode, entity)
         document = born_clean(id, body, revision, by, self.migration.revision)
-        return document, _told(decode_id(id), "upgrade", bson.encode, document)
+        return document, _attempted(decode_id(id), "upgrade", bson.encode, document)
 
     def raw_id(self, id: Any) -> Any:
         """A checked id as it stands in `_id`. Raises `TypeError` for anything else, before a driver sees it."""
@@ -185,7 +185,7 @@ class Conversions(Generic[V1, V2]):
         return raw_id(id)
 
     def raw_id_of(self, entity: Any, cls: type) -> Any:
-        """The same for an entity, which must be an instance of `cls`."""
+        """The id of an entity as it stands in `_id`. Raises `TypeError` unless it is an instance of `cls`."""
         if not isinstance(entity, cls):
             raise TypeError(f"pass an instance of {cls.__name__}, not of {type(entity).__name__}")
         return self.raw_id(getattr(entity, self.migration.id_field))
@@ -231,7 +231,7 @@ async def _awaited(result: Awaitable[Any], id: Any, direction: Direction) -> Any
     raise failure
 
 
-def _told(id: Any, direction: Direction, function: Callable[[Any], T], value: Any, side: Side = "") -> T:
+def _attempted(id: Any, direction: Direction, function: Callable[[Any], T], value: Any, side: Side = "") -> T:
     try:
         return function(value)
     except Exception as error:

@@ -30,7 +30,7 @@ class DeadLetters:
         self.collection = collection
         self._clock = clock
         self._in_memory = driver_of(collection) is Driver.MEMORY
-        # Ids stand here as they stand in `_id`, whichever way this client would decode them.
+        # Ids stand here as they stand in `_id`, however this client would decode them.
         self._rows = tuned(collection, write=MAJORITY, read=READ_MAJORITY, codec=LENIENT)
 
     async def ensure_index(self) -> None:
@@ -83,7 +83,7 @@ class DeadLetters:
     async def dead_pages(
         self, migration: str, *, waived: bool | None = None, size: int = LETTERS_PER_PAGE
     ) -> AsyncIterator[list[DeadLetter]]:
-        """The same in pages, each found by the key of the last: letters may be written and removed meanwhile."""
+        """The dead letters in pages, each found by the key of the last: letters may come and go meanwhile."""
         where: dict[str, Any] = {"kind": "dead", "migration": migration}
         if waived is not None:
             where["waived"] = {"$exists": waived}

@@ -12,7 +12,7 @@ class Deadline:
     """Bounds the block to that many seconds, or not at all; raises the driver's `NetworkTimeout` when they are over.
 
     A bound from outside: within it the client's own time-outs hold, and the driver sends a statement again as often as
-    it always does. PyMongo's own `timeout` would take their place, and makes each statement about a tenth dearer (on
+    it always does. PyMongo's own `timeout` would take their place, and makes each statement about a tenth slower (on
     Python 3.11 it starts a task to send the request).
     """
 
@@ -20,7 +20,7 @@ class Deadline:
 
     def __init__(self, timeout_s: float | None) -> None:
         self._timeout_s = timeout_s
-        # Without a bound there is no timer, and thus no need of an event loop: the explorer drives reads without one.
+        # Without a bound there is no timer, and no need of an event loop: the explorer drives reads without one.
         self._timeout = None if timeout_s is None else asyncio.timeout(timeout_s)
 
     async def __aenter__(self) -> None:

@@ -23,11 +23,11 @@ _UUID_BYTES = 16
 REVISION_FIELD = "_lazymig_rev"
 #: V2's one extra field: {rev, intent, by?, conv?, gone?, at?}.
 META_FIELD = "_lazymig"
-#: Stands for a revision that is a fraction, an array or the like: its own reader's error, and nobody else's.
+#: Stands for a revision that is a fraction, an array or the like: an error for this document's own readers only.
 UNUSABLE = -2
 #: No revision is as large: a double of this size is none of lazymig's.
 _REVISION_MAX = 2**53
-#: Who brought an entity into V2 first: said once, when its document is made, and never changed. For people only: no
+#: Who brought an entity into V2 first: written once, when its document is made, and never changed. For people only: no
 #: step of the protocol looks at it. Documents of earlier versions lack it.
 By = Literal["read", "write", "sweep"]
 
@@ -119,7 +119,7 @@ def born_clean(id: Any, body: Document, revision: int, by: By, conv: int = 1) ->
 
 
 def body_of(stored: StoredV2) -> dict[str, Any]:
-    """A V2 document's body as it is stored, for whoever carries it on without decoding it."""
+    """A V2 document's body as it is stored, to store it again without decoding it."""
     return {name: value for name, value in stored.document.items() if name not in ("_id", META_FIELD)}
 
 
@@ -170,7 +170,7 @@ def stored_v2(document: Document) -> StoredV2:
 
 
 def stored_or_error(document: Document) -> StoredV2 | ForeignDocument:
-    """`stored_v2` for those who read many: one that lazymig did not store is its own reader's error."""
+    """`stored_v2` for reading many: a document that lazymig did not store becomes an error in its place."""
     try:
         return stored_v2(document)
     except ForeignDocument as error:

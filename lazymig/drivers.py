@@ -149,7 +149,7 @@ def is_id_taken(error: DuplicateKeyError) -> bool:
 
 
 def id_taken_in(details: Any) -> bool:
-    """The same for one entry of a bulk error. The in-memory Mongo leaves the pattern out for `_id` only."""
+    """`is_id_taken` for one entry of a bulk error. The in-memory Mongo leaves the pattern out for `_id` only."""
     pattern = details.get("keyPattern")
     if pattern is not None:
         return list(pattern) == ["_id"]
@@ -168,8 +168,8 @@ def is_server_state(code: int | None, details: Any = None) -> bool:
 def is_refused(error: BaseException) -> bool:
     """Whether the error of a statement about one document says that this document will never be taken.
 
-    Told by where it stands: an error of its own beside the statement's success, or of its encoding. There is no list of
-    what indexes, validators and rules of all server versions may object to.
+    Recognised by where it stands: an error of its own beside the statement's success, or of its encoding. There is no
+    list of what indexes, validators and rules of all server versions may object to.
     """
     if isinstance(error, WriteError):
         return not is_server_state(error.code, error.details)
@@ -209,9 +209,9 @@ def put_outcome(error: BaseException) -> Put:
 
 
 def put_outcomes(error: BulkWriteError, count: int, *, durable: bool) -> list[Put]:
-    """The same for each of the `count` documents of an unordered statement."""
-    # A write concern error says that all is stored, though perhaps not for good: for V2 bodies enough, but not for
-    # whoever asked for more.
+    """What became of each of the `count` documents of an unordered *put if absent*, as in `put_outcome`."""
+    # A write concern error says that all is stored, though perhaps not for good: for V2 bodies enough, but not where
+    # the caller asked for more.
     if durable and error.details.get("writeConcernErrors"):
         raise error
     outcomes = [Put.STORED] * count
@@ -233,7 +233,7 @@ def applied_outcome(error: BaseException) -> Applied:
 
 
 def applied_outcomes(error: BulkWriteError, count: int) -> list[Applied | BaseException]:
-    """The same for that many upserts by one unordered statement; what is no outcome is that one's own error."""
+    """What became of that many *applies* by one unordered statement; other errors stand in their places."""
     # An upsert matches, inserts, or fails: those without an error are applied.
     outcomes: list[Applied | BaseException] = [Applied.APPLIED] * count
     for failure in error.details.get("writeErrors", []):

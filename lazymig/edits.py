@@ -59,7 +59,7 @@ class Change:
     """What to store: V1's fields to set and unset, V2's whole body, and the entity that the caller gets.
 
     `v1_within` are V1's sub-documents that must stand for that; one that does not is a race lost, and V1's document,
-    which is read then, tells what to set whole.
+    which is read then, shows what to set whole.
     """
 
     v1_set: dict[str, Any]
@@ -67,7 +67,7 @@ class Change:
     v2_body: dict[str, Any]
     entity: Any = None
     v1_within: Sequence[str] = ()
-    #: The conversion that made V2's body, where it is another one's.
+    #: The revision of the conversion that made V2's body, where it is not this migration's.
     conv: int | None = None
 
 

@@ -17,7 +17,7 @@ from bson import ObjectId
 from lazymig.annotations import fields_of, is_class, is_namedtuple, is_typed_dict, stripped
 
 _MISSING: Any = object()
-#: Values that say something of an entity. Anything else, a lock say, is left out where a class defines no equality.
+#: Values that belong to an entity's state. Anything else, a lock say, is left out where a class defines no equality.
 _VALUES = (bool, int, float, str, bytes, type(None), Decimal, date, UUID, ObjectId, Enum, Mapping, Collection)
 
 
@@ -50,7 +50,7 @@ def _in_mappings(written: Mapping[Any, Any], read: Any, path: str) -> Iterator[s
         yield path
         return
     for key, value in written.items():
-        # A key of a TypedDict cannot be told from one of a dict, and those are contents.
+        # A key of a TypedDict looks like one of a dict, and those are contents.
         yield from _differences(value, read[key], f"{path}[...]")
 
 
@@ -81,7 +81,7 @@ def _countable(values: Iterable[Any]) -> set[Any]:
 
 
 def _compared(kind: Any) -> Iterator[tuple[str, Any]]:
-    """The fields by which a class tells its instances apart, each with how to get at it."""
+    """The fields that a class compares its instances by, each with how to get at it."""
     if attrs.has(kind):
         for field in attrs.fields(kind):
             if field.eq:

@@ -33,6 +33,10 @@ class PhaseError(LazymigError):
     """This is not allowed in the present phase of the migration."""
 
 
+class PassVanished(LazymigError):
+    """The sweep's pass vanished from the control collection, so nothing shows what was swept; run it again."""
+
+
 class NotFound(LazymigError, LookupError):
     """No such entity."""
 
@@ -123,12 +127,12 @@ class ConversionError(LazymigError, ValueError):
 
 
 class ForeignDocument(ConversionError, ConfigurationError):
-    """V2 holds a document that lazymig did not store: nothing tells whether it is what V1 holds."""
+    """V2 holds a document that lazymig did not store: nothing shows whether it is what V1 holds."""
 
     def __init__(self, id: Any) -> None:
         super().__init__(id, "read", ValueError("no valid _lazymig"), "_lazymig", side="V2")
         self.args = (
-            f"V2's document with id {id!r} was not stored by lazymig: without a valid _lazymig, nothing tells whether "
+            f"V2's document with id {id!r} was not stored by lazymig: without a valid _lazymig, nothing shows whether "
             "it is what V1 holds; lazymig sweep --adopt replaces such documents by what V1 holds",
         )
 

@@ -17,7 +17,7 @@ def _is_integer(path: str) -> dict[str, Any]:
     return {"$or": [{path: {"$type": "int"}}, {path: {"$type": "long"}}]}
 
 
-#: Finds what `documents.is_foreign` says of.
+#: Finds the documents of which `documents.is_foreign` is true.
 FOREIGN: Document = {"$nor": [{"$and": [_is_integer(f"{META_FIELD}.rev"), _is_integer(f"{META_FIELD}.intent")]}]}
 
 

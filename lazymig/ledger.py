@@ -50,10 +50,10 @@ _PLACEHOLDER = {REV: PLACEHOLDER, f"{META_FIELD}.by": "write"}
 
 
 class Ledger:
-    """The announcements of writes to come, and the marks by which those are found that nobody saw to their end.
+    """The announcements of writes to come, and the marks that find the ones that were never completed.
 
     `conv` is the revision of the conversion whose bodies this process stores. `remembers`: bodies may hold what V1
-    cannot express, so inserts are remembered, which part one entity's bodies from the next one's.
+    cannot express, so inserts are remembered: they separate one entity's bodies from those of the next.
     """
 
     def __init__(
@@ -94,11 +94,11 @@ class Ledger:
         return await self._announce({"_id": id}, {**_PLACEHOLDER, GONE: True}, 1)
 
     async def vacant_ticket(self, id: Any, step: int = 1) -> StoredV2 | None:
-        """The same for an insert, by `step`, where V2 holds nothing live. None: a live document stands, unchanged.
+        """Announce an insert, durably, by `step`, where V2 holds nothing live. None: a live document stands, unchanged.
 
-        Where bodies hold what V1 cannot express, the insert is remembered: a body from before it is another entity's.
+        Where bodies hold what V1 cannot express, the insert is remembered: an earlier body belongs to another entity.
         """
-        where = {"_id": id, GONE: True}  # and thus `gone` in the document that an upsert makes
+        where = {"_id": id, GONE: True}  # an upsert copies `gone` into the document that it makes
         try:
             if self._remembers:
                 return await self._transformed(where, announced(PLACEHOLDER, step, self._moment))
@@ -159,7 +159,7 @@ class Ledger:
         V2 is as it was before; a placeholder that the ticket made is removed. False: somebody has announced more since,
         nothing was done.
         """
-        # Whoever raised the intent to the same number may have used it by now, or may do so.
+        # A writer that raised the intent to the same number may have used it, or may still do so.
         where = {"_id": seen.id, REV: {"$lt": seen.intent}, INTENT: seen.intent, RAISED: {"$exists": False}}
         if seen.revision == PLACEHOLDER and seen.intent == step:
             placeholder = {**where, REV: PLACEHOLDER, GONE: True}

@@ -1,7 +1,7 @@
 """What V2's documents become, as aggregation pipelines that one update statement runs on the server.
 
-A pipeline writes the whole document from a literal body, so that no key of an earlier body remains, whichever class,
-hook or release wrote it. It computes `_lazymig` from what stands, so that no rival's announcement is lost.
+A pipeline writes the whole document from a literal body, so that no key of an earlier body remains, no matter which
+class, hook or release wrote it. It computes `_lazymig` from what stands, so that no rival's announcement is lost.
 
 `evaluated` runs the few operators used here in Python, for in-memory collections.
 """
@@ -85,7 +85,7 @@ def vacated(revision: int, ticket: int, now: Moment) -> Pipeline:
 
 
 def withdrawn(ticket: int, before: int) -> Pipeline:
-    """The same without the announcement of this ticket, the last one: announced up to `before` only.
+    """What stands, without the announcement of this ticket, the last one: announced up to `before` only.
 
     Without the mark, too, where no announcement is open any more.
     """
@@ -98,7 +98,7 @@ def withdrawn(ticket: int, before: int) -> Pipeline:
 
 
 def forgotten(ticket: int) -> Pipeline:
-    """The same without the memory of the insert that was announced at this ticket."""
+    """What stands, without the memory of the insert that was announced at this ticket."""
     meta = {**_KEPT, "rev": _REV, "intent": _INTENT, "gone": _GONE, "at": _AT, "inserts": _inserts("$ne", ticket)}
     return [{"$replaceWith": {"$mergeObjects": ["$$ROOT", {META_FIELD: meta}]}}]
 

@@ -1,4 +1,4 @@
-"""Documents as bytes, as the server sent them: split without being decoded, told apart by their ids."""
+"""Documents as bytes, as the server sent them: split without being decoded, distinguished by their ids."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Undecoded(Generic[T]):
 
     @property
     def keys(self) -> list[Any]:
-        """What tells the ids apart and can be looked up fast, the same for the same id in another collection."""
+        """What distinguishes the ids and can be looked up fast, the same for the same id in another collection."""
         if self._options is None:
             return [_key_of(bson.encode({"_id": id})) for id in self.ids]
         return [raw[4:21] if raw[4:9] == _OBJECT_ID else _key_of(raw) for raw in self._documents]
@@ -176,7 +176,7 @@ def _key_of(document: bytes) -> Any:
 
 
 def id_bytes(document: Any) -> bytes:
-    """What tells ids apart: the bytes of `_id` alone, whatever else the document holds. Nothing is decoded."""
+    """What distinguishes ids: the bytes of `_id` alone, whatever else the document holds. Nothing is decoded."""
     if not isinstance(document, bytes) or document[5:9] != b"_id\0":
         return id_bytes(bson.encode({"_id": raw_id(decoded_leniently(document)["_id"])}))
     kind = document[4]

@@ -223,7 +223,7 @@ class Repository(Generic[V1, V2]):
         changes. Each is as it was when its page of up to 1,000 was read, at most one page ahead of what was handed
         out.
 
-        `on_error` says what a document that does not convert does: "raise" its `ConversionError`, "skip" it, or a
+        `on_error` says what happens at a document that does not convert: "raise" its `ConversionError`, "skip" it, or a
         function (sync or async) that is given the error, after which the listing goes on. `limit` counts it all the
         same.
         """

@@ -54,7 +54,7 @@ class V2Store(Ledger):
         return {stored.id: stored for stored in map(stored_or_error, found)}
 
     async def find_each(self, ids: Sequence[Any]) -> Undecoded[StoredV2]:
-        """The same in any order, each decoded when its turn comes."""
+        """Find these documents in any order, each decoded when its turn comes."""
         return await undecoded_by_id(self._read, stored_v2, ids, self._session)
 
     async def put_if_absent(self, id: Any, body: Document, revision: int) -> Put:
@@ -66,9 +66,9 @@ class V2Store(Ledger):
         return Put.STORED
 
     async def put_many(self, documents: Sequence[Document], *, durable: bool = False) -> list[Put]:
-        """The same for many documents of `born_clean`, by one unordered statement; outcomes in the same order.
+        """*Put if absent* many documents of `born_clean` by one unordered statement; outcomes in the same order.
 
-        `durable` waits for the majority: a sweep's checkpoint must not be ahead of what it tells.
+        `durable` waits for the majority: a sweep's checkpoint must not be ahead of what is stored.
         """
         collection = self._durable if durable else self._quick
         try:
@@ -129,7 +129,7 @@ class V2Store(Ledger):
         except STATEMENT_ERRORS as error:
             if not is_too_large(error):
                 raise
-        # Nobody names the culprit; alone, it is refused and the others are stored.
+        # Neither driver nor server names the culprit; alone, it is refused and the others are stored.
         return [await self._update(*update, durable=True) for update in updates]
 
     @staticmethod

@@ -1,7 +1,7 @@
-"""The sweeper: moves the rest, resolves marks, and tells exactly what needs a person.
+"""The sweeper: moves the rest, resolves marks, and reports exactly what needs a person.
 
 One *pass* goes over all of V1, by one process or many: the control collection holds its partitions, which processes
-lease, and their checkpoints. Whoever is killed loses at most the batches in flight; moving them again changes nothing.
+lease, and their checkpoints. A killed process loses at most the batches in flight; moving them again changes nothing.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Sweeper(Generic[V1, V2]):
     refused.
     With `since`, a pass that others ended after that time (naive UTC) counts as this run's: no new one is begun.
     `probe` is an async function: False pauses the sweep, and an exception slows it down. By itself it pauses while
-    replication lags, and slows down while the server answers much more slowly than it did before. `on_progress` is told
-    after each page, at least each second while it waits for others, and at the end.
+    replication lags, and slows down while the server answers much more slowly than it did before. `on_progress` is
+    called after each page, at least each second while it waits for others, and at the end.
 
     Raises `ConfigurationError`, and `PhaseError` in a phase in which V2 must not be filled.
     """
@@ -152,7 +152,7 @@ class Sweeper(Generic[V1, V2]):
         if self._shard[0] == 0:  # once per sweep, not once per shard
             finished &= await resolve_marks(self._pair, self._mover, self._counts, self._grace, self._stopping)
             await settle_dead(self._pair, self._control, self._mover, self._grace, stopping=self._stopping)
-        await self._mover.failures.flush()  # all is stored by now; whoever forgets it loses no letter
+        await self._mover.failures.flush()  # all is stored by now; a crash from here on loses no letter
         report = await self._report(await self._control.dead_count(self._name), finished=finished)
         counts = {**self._counts, "total": self._outlook.total}
         await self._control.record_run(RunRecord(self._name, began, self._clock.now(), report.finished, counts))

@@ -93,7 +93,7 @@ def _is_plain_class(kind: Any) -> bool:
 
 
 def _is_plain_literal(kind: Any) -> bool:
-    """Whether it is a literal without enum members: read as itself, whichever member it is taken for."""
+    """Whether it is a literal without enum members: read as itself, no matter which member it is taken for."""
     return get_origin(kind) is Literal and not _is_enum(kind)
 
 

@@ -46,8 +46,8 @@ class V1Store:
     async def confirm_missing(self, id: Any) -> None:
         """Wait until the majority has what the primary had when a local read found no document; change nothing.
 
-        Until then a delete may be rolled back, and reads with read concern majority still find the entity: to say that
-        it is missing would be to say what the next read denies. In memory nothing is sent.
+        Until then a delete may be rolled back, and reads with read concern majority still find the entity: saying
+        that it is missing would contradict the next read. In memory nothing is sent.
         """
         if self._durable is self.collection:
             return
@@ -110,7 +110,7 @@ class V1Store:
         return bool(result.deleted_count)
 
     async def find_each(self, ids: Sequence[Any]) -> Undecoded[StoredV1]:
-        """The same in any order, each decoded when its turn comes."""
+        """Find these documents in any order, each decoded when its turn comes."""
         return await undecoded_by_id(self._settled, stored_v1, ids, self._session)
 
     def question(self, criteria: Document) -> Document:

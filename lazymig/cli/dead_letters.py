@@ -84,15 +84,15 @@ async def show(
     async with opened(app, in_json=json) as repository:
         known, names = await _known(repository)
         (letter,) = _named(known, names, [id])
-        told = await explanation(repository, letter) if explain else None
+        explained = await explanation(repository, letter) if explain else None
     if json:
-        show_json({**as_object(letter, names), **({"explanation": told} if explain else {})})
+        show_json({**as_object(letter, names), **({"explanation": explained} if explain else {})})
         return Exit.DONE
     for name, value in attrs.asdict(letter).items():
         shown = names.reference(letter.id) if name == "id" else value
         say(f"  {name:<12} {shown if shown not in (None, '') else '-'}")
-    if told is not None:
-        say(f"  {'now':<12} {told}")
+    if explained is not None:
+        say(f"  {'now':<12} {explained}")
     return Exit.DONE
 
 

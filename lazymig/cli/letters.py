@@ -1,4 +1,4 @@
-"""Dead letters for a person and for a pipe. An id is never broken, and a letter is one line where nobody looks."""
+"""Dead letters for a person and for a pipe. An id is never broken, and in a pipe a letter is one line."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from lazymig.cli.ids import id_text
 
 #: Columns of a terminal below which a table is hard to read.
 _TABLE_WIDTH = 60
-#: What a person is told besides the result.
+#: What a person reads besides the result.
 talk = Console(stderr=True, highlight=False)
 
 

@@ -16,7 +16,7 @@ from lazymig.clock import SYSTEM_CLOCK, Clock
 
 #: Between two lines of a run that nobody watches.
 LINE_EVERY_S = 30.0
-#: The remaining time is told from here on, since what is told before is a guess.
+#: The remaining time is shown from here on: before, it would be a guess.
 _ETA_FROM_SHARE, _ETA_FROM_S = 0.01, 3.0
 #: Columns beside the label from which on there is room for rate and remaining time; those of both, and those of the
 #: share, each with the blanks between.
@@ -27,8 +27,8 @@ _ROOM_FOR_TIME, _TIME_WIDTH, _SHARE_WIDTH = 60, 20, 8
 class Standing:
     """How far a run is: `done` of about `total` documents, and what else there is to tell.
 
-    `before` of them were done before it began. `left` is told always, `counts` where they are not zero. A `note` is
-    told once per run, in a line of its own.
+    `before` of them were done before it began. `left` is always shown, `counts` where they are not zero. A `note` is
+    shown once per run, in a line of its own.
     """
 
     done: int
@@ -52,7 +52,7 @@ class Standing:
     def pace(self, elapsed_s: float) -> tuple[float, float | None]:
         """Documents per second so far, and the seconds that the rest takes at that rate.
 
-        None while nothing can be told: a first page says little about the rest.
+        None while nothing is known: a first page says little about the rest.
         """
         own = self.done - self.before
         rate = own / elapsed_s
@@ -124,8 +124,8 @@ class _Counts(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         details = task.fields["details"]
-        told = f"{int(task.completed):,}/{int(task.total or 0):,}" + (f"; {details}" if details else "")
-        return Text(told if len(told) <= self._width else told[: max(self._width - 3, 0)] + "...")
+        text = f"{int(task.completed):,}/{int(task.total or 0):,}" + (f"; {details}" if details else "")
+        return Text(text if len(text) <= self._width else text[: max(self._width - 3, 0)] + "...")
 
 
 class _Remaining(TimeRemainingColumn):
@@ -188,11 +188,11 @@ class Lines:
         sys.stderr.flush()
 
     def _text(self, standing: Standing, elapsed_s: float) -> str:
-        told = f"{self.verb}: {standing.done:,} of about {standing.total:,} ({int(standing.share * 100)} %)"
+        text = f"{self.verb}: {standing.done:,} of about {standing.total:,} ({int(standing.share * 100)} %)"
         if self.timed:
             rate, left_s = standing.pace(elapsed_s)
-            told += f", {rate:,.0f}/s" + (f", {left_s:,.0f} s left" if left_s else "")
-        return told + (f"; {standing.details}" if standing.details else "")
+            text += f", {rate:,.0f}/s" + (f", {left_s:,.0f} s left" if left_s else "")
+        return text + (f"; {standing.details}" if standing.details else "")
 
     def _json(self, standing: Standing, elapsed_s: float) -> str:
         facts = {"event": self.verb, "done": standing.done, "total": standing.total, **standing.left, **standing.counts}

@@ -133,8 +133,8 @@ def _render(found: Status) -> None:
         say(f"  {name:<30} {value if isinstance(value, str) else f'{value:,}'}")
     for warning in (*found.warnings, *found.foreign):
         say(f"Warning: {warning}")
-    for told in found.unseen:
-        say(f"  not looked at, for want of rights or a newer server: {told}")
+    for what in found.unseen:
+        say(f"  not looked at, for lack of rights or of a newer server: {what}")
     if found.letters:
         names = Names(letter.id for letter in found.letters)
         say("")

@@ -48,7 +48,7 @@ def run(tokens: Sequence[str]) -> int:
         complain(f"the application called sys.exit({left.code!r}) before this was done")
         return Exit.FAILED
     except BrokenPipeError:
-        # Nobody reads on. Nothing is left to be said, and the interpreter must not try to at its end.
+        # The reader of the pipe has gone. The interpreter must not try to flush what is left when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.FAILED
     except (KeyboardInterrupt, asyncio.CancelledError):

@@ -60,8 +60,8 @@ async def _announced(pair: Pair[V1, V2], id: Any) -> int:
         seen = await pair.v2.find(id)
         if seen is not None and ((seen.clean and not pair.checked) or await pair.v1.find(id) is not None):
             raise AlreadyExists(decode_id(id))
-        # A delete died half way. It is finished by the same statement that announces the new entity, which thus never
-        # meets the body of the last one.
+        # A delete died half way. It is finished by the same statement that announces the new entity, so that this
+        # one never meets the body of the last.
         if seen is not None and await pair.v2.vacate(seen, seen.intent + step):
             return seen.intent + step
         await back_off(pair, attempt)

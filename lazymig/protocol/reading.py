@@ -133,7 +133,7 @@ async def _heal_if_old(pair: Pair[V1, V2], seen: StoredV2) -> None:
 
 
 async def _compared(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> V2:
-    """A checked read: V1 wins where its content was changed behind lazymig's back, whatever V2 says of itself."""
+    """A checked read: V1 wins where its content was changed behind lazymig's back, even if V2 is clean."""
     entity, agrees = await compared(pair, seen, truth)
     if agrees:
         await _heal_if_old(pair, seen)

@@ -27,7 +27,7 @@ async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
     Raises `NotFound`, `Contention`, or whatever the edit raises; then nothing was written to V1.
     """
     if pair.behind.holds(id):
-        # Whoever overtakes this process's own body drops what only that body holds.
+        # A write that overtakes this process's own body drops what only that body holds.
         await pair.behind.settled(id)
     # 1. The ticket comes before V1 is touched. After it, nobody takes V2 for clean; were V1 written first, a reader
     # between the two steps would be given the old body by a clean V2.
@@ -79,14 +79,14 @@ async def _moved_v1(pair: Pair[V1, V2], id: Any, edit: Edit, seen: StoredV2, dou
             seen = await _seen_again(pair, seen, truth, ticket, attempt)
         base = Base(seen, truth, entity, not pair.checked)
         if base.revision >= ticket:
-            # V1 is ahead of the ticket: moving it to a revision that V2 was not told of would break the invariant.
+            # V1 is ahead of the ticket: moving it to a revision that was not announced in V2 would break the invariant.
             ticket = base.revision + 1
             await pair.v2.raise_intent(id, ticket)
         change = await edit.decide(base)
         if change is More.TRUTH:
             continue
-        # 3. V1's compare-and-set orders the writers; the loser starts from what the winner left. So does whoever would
-        # set a part of what V1 does not hold as a sub-document: it is lost without an error, and asks V1 next.
+        # 3. V1's compare-and-set orders the writers; the loser starts from what the winner left. So does a
+        # writer that would set a part of what V1 does not hold as a sub-document: it loses without an error.
         doubt.sent = True
         try:
             won = await moved(pair, id, base, ticket, change)
@@ -117,8 +117,8 @@ async def _seen_again(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, ticke
     """V2's document to start from: after a lost race, or with V1 past the ticket, the one that the ticket saw is old.
 
     V2 is read after V1, so that a body at V1's revision, with what V1 cannot express, is found if it is there yet. If
-    it is not, its writer stands between V1 and V2, and whoever overtakes it there drops what only its body holds. It
-    may be dead, so the wait for it is short; V1 is exact with or without it.
+    it is not, its writer stands between V1 and V2, and a write that overtakes it there drops what only its body holds.
+    It may be dead, so the wait for it is short; V1 is exact with or without it.
     """
     overtaken = truth.revision > ticket and pair.conversions.migration.upgrading.takes_other
     if (attempt or overtaken) and seen.revision != truth.revision:
@@ -189,7 +189,7 @@ async def purge(pair: Pair[V1, V2], seen: StoredV2, grace: timedelta) -> bool:
     """
     if seen.at is None or seen.clean or await pair.v2.now() - seen.at < grace:
         return False
-    # V1 after V2, then only if V2 is unchanged: whoever inserts the entity again raises the intent first.
+    # V1 after V2, then only if V2 is unchanged: an insert of the entity raises the intent first.
     if await pair.v1.find(seen.id) is not None:
         return False
     return await pair.v2.purge(seen)

@@ -49,7 +49,7 @@ class FirstUse:
         self._direct: tuple[Any, ...] = ()
         #: False once it has passed for good: all that later calls look at.
         self.due = not in_memory(asked.v1, asked.v2)
-        #: Says of a write that was refused whether an index or a validator refuses announcements.
+        #: Finds out whether an index or a validator refuses announcements, once a write was refused.
         self.explaining = Explaining(self)
 
     async def look(self, *, control: Any = None, whole: bool = False) -> Surroundings:
@@ -115,7 +115,7 @@ class FirstUse:
 
 
 def _noticed(task: asyncio.Task[None]) -> None:
-    """Take note of its error, which its callers may have been too impatient to wait for."""
+    """Retrieve its error, for which no caller may have waited."""
     if not task.cancelled():
         task.exception()
 

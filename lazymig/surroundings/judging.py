@@ -40,23 +40,23 @@ def _server(seen: Seen, *, linearizable: bool) -> Iterator[str]:
 
 
 def _kind(seen: Seen) -> Iterator[str]:
-    told = f"{seen.side}: {seen.name} is"
+    start = f"{seen.side}: {seen.name} is"
     if seen.kind == "view":
-        yield f"{told} a view, which cannot be written; pass the collection itself"
+        yield f"{start} a view, which cannot be written; pass the collection itself"
     elif seen.kind == "timeseries":
-        yield f"{told} a time series, whose documents cannot be changed one by one; use a plain collection"
+        yield f"{start} a time series, whose documents cannot be changed one by one; use a plain collection"
     if seen.options.get("capped"):
-        yield f"{told} capped: the server removes its oldest documents by itself; use a collection that is not capped"
+        yield f"{start} capped: the server removes its oldest documents by itself; use a collection that is not capped"
     collation = seen.options.get("collation", {})
     if collation.get("locale", "simple") != "simple":
         yield (
-            f'{told} collated (locale "{collation["locale"]}"), which takes different ids for the same one; use a '
+            f'{start} collated (locale "{collation["locale"]}"), which takes different ids for the same one; use a '
             "collection with the simple collation, and put the collation on the indexes or queries that need it"
         )
     if seen.side == "v2" and seen.shard_key not in _NATIVE_IDS:
         yield (
-            f"{told} sharded by ({', '.join(seen.shard_key)}), where documents cannot be announced by _id; shard it by "
-            "_id or hashed _id"
+            f"{start} sharded by ({', '.join(seen.shard_key)}), where documents cannot be announced by _id; shard it "
+            "by _id or hashed _id"
         )
 
 

@@ -25,7 +25,7 @@ _EXAMPLES: dict[type, Any] = {
 async def refusals(v1: Any, v2: Any, seen: Seen, id_types: Sequence[type], unseen: list[str]) -> list[str]:
     """What V2's validator and unique indexes would refuse of what lazymig stores."""
     indexes, rule = unique_indexes(seen), validator(seen)
-    found = [told for told in [refused_field(seen)] if told]
+    found = [wrong for wrong in [refused_field(seen)] if wrong]
     if not indexes and not rule:
         return found
     id, stored = await _example_id(v1, id_types)
@@ -51,8 +51,8 @@ async def refused_revision(v1: Any, seen: Seen, unseen: list[str]) -> list[str]:
     rule = validator(seen)
     if not rule:
         return []
-    if told := refused_field(seen):
-        return [told]
+    if wrong := refused_field(seen):
+        return [wrong]
     revised = {"$set": {REVISION_FIELD: Int64(2**40)}}  # as large as revisions become
     stages: list[dict[str, Any]] = [
         {"$limit": 1},

@@ -32,12 +32,12 @@ def _is_ours(path: str) -> bool:
 def problem(seen: Seen, index: Mapping[str, Any]) -> str:
     """What is wrong with such an index, and which one to create instead."""
     keys: Mapping[str, Any] = index["key"]
-    told = f"{seen.side}: {seen.name} has the unique index {index['name']} on ({', '.join(keys)}), in which "
-    told += "announcements of writes and marks of deletes collide, since they have no body. "
+    start = f"{seen.side}: {seen.name} has the unique index {index['name']} on ({', '.join(keys)}), in which "
+    start += "announcements of writes and marks of deletes collide, since they have no body. "
     body = [path for path in keys if not _is_ours(path)]
     if not body:
-        return f"{told}Drop it: {META_FIELD} belongs to lazymig"
-    return f"{told}Create it with partialFilterExpression={{{body[0]!r}: {{'$exists': True}}}} instead"
+        return f"{start}Drop it: {META_FIELD} belongs to lazymig"
+    return f"{start}Create it with partialFilterExpression={{{body[0]!r}: {{'$exists': True}}}} instead"
 
 
 def partial_filters(indexes: list[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:

@@ -23,7 +23,7 @@ _ALL = Partition("int", None, None)
 
 
 async def adopt_foreign(pair: Pair[V1, V2], mover: Mover[V1, V2], throttle: Throttle, counts: Counter[str]) -> None:
-    """Go once over the foreign documents, by a scan of V2, until told to stop; those that V1 lacks are counted.
+    """Go once over the foreign documents, by a scan of V2, until the sweep is to stop; those that V1 lacks are counted.
 
     While one stands, no client moves its entity: a ticket on it is refused before V1 is touched. So what V1 holds when
     it is read here is what it holds when the conversion is stored.

@@ -1,4 +1,4 @@
-"""Dead letters: removed once their entities are well again or are no more, tried again once V1 has changed."""
+"""Dead letters: removed once their entities are well or deleted, tried again once V1 has changed."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def _by_size(letters: Sequence[DeadLetter]) -> Iterator[Sequence[DeadLetter]]:
 
 
 def _keys(ids: Iterable[Any]) -> list[Any]:
-    """What tells ids of one collection apart; an id may be of a type that Python cannot hash."""
+    """Keys that distinguish ids of one collection; an id may be of a type that Python cannot hash."""
     return Undecoded([bson.encode({"_id": id}) for id in ids], LENIENT, _nothing).keys
 
 

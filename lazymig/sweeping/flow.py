@@ -90,7 +90,7 @@ class Flow(Generic[V1, V2]):
         return page
 
     async def _move(self, remainder: Remainder, page: Page, read_at_s: float) -> bool:
-        """Move what the page lacks, a batch at a time. False: told to stop before all was moved."""
+        """Move what the page lacks, a batch at a time. False: the sweep is to stop before all was moved."""
         if page.whole:
             await self._mover.move(page.missing, read_at_s)
             self._throttle.batches.took(len(page.missing), self._pair.clock.monotonic() - read_at_s)

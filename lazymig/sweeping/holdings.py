@@ -13,7 +13,7 @@ from lazymig.records import PLACEHOLDER
 
 _AT, _GONE, _REV, _BY, _CONV = (f"{META_FIELD}.{name}" for name in ("at", "gone", "rev", "by", "conv"))
 K = TypeVar("K")
-#: Up to this many documents each is looked at; beyond, who brought them is told from a sample.
+#: Up to this many documents each is looked at; beyond, who brought them is estimated from a sample.
 SMALL, SAMPLE = 10_000, 2_000
 
 

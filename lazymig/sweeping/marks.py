@@ -36,7 +36,7 @@ async def resolve_marks(
 ) -> bool:
     """Go once over every mark and tombstone that is old enough, oldest first, found by the sparse index on `at`.
 
-    False: told to stop before the end.
+    False: the sweep is to stop before the end.
     """
     before = await pair.v2.now() - bodies.HEAL_AFTER
     after = None

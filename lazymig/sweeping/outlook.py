@@ -42,7 +42,7 @@ class Outlook:
         return self._clock.monotonic() - self._started_s
 
     async def look(self) -> Left:
-        """Look now: what remains and what is dirty at this moment, whatever was told before."""
+        """Look now: what remains and what is dirty at this moment, whatever was reported before."""
         began_s = self._clock.monotonic()
         # V1 first: what is inserted in between is in V2 already, and does not count as remaining.
         v1, held = await size(self._v1), await holdings(self._v2)

@@ -62,7 +62,7 @@ class Remainder:
         marked = self._position
         while True:
             whole = self.lean is False
-            # Where nobody knows, a look at few ids tells.
+            # Where nobody knows, a look at few ids shows it.
             size = self.ids_per_page if self.lean else self.batch_size
             found = await self._v1.page(self._range(None), size, whole=whole)
             if not found:

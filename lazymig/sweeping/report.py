@@ -1,4 +1,4 @@
-"""What a sweep tells: where it stands, and what it did."""
+"""What a sweep reports: where it stands, and what it did."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Progress:
     `done` of about `total` V1 ids were looked at by all who share this pass, `before` of them by earlier runs, or by
     others before this one came. The counts are of this process so far: `scanned` ids, of which `present` were in V2
     before (moved by reads, writes and earlier sweeps), `migrated` were moved by this sweep, `moved_by_clients` were
-    moved by a client in the same moment, and `dead` failed; beside that, `reconverted` bodies of older conversions,
-    `healed` marks and `purged` remainders. `remaining` entities are not in V2 yet, about, and `dirty` ones are there
-    with an open mark, when last looked up. `done`, the counts and `done / total` never go back, `remaining` never goes
-    up. `waiting`: nothing is left but what other sweepers hold.
+    moved by a client in the same moment, and `dead` failed; in addition, `reconverted` bodies of older conversions,
+    `healed` marks, `purged` remainders, and `adopted` documents that lazymig had not stored. `remaining` entities are
+    not in V2 yet, about, and `dirty` ones are there with an open mark, when last looked up. `done`, the counts and
+    `done / total` never go back, `remaining` never goes up. `waiting`: nothing is left but what other sweepers hold.
     """
 
     total: int
@@ -55,10 +55,10 @@ class SweepReport:
 
     `scanned` V1 ids were looked at; `present` of them were in V2 before (moved by reads, writes and earlier sweeps),
     `migrated` were moved by this run, `moved_by_clients` were moved by a client in the same moment, and `dead` failed.
-    Beside that, `reconverted` bodies of older conversions, `healed` marks and `purged` remainders. At the end,
+    In addition, `reconverted` bodies of older conversions, `healed` marks and `purged` remainders. At the end,
     `remaining` entities are not in V2, about, and `dirty` ones are there with an open mark; `dead_letters` is the
-    number of entities that need a person now, whichever run met them. `finished` is False when it was stopped early. Of
-    a dry run, `not_movable` names what does not convert: the first 1,000 of the `dead`. Of V2's documents
+    number of entities that need a person now, no matter which run met them. `finished` is False when it was stopped
+    early. Of a dry run, `not_movable` names what does not convert: the first 1,000 of the `dead`. Of V2's documents
     that lazymig did not store, `adopted` were replaced by what V1 holds, and `foreign` were left, since V1 lacks them.
     """
 

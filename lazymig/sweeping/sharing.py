@@ -12,7 +12,8 @@ from typing import Any
 from pymongo.errors import PyMongoError
 
 from lazymig.clock import Clock
-from lazymig.control import BEAT_S, Collections, Control, Lease, PassVanished
+from lazymig.control import BEAT_S, Collections, Control, Lease
+from lazymig.errors import PassVanished
 from lazymig.sweeping.partitions import plan
 
 #: How soon, and then how often, a process without a partition looks whether one has become free.
@@ -54,7 +55,7 @@ class Share:
         self.number: int | None = None
 
     async def leases(self, collection: Any, partition_size: int) -> AsyncGenerator[Lease]:
-        """One lease after the other until this shard of the pass is done, whoever did it."""
+        """One lease after the other until this shard of the pass is done, by this process or others."""
         self.finished = False
         self._over = await self._look_over()
         self.number = number = await self._open_pass(collection, partition_size)
@@ -113,7 +114,7 @@ class Share:
 
     @asynccontextmanager
     async def held(self, lease: Lease) -> AsyncIterator[Callable[[], bool]]:
-        """Keep the lease alive within the with statement; gives a function that tells whether it still is."""
+        """Keep the lease alive within the with statement; gives a function that says whether it still is."""
         async with self._beating(partial(self._control.renew, lease)) as held:
             try:
                 yield held

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lazymig import LazymigError
-from lazymig.control import PassVanished
+from lazymig.errors import PassVanished
 from lazymig.fleet.workers import sum_reports
 from lazymig.records import Partition
 from tests.sweeps import control, moved, stored, sweeper, thing

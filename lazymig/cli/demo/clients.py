@@ -23,7 +23,7 @@ _FIRST_ACCOUNT = 10_000_000
 
 @define
 class Ledger:
-    """What the clients were told, for the comparison at the end: the databases are not asked."""
+    """The answers that the clients were given, for the comparison at the end: the databases are not asked."""
 
     #: Ids of the customers that the clients know and have not deleted.
     alive: list[Any]
