@@ -81,7 +81,7 @@ async def test_case_19_its_neighbours_are_served(database: Any) -> None:
 
 
 async def test_case_19_a_back_fill_is_said_at_first_use(server_database: Any) -> None:
-    """Where most of V2 is not lazymig's, the first call of either door says so, whichever id it is about."""
+    """Where most of V2 is not lazymig's, the first call of either door says so, for any id."""
     await server_database["v1"].insert_many([thing(id) for id in range(20)])
     await server_database["v2"].insert_many([foreign(id) for id in range(5)])
     for call in (lambda door: door.get(19), lambda door: door.v1.get(19), lambda door: door.count()):
@@ -99,8 +99,8 @@ async def test_case_19_a_sweep_that_sees_one_is_refused(server_database: Any, dr
         await sweeper(server_database, dry_run=dry_run).run()
     assert await stored(server_database["v2"]) == before
     assert await server_database.list_collection_names(filter={"name": "lazymig_control"}) == []
-    (told,) = (await looked_up(repository(server_database), exact=False)).foreign
-    assert "--adopt" in told
+    (problem,) = (await looked_up(repository(server_database), exact=False)).foreign
+    assert "--adopt" in problem
 
 
 async def test_case_19_adopting_replaces_them_by_what_v1_holds(database: Any) -> None:
@@ -151,7 +151,7 @@ async def test_case_19_adopting_many_pages(server_database: Any, monkeypatch: py
 
 
 async def test_case_19_writers_beside_an_adoption(server_database: Any) -> None:
-    """Writers of both doors are refused until their entity is adopted; what they are told is stored, stays."""
+    """Writers of both doors are refused until their entity is adopted; what was acknowledged, stays."""
     await server_database["v1"].insert_many([thing(id, 0) for id in range(40)])
     await server_database["v2"].insert_many([foreign(id) for id in range(0, 40, 2)])
     await server_database["v2"].insert_many([moved(id, 0) for id in range(1, 40, 2)])

@@ -30,7 +30,7 @@ LINEARIZABLE: dict[str, Any] = {"read_concern": "linearizable"}
 async def test_case_53_every_answer_about_one_entity_is_linearizable(
     watched: Watched, open_repository: Any, phase: Phase, call: str, migrated: bool
 ) -> None:
-    """Whichever door asks, whichever collection answers, in both phases: each find names one id and is linearizable."""
+    """Through either door, from either collection, in both phases: each find names one id and is linearizable."""
     await watched.database["v1"].insert_one(ada_v1())
     if migrated:
         await open_repository(watched.database).get(1)

@@ -120,7 +120,7 @@ async def test_case_30_the_stores_take_any_number_of_ids(server_database: Any, s
 
 
 async def test_case_30_sweeps_of_large_ids(server_database: Any) -> None:
-    """Whichever way the pages are read: by whole documents, or by ids first."""
+    """Large ids are swept whether pages are read by whole documents or by ids first."""
     ids = [f"{number:02d}" + "x" * 2_000_000 for number in range(20)]
     await server_database["v1"].insert_many([thing(id) for id in ids])
     repo = things_repository(server_database)

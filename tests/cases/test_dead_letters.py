@@ -94,7 +94,7 @@ async def test_case_40_a_rehearsal_names_what_does_not_convert(database: Any, mo
 async def test_case_35_what_clients_moved_is_no_loss(database: Any) -> None:
     """The counter of entities that a client moved in the same moment is called so, in progress and in the report."""
     await database["v1"].insert_many([thing(id) for id in range(8)])
-    repo, told = repository(database), []
+    repo, progress = repository(database), []
     put_many = repo.pair.v2.put_many
 
     async def late(documents: Any, *, durable: bool = False) -> Any:
@@ -102,10 +102,10 @@ async def test_case_35_what_clients_moved_is_no_loss(database: Any) -> None:
         return await put_many(documents, durable=durable)
 
     repo.pair.v2.put_many = late  # type: ignore[method-assign]
-    report = await sweeper(database, repo=repo, on_progress=told.append).run()
+    report = await sweeper(database, repo=repo, on_progress=progress.append).run()
     assert (report.moved_by_clients, report.migrated) == (2, 6)
-    assert told[-1].moved_by_clients == 2
-    assert "lost" not in {field.name for kind in (type(report), type(told[-1])) for field in attrs.fields(kind)}
+    assert progress[-1].moved_by_clients == 2
+    assert "lost" not in {field.name for kind in (type(report), type(progress[-1])) for field in attrs.fields(kind)}
     runs = await control(database).history("things")
     assert runs[0].counts["moved_by_clients"] == 2
 

@@ -67,7 +67,7 @@ async def refused(call: Any) -> bool:
 
 
 async def keeps_or_refuses(repo: Repository[Any, Any], plan: Plan, met: Counter[str]) -> None:
-    """What is acknowledged is read back, by whichever door; what is refused leaves what stood."""
+    """What is acknowledged is read back, through either door; what is refused leaves what stood."""
     first, second = plan.first, plan.second
     if await refused(repo.insert(first)):
         met["refused when written"] += 1

@@ -146,7 +146,7 @@ async def failure_of(upgrade: Callable[..., Any]) -> ConversionError:
 async def test_case_25_the_line_of_the_users_code_is_named(
     model: ModuleType, function: str, kind: type[Exception], mark: str, name: str
 ) -> None:
-    """The error names the exception's class and the innermost line of the user's code, whoever raised at last."""
+    """The error names the exception's class and the innermost line of the user's code, also where a library raised."""
     error = await failure_of(getattr(model, function))
     where = f"model.py:{line_of(mark)} in {name}"
     assert error.line == where

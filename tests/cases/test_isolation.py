@@ -190,7 +190,7 @@ async def test_case_15_a_listing_goes_on_behind_a_value_that_it_cannot_hold(
 
 
 async def test_case_15_ids_that_python_cannot_hold_do_not_stop_a_sweep(server_database: Any) -> None:
-    """Dates past 9999 and text that is not UTF-8 as ids: the rest is moved, whichever way the pages are read."""
+    """Dates past 9999 and text that is not UTF-8 as ids: the rest is moved, however the pages are read."""
     v1, repo = server_database["v1"], orders(server_database)
     texts = [element(0x02, "_id", text(b"a\xff" + bytes([65 + place]))) for place in range(9)]
     dates = [element(0x09, "_id", millis(2**60 + place)) for place in range(3)]

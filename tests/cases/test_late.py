@@ -83,17 +83,17 @@ async def test_case_4_documents_wait_for_their_rate_before_they_are_read(databas
     """Under a rate limit nothing is read that may not be stored at once: V1 is read between asking and storing."""
     await database["v1"].insert_many([thing(id) for id in range(40)])
     limited = sweeper(database, rate_limit=1000, batch_size=10, partition_size=1000, concurrency=1)
-    told: list[str] = []
+    order: list[str] = []
     remainder_page, move = limited._flow._move, limited._mover.move
 
     class Limiter:
         max_rate = 100.0
 
         async def acquire(self, amount: float) -> None:
-            told.append("asked")
+            order.append("asked")
 
     async def moving(documents: Any, read_at_s: float) -> None:
-        told.append("read")
+        order.append("read")
         assert limited._clock.monotonic() - read_at_s < 1
         await move(documents, read_at_s)
 
@@ -102,7 +102,7 @@ async def test_case_4_documents_wait_for_their_rate_before_they_are_read(databas
     limited._mover.move = moving  # type: ignore[method-assign]
     report = await limited.run()
     assert report.migrated == 40
-    assert told == ["asked", "read"] * 4
+    assert order == ["asked", "read"] * 4
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["get", "get_many"])

@@ -33,14 +33,14 @@ async def swept_to(database: Any, pages: int, then: Callable[[], Awaitable[Any]]
     """A sweep that is stopped after some pages, or in which something happens then; its report."""
     left, tasks = [pages], []
 
-    def told(_: Any) -> None:
+    def shown(_: Any) -> None:
         left[0] -= 1
         if left[0] == 0 and then is None:
             one.stop()
         elif left[0] == 0:
             tasks.append(asyncio.ensure_future(then()))
 
-    one = sweeper(database, concurrency=1, on_progress=told, **options)
+    one = sweeper(database, concurrency=1, on_progress=shown, **options)
     try:
         return await one.run()
     finally:
@@ -81,7 +81,7 @@ async def test_case_11_a_checkpoint_belongs_to_its_collections(database: Any, ch
 
 
 async def test_case_11_the_same_collections_go_on_from_the_checkpoint(database: Any) -> None:
-    """A stopped sweep of collections that still stand is not begun again, by whichever process."""
+    """A stopped sweep of collections that still stand is not begun again, by this process or another."""
     await filled(database)
     first = await swept_to(database, 5)
     second = await sweeper(database).run()

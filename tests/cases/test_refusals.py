@@ -1,4 +1,4 @@
-"""Whatever refuses one document concerns that document: told by where the error stands, not by its code (case 17)."""
+"""An error about one document is that document's: recognised by where it stands, not by its code (case 17)."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ async def test_case_13_a_collection_of_the_wrong_kind_is_refused(database: Any, 
     if side == "v2":
         await database["v1"].insert_one(ada_v1())
     before = await state(database)
-    told = f"{side}: .*{reason}"
+    text = f"{side}: .*{reason}"
     for call in (
         lambda: opened(database).get(1),
         lambda: opened(database).insert(ada(5)),
@@ -76,7 +76,7 @@ async def test_case_13_a_collection_of_the_wrong_kind_is_refused(database: Any, 
         lambda: Sweeper(opened(database), dry_run=True).run(),
         lambda: looked_up(opened(database), exact=False),
     ):
-        with pytest.raises(ConfigurationError, match=told):
+        with pytest.raises(ConfigurationError, match=text):
             await call()
     assert await state(database) == before
 
@@ -84,7 +84,7 @@ async def test_case_13_a_collection_of_the_wrong_kind_is_refused(database: Any, 
 @pytest.mark.parametrize("door", ["v1", "v2"])
 @pytest.mark.parametrize("call", CALLS)
 async def test_case_13_every_first_call_looks(database: Any, call: str, door: str) -> None:
-    """Whichever verb of whichever door comes first, and again after it was refused."""
+    """Any verb of either door may come first, and comes again after it was refused."""
     await database.create_collection("v2", capped=True, size=100_000)
     await database["v1"].insert_one(ada_v1())
     repository = opened(database)
@@ -236,8 +236,8 @@ def test_case_14_a_member_that_knows_of_no_primary_is_tried_again() -> None:
 def test_case_14_a_sharded_v2_goes_by_id() -> None:
     """Where documents cannot be announced by _id, V2 is refused."""
     assert list(problems(Seen("v2", "d.v2", shard_key={"_id": "hashed"}))) == []
-    (told,) = problems(Seen("v2", "d.v2", shard_key={"region": 1, "_id": 1}))
-    assert "sharded by (region, _id)" in told
+    (problem,) = problems(Seen("v2", "d.v2", shard_key={"region": 1, "_id": 1}))
+    assert "sharded by (region, _id)" in problem
 
 
 async def test_case_14f_a_collated_v1_is_refused(database: Any) -> None:
@@ -297,7 +297,7 @@ async def test_case_18_unique_indexes_are_refused_where_they_collide(database: A
         found = await opened(database).first_use.look()
         assert found.unseen == ()
         assert bool(found.problems) == await collide(database["v2"]), (sparse, where)
-        assert all("unique index own" in told for told in found.problems)
+        assert all("unique index own" in problem for problem in found.problems)
 
 
 async def test_case_18_the_index_to_create_instead_works(database: Any) -> None:
@@ -346,7 +346,7 @@ async def test_case_18_validators_are_refused_where_they_refuse(database: Any, v
     found = await opened(database).first_use.look()
     assert found.unseen == ()
     assert bool(found.problems) == refused
-    assert all("$or: [{'_lazymig.gone': true}" in told for told in found.problems)
+    assert all("$or: [{'_lazymig.gone': true}" in problem for problem in found.problems)
 
 
 async def test_case_18_the_validator_to_set_instead_works(database: Any) -> None:

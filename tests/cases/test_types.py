@@ -46,7 +46,7 @@ class Derived:
 
 @define(eq=False)
 class ById:
-    """Equal to everything of its class: an equality that tells nothing."""
+    """Equal to everything of its class: an equality that compares nothing."""
 
     a: int
     hidden: int = field(init=False, default=0)

@@ -179,7 +179,7 @@ async def test_case_14e_ids_of_subtype_3_are_refused_at_first_use(
 
 @pytest.mark.parametrize("form", LEGACY)
 async def test_case_14e_a_field_of_subtype_3_is_never_changed(server_database: Any, form: str) -> None:
-    """It does not convert, and says at which field; nothing writes it under another subtype, whichever door asks."""
+    """It does not convert, and says at which field; neither door writes it under another subtype."""
     document = {"_id": 1, "ref": Binary.from_uuid(FIRST, FORMS[form]), "name": "x"}
     await server_database["v1"].insert_one(document)
     repository = opened(server_database, WithField)

@@ -43,7 +43,7 @@ def tombstone(id: Any = 1, rev: int = 3, intent: int = 3, at: datetime = NOW) ->
 
 
 def timed(document: Any) -> dict[str, Any]:
-    """A document whose mark, if it was written just now, is told apart from all fixed times."""
+    """A document whose mark, if it was written just now, is distinguished from all fixed times."""
     meta = dict(document[META]) if isinstance(document.get(META), dict) else document.get(META)
     if isinstance(meta, dict) and "at" in meta and abs(SYSTEM_CLOCK.now() - meta["at"]) < timedelta(minutes=1):
         meta["at"] = RECENT
@@ -273,7 +273,7 @@ async def test_apply_never_lowers_the_intent_and_leaves_a_rivals_mark(store: V2S
 
 
 async def test_apply_leaves_the_body_exactly(store: V2Store, collection: Any) -> None:
-    """This body exactly: no key of an earlier one remains, whoever wrote it."""
+    """This body exactly: no key of an earlier one remains, no matter what wrote it."""
     await collection.insert_one(live() | {"theirs": 1, "nickName": {"a": [1]}})
     await store.apply(1, {"first": "Bob"}, 4)
     assert await only(collection) == {"_id": 1, "first": "Bob", META: {"rev": 4, "intent": 4}}

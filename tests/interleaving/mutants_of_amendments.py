@@ -17,7 +17,7 @@ from tests.interleaving.mutants import Mutant, merging_apply
 
 
 def any_conversion(monkeypatch):
-    """A body answers whichever conversion made it."""
+    """A body answers, no matter which conversion made it."""
 
     def trusted(conversions, seen):
         return conversions.v2_entity(seen)

@@ -1,4 +1,4 @@
-"""Checked mode: clients that know nothing of lazymig write V1 beside it, and V1 wins, whatever V2 says of itself."""
+"""Checked mode: clients that know nothing of lazymig write V1 beside it, and V1 wins, even where V2 is clean."""
 
 from attrs import evolve
 

@@ -39,7 +39,7 @@ def pairs(names, others):
 
 @pytest.mark.parametrize("keeping", [False, True], ids=["one argument", "two arguments"])
 def test_two_releases_side_by_side(keeping):
-    """No body of an older conversion answers in the newer release or reaches V1, whoever crosses and dies."""
+    """No body of an older conversion answers in the newer release or reaches V1, whatever crosses and dies."""
     newer = ["get", "update", "V1 update", "delete", "insert", "list", "sweep", "reconvert", "heal"]
     older = [name for name in revisions.NAMES if name.startswith("older")]
     states = revisions.STATES if FULL else ("older body", "V1 only", "newer body behind V1")
@@ -58,7 +58,7 @@ def test_two_releases_and_two_calls_each():
 
 
 def test_no_life_inherits_from_another():
-    """No V2-only value of a deleted entity reaches a later one with its id, whoever crosses and dies."""
+    """No V2-only value of a deleted entity reaches a later one with its id, whatever crosses and dies."""
     states = lives.STATES if FULL else ("both clean", "deleted half way", "tombstone", "V1 only")
     some = [[[a], [b]] for a, b in combinations_with_replacement(lives.NAMES, 2)]
     visited("lives", [lives.scenario(state, clients) for state in states for clients in some])
@@ -85,7 +85,7 @@ def test_a_life_after_a_delete(state, clients):
 
 @pytest.mark.parametrize("outside", ["outside", "outside delete"])
 def test_checked_mode_with_outside_writers(outside):
-    """In checked mode V1 wins in every read and write, V2 being clean, behind or dirty, whoever crosses and dies."""
+    """In checked mode V1 wins in every read and write, V2 being clean, behind or dirty, whatever crosses and dies."""
     states = outsiders.STATES if FULL else ("both clean", "V2 behind V1", "V2 behind V1, dirty", "V1 only")
     some = [[[name], [outside]] for name in outsiders.NAMES]
     visited("checked", [outsiders.scenario(state, clients) for state in states for clients in some])
@@ -100,7 +100,7 @@ def test_checked_mode_with_outside_writers_and_two_calls():
 
 @pytest.mark.parametrize("reader", ["get", "get many", "slow sweep"])
 def test_a_late_store_is_looked_at_again(reader):
-    """A conversion that is stored after V2 has forgotten the delete does not stay, whoever reads or sweeps."""
+    """A conversion that is stored after V2 has forgotten the delete does not stay, after a read or a sweep."""
     visited("late stores", [later.late_scenario([[reader], ["delete and forget"]])])
 
 
