@@ -40,7 +40,7 @@ class Options:
     v2_wait_s: float | None
 
     def in_session(self) -> Options:
-        """The same for a session, which runs one statement at a time, and whose transaction has its own time."""
+        """These options for a session, which runs one statement at a time, and whose transaction has its own time."""
         return evolve(self, coalesce=False, write_behind=False, timeout_s=None)
 
 

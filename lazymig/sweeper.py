@@ -85,10 +85,11 @@ class Sweeper(Generic[V1, V2]):
         if repository.timeout_s is not None and grace_s <= repository.timeout_s:
             raise ConfigurationError("grace_s must exceed the repository's timeout_s: an operation may be in flight")
         self._pair: Pair[V1, V2] = repository.pair
+        v1, v2 = self._pair.v1.collection, self._pair.v2.collection
         self._first_use, self._adopt = repository.first_use, adopt
         self._name = repository.migration.name
-        self._control = control or Control(self._pair.v2.collection.database["lazymig_control"], clock)
-        check_apart(self._control.collection, self._pair.v1.collection, self._pair.v2.collection)
+        self._control = control or Control(v2.database["lazymig_control"], clock)
+        check_apart(self._control.collection, v1, v2)
         self._grace = timedelta(seconds=grace_s)
         self._max_time_s, self._shard = max_time_s, shard
         self._dry_run, self._partition_size = dry_run, partition_size
@@ -98,18 +99,16 @@ class Sweeper(Generic[V1, V2]):
         self._mover = Mover(self._pair, None if dry_run else self._control, self._counts, dry_run=dry_run)
         self._stopped = False
         self._warnings: list[str] = []
-        throttle = Throttle(
-            self._pair.v2.collection, clock, rate_limit=rate_limit, probe=probe, stopping=self._stopping,
-            batch_size=batch_size,
-        )  # fmt: skip
-        self._throttle = throttle
+        self._throttle = throttle = Throttle(
+            v2, clock, rate_limit=rate_limit, probe=probe, stopping=self._stopping, batch_size=batch_size
+        )
         self._flow = Flow(self._pair, self._mover, throttle, self._counts, concurrency=concurrency)
         self._reconverter = Reconverter(self._pair, self._mover, throttle, self._counts, dry_run=dry_run)
         self._share = Share(
             self._control, self._name, uuid4().hex, shard=shard, clock=clock, stopping=self._stopping, since=since,
-            on_wait=self._tell_waiting, over=partial(identities, self._pair.v1.collection, self._pair.v2.collection),
+            on_wait=self._tell_waiting, over=partial(identities, v1, v2),
         )  # fmt: skip
-        self._outlook = Outlook(self._pair.v1.collection, self._pair.v2.collection, clock, self._counts, self._swept)
+        self._outlook = Outlook(v1, v2, clock, self._counts, self._swept)
 
     def stop(self) -> None:
         """Finish the batches in flight, save the checkpoint, and return from `run`. May be called from a signal."""

@@ -17,7 +17,7 @@ def turn() -> Generator[None]:
 
 
 async def ahead(source: AsyncGenerator[T]) -> AsyncGenerator[T]:
-    """The same in the same order, one ahead: the next is under way while this one is being looked at.
+    """Items in their order, one ahead: the next is under way while this one is being looked at.
 
     Whoever looks for long must let the loop come round. Ends with the source, or ends the source.
     """

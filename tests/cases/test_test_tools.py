@@ -100,6 +100,13 @@ except AttributeError as error:
     assert (ended.stderr, ended.stdout) == ("", "module 'lazymig' has no attribute 'Nonsense'\n")
 
 
+def test_case_33_what_a_user_must_name_is_public() -> None:
+    """Every public name has its home, and errors and reports that a user handles are among them."""
+    assert set(lazymig.__all__) == set(lazymig._HOMES)
+    assert {getattr(lazymig, name).__name__ for name in lazymig.__all__} == set(lazymig.__all__)
+    assert {"ForeignDocument", "PassVanished", "Progress", "SweepReport", "DeadLetter"} <= set(lazymig.__all__)
+
+
 def test_case_49_with_a_server_of_ones_own_no_test_is_skipped_silently(lazymig_server: Any) -> None:
     """With LAZYMIG_TEST_URI the tests that make a server fail start one of their own, and run."""
     chosen = "fails_v2s_apply or connection_lost_once or not_acknowledged_in_time or hangs_costs_time"
