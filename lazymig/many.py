@@ -17,8 +17,8 @@ from lazymig.errors import ConversionError, ForeignDocument
 from lazymig.pair import Pair
 from lazymig.protocol.bodies import own_body
 from lazymig.protocol.reading import OLD_READ_S, compared, look_again_at, read
-from lazymig.records import Put, StoredV1, StoredV2
-from lazymig.telemetry import LEFT_DIRTY, MIGRATED, REFUSED, V2_AWAY
+from lazymig.records import Applied, Put, StoredV1, StoredV2
+from lazymig.telemetry import LEFT_DIRTY, MIGRATED, REFUSED, REPAIRED, V2_AWAY
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -67,7 +67,41 @@ async def _read_part(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | C
     for id in lost:
         del answers[id]  # deleted meanwhile, it stays out
     answers.update({id: answer async for id, answer in _one_by_one(pair, lost)})
+    await _store_anew(pair, seen, truths, answers)
     return {id: answers[id] for id in ids if id in answers}
+
+
+async def _store_anew(
+    pair: Pair[V1, V2],
+    seen: dict[Any, StoredV2],
+    truths: dict[Any, StoredV1],
+    answers: dict[Any, V2 | ConversionError],
+) -> None:
+    """Store what was converted because V2's body is of an older conversion, or cannot be read, by one statement.
+
+    Each goes over exactly the body that was seen; dirty entities are left to whoever reads them one by one.
+    """
+    repairs = []
+    for id, stored in seen.items():
+        truth, entity = truths.get(id), answers.get(id)
+        if truth is None or entity is None or isinstance(entity, ConversionError):
+            continue
+        if not stored.clean or stored.revision != truth.revision or pair.conversions.is_newer(stored):
+            continue
+        try:
+            repairs.append((stored, pair.conversions.v2_body(entity), truth.revision))
+        except ConversionError as error:
+            answers[id] = error
+    if not repairs:
+        return
+    unknown: list[Applied | BaseException] = []
+    try:
+        outcomes = await pair.behind.do(lambda: pair.v2.apply_many(repairs, durable=False), unknown)
+    except PyMongoError:
+        pair.tally.count(LEFT_DIRTY)
+        return
+    pair.tally.count(REPAIRED, outcomes.count(Applied.APPLIED))
+    pair.tally.count(REFUSED, outcomes.count(Applied.REFUSED))
 
 
 async def _found(pair: Pair[V1, V2], ids: Sequence[Any]) -> tuple[dict[Any, StoredV2 | ForeignDocument], bool]:
