@@ -16,8 +16,8 @@ from lazymig.errors import ConversionError, ForeignDocument
 from lazymig.pair import Pair
 from lazymig.protocol.bodies import in_time, own_body
 from lazymig.protocol.reading import OLD_READ_S, compared, look_again_at, read
-from lazymig.records import Put, StoredV1, StoredV2
-from lazymig.telemetry import LEFT_DIRTY, MIGRATED, REFUSED
+from lazymig.records import Applied, Put, StoredV1, StoredV2
+from lazymig.telemetry import LEFT_DIRTY, MIGRATED, REFUSED, REPAIRED
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -26,7 +26,7 @@ V2 = TypeVar("V2")
 async def read_many(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | ConversionError]:
     """`read` for many ids, by three statements for each thousand of them; missing ids are left out.
 
-    A dirty entity is answered, not repaired.
+    A fourth stores bodies of older conversions anew. A dirty entity is answered, not repaired.
     """
     answers: dict[Any, V2 | ConversionError] = {}
     for part in chunks(ids):
@@ -67,7 +67,41 @@ async def _read_part(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | C
     for id in lost:
         del answers[id]  # deleted meanwhile, it stays out
     answers.update({id: answer async for id, answer in _one_by_one(pair, lost)})
+    await _store_anew(pair, seen, truths, answers)
     return {id: answers[id] for id in ids if id in answers}
+
+
+async def _store_anew(
+    pair: Pair[V1, V2],
+    seen: dict[Any, StoredV2],
+    truths: dict[Any, StoredV1],
+    answers: dict[Any, V2 | ConversionError],
+) -> None:
+    """Store what was converted because V2's body is of an older conversion, or cannot be read, by one statement.
+
+    Each goes over exactly the body that was seen; dirty entities are left to reads of one entity.
+    """
+    repairs = []
+    for id, stored in seen.items():
+        truth, entity = truths.get(id), answers.get(id)
+        if truth is None or entity is None or isinstance(entity, ConversionError):
+            continue
+        if not stored.clean or stored.revision != truth.revision or pair.conversions.is_newer(stored):
+            continue
+        try:
+            repairs.append((stored, pair.conversions.v2_body(entity), truth.revision))
+        except ConversionError as error:
+            answers[id] = error
+    if not repairs:
+        return
+    unknown: list[Applied | BaseException] = []
+    try:
+        outcomes = await pair.behind.do(lambda: pair.v2.apply_many(repairs, durable=False), unknown)
+    except PyMongoError:
+        pair.tally.count(LEFT_DIRTY)
+        return
+    pair.tally.count(REPAIRED, outcomes.count(Applied.APPLIED))
+    pair.tally.count(REFUSED, outcomes.count(Applied.REFUSED))
 
 
 async def _put_many(

@@ -150,8 +150,9 @@ class Repository(Generic[V1, V2]):
     async def get_many(self, ids: Iterable[Any]) -> dict[Any, V2]:
         """The entities by id, in the order of `ids`; missing ids are left out.
 
-        At most three round trips for each thousand ids, as long as nobody writes the same entities meanwhile. Raises an
-        `ExceptionGroup` of `ConversionError`, one for each document that does not convert; the others are migrated.
+        At most three round trips for each thousand ids, as long as nobody writes the same entities meanwhile, and
+        a fourth where bodies of an older conversion are stored anew beside first reads. Raises an `ExceptionGroup` of
+        `ConversionError`, one for each document that does not convert; the others are migrated.
         """
         raws = {self._pair.conversions.raw_id(id): id for id in ids}
         async with self.call():

@@ -112,8 +112,12 @@ class V2Store(Ledger):
         made = applied(body, revision, revision if since is None else since, self._conv if conv is None else conv)
         return await self._update(where, made, upsert=over is None)
 
-    async def apply_many(self, repairs: Sequence[tuple[StoredV2, Document, int]]) -> list[Applied | BaseException]:
-        """`apply` over what was seen, durably, for many by one unordered statement: (seen, body, revision) each.
+    async def apply_many(
+        self, repairs: Sequence[tuple[StoredV2, Document, int]], *, durable: bool = True
+    ) -> list[Applied | BaseException]:
+        """`apply` over what was seen for many by one unordered statement: (seen, body, revision) each.
+
+        `durable` waits for the majority: a sweep's checkpoint must not be ahead of what it says.
 
         Outcomes or own errors in the same order. APPLIED where the server has no error for it: it does not say which of
         them found V2 as it was seen.
@@ -125,12 +129,13 @@ class V2Store(Ledger):
             for seen, body, revision in repairs
         ]
         try:
-            return await self._bulk(self._durable, [UpdateOne(*update) for update in updates])
+            collection = self._durable if durable else self._quick
+            return await self._bulk(collection, [UpdateOne(*update) for update in updates])
         except STATEMENT_ERRORS as error:
             if not is_too_large(error):
                 raise
         # Neither driver nor server names the culprit; alone, it is refused and the others are stored.
-        return [await self._update(*update, durable=True) for update in updates]
+        return [await self._update(*update, durable=durable) for update in updates]
 
     @staticmethod
     def _over(id: Any, seen: StoredV2) -> dict[str, Any]:

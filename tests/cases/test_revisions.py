@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from attrs import evolve, frozen
 
 from lazymig import Migration, Phase, Repository, Sweeper
+from lazymig.cli.status import _render as render
+from lazymig.cli.status import looked_up
 from lazymig.errors import ConfigurationError, ConversionError
 
 META, REV = "_lazymig", "_lazymig_rev"
@@ -125,7 +128,7 @@ async def test_case_1_no_door_answers_with_an_older_body(database: Any, door: Ca
     await opened(database, WRONG).get_many([1, 2])
     repository = opened(database, RIGHT)
     assert (await door(repository)).euros == 10.0
-    if door not in (read_many, listed):  # which store nothing over what stands
+    if door is not listed:  # which stores nothing
         assert (await meta(database))["conv"] == 2
     assert (await repository.get(1)).euros == 10.0
     assert (await meta(database))["conv"] == 2
@@ -272,3 +275,31 @@ def test_a_revision_is_checked_when_the_migration_is_built(changed: dict[str, An
     """`ConfigurationError` that says what to pass; a reshape is for older revisions only."""
     with pytest.raises(ConfigurationError, match="re"):
         evolve(WRONG, **changed)
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+@pytest.mark.parametrize("exact", [False, True], ids=["estimated", "exact"])
+async def test_status_shows_how_many_entities_stand_at_each_revision(database: Any, exact: bool) -> None:
+    """Bodies by the conversion that made them, tombstones left out, and what is wrong with the release."""
+    await database["v1"].insert_many([{"_id": id, "cents": 1000} for id in range(9)])
+    await Sweeper(opened(database, WRONG)).run()
+    newer = opened(database, RIGHT)
+    await newer.get_many([3, 4])
+    await newer.get(2)
+    await newer.delete(8)
+    found = await looked_up(newer, exact=exact)
+    assert found.conversions == {1: 5, 2: 3}
+    assert found.warnings == []
+    (warning,) = (await looked_up(opened(database, evolve(WIDER, revision=1)), exact=exact)).warnings
+    assert "raise it" in warning
+
+
+@pytest.mark.parametrize("driver", ["pymongo"])
+async def test_status_on_the_command_line_shows_revisions(database: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line for each revision, and the warning in words."""
+    await database["v1"].insert_many([{"_id": id, "cents": 1000} for id in range(3)])
+    await Sweeper(opened(database, WRONG)).run()
+    render(await looked_up(opened(database, evolve(WIDER, revision=1)), exact=True))
+    shown = capsys.readouterr().out
+    assert re.search(r"conversion revision 1 +3\n", shown)
+    assert "Warning: the classes have changed" in shown
