@@ -38,6 +38,7 @@ def build_pair(
     session: Any = None,
     tally: Tally | None = None,
     v2_wait_s: float | None = None,
+    behind: Behind | None = None,
 ) -> Pair[V1, V2]:
     """Check the collections and put the stores together. Raises `ConfigurationError`."""
     if not isinstance(migration, Migration):
@@ -60,7 +61,7 @@ def build_pair(
     tally = tally or Tally(migration.name)
     # Half of a call's time: were V2 to hang, the call would end in time with V1's answer or write, and no error.
     half_s = None if timeout_s is None else timeout_s / 2
-    behind = Behind(_BEHIND_MAX if write_behind else 0, half_s, lambda: tally.count(LEFT_DIRTY))
+    behind = behind or Behind(_BEHIND_MAX if write_behind else 0, half_s, lambda: tally.count(LEFT_DIRTY))
     ahead = coalesce and session is None  # a session runs one statement at a time
     return Pair(
         *stores, conversions, clock, tally, behind, max_attempts, checked, session is not None, ahead, v2_wait_s

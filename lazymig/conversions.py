@@ -80,8 +80,9 @@ class Conversions(Generic[V1, V2]):
         """
         if seen is None or seen.gone or not self.migration.upgrading.takes_other:
             return None
-        # An insert came after the body, and V1 may hold that one's entity by now.
-        if any(ticket <= truth.revision for ticket in seen.inserts):
+        # An insert came after the body, and V1 may hold that one's entity by now: not where V1 still is at the body's
+        # own revision, which no entity of another life ever has.
+        if seen.revision != truth.revision and any(ticket <= truth.revision for ticket in seen.inserts):
             return None
         # Ahead of V1: a body that a writer of a deleted entity brought late. Without a revision V1 was replaced by
         # somebody who does not know lazymig.

@@ -132,7 +132,7 @@ class Repository(Generic[V1, V2]):
         bound._pair = build_pair(
             self.migration, self._pair.v1.given, self._pair.v2.collection, clock=self._pair.clock,
             checked=self._pair.checked, max_attempts=self._pair.max_attempts, session=session, tally=self.tally,
-            v2_wait_s=self._pair.v2_wait_s,
+            v2_wait_s=self._pair.v2_wait_s, behind=self._pair.behind.at_once(),
         )  # fmt: skip
         return bound
 
