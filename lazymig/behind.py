@@ -34,6 +34,12 @@ class Behind:
         #: The newest step of each id that is still behind its caller.
         self._by_id: dict[Any, asyncio.Task[Any]] = {}
 
+    def at_once(self) -> Behind:
+        """Steps at once and without a bound, which know what is still behind callers here: for a session."""
+        other = Behind()
+        other._by_id = self._by_id
+        return other
+
     async def do(self, step: Callable[[], Coroutine[Any, Any, R]], assumed: R, id: Any = None) -> R:
         """The step's result, or `assumed` when it was put behind or took too long.
 

@@ -45,7 +45,14 @@ class Options:
 
 
 def build_pair(
-    migration: Migration[V1, V2], v1: Any, v2: Any, options: Options, *, session: Any = None, tally: Tally | None = None
+    migration: Migration[V1, V2],
+    v1: Any,
+    v2: Any,
+    options: Options,
+    *,
+    session: Any = None,
+    tally: Tally | None = None,
+    behind: Behind | None = None,
 ) -> Pair[V1, V2]:
     """Check the collections and put the stores together. Raises `ConfigurationError`."""
     if not isinstance(migration, Migration):
@@ -60,7 +67,7 @@ def build_pair(
     tally = tally or Tally(migration.name)
     # Half of a call's time: were V2 to hang, the call would end in time with V1's answer or write, and no error.
     half_s = None if options.timeout_s is None else options.timeout_s / 2
-    behind = Behind(_BEHIND_MAX if options.write_behind else 0, half_s, lambda: tally.count(LEFT_DIRTY))
+    behind = behind or Behind(_BEHIND_MAX if options.write_behind else 0, half_s, lambda: tally.count(LEFT_DIRTY))
     return Pair(
         *_stores(migration, v1, v2, options, session), conversions, options.clock, tally, behind,
         max_attempts=options.max_attempts, checked=options.checked, in_session=session is not None,

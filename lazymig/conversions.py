@@ -57,6 +57,11 @@ class Conversions(Generic[V1, V2]):
         """Whether a newer release made V2's body."""
         return seen.conv > self.migration.revision
 
+    def must_leave(self, seen: StoredV2, truth: StoredV1) -> bool:
+        """Whether V2's body is a newer release's and behind V1, and holds what only that release can carry on."""
+        behind = seen.revision < truth.revision and not seen.gone
+        return behind and self.is_newer(seen) and self.migration.upgrading.takes_other
+
     def trusted(self, seen: StoredV2) -> V2 | None:
         """The entity of a live V2 document, if it may answer; None: V1 must be asked.
 
@@ -80,8 +85,9 @@ class Conversions(Generic[V1, V2]):
         """
         if seen is None or seen.gone or not self.migration.upgrading.takes_other:
             return None
-        # An insert came after the body, and V1 may hold that one's entity by now.
-        if any(ticket <= truth.revision for ticket in seen.inserts):
+        # An insert came after the body, and V1 may hold that one's entity by now: not where V1 still is at the body's
+        # own revision, which no entity of another life ever has.
+        if seen.revision != truth.revision and any(ticket <= truth.revision for ticket in seen.inserts):
             return None
         # Ahead of V1: a body that a writer of a deleted entity brought late. Without a revision V1 was replaced by
         # somebody who does not know lazymig.

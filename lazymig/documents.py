@@ -83,6 +83,8 @@ def at_revision(id: Any, revision: int, within: Sequence[str] = (), held: Docume
     # Paths are followed into arrays, and the elements' types count as the array's. So arrays are ruled out, and first:
     # nothing else is looked up in them then.
     never: list[dict[str, Any]] = [{path: {"$type": "array"}} for path in within]
+    # A value equals an array that holds it, too.
+    never += [{path: {"$type": "array"}} for path, value in (held or {}).items() if not isinstance(value, list)]
     if revision == 0:
         # A document that lazymig never wrote has no revision, which means 0, as does all that is no positive number.
         never.append({REVISION_FIELD: {"$gt": 0}})
@@ -93,10 +95,14 @@ def at_revision(id: Any, revision: int, within: Sequence[str] = (), held: Docume
         where[REVISION_FIELD] = revision
     where |= {path: {"$type": "object"} for path in within}
     # "$eq" in so many words: a stored value may look like an operator.
-    values = [
-        {path: {"$exists": False} if value is MISSING else {"$eq": value}} for path, value in (held or {}).items()
-    ]
+    values = [{path: _held(value)} for path, value in (held or {}).items()]
     return where | ({"$and": values} if values else {})
+
+
+def _held(value: Any) -> dict[str, Any]:
+    if value is MISSING:
+        return {"$exists": False}
+    return {"$eq": value, "$exists": True} if value is None else {"$eq": value}  # null equals what is missing
 
 
 #: A value that a document does not have.

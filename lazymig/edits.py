@@ -109,10 +109,10 @@ async def v2_of(conversions: Conversions[Any, V2], base: Base, *, storing: bool 
     return await conversions.upgraded(base.truth, base.seen, storing=storing, seen_later=seen_later)
 
 
-async def _result(function: Callable[[E], Any], entity: E, codec: Codec[E]) -> E:
+async def _result(function: Callable[[E], Any], entity: E, codec: Codec[E], shares: bool) -> E:
     id = getattr(entity, codec.id_field)
     # The function may alter the entity in place, and is called again with what then stands.
-    result = function(deepcopy(entity) if codec.shares else entity)
+    result = function(deepcopy(entity) if shares else entity)
     if inspect.isawaitable(result):
         result = await result
     if not isinstance(result, codec.cls):
@@ -140,7 +140,9 @@ class UpdateV2(Generic[V1, V2]):
         current = conversions.v1_entity(base.truth) if base.truth is not None and self.needs_truth else None
         # Downgraded first: `change` may alter a mutable entity in place.
         v1_before = conversions.v1_before(await conversions.downgrade(before, current))
-        after = await _result(self.change, before, conversions.v2)
+        # What a conversion passes on as it is may be a part of V1's document.
+        shares = conversions.v1.shares or conversions.v2.shares
+        after = await _result(self.change, before, conversions.v2, shares)
         v1_after = conversions.v1_document(await conversions.downgrade(after, current))
         stored = None if base.truth is None else base.truth.document
         v1_set, v1_unset, within = changes(v1_before, v1_after, stored)
@@ -161,7 +163,7 @@ class UpdateV1(Generic[V1, V2]):
         assert base.truth is not None  # needs_truth
         before = conversions.v1_entity(base.truth)
         v1_before = conversions.v1_before(before, "upgrade")
-        after = await _result(self.change, before, conversions.v1)
+        after = await _result(self.change, before, conversions.v1, conversions.v1.shares)
         v1_after = conversions.v1_document(after, "upgrade")
         v2_after = await conversions.upgrade(after, conversions.previous(base.seen, base.truth))
         v1_set, v1_unset, within = changes(v1_before, v1_after, base.truth.document)

@@ -163,7 +163,8 @@ class Ledger:
         where = {"_id": seen.id, REV: {"$lt": seen.intent}, INTENT: seen.intent, RAISED: {"$exists": False}}
         if seen.revision == PLACEHOLDER and seen.intent == step:
             placeholder = {**where, REV: PLACEHOLDER, GONE: True}
-            return bool((await self._quick.delete_one(placeholder, session=self._session)).deleted_count)
+            if (await self._quick.delete_one(placeholder, session=self._session)).deleted_count:
+                return True  # else a reader has brought V1's body since
         return await self._update(where, withdrawn(seen.intent, seen.intent - step)) is Applied.APPLIED
 
     async def purge(self, seen: StoredV2) -> bool:

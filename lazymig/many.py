@@ -5,6 +5,7 @@ The same decisions as `protocol.read`, taken for a whole set per statement.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeVar
 
@@ -45,8 +46,9 @@ async def upgraded_many(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 
 async def _read_part(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | ConversionError]:
     if pair.checked:
         return {id: answer async for id, answer in _one_by_one(pair, ids)}
-    for id in ids:
-        await own_body(pair, id)
+    # All at once: were each waited for after the last, a V2 that hangs would take all the time that the call has.
+    if held := [id for id in ids if pair.behind.holds(id)]:
+        await asyncio.gather(*(own_body(pair, id) for id in held))
     answer, reachable = await in_time(pair, pair.v2.find_many(ids))
     found = answer or {}
     answers: dict[Any, V2 | ConversionError] = {

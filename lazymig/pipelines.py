@@ -61,7 +61,7 @@ def buried(revision: int, since: int, now: Moment) -> Pipeline:
     """The tombstone of a delete at this revision, of the entity that V1 held at `since`: no body."""
     meta = {
         "rev": revision, "intent": {"$max": [_INTENT, revision]}, "by": _BY, "gone": True, "at": now,
-        "inserts": _inserts("$gt", since),
+        "raised": _unless({"$lte": [_INTENT, revision]}, _RAISED), "inserts": _inserts("$gt", since),
     }  # fmt: skip
     return [{"$replaceWith": {**_ID, META_FIELD: meta}}]
 
@@ -90,7 +90,8 @@ def withdrawn(ticket: int, before: int) -> Pipeline:
     Without the mark, too, where no announcement is open any more.
     """
     meta = {
-        **_KEPT, "rev": _REV, "intent": before, "gone": _GONE,
+        # A reader may have brought V1's body at a revision that nobody announced, such as one from before V2 was made.
+        **_KEPT, "rev": _REV, "intent": {"$max": [before, _REV]}, "gone": _GONE,
         "at": {"$cond": [{"$gt": [before, _REV]}, _AT, {"$cond": [_GONE, _AT, "$$REMOVE"]}]},
         "inserts": _inserts("$ne", ticket),
     }  # fmt: skip

@@ -132,7 +132,10 @@ class Repository(Generic[V1, V2]):
         bound.__dict__.update(self.__dict__)
         bound._in_flight = InFlight(None)  # what holds a transaction open must not wait for those that it blocks
         v1, v2 = self._pair.v1.given, self._pair.v2.collection
-        bound._pair = build_pair(self.migration, v1, v2, self._options.in_session(), session=session, tally=self.tally)
+        bound._pair = build_pair(
+            self.migration, v1, v2, self._options.in_session(), session=session, tally=self.tally,
+            behind=self._pair.behind.at_once(),
+        )  # fmt: skip
         return bound
 
     async def get(self, id: Any) -> V2 | None:

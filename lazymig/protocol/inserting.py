@@ -11,9 +11,8 @@ from lazymig.documents import decode_id
 from lazymig.edits import Change
 from lazymig.errors import AlreadyExists, Contention
 from lazymig.pair import Pair
-from lazymig.protocol.reading import exists
 from lazymig.protocol.writing import Moved, back_off, finish, settle, withdraw
-from lazymig.records import PLACEHOLDER, StoredV2
+from lazymig.records import StoredV2
 from lazymig.telemetry import LEFT_DIRTY
 
 V1 = TypeVar("V1")
@@ -22,16 +21,16 @@ V2 = TypeVar("V2")
 
 async def insert(pair: Pair[V1, V2], id: Any, change: Change) -> None:
     """Store a new entity. Three round trips. Raises `AlreadyExists`."""
-    if pair.in_session and await exists(pair, id):
-        raise AlreadyExists(decode_id(id))
     # 1. Announced where nothing live stands in V2.
-    ticket = await _announced(pair, id)
+    announced, step = await _announced(pair, id)
+    ticket = announced.intent
     # 2. V1 decides whether the id is free.
     try:
         inserted = await pair.v1.insert(id, change.v1_set, ticket)
     except WriteError:
-        # V1 refuses the document: nothing was written. Alone where the announcement made V2's document.
-        await withdraw(pair, StoredV2(id, PLACEHOLDER, ticket, True, None, {}), ticket)
+        # V1 refuses the document: nothing was written. It says so before it looks whether the id is taken, so others'
+        # announcements may stand beside this one.
+        await withdraw(pair, announced, step)
         raise
     if not inserted:
         # The announcement of an insert that found its id taken.
@@ -50,19 +49,30 @@ async def _forget(pair: Pair[V1, V2], id: Any, ticket: int) -> None:
         pair.tally.count(LEFT_DIRTY)  # what only V2's body holds may be dropped when the entity is healed
 
 
-async def _announced(pair: Pair[V1, V2], id: Any) -> int:
-    """The revision of the new entity, announced in V2, where no body of an earlier entity stands."""
+async def _announced(pair: Pair[V1, V2], id: Any) -> tuple[StoredV2, int]:
+    """V2's document with the new entity's revision announced, without any body; and by how much that raised it."""
     step = unused_step(pair.clock)
     for attempt in range(pair.max_attempts):
-        announced = await pair.v2.vacant_ticket(id, step)
-        if announced is not None:
-            return announced.intent
-        seen = await pair.v2.find(id)
-        if seen is not None and ((seen.clean and not pair.checked) or await pair.v1.find(id) is not None):
-            raise AlreadyExists(decode_id(id))
+        seen = await _looked(pair, id) if pair.in_session else None
+        if seen is None or seen.gone:
+            announced = await pair.v2.vacant_ticket(id, step)
+            if announced is not None:
+                return announced, step
+            seen = await _looked(pair, id)
         # A delete died half way. It is finished by the same statement that announces the new entity, so that this
         # one never meets the body of the last.
         if seen is not None and await pair.v2.vacate(seen, seen.intent + step):
-            return seen.intent + step
+            return StoredV2(id, seen.intent, seen.intent + step, True, None, {}), step
         await back_off(pair, attempt)
     raise Contention(decode_id(id), pair.max_attempts)
+
+
+async def _looked(pair: Pair[V1, V2], id: Any) -> StoredV2 | None:
+    """V2's document where the entity does not stand. Raises `AlreadyExists`.
+
+    In a transaction it is asked for first, since a duplicate key would end all of it.
+    """
+    seen = await pair.v2.find(id)
+    if (seen is not None and seen.clean and not pair.checked) or await pair.v1.find(id) is not None:
+        raise AlreadyExists(decode_id(id))
+    return seen

@@ -83,12 +83,12 @@ async def _answer(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, re
     held = not seen.gone and seen.revision == truth.revision
     trusted = pair.conversions.trusted(seen) if held else None
     if trusted is not None:
-        await _heal_if_old(pair, seen)
+        await _heal_if_old(pair, seen, truth)
         return trusted, True
     entity = await pair.conversions.upgraded(truth, seen, storing=storing)
     body = pair.conversions.v2_body(entity)
     if not storing or (seen.revision >= truth.revision and not held) or await is_due(pair, seen, truth):
-        await _heal_if_old(pair, seen)
+        await _heal_if_old(pair, seen, truth)
         return entity, True
     # A repair goes over the body it was made with and no other: what came between may hold more, and the purged must
     # not come back.
@@ -126,8 +126,9 @@ async def _repair(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, body: dic
     return outcome is not Applied.NEWER
 
 
-async def _heal_if_old(pair: Pair[V1, V2], seen: StoredV2) -> None:
-    if not pair.in_session and await is_old(pair, seen):
+async def _heal_if_old(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> None:
+    # A newer release's body that is behind V1 holds what this one would drop: it is left to that release.
+    if not pair.in_session and not pair.conversions.must_leave(seen, truth) and await is_old(pair, seen):
         # The read has its answer; should healing fail, the next reader tries again.
         await pair.behind.do(lambda: settle(pair, seen.id), None)
 
@@ -136,7 +137,7 @@ async def _compared(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> V2:
     """A checked read: V1 wins where its content was changed behind lazymig's back, even if V2 is clean."""
     entity, agrees = await compared(pair, seen, truth)
     if agrees:
-        await _heal_if_old(pair, seen)
+        await _heal_if_old(pair, seen, truth)
     else:
         pair.tally.count(MISMATCHED)
         await settle(pair, seen.id)

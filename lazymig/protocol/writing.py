@@ -126,6 +126,11 @@ async def _seen_again(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, ticke
     for delay_s in bodies.WRITER_WAITS_S:
         if not await is_due(pair, seen, truth, ticket):
             break
+        if pair.behind.holds(truth.id):
+            # It is this process's own, which is known to be under way. In a transaction it may wait for that one.
+            await pair.behind.settled(truth.id, delay_s if pair.in_session else None)
+            seen = await pair.v2.find(truth.id) or seen
+            continue
         await pair.clock.sleep(delay_s)
         seen = await pair.v2.find(truth.id) or seen
     return seen

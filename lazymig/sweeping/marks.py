@@ -62,6 +62,8 @@ async def resolve(pair: Pair[V1, V2], mover: Mover[V1, V2], seen: StoredV2, grac
         if truth is None:
             # Not healed: that would announce a write for an entity that is gone, and make its remainder young again.
             return None
+        if pair.conversions.must_leave(seen, truth):
+            return None  # a sweep of the newer release heals it
         if await _brought_up(pair, seen, truth):
             return "healed"
         standing = await _standing(pair, seen)

@@ -132,7 +132,9 @@ class Mover(Generic[V1, V2]):
                 if error:
                     self.failures.note(converted.id, converted.revision, "store", error, message, "")
                 else:
-                    self._counts["moved_by_clients"] += 1  # nothing refuses it any more
+                    self._counts["moved_by_clients"] += 1  # nothing refuses it any more: by now it is stored
+                    if self._is_old(read_at_s):
+                        await look_again_at(self._pair, [converted])
 
     async def _adopt(self, batch: Sequence[_Converted]) -> None:
         if self._dry_run or not batch:

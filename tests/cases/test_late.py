@@ -238,3 +238,22 @@ async def test_a_late_store_of_what_has_not_moved_stays(database: Any) -> None:
     repo.pair.v2.put_if_absent = late  # type: ignore[method-assign]
     await repo.get(3)
     assert await database["v2"].find_one({"_id": 3}) == moved(3, by="read")
+
+
+async def test_case_4_a_refused_body_that_is_stored_late_is_looked_at_again(server_database: Any) -> None:
+    """A sweep asks once more why V2 refuses a body: it is taken by then, and its entity is deleted and forgotten."""
+    await server_database.create_collection("v2", validator={"age": {"$ne": 36}})
+    await server_database["v1"].insert_one(ada_v1(1))
+    clock = Ahead()
+    repository = opened(server_database, clock=clock)
+    why_refused = repository.pair.v2.why_refused
+
+    async def late(document: Any) -> tuple[str, str]:
+        clock.elapsed_s += 5
+        await server_database["v1"].delete_one({"_id": 1})
+        await server_database.command("collMod", "v2", validator={})
+        return await why_refused(document)
+
+    repository.pair.v2.why_refused = late
+    await Sweeper(repository, clock=clock).run()
+    assert await opened(server_database).get(1) is None

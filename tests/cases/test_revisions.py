@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -303,3 +304,23 @@ async def test_status_on_the_command_line_shows_revisions(database: Any, capsys:
     shown = capsys.readouterr().out
     assert re.search(r"conversion revision 1 +3\n", shown)
     assert "Warning: the classes have changed" in shown
+
+
+@pytest.mark.parametrize("healer", ["get", "sweep"])
+async def test_case_2_an_older_process_heals_away_nothing_that_only_the_newer_knows(database: Any, healer: str) -> None:
+    """A newer body is behind V1, its mark is old: the older release answers from V1 and leaves it to the newer one."""
+    kept = Migration(
+        name="prices", v1=PriceV1, v2=PriceV2Wider, downgrade=to_cents, revision=2,
+        upgrade=lambda v1, previous: PriceV2Wider(v1.id, v1.cents / 100, previous.currency if previous else "?"),
+    )  # fmt: skip
+    new, old = opened(database, kept), opened(database, KEEPING)
+    await new.insert(PriceV2Wider(1, 10.0, "CHF"))
+    await new.pair.v2.ticket(1)
+    await database["v1"].update_one({"_id": 1}, {"$set": {"cents": 2000}, "$inc": {REV: 1}})
+    await database["v2"].update_one({"_id": 1}, {"$set": {f"{META}.at": datetime(2024, 1, 1)}})
+    if healer == "get":
+        assert (await old.get(1)).euros == 20.0
+    else:
+        assert (await Sweeper(old).run()).dead == 0
+    assert (await database["v2"].find_one({"_id": 1}))["currency"] == "CHF"
+    assert await new.get(1) == PriceV2Wider(1, 20.0, "CHF")

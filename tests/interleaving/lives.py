@@ -45,6 +45,10 @@ STATES = {
         (v1_document(9, name="Ada Second"),),
         (remembering(v2_document(2, 9, OLD, name=FIRST, note="First"), 9),),
     ),
+    "an insert in doubt": (
+        (v1_document(9, name=FIRST),),
+        (remembering(v2_document(9, 9, name=FIRST, note="First"), 8),),
+    ),
     "deleted half way": ((), (v2_document(2, 3, OLD, name=FIRST, note="First"),)),
 }
 

@@ -59,7 +59,7 @@ def test_two_releases_and_two_calls_each():
 
 def test_no_life_inherits_from_another():
     """No V2-only value of a deleted entity reaches a later one with its id, whatever crosses and dies."""
-    states = lives.STATES if FULL else ("both clean", "deleted half way", "tombstone", "V1 only")
+    states = lives.STATES if FULL else ("both clean", "deleted half way", "tombstone", "V1 only", "an insert in doubt")
     some = [[[a], [b]] for a, b in combinations_with_replacement(lives.NAMES, 2)]
     visited("lives", [lives.scenario(state, clients) for state in states for clients in some])
 
