@@ -316,6 +316,9 @@ def test_case_29_types_of_ids_on_the_command_line() -> None:
         assert names.find(text) == [id], text
     assert names.find("5") == [5, "5"]
     assert names.find("uuid:no") == names.find("") == names.find("int:") == []
+    likes = Names(["int:7", "str:7", "bytes:00"])  # a type in front decides, whether or not there is such an id
+    assert likes.find("int:7") == likes.find("str:7") == likes.find("bytes:00") == []
+    assert [likes.find(f"str:{id}") for id in ("int:7", "str:7", "bytes:00")] == [["int:7"], ["str:7"], ["bytes:00"]]
 
 
 @given(st.lists(st.one_of(st.integers(), st.text(), st.binary(), st.uuids(), st.booleans(), st.floats()), max_size=8))
