@@ -276,6 +276,7 @@ def test_case_29_an_id_that_may_be_two_asks_for_its_type(lazymig: Run, database:
     assert "int:5" in ended.stderr
     assert "str:5" in ended.stderr
     assert [row[0] for row in rows(lazymig("dead-letters", "list").stdout)] == ["int:5", "6", "str:5"]
+    assert lazymig("dead-letters", "waive", "str:5", "--reason", " ").returncode == 2  # no reason
     assert lazymig("dead-letters", "waive", "str:5", "--reason", "known").returncode == 0
     waived = json.loads(lazymig("dead-letters", "list", "--waived", "--json").stdout)["dead_letters"]
     assert [(letter["id"], letter["ref"]) for letter in waived] == [("5", "str:5")]

@@ -220,6 +220,31 @@ async def test_case_15_ids_that_python_cannot_hold_do_not_stop_a_sweep(server_da
         assert await server_database["v2"].count_documents({}) == 24
 
 
+@EACH_TROUBLE
+async def test_case_15_trouble_in_the_revision_is_one_dead_letter(server_database: Any, kind: str) -> None:
+    """Where a revision should stand: every sweep moves the rest, and counts that entity once, if it cannot be moved."""
+    await server_database["v1"].insert_many([plain(1), document(plain(2), element(*_named(kind, "_lazymig_rev")))])
+    for _ in range(2):
+        report = await Sweeper(orders(server_database)).run()
+        assert (report.finished, report.dead) == (True, report.dead_letters)
+        assert report.dead + await server_database["v2"].count_documents({}) == 2
+
+
+def _named(kind: str, name: str) -> tuple[int, str, bytes]:
+    return TROUBLE[kind][0], name, TROUBLE[kind][1]
+
+
+async def test_case_25_a_document_that_does_not_fit_its_class_names_no_line(server_database: Any) -> None:
+    """Wherever the converter fails, in a mapping too: none of its generated functions is taken for the user's code."""
+    wrong = [{"info": 7}, {"lines": [3]}, {"buyer": "x"}, {"placed": []}, {"name": 1}, {"lines": {"0": 1}}]
+    for id, fields in enumerate(wrong):
+        await server_database["v1"].insert_one(plain(id) | fields)
+        with pytest.raises(ConversionError) as caught:
+            await orders(server_database).get(id)
+        assert caught.value.line == "", caught.value
+        assert caught.value.path.startswith(next(iter(fields)))
+
+
 @pytest.mark.parametrize("driver", ["motor"])
 async def test_case_15_on_the_other_driver(database: Any) -> None:
     """Motor raises the same error for a whole reply, and is asked again in the same way."""
