@@ -26,8 +26,10 @@ from bson import Binary, Decimal128, Int64, ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 from pymongo import MongoClient
+from pymongo.errors import AutoReconnect, NotPrimaryError
 
 from lazymig.cli import verbs
+from lazymig.cli.failures import in_one_line
 from lazymig.cli.ids import Names, id_text, typed
 from lazymig.cli.output import as_json, plain
 from lazymig.testing.mongod import free_port
@@ -597,3 +599,10 @@ def test_a_reader_that_leaves_early_is_no_traceback(
     )  # fmt: skip
     assert ended.stdout.splitlines() == ["# Dead letters of people: 1,000 open"]
     assert ended.stderr == ""
+
+
+def test_case_45_a_server_that_is_lost_on_the_way_is_said() -> None:
+    """What happened and what to do, without the reply of a server that is no primary any more."""
+    lost = in_one_line(AutoReconnect("host:1: connection closed (configured timeouts: connectTimeoutMS: 20000.0ms)"))
+    assert lost == "lost the server: host:1: connection closed; run it again once it answers, what was done is kept"
+    assert "geheim" not in in_one_line(NotPrimaryError("not primary, full error: {'x': 'geheim'}", {"x": "geheim"}))
