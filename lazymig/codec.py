@@ -203,7 +203,7 @@ def _differ(before: Any, after: Any) -> bool:
     # Python takes 1, 1.0 and True for equal, and dictionaries in any order, but NaN for different; BSON does not.
     try:
         return bson.encode({"": before}) != bson.encode({"": after})
-    except (bson.errors.BSONError, OverflowError):
+    except (bson.errors.BSONError, OverflowError, UnicodeEncodeError):
         return True  # no stored value is like what BSON cannot hold
 
 

@@ -18,10 +18,12 @@ from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 from bson.regex import Regex
 
+from lazymig.elements import ARRAY, REFERENCE, SUB_DOCUMENT, document_of, elements
+
 _DATE, _TEXT = "a date outside of Python's years 1 to 9999", "text that is not UTF-8"
-
-
-_DATE_KIND, _TEXT_KIND, _PATTERN_KIND = 0x09, 0x02, 0x0B
+#: The server looks at sizes only, the driver into a value: into binary data of the old subtype 2, say.
+_VALUE = "a value that the driver does not read"
+_DATE_KIND, _TEXT_KIND = 0x09, 0x02
 
 
 class UnreadableError(ValueError):
@@ -88,10 +90,11 @@ def readable(raw: bytes, options: CodecOptions[Any]) -> Damaged:
         datetime_conversion=DatetimeConversion.DATETIME_AUTO,
         unicode_decode_error_handler="surrogateescape",  # keeps the bytes, so that they can be told apart
     )
-    whole = RawBSONDocument(raw, lenient)
-    document = Damaged(_document(whole))
-    if isinstance(whole.get("_id"), DatetimeMS):
-        document["_id"] = whole["_id"]  # which can be asked for, and stored in a dead letter
+    document = Damaged(_fields(raw, lenient))
+    id = document.get("_id")
+    if isinstance(id, Unreadable) and id.kind == _DATE_KIND:
+        # Which can be asked for, and stored in a dead letter.
+        document["_id"] = DatetimeMS(int.from_bytes(id.raw, "little", signed=True))
     return document
 
 
@@ -135,28 +138,34 @@ def _element(name: str, value: Any) -> bytes:
     return bson.encode({name: value})[4:-1]
 
 
-def _document(raw: RawBSONDocument) -> dict[str, Any]:
-    return {key: _value(value) for key, value in raw.items()}
+def _fields(raw: bytes, options: Any) -> dict[str, Any]:
+    fields = {}
+    for kind, name, value in elements(raw):  # no comprehension: documents are nested deep, and Python's stack is not
+        fields[name.decode("utf-8", "surrogateescape")] = _of_bytes(kind, value, options)
+    return fields
 
 
-def _value(value: Any) -> Any:
-    if isinstance(value, RawBSONDocument):
-        return _sub_document(value)
-    if isinstance(value, list):
-        return [_value(element) for element in value]
+def _of_bytes(kind: int, raw: bytes, options: Any) -> Any:
+    """One value, each part of it by itself: what the driver refuses costs nothing around it."""
+    if kind == SUB_DOCUMENT:
+        return _sub_document(_fields(raw, options))
+    if kind == ARRAY:
+        # Whatever the names are, and however often one stands there: the driver does not look at them either.
+        return [_of_bytes(inner, value, options) for inner, _, value in elements(raw)]
+    try:
+        return _value(kind, RawBSONDocument(document_of(kind, b"", raw), options)[""], raw)
+    except InvalidBSON:
+        return Unreadable(_VALUE, kind, raw)
+
+
+def _value(kind: int, value: Any, raw: bytes) -> Any:
     if isinstance(value, DatetimeMS):
-        return Unreadable(_DATE, _DATE_KIND, int(value).to_bytes(8, "little", signed=True))
-    if isinstance(value, str) and _is_broken(value):
-        data = value.encode("utf-8", "surrogateescape") + b"\0"
-        return Unreadable(_TEXT, _TEXT_KIND, len(data).to_bytes(4, "little") + data)
-    if isinstance(value, Regex) and isinstance(value.pattern, str) and _is_broken(value.pattern):
-        data = value.pattern.encode("utf-8", "surrogateescape")
-        return Unreadable(_TEXT, _PATTERN_KIND, data + b"\0\0")
-    return value
+        return Unreadable(_DATE, kind, raw)
+    text = value.pattern if isinstance(value, Regex) else value.collection if kind == REFERENCE else value
+    return Unreadable(_TEXT, kind, raw) if isinstance(text, str) and _is_broken(text) else value
 
 
-def _sub_document(raw: RawBSONDocument) -> Any:
-    value = _document(raw)
+def _sub_document(value: dict[str, Any]) -> Any:
     # As the driver does where it decodes strictly, so that damage elsewhere in a document changes nothing here.
     if isinstance(value.get("$ref"), str) and "$id" in value and isinstance(value.get("$db", ""), str):
         rest = dict(value)

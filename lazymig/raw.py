@@ -16,15 +16,12 @@ from lazymig.chunks import chunks
 from lazymig.decoding import condition, decoded
 from lazymig.documents import raw_id
 from lazymig.drivers import IDS, Driver, driver_of
+from lazymig.elements import OUTSIDE, SIZES
 
 T = TypeVar("T")
 
 _OBJECT_ID = b"\x07_id\0"
 _NUMBERS = frozenset({0x01, 0x10, 0x12, 0x13})
-#: Bytes of a value by its BSON type, beside which the others begin with a count of their bytes.
-_SIZES = {0x07: 12, 0x10: 4, 0x12: 8, 0x01: 8, 0x13: 16, 0x09: 8, 0x11: 8, 0x08: 1, 0x0A: 0, 0xFF: 0, 0x7F: 0}
-#: What the count leaves out: itself, and the subtype of binary data.
-_OUTSIDE = {0x02: 4, 0x0D: 4, 0x0E: 4, 0x05: 5, 0x03: 0, 0x0F: 0}
 
 
 class Undecoded(Generic[T]):
@@ -180,9 +177,9 @@ def id_bytes(document: Any) -> bytes:
     if not isinstance(document, bytes) or document[5:9] != b"_id\0":
         return id_bytes(bson.encode({"_id": raw_id(decoded_leniently(document)["_id"])}))
     kind = document[4]
-    size = _SIZES.get(kind)
+    size = SIZES.get(kind)
     if size is None:
-        size = _OUTSIDE[kind] + int.from_bytes(document[9:13], "little")
+        size = OUTSIDE[kind] + int.from_bytes(document[9:13], "little")
     return document[4 : 9 + size]
 
 

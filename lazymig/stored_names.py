@@ -26,7 +26,17 @@ def overrides_of(hook: Any) -> Mapping[str, Any]:
 
 def is_step(name: str) -> bool:
     """Whether MongoDB takes this name for one step of a path."""
-    return bool(name) and name[0] != "$" and "." not in name and "\0" not in name
+    return bool(name) and name[0] != "$" and "." not in name and "\0" not in name and _is_text(name)
+
+
+def _is_text(name: str) -> bool:
+    if name.isascii():
+        return True
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_free(name: str) -> bool:

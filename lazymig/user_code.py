@@ -66,7 +66,8 @@ def _of_library(frame: FrameType) -> bool:
     file = frame.f_code.co_filename
     # By its folder: an application may well have a module of its own by the name of one of the standard library's.
     standard = file.startswith(_standard_library()) and not _is_installed(frame)
-    return standard or _package(frame) in _LIBRARIES or file.startswith(_GENERATED)
+    # cattrs names the file of some of its generated functions by an empty text.
+    return standard or not file or _package(frame) in _LIBRARIES or file.startswith(_GENERATED)
 
 
 def _is_installed(frame: FrameType) -> bool:

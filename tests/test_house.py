@@ -24,7 +24,11 @@ ROOT = Path(__file__).parents[1]
 #: The floor of each module or package of lazymig. A file imports from floors below its own only.
 FLOORS = {
     **dict.fromkeys(
-        ("annotations", "user_code", "chunks", "decoding", "errors", "phases", "pipelines", "records", "documents"), 0
+        (
+            *("annotations", "user_code", "chunks", "decoding", "elements", "errors", "phases", "pipelines", "records"),
+            "documents",
+        ),
+        0,
     ),
     **dict.fromkeys(
         ("clock", "deadline", "drivers", "in_flight", "ledger", "raw", "server_time", "stores", "turns"), 1
@@ -46,6 +50,7 @@ FLOORS = {
 LEVEL = {
     ("documents", "errors"): "what is not lazymig's, and a revision that is none, is refused where it is met",
     ("errors", "user_code"): "an error names the user's line",
+    ("decoding", "elements"): "what does not decode is split first",
     ("documents", "decoding"): "an id that Python cannot hold is shown as text",
     ("documents", "records"): "the layout of documents speaks in the frozen values",
     ("foreign", "drivers"): "a statement is spelled by its driver",

@@ -122,6 +122,8 @@ async def waive(
     debug: Debug = False,
 ) -> int:
     """Accept one failure: it no longer asks for a person, until V1's document gets a new revision."""
+    if not reason.strip():
+        raise Unusable("--reason: say why this failure is accepted")
     async with opened(app) as repository:
         known, names = await _known(repository)
         (letter,) = _named(known, names, [id])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 
-from pymongo.errors import OperationFailure, PyMongoError, ServerSelectionTimeoutError
+from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError, ServerSelectionTimeoutError
 
 from lazymig.errors import LazymigError
 
@@ -44,10 +44,13 @@ def _said(error: BaseException) -> str:
         return f"the server refused: {name} (code {error.code})"
     if isinstance(error, ServerSelectionTimeoutError):
         return f"cannot reach the server: {_selection(str(error))}; check that it runs, and its address"
+    if isinstance(error, AutoReconnect):
+        # A server that is no primary any more adds its whole reply.
+        return f"lost the server: {_selection(str(error))}; run it again once it answers, what was done is kept"
     if isinstance(error, PyMongoError):
         return f"{type(error).__name__}: {error}"
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _selection(text: str) -> str:
-    return text.partition(", Timeout:")[0].partition(" (configured")[0]
+    return text.partition(", Timeout:")[0].partition(" (configured")[0].partition(", full error:")[0]

@@ -48,14 +48,21 @@ class Names:
         for exact in (text, _normal(text)):
             if exact in self._typed:
                 return [self._typed[exact]]
+        if _is_typed(text):
+            # Never the text "int:5" in the place of the number, which may have been corrected meanwhile.
+            return [id for id in self._loose.get(text, ()) if text == f"str:{id}"]
         return self._loose.get(text) or self._loose.get(_normal(text), [])
 
 
 def _is_misread(id: Any) -> bool:
     """Whether the text alone would be taken for another type, an option, or a comment in a list."""
     text = id_text(id)
-    looks_typed = isinstance(id, str) and text.partition(":")[0] in KINDS and ":" in text
+    looks_typed = isinstance(id, str) and _is_typed(text)
     return looks_typed or not text.strip() or text != text.strip() or text.startswith(("-", "#"))
+
+
+def _is_typed(text: str) -> bool:
+    return ":" in text and text.partition(":")[0] in KINDS
 
 
 def _parts(id: Any) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from bson import Int64, ObjectId
 from pymongo.errors import OperationFailure, PyMongoError
 
 from lazymig.documents import META_FIELD, REVISION_FIELD, raw_id
+from lazymig.drivers import is_server_state
 from lazymig.records import PLACEHOLDER
 from lazymig.surroundings.looking import Seen, aggregated, attempt, first_of
 from lazymig.surroundings.unique import partial_filters, problem, unique_indexes
@@ -90,5 +91,8 @@ async def _matching(v2: Any, documents: Sequence[Any], where: Mapping[str, Any])
     try:
         stages: list[dict[str, Any]] = [{"$documents": literal}, {"$match": where}, {"$count": "n"}]
         return sum(int(row["n"]) for row in await aggregated(v2.database, stages))
-    except OperationFailure:
-        return None  # servers before 6.0 do not know the stage
+    except OperationFailure as error:
+        # Servers before 6.0 do not know the stage. Where it works, the rule itself fails (`$strLenCP` of a missing
+        # field, say), which refuses a document as well.
+        unknown = is_server_state(error.code) or not where or await _matching(v2, documents, {}) is None
+        return None if unknown else 0

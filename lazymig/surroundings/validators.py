@@ -11,6 +11,8 @@ from lazymig.surroundings.looking import Seen
 
 _GONE = f"{META_FIELD}.gone"
 _FIELDS = {"v1": REVISION_FIELD, "v2": META_FIELD}
+#: What stands in V2's at some time, beside a body.
+_META_PARTS = ("rev", "intent", "by", "conv", "at", "raised", "inserts")
 _KINDS = {"v1": "an int or a long", "v2": "an object with any fields"}
 
 
@@ -69,6 +71,10 @@ def _schema_forbids(schema: Any, name: str) -> bool:
     )
     return (
         (schema.get("additionalProperties") is False and not named)
+        or (
+            name == META_FIELD
+            and any(_schema_forbids(schema.get("properties", {}).get(name), part) for part in _META_PARTS)
+        )
         or any(_schema_forbids(part, name) for part in _parts(schema.get("allOf")))
         or (bool(every := _parts(schema.get("anyOf"))) and all(_schema_forbids(part, name) for part in every))
     )

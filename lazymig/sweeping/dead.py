@@ -10,10 +10,10 @@ import bson
 from attrs import frozen
 
 from lazymig.control import Control
-from lazymig.documents import META_FIELD, REVISION_FIELD, is_foreign, stored_v2
+from lazymig.documents import META_FIELD, REVISION_FIELD, is_foreign, stored_v1, stored_v2
 from lazymig.drivers import LENIENT, READ_MAJORITY, tuned
 from lazymig.pair import Pair
-from lazymig.raw import Undecoded, decoded_leniently, find_one
+from lazymig.raw import Undecoded, decoded_leniently, find_one, undecoded
 from lazymig.records import DeadLetter, StoredV2
 from lazymig.sweeping.marks import resolve
 from lazymig.sweeping.moving import Mover
@@ -122,7 +122,7 @@ class _Desk(Generic[V1, V2]):
         """V1's revisions. Only those: a document may be one that cannot even be decoded."""
         v1 = tuned(self.pair.v1.collection, read=READ_MAJORITY, codec=LENIENT)
         rows = await _found(v1, letters, REVISION_FIELD)
-        revisions = [row.get(REVISION_FIELD, 0) for row in rows]
+        revisions = [stored_v1(row).revision for row in rows]  # as letters hold them, whatever stands there
         return dict(zip(_keys(row["_id"] for row in rows), revisions, strict=True))
 
 
@@ -130,8 +130,8 @@ async def _found(collection: Any, letters: Sequence[DeadLetter], field: str) -> 
     if not letters:
         return []
     where = {"_id": {"$in": [letter.id for letter in letters]}}
-    # All in one reply, and no cursor left.
-    return list(await collection.find(where, {field: 1}).batch_size(len(letters) + 1).to_list(None))
+    # All in one reply, and no cursor left; value by value, for what does not decode may stand in this very field.
+    return list(await undecoded(collection, dict, where, size=len(letters), fields={field: 1}))
 
 
 def _by_size(letters: Sequence[DeadLetter]) -> Iterator[Sequence[DeadLetter]]:

@@ -26,8 +26,10 @@ from bson import Binary, Decimal128, Int64, ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 from pymongo import MongoClient
+from pymongo.errors import AutoReconnect, NotPrimaryError
 
 from lazymig.cli import verbs
+from lazymig.cli.failures import in_one_line
 from lazymig.cli.ids import Names, id_text, typed
 from lazymig.cli.output import as_json, plain
 from lazymig.testing.mongod import free_port
@@ -276,6 +278,7 @@ def test_case_29_an_id_that_may_be_two_asks_for_its_type(lazymig: Run, database:
     assert "int:5" in ended.stderr
     assert "str:5" in ended.stderr
     assert [row[0] for row in rows(lazymig("dead-letters", "list").stdout)] == ["int:5", "6", "str:5"]
+    assert lazymig("dead-letters", "waive", "str:5", "--reason", " ").returncode == 2  # no reason
     assert lazymig("dead-letters", "waive", "str:5", "--reason", "known").returncode == 0
     waived = json.loads(lazymig("dead-letters", "list", "--waived", "--json").stdout)["dead_letters"]
     assert [(letter["id"], letter["ref"]) for letter in waived] == [("5", "str:5")]
@@ -316,6 +319,9 @@ def test_case_29_types_of_ids_on_the_command_line() -> None:
         assert names.find(text) == [id], text
     assert names.find("5") == [5, "5"]
     assert names.find("uuid:no") == names.find("") == names.find("int:") == []
+    likes = Names(["int:7", "str:7", "bytes:00"])  # a type in front decides, whether or not there is such an id
+    assert likes.find("int:7") == likes.find("str:7") == likes.find("bytes:00") == []
+    assert [likes.find(f"str:{id}") for id in ("int:7", "str:7", "bytes:00")] == [["int:7"], ["str:7"], ["bytes:00"]]
 
 
 @given(st.lists(st.one_of(st.integers(), st.text(), st.binary(), st.uuids(), st.booleans(), st.floats()), max_size=8))
@@ -593,3 +599,10 @@ def test_a_reader_that_leaves_early_is_no_traceback(
     )  # fmt: skip
     assert ended.stdout.splitlines() == ["# Dead letters of people: 1,000 open"]
     assert ended.stderr == ""
+
+
+def test_case_45_a_server_that_is_lost_on_the_way_is_said() -> None:
+    """What happened and what to do, without the reply of a server that is no primary any more."""
+    lost = in_one_line(AutoReconnect("host:1: connection closed (configured timeouts: connectTimeoutMS: 20000.0ms)"))
+    assert lost == "lost the server: host:1: connection closed; run it again once it answers, what was done is kept"
+    assert "geheim" not in in_one_line(NotPrimaryError("not primary, full error: {'x': 'geheim'}", {"x": "geheim"}))

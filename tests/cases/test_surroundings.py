@@ -326,6 +326,8 @@ VALIDATORS: list[dict[str, Any]] = [
     {"$jsonSchema": {"required": ["first"]}},
     {"$jsonSchema": {"properties": {"first": {"bsonType": "string"}}}},
     {"$expr": {"$gt": [{"$strLenCP": {"$ifNull": ["$first", ""]}}, 0]}},
+    {"$expr": {"$gt": [{"$strLenCP": "$first"}, 0]}},  # an error without the field, which refuses as well
+    {"$expr": {"$or": ["$_lazymig.gone", {"$gt": [{"$strLenCP": "$first"}, 0]}]}},
     {"$or": [{"_lazymig.gone": True}, {"$jsonSchema": {"required": ["first"]}}]},
     {"_id": {"$type": "int"}},
     {"$nor": [{"_lazymig.gone": True}]},
@@ -376,6 +378,11 @@ async def test_case_18_schemas_that_forbid_other_fields(database: Any) -> None:
         await database.create_collection(side, validator=rule)
         with pytest.raises(ConfigurationError, match=f"{side}: the validator .*'{own}'"):
             await opened(database).get(1)
+        if side == "v2":  # room for some of it is not enough: marks come and go
+            closed["properties"][own] = {"properties": {"rev": {}, "intent": {}}, "additionalProperties": False}
+            await database.command("collMod", side, validator=rule)
+            with pytest.raises(ConfigurationError, match="any fields"):
+                await opened(database).get(1)
         closed["properties"][own] = {}
         await database.command("collMod", side, validator=rule)
     repository = opened(database)
