@@ -22,6 +22,7 @@ from lazymig.phases import Phase
 from lazymig.records import Partition
 from lazymig.repository import Repository
 from lazymig.surroundings.checking import check_apart
+from lazymig.surroundings.contents import Foreign
 from lazymig.surroundings.looking import identities
 from lazymig.sweeping.adopting import adopt_foreign
 from lazymig.sweeping.dead import settle_dead
@@ -119,19 +120,22 @@ class Sweeper(Generic[V1, V2]):
 
         Driver errors pass through; what was done before is kept, and the next run goes on from there.
         """
-        await self._look()
+        strangers = await self._look()
         self._counts.clear()
+        self._counts["foreign"] = strangers.seen
         self._flow.begin()
         self._mover.failures.begin()
         await self._outlook.begin()
-        self._warnings = await warnings(self._pair, self._control)
+        self._warnings = [*strangers.problem, *await warnings(self._pair, self._control)]
         with calm_collector():
             return await (self._rehearse() if self._dry_run else self._run())
 
-    async def _look(self) -> None:
-        """Refuse collections that cannot be swept, before anything is written."""
+    async def _look(self) -> Foreign:
+        """Refuse collections that cannot be swept, before anything is written; which strangers are to be left."""
         control = None if self._dry_run else self._control.collection
-        (await self._first_use.look(control=control, whole=True)).check(strangers=not self._adopt)
+        found = await self._first_use.look(control=control, whole=True)
+        found.check(strangers=False if self._adopt else None)
+        return Foreign() if self._adopt else found.foreign
 
     async def _adopted(self) -> None:
         if self._adopt and self._shard[0] == 0:
@@ -170,12 +174,12 @@ class Sweeper(Generic[V1, V2]):
 
     async def _sweep(self, lease: Lease) -> None:
         position = lease.position
-        async with self._share.held(lease) as held, aclosing(self._flow.pages(lease.partition, position)) as pages:
+        async with self._share.held(lease), aclosing(self._flow.pages(lease.partition, position)) as pages:
             async for page in pages:
                 position = page.last
                 # Only after everything up to here is durably stored or has its dead letter.
-                if not held() or not await self._control.checkpoint(lease, position, page.scanned):
-                    return  # taken over: the new owner goes on from the last checkpoint
+                if not await self._control.checkpoint(lease, position, page.scanned):
+                    return  # taken over, which the fence shows: the new owner goes on from the last checkpoint
                 await self._tell()
             if self._reconverter.needed and not self._stopping():
                 await self._reconvert(lease.partition)

@@ -193,8 +193,8 @@ def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
                 loop.remove_signal_handler(number)
 
 
-def _foreign(report: SweepReport) -> dict[str, str]:
-    counts = {"adopted": report.adopted, "not lazymig's, not in V1": report.foreign}
+def _foreign(report: SweepReport, dry_run: bool) -> dict[str, str]:
+    counts = {"would be adopted" if dry_run else "adopted": report.adopted, "not lazymig's, left": report.foreign}
     return {name: f"{count:,}" for name, count in counts.items() if count}
 
 
@@ -213,7 +213,7 @@ def _render(report: SweepReport, *, dry_run: bool) -> None:
         "healed": f"{report.healed:,}",
         "purged": f"{report.purged:,}",
         "not movable": f"{report.dead:,}",
-        **_foreign(report),
+        **_foreign(report, dry_run),
         "remaining, about": f"{report.remaining:,}",
         "dirty (open writes)": f"{report.dirty:,}",
         "open dead letters": f"{report.dead_letters:,}",
@@ -223,7 +223,7 @@ def _render(report: SweepReport, *, dry_run: bool) -> None:
     for warning in report.warnings:
         say(f"Warning: {warning}")
     if report.foreign:
-        say("V2 holds documents without _lazymig that V1 lacks: insert them by the repository or remove them.")
+        say("V2 holds documents without _lazymig: sweep --adopt takes over those that V1 has; remove the others.")
     if report.dead_letters and dry_run:
         named = report.not_movable[:_SHOWN]
         say("")

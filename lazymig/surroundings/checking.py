@@ -9,7 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from lazymig.errors import ConfigurationError
-from lazymig.surroundings.contents import Foreign, foreign, foreign_problem, legacy_ids
+from lazymig.surroundings.contents import Foreign, foreign, legacy_ids
 from lazymig.surroundings.judging import problems
 from lazymig.surroundings.looking import Seen, greeted, look
 from lazymig.surroundings.probing import refusals, refused_revision
@@ -47,7 +47,7 @@ class Surroundings:
     @property
     def foreign_problem(self) -> tuple[str, ...]:
         """What to do about V2's documents without `_lazymig`, where some were seen."""
-        return (foreign_problem(self.v2.name),) if self.v2 is not None and self.foreign.seen else ()
+        return self.foreign.problem
 
     def check(self, *, strangers: bool | None = None) -> None:
         """Raise `ConfigurationError` where something must be changed.

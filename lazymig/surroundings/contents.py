@@ -28,11 +28,17 @@ class Foreign:
 
     seen: int = 0
     looked_at: int = 0
+    name: str = ""
 
     @property
     def is_back_fill(self) -> bool:
         """Whether somebody seems to have filled V2 without lazymig."""
         return self.seen >= _BACK_FILL and self.seen * 2 > self.looked_at
+
+    @property
+    def problem(self) -> tuple[str, ...]:
+        """What to do about them, where some were seen."""
+        return (foreign_problem(self.name),) if self.seen else ()
 
 
 async def foreign(collection: Any, seen: Seen, unseen: list[str], *, widely: bool) -> Foreign:
@@ -50,14 +56,14 @@ async def foreign(collection: Any, seen: Seen, unseen: list[str], *, widely: boo
         stages = [{"$sample": {"size": _SAMPLE}}, {"$project": _FIELDS}]
         rows += await attempt(aggregated(collection, stages), [], unseen, what)
     by_id = {repr(row["_id"]): row for row in rows}
-    return Foreign(sum(map(is_foreign, by_id.values())), len(by_id))
+    return Foreign(sum(map(is_foreign, by_id.values())), len(by_id), seen.name)
 
 
 def foreign_problem(name: str) -> str:
     """What to do about documents that lazymig did not store."""
     return (
         f"v2: {name} holds documents without {META_FIELD}, which lazymig did not store and cannot trust; "
-        "lazymig sweep --adopt replaces them by what V1 holds"
+        "lazymig sweep --adopt replaces them by what V1 holds; remove those that V1 lacks"
     )
 
 

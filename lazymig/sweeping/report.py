@@ -59,7 +59,7 @@ class SweepReport:
     `remaining` entities are not in V2, about, and `dirty` ones are there with an open mark; `dead_letters` is the
     number of entities that need a person now, no matter which run met them. `finished` is False when it was stopped
     early. Of a dry run, `not_movable` names what does not convert: the first 1,000 of the `dead`. Of V2's documents
-    that lazymig did not store, `adopted` were replaced by what V1 holds, and `foreign` were left, since V1 lacks them.
+    that lazymig did not store, `adopted` were replaced by what V1 holds, and `foreign` were seen and left.
     """
 
     migration: str

@@ -113,11 +113,11 @@ class Share:
         self._wait_s = min(self._wait_s * 2, _WAIT_MAX_S)
 
     @asynccontextmanager
-    async def held(self, lease: Lease) -> AsyncIterator[Callable[[], bool]]:
-        """Keep the lease alive within the with statement; gives a function that says whether it still is."""
-        async with self._beating(partial(self._control.renew, lease)) as held:
+    async def held(self, lease: Lease) -> AsyncIterator[None]:
+        """Keep the lease alive within the with statement. Whether it was taken over, its checkpoints show."""
+        async with self._beating(partial(self._control.renew, lease)):
             try:
-                yield held
+                yield
             except BaseException:
                 # Others need not wait for the lease to run out. Should this fail too, they will.
                 with suppress(PyMongoError):
@@ -125,11 +125,9 @@ class Share:
                 raise
 
     @asynccontextmanager
-    async def _beating(self, renew: Callable[[], Awaitable[bool]]) -> AsyncIterator[Callable[[], bool]]:
-        held = True
-
+    async def _beating(self, renew: Callable[[], Awaitable[bool]]) -> AsyncIterator[None]:
         async def beat() -> None:
-            nonlocal held
+            held = True
             while held:
                 await self._clock.sleep(BEAT_S)
                 # A beat that fails costs at most the lease, and the next may arrive.
@@ -138,7 +136,7 @@ class Share:
 
         task = asyncio.create_task(beat())
         try:
-            yield lambda: held
+            yield
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
