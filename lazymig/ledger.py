@@ -153,14 +153,17 @@ class Ledger:
         if self._remembers:
             await self._update({"_id": id, INSERTS: ticket}, forgotten(ticket))
 
-    async def withdraw(self, seen: StoredV2, step: int = 1) -> bool:
+    async def withdraw(self, seen: StoredV2, step: int = 1, *, missing: bool = False) -> bool:
         """Take back an announcement, as its ticket returned it, that nothing was written for, if it was the last one.
 
-        V2 is as it was before; a placeholder that the ticket made is removed. False: somebody has announced more since,
+        V2 is as it was before; a placeholder that the ticket made is removed. `missing`: V1 does not hold the entity,
+        so a live document stays dirty, even if a reader brought it meanwhile. False: somebody has announced more since,
         nothing was done.
         """
         # A writer that raised the intent to the same number may have used it, or may still do so.
         where = {"_id": seen.id, REV: {"$lt": seen.intent}, INTENT: seen.intent, RAISED: {"$exists": False}}
+        if missing:
+            where[GONE] = True
         if seen.revision == PLACEHOLDER and seen.intent == step:
             placeholder = {**where, REV: PLACEHOLDER, GONE: True}
             if (await self._quick.delete_one(placeholder, session=self._session)).deleted_count:

@@ -36,10 +36,9 @@ async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
     try:
         done = await _moved_v1(pair, id, edit, announced, doubt)
     except (Exception, asyncio.CancelledError) as error:
-        # Nothing was written: without this, readers would ask V1 until somebody heals the mark. Not where V2 answers
-        # for an entity that V1 does not hold.
-        if not doubt.sent and (announced.gone or not isinstance(error, NotFound)):
-            await withdraw(pair, announced)
+        # Nothing was written: without this, readers would ask V1 until somebody heals the mark.
+        if not doubt.sent:
+            await withdraw(pair, announced, missing=isinstance(error, NotFound))
         raise
     # 4. V1 has the write: whatever happens to this step is no error for the caller.
     await pair.behind.do(lambda: finish(pair, id, done), None, id)
@@ -101,12 +100,15 @@ async def _moved_v1(pair: Pair[V1, V2], id: Any, edit: Edit, seen: StoredV2, dou
     raise Contention(decode_id(id), pair.max_attempts)
 
 
-async def withdraw(pair: Pair[V1, V2], announced: StoredV2, step: int = 1) -> None:
-    """Take an announcement back that nothing was written for. Not the caller's concern if it fails."""
+async def withdraw(pair: Pair[V1, V2], announced: StoredV2, step: int = 1, *, missing: bool = False) -> None:
+    """Take an announcement back that nothing was written for. Not the caller's concern if it fails.
+
+    `missing`: nothing was written because V1 does not hold the entity.
+    """
 
     async def withdrawn() -> None:
         try:
-            await pair.v2.withdraw(announced, step)
+            await pair.v2.withdraw(announced, step, missing=missing)
         except PyMongoError:
             pair.tally.count(LEFT_DIRTY)  # the next reader or sweep heals it
 

@@ -44,7 +44,8 @@ async def test_case_3_an_insert_in_doubt_takes_no_note_from_the_one_that_stands(
 
 def until_waited_for(repository: Any, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Let V2's bodies stay behind until a call of this process waits for them; others' waits are short."""
-    monkeypatch.setattr(bodies, "WRITER_WAITS_S", (0.001,))
+    # Short, and enough of them for a write that has V1 already to put its body behind its caller.
+    monkeypatch.setattr(bodies, "WRITER_WAITS_S", (0.005,) * 50)
     behind, apply, go = repository.pair.behind, repository.pair.v2.apply, asyncio.Event()
     settled = behind.settled
 

@@ -373,6 +373,19 @@ async def test_withdraw_leaves_what_stood_before(store: V2Store, collection: Any
     assert await only(collection) == {**stands, META: {**stands[META], **mark}}
 
 
+async def test_withdraw_of_what_v1_lacks_makes_nothing_clean(store: V2Store, collection: Any) -> None:
+    """`missing`: a live document stays dirty, though a reader brought it meanwhile; a placeholder is removed."""
+    placed = await store.ticket(1)
+    assert await store.apply(1, {"first": "Ada"}, 0, over=placed) is Applied.APPLIED
+    assert await store.withdraw(placed, missing=True) is False
+    assert (await only(collection))[META]["intent"] == 1
+    await collection.replace_one({"_id": 1}, live())
+    assert await store.withdraw(await store.ticket(1), missing=True) is False
+    await collection.delete_one({"_id": 1})
+    assert await store.withdraw(await store.ticket(1), missing=True) is True
+    assert await collection.count_documents({}) == 0
+
+
 async def test_withdraw_takes_the_mark_of_what_was_closed_meanwhile(store: V2Store, collection: Any) -> None:
     """The writer before has brought its body meanwhile: nothing is open, and V2 answers again."""
     await collection.insert_one(live())

@@ -165,7 +165,7 @@ def unguarded_apply(monkeypatch):
 def careless_withdrawal(monkeypatch):
     """An announcement is taken back though others have announced since."""
 
-    async def withdraw(store, announced, step=1):
+    async def withdraw(store, announced, step=1, *, missing=False):
         change = {"$set": {f"{MARK}.intent": announced.revision}, "$unset": {f"{MARK}.at": ""}}
         await store._quick.update_one({"_id": announced.id, f"{MARK}.rev": announced.revision}, change)
         return True
