@@ -13,7 +13,7 @@
 | list, tuple, set, frozenset, NamedTuple | array | as declared; sets are stored sorted; a string is no array |
 | Enum, Literal | its value | both ways; the values are strings, numbers, bytes, ObjectIds or None |
 | attrs class, dataclass, TypedDict, dict[str, ...] | sub-document | both ways; keys may be any strings |
-| unions | as their members | of different BSON types, or classes told apart by a field; else as the last row |
+| unions | as their members | of different BSON types, or classes distinguished by a field; else as the last row |
 | Any | as the driver has it | what comes back the same; a Decimal, set, tuple, date, UUID is refused when encoded |
 | time, timedelta, complex, object, DBRef, Sequence, dict with other keys | - | refused when the migration is built |
 

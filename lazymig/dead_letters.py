@@ -38,12 +38,11 @@ class DeadLetters:
         await ensure_index(self._rows, [("kind", 1), ("migration", 1), ("state", 1)], "lazymig_kind")
         await ensure_index(self._rows, [("kind", 1), ("migration", 1), *_BY_AGE], "lazymig_first_at")
 
-    async def bury_letter(self, letter: DeadLetter) -> None:
-        """Record one failure; the first time is kept, attempts are counted, a waiver ends when V1 has changed."""
-        await self.bury_letters([letter])
-
     async def bury_letters(self, letters: Sequence[DeadLetter]) -> None:
-        """Record failures, a thousand per statement, each as `bury_letter` does; returns when all are durable."""
+        """Record failures, a thousand per statement; returns when all are durable.
+
+        The first time is kept, attempts are counted, and a waiver ends when V1 has changed.
+        """
         if self._in_memory:  # which knows no updates by pipelines, and no other processes either
             for letter in letters:
                 await self._bury_in_memory(letter)

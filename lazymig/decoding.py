@@ -88,7 +88,7 @@ def readable(raw: bytes, options: CodecOptions[Any]) -> Damaged:
     lenient: Any = options.with_options(
         document_class=RawBSONDocument,
         datetime_conversion=DatetimeConversion.DATETIME_AUTO,
-        unicode_decode_error_handler="surrogateescape",  # keeps the bytes, so that they can be told apart
+        unicode_decode_error_handler="surrogateescape",  # keeps the bytes, so that they can be distinguished
     )
     document = Damaged(_fields(raw, lenient))
     id = document.get("_id")

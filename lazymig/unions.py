@@ -104,9 +104,9 @@ def _is_enum(kind: Any) -> bool:
 
 
 def union_hook(kind: Any, converter: Converter) -> Hook:
-    """The structure hook of a union. Raises `TypeError` where two members cannot be told apart."""
+    """The structure hook of a union. Raises `TypeError` where two members cannot be distinguished."""
     if mixed := mistakable(kind):
-        raise TypeError(f"{shown(mixed[0])} and {shown(mixed[1])} cannot be told apart when they are read")
+        raise TypeError(f"{shown(mixed[0])} and {shown(mixed[1])} cannot be distinguished when they are read")
     kinds = members(kind)
     table = _readers(kinds, converter)
 

@@ -165,7 +165,7 @@ def mappings(draw: DrawFn, inside: SearchStrategy[Drawn]) -> Drawn:
 
 @st.composite
 def unions(draw: DrawFn, inside: SearchStrategy[Drawn]) -> Drawn:
-    """Optionals, and unions whether or not they can be told apart."""
+    """Optionals, and unions whether or not they can be distinguished."""
     found = draw(st.lists(inside, min_size=1, max_size=3))
     if draw(st.integers(0, 19)) and mistakable(Union[(*(one.kind for one in found), None)]):
         found = found[:1]  # nearly any three could be mistaken for each other

@@ -69,7 +69,7 @@ async def test_attempts_are_counted_and_the_mended_are_let_go(database: Any) -> 
 
 @pytest.mark.parametrize("driver", ["pymongo", "motor", "mock"])
 async def test_a_unique_index_refuses(database: Any, driver: str) -> None:
-    """A body that another unique index refuses is told apart from a lost race, with the index's fields as reason."""
+    """A body that another unique index refuses is distinguished from a lost race, with the index's fields as reason."""
     await unique_codes(database, driver)
     await database["v1"].insert_many([thing(id, code="twin" if id in (4, 7) else f"c{id}") for id in range(12)])
     report = await sweeper(database).run()

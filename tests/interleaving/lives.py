@@ -3,11 +3,8 @@
 A life is named by the last name, which V1 holds as well; the note is what only V2 can hold.
 """
 
-from contextlib import suppress
-
 from attrs import evolve
 
-from lazymig.errors import AlreadyExists, NotFound
 from tests.interleaving import subject
 from tests.interleaving.subject import (
     ID,
@@ -62,13 +59,6 @@ def one_life(entity):
 async def one_life_each(listing):
     """The same for a listing."""
     return {entity.id: one_life(entity) async for entity in listing}
-
-
-async def insert_or_update(s, amount):
-    """What clients do who do not know whether the entity exists."""
-    with suppress(AlreadyExists, NotFound):
-        await s.repository.insert(PersonV2(ID, "Ada", f"L{amount}", 0, f"L{amount}"))
-        await s.repository.update(ID, lambda entity: evolve(entity, tally=entity.tally + 1))
 
 
 def calls(amount):

@@ -1,4 +1,4 @@
-"""Two releases side by side: the older one's upgrade is wrong, the newer one has it mended, at a higher revision.
+"""Two releases side by side: the older one's upgrade is wrong, the newer one has it fixed, at a higher revision.
 
 What the older one answers is its own affair. The newer one must never answer with a body of the older, nor carry one
 over into V1; and where the older release meets a newer body, it leaves it as it is.

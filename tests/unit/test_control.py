@@ -168,7 +168,7 @@ async def test_shards_take_their_own(control: Control) -> None:
 async def test_migrations_are_apart(control: Control) -> None:
     """Two migrations in one control collection see nothing of each other."""
     number = await opened(control)
-    await control.bury_letter(letter(1))
+    await control.bury_letters([letter(1)])
     assert await control.current_pass("other") is None
     assert await control.acquire("other", number, "a", ALL) is None
     assert await control.dead_count("other") == 0
@@ -183,9 +183,9 @@ def letter(id: Any, revision: int = 0, error: str = "ValueError") -> DeadLetter:
 async def test_a_dead_letter_keeps_its_history(control: Control, clock: TestClock) -> None:
     """One record per entity: first and last time, attempts, and what was wrong last."""
     first = clock.time
-    await control.bury_letter(letter(1))
+    await control.bury_letters([letter(1)])
     clock.time += timedelta(hours=1)
-    await control.bury_letter(letter(1, 3, "KeyError"))
+    await control.bury_letters([letter(1, 3, "KeyError")])
     found = await control.dead_letter("m", 1)
     assert (found.first_at, found.last_at, found.attempts) == (first, clock.time, 2)
     assert (found.revision, found.error, found.path, found.waived) == (3, "KeyError", "name", None)
@@ -196,9 +196,9 @@ async def test_a_dead_letter_keeps_its_history(control: Control, clock: TestCloc
 async def test_dead_letters_come_oldest_first(control: Control, clock: TestClock) -> None:
     """The list is in the order of the first failures."""
     for id in (3, 1, 2):
-        await control.bury_letter(letter(id))
+        await control.bury_letters([letter(id)])
         clock.time += timedelta(seconds=1)
-    await control.bury_letter(letter(3))
+    await control.bury_letters([letter(3)])
     assert [one.id async for one in control.dead_letters("m")] == [3, 1, 2]
 
 
@@ -208,7 +208,7 @@ async def test_ids_of_any_type(control: Control, driver: str) -> None:
     if driver != "mock":  # which needs ids to be hashable
         ids.append(Decimal128("1.5"))
     for id in ids:
-        await control.bury_letter(letter(id))
+        await control.bury_letters([letter(id)])
     assert [(await control.dead_letter("m", id)).id for id in ids] == ids
     assert (await control.dead_letter("m", UUID(int=1))).attempts == 1
     assert await control.resolve("m", [UUID(int=1), {"a": 1}, "absent"]) == 2
@@ -217,18 +217,18 @@ async def test_ids_of_any_type(control: Control, driver: str) -> None:
 
 async def test_a_waived_failure_asks_for_nobody(control: Control) -> None:
     """A waiver holds while the entity fails at the same revision, and ends when it fails at another one."""
-    await control.bury_letter(letter(1, 2))
-    await control.bury_letter(letter(2, 2))
+    await control.bury_letters([letter(1, 2)])
+    await control.bury_letters([letter(2, 2)])
     assert await control.waive("m", 1, "known, ends in June")
     assert await control.dead_count("m") == 1
     assert [one.id async for one in control.dead_letters("m", waived=False)] == [2]
     assert [(one.id, one.waived) async for one in control.dead_letters("m", waived=True)] == [
         (1, "known, ends in June")
     ]
-    await control.bury_letter(letter(1, 2))
+    await control.bury_letters([letter(1, 2)])
     assert (await control.dead_letter("m", 1)).attempts == 2
     assert await control.dead_count("m") == 1
-    await control.bury_letter(letter(1, 3))
+    await control.bury_letters([letter(1, 3)])
     found = await control.dead_letter("m", 1)
     assert (found.waived, found.attempts) == (None, 3)
     assert await control.dead_count("m") == 2
@@ -238,7 +238,7 @@ async def test_waivers_of_nothing(control: Control) -> None:
     """What is not there can be neither waived nor taken back, and no record comes of it."""
     assert not await control.waive("m", 1, "x")
     assert not await control.unwaive("m", 1)
-    await control.bury_letter(letter(1))
+    await control.bury_letters([letter(1)])
     assert not await control.unwaive("m", 1)
     await control.waive("m", 1, "x")
     assert await control.unwaive("m", 1)
@@ -247,8 +247,8 @@ async def test_waivers_of_nothing(control: Control) -> None:
 
 
 async def test_letters_of_a_crowd(control: Control) -> None:
-    """Failures of one entity that are told at once are one record, and no attempt is lost."""
-    await asyncio.gather(*(control.bury_letter(letter(1)) for _ in range(6)))
+    """Failures of one entity that are recorded at once are one record, and no attempt is lost."""
+    await asyncio.gather(*(control.bury_letters([letter(1)]) for _ in range(6)))
     assert (await control.dead_letter("m", 1)).attempts == 6
 
 
@@ -270,7 +270,7 @@ async def test_times_are_alike_for_every_client(server_clients: Any, server_data
     options = server_database.codec_options.with_options(tz_aware=True, uuid_representation=4)
     aware = server_database.client.get_database(server_database.name, codec_options=options)
     control = Control(aware["control"], clock)
-    await control.bury_letter(letter(UUID(int=1)))
+    await control.bury_letters([letter(UUID(int=1))])
     await control.record_run(RunRecord("m", clock.time, clock.time, True))
     plain = Control(server_database["control"], clock)
     assert await control.dead_letter("m", UUID(int=1)) == await plain.dead_letter("m", UUID(int=1))

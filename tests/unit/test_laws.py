@@ -357,6 +357,6 @@ def test_extremes() -> None:
     ],
 )
 def test_differences(one: Any, other: Any) -> None:
-    """What BSON tells apart is told apart, and each value equals itself, NaN among them."""
+    """What BSON distinguishes is distinguished, and each value equals itself, NaN among them."""
     assert list(differences({"x": one}, {"x": other}))
     assert not list(differences([one, other, float("nan"), 2**31], [one, other, float("nan"), Int64(2**31)]))

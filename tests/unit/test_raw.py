@@ -1,4 +1,4 @@
-"""Documents as bytes: split, told apart and decoded as the driver would."""
+"""Documents as bytes: split, distinguished and decoded as the driver would."""
 
 from __future__ import annotations
 
