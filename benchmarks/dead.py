@@ -17,7 +17,7 @@ from attrs import frozen
 from pymongo import AsyncMongoClient
 
 from lazymig import Control, Migration, Phase, Repository, Sweeper
-from lazymig.records import DeadLetter
+from lazymig.stores.records import DeadLetter
 from lazymig.testing import Server
 
 #: As many as are enough to see the rate of the slow way.

@@ -19,9 +19,9 @@ from pymongo import AsyncMongoClient
 
 from benchmarks import invoices, report
 from benchmarks.subject import CONVERTER, OrderV1, OrderV2, document, orders, to_v1, to_v2
-from lazymig.stores import V2Store
+from lazymig.stores.mongo_v1 import V1Store
+from lazymig.stores.mongo_v2 import V2Store
 from lazymig.testing import Server
-from lazymig.v1_store import V1Store
 
 _ROUNDS, _CALLS, _DOCUMENTS = 11, 100, 1_000
 

@@ -28,7 +28,7 @@ from benchmarks.beside import live, memory
 from benchmarks.invoices import FILL, InvoiceV1, documents, fill, repository, to_v2
 from benchmarks.measure import Outcome, alternate, outcome
 from lazymig.fleet.workers import Workers
-from lazymig.records import Partition
+from lazymig.stores.records import Partition
 from lazymig.sweeping.remainder import Remainder
 from lazymig.testing import Server
 

@@ -13,7 +13,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lazymig.bson_types import make_converter
     from lazymig.control import Control
     from lazymig.errors import (
         AlreadyExists,
@@ -26,11 +25,12 @@ if TYPE_CHECKING:
         PassVanished,
         PhaseError,
     )
-    from lazymig.listing import Criteria
-    from lazymig.migration import Migration
     from lazymig.phases import Phase
-    from lazymig.records import DeadLetter
+    from lazymig.protocol.listing import Criteria
     from lazymig.repository import Repository
+    from lazymig.shapes.bson_types import make_converter
+    from lazymig.shapes.migration import Migration
+    from lazymig.stores.records import DeadLetter
     from lazymig.sweeper import Progress, Sweeper, SweepReport
     from lazymig.v1_view import V1View
 
@@ -63,11 +63,11 @@ _HOMES = {
     "Contention": "errors",
     "Control": "control",
     "ConversionError": "errors",
-    "Criteria": "listing",
-    "DeadLetter": "records",
+    "Criteria": "protocol.listing",
+    "DeadLetter": "stores.records",
     "ForeignDocument": "errors",
     "LazymigError": "errors",
-    "Migration": "migration",
+    "Migration": "shapes.migration",
     "NotFound": "errors",
     "PassVanished": "errors",
     "Phase": "phases",
@@ -77,7 +77,7 @@ _HOMES = {
     "SweepReport": "sweeper",
     "Sweeper": "sweeper",
     "V1View": "v1_view",
-    "make_converter": "bson_types",
+    "make_converter": "shapes.bson_types",
 }
 
 

@@ -10,19 +10,21 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar
 
-from lazymig import listing, many, protocol, v1_only
-from lazymig.building import Options, build_pair
-from lazymig.clock import SYSTEM_CLOCK, Clock
-from lazymig.deadline import Deadline
-from lazymig.documents import decode_id
-from lazymig.edits import Change, Delete, Edit, ReplaceV2, UpdateV2, insert_v2
+from lazymig import protocol
 from lazymig.errors import ConfigurationError, ConversionError, NotFound
-from lazymig.in_flight import InFlight
-from lazymig.keyset import Order
-from lazymig.listing import Criteria, OnError, Span
-from lazymig.migration import Migration
-from lazymig.pair import Pair
+from lazymig.loop.clock import SYSTEM_CLOCK, Clock
+from lazymig.loop.deadline import Deadline
+from lazymig.loop.in_flight import InFlight
 from lazymig.phases import ROUTES, RUNNABLE, Phase, Source, Target
+from lazymig.protocol import listing, many
+from lazymig.protocol.edits import Change, Delete, Edit, ReplaceV2, UpdateV2, insert_v2
+from lazymig.protocol.listing import Criteria, OnError, Span
+from lazymig.protocol.pair import Pair
+from lazymig.routes import v1_only
+from lazymig.routes.building import Options, build_pair
+from lazymig.shapes.migration import Migration
+from lazymig.stores.documents import decode_id
+from lazymig.stores.keyset import Order
 from lazymig.surroundings.checking import Asked
 from lazymig.surroundings.first_use import FirstUse
 from lazymig.telemetry import Tally

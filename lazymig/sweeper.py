@@ -14,13 +14,16 @@ from functools import partial
 from typing import Generic, TypeVar
 from uuid import uuid4
 
-from lazymig.clock import SYSTEM_CLOCK, Clock
 from lazymig.control import Control, Lease, RunRecord
 from lazymig.errors import ConfigurationError, PhaseError
-from lazymig.pair import Pair
+from lazymig.loop.clock import SYSTEM_CLOCK, Clock
+from lazymig.passes.partitions import DOCUMENTS_EACH, plan
+from lazymig.passes.sharing import Share
+from lazymig.passes.throttle import Probe, Throttle
 from lazymig.phases import Phase
-from lazymig.records import Partition
+from lazymig.protocol.pair import Pair
 from lazymig.repository import Repository
+from lazymig.stores.records import Partition
 from lazymig.surroundings.checking import check_apart
 from lazymig.surroundings.contents import Foreign
 from lazymig.surroundings.looking import identities
@@ -30,12 +33,9 @@ from lazymig.sweeping.flow import Flow
 from lazymig.sweeping.marks import resolve_marks
 from lazymig.sweeping.moving import Mover, calm_collector
 from lazymig.sweeping.outlook import Outlook
-from lazymig.sweeping.partitions import DOCUMENTS_EACH, plan
 from lazymig.sweeping.reconverting import Reconverter, prepare
 from lazymig.sweeping.report import Progress, SweepReport, report_of
 from lazymig.sweeping.revisions import remember, warnings
-from lazymig.sweeping.sharing import Share
-from lazymig.sweeping.throttle import Probe, Throttle
 
 __all__ = ["Progress", "SweepReport", "Sweeper"]
 

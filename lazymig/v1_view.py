@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from lazymig import listing
-from lazymig.chunks import chunks
-from lazymig.edits import Delete, ReplaceV1, UpdateV1, insert_v1
 from lazymig.errors import ConversionError
+from lazymig.protocol import listing
+from lazymig.protocol.edits import Delete, ReplaceV1, UpdateV1, insert_v1
+from lazymig.stores.chunks import chunks
 
 if TYPE_CHECKING:
-    from lazymig.listing import Criteria, OnError
+    from lazymig.protocol.listing import Criteria, OnError
     from lazymig.repository import Repository
 
 V1 = TypeVar("V1")

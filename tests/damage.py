@@ -11,7 +11,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 
 from lazymig import Migration, Phase, Repository
-from lazymig.drivers import RAW_LENIENT
+from lazymig.stores.drivers import RAW_LENIENT
 
 
 @frozen

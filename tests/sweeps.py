@@ -12,9 +12,9 @@ from attrs import frozen
 from bson import ObjectId
 
 from lazymig import Control, Migration, Phase, Repository, Sweeper
-from lazymig.clock import SYSTEM_CLOCK
 from lazymig.control import BEAT_S
-from lazymig.server_time import ServerTime
+from lazymig.loop.clock import SYSTEM_CLOCK
+from lazymig.stores.server_time import ServerTime
 from tests.people import TestClock
 
 Id = int | str | bytes | ObjectId | UUID

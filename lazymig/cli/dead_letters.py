@@ -17,8 +17,8 @@ from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Json
 from lazymig.cli.output import say, show_json
 from lazymig.control import Control
-from lazymig.records import DeadLetter
 from lazymig.repository import Repository
+from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.retry import retry_dead
 
 dead_letters = CycloptsApp(name="dead-letters", help="List, show, retry or waive the entities that need a person.")

@@ -6,10 +6,10 @@ from typing import Any
 
 from bson.errors import InvalidBSON
 
-from lazymig.documents import META_FIELD, stored_v2
 from lazymig.errors import ConversionError
-from lazymig.records import DeadLetter
 from lazymig.repository import Repository
+from lazymig.stores.documents import META_FIELD, stored_v2
+from lazymig.stores.records import DeadLetter
 
 
 async def explanation(repository: Repository[Any, Any], letter: DeadLetter) -> str:

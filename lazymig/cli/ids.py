@@ -8,7 +8,7 @@ from uuid import UUID
 
 from bson import ObjectId, json_util
 
-from lazymig.documents import decode_id
+from lazymig.stores.documents import decode_id
 
 #: Of ids on the command line; every other type is written as extended JSON after `json:`.
 KINDS = ("str", "int", "oid", "uuid", "bytes", "json")

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from lazymig.cli.ids import Names
 from lazymig.cli.output import aligned, is_terminal, plain, say, say_fields, table
-from lazymig.documents import decode_id
-from lazymig.records import DeadLetter
+from lazymig.stores.documents import decode_id
+from lazymig.stores.records import DeadLetter
 
 
 @frozen

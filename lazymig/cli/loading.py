@@ -12,9 +12,9 @@ from typing import Any
 
 from lazymig.cli.failures import Unusable
 from lazymig.cli.reaching import reach
-from lazymig.drivers import Driver, driver_of, settled
 from lazymig.errors import LazymigError
 from lazymig.repository import Repository
+from lazymig.stores.drivers import Driver, driver_of, settled
 
 
 class Quit(LazymigError):

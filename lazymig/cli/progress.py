@@ -12,7 +12,7 @@ from rich.table import Column
 from rich.text import Text
 
 from lazymig.cli.output import as_json, plain, talk
-from lazymig.clock import SYSTEM_CLOCK, Clock
+from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 
 #: Between two lines of a run that nobody watches.
 LINE_EVERY_S = 30.0

@@ -15,8 +15,8 @@ from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Json
 from lazymig.cli.output import encodable, say, show_json, table
 from lazymig.control import Control, RunRecord
-from lazymig.records import DeadLetter
 from lazymig.repository import Repository
+from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.holdings import Holdings, MovedBy, by_conversion, holdings, moved_by, size
 from lazymig.sweeping.revisions import warnings
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from lazymig.clock import SYSTEM_CLOCK
 from lazymig.errors import ConfigurationError
 from lazymig.fleet.workers import MakeRepository, sum_reports, sweep_here
+from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.sweeper import SweepReport
 
 #: Tasks per worker thread: a few more than one, so that a slow partition does not keep the others waiting.

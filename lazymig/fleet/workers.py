@@ -16,10 +16,10 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from lazymig.clock import SYSTEM_CLOCK
-from lazymig.drivers import settled
 from lazymig.errors import LazymigError
+from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.repository import Repository
+from lazymig.stores.drivers import settled
 from lazymig.sweeper import Progress, Sweeper, SweepReport
 from lazymig.sweeping.report import COUNTED
 

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from pymongo.errors import PyMongoError
 
-from lazymig.deadline import Deadline
-from lazymig.pair import Pair
-from lazymig.records import Applied, StoredV1, StoredV2
+from lazymig.loop.deadline import Deadline
+from lazymig.protocol.pair import Pair
+from lazymig.stores.records import Applied, StoredV1, StoredV2
 from lazymig.telemetry import LEFT_DIRTY, REFUSED, V2_AWAY
 
 V1 = TypeVar("V1")

@@ -6,13 +6,13 @@ from typing import Any, TypeVar
 
 from pymongo.errors import PyMongoError, WriteError
 
-from lazymig.clock import unused_step
-from lazymig.documents import decode_id
-from lazymig.edits import Change
 from lazymig.errors import AlreadyExists, Contention
-from lazymig.pair import Pair
+from lazymig.loop.clock import unused_step
+from lazymig.protocol.edits import Change
+from lazymig.protocol.pair import Pair
 from lazymig.protocol.writing import Moved, back_off, finish, settle, withdraw
-from lazymig.records import StoredV2
+from lazymig.stores.documents import decode_id
+from lazymig.stores.records import StoredV2
 from lazymig.telemetry import LEFT_DIRTY
 
 V1 = TypeVar("V1")

@@ -7,13 +7,13 @@ from typing import Any, Protocol, TypeVar
 
 from pymongo.errors import PyMongoError
 
-from lazymig.documents import decode_id
 from lazymig.errors import Contention
-from lazymig.pair import Pair
 from lazymig.protocol import bodies
 from lazymig.protocol.bodies import in_time, is_due, is_old, outcome_of, own_body
+from lazymig.protocol.pair import Pair
 from lazymig.protocol.writing import settle
-from lazymig.records import Applied, Put, StoredV1, StoredV2
+from lazymig.stores.documents import decode_id
+from lazymig.stores.records import Applied, Put, StoredV1, StoredV2
 from lazymig.telemetry import LEFT_DIRTY, MIGRATED, MISMATCHED, REFUSED, REPAIRED
 
 V1 = TypeVar("V1")

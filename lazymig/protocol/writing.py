@@ -8,13 +8,13 @@ from typing import Any, NamedTuple, TypeVar
 
 from pymongo.errors import PyMongoError, WriteError
 
-from lazymig.documents import decode_id, value_at
-from lazymig.edits import Base, Change, Edit, Keep, More
 from lazymig.errors import Contention, ConversionError, NotFound
-from lazymig.pair import Pair
 from lazymig.protocol import bodies
 from lazymig.protocol.bodies import is_due, outcome_of
-from lazymig.records import StoredV1, StoredV2
+from lazymig.protocol.edits import Base, Change, Edit, Keep, More
+from lazymig.protocol.pair import Pair
+from lazymig.stores.documents import decode_id, value_at
+from lazymig.stores.records import StoredV1, StoredV2
 from lazymig.telemetry import CONTENDED, HEALED, LEFT_DIRTY
 
 V1 = TypeVar("V1")

@@ -9,8 +9,8 @@ from uuid import UUID
 from attrs import frozen
 from bson.binary import OLD_UUID_SUBTYPE, Binary
 
-from lazymig.documents import META_FIELD, is_foreign
-from lazymig.drivers import Driver, driver_of
+from lazymig.stores.documents import META_FIELD, is_foreign
+from lazymig.stores.drivers import Driver, driver_of
 from lazymig.surroundings.looking import Seen, aggregated, attempt, first_of
 
 #: Looked at from an end of V2: both lie in the index on `_id`.

@@ -16,9 +16,9 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
 )
 
-from lazymig.deadline import Deadline
-from lazymig.drivers import tuned
 from lazymig.errors import ConfigurationError
+from lazymig.loop.deadline import Deadline
+from lazymig.stores.drivers import tuned
 from lazymig.surroundings.checking import Asked, Surroundings, surroundings
 from lazymig.surroundings.judging import NoPrimary
 from lazymig.surroundings.looking import in_memory, is_still_primary

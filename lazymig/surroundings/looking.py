@@ -11,7 +11,7 @@ from bson.codec_options import DEFAULT_CODEC_OPTIONS
 from pymongo import ReadPreference
 from pymongo.errors import OperationFailure
 
-from lazymig.drivers import LENIENT, Driver, driver_of, settled, tuned
+from lazymig.stores.drivers import LENIENT, Driver, driver_of, settled, tuned
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ from uuid import UUID
 from bson import Int64, ObjectId
 from pymongo.errors import OperationFailure, PyMongoError
 
-from lazymig.documents import META_FIELD, REVISION_FIELD, raw_id
-from lazymig.drivers import is_server_state
-from lazymig.records import PLACEHOLDER
+from lazymig.stores.documents import META_FIELD, REVISION_FIELD, raw_id
+from lazymig.stores.drivers import is_server_state
+from lazymig.stores.records import PLACEHOLDER
 from lazymig.surroundings.looking import Seen, aggregated, attempt, first_of
 from lazymig.surroundings.unique import partial_filters, problem, unique_indexes
 from lazymig.surroundings.validators import field_problem, refused_field, refused_gone, validator

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lazymig.documents import META_FIELD
+from lazymig.stores.documents import META_FIELD
 from lazymig.surroundings.looking import Seen
 
 #: Index types that leave out documents without their field.

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from bson.binary import UuidRepresentation
 
-from lazymig.annotations import fields_of, is_class, is_namedtuple, stripped
 from lazymig.errors import ConfigurationError
-from lazymig.migration import Migration
+from lazymig.shapes.annotations import fields_of, is_class, is_namedtuple, stripped
+from lazymig.shapes.migration import Migration
 
 _LEGACY = {
     UuidRepresentation.PYTHON_LEGACY: "pythonLegacy",

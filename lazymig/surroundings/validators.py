@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lazymig.documents import META_FIELD, REVISION_FIELD
+from lazymig.stores.documents import META_FIELD, REVISION_FIELD
 from lazymig.surroundings.looking import Seen
 
 _GONE = f"{META_FIELD}.gone"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, TypeVar
 
-from lazymig.drivers import driver_of
-from lazymig.foreign import FOREIGN
-from lazymig.keyset import BY_ID
-from lazymig.pair import Pair
-from lazymig.raw import decoded_leniently
-from lazymig.records import Partition
+from lazymig.passes.throttle import Throttle
+from lazymig.protocol.pair import Pair
+from lazymig.stores.drivers import driver_of
+from lazymig.stores.foreign import FOREIGN
+from lazymig.stores.keyset import BY_ID
+from lazymig.stores.raw import decoded_leniently
+from lazymig.stores.records import Partition
 from lazymig.sweeping.moving import Mover
 from lazymig.sweeping.remainder import Pages, Remainder
-from lazymig.sweeping.throttle import Throttle
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")

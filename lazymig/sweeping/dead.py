@@ -10,11 +10,11 @@ import bson
 from attrs import frozen
 
 from lazymig.control import Control
-from lazymig.documents import META_FIELD, REVISION_FIELD, is_foreign, stored_v1, stored_v2
-from lazymig.drivers import LENIENT, READ_MAJORITY, tuned
-from lazymig.pair import Pair
-from lazymig.raw import Undecoded, decoded_leniently, find_one, undecoded
-from lazymig.records import DeadLetter, StoredV2
+from lazymig.protocol.pair import Pair
+from lazymig.stores.documents import META_FIELD, REVISION_FIELD, is_foreign, stored_v1, stored_v2
+from lazymig.stores.drivers import LENIENT, READ_MAJORITY, tuned
+from lazymig.stores.raw import Undecoded, decoded_leniently, find_one, undecoded
+from lazymig.stores.records import DeadLetter, StoredV2
 from lazymig.sweeping.marks import resolve
 from lazymig.sweeping.moving import Mover
 from lazymig.sweeping.remainder import Pages

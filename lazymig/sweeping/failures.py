@@ -7,9 +7,9 @@ from collections import Counter
 from typing import Any
 
 from lazymig.control import Control
-from lazymig.decoding import Unreadable
 from lazymig.errors import ConversionError
-from lazymig.records import DeadLetter, StoredV1
+from lazymig.stores.decoding import Unreadable
+from lazymig.stores.records import DeadLetter, StoredV1
 
 #: Failures that a rehearsal's report names, the first ones. All are counted.
 NAMED_AT_MOST = 1000

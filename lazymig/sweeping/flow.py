@@ -8,11 +8,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Generic, TypeVar
 
-from lazymig.pair import Pair
-from lazymig.records import Partition
+from lazymig.passes.throttle import Throttle
+from lazymig.protocol.pair import Pair
+from lazymig.stores.records import Partition
 from lazymig.sweeping.moving import Mover
 from lazymig.sweeping.remainder import Page, Remainder
-from lazymig.sweeping.throttle import Throttle
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")

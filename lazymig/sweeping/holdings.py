@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
-from lazymig.documents import META_FIELD
-from lazymig.drivers import settled
-from lazymig.records import PLACEHOLDER
+from lazymig.stores.documents import META_FIELD
+from lazymig.stores.drivers import settled
+from lazymig.stores.records import PLACEHOLDER
 
 _AT, _GONE, _REV, _BY, _CONV = (f"{META_FIELD}.{name}" for name in ("at", "gone", "rev", "by", "conv"))
 K = TypeVar("K")

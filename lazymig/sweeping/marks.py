@@ -7,13 +7,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
 
-from lazymig.documents import REVISION_FIELD, stored_v1
-from lazymig.drivers import LENIENT, READ_MAJORITY, driver_of, tuned
 from lazymig.errors import Contention, ConversionError
-from lazymig.keyset import Order
-from lazymig.pair import Pair
 from lazymig.protocol import bodies, heal, purge
-from lazymig.records import Applied, StoredV1, StoredV2
+from lazymig.protocol.pair import Pair
+from lazymig.stores.documents import REVISION_FIELD, stored_v1
+from lazymig.stores.drivers import LENIENT, READ_MAJORITY, driver_of, tuned
+from lazymig.stores.keyset import Order
+from lazymig.stores.records import Applied, StoredV1, StoredV2
 from lazymig.sweeping.moving import Mover
 
 V1 = TypeVar("V1")

@@ -14,14 +14,14 @@ from bson.codec_options import DEFAULT_CODEC_OPTIONS
 from bson.raw_bson import RawBSONDocument
 
 from lazymig.control import Control
-from lazymig.decoding import decoded
-from lazymig.documents import decode_id, raw_id, stored_v1
-from lazymig.drivers import Driver, driver_of
 from lazymig.errors import ConversionError
-from lazymig.foreign import replace_foreign
-from lazymig.pair import Pair
+from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S, look_again_at
-from lazymig.records import Put, StoredV1
+from lazymig.stores.decoding import decoded
+from lazymig.stores.documents import decode_id, raw_id, stored_v1
+from lazymig.stores.drivers import Driver, driver_of
+from lazymig.stores.foreign import replace_foreign
+from lazymig.stores.records import Put, StoredV1
 from lazymig.sweeping.failures import Failures
 
 V1 = TypeVar("V1")

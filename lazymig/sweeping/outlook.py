@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from lazymig.clock import Clock
+from lazymig.loop.clock import Clock
 from lazymig.sweeping.holdings import holdings, size
 from lazymig.sweeping.report import Left, Progress, progress_of
 

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Generic, TypeVar
 
-from lazymig.drivers import driver_of
 from lazymig.errors import ConversionError
-from lazymig.pair import Pair
-from lazymig.records import Applied, Document, Partition, StoredV1, StoredV2
+from lazymig.passes.throttle import Throttle
+from lazymig.protocol.pair import Pair
+from lazymig.stores.drivers import driver_of
+from lazymig.stores.records import Applied, Document, Partition, StoredV1, StoredV2
 from lazymig.sweeping.moving import Mover
 from lazymig.sweeping.remainder import ONE_VALUE, in_partition
-from lazymig.sweeping.throttle import Throttle
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")

@@ -14,13 +14,13 @@ from typing import Any
 
 from attrs import frozen
 
-from lazymig.chunks import chunks
-from lazymig.decoding import Unreadable, condition
-from lazymig.documents import raw_id
-from lazymig.drivers import READ_MAJORITY, Driver, driver_of, tuned
-from lazymig.keyset import above, in_bracket
-from lazymig.raw import decoded_leniently, id_bytes, split
-from lazymig.records import Partition
+from lazymig.stores.chunks import chunks
+from lazymig.stores.decoding import Unreadable, condition
+from lazymig.stores.documents import raw_id
+from lazymig.stores.drivers import READ_MAJORITY, Driver, driver_of, tuned
+from lazymig.stores.keyset import above, in_bracket
+from lazymig.stores.raw import decoded_leniently, id_bytes, split
+from lazymig.stores.records import Partition
 
 #: Brackets with one document at most, beyond whose value a comparison would find those of other brackets.
 ONE_VALUE = {"minKey", "null", "maxKey"}

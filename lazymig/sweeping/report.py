@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from lazymig.records import DeadLetter
+from lazymig.stores.records import DeadLetter
 
 
 @frozen

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from lazymig.control import Control
-from lazymig.fingerprint import fingerprint
-from lazymig.pair import Pair
+from lazymig.protocol.pair import Pair
+from lazymig.shapes.fingerprint import fingerprint
 
 
 async def warnings(pair: Pair[Any, Any], control: Control) -> list[str]:

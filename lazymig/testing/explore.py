@@ -44,7 +44,7 @@ NOON: Final = datetime(2024, 1, 1, 12)
 
 
 class FixedClock:
-    """Time that stands still, and a sleep that is one scheduling point: `lazymig.clock.Clock` for the explorer."""
+    """Time that stands still, and a sleep that is one scheduling point: `lazymig.loop.clock.Clock` for the explorer."""
 
     def __init__(self, gate: Gate | None = None, now: datetime = NOON) -> None:
         self.gate = gate

@@ -22,11 +22,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import FailedHealthCheck, Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
-from lazymig.codec import Codec
-from lazymig.conversions import Conversions, conversions_for
-from lazymig.documents import META_FIELD, REVISION_FIELD
 from lazymig.errors import ConfigurationError, ConversionError
-from lazymig.migration import Migration
+from lazymig.shapes.codec import Codec
+from lazymig.shapes.conversions import Conversions, conversions_for
+from lazymig.shapes.migration import Migration
+from lazymig.stores.documents import META_FIELD, REVISION_FIELD
 from lazymig.testing.differences import differences
 from lazymig.testing.strategies import entities
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from lazymig.errors import ConfigurationError
-from lazymig.migration import Migration
 from lazymig.phases import Phase
 from lazymig.repository import Repository
+from lazymig.shapes.migration import Migration
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")

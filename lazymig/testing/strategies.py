@@ -27,8 +27,8 @@ from hypothesis import reject
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from lazymig.annotations import fields_of, is_class, is_namedtuple, stripped
-from lazymig.migration import id_types
+from lazymig.shapes.annotations import fields_of, is_class, is_namedtuple, stripped
+from lazymig.shapes.migration import id_types
 
 E = TypeVar("E")
 Anything = SearchStrategy[Any]

@@ -18,9 +18,9 @@ from pymongo import AsyncMongoClient, MongoClient
 
 from lazymig import Control
 from lazymig.cli.failures import in_one_line, without_secrets
-from lazymig.clock import SYSTEM_CLOCK
 from lazymig.control import LEASE
-from lazymig.records import Partition
+from lazymig.loop.clock import SYSTEM_CLOCK
+from lazymig.stores.records import Partition
 from lazymig.testing.mongod import free_port
 from tests.people import TestClock
 

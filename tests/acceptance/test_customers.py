@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lazymig import ConversionError, Phase, Repository
-from lazymig.codec import codec_for
+from lazymig.shapes.codec import codec_for
 
 # Last on the path: the example comes from the checkout, lazymig from wherever it is installed.
 sys.path.append(str(Path(__file__).parents[2]))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from lazymig.codec import codec_for
+from lazymig.shapes.codec import codec_for
 
 # Last on the path: the example comes from the checkout, lazymig from wherever it is installed.
 sys.path.append(str(Path(__file__).parents[2]))

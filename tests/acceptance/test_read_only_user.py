@@ -18,7 +18,7 @@ from pymongo.errors import OperationFailure
 
 from lazymig import ConfigurationError
 from lazymig.cli.status import looked_up
-from lazymig.drivers import settled
+from lazymig.stores.drivers import settled
 from lazymig.testing import ServerMissing
 from lazymig.testing.mongod import Mongod
 from tests.acceptance.test_cli import APP, SCRIPT

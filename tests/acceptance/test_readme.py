@@ -177,5 +177,5 @@ def test_the_table_of_types_is_the_codes() -> None:
         return [line for line in text.splitlines() if line.startswith("|")]
 
     documented = table((TOP / "docs" / "bson-types.md").read_text(encoding="utf-8"))
-    assert documented == table(bson_types.__doc__ or ""), "take the table of lazymig/bson_types.py into the page"
+    assert documented == table(bson_types.__doc__ or ""), "take the table of lazymig/shapes/bson_types.py into the page"
     assert len(documented) > 10

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from lazymig import Migration, make_converter
-from lazymig.unions import mistakable
+from lazymig.shapes.unions import mistakable
 from tests.cases.test_names import ODD
 
 

@@ -20,7 +20,7 @@ from pymongo import AsyncMongoClient
 
 from lazymig import Criteria, Migration, Phase, Repository, Sweeper
 from lazymig.control import Control
-from lazymig.drivers import settled
+from lazymig.stores.drivers import settled
 from tests.conftest import fresh_database
 from tests.watching import Watch
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from pymongo import AsyncMongoClient
 
 from lazymig import ConfigurationError, Control, NotFound, Phase, Repository, Sweeper
-from lazymig.chunks import BYTES_MAX, COUNT_MAX, chunks
-from lazymig.in_flight import InFlight
-from lazymig.stores import V2Store
+from lazymig.loop.in_flight import InFlight
+from lazymig.stores.chunks import BYTES_MAX, COUNT_MAX, chunks
+from lazymig.stores.mongo_v1 import V1Store
+from lazymig.stores.mongo_v2 import V2Store
 from lazymig.testing import memory_repository
-from lazymig.v1_store import V1Store
 from tests.conftest import fresh_database
 from tests.people import PersonV2, ada, ada_v1, people
 from tests.sweeps import repository as things_repository

@@ -16,8 +16,8 @@ from pymongo import AsyncMongoClient
 
 from lazymig import Control
 from lazymig.cli.letters import grouped
-from lazymig.dead_letters import LETTERS_PER_PAGE
-from lazymig.records import DeadLetter
+from lazymig.control.dead_letters import LETTERS_PER_PAGE
+from lazymig.stores.records import DeadLetter
 from lazymig.sweeping import failures
 from lazymig.sweeping.retry import retry_dead
 from tests.people import TestClock

@@ -11,7 +11,7 @@ from attrs import evolve
 from pymongo.errors import AutoReconnect, NetworkTimeout
 
 from lazymig import Phase, Repository, Sweeper
-from lazymig.clock import SystemClock
+from lazymig.loop.clock import SystemClock
 from tests.people import ada, ada_v1, people
 from tests.sweeps import moved, repository, sweeper, thing
 

@@ -11,7 +11,7 @@ import pytest
 from lazymig import LazymigError
 from lazymig.errors import PassVanished
 from lazymig.fleet.workers import sum_reports
-from lazymig.records import Partition
+from lazymig.stores.records import Partition
 from tests.sweeps import control, moved, stored, sweeper, thing
 
 COUNT = 40

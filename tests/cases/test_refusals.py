@@ -11,12 +11,12 @@ from attrs import Factory, evolve, frozen
 from pymongo.errors import BulkWriteError, NotPrimaryError, OperationFailure, PyMongoError, WriteError
 
 from lazymig import ConversionError, Migration, Phase, Repository, Sweeper
-from lazymig.batching import CoalescingV2
 from lazymig.control import Control
-from lazymig.documents import born_clean
-from lazymig.drivers import applied_outcomes, put_outcomes
-from lazymig.records import Applied, Put
-from lazymig.stores import V2Store
+from lazymig.stores.coalescing import CoalescingV2
+from lazymig.stores.documents import born_clean
+from lazymig.stores.drivers import applied_outcomes, put_outcomes
+from lazymig.stores.mongo_v2 import V2Store
+from lazymig.stores.records import Applied, Put
 
 
 @frozen

@@ -14,7 +14,7 @@ from pymongo.errors import AutoReconnect, BulkWriteError, NotPrimaryError, Write
 
 from lazymig import ConfigurationError, Control, Phase, Repository, Sweeper
 from lazymig.cli.status import looked_up
-from lazymig.stores import V1Store, V2Store
+from lazymig.stores.mongo_v2 import V1Store, V2Store
 from lazymig.surroundings.judging import problems
 from lazymig.surroundings.looking import Seen
 from lazymig.testing import ReplicaSet

@@ -11,7 +11,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
 
 from lazymig import Phase, Repository
-from lazymig.drivers import settled
+from lazymig.stores.drivers import settled
 from tests.conftest import all_dropped, fresh_database
 from tests.people import PersonV1, PersonV2, people
 from tests.watching import Watch

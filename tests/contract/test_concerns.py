@@ -11,8 +11,8 @@ from pymongo import ReadPreference
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from lazymig.documents import born_clean
-from lazymig.stores import V1Store, V2Store
+from lazymig.stores.documents import born_clean
+from lazymig.stores.mongo_v2 import V1Store, V2Store
 from tests.contract.conftest import Watched
 from tests.people import ada, ada_v1
 

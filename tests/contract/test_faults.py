@@ -15,8 +15,8 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import AutoReconnect, NetworkTimeout, PyMongoError
 
 from lazymig import NotFound, Repository
-from lazymig.drivers import settled
 from lazymig.protocol import heal
+from lazymig.stores.drivers import settled
 from lazymig.testing import Server, ServerMissing
 from lazymig.testing.mongod import free_port
 from tests.contract.conftest import KINDS, Watched

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lazymig.batching import CoalescingV2
-from lazymig.records import Applied
+from lazymig.stores.coalescing import CoalescingV2
+from lazymig.stores.records import Applied
 
 META = "_lazymig"
 

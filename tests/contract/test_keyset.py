@@ -11,8 +11,8 @@ import bson
 import pytest
 from bson import Binary, Decimal128, Int64, MaxKey, MinKey, ObjectId, Timestamp
 
-from lazymig.drivers import Driver
-from lazymig.keyset import Order, beyond
+from lazymig.stores.drivers import Driver
+from lazymig.stores.keyset import Order, beyond
 
 NAN = float("nan")
 VALUES: list[Any] = [

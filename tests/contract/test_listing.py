@@ -30,7 +30,7 @@ def repository(database: Any, phase: Phase, open_repository: Callable[..., Any])
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> int:
     """Pages of three, so that a few entities take several."""
     for size in ("FIRST_PAGE", "PAGE"):
-        monkeypatch.setattr(f"lazymig.listing.{size}", 3)
+        monkeypatch.setattr(f"lazymig.protocol.listing.{size}", 3)
     return 3
 
 

@@ -9,8 +9,8 @@ import pytest
 from attrs import Factory, evolve, frozen
 
 from lazymig import Migration, Phase, Repository
-from lazymig.drivers import settled
 from lazymig.protocol import heal
+from lazymig.stores.drivers import settled
 from lazymig.testing.memory_collection import MemoryCollection
 from tests.contract.conftest import Watched
 from tests.watching import steps

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from lazymig import AlreadyExists, NotFound, Phase, listing
+from lazymig import AlreadyExists, NotFound, Phase
+from lazymig.protocol import listing
 from tests.contract.conftest import Watched
 from tests.people import PersonV2, ada, ada_v1, join_on, people
 from tests.watching import steps

@@ -11,7 +11,7 @@ from attrs import evolve
 from pymongo.errors import OperationFailure
 
 from lazymig import AlreadyExists, NotFound, Phase, Repository
-from lazymig.drivers import settled
+from lazymig.stores.drivers import settled
 from tests.contract.conftest import Watched
 from tests.people import PersonV1, PersonV2, ada, ada_v1
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from lazymig.records import Partition
+from lazymig.stores.records import Partition
 from lazymig.sweeper import Progress
 from lazymig.sweeping import outlook, remainder
 from tests.sweeps import (

@@ -10,9 +10,10 @@ from pymongo.errors import AutoReconnect
 
 from lazymig import Control
 from lazymig.control import BEAT_S
-from lazymig.records import Partition
-from lazymig.sweeping import flow, remainder, sharing
-from lazymig.sweeping.partitions import plan
+from lazymig.passes import sharing
+from lazymig.passes.partitions import plan
+from lazymig.stores.records import Partition
+from lazymig.sweeping import flow, remainder
 from tests.people import TestClock
 from tests.sweeps import LaterClock, by_id, control, moved, stored, sweeper, thing
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pymongo.errors import DuplicateKeyError
 
-from lazymig.records import StoredV1
-from lazymig.stores import V1Store
+from lazymig.stores.mongo_v2 import V1Store
+from lazymig.stores.records import StoredV1
 
 REV = "_lazymig_rev"
 

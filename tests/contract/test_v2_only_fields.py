@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve, frozen
 
 import lazymig
-from lazymig.clock import SystemClock
+from lazymig.loop.clock import SystemClock
 
 
 @frozen

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError, PyMongoError, WriteError
 
-from lazymig.clock import SYSTEM_CLOCK
-from lazymig.documents import born_clean
-from lazymig.records import Applied, Put, StoredV2
-from lazymig.stores import V2Store
+from lazymig.loop.clock import SYSTEM_CLOCK
+from lazymig.stores.documents import born_clean
+from lazymig.stores.mongo_v2 import V2Store
+from lazymig.stores.records import Applied, Put, StoredV2
 
 NOW = datetime(2024, 5, 1, 12)
 LATER = NOW + timedelta(seconds=1)

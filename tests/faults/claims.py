@@ -14,7 +14,7 @@ from typing import Any
 from attrs import frozen
 
 from lazymig import Control, Sweeper
-from lazymig.documents import stored_v1, stored_v2
+from lazymig.stores.documents import stored_v1, stored_v2
 from lazymig.testing.linearizability import Operation, Verdict, check_entities
 from tests.faults.boxes import BoxV2, DoorV1, DoorV2, legacy, model, to_v1
 from tests.faults.load import History, ShiftedClock, repository

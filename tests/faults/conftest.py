@@ -18,7 +18,7 @@ import pytest
 from attrs import asdict
 from pymongo import AsyncMongoClient
 
-from lazymig.server_time import ServerTime
+from lazymig.stores.server_time import ServerTime
 from lazymig.testing import Server, ServerMissing
 from tests.faults.claims import Row
 from tests.faults.report import table

@@ -14,7 +14,7 @@ from attrs import Factory, define
 from pymongo.errors import PyMongoError
 
 from lazymig import AlreadyExists, Contention, NotFound, Phase, Repository
-from lazymig.clock import SYSTEM_CLOCK
+from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.testing.linearizability import Operation, Outcome
 from tests.faults.boxes import DoorV1, DoorV2, Value, migration
 

@@ -22,9 +22,9 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import AutoReconnect
 
 from lazymig import AlreadyExists, Control, Migration, NotFound, Phase, Repository, Sweeper
-from lazymig.clock import SYSTEM_CLOCK
-from lazymig.conversions import Conversions
-from lazymig.documents import stored_v2
+from lazymig.loop.clock import SYSTEM_CLOCK
+from lazymig.shapes.conversions import Conversions
+from lazymig.stores.documents import stored_v2
 from tests.sweeps import StandingClock
 
 IDS = (1, 2)
@@ -212,6 +212,6 @@ def test_it_bites(runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch) -> No
         return bool((await self.collection.update_one({"_id": seen.id}, change)).matched_count)
 
     monkeypatch.setattr(Conversions, "previous", of_any_life)
-    monkeypatch.setattr("lazymig.stores.V2Store.vacate", leaving)
+    monkeypatch.setattr("lazymig.stores.mongo_v2.V2Store.vacate", leaving)
     with pytest.raises(AssertionError):
         _play(partial(Lives, runner.run, AsyncMongoMockClient()["lives"]), 1, 400, [HypothesisPhase.generate])

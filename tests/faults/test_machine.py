@@ -21,11 +21,11 @@ from mongomock_motor import AsyncMongoMockClient
 from pymongo import AsyncMongoClient
 from pymongo.errors import AutoReconnect
 
-from lazymig import AlreadyExists, Control, ConversionError, NotFound, Phase, Repository, Sweeper, edits
-from lazymig.clock import SYSTEM_CLOCK
-from lazymig.documents import decode_id, raw_id, stored_v1, stored_v2
-from lazymig.protocol import heal
-from lazymig.stores import V1Store, V2Store
+from lazymig import AlreadyExists, Control, ConversionError, NotFound, Phase, Repository, Sweeper
+from lazymig.loop.clock import SYSTEM_CLOCK
+from lazymig.protocol import edits, heal
+from lazymig.stores.documents import decode_id, raw_id, stored_v1, stored_v2
+from lazymig.stores.mongo_v2 import V1Store, V2Store
 from tests.faults import things
 from tests.faults.things import ThingV1, ThingV2, to_v1, to_v2
 from tests.sweeps import StandingClock

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lazymig import Control, Sweeper
-from lazymig.stores import V2Store
+from lazymig.stores.mongo_v2 import V2Store
 from lazymig.testing.linearizability import Verdict
 from tests.faults import load
 from tests.faults.boxes import legacy

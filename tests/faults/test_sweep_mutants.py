@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from attrs import evolve, frozen
 
-from lazymig.clock import SystemClock
-from lazymig.server_time import ServerTime
+from lazymig.loop.clock import SystemClock
+from lazymig.stores.server_time import ServerTime
 from tests.sweeps import repository, stored, sweeper, thing, things
 
 COUNT = 40
@@ -89,9 +89,12 @@ MUTANTS = (
         _dropped_half_way,
     ),
     Mutant(
-        "ages by the client's own clock", "lazymig.server_time.ServerTime.now", _own_clock, _purged_by_a_wrong_clock
+        "ages by the client's own clock",
+        "lazymig.stores.server_time.ServerTime.now",
+        _own_clock,
+        _purged_by_a_wrong_clock,
     ),
-    Mutant("a sweep leaves older bodies", "lazymig.stores.V2Store.stale", _nothing_stale, _older_bodies),
+    Mutant("a sweep leaves older bodies", "lazymig.stores.mongo_v2.V2Store.stale", _nothing_stale, _older_bodies),
 )
 
 

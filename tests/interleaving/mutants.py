@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 from attrs import field, frozen
 
-from lazymig import edits, listing, protocol, stores
-from lazymig.documents import stored_v2
-from lazymig.edits import Base
+from lazymig import protocol
 from lazymig.errors import NotFound
-from lazymig.protocol import writing
-from lazymig.records import Applied, Put, StoredV2
-from lazymig.stores import V1Store, V2Store
+from lazymig.protocol import edits, listing, writing
+from lazymig.protocol.edits import Base
+from lazymig.stores import mongo_v2 as stores
+from lazymig.stores.documents import stored_v2
+from lazymig.stores.mongo_v2 import V1Store, V2Store
+from lazymig.stores.records import Applied, Put, StoredV2
 from lazymig.testing.explore import NOON
 from tests.interleaving.subject import KEEPING, MIGRATION, noted_scenario, scenario
 

@@ -2,14 +2,13 @@
 
 from pymongo import ReturnDocument
 
-from lazymig import many
-from lazymig.conversions import Conversions
-from lazymig.documents import META_FIELD, stored_v2
-from lazymig.edits import UpdateV2
-from lazymig.protocol import reading
-from lazymig.stores import V2Store
+from lazymig.protocol import many, reading
+from lazymig.protocol.edits import UpdateV2
+from lazymig.shapes.conversions import Conversions
+from lazymig.stores.documents import META_FIELD, stored_v2
+from lazymig.stores.mongo_v1 import V1Store
+from lazymig.stores.mongo_v2 import V2Store
 from lazymig.sweeping import moving
-from lazymig.v1_store import V1Store
 from tests.interleaving import later, lives, outsiders, revisions
 from tests.interleaving.mutants import Mutant, merging_apply
 

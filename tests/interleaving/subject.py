@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 import lazymig
 from lazymig import protocol
 from lazymig.errors import AlreadyExists, NotFound
-from lazymig.records import Partition
+from lazymig.stores.records import Partition
 from lazymig.sweeping.marks import resolve_marks
 from lazymig.sweeping.moving import Mover
 from lazymig.sweeping.remainder import Remainder

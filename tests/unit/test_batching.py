@@ -10,9 +10,9 @@ import pymongo
 import pytest
 from pymongo.errors import NetworkTimeout
 
-from lazymig.batching import _SOLITARY, Batcher, CoalescingV1, CoalescingV2
-from lazymig.deadline import Deadline
-from lazymig.records import Put
+from lazymig.loop.deadline import Deadline
+from lazymig.stores.coalescing import _SOLITARY, Batcher, CoalescingV1, CoalescingV2
+from lazymig.stores.records import Put
 from lazymig.testing.memory_collection import MemoryCollection
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lazymig.behind import Behind
-from lazymig.deadline import Deadline
+from lazymig.loop.behind import Behind
+from lazymig.loop.deadline import Deadline
 
 
 class Steps:

@@ -1,4 +1,4 @@
-"""The table in `lazymig.bson_types`: every row in both directions, and every refusal."""
+"""The table in `lazymig.shapes.bson_types`: every row in both directions, and every refusal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 import lazymig
 from lazymig import ConfigurationError, make_converter
-from lazymig.codec import codec_for
+from lazymig.shapes.codec import codec_for
 
 CONVERTER = make_converter()
 AWARE = make_converter(tz_aware=True)

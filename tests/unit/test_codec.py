@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lazymig import make_converter
-from lazymig.codec import changes, codec_for, failure_path
-from lazymig.documents import decode_id, raw_id, stored_v1, stored_v2
+from lazymig.shapes.codec import changes, codec_for, failure_path
+from lazymig.stores.documents import decode_id, raw_id, stored_v1, stored_v2
 from tests.people import PersonV1
 
 

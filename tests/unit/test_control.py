@@ -12,7 +12,7 @@ from bson import Binary, Decimal128
 
 from lazymig import Control
 from lazymig.control import LEASE, RunRecord
-from lazymig.records import DeadLetter, Partition
+from lazymig.stores.records import DeadLetter, Partition
 from tests.people import TestClock
 
 PARTITIONS = [Partition("int", None, 10), Partition("int", 10, None), Partition("string", None, None)]

@@ -9,8 +9,8 @@ import pytest
 from attrs import evolve
 
 from lazymig import ConversionError
-from lazymig.conversions import Conversions, conversions_for
-from lazymig.documents import stored_v1, stored_v2
+from lazymig.shapes.conversions import Conversions, conversions_for
+from lazymig.stores.documents import stored_v1, stored_v2
 from tests.people import PersonV1, PersonV2, ada, ada_v1, join, people, split
 
 ADA = PersonV1(1, "Ada Lovelace", 36, ["math"])

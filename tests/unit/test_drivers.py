@@ -12,7 +12,7 @@ from pymongo import AsyncMongoClient, MongoClient, ReadPreference
 from pymongo.errors import DocumentTooLarge, DuplicateKeyError, OperationFailure, WriteError
 
 from lazymig import ConfigurationError
-from lazymig.drivers import (
+from lazymig.stores.drivers import (
     MAJORITY,
     READ_LOCAL,
     READ_MAJORITY,
@@ -28,7 +28,7 @@ from lazymig.drivers import (
     tuned,
     tz_aware,
 )
-from lazymig.records import Put
+from lazymig.stores.records import Put
 from lazymig.testing.memory_collection import MemoryCollection
 
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from examples import customers
 from lazymig import ConfigurationError, Migration
-from lazymig.conversions import conversions_for
+from lazymig.shapes.conversions import conversions_for
 from lazymig.testing import assert_laws, entities, laws
 from lazymig.testing.differences import differences
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError, WriteError
 
-from lazymig.documents import at_revision
+from lazymig.stores.documents import at_revision
 from lazymig.testing.exploration.statement import Gate, drive
 from lazymig.testing.exploration.values import freeze
 from lazymig.testing.memory_collection import MemoryCollection

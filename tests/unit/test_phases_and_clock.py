@@ -8,7 +8,7 @@ import bson
 import pytest
 
 from lazymig import ConfigurationError, Phase, Repository
-from lazymig.clock import SYSTEM_CLOCK
+from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.phases import ROUTES, RUNNABLE, Source, Target
 from lazymig.testing.memory_collection import MemoryCollection
 from tests.people import people

@@ -11,8 +11,8 @@ import pytest
 from attrs import evolve, frozen
 
 from lazymig import AlreadyExists, Contention, ConversionError, NotFound, Phase, Repository, protocol
-from lazymig.clock import unused_step
-from lazymig.records import Put
+from lazymig.loop.clock import unused_step
+from lazymig.stores.records import Put
 from lazymig.testing.memory_collection import MemoryCollection
 from tests.people import PersonV1, PersonV2, TestClock, ada, ada_v1, people
 

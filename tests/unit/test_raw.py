@@ -15,7 +15,7 @@ from bson.decimal128 import Decimal128
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lazymig.raw import Undecoded, split
+from lazymig.stores.raw import Undecoded, split
 
 #: One id of every BSON type that a document's id can have.
 IDS = [

@@ -12,9 +12,9 @@ from mongomock_motor import AsyncMongoMockClient
 from pymongo.errors import AutoReconnect
 
 from lazymig import ConfigurationError
-from lazymig.sweeping import throttle as throttling
-from lazymig.sweeping.pace import BatchSize, Latency
-from lazymig.sweeping.throttle import LAG_MAX_S, Throttle
+from lazymig.passes import throttle as throttling
+from lazymig.passes.pace import BatchSize, Latency
+from lazymig.passes.throttle import LAG_MAX_S, Throttle
 from tests.people import TestClock
 from tests.sweeps import sweeper, thing
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from lazymig.turns import ahead, turn
+from lazymig.loop.turns import ahead, turn
 
 
 class Source:

@@ -9,8 +9,8 @@ from typing import Any
 
 from attrs import define, evolve, field
 
-from lazymig.clock import SYSTEM_CLOCK, Clock
 from lazymig.errors import NotFound
+from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.repository import Repository
 
 #: Of a hundred operations of a client.

@@ -9,10 +9,10 @@ import bson
 from attrs import frozen
 
 from lazymig.cli.demo.clients import Ledger
-from lazymig.conversions import Conversions
-from lazymig.documents import REVISION_FIELD, stored_v1, stored_v2
-from lazymig.records import StoredV1, StoredV2
 from lazymig.repository import Repository
+from lazymig.shapes.conversions import Conversions
+from lazymig.stores.documents import REVISION_FIELD, stored_v1, stored_v2
+from lazymig.stores.records import StoredV1, StoredV2
 
 
 @frozen

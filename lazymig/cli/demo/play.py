@@ -14,7 +14,7 @@ from attrs import frozen
 from lazymig.cli.demo.clients import Ledger, crowd
 from lazymig.cli.demo.comparison import Comparison, compare
 from lazymig.cli.progress import Standing
-from lazymig.clock import SYSTEM_CLOCK
+from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.phases import Phase
 from lazymig.repository import Repository
 from lazymig.sweeper import Sweeper

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pymongo.errors import WriteError
 
-from lazymig.pipelines import evaluated
+from lazymig.stores.pipelines import evaluated
 from lazymig.testing.exploration.filters import equalities
 from lazymig.testing.exploration.values import MISSING, fresh, look_up, order, same
 

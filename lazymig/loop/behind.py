@@ -1,0 +1,101 @@
+"""Steps that follow an answer: V2 bodies, stored before the caller goes on or (write-behind) from a bounded queue.
+
+Only steps whose loss is safe go here: a V2 body that is never stored leaves V2 absent or dirty, which means "ask V1".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from pymongo.errors import NetworkTimeout
+
+from lazymig.loop.deadline import Deadline
+
+R = TypeVar("R")
+
+#: How long a call that fails may be held up by its last step, in seconds.
+_LAST_STEP_S = 1.0
+
+
+class Behind:
+    """Runs steps at once, or (with `limit` > 0) behind the caller, at most `limit` at a time.
+
+    A step may take `timeout_s` seconds; then `late` is called, and it has not happened as far as anyone knows.
+    """
+
+    def __init__(self, limit: int = 0, timeout_s: float | None = None, late: Callable[[], None] = lambda: None) -> None:
+        self._limit = limit
+        self._timeout_s = timeout_s
+        self._late = late
+        self._running: set[asyncio.Task[Any]] = set()
+        #: The newest step of each id that is still behind its caller.
+        self._by_id: dict[Any, asyncio.Task[Any]] = {}
+
+    def at_once(self) -> Behind:
+        """Steps at once and without a bound, which know what is still behind callers here: for a session."""
+        other = Behind()
+        other._by_id = self._by_id
+        return other
+
+    async def do(self, step: Callable[[], Coroutine[Any, Any, R]], assumed: R, id: Any = None) -> R:
+        """The step's result, or `assumed` when it was put behind or took too long.
+
+        A full queue makes the caller do the step itself. With an `id`, `settled` waits for it.
+        """
+        if len(self._running) >= self._limit:
+            return await self._bounded(step, assumed)
+        # A context of its own: the caller's deadline and trace end with the caller.
+        work = self._bounded(step, assumed)
+        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+        self._running.add(task)
+        if id is not None:
+            self._by_id[id] = task
+        task.add_done_callback(lambda done: self._forget(done, id))
+        return assumed
+
+    def _forget(self, done: asyncio.Task[Any], id: Any) -> None:
+        self._running.discard(done)
+        if id is not None and self._by_id.get(id) is done:
+            del self._by_id[id]
+
+    def holds(self, id: Any) -> bool:
+        """Whether a step of this id is still behind its caller."""
+        return id in self._by_id
+
+    async def settled(self, id: Any, within_s: float | None = None) -> None:
+        """Wait for the steps of this id that are behind, for so many seconds at most."""
+        while (task := self._by_id.get(id)) is not None:
+            # Not cancelled with its waiter: it belongs to a call that has returned.
+            done, _ = await asyncio.wait([task], timeout=within_s)
+            if not done:
+                return
+
+    async def all_settled(self, within_s: float) -> None:
+        """Wait for all that is behind by now, for so many seconds at most."""
+        if self._running:
+            await asyncio.wait(set(self._running), timeout=within_s)
+
+    async def at_last(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run the last step of a call that fails, or is cancelled: at once, and for a moment only."""
+        bound_s = None if self._timeout_s is None else min(self._timeout_s, _LAST_STEP_S)
+        try:
+            async with Deadline(bound_s):
+                await step()
+        except NetworkTimeout:
+            self._late()
+
+    async def _bounded(self, step: Callable[[], Coroutine[Any, Any, R]], assumed: R) -> R:
+        try:
+            async with Deadline(self._timeout_s):
+                return await step()
+        except NetworkTimeout:
+            self._late()
+            return assumed
+
+    async def drain(self) -> None:
+        """Wait for every step that is still behind."""
+        while self._running:
+            await asyncio.gather(*self._running)

@@ -1,0 +1,132 @@
+"""Staying out of the way: a rate limit, and pauses while replication or the server itself says that it is busy.
+
+An unknown or failing signal means slower, never faster, and never the end of the sweep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from pymongo.errors import PyMongoError
+
+from lazymig.errors import ConfigurationError
+from lazymig.loop.clock import Clock
+from lazymig.passes.pace import BatchSize, Latency
+from lazymig.stores.drivers import Driver, driver_of
+
+#: A user's health probe: True go on, False pause, an exception counts as unknown.
+Probe = Callable[[], Awaitable[bool]]
+
+#: Replication lag above which a sweep pauses, in seconds.
+LAG_MAX_S = 1.5
+_LOOK_EVERY_S = 1.0
+_PAUSE_S = 0.5
+#: A probe that takes longer counts as unknown.
+_PROBE_S = 5.0
+#: An unknown signal makes each page wait as long as it took to find and move, up to this.
+_UNKNOWN_WAIT_MAX_S = 5.0
+
+
+class Throttle:
+    """Asked before every page; returns when the page may go."""
+
+    def __init__(
+        self,
+        collection: Any,
+        clock: Clock,
+        *,
+        rate_limit: float | None,
+        probe: Probe | None,
+        stopping: Callable[[], bool],
+        batch_size: int = 1000,
+    ) -> None:
+        self.latency = Latency()
+        self.batches = BatchSize(batch_size, rate_limit)
+        self._clock = clock
+        self._collection = collection
+        self._probe = probe
+        self._stopping = stopping
+        self._limiter = _limiter(rate_limit)
+        self._looked_at = float("-inf")
+        self._turned_at = clock.monotonic()
+        self._verdict: bool | None = True
+
+    @property
+    def limited(self) -> bool:
+        """Whether a rate is to be kept."""
+        return self._limiter is not None
+
+    async def turn(self) -> bool:
+        """Wait until the next page may be found. False: the sweep is to stop."""
+        worked_s = self._clock.monotonic() - self._turned_at
+        while not self._stopping():
+            verdict = await self._healthy()
+            # Slowly also while the server itself is slow: a pause would end the measurements.
+            if verdict is None or (verdict and self.latency.slow):
+                await self._clock.sleep(min(worked_s, _UNKNOWN_WAIT_MAX_S))
+            if verdict is not False:
+                break
+            await self._clock.sleep(_PAUSE_S)
+        self._turned_at = self._clock.monotonic()
+        return not self._stopping()
+
+    async def documents(self, count: int) -> bool:
+        """Wait until this many documents may be moved. False: the sweep is to stop."""
+        if self._limiter is not None:
+            step = max(int(self._limiter.max_rate), 1)
+            for start in range(0, count, step):
+                if self._stopping():
+                    break
+                await self._limiter.acquire(min(step, count - start))
+        return not self._stopping()
+
+    async def _healthy(self) -> bool | None:
+        now = self._clock.monotonic()
+        if now - self._looked_at < _LOOK_EVERY_S and self._verdict is not False:
+            return self._verdict
+        self._looked_at = now
+        verdicts = [await self._replication(), await self._asked()]
+        # False is a reason to pause, None a reason to go slowly.
+        self._verdict = False if False in verdicts else None if None in verdicts else True
+        return self._verdict
+
+    async def _asked(self) -> bool | None:
+        if self._probe is None:
+            return True
+        try:
+            async with asyncio.timeout(_PROBE_S):
+                return bool(await self._probe())
+        except Exception:
+            return None
+
+    async def _replication(self) -> bool | None:
+        """Whether the secondaries keep up; None when it cannot be known. One `hello`, which needs no privilege."""
+        if driver_of(self._collection) is Driver.MEMORY:
+            return True
+        try:
+            hello = await self._collection.database.client.admin.command("hello")
+        except PyMongoError:
+            return None
+        written = hello.get("lastWrite")
+        if written is None:
+            return True  # no replica set
+        # The majority's newest write against the primary's: the lag that a majority write would have to wait for.
+        lag = written["lastWriteDate"] - written["majorityWriteDate"]
+        return bool(lag.total_seconds() <= LAG_MAX_S)
+
+
+def _limiter(rate_limit: float | None) -> Any:
+    if rate_limit is None:
+        return None
+    if rate_limit <= 0:
+        raise ConfigurationError("rate_limit: pass documents per second above 0, or None for no limit")
+    try:
+        from aiolimiter import AsyncLimiter
+    except ImportError:
+        raise ConfigurationError(
+            "rate_limit needs aiolimiter: pip install 'lazymig[sweep]' (lazymig[cli] has it too)"
+        ) from None
+    # A short period keeps the bursts small: a tenth of a second's documents at a time.
+    return AsyncLimiter(max(rate_limit / 10, 1), max(0.1, 1 / rate_limit))

@@ -1,0 +1,271 @@
+"""What a write wants to store, decided from what stands: no statement is sent from here.
+
+An edit is asked again whenever the write lost a race, with what stands then.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
+
+from attrs import frozen
+
+from lazymig.errors import ConversionError
+from lazymig.shapes.codec import Codec, changes
+from lazymig.shapes.conversions import Conversions
+from lazymig.stores.documents import body_of
+from lazymig.stores.records import StoredV1, StoredV2
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+E = TypeVar("E")
+
+
+class Base(NamedTuple):
+    """What a write starts from.
+
+    `seen` is V2's document, and `truth` V1's, None where V2 was clean and V1 need not be asked. `entity` is V2's body
+    decoded, where it is V1's present revision. Without `trust_v2` the body counts only as the previous one, even where
+    its revision is V1's.
+    """
+
+    seen: StoredV2 | None
+    truth: StoredV1 | None
+    entity: Any = None
+    trust_v2: bool = True
+
+    @property
+    def revision(self) -> int:
+        """V1's revision: what the compare-and-set expects."""
+        if self.truth is not None:
+            return self.truth.revision
+        assert self.seen is not None  # one of the two stands, or there is nothing to write
+        return self.seen.revision
+
+    @property
+    def holds_truth(self) -> bool:
+        """Whether V2's body was made from V1's present revision, whether or not a write was announced since."""
+        seen = self.seen
+        if seen is None or seen.gone or not self.trust_v2:
+            return False
+        return self.truth is None or seen.revision == self.truth.revision
+
+
+@frozen
+class Change:
+    """What to store: V1's fields to set and unset, V2's whole body, and the entity that the caller gets.
+
+    `v1_within` are V1's sub-documents that must stand for that; one that does not is a race lost, and V1's document,
+    which is read then, shows what to set whole.
+    """
+
+    v1_set: dict[str, Any]
+    v1_unset: list[str]
+    v2_body: dict[str, Any]
+    entity: Any = None
+    v1_within: Sequence[str] = ()
+    #: The revision of the conversion that made V2's body, where it is not this migration's.
+    conv: int | None = None
+
+
+class More(enum.Enum):
+    """What an edit needs before it can decide."""
+
+    TRUTH = enum.auto()
+
+
+class Edit(Protocol):
+    """Decides what to store."""
+
+    @property
+    def needs_truth(self) -> bool:
+        """Whether V1's document must be read even where V2 is clean."""
+
+    @property
+    def needs_entity(self) -> bool:
+        """Whether the stored entity must be one that can be read."""
+
+    async def decide(self, base: Base) -> Change | Literal[More.TRUTH] | None:
+        """The change to make, None to delete; `More.TRUTH`: V1's document must be read first, where it was not."""
+
+
+async def v2_of(conversions: Conversions[Any, V2], base: Base, *, storing: bool = True, seen_later: bool = False) -> V2:
+    """The entity in V2's type.
+
+    V2's body wherever it was made from V1's present revision (it may hold fields that V1 cannot express) and may
+    answer; otherwise V1's, converted.
+    """
+    if base.entity is not None:
+        entity: V2 = base.entity
+        return entity
+    if base.holds_truth and base.seen is not None:
+        trusted = conversions.trusted(base.seen)
+        if trusted is not None:
+            return trusted
+    assert base.truth is not None  # a write without a body that may answer has read V1
+    return await conversions.upgraded(base.truth, base.seen, storing=storing, seen_later=seen_later)
+
+
+async def _result(function: Callable[[E], Any], entity: E, codec: Codec[E], shares: bool) -> E:
+    id = getattr(entity, codec.id_field)
+    # The function may alter the entity in place, and is called again with what then stands.
+    result = function(deepcopy(entity) if shares else entity)
+    if inspect.isawaitable(result):
+        result = await result
+    if not isinstance(result, codec.cls):
+        raise TypeError(f"change returned {type(result).__name__}; return the changed {codec.cls.__name__}")
+    if getattr(result, codec.id_field) != id:
+        raise ValueError(f"change altered {codec.id_field!r}; an entity keeps its id: insert a new one instead")
+    return result
+
+
+@frozen
+class UpdateV2(Generic[V1, V2]):
+    """A change made in V2's type."""
+
+    conversions: Conversions[V1, V2]
+    change: Callable[[V2], Any]
+    needs_entity: bool = True
+
+    @property
+    def needs_truth(self) -> bool:
+        return self.conversions.migration.downgrading.takes_other
+
+    async def decide(self, base: Base) -> Change:
+        conversions = self.conversions
+        before = await v2_of(conversions, base)
+        current = conversions.v1_entity(base.truth) if base.truth is not None and self.needs_truth else None
+        # Downgraded first: `change` may alter a mutable entity in place.
+        v1_before = conversions.v1_before(await conversions.downgrade(before, current))
+        # What a conversion passes on as it is may be a part of V1's document.
+        shares = conversions.v1.shares or conversions.v2.shares
+        after = await _result(self.change, before, conversions.v2, shares)
+        v1_after = conversions.v1_document(await conversions.downgrade(after, current))
+        stored = None if base.truth is None else base.truth.document
+        v1_set, v1_unset, within = changes(v1_before, v1_after, stored)
+        return Change(v1_set, v1_unset, conversions.v2_body(after, "downgrade"), after, within)
+
+
+@frozen
+class UpdateV1(Generic[V1, V2]):
+    """A change made in V1's type, by a client that still speaks it."""
+
+    conversions: Conversions[V1, V2]
+    change: Callable[[V1], Any]
+    needs_truth: bool = True
+    needs_entity: bool = False
+
+    async def decide(self, base: Base) -> Change:
+        conversions = self.conversions
+        assert base.truth is not None  # needs_truth
+        before = conversions.v1_entity(base.truth)
+        v1_before = conversions.v1_before(before, "upgrade")
+        after = await _result(self.change, before, conversions.v1, conversions.v1.shares)
+        v1_after = conversions.v1_document(after, "upgrade")
+        v2_after = await conversions.upgrade(after, conversions.previous(base.seen, base.truth))
+        v1_set, v1_unset, within = changes(v1_before, v1_after, base.truth.document)
+        return Change(v1_set, v1_unset, conversions.v2_body(v2_after), after, within)
+
+
+def _v1_standing(conversions: Conversions[V1, V2], truth: StoredV1) -> tuple[V1 | None, dict[str, Any]]:
+    """V1's entity, and the document to compare with; of one that cannot be read, its known fields as they stand."""
+    try:
+        entity = conversions.v1_entity(truth)
+        return entity, conversions.v1_before(entity)
+    except ConversionError:
+        return None, {name: value for name, value in truth.document.items() if name in conversions.v1.fields}
+
+
+@frozen
+class ReplaceV2(Generic[V1, V2]):
+    """A known entity in V2's type in the place of one that may be beyond reading."""
+
+    conversions: Conversions[V1, V2]
+    entity: V2
+    needs_entity: bool = True
+
+    @property
+    def needs_truth(self) -> bool:
+        return self.conversions.migration.downgrading.takes_other
+
+    async def decide(self, base: Base) -> Change | Literal[More.TRUTH] | None:
+        conversions, truth = self.conversions, base.truth
+        try:
+            before = await self._before(base) if truth is None else _v1_standing(conversions, truth)[1]
+        except ConversionError:
+            return More.TRUTH
+        current = _v1_standing(conversions, truth)[0] if truth is not None and self.needs_truth else None
+        after = conversions.v1_document(await conversions.downgrade(self.entity, current))
+        v1_set, v1_unset, within = changes(before, after, None if truth is None else truth.document)
+        return Change(v1_set, v1_unset, conversions.v2_body(self.entity, "downgrade"), self.entity, within)
+
+    async def _before(self, base: Base) -> dict[str, Any]:
+        return self.conversions.v1_before(await self.conversions.downgrade(base.entity, None))
+
+
+@frozen
+class ReplaceV1(Generic[V1, V2]):
+    """A known entity in V1's type in the place of one that may be beyond reading."""
+
+    conversions: Conversions[V1, V2]
+    entity: V1
+    needs_truth: bool = True
+    needs_entity: bool = False
+
+    async def decide(self, base: Base) -> Change:
+        conversions, truth = self.conversions, base.truth
+        assert truth is not None  # needs_truth
+        _, before = _v1_standing(conversions, truth)
+        try:
+            previous = conversions.previous(base.seen, truth)
+        except ConversionError:
+            previous = None  # replaced on purpose, whatever it was
+        v2 = await conversions.upgrade(self.entity, previous)
+        v1_set, v1_unset, within = changes(before, conversions.v1_document(self.entity, "upgrade"), truth.document)
+        return Change(v1_set, v1_unset, conversions.v2_body(v2), self.entity, within)
+
+
+@frozen
+class Keep(Generic[V1, V2]):
+    """No change: V1's content again, at a new revision."""
+
+    conversions: Conversions[V1, V2]
+    needs_truth: bool = True
+    needs_entity: bool = False
+
+    async def decide(self, base: Base) -> Change:
+        conversions = self.conversions
+        assert base.truth is not None  # needs_truth
+        seen = base.seen if base.holds_truth else None
+        if seen is not None and (conversions.is_newer(seen) or conversions.trusted(seen) is not None):
+            # As it is stored: decoded and encoded again, a newer release's body would lose what this one does not know.
+            return Change({}, [], body_of(seen), conv=seen.conv)
+        entity = await conversions.upgraded(base.truth, base.seen)
+        return Change({}, [], conversions.v2_body(entity), entity)
+
+
+@frozen
+class Delete:
+    """Nothing shall stand."""
+
+    needs_truth: bool = False
+    needs_entity: bool = False
+
+    async def decide(self, base: Base) -> None:
+        return None
+
+
+async def insert_v2(conversions: Conversions[V1, V2], entity: V2) -> Change:
+    """A new entity given in V2's type."""
+    v1 = await conversions.downgrade(entity, None)
+    return Change(conversions.v1_document(v1), [], conversions.v2_body(entity, "downgrade"), entity)
+
+
+async def insert_v1(conversions: Conversions[V1, V2], entity: V1) -> Change:
+    """A new entity given in V1's type."""
+    document = conversions.v1_document(entity, "upgrade")
+    v2 = await conversions.upgrade(entity, None)
+    return Change(document, [], conversions.v2_body(v2), entity)

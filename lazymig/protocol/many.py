@@ -1,0 +1,173 @@
+"""The protocol's read for many entities at once, and V1's entities in V2's shape for listings.
+
+The same decisions as `protocol.read`, taken for a whole set per statement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, TypeVar
+
+from pymongo.errors import PyMongoError
+
+from lazymig.errors import ConversionError, ForeignDocument
+from lazymig.protocol.bodies import in_time, own_body
+from lazymig.protocol.edits import Base, v2_of
+from lazymig.protocol.pair import Pair
+from lazymig.protocol.reading import OLD_READ_S, compared, look_again_at, read
+from lazymig.stores.chunks import chunks
+from lazymig.stores.records import Applied, Put, StoredV1, StoredV2
+from lazymig.telemetry import LEFT_DIRTY, MIGRATED, REFUSED, REPAIRED
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+
+async def read_many(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | ConversionError]:
+    """`read` for many ids, by three statements for each thousand of them; missing ids are left out.
+
+    A fourth stores bodies of older conversions anew. A dirty entity is answered, not repaired.
+    """
+    answers: dict[Any, V2 | ConversionError] = {}
+    for part in chunks(ids):
+        answers |= await _read_part(pair, part)
+    return answers
+
+
+async def upgraded_many(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | ConversionError]:
+    """V1's answers alone, converted; nothing is stored. One statement for each thousand ids."""
+    answers: dict[Any, V2 | ConversionError] = {}
+    for part in chunks(ids):
+        answers |= await bodies(pair, {}, await pair.v1.find_many(part))
+    return answers
+
+
+async def _read_part(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | ConversionError]:
+    if pair.checked:
+        return {id: answer async for id, answer in _one_by_one(pair, ids)}
+    # All at once: were each waited for after the last, a V2 that hangs would take all the time that the call has.
+    if held := [id for id in ids if pair.behind.holds(id)]:
+        await asyncio.gather(*(own_body(pair, id) for id in held))
+    answer, reachable = await in_time(pair, pair.v2.find_many(ids))
+    found = answer or {}
+    answers: dict[Any, V2 | ConversionError] = {
+        id: stored for id, stored in found.items() if isinstance(stored, ForeignDocument)
+    }
+    seen = {id: stored for id, stored in found.items() if not isinstance(stored, ForeignDocument)}
+    for id, stored in seen.items():
+        entity = pair.conversions.trusted(stored) if stored.clean else None
+        if entity is not None:
+            answers[id] = entity
+    rest = [id for id in ids if id not in answers]
+    read_at_s = pair.clock.monotonic()
+    truths = await pair.v1.find_many(rest) if rest else {}
+    answers.update(await bodies(pair, seen, truths))
+    if not reachable:
+        return {id: answers[id] for id in ids if id in answers}
+    lost = await _put_many(pair, [truth for id, truth in truths.items() if id not in seen], answers, read_at_s)
+    for id in lost:
+        del answers[id]  # deleted meanwhile, it stays out
+    answers.update({id: answer async for id, answer in _one_by_one(pair, lost)})
+    await _store_anew(pair, seen, truths, answers)
+    return {id: answers[id] for id in ids if id in answers}
+
+
+async def _store_anew(
+    pair: Pair[V1, V2],
+    seen: dict[Any, StoredV2],
+    truths: dict[Any, StoredV1],
+    answers: dict[Any, V2 | ConversionError],
+) -> None:
+    """Store what was converted because V2's body is of an older conversion, or cannot be read, by one statement.
+
+    Each goes over exactly the body that was seen; dirty entities are left to reads of one entity.
+    """
+    repairs = []
+    for id, stored in seen.items():
+        truth, entity = truths.get(id), answers.get(id)
+        if truth is None or entity is None or isinstance(entity, ConversionError):
+            continue
+        if not stored.clean or stored.revision != truth.revision or pair.conversions.is_newer(stored):
+            continue
+        try:
+            repairs.append((stored, pair.conversions.v2_body(entity), truth.revision))
+        except ConversionError as error:
+            answers[id] = error
+    if not repairs:
+        return
+    unknown: list[Applied | BaseException] = []
+    try:
+        outcomes = await pair.behind.do(lambda: pair.v2.apply_many(repairs, durable=False), unknown)
+    except PyMongoError:
+        pair.tally.count(LEFT_DIRTY)
+        return
+    pair.tally.count(REPAIRED, outcomes.count(Applied.APPLIED))
+    pair.tally.count(REFUSED, outcomes.count(Applied.REFUSED))
+
+
+async def _put_many(
+    pair: Pair[V1, V2], truths: Sequence[StoredV1], answers: dict[Any, V2 | ConversionError], read_at_s: float
+) -> list[Any]:
+    """Store fresh conversions by one statement; the ids that somebody else stored first."""
+    documents = []
+    for truth in truths:
+        entity = answers[truth.id]
+        if isinstance(entity, ConversionError):
+            continue
+        try:
+            body = pair.conversions.v2_body(entity)
+            documents.append(pair.v2.born_clean(truth.id, body, truth.revision, "read"))
+        except ConversionError as error:
+            answers[truth.id] = error
+    if not documents:
+        return []
+    try:
+        puts = await pair.v2.put_many(documents)
+        if pair.clock.monotonic() - read_at_s > OLD_READ_S:
+            await look_again_at(pair, truths)
+    except PyMongoError:
+        pair.tally.count(LEFT_DIRTY)
+        return []
+    pair.tally.count(MIGRATED, puts.count(Put.STORED))
+    pair.tally.count(REFUSED, puts.count(Put.REFUSED))
+    return [document["_id"] for document, put in zip(documents, puts, strict=True) if put is Put.LOST]
+
+
+async def bodies(
+    pair: Pair[V1, V2], seen: dict[Any, StoredV2], truths: dict[Any, StoredV1]
+) -> dict[Any, V2 | ConversionError]:
+    """V1's answers as V2 entities, not to be stored over what stands.
+
+    V2's body where it was made from V1's revision and may answer, else V1's, converted.
+    """
+    answers: dict[Any, V2 | ConversionError] = {}
+    for id, truth in truths.items():
+        answer = await body(pair, seen.get(id), truth)
+        answers[id] = answer
+    return answers
+
+
+async def body(
+    pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, *, seen_later: bool = False
+) -> V2 | ConversionError:
+    """One of V1's answers as `bodies` gives it; `seen_later` where V2 was read after V1."""
+    try:
+        if pair.checked and seen is not None:
+            return (await compared(pair, seen, truth, seen_later=seen_later))[0]
+        base = Base(seen, truth)
+        entity: V2 = await v2_of(pair.conversions, base, storing=False, seen_later=seen_later)
+    except ConversionError as error:
+        return error
+    return entity
+
+
+async def _one_by_one(pair: Pair[V1, V2], ids: Sequence[Any]) -> AsyncIterator[tuple[Any, V2 | ConversionError]]:
+    for id in ids:
+        try:
+            entity = await read(pair, id)
+        except ConversionError as error:
+            yield id, error
+        else:
+            if entity is not None:
+                yield id, entity

@@ -1,0 +1,36 @@
+"""What the protocol's steps are made on."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from attrs import frozen
+
+from lazymig.loop.behind import Behind
+from lazymig.loop.clock import Clock
+from lazymig.shapes.conversions import Conversions
+from lazymig.stores.mongo_v2 import V1Store, V2Store
+from lazymig.telemetry import Tally
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+
+@frozen
+class Pair(Generic[V1, V2]):
+    """The two stores of one migration with what the steps between them need."""
+
+    v1: V1Store
+    v2: V2Store
+    conversions: Conversions[V1, V2]
+    clock: Clock
+    tally: Tally
+    behind: Behind
+    max_attempts: int = 32
+    checked: bool = False
+    #: In a transaction a duplicate key aborts everything, so an insert looks first.
+    in_session: bool = False
+    #: Whether listings may fetch a page while the last one is being looked at.
+    ahead: bool = False
+    #: Seconds that a read waits for V2 before V1 answers alone; None: as long as the call may take.
+    v2_wait_s: float | None = None

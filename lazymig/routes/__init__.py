@@ -1,0 +1,1 @@
+"""One object per phase with the repository's verbs: a phase that has no route cannot be constructed."""

@@ -1,0 +1,119 @@
+"""Whether what is read back is what was written: by value, where NaN equals itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import date
+from decimal import Decimal
+from enum import Enum
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import attrs
+from bson import ObjectId
+
+from lazymig.shapes.annotations import fields_of, is_class, is_namedtuple, is_typed_dict, stripped
+
+_MISSING: Any = object()
+#: Values that belong to an entity's state. Anything else, a lock say, is left out where a class defines no equality.
+_VALUES = (bool, int, float, str, bytes, type(None), Decimal, date, UUID, ObjectId, Enum, Mapping, Collection)
+
+
+def first_difference(written: Any, read: Any) -> str | None:
+    """The path of the first value that differs, as `.a[2].b` ("" for the whole); None where there is none."""
+    return next(_differences(written, read, ""), None)
+
+
+def _differences(written: Any, read: Any, path: str) -> Iterator[str]:
+    kind = written.__class__
+    if attrs.has(kind) or dataclasses.is_dataclass(kind):
+        if read.__class__ is not kind:
+            yield path
+        else:
+            for name, key in _compared(kind):
+                yield from _differences(key(written), key(read), f"{path}.{name}")
+    elif isinstance(written, Mapping):
+        yield from _in_mappings(written, read, path)
+    elif isinstance(written, list | tuple):
+        yield from _in_arrays(written, read, path)
+    elif isinstance(written, set | frozenset):
+        if not isinstance(read, set | frozenset) or _countable(written) != _countable(read):
+            yield path
+    elif not _equal(written, read):
+        yield path
+
+
+def _in_mappings(written: Mapping[Any, Any], read: Any, path: str) -> Iterator[str]:
+    if not isinstance(read, Mapping) or written.keys() != read.keys():
+        yield path
+        return
+    for key, value in written.items():
+        # A key of a TypedDict looks like one of a dict, and those are contents.
+        yield from _differences(value, read[key], f"{path}[...]")
+
+
+def _in_arrays(written: list[Any] | tuple[Any, ...], read: Any, path: str) -> Iterator[str]:
+    kind = list if isinstance(written, list) else tuple
+    if not isinstance(read, kind) or len(written) != len(read):
+        yield path
+        return
+    for index, (one, other) in enumerate(zip(written, read, strict=True)):
+        yield from _differences(one, other, f"{path}[{index}]")
+
+
+def _equal(written: Any, read: Any) -> bool:
+    if isinstance(written, float | Decimal) and written.__class__ is read.__class__:
+        # Also of a signalling NaN, which cannot be compared.
+        return str(written) == str(read) if _is_nan(written) or _is_nan(read) else written == read
+    if isinstance(written, bool) is not isinstance(read, bool):
+        return False
+    return bool(written == read)
+
+
+def _is_nan(number: float | Decimal) -> bool:
+    return number.is_nan() if isinstance(number, Decimal) else number != number
+
+
+def _countable(values: Iterable[Any]) -> set[Any]:
+    return {str(value) if isinstance(value, float | Decimal) and _is_nan(value) else value for value in values}
+
+
+def _compared(kind: Any) -> Iterator[tuple[str, Any]]:
+    """The fields that a class compares its instances by, each with how to get at it."""
+    if attrs.has(kind):
+        for field in attrs.fields(kind):
+            if field.eq:
+                yield field.name, partial(_value, field.name, field.eq_key, field.init)
+    else:
+        for field in dataclasses.fields(kind):
+            if field.compare:
+                yield field.name, partial(_value, field.name, None, field.init)
+
+
+def _value(name: str, key: Any, init: bool, entity: Any) -> Any:
+    value = getattr(entity, name, _MISSING)
+    if not init and not isinstance(value, _VALUES) and not is_class(value.__class__):
+        return _MISSING
+    return value if key is None else key(value)
+
+
+def tells_apart(kind: Any, above: tuple[Any, ...] = ()) -> bool:
+    """Whether `==` of this class and of all classes inside compares their fields, as attrs and dataclasses write it.
+
+    A class may define its own, by id alone say, or none.
+    """
+    kind = stripped(kind)
+    if kind in above:
+        return True
+    if is_class(kind) and not is_typed_dict(kind) and not _is_generated(kind):
+        return False
+    inside = fields_of(kind).values() if is_class(kind) or is_namedtuple(kind) else getattr(kind, "__args__", ())
+    return all(tells_apart(inner, (*above, kind)) for inner in inside)
+
+
+def _is_generated(kind: Any) -> bool:
+    cls = getattr(kind, "__origin__", kind)
+    code = getattr(cls.__eq__, "__code__", None)
+    return code is not None and code.co_filename.startswith(("<attrs generated", "<string>"))

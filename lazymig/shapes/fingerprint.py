@@ -1,0 +1,43 @@
+"""A fingerprint of a migration's two classes: whether they changed since the conversion revision was last raised."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Iterator
+from typing import Any, get_args, get_origin
+
+from lazymig.shapes.annotations import fields_of, is_class, is_namedtuple, stripped
+from lazymig.shapes.conversions import Conversions
+
+
+def fingerprint(conversions: Conversions[Any, Any]) -> str:
+    """Sixteen hexadecimal digits that change with the fields of either class, their types and their stored names."""
+    sides = (conversions.v1, conversions.v2)
+    parts = [part for codec in sides for part in (*_described(codec.cls, ()), *sorted(codec.fields))]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _described(kind: Any, above: tuple[Any, ...]) -> Iterator[str]:
+    """The type and what it is made of, in words that are the same in every process."""
+    kind = stripped(kind)
+    yield _name(kind)
+    if kind in above:
+        return
+    inside = (*above, kind)
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        yield from (f"{member.name}={member.value!r}" for member in kind)
+    fields = fields_of(kind) if is_class(kind) or is_namedtuple(kind) else {}
+    for name, inner in fields.items():
+        yield f".{name}"
+        yield from _described(inner, inside)
+    # The members of a union have no order of their own.
+    for argument in sorted(get_args(kind), key=repr):
+        yield from _described(argument, inside)
+
+
+def _name(kind: Any) -> str:
+    origin = get_origin(kind)
+    if origin is not None:
+        return f"{getattr(origin, '__name__', origin)}[]"
+    return getattr(kind, "__qualname__", None) or repr(kind)

@@ -1,0 +1,153 @@
+"""`Migration`: what changes into what. Frozen, and checked when it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Generic, TypeAlias, TypeVar
+from uuid import UUID
+
+import attrs
+from attrs import field, frozen
+from bson import ObjectId
+from cattrs import Converter
+
+from lazymig.errors import ConfigurationError
+from lazymig.shapes.annotations import is_union, members, stripped
+from lazymig.shapes.signatures import Conversion, check_annotations, recognised
+from lazymig.shapes.stored_names import is_free
+from lazymig.shapes.type_checks import check_class, resolved
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+#: A statement holds 16 MB, of which an id is a part. Below the shorter bound no id needs a closer look.
+_ID_BYTES_MAX, _SHORT = 4_000_000, 1_000_000
+#: Scalars that BSON compares by value; a dict is refused, since one with operators would become a filter.
+ID_TYPES = (str, int, bytes, ObjectId, UUID)
+
+
+Given = TypeVar("Given")
+Other = TypeVar("Other")
+#: `f(entity) -> other`, or `f(entity, other_or_None) -> other`; either may be async. Each spelled out, for lambdas.
+Function: TypeAlias = (
+    Callable[[Given], Other]
+    | Callable[[Given], Awaitable[Other]]
+    | Callable[[Given, Other | None], Other]
+    | Callable[[Given, Other | None], Awaitable[Other]]
+)
+
+
+@frozen(kw_only=True)
+class Migration(Generic[V1, V2]):
+    """The old entity, the new entity, and the two conversions between them.
+
+    `upgrade` is `f(v1) -> v2` or `f(v1, previous_v2_or_None) -> v2`; `downgrade` is `f(v2) -> v1` or
+    `f(v2, current_v1_or_None) -> v1` (which costs an update one more round trip: V1 must be read). Both may be async.
+    They must be deterministic and free of side effects, since they may run more than once for one write, and must keep
+    the id. `lazymig.testing.assert_laws` checks them.
+
+    `revision` is that of the conversions and of V2's class: raise it by one whenever either changes. V2's bodies of an
+    older revision do not answer any more; each is made anew from V1 when it is first touched, or by the next sweep.
+    Where `upgrade` takes the previous V2 entity, those older bodies must be readable: either they decode as today's
+    class, or `reshape={1: f}` reads them, `f(body) -> v2` for each older revision, given the stored document without
+    lazymig's own field. `None` in place of `f` lets what no longer decodes be dropped. Without it such an entity is
+    not converted but reported, and V1's door goes on serving it.
+
+    Raises `ConfigurationError`, which says what to change: for classes that are not attrs classes, a missing id
+    attribute or one of a type that cannot be an id, conversions of another arity or annotated the wrong way round,
+    types that BSON cannot hold exactly or for which a converter has no hook, and stored names that no document can
+    hold.
+    """
+
+    name: str
+    v1: type[V1]
+    v2: type[V2]
+    upgrade: Function[V1, V2]
+    downgrade: Function[V2, V1]
+    id_field: str = "id"
+    revision: int = 1
+    reshape: Mapping[int, Callable[[dict[str, Any]], V2] | None] = field(factory=dict)
+    v1_converter: Converter | None = None
+    v2_converter: Converter | None = None
+    upgrading: Conversion = field(init=False, eq=False, repr=False)
+    downgrading: Conversion = field(init=False, eq=False, repr=False)
+    #: The Python types that an id may have.
+    id_types: tuple[type, ...] = field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise ConfigurationError("name: give the migration a non-empty name; it names its control row and metrics")
+        _check_revision(self.revision, self.reshape)
+        for side, cls, own in (("v1", self.v1, self.v1_converter), ("v2", self.v2, self.v2_converter)):
+            _check_class(side, cls, self.id_field)
+            check_class(side, cls, self.id_field, own)
+        if id_types(self.v1, self.id_field) != id_types(self.v2, self.id_field):
+            raise ConfigurationError(f"{self.id_field}: declare the same id type in both classes; one id names both")
+        object.__setattr__(self, "upgrading", recognised("upgrade", self.upgrade))
+        object.__setattr__(self, "downgrading", recognised("downgrade", self.downgrade))
+        check_annotations("upgrade", self.upgrade, self.v1, self.v2)
+        check_annotations("downgrade", self.downgrade, self.v2, self.v1)
+        object.__setattr__(self, "id_types", id_types(self.v2, self.id_field))
+
+    def check_id(self, id: Any) -> None:
+        """Raise `TypeError` unless `id` is an instance of the id attribute's type, before it reaches a driver."""
+        if not isinstance(id, self.id_types) or (isinstance(id, bool) and bool not in self.id_types):
+            expected = " or ".join(kind.__name__ for kind in self.id_types)
+            raise TypeError(f"an id of {self.name} is {expected}, not {type(id).__name__}; pass the id's own value")
+        # One that cannot be sent would fail the statement that it shares with others.
+        if isinstance(id, int):
+            if not -(2**63) <= id < 2**63:
+                raise TypeError(f"an id of {self.name} is an int of 64 bits at most; pass a smaller one")
+        elif isinstance(id, str | bytes) and len(id) >= _SHORT:
+            _check_length(id, self.name)
+        if isinstance(id, str) and not id.isascii():
+            _check_text(id, self.name)
+
+
+def _check_length(id: str | bytes, name: str) -> None:
+    size = len(id.encode("utf-8", "surrogatepass")) if isinstance(id, str) else len(id)
+    if size > _ID_BYTES_MAX:
+        raise TypeError(f"an id of {name} has {_ID_BYTES_MAX:,} bytes at most; pass a shorter one")
+
+
+def _check_text(id: str, name: str) -> None:
+    try:
+        id.encode()
+    except UnicodeEncodeError:
+        # Not chained: its text quotes the id.
+        raise TypeError(f"an id of {name} is text that UTF-8 can hold; pass one without lone surrogates") from None
+
+
+def _check_revision(revision: Any, reshape: Any) -> None:
+    if not isinstance(revision, int) or isinstance(revision, bool) or not 1 <= revision < 2**31:
+        raise ConfigurationError("revision: pass a whole number from 1; raise it when a conversion or V2 changes")
+    if not isinstance(reshape, Mapping):
+        raise ConfigurationError("reshape: pass a mapping from older revisions to functions, such as {1: from_first}")
+    for older, function in reshape.items():
+        if not isinstance(older, int) or isinstance(older, bool) or not 1 <= older < revision:
+            raise ConfigurationError(f"reshape: its keys are revisions from 1 to {revision - 1}, older than this one")
+        if function is not None and not callable(function):
+            raise ConfigurationError(f"reshape[{older}]: pass a function of the stored body, or None to drop it")
+
+
+def _check_class(side: str, cls: Any, id_field: str) -> None:
+    if not (isinstance(cls, type) and attrs.has(cls)):
+        raise ConfigurationError(f"{side}: pass an attrs class (decorate it with attrs.frozen or attrs.define)")
+    names = {attribute.name for attribute in attrs.fields(cls)}
+    if id_field not in names:
+        raise ConfigurationError(f"{side}: {cls.__name__} has no attribute {id_field!r}; add it, or set id_field")
+    if reserved := sorted(name for name in names - {id_field} if not is_free(name)):
+        raise ConfigurationError(f"{side}: {cls.__name__}.{reserved[0]} uses a reserved name; rename it")
+    bad = [kind for kind in id_types(cls, id_field) if not issubclass(kind, ID_TYPES) or kind is bool]
+    if bad:
+        allowed = ", ".join(kind.__name__ for kind in ID_TYPES)
+        raise ConfigurationError(f"{side}: {cls.__name__}.{id_field} cannot be an id; declare it as one of {allowed}")
+
+
+def id_types(cls: type, id_field: str) -> tuple[type, ...]:
+    """The classes in the annotation of the id attribute, a union's members each; any id type where it has none."""
+    annotation = stripped(resolved(cls)[id_field])
+    if annotation is Any:
+        return ID_TYPES
+    kinds = members(annotation) if is_union(annotation) else [annotation]
+    return tuple(kind if isinstance(kind, type) else dict for kind in kinds)

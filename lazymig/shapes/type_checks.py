@@ -1,0 +1,193 @@
+"""What is checked of a class when its migration is built: that every value of it can be stored exactly and read back.
+
+With the default converter each declared type must be one of the table in `bson_types`. A converter of the user's own
+decides for itself, but it is asked for every hook, so that a missing one is found here and not in three thousand
+documents.
+"""
+
+from __future__ import annotations
+
+import collections
+import datetime as dt
+import pathlib
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Literal, TypeVar, get_args, get_origin
+from uuid import UUID
+
+from attrs import frozen
+from bson import Code, DatetimeMS, DBRef, Int64, ObjectId, Regex, Timestamp
+from bson.binary import Binary
+from bson.decimal128 import Decimal128
+from cattrs import Converter
+from cattrs.fns import identity, raise_error
+
+from lazymig.errors import ConfigurationError
+from lazymig.shapes.annotations import fields_of, is_class, is_namedtuple, is_union, members, stripped
+from lazymig.shapes.bson_types import make_converter
+from lazymig.shapes.stored_names import check_nested, check_top, overrides_of
+from lazymig.shapes.unions import is_array, is_mapping, shown
+
+#: What to declare instead, by what was declared. Everything else that is not in the table is refused without advice.
+_REMEDY: Mapping[Any, str] = {
+    object: "Any, or the class that is meant",
+    dt.time: "an int of milliseconds",
+    dt.timedelta: "an int of milliseconds",
+    complex: "two floats",
+    DBRef: "a class with the collection's name and the id",
+    Code: "str",
+    DatetimeMS: "datetime",
+    re.Pattern: "bson.Regex",
+    pathlib.Path: "str",
+    **dict.fromkeys((Sequence, Collection, Iterable), "list[...] or tuple[..., ...]"),
+    collections.deque: "list[...]",
+    **dict.fromkeys((collections.OrderedDict, collections.defaultdict, collections.ChainMap), "dict[str, ...]"),
+}
+#: Stored and read back exactly, by the default converter.
+_EXACT = frozenset(
+    {str, int, float, bool, bytes, type(None), ObjectId, Decimal, dt.datetime, dt.date, UUID}
+    | {Int64, Decimal128, Timestamp, Regex, Binary}
+)
+#: What PyMongo encodes without being asked to: no unstructure hook is needed.
+_NATIVE = (str, int, float, bytes, type(None), ObjectId, dt.datetime, Decimal128, Timestamp, Regex, DBRef, Code)
+_ENUM_VALUES = (str, int, float, bool, bytes, type(None), ObjectId)
+_DICTS = (dict, Mapping, MutableMapping, collections.Counter)
+
+
+def check_class(side: str, cls: type, id_field: str, own: Converter | None) -> None:
+    """Raise `ConfigurationError` for the first field that cannot be stored exactly, with the remedy."""
+    converter = make_converter(detailed_validation=False) if own is None else own
+    _Walk(side, converter, own is not None).see(cls, cls.__name__, ())
+    check_top(side, converter, cls, id_field)
+
+
+@frozen
+class _Walk:
+    """A walk through all declared types below a class."""
+
+    side: str
+    converter: Converter
+    own: bool
+
+    def see(self, kind: Any, path: str, above: tuple[Any, ...]) -> None:
+        kind = stripped(kind)
+        if kind is Any or kind is type(None) or kind in above:
+            return
+        if not self.own:
+            _check_exact(kind, path)
+        hook, failure = self._asked(kind)
+        if self.own and failure is None and not _is_generated(hook):
+            return  # a hook of the user's own: it knows what is inside
+        for step, inner in self._inside(kind, path, hook):
+            self.see(inner, path + step, (*above, kind))
+        # After what is inside: the field that is missing a hook is a better path than the class around it.
+        if failure is not None:
+            raise ConfigurationError(f"{path}: {failure}; declare another type, or register hooks on the converter")
+        if above and is_class(kind):
+            check_nested(self.converter, kind, path)
+
+    def _asked(self, kind: Any) -> tuple[Any, str | None]:
+        """The structure hook, or why there is none."""
+        try:
+            hook = self.converter.get_structure_hook(kind)
+            out = self.converter.get_unstructure_hook(kind)
+        except Exception as error:
+            return None, str(error).split("\n", 1)[0].rstrip(".") or type(error).__name__
+        if hook is raise_error:
+            return None, f"the converter has no structure hook for {shown(kind)}"
+        if self.own and out is identity and _needs_hook(kind):
+            return None, f"the converter has no unstructure hook for {shown(kind)}"
+        return hook, None
+
+    def _inside(self, kind: Any, path: str, hook: Any) -> Iterator[tuple[str, Any]]:
+        """The declared types inside of one, with their steps of a path."""
+        if is_class(kind):
+            yield from self._fields(kind, path, hook)
+        elif is_namedtuple(kind):
+            yield from ((f".{name}", inner) for name, inner in resolved(kind).items())
+        elif is_union(kind):
+            yield from (("", member) for member in members(kind))
+        elif is_mapping(kind) or is_array(kind):
+            inside = get_args(kind)[1:] if is_mapping(kind) else get_args(kind)
+            yield from (("", inner) for inner in inside if inner is not ...)
+
+    def _fields(self, kind: Any, path: str, hook: Any) -> Iterator[tuple[str, Any]]:
+        fields = resolved(kind)
+        for name, inner in fields.items():
+            override = overrides_of(hook).get(name)
+            if override is None or not (override.omit or override.struct_hook):
+                yield f".{name}", inner
+
+
+def resolved(kind: Any) -> dict[str, Any]:
+    """The fields of a class with their types. Raises `ConfigurationError` where an annotation names nothing known."""
+    try:
+        return fields_of(kind)
+    except Exception as error:
+        name = getattr(error, "name", None) or type(error).__name__
+        raise ConfigurationError(
+            f"{shown(kind)}: annotations cannot be resolved ({name}); define what they name in the module itself"
+        ) from None
+
+
+def _is_generated(hook: Any) -> bool:
+    """Whether it was made by cattrs or lazymig, and not by the user."""
+    module = getattr(hook, "__module__", None) or ""
+    return hasattr(hook, "overrides") or module.split(".")[0] in ("cattrs", "lazymig")
+
+
+def _needs_hook(kind: Any) -> bool:
+    if not isinstance(kind, type) or issubclass(kind, _NATIVE):
+        return False
+    return not (is_class(kind) or is_array(kind) or is_mapping(kind))
+
+
+def _check_exact(kind: Any, path: str) -> None:
+    """Raise for a type that is not in the table of `bson_types`. Unions are a matter of the converter's hook."""
+    if kind in _EXACT or is_union(kind) or is_class(kind) or is_namedtuple(kind) or is_array(kind):
+        return
+    if is_mapping(kind) and (get_origin(kind) or kind) in _DICTS:
+        _check_key(stripped((*get_args(kind), Any)[0]), path)
+    elif get_origin(kind) is Literal:
+        _check_values(get_args(kind), path)
+    elif isinstance(kind, type) and issubclass(kind, Enum):
+        _check_values(tuple(kind), path)
+    elif not _is_plain_subclass(kind):
+        _refuse(kind, path)
+
+
+def _is_plain_subclass(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, str | int | bytes) and not issubclass(kind, Code)
+
+
+def _refuse(kind: Any, path: str) -> None:
+    base = get_origin(kind) or kind
+    remedy = next((text for refused, text in _REMEDY.items() if base is refused), None)
+    if isinstance(kind, TypeVar):
+        remedy = "the generic class with its arguments, as in Box[int]"
+    remedy = remedy or "a class with fields, or a type of the table in docs/bson-types.md"
+    raise ConfigurationError(
+        f"{path}: BSON cannot hold {shown(kind)} exactly; declare {remedy}, or pass a converter of your own"
+    )
+
+
+def _check_values(values: tuple[Any, ...], path: str) -> None:
+    for value in values:
+        stored = value.value if isinstance(value, Enum) else value
+        if type(stored) not in _ENUM_VALUES:
+            raise ConfigurationError(
+                f"{path}: BSON cannot hold a value of {type(stored).__name__} exactly; declare values that are strings "
+                "or integers, or pass a converter of your own"
+            )
+
+
+def _check_key(kind: Any, path: str) -> None:
+    if kind is Any or (isinstance(kind, type) and issubclass(kind, str)):
+        return
+    if get_origin(kind) is Literal and all(isinstance(value, str) for value in get_args(kind)):
+        return
+    raise ConfigurationError(
+        f"{path}: keys of a sub-document are strings; declare dict[str, ...] (a StrEnum will do) or a list of pairs"
+    )

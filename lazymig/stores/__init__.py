@@ -1,0 +1,1 @@
+"""The ports to the collections: every MongoDB statement of lazymig is in this package, one method each."""

@@ -1,0 +1,141 @@
+"""Pages by key: the filter for what sorts after a document, across BSON types.
+
+A plain `$gt` stays within the type of its value: a collection with ids of several types would end at the first type's
+last id. So the types that sort later are named beside it, in BSON's own order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import bson
+from attrs import frozen
+from attrs.validators import in_, instance_of
+from bson.binary import UuidRepresentation
+from bson.codec_options import CodecOptions
+from bson.decimal128 import Decimal128
+
+from lazymig.stores.decoding import Unreadable, condition
+from lazymig.stores.drivers import Driver
+
+#: BSON's order of types, each with the type bytes of its elements.
+BRACKETS: tuple[tuple[tuple[str, ...], tuple[int, ...]], ...] = (
+    (("minKey",), (0xFF,)),
+    (("null",), (0x0A,)),
+    (("int", "long", "double", "decimal"), (0x10, 0x12, 0x01, 0x13)),
+    (("string", "symbol"), (0x02, 0x0E)),
+    (("object",), (0x03,)),
+    (("array",), (0x04,)),
+    (("binData",), (0x05,)),
+    (("objectId",), (0x07,)),
+    (("bool",), (0x08,)),
+    (("date",), (0x09,)),
+    (("timestamp",), (0x11,)),
+    (("regex",), (0x0B,)),
+    (("javascript",), (0x0D,)),
+    (("javascriptWithScope",), (0x0F,)),
+    (("maxKey",), (0x7F,)),
+)
+_RANK = {code: rank for rank, (_, codes) in enumerate(BRACKETS) for code in codes}
+_NUMBERS = (int, float, Decimal128)
+_UUIDS: CodecOptions[Any] = CodecOptions(uuid_representation=UuidRepresentation.STANDARD)
+#: What the in-memory Mongo can tell apart, which is all that it can sort.
+MEMORY_TYPES = frozenset({"int", "long", "double", "string", "object", "array", "binData", "objectId", "bool", "date"})
+
+
+def bracket_of(value: Any) -> str:
+    """The name of the bracket that a value sorts in: the first of its types."""
+    return BRACKETS[_rank(value)][0][0]
+
+
+def _rank(value: Any) -> int:
+    if isinstance(value, Unreadable):
+        return _RANK[value.kind]
+    # Standard, for the client may return native UUIDs; which of the representations they have does not matter here.
+    return _RANK[bson.encode({"": value}, codec_options=_UUIDS)[4]]
+
+
+def in_bracket(path: str, bracket: str, driver: Driver) -> dict[str, Any]:
+    """The filter for every value of one bracket."""
+    names = next(names for names, _ in BRACKETS if names[0] == bracket)
+    known = [name for name in names if driver is not Driver.MEMORY or name in MEMORY_TYPES]
+    return {"$or": [{path: {"$type": name}} for name in known]} if len(known) > 1 else {path: {"$type": known[0]}}
+
+
+def brackets(driver: Driver) -> list[str]:
+    """The brackets that ids can sort in."""
+    never = {"array", "regex"}
+    names = [names[0] for names, _ in BRACKETS if names[0] not in never]
+    return [name for name in names if driver is not Driver.MEMORY or name in MEMORY_TYPES]
+
+
+@frozen
+class Order:
+    """A sort order over one field, made total by `_id`."""
+
+    field: str = attrs.field(validator=instance_of(str))
+    direction: int = attrs.field(validator=in_((1, -1)))
+
+    @property
+    def keys(self) -> list[tuple[str, int]]:
+        """What the driver's `sort` takes."""
+        if self.field == "_id":
+            return [("_id", self.direction)]
+        return [(self.field, self.direction), ("_id", self.direction)]
+
+    def after(self, document: Mapping[str, Any], driver: Driver) -> dict[str, Any]:
+        """The filter for what comes after this document, of which `_id` and the field are looked at."""
+        beyond_id = beyond("_id", document["_id"], self.direction, driver)
+        if self.field == "_id":
+            return beyond_id
+        value = _value(document, self.field)
+        # "$eq" in so many words: a stored value may look like an operator.
+        equal = {"$and": [{self.field: condition({"$eq": value})}, beyond_id]}
+        return {"$or": [equal, beyond(self.field, value, self.direction, driver)]}
+
+
+def above(value: Any) -> dict[str, Any]:
+    """The operators for everything that sorts after the value within its own bracket: for `condition`."""
+    # NaN sorts before all other numbers, but no comparison ever finds one, nor anything by comparing with one.
+    return {"$gte": -math.inf} if is_nan(value) else {"$gt": value}
+
+
+BY_ID = Order("_id", 1)
+
+
+def _value(document: Mapping[str, Any], path: str) -> Any:
+    value: Any = document
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def beyond(path: str, value: Any, direction: int, driver: Driver) -> dict[str, Any]:
+    """The filter for everything that sorts after the value, whatever its type. A missing field sorts as null."""
+    rank = _rank(value)
+    later = [name for names, _ in (BRACKETS[rank + 1 :] if direction > 0 else BRACKETS[:rank]) for name in names]
+    branches: list[dict[str, Any]] = []
+    if value is not None:
+        branches += _within(path, value, direction)
+    if "null" in later:
+        branches.append({path: None})
+    known = [name for name in later if name != "null" and (driver is not Driver.MEMORY or name in MEMORY_TYPES)]
+    branches += [{path: {"$type": name}} for name in known]
+    return {"$or": branches} if branches else {path: {"$in": []}}
+
+
+def _within(path: str, value: Any, direction: int) -> list[dict[str, Any]]:
+    """What sorts after the value among those of its own bracket."""
+    if direction > 0:
+        return [{path: condition(above(value))}]
+    if is_nan(value):
+        return []
+    return [{path: condition({"$lt": value})}, *([{path: math.nan}] if isinstance(value, _NUMBERS) else [])]
+
+
+def is_nan(value: Any) -> bool:
+    """Whether the value is the number that is not even equal to itself."""
+    return bool(value != value or (isinstance(value, Decimal128) and value.to_decimal().is_nan()))

@@ -1,0 +1,221 @@
+"""V2's ledger: who has announced which write, and what became of it. One method is one statement, as in `stores`.
+
+Bodies and announcements stand in one document, which is why a clean one answers by one read.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError, OperationFailure
+from pymongo.read_concern import ReadConcern
+
+from lazymig.errors import ForeignDocument
+from lazymig.loop.clock import SYSTEM_CLOCK, Clock
+from lazymig.stores.documents import META_FIELD, stored_v2, ticketed
+from lazymig.stores.drivers import (
+    MAJORITY,
+    ONE,
+    STATEMENT_ERRORS,
+    Driver,
+    applied_outcome,
+    driver_of,
+    is_id_taken,
+    tuned,
+)
+from lazymig.stores.indexes import ensure_index
+from lazymig.stores.pipelines import (
+    SERVER_NOW,
+    Moment,
+    Pipeline,
+    announced,
+    evaluated,
+    forgotten,
+    vacated,
+    withdrawn,
+)
+from lazymig.stores.raw import undecoded, unpacked
+from lazymig.stores.records import PLACEHOLDER, Applied, Document, StoredV2
+from lazymig.stores.server_time import ServerTime
+
+#: Type mismatch, path not viable: what stands in the place of `_lazymig` is not lazymig's.
+_NOT_OURS = frozenset({14, 28})
+REV, INTENT = f"{META_FIELD}.rev", f"{META_FIELD}.intent"
+GONE, AT, CONV = f"{META_FIELD}.gone", f"{META_FIELD}.at", f"{META_FIELD}.conv"
+RAISED, INSERTS = f"{META_FIELD}.raised", f"{META_FIELD}.inserts"
+#: What an announcement makes where V2 has nothing, beside `gone`. Who made it is for people: no filter looks at it.
+_PLACEHOLDER = {REV: PLACEHOLDER, f"{META_FIELD}.by": "write"}
+
+
+class Ledger:
+    """The announcements of writes to come, and the marks that find the ones that were never completed.
+
+    `conv` is the revision of the conversion whose bodies this process stores. `remembers`: bodies may hold what V1
+    cannot express, so inserts are remembered: they separate one entity's bodies from those of the next.
+    """
+
+    def __init__(
+        self,
+        collection: Any,
+        clock: Clock = SYSTEM_CLOCK,
+        conv: int = 1,
+        session: Any = None,
+        read_concern: str | None = None,
+        *,
+        remembers: bool = False,
+    ) -> None:
+        self.collection = tuned(collection)
+        self._clock = clock
+        self._conv = conv
+        self._remembers = remembers
+        self._session = session
+        self._read = tuned(collection, read=None if read_concern is None else ReadConcern(read_concern))
+        #: For the one reply that cannot be asked for again: bytes, so that it decodes whatever it holds.
+        self._announced = tuned(collection, write=MAJORITY, raw=True)
+        # V1 must never move past an announced intent, not even when V2's primary changes.
+        self._durable = tuned(collection, write=MAJORITY)
+        # A body that is rolled back leaves V2 dirty or absent, which both mean "ask V1".
+        self._quick = tuned(collection, write=ONE)
+        self._in_memory = driver_of(collection) is Driver.MEMORY
+        self._takes_pipelines = not self._in_memory or hasattr(type(collection), "takes_pipelines")
+        self._time = ServerTime(collection, clock)
+
+    async def now(self) -> datetime:
+        """The time by which V2's marks are written: the server's, or in memory the repository's clock's."""
+        return await self._time.now()
+
+    async def ticket(self, id: Any) -> StoredV2:
+        """Announce a write, durably: raise the intent by one and return the document after that, body and all.
+
+        Where V2 has nothing, a placeholder is made.
+        """
+        return await self._announce({"_id": id}, {**_PLACEHOLDER, GONE: True}, 1)
+
+    async def vacant_ticket(self, id: Any, step: int = 1) -> StoredV2 | None:
+        """Announce an insert, durably, by `step`, where V2 holds nothing live. None: a live document stands, unchanged.
+
+        Where bodies hold what V1 cannot express, the insert is remembered: an earlier body belongs to another entity.
+        """
+        where = {"_id": id, GONE: True}  # an upsert copies `gone` into the document that it makes
+        try:
+            if self._remembers:
+                return await self._transformed(where, announced(PLACEHOLDER, step, self._moment))
+            return await self._announce(where, _PLACEHOLDER, step)
+        except DuplicateKeyError as error:
+            if not is_id_taken(error):
+                raise
+            return None
+
+    async def _announce(self, where: Document, on_insert: Document, step: int) -> StoredV2:
+        update = {"$inc": {INTENT: step}, **self._marking(), "$setOnInsert": on_insert}
+        return await self._transformed(where, update)
+
+    async def _transformed(self, where: Document, update: Any) -> StoredV2:
+        if not self._takes_pipelines and not isinstance(update, dict):
+            await _replaced(self._durable, where, update, upsert=True)
+            return stored_v2(await self._durable.find_one({"_id": where["_id"]}))
+        try:
+            document = await self._announced.find_one_and_update(
+                where, update, upsert=True, return_document=ReturnDocument.AFTER, session=self._session
+            )
+        except OperationFailure as error:
+            if error.code not in _NOT_OURS:
+                raise
+            raise ForeignDocument(where["_id"]) from None
+        return ticketed(where["_id"], stored_v2(unpacked(self.collection, document)))
+
+    async def raise_intent(self, id: Any, intent: int) -> None:
+        """Announce a write at this intent at least, durably: V1 was ahead of the ticket. Never lowers.
+
+        Leaves a trace, since another writer's ticket may have the same number, and must not be withdrawn then.
+        """
+        on_insert = {**_PLACEHOLDER, GONE: True}
+        update = {"$max": {INTENT: intent}, "$inc": {RAISED: 1}, **self._marking(), "$setOnInsert": on_insert}
+        await self._durable.update_one({"_id": id}, update, upsert=True, session=self._session)
+
+    def _marking(self) -> dict[str, Any]:
+        # By the clock that ages are measured by, and by one clock only: the server's.
+        return {"$set": {AT: self._clock.now()}} if self._in_memory else {"$currentDate": {AT: True}}
+
+    async def vacate(self, seen: StoredV2, ticket: int) -> bool:
+        """Leave no body, and announce an insert at this ticket, durably; only over what was seen.
+
+        What was announced before comes too late from now on. False: V2 has changed, nothing was done.
+        """
+        where = {"_id": seen.id, REV: seen.revision, INTENT: seen.intent}
+        made = vacated(seen.intent, ticket, self._moment)
+        return await self._update(where, made, durable=True) is Applied.APPLIED
+
+    async def forget_insert(self, id: Any, ticket: int) -> None:
+        """The insert announced at this ticket found its id taken: what stands is no later entity's."""
+        if self._remembers:
+            await self._update({"_id": id, INSERTS: ticket}, forgotten(ticket))
+
+    async def withdraw(self, seen: StoredV2, step: int = 1, *, missing: bool = False) -> bool:
+        """Take back an announcement, as its ticket returned it, that nothing was written for, if it was the last one.
+
+        V2 is as it was before; a placeholder that the ticket made is removed. `missing`: V1 does not hold the entity,
+        so a live document stays dirty, even if a reader brought it meanwhile. False: somebody has announced more since,
+        nothing was done.
+        """
+        # A writer that raised the intent to the same number may have used it, or may still do so.
+        where = {"_id": seen.id, REV: {"$lt": seen.intent}, INTENT: seen.intent, RAISED: {"$exists": False}}
+        if missing:
+            where[GONE] = True
+        if seen.revision == PLACEHOLDER and seen.intent == step:
+            placeholder = {**where, REV: PLACEHOLDER, GONE: True}
+            if (await self._quick.delete_one(placeholder, session=self._session)).deleted_count:
+                return True  # else a reader has brought V1's body since
+        return await self._update(where, withdrawn(seen.intent, seen.intent - step)) is Applied.APPLIED
+
+    async def purge(self, seen: StoredV2) -> bool:
+        """Remove a document if it is still just as it was seen. False: it has changed, nothing was removed."""
+        where = {"_id": seen.id, REV: seen.revision, INTENT: seen.intent, AT: seen.at}
+        result = await self._quick.delete_one(where, session=self._session)
+        return bool(result.deleted_count)
+
+    async def marks(self, before: datetime, limit: int, after: Document | None = None) -> list[StoredV2]:
+        """Open marks and tombstones older than `before`, oldest first, from the sparse index on `at`."""
+        where: Document = {AT: {"$lt": before}, REV: {"$exists": True}}
+        if after is not None:
+            where = {"$and": [where, after]}
+        found = await undecoded(
+            self._read, stored_v2, where, size=limit, limit=limit, sort=[(AT, 1), ("_id", 1)], session=self._session
+        )
+        return list(found)
+
+    async def ensure_mark_index(self) -> None:
+        """Create the sparse index on `at`, so that marks are found without a scan."""
+        await ensure_index(self.collection, [(AT, 1)], "lazymig_at", sparse=True)
+
+    @property
+    def _moment(self) -> Moment:
+        return self._clock.now() if self._in_memory else SERVER_NOW
+
+    async def _update(
+        self, where: Document, pipeline: Pipeline, *, upsert: bool = False, durable: bool = False
+    ) -> Applied:
+        collection = self._durable if durable else self._quick
+        try:
+            if not self._takes_pipelines:
+                return await _replaced(collection, where, pipeline, upsert)
+            result = await collection.update_one(where, pipeline, upsert=upsert, session=self._session)
+        except STATEMENT_ERRORS as error:
+            return applied_outcome(error)
+        return Applied.APPLIED if result.matched_count or result.upserted_id is not None else Applied.NEWER
+
+
+async def _replaced(collection: Any, where: Document, pipeline: Pipeline, upsert: bool) -> Applied:
+    """An update by a pipeline where the collection does not know them."""
+    while True:
+        found = await collection.find_one(where)
+        if found is None:
+            if not upsert:
+                return Applied.NEWER
+            await collection.insert_one(evaluated(pipeline, {"_id": where["_id"]}))
+            return Applied.APPLIED
+        guard = {"_id": found["_id"], META_FIELD: found[META_FIELD]}
+        if (await collection.replace_one(guard, evaluated(pipeline, found))).matched_count:
+            return Applied.APPLIED

@@ -1,0 +1,137 @@
+"""The port to V1: one method is one MongoDB statement of the protocol, as in `stores.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import bson
+from bson.raw_bson import RawBSONDocument
+from pymongo.errors import DuplicateKeyError
+from pymongo.read_concern import ReadConcern
+
+from lazymig.stores.documents import REVISION_FIELD, at_revision, of_id, stored_v1
+from lazymig.stores.drivers import MAJORITY, RAW_LENIENT, READ_MAJORITY, Driver, driver_of, is_id_taken, tuned
+from lazymig.stores.raw import Undecoded, find_all, find_one, undecoded, undecoded_by_id
+from lazymig.stores.records import PLACEHOLDER, Document, StoredV1
+
+Paths = Sequence[str]
+
+
+class V1Store:
+    """The port to V1, the source of truth."""
+
+    def __init__(self, collection: Any, session: Any = None, read_concern: str | None = None) -> None:
+        #: As it was given, with the codec options of its client: for the client's own filters.
+        self.given = collection
+        self.collection = tuned(collection)
+        self._session = session
+        # The acknowledged write must survive a fail-over, whatever the collection was configured with.
+        self._durable = tuned(collection, write=MAJORITY)
+        # A body may enter V2 only from a revision that cannot be rolled back.
+        self._settled = tuned(collection, read=READ_MAJORITY)
+        # Linearizable reads name one document: they answer for themselves, whatever a deposed primary believes.
+        self._one = self._settled if read_concern is None else tuned(collection, read=ReadConcern(read_concern))
+
+    async def find(self, id: Any) -> StoredV1 | None:
+        """Find one document with read concern majority or above: what it holds cannot be rolled back."""
+        document = await find_one(self._one, id, self._session)
+        return None if document is None else of_id(id, stored_v1(document))
+
+    async def find_local(self, id: Any) -> StoredV1 | None:
+        """Find one document as the primary has it now: for the write path, whose compare-and-set settles it."""
+        document = await find_one(self.collection, id, self._session)
+        return None if document is None else of_id(id, stored_v1(document))
+
+    async def confirm_missing(self, id: Any) -> None:
+        """Wait until the majority has what the primary had when a local read found no document; change nothing.
+
+        Until then a delete may be rolled back, and reads with read concern majority still find the entity: saying
+        that it is missing would contradict the next read. In memory nothing is sent.
+        """
+        if self._durable is self.collection:
+            return
+        # A durable write that matches nothing (V1 has no placeholders) waits like any other.
+        never = {"_id": id, REVISION_FIELD: PLACEHOLDER}
+        await self._durable.update_one(never, {"$set": {REVISION_FIELD: PLACEHOLDER}}, session=self._session)
+
+    async def find_many(self, ids: Sequence[Any]) -> dict[Any, StoredV1]:
+        """Find these documents with read concern majority, a thousand by each statement; missing ids are left out."""
+        found = await find_all(self._settled, ids, self._session)
+        return {stored.id: stored for stored in map(stored_v1, found)}
+
+    async def moved_since(self, revisions: Mapping[Any, int]) -> list[Any]:
+        """Which of these entities are gone, or at another revision than this, with read concern majority."""
+        ids = list(revisions)
+        where = {"_id": {"$in": ids}}
+        found = await undecoded(
+            self._settled, stored_v1, where, size=len(ids), fields={REVISION_FIELD: 1}, session=self._session
+        )
+        now = {stored.id: stored.revision for stored in found}
+        return [id for id in ids if now.get(id) != revisions[id]]
+
+    async def insert(self, id: Any, document: Document, revision: int) -> bool:
+        """Insert a document at this revision, durably. False: the id is taken, and nothing was written."""
+        whole = {"_id": id, **document, REVISION_FIELD: revision}
+        try:
+            await self._durable.insert_one(whole, session=self._session)
+        except DuplicateKeyError as error:
+            if not is_id_taken(error):
+                raise  # another unique index refuses it: for the caller to know
+            return False
+        return True
+
+    async def compare_and_set(
+        self,
+        id: Any,
+        expected: int,
+        revision: int,
+        changed: Document,
+        vanished: Paths = (),
+        within: Paths = (),
+        held: Document | None = None,
+    ) -> bool:
+        """Move one document from the expected revision to a new one, durably.
+
+        Only `changed` fields are set and `vanished` ones unset: what V2 does not know of stays as it is. False: V1 is
+        not at the expected revision, or has no sub-document at one of the paths `within`, or another value than `held`
+        says, and nothing was written.
+        """
+        update: dict[str, Any] = {"$set": {**changed, REVISION_FIELD: revision}}
+        if fields := dict.fromkeys(vanished, ""):
+            update["$unset"] = fields
+        where = at_revision(id, expected, within, held)
+        result = await self._durable.update_one(where, update, session=self._session)
+        return bool(result.matched_count)
+
+    async def delete(self, id: Any, expected: int) -> bool:
+        """Delete one document at the expected revision, durably. False: it is not there at that revision."""
+        result = await self._durable.delete_one(at_revision(id, expected), session=self._session)
+        return bool(result.deleted_count)
+
+    async def find_each(self, ids: Sequence[Any]) -> Undecoded[StoredV1]:
+        """Find these documents in any order, each decoded when its turn comes."""
+        return await undecoded_by_id(self._settled, stored_v1, ids, self._session)
+
+    def question(self, criteria: Document) -> Document:
+        """A caller's filter, encoded as the caller's client would: with its types, and its form of UUIDs.
+
+        Raises what that client raises for a value that BSON does not hold.
+        """
+        if driver_of(self.given) is Driver.MEMORY or not criteria:
+            return dict(criteria)
+        return RawBSONDocument(bson.encode(criteria, codec_options=self.given.codec_options), RAW_LENIENT)
+
+    async def rows(
+        self, criteria: Document, order: Sequence[tuple[str, int]], limit: int, fields: Iterable[str] | None = None
+    ) -> Undecoded[StoredV1]:
+        """Find one page of V1, with read concern majority: these fields and the revision, or all."""
+        projection = None if fields is None else dict.fromkeys([*fields, REVISION_FIELD], 1)
+        return await undecoded(
+            self._settled, stored_v1, criteria, size=limit, limit=limit, fields=projection, sort=order,
+            session=self._session,
+        )  # fmt: skip
+
+    async def count(self, criteria: Document) -> int:
+        """Count the documents that match."""
+        return int(await self._settled.count_documents(self.question(criteria), session=self._session))
