@@ -42,7 +42,7 @@ class Tally:
 
     def __init__(self, migration: str) -> None:
         self.counts: Counter[str] = Counter()
-        self._attributes = {"lazymig.shapes.migration": migration}
+        self._attributes = {"lazymig.migration": migration}
 
     def count(self, name: str, amount: int = 1) -> None:
         """Add to a counter; never raises."""

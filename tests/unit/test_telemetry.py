@@ -44,7 +44,7 @@ def test_counts_reach_the_hosts_meter(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(metrics, "get_meter", lambda name: Meter())
     Tally("people").count(MIGRATED, 2)
-    assert added == [("lazymig.migrated", 2, {"lazymig.shapes.migration": "people"})]
+    assert added == [("lazymig.migrated", 2, {"lazymig.migration": "people"})]
 
 
 def test_without_opentelemetry_counts_are_kept_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
