@@ -52,8 +52,13 @@ ROOMS = {
         {"coalescing"},
     ),
     "shapes": (
+        {"fields"},
+        {"models"},
+        {"entities"},
         {"annotations"},
-        {"equality", "signatures", "stored_names", "unions"},
+        {"equality", "signatures", "stored_names"},
+        {"discrimination", "model_hooks"},
+        {"class_hooks", "unions"},
         {"bson_types"},
         {"codec", "type_checks"},
         {"migration"},
@@ -73,6 +78,7 @@ TIME = re.compile(
 )
 OPTIONAL = {
     "aiolimiter",
+    "beanie",
     "cyclopts",
     "distributed",
     "fastapi",
@@ -80,6 +86,7 @@ OPTIONAL = {
     "mongomock",
     "motor",
     "opentelemetry",
+    "pydantic",
     "pytest",
     "rich",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import datetime as dt
 import typing
 from collections.abc import Iterator, Mapping
 from types import UnionType
@@ -10,7 +10,16 @@ from typing import Annotated, Any, Final, Generic, NotRequired, Protocol, Requir
 
 import attrs
 
+from lazymig.shapes.entities import fields, is_entity, is_model
+
 _WRAPPERS = (Annotated, Final, Required, NotRequired)
+#: Classes of pydantic's that stand for a plain type with a constraint: no value is an instance of one.
+_STAND_INS: Mapping[str, type] = {
+    "EmailStr": str,
+    "PastDate": dt.date,
+    "FutureDate": dt.date,
+    **dict.fromkeys(("AwareDatetime", "NaiveDatetime", "PastDatetime", "FutureDatetime"), dt.datetime),
+}
 
 
 def stripped(kind: Any) -> Any:
@@ -22,8 +31,16 @@ def stripped(kind: Any) -> Any:
             kind = kind.__supertype__
         elif type(kind).__name__ == "TypeAliasType":  # Python 3.12's `type X = ...`
             kind = kind.__value__
+        elif is_stand_in(kind):
+            return _STAND_INS[kind.__name__]
         else:
             return type(None) if kind is None else kind
+
+
+def is_stand_in(kind: Any) -> bool:
+    """Whether it is a class that only pydantic knows, and that stands for a plain type."""
+    of_pydantic = getattr(kind, "__module__", None) in ("pydantic.types", "pydantic.networks")
+    return of_pydantic and getattr(kind, "__name__", None) in _STAND_INS
 
 
 def is_union(kind: Any) -> bool:
@@ -51,9 +68,8 @@ def is_typed_dict(kind: Any) -> bool:
 
 
 def is_class(kind: Any) -> bool:
-    """Whether it is stored as a sub-document with declared names: attrs classes, dataclasses, TypedDicts."""
-    kind = get_origin(kind) or kind
-    return isinstance(kind, type) and (attrs.has(kind) or dataclasses.is_dataclass(kind) or is_typed_dict(kind))
+    """Whether it is stored as a sub-document with declared names: entities and TypedDicts."""
+    return is_entity(kind) or is_typed_dict(kind)
 
 
 def fields_of(kind: Any) -> dict[str, Any]:
@@ -78,12 +94,14 @@ def holds_anything(kind: Any, above: tuple[Any, ...] = ()) -> bool:
 
 
 def _annotations(cls: Any) -> Mapping[str, Any]:
+    if is_model(cls):
+        return {field.name: field.type for field in fields(cls)}
     if attrs.has(cls):
         attrs.resolve_types(cls)
-        return {field.name: Any if field.type is None else field.type for field in attrs.fields(cls)}
+        return {field.name: field.type for field in fields(cls)}
     hints = typing.get_type_hints(cls, include_extras=True)
-    if dataclasses.is_dataclass(cls):
-        return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+    if is_entity(cls):
+        return {field.name: hints[field.name] for field in fields(cls)}
     return {name: hints.get(name, Any) for name in getattr(cls, "_fields", hints)}
 
 
