@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lazymig.protocol.listing import Criteria
     from lazymig.repository import Repository
     from lazymig.shapes.bson_types import make_converter
+    from lazymig.shapes.entities import rename
     from lazymig.shapes.migration import Migration
     from lazymig.stores.records import DeadLetter
     from lazymig.sweeper import Progress, Sweeper, SweepReport
@@ -55,6 +56,7 @@ __all__ = [
     "Sweeper",
     "V1View",
     "make_converter",
+    "rename",
 ]
 
 _HOMES = {
@@ -78,6 +80,7 @@ _HOMES = {
     "Sweeper": "sweeper",
     "V1View": "v1_view",
     "make_converter": "shapes.bson_types",
+    "rename": "shapes.entities",
 }
 
 

@@ -55,10 +55,11 @@ def fields(kind: Any) -> tuple[Field, ...]:
     found = _declared(cls)
     if not renamed:
         return tuple(found)
-    return tuple(
-        attrs.evolve(field, declared_name=renamed[field.name], aliased=False, ambiguity="") if field.name in renamed else field
-        for field in found
-    )
+    return tuple(_named(field, renamed[field.name]) if field.name in renamed else field for field in found)
+
+
+def _named(field: Field, name: str) -> Field:
+    return attrs.evolve(field, declared_name=name, aliased=False, ambiguity="")
 
 
 def _declared(cls: Any) -> Iterator[Field]:
@@ -104,6 +105,17 @@ def declared_names(kind: Any) -> dict[str, str]:
     if not is_entity(kind):
         return {}
     return {field.name: field.declared_name for field in fields(kind) if field.declared_name is not None}
+
+
+def made_of(kind: Any, values: Mapping[str, Any]) -> Any:
+    """An instance of an entity class, of values by the names of its fields. Raises what the class raises."""
+    cls = get_origin(kind) or kind
+    if _is_of_pydantic(cls):
+        from lazymig.shapes.models import maker
+
+        return maker(cls)(values)
+    arguments = {field.name: field.argument for field in fields(cls)}
+    return cls(**{arguments[name]: value for name, value in values.items()})
 
 
 def is_renamed(kind: Any) -> bool:

@@ -7,25 +7,20 @@ would make an `Int64` a plain int), and a validator that makes another value of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
 from attrs import NOTHING
 from cattrs import Converter
-from cattrs.gen import (
-    AttributeOverride,
-    make_dict_structure_fn_from_attrs,
-    make_dict_unstructure_fn_from_attrs,
-    override,
-)
-from pydantic import BaseModel, ValidationError
+from cattrs.gen import make_dict_structure_fn_from_attrs, make_dict_unstructure_fn_from_attrs, override
 
 from lazymig.shapes.annotations import fields_of
 from lazymig.shapes.entities import check_declared, fields
 from lazymig.shapes.equality import first_difference
 from lazymig.shapes.fields import Field, Rejected
-from lazymig.shapes.models import config_of, is_beanie
+from lazymig.shapes.models import config_of, maker
 
 _MISSING: Any = object()
 
@@ -36,7 +31,7 @@ def read_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
     stored = _stored(cls)
     read = make_dict_structure_fn_from_attrs(
         _attributes(cls, stored),
-        _named_dict(cls),
+        _gatherer(cls),
         converter,
         _cattrs_forbid_extra_keys=config_of(cls).get("extra") == "forbid" or converter.forbid_extra_keys,
         _cattrs_use_alias=False,
@@ -64,7 +59,7 @@ def write_hook(cls: Any, converter: Converter) -> Callable[[Any], Any]:
     check_declared(cls)
     stored = _stored(cls)
     return make_dict_unstructure_fn_from_attrs(
-        _attributes(cls, stored), cls, converter, _cattrs_use_alias=False, **_overrides(stored)
+        _attributes(cls, stored), _gatherer(cls), converter, _cattrs_use_alias=False, **_overrides(stored)
     )
 
 
@@ -72,7 +67,7 @@ def _stored(cls: Any) -> list[Field]:
     return [field for field in fields(cls) if field.stored and field.init]
 
 
-def _overrides(stored: list[Field]) -> dict[str, AttributeOverride]:
+def _overrides(stored: list[Field]) -> dict[str, Any]:
     return {field.name: override(rename=field.declared_name) for field in stored if field.declared_name is not None}
 
 
@@ -88,14 +83,14 @@ def _attributes(cls: Any, stored: list[Field]) -> Any:
     return list(attrs.fields(attrs.make_class(cls.__name__, made, slots=False, eq=False)))
 
 
-def _named_dict(cls: Any) -> Any:
-    """What gathers the values in place of the class, under its name."""
+def _gatherer(cls: Any) -> Any:
+    """What gathers the values in place of the class, under its name, as far as a function may be called so."""
 
     def gathered(_: Any, **values: Any) -> dict[str, Any]:
         return values
 
-    names = {"__new__": gathered, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
-    return type(cls.__name__, (), names)
+    name = re.sub(r"\W", "_", cls.__name__)  # that of Box[int]
+    return type(name, (), {"__new__": gathered, "__module__": cls.__module__, "__qualname__": cls.__qualname__})
 
 
 def _misnamed(cls: Any, stored: list[Field]) -> list[tuple[str, str]]:
@@ -109,29 +104,6 @@ def _misnamed(cls: Any, stored: list[Field]) -> list[tuple[str, str]]:
         for field in stored
         if field.aliased and field.declared_name and not field.required and field.name not in names
     ]
-
-
-def maker(cls: Any) -> Callable[[Mapping[str, Any]], Any]:
-    """What makes an instance of values by the names of their fields, through the class's validators.
-
-    The instance may hold other values: pydantic's coercions are at work. Raises `Rejected`.
-    """
-    arguments = {field.name: field.argument for field in fields(cls)}
-    same = all(name == argument for name, argument in arguments.items())
-    validate = cls.__pydantic_validator__.validate_python
-    around_init = issubclass(cls, BaseModel) and is_beanie(cls)
-
-    def make(values: Mapping[str, Any]) -> Any:
-        given = values if same else {arguments[name]: value for name, value in values.items()}
-        try:
-            # Beanie's constructor would ask for the collection of a class that no client was given to.
-            return validate(given, self_instance=cls.__new__(cls)) if around_init else validate(given)
-        except ValidationError as error:
-            failure = _rejected(error)
-        # Outside of the handler: pydantic's text quotes the values.
-        raise failure
-
-    return make
 
 
 def exactly(cls: Any) -> Callable[[Mapping[str, Any]], Any]:
@@ -175,12 +147,3 @@ def _is_same(exact: Any, held: Any) -> bool:
     except Exception:
         pass  # of signalling NaNs, and what a class may do
     return first_difference(exact, held) is None
-
-
-def _rejected(error: ValidationError) -> Rejected:
-    first = error.errors(include_url=False, include_input=False)[0]
-    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
-    rejected = Rejected(f"a validator refuses it: {first['type']}", path)
-    own = first.get("ctx", {}).get("error")
-    # For the line of the user's validator.
-    return rejected.with_traceback(own.__traceback__ if isinstance(own, Exception) else None)

@@ -6,15 +6,15 @@ Imported only once such a class is met: lazymig itself needs no pydantic.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 from attrs import NOTHING, Factory
-from pydantic import AliasChoices, AliasPath, BaseModel, RootModel
+from pydantic import AliasChoices, AliasPath, BaseModel, RootModel, ValidationError
 from pydantic.dataclasses import rebuild_dataclass
 from pydantic.fields import FieldInfo
 
-from lazymig.shapes.fields import STORED_NAME, Field, Undeclarable
+from lazymig.shapes.fields import STORED_NAME, Field, Rejected, Undeclarable
 
 
 def model_fields(cls: type) -> Iterator[Field]:
@@ -58,7 +58,8 @@ def _infos(cls: Any) -> Mapping[str, FieldInfo]:
 def _default(info: FieldInfo) -> Any:
     if info.is_required():
         return NOTHING
-    return info.default if info.default_factory is None else Factory(info.default_factory)
+    # Only that there is one counts: pydantic calls it, perhaps with the other values.
+    return info.default if info.default_factory is None else Factory(lambda: None)
 
 
 def _alias(info: FieldInfo) -> tuple[str | None, str]:
@@ -97,8 +98,8 @@ def check_model(cls: Any, fields: Mapping[str, Field]) -> None:
         raise Undeclarable(f"{name} is a RootModel, which is no sub-document; declare what it holds as a field's type")
     if config_of(cls).get("extra") == "allow":
         raise Undeclarable(
-            f"{name} takes extra fields, which no declaration describes; subclass it with extra='ignore' (lazymig keeps "
-            "what V1's documents hold beside the declared fields), or declare a dict[str, Any]"
+            f"{name} takes extra fields, which no declaration describes; subclass it with extra='ignore' (what V1's "
+            "documents hold beside the declared fields stays in them), or declare a dict[str, Any]"
         )
     for field in fields.values():
         if not field.stored and field.required:
@@ -121,3 +122,35 @@ def is_beanie(cls: Any) -> bool:
     """Whether it is a Document whose constructor is Beanie's own: pydantic's, and a look for the collection."""
     module: str = getattr(cls.__init__, "__module__", "")
     return module.startswith("beanie.")
+
+
+def maker(cls: Any) -> Callable[[Mapping[str, Any]], Any]:
+    """What makes an instance of values by the names of their fields, through the class's validators.
+
+    The instance may hold other values: pydantic's coercions are at work. Raises `Rejected`.
+    """
+    arguments = {field.name: field.argument for field in model_fields(cls)}
+    same = all(name == argument for name, argument in arguments.items())
+    validate = cls.__pydantic_validator__.validate_python
+    around_init = issubclass(cls, BaseModel) and is_beanie(cls)
+
+    def make(values: Mapping[str, Any]) -> Any:
+        given = values if same else {arguments[name]: value for name, value in values.items()}
+        try:
+            # Beanie's constructor would ask for the collection of a class that no client was given to.
+            return validate(given, self_instance=cls.__new__(cls)) if around_init else validate(given)
+        except ValidationError as error:
+            failure = _rejected(error)
+        # Outside of the handler: pydantic's text quotes the values.
+        raise failure
+
+    return make
+
+
+def _rejected(error: ValidationError) -> Rejected:
+    first = error.errors(include_url=False, include_input=False)[0]
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
+    rejected = Rejected(f"a validator refuses it: {first['type']}", path)
+    own = first.get("ctx", {}).get("error")
+    # For the line of the user's validator.
+    return rejected.with_traceback(own.__traceback__ if isinstance(own, Exception) else None)

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-import attrs
 from bson import Int64
+
+from lazymig.shapes.entities import fields, is_entity
 
 
 class _Nothing:
@@ -20,7 +21,7 @@ _NOTHING: Final = _Nothing()
 
 def differences(expected: Any, found: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
     """Each field in which two entities or documents differ, by value or by BSON type, as (path, expected, found)."""
-    if attrs.has(type(expected)) and type(found) is type(expected):
+    if is_entity(type(expected)) and type(found) is type(expected):
         yield from _fields_differing(expected, found, path)
     elif isinstance(expected, Mapping) and isinstance(found, Mapping):
         yield from _keys_differing(expected, found, path)
@@ -33,11 +34,11 @@ def differences(expected: Any, found: Any, path: str = "") -> Iterator[tuple[str
 
 
 def _fields_differing(expected: Any, found: Any, path: str) -> Iterator[tuple[str, str, str]]:
-    for attribute in attrs.fields(type(expected)):
-        if attribute.eq:
-            key = attribute.eq_key or (lambda value: value)
-            one, other = key(getattr(expected, attribute.name)), key(getattr(found, attribute.name))
-            yield from differences(one, other, f"{path}.{attribute.name}")
+    for field in fields(type(expected)):
+        if field.eq and field.stored:
+            key = field.eq_key or (lambda value: value)
+            one, other = (key(getattr(entity, field.name, _NOTHING)) for entity in (expected, found))
+            yield from differences(one, other, f"{path}.{field.name}")
 
 
 def _keys_differing(expected: Mapping[Any, Any], found: Mapping[Any, Any], path: str) -> Iterator[tuple[str, str, str]]:

@@ -13,21 +13,28 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Generic, TypeVar
 
-import attrs
 import bson
 from attrs import frozen
 from bson import Int64
 from bson.codec_options import CodecOptions
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis.errors import FailedHealthCheck, Unsatisfiable
-from hypothesis.strategies import SearchStrategy
 
 from lazymig.errors import ConfigurationError, ConversionError
+from lazymig.shapes.annotations import fields_of
 from lazymig.shapes.codec import Codec
 from lazymig.shapes.conversions import Conversions, conversions_for
+from lazymig.shapes.entities import is_entity
 from lazymig.shapes.migration import Migration
 from lazymig.stores.documents import META_FIELD, REVISION_FIELD
 from lazymig.testing.differences import differences
+from lazymig.testing.extras import (
+    FailedHealthCheck,
+    HealthCheck,
+    Phase,
+    SearchStrategy,
+    Unsatisfiable,
+    given,
+    settings,
+)
 from lazymig.testing.strategies import entities
 
 V1 = TypeVar("V1")
@@ -74,7 +81,7 @@ def assert_laws(
 ) -> None:
     """Check a migration's laws on random entities; Hypothesis shrinks what breaks one to the smallest entity.
 
-    `v1` and `v2` are strategies of entities; by default all that the attrs classes admit. `v1` may also yield documents
+    `v1` and `v2` are strategies of entities; by default all that the classes admit. `v1` may also yield documents
     as a client returns them. `tz_aware` is how your client returns datetimes. `examples` is the number per side, by
     default that of the Hypothesis profile. If a conversion is async, call it from a plain test function.
 
@@ -216,13 +223,13 @@ def _both_know(stored: Any, document: Any) -> tuple[Any, Any]:
 
 def _refused(codec: Codec[Any], entity: Any) -> str:
     """The path of the first field that cannot be stored."""
-    for attribute in attrs.fields(type(entity)):
-        value = getattr(entity, attribute.name)
+    for name, kind in fields_of(type(entity)).items():
+        value = getattr(entity, name)
         try:
-            bson.encode({"": codec.fast.unstructure(value, unstructure_as=attribute.type)})
+            bson.encode({"": codec.fast.unstructure(value, unstructure_as=kind)})
         except Exception:
-            inner = _refused(codec, value) if attrs.has(type(value)) else ""
-            return f"{attribute.name}.{inner}" if inner else attribute.name
+            inner = _refused(codec, value) if is_entity(type(value)) else ""
+            return f"{name}.{inner}" if inner else name
     return ""
 
 
