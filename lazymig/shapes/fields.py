@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import NOTHING, frozen
+from attrs import NOTHING, field, frozen
 
 #: The key of a field's metadata that says under which name it is stored.
 STORED_NAME = "stored_name"
@@ -22,7 +22,7 @@ class Field:
     #: The name under which a cattrs converter stores it that goes by aliases.
     alias: str | None = None
     #: `NOTHING`, a value, or an attrs `Factory`.
-    default: Any = NOTHING
+    default: Any = field(factory=lambda: NOTHING)
     #: Whether the constructor takes it.
     init: bool = True
     #: Whether it is a part of documents.

@@ -24,7 +24,8 @@ def model_fields(cls: type) -> Iterator[Field]:
         NameError: An annotation names nothing known.
     """
     compared = {one.name: one for one in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
-    for name, info in _infos(cls).items():
+    infos = _infos(cls)
+    for name, info in infos.items():
         if info.init_var:
             continue  # an argument, and no attribute
         of_dataclass = compared.get(name)
@@ -42,6 +43,9 @@ def model_fields(cls: type) -> Iterator[Field]:
             ambiguity=ambiguity,
             eq=of_dataclass is None or of_dataclass.compare,
         )
+    for name, one in compared.items():
+        if name not in infos:  # pydantic leaves out what only `__post_init__` gives a value
+            yield Field(name=name, type=Any, argument=name, init=False, eq=one.compare)
 
 
 def _infos(cls: Any) -> Mapping[str, FieldInfo]:
