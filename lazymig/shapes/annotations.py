@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Any, Final, Generic, NotRequired, Protocol, Required, TypeVar, Union, get_args, get_origin
 
@@ -64,7 +64,9 @@ def is_namedtuple(kind: Any) -> bool:
 
 def is_typed_dict(kind: Any) -> bool:
     """Whether it is a `TypedDict` class."""
-    return typing.is_typeddict(get_origin(kind) or kind)
+    kind = get_origin(kind) or kind
+    # typing_extensions' as well, which pydantic asks for before Python 3.12, and which `typing` does not know.
+    return isinstance(kind, type) and issubclass(kind, dict) and hasattr(kind, "__required_keys__")
 
 
 def is_class(kind: Any) -> bool:
@@ -82,15 +84,24 @@ def fields_of(kind: Any) -> dict[str, Any]:
     return {name: _bound(annotation, bindings) for name, annotation in _annotations(cls).items()}
 
 
-def holds_anything(kind: Any, above: tuple[Any, ...] = ()) -> bool:
+def holds_anything(kind: Any) -> bool:
     """Whether some value below this type is taken as it is, whatever it holds: nothing says how to copy it."""
+    return _holds(kind, lambda inner: inner in (Any, object, dict, list, set, tuple))
+
+
+def holds_model(kind: Any) -> bool:
+    """Whether it is, or holds somewhere, a class of pydantic's."""
+    return _holds(kind, is_model)
+
+
+def _holds(kind: Any, wanted: Callable[[Any], bool], above: tuple[Any, ...] = ()) -> bool:
     kind = stripped(kind)
     if kind in above:
         return False
-    if kind in (Any, object, dict, list, set, tuple):
+    if wanted(kind):
         return True
     inside = fields_of(kind).values() if is_class(kind) or is_namedtuple(kind) else get_args(kind)
-    return any(holds_anything(inner, (*above, kind)) for inner in inside)
+    return any(_holds(inner, wanted, (*above, kind)) for inner in inside)
 
 
 def _annotations(cls: Any) -> Mapping[str, Any]:

@@ -17,9 +17,10 @@ def register_classes(converter: Converter) -> None:
     """Give a converter these hooks, as factories that are given the converter, so that a copy of it has its own."""
     converter.register_structure_hook_factory(is_stand_in, _stood_for)
     converter.register_unstructure_hook_factory(is_stand_in, _stood_for_out)
+    _register_models(converter)
+    # Last, hence asked first: it takes note of every class that is asked for.
     converter.register_structure_hook_factory(is_renamed, _renamed)
     converter.register_unstructure_hook_factory(is_renamed, _renamed_out)
-    _register_models(converter)
 
 
 def _register_models(converter: Converter) -> None:

@@ -102,11 +102,10 @@ def _recombined(found: Sequence[Mapping[str, Any]], cls: Any, converter: Convert
         mappings = [value for value in values if isinstance(value, Mapping)]
         if name in inside and mappings:
             fields[name] |= _recombined(mappings, inside[name], converter)
-    return st.fixed_dictionaries(fields).map(_present)
-
-
-def _present(fields: Document) -> Document:
-    return {name: value for name, value in fields.items() if value is not _MISSING}
+    # Hypothesis gives the keys in an order of its own, and documents have one.
+    return st.fixed_dictionaries(fields).map(
+        lambda drawn: {name: drawn[name] for name in fields if drawn[name] is not _MISSING}
+    )
 
 
 def _classes(cls: Any, converter: Converter) -> dict[str, Any]:

@@ -157,7 +157,9 @@ def made(library: str, name: str, kinds: dict[str, Any], **options: Any) -> Any:
     return pydantic.create_model(name, __config__=config, **{field: (kind, ...) for field, kind in kinds.items()})
 
 
-@pytest.mark.parametrize("cls", [dict, tuple, ObjectId, InPydantic(id=1, name="a"), InAttrs(1, "a"), None, "InAttrs"], ids=repr)
+@pytest.mark.parametrize(
+    "cls", [dict, tuple, ObjectId, InPydantic(id=1, name="a"), InAttrs(1, "a"), None, "InAttrs"], ids=repr
+)
 def test_what_is_no_entity_class_is_refused(cls: Any) -> None:
     """The error names what may be passed instead."""
     with pytest.raises(
