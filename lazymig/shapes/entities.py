@@ -118,6 +118,16 @@ def made_of(kind: Any, values: Mapping[str, Any]) -> Any:
     return cls(**{arguments[name]: value for name, value in values.items()})
 
 
+def refused_path(error: Exception, kind: Any) -> str:
+    """The path of the field that a model of pydantic's refused; "" for other errors and other classes."""
+    cls = get_origin(kind) or kind
+    if not _is_of_pydantic(cls):
+        return ""
+    from lazymig.shapes.models import path_in
+
+    return path_in(error, cls)
+
+
 def is_renamed(kind: Any) -> bool:
     """Whether a class that is not pydantic's declares stored names. From then on `rename` refuses it."""
     cls = get_origin(kind) or kind

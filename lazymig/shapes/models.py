@@ -115,10 +115,10 @@ def check_model(cls: Any, fields: Mapping[str, Field]) -> None:
 
 def _check_beanie(cls: Any) -> None:
     settings = getattr(cls, "Settings", None)
-    if is_beanie(cls) and (getattr(settings, "is_root", False) or getattr(cls, "_class_id", None)):
+    if is_beanie(cls) and (getattr(settings, "is_root", False) or getattr(settings, "union_doc", None)):
         raise Undeclarable(
-            f"{cls.__name__} shares its collection with other classes of Beanie's (is_root), and lazymig would not "
-            "write which one a document is of; declare a class with a field for it, _class_id"
+            f"{cls.__name__} shares its collection with other classes of Beanie's (is_root, union_doc), and lazymig "
+            "would not write which one a document is of; declare a class of your own with a field for that"
         )
 
 
@@ -144,17 +144,31 @@ def maker(cls: Any) -> Callable[[Mapping[str, Any]], Any]:
             # Beanie's constructor would ask for the collection of a class that no client was given to.
             return validate(given, self_instance=cls.__new__(cls)) if around_init else validate(given)
         except ValidationError as error:
-            failure = _rejected(error)
+            failure = _rejected(error, cls)
         # Outside of the handler: pydantic's text quotes the values.
         raise failure
 
     return make
 
 
-def _rejected(error: ValidationError) -> Rejected:
+def path_in(error: Exception, cls: Any) -> str:
+    """Where in an instance of the class pydantic's first error is, as `a[2]`; "" for any other error."""
+    if not isinstance(error, ValidationError):
+        return ""
+    names = {field.argument: field.name for field in model_fields(cls)}
+    names |= {field.name: field.name for field in model_fields(cls)}
+    first, *steps = (*error.errors(include_url=False, include_input=False)[0]["loc"], None)
+    if first not in names:
+        return ""
+    # Of the steps below, numbers are places; texts may be keys of a mapping, which are contents.
+    below = (f"[{step}]" if isinstance(step, int) else "[...]" for step in steps[:-1])
+    return names[str(first)] + "".join(below)
+
+
+def _rejected(error: ValidationError, cls: Any) -> Rejected:
     first = error.errors(include_url=False, include_input=False)[0]
-    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
-    rejected = Rejected(f"a validator refuses it: {first['type']}", path)
+    path = path_in(error, cls)
+    rejected = Rejected(f"a validator refuses it: {first['type']}", path and f".{path}")
     own = first.get("ctx", {}).get("error")
     # For the line of the user's validator.
     return rejected.with_traceback(own.__traceback__ if isinstance(own, Exception) else None)

@@ -51,8 +51,8 @@ _REMEDY: Mapping[Any, str] = {
 _REMEDY_BY_NAME: Mapping[str, str] = {
     **dict.fromkeys(("pydantic.SecretStr", "pydantic.SecretBytes"), "str or bytes: documents hold it in the clear"),
     **dict.fromkeys(("pydantic.Json", "pydantic.NameEmail", "pydantic.IPvAnyAddress"), "what is stored, str perhaps"),
-    "beanie.Link": "Any (a DBRef comes), or register hooks for Link on make_converter(): docs/entities.md has them",
-    "beanie.BackLink": "nothing: a back link is not stored",
+    "beanie.Link": "it as Any in a subclass for the migration, where it is a DBRef",
+    "beanie.BackLink": "it with exclude=True and a default in a subclass for the migration: it is not stored",
 }
 #: Stored and read back exactly, by the default converter.
 _EXACT = frozenset(

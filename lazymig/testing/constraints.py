@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import operator
+import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import partial
@@ -82,7 +83,7 @@ def _flat(items: Any) -> Iterator[Any]:
 def narrowed(kind: Any, limits: Limits, usual: Anything) -> Anything:
     """A strategy for a type without its annotations, within these limits."""
     strategy = usual
-    if limits.pattern is not None and kind is str:
+    if limits.pattern is not None and kind is str and _is_of_python(limits.pattern):
         strategy = st.from_regex(limits.pattern)
     elif limits.uuid_version is not None:
         strategy = st.uuids(version=limits.uuid_version)  # type: ignore[arg-type]
@@ -91,6 +92,14 @@ def narrowed(kind: Any, limits: Limits, usual: Anything) -> Anything:
     if limits.func is not None:
         strategy = strategy.filter(limits.func)
     return strategy
+
+
+def _is_of_python(pattern: Any) -> bool:
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False  # of Rust, as pydantic takes them: what does not match is thrown away
+    return True
 
 
 def sizes(limits: Limits, most: int | None = None) -> dict[str, Any]:

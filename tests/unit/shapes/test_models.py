@@ -194,6 +194,20 @@ def test_validators_of_classes_inside_run_and_the_path_leads_there() -> None:
     with pytest.raises(ConversionError) as caught:
         of_document(Holder, {"_id": 1, "many": [{"id": 1, "name": "a"}, {"id": 2, "name": "b7"}]})
     assert caught.value.path == "many[1].name"
+    with pytest.raises(ConversionError) as caught:
+        of_document(Holder, {"_id": 1, "many": [{"id": 1, "name": "a", "low": 10}]})
+    assert caught.value.path == "many[0]"
+
+
+async def test_a_conversion_that_a_model_refuses_names_the_field() -> None:
+    """Of the class that it was to make, by its Python name; keys of mappings are contents and not shown."""
+    cls = model("Two", counts=(dict[str, int], Field(alias="theCounts")))
+    for given, path in ({"secret": "x"}, "counts[...]"), (None, "counts"):
+        migration = itself(cls, upgrade=lambda one, given=given: cls(id=one.id, theCounts=given))
+        with pytest.raises(ConversionError) as caught:
+            await conversions_for(migration, v1_aware=False, v2_aware=False).upgrade(cls(id=1, theCounts={}), None)
+        assert (caught.value.direction, caught.value.path) == ("upgrade", path)
+        assert "secret" not in str(caught.value)
 
 
 def test_an_entity_past_its_validators_is_refused_when_written() -> None:
