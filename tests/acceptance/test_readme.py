@@ -18,7 +18,7 @@ import pymongo
 import pytest
 from mongomock_motor import AsyncMongoMockClient
 
-from lazymig import bson_types
+from lazymig.shapes import bson_types
 from lazymig.cli.verbs import app
 
 TOP = Path(__file__).parents[2]
