@@ -135,7 +135,7 @@ async def waive(
 
 
 def _control(repository: Repository[Any, Any]) -> Control:
-    return Control(repository.pair.v2.collection.database["lazymig_control"])
+    return Control.beside(repository.pair.v2)
 
 
 async def _known(repository: Repository[Any, Any]) -> tuple[list[DeadLetter], Names]:

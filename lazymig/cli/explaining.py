@@ -10,6 +10,7 @@ from lazymig.errors import ConversionError
 from lazymig.repository import Repository
 from lazymig.stores.documents import META_FIELD, stored_v2
 from lazymig.stores.records import DeadLetter
+from lazymig.stores.scans import Scan
 
 
 async def explanation(repository: Repository[Any, Any], letter: DeadLetter) -> str:
@@ -30,7 +31,7 @@ async def _attempt(repository: Repository[Any, Any], letter: DeadLetter) -> str:
     truth = await pair.v1.find(letter.id)
     if truth is None:
         return "V1 no longer holds this entity; the next sweep removes the dead letter"
-    row = await pair.v2.collection.find_one({"_id": letter.id})
+    row = await Scan(pair.v2).find_document(letter.id)
     seen = stored_v2(row) if row is not None and META_FIELD in row else None
     entity = await pair.conversions.upgraded(truth, seen)
     pair.conversions.v2_body(entity)

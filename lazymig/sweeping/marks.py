@@ -11,9 +11,9 @@ from lazymig.errors import Contention, ConversionError
 from lazymig.protocol import bodies, heal, purge
 from lazymig.protocol.pair import Pair
 from lazymig.stores.documents import REVISION_FIELD, stored_v1
-from lazymig.stores.drivers import LENIENT, READ_MAJORITY, driver_of, tuned
 from lazymig.stores.keyset import Order
 from lazymig.stores.records import Applied, StoredV1, StoredV2
+from lazymig.stores.scans import Scan
 from lazymig.sweeping.moving import Mover
 
 V1 = TypeVar("V1")
@@ -49,7 +49,7 @@ async def resolve_marks(
             if outcome is not None:
                 counts[outcome] += 1
         await mover.failures.flush()
-        after = _BY_AGE.after(page[-1].document, driver_of(pair.v2.collection))
+        after = Scan(pair.v2).after(_BY_AGE, page[-1].document)
     return True
 
 
@@ -110,6 +110,5 @@ async def _repaired(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Appl
 
 async def _standing(pair: Pair[V1, V2], seen: StoredV2) -> StoredV1:
     """V1's revision by now, without the document: it may be one that cannot be decoded."""
-    v1 = tuned(pair.v1.collection, read=READ_MAJORITY, codec=LENIENT)
-    row = await v1.find_one({"_id": seen.id}, {REVISION_FIELD: 1})
+    row = await Scan(pair.v1, majority=True).find_field(seen.id, REVISION_FIELD)
     return stored_v1(row or {"_id": seen.id})
