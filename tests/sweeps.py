@@ -12,7 +12,7 @@ from attrs import frozen
 from bson import ObjectId
 
 from lazymig import Control, Migration, Phase, Repository, Sweeper
-from lazymig.control import BEAT_S
+from lazymig.control import BEAT_S, Passes
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.stores.server_time import ServerTime
 from tests.people import TestClock
@@ -76,6 +76,11 @@ def sweeper(database: Any, **options: Any) -> Sweeper[ThingV1, ThingV2]:
 def control(database: Any, clock: Any = SYSTEM_CLOCK) -> Control:
     """The control collection that a sweep of this database uses."""
     return Control(database["lazymig_control"], clock)
+
+
+def passes(database: Any, clock: Any = SYSTEM_CLOCK) -> Passes:
+    """The passes of its sweeps."""
+    return control(database, clock).passes("things", "sweep")
 
 
 def thing(id: Any, n: int = 1, **changed: Any) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from attrs import evolve, frozen
 
 from lazymig.errors import LazymigError
 from lazymig.loop.clock import SYSTEM_CLOCK
-from lazymig.repository import Repository
-from lazymig.stores.drivers import settled
+from lazymig.repository import Repository, calls_of
+from lazymig.stores.clients import clients_of
 from lazymig.sweeper import Progress, Sweeper, SweepReport
 from lazymig.sweeping.report import COUNTED
 
@@ -175,5 +175,5 @@ async def sweep_here(
         async with repository:
             return await sweeper.run()
     finally:
-        for collection in (repository.pair.v1.collection, repository.pair.v2.collection):
-            await settled(collection.database.client.close())
+        for client in clients_of(calls_of(repository).pair.v1, calls_of(repository).pair.bodies):
+            await client.close()

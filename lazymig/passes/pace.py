@@ -1,4 +1,4 @@
-"""What a sweep measures of itself: whether the server has become slower, and how much goes into a batch."""
+"""What a pass measures of itself: whether the server has become slower, and how much goes into a batch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Average:
 class Latency:
     """Compares the time that finding a page takes with the best that it ever took on average.
 
-    Measured per document, and apart for whole documents and for ids. The sweep's own work on the event loop is in both
+    Measured per document, and apart for whole documents and for ids. The pass's own work on the event loop is in both
     sides of the comparison.
     """
 
@@ -51,7 +51,7 @@ class Latency:
 
 
 class BatchSize:
-    """Documents per batch: as many as are moved in about half a second, at most what the user allows."""
+    """Documents per batch: as many as are done in about half a second, at most what the user allows."""
 
     def __init__(self, most: int, rate_limit: float | None) -> None:
         # A second's worth at most: a batch waits until the rate allows all of it.

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
+from attrs.converters import optional
 
 from lazymig.errors import ConfigurationError
+from lazymig.stores.probes import Probe, probe_of
 from lazymig.surroundings.contents import Foreign, foreign, legacy_ids
 from lazymig.surroundings.judging import problems
-from lazymig.surroundings.looking import Seen, greeted, look
+from lazymig.surroundings.looking import Seen, greet_all, look
 from lazymig.surroundings.probing import refusals, refused_revision
 
 _Hellos = Mapping[str, Mapping[str, Any]]
@@ -19,11 +21,14 @@ _Hellos = Mapping[str, Mapping[str, Any]]
 
 @frozen(kw_only=True)
 class Asked:
-    """Which collections to look at, and what is wanted of them. Without `v2`, only V1's are looked at."""
+    """Which collections to look at, and what is wanted of them. Without `v2`, only V1's are looked at.
 
-    v1: Any
-    v2: Any | None
-    control: Any | None = None
+    Each may be given as a collection or a store.
+    """
+
+    v1: Probe = field(converter=probe_of)
+    v2: Probe | None = field(converter=optional(probe_of))
+    control: Probe | None = field(default=None, converter=optional(probe_of))
     id_types: tuple[type, ...] = ()
     linearizable: bool = False
     #: Each read looks at V1.
@@ -64,9 +69,9 @@ class Surroundings:
 async def surroundings(asked: Asked) -> Surroundings:
     """Look at everything, each side's by one connection. Changes nothing; driver errors pass through."""
     unseen: list[str] = []
-    given = {"v1": asked.v1, "v2": asked.v2, "control": asked.control}
-    given = {side: collection for side, collection in given.items() if collection is not None}
-    hellos = dict(zip(given, await greeted(*given.values()), strict=True))
+    sides_asked = {"v1": asked.v1, "v2": asked.v2, "control": asked.control}
+    given = {side: probe for side, probe in sides_asked.items() if probe is not None}
+    hellos = dict(zip(given, await greet_all(*given.values()), strict=True))
     sides = await asyncio.gather(
         _v1(asked, hellos, unseen), _v2(asked, hellos, unseen), _control(asked, hellos, unseen)
     )
@@ -106,15 +111,15 @@ async def _control(asked: Asked, hellos: _Hellos, unseen: list[str]) -> list[str
 
 
 def check_apart(control: Any, v1: Any, v2: Any) -> None:
-    """Raise `ConfigurationError` where the control collection is one of the others."""
+    """Raise `ConfigurationError` where the control collection is one of the others. Each is a collection or a store."""
     for side, one in (("v1", v1), ("v2", v2)):
         if is_same(one, control):
-            name = control.full_name
+            name = probe_of(control).name
             raise ConfigurationError(
                 f"control: {name} is {side} itself; the control collection needs a name of its own"
             )
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether both are one collection of one client."""
-    return one is other or bool(one.full_name == other.full_name and one.database.client == other.database.client)
+    """Whether both, collections or stores, are one collection of one client."""
+    return probe_of(one).is_same(probe_of(other))

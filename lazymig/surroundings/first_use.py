@@ -18,10 +18,9 @@ from pymongo.errors import (
 
 from lazymig.errors import ConfigurationError
 from lazymig.loop.deadline import Deadline
-from lazymig.stores.drivers import tuned
+from lazymig.stores.probes import Probe
 from lazymig.surroundings.checking import Asked, Surroundings, surroundings
 from lazymig.surroundings.judging import NoPrimary
-from lazymig.surroundings.looking import in_memory, is_still_primary
 
 #: A read waits this part of its time for the check: where one server cannot be reached, the other may have the answer.
 _READ_PART = 4
@@ -39,16 +38,16 @@ class FirstUse:
 
     def __init__(self, asked: Asked, *, both: bool, timeout_s: float | None, read_wait_s: float | None = None) -> None:
         """`both`: V2 is looked at before the first call as well."""
-        self._asked = evolve(asked, v1=tuned(asked.v1), v2=tuned(asked.v2))
+        self._asked = asked
         self._both = both
         self._timeout_s = timeout_s
         given_s = _READ_WAIT_S if timeout_s is None else timeout_s / _READ_PART
         self._read_wait_s = given_s if read_wait_s is None else read_wait_s
         self._task: asyncio.Task[None] | None = None
         #: Direct connections to members of replica sets, once all was well: each may step down and go on answering.
-        self._direct: tuple[Any, ...] = ()
+        self._direct: tuple[Probe, ...] = ()
         #: False once it has passed for good: all that later calls look at.
-        self.due = not in_memory(asked.v1, asked.v2)
+        self.due = not all(probe.in_memory for probe in (asked.v1, asked.v2) if probe is not None)
         #: Finds out whether an index or a validator refuses announcements, once a write was refused.
         self.explaining = Explaining(self)
 
@@ -74,7 +73,7 @@ class FirstUse:
 
         A read goes on where a server cannot be reached: it may have its answer from the other one.
         """
-        if not self.due or (self._direct and all(map(is_still_primary, self._direct))):
+        if not self.due or (self._direct and all(probe.is_still_primary for probe in self._direct)):
             return
         task = self._under_way()
         # Not awaited itself: a caller that is cancelled leaves it to the others that wait for it.
@@ -102,7 +101,7 @@ class FirstUse:
                 self._direct = ()
                 found = await self.refuse()
             sides = ((found.v1, self._asked.v1), (found.v2, self._asked.v2))
-            self._direct = tuple(one for seen, one in sides if seen is not None and seen.may_step_down)
+            self._direct = tuple(one for seen, one in sides if one is not None and seen and seen.may_step_down)
             self.due = bool(self._direct)
         finally:
             self._task = None

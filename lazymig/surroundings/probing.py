@@ -1,4 +1,4 @@
-"""Asking the server what it would say of a document without storing it: `$documents`, then the rule as a filter."""
+"""Asking the server whether it would refuse what lazymig stores, before anything is stored."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from lazymig.stores.documents import META_FIELD, REVISION_FIELD, raw_id
 from lazymig.stores.drivers import is_server_state
+from lazymig.stores.probes import Probe
 from lazymig.stores.records import PLACEHOLDER
-from lazymig.surroundings.looking import Seen, aggregated, attempt, first_of
+from lazymig.surroundings.looking import Seen, attempt
 from lazymig.surroundings.unique import partial_filters, problem, unique_indexes
 from lazymig.surroundings.validators import field_problem, refused_field, refused_gone, validator
 
@@ -23,7 +24,7 @@ _EXAMPLES: dict[type, Any] = {
 }  # fmt: skip
 
 
-async def refusals(v1: Any, v2: Any, seen: Seen, id_types: Sequence[type], unseen: list[str]) -> list[str]:
+async def refusals(v1: Probe, v2: Probe, seen: Seen, id_types: Sequence[type], unseen: list[str]) -> list[str]:
     """What V2's validator and unique indexes would refuse of what lazymig stores."""
     indexes, rule = unique_indexes(seen), validator(seen)
     found = [wrong for wrong in [refused_field(seen)] if wrong]
@@ -47,7 +48,7 @@ async def refusals(v1: Any, v2: Any, seen: Seen, id_types: Sequence[type], unsee
     return found
 
 
-async def refused_revision(v1: Any, seen: Seen, unseen: list[str]) -> list[str]:
+async def refused_revision(v1: Probe, seen: Seen, unseen: list[str]) -> list[str]:
     """What to change where V1's validator refuses lazymig's own field in a document that it takes without it."""
     rule = validator(seen)
     if not rule:
@@ -62,14 +63,14 @@ async def refused_revision(v1: Any, seen: Seen, unseen: list[str]) -> list[str]:
         {"$match": {"$nor": [rule]}},
         {"$project": {"_id": 1}},
     ]
-    refused = await attempt(aggregated(v1, stages), [], unseen, "v1: whether its validator takes lazymig's field")
+    refused = await attempt(v1.evaluate(stages), [], unseen, "v1: whether its validator takes lazymig's field")
     return [field_problem(seen)] if refused else []
 
 
-async def _example_id(v1: Any, id_types: Sequence[type]) -> tuple[Any, bool]:
+async def _example_id(v1: Probe, id_types: Sequence[type]) -> tuple[Any, bool]:
     """An id as V1 has them and True; where it has none, one of a type that it may have and False."""
     try:
-        rows = await first_of(v1, {}, {"_id": 1}, limit=1)
+        rows = await v1.find_documents({}, {"_id": 1}, limit=1)
     except PyMongoError:
         rows = []
     if rows:
@@ -84,13 +85,10 @@ def _bodiless(id: Any) -> list[dict[str, Any]]:
     return [{"_id": id, META_FIELD: {**revision, **common}} for revision in revisions]
 
 
-async def _matching(v2: Any, documents: Sequence[Any], where: Mapping[str, Any]) -> int | None:
+async def _matching(v2: Probe, documents: Sequence[Any], where: Mapping[str, Any]) -> int | None:
     """How many of the documents the filter finds; None where the server cannot say."""
-    # Wrapped as literals, for an id may be a text that begins with a dollar.
-    literal = [{"$literal": document} for document in documents]
     try:
-        stages: list[dict[str, Any]] = [{"$documents": literal}, {"$match": where}, {"$count": "n"}]
-        return sum(int(row["n"]) for row in await aggregated(v2.database, stages))
+        return await v2.count_matching(documents, where)
     except OperationFailure as error:
         # Servers before 6.0 do not know the stage. Where it works, the rule itself fails (`$strLenCP` of a missing
         # field, say), which refuses a document as well.

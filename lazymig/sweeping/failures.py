@@ -68,7 +68,7 @@ class Failures:
         async with self._storing:
             letters, self._letters = self._letters, []
             try:
-                await self._control.bury_letters(letters)
+                await self._control.record_letters(letters)
             except BaseException:
                 self._letters[:0] = letters
                 raise

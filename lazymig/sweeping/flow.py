@@ -52,7 +52,7 @@ class Flow(Generic[V1, V2]):
 
         Ends early when the sweep is to stop: a page that was begun and not finished is not given.
         """
-        v1, v2 = self._pair.v1.collection, self._pair.v2.collection
+        v1, v2 = self._pair.v1, self._pair.bodies
         remainder = Remainder(v1, v2, partition, position, self._throttle.batches.size, self._lean)
         running: _Running = deque()
         try:
@@ -71,7 +71,7 @@ class Flow(Generic[V1, V2]):
     async def _found(self, remainder: Remainder) -> AsyncGenerator[tuple[Page, float]]:
         pages = remainder.pages()
         clock = self._pair.clock
-        while await self._throttle.turn():
+        while await self._throttle.wait_for_page():
             remainder.batch_size = self._throttle.batches.size
             if self._throttle.limited:
                 # Documents wait for the rate before they are read, never between reading and storing: their ids first.
@@ -99,7 +99,7 @@ class Flow(Generic[V1, V2]):
         while rest:
             size = self._throttle.batches.size
             batch, rest = rest[:size], rest[size:]
-            if not await self._throttle.documents(len(batch)):
+            if not await self._throttle.wait_for_documents(len(batch)):
                 return False
             read_at_s = began_s = clock.monotonic()
             async for documents in remainder.whole(batch):

@@ -11,9 +11,9 @@ from lazymig.errors import Contention, ConversionError
 from lazymig.protocol import bodies, heal, purge
 from lazymig.protocol.pair import Pair
 from lazymig.stores.documents import REVISION_FIELD, stored_v1
-from lazymig.stores.drivers import LENIENT, READ_MAJORITY, driver_of, tuned
 from lazymig.stores.keyset import Order
 from lazymig.stores.records import Applied, StoredV1, StoredV2
+from lazymig.stores.scans import Scan
 from lazymig.sweeping.moving import Mover
 
 V1 = TypeVar("V1")
@@ -38,9 +38,9 @@ async def resolve_marks(
 
     False: the sweep is to stop before the end.
     """
-    before = await pair.v2.now() - bodies.HEAL_AFTER
+    before = await pair.ledger.now() - bodies.HEAL_AFTER
     after = None
-    while page := await pair.v2.marks(before, _PAGE, after):
+    while page := await pair.ledger.marks(before, _PAGE, after):
         for seen in page:
             if stopping():
                 await mover.failures.flush()
@@ -49,7 +49,7 @@ async def resolve_marks(
             if outcome is not None:
                 counts[outcome] += 1
         await mover.failures.flush()
-        after = _BY_AGE.after(page[-1].document, driver_of(pair.v2.collection))
+        after = Scan(pair.bodies).after(_BY_AGE, page[-1].document)
     return True
 
 
@@ -86,7 +86,7 @@ async def _brought_up(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> bo
     # An announced write is still open.
     if not await heal(pair, seen.id):
         return True
-    now = await pair.v2.find(seen.id)
+    now = await pair.bodies.find(seen.id)
     if now is None or now.clean:
         return True
     # The heal's last step failed, or is still behind, or somebody writes.
@@ -97,11 +97,11 @@ async def _brought_up(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> bo
 async def _repaired(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Applied:
     for _ in range(pair.max_attempts):
         body = pair.conversions.v2_body(await pair.conversions.upgraded(truth, seen))
-        applied = await pair.v2.apply(truth.id, body, truth.revision, over=seen)
+        applied = await pair.bodies.apply(truth.id, body, truth.revision, over=seen)
         if applied is not Applied.NEWER:
             break
         # What came between may hold more than V1 can express: start over from it, if it is still behind V1.
-        now, after = await pair.v2.find(seen.id), await pair.v1.find(seen.id)
+        now, after = await pair.bodies.find(seen.id), await pair.v1.find(seen.id)
         if now is None or after is None or now.revision >= after.revision:
             break
         seen, truth = now, after
@@ -110,6 +110,5 @@ async def _repaired(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Appl
 
 async def _standing(pair: Pair[V1, V2], seen: StoredV2) -> StoredV1:
     """V1's revision by now, without the document: it may be one that cannot be decoded."""
-    v1 = tuned(pair.v1.collection, read=READ_MAJORITY, codec=LENIENT)
-    row = await v1.find_one({"_id": seen.id}, {REVISION_FIELD: 1})
+    row = await Scan(pair.v1, majority=True).find_field(seen.id, REVISION_FIELD)
     return stored_v1(row or {"_id": seen.id})

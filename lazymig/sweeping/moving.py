@@ -10,18 +10,16 @@ from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from attrs import frozen
-from bson.codec_options import DEFAULT_CODEC_OPTIONS
 from bson.raw_bson import RawBSONDocument
 
 from lazymig.control import Control
 from lazymig.errors import ConversionError
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S, look_again_at
-from lazymig.stores.decoding import decoded
 from lazymig.stores.documents import decode_id, raw_id, stored_v1
-from lazymig.stores.drivers import Driver, driver_of
-from lazymig.stores.foreign import replace_foreign
+from lazymig.stores.foreign import Strangers
 from lazymig.stores.records import Put, StoredV1
+from lazymig.stores.scans import Scan
 from lazymig.sweeping.failures import Failures
 
 V1 = TypeVar("V1")
@@ -55,8 +53,7 @@ class Mover(Generic[V1, V2]):
         self._dry_run = dry_run
         self._to_compare = _COMPARED
         self._converting = asyncio.Lock()
-        self._raw = driver_of(pair.v2.collection) is not Driver.MEMORY
-        self._options: Any = getattr(pair.v1.collection, "codec_options", DEFAULT_CODEC_OPTIONS)
+        self._v1, self._v2 = Scan(pair.v1), Scan(pair.bodies)
 
     async def move(self, documents: Sequence[Any], read_at_s: float, *, adopting: bool = False) -> None:
         """Convert and store V1 documents, decoded or as raw BSON, which were read at that time of the monotonic clock.
@@ -80,7 +77,7 @@ class Mover(Generic[V1, V2]):
         converted = []
         for given in documents:
             try:
-                truth = stored_v1(decoded(given, self._options) if isinstance(given, bytes) else given)
+                truth = stored_v1(self._v1.decoded(given))
             except ConversionError as error:
                 self.failures.does_not_convert(StoredV1(raw_id(error.id), 0, {}), error)
                 continue
@@ -97,7 +94,7 @@ class Mover(Generic[V1, V2]):
             else:
                 # Encoded once: the driver sends these bytes as they are.
                 converted.append(
-                    _Converted(truth.id, truth.revision, RawBSONDocument(raw) if self._raw else whole, len(raw))
+                    _Converted(truth.id, truth.revision, RawBSONDocument(raw) if self._v2.is_raw else whole, len(raw))
                 )
         return converted
 
@@ -119,7 +116,7 @@ class Mover(Generic[V1, V2]):
             batch = await self._standing(batch)
         if not batch:
             return
-        puts = await self._pair.v2.put_many([converted.document for converted in batch], durable=True)
+        puts = await self._pair.bodies.put_many([converted.document for converted in batch], durable=True)
         if self._is_old(read_at_s):
             stored = [converted for converted, put in zip(batch, puts, strict=True) if put is Put.STORED]
             await look_again_at(self._pair, stored)
@@ -128,7 +125,7 @@ class Mover(Generic[V1, V2]):
         self._counts["moved_by_clients"] += puts.count(Put.LOST)
         for converted, put in zip(batch, puts, strict=True):
             if put is Put.REFUSED:
-                error, message = await self._pair.v2.why_refused(converted.document)
+                error, message = await self._pair.bodies.why_refused(converted.document)
                 if error:
                     self.failures.note(converted.id, converted.revision, "store", error, message, "")
                 else:
@@ -140,8 +137,7 @@ class Mover(Generic[V1, V2]):
         if self._dry_run or not batch:
             self._counts["adopted"] += len(batch)
             return
-        v2 = self._pair.v2.collection
-        count, refused = await replace_foreign(v2, [converted.document for converted in batch])
+        count, refused = await Strangers(self._pair.bodies).replace([converted.document for converted in batch])
         self._counts["adopted"] += count
         for place in refused:
             self.failures.is_refused(batch[place].id, batch[place].revision)

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from lazymig.loop.clock import Clock
-from lazymig.sweeping.holdings import holdings, size
+from lazymig.stores.counts import Counts
+from lazymig.sweeping.holdings import look_up_holdings
 from lazymig.sweeping.report import Left, Progress, progress_of
 
 #: Between two looks, and how many times as long as a look takes: looking must not cost what it tells about.
@@ -20,7 +21,7 @@ class Outlook:
     def __init__(
         self, v1: Any, v2: Any, clock: Clock, counts: Counter[str], swept: Callable[[], Awaitable[int]]
     ) -> None:
-        self._v1, self._v2 = v1, v2
+        self._v1, self._v2 = Counts(v1), Counts(v2)
         self._clock = clock
         self._counts = counts
         self._swept = swept
@@ -33,7 +34,7 @@ class Outlook:
     async def begin(self) -> None:
         """A run begins."""
         self._started_s = self._look_at_s = self._clock.monotonic()
-        self.total = await size(self._v1)
+        self.total = await self._v1.count_all()
         self._others, self._before, self._remaining, self._dirty = 0, 0, None, 0
 
     @property
@@ -45,7 +46,7 @@ class Outlook:
         """Look now: what remains and what is dirty at this moment, whatever was reported before."""
         began_s = self._clock.monotonic()
         # V1 first: what is inserted in between is in V2 already, and does not count as remaining.
-        v1, held = await size(self._v1), await holdings(self._v2)
+        v1, held = await self._v1.count_all(), await look_up_holdings(self._v2)
         left = Left(held.remaining(v1), held.dirty)
         self._others = max(self._others, await self._swept() - self._counts["scanned"])
         if self._remaining is None:

@@ -9,10 +9,10 @@ from typing import Any, Generic, TypeVar
 from lazymig.errors import ConversionError
 from lazymig.passes.throttle import Throttle
 from lazymig.protocol.pair import Pair
-from lazymig.stores.drivers import driver_of
+from lazymig.stores.keyset import ONE_VALUE
 from lazymig.stores.records import Applied, Document, Partition, StoredV1, StoredV2
+from lazymig.stores.scans import Scan
 from lazymig.sweeping.moving import Mover
-from lazymig.sweeping.remainder import ONE_VALUE, in_partition
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -47,11 +47,10 @@ class Reconverter(Generic[V1, V2]):
         Ends early when the sweep is to stop.
         """
         pair, position = self._pair, partition.low
-        driver = driver_of(pair.v2.collection)
-        while await self._throttle.turn():
-            where = in_partition(partition, position, None, driver)
-            stale = await pair.v2.stale(where, self._throttle.batches.size)
-            if not stale or not await self._throttle.documents(len(stale)):
+        scan = Scan(pair.bodies)
+        while await self._throttle.wait_for_page():
+            stale = await pair.bodies.stale(scan.within(partition, position), self._throttle.batches.size)
+            if not stale or not await self._throttle.wait_for_documents(len(stale)):
                 return
             await self._convert(stale)
             yield len(stale)
@@ -87,7 +86,7 @@ class Reconverter(Generic[V1, V2]):
     async def _store(self, repairs: Sequence[_Repair]) -> None:
         if not repairs:
             return
-        outcomes = await self._pair.v2.apply_many(repairs)
+        outcomes = await self._pair.bodies.apply_many(repairs)
         for (seen, _, revision), outcome in zip(repairs, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 raise outcome
@@ -97,7 +96,7 @@ class Reconverter(Generic[V1, V2]):
                 self._counts["reconverted"] += outcome is Applied.APPLIED
 
 
-async def prepare(pair: Pair[Any, Any]) -> None:
+async def ensure_conversion_index(pair: Pair[Any, Any]) -> None:
     """Create the index by which older bodies are found, where there can be some."""
     if pair.conversions.migration.revision > 1:
-        await pair.v2.ensure_conversion_index()
+        await pair.bodies.ensure_conversion_index()

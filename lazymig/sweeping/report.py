@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 from attrs import frozen
 
@@ -105,23 +104,22 @@ def progress_of(
     )  # fmt: skip
 
 
+@frozen(kw_only=True)
+class Outcome:
+    """What a run came to, beside its counts."""
+
+    finished: bool
+    dead_letters: int
+    warnings: tuple[str, ...]
+    not_movable: tuple[DeadLetter, ...]
+
+
 def report_of(
-    migration: str,
-    counts: Counter[str],
-    total: int,
-    left: Left,
-    elapsed_s: float,
-    *,
-    dead_letters: int,
-    finished: bool,
-    warnings: Sequence[str] = (),
-    not_movable: tuple[DeadLetter, ...] = (),
+    migration: str, counts: Counter[str], total: int, left: Left, elapsed_s: float, outcome: Outcome
 ) -> SweepReport:
-    """What these counts come to."""
+    """The report of a run with these counts and this outcome."""
     return SweepReport(
         migration=migration, total=max(total, counts["scanned"]), remaining=left.remaining, dirty=left.dirty,
-        dead_letters=dead_letters, elapsed_s=elapsed_s, finished=finished, warnings=tuple(warnings),
-        foreign=counts["foreign"],
-        not_movable=not_movable,
-        **{name: counts[name] for name in COUNTED},
+        elapsed_s=elapsed_s, foreign=counts["foreign"], finished=outcome.finished, dead_letters=outcome.dead_letters,
+        warnings=outcome.warnings, not_movable=outcome.not_movable, **{name: counts[name] for name in COUNTED},
     )  # fmt: skip

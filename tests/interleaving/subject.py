@@ -214,7 +214,7 @@ async def sweep(subject):
 async def purge(subject):
     """Remove every old remainder of a delete."""
     pair = calls_of(subject.repository).pair
-    for seen in await pair.v2.marks(CLOCK.now(), 10, None):
+    for seen in await pair.ledger.marks(CLOCK.now(), 10, None):
         await protocol.purge(pair, seen, GRACE)
 
 
