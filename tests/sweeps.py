@@ -108,7 +108,7 @@ async def stored(collection: Any) -> dict[Any, dict[str, Any]]:
 
 
 def by_id(documents: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The same of documents at hand."""
+    """Documents at hand by the text of their id."""
     return {repr(document["_id"]): document for document in documents}
 
 

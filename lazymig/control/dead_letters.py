@@ -92,11 +92,11 @@ class DeadLetters(Part):
         return None if row is None else _letter(row)
 
     async def dead_count(self, migration: str) -> int:
-        """How many dead letters need a person: the waived ones do not."""
+        """Count the dead letters that need a person: the waived ones do not."""
         return await self._rows.count({"kind": "dead", "migration": migration, "waived": {"$exists": False}})
 
-    async def resolve(self, migration: str, ids: Sequence[Any]) -> int:
-        """Remove the dead letters of entities that are well now; how many there were."""
+    async def remove_letters(self, migration: str, ids: Sequence[Any]) -> int:
+        """Remove the dead letters of these ids; return how many there were."""
         keys = [_key(migration, id) for id in ids]
         return sum([await self._rows.remove({"_id": {"$in": list(part)}}) for part in chunks(keys)])
 

@@ -1,4 +1,4 @@
-"""What every part of a control collection stands on."""
+"""The base of every part of a control collection."""
 
 from __future__ import annotations
 

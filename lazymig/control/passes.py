@@ -56,7 +56,7 @@ class Passes(Part):
     # Planning.
 
     async def claim_planning(self, owner: str, collections: Collections | None = None) -> int | None:
-        """The number of a new pass that this owner shall plan; None: a pass is open, or somebody is planning one.
+        """Claim the planning of a new pass; return its number. None: a pass is open, or somebody is planning one.
 
         A pass over other `collections` than these is abandoned: its checkpoints say nothing about them.
         """
@@ -79,7 +79,7 @@ class Passes(Part):
         return None if row is None else int(row["number"])
 
     async def renew_planning(self, number: int) -> bool:
-        """The heartbeat of a planner. False: another one has taken over."""
+        """Extend the planner's claim: its heartbeat. False: another one has taken over."""
         mine = {"_id": self._key, "number": number, "state": "planning"}
         return await self._rows.change(mine, {"$set": {"until": self._clock.now() + LEASE}})
 
@@ -110,7 +110,7 @@ class Passes(Part):
     # Ending.
 
     async def count_scanned(self, number: int) -> int:
-        """How many ids this pass has looked at up to its checkpoints, whoever did it."""
+        """Count the ids that this pass has looked at up to its checkpoints, by any process."""
         row = await self.current()
         if row is not None and row["number"] == number and row["state"] == "done":
             return int(row.get("scanned", 0))
@@ -147,7 +147,7 @@ class Passes(Part):
     # Partitions: leases with owner, heartbeat and fencing.
 
     async def acquire(self, number: int, owner: str, shard: tuple[int, int]) -> Lease | None:
-        """A partition of this shard (I of N) that nobody holds, or whose owner fell silent. None: there is none."""
+        """Lease a partition of this shard (I of N) that is free or whose owner fell silent. None: there is none."""
         now = self._clock.now()
         free = {**self._plan(number), "state": "open", "$or": [{"owner": None}, {"until": {"$lt": now}}]}
         for row in _of_shard(await self._rows.find_all(free, sort=[("index", 1)]), shard):
@@ -167,7 +167,7 @@ class Passes(Part):
         return await self._rows.change({"_id": lease.key, "fence": lease.fence}, change)
 
     async def renew(self, lease: Lease) -> bool:
-        """The heartbeat of an owner. False: the partition was taken over."""
+        """Extend the lease: its owner's heartbeat. False: the partition was taken over."""
         change = {"$set": {"until": self._clock.now() + LEASE}}
         return await self._rows.change({"_id": lease.key, "fence": lease.fence}, change)
 
@@ -176,7 +176,7 @@ class Passes(Part):
         await self._rows.change({"_id": lease.key, "fence": lease.fence}, {"$set": {"owner": None, "until": None}})
 
     async def count_open(self, number: int, shard: tuple[int, int]) -> int:
-        """How many partitions of this shard are not done, whoever holds them."""
+        """Count the partitions of this shard that are not done, held by anybody or nobody."""
         rows = await self._rows.find_all({**self._plan(number), "state": "open"}, ["index"])
         return len(_of_shard(rows, shard))
 

@@ -22,14 +22,14 @@ _SAMPLES_EACH = 20
 
 
 async def plan(store: Any, documents_each: int = DOCUMENTS_EACH) -> list[Partition]:
-    """Partitions that cover every id of a store's collection, whatever its BSON type, each of about so many documents.
+    """Plan partitions that cover every id of a store's collection, each of about so many documents.
 
-    An empty collection has none. Documents inserted later fall into one of them if their bracket of types is covered;
-    they are born in V2 anyway.
+    Ids may be of any BSON types. An empty collection has no partitions. Documents inserted later fall into one of them
+    if their bracket of types is covered; they are born in V2 anyway.
     """
     scan, count = Scan(store), await Counts(store).count_all()
     wanted = min(max(ceil(count / documents_each), min(_SHARED, count // _WORTH_SHARING)), _PARTITIONS_MAX)
-    bounds = await _bounds(scan, wanted) if wanted > 1 else []
+    bounds = await _find_bounds(scan, wanted) if wanted > 1 else []
     partitions: list[Partition] = []
     for bracket in scan.brackets():
         # A bracket without documents is not covered.
@@ -38,7 +38,7 @@ async def plan(store: Any, documents_each: int = DOCUMENTS_EACH) -> list[Partiti
     return partitions
 
 
-async def _bounds(scan: Scan, wanted: int) -> list[Any]:
+async def _find_bounds(scan: Scan, wanted: int) -> list[Any]:
     ids = await scan.sample_ids(wanted * _SAMPLES_EACH)
     return [first for first, _ in groupby(ids[_SAMPLES_EACH::_SAMPLES_EACH])]
 

@@ -31,7 +31,7 @@ class Tell(Protocol):
 
 @frozen(kw_only=True)
 class Terms:
-    """On which terms a process takes part."""
+    """The terms on which a process takes part."""
 
     owner: str
     #: (I, N): every N-th partition from the I-th on.
@@ -46,7 +46,7 @@ class Terms:
 
 @frozen(kw_only=True)
 class Hooks:
-    """What a pass asks its owner."""
+    """The questions that a pass asks its owner."""
 
     #: Whether to stop.
     stopping: Callable[[], bool]
@@ -75,7 +75,7 @@ class Share:
         self.number: int | None = None
 
     async def leases(self) -> AsyncGenerator[Lease]:
-        """One lease after the other until this shard of the pass is done, by this process or others."""
+        """Take one lease after the other until this shard of the pass is done, by this process or others."""
         self.finished = False
         self._over = await self._hooks.identify()
         self.number = number = await self._open_pass()
@@ -112,7 +112,7 @@ class Share:
                 return None
             number = await self._passes.claim_planning(owner, self._over)
             if number is not None:
-                async with self._beating(partial(self._passes.renew_planning, number)):
+                async with self._keep_beating(partial(self._passes.renew_planning, number)):
                     partitions = await plan(self._store, self._terms.partition_size)
                 if await self._passes.open_pass(number, partitions):
                     return number
@@ -134,9 +134,9 @@ class Share:
         self._wait_s = min(self._wait_s * 2, _WAIT_MAX_S)
 
     @asynccontextmanager
-    async def held(self, lease: Lease) -> AsyncIterator[None]:
+    async def hold(self, lease: Lease) -> AsyncIterator[None]:
         """Keep the lease alive within the with statement. Whether it was taken over, its checkpoints show."""
-        async with self._beating(partial(self._passes.renew, lease)):
+        async with self._keep_beating(partial(self._passes.renew, lease)):
             try:
                 yield
             except BaseException:
@@ -146,7 +146,7 @@ class Share:
                 raise
 
     @asynccontextmanager
-    async def _beating(self, renew: Callable[[], Awaitable[bool]]) -> AsyncIterator[None]:
+    async def _keep_beating(self, renew: Callable[[], Awaitable[bool]]) -> AsyncIterator[None]:
         async def beat() -> None:
             held = True
             while held:
@@ -162,7 +162,7 @@ class Share:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def reached(self, lease: Lease, position: Any, scanned: int) -> bool:
+    async def save_checkpoint(self, lease: Lease, position: Any, scanned: int) -> bool:
         """Save a checkpoint, then report progress. False: the partition was taken over."""
         if not await self._passes.checkpoint(lease, position, scanned):
             return False
@@ -177,5 +177,5 @@ class Share:
             await self._passes.checkpoint(lease, position, done=True)
 
     async def count_scanned(self) -> int | None:
-        """How many ids the whole pass has looked at, whoever did it; None before its number is known."""
+        """Count the ids that the whole pass has looked at, by any process; None before its number is known."""
         return None if self.number is None else await self._passes.count_scanned(self.number)

@@ -32,7 +32,7 @@ _UNKNOWN_WAIT_MAX_S = 5.0
 
 @frozen(kw_only=True)
 class Limits:
-    """How much a pass may ask of the server."""
+    """The load that a pass may put on the server."""
 
     #: Documents per batch, at most.
     batch_size: int = 1000
@@ -51,7 +51,7 @@ class Throttle:
         self._replication = Replication(store)
         self._probe = limits.probe
         self._stopping = stopping
-        self._limiter = _limiter(limits.rate_limit)
+        self._limiter = _make_limiter(limits.rate_limit)
         self._looked_at = float("-inf")
         self._released_at_s = clock.monotonic()
         self._verdict: bool | None = True
@@ -65,7 +65,7 @@ class Throttle:
         """Wait until the next page may be found. False: the run is to stop."""
         worked_s = self._clock.monotonic() - self._released_at_s
         while not self._stopping():
-            verdict = await self._healthy()
+            verdict = await self._judge_health()
             # Slowly also while the server itself is slow: a pause would end the measurements.
             if verdict is None or (verdict and self.latency.slow):
                 await self._clock.sleep(min(worked_s, _UNKNOWN_WAIT_MAX_S))
@@ -85,17 +85,17 @@ class Throttle:
                 await self._limiter.acquire(min(step, count - start))
         return not self._stopping()
 
-    async def _healthy(self) -> bool | None:
+    async def _judge_health(self) -> bool | None:
         now = self._clock.monotonic()
         if now - self._looked_at < _LOOK_EVERY_S and self._verdict is not False:
             return self._verdict
         self._looked_at = now
-        verdicts = [await self._keeps_up(), await self._asked()]
+        verdicts = [await self._keeps_up(), await self._ask_probe()]
         # False is a reason to pause, None a reason to go slowly.
         self._verdict = False if False in verdicts else None if None in verdicts else True
         return self._verdict
 
-    async def _asked(self) -> bool | None:
+    async def _ask_probe(self) -> bool | None:
         if self._probe is None:
             return True
         try:
@@ -112,7 +112,7 @@ class Throttle:
             return None
 
 
-def _limiter(rate_limit: float | None) -> Any:
+def _make_limiter(rate_limit: float | None) -> Any:
     if rate_limit is None:
         return None
     if rate_limit <= 0:

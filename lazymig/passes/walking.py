@@ -24,7 +24,7 @@ class Stretch(Protocol):
 
 
 class Work(Protocol):
-    """What a pass does with a partition."""
+    """The work of a pass on each partition."""
 
     def pages(self, partition: Partition, position: Any) -> AsyncGenerator[Stretch]:
         """Do the partition from a position on, and yield each stretch once it is done; end early to stop."""
@@ -43,11 +43,11 @@ async def walk(share: Share, work: Work) -> bool:
 
 async def _walk_partition(share: Share, lease: Lease, work: Work) -> None:
     position = lease.position
-    async with share.held(lease), aclosing(work.pages(lease.partition, position)) as pages:
+    async with share.hold(lease), aclosing(work.pages(lease.partition, position)) as pages:
         async for page in pages:
             position = page.last
             # Only after everything up to here is done.
-            if not await share.reached(lease, position, page.scanned):
+            if not await share.save_checkpoint(lease, position, page.scanned):
                 return  # taken over, which the fence shows: the new owner goes on from the last checkpoint
         await _finish(work, lease.partition, share.tell)
         await share.leave(lease, position)

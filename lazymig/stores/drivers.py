@@ -37,9 +37,9 @@ READ_LOCAL = ReadConcern("local")
 IDS: CodecOptions[dict[str, Any]] = CodecOptions(
     uuid_representation=UuidRepresentation.UNSPECIFIED, datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
-#: The same where one text that is not UTF-8 must not cost the whole reply.
+#: Like `IDS`, where one text that is not UTF-8 must not cost the whole reply.
 LENIENT: CodecOptions[dict[str, Any]] = IDS.with_options(unicode_decode_error_handler="replace")
-#: The same for documents as bytes, of which the driver looks at some fields.
+#: Like `LENIENT`, for documents as bytes, of which the driver looks at some fields.
 RAW_LENIENT: Any = LENIENT.with_options(document_class=RawBSONDocument)
 #: How documents are read and written, by the client's `tz_aware` and by nothing else that it was given. UUIDs come as
 #: binaries, which the converters take from any client; no type of the user's own stands in a body.

@@ -24,7 +24,7 @@ _FIELDS = {f"{META_FIELD}.rev": 1, f"{META_FIELD}.intent": 1}
 
 @frozen
 class Foreign:
-    """How many of V2's documents were looked at, and how many of them lazymig did not store."""
+    """The number of V2's documents that were looked at, and of those among them that lazymig did not store."""
 
     seen: int = 0
     looked_at: int = 0
@@ -38,10 +38,10 @@ class Foreign:
     @property
     def problem(self) -> tuple[str, ...]:
         """What to do about them, where some were seen."""
-        return (foreign_problem(self.name),) if self.seen else ()
+        return (describe_foreign(self.name),) if self.seen else ()
 
 
-async def foreign(probe: Probe, seen: Seen, unseen: list[str], *, widely: bool) -> Foreign:
+async def look_for_foreign(probe: Probe, seen: Seen, unseen: list[str], *, widely: bool) -> Foreign:
     """Look at V2's first documents, and `widely` at its last and a sample, for those that lazymig did not store."""
     if seen.kind != "collection":
         return Foreign()
@@ -59,16 +59,16 @@ async def foreign(probe: Probe, seen: Seen, unseen: list[str], *, widely: bool) 
     return Foreign(sum(map(is_foreign, by_id.values())), len(by_id), seen.name)
 
 
-def foreign_problem(name: str) -> str:
-    """What to do about documents that lazymig did not store."""
+def describe_foreign(name: str) -> str:
+    """Say what to do about documents that lazymig did not store."""
     return (
         f"v2: {name} holds documents without {META_FIELD}, which lazymig did not store and cannot trust; "
         "lazymig sweep --adopt replaces them by what V1 holds; remove those that V1 lacks"
     )
 
 
-async def legacy_ids(probe: Probe, id_types: Sequence[type], unseen: list[str]) -> list[str]:
-    """What to do about V1's UUIDs of binary subtype 3, which differ from the same UUID of subtype 4."""
+async def find_legacy_ids(probe: Probe, id_types: Sequence[type], unseen: list[str]) -> list[str]:
+    """Find V1's UUIDs of binary subtype 3, which differ from the same UUID of subtype 4; say what to do about them."""
     if UUID not in id_types or probe.in_memory:
         return []
     low, high = (Binary(byte * 16, OLD_UUID_SUBTYPE) for byte in (b"\x00", b"\xff"))

@@ -1,4 +1,4 @@
-"""One collection as the server describes it. What this user may not see is noted, and is no error."""
+"""A look at one collection. What this user may not see is noted, and is no error."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def look(side: str, probe: Probe, hello: Mapping[str, Any]) -> Seen:
 
 
 async def uuid_of(probe: Probe) -> str | None:
-    """What identifies a collection, or None where there is none or it cannot be seen."""
+    """Find what identifies a collection; None where there is none or it cannot be seen."""
     if probe.in_memory:
         return None
     described = await _described(probe, [], "")
@@ -72,7 +72,7 @@ async def uuid_of(probe: Probe) -> str | None:
 
 
 async def identify(v1: Any, v2: Any) -> dict[str, str | None] | None:
-    """What identifies the collections of two stores; None where either cannot be seen or does not stand."""
+    """Find what identifies the collections of two stores; None where either cannot be seen or does not stand."""
     found = {"v1": await uuid_of(probe_of(v1)), "v2": await uuid_of(probe_of(v2))}
     return None if None in found.values() else found
 
@@ -85,7 +85,7 @@ def _hex(value: Any) -> str | None:
 
 
 async def attempt(call: Awaitable[T], otherwise: T, unseen: list[str], what: str) -> T:
-    """The answer, or `otherwise` where this user or this server cannot give it; then `what` is noted as unseen."""
+    """Return the answer, or `otherwise` where this user or server cannot give it; then note `what` as unseen."""
     try:
         return await call
     except OperationFailure as error:
@@ -97,7 +97,7 @@ async def attempt(call: Awaitable[T], otherwise: T, unseen: list[str], what: str
 
 
 async def greet_all(*probes: Probe) -> list[dict[str, Any]]:
-    """What the server of each collection says of itself, each client's asked once."""
+    """Ask the server of each collection what it says of itself, each client's once."""
     answers: dict[int, dict[str, Any]] = {}
     for probe in probes:
         if not probe.in_memory:

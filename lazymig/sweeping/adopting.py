@@ -20,7 +20,7 @@ _ALL = Partition("int", None, None)
 
 
 async def adopt_foreign(pair: Pair[V1, V2], mover: Mover[V1, V2], throttle: Throttle, counts: Counter[str]) -> None:
-    """Go once over the foreign documents, by a scan of V2, until the sweep is to stop; those that V1 lacks are counted.
+    """Replace each foreign document by what V1 holds, by one scan of V2; count those that V1 lacks.
 
     While one stands, no client moves its entity: a ticket on it is refused before V1 is touched. So what V1 holds when
     it is read here is what it holds when the conversion is stored.
@@ -31,7 +31,7 @@ async def adopt_foreign(pair: Pair[V1, V2], mover: Mover[V1, V2], throttle: Thro
         if not await throttle.wait_for_documents(len(found)):
             return
         known = 0
-        async for documents in truths.whole(found):
+        async for documents in truths.read_whole(found):
             known += len(documents)
             await mover.move(documents, pair.clock.monotonic(), adopting=True)
         counts["foreign"] += len(found) - known

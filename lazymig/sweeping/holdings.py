@@ -26,6 +26,7 @@ class Holdings:
 
     @property
     def live(self) -> int:
+        """Entities in V2, with an announced write or without."""
         return self.clean + self.dirty
 
     def remaining(self, v1: int) -> int:
@@ -37,7 +38,7 @@ class Holdings:
 class MovedBy:
     """Live entities of V2 by who brought them first: a read, a write (an insert is one) or a sweep.
 
-    `unknown` are those of versions that did not tell. `estimated`: from a sample.
+    `unknown` are those of versions that did not record it. `estimated`: from a sample.
     """
 
     read: int
@@ -48,14 +49,14 @@ class MovedBy:
 
 
 async def look_up_holdings(v2: Counts, *, exact: bool = False) -> Holdings:
-    """V2's documents by state. All but the clean ones carry a mark."""
+    """Count V2's documents by state. All but the clean ones carry a mark."""
     whole, marked = await v2.count_all(exact=exact), await v2.count_marked()
     clean = whole - marked.dirty - marked.placeholders - marked.tombstones
     return Holdings(max(0, clean), marked.dirty, marked.placeholders, marked.tombstones)
 
 
 async def count_moved_by(v2: Counts, live: int, *, exact: bool = False) -> MovedBy:
-    """Who brought V2's `live` entities: each is asked where they are few or with `exact`, else a sample of them."""
+    """Count V2's `live` entities by who brought them: each where they are few or with `exact`, else by a sample."""
     sample = await _sample(v2, exact=exact)
     counts = await v2.count_live_by("by", sample=sample)
     known = {by: counts.get(by, 0) for by in ("read", "write", "sweep")}
@@ -64,7 +65,7 @@ async def count_moved_by(v2: Counts, live: int, *, exact: bool = False) -> Moved
 
 
 async def count_by_conversion(v2: Counts, live: int, *, exact: bool = False) -> dict[int, int]:
-    """How many of V2's `live` entities stand at each conversion revision; a sample's share where they are many."""
+    """Count V2's `live` entities by conversion revision: each where they are few or with `exact`, else by a sample."""
     sample = await _sample(v2, exact=exact)
     counts: Counter[int] = Counter()
     for revision, count in (await v2.count_live_by("conv", sample=sample)).items():
@@ -73,12 +74,12 @@ async def count_by_conversion(v2: Counts, live: int, *, exact: bool = False) -> 
 
 
 async def _sample(v2: Counts, *, exact: bool) -> int:
-    """How many documents stand for all; 0 where each is to be looked at."""
+    """Choose how many documents stand for all; 0 where each is to be looked at."""
     return SAMPLE if not exact and await v2.count_all() > SMALL else 0
 
 
 def _scaled(counts: Mapping[K, int], whole: int) -> dict[K, int]:
-    """The counts of a sample as shares of the whole, which they add up to."""
+    """Scale the counts of a sample to shares of the whole, which they add up to."""
     of, seen, before = max(sum(counts.values()), 1), 0, 0
     scaled: dict[K, int] = {}
     for name, count in counts.items():

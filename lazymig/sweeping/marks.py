@@ -34,7 +34,7 @@ async def resolve_marks(
     grace: timedelta,
     stopping: Callable[[], bool] = _never,
 ) -> bool:
-    """Go once over every mark and tombstone that is old enough, oldest first, found by the sparse index on `at`.
+    """Resolve every mark and tombstone that is old enough, oldest first, found by the sparse index on `at`.
 
     False: the sweep is to stop before the end.
     """
@@ -45,7 +45,7 @@ async def resolve_marks(
             if stopping():
                 await mover.failures.flush()
                 return False
-            outcome = await resolve(pair, mover, seen, grace)
+            outcome = await resolve_mark(pair, mover, seen, grace)
             if outcome is not None:
                 counts[outcome] += 1
         await mover.failures.flush()
@@ -53,7 +53,7 @@ async def resolve_marks(
     return True
 
 
-async def resolve(pair: Pair[V1, V2], mover: Mover[V1, V2], seen: StoredV2, grace: timedelta) -> str | None:
+async def resolve_mark(pair: Pair[V1, V2], mover: Mover[V1, V2], seen: StoredV2, grace: timedelta) -> str | None:
     """Bring one dirty or gone document in line with V1, or purge it: "healed", "purged", or None, as it was."""
     try:
         if await purge(pair, seen, grace):
@@ -64,22 +64,22 @@ async def resolve(pair: Pair[V1, V2], mover: Mover[V1, V2], seen: StoredV2, grac
             return None
         if pair.conversions.must_leave(seen, truth):
             return None  # a sweep of the newer release heals it
-        if await _brought_up(pair, seen, truth):
+        if await _bring_up(pair, seen, truth):
             return "healed"
-        standing = await _standing(pair, seen)
-        mover.failures.is_refused(standing.id, standing.revision)
+        standing = await _find_standing(pair, seen)
+        mover.failures.note_refused(standing.id, standing.revision)
     except Contention:
         pass  # its writers are alive
     except ConversionError as error:
-        mover.failures.does_not_convert(await _standing(pair, seen), error)
+        mover.failures.note_unconvertible(await _find_standing(pair, seen), error)
     return None
 
 
-async def _brought_up(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> bool:
-    """Whether V2 could be brought up to V1. False: it refuses the body."""
+async def _bring_up(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> bool:
+    """Bring V2 up to V1. False: it refuses the body."""
     if seen.revision < truth.revision:
         # First what costs V1 no write; were V2 to refuse the body, healing would raise V1's revision at every sweep.
-        if await _repaired(pair, seen, truth) is Applied.REFUSED:
+        if await _repair(pair, seen, truth) is Applied.REFUSED:
             return False
         if seen.intent <= truth.revision:
             return True
@@ -91,10 +91,10 @@ async def _brought_up(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> bo
         return True
     # The heal's last step failed, or is still behind, or somebody writes.
     after = await pair.v1.find(seen.id)
-    return after is None or await _repaired(pair, now, after) is not Applied.REFUSED
+    return after is None or await _repair(pair, now, after) is not Applied.REFUSED
 
 
-async def _repaired(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Applied:
+async def _repair(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Applied:
     for _ in range(pair.max_attempts):
         body = pair.conversions.v2_body(await pair.conversions.upgraded(truth, seen))
         applied = await pair.bodies.apply(truth.id, body, truth.revision, over=seen)
@@ -108,7 +108,7 @@ async def _repaired(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Appl
     return applied
 
 
-async def _standing(pair: Pair[V1, V2], seen: StoredV2) -> StoredV1:
-    """V1's revision by now, without the document: it may be one that cannot be decoded."""
+async def _find_standing(pair: Pair[V1, V2], seen: StoredV2) -> StoredV1:
+    """Find V1's revision by now, without the document: it may be one that cannot be decoded."""
     row = await Scan(pair.v1, majority=True).find_field(seen.id, REVISION_FIELD)
     return stored_v1(row or {"_id": seen.id})

@@ -79,7 +79,7 @@ class Mover(Generic[V1, V2]):
             try:
                 truth = stored_v1(self._v1.decoded(given))
             except ConversionError as error:
-                self.failures.does_not_convert(StoredV1(raw_id(error.id), 0, {}), error)
+                self.failures.note_unconvertible(StoredV1(raw_id(error.id), 0, {}), error)
                 continue
             try:
                 self._check_id(truth.id)
@@ -90,7 +90,7 @@ class Mover(Generic[V1, V2]):
                     truth.id, entity, truth.revision, "sweep", compare=compare
                 )
             except ConversionError as error:
-                self.failures.does_not_convert(truth, error)
+                self.failures.note_unconvertible(truth, error)
             else:
                 # Encoded once: the driver sends these bytes as they are.
                 converted.append(
@@ -113,7 +113,7 @@ class Mover(Generic[V1, V2]):
             return
         if self._is_old(read_at_s):
             read_at_s = self._pair.clock.monotonic()
-            batch = await self._standing(batch)
+            batch = await self._keep_standing(batch)
         if not batch:
             return
         puts = await self._pair.bodies.put_many([converted.document for converted in batch], durable=True)
@@ -140,13 +140,13 @@ class Mover(Generic[V1, V2]):
         count, refused = await Strangers(self._pair.bodies).replace([converted.document for converted in batch])
         self._counts["adopted"] += count
         for place in refused:
-            self.failures.is_refused(batch[place].id, batch[place].revision)
+            self.failures.note_refused(batch[place].id, batch[place].revision)
 
     def _is_old(self, read_at_s: float) -> bool:
         return self._pair.clock.monotonic() - read_at_s > OLD_READ_S
 
-    async def _standing(self, batch: Sequence[_Converted]) -> Sequence[_Converted]:
-        """What V1 still holds as it was read: the conversion took long, and V2 may have forgotten a delete since."""
+    async def _keep_standing(self, batch: Sequence[_Converted]) -> Sequence[_Converted]:
+        """Keep what V1 holds as it was read: the conversion took long, and V2 may have forgotten a delete since."""
         moved = set(await self._pair.v1.moved_since({converted.id: converted.revision for converted in batch}))
         self._counts["moved_by_clients"] += len(moved)
         return [converted for converted in batch if converted.id not in moved]
@@ -163,7 +163,7 @@ def _by_size(batch: Sequence[_Converted]) -> Iterator[Sequence[_Converted]]:
 
 @contextmanager
 def calm_collector() -> Iterator[None]:
-    """Less garbage collection for a whole run.
+    """Collect less garbage for a whole run.
 
     A conversion allocates much and leaves no cycles, so looking for them every 700 allocations finds nothing but costs
     a sixth of the time. What was there before the run is not looked at at all.

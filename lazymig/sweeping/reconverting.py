@@ -42,7 +42,7 @@ class Reconverter(Generic[V1, V2]):
         return self._pair.conversions.migration.revision > 1
 
     async def pages(self, partition: Partition) -> AsyncGenerator[int]:
-        """Go through the partition's older bodies, a page at a time; how many each page had.
+        """Convert the partition's older bodies again, a page at a time; yield how many each page had.
 
         Ends early when the sweep is to stop.
         """
@@ -52,13 +52,13 @@ class Reconverter(Generic[V1, V2]):
             stale = await pair.bodies.stale(scan.within(partition, position), self._throttle.batches.size)
             if not stale or not await self._throttle.wait_for_documents(len(stale)):
                 return
-            await self._convert(stale)
+            await self._convert_page(stale)
             yield len(stale)
             if partition.bracket in ONE_VALUE:
                 return
             position = stale[-1].id
 
-    async def _convert(self, stale: Sequence[StoredV2]) -> None:
+    async def _convert_page(self, stale: Sequence[StoredV2]) -> None:
         clock = self._pair.clock
         began_s = clock.monotonic()
         truths = {truth.id: truth for truth in await self._pair.v1.find_each([seen.id for seen in stale])}
@@ -67,18 +67,18 @@ class Reconverter(Generic[V1, V2]):
             truth = truths.get(seen.id)
             # Without V1, or ahead of it: a mark's affair.
             if truth is not None and seen.revision <= truth.revision:
-                repairs += await self._converted(seen, truth)
+                repairs += await self._convert_one(seen, truth)
         if not self._dry_run:
             await self._store(repairs)
         await self._mover.failures.flush()
-        self._throttle.batches.took(len(stale), clock.monotonic() - began_s)
+        self._throttle.batches.note_batch(len(stale), clock.monotonic() - began_s)
 
-    async def _converted(self, seen: StoredV2, truth: StoredV1) -> list[_Repair]:
+    async def _convert_one(self, seen: StoredV2, truth: StoredV1) -> list[_Repair]:
         conversions = self._pair.conversions
         try:
             body = conversions.v2_body(await conversions.upgraded(truth, seen))
         except ConversionError as error:
-            self._mover.failures.does_not_convert(truth, error)
+            self._mover.failures.note_unconvertible(truth, error)
             return []
         self._counts["reconverted"] += self._dry_run
         return [(seen, body, truth.revision)]
@@ -91,7 +91,7 @@ class Reconverter(Generic[V1, V2]):
             if isinstance(outcome, BaseException):
                 raise outcome
             if outcome is Applied.REFUSED:
-                self._mover.failures.is_refused(seen.id, revision)
+                self._mover.failures.note_refused(seen.id, revision)
             else:
                 self._counts["reconverted"] += outcome is Applied.APPLIED
 

@@ -55,7 +55,7 @@ class Remainder:
         self.lean = lean
 
     async def pages(self) -> AsyncIterator[Page]:
-        """Pages in `_id` order until the partition's end."""
+        """Find one page after the other, in `_id` order, until the partition's end."""
         marked = self._position
         while True:
             whole = self.lean is False
@@ -66,7 +66,7 @@ class Remainder:
             if not found:
                 return
             last = raw_id(decoded_leniently(found[-1])["_id"])
-            missing = await self._missing(found, last)
+            missing = await self._find_missing(found, last)
             # What this page met is the best guess for the next.
             self.lean = len(missing) * 2 < len(found)
             if not isinstance(last, Unreadable):
@@ -76,8 +76,8 @@ class Remainder:
                 return
             self._position = last
 
-    async def whole(self, ids: Sequence[Any]) -> AsyncIterator[Sequence[Any]]:
-        """V1's whole documents for a page's ids, as many at a time as fill one reply, or fewer."""
+    async def read_whole(self, ids: Sequence[Any]) -> AsyncIterator[Sequence[Any]]:
+        """Find V1's whole documents for a page's ids, as many at a time as fill one reply, or fewer."""
         named = {id_bytes(document): decoded_leniently(document)["_id"] for document in ids}
         keys = iter(named)
         for part in chunks(list(named.values())):
@@ -90,7 +90,7 @@ class Remainder:
                 for document in found:
                     rest.pop(id_bytes(document), None)
 
-    async def _missing(self, found: Sequence[Any], last: Any) -> Sequence[Any]:
+    async def _find_missing(self, found: Sequence[Any], last: Any) -> Sequence[Any]:
         where = self._v2.within(self._partition, self._position, last)
         known = await self._v2.find_ids(where, per_reply=IDS_PER_PAGE)
         if not known:

@@ -11,7 +11,7 @@ from lazymig.stores.records import DeadLetter
 
 @frozen
 class Left:
-    """What is left, about, whoever sweeps: entities that V2 lacks, and entities with an announced write."""
+    """What is left in all, about: entities that V2 lacks, and entities with an announced write."""
 
     remaining: int
     dirty: int
@@ -97,7 +97,7 @@ COUNTED = (
 def progress_of(
     counts: Counter[str], total: int, done: int, before: int, left: Left, elapsed_s: float, *, waiting: bool
 ) -> Progress:
-    """Where these counts stand; never more done than there is."""
+    """Make a `Progress` of these counts; never more done than there is."""
     return Progress(
         total=max(total, done), done=done, before=before, remaining=left.remaining, dirty=left.dirty,
         elapsed_s=elapsed_s, waiting=waiting, **{name: counts[name] for name in COUNTED},
@@ -117,7 +117,7 @@ class Outcome:
 def report_of(
     migration: str, counts: Counter[str], total: int, left: Left, elapsed_s: float, outcome: Outcome
 ) -> SweepReport:
-    """The report of a run with these counts and this outcome."""
+    """Make the report of a run with these counts and this outcome."""
     return SweepReport(
         migration=migration, total=max(total, counts["scanned"]), remaining=left.remaining, dirty=left.dirty,
         elapsed_s=elapsed_s, foreign=counts["foreign"], finished=outcome.finished, dead_letters=outcome.dead_letters,

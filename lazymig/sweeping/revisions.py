@@ -10,7 +10,7 @@ from lazymig.shapes.fingerprint import fingerprint
 
 
 async def find_warnings(pair: Pair[Any, Any], control: Control) -> list[str]:
-    """What is wrong with this release's conversion revision, by what the control collection remembers."""
+    """Find what is wrong with this release's conversion revision, by what the control collection remembers."""
     migration = pair.conversions.migration
     known = await control.conversion(migration.name)
     if known is None:

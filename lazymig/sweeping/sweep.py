@@ -60,17 +60,17 @@ class Sweep(Generic[V1, V2]):
         self._throttle = throttle = Throttle(pair.bodies, options.limits, self._is_stopping, clock)
         self._flow = Flow(pair, self._mover, throttle, self._counts, concurrency=options.concurrency)
         self._reconverter = Reconverter(pair, self._mover, throttle, self._counts, dry_run=options.dry_run)
-        self._share = Share(control.passes(self._name, KIND), pair.v1, self._terms(), self._hooks(), clock)
+        self._share = Share(control.passes(self._name, KIND), pair.v1, self._make_terms(), self._make_hooks(), clock)
         self._outlook = Outlook(pair.v1, pair.bodies, clock, self._counts, self._count_scanned)
 
-    def _terms(self) -> Terms:
+    def _make_terms(self) -> Terms:
         options = self._options
         return Terms(
             owner=uuid4().hex, shard=options.shard, partition_size=options.partition_size, since=options.since,
             replaced=_REPLACED,
         )  # fmt: skip
 
-    def _hooks(self) -> Hooks:
+    def _make_hooks(self) -> Hooks:
         return Hooks(
             stopping=self._is_stopping, tell=self._tell, identify=partial(identify, self._pair.v1, self._pair.bodies)
         )
@@ -92,7 +92,7 @@ class Sweep(Generic[V1, V2]):
             return await (self._rehearse() if self._options.dry_run else self._run())
 
     async def _look(self) -> Foreign:
-        """Refuse collections that cannot be swept, before anything is written; which strangers are to be left."""
+        """Refuse collections that cannot be swept, before anything is written; find strangers that are to be left."""
         adopt = self._options.adopt
         control = None if self._options.dry_run else self._control
         found = await self._first_use.look(control=control, whole=True)
@@ -150,7 +150,7 @@ class Sweep(Generic[V1, V2]):
         return self._stopped or (max_time_s is not None and self._outlook.elapsed_s >= max_time_s)
 
     async def _count_scanned(self) -> int:
-        """How many V1 ids the whole pass has looked at; a dry run is a pass of its own."""
+        """Count the V1 ids that the whole pass has looked at; a dry run is a pass of its own."""
         scanned = None if self._options.dry_run else await self._share.count_scanned()
         return self._counts["scanned"] if scanned is None else scanned
 

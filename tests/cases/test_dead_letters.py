@@ -310,7 +310,7 @@ async def test_case_34_no_cursor_outlives_its_page(watched: Any) -> None:
         async for page in rows.dead_pages("things", size=7):
             seen += [letter.id for letter in page]
             await rows.record_letters([_numbered(id) for id in seen])
-            await rows.resolve("things", seen[:3])
+            await rows.remove_letters("things", seen[:3])
     assert seen == list(range(30))
     assert "getMore" not in {event.command_name for event in events}
     assert [event.command["limit"] for event in events if event.command_name == "find"] == [7] * 5

@@ -206,7 +206,7 @@ async def sweep(subject):
         if page.whole:
             await mover.move(page.missing, CLOCK.monotonic())
             continue
-        async for documents in remainder.whole(page.missing):
+        async for documents in remainder.read_whole(page.missing):
             await mover.move(documents, CLOCK.monotonic())
     await resolve_marks(pair, mover, counts, GRACE)
 

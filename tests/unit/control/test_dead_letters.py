@@ -50,7 +50,7 @@ async def test_ids_of_any_type(control: Control, driver: str) -> None:
         await control.record_letters([letter(id)])
     assert [(await control.dead_letter("m", id)).id for id in ids] == ids
     assert (await control.dead_letter("m", UUID(int=1))).attempts == 1
-    assert await control.resolve("m", [UUID(int=1), {"a": 1}, "absent"]) == 2
+    assert await control.remove_letters("m", [UUID(int=1), {"a": 1}, "absent"]) == 2
     assert await control.dead_count("m") == len(ids) - 2
 
 

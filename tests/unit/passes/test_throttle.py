@@ -183,28 +183,28 @@ async def test_replication_lag(
     """A majority that is far behind pauses the sweep; one that cannot be asked slows it."""
     looking = throttle(clock)
     monkeypatch.setattr(looking._replication, "_database", type("D", (), {"client": Replicating(lag_s)}))
-    assert await looking._healthy() is verdict
+    assert await looking._judge_health() is verdict
 
 
 async def test_a_real_server_is_healthy(server_database: Any, clock: TestClock) -> None:
     """A replica set whose majority keeps up does not slow the sweep, and is asked without any privilege."""
     await server_database["v2"].insert_one({"_id": 1})
-    assert await Throttle(server_database["v2"], Limits(), lambda: False, clock)._healthy()
+    assert await Throttle(server_database["v2"], Limits(), lambda: False, clock)._judge_health()
 
 
 def test_a_slower_server_is_noticed() -> None:
     """Pages that take four times as long as at their best, for a while, slow the sweep; recovery ends that."""
     latency = Latency()
     for _ in range(10):
-        latency.measured(False, 10_000, 0.03)
+        latency.note_page(False, 10_000, 0.03)
         assert not latency.slow
-    latency.measured(False, 10_000, 0.2)
+    latency.note_page(False, 10_000, 0.2)
     assert not latency.slow  # one hiccup
     for _ in range(10):
-        latency.measured(False, 10_000, 0.2)
+        latency.note_page(False, 10_000, 0.2)
     assert latency.slow
     for _ in range(30):
-        latency.measured(False, 10_000, 0.03)
+        latency.note_page(False, 10_000, 0.03)
     assert not latency.slow
 
 
@@ -212,11 +212,11 @@ def test_short_pages_and_quick_ones_say_nothing() -> None:
     """The last page of a partition, and pages too quick for anybody to notice, never slow the sweep."""
     latency = Latency()
     for _ in range(20):
-        latency.measured(True, 1000, 0.001)
-        latency.measured(True, 3, 0.9)
+        latency.note_page(True, 1000, 0.001)
+        latency.note_page(True, 3, 0.9)
     assert not latency.slow
     for _ in range(20):
-        latency.measured(True, 1000, 0.04)  # forty times the best, yet nothing
+        latency.note_page(True, 1000, 0.04)  # forty times the best, yet nothing
     assert not latency.slow
 
 
@@ -239,20 +239,20 @@ def test_batches_adapt_to_their_time() -> None:
     batches = BatchSize(1000, None)
     for size in (1000, 500, 250, 125, 100, 100):
         assert batches.size == size
-        batches.took(batches.size, 60.0)
+        batches.note_batch(batches.size, 60.0)
     for size in (100, 200, 400, 800, 1000, 1000):
         assert batches.size == size
-        batches.took(batches.size, 0.01)
-    batches.took(3, 60.0)
+        batches.note_batch(batches.size, 0.01)
+    batches.note_batch(3, 60.0)
     assert batches.size == 1000  # a batch that was not full says nothing
-    batches.took(1000, 0.625)
+    batches.note_batch(1000, 0.625)
     assert batches.size == 800
 
 
 def test_small_batches_stay_small() -> None:
     """The user's own limit, and a second's worth of the rate, are never exceeded."""
     small = BatchSize(10, None)
-    small.took(10, 0.0)
+    small.note_batch(10, 0.0)
     assert small.size == 10
     assert BatchSize(1000, 20.0).size == 20
     assert BatchSize(1000, 0.2).size == 1
