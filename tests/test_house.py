@@ -207,7 +207,7 @@ def silent_tests(text: str) -> list[str]:
 
 def published() -> Iterator[Path]:
     """Every text file of the project, but for what tools leave behind."""
-    for folder in ("lazymig", "tests", "examples", "benchmarks", "docs", ".ci"):
+    for folder in ("lazymig", "tests", "examples", "benchmarks", "docs", ".ci", ".github"):
         yield from (file for file in (ROOT / folder).rglob("*") if file.is_file() and "__pycache__" not in file.parts)
     yield from (file for file in ROOT.iterdir() if file.is_file() and not file.name.startswith("."))
 
