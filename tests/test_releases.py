@@ -87,7 +87,7 @@ def test_changelog_bites(changelog: str, message: str) -> None:
 def test_the_sdist_holds_every_tracked_file() -> None:
     """What the sdist includes covers each file of the repository but those that are left out on purpose."""
     included = PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
-    tops = {name.partition("/")[0] for name in tracked()} - {".gitignore", "pyproject.toml"}
+    tops = {name.partition("/")[0] for name in tracked()} - {".gitignore", "PKG-INFO", "pyproject.toml"}
     assert {f"/{top}" for top in tops} == set(included)
 
 
