@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from statistics import median
@@ -18,8 +18,7 @@ from statistics import median
 import pytest
 
 import lazymig
-
-ROOT = Path(__file__).parents[1]
+from tests.house import MODULES, ROOT, TESTS, Sources, functions, length, top
 
 #: The house, from the ground up. A package or module imports from floors below its own only.
 STOREYS = (
@@ -94,18 +93,6 @@ OPTIONAL = {
 # In pieces, so that this file passes its own check.
 MACHINE_PATH = re.compile(r"(?<![\w./}])/(?:" + "|".join(("work", "opt", "root", "home", "Users", "tmp")) + r")/\w")
 TEXT = {".py", ".md", ".toml", ".ini", ".yaml", ".yml", ".json", ".txt", ".svg", ".cfg", ""}
-
-Sources = Mapping[str, str]
-
-
-def sources(folder: Path) -> dict[str, str]:
-    """The text of each Python file under the folder, by its dotted name: `testing.server`, `cli.__init__`."""
-    files = sorted(folder.rglob("*.py"))
-    return {".".join(file.relative_to(folder).with_suffix("").parts): file.read_text("utf-8") for file in files}
-
-
-def top(module: str) -> str:
-    return module.partition(".")[0]
 
 
 def imports(text: str, modules: Sources) -> Iterator[tuple[str, bool]]:
@@ -211,17 +198,6 @@ def sleeps(text: str) -> list[str]:
     ]
 
 
-def functions(text: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-
-
-def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Lines from `def` to the end, without the docstring."""
-    said = function.body[0] if ast.get_docstring(function) else None
-    docstring = (said.end_lineno or 0) - said.lineno + 1 if said else 0
-    return (function.end_lineno or 0) - function.lineno + 1 - docstring
-
-
 def oversized(modules: Sources) -> list[str]:
     lines = {module: text.count("\n") for module, text in modules.items()}
     found = [f"{module} has {count} lines, more than 300" for module, count in lines.items() if count > 300]
@@ -323,13 +299,9 @@ def silent_tests(text: str) -> list[str]:
 
 def published() -> Iterator[Path]:
     """Every text file of the project, but for what tools leave behind."""
-    for folder in ("lazymig", "tests", "examples", "benchmarks", "docs", ".ci"):
+    for folder in ("lazymig", "tests", "examples", "benchmarks", "docs", ".ci", ".github"):
         yield from (file for file in (ROOT / folder).rglob("*") if file.is_file() and "__pycache__" not in file.parts)
     yield from (file for file in ROOT.iterdir() if file.is_file() and not file.name.startswith("."))
-
-
-MODULES = sources(ROOT / "lazymig")
-TESTS = sources(ROOT / "tests")
 
 
 def test_floors() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import time
 import uuid
@@ -69,7 +70,7 @@ class Interrupted:
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._store, name)
-        if not asyncio.iscoroutinefunction(attribute):
+        if not inspect.iscoroutinefunction(attribute):
             return attribute
 
         async def statement(*arguments: Any, **options: Any) -> Any:
