@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from copy import copy
 from types import TracebackType
-from typing import Generic, Literal, Self, TypeVar, overload
+from typing import Literal, Self, TypeVar, overload
 
+from lazymig.door import Door
 from lazymig.errors import ConversionError
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.phases import Phase
-from lazymig.protocol.edits import Delete, ReplaceV2, UpdateV2, insert_v2
+from lazymig.protocol.edits import ReplaceV2, UpdateV2, insert_v2
 from lazymig.query import Criteria, Listing, OnError, Sort
 from lazymig.routes.building import Options
 from lazymig.routes.calls import Calls, open_calls
@@ -28,7 +29,7 @@ V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 
-class Repository(Generic[V1, V2]):
+class Repository(Door[V1, V2]):
     """A migration's entities in V2's type, wherever the phase keeps them.
 
     Args:
@@ -130,6 +131,9 @@ class Repository(Generic[V1, V2]):
         Args:
             session: A session of the client that both collections belong to.
 
+        Returns:
+            A repository on the same migration, phase and options; it needs no closing of its own.
+
         Raises:
             ConfigurationError: For a repository with `read_concern`, which a transaction cannot keep.
         """
@@ -175,22 +179,23 @@ class Repository(Generic[V1, V2]):
             on_error: What to do with documents that do not convert: "raise" all their errors together, "skip" them,
                 "return" each error in its entity's place, or a function (sync or async) that is given each error.
 
+        Returns:
+            The entities, and with "return" the errors, by the ids as they were given.
+
         Raises:
             ExceptionGroup: Of `ConversionError`, with "raise"; the other entities are migrated.
             TypeError: If an id is of another type.
         """
         return await self._calls.read_many(self._calls.route.read_many, ids, on_error)
 
-    async def exists(self, id: Id) -> bool:
-        """Return whether the entity exists; nothing is converted. At most two round trips.
-
-        Raises:
-            TypeError: If the id is of another type.
-        """
-        return await self._calls.exists(id)
-
     async def insert(self, entity: V2) -> V2:
         """Store a new entity and return it. Three round trips.
+
+        Args:
+            entity: An instance of the migration's V2 class.
+
+        Returns:
+            The entity as given.
 
         Raises:
             AlreadyExists: If the id is taken.
@@ -208,6 +213,9 @@ class Repository(Generic[V1, V2]):
             id: The entity's id.
             change: `change(entity) -> entity`, sync or async. It must be pure: after a lost race it is called again.
 
+        Returns:
+            The entity that `change` returned, as it is stored now.
+
         Raises:
             NotFound: If there is no such entity.
             Contention: If other writers won every attempt.
@@ -223,6 +231,12 @@ class Repository(Generic[V1, V2]):
 
         What is stored may be a document that does not convert: a known-good entity replaces it.
 
+        Args:
+            entity: An instance of the migration's V2 class.
+
+        Returns:
+            The entity as given.
+
         Raises:
             NotFound: If there is no such entity.
             Contention: If other writers won every attempt.
@@ -232,15 +246,6 @@ class Repository(Generic[V1, V2]):
         self._calls.conversions.v2_body(entity, "downgrade")  # refused here, before anything is announced
         await self._calls.write(raw, ReplaceV2(self._calls.conversions, entity))
         return entity
-
-    async def delete(self, id: Id) -> None:
-        """Delete one entity from both collections.
-
-        Raises:
-            NotFound: If there is no such entity.
-            Contention: If other writers won every attempt.
-        """
-        await self._calls.write(self._calls.conversions.raw_id(id), Delete())
 
     def list(
         self,
@@ -266,6 +271,9 @@ class Repository(Generic[V1, V2]):
             on_error: What happens at a document that does not convert: "raise" its `ConversionError`, "skip" it, or a
                 function (sync or async) that is given the error, after which the listing goes on.
 
+        Yields:
+            Entities, decoded when their turn comes.
+
         Raises:
             ConversionError: At a document that does not convert, with "raise".
             ConfigurationError: If `sort` names a field that a shape does not have.
@@ -274,14 +282,6 @@ class Repository(Generic[V1, V2]):
         """
         asked = Listing(criteria=criteria, sort=sort, limit=limit, after=after, on_error=on_error)
         return self._calls.each(self._calls.route.pages, asked)
-
-    async def count(self, criteria: Criteria | None = None) -> int:
-        """Count the entities that match.
-
-        Args:
-            criteria: The question in both shapes; None for all.
-        """
-        return await self._calls.count(criteria)
 
     async def check(self) -> None:
         """Look at both collections now rather than in the first call.

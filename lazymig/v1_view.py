@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Generic, Literal, TypeVar, overload
+from typing import Literal, TypeVar, overload
 
+from lazymig.door import Door
 from lazymig.errors import ConversionError
-from lazymig.protocol.edits import Delete, ReplaceV1, UpdateV1, insert_v1
+from lazymig.protocol.edits import ReplaceV1, UpdateV1, insert_v1
 from lazymig.query import Criteria, Listing, OnError, Sort
 from lazymig.routes.calls import Calls
 from lazymig.stores.given import Id, Session
@@ -16,10 +17,13 @@ V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 
-class V1View(Generic[V1, V2]):
+class V1View(Door[V1, V2]):
     """A repository's entities in V1's type, by the calls, errors and guarantees of `Repository`.
 
     Get one from `Repository.v1`.
+
+    Args:
+        calls: What the repository is made of.
     """
 
     def __init__(self, calls: Calls[V1, V2]) -> None:
@@ -34,6 +38,9 @@ class V1View(Generic[V1, V2]):
         Args:
             session: A session of the client that both collections belong to.
 
+        Returns:
+            A view on the same repository; it needs no closing of its own.
+
         Raises:
             ConfigurationError: For a repository with `read_concern`, which a transaction cannot keep.
         """
@@ -41,6 +48,12 @@ class V1View(Generic[V1, V2]):
 
     async def get(self, id: Id) -> V1 | None:
         """Return the entity, or None. One round trip.
+
+        Args:
+            id: The entity's id, a value of the id attribute's type.
+
+        Returns:
+            The entity as it was at some moment of this call.
 
         Raises:
             ConversionError: If V1's document does not fit its class.
@@ -68,22 +81,23 @@ class V1View(Generic[V1, V2]):
             on_error: What to do with documents that do not fit V1's class: "raise" all their errors together, "skip"
                 them, "return" each error in its entity's place, or a function that is given each error.
 
+        Returns:
+            The entities, and with "return" the errors, by the ids as they were given.
+
         Raises:
             ExceptionGroup: Of `ConversionError`, with "raise".
             TypeError: If an id is of another type.
         """
         return await self._calls.read_many(self._calls.route.read_v1_many, ids, on_error)
 
-    async def exists(self, id: Id) -> bool:
-        """Return whether the entity exists; nothing is converted.
-
-        Raises:
-            TypeError: If the id is of another type.
-        """
-        return await self._calls.exists(id)
-
     async def insert(self, entity: V1) -> V1:
         """Store a new entity and return it.
+
+        Args:
+            entity: An instance of the migration's V1 class.
+
+        Returns:
+            The entity as given.
 
         Raises:
             AlreadyExists: If the id is taken.
@@ -103,6 +117,9 @@ class V1View(Generic[V1, V2]):
             id: The entity's id.
             change: `change(entity) -> entity`, sync or async. It must be pure: after a lost race it is called again.
 
+        Returns:
+            The entity that `change` returned, as it is stored now.
+
         Raises:
             NotFound: If there is no such entity.
             Contention: If other writers won every attempt.
@@ -116,6 +133,12 @@ class V1View(Generic[V1, V2]):
     async def replace(self, entity: V1) -> V1:
         """Put this entity in the place of the stored one and return it.
 
+        Args:
+            entity: An instance of the migration's V1 class.
+
+        Returns:
+            The entity as given.
+
         Raises:
             NotFound: If there is no such entity.
             Contention: If other writers won every attempt.
@@ -125,15 +148,6 @@ class V1View(Generic[V1, V2]):
         self._calls.conversions.v1_document(entity, "upgrade")  # refused here, before anything is announced
         await self._calls.write(raw, ReplaceV1(self._calls.conversions, entity))
         return entity
-
-    async def delete(self, id: Id) -> None:
-        """Delete one entity from both collections.
-
-        Raises:
-            NotFound: If there is no such entity.
-            Contention: If other writers won every attempt.
-        """
-        await self._calls.write(self._calls.conversions.raw_id(id), Delete())
 
     def list(
         self,
@@ -155,6 +169,9 @@ class V1View(Generic[V1, V2]):
             on_error: What happens at a document that does not fit V1's class: "raise" its `ConversionError`, "skip"
                 it, or a function that is given the error, after which the listing goes on.
 
+        Yields:
+            Entities, decoded when their turn comes.
+
         Raises:
             ConversionError: At a document that does not fit V1's class, with "raise".
             ConfigurationError: If `sort` names a field that a shape does not have.
@@ -163,11 +180,3 @@ class V1View(Generic[V1, V2]):
         """
         asked = Listing(criteria=criteria, sort=sort, limit=limit, after=after, on_error=on_error)
         return self._calls.each(self._calls.route.v1_pages, asked)
-
-    async def count(self, criteria: Criteria | None = None) -> int:
-        """Count the entities that match.
-
-        Args:
-            criteria: The question in both shapes; None for all.
-        """
-        return await self._calls.count(criteria)

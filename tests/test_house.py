@@ -29,6 +29,7 @@ STOREYS = (
     {"shapes", "query"},
     {"protocol", "surroundings", "control"},
     {"routes", "passes"},
+    {"door"},
     {"v1_view"},
     {"repository"},
     {"sweeping", "verifying"},

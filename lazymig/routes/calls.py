@@ -14,7 +14,7 @@ from lazymig.loop.in_flight import InFlight
 from lazymig.phases import Phase
 from lazymig.protocol.edits import Change, Edit
 from lazymig.protocol.pair import Pair
-from lazymig.query import Criteria, Listing, OnError, Span, check_criteria, check_limit, make_reporter, orders_of, sift
+from lazymig.query import Listing, OnError, Span, check_criteria, check_limit, make_reporter, orders_of, sift
 from lazymig.routes.building import Options, build_pair, build_pair_in_session, build_route
 from lazymig.routes.route import Route
 from lazymig.shapes.conversions import Conversions
@@ -78,12 +78,6 @@ class Calls(Generic[V1, V2]):
             async with self.bounded(writes=True), self.first_use.explaining:
                 await self.route.insert(raw, change)
 
-    async def exists(self, id: Id) -> bool:
-        """Return whether the entity exists."""
-        raw = self.conversions.raw_id(id)
-        async with self.bounded():
-            return await self.route.exists(raw)
-
     async def read_many(
         self,
         read: Callable[[Sequence[Any]], Awaitable[dict[Any, E | ConversionError]]],
@@ -120,12 +114,6 @@ class Calls(Generic[V1, V2]):
             after=None if asked.after is None else self.conversions.raw_id(asked.after),
             timeout_s=self.options.timeout_s,
         )
-
-    async def count(self, criteria: Criteria | None) -> int:
-        """Count the entities that match."""
-        where = check_criteria(criteria)
-        async with self.bounded():
-            return await self.route.count(where)
 
 
 def open_calls(migration: Migration[V1, V2], given: Collections, phase: Phase, options: Options) -> Calls[V1, V2]:
