@@ -5,18 +5,16 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any
 
-import attrs
 from cyclopts import Parameter
 
 from lazymig.cli.demo import places
 from lazymig.cli.demo.dataset import customers
-from lazymig.cli.demo.play import CLIENTS_EACH, Outcome, play
+from lazymig.cli.demo.play import play
+from lazymig.cli.demo.report import as_object, show
 from lazymig.cli.failures import Unusable
 from lazymig.cli.options import Debug, Exit, Json
-from lazymig.cli.output import say, show_json, table, verdict
+from lazymig.cli.output import show_json
 from lazymig.cli.progress import reporter
-
-_VERBS = ("get", "update", "insert", "delete")
 
 
 async def demo(
@@ -52,9 +50,9 @@ async def demo(
             kept_in = database.name if keep and uri else None
     facts = {"where": name, "seed": seed, "kept_in": kept_in}
     if json:
-        show_json({**facts, **_as_object(outcome)})
+        show_json(as_object(outcome, facts))
     else:
-        _render(outcome, facts)
+        show(outcome, facts)
     return Exit.DONE if outcome.comparison.perfect else Exit.FAILED
 
 
@@ -68,39 +66,3 @@ def _place(uri: str | None, *, server: bool, keep: bool, in_json: bool) -> tuple
     if server:
         return places.on_own_server(), "a MongoDB server of its own"
     return places.in_memory(), "memory"
-
-
-def _as_object(outcome: Outcome) -> dict[str, Any]:
-    operations: dict[str, dict[str, int]] = {"new": {}, "old": {}}
-    for (door, verb), count in sorted(outcome.operations.items()):
-        operations[door][verb] = count
-    return {
-        **attrs.asdict(outcome.comparison),
-        "perfect": outcome.comparison.perfect,
-        "operations": operations,
-        "migrated_by": outcome.migrated,
-        "healed": outcome.healed,
-        "elapsed_s": round(outcome.elapsed_s, 3),
-    }
-
-
-def _render(outcome: Outcome, facts: dict[str, Any]) -> None:
-    compared, ways = outcome.comparison, outcome.migrated
-    say(f"500 real customers in {facts['where']}, {CLIENTS_EACH} new clients (V2) and {CLIENTS_EACH} old ones (V1),")
-    say(f"{outcome.operations.total()} operations in {outcome.elapsed_s:.1f} s, seed {facts['seed']}.")
-    doors = (("new clients, V2", "new"), ("old clients, V1 view", "old"))
-    rows = [(title, *(outcome.operations[door, verb] for verb in _VERBS)) for title, door in doors]
-    table("Operations", ("", *_VERBS), rows)
-    reasons = (
-        ("their first read", ways["read"]),
-        ("their first write", ways["write"]),
-        ("the sweeper", ways["sweep"]),
-        ("healing, where a writer died half way", ways["heal"]),
-        ("insert: new customers", ways["insert"]),
-    )
-    table("Customers came to V2 by", ("", "customers"), reasons)
-    changes = f"{compared.kept} of {compared.acknowledged} acknowledged changes are there"
-    say(f"{outcome.healed} open marks healed; {changes}")
-    if facts["kept_in"]:
-        say(f"The database stays: {facts['kept_in']}")
-    verdict(f"{compared.equal} of {max(compared.entities, compared.expected)} equal", good=compared.perfect)
