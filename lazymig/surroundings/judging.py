@@ -8,6 +8,7 @@ from typing import Any
 from pymongo.errors import NotPrimaryError
 
 from lazymig.surroundings.looking import Seen
+from lazymig.surroundings.validators import validator
 
 _NATIVE_IDS: tuple[Mapping[str, Any], ...] = ({}, {"_id": 1}, {"_id": "hashed"})
 
@@ -24,6 +25,11 @@ def problems(seen: Seen, *, linearizable: bool = False, compared: bool = False) 
     yield from _server(seen, linearizable=linearizable)
     yield from _kind(seen)
     yield from _expiry(seen, compared=compared)
+    if seen.side == "control" and validator(seen):
+        yield (
+            f"control: {seen.name} has a validator, which may refuse what lazymig stores there; remove it with "
+            "{collMod: <its name>, validator: {}}"
+        )
 
 
 def _server(seen: Seen, *, linearizable: bool) -> Iterator[str]:

@@ -106,5 +106,5 @@ def _documentation() -> str:
         named = metadata("lazymig").get_all("Project-URL") or []
     except PackageNotFoundError:
         named = []
-    urls = dict(entry.split(", ", 1) for entry in named if ", " in entry)
+    urls: dict[str, str] = dict(entry.split(", ", 1) for entry in named if ", " in entry)
     return urls.get("Documentation", "README.md and the folder docs, in the source")
