@@ -45,7 +45,7 @@ ROOMS = {
     "stores": (
         {"chunks", "elements", "records", "indexes"},
         {"decoding", "drivers"},
-        {"documents", "keyset", "server_time"},
+        {"documents", "keyset", "sampling", "server_time"},
         {"foreign", "pipelines", "raw"},
         {"ledger", "mongo_v1"},
         {"mongo_v2"},

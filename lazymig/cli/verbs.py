@@ -16,6 +16,7 @@ from cyclopts import App, CycloptsError
 from lazymig.cli.dead_letters import dead_letters
 from lazymig.cli.demo import demo
 from lazymig.cli.failures import Unusable, in_one_line, raised_at
+from lazymig.cli.init import init
 from lazymig.cli.options import Exit, examples
 from lazymig.cli.output import complain
 from lazymig.cli.status import status
@@ -46,6 +47,11 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
 _APP = "--app shop.people:repository"
 _VERBS: dict[Callable[..., Any], str] = {
     demo: examples("lazymig demo", "lazymig demo --server", "lazymig demo --uri mongodb://localhost --keep"),
+    init: examples(
+        "lazymig init",
+        "lazymig init backend --library pydantic --name customers",
+        "lazymig init --uri mongodb://localhost --collection shop.customers",
+    ),
     status: examples(f"lazymig status {_APP}", "LAZYMIG_APP=shop.people:repository lazymig status --json"),
     sweep: examples(
         f"lazymig sweep {_APP} --dry-run", f"lazymig sweep {_APP}", f"lazymig sweep {_APP} --rate 500 --max-time 3600"
