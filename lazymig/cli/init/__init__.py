@@ -92,7 +92,7 @@ async def _looked_at(project: Project, source: Source, *, in_json: bool) -> tupl
     try:
         async with connected(source.uri) as client:
             await reach(client, in_json=in_json)
-            documents = await sampled(client, project.database, project.v1_name, source.sample)
+            documents = await sampled(client, project.v1_database, project.v1_name, source.sample)
     except InvalidURI as error:
         raise Unusable(f"--uri: {error}") from None
     except InvalidName as error:
