@@ -1,0 +1,46 @@
+"""What this site adds to Sphinx: the command line's help as a page, and attribute comments as they stand."""
+
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+_BEFORE_NAPOLEON, _AFTER_NAPOLEON = 400, 600
+
+
+class HelpTexts(SphinxDirective):
+    """`help-texts`: every command with its options, taken from the program at each build."""
+
+    def run(self) -> list[nodes.Node]:
+        from lazymig.cli.verbs import app
+
+        text = app.generate_docs(output_format="markdown", recursive=True)
+        # The page has its own title and introduction, and the theme shows the contents.
+        _, first, others = text.partition("\n## lazymig ")
+        return self.parse_text_to_nodes(first + others, allow_section_headings=True)
+
+
+class AttributeComments:
+    """Attribute comments (`#:`) are sentences. Napoleon would take what stands before a colon for a type."""
+
+    def __init__(self) -> None:
+        self._comment: list[str] = []
+
+    def keep(self, app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+        """Remember the comment before napoleon changes it."""
+        self._comment = list(lines)
+
+    def restore(self, app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+        """Put it back."""
+        if what == "attribute":
+            lines[:] = self._comment
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """What Sphinx calls."""
+    app.add_directive("help-texts", HelpTexts)
+    comments = AttributeComments()
+    app.connect("autodoc-process-docstring", comments.keep, priority=_BEFORE_NAPOLEON)
+    app.connect("autodoc-process-docstring", comments.restore, priority=_AFTER_NAPOLEON)
+    return {"parallel_read_safe": True}
