@@ -40,6 +40,7 @@ NOT_RUN = {
 
 _FENCE = re.compile(r"^(`{3,})([^`\n]*)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"^(?:#|//) ((?:[\w-]+/)*[\w.-]+\.(?:py|toml|ini|yaml))\n")
+_PROMISE = re.compile(r"# (->|raises) (.*)$", re.MULTILINE)
 
 
 @frozen
@@ -117,7 +118,10 @@ class Reader:
         self.files.append(block.file)
 
     async def _run(self, block: Block) -> None:
-        for statement in ast.parse(block.text).body:
+        statements = ast.parse(block.text).body
+        kept = sum(promised(block.text, statement) is not None for statement in statements)
+        assert kept == len(_PROMISE.findall(block.text)), f"{self.page.name}:{block.line}: a promise behind no statement"
+        for statement in statements:
             where = f"{self.page.name}:{block.line + statement.lineno}"
             promise = promised(block.text, statement)
             try:
@@ -155,7 +159,7 @@ class Reader:
 def promised(source: str, statement: ast.stmt) -> tuple[bool, str] | None:
     """What the comment behind a statement says: whether it raises, and the text of the value or the exception."""
     last_line = source.splitlines()[(statement.end_lineno or 0) - 1]
-    found = re.search(r"# (->|raises) (.*)$", last_line)
+    found = _PROMISE.search(last_line)
     return (found[1] == "raises", found[2]) if found else None
 
 

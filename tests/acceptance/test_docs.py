@@ -8,6 +8,7 @@ import re
 import sys
 import tomllib
 from collections.abc import AsyncIterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -249,6 +250,7 @@ def test_every_counter_is_listed() -> None:
 # Troubleshooting
 
 
+@cache
 def templates() -> list[str]:
     """Each text in lazymig's sources, neighbours joined, with `…` for what is filled in."""
     found = []
