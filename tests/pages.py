@@ -58,6 +58,13 @@ class Block:
         found = _FILE.match(self.text)
         return found[1] if found else None
 
+    @property
+    def runs(self) -> bool:
+        """Whether a test can run something of it."""
+        if self.language == "console":
+            return any(not command.startswith(tuple(NOT_RUN)) for command, _, _ in commands(self.text))
+        return self.language == "python"
+
 
 def blocks(page: Path) -> list[Block]:
     """All fenced blocks of a page in order."""

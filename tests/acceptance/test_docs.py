@@ -20,7 +20,6 @@ from lazymig.shapes import bson_types
 from tests.pages import DOCS, NOT_RUN, README, TOP, Reader, blocks, commands, environment, fits, name_of, pages
 
 PAGES = pages()
-SHOWN = {"python", "console"}
 
 
 @pytest.fixture
@@ -57,7 +56,7 @@ async def reader(
             del sys.modules[module]
 
 
-RUN = [page for page in PAGES if SHOWN & {block.language for block in blocks(page)}]
+RUN = [page for page in PAGES if any(block.runs for block in blocks(page))]
 
 
 @pytest.mark.parametrize("reader", RUN, ids=map(name_of, RUN), indirect=True)
