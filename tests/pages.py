@@ -32,8 +32,6 @@ SCRIPT = Path(sys.executable).with_name("lazymig")
 NOT_RUN = {
     "pip install": "the environment is fixed; `test_extras_exist` compares the extras with pyproject.toml",
     "uvicorn": "it serves until it is stopped; the tests of the service run the application itself",
-    "kubectl": "there is no cluster; the manifests are parsed by the tests of the service",
-    "systemctl": "there is no systemd; the units are checked by the tests of the service",
     "tox": "it runs these tests",
     "lazymig sweep --dask": "there is no Dask cluster here; the tests of the fleet start one",
 }
@@ -127,7 +125,9 @@ class Reader:
     async def _run(self, block: Block) -> None:
         statements = ast.parse(block.text).body
         kept = sum(promised(block.text, statement) is not None for statement in statements)
-        assert kept == len(_PROMISE.findall(block.text)), f"{self.page.name}:{block.line}: a promise behind no statement"
+        assert kept == len(_PROMISE.findall(block.text)), (
+            f"{self.page.name}:{block.line}: a promise behind no statement"
+        )
         for statement in statements:
             where = f"{self.page.name}:{block.line + statement.lineno}"
             promise = promised(block.text, statement)
@@ -152,9 +152,10 @@ class Reader:
                 capture_output=True, timeout=120, check=False,
             )  # fmt: skip
             where = f"{self.page.name}:{block.line}: {command}"
-            self._compare(f"{where}\n{done.stdout}{done.stderr}", f"exit code {exit_code}", f"exit code {done.returncode}")
+            printed = done.stdout + done.stderr
+            self._compare(f"{where}\n{printed}", f"exit code {exit_code}", f"exit code {done.returncode}")
             if expected and not fits(expected, done.stdout):
-                self.mismatches.append(Mismatch(where, expected, done.stdout + done.stderr))
+                self.mismatches.append(Mismatch(where, expected, printed))
             self.compared += bool(expected)
 
     def _compare(self, where: str, expected: str, found: str) -> None:
@@ -196,9 +197,7 @@ def commands(text: str) -> Iterator[tuple[str, int, str]]:
 
 def fits(expected: str, printed: str) -> bool:
     """Whether what was printed is what a page shows, where `...` stands for anything and blanks for any blanks."""
-    pattern = r"\s+".join(
-        ".*?".join(re.escape(part) for part in word.split("...")) for word in expected.split()
-    )
+    pattern = r"\s+".join(".*?".join(re.escape(part) for part in word.split("...")) for word in expected.split())
     return re.fullmatch(pattern, printed.strip(), re.DOTALL) is not None
 
 

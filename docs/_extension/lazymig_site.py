@@ -1,11 +1,14 @@
 """What this site adds to Sphinx: the command line's help as a page, and attribute comments as they stand."""
 
+import re
 from typing import Any
 
+import attrs
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+_GENERATED_DEFAULT = re.compile(r"attr_dict\['(\w+)'\]\.default")
 _BEFORE_NAPOLEON, _AFTER_NAPOLEON = 400, 600
 
 
@@ -37,10 +40,21 @@ class AttributeComments:
             lines[:] = self._comment
 
 
+def true_defaults(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None] | None:
+    """The defaults of attrs classes, whose generated source names a dict that nobody sees."""
+    if signature is None or not (isinstance(obj, type) and attrs.has(obj)):
+        return None
+    fields = attrs.fields_dict(obj)
+    return _GENERATED_DEFAULT.sub(lambda found: repr(fields[found[1]].default), signature), returns
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """What Sphinx calls."""
     app.add_directive("help-texts", HelpTexts)
     comments = AttributeComments()
     app.connect("autodoc-process-docstring", comments.keep, priority=_BEFORE_NAPOLEON)
     app.connect("autodoc-process-docstring", comments.restore, priority=_AFTER_NAPOLEON)
+    app.connect("autodoc-process-signature", true_defaults)
     return {"parallel_read_safe": True}
