@@ -17,6 +17,7 @@ from pymongo import AsyncMongoClient
 from lazymig import Control
 from lazymig.cli.letters import grouped
 from lazymig.control.dead_letters import LETTERS_PER_PAGE
+from lazymig.repository import calls_of
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping import failures
 from lazymig.sweeping.retry import retry_dead
@@ -95,13 +96,13 @@ async def test_case_35_what_clients_moved_is_no_loss(database: Any) -> None:
     """The counter of entities that a client moved in the same moment is called so, in progress and in the report."""
     await database["v1"].insert_many([thing(id) for id in range(8)])
     repo, progress = repository(database), []
-    put_many = repo.pair.v2.put_many
+    put_many = calls_of(repo).pair.bodies.put_many
 
     async def late(documents: Any, *, durable: bool = False) -> Any:
         await repository(database).get(documents[0]["_id"])
         return await put_many(documents, durable=durable)
 
-    repo.pair.v2.put_many = late  # type: ignore[method-assign]
+    calls_of(repo).pair.bodies.put_many = late  # type: ignore[method-assign]
     report = await sweeper(database, repo=repo, on_progress=progress.append).run()
     assert (report.moved_by_clients, report.migrated) == (2, 6)
     assert progress[-1].moved_by_clients == 2
@@ -153,8 +154,8 @@ async def test_case_51_standing_letters_cost_three_statements_a_page(watched: An
         from lazymig.sweeping.dead import settle_dead
         from lazymig.sweeping.moving import Mover
 
-        mover = Mover(repo.pair, control(database), Counter(), dry_run=False)
-        settled = await settle_dead(repo.pair, control(database), mover, timedelta(hours=1))
+        mover = Mover(calls_of(repo).pair, control(database), Counter(), dry_run=False)
+        settled = await settle_dead(calls_of(repo).pair, control(database), mover, timedelta(hours=1))
     assert settled == 0
     assert sent(events) == {"lazymig_control find": 2, "v1 find": 2, "v2 find": 2}
 

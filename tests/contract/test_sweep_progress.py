@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from lazymig.repository import calls_of
 from lazymig.stores.records import Partition
 from lazymig.sweeper import Progress
 from lazymig.sweeping import outlook, remainder
@@ -51,13 +52,13 @@ def assert_honest(told: list[Progress]) -> None:
 
 def arriving(repo: Any, monkeypatch: pytest.MonkeyPatch, arrive: Any) -> None:
     """Let `arrive` happen each time before the sweep stores a batch."""
-    put_many = repo.pair.v2.put_many
+    put_many = calls_of(repo).pair.bodies.put_many
 
     async def put(documents: Any, *, durable: bool = False) -> Any:
         await arrive()
         return await put_many(documents, durable=durable)
 
-    monkeypatch.setattr(repo.pair.v2, "put_many", put)
+    monkeypatch.setattr(calls_of(repo).pair.bodies, "put_many", put)
 
 
 async def test_what_each_count_means(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:

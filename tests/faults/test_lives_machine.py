@@ -23,6 +23,7 @@ from pymongo.errors import AutoReconnect
 
 from lazymig import AlreadyExists, Control, Migration, NotFound, Phase, Repository, Sweeper
 from lazymig.loop.clock import SYSTEM_CLOCK
+from lazymig.repository import calls_of
 from lazymig.shapes.conversions import Conversions
 from lazymig.stores.documents import stored_v2
 from tests.sweeps import StandingClock
@@ -117,7 +118,7 @@ class Lives(RuleBasedStateMachine):
     )
     def dies(self, id: int, door: int, verb: str, v1: bool, at: int) -> None:
         """A writer dies at its n-th statement, which happens or not; nothing of its clean-up runs."""
-        pair, count = self._doors[door].pair, [0]
+        pair, count = calls_of(self._doors[door]).pair, [0]
         with pytest.MonkeyPatch.context() as patch:
             for store in (pair.v1, pair.v2):
                 for step in STEPS:

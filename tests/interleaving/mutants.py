@@ -13,7 +13,8 @@ from lazymig.protocol import edits, listing, writing
 from lazymig.protocol.edits import Base
 from lazymig.stores import mongo_v2 as stores
 from lazymig.stores.documents import stored_v2
-from lazymig.stores.mongo_v2 import V1Store, V2Store
+from lazymig.stores.mongo_v1 import V1Store
+from lazymig.stores.mongo_v2 import V2Store
 from lazymig.stores.records import Applied, Put, StoredV2
 from lazymig.testing.explore import NOON
 from tests.interleaving.subject import KEEPING, MIGRATION, noted_scenario, scenario
@@ -51,7 +52,7 @@ def no_ticket(monkeypatch):
 
 def ticket_after_v1(monkeypatch):
     """The write is announced once V1 has it."""
-    moved, ticket = writing.moved, V2Store.ticket
+    moved, ticket = writing.move_v1, V2Store.ticket
 
     async def moved_then_announced(pair, id, *arguments):
         won = await moved(pair, id, *arguments)
@@ -60,7 +61,7 @@ def ticket_after_v1(monkeypatch):
         return won
 
     monkeypatch.setattr(V2Store, "ticket", peek)
-    monkeypatch.setattr(writing, "moved", moved_then_announced)
+    monkeypatch.setattr(writing, "move_v1", moved_then_announced)
 
 
 def overwriting_migration(monkeypatch):
@@ -221,13 +222,13 @@ def overwriting_insert(monkeypatch):
 
 def ignored_loss(monkeypatch):
     """A lost compare-and-set is taken for won."""
-    moved = writing.moved
+    moved = writing.move_v1
 
     async def always(pair, *arguments):
         await moved(pair, *arguments)
         return True
 
-    monkeypatch.setattr(writing, "moved", always)
+    monkeypatch.setattr(writing, "move_v1", always)
 
 
 def ignored_intent(monkeypatch):

@@ -13,6 +13,7 @@ from attrs import evolve, frozen
 import lazymig
 from lazymig import protocol
 from lazymig.errors import AlreadyExists, NotFound
+from lazymig.repository import calls_of
 from lazymig.stores.records import Partition
 from lazymig.sweeping.marks import resolve_marks
 from lazymig.sweeping.moving import Mover
@@ -198,7 +199,7 @@ def all_common(entities):
 
 async def sweep(subject):
     """One pass over what V2 lacks, then over the marks: the sweeper's own parts, without its leases and tasks."""
-    pair, counts = subject.repository.pair, Counter()
+    pair, counts = calls_of(subject.repository).pair, Counter()
     mover = Mover(pair, None, counts, dry_run=False)
     remainder = Remainder(subject.v1, subject.v2, Partition("int", None, None), None, 10)
     async for page in remainder.pages():
@@ -212,14 +213,14 @@ async def sweep(subject):
 
 async def purge(subject):
     """Remove every old remainder of a delete."""
-    pair = subject.repository.pair
+    pair = calls_of(subject.repository).pair
     for seen in await pair.v2.marks(CLOCK.now(), 10, None):
         await protocol.purge(pair, seen, GRACE)
 
 
 async def heal(subject):
     """Move the entity to a fresh revision."""
-    await protocol.heal(subject.repository.pair, ID)
+    await protocol.heal(calls_of(subject.repository).pair, ID)
 
 
 class Refused(Exception):

@@ -12,6 +12,7 @@ from attrs import evolve, frozen
 
 from lazymig import AlreadyExists, Contention, ConversionError, NotFound, Phase, Repository, protocol
 from lazymig.loop.clock import unused_step
+from lazymig.repository import calls_of
 from lazymig.stores.records import Put
 from lazymig.testing.memory_collection import MemoryCollection
 from tests.people import PersonV1, PersonV2, TestClock, ada, ada_v1, people
@@ -59,7 +60,7 @@ class World:
         self._around(store, statement, act, times, first=False)
 
     def _around(self, store: str, statement: str, act: Callable[[], Any], times: int, *, first: bool) -> None:
-        port = getattr(self.repository.pair, store)
+        port = getattr(calls_of(self.repository).pair, store)
         original = getattr(port, statement)
         left = iter(range(times))
 
@@ -164,7 +165,7 @@ async def test_a_repairer_that_lost_its_place_looks_again() -> None:
 async def test_a_repair_goes_over_no_other_body_than_it_was_made_from() -> None:
     """Two writes come while it looks at V1: one with a note, and one that dies past V1. The note stays."""
     here = world([ada_v1() | {REV: 3}], [v2(rev=3, intent=4)])
-    pair = here.rival().pair
+    pair = calls_of(here.rival()).pair
 
     async def two_writes() -> None:
         await here.rival().update(1, lambda person: evolve(person, note="new"))
@@ -211,7 +212,7 @@ async def test_a_read_that_always_loses_answers_all_the_same() -> None:
         await here.v2.delete_one({"_id": 1})
         return Put.LOST
 
-    here.repository.pair.v2.put_if_absent = lost  # type: ignore[method-assign]
+    calls_of(here.repository).pair.bodies.put_if_absent = lost  # type: ignore[method-assign]
     assert await here.repository.get(1) == ada(age=38)
 
 
@@ -282,7 +283,7 @@ async def test_a_heal_that_fails_is_counted_and_the_read_answered(failure: str) 
     async def fail(*_: Any, **__: Any) -> None:
         raise Contention(1, 1) if failure == "contention" else ConversionError(1, "upgrade", ValueError())
 
-    here.repository.pair.v2.ticket = fail  # type: ignore[method-assign, assignment]
+    calls_of(here.repository).pair.ledger.ticket = fail  # type: ignore[method-assign, assignment]
     assert await here.repository.get(1) == ada()
     assert here.counts == {"left_dirty": 1}
 
@@ -291,10 +292,10 @@ async def test_heal_moves_to_a_fresh_revision_with_the_same_content() -> None:
     """V1 keeps every byte but the revision, V2 is clean at it, and the dead writer would lose its compare-and-set."""
     here = world([ada_v1() | {REV: 3}], [v2(rev=3, intent=4, note="n")])
     dead_ticket = 4
-    assert await protocol.heal(here.repository.pair, 1) is True
+    assert await protocol.heal(calls_of(here.repository).pair, 1) is True
     assert here.v1.stored(1) == ada_v1() | {REV: 5}
     assert here.v2.stored(1) == v2(rev=5, note="n")
-    assert await here.repository.pair.v1.compare_and_set(1, 3, dead_ticket, {"name": "late"}) is False
+    assert await calls_of(here.repository).pair.v1.compare_and_set(1, 3, dead_ticket, {"name": "late"}) is False
     assert here.counts == {"healed": 1}
 
 
@@ -302,7 +303,7 @@ async def test_a_healer_whose_ticket_was_overtaken_keeps_what_only_v2_has() -> N
     """Between its ticket and its look at V1 a writer finishes: the writer's note stays."""
     here = world([ada_v1() | {REV: 3}], [v2(rev=3, intent=3, note="old")])
     here.before("v1", "find_local", lambda: here.rival().update(1, lambda person: evolve(person, note="new")))
-    assert await protocol.heal(here.repository.pair, 1) is True
+    assert await protocol.heal(calls_of(here.repository).pair, 1) is True
     assert here.v2.stored(1) == v2(rev=6, note="new")
     assert await here.repository.get(1) == ada(note="new")
 
@@ -310,7 +311,7 @@ async def test_a_healer_whose_ticket_was_overtaken_keeps_what_only_v2_has() -> N
 async def test_heal_without_v1_heals_nothing() -> None:
     """False: V1 does not hold it."""
     here = world([], [v2(rev=3, intent=4)])
-    assert await protocol.heal(here.repository.pair, 1) is False
+    assert await protocol.heal(calls_of(here.repository).pair, 1) is False
     assert here.counts == {}
 
 
@@ -341,13 +342,13 @@ async def test_a_write_ahead_of_whose_ticket_v1_has_moved_announces_anew() -> No
     here = world([ada_v1() | {REV: 9}], [v2(rev=2)])
     here.v2._documents[1][META]["intent"] = 3
     raised = []
-    raise_intent = here.repository.pair.v2.raise_intent
+    raise_intent = calls_of(here.repository).pair.ledger.raise_intent
 
     async def watch(id: Any, intent: int) -> None:
         raised.append((intent, here.v1.stored(1)))
         await raise_intent(id, intent)
 
-    here.repository.pair.v2.raise_intent = watch  # type: ignore[method-assign]
+    calls_of(here.repository).pair.ledger.raise_intent = watch  # type: ignore[method-assign]
     await here.repository.update(1, older)
     assert raised == [(10, ada_v1() | {REV: 9})]
     assert here.v1.stored(1) == ada_v1(age=37) | {REV: 10}
@@ -363,7 +364,7 @@ async def test_a_write_that_always_loses_gives_up(call: str) -> None:
     async def lost(*_: Any) -> bool:
         return False
 
-    here.repository.pair.v1.compare_and_set = here.repository.pair.v1.delete = lost  # type: ignore[method-assign]
+    calls_of(here.repository).pair.v1.compare_and_set = calls_of(here.repository).pair.v1.delete = lost  # type: ignore[method-assign]
     calls: dict[str, Callable[[], Any]] = {
         "update": lambda: here.repository.update(1, older),
         "delete": lambda: here.repository.delete(1),
@@ -407,7 +408,7 @@ async def test_v1_only_starts_each_life_at_a_revision_of_its_own() -> None:
     await here.repository.delete(1)
     await here.repository.insert(ada(age=1))
     assert (here.v1.stored(1) or {})[REV] != first
-    assert await here.repository.pair.v1.compare_and_set(1, first, first + 1, {"age": 99}) is False
+    assert await calls_of(here.repository).pair.v1.compare_and_set(1, first, first + 1, {"age": 99}) is False
     with pytest.raises(AlreadyExists):
         await here.repository.insert(ada())
 
@@ -480,11 +481,11 @@ async def test_insert_over_a_placeholder() -> None:
 async def test_an_insert_repeats_no_revision_that_v2_does_not_know_of() -> None:
     """Insert announces, update reads V1, delete removes it, insert stores: the update loses against the new entity."""
     here = world([ada_v1() | {REV: 1}], [])
-    announced = await here.repository.pair.v2.vacant_ticket(1, unused_step(here.clock))
+    announced = await calls_of(here.repository).pair.ledger.vacant_ticket(1, unused_step(here.clock))
     assert announced is not None
     await here.repository.delete(1)
-    assert await here.repository.pair.v1.insert(1, {"name": "Another One", "age": 2}, announced.intent)
-    assert await here.repository.pair.v1.compare_and_set(1, 1, announced.intent + 1, {"age": 99}) is False
+    assert await calls_of(here.repository).pair.v1.insert(1, {"name": "Another One", "age": 2}, announced.intent)
+    assert await calls_of(here.repository).pair.v1.compare_and_set(1, 1, announced.intent + 1, {"age": 99}) is False
 
 
 async def test_insert_over_a_delete_that_died_half_way() -> None:
@@ -531,9 +532,9 @@ async def test_an_insert_that_cannot_settle_is_refused_all_the_same() -> None:
 
 async def purged(here: World) -> bool:
     """The outcome of a purge of what stands."""
-    seen = await here.repository.pair.v2.find(1)
+    seen = await calls_of(here.repository).pair.bodies.find(1)
     assert seen is not None
-    return await protocol.purge(here.repository.pair, seen, GRACE)
+    return await protocol.purge(calls_of(here.repository).pair, seen, GRACE)
 
 
 def dead_delete(at: Any) -> dict[str, Any]:
@@ -622,7 +623,7 @@ class Model:
 
     async def mark(self, door: Any, id: int, step: int) -> None:
         """A writer announces itself and dies."""
-        await door.pair.v2.ticket(id)
+        await calls_of(door).pair.ledger.ticket(id)
 
     async def forget(self, door: Any, id: int, step: int) -> None:
         """V2 loses a document, and with it what only V2 has; nothing else is lost."""
