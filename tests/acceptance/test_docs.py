@@ -34,6 +34,9 @@ async def reader(
             super().__init__(lazymig_server.uri, **options)
             opened.append(self)
 
+        def __class_getitem__(cls, _documents: Any) -> Any:
+            return cls
+
         def __getitem__(self, database: str) -> Any:
             return super().__getitem__(name if database == "shop" else database)
 
