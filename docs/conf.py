@@ -44,10 +44,8 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(collections|contextlib|datetime|types|typing|uuid)\..*"),
     (r"py:.*", r"(attr|attrs|bson|cattrs|hypothesis|pymongo)\..*"),
     # Type variables.
-    (r"py:.*", r"(lazymig\..*\.)?(V1|V2|E|T)"),
+    (r"py:.*", r"(lazymig\..*\.)?(V1|V2|E|K|T)"),
     # Types that only tests pass, or get from what only tests call: they have no page.
-    (r"py:.*", r"lazymig\.(loop\.clock\.Clock|telemetry\.Tally)"),
-    (r"py:.*", r"lazymig\.testing\.(mongod|exploration|linearizability|memory_collection)\..*"),
-    # Aliases as the source spells them; the text says what they are.
-    (r"py:.*", r"OnError|External"),
+    (r"py:.*", r"lazymig\.loop\.clock\.Clock"),
+    (r"py:.*", r"(lazymig\.testing\.(mongod|exploration|linearizability|memory_collection)\..*|External)"),
 ]

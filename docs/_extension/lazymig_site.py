@@ -25,7 +25,7 @@ class HelpTexts(SphinxDirective):
 
 
 class AttributeComments:
-    """Attribute comments (`#:`) are sentences. Napoleon would take what stands before a colon for a type."""
+    """Comments of attributes (`#:`) and docstrings of properties are sentences. Napoleon would take what stands before a colon for a type."""
 
     def __init__(self) -> None:
         self._comment: list[str] = []
@@ -36,7 +36,7 @@ class AttributeComments:
 
     def restore(self, app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
         """Put it back."""
-        if what == "attribute":
+        if what in ("attribute", "property"):
             lines[:] = self._comment
 
 
