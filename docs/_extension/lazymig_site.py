@@ -25,7 +25,7 @@ class HelpTexts(SphinxDirective):
 
 
 class AttributeComments:
-    """Comments of attributes (`#:`) and docstrings of properties are sentences. Napoleon would take what stands before a colon for a type."""
+    """What attributes and properties say is sentences. Napoleon would take the words before a colon for a type."""
 
     def __init__(self) -> None:
         self._comment: list[str] = []
