@@ -33,6 +33,7 @@ NOT_RUN = {
     "pip install": "the environment is fixed; `test_extras_exist` compares the extras with pyproject.toml",
     "uvicorn": "it serves until it is stopped; the tests of the service run the application itself",
     "tox": "it runs these tests",
+    "lazymig demo": "it takes its time; the tests of the demo and of the README run it",
     "lazymig sweep --dask": "there is no Dask cluster here; the tests of the fleet start one",
 }
 
