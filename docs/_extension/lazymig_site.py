@@ -1,4 +1,4 @@
-"""What this site adds to Sphinx: the command line's help as a page, and attribute comments as they stand."""
+"""What this site adds to Sphinx: the command line's help as a page, and the API as its source spells it."""
 
 import re
 from typing import Any
@@ -47,7 +47,19 @@ def true_defaults(
     if signature is None or not (isinstance(obj, type) and attrs.has(obj)):
         return None
     fields = attrs.fields_dict(obj)
-    return _GENERATED_DEFAULT.sub(lambda found: repr(fields[found[1]].default), signature), returns
+    signature = _GENERATED_DEFAULT.sub(lambda found: repr(fields[found[1]].default), signature)
+    for name, field in fields.items():
+        if isinstance(field.default, attrs.Factory):  # type: ignore[arg-type]
+            made = repr(field.default.factory())
+            signature = re.sub(rf"(\b{name}: [^=]*= )NOTHING", lambda found, made=made: found[1] + made, signature)
+    return signature, returns
+
+
+def dashes(app: Sphinx, document: nodes.document) -> None:
+    """A dash between the name of a parameter and its description, which Sphinx leaves to its smart quotes."""
+    for text in document.findall(nodes.Text):
+        if text == " -- ":
+            text.parent.replace(text, nodes.Text(" – "))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -57,4 +69,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-process-docstring", comments.keep, priority=_BEFORE_NAPOLEON)
     app.connect("autodoc-process-docstring", comments.restore, priority=_AFTER_NAPOLEON)
     app.connect("autodoc-process-signature", true_defaults)
+    app.connect("doctree-read", dashes)
     return {"parallel_read_safe": True}
