@@ -59,7 +59,7 @@ def dashes(app: Sphinx, document: nodes.document) -> None:
     """A dash between the name of a parameter and its description, which Sphinx leaves to its smart quotes."""
     for text in document.findall(nodes.Text):
         if text == " -- ":
-            text.parent.replace(text, nodes.Text(" – "))
+            text.parent.replace(text, nodes.Text(" \N{EN DASH} "))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
