@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from copy import copy
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar, overload
+from typing import Generic, Literal, Self, TypeVar, overload
 
 from lazymig.errors import ConversionError
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
@@ -102,21 +102,14 @@ class Repository(Generic[V1, V2]):
         return self._calls.phase
 
     @property
+    def timeout_s(self) -> float | None:
+        """Seconds that one call may take; None for no bound."""
+        return self._calls.options.timeout_s
+
+    @property
     def collections(self) -> Collections:
         """The two collections, as they were given. Read only: writes that bypass the repository break its guarantee."""
         return self._calls.collections
-
-    @property
-    def pair(self) -> Any:
-        return self._calls.pair
-
-    @property
-    def first_use(self) -> Any:
-        return self._calls.first_use
-
-    @property
-    def timeout_s(self) -> float | None:
-        return self._calls.options.timeout_s
 
     @property
     def tally(self) -> Tally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from attrs import frozen
 
@@ -35,7 +35,3 @@ class Pair(Generic[V1, V2]):
     ahead: bool = False
     #: Seconds that a read waits for V2 before V1 answers alone; None: as long as the call may take.
     v2_wait_s: float | None = None
-
-    @property
-    def v2(self) -> Any:
-        return self.bodies

@@ -17,11 +17,8 @@ from lazymig.routes.route import Route
 from lazymig.routes.v1_only import V1Only
 from lazymig.shapes.conversions import conversions_for
 from lazymig.shapes.migration import Migration
-from lazymig.stores.coalescing import CoalescingV1, CoalescingV2
-from lazymig.stores.drivers import driver_of, tz_aware
 from lazymig.stores.given import Collections, Session
-from lazymig.stores.mongo_v1 import V1Store
-from lazymig.stores.mongo_v2 import V2Store
+from lazymig.stores.opening import Terms, are_tz_aware, check_collection, open_stores
 from lazymig.surroundings.checking import is_same
 from lazymig.surroundings.uuids import check_uuids
 from lazymig.telemetry import LEFT_DIRTY, Tally
@@ -78,7 +75,7 @@ def build_pair(migration: Migration[V1, V2], given: Collections, options: Option
     if options.max_attempts < 1:
         raise ConfigurationError("max_attempts: pass 1 or more")
     for side, collection in given._asdict().items():
-        _check_collection(side, collection)
+        check_collection(side, collection)
     _check_distinct(given)
     check_uuids(migration, v1=given.v1, v2=given.v2)
     tally = Tally(migration.name)
@@ -102,34 +99,18 @@ def _put_together(
     behind: Behind,
     session: Session | None = None,
 ) -> Pair[V1, V2]:
-    v1, v2 = _stores(migration, given, options, session)
-    conversions = conversions_for(migration, v1_aware=tz_aware(given.v1), v2_aware=tz_aware(given.v2))
+    terms = Terms(
+        clock=options.clock, conv=migration.revision, remembers=migration.upgrading.takes_other,
+        coalesce=options.coalesce, timeout_s=options.timeout_s, read_concern=options.read_concern, session=session,
+    )  # fmt: skip
+    v1, v2 = open_stores(given, terms)
+    v1_aware, v2_aware = are_tz_aware(given)
+    conversions = conversions_for(migration, v1_aware=v1_aware, v2_aware=v2_aware)
     return Pair(
         v1, v2, v2, conversions, options.clock, tally, behind,
         max_attempts=options.max_attempts, checked=options.checked, in_session=session is not None,
         ahead=options.coalesce, v2_wait_s=options.v2_wait_s,
     )  # fmt: skip
-
-
-def _stores(
-    migration: Migration[V1, V2], given: Collections, options: Options, session: Session | None
-) -> tuple[V1Store, V2Store]:
-    conv, remembers, clock = migration.revision, migration.upgrading.takes_other, options.clock
-    if options.coalesce and options.read_concern is None:  # a linearizable read names one document
-        coalescing = CoalescingV2(given.v2, clock, conv, options.timeout_s, remembers=remembers)
-        return CoalescingV1(given.v1, options.timeout_s), coalescing
-    v2 = V2Store(given.v2, clock, conv, session, options.read_concern, remembers=remembers)
-    return V1Store(given.v1, session, options.read_concern), v2
-
-
-def _check_collection(side: str, collection: Any) -> None:
-    try:
-        driver_of(collection)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{side}: {error}") from None
-    concern = getattr(collection, "write_concern", None)
-    if concern is not None and not getattr(concern, "acknowledged", True):
-        raise ConfigurationError(f"{side}: write concern 0 acknowledges nothing; configure w=1 or majority")
 
 
 def _check_distinct(given: Collections) -> None:

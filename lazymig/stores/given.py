@@ -39,7 +39,7 @@ class Session(Protocol):
 
 
 class Collections(NamedTuple):
-    """The two collections of a repository, as they were given."""
+    """The two collections of a repository, as they were given: of whichever driver."""
 
-    v1: Collection
-    v2: Collection
+    v1: Any
+    v2: Any

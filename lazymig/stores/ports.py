@@ -28,8 +28,6 @@ Repair = tuple[StoredV2, Document, int]
 class Truth(Protocol):
     """V1, the source of truth."""
 
-    collection: Any
-
     async def find(self, id: Any) -> StoredV1 | None:
         """Find one document with read concern majority or above: what it holds cannot be rolled back."""
 

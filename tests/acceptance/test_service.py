@@ -22,7 +22,6 @@ from examples.customers import load_documents
 from examples.service.app import create_app
 from examples.service.storage import Customers
 from lazymig import Contention
-from lazymig.repository import calls_of
 
 DOCUMENTS = load_documents()[:20]
 ID = DOCUMENTS[0]["_id"]
@@ -38,8 +37,8 @@ class Service:
 
     async def stored(self, id: ObjectId) -> tuple[Any, Any]:
         """The two documents of a customer, as they stand."""
-        pair = calls_of(self.customers).pair
-        return await pair.v1.collection.find_one({"_id": id}), await pair.v2.collection.find_one({"_id": id})
+        v1, v2 = self.customers.collections
+        return await v1.find_one({"_id": id}), await v2.find_one({"_id": id})
 
 
 @pytest.fixture(scope="session")
@@ -57,10 +56,10 @@ async def application(lazymig_server: Any) -> AsyncIterator[Service]:
 @pytest.fixture
 async def service(application: Service) -> Service:
     """The service with 20 real customers, none of them migrated."""
-    pair = calls_of(application.customers).pair
-    await pair.v2.collection.delete_many({})
-    await pair.v1.collection.delete_many({})
-    await pair.v1.collection.insert_many(DOCUMENTS)
+    v1, v2 = application.customers.collections
+    await v2.delete_many({})
+    await v1.delete_many({})
+    await v1.insert_many(DOCUMENTS)
     return application
 
 

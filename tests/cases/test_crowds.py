@@ -137,8 +137,8 @@ async def test_case_30_dead_letters_are_resolved_in_any_number(server_database: 
     ids = [f"{number:03d}" + "x" * 100_000 for number in range(200)]
     rows = [{"_id": {"dead": "things", "id": id}, "kind": "dead", "migration": "things"} for id in ids[:50]]
     await server_database["control"].insert_many(rows)
-    assert await control.resolve("things", ids) == 50
-    assert await control.resolve("things", []) == 0
+    assert await control.remove_letters("things", ids) == 50
+    assert await control.remove_letters("things", []) == 0
 
 
 # ---- calls in flight ------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from lazymig.cli.status import looked_up
 from lazymig.repository import calls_of
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
-from lazymig.surroundings.judging import problems
+from lazymig.surroundings.judging import find_problems
 from lazymig.surroundings.looking import Seen
 from lazymig.testing import ReplicaSet
 from tests.people import PersonV1, PersonV2, ada, ada_v1, people
@@ -231,14 +231,14 @@ def test_case_14_a_member_that_knows_of_no_primary_is_tried_again() -> None:
     """In an election a direct client gets the driver's own passing error; a discovering one nothing at all."""
     voting = {"isWritablePrimary": False, "secondary": True, "setName": "a"}
     with pytest.raises(NotPrimaryError, match=r"try again"):
-        list(problems(Seen("v1", "d.v1", hello=voting, direct=True)))
-    assert list(problems(Seen("v1", "d.v1", hello=voting))) == []
+        list(find_problems(Seen("v1", "d.v1", hello=voting, direct=True)))
+    assert list(find_problems(Seen("v1", "d.v1", hello=voting))) == []
 
 
 def test_case_14_a_sharded_v2_goes_by_id() -> None:
     """Where documents cannot be announced by _id, V2 is refused."""
-    assert list(problems(Seen("v2", "d.v2", shard_key={"_id": "hashed"}))) == []
-    (problem,) = problems(Seen("v2", "d.v2", shard_key={"region": 1, "_id": 1}))
+    assert list(find_problems(Seen("v2", "d.v2", shard_key={"_id": "hashed"}))) == []
+    (problem,) = find_problems(Seen("v2", "d.v2", shard_key={"region": 1, "_id": 1}))
     assert "sharded by (region, _id)" in problem
 
 

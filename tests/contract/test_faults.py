@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import time
 import uuid
@@ -17,7 +18,7 @@ from pymongo.errors import AutoReconnect, NetworkTimeout, PyMongoError
 from lazymig import NotFound, Repository
 from lazymig.protocol import heal
 from lazymig.repository import calls_of
-from lazymig.stores.drivers import settled
+from lazymig.stores.drivers import awaited
 from lazymig.testing import Server, ServerMissing
 from lazymig.testing.mongod import free_port
 from tests.contract.conftest import KINDS, Watched
@@ -69,7 +70,7 @@ class Interrupted:
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._store, name)
-        if not asyncio.iscoroutinefunction(attribute):
+        if not inspect.iscoroutinefunction(attribute):
             return attribute
 
         async def statement(*arguments: Any, **options: Any) -> Any:
@@ -273,7 +274,7 @@ async def unreachable(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
     """A database at a port where nobody listens."""
     client = KINDS[request.param](f"mongodb://127.0.0.1:{free_port()}/", serverSelectionTimeoutMS=300)
     yield client["nowhere"]
-    await settled(client.close())
+    await awaited(client.close())
 
 
 @pytest.mark.parametrize("timeout_s", [0.1, 60, None], ids=["the repository's", "the client's", "no other"])

@@ -120,12 +120,12 @@ class Lives(RuleBasedStateMachine):
         """A writer dies at its n-th statement, which happens or not; nothing of its clean-up runs."""
         pair, count = calls_of(self._doors[door]).pair, [0]
         with pytest.MonkeyPatch.context() as patch:
-            for store in (pair.v1, pair.v2):
+            for store in (pair.v1, pair.bodies):
                 for step in STEPS:
                     if hasattr(store, step):
                         patch.setattr(store, step, self._dying(getattr(store, step), count, at))
-            patch.setattr(pair.v2, "withdraw", _dead)
-            patch.setattr(pair.v2, "forget_insert", _dead)
+            patch.setattr(pair.bodies, "withdraw", _dead)
+            patch.setattr(pair.bodies, "forget_insert", _dead)
             with suppress(AutoReconnect):
                 if verb == "insert":
                     self.insert(id, door, v1)

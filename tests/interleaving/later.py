@@ -31,7 +31,7 @@ async def delete_and_forget(s):
     """A delete, and its tombstone purged at once: nothing in V2 remembers the entity any more."""
     await s.repository.delete(ID)
     pair = calls_of(s.repository).pair
-    for seen in await pair.v2.marks(pair.clock.now() + timedelta(1), 10):
+    for seen in await pair.ledger.marks(pair.clock.now() + timedelta(1), 10):
         await protocol.purge(pair, seen, timedelta(0))
 
 

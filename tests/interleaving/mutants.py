@@ -57,7 +57,7 @@ def ticket_after_v1(monkeypatch):
     async def moved_then_announced(pair, id, *arguments):
         won = await moved(pair, id, *arguments)
         if won:
-            await ticket(pair.v2, id)
+            await ticket(pair.bodies, id)
         return won
 
     monkeypatch.setattr(V2Store, "ticket", peek)
@@ -246,7 +246,7 @@ def answering_tombstone(monkeypatch):
     read = protocol.read
 
     async def believing(pair, id):
-        seen = await pair.v2.find(id)
+        seen = await pair.bodies.find(id)
         return None if seen is not None and seen.gone and seen.revision >= 0 else await read(pair, id)
 
     monkeypatch.setattr(protocol, "read", believing)
@@ -260,12 +260,12 @@ def trusting_list(monkeypatch):
 async def naive_store(pair, id, entity):
     """V2's body, over whatever stands."""
     change = {"$set": {**pair.conversions.v2_body(entity), MARK: {"rev": 0, "intent": 0}}}
-    await pair.v2.collection.update_one({"_id": id}, change, upsert=True)
+    await pair.bodies.collection.update_one({"_id": id}, change, upsert=True)
 
 
 async def naive_read(pair, id):
     """V2, or else V1, converted and stored."""
-    seen = await pair.v2.find(id)
+    seen = await pair.bodies.find(id)
     if seen is not None and not seen.gone:
         return pair.conversions.v2_entity(seen)
     truth = await pair.v1.find(id)
@@ -284,7 +284,7 @@ async def naive_write(pair, id, edit):
     change = await edit.decide(Base(None, truth))
     if change is None:
         await pair.v1.collection.delete_one({"_id": id})
-        await pair.v2.collection.delete_one({"_id": id})
+        await pair.bodies.collection.delete_one({"_id": id})
         return None
     await pair.v1.collection.update_one({"_id": id}, {"$set": change.v1_set})
     await naive_store(pair, id, change.entity)

@@ -86,10 +86,10 @@ def in_older(call):
 async def reconvert(s):
     """What a sweep does with an older body: converted anew, over what was seen."""
     pair = calls_of(s.repository).pair
-    seen, truth = await pair.v2.find(ID), await pair.v1.find(ID)
+    seen, truth = await pair.bodies.find(ID), await pair.v1.find(ID)
     if seen is not None and truth is not None and not seen.gone and seen.conv < 2 and seen.revision <= truth.revision:
         body = pair.conversions.v2_body(await pair.conversions.upgraded(truth, seen))
-        await pair.v2.apply_many([(seen, body, truth.revision)])
+        await pair.bodies.apply_many([(seen, body, truth.revision)])
 
 
 def all_calls(amount):

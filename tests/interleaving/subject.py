@@ -206,7 +206,7 @@ async def sweep(subject):
         if page.whole:
             await mover.move(page.missing, CLOCK.monotonic())
             continue
-        async for documents in remainder.whole(page.missing):
+        async for documents in remainder.read_whole(page.missing):
             await mover.move(documents, CLOCK.monotonic())
     await resolve_marks(pair, mover, counts, GRACE)
 
@@ -214,7 +214,7 @@ async def sweep(subject):
 async def purge(subject):
     """Remove every old remainder of a delete."""
     pair = calls_of(subject.repository).pair
-    for seen in await pair.v2.marks(CLOCK.now(), 10, None):
+    for seen in await pair.ledger.marks(CLOCK.now(), 10, None):
         await protocol.purge(pair, seen, GRACE)
 
 

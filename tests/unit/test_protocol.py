@@ -148,7 +148,7 @@ async def test_without_v1_there_is_no_entity(document: Any) -> None:
 async def test_a_reader_that_lost_its_place_looks_again() -> None:
     """Between its find and its put a writer stored a newer body, with what V1 cannot express: that is answered."""
     here = world([ada_v1()])
-    here.before("v2", "put_if_absent", lambda: here.rival().update(1, lambda person: evolve(person, note="new")))
+    here.before("bodies", "put_if_absent", lambda: here.rival().update(1, lambda person: evolve(person, note="new")))
     assert await here.repository.get(1) == ada(note="new")
     assert here.v2.stored(1) == v2(rev=1, by="write", note="new")
     assert here.counts == {}
@@ -157,7 +157,7 @@ async def test_a_reader_that_lost_its_place_looks_again() -> None:
 async def test_a_repairer_that_lost_its_place_looks_again() -> None:
     """The same for a repair."""
     here = world([ada_v1() | {REV: 4}], [v2(rev=3, intent=4)])
-    here.before("v2", "apply", lambda: here.rival().update(1, lambda person: evolve(person, note="new")))
+    here.before("bodies", "apply", lambda: here.rival().update(1, lambda person: evolve(person, note="new")))
     assert await here.repository.get(1) == ada(note="new")
     assert here.v2.stored(1) == v2(rev=5, note="new")
 
@@ -169,7 +169,7 @@ async def test_a_repair_goes_over_no_other_body_than_it_was_made_from() -> None:
 
     async def two_writes() -> None:
         await here.rival().update(1, lambda person: evolve(person, note="new"))
-        assert (await pair.v2.ticket(1)).intent == 6
+        assert (await pair.ledger.ticket(1)).intent == 6
         assert await pair.v1.compare_and_set(1, 5, 6, {"age": 40})
 
     here.before("v1", "find", two_writes)
@@ -188,7 +188,7 @@ async def test_a_repairer_that_always_loses_its_place_answers_all_the_same() -> 
         await here.v2.update_one({"_id": 1}, {"$inc": {f"{META}.intent": 9}})
         await here.v1.update_one({"_id": 1}, {"$inc": {REV: 9}, "$set": {"age": 99}})
 
-    here.before("v2", "apply", overtaken, times=9)
+    here.before("bodies", "apply", overtaken, times=9)
     assert (await here.repository.get(1) or ada()).age == 99
     assert here.counts == {}
 
@@ -196,7 +196,7 @@ async def test_a_repairer_that_always_loses_its_place_answers_all_the_same() -> 
 async def test_a_slow_reader_does_not_bring_a_deleted_entity_back() -> None:
     """It holds the entity as it was; its place is taken by the tombstone."""
     here = world([ada_v1()])
-    here.before("v2", "put_if_absent", lambda: here.rival().delete(1))
+    here.before("bodies", "put_if_absent", lambda: here.rival().delete(1))
     assert await here.repository.get(1) is None
     stored = here.v2.stored(1)
     assert stored is not None
@@ -219,7 +219,7 @@ async def test_a_read_that_always_loses_answers_all_the_same() -> None:
 async def test_read_many_looks_again_where_it_lost() -> None:
     """Only for the entities that somebody else stored first."""
     here = world([ada_v1(1), ada_v1(2)])
-    here.before("v2", "put_many", lambda: here.rival().update(1, lambda person: evolve(person, note="new")))
+    here.before("bodies", "put_many", lambda: here.rival().update(1, lambda person: evolve(person, note="new")))
     assert await here.repository.get_many([1, 2]) == {1: ada(1, note="new"), 2: ada(2)}
     assert here.v2.stored(2) == v2(2, by="read")
 
@@ -227,7 +227,7 @@ async def test_read_many_looks_again_where_it_lost() -> None:
 async def test_read_many_leaves_out_what_was_deleted_where_it_lost() -> None:
     """Neither an error nor a ghost."""
     here = world([ada_v1(1), ada_v1(2)])
-    here.before("v2", "put_many", lambda: here.rival().delete(1))
+    here.before("bodies", "put_many", lambda: here.rival().delete(1))
     assert await here.repository.get_many([1, 2]) == {2: ada(2)}
 
 
@@ -427,7 +427,7 @@ async def test_an_entity_deleted_meanwhile_is_not_found() -> None:
 async def test_a_late_apply_does_not_replace_a_later_writers_body() -> None:
     """Between a write's two last statements another writer finishes: its body stays."""
     here = world([ada_v1()])
-    here.before("v2", "apply", lambda: here.rival().update(1, lambda person: evolve(person, note="later")))
+    here.before("bodies", "apply", lambda: here.rival().update(1, lambda person: evolve(person, note="later")))
     await here.repository.update(1, lambda person: evolve(person, note="earlier"))
     assert await here.repository.get(1) == ada(note="later")
     assert here.v2.stored(1) == v2(rev=2, by="write", note="later")
@@ -437,7 +437,7 @@ async def test_a_writers_body_replaces_a_readers_repair_of_its_own_revision() ->
     """A reader that repaired V2 from V1 meanwhile could not know the note."""
     here = world([ada_v1()])
     await here.repository.get(1)
-    here.before("v2", "apply", lambda: here.rival().get(1))
+    here.before("bodies", "apply", lambda: here.rival().get(1))
     await here.repository.update(1, lambda person: evolve(person, note="new"))
     assert here.v2.stored(1) == v2(rev=1, by="read", note="new")
     assert await here.repository.get(1) == ada(note="new")
