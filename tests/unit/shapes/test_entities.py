@@ -305,7 +305,7 @@ async def main():
     for one in (small, migration):
         repo = memory_repository(one)
         document = {"_id": 1, "name": "a"} if one is small else load_documents()[0]
-        await repo.pair.v1.collection.insert_one(document)
+        await repo.collections.v1.insert_one(document)
         assert await repo.get(document["_id"]) is not None
 asyncio.run(main())
 print("worked")
