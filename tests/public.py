@@ -38,10 +38,17 @@ TESTING: Namespace = {
 def members(namespace: Namespace) -> Iterator[tuple[str, Any]]:
     """Each public function, class, method and property, by its name."""
     for name, thing in namespace.items():
+        if not (inspect.isclass(thing) or callable(thing)) or typing.get_origin(thing) or _is_union(thing):
+            continue  # an alias of types
         yield name, thing
-        if inspect.isclass(thing):
+        # A structural type says what is needed of somebody else's class.
+        if inspect.isclass(thing) and not getattr(thing, "_is_protocol", False):
             for attribute, member in _own(thing):
                 yield f"{name}.{attribute}", member
+
+
+def _is_union(thing: Any) -> bool:
+    return isinstance(thing, types.UnionType)
 
 
 def _own(kind: type) -> Iterator[tuple[str, Any]]:
@@ -83,8 +90,9 @@ def _lacks(name: str, thing: Any) -> Iterator[str]:
     elif isinstance(thing, types.FunctionType) and not name.endswith("__init__"):  # documented by its class
         given = sections(inspect.getdoc(thing))
         yield from _differs("Args", _parameters(thing), given)
-        kind = "Yields" if inspect.isasyncgenfunction(thing) or inspect.isgeneratorfunction(thing) else "Returns"
-        if str(inspect.signature(thing).return_annotation) not in {"None", "NoReturn"} and not given.get(kind):
+        returned = str(inspect.signature(thing).return_annotation)
+        kind = "Yields" if re.match(r"(Async)?(Iterator|Generator)\b", returned) else "Returns"
+        if returned not in {"None", "NoReturn"} and not given.get(kind):
             yield kind
         if missing := raised(thing) - set(given.get("Raises", ())):
             yield f"Raises {', '.join(sorted(missing))}"
@@ -94,6 +102,8 @@ def _lacks_of_class(kind: type) -> Iterator[str]:
     given = sections(kind.__doc__)
     if not kind.__doc__:
         yield "docstring"
+    if getattr(kind, "_is_protocol", False):
+        return  # nobody constructs one
     # A class describes its constructor by arguments, or by the attributes of the same names.
     described = set(given.get("Args", ())) | set(given.get("Attributes", ()))
     if missing := _taken(kind) - {name.lstrip("*") for name in described}:

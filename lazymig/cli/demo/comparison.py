@@ -9,10 +9,11 @@ import bson
 from attrs import frozen
 
 from lazymig.cli.demo.clients import Ledger
-from lazymig.repository import Repository
+from lazymig.repository import Repository, calls_of
 from lazymig.shapes.conversions import Conversions
 from lazymig.stores.documents import REVISION_FIELD, stored_v1, stored_v2
 from lazymig.stores.records import StoredV1, StoredV2
+from lazymig.stores.staging import find_everything
 
 
 @frozen
@@ -37,9 +38,9 @@ async def compare(
     repository: Repository[Any, Any], originals: Sequence[Mapping[str, Any]], ledger: Ledger
 ) -> Comparison:
     """Read both collections whole, and hold each customer of one against the other's."""
-    pair = repository.pair
-    v1 = {row.id: row for row in map(stored_v1, await pair.v1.collection.find({}).to_list(None))}
-    every_v2 = map(stored_v2, await pair.v2.collection.find({}).to_list(None))
+    pair = calls_of(repository).pair
+    v1 = {row.id: row for row in map(stored_v1, await find_everything(pair.v1))}
+    every_v2 = map(stored_v2, await find_everything(pair.bodies))
     v2 = {row.id: row for row in every_v2 if not row.gone}
     untouched = {row["_id"]: row for row in originals if row["_id"] not in ledger.touched}
     ids = v1.keys() | v2.keys()
