@@ -46,7 +46,7 @@ ROOMS = {
         {"chunks", "elements", "given", "indexes", "records"},
         {"decoding", "drivers"},
         {"clients", "documents", "keyset", "probes", "replication", "rows", "server_time"},
-        {"counts", "pipelines", "raw", "staging"},
+        {"counts", "pipelines", "raw", "sampling", "staging"},
         {"ports", "scans"},
         {"ledger", "mongo_v1"},
         {"foreign", "mongo_v2"},

@@ -14,7 +14,7 @@ from lazymig.cli.failures import Unusable
 from lazymig.cli.ids import KINDS, Names, typed
 from lazymig.cli.letters import as_object, grouped, show_letters
 from lazymig.cli.loading import opened
-from lazymig.cli.options import App, Debug, Exit, Json
+from lazymig.cli.options import App, Debug, Exit, Flag, Json, examples
 from lazymig.cli.output import say, show_json
 from lazymig.control import Control
 from lazymig.repository import Repository, calls_of
@@ -23,28 +23,29 @@ from lazymig.sweeping.retry import retry_dead
 
 dead_letters = CycloptsApp(name="dead-letters", help="List, show, retry or waive the entities that need a person.")
 
+_APP = "--app shop.people:repository"
 _Id = Annotated[
     str,
     Parameter(
-        help="The entity's id as the list shows it; with its type in front where two ids read alike: "
-        "int:5, str:5, oid:..., uuid:..., bytes:00ff.",
+        help="The entity's id as the list shows it. Where two ids look the same, put the type in front: int:5, "
+        "str:5, oid:..., uuid:..., bytes:00ff.",
         allow_leading_hyphen=True,
     ),
 ]
 
 
-@dead_letters.command(name="list")
-async def listed(
-    *, app: App, waived: Annotated[bool, Parameter(negative="")] = False, json: Json = False, debug: Debug = False
-) -> int:
-    """List the dead letters, oldest first, after a summary by error and line. Exit code 3 when some are open.
+@dead_letters.command(
+    name="list",
+    help_epilogue=examples(f"lazymig dead-letters list {_APP}", "lazymig dead-letters list | grep -v '^#' | cut -f 1"),
+)
+async def listed(*, app: App, waived: Flag = False, json: Json = False, debug: Debug = False) -> int:
+    """List the open dead letters, oldest first, after a summary by error and line.
 
-    In a pipe each letter is one line of fields separated by tabs, the id first; other lines begin with #.
+    In a pipe each letter is one line of fields separated by tabs, the id first; other lines begin with #. The exit code
+    is 3 when some are open.
 
-    Parameters
-    ----------
-    waived
-        Those that were waived, instead of the open ones.
+    Args:
+        waived: List the waived ones instead.
     """
     async with opened(app, in_json=json) as repository:
         known, names = await _known(repository)
@@ -63,23 +64,21 @@ async def listed(
     return Exit.NEEDS_PERSON if open_count else Exit.DONE
 
 
-@dead_letters.command
+@dead_letters.command(help_epilogue=examples(f"lazymig dead-letters show {_APP} 5 --explain"))
 async def show(
     id: _Id,
     /,
     *,
     app: App,
-    explain: Annotated[bool, Parameter(negative="")] = False,
+    explain: Flag = False,
     json: Json = False,
     debug: Debug = False,
 ) -> int:
-    """Show one dead letter whole.
+    """Show one dead letter in full.
 
-    Parameters
-    ----------
-    explain
-        Convert the entity once more, here, and print what its conversion raises. That text may quote the document; it
-        is printed and stored nowhere.
+    Args:
+        explain: Convert the entity again and print what its conversion raises. That text may quote the document. It is
+            printed and not stored.
     """
     async with opened(app, in_json=json) as repository:
         known, names = await _known(repository)
@@ -96,41 +95,53 @@ async def show(
     return Exit.DONE
 
 
-@dead_letters.command
+@dead_letters.command(
+    help_epilogue=examples(f"lazymig dead-letters retry {_APP}", f"lazymig dead-letters retry {_APP} 5 str:6")
+)
 async def retry(*ids: _Id, app: App, json: Json = False, debug: Debug = False) -> int:
-    """Try these entities again now, or all open ones. A sweep does that by itself. Exit code 3 if some are left."""
+    """Try to move these entities again now, or all that have an open dead letter.
+
+    A sweep does this by itself. The exit code is 3 when dead letters are left.
+    """
     async with opened(app, in_json=json) as repository:
         control, name = _control(repository), repository.migration.name
         letters = _named(*await _known(repository), ids) if ids else []
         tried = len(letters) if ids else await control.dead_count(name)
-        settled = await retry_dead(repository, control, [letter.id for letter in letters]) if tried else 0
+        removed = await retry_dead(repository, control, [letter.id for letter in letters]) if tried else 0
         left = await control.dead_count(name)
+    failing = max(tried - removed, 0)
     if json:
-        show_json({"tried": tried, "settled": settled, "open": left})
+        show_json({"retried": tried, "removed": removed, "still_failing": failing, "open": left})
     else:
-        say(f"{name}: tried {tried:,}, settled {settled:,}; {left:,} dead letters are open")
+        counts = f"{removed:,} dead letters removed, {failing:,} still failing"
+        say(f"{name}: {tried:,} entities retried: {counts}")
+        say(f"{name}: {left:,} dead letters are open now")
     return Exit.NEEDS_PERSON if left else Exit.DONE
 
 
-@dead_letters.command
+@dead_letters.command(help_epilogue=examples(f"lazymig dead-letters waive {_APP} 5 --reason 'test data'"))
 async def waive(
     id: _Id,
     /,
     *,
     app: App,
-    reason: Annotated[str, Parameter(help="Why this failure is accepted; kept with the dead letter.")],
+    reason: Annotated[str, Parameter(help="Why you accept this failure. It is kept with the dead letter.")],
+    json: Json = False,
     debug: Debug = False,
 ) -> int:
-    """Accept one failure: it no longer asks for a person, until V1's document gets a new revision."""
+    """Accept one failure: it no longer needs a person, until V1's document changes."""
     if not reason.strip():
-        raise Unusable("--reason: say why this failure is accepted")
-    async with opened(app) as repository:
+        raise Unusable("--reason: say why you accept this failure")
+    async with opened(app, in_json=json) as repository:
         known, names = await _known(repository)
         (letter,) = _named(known, names, [id])
         done = await _control(repository).waive(repository.migration.name, letter.id, reason)
     if not done:
-        raise Unusable(f"the dead letter of {id} has changed meanwhile; look at it again before you waive it")
-    say(f"waived {names.reference(letter.id)}: {reason}")
+        raise Unusable(f"the dead letter of {id} has just changed; look at it again before you waive it")
+    if json:
+        show_json({"waived": names.reference(letter.id), "reason": reason})
+    else:
+        say(f"waived {names.reference(letter.id)}: {reason}")
     return Exit.DONE
 
 
@@ -139,7 +150,7 @@ def _control(repository: Repository[Any, Any]) -> Control:
 
 
 async def _known(repository: Repository[Any, Any]) -> tuple[list[DeadLetter], Names]:
-    """All letters, open and waived, and what their ids are called among each other."""
+    """All letters, open and waived, and the names by which a command line refers to their ids."""
     letters = [letter async for letter in _control(repository).dead_letters(repository.migration.name)]
     return letters, Names(letter.id for letter in letters)
 
@@ -153,9 +164,7 @@ def _one(names: Names, text: str) -> Any:
     found = names.find(text)
     if not found:
         kinds = ", ".join(f"{kind}:" for kind in KINDS)
-        raise Unusable(
-            f"no dead letter of {text}; lazymig dead-letters list shows those that there are (types are {kinds})"
-        )
+        raise Unusable(f"no dead letter of {text}; lazymig dead-letters list shows all (types are {kinds})")
     if len(found) > 1:
-        raise Unusable(f"{text} may be {' or '.join(map(typed, found))}; name it so")
+        raise Unusable(f"{text} may be {' or '.join(map(typed, found))}; write it with its type")
     return found[0]

@@ -1,4 +1,4 @@
-"""An exception as one line for the terminal: what to do, and neither passwords nor contents of documents."""
+"""Errors as one line for the terminal: what to do, without passwords and without contents of documents."""
 
 from __future__ import annotations
 
@@ -12,36 +12,40 @@ from lazymig.errors import LazymigError
 #: A connection string up to the end of its hosts, and the rest of it, where options may hold secrets too.
 _URI = re.compile(r"(mongodb(?:\+srv)?://)(\S*@)?([^/?\s'\"]*)[^\s'\"]*")
 
+#: The server's code where a collection's validator refuses a document.
+_VALIDATION = 121
+
 
 class Unusable(LazymigError):
     """The command line asks for something that cannot be; the message says what to change. Exit code 2."""
 
 
 def without_secrets(text: str) -> str:
-    """The text with every connection string cut down to its hosts."""
+    """Replace every connection string in the text by its hosts."""
     return _URI.sub(lambda match: f"{match[1]}{'***@' if match[2] else ''}{match[3]}", text)
 
 
 def in_one_line(error: BaseException) -> str:
-    """What the user reads of an error."""
-    return " ".join(without_secrets(_said(error)).split())
+    """Describe an error in one line, for the user."""
+    return " ".join(without_secrets(_described(error)).split())
 
 
 def raised_at(error: BaseException) -> str:
-    """The frames of the traceback. Not the exceptions' own texts, which may quote a document."""
+    """Format the frames of the traceback, without the texts of exceptions, which may quote a document."""
     inner = raised_at(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else ""
     return without_secrets("".join(traceback.format_tb(error.__traceback__))) + inner
 
 
-def _said(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
-        return _said(error.exceptions[0])
+        return _described(error.exceptions[0])
     if isinstance(error, LazymigError):
         return str(error)
     if isinstance(error, OperationFailure):
         # The server's own text may quote the command, and with it a document.
         name = (error.details or {}).get("codeName", type(error).__name__)
-        return f"the server refused: {name} (code {error.code})"
+        advice = "; lazymig status says what to change in a collection's validator" if error.code == _VALIDATION else ""
+        return f"the server refused: {name} (code {error.code}){advice}"
     if isinstance(error, ServerSelectionTimeoutError):
         return f"cannot reach the server: {_selection(str(error))}; check that it runs, and its address"
     if isinstance(error, AutoReconnect):

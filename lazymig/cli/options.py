@@ -1,4 +1,4 @@
-"""What several verbs take, spelled once, and the exit codes."""
+"""The options that several verbs share, and the exit codes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 
 class Exit(enum.IntEnum):
-    """What the process tells its caller."""
+    """The exit code of the process."""
 
     DONE = 0
     FAILED = 1
@@ -23,8 +23,16 @@ App = Annotated[
     Parameter(
         name="--app",
         env_var="LAZYMIG_APP",
-        help="module:attribute, a lazymig.Repository or a (possibly async) function that returns one.",
+        help="module:attribute, where the attribute is a lazymig.Repository or a (possibly async) function that "
+        "returns one.",
     ),
 ]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object; progress as JSON lines.")]
-Debug = Annotated[bool, Parameter(name="--debug", negative="", help="Show where an error was raised.")]
+#: A switch: on where it is given.
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+Json = Annotated[Flag, Parameter(name="--json", help="Print one JSON object; progress as JSON lines.")]
+Debug = Annotated[Flag, Parameter(name="--debug", help="Show where an error was raised.")]
+
+
+def examples(*commands: str) -> str:
+    """The end of a help text: commands as a user types them."""
+    return "\n".join(["Examples:", "", *(f"    {command}" for command in commands)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,8 @@ from lazymig.cli.ids import id_text
 
 #: Columns of a terminal below which a table is hard to read.
 _TABLE_WIDTH = 60
+#: Columns of text, at most and in a pipe.
+_TEXT_WIDTH = 80
 #: What a person reads besides the result.
 talk = Console(stderr=True, highlight=False)
 
@@ -72,6 +75,37 @@ def say(message: str) -> None:
 def say_fields(fields: Sequence[Any]) -> None:
     """One line of the result, its fields separated by tabs; a field holds none."""
     sys.stdout.write("\t".join(map(plain, fields)) + "\n")
+
+
+def width_of_text() -> int:
+    """Columns for text on stdout: those of a narrow terminal, else 80."""
+    return min(Console().width, _TEXT_WIDTH) if is_terminal() else _TEXT_WIDTH
+
+
+def wrapped(message: str, *, first: str = "", rest: str = "") -> None:
+    """A paragraph of the result on stdout, its first line and the others behind these."""
+    text = plain(message)
+    for line in textwrap.wrap(
+        text, width_of_text(), initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
+    ):
+        say(line)
+
+
+def definitions(meanings: Mapping[str, str]) -> None:
+    """Commands or words with their meanings, in two columns, or below each other on a narrow terminal."""
+    column = max(map(cell_len, meanings)) + 4
+    for word, meaning in meanings.items():
+        if width_of_text() < _TABLE_WIDTH:
+            say(f"  {word}")
+            wrapped(meaning, first=" " * 6, rest=" " * 6)
+        else:
+            wrapped(meaning, first=f"  {word:<{column - 2}}", rest=" " * column)
+
+
+def section(title: str) -> None:
+    """A blank line and a title on stdout, bold on a terminal."""
+    say("")
+    Console(highlight=False).print(Text(plain(title), "bold"), soft_wrap=True)
 
 
 def verdict(message: str, *, good: bool) -> None:

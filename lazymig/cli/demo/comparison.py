@@ -27,17 +27,20 @@ class Comparison:
     acknowledged: int
     #: Acknowledged changes that are there.
     kept: int
+    #: One customer that no client changed, as V1 held it from the beginning and as V2 holds it now.
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
 
     @property
     def perfect(self) -> bool:
-        """Whether nothing is missing, different, back from the dead or lost."""
+        """Whether no customer is missing, different or back after its delete, and no change is missing."""
         return self.equal == self.entities == self.expected and self.kept == self.acknowledged
 
 
 async def compare(
     repository: Repository[Any, Any], originals: Sequence[Mapping[str, Any]], ledger: Ledger
 ) -> Comparison:
-    """Read both collections whole, and hold each customer of one against the other's."""
+    """Read both collections whole, and compare each customer of one with the other's."""
     pair = calls_of(repository).pair
     v1 = {row.id: row for row in map(stored_v1, await find_everything(pair.v1))}
     every_v2 = map(stored_v2, await find_everything(pair.bodies))
@@ -45,6 +48,7 @@ async def compare(
     untouched = {row["_id"]: row for row in originals if row["_id"] not in ledger.touched}
     ids = v1.keys() | v2.keys()
     equal = [await _equal(pair.conversions, v1.get(id), v2.get(id), untouched.get(id)) for id in ids]
+    before = _shortest([row for id, row in untouched.items() if id in v2])
     standing = {id: accounts for id, accounts in ledger.added.items() if id not in ledger.deleted}
     return Comparison(
         entities=len(ids),
@@ -52,7 +56,15 @@ async def compare(
         expected=len(originals) + len(ledger.inserted) - len(ledger.deleted),
         acknowledged=sum(map(len, standing.values())),
         kept=sum(len(accounts & set(v1[id].document["accounts"])) for id, accounts in standing.items() if id in v1),
+        before=before,
+        after=v2[before["_id"]].document if before else None,
     )
+
+
+def _shortest(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The shortest of these customers that has each part of its shape, so that it fits on a screen."""
+    whole = [row for row in rows if all(value != {} for value in row.values())]
+    return min(whole, key=lambda row: len(bson.encode(row)), default=None)
 
 
 async def _equal(

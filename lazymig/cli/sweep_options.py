@@ -1,0 +1,90 @@
+"""The options of `lazymig sweep`, in two groups, and which of them exclude each other."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from attrs import frozen
+from cyclopts import Group, Parameter
+from cyclopts.validators import Number
+
+from lazymig.cli.failures import Unusable
+from lazymig.cli.options import Flag
+
+Count = Annotated[int, Parameter(validator=Number(gte=1))]
+Positive = Annotated[float | None, Parameter(validator=Number(gt=0), show_default=False)]
+Seconds = Annotated[float, Parameter(validator=Number(gte=0))]
+Text = Annotated[str | None, Parameter(show_default=False)]
+
+#: The second group of options in the help.
+SHARING = Group("Sharing the work")
+
+
+@frozen(kw_only=True)
+class Options:
+    """What a sweep does, and how fast.
+
+    Args:
+        batch_size: Documents per batch.
+        concurrency: Batches in flight at the same time.
+        rate: Documents per second at most. Without it there is no limit.
+        max_time: Seconds after which it stops, as by Ctrl-C.
+        grace: Seconds to keep the marks of deletes. Must exceed the longest time that a read can take.
+        dry_run: Convert everything and write nothing. Lists the first 20 documents that do not convert (with --json
+            1,000).
+        adopt: Replace documents in V2 that lazymig did not store, such as those of an earlier back-fill, by V1's.
+    """
+
+    batch_size: Count = 1000
+    concurrency: Count = 2
+    rate: Positive = None
+    max_time: Positive = None
+    grace: Seconds = 3600.0
+    dry_run: Flag = False
+    adopt: Flag = False
+
+
+@frozen(kw_only=True)
+class Sharing:
+    """Which processes share a sweep.
+
+    Args:
+        workers: Processes on this machine. A --rate holds for each of them.
+        shard: I/N: only every N-th partition, starting at the I-th (0 to N - 1), as for a Kubernetes Indexed Job.
+        dask: Address of a Dask scheduler whose workers do the work, such as tcp://scheduler:8786.
+    """
+
+    workers: Count = 1
+    shard: Text = None
+    dask: Text = None
+
+
+def check(options: Options, sharing: Sharing) -> None:
+    """Raise `Unusable` for options that exclude each other."""
+    if options.dry_run and (sharing.workers > 1 or sharing.dask or sharing.shard):
+        raise Unusable("--dry-run runs in one process only; leave out --workers, --shard and --dask")
+    if sharing.dask and (sharing.workers > 1 or sharing.shard):
+        raise Unusable("--dask shares the work by itself; leave out --workers and --shard")
+
+
+def keywords_of(options: Options, sharing: Sharing) -> dict[str, Any]:
+    """The keywords of a `Sweeper`."""
+    return {
+        "batch_size": options.batch_size,
+        "concurrency": options.concurrency,
+        "rate_limit": options.rate,
+        "grace_s": options.grace,
+        "max_time_s": options.max_time,
+        "shard": _shard(sharing.shard),
+        "adopt": options.adopt,
+    }
+
+
+def _shard(text: str | None) -> tuple[int, int]:
+    """`I/N` as numbers."""
+    if text is None:
+        return 0, 1
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise Unusable("--shard: pass I/N with I from 0 to N - 1, such as 0/4")
+    return int(index), int(count)
