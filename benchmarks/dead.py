@@ -56,7 +56,7 @@ async def main(count: int) -> None:
 async def one_by_one(control: Control, letters: list[DeadLetter]) -> None:
     """A statement per letter."""
     for letter in letters:
-        await control.bury_letter(letter)
+        await control.record_letters([letter])
 
 
 async def looked_at(database: Any, control: Control, letters: list[DeadLetter]) -> None:
