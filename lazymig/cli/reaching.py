@@ -1,4 +1,4 @@
-"""Whether a server answers, asked before the work begins: a wait is reported soon, and does not last long."""
+"""Check that a server answers before the work begins. A wait is reported soon and is bounded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PATIENCE_S, _REPORTED_AFTER_S = 10.0, 2.0
 
 
 async def reach(client: Any, *, in_json: bool) -> None:
-    """Return once the server answers; report what it waits for when that takes time."""
+    """Wait until the server answers, and report the wait when it takes longer than two seconds."""
     patience_s = min(_PATIENCE_S, client.options.server_selection_timeout)
     asked = asyncio.ensure_future(_ping(client, patience_s))
     try:
@@ -29,7 +29,7 @@ async def reach(client: Any, *, in_json: bool) -> None:
 
 
 async def _ping(client: Any, patience_s: float) -> None:
-    # By the driver's own bound, which also ends the thread of a driver that has threads.
+    # The driver's own time-out also ends the thread of a driver that uses threads.
     with pymongo.timeout(patience_s):
         await client.admin.command("ping")
 

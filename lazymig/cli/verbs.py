@@ -64,7 +64,7 @@ app.command(dead_letters)
 
 
 def run(tokens: Sequence[str]) -> int:
-    """Run one command line; its exit code."""
+    """Run one command line and return its exit code."""
     try:
         command, bound, _ = app.parse_args(list(tokens), exit_on_error=False, print_error=False)
     except CycloptsError as error:
@@ -76,11 +76,11 @@ def run(tokens: Sequence[str]) -> int:
         complain(f"{in_one_line(error)}. See {_help_of(tokens)}.")
         return Exit.USAGE
     except SystemExit as left:
-        # Of a conversion, say. Its code may be 0, which would say that all was done.
+        # In a conversion, for example. Its code may be 0, which would mean success.
         complain(f"the application called sys.exit({left.code!r}) before this was done")
         return Exit.FAILED
     except BrokenPipeError:
-        # The reader of the pipe has gone. The interpreter must not try to flush what is left when it exits.
+        # The reader of the pipe has gone. When the interpreter exits, it must not try to flush what is left.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.FAILED
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -94,7 +94,7 @@ def run(tokens: Sequence[str]) -> int:
 
 
 def _help_of(tokens: Sequence[str]) -> str:
-    """The help that fits the command line: the verb's, as far as one was named."""
+    """Return the command that shows the help of what was typed."""
     chain, _, _ = app.parse_commands(tokens)
     return " ".join(["lazymig", *chain, "--help"])
 

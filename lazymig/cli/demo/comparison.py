@@ -1,4 +1,4 @@
-"""Every customer in both collections, compared after the fact from what is stored."""
+"""The comparison at the end of the demo: every customer in both collections, as they are stored."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Comparison:
 
     entities: int
     equal: int
-    #: By the clients' own account: loaded and inserted, less deleted.
+    #: How many there must be: loaded and inserted, less deleted.
     expected: int
     acknowledged: int
     #: Acknowledged changes that are there.
@@ -39,7 +39,7 @@ class Comparison:
 async def compare(
     repository: Repository[Any, Any], originals: Sequence[Mapping[str, Any]], ledger: Ledger
 ) -> Comparison:
-    """Read both collections whole, and compare each customer of one with the other's."""
+    """Read all of both collections, and compare each customer in V1 with the same one in V2."""
     pair = repository.pair
     v1 = {row.id: row for row in map(stored_v1, await pair.v1.collection.find({}).to_list(None))}
     every_v2 = map(stored_v2, await pair.v2.collection.find({}).to_list(None))
@@ -62,8 +62,8 @@ async def compare(
 
 def _shortest(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The shortest of these customers that has each part of its shape, so that it fits on a screen."""
-    whole = [row for row in rows if all(value != {} for value in row.values())]
-    return min(whole, key=lambda row: len(bson.encode(row)), default=None)
+    complete = [row for row in rows if all(value != {} for value in row.values())]
+    return min(complete, key=lambda row: len(bson.encode(row)), default=None)
 
 
 async def _equal(
@@ -72,7 +72,7 @@ async def _equal(
     if v1 is None or v2 is None or not v2.clean or v1.revision != v2.revision:
         return False
     if original is not None and not _same_bytes(v1.document, original):
-        return False  # nobody asked for a change of this one
+        return False  # it differs, and no client changed it
     old, new = conversions.v1_entity(v1), conversions.v2_entity(v2)
     return bool(await conversions.upgrade(old, new) == new and await conversions.downgrade(new, old) == old)
 

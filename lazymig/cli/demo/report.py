@@ -23,7 +23,7 @@ NEXT = {
 
 
 def as_object(outcome: Outcome, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The outcome for JSON, with the facts of this run."""
+    """Return the outcome and the facts of this run for JSON."""
     operations: dict[str, dict[str, int]] = {"new": {}, "old": {}}
     for (door, verb), count in sorted(outcome.operations.items()):
         operations[door][verb] = count
@@ -91,7 +91,7 @@ def _show_comparison(compared: Comparison) -> None:
         "Each customer's document in V1 with its document in V2: upgrade makes V2's from V1's, downgrade makes V1's "
         "from V2's, and both have the same revision.",
         "Each customer that no client changed with its original, byte by byte.",
-        "Each change that a client was told is done with what is stored: "
+        "Each change that was acknowledged to a client with what is stored: "
         f"{compared.kept} of {compared.acknowledged} are there.",
         f"The number of customers: loaded and inserted, less deleted, makes {compared.expected}; "
         f"{compared.entities} are there.",
@@ -101,7 +101,7 @@ def _show_comparison(compared: Comparison) -> None:
 
 
 def _documentation() -> str:
-    """Where the documentation is, as the installed package says it."""
+    """Return the address of the documentation that the installed package names."""
     try:
         named = metadata("lazymig").get_all("Project-URL") or []
     except PackageNotFoundError:
