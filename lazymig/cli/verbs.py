@@ -7,7 +7,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from inspect import BoundArguments
 from typing import Any, Literal
 
@@ -29,7 +29,15 @@ To see it: lazymig demo. To begin: lazymig init.
 Exit codes: 0 done, 1 the tool failed, 2 bad usage, 3 done but something needs a person.
 """
 
-app = App(name="lazymig", help=_HELP, version=lambda: f"lazymig {version('lazymig')}")
+
+def _version() -> str:
+    try:
+        return f"lazymig {version('lazymig')}"
+    except PackageNotFoundError:
+        return "lazymig, from a folder of sources that is not installed"
+
+
+app = App(name="lazymig", help=_HELP, version=_version)
 app["--help"].help = "Show this help."
 app["--version"].help = "Show the version."
 
