@@ -68,7 +68,7 @@ class Arena:
         made = orders(count, seed)
         for start in range(0, count, _BATCH):
             batch = made[start : start + _BATCH]
-            for collection in (self.ours.pair.v1.collection, self.theirs.v1):
+            for collection in (self.ours.collections.v1, self.theirs.v1):
                 await collection.insert_many([document(order) for order in batch])
             # Spread evenly, as traffic migrates.
             chosen = [order for number, order in enumerate(batch, 1) if number * share % 1 < share]

@@ -11,6 +11,7 @@ from attrs import frozen
 from benchmarks.arena import Arena, Scale, Stage, arena
 from benchmarks.measure import Leg, Outcome, alternate, outcome, spread
 from benchmarks.subject import orders, ship, to_v2
+from lazymig.repository import calls_of
 
 Operation = Callable[[Any], Awaitable[Any]]
 
@@ -61,7 +62,7 @@ class Contest:
             before = stage.trips.count
             await operation(argument)
             total += stage.trips.count - before
-            await place.behind.pair.behind.drain()
+            await calls_of(place.behind).pair.behind.drain()
         return total / len(mine)
 
 
@@ -71,7 +72,7 @@ def _legs(operation: Operation, arguments: Sequence[Any], count: int, tasks: int
     async def leg() -> float:
         start = next(batches)
         batch = arguments[start : start + count]
-        return await spread(operation, batch, tasks, place.behind.pair.behind.drain)
+        return await spread(operation, batch, tasks, calls_of(place.behind).pair.behind.drain)
 
     return leg
 

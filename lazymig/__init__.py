@@ -26,16 +26,20 @@ if TYPE_CHECKING:
         PhaseError,
     )
     from lazymig.phases import Phase
-    from lazymig.protocol.listing import Criteria
+    from lazymig.query import Criteria, OnError, Sort
     from lazymig.repository import Repository
     from lazymig.shapes.bson_types import make_converter
     from lazymig.shapes.migration import Migration
+    from lazymig.stores.given import Collection, Collections, Id, Session
     from lazymig.stores.records import DeadLetter
     from lazymig.sweeper import Progress, Sweeper, SweepReport
+    from lazymig.telemetry import Tally
     from lazymig.v1_view import V1View
 
 __all__ = [
     "AlreadyExists",
+    "Collection",
+    "Collections",
     "ConfigurationError",
     "Contention",
     "Control",
@@ -43,39 +47,51 @@ __all__ = [
     "Criteria",
     "DeadLetter",
     "ForeignDocument",
+    "Id",
     "LazymigError",
     "Migration",
     "NotFound",
+    "OnError",
     "PassVanished",
     "Phase",
     "PhaseError",
     "Progress",
     "Repository",
+    "Session",
+    "Sort",
     "SweepReport",
     "Sweeper",
+    "Tally",
     "V1View",
     "make_converter",
 ]
 
 _HOMES = {
     "AlreadyExists": "errors",
+    "Collection": "stores.given",
+    "Collections": "stores.given",
     "ConfigurationError": "errors",
     "Contention": "errors",
     "Control": "control",
     "ConversionError": "errors",
-    "Criteria": "protocol.listing",
+    "Criteria": "query",
     "DeadLetter": "stores.records",
     "ForeignDocument": "errors",
+    "Id": "stores.given",
     "LazymigError": "errors",
     "Migration": "shapes.migration",
     "NotFound": "errors",
+    "OnError": "query",
     "PassVanished": "errors",
     "Phase": "phases",
     "PhaseError": "errors",
     "Progress": "sweeper",
     "Repository": "repository",
+    "Session": "stores.given",
+    "Sort": "query",
     "SweepReport": "sweeper",
     "Sweeper": "sweeper",
+    "Tally": "telemetry",
     "V1View": "v1_view",
     "make_converter": "shapes.bson_types",
 }

@@ -34,7 +34,7 @@ class PhaseError(LazymigError):
 
 
 class PassVanished(LazymigError):
-    """The sweep's pass vanished from the control collection, so nothing shows what was swept; run it again."""
+    """A pass vanished from the control collection, so nothing shows what it did; run it again."""
 
 
 class NotFound(LazymigError, LookupError):

@@ -1,10 +1,8 @@
-"""The phases of a migration, and what each means: one row of a routing table."""
+"""The phases of a migration. What each does is its route (`lazymig/routes/`)."""
 
 from __future__ import annotations
 
 import enum
-
-from attrs import frozen
 
 
 class Phase(enum.StrEnum):
@@ -22,44 +20,3 @@ class Phase(enum.StrEnum):
     V2_PRIMARY = "v2_primary"
     #: V2 alone. The point of no return: there is no way back.
     V2_ONLY = "v2_only"
-
-
-class Source(enum.Enum):
-    """Who answers a read or a listing."""
-
-    V1 = enum.auto()
-    V1_THEN_COMPARE = enum.auto()
-    V2_FIRST = enum.auto()
-    V1_IDS_V2_BODIES = enum.auto()
-    V2 = enum.auto()
-
-
-class Target(enum.Enum):
-    """Whom a write reaches."""
-
-    V1 = enum.auto()
-    ANNOUNCED_V1 = enum.auto()
-    BOTH = enum.auto()
-    V2 = enum.auto()
-
-
-@frozen
-class Route:
-    """One phase's row: who answers reads, whom writes reach, who answers listings."""
-
-    reads: Source
-    writes: Target
-    lists: Source
-
-
-ROUTES: dict[Phase, Route] = {
-    Phase.V1_ONLY: Route(Source.V1, Target.V1, Source.V1),
-    Phase.PREPARE: Route(Source.V1, Target.ANNOUNCED_V1, Source.V1),
-    Phase.SHADOW: Route(Source.V1_THEN_COMPARE, Target.BOTH, Source.V1),
-    Phase.COEXIST: Route(Source.V2_FIRST, Target.BOTH, Source.V1_IDS_V2_BODIES),
-    Phase.V2_PRIMARY: Route(Source.V2_FIRST, Target.BOTH, Source.V2),
-    Phase.V2_ONLY: Route(Source.V2, Target.V2, Source.V2),
-}
-
-#: The phases that this release can run.
-RUNNABLE = frozenset({Phase.V1_ONLY, Phase.COEXIST})

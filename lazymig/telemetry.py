@@ -38,14 +38,23 @@ def _counter(name: str) -> Any:
 
 
 class Tally:
-    """Counts by name for one migration."""
+    """Counts by metric name for one migration: `counts["lazymig.migrated"]` and so on.
+
+    Args:
+        migration: The migration's name, an attribute of each measurement.
+    """
 
     def __init__(self, migration: str) -> None:
         self.counts: Counter[str] = Counter()
         self._attributes = {"lazymig.migration": migration}
 
     def count(self, name: str, amount: int = 1) -> None:
-        """Add to a counter; never raises."""
+        """Add to a counter; never raises.
+
+        Args:
+            name: The metric's name.
+            amount: What to add.
+        """
         if amount == 0:
             return
         self.counts[name] += amount

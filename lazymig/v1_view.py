@@ -1,120 +1,182 @@
-"""The same door in V1's type, for clients that still speak V1. Reads are V1's own; writes keep V2 exact."""
+"""The door in V1's type, for clients that still speak V1. Reads are V1's own; writes keep V2 exact."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Literal, TypeVar, overload
 
+from lazymig.door import Door
 from lazymig.errors import ConversionError
-from lazymig.protocol import listing
-from lazymig.protocol.edits import Delete, ReplaceV1, UpdateV1, insert_v1
-from lazymig.stores.chunks import chunks
+from lazymig.protocol.edits import ReplaceV1, UpdateV1, insert_v1
+from lazymig.query import Criteria, Listing, OnError, Sort
+from lazymig.routes.calls import Calls
+from lazymig.stores.given import Id, Session
 
-if TYPE_CHECKING:
-    from lazymig.protocol.listing import Criteria, OnError
-    from lazymig.repository import Repository
-
+K = TypeVar("K", bound=Id)
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 
-class V1View(Generic[V1, V2]):
-    """A repository's entities in V1's type. Same calls, same errors, same guarantees as `Repository`."""
+class V1View(Door[V1, V2]):
+    """A repository's entities in V1's type, by the calls, errors and guarantees of `Repository`.
 
-    def __init__(self, repository: Repository[V1, V2]) -> None:
-        self._repository = repository
-        self._pair = repository.pair
-        self._conversions = repository.pair.conversions
+    Get one from `Repository.v1`.
+
+    Args:
+        calls: What the repository is made of.
+    """
+
+    def __init__(self, calls: Calls[V1, V2]) -> None:
+        self._calls = calls
 
     def __repr__(self) -> str:
-        return f"<V1 view of {self._repository!r}>"
+        return f"<V1 view of <Repository {self._calls.migration.name} in {self._calls.phase}>>"
 
-    async def get(self, id: Any) -> V1 | None:
-        """The entity, or None. One round trip. Raises `ConversionError`, `TypeError`."""
-        raw = self._conversions.raw_id(id)
-        async with self._repository.call():
-            stored = await self._pair.v1.find(raw)
-        return None if stored is None else self._conversions.v1_entity(stored)
+    def with_session(self, session: Session) -> V1View[V1, V2]:
+        """Return this view with every step in a driver session, and in its transaction if one is open.
 
-    async def get_many(self, ids: Iterable[Any]) -> dict[Any, V1]:
-        """The entities by id, in the order of `ids`; missing ids are left out. One round trip for each thousand ids.
+        Args:
+            session: A session of the client that both collections belong to.
 
-        Raises an `ExceptionGroup` of `ConversionError`.
+        Returns:
+            A view on the same repository; it needs no closing of its own.
+
+        Raises:
+            ConfigurationError: For a repository with `read_concern`, which a transaction cannot keep.
         """
-        raws = {self._conversions.raw_id(id): id for id in ids}
-        entities: dict[Any, V1] = {}
-        failed: list[ConversionError] = []
-        async with self._repository.call():
-            for part in chunks(list(raws)):
-                stored = await self._pair.v1.find_many(part)
-                for raw in (raw for raw in part if raw in stored):
-                    try:
-                        entities[raws[raw]] = self._conversions.v1_entity(stored[raw])
-                    except ConversionError as error:
-                        failed.append(error)
-        if failed:
-            raise ExceptionGroup(f"{len(failed)} of {len(raws)} documents cannot be converted", failed)
-        return entities
+        return V1View(self._calls.in_session(session))
 
-    async def exists(self, id: Any) -> bool:
-        """Whether the entity exists; nothing is converted."""
-        return await self._repository.exists(id)
+    async def get(self, id: Id) -> V1 | None:
+        """Return the entity, or None. One round trip.
+
+        Args:
+            id: The entity's id, a value of the id attribute's type.
+
+        Returns:
+            The entity as it was at some moment of this call.
+
+        Raises:
+            ConversionError: If V1's document does not fit its class.
+            TypeError: If the id is of another type.
+        """
+        raw = self._calls.conversions.raw_id(id)
+        async with self._calls.bounded():
+            return await self._calls.route.read_v1(raw)
+
+    @overload
+    async def get_many(self, ids: Iterable[K], *, on_error: OnError = "raise") -> dict[K, V1]: ...
+
+    @overload
+    async def get_many(self, ids: Iterable[K], *, on_error: Literal["return"]) -> dict[K, V1 | ConversionError]: ...
+
+    async def get_many(
+        self, ids: Iterable[K], *, on_error: OnError | Literal["return"] = "raise"
+    ) -> dict[K, V1] | dict[K, V1 | ConversionError]:
+        """Return the entities by id, in the order of `ids`; missing ids are left out.
+
+        One round trip for each thousand ids.
+
+        Args:
+            ids: The ids, any number of them.
+            on_error: What to do with documents that do not fit V1's class: "raise" all their errors together, "skip"
+                them, "return" each error in its entity's place, or a function that is given each error.
+
+        Returns:
+            The entities, and with "return" the errors, by the ids as they were given.
+
+        Raises:
+            ExceptionGroup: Of `ConversionError`, with "raise".
+            TypeError: If an id is of another type.
+        """
+        return await self._calls.read_many(self._calls.route.read_v1_many, ids, on_error)
 
     async def insert(self, entity: V1) -> V1:
-        """Store a new entity; returns it. Raises `AlreadyExists`, `ConversionError`, `TypeError`."""
-        raw = self._conversions.raw_id_of(entity, self._repository.migration.v1)
-        await self._repository.insert_change(raw, lambda: insert_v1(self._conversions, entity))
+        """Store a new entity and return it.
+
+        Args:
+            entity: An instance of the migration's V1 class.
+
+        Returns:
+            The entity as given.
+
+        Raises:
+            AlreadyExists: If the id is taken.
+            ConversionError: If the entity does not convert, or BSON cannot hold it exactly.
+            TypeError: If it is of another class.
+        """
+        raw = self._calls.conversions.raw_id_of(entity, self._calls.migration.v1)
+        await self._calls.insert(raw, lambda: insert_v1(self._calls.conversions, entity))
         return entity
 
-    async def update(self, id: Any, change: Callable[[V1], V1 | Awaitable[V1]]) -> V1:
-        """Change one entity; returns the new one. `change(v1) -> v1` must be pure: it may be called again.
+    async def update(self, id: Id, change: Callable[[V1], V1 | Awaitable[V1]]) -> V1:
+        """Change one entity and return the new one.
 
-        Raises `NotFound`, `Contention`, or whatever `change` raises; then nothing was written. Four round trips:
-        V1 is read, so that fields which do not change stay as they are, byte for byte.
+        Four round trips: V1 is read, so that fields which do not change stay as they are, byte for byte.
+
+        Args:
+            id: The entity's id.
+            change: `change(entity) -> entity`, sync or async. It must be pure: after a lost race it is called again.
+
+        Returns:
+            The entity that `change` returned, as it is stored now.
+
+        Raises:
+            NotFound: If there is no such entity.
+            Contention: If other writers won every attempt.
+            Exception: Whatever `change` raises. In all these cases nothing was written.
         """
-        made = await self._repository.write(self._conversions.raw_id(id), UpdateV1(self._conversions, change))
+        made = await self._calls.write(self._calls.conversions.raw_id(id), UpdateV1(self._calls.conversions, change))
         assert made is not None  # an update is no delete
         entity: V1 = made.entity
         return entity
 
     async def replace(self, entity: V1) -> V1:
-        """Put this entity in the place of the stored one; returns it. Raises `NotFound`, `Contention`, `TypeError`."""
-        raw = self._conversions.raw_id_of(entity, self._repository.migration.v1)
-        self._conversions.v1_document(entity, "upgrade")  # refused here, before anything is announced
-        await self._repository.write(raw, ReplaceV1(self._conversions, entity))
+        """Put this entity in the place of the stored one and return it.
+
+        Args:
+            entity: An instance of the migration's V1 class.
+
+        Returns:
+            The entity as given.
+
+        Raises:
+            NotFound: If there is no such entity.
+            Contention: If other writers won every attempt.
+            TypeError: If it is of another class.
+        """
+        raw = self._calls.conversions.raw_id_of(entity, self._calls.migration.v1)
+        self._calls.conversions.v1_document(entity, "upgrade")  # refused here, before anything is announced
+        await self._calls.write(raw, ReplaceV1(self._calls.conversions, entity))
         return entity
 
-    async def delete(self, id: Any) -> None:
-        """Delete one entity from both collections. Raises `NotFound`, `Contention`."""
-        await self._repository.write(self._conversions.raw_id(id), Delete())
-
-    async def list(
+    def list(
         self,
         criteria: Criteria | None = None,
         *,
-        sort: str | tuple[str, str] | None = None,
+        sort: Sort | None = None,
         limit: int | None = None,
-        after: Any = None,
+        after: Id | None = None,
         on_error: OnError = "raise",
     ) -> AsyncIterator[V1]:
-        """The entities that match, in a stable order; as `Repository.list`."""
-        report = listing.reporter(on_error)
-        span = await self._repository.span(criteria, sort, limit, after)
-        async with aclosing(listing.rows(self._pair, span)) as found:
-            async for rows in found:
-                for stored in rows:
-                    try:
-                        entity = self._conversions.v1_entity(stored)
-                    except ConversionError as error:
-                        await report(error)
-                    else:
-                        yield entity
+        """Yield the entities that match, in a stable order, paged inside: memory does not grow with their number.
 
-    async def count(self, criteria: Criteria | None = None) -> int:
-        """How many entities match."""
-        return await self._repository.count(criteria)
+        Args:
+            criteria: The question in both shapes; None for all.
+            sort: A field that both shapes have, or a pair (V1's field, V2's field), descending with "-" in front; by
+                id without it.
+            limit: The number of entities at most; documents that do not fit the class count.
+            after: The id of the last entity that was seen: the listing goes on behind it.
+            on_error: What happens at a document that does not fit V1's class: "raise" its `ConversionError`, "skip"
+                it, or a function that is given the error, after which the listing goes on.
 
-    def with_session(self, session: Any) -> V1View[V1, V2]:
-        """The same view with every step in that driver session."""
-        return self._repository.with_session(session).v1
+        Yields:
+            Entities, decoded when their turn comes.
+
+        Raises:
+            ConversionError: At a document that does not fit V1's class, with "raise".
+            ConfigurationError: If `sort` names a field that a shape does not have.
+            NotFound: If `after` is gone and the order is not by id.
+            TypeError: If an argument is of another type.
+        """
+        asked = Listing(criteria=criteria, sort=sort, limit=limit, after=after, on_error=on_error)
+        return self._calls.each(self._calls.route.v1_pages, asked)

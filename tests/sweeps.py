@@ -12,7 +12,7 @@ from attrs import frozen
 from bson import ObjectId
 
 from lazymig import Control, Migration, Phase, Repository, Sweeper
-from lazymig.control import BEAT_S
+from lazymig.control import BEAT_S, Passes
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.stores.server_time import ServerTime
 from tests.people import TestClock
@@ -78,6 +78,11 @@ def control(database: Any, clock: Any = SYSTEM_CLOCK) -> Control:
     return Control(database["lazymig_control"], clock)
 
 
+def passes(database: Any, clock: Any = SYSTEM_CLOCK) -> Passes:
+    """The passes of its sweeps."""
+    return control(database, clock).passes("things", "sweep")
+
+
 def thing(id: Any, n: int = 1, **changed: Any) -> dict[str, Any]:
     """A V1 document that lazymig never touched, with a field that no class knows."""
     return {"_id": id, "n": n, "code": None, "colour": "red"} | changed
@@ -103,7 +108,7 @@ async def stored(collection: Any) -> dict[Any, dict[str, Any]]:
 
 
 def by_id(documents: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The same of documents at hand."""
+    """Documents at hand by the text of their id."""
     return {repr(document["_id"]): document for document in documents}
 
 

@@ -40,4 +40,4 @@ async def opened() -> AsyncIterator[Customers]:
         async with customers:
             yield customers
     finally:
-        await customers.pair.v1.collection.database.client.close()
+        await customers.collections.v1.database.client.close()

@@ -17,7 +17,7 @@ from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json, examples
 from lazymig.cli.output import say, show_json
 from lazymig.control import Control
-from lazymig.repository import Repository
+from lazymig.repository import Repository, calls_of
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.retry import retry_dead
 
@@ -146,7 +146,7 @@ async def waive(
 
 
 def _control(repository: Repository[Any, Any]) -> Control:
-    return Control(repository.pair.v2.collection.database["lazymig_control"])
+    return Control.beside(calls_of(repository).pair.bodies)
 
 
 async def _known(repository: Repository[Any, Any]) -> tuple[list[DeadLetter], Names]:

@@ -7,9 +7,10 @@ from typing import Any
 from bson.errors import InvalidBSON
 
 from lazymig.errors import ConversionError
-from lazymig.repository import Repository
+from lazymig.repository import Repository, calls_of
 from lazymig.stores.documents import META_FIELD, stored_v2
 from lazymig.stores.records import DeadLetter
+from lazymig.stores.scans import Scan
 
 
 async def explanation(repository: Repository[Any, Any], letter: DeadLetter) -> str:
@@ -26,11 +27,11 @@ async def explanation(repository: Repository[Any, Any], letter: DeadLetter) -> s
 
 
 async def _attempt(repository: Repository[Any, Any], letter: DeadLetter) -> str:
-    pair = repository.pair
+    pair = calls_of(repository).pair
     truth = await pair.v1.find(letter.id)
     if truth is None:
         return "V1 no longer holds this entity; the next sweep removes the dead letter"
-    row = await pair.v2.collection.find_one({"_id": letter.id})
+    row = await Scan(pair.bodies).find_document(letter.id)
     seen = stored_v2(row) if row is not None and META_FIELD in row else None
     entity = await pair.conversions.upgraded(truth, seen)
     pair.conversions.v2_body(entity)

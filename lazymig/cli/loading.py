@@ -13,8 +13,8 @@ from typing import Any
 from lazymig.cli.failures import Unusable
 from lazymig.cli.reaching import reach
 from lazymig.errors import LazymigError
-from lazymig.repository import Repository
-from lazymig.stores.drivers import Driver, driver_of, settled
+from lazymig.repository import Repository, calls_of
+from lazymig.stores.clients import Client, clients_of
 
 
 class Quit(LazymigError):
@@ -41,7 +41,7 @@ async def opened(app: str, *, in_json: bool = False) -> AsyncIterator[Repository
             yield repository
     finally:
         for client in _clients(repository):
-            await settled(client.close())
+            await client.close()
 
 
 async def made(app: str) -> Repository[Any, Any]:
@@ -106,8 +106,6 @@ def _check_call(app: str, function: Callable[..., Any]) -> None:
         pass  # a built-in without a signature: the call will show
 
 
-def _clients(repository: Repository[Any, Any]) -> list[Any]:
+def _clients(repository: Repository[Any, Any]) -> list[Client]:
     """Return the clients of both collections, each once; none where they are in memory."""
-    collections = repository.pair.v1.collection, repository.pair.v2.collection
-    clients = [one.database.client for one in collections if driver_of(one) is not Driver.MEMORY]
-    return list({id(client): client for client in clients}.values())
+    return clients_of(calls_of(repository).pair.v1, calls_of(repository).pair.bodies)

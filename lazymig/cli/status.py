@@ -14,10 +14,11 @@ from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json
 from lazymig.cli.output import encodable, say, show_json, table
 from lazymig.control import Control, RunRecord
-from lazymig.repository import Repository
+from lazymig.repository import Repository, calls_of
+from lazymig.stores.counts import Counts
 from lazymig.stores.records import DeadLetter
-from lazymig.sweeping.holdings import Holdings, MovedBy, by_conversion, holdings, moved_by, size
-from lazymig.sweeping.revisions import warnings
+from lazymig.sweeping.holdings import Holdings, MovedBy, count_by_conversion, count_moved_by, look_up_holdings
+from lazymig.sweeping.revisions import find_warnings
 
 #: How many dead letters and runs are shown at most.
 _SHOWN = 10
@@ -83,22 +84,22 @@ async def status(
 
 async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
     """Look at both collections and the control collection."""
-    v1, v2 = repository.pair.v1.collection, repository.pair.v2.collection
-    control, name = Control(v2.database["lazymig_control"]), repository.migration.name
-    seen = await repository.first_use.look(control=control.collection, whole=True)
+    v1, v2 = Counts(calls_of(repository).pair.v1), Counts(calls_of(repository).pair.bodies)
+    control, name = Control.beside(calls_of(repository).pair.bodies), repository.migration.name
+    seen = await calls_of(repository).first_use.look(control=control, whole=True)
     seen.check(strangers=False)
-    held = await holdings(v2, exact=exact)
+    held = await look_up_holdings(v2, exact=exact)
     return Status(
         migration=name,
         phase=str(repository.phase),
-        v1=await size(v1, exact=exact),
+        v1=await v1.count_all(exact=exact),
         v2=held,
-        moved_by=await moved_by(v2, held.live, exact=exact),
+        moved_by=await count_moved_by(v2, held.live, exact=exact),
         dead_letters=await control.dead_count(name),
         letters=await _oldest(control, name),
         runs=await control.history(name, _SHOWN),
-        conversions=await by_conversion(v2, held.live, exact=exact),
-        warnings=await warnings(repository.pair, control),
+        conversions=await count_by_conversion(v2, held.live, exact=exact),
+        warnings=await find_warnings(calls_of(repository).pair, control),
         unseen=seen.unseen,
         foreign=seen.foreign_problem,
     )

@@ -53,7 +53,7 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
 
 
 _APP = "--app shop.people:repository"
-_VERBS: dict[Callable[..., Any], str] = {
+_VERBS: dict[Callable[..., object], str] = {
     demo: examples("lazymig demo", "lazymig demo --server", "lazymig demo --uri mongodb://localhost --keep"),
     init: examples(
         "lazymig init",

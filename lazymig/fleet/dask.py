@@ -36,5 +36,5 @@ async def sweep_on_dask(address: str, make_repository: MakeRepository, options: 
 
 
 def sweep_shard(shard: tuple[int, int], make_repository: MakeRepository, options: dict[str, Any]) -> SweepReport:
-    """One task: every n-th partition, in this worker."""
+    """Sweep every n-th partition in this worker: one task."""
     return asyncio.run(sweep_here(make_repository, {**options, "shard": shard}))

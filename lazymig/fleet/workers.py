@@ -18,8 +18,8 @@ from attrs import evolve, frozen
 
 from lazymig.errors import LazymigError
 from lazymig.loop.clock import SYSTEM_CLOCK
-from lazymig.repository import Repository
-from lazymig.stores.drivers import settled
+from lazymig.repository import Repository, calls_of
+from lazymig.stores.clients import clients_of
 from lazymig.sweeper import Progress, Sweeper, SweepReport
 from lazymig.sweeping.report import COUNTED
 
@@ -72,7 +72,7 @@ class Workers:
             theirs.close()
             self._workers.append(_Worker(process, ours))
         try:
-            outcomes = await asyncio.gather(*(self._outcome(number) for number in range(self._count)))
+            outcomes = await asyncio.gather(*(self._wait_for_outcome(number) for number in range(self._count)))
         finally:
             self.stop()
             await asyncio.to_thread(self._join)
@@ -87,8 +87,8 @@ class Workers:
             worker.process.join()
             worker.pipe.close()
 
-    async def _outcome(self, number: int) -> SweepReport | str | None:
-        """The worker's report, its failure in words, or None when it died without a word."""
+    async def _wait_for_outcome(self, number: int) -> SweepReport | str | None:
+        """Return the worker's report, its failure in words, or None when it died without a word."""
         while True:
             try:
                 said = await asyncio.to_thread(self._workers[number].pipe.recv)
@@ -102,9 +102,9 @@ class Workers:
 
 
 def sum_reports(reports: Sequence[SweepReport]) -> SweepReport:
-    """One report of a sweep that several processes shared."""
+    """Add up the reports of processes that shared a sweep."""
     summed = {name: sum(getattr(report, name) for report in reports) for name in COUNTED}
-    # Whoever ended last looked last.
+    # The process that ended last looked last.
     last = max(reports, key=lambda report: report.elapsed_s)
     return evolve(
         reports[0],
@@ -115,15 +115,15 @@ def sum_reports(reports: Sequence[SweepReport]) -> SweepReport:
         dead_letters=last.dead_letters,
         foreign=max(report.foreign for report in reports),
         elapsed_s=last.elapsed_s,
-        # Whoever saw the pass to its end saw all of it.
+        # A process that saw the pass to its end saw all of it.
         finished=any(report.finished for report in reports),
     )
 
 
 def _sum_progress(parts: Sequence[Progress], last: Progress, count: int) -> Progress:
-    """One progress of all workers, of which `last` was told last and the first of `parts` first."""
+    """Add up the progress of all workers; `last` is the newest part, and the first of `parts` the oldest."""
     summed = {name: sum(getattr(part, name) for part in parts) for name in COUNTED}
-    # Each tells of the whole pass, as far as it has looked. The total is one worker's throughout: were it another's
+    # Each reports the whole pass, as far as it has looked. The total is one worker's throughout: were it another's
     # estimate in between, the share could go back.
     done = max(summed["scanned"], *(part.done for part in parts))
     return evolve(
@@ -139,9 +139,9 @@ def _sum_progress(parts: Sequence[Progress], last: Progress, count: int) -> Prog
 
 
 def _work(pipe: Connection, make_repository: MakeRepository, options: dict[str, Any]) -> None:
-    """A worker's whole life."""
+    """Sweep in a worker process, and send progress, then the report or the failure, to its parent."""
     try:
-        pipe.send(asyncio.run(_swept(pipe, make_repository, options)))
+        pipe.send(asyncio.run(_sweep(pipe, make_repository, options)))
     except BrokenPipeError:
         pass  # the parent is gone: the lease runs out, somebody else goes on
     except SystemExit as left:
@@ -153,7 +153,7 @@ def _work(pipe: Connection, make_repository: MakeRepository, options: dict[str, 
         pipe.send(f"a worker failed: {type(error).__name__}; run the sweep without workers to see it in full")
 
 
-async def _swept(pipe: Connection, make_repository: MakeRepository, options: dict[str, Any]) -> SweepReport:
+async def _sweep(pipe: Connection, make_repository: MakeRepository, options: dict[str, Any]) -> SweepReport:
     def listen(sweeper: Sweeper[Any, Any]) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, sweeper.stop)
@@ -175,5 +175,5 @@ async def sweep_here(
         async with repository:
             return await sweeper.run()
     finally:
-        for collection in (repository.pair.v1.collection, repository.pair.v2.collection):
-            await settled(collection.database.client.close())
+        for client in clients_of(calls_of(repository).pair.v1, calls_of(repository).pair.bodies):
+            await client.close()

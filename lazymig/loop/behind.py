@@ -43,7 +43,7 @@ class Behind:
     async def do(self, step: Callable[[], Coroutine[Any, Any, R]], assumed: R, id: Any = None) -> R:
         """The step's result, or `assumed` when it was put behind or took too long.
 
-        A full queue makes the caller do the step itself. With an `id`, `settled` waits for it.
+        A full queue makes the caller do the step itself. With an `id`, `wait_for` waits for it.
         """
         if len(self._running) >= self._limit:
             return await self._bounded(step, assumed)
@@ -65,7 +65,7 @@ class Behind:
         """Whether a step of this id is still behind its caller."""
         return id in self._by_id
 
-    async def settled(self, id: Any, within_s: float | None = None) -> None:
+    async def wait_for(self, id: Any, within_s: float | None = None) -> None:
         """Wait for the steps of this id that are behind, for so many seconds at most."""
         while (task := self._by_id.get(id)) is not None:
             # Not cancelled with its waiter: it belongs to a call that has returned.
@@ -73,7 +73,7 @@ class Behind:
             if not done:
                 return
 
-    async def all_settled(self, within_s: float) -> None:
+    async def wait_for_all(self, within_s: float) -> None:
         """Wait for all that is behind by now, for so many seconds at most."""
         if self._running:
             await asyncio.wait(set(self._running), timeout=within_s)

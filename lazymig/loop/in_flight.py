@@ -1,7 +1,8 @@
 """How many writes are under way at a time; the others wait before their first step, first come, first served.
 
 A crowd of writes that all start at once is no faster than some hundreds at a time: the server orders them anyway. But
-each would hold its announcement open while it waits for the others, and most would be out of time before their turn.
+each would hold its announcement open while it waits for the others, and most would be out of time before their first
+step.
 """
 
 from __future__ import annotations
@@ -54,13 +55,13 @@ class InFlight:
         if self._free > 0:  # then nobody waits: a place is handed over, and freed only where there is nobody
             self._free -= 1
             return True
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
         try:
-            await turn
+            await place
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.give_back()  # it was this one's turn already
+            if place.done() and not place.cancelled():
+                self.give_back()  # the place was handed over already
             raise
         return True
 
@@ -68,9 +69,9 @@ class InFlight:
         """Leave the place to the one that waits longest."""
         assert self._free is not None  # nobody takes a place where there is no bound
         while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():  # else its caller was cancelled
-                turn.set_result(None)
+            place = self._waiting.popleft()
+            if not place.done():  # else its caller was cancelled
+                place.set_result(None)
                 return
         self._free += 1
 

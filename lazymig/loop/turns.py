@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 @coroutine
-def turn() -> Generator[None]:
+def let_others_run() -> Generator[None]:
     """Let the loop come round once."""
     yield
 

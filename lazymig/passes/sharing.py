@@ -1,51 +1,71 @@
-"""One process's part in a pass: which partitions it may sweep, and for how long."""
+"""One process's part in a pass: which partitions it may work on, and for how long."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
+from attrs import frozen
 from pymongo.errors import PyMongoError
 
-from lazymig.control import BEAT_S, Collections, Control, Lease
+from lazymig.control import BEAT_S, Collections, Lease, Passes
 from lazymig.errors import PassVanished
 from lazymig.loop.clock import Clock
 from lazymig.passes.partitions import plan
+from lazymig.stores.rows import Row
 
 #: How soon, and then how often, a process without a partition looks whether one has become free.
 _WAIT_S, _WAIT_MAX_S = 0.05, 1.0
 _NEVER = datetime.min
 
 
+class Tell(Protocol):
+    """Hears that there is progress; `waiting`: nothing is left but what other processes hold."""
+
+    async def __call__(self, *, waiting: bool = False) -> None: ...
+
+
+@frozen(kw_only=True)
+class Terms:
+    """The terms on which a process takes part."""
+
+    owner: str
+    #: (I, N): every N-th partition from the I-th on.
+    shard: tuple[int, int]
+    #: Documents per partition, about.
+    partition_size: int
+    #: A pass that others ended after that time counts as this run's: no new one is begun.
+    since: datetime | None
+    #: The error's text where the collections are not those that the pass began with.
+    replaced: str
+
+
+@frozen(kw_only=True)
+class Hooks:
+    """The questions that a pass asks its owner."""
+
+    #: Whether to stop.
+    stopping: Callable[[], bool]
+    tell: Tell
+    #: What identifies the collections by now; None where that cannot be known.
+    identify: Callable[[], Awaitable[Collections | None]]
+
+
 class Share:
     """Takes partitions of the open pass one after the other, and plans a new pass where none is open."""
 
-    def __init__(
-        self,
-        control: Control,
-        migration: str,
-        owner: str,
-        *,
-        shard: tuple[int, int],
-        clock: Clock,
-        stopping: Callable[[], bool],
-        since: datetime | None = None,
-        on_wait: Callable[[], Awaitable[None]],
-        over: Callable[[], Awaitable[Collections | None]],
-    ) -> None:
-        self._control = control
-        self._since = since
-        self._migration = migration
-        self._owner = owner
-        self._shard = shard
+    def __init__(self, passes: Passes, store: Any, terms: Terms, hooks: Hooks, clock: Clock) -> None:
+        self._passes = passes
+        #: Whose collection is partitioned.
+        self._store = store
+        self._terms = terms
+        self._hooks = hooks
+        self.tell = hooks.tell
         self._clock = clock
-        self._stopping = stopping
-        self._on_wait = on_wait
-        self._look_over = over
         #: What identifies the collections of this run; None where that cannot be known.
         self._over: Collections | None = None
         self._wait_s = _WAIT_S
@@ -54,78 +74,79 @@ class Share:
         #: The pass's number, once it is known.
         self.number: int | None = None
 
-    async def leases(self, collection: Any, partition_size: int) -> AsyncGenerator[Lease]:
-        """One lease after the other until this shard of the pass is done, by this process or others."""
+    async def leases(self) -> AsyncGenerator[Lease]:
+        """Take one lease after the other until this shard of the pass is done, by this process or others."""
         self.finished = False
-        self._over = await self._look_over()
-        self.number = number = await self._open_pass(collection, partition_size)
+        self._over = await self._hooks.identify()
+        self.number = number = await self._open_pass()
         taken = False
-        while number is not None and not self._stopping():
-            lease = await self._control.acquire(self._migration, number, self._owner, self._shard)
+        while number is not None and not self._hooks.stopping():
+            lease = await self._passes.acquire(number, self._terms.owner, self._terms.shard)
             if lease is not None:
                 self._wait_s, taken = _WAIT_S, True
                 yield lease
-            elif await self._control.open_partitions(self._migration, number, self._shard):
+            elif await self._passes.count_open(number, self._terms.shard):
                 # Held by others: stay, and take over should one of them die.
                 await self._wait()
             else:
                 await self._check_collections()
                 try:
-                    await self._control.close_pass(self._migration, number)
+                    await self._passes.close_pass(number)
                 except PassVanished:
                     if taken:
                         raise
-                    # Nothing was done for it here: it was broken before, and a new one is swept instead.
-                    self.number = number = await self._open_pass(collection, partition_size)
+                    # Nothing was done for it here: it was broken before, and a new one is begun instead.
+                    self.number = number = await self._open_pass()
                     continue
                 self.finished = True
                 return
 
-    async def _open_pass(self, collection: Any, partition_size: int) -> int | None:
-        while not self._stopping():
-            current = await self._control.current_pass(self._migration)
+    async def _open_pass(self) -> int | None:
+        since, owner = self._terms.since, self._terms.owner
+        while not self._hooks.stopping():
+            current = await self._passes.current()
             if current is not None and current["state"] == "open" and self._is_over(current):
                 return int(current["number"])
-            if current is not None and self._since is not None and current.get("ended_at", _NEVER) >= self._since:
-                self.finished = True  # the others of this sweep were through before this one came
+            if current is not None and since is not None and current.get("ended_at", _NEVER) >= since:
+                self.finished = True  # the others of this run were through before this one came
                 return None
-            number = await self._control.claim_planning(self._migration, self._owner, self._over)
+            number = await self._passes.claim_planning(owner, self._over)
             if number is not None:
-                async with self._beating(partial(self._control.renew_planning, self._migration, number)):
-                    partitions = await plan(collection, partition_size)
-                if await self._control.open_pass(self._migration, number, partitions):
+                async with self._keep_beating(partial(self._passes.renew_planning, number)):
+                    partitions = await plan(self._store, self._terms.partition_size)
+                if await self._passes.open_pass(number, partitions):
                     return number
             await self._wait()
         return None
 
-    def _is_over(self, current: Mapping[str, Any]) -> bool:
+    def _is_over(self, current: Row) -> bool:
         """Whether a pass goes over the collections that stand now, and not over others of their names."""
         return self._over is None or current.get("collections") in (None, dict(self._over))
 
     async def _check_collections(self) -> None:
-        if self._over is not None and await self._look_over() != self._over:
-            raise PassVanished("V1 or V2 was dropped or replaced while it was swept; run the sweep again")
+        if self._over is not None and await self._hooks.identify() != self._over:
+            raise PassVanished(self._terms.replaced)
 
     async def _wait(self) -> None:
-        await self._on_wait()
+        await self._hooks.tell(waiting=True)
         await self._clock.sleep(self._wait_s)
         # Planning and last pages are over in a moment; a dead owner's lease is not.
         self._wait_s = min(self._wait_s * 2, _WAIT_MAX_S)
 
     @asynccontextmanager
-    async def held(self, lease: Lease) -> AsyncIterator[None]:
+    async def hold(self, lease: Lease) -> AsyncIterator[None]:
         """Keep the lease alive within the with statement. Whether it was taken over, its checkpoints show."""
-        async with self._beating(partial(self._control.renew, lease)):
+        async with self._keep_beating(partial(self._passes.renew, lease)):
             try:
                 yield
             except BaseException:
                 # Others need not wait for the lease to run out. Should this fail too, they will.
                 with suppress(PyMongoError):
-                    await self._control.release(lease)
+                    await self._passes.release(lease)
                 raise
 
     @asynccontextmanager
-    async def _beating(self, renew: Callable[[], Awaitable[bool]]) -> AsyncIterator[None]:
+    async def _keep_beating(self, renew: Callable[[], Awaitable[bool]]) -> AsyncIterator[None]:
         async def beat() -> None:
             held = True
             while held:
@@ -140,3 +161,21 @@ class Share:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+    async def save_checkpoint(self, lease: Lease, position: Any, scanned: int) -> bool:
+        """Save a checkpoint, then report progress. False: the partition was taken over."""
+        if not await self._passes.checkpoint(lease, position, scanned):
+            return False
+        await self._hooks.tell()
+        return True
+
+    async def leave(self, lease: Lease, position: Any) -> None:
+        """End the work on a partition: it is done, or others go on from its checkpoint where the run is to stop."""
+        if self._hooks.stopping():
+            await self._passes.release(lease)
+        else:
+            await self._passes.checkpoint(lease, position, done=True)
+
+    async def count_scanned(self) -> int | None:
+        """Count the ids that the whole pass has looked at, by any process; None before its number is known."""
+        return None if self.number is None else await self._passes.count_scanned(self.number)

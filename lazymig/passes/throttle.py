@@ -1,6 +1,6 @@
 """Staying out of the way: a rate limit, and pauses while replication or the server itself says that it is busy.
 
-An unknown or failing signal means slower, never faster, and never the end of the sweep.
+An unknown or failing signal means slower, never faster, and never the end of the run.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from attrs import frozen
 from pymongo.errors import PyMongoError
 
 from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import Clock
 from lazymig.passes.pace import BatchSize, Latency
-from lazymig.stores.drivers import Driver, driver_of
+from lazymig.stores.replication import Replication
 
 #: A user's health probe: True go on, False pause, an exception counts as unknown.
 Probe = Callable[[], Awaitable[bool]]
 
-#: Replication lag above which a sweep pauses, in seconds.
+#: Replication lag above which a pass pauses, in seconds.
 LAG_MAX_S = 1.5
 _LOOK_EVERY_S = 1.0
 _PAUSE_S = 0.5
@@ -29,28 +30,30 @@ _PROBE_S = 5.0
 _UNKNOWN_WAIT_MAX_S = 5.0
 
 
+@frozen(kw_only=True)
+class Limits:
+    """The load that a pass may put on the server."""
+
+    #: Documents per batch, at most.
+    batch_size: int = 1000
+    #: Documents per second, at most.
+    rate_limit: float | None = None
+    probe: Probe | None = None
+
+
 class Throttle:
     """Asked before every page; returns when the page may go."""
 
-    def __init__(
-        self,
-        collection: Any,
-        clock: Clock,
-        *,
-        rate_limit: float | None,
-        probe: Probe | None,
-        stopping: Callable[[], bool],
-        batch_size: int = 1000,
-    ) -> None:
+    def __init__(self, store: Any, limits: Limits, stopping: Callable[[], bool], clock: Clock) -> None:
         self.latency = Latency()
-        self.batches = BatchSize(batch_size, rate_limit)
+        self.batches = BatchSize(limits.batch_size, limits.rate_limit)
         self._clock = clock
-        self._collection = collection
-        self._probe = probe
+        self._replication = Replication(store)
+        self._probe = limits.probe
         self._stopping = stopping
-        self._limiter = _limiter(rate_limit)
+        self._limiter = _make_limiter(limits.rate_limit)
         self._looked_at = float("-inf")
-        self._turned_at = clock.monotonic()
+        self._released_at_s = clock.monotonic()
         self._verdict: bool | None = True
 
     @property
@@ -58,22 +61,22 @@ class Throttle:
         """Whether a rate is to be kept."""
         return self._limiter is not None
 
-    async def turn(self) -> bool:
-        """Wait until the next page may be found. False: the sweep is to stop."""
-        worked_s = self._clock.monotonic() - self._turned_at
+    async def wait_for_page(self) -> bool:
+        """Wait until the next page may be found. False: the run is to stop."""
+        worked_s = self._clock.monotonic() - self._released_at_s
         while not self._stopping():
-            verdict = await self._healthy()
+            verdict = await self._judge_health()
             # Slowly also while the server itself is slow: a pause would end the measurements.
             if verdict is None or (verdict and self.latency.slow):
                 await self._clock.sleep(min(worked_s, _UNKNOWN_WAIT_MAX_S))
             if verdict is not False:
                 break
             await self._clock.sleep(_PAUSE_S)
-        self._turned_at = self._clock.monotonic()
+        self._released_at_s = self._clock.monotonic()
         return not self._stopping()
 
-    async def documents(self, count: int) -> bool:
-        """Wait until this many documents may be moved. False: the sweep is to stop."""
+    async def wait_for_documents(self, count: int) -> bool:
+        """Wait until this many documents may be worked on. False: the run is to stop."""
         if self._limiter is not None:
             step = max(int(self._limiter.max_rate), 1)
             for start in range(0, count, step):
@@ -82,17 +85,17 @@ class Throttle:
                 await self._limiter.acquire(min(step, count - start))
         return not self._stopping()
 
-    async def _healthy(self) -> bool | None:
+    async def _judge_health(self) -> bool | None:
         now = self._clock.monotonic()
         if now - self._looked_at < _LOOK_EVERY_S and self._verdict is not False:
             return self._verdict
         self._looked_at = now
-        verdicts = [await self._replication(), await self._asked()]
+        verdicts = [await self._keeps_up(), await self._ask_probe()]
         # False is a reason to pause, None a reason to go slowly.
         self._verdict = False if False in verdicts else None if None in verdicts else True
         return self._verdict
 
-    async def _asked(self) -> bool | None:
+    async def _ask_probe(self) -> bool | None:
         if self._probe is None:
             return True
         try:
@@ -101,23 +104,15 @@ class Throttle:
         except Exception:
             return None
 
-    async def _replication(self) -> bool | None:
-        """Whether the secondaries keep up; None when it cannot be known. One `hello`, which needs no privilege."""
-        if driver_of(self._collection) is Driver.MEMORY:
-            return True
+    async def _keeps_up(self) -> bool | None:
+        """Whether the secondaries keep up; None when it cannot be known."""
         try:
-            hello = await self._collection.database.client.admin.command("hello")
+            return await self._replication.measure_lag_s() <= LAG_MAX_S
         except PyMongoError:
             return None
-        written = hello.get("lastWrite")
-        if written is None:
-            return True  # no replica set
-        # The majority's newest write against the primary's: the lag that a majority write would have to wait for.
-        lag = written["lastWriteDate"] - written["majorityWriteDate"]
-        return bool(lag.total_seconds() <= LAG_MAX_S)
 
 
-def _limiter(rate_limit: float | None) -> Any:
+def _make_limiter(rate_limit: float | None) -> Any:
     if rate_limit is None:
         return None
     if rate_limit <= 0:

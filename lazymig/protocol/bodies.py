@@ -24,7 +24,7 @@ HEAL_AFTER = timedelta(seconds=5)
 WRITER_WAITS_S = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128)
 
 
-async def in_time(pair: Pair[V1, V2], asked: Awaitable[T]) -> tuple[T | None, bool]:
+async def ask_in_time(pair: Pair[V1, V2], asked: Awaitable[T]) -> tuple[T | None, bool]:
     """V2's answer, and whether V2 could be reached in the time that a read waits for it."""
     if pair.v2_wait_s is None:
         return await asked, True
@@ -41,7 +41,7 @@ async def age(pair: Pair[V1, V2], seen: StoredV2) -> timedelta | None:
     if seen.at is None:
         return None
     try:
-        return await pair.v2.now() - seen.at
+        return await pair.ledger.now() - seen.at
     except PyMongoError:
         return None  # the next reader will know
 
@@ -67,13 +67,13 @@ async def is_due(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, own
     return marked is not None and marked < HEAL_AFTER
 
 
-async def own_body(pair: Pair[V1, V2], id: Any) -> None:
+async def await_own_body(pair: Pair[V1, V2], id: Any) -> None:
     """Wait a moment for this process's own body of the entity, where that is still behind its caller."""
     if pair.behind.holds(id):
-        await pair.behind.settled(id, sum(WRITER_WAITS_S))
+        await pair.behind.wait_for(id, sum(WRITER_WAITS_S))
 
 
-async def outcome_of(pair: Pair[V1, V2], step: Callable[[], Coroutine[Any, Any, Applied]]) -> Applied | None:
+async def try_step(pair: Pair[V1, V2], step: Callable[[], Coroutine[Any, Any, Applied]]) -> Applied | None:
     """The outcome of a V2 step that follows V1's; None when it failed.
 
     Not an error for the caller: V1 has the write, V2 stays dirty, and dirty means "ask V1".

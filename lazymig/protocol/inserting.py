@@ -10,7 +10,7 @@ from lazymig.errors import AlreadyExists, Contention
 from lazymig.loop.clock import unused_step
 from lazymig.protocol.edits import Change
 from lazymig.protocol.pair import Pair
-from lazymig.protocol.writing import Moved, back_off, finish, settle, withdraw
+from lazymig.protocol.writing import Moved, back_off, close_mark, finish, withdraw
 from lazymig.stores.documents import decode_id
 from lazymig.stores.records import StoredV2
 from lazymig.telemetry import LEFT_DIRTY
@@ -35,7 +35,7 @@ async def insert(pair: Pair[V1, V2], id: Any, change: Change) -> None:
     if not inserted:
         # The announcement of an insert that found its id taken.
         await _forget(pair, id, ticket)
-        await settle(pair, id)
+        await close_mark(pair, id)
         raise AlreadyExists(decode_id(id))
     # 3. As in `write`.
     moved = Moved(ticket, change, ticket)
@@ -44,7 +44,7 @@ async def insert(pair: Pair[V1, V2], id: Any, change: Change) -> None:
 
 async def _forget(pair: Pair[V1, V2], id: Any, ticket: int) -> None:
     try:
-        await pair.v2.forget_insert(id, ticket)
+        await pair.ledger.forget_insert(id, ticket)
     except PyMongoError:
         pair.tally.count(LEFT_DIRTY)  # what only V2's body holds may be dropped when the entity is healed
 
@@ -55,13 +55,13 @@ async def _announced(pair: Pair[V1, V2], id: Any) -> tuple[StoredV2, int]:
     for attempt in range(pair.max_attempts):
         seen = await _looked(pair, id) if pair.in_session else None
         if seen is None or seen.gone:
-            announced = await pair.v2.vacant_ticket(id, step)
+            announced = await pair.ledger.vacant_ticket(id, step)
             if announced is not None:
                 return announced, step
             seen = await _looked(pair, id)
         # A delete died half way. It is finished by the same statement that announces the new entity, so that this
         # one never meets the body of the last.
-        if seen is not None and await pair.v2.vacate(seen, seen.intent + step):
+        if seen is not None and await pair.ledger.vacate(seen, seen.intent + step):
             return StoredV2(id, seen.intent, seen.intent + step, True, None, {}), step
         await back_off(pair, attempt)
     raise Contention(decode_id(id), pair.max_attempts)
@@ -72,7 +72,7 @@ async def _looked(pair: Pair[V1, V2], id: Any) -> StoredV2 | None:
 
     In a transaction it is asked for first, since a duplicate key would end all of it.
     """
-    seen = await pair.v2.find(id)
+    seen = await pair.bodies.find(id)
     if (seen is not None and seen.clean and not pair.checked) or await pair.v1.find(id) is not None:
         raise AlreadyExists(decode_id(id))
     return seen

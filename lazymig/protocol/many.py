@@ -1,6 +1,6 @@
 """The protocol's read for many entities at once, and V1's entities in V2's shape for listings.
 
-The same decisions as `protocol.read`, taken for a whole set per statement.
+It takes the decisions of `protocol.read` for a whole set per statement.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 from pymongo.errors import PyMongoError
 
 from lazymig.errors import ConversionError, ForeignDocument
-from lazymig.protocol.bodies import in_time, own_body
+from lazymig.protocol.bodies import ask_in_time, await_own_body
 from lazymig.protocol.edits import Base, v2_of
 from lazymig.protocol.pair import Pair
-from lazymig.protocol.reading import OLD_READ_S, compared, look_again_at, read
+from lazymig.protocol.reading import OLD_READ_S, compare, look_again_at, read
 from lazymig.stores.chunks import chunks
 from lazymig.stores.records import Applied, Put, StoredV1, StoredV2
 from lazymig.telemetry import LEFT_DIRTY, MIGRATED, REFUSED, REPAIRED
@@ -35,11 +35,30 @@ async def read_many(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | Co
     return answers
 
 
-async def upgraded_many(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | ConversionError]:
+async def read_v1_many(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V1 | ConversionError]:
+    """Return V1's entities in V1's type; missing ids are left out. One statement for each thousand ids."""
+    answers: dict[Any, V1 | ConversionError] = {}
+    for part in chunks(ids):
+        stored = await pair.v1.find_many(part)
+        for id in (id for id in part if id in stored):
+            answer = v1_answer(pair, stored[id])
+            answers[id] = answer
+    return answers
+
+
+def v1_answer(pair: Pair[V1, V2], stored: StoredV1) -> V1 | ConversionError:
+    """Return V1's entity in V1's type, or why it cannot be read."""
+    try:
+        return pair.conversions.v1_entity(stored)
+    except ConversionError as error:
+        return error
+
+
+async def convert_many(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | ConversionError]:
     """V1's answers alone, converted; nothing is stored. One statement for each thousand ids."""
     answers: dict[Any, V2 | ConversionError] = {}
     for part in chunks(ids):
-        answers |= await bodies(pair, {}, await pair.v1.find_many(part))
+        answers |= await answers_for(pair, {}, await pair.v1.find_many(part))
     return answers
 
 
@@ -48,8 +67,8 @@ async def _read_part(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | C
         return {id: answer async for id, answer in _one_by_one(pair, ids)}
     # All at once: were each waited for after the last, a V2 that hangs would take all the time that the call has.
     if held := [id for id in ids if pair.behind.holds(id)]:
-        await asyncio.gather(*(own_body(pair, id) for id in held))
-    answer, reachable = await in_time(pair, pair.v2.find_many(ids))
+        await asyncio.gather(*(await_own_body(pair, id) for id in held))
+    answer, reachable = await ask_in_time(pair, pair.bodies.find_many(ids))
     found = answer or {}
     answers: dict[Any, V2 | ConversionError] = {
         id: stored for id, stored in found.items() if isinstance(stored, ForeignDocument)
@@ -62,7 +81,7 @@ async def _read_part(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | C
     rest = [id for id in ids if id not in answers]
     read_at_s = pair.clock.monotonic()
     truths = await pair.v1.find_many(rest) if rest else {}
-    answers.update(await bodies(pair, seen, truths))
+    answers.update(await answers_for(pair, seen, truths))
     if not reachable:
         return {id: answers[id] for id in ids if id in answers}
     lost = await _put_many(pair, [truth for id, truth in truths.items() if id not in seen], answers, read_at_s)
@@ -98,7 +117,7 @@ async def _store_anew(
         return
     unknown: list[Applied | BaseException] = []
     try:
-        outcomes = await pair.behind.do(lambda: pair.v2.apply_many(repairs, durable=False), unknown)
+        outcomes = await pair.behind.do(lambda: pair.bodies.apply_many(repairs, durable=False), unknown)
     except PyMongoError:
         pair.tally.count(LEFT_DIRTY)
         return
@@ -117,13 +136,13 @@ async def _put_many(
             continue
         try:
             body = pair.conversions.v2_body(entity)
-            documents.append(pair.v2.born_clean(truth.id, body, truth.revision, "read"))
+            documents.append(pair.bodies.born_clean(truth.id, body, truth.revision, "read"))
         except ConversionError as error:
             answers[truth.id] = error
     if not documents:
         return []
     try:
-        puts = await pair.v2.put_many(documents)
+        puts = await pair.bodies.put_many(documents)
         if pair.clock.monotonic() - read_at_s > OLD_READ_S:
             await look_again_at(pair, truths)
     except PyMongoError:
@@ -134,27 +153,27 @@ async def _put_many(
     return [document["_id"] for document, put in zip(documents, puts, strict=True) if put is Put.LOST]
 
 
-async def bodies(
+async def answers_for(
     pair: Pair[V1, V2], seen: dict[Any, StoredV2], truths: dict[Any, StoredV1]
 ) -> dict[Any, V2 | ConversionError]:
-    """V1's answers as V2 entities, not to be stored over what stands.
+    """Return V1's answers as V2 entities, not to be stored over what stands.
 
     V2's body where it was made from V1's revision and may answer, else V1's, converted.
     """
     answers: dict[Any, V2 | ConversionError] = {}
     for id, truth in truths.items():
-        answer = await body(pair, seen.get(id), truth)
+        answer = await answer_for(pair, seen.get(id), truth)
         answers[id] = answer
     return answers
 
 
-async def body(
+async def answer_for(
     pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, *, seen_later: bool = False
 ) -> V2 | ConversionError:
-    """One of V1's answers as `bodies` gives it; `seen_later` where V2 was read after V1."""
+    """Return one of V1's answers by the rule of `answers_for`; `seen_later` where V2 was read after V1."""
     try:
         if pair.checked and seen is not None:
-            return (await compared(pair, seen, truth, seen_later=seen_later))[0]
+            return (await compare(pair, seen, truth, seen_later=seen_later))[0]
         base = Base(seen, truth)
         entity: V2 = await v2_of(pair.conversions, base, storing=False, seen_later=seen_later)
     except ConversionError as error:

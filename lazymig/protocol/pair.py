@@ -9,7 +9,7 @@ from attrs import frozen
 from lazymig.loop.behind import Behind
 from lazymig.loop.clock import Clock
 from lazymig.shapes.conversions import Conversions
-from lazymig.stores.mongo_v2 import V1Store, V2Store
+from lazymig.stores.ports import Bodies, Ledger, Truth
 from lazymig.telemetry import Tally
 
 V1 = TypeVar("V1")
@@ -18,10 +18,11 @@ V2 = TypeVar("V2")
 
 @frozen
 class Pair(Generic[V1, V2]):
-    """The two stores of one migration with what the steps between them need."""
+    """The ports of one migration with what the steps between them need."""
 
-    v1: V1Store
-    v2: V2Store
+    v1: Truth
+    ledger: Ledger
+    bodies: Bodies
     conversions: Conversions[V1, V2]
     clock: Clock
     tally: Tally

@@ -8,10 +8,10 @@ from typing import Any, Protocol, TypeVar
 from pymongo.errors import PyMongoError
 
 from lazymig.errors import Contention
-from lazymig.protocol import bodies
-from lazymig.protocol.bodies import in_time, is_due, is_old, outcome_of, own_body
+from lazymig.protocol import bodies, v1_alone
+from lazymig.protocol.bodies import ask_in_time, await_own_body, is_due, is_old, try_step
 from lazymig.protocol.pair import Pair
-from lazymig.protocol.writing import settle
+from lazymig.protocol.writing import close_mark
 from lazymig.stores.documents import decode_id
 from lazymig.stores.records import Applied, Put, StoredV1, StoredV2
 from lazymig.telemetry import LEFT_DIRTY, MIGRATED, MISMATCHED, REFUSED, REPAIRED
@@ -36,12 +36,12 @@ class Revised(Protocol):
 
 async def read(pair: Pair[V1, V2], id: Any) -> V2 | None:
     """The entity as it was at some moment of this call, or None. One round trip when V2 is clean."""
-    await own_body(pair, id)
+    await await_own_body(pair, id)
     for attempt in range(pair.max_attempts):
         # 1. V2 first: clean is V1's current revision.
-        seen, reachable = await in_time(pair, pair.v2.find(id))
+        seen, reachable = await ask_in_time(pair, pair.bodies.find(id))
         if not reachable:
-            return await _from_v1_alone(pair, id)
+            return await v1_alone.read_converted(pair, id)
         if seen is not None and seen.clean and not pair.checked:
             entity = pair.conversions.trusted(seen)
             if entity is not None:
@@ -51,7 +51,7 @@ async def read(pair: Pair[V1, V2], id: Any) -> V2 | None:
         truth = await pair.v1.find(id)
         if truth is None:
             if pair.checked and seen is not None and seen.clean:
-                await settle(pair, id)  # another client deleted it
+                await close_mark(pair, id)  # another client deleted it
             return None
         if await is_due(pair, seen, truth) and attempt < len(bodies.WRITER_WAITS_S):
             await pair.clock.sleep(bodies.WRITER_WAITS_S[attempt])
@@ -62,11 +62,6 @@ async def read(pair: Pair[V1, V2], id: Any) -> V2 | None:
         if stands or attempt + 1 == pair.max_attempts:
             return answer
     raise Contention(decode_id(id), pair.max_attempts)
-
-
-async def _from_v1_alone(pair: Pair[V1, V2], id: Any) -> V2 | None:
-    truth = await pair.v1.find(id)
-    return None if truth is None else await pair.conversions.upgraded(truth, None)
 
 
 async def _answer(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, read_at_s: float) -> tuple[V2, bool]:
@@ -97,7 +92,7 @@ async def _answer(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, re
 
 async def _put(pair: Pair[V1, V2], truth: StoredV1, body: dict[str, Any], read_at_s: float) -> bool:
     try:
-        put = await pair.v2.put_if_absent(truth.id, body, truth.revision)
+        put = await pair.bodies.put_if_absent(truth.id, body, truth.revision)
         if put is Put.STORED and pair.clock.monotonic() - read_at_s > OLD_READ_S:
             await look_again_at(pair, [truth])
     except PyMongoError:
@@ -116,12 +111,12 @@ async def look_again_at(pair: Pair[V1, V2], truths: Iterable[Revised]) -> int:
     """
     moved = await pair.v1.moved_since({truth.id: truth.revision for truth in truths})
     for id in moved:
-        await settle(pair, id)
+        await close_mark(pair, id)
     return len(moved)
 
 
 async def _repair(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, body: dict[str, Any]) -> bool:
-    outcome = await outcome_of(pair, lambda: pair.v2.apply(truth.id, body, truth.revision, over=seen))
+    outcome = await try_step(pair, lambda: pair.bodies.apply(truth.id, body, truth.revision, over=seen))
     pair.tally.count(REPAIRED, outcome is Applied.APPLIED)
     return outcome is not Applied.NEWER
 
@@ -130,21 +125,21 @@ async def _heal_if_old(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> N
     # A newer release's body that is behind V1 holds what this one would drop: it is left to that release.
     if not pair.in_session and not pair.conversions.must_leave(seen, truth) and await is_old(pair, seen):
         # The read has its answer; should healing fail, the next reader tries again.
-        await pair.behind.do(lambda: settle(pair, seen.id), None)
+        await pair.behind.do(lambda: close_mark(pair, seen.id), None)
 
 
 async def _compared(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> V2:
     """A checked read: V1 wins where its content was changed behind lazymig's back, even if V2 is clean."""
-    entity, agrees = await compared(pair, seen, truth)
+    entity, agrees = await compare(pair, seen, truth)
     if agrees:
         await _heal_if_old(pair, seen, truth)
     else:
         pair.tally.count(MISMATCHED)
-        await settle(pair, seen.id)
+        await close_mark(pair, seen.id)
     return entity
 
 
-async def compared(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, *, seen_later: bool = False) -> tuple[V2, bool]:
+async def compare(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, *, seen_later: bool = False) -> tuple[V2, bool]:
     """V1's entity, and whether V2's body is the same, byte for byte."""
     conversions = pair.conversions
     expected = await conversions.upgraded(truth, seen, seen_later=seen_later)
@@ -155,7 +150,7 @@ async def compared(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, *, seen_
 
 async def exists(pair: Pair[V1, V2], id: Any) -> bool:
     """Whether the entity stood at some moment of this call; nothing is converted."""
-    seen, _ = await in_time(pair, pair.v2.find(id))
+    seen, _ = await ask_in_time(pair, pair.bodies.find(id))
     if seen is not None and seen.clean and not pair.checked:
         return True
     return await pair.v1.find(id) is not None

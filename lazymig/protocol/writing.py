@@ -10,7 +10,7 @@ from pymongo.errors import PyMongoError, WriteError
 
 from lazymig.errors import Contention, ConversionError, NotFound
 from lazymig.protocol import bodies
-from lazymig.protocol.bodies import is_due, outcome_of
+from lazymig.protocol.bodies import is_due, try_step
 from lazymig.protocol.edits import Base, Change, Edit, Keep, More
 from lazymig.protocol.pair import Pair
 from lazymig.stores.documents import decode_id, value_at
@@ -28,10 +28,10 @@ async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
     """
     if pair.behind.holds(id):
         # A write that overtakes this process's own body drops what only that body holds.
-        await pair.behind.settled(id)
+        await pair.behind.wait_for(id)
     # 1. The ticket comes before V1 is touched. After it, nobody takes V2 for clean; were V1 written first, a reader
     # between the two steps would be given the old body by a clean V2.
-    announced = await pair.v2.ticket(id)
+    announced = await pair.ledger.ticket(id)
     doubt = _Doubt()
     try:
         done = await _moved_v1(pair, id, edit, announced, doubt)
@@ -80,7 +80,7 @@ async def _moved_v1(pair: Pair[V1, V2], id: Any, edit: Edit, seen: StoredV2, dou
         if base.revision >= ticket:
             # V1 is ahead of the ticket: moving it to a revision that was not announced in V2 would break the invariant.
             ticket = base.revision + 1
-            await pair.v2.raise_intent(id, ticket)
+            await pair.ledger.raise_intent(id, ticket)
         change = await edit.decide(base)
         if change is More.TRUTH:
             continue
@@ -88,7 +88,7 @@ async def _moved_v1(pair: Pair[V1, V2], id: Any, edit: Edit, seen: StoredV2, dou
         # writer that would set a part of what V1 does not hold as a sub-document: it loses without an error.
         doubt.sent = True
         try:
-            won = await moved(pair, id, base, ticket, change)
+            won = await move_v1(pair, id, base, ticket, change)
         except WriteError:
             doubt.sent = False  # V1 refuses the document: a unique index, a validator
             raise
@@ -108,7 +108,7 @@ async def withdraw(pair: Pair[V1, V2], announced: StoredV2, step: int = 1, *, mi
 
     async def withdrawn() -> None:
         try:
-            await pair.v2.withdraw(announced, step, missing=missing)
+            await pair.ledger.withdraw(announced, step, missing=missing)
         except PyMongoError:
             pair.tally.count(LEFT_DIRTY)  # the next reader or sweep heals it
 
@@ -124,22 +124,22 @@ async def _seen_again(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, ticke
     """
     overtaken = truth.revision > ticket and pair.conversions.migration.upgrading.takes_other
     if (attempt or overtaken) and seen.revision != truth.revision:
-        seen = await pair.v2.find(truth.id) or seen
+        seen = await pair.bodies.find(truth.id) or seen
     for delay_s in bodies.WRITER_WAITS_S:
         if not await is_due(pair, seen, truth, ticket):
             break
         if pair.behind.holds(truth.id):
             # It is this process's own, which is known to be under way. In a transaction it may wait for that one.
-            await pair.behind.settled(truth.id, delay_s if pair.in_session else None)
-            seen = await pair.v2.find(truth.id) or seen
+            await pair.behind.wait_for(truth.id, delay_s if pair.in_session else None)
+            seen = await pair.bodies.find(truth.id) or seen
             continue
         await pair.clock.sleep(delay_s)
-        seen = await pair.v2.find(truth.id) or seen
+        seen = await pair.bodies.find(truth.id) or seen
     return seen
 
 
-async def moved(pair: Pair[V1, V2], id: Any, base: Base, ticket: int, change: Change | None) -> bool:
-    """Whether V1 was moved from the base's revision to the ticket; False: it is a race lost."""
+async def move_v1(pair: Pair[V1, V2], id: Any, base: Base, ticket: int, change: Change | None) -> bool:
+    """Move V1 from the base's revision to the ticket. False: the race is lost, and nothing was written."""
     expected = base.revision
     if change is None:
         return await pair.v1.delete(id, expected)
@@ -155,10 +155,10 @@ async def finish(pair: Pair[V1, V2], id: Any, done: Moved) -> None:
     change, ticket, since = done.change, done.ticket, done.since
     if change is None:
         # A tombstone, not a removal: a slow reader that still holds the deleted entity must find its place taken.
-        await outcome_of(pair, lambda: pair.v2.bury(id, ticket, since=since))
+        await try_step(pair, lambda: pair.bodies.bury(id, ticket, since=since))
     else:
         body, conv = change.v2_body, change.conv
-        await outcome_of(pair, lambda: pair.v2.apply(id, body, ticket, own=True, since=since, conv=conv))
+        await try_step(pair, lambda: pair.bodies.apply(id, body, ticket, own=True, since=since, conv=conv))
 
 
 async def back_off(pair: Pair[V1, V2], attempt: int) -> None:
@@ -167,7 +167,7 @@ async def back_off(pair: Pair[V1, V2], attempt: int) -> None:
         await pair.clock.sleep(min(0.001 * 2 ** (attempt - 2), 0.05) * pair.clock.random())
 
 
-async def settle(pair: Pair[V1, V2], id: Any) -> None:
+async def close_mark(pair: Pair[V1, V2], id: Any) -> None:
     """Close an open announcement, so that reads take one round trip again. Not the caller's concern if it fails."""
     try:
         await heal(pair, id)
@@ -194,9 +194,9 @@ async def purge(pair: Pair[V1, V2], seen: StoredV2, grace: timedelta) -> bool:
     False: too young, not a remainder, or changed meanwhile. The only place where time matters, by the server's clock:
     `grace` must exceed the longest time that an operation may be in flight.
     """
-    if seen.at is None or seen.clean or await pair.v2.now() - seen.at < grace:
+    if seen.at is None or seen.clean or await pair.ledger.now() - seen.at < grace:
         return False
     # V1 after V2, then only if V2 is unchanged: an insert of the entity raises the intent first.
     if await pair.v1.find(seen.id) is not None:
         return False
-    return await pair.v2.purge(seen)
+    return await pair.ledger.purge(seen)

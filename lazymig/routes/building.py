@@ -1,20 +1,24 @@
-"""A `Pair` from what the user gave: the one place that checks collections and chooses the stores."""
+"""What the user gave, as a route: the one place that checks collections, and chooses stores and the route."""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
 from attrs import evolve, frozen
 
 from lazymig.errors import ConfigurationError
 from lazymig.loop.behind import Behind
 from lazymig.loop.clock import Clock
+from lazymig.phases import Phase
 from lazymig.protocol.pair import Pair
+from lazymig.routes.coexist import Coexist
+from lazymig.routes.route import Route
+from lazymig.routes.v1_only import V1Only
 from lazymig.shapes.conversions import conversions_for
 from lazymig.shapes.migration import Migration
-from lazymig.stores.coalescing import CoalescingV1, CoalescingV2
-from lazymig.stores.drivers import driver_of, tz_aware
-from lazymig.stores.mongo_v2 import V1Store, V2Store
+from lazymig.stores.given import Collections, Session
+from lazymig.stores.opening import Terms, are_tz_aware, check_collection, open_stores
 from lazymig.surroundings.checking import is_same
 from lazymig.surroundings.uuids import check_uuids
 from lazymig.telemetry import LEFT_DIRTY, Tally
@@ -25,75 +29,91 @@ V2 = TypeVar("V2")
 #: V2 bodies on their way behind the callers, at most.
 _BEHIND_MAX = 1000
 
+#: The routes by phase: one line each. A phase that is not here cannot be constructed.
+ROUTES: dict[str, Callable[[Pair[Any, Any]], Route[Any, Any]]] = {
+    Phase.V1_ONLY: V1Only,
+    Phase.COEXIST: Coexist,
+}
+
 
 @frozen(kw_only=True)
 class Options:
-    """How the steps are made: the arguments of `Repository` by the same names."""
+    """How the steps are made: the keywords of `Repository` by the same names."""
 
     clock: Clock
     coalesce: bool
     write_behind: bool
     checked: bool
-    read_concern: str | None
+    read_concern: Literal["linearizable"] | None
     max_attempts: int
+    max_in_flight: int | None
     timeout_s: float | None
     v2_wait_s: float | None
 
     def in_session(self) -> Options:
-        """These options for a session, which runs one statement at a time, and whose transaction has its own time."""
+        """Return these options for a session: one statement at a time, in the time that its transaction has.
+
+        Raises `ConfigurationError` where no transaction can keep them.
+        """
+        if self.read_concern is not None:
+            raise ConfigurationError("with_session: no transaction keeps read_concern; make a repository without it")
         return evolve(self, coalesce=False, write_behind=False, timeout_s=None)
 
 
-def build_pair(
-    migration: Migration[V1, V2],
-    v1: Any,
-    v2: Any,
-    options: Options,
-    *,
-    session: Any = None,
-    tally: Tally | None = None,
-    behind: Behind | None = None,
-) -> Pair[V1, V2]:
-    """Check the collections and put the stores together. Raises `ConfigurationError`."""
+def build_route(phase: Phase, pair: Pair[V1, V2]) -> Route[V1, V2]:
+    """Return the route of a phase. Raises `ConfigurationError` for one that has none."""
+    if phase not in ROUTES:
+        able = ", ".join(f"Phase.{member.name}" for member in Phase if member in ROUTES)
+        raise ConfigurationError(f"phase: this release runs {able}")
+    return ROUTES[phase](pair)
+
+
+def build_pair(migration: Migration[V1, V2], given: Collections, options: Options) -> Pair[V1, V2]:
+    """Check what was given and put the stores together. Raises `ConfigurationError`."""
     if not isinstance(migration, Migration):
         raise ConfigurationError("migration: pass a lazymig.Migration")
     if options.max_attempts < 1:
         raise ConfigurationError("max_attempts: pass 1 or more")
-    for side, collection in (("v1", v1), ("v2", v2)):
-        _check_collection(side, collection)
-    _check_distinct(v1, v2)
-    check_uuids(migration, v1=v1, v2=v2)
-    conversions = conversions_for(migration, v1_aware=tz_aware(v1), v2_aware=tz_aware(v2))
-    tally = tally or Tally(migration.name)
+    for side, collection in given._asdict().items():
+        check_collection(side, collection)
+    _check_distinct(given)
+    check_uuids(migration, v1=given.v1, v2=given.v2)
+    tally = Tally(migration.name)
     # Half of a call's time: were V2 to hang, the call would end in time with V1's answer or write, and no error.
     half_s = None if options.timeout_s is None else options.timeout_s / 2
-    behind = behind or Behind(_BEHIND_MAX if options.write_behind else 0, half_s, lambda: tally.count(LEFT_DIRTY))
+    behind = Behind(_BEHIND_MAX if options.write_behind else 0, half_s, lambda: tally.count(LEFT_DIRTY))
+    return _put_together(migration, given, options, tally, behind)
+
+
+def build_pair_in_session(pair: Pair[V1, V2], given: Collections, options: Options, session: Session) -> Pair[V1, V2]:
+    """Return the pair with every statement in that session; it counts, and waits for bodies, with the given one."""
+    migration, behind = pair.conversions.migration, pair.behind.at_once()
+    return _put_together(migration, given, options, pair.tally, behind, session)
+
+
+def _put_together(
+    migration: Migration[V1, V2],
+    given: Collections,
+    options: Options,
+    tally: Tally,
+    behind: Behind,
+    session: Session | None = None,
+) -> Pair[V1, V2]:
+    terms = Terms(
+        clock=options.clock, conv=migration.revision, remembers=migration.upgrading.takes_other,
+        coalesce=options.coalesce, timeout_s=options.timeout_s, read_concern=options.read_concern, session=session,
+    )  # fmt: skip
+    v1, v2 = open_stores(given, terms)
+    v1_aware, v2_aware = are_tz_aware(given)
+    conversions = conversions_for(migration, v1_aware=v1_aware, v2_aware=v2_aware)
     return Pair(
-        *_stores(migration, v1, v2, options, session), conversions, options.clock, tally, behind,
+        v1, v2, v2, conversions, options.clock, tally, behind,
         max_attempts=options.max_attempts, checked=options.checked, in_session=session is not None,
         ahead=options.coalesce, v2_wait_s=options.v2_wait_s,
     )  # fmt: skip
 
 
-def _stores(migration: Migration[V1, V2], v1: Any, v2: Any, options: Options, session: Any) -> tuple[V1Store, V2Store]:
-    conv, remembers, clock = migration.revision, migration.upgrading.takes_other, options.clock
-    if options.coalesce and options.read_concern is None:  # a linearizable read names one document
-        coalescing = CoalescingV2(v2, clock, conv, options.timeout_s, remembers=remembers)
-        return CoalescingV1(v1, options.timeout_s), coalescing
-    bodies = V2Store(v2, clock, conv, session, options.read_concern, remembers=remembers)
-    return V1Store(v1, session, options.read_concern), bodies
-
-
-def _check_collection(side: str, collection: Any) -> None:
-    try:
-        driver_of(collection)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{side}: {error}") from None
-    concern = getattr(collection, "write_concern", None)
-    if concern is not None and not getattr(concern, "acknowledged", True):
-        raise ConfigurationError(f"{side}: write concern 0 acknowledges nothing; configure w=1 or majority")
-
-
-def _check_distinct(v1: Any, v2: Any) -> None:
-    if is_same(v1, v2):
-        raise ConfigurationError(f"v1 and v2 are the same collection, {v1.full_name}; V2 needs one of its own")
+def _check_distinct(given: Collections) -> None:
+    if is_same(given.v1, given.v2):
+        name = getattr(given.v1, "full_name", "")
+        raise ConfigurationError(f"v1 and v2 are the same collection, {name}; V2 needs one of its own")

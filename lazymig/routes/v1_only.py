@@ -1,49 +1,60 @@
-"""The same verbs in the phase `v1_only`: V1 alone, ordered by compare-and-set on its revision. V2 is not touched."""
+"""The phase `v1_only`: V1 alone; V2 is neither read nor written.
+
+Way back: none is needed, since nothing has left V1.
+"""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
 
-from lazymig.errors import AlreadyExists, Contention, NotFound
-from lazymig.loop.clock import unused_step
-from lazymig.protocol.edits import Base, Change, Edit, More
+from attrs import frozen
+
+from lazymig.errors import ConversionError
+from lazymig.protocol import listing, many, v1_alone
+from lazymig.protocol.edits import Change, Edit
 from lazymig.protocol.pair import Pair
-from lazymig.protocol.writing import back_off, moved
-from lazymig.stores.documents import decode_id
-from lazymig.stores.records import StoredV1
-from lazymig.telemetry import CONTENDED
+from lazymig.query import Criteria, Span
+from lazymig.routes.route import Route
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 
-async def read(pair: Pair[V1, V2], id: Any) -> V2 | None:
-    """V1's entity in V2's type; nothing is stored. One round trip."""
-    truth = await pair.v1.find(id)
-    return None if truth is None else await pair.conversions.upgraded(truth, None)
+@frozen
+class V1Only(Route[V1, V2], Generic[V1, V2]):
+    """V1 alone: answers in V2's type are converted, and nothing is stored on the way."""
 
+    pair: Pair[V1, V2]
+    uses_v2: ClassVar[bool] = False
+    fills_v2: ClassVar[bool] = False
 
-async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
-    """Change or delete one entity in V1. Two round trips. Raises `NotFound`, `Contention`, or what the edit raises."""
-    for attempt in range(pair.max_attempts):
-        truth: StoredV1 | None = await pair.v1.find_local(id)
-        if truth is None:
-            await pair.v1.confirm_missing(id)
-            raise NotFound(decode_id(id))
-        base = Base(None, truth)
-        change = await edit.decide(base)
-        assert change is not More.TRUTH  # which was given
-        if await moved(pair, id, base, max(truth.revision, 0) + 1, change):
-            return change
-        pair.tally.count(CONTENDED)
-        await back_off(pair, attempt)
-    raise Contention(decode_id(id), pair.max_attempts)
+    async def read(self, id: Any) -> V2 | None:
+        return await v1_alone.read_converted(self.pair, id)
 
+    async def read_many(self, ids: Sequence[Any]) -> dict[Any, V2 | ConversionError]:
+        return await many.convert_many(self.pair, ids)
 
-async def insert(pair: Pair[V1, V2], id: Any, change: Change) -> None:
-    """Store a new entity in V1. One round trip. Raises `AlreadyExists`."""
-    if pair.in_session and await pair.v1.find_local(id) is not None:
-        raise AlreadyExists(decode_id(id))
-    # V1 alone keeps no tombstone that would remember a deleted entity's last revision.
-    if not await pair.v1.insert(id, change.v1_set, unused_step(pair.clock)):
-        raise AlreadyExists(decode_id(id))
+    async def read_v1(self, id: Any) -> V1 | None:
+        return await v1_alone.read_v1(self.pair, id)
+
+    async def read_v1_many(self, ids: Sequence[Any]) -> dict[Any, V1 | ConversionError]:
+        return await many.read_v1_many(self.pair, ids)
+
+    async def exists(self, id: Any) -> bool:
+        return await v1_alone.exists_in_v1(self.pair, id)
+
+    async def write(self, id: Any, edit: Edit) -> Change | None:
+        return await v1_alone.write_v1(self.pair, id, edit)
+
+    async def insert(self, id: Any, change: Change) -> None:
+        await v1_alone.insert_v1(self.pair, id, change)
+
+    def pages(self, span: Span) -> AsyncGenerator[list[V2 | ConversionError]]:
+        return listing.list_converted(self.pair, span)
+
+    def v1_pages(self, span: Span) -> AsyncGenerator[list[V1 | ConversionError]]:
+        return listing.list_v1(self.pair, span)
+
+    async def count(self, criteria: Criteria) -> int:
+        return await self.pair.v1.count(criteria.v1)

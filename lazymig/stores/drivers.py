@@ -37,9 +37,9 @@ READ_LOCAL = ReadConcern("local")
 IDS: CodecOptions[dict[str, Any]] = CodecOptions(
     uuid_representation=UuidRepresentation.UNSPECIFIED, datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
-#: The same where one text that is not UTF-8 must not cost the whole reply.
+#: Like `IDS`, where one text that is not UTF-8 must not cost the whole reply.
 LENIENT: CodecOptions[dict[str, Any]] = IDS.with_options(unicode_decode_error_handler="replace")
-#: The same for documents as bytes, of which the driver looks at some fields.
+#: Like `LENIENT`, for documents as bytes, of which the driver looks at some fields.
 RAW_LENIENT: Any = LENIENT.with_options(document_class=RawBSONDocument)
 #: How documents are read and written, by the client's `tz_aware` and by nothing else that it was given. UUIDs come as
 #: binaries, which the converters take from any client; no type of the user's own stands in a body.
@@ -129,13 +129,26 @@ def tuned(
     )
 
 
+def collection_of(store: Any) -> Any:
+    """The collection that a store is a port to; a collection is its own. The only way to one from outside a store."""
+    # By the class, as in `driver_of`: a collection has every attribute.
+    return store if hasattr(type(store), "find_one") else store.collection
+
+
+def uuid_representation(collection: Any) -> int | None:
+    """How the collection's client stores UUIDs, as a number of `bson.binary.UuidRepresentation`; None in memory."""
+    options = getattr(collection, "codec_options", None)
+    representation: int | None = getattr(options, "uuid_representation", None)
+    return representation
+
+
 def tz_aware(collection: Any) -> bool:
     """Whether the collection's client returns aware datetimes."""
     options = getattr(collection, "codec_options", None)
     return bool(getattr(options, "tz_aware", False))
 
 
-async def settled(result: Any) -> Any:
+async def awaited(result: Any) -> Any:
     """The result of a call that one driver returns directly and the other as an awaitable.
 
     `aggregate`, `list_indexes`, `watch` and `client.close` are awaited in PyMongo only, `start_session` in Motor only.

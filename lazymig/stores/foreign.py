@@ -1,4 +1,4 @@
-"""V2's documents that lazymig did not store: the filter that finds them, and the statement that replaces them."""
+"""V2's documents that lazymig did not store: the statements that find them, and the one that replaces them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from pymongo import ReplaceOne
 from pymongo.errors import BulkWriteError
 
 from lazymig.stores.documents import META_FIELD
-from lazymig.stores.drivers import MAJORITY, Driver, driver_of, tuned
+from lazymig.stores.drivers import MAJORITY, Driver, collection_of, driver_of, tuned
+from lazymig.stores.keyset import BY_ID
+from lazymig.stores.raw import decoded_leniently
 from lazymig.stores.records import Document
+from lazymig.stores.scans import Scan
 
 
 def _is_integer(path: str) -> dict[str, Any]:
@@ -21,20 +24,34 @@ def _is_integer(path: str) -> dict[str, Any]:
 FOREIGN: Document = {"$nor": [{"$and": [_is_integer(f"{META_FIELD}.rev"), _is_integer(f"{META_FIELD}.intent")]}]}
 
 
-async def replace_foreign(collection: Any, documents: Sequence[Document]) -> tuple[int, list[int]]:
-    """Put documents of `born_clean` in the place of those that lazymig did not store, durably; others stay.
+class Strangers:
+    """V2's documents that lazymig did not store."""
 
-    How many were replaced, and the places of those that V2 refuses.
-    """
-    durable = tuned(collection, write=MAJORITY)
-    pairs = [({"_id": document["_id"], **FOREIGN}, document) for document in documents]
-    if driver_of(collection) is Driver.MEMORY:
-        results = [await durable.replace_one(where, document) for where, document in pairs]
-        return sum(result.matched_count for result in results), []
-    try:
-        result = await durable.bulk_write([ReplaceOne(*pair) for pair in pairs], ordered=False)
-    except BulkWriteError as error:
-        if error.details.get("writeConcernErrors"):
-            raise
-        return error.details["nMatched"], [failure["index"] for failure in error.details["writeErrors"]]
-    return result.matched_count, []
+    def __init__(self, store: Any) -> None:
+        collection = collection_of(store)
+        self._scan = Scan(collection)
+        self._in_memory = driver_of(collection) is Driver.MEMORY
+        self._durable = tuned(collection, write=MAJORITY)
+
+    async def find_ids(self, limit: int, after: Any = None) -> list[Any]:
+        """Find the next of their ids in order, behind the last one of the page before where that is given."""
+        where = FOREIGN if after is None else {"$and": [FOREIGN, self._scan.after(BY_ID, decoded_leniently(after))]}
+        return await self._scan.find_ids(where, limit)
+
+    async def replace(self, documents: Sequence[Document]) -> tuple[int, list[int]]:
+        """Put documents of `born_clean` in their places, durably, by one unordered statement.
+
+        A document that is no stranger any more stays as it is. Returns how many were replaced, and the places of those
+        that V2 refuses.
+        """
+        pairs = [({"_id": document["_id"], **FOREIGN}, document) for document in documents]
+        if self._in_memory:
+            results = [await self._durable.replace_one(where, document) for where, document in pairs]
+            return sum(result.matched_count for result in results), []
+        try:
+            result = await self._durable.bulk_write([ReplaceOne(*pair) for pair in pairs], ordered=False)
+        except BulkWriteError as error:
+            if error.details.get("writeConcernErrors"):
+                raise
+            return error.details["nMatched"], [failure["index"] for failure in error.details["writeErrors"]]
+        return result.matched_count, []

@@ -20,6 +20,7 @@ from bson.decimal128 import Decimal128
 
 from lazymig.stores.decoding import Unreadable, condition
 from lazymig.stores.drivers import Driver
+from lazymig.stores.records import Partition
 
 #: BSON's order of types, each with the type bytes of its elements.
 BRACKETS: tuple[tuple[tuple[str, ...], tuple[int, ...]], ...] = (
@@ -39,6 +40,8 @@ BRACKETS: tuple[tuple[tuple[str, ...], tuple[int, ...]], ...] = (
     (("javascriptWithScope",), (0x0F,)),
     (("maxKey",), (0x7F,)),
 )
+#: Brackets with one document at most, beyond whose value a comparison would find those of other brackets.
+ONE_VALUE = frozenset({"minKey", "null", "maxKey"})
 _RANK = {code: rank for rank, (_, codes) in enumerate(BRACKETS) for code in codes}
 _NUMBERS = (int, float, Decimal128)
 _UUIDS: CodecOptions[Any] = CodecOptions(uuid_representation=UuidRepresentation.STANDARD)
@@ -63,6 +66,24 @@ def in_bracket(path: str, bracket: str, driver: Driver) -> dict[str, Any]:
     names = next(names for names, _ in BRACKETS if names[0] == bracket)
     known = [name for name in names if driver is not Driver.MEMORY or name in MEMORY_TYPES]
     return {"$or": [{path: {"$type": name}} for name in known]} if len(known) > 1 else {path: {"$type": known[0]}}
+
+
+def in_partition(partition: Partition, position: Any, last: Any, driver: Driver) -> dict[str, Any]:
+    """The filter for a partition's ids behind the position, up to `last` where that is given."""
+    bounds: dict[str, Any] = {}
+    if position is not None:
+        bounds |= above(position)
+    high = partition.high if last is None else last
+    if high is not None:
+        bounds["$lte"] = high
+    if position is not None:
+        return {"_id": condition(bounds)}  # a comparison stays within its value's bracket
+    bracket = in_bracket("_id", partition.bracket, driver)
+    if not bounds:
+        return bracket
+    # NaN sorts first among the numbers, but is not less than any of them.
+    first = [{"_id": math.nan}] if partition.bracket == "int" else []
+    return {"$and": [bracket, {"$or": [{"_id": condition(bounds)}, *first]}]}
 
 
 def brackets(driver: Driver) -> list[str]:

@@ -1,4 +1,4 @@
-"""V2's ledger: who has announced which write, and what became of it. One method is one statement, as in `stores`.
+"""The ledger in MongoDB, in V2's documents. What each method guarantees stands in `ports.Ledger`.
 
 Bodies and announcements stand in one document, which is why a clean one answers by one read.
 """
@@ -36,6 +36,7 @@ from lazymig.stores.pipelines import (
     vacated,
     withdrawn,
 )
+from lazymig.stores.ports import Ledger
 from lazymig.stores.raw import undecoded, unpacked
 from lazymig.stores.records import PLACEHOLDER, Applied, Document, StoredV2
 from lazymig.stores.server_time import ServerTime
@@ -49,8 +50,8 @@ RAISED, INSERTS = f"{META_FIELD}.raised", f"{META_FIELD}.inserts"
 _PLACEHOLDER = {REV: PLACEHOLDER, f"{META_FIELD}.by": "write"}
 
 
-class Ledger:
-    """The announcements of writes to come, and the marks that find the ones that were never completed.
+class MongoLedger(Ledger):
+    """`Ledger` kept in V2's documents, under `_lazymig`.
 
     `conv` is the revision of the conversion whose bodies this process stores. `remembers`: bodies may hold what V1
     cannot express, so inserts are remembered: they separate one entity's bodies from those of the next.
@@ -83,21 +84,12 @@ class Ledger:
         self._time = ServerTime(collection, clock)
 
     async def now(self) -> datetime:
-        """The time by which V2's marks are written: the server's, or in memory the repository's clock's."""
         return await self._time.now()
 
     async def ticket(self, id: Any) -> StoredV2:
-        """Announce a write, durably: raise the intent by one and return the document after that, body and all.
-
-        Where V2 has nothing, a placeholder is made.
-        """
         return await self._announce({"_id": id}, {**_PLACEHOLDER, GONE: True}, 1)
 
     async def vacant_ticket(self, id: Any, step: int = 1) -> StoredV2 | None:
-        """Announce an insert, durably, by `step`, where V2 holds nothing live. None: a live document stands, unchanged.
-
-        Where bodies hold what V1 cannot express, the insert is remembered: an earlier body belongs to another entity.
-        """
         where = {"_id": id, GONE: True}  # an upsert copies `gone` into the document that it makes
         try:
             if self._remembers:
@@ -127,10 +119,6 @@ class Ledger:
         return ticketed(where["_id"], stored_v2(unpacked(self.collection, document)))
 
     async def raise_intent(self, id: Any, intent: int) -> None:
-        """Announce a write at this intent at least, durably: V1 was ahead of the ticket. Never lowers.
-
-        Leaves a trace, since another writer's ticket may have the same number, and must not be withdrawn then.
-        """
         on_insert = {**_PLACEHOLDER, GONE: True}
         update = {"$max": {INTENT: intent}, "$inc": {RAISED: 1}, **self._marking(), "$setOnInsert": on_insert}
         await self._durable.update_one({"_id": id}, update, upsert=True, session=self._session)
@@ -140,26 +128,15 @@ class Ledger:
         return {"$set": {AT: self._clock.now()}} if self._in_memory else {"$currentDate": {AT: True}}
 
     async def vacate(self, seen: StoredV2, ticket: int) -> bool:
-        """Leave no body, and announce an insert at this ticket, durably; only over what was seen.
-
-        What was announced before comes too late from now on. False: V2 has changed, nothing was done.
-        """
         where = {"_id": seen.id, REV: seen.revision, INTENT: seen.intent}
         made = vacated(seen.intent, ticket, self._moment)
         return await self._update(where, made, durable=True) is Applied.APPLIED
 
     async def forget_insert(self, id: Any, ticket: int) -> None:
-        """The insert announced at this ticket found its id taken: what stands is no later entity's."""
         if self._remembers:
             await self._update({"_id": id, INSERTS: ticket}, forgotten(ticket))
 
     async def withdraw(self, seen: StoredV2, step: int = 1, *, missing: bool = False) -> bool:
-        """Take back an announcement, as its ticket returned it, that nothing was written for, if it was the last one.
-
-        V2 is as it was before; a placeholder that the ticket made is removed. `missing`: V1 does not hold the entity,
-        so a live document stays dirty, even if a reader brought it meanwhile. False: somebody has announced more since,
-        nothing was done.
-        """
         # A writer that raised the intent to the same number may have used it, or may still do so.
         where = {"_id": seen.id, REV: {"$lt": seen.intent}, INTENT: seen.intent, RAISED: {"$exists": False}}
         if missing:
@@ -171,13 +148,11 @@ class Ledger:
         return await self._update(where, withdrawn(seen.intent, seen.intent - step)) is Applied.APPLIED
 
     async def purge(self, seen: StoredV2) -> bool:
-        """Remove a document if it is still just as it was seen. False: it has changed, nothing was removed."""
         where = {"_id": seen.id, REV: seen.revision, INTENT: seen.intent, AT: seen.at}
         result = await self._quick.delete_one(where, session=self._session)
         return bool(result.deleted_count)
 
     async def marks(self, before: datetime, limit: int, after: Document | None = None) -> list[StoredV2]:
-        """Open marks and tombstones older than `before`, oldest first, from the sparse index on `at`."""
         where: Document = {AT: {"$lt": before}, REV: {"$exists": True}}
         if after is not None:
             where = {"$and": [where, after]}
@@ -187,7 +162,6 @@ class Ledger:
         return list(found)
 
     async def ensure_mark_index(self) -> None:
-        """Create the sparse index on `at`, so that marks are found without a scan."""
         await ensure_index(self.collection, [(AT, 1)], "lazymig_at", sparse=True)
 
     @property

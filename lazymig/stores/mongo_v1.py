@@ -1,4 +1,4 @@
-"""The port to V1: one method is one MongoDB statement of the protocol, as in `stores.py`."""
+"""V1 in MongoDB. What each method guarantees stands in `ports.Truth`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pymongo.read_concern import ReadConcern
 
 from lazymig.stores.documents import REVISION_FIELD, at_revision, of_id, stored_v1
 from lazymig.stores.drivers import MAJORITY, RAW_LENIENT, READ_MAJORITY, Driver, driver_of, is_id_taken, tuned
+from lazymig.stores.keyset import Order
+from lazymig.stores.ports import Paths, Truth
 from lazymig.stores.raw import Undecoded, find_all, find_one, undecoded, undecoded_by_id
 from lazymig.stores.records import PLACEHOLDER, Document, StoredV1
 
-Paths = Sequence[str]
 
-
-class V1Store:
-    """The port to V1, the source of truth."""
+class V1Store(Truth):
+    """`Truth` kept in one MongoDB collection."""
 
     def __init__(self, collection: Any, session: Any = None, read_concern: str | None = None) -> None:
         #: As it was given, with the codec options of its client: for the client's own filters.
@@ -34,21 +34,14 @@ class V1Store:
         self._one = self._settled if read_concern is None else tuned(collection, read=ReadConcern(read_concern))
 
     async def find(self, id: Any) -> StoredV1 | None:
-        """Find one document with read concern majority or above: what it holds cannot be rolled back."""
         document = await find_one(self._one, id, self._session)
         return None if document is None else of_id(id, stored_v1(document))
 
     async def find_local(self, id: Any) -> StoredV1 | None:
-        """Find one document as the primary has it now: for the write path, whose compare-and-set settles it."""
         document = await find_one(self.collection, id, self._session)
         return None if document is None else of_id(id, stored_v1(document))
 
     async def confirm_missing(self, id: Any) -> None:
-        """Wait until the majority has what the primary had when a local read found no document; change nothing.
-
-        Until then a delete may be rolled back, and reads with read concern majority still find the entity: saying
-        that it is missing would contradict the next read. In memory nothing is sent.
-        """
         if self._durable is self.collection:
             return
         # A durable write that matches nothing (V1 has no placeholders) waits like any other.
@@ -56,12 +49,10 @@ class V1Store:
         await self._durable.update_one(never, {"$set": {REVISION_FIELD: PLACEHOLDER}}, session=self._session)
 
     async def find_many(self, ids: Sequence[Any]) -> dict[Any, StoredV1]:
-        """Find these documents with read concern majority, a thousand by each statement; missing ids are left out."""
         found = await find_all(self._settled, ids, self._session)
         return {stored.id: stored for stored in map(stored_v1, found)}
 
     async def moved_since(self, revisions: Mapping[Any, int]) -> list[Any]:
-        """Which of these entities are gone, or at another revision than this, with read concern majority."""
         ids = list(revisions)
         where = {"_id": {"$in": ids}}
         found = await undecoded(
@@ -71,7 +62,6 @@ class V1Store:
         return [id for id in ids if now.get(id) != revisions[id]]
 
     async def insert(self, id: Any, document: Document, revision: int) -> bool:
-        """Insert a document at this revision, durably. False: the id is taken, and nothing was written."""
         whole = {"_id": id, **document, REVISION_FIELD: revision}
         try:
             await self._durable.insert_one(whole, session=self._session)
@@ -91,12 +81,6 @@ class V1Store:
         within: Paths = (),
         held: Document | None = None,
     ) -> bool:
-        """Move one document from the expected revision to a new one, durably.
-
-        Only `changed` fields are set and `vanished` ones unset: what V2 does not know of stays as it is. False: V1 is
-        not at the expected revision, or has no sub-document at one of the paths `within`, or another value than `held`
-        says, and nothing was written.
-        """
         update: dict[str, Any] = {"$set": {**changed, REVISION_FIELD: revision}}
         if fields := dict.fromkeys(vanished, ""):
             update["$unset"] = fields
@@ -105,33 +89,34 @@ class V1Store:
         return bool(result.matched_count)
 
     async def delete(self, id: Any, expected: int) -> bool:
-        """Delete one document at the expected revision, durably. False: it is not there at that revision."""
         result = await self._durable.delete_one(at_revision(id, expected), session=self._session)
         return bool(result.deleted_count)
 
     async def find_each(self, ids: Sequence[Any]) -> Undecoded[StoredV1]:
-        """Find these documents in any order, each decoded when its turn comes."""
         return await undecoded_by_id(self._settled, stored_v1, ids, self._session)
 
     def question(self, criteria: Document) -> Document:
-        """A caller's filter, encoded as the caller's client would: with its types, and its form of UUIDs.
-
-        Raises what that client raises for a value that BSON does not hold.
-        """
         if driver_of(self.given) is Driver.MEMORY or not criteria:
             return dict(criteria)
         return RawBSONDocument(bson.encode(criteria, codec_options=self.given.codec_options), RAW_LENIENT)
 
-    async def rows(
-        self, criteria: Document, order: Sequence[tuple[str, int]], limit: int, fields: Iterable[str] | None = None
+    async def page(
+        self,
+        question: Document,
+        order: Order,
+        limit: int,
+        after: Document | None = None,
+        fields: Iterable[str] | None = None,
     ) -> Undecoded[StoredV1]:
-        """Find one page of V1, with read concern majority: these fields and the revision, or all."""
+        where = question
+        if after is not None:
+            behind = order.after(after, driver_of(self.collection))
+            where = {"$and": [question, behind]} if question else behind
         projection = None if fields is None else dict.fromkeys([*fields, REVISION_FIELD], 1)
         return await undecoded(
-            self._settled, stored_v1, criteria, size=limit, limit=limit, fields=projection, sort=order,
+            self._settled, stored_v1, where, size=limit, limit=limit, fields=projection, sort=order.keys,
             session=self._session,
         )  # fmt: skip
 
     async def count(self, criteria: Document) -> int:
-        """Count the documents that match."""
         return int(await self._settled.count_documents(self.question(criteria), session=self._session))

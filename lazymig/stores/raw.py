@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
@@ -156,6 +156,11 @@ def split(batch: bytes) -> list[bytes]:
         documents.append(batch[start:end])
         start = end
     return documents
+
+
+def keys_of(ids: Iterable[Any]) -> list[Any]:
+    """Keys that distinguish ids of one collection; an id may be of a type that Python cannot hash."""
+    return [_key_of(bson.encode({"_id": id})) for id in ids]
 
 
 def _id_of(document: bytes) -> Any:

@@ -6,24 +6,29 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
+from attrs.converters import optional
 
 from lazymig.errors import ConfigurationError
-from lazymig.surroundings.contents import Foreign, foreign, legacy_ids
-from lazymig.surroundings.judging import problems
-from lazymig.surroundings.looking import Seen, greeted, look
-from lazymig.surroundings.probing import refusals, refused_revision
+from lazymig.stores.probes import Probe, probe_of
+from lazymig.surroundings.contents import Foreign, find_legacy_ids, look_for_foreign
+from lazymig.surroundings.judging import find_problems
+from lazymig.surroundings.looking import Seen, greet_all, look
+from lazymig.surroundings.probing import find_refusals, find_refused_revision
 
 _Hellos = Mapping[str, Mapping[str, Any]]
 
 
 @frozen(kw_only=True)
 class Asked:
-    """Which collections to look at, and what is wanted of them. Without `v2`, only V1's are looked at."""
+    """A request to look at collections, and what is wanted of them. Without `v2`, only V1's are looked at.
 
-    v1: Any
-    v2: Any | None
-    control: Any | None = None
+    Each may be given as a collection or a store.
+    """
+
+    v1: Probe = field(converter=probe_of)
+    v2: Probe | None = field(converter=optional(probe_of))
+    control: Probe | None = field(default=None, converter=optional(probe_of))
     id_types: tuple[type, ...] = ()
     linearizable: bool = False
     #: Each read looks at V1.
@@ -34,7 +39,7 @@ class Asked:
 
 @frozen
 class Surroundings:
-    """What a migration's collections are, as far as this user may see it."""
+    """The collections of a migration, as far as this user may see what they are."""
 
     v1: Seen
     v2: Seen | None
@@ -61,60 +66,60 @@ class Surroundings:
             raise ConfigurationError("\n".join(wrong))
 
 
-async def surroundings(asked: Asked) -> Surroundings:
+async def look_around(asked: Asked) -> Surroundings:
     """Look at everything, each side's by one connection. Changes nothing; driver errors pass through."""
     unseen: list[str] = []
-    given = {"v1": asked.v1, "v2": asked.v2, "control": asked.control}
-    given = {side: collection for side, collection in given.items() if collection is not None}
-    hellos = dict(zip(given, await greeted(*given.values()), strict=True))
+    sides_asked = {"v1": asked.v1, "v2": asked.v2, "control": asked.control}
+    given = {side: probe for side, probe in sides_asked.items() if probe is not None}
+    hellos = dict(zip(given, await greet_all(*given.values()), strict=True))
     sides = await asyncio.gather(
-        _v1(asked, hellos, unseen), _v2(asked, hellos, unseen), _control(asked, hellos, unseen)
+        _look_at_v1(asked, hellos, unseen), _look_at_v2(asked, hellos, unseen), _look_at_control(asked, hellos, unseen)
     )
     (v1, wrong_v1), (v2, wrong_v2, strange), wrong_control = sides
     wrong = tuple(dict.fromkeys([*wrong_v1, *wrong_v2, *wrong_control]))
     return Surroundings(v1, v2, wrong, tuple(dict.fromkeys(unseen)), strange)
 
 
-async def _v1(asked: Asked, hellos: _Hellos, unseen: list[str]) -> tuple[Seen, list[str]]:
+async def _look_at_v1(asked: Asked, hellos: _Hellos, unseen: list[str]) -> tuple[Seen, list[str]]:
     seen = await look("v1", asked.v1, hellos["v1"])
     unseen += seen.unseen
-    found = list(problems(seen, linearizable=asked.linearizable, compared=asked.compared or asked.v2 is None))
+    found = list(find_problems(seen, linearizable=asked.linearizable, compared=asked.compared or asked.v2 is None))
     if not found:
-        found += await refused_revision(asked.v1, seen, unseen)
-        found += await legacy_ids(asked.v1, asked.id_types, unseen)
+        found += await find_refused_revision(asked.v1, seen, unseen)
+        found += await find_legacy_ids(asked.v1, asked.id_types, unseen)
     return seen, found
 
 
-async def _v2(asked: Asked, hellos: _Hellos, unseen: list[str]) -> tuple[Seen | None, list[str], Foreign]:
+async def _look_at_v2(asked: Asked, hellos: _Hellos, unseen: list[str]) -> tuple[Seen | None, list[str], Foreign]:
     if asked.v2 is None:
         return None, [], Foreign()
     seen = await look("v2", asked.v2, hellos["v2"])
     unseen += seen.unseen
-    found = list(problems(seen, linearizable=asked.linearizable))
+    found = list(find_problems(seen, linearizable=asked.linearizable))
     if found:  # what cannot be used need not be looked into
         return seen, found, Foreign()
-    found += await refusals(asked.v1, asked.v2, seen, asked.id_types, unseen)
-    return seen, found, await foreign(asked.v2, seen, unseen, widely=asked.widely)
+    found += await find_refusals(asked.v1, asked.v2, seen, asked.id_types, unseen)
+    return seen, found, await look_for_foreign(asked.v2, seen, unseen, widely=asked.widely)
 
 
-async def _control(asked: Asked, hellos: _Hellos, unseen: list[str]) -> list[str]:
+async def _look_at_control(asked: Asked, hellos: _Hellos, unseen: list[str]) -> list[str]:
     if asked.control is None:
         return []
     seen = await look("control", asked.control, hellos["control"])
     unseen += seen.unseen
-    return list(problems(seen))
+    return list(find_problems(seen))
 
 
 def check_apart(control: Any, v1: Any, v2: Any) -> None:
-    """Raise `ConfigurationError` where the control collection is one of the others."""
+    """Raise `ConfigurationError` where the control collection is one of the others. Each is a collection or a store."""
     for side, one in (("v1", v1), ("v2", v2)):
         if is_same(one, control):
-            name = control.full_name
+            name = probe_of(control).name
             raise ConfigurationError(
                 f"control: {name} is {side} itself; the control collection needs a name of its own"
             )
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether both are one collection of one client."""
-    return one is other or bool(one.full_name == other.full_name and one.database.client == other.database.client)
+    """Whether both, collections or stores, are one collection of one client."""
+    return probe_of(one).is_same(probe_of(other))

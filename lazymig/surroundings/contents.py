@@ -10,8 +10,8 @@ from attrs import frozen
 from bson.binary import OLD_UUID_SUBTYPE, Binary
 
 from lazymig.stores.documents import META_FIELD, is_foreign
-from lazymig.stores.drivers import Driver, driver_of
-from lazymig.surroundings.looking import Seen, aggregated, attempt, first_of
+from lazymig.stores.probes import Probe
+from lazymig.surroundings.looking import Seen, attempt
 
 #: Looked at from an end of V2: both lie in the index on `_id`.
 _ENDS = 3
@@ -24,7 +24,7 @@ _FIELDS = {f"{META_FIELD}.rev": 1, f"{META_FIELD}.intent": 1}
 
 @frozen
 class Foreign:
-    """How many of V2's documents were looked at, and how many of them lazymig did not store."""
+    """The number of V2's documents that were looked at, and of those among them that lazymig did not store."""
 
     seen: int = 0
     looked_at: int = 0
@@ -38,45 +38,45 @@ class Foreign:
     @property
     def problem(self) -> tuple[str, ...]:
         """What to do about them, where some were seen."""
-        return (foreign_problem(self.name),) if self.seen else ()
+        return (describe_foreign(self.name),) if self.seen else ()
 
 
-async def foreign(collection: Any, seen: Seen, unseen: list[str], *, widely: bool) -> Foreign:
+async def look_for_foreign(probe: Probe, seen: Seen, unseen: list[str], *, widely: bool) -> Foreign:
     """Look at V2's first documents, and `widely` at its last and a sample, for those that lazymig did not store."""
     if seen.kind != "collection":
         return Foreign()
     what = "v2: whether it has documents without _lazymig"
     rows: list[Any] = []
     for direction in (1, -1):
-        ends = first_of(collection, {}, _FIELDS, sort=[("_id", direction)], limit=_ENDS)
+        ends = probe.find_documents({}, _FIELDS, sort=[("_id", direction)], limit=_ENDS)
         rows += await attempt(ends, [], unseen, what)
         if not widely or len(rows) < _ENDS:
             break  # enough, or all of it
     if widely and len(rows) > _ENDS:
         stages = [{"$sample": {"size": _SAMPLE}}, {"$project": _FIELDS}]
-        rows += await attempt(aggregated(collection, stages), [], unseen, what)
+        rows += await attempt(probe.evaluate(stages), [], unseen, what)
     by_id = {repr(row["_id"]): row for row in rows}
     return Foreign(sum(map(is_foreign, by_id.values())), len(by_id), seen.name)
 
 
-def foreign_problem(name: str) -> str:
-    """What to do about documents that lazymig did not store."""
+def describe_foreign(name: str) -> str:
+    """Say what to do about documents that lazymig did not store."""
     return (
         f"v2: {name} holds documents without {META_FIELD}, which lazymig did not store and cannot trust; "
         "lazymig sweep --adopt replaces them by what V1 holds; remove those that V1 lacks"
     )
 
 
-async def legacy_ids(collection: Any, id_types: Sequence[type], unseen: list[str]) -> list[str]:
-    """What to do about V1's UUIDs of binary subtype 3, which differ from the same UUID of subtype 4."""
-    if UUID not in id_types or driver_of(collection) is Driver.MEMORY:
+async def find_legacy_ids(probe: Probe, id_types: Sequence[type], unseen: list[str]) -> list[str]:
+    """Find V1's UUIDs of binary subtype 3, which differ from the same UUID of subtype 4; say what to do about them."""
+    if UUID not in id_types or probe.in_memory:
         return []
     low, high = (Binary(byte * 16, OLD_UUID_SUBTYPE) for byte in (b"\x00", b"\xff"))
     where = {"_id": {"$gte": low, "$lte": high}}
-    look = first_of(collection, where, {"_id": 1}, limit=1)
+    look = probe.find_documents(where, {"_id": 1}, limit=1)
     if not await attempt(look, [], unseen, "v1: whether it has UUIDs of subtype 3"):
         return []
     return [
-        f"v1: {collection.full_name} has ids that are UUIDs of binary subtype 3 (a legacy uuidRepresentation), in "
+        f"v1: {probe.name} has ids that are UUIDs of binary subtype 3 (a legacy uuidRepresentation), in "
         "which clients differ; store these documents anew under subtype 4 (uuidRepresentation=standard), then migrate"
     ]

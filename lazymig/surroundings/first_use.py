@@ -18,10 +18,9 @@ from pymongo.errors import (
 
 from lazymig.errors import ConfigurationError
 from lazymig.loop.deadline import Deadline
-from lazymig.stores.drivers import tuned
-from lazymig.surroundings.checking import Asked, Surroundings, surroundings
+from lazymig.stores.probes import Probe
+from lazymig.surroundings.checking import Asked, Surroundings, look_around
 from lazymig.surroundings.judging import NoPrimary
-from lazymig.surroundings.looking import in_memory, is_still_primary
 
 #: A read waits this part of its time for the check: where one server cannot be reached, the other may have the answer.
 _READ_PART = 4
@@ -35,20 +34,20 @@ _REFUSALS = frozenset({11000, 121})
 
 
 class FirstUse:
-    """Whether the look is still due, and the one that is under way."""
+    """The look before the first call: whether it is still due, and the one that is under way."""
 
     def __init__(self, asked: Asked, *, both: bool, timeout_s: float | None, read_wait_s: float | None = None) -> None:
         """`both`: V2 is looked at before the first call as well."""
-        self._asked = evolve(asked, v1=tuned(asked.v1), v2=tuned(asked.v2))
+        self._asked = asked
         self._both = both
         self._timeout_s = timeout_s
         given_s = _READ_WAIT_S if timeout_s is None else timeout_s / _READ_PART
         self._read_wait_s = given_s if read_wait_s is None else read_wait_s
         self._task: asyncio.Task[None] | None = None
         #: Direct connections to members of replica sets, once all was well: each may step down and go on answering.
-        self._direct: tuple[Any, ...] = ()
+        self._direct: tuple[Probe, ...] = ()
         #: False once it has passed for good: all that later calls look at.
-        self.due = not in_memory(asked.v1, asked.v2)
+        self.due = not all(probe.in_memory for probe in (asked.v1, asked.v2) if probe is not None)
         #: Finds out whether an index or a validator refuses announcements, once a write was refused.
         self.explaining = Explaining(self)
 
@@ -58,7 +57,7 @@ class FirstUse:
         asked = evolve(self._asked, v2=v2, control=control, widely=whole)
         for last in _TRIES:
             try:
-                return await surroundings(asked)
+                return await look_around(asked)
             except AutoReconnect as error:
                 # As drivers do for reads: in an election, the next try waits until there is a primary.
                 if last or isinstance(error, _FINAL):
@@ -74,9 +73,9 @@ class FirstUse:
 
         A read goes on where a server cannot be reached: it may have its answer from the other one.
         """
-        if not self.due or (self._direct and all(map(is_still_primary, self._direct))):
+        if not self.due or (self._direct and all(probe.is_still_primary for probe in self._direct)):
             return
-        task = self._under_way()
+        task = self._join_look()
         # Not awaited itself: a caller that is cancelled leaves it to the others that wait for it.
         await asyncio.wait({task}, timeout=None if writes else self._read_wait_s)
         if not task.done() or task.cancelled():
@@ -88,12 +87,12 @@ class FirstUse:
         if writes or not unreachable:
             raise error
 
-    def _under_way(self) -> asyncio.Task[None]:
+    def _join_look(self) -> asyncio.Task[None]:
         loop = asyncio.get_running_loop()
         if self._task is None or self._task.get_loop() is not loop:
             # In a context of its own: no caller's deadline or session is the others' concern.
             self._task = loop.create_task(self._run(), context=contextvars.Context())
-            self._task.add_done_callback(_noticed)
+            self._task.add_done_callback(_retrieve_error)
         return self._task
 
     async def _run(self) -> None:
@@ -102,7 +101,7 @@ class FirstUse:
                 self._direct = ()
                 found = await self.refuse()
             sides = ((found.v1, self._asked.v1), (found.v2, self._asked.v2))
-            self._direct = tuple(one for seen, one in sides if seen is not None and seen.may_step_down)
+            self._direct = tuple(one for seen, one in sides if one is not None and seen and seen.may_step_down)
             self.due = bool(self._direct)
         finally:
             self._task = None
@@ -114,8 +113,8 @@ class FirstUse:
         return found
 
 
-def _noticed(task: asyncio.Task[None]) -> None:
-    """Retrieve its error, for which no caller may have waited."""
+def _retrieve_error(task: asyncio.Task[None]) -> None:
+    """Retrieve a task's error, for which no caller may have waited."""
     if not task.cancelled():
         task.exception()
 
@@ -152,7 +151,7 @@ class Explaining:
         self._first_use = first_use
 
     async def __aenter__(self) -> None:
-        """Nothing yet."""
+        """Do nothing: only what is raised within the block matters."""
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,4 +1,4 @@
-"""What of a collection lazymig cannot work with, each in one sentence that says what to change. Decides, never asks."""
+"""Judgement of a collection: each problem in one sentence that says what to change. Decides, never asks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from pymongo.errors import NotPrimaryError
 
 from lazymig.surroundings.looking import Seen
-from lazymig.surroundings.validators import validator
+from lazymig.surroundings.validators import enforced_rule
 
 _NATIVE_IDS: tuple[Mapping[str, Any], ...] = ({}, {"_id": 1}, {"_id": "hashed"})
 
@@ -17,22 +17,22 @@ class NoPrimary(NotPrimaryError):
     """The only server that the client talks to is not a primary, and knows of none."""
 
 
-def problems(seen: Seen, *, linearizable: bool = False, compared: bool = False) -> Iterator[str]:
-    """What is wrong with any of the collections, V1, V2 or control. `compared`: each read looks at V1.
+def find_problems(seen: Seen, *, linearizable: bool = False, compared: bool = False) -> Iterator[str]:
+    """Find what is wrong with one of the collections, V1, V2 or control. `compared`: each read looks at V1.
 
     Raises `NoPrimary` where the server is no primary and none is known: an election may be under way.
     """
-    yield from _server(seen, linearizable=linearizable)
-    yield from _kind(seen)
-    yield from _expiry(seen, compared=compared)
-    if seen.side == "control" and validator(seen):
+    yield from _judge_server(seen, linearizable=linearizable)
+    yield from _judge_kind(seen)
+    yield from _judge_expiry(seen, compared=compared)
+    if seen.side == "control" and enforced_rule(seen):
         yield (
             f"control: {seen.name} has a validator, which may refuse what lazymig stores there; remove it with "
             "{collMod: <its name>, validator: {}}"
         )
 
 
-def _server(seen: Seen, *, linearizable: bool) -> Iterator[str]:
+def _judge_server(seen: Seen, *, linearizable: bool) -> Iterator[str]:
     hello = seen.hello
     if seen.direct and not hello.get("isWritablePrimary", True):
         if not hello.get("primary"):
@@ -45,7 +45,7 @@ def _server(seen: Seen, *, linearizable: bool) -> Iterator[str]:
         yield f'{seen.side}: read_concern="linearizable" needs a replica set, which this server is not; leave it out'
 
 
-def _kind(seen: Seen) -> Iterator[str]:
+def _judge_kind(seen: Seen) -> Iterator[str]:
     start = f"{seen.side}: {seen.name} is"
     if seen.kind == "view":
         yield f"{start} a view, which cannot be written; pass the collection itself"
@@ -66,7 +66,7 @@ def _kind(seen: Seen) -> Iterator[str]:
         )
 
 
-def _expiry(seen: Seen, *, compared: bool) -> Iterator[str]:
+def _judge_expiry(seen: Seen, *, compared: bool) -> Iterator[str]:
     expiring = [str(index["name"]) for index in seen.indexes if "expireAfterSeconds" in index]
     if "expireAfterSeconds" in seen.options:
         expiring.append("its clustered index")

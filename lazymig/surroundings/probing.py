@@ -1,4 +1,4 @@
-"""Asking the server what it would say of a document without storing it: `$documents`, then the rule as a filter."""
+"""Asking the server whether it would refuse what lazymig stores, before anything is stored."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from lazymig.stores.documents import META_FIELD, REVISION_FIELD, raw_id
 from lazymig.stores.drivers import is_server_state
+from lazymig.stores.probes import Probe
 from lazymig.stores.records import PLACEHOLDER
-from lazymig.surroundings.looking import Seen, aggregated, attempt, first_of
-from lazymig.surroundings.unique import partial_filters, problem, unique_indexes
-from lazymig.surroundings.validators import field_problem, refused_field, refused_gone, validator
+from lazymig.surroundings.looking import Seen, attempt
+from lazymig.surroundings.unique import describe_collision, find_unique_indexes, partial_filters
+from lazymig.surroundings.validators import describe_field, describe_gone, enforced_rule, find_refused_field
 
 _AT = datetime(2000, 1, 1)
 _EXAMPLES: dict[type, Any] = {
@@ -23,36 +24,36 @@ _EXAMPLES: dict[type, Any] = {
 }  # fmt: skip
 
 
-async def refusals(v1: Any, v2: Any, seen: Seen, id_types: Sequence[type], unseen: list[str]) -> list[str]:
-    """What V2's validator and unique indexes would refuse of what lazymig stores."""
-    indexes, rule = unique_indexes(seen), validator(seen)
-    found = [wrong for wrong in [refused_field(seen)] if wrong]
+async def find_refusals(v1: Probe, v2: Probe, seen: Seen, id_types: Sequence[type], unseen: list[str]) -> list[str]:
+    """Find what V2's validator and unique indexes would refuse of what lazymig stores."""
+    indexes, rule = find_unique_indexes(seen), enforced_rule(seen)
+    found = [wrong for wrong in [find_refused_field(seen)] if wrong]
     if not indexes and not rule:
         return found
-    id, stored = await _example_id(v1, id_types)
-    bodiless = _bodiless(id)
+    id, stored = await _find_example_id(v1, id_types)
+    bodiless = _make_bodiless(id)
     for index, where in partial_filters(indexes):
-        matched = len(bodiless) if not where else await _matching(v2, bodiless, where)
+        matched = len(bodiless) if not where else await _count_matching(v2, bodiless, where)
         if matched is None:
             unseen.append(f"v2: whether documents without a body are in the unique index {index['name']}")
         elif matched:
-            found.append(problem(seen, index))
+            found.append(describe_collision(seen, index))
     if rule:
         # A rule about ids cannot be asked about an id that was made up.
-        matched = await _matching(v2, bodiless, rule) if stored or "'_id'" not in repr(rule) else None
+        matched = await _count_matching(v2, bodiless, rule) if stored or "'_id'" not in repr(rule) else None
         if matched is None:
             unseen.append("v2: whether its validator takes documents without a body")
         elif matched < len(bodiless):
-            found.append(refused_gone(seen))
+            found.append(describe_gone(seen))
     return found
 
 
-async def refused_revision(v1: Any, seen: Seen, unseen: list[str]) -> list[str]:
-    """What to change where V1's validator refuses lazymig's own field in a document that it takes without it."""
-    rule = validator(seen)
+async def find_refused_revision(v1: Probe, seen: Seen, unseen: list[str]) -> list[str]:
+    """Find out whether V1's validator refuses lazymig's own field in a document that it takes without it."""
+    rule = enforced_rule(seen)
     if not rule:
         return []
-    if wrong := refused_field(seen):
+    if wrong := find_refused_field(seen):
         return [wrong]
     revised = {"$set": {REVISION_FIELD: Int64(2**40)}}  # as large as revisions become
     stages: list[dict[str, Any]] = [
@@ -62,14 +63,14 @@ async def refused_revision(v1: Any, seen: Seen, unseen: list[str]) -> list[str]:
         {"$match": {"$nor": [rule]}},
         {"$project": {"_id": 1}},
     ]
-    refused = await attempt(aggregated(v1, stages), [], unseen, "v1: whether its validator takes lazymig's field")
-    return [field_problem(seen)] if refused else []
+    refused = await attempt(v1.evaluate(stages), [], unseen, "v1: whether its validator takes lazymig's field")
+    return [describe_field(seen)] if refused else []
 
 
-async def _example_id(v1: Any, id_types: Sequence[type]) -> tuple[Any, bool]:
-    """An id as V1 has them and True; where it has none, one of a type that it may have and False."""
+async def _find_example_id(v1: Probe, id_types: Sequence[type]) -> tuple[Any, bool]:
+    """Find an id that V1 has, and return it and True; else make one of a type that V1 may have, and return False."""
     try:
-        rows = await first_of(v1, {}, {"_id": 1}, limit=1)
+        rows = await v1.find_documents({}, {"_id": 1}, limit=1)
     except PyMongoError:
         rows = []
     if rows:
@@ -77,22 +78,19 @@ async def _example_id(v1: Any, id_types: Sequence[type]) -> tuple[Any, bool]:
     return next((_EXAMPLES[known] for known in _EXAMPLES for kind in id_types if issubclass(kind, known)), 1), False
 
 
-def _bodiless(id: Any) -> list[dict[str, Any]]:
-    """A placeholder and a tombstone as lazymig stores them."""
+def _make_bodiless(id: Any) -> list[dict[str, Any]]:
+    """Make a placeholder and a tombstone as lazymig stores them."""
     common = {"by": "write", "gone": True, "at": _AT, "raised": 1, "inserts": [Int64(2**40)]}
     revisions = ({"rev": PLACEHOLDER, "intent": 1}, {"rev": Int64(2**40), "intent": Int64(2**40)})
     return [{"_id": id, META_FIELD: {**revision, **common}} for revision in revisions]
 
 
-async def _matching(v2: Any, documents: Sequence[Any], where: Mapping[str, Any]) -> int | None:
-    """How many of the documents the filter finds; None where the server cannot say."""
-    # Wrapped as literals, for an id may be a text that begins with a dollar.
-    literal = [{"$literal": document} for document in documents]
+async def _count_matching(v2: Probe, documents: Sequence[Any], where: Mapping[str, Any]) -> int | None:
+    """Count the documents that the filter finds; None where the server cannot say."""
     try:
-        stages: list[dict[str, Any]] = [{"$documents": literal}, {"$match": where}, {"$count": "n"}]
-        return sum(int(row["n"]) for row in await aggregated(v2.database, stages))
+        return await v2.count_matching(documents, where)
     except OperationFailure as error:
         # Servers before 6.0 do not know the stage. Where it works, the rule itself fails (`$strLenCP` of a missing
         # field, say), which refuses a document as well.
-        unknown = is_server_state(error.code) or not where or await _matching(v2, documents, {}) is None
+        unknown = is_server_state(error.code) or not where or await _count_matching(v2, documents, {}) is None
         return None if unknown else 0

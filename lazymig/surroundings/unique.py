@@ -12,8 +12,8 @@ from lazymig.surroundings.looking import Seen
 _SELECTIVE = {"text", "2d", "2dsphere"}
 
 
-def unique_indexes(seen: Seen) -> list[Mapping[str, Any]]:
-    """V2's unique indexes in which placeholders and tombstones may collide: these have `_id` and `_lazymig` only."""
+def find_unique_indexes(seen: Seen) -> list[Mapping[str, Any]]:
+    """Find unique indexes in which placeholders and tombstones may collide: these have `_id` and `_lazymig` only."""
     return [index for index in seen.indexes if (index.get("unique") or index.get("prepareUnique")) and _collides(index)]
 
 
@@ -29,8 +29,8 @@ def _is_ours(path: str) -> bool:
     return path.partition(".")[0] == META_FIELD
 
 
-def problem(seen: Seen, index: Mapping[str, Any]) -> str:
-    """What is wrong with such an index, and which one to create instead."""
+def describe_collision(seen: Seen, index: Mapping[str, Any]) -> str:
+    """Say what is wrong with such an index, and which one to create instead."""
     keys: Mapping[str, Any] = index["key"]
     start = f"{seen.side}: {seen.name} has the unique index {index['name']} on ({', '.join(keys)}), in which "
     start += "announcements of writes and marks of deletes collide, since they have no body. "

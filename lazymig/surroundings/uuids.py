@@ -11,8 +11,9 @@ from bson.binary import UuidRepresentation
 from lazymig.errors import ConfigurationError
 from lazymig.shapes.annotations import fields_of, is_class, is_namedtuple, stripped
 from lazymig.shapes.migration import Migration
+from lazymig.stores.drivers import uuid_representation
 
-_LEGACY = {
+_LEGACY: dict[int | None, str] = {
     UuidRepresentation.PYTHON_LEGACY: "pythonLegacy",
     UuidRepresentation.JAVA_LEGACY: "javaLegacy",
     UuidRepresentation.CSHARP_LEGACY: "csharpLegacy",
@@ -26,8 +27,7 @@ def check_uuids(migration: Migration[Any, Any], *, v1: Any, v2: Any) -> None:
     of its own, so that the two would take one document for another.
     """
     for side, collection in (("v1", v1), ("v2", v2)):
-        options = getattr(collection, "codec_options", None)
-        legacy = _LEGACY.get(getattr(options, "uuid_representation", None))  # type: ignore[arg-type]
+        legacy = _LEGACY.get(uuid_representation(collection))
         if legacy is not None and _has_uuids(migration):
             raise ConfigurationError(
                 f"{side}: the client has uuidRepresentation={legacy}, and {migration.name} holds UUIDs, which lazymig "

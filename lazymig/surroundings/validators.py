@@ -16,28 +16,28 @@ _META_PARTS = ("rev", "intent", "by", "conv", "at", "raised", "inserts")
 _KINDS = {"v1": "an int or a long", "v2": "an object with any fields"}
 
 
-def validator(seen: Seen) -> Mapping[str, Any]:
+def enforced_rule(seen: Seen) -> Mapping[str, Any]:
     """The rule that every new document must meet; none where the server only warns."""
     enforced = seen.options.get("validationLevel") != "off" and seen.options.get("validationAction") != "warn"
     rule: Mapping[str, Any] = seen.options.get("validator", {}) if enforced else {}
     return rule
 
 
-def refused_gone(seen: Seen) -> str:
-    """What to change where a document without a body is refused."""
+def describe_gone(seen: Seen) -> str:
+    """Say what to change where a document without a body is refused."""
     return (
         f"{seen.side}: the validator of {seen.name} refuses announcements of writes and marks of deletes, which have "
         f"no body; make it {{$or: [{{'{_GONE}': true}}, <the present validator>]}} with collMod"
     )
 
 
-def refused_field(seen: Seen) -> str | None:
-    """What to change where lazymig's own field is refused in documents that have a body."""
-    return field_problem(seen) if _forbids(validator(seen), _FIELDS[seen.side]) else None
+def find_refused_field(seen: Seen) -> str | None:
+    """Find out whether lazymig's own field is refused in documents that have a body; say what to change then."""
+    return describe_field(seen) if _forbids(enforced_rule(seen), _FIELDS[seen.side]) else None
 
 
-def field_problem(seen: Seen) -> str:
-    """What to change in a validator for lazymig's own field."""
+def describe_field(seen: Seen) -> str:
+    """Say what to change in a validator for lazymig's own field."""
     return (
         f"{seen.side}: the validator of {seen.name} has no room for lazymig's own field; add {_FIELDS[seen.side]!r} to "
         f"what it allows ({_KINDS[seen.side]})"

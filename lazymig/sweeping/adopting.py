@@ -7,13 +7,10 @@ from typing import Any, TypeVar
 
 from lazymig.passes.throttle import Throttle
 from lazymig.protocol.pair import Pair
-from lazymig.stores.drivers import driver_of
-from lazymig.stores.foreign import FOREIGN
-from lazymig.stores.keyset import BY_ID
-from lazymig.stores.raw import decoded_leniently
+from lazymig.stores.foreign import Strangers
 from lazymig.stores.records import Partition
 from lazymig.sweeping.moving import Mover
-from lazymig.sweeping.remainder import Pages, Remainder
+from lazymig.sweeping.remainder import Remainder
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -23,20 +20,19 @@ _ALL = Partition("int", None, None)
 
 
 async def adopt_foreign(pair: Pair[V1, V2], mover: Mover[V1, V2], throttle: Throttle, counts: Counter[str]) -> None:
-    """Go once over the foreign documents, by a scan of V2, until the sweep is to stop; those that V1 lacks are counted.
+    """Replace each foreign document by what V1 holds, by one scan of V2; count those that V1 lacks.
 
     While one stands, no client moves its entity: a ticket on it is refused before V1 is touched. So what V1 holds when
     it is read here is what it holds when the conversion is stored.
     """
-    v1, v2 = pair.v1.collection, pair.v2.collection
-    foreign, truths = Pages(v2), Remainder(v1, v2, _ALL, None, _PAGE)
-    where: dict[str, Any] = dict(FOREIGN)
-    while await throttle.turn() and (found := await foreign.page(where, _PAGE, whole=False)):
-        if not await throttle.documents(len(found)):
+    strangers, truths = Strangers(pair.bodies), Remainder(pair.v1, pair.bodies, _ALL, None, _PAGE)
+    last: Any = None
+    while await throttle.wait_for_page() and (found := await strangers.find_ids(_PAGE, last)):
+        if not await throttle.wait_for_documents(len(found)):
             return
         known = 0
-        async for documents in truths.whole(found):
+        async for documents in truths.read_whole(found):
             known += len(documents)
             await mover.move(documents, pair.clock.monotonic(), adopting=True)
         counts["foreign"] += len(found) - known
-        where = {"$and": [FOREIGN, BY_ID.after(decoded_leniently(found[-1]), driver_of(v2))]}
+        last = found[-1]

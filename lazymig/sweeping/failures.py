@@ -33,22 +33,22 @@ class Failures:
         self._storing = asyncio.Lock()
 
     def begin(self) -> None:
-        """A run begins."""
+        """Forget what earlier runs noted."""
         self._letters.clear()
 
     @property
     def named(self) -> tuple[DeadLetter, ...]:
-        """A rehearsal's failures, the first thousand."""
+        """The first thousand failures of a rehearsal; none of any other run."""
         return () if self._control is not None else tuple(self._letters)
 
-    def does_not_convert(self, truth: StoredV1, error: ConversionError) -> None:
+    def note_unconvertible(self, truth: StoredV1, error: ConversionError) -> None:
         """Note a conversion error, without its cause's text: it may quote the document."""
         text = _TEXTS.get(error.direction) or f"the {error.side or 'stored'} document does not fit its class"
         text += f" at field {error.path!r}" if error.path else ""
         kind = type(error.cause).__name__
         self.note(truth.id, truth.revision, error.direction, kind, text, error.path, error.line)
 
-    def is_refused(self, id: Any, revision: int) -> None:
+    def note_refused(self, id: Any, revision: int) -> None:
         """Note that V2 refuses an entity's body, where the server's own reason is not at hand."""
         self.note(id, revision, "store", "Refused", _REFUSED, "")
 
@@ -56,7 +56,9 @@ class Failures:
         """Note that an entity cannot be moved."""
         self._counts["dead"] += 1
         if self._control is not None or len(self._letters) < NAMED_AT_MOST:
-            letter = DeadLetter(self._migration, _addressee(id), revision, direction, error, message, path, line=line)
+            letter = DeadLetter(
+                self._migration, _recordable_id(id), revision, direction, error, message, path, line=line
+            )
             self._letters.append(letter)
 
     async def flush(self) -> None:
@@ -68,13 +70,13 @@ class Failures:
         async with self._storing:
             letters, self._letters = self._letters, []
             try:
-                await self._control.bury_letters(letters)
+                await self._control.record_letters(letters)
             except BaseException:
                 self._letters[:0] = letters
                 raise
 
 
-def _addressee(id: Any) -> Any:
+def _recordable_id(id: Any) -> Any:
     """The id as a dead letter can hold it; of one that no statement can name, what people recognise it by."""
     if isinstance(id, Unreadable):
         return id.shown

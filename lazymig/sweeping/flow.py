@@ -43,35 +43,35 @@ class Flow(Generic[V1, V2]):
         self.begin()
 
     def begin(self) -> None:
-        """A run begins: nobody knows what it will meet."""
+        """Begin a run, of which nobody knows what it will meet."""
         #: What the last partition met is the best guess for the next.
         self._lean: bool | None = None
 
     async def pages(self, partition: Partition, position: Any) -> AsyncGenerator[Page]:
-        """The partition's pages from the position on, in order, each once it is done.
+        """Move what V2 lacks of a partition from the position on; yield its pages in order, each once it is done.
 
         Ends early when the sweep is to stop: a page that was begun and not finished is not given.
         """
-        v1, v2 = self._pair.v1.collection, self._pair.v2.collection
+        v1, v2 = self._pair.v1, self._pair.bodies
         remainder = Remainder(v1, v2, partition, position, self._throttle.batches.size, self._lean)
         running: _Running = deque()
         try:
-            async with aclosing(self._found(remainder)) as found:
+            async with aclosing(self._find_pages(remainder)) as found:
                 async for page, read_at_s in found:
                     running.append((page, asyncio.create_task(self._move(remainder, page, read_at_s))))
                     while len(running) >= self._concurrency and await running[0][1]:
-                        yield self._counted(running.popleft()[0])
+                        yield self._count(running.popleft()[0])
             while running and await running[0][1]:
-                yield self._counted(running.popleft()[0])
+                yield self._count(running.popleft()[0])
         finally:
             for _, task in running:
                 task.cancel()
             await asyncio.gather(*(task for _, task in running), return_exceptions=True)
 
-    async def _found(self, remainder: Remainder) -> AsyncGenerator[tuple[Page, float]]:
+    async def _find_pages(self, remainder: Remainder) -> AsyncGenerator[tuple[Page, float]]:
         pages = remainder.pages()
         clock = self._pair.clock
-        while await self._throttle.turn():
+        while await self._throttle.wait_for_page():
             remainder.batch_size = self._throttle.batches.size
             if self._throttle.limited:
                 # Documents wait for the rate before they are read, never between reading and storing: their ids first.
@@ -81,10 +81,10 @@ class Flow(Generic[V1, V2]):
             self._lean = remainder.lean
             if page is None:
                 return
-            self._throttle.latency.measured(page.whole, page.scanned, clock.monotonic() - began_s)
+            self._throttle.latency.note_page(page.whole, page.scanned, clock.monotonic() - began_s)
             yield page, began_s
 
-    def _counted(self, page: Page) -> Page:
+    def _count(self, page: Page) -> Page:
         self._counts["scanned"] += page.scanned
         self._counts["present"] += page.scanned - len(page.missing)
         return page
@@ -93,17 +93,17 @@ class Flow(Generic[V1, V2]):
         """Move what the page lacks, a batch at a time. False: the sweep is to stop before all was moved."""
         if page.whole:
             await self._mover.move(page.missing, read_at_s)
-            self._throttle.batches.took(len(page.missing), self._pair.clock.monotonic() - read_at_s)
+            self._throttle.batches.note_batch(len(page.missing), self._pair.clock.monotonic() - read_at_s)
             return True
         rest, clock = page.missing, self._pair.clock
         while rest:
             size = self._throttle.batches.size
             batch, rest = rest[:size], rest[size:]
-            if not await self._throttle.documents(len(batch)):
+            if not await self._throttle.wait_for_documents(len(batch)):
                 return False
             read_at_s = began_s = clock.monotonic()
-            async for documents in remainder.whole(batch):
+            async for documents in remainder.read_whole(batch):
                 await self._mover.move(documents, read_at_s)
                 read_at_s = clock.monotonic()
-            self._throttle.batches.took(len(batch), clock.monotonic() - began_s)
+            self._throttle.batches.note_batch(len(batch), clock.monotonic() - began_s)
         return True

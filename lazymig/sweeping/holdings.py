@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from attrs import frozen
 
-from lazymig.stores.documents import META_FIELD
-from lazymig.stores.drivers import settled
-from lazymig.stores.records import PLACEHOLDER
+from lazymig.stores.counts import Counts
 
-_AT, _GONE, _REV, _BY, _CONV = (f"{META_FIELD}.{name}" for name in ("at", "gone", "rev", "by", "conv"))
 K = TypeVar("K")
 #: Up to this many documents each is looked at; beyond, who brought them is estimated from a sample.
 SMALL, SAMPLE = 10_000, 2_000
@@ -28,6 +26,7 @@ class Holdings:
 
     @property
     def live(self) -> int:
+        """Entities in V2, with an announced write or without."""
         return self.clean + self.dirty
 
     def remaining(self, v1: int) -> int:
@@ -39,7 +38,7 @@ class Holdings:
 class MovedBy:
     """Live entities of V2 by who brought them first: a read, a write (an insert is one) or a sweep.
 
-    `unknown` are those of versions that did not tell. `estimated`: from a sample.
+    `unknown` are those of versions that did not record it. `estimated`: from a sample.
     """
 
     read: int
@@ -49,55 +48,38 @@ class MovedBy:
     estimated: bool
 
 
-async def holdings(v2: Any, *, exact: bool = False) -> Holdings:
-    """V2's documents by state. All but the clean ones carry a mark, which the sparse index on it finds."""
-    whole = await size(v2, exact=exact)
-    # By one statement: counted one after the other, a write in between would make one of them negative.
-    state = {"gone": f"${_GONE}", "placeholder": {"$eq": [f"${_REV}", PLACEHOLDER]}}
-    stages = [{"$match": {_AT: {"$exists": True}}}, {"$group": {"_id": state, "count": {"$sum": 1}}}]
-    cursor = await settled(v2.aggregate(stages))
-    dirty = placeholders = tombstones = 0
-    for row in await cursor.to_list(None):
-        if not row["_id"].get("gone"):
-            dirty += row["count"]
-        elif row["_id"]["placeholder"]:
-            placeholders += row["count"]
-        else:
-            tombstones += row["count"]
-    return Holdings(max(0, whole - dirty - placeholders - tombstones), dirty, placeholders, tombstones)
+async def look_up_holdings(v2: Counts, *, exact: bool = False) -> Holdings:
+    """Count V2's documents by state. All but the clean ones carry a mark."""
+    whole, marked = await v2.count_all(exact=exact), await v2.count_marked()
+    clean = whole - marked.dirty - marked.placeholders - marked.tombstones
+    return Holdings(max(0, clean), marked.dirty, marked.placeholders, marked.tombstones)
 
 
-async def size(collection: Any, *, exact: bool = False) -> int:
-    """How many documents a collection has; its own estimate costs nothing."""
-    if exact:
-        return int(await collection.count_documents({}))
-    return int(await collection.estimated_document_count())
-
-
-async def moved_by(v2: Any, live: int, *, exact: bool = False) -> MovedBy:
-    """Who brought V2's `live` entities: each is asked where they are few or with `exact`, else a sample of them."""
-    sampled = not exact and await size(v2) > SMALL
-    sample = [{"$sample": {"size": SAMPLE}}] if sampled else []
-    stages = [*sample, {"$match": {_GONE: {"$ne": True}}}, {"$group": {"_id": f"${_BY}", "count": {"$sum": 1}}}]
-    cursor = await settled(v2.aggregate(stages))
-    counts: dict[Any, int] = {row["_id"]: row["count"] for row in await cursor.to_list(None)}
+async def count_moved_by(v2: Counts, live: int, *, exact: bool = False) -> MovedBy:
+    """Count V2's `live` entities by who brought them: each where they are few or with `exact`, else by a sample."""
+    sample = await _sample(v2, exact=exact)
+    counts = await v2.count_live_by("by", sample=sample)
     known = {by: counts.get(by, 0) for by in ("read", "write", "sweep")}
     found = {**known, "unknown": sum(counts.values()) - sum(known.values())}
-    return MovedBy(**(_scaled(found, live) if sampled else found), estimated=sampled)
+    return MovedBy(**(_scaled(found, live) if sample else found), estimated=sample > 0)
 
 
-async def by_conversion(v2: Any, live: int, *, exact: bool = False) -> dict[int, int]:
-    """How many of V2's `live` entities stand at each conversion revision; a sample's share where they are many."""
-    sampled = not exact and await size(v2) > SMALL
-    sample = [{"$sample": {"size": SAMPLE}}] if sampled else []
-    stages = [*sample, {"$match": {_GONE: {"$ne": True}}}, {"$group": {"_id": f"${_CONV}", "count": {"$sum": 1}}}]
-    cursor = await settled(v2.aggregate(stages))
-    counts = {row["_id"] or 1: row["count"] for row in await cursor.to_list(None)}
-    return dict(sorted((_scaled(counts, live) if sampled else counts).items()))
+async def count_by_conversion(v2: Counts, live: int, *, exact: bool = False) -> dict[int, int]:
+    """Count V2's `live` entities by conversion revision: each where they are few or with `exact`, else by a sample."""
+    sample = await _sample(v2, exact=exact)
+    counts: Counter[int] = Counter()
+    for revision, count in (await v2.count_live_by("conv", sample=sample)).items():
+        counts[revision or 1] += count  # missing means 1
+    return dict(sorted((_scaled(counts, live) if sample else counts).items()))
+
+
+async def _sample(v2: Counts, *, exact: bool) -> int:
+    """Choose how many documents stand for all; 0 where each is to be looked at."""
+    return SAMPLE if not exact and await v2.count_all() > SMALL else 0
 
 
 def _scaled(counts: Mapping[K, int], whole: int) -> dict[K, int]:
-    """The counts of a sample as shares of the whole, which they add up to."""
+    """Scale the counts of a sample to shares of the whole, which they add up to."""
     of, seen, before = max(sum(counts.values()), 1), 0, 0
     scaled: dict[K, int] = {}
     for name, count in counts.items():

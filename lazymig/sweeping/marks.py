@@ -11,9 +11,9 @@ from lazymig.errors import Contention, ConversionError
 from lazymig.protocol import bodies, heal, purge
 from lazymig.protocol.pair import Pair
 from lazymig.stores.documents import REVISION_FIELD, stored_v1
-from lazymig.stores.drivers import LENIENT, READ_MAJORITY, driver_of, tuned
 from lazymig.stores.keyset import Order
 from lazymig.stores.records import Applied, StoredV1, StoredV2
+from lazymig.stores.scans import Scan
 from lazymig.sweeping.moving import Mover
 
 V1 = TypeVar("V1")
@@ -34,26 +34,26 @@ async def resolve_marks(
     grace: timedelta,
     stopping: Callable[[], bool] = _never,
 ) -> bool:
-    """Go once over every mark and tombstone that is old enough, oldest first, found by the sparse index on `at`.
+    """Resolve every mark and tombstone that is old enough, oldest first, found by the sparse index on `at`.
 
     False: the sweep is to stop before the end.
     """
-    before = await pair.v2.now() - bodies.HEAL_AFTER
+    before = await pair.ledger.now() - bodies.HEAL_AFTER
     after = None
-    while page := await pair.v2.marks(before, _PAGE, after):
+    while page := await pair.ledger.marks(before, _PAGE, after):
         for seen in page:
             if stopping():
                 await mover.failures.flush()
                 return False
-            outcome = await resolve(pair, mover, seen, grace)
+            outcome = await resolve_mark(pair, mover, seen, grace)
             if outcome is not None:
                 counts[outcome] += 1
         await mover.failures.flush()
-        after = _BY_AGE.after(page[-1].document, driver_of(pair.v2.collection))
+        after = Scan(pair.bodies).after(_BY_AGE, page[-1].document)
     return True
 
 
-async def resolve(pair: Pair[V1, V2], mover: Mover[V1, V2], seen: StoredV2, grace: timedelta) -> str | None:
+async def resolve_mark(pair: Pair[V1, V2], mover: Mover[V1, V2], seen: StoredV2, grace: timedelta) -> str | None:
     """Bring one dirty or gone document in line with V1, or purge it: "healed", "purged", or None, as it was."""
     try:
         if await purge(pair, seen, grace):
@@ -64,52 +64,51 @@ async def resolve(pair: Pair[V1, V2], mover: Mover[V1, V2], seen: StoredV2, grac
             return None
         if pair.conversions.must_leave(seen, truth):
             return None  # a sweep of the newer release heals it
-        if await _brought_up(pair, seen, truth):
+        if await _bring_up(pair, seen, truth):
             return "healed"
-        standing = await _standing(pair, seen)
-        mover.failures.is_refused(standing.id, standing.revision)
+        standing = await _find_standing(pair, seen)
+        mover.failures.note_refused(standing.id, standing.revision)
     except Contention:
         pass  # its writers are alive
     except ConversionError as error:
-        mover.failures.does_not_convert(await _standing(pair, seen), error)
+        mover.failures.note_unconvertible(await _find_standing(pair, seen), error)
     return None
 
 
-async def _brought_up(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> bool:
-    """Whether V2 could be brought up to V1. False: it refuses the body."""
+async def _bring_up(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> bool:
+    """Bring V2 up to V1. False: it refuses the body."""
     if seen.revision < truth.revision:
         # First what costs V1 no write; were V2 to refuse the body, healing would raise V1's revision at every sweep.
-        if await _repaired(pair, seen, truth) is Applied.REFUSED:
+        if await _repair(pair, seen, truth) is Applied.REFUSED:
             return False
         if seen.intent <= truth.revision:
             return True
     # An announced write is still open.
     if not await heal(pair, seen.id):
         return True
-    now = await pair.v2.find(seen.id)
+    now = await pair.bodies.find(seen.id)
     if now is None or now.clean:
         return True
     # The heal's last step failed, or is still behind, or somebody writes.
     after = await pair.v1.find(seen.id)
-    return after is None or await _repaired(pair, now, after) is not Applied.REFUSED
+    return after is None or await _repair(pair, now, after) is not Applied.REFUSED
 
 
-async def _repaired(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Applied:
+async def _repair(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Applied:
     for _ in range(pair.max_attempts):
         body = pair.conversions.v2_body(await pair.conversions.upgraded(truth, seen))
-        applied = await pair.v2.apply(truth.id, body, truth.revision, over=seen)
+        applied = await pair.bodies.apply(truth.id, body, truth.revision, over=seen)
         if applied is not Applied.NEWER:
             break
         # What came between may hold more than V1 can express: start over from it, if it is still behind V1.
-        now, after = await pair.v2.find(seen.id), await pair.v1.find(seen.id)
+        now, after = await pair.bodies.find(seen.id), await pair.v1.find(seen.id)
         if now is None or after is None or now.revision >= after.revision:
             break
         seen, truth = now, after
     return applied
 
 
-async def _standing(pair: Pair[V1, V2], seen: StoredV2) -> StoredV1:
-    """V1's revision by now, without the document: it may be one that cannot be decoded."""
-    v1 = tuned(pair.v1.collection, read=READ_MAJORITY, codec=LENIENT)
-    row = await v1.find_one({"_id": seen.id}, {REVISION_FIELD: 1})
+async def _find_standing(pair: Pair[V1, V2], seen: StoredV2) -> StoredV1:
+    """Find V1's revision by now, without the document: it may be one that cannot be decoded."""
+    row = await Scan(pair.v1, majority=True).find_field(seen.id, REVISION_FIELD)
     return stored_v1(row or {"_id": seen.id})

@@ -10,18 +10,16 @@ from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from attrs import frozen
-from bson.codec_options import DEFAULT_CODEC_OPTIONS
 from bson.raw_bson import RawBSONDocument
 
 from lazymig.control import Control
 from lazymig.errors import ConversionError
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S, look_again_at
-from lazymig.stores.decoding import decoded
 from lazymig.stores.documents import decode_id, raw_id, stored_v1
-from lazymig.stores.drivers import Driver, driver_of
-from lazymig.stores.foreign import replace_foreign
+from lazymig.stores.foreign import Strangers
 from lazymig.stores.records import Put, StoredV1
+from lazymig.stores.scans import Scan
 from lazymig.sweeping.failures import Failures
 
 V1 = TypeVar("V1")
@@ -55,8 +53,7 @@ class Mover(Generic[V1, V2]):
         self._dry_run = dry_run
         self._to_compare = _COMPARED
         self._converting = asyncio.Lock()
-        self._raw = driver_of(pair.v2.collection) is not Driver.MEMORY
-        self._options: Any = getattr(pair.v1.collection, "codec_options", DEFAULT_CODEC_OPTIONS)
+        self._v1, self._v2 = Scan(pair.v1), Scan(pair.bodies)
 
     async def move(self, documents: Sequence[Any], read_at_s: float, *, adopting: bool = False) -> None:
         """Convert and store V1 documents, decoded or as raw BSON, which were read at that time of the monotonic clock.
@@ -80,9 +77,9 @@ class Mover(Generic[V1, V2]):
         converted = []
         for given in documents:
             try:
-                truth = stored_v1(decoded(given, self._options) if isinstance(given, bytes) else given)
+                truth = stored_v1(self._v1.decoded(given))
             except ConversionError as error:
-                self.failures.does_not_convert(StoredV1(raw_id(error.id), 0, {}), error)
+                self.failures.note_unconvertible(StoredV1(raw_id(error.id), 0, {}), error)
                 continue
             try:
                 self._check_id(truth.id)
@@ -93,11 +90,11 @@ class Mover(Generic[V1, V2]):
                     truth.id, entity, truth.revision, "sweep", compare=compare
                 )
             except ConversionError as error:
-                self.failures.does_not_convert(truth, error)
+                self.failures.note_unconvertible(truth, error)
             else:
                 # Encoded once: the driver sends these bytes as they are.
                 converted.append(
-                    _Converted(truth.id, truth.revision, RawBSONDocument(raw) if self._raw else whole, len(raw))
+                    _Converted(truth.id, truth.revision, RawBSONDocument(raw) if self._v2.is_raw else whole, len(raw))
                 )
         return converted
 
@@ -116,10 +113,10 @@ class Mover(Generic[V1, V2]):
             return
         if self._is_old(read_at_s):
             read_at_s = self._pair.clock.monotonic()
-            batch = await self._standing(batch)
+            batch = await self._keep_standing(batch)
         if not batch:
             return
-        puts = await self._pair.v2.put_many([converted.document for converted in batch], durable=True)
+        puts = await self._pair.bodies.put_many([converted.document for converted in batch], durable=True)
         if self._is_old(read_at_s):
             stored = [converted for converted, put in zip(batch, puts, strict=True) if put is Put.STORED]
             await look_again_at(self._pair, stored)
@@ -128,7 +125,7 @@ class Mover(Generic[V1, V2]):
         self._counts["moved_by_clients"] += puts.count(Put.LOST)
         for converted, put in zip(batch, puts, strict=True):
             if put is Put.REFUSED:
-                error, message = await self._pair.v2.why_refused(converted.document)
+                error, message = await self._pair.bodies.why_refused(converted.document)
                 if error:
                     self.failures.note(converted.id, converted.revision, "store", error, message, "")
                 else:
@@ -140,17 +137,16 @@ class Mover(Generic[V1, V2]):
         if self._dry_run or not batch:
             self._counts["adopted"] += len(batch)
             return
-        v2 = self._pair.v2.collection
-        count, refused = await replace_foreign(v2, [converted.document for converted in batch])
+        count, refused = await Strangers(self._pair.bodies).replace([converted.document for converted in batch])
         self._counts["adopted"] += count
         for place in refused:
-            self.failures.is_refused(batch[place].id, batch[place].revision)
+            self.failures.note_refused(batch[place].id, batch[place].revision)
 
     def _is_old(self, read_at_s: float) -> bool:
         return self._pair.clock.monotonic() - read_at_s > OLD_READ_S
 
-    async def _standing(self, batch: Sequence[_Converted]) -> Sequence[_Converted]:
-        """What V1 still holds as it was read: the conversion took long, and V2 may have forgotten a delete since."""
+    async def _keep_standing(self, batch: Sequence[_Converted]) -> Sequence[_Converted]:
+        """Keep what V1 holds as it was read: the conversion took long, and V2 may have forgotten a delete since."""
         moved = set(await self._pair.v1.moved_since({converted.id: converted.revision for converted in batch}))
         self._counts["moved_by_clients"] += len(moved)
         return [converted for converted in batch if converted.id not in moved]
@@ -167,7 +163,7 @@ def _by_size(batch: Sequence[_Converted]) -> Iterator[Sequence[_Converted]]:
 
 @contextmanager
 def calm_collector() -> Iterator[None]:
-    """Less garbage collection for a whole run.
+    """Collect less garbage for a whole run.
 
     A conversion allocates much and leaves no cycles, so looking for them every 700 allocations finds nothing but costs
     a sixth of the time. What was there before the run is not looked at at all.

@@ -7,20 +7,21 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from lazymig.loop.clock import Clock
-from lazymig.sweeping.holdings import holdings, size
+from lazymig.stores.counts import Counts
+from lazymig.sweeping.holdings import look_up_holdings
 from lazymig.sweeping.report import Left, Progress, progress_of
 
-#: Between two looks, and how many times as long as a look takes: looking must not cost what it tells about.
+#: Between two looks, and how many times as long as a look takes: looking must not cost much of what it reports.
 _LOOK_EVERY_S, _LOOKS_APART = 1.0, 20.0
 
 
 class Outlook:
-    """Looks at both collections now and then; what it tells of a run never goes back, and is never past its end."""
+    """Looks at both collections now and then; what it reports of a run never goes back, and is never past its end."""
 
     def __init__(
         self, v1: Any, v2: Any, clock: Clock, counts: Counter[str], swept: Callable[[], Awaitable[int]]
     ) -> None:
-        self._v1, self._v2 = v1, v2
+        self._v1, self._v2 = Counts(v1), Counts(v2)
         self._clock = clock
         self._counts = counts
         self._swept = swept
@@ -31,21 +32,21 @@ class Outlook:
         self._dirty = 0
 
     async def begin(self) -> None:
-        """A run begins."""
+        """Begin a run."""
         self._started_s = self._look_at_s = self._clock.monotonic()
-        self.total = await size(self._v1)
+        self.total = await self._v1.count_all()
         self._others, self._before, self._remaining, self._dirty = 0, 0, None, 0
 
     @property
     def elapsed_s(self) -> float:
-        """Since the run began."""
+        """Seconds since the run began."""
         return self._clock.monotonic() - self._started_s
 
     async def look(self) -> Left:
-        """Look now: what remains and what is dirty at this moment, whatever was reported before."""
+        """Count what remains and what is dirty at this moment, whatever was reported before."""
         began_s = self._clock.monotonic()
         # V1 first: what is inserted in between is in V2 already, and does not count as remaining.
-        v1, held = await size(self._v1), await holdings(self._v2)
+        v1, held = await self._v1.count_all(), await look_up_holdings(self._v2)
         left = Left(held.remaining(v1), held.dirty)
         self._others = max(self._others, await self._swept() - self._counts["scanned"])
         if self._remaining is None:
@@ -59,7 +60,7 @@ class Outlook:
         return left
 
     async def progress(self, *, waiting: bool = False) -> Progress:
-        """Where the run stands, by a look that is not old."""
+        """Say where the run stands, by a look that is not old."""
         if self._remaining is None or self._clock.monotonic() >= self._look_at_s:
             await self.look()
         left = Left(self._remaining or 0, self._dirty)

@@ -9,10 +9,10 @@ from typing import Any, Generic, TypeVar
 from lazymig.errors import ConversionError
 from lazymig.passes.throttle import Throttle
 from lazymig.protocol.pair import Pair
-from lazymig.stores.drivers import driver_of
+from lazymig.stores.keyset import ONE_VALUE
 from lazymig.stores.records import Applied, Document, Partition, StoredV1, StoredV2
+from lazymig.stores.scans import Scan
 from lazymig.sweeping.moving import Mover
-from lazymig.sweeping.remainder import ONE_VALUE, in_partition
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -42,24 +42,23 @@ class Reconverter(Generic[V1, V2]):
         return self._pair.conversions.migration.revision > 1
 
     async def pages(self, partition: Partition) -> AsyncGenerator[int]:
-        """Go through the partition's older bodies, a page at a time; how many each page had.
+        """Convert the partition's older bodies again, a page at a time; yield how many each page had.
 
         Ends early when the sweep is to stop.
         """
         pair, position = self._pair, partition.low
-        driver = driver_of(pair.v2.collection)
-        while await self._throttle.turn():
-            where = in_partition(partition, position, None, driver)
-            stale = await pair.v2.stale(where, self._throttle.batches.size)
-            if not stale or not await self._throttle.documents(len(stale)):
+        scan = Scan(pair.bodies)
+        while await self._throttle.wait_for_page():
+            stale = await pair.bodies.stale(scan.within(partition, position), self._throttle.batches.size)
+            if not stale or not await self._throttle.wait_for_documents(len(stale)):
                 return
-            await self._convert(stale)
+            await self._convert_page(stale)
             yield len(stale)
             if partition.bracket in ONE_VALUE:
                 return
             position = stale[-1].id
 
-    async def _convert(self, stale: Sequence[StoredV2]) -> None:
+    async def _convert_page(self, stale: Sequence[StoredV2]) -> None:
         clock = self._pair.clock
         began_s = clock.monotonic()
         truths = {truth.id: truth for truth in await self._pair.v1.find_each([seen.id for seen in stale])}
@@ -68,18 +67,18 @@ class Reconverter(Generic[V1, V2]):
             truth = truths.get(seen.id)
             # Without V1, or ahead of it: a mark's affair.
             if truth is not None and seen.revision <= truth.revision:
-                repairs += await self._converted(seen, truth)
+                repairs += await self._convert_one(seen, truth)
         if not self._dry_run:
             await self._store(repairs)
         await self._mover.failures.flush()
-        self._throttle.batches.took(len(stale), clock.monotonic() - began_s)
+        self._throttle.batches.note_batch(len(stale), clock.monotonic() - began_s)
 
-    async def _converted(self, seen: StoredV2, truth: StoredV1) -> list[_Repair]:
+    async def _convert_one(self, seen: StoredV2, truth: StoredV1) -> list[_Repair]:
         conversions = self._pair.conversions
         try:
             body = conversions.v2_body(await conversions.upgraded(truth, seen))
         except ConversionError as error:
-            self._mover.failures.does_not_convert(truth, error)
+            self._mover.failures.note_unconvertible(truth, error)
             return []
         self._counts["reconverted"] += self._dry_run
         return [(seen, body, truth.revision)]
@@ -87,17 +86,17 @@ class Reconverter(Generic[V1, V2]):
     async def _store(self, repairs: Sequence[_Repair]) -> None:
         if not repairs:
             return
-        outcomes = await self._pair.v2.apply_many(repairs)
+        outcomes = await self._pair.bodies.apply_many(repairs)
         for (seen, _, revision), outcome in zip(repairs, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 raise outcome
             if outcome is Applied.REFUSED:
-                self._mover.failures.is_refused(seen.id, revision)
+                self._mover.failures.note_refused(seen.id, revision)
             else:
                 self._counts["reconverted"] += outcome is Applied.APPLIED
 
 
-async def prepare(pair: Pair[Any, Any]) -> None:
+async def ensure_conversion_index(pair: Pair[Any, Any]) -> None:
     """Create the index by which older bodies are found, where there can be some."""
     if pair.conversions.migration.revision > 1:
-        await pair.v2.ensure_conversion_index()
+        await pair.bodies.ensure_conversion_index()

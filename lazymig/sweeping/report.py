@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 from attrs import frozen
 
@@ -12,7 +11,7 @@ from lazymig.stores.records import DeadLetter
 
 @frozen
 class Left:
-    """What is left, about, whoever sweeps: entities that V2 lacks, and entities with an announced write."""
+    """What is left in all, about: entities that V2 lacks, and entities with an announced write."""
 
     remaining: int
     dirty: int
@@ -98,30 +97,29 @@ COUNTED = (
 def progress_of(
     counts: Counter[str], total: int, done: int, before: int, left: Left, elapsed_s: float, *, waiting: bool
 ) -> Progress:
-    """Where these counts stand; never more done than there is."""
+    """Make a `Progress` of these counts; never more done than there is."""
     return Progress(
         total=max(total, done), done=done, before=before, remaining=left.remaining, dirty=left.dirty,
         elapsed_s=elapsed_s, waiting=waiting, **{name: counts[name] for name in COUNTED},
     )  # fmt: skip
 
 
+@frozen(kw_only=True)
+class Outcome:
+    """What a run came to, beside its counts."""
+
+    finished: bool
+    dead_letters: int
+    warnings: tuple[str, ...]
+    not_movable: tuple[DeadLetter, ...]
+
+
 def report_of(
-    migration: str,
-    counts: Counter[str],
-    total: int,
-    left: Left,
-    elapsed_s: float,
-    *,
-    dead_letters: int,
-    finished: bool,
-    warnings: Sequence[str] = (),
-    not_movable: tuple[DeadLetter, ...] = (),
+    migration: str, counts: Counter[str], total: int, left: Left, elapsed_s: float, outcome: Outcome
 ) -> SweepReport:
-    """What these counts come to."""
+    """Make the report of a run with these counts and this outcome."""
     return SweepReport(
         migration=migration, total=max(total, counts["scanned"]), remaining=left.remaining, dirty=left.dirty,
-        dead_letters=dead_letters, elapsed_s=elapsed_s, finished=finished, warnings=tuple(warnings),
-        foreign=counts["foreign"],
-        not_movable=not_movable,
-        **{name: counts[name] for name in COUNTED},
+        elapsed_s=elapsed_s, foreign=counts["foreign"], finished=outcome.finished, dead_letters=outcome.dead_letters,
+        warnings=outcome.warnings, not_movable=outcome.not_movable, **{name: counts[name] for name in COUNTED},
     )  # fmt: skip

@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from lazymig.control import Control
-from lazymig.repository import Repository
-from lazymig.sweeping.dead import settle_dead
+from lazymig.repository import Repository, calls_of
+from lazymig.sweeping.dead_letters import review_letters
 from lazymig.sweeping.moving import Mover
 
 V1 = TypeVar("V1")
@@ -19,10 +19,13 @@ V2 = TypeVar("V2")
 async def retry_dead(
     repository: Repository[V1, V2], control: Control, ids: Sequence[Any] = (), grace_s: float = 3600
 ) -> int:
-    """Move these entities if that is possible by now, and let the dead letters of the well ones go; how many went.
+    """Try to move these entities, and remove the dead letters of those that need nobody any more; return how many.
 
     Without ids, all that need a person. An entity that fails again keeps its dead letter, with the new error and one
     attempt more.
     """
-    mover = Mover(repository.pair, control, Counter(), dry_run=False)
-    return await settle_dead(repository.pair, control, mover, timedelta(seconds=grace_s), ids=ids, insist=True)
+    pair = calls_of(repository).pair
+    mover = Mover(pair, control, Counter(), dry_run=False)
+    return await review_letters(
+        calls_of(repository).pair, control, mover, timedelta(seconds=grace_s), ids=ids, insist=True
+    )

@@ -9,8 +9,8 @@ from lazymig.protocol.pair import Pair
 from lazymig.shapes.fingerprint import fingerprint
 
 
-async def warnings(pair: Pair[Any, Any], control: Control) -> list[str]:
-    """What is wrong with this release's conversion revision, by what the control collection remembers."""
+async def find_warnings(pair: Pair[Any, Any], control: Control) -> list[str]:
+    """Find what is wrong with this release's conversion revision, by what the control collection remembers."""
     migration = pair.conversions.migration
     known = await control.conversion(migration.name)
     if known is None:
@@ -28,7 +28,7 @@ async def warnings(pair: Pair[Any, Any], control: Control) -> list[str]:
     return []
 
 
-async def remember(pair: Pair[Any, Any], control: Control) -> None:
+async def remember_revision(pair: Pair[Any, Any], control: Control) -> None:
     """Note that this revision runs with these classes, unless it is known, or a newer one is."""
     migration = pair.conversions.migration
     await control.remember_conversion(migration.name, migration.revision, fingerprint(pair.conversions))

@@ -165,10 +165,10 @@ async def test_waiting_for_a_dead_sweeper_is_told_once(
     before = TestClock()
     before.time = SYSTEM_CLOCK.now() - LEASE + timedelta(seconds=4)
     async with AsyncMongoClient[dict[str, Any]](environment["URI"]) as client:
-        control = Control(client[people.name]["lazymig_control"], before)
-        await control.claim_planning("people", "dead")
-        await control.open_pass("people", 1, [Partition("int", None, 20), Partition("int", 20, None)])
-        await control.acquire("people", 1, "dead", (0, 1))
+        passes = Control(client[people.name]["lazymig_control"], before).passes("people", "sweep")
+        await passes.claim_planning("dead")
+        await passes.open_pass(1, [Partition("int", None, 20), Partition("int", 20, None)])
+        await passes.acquire(1, "dead", (0, 1))
     ended = lazymig("sweep", "--app", "shop:plain", *options)
     lines = [line for line in ended.stderr.splitlines() if "waiting for the lease of another sweeper" in line]
     assert (ended.returncode, len(lines), len(ended.stderr.splitlines())) == (0, 1, 3)

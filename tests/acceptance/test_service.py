@@ -37,8 +37,8 @@ class Service:
 
     async def stored(self, id: ObjectId) -> tuple[Any, Any]:
         """The two documents of a customer, as they stand."""
-        pair = self.customers.pair
-        return await pair.v1.collection.find_one({"_id": id}), await pair.v2.collection.find_one({"_id": id})
+        v1, v2 = self.customers.collections
+        return await v1.find_one({"_id": id}), await v2.find_one({"_id": id})
 
 
 @pytest.fixture(scope="session")
@@ -50,16 +50,16 @@ async def application(lazymig_server: Any) -> AsyncIterator[Service]:
         environment.setenv("MONGODB_DATABASE", name)
         async with running() as service:
             yield service
-            await service.customers.pair.v1.collection.database.client.drop_database(name)
+            await service.customers.collections.v1.database.client.drop_database(name)
 
 
 @pytest.fixture
 async def service(application: Service) -> Service:
     """The service with 20 real customers, none of them migrated."""
-    pair = application.customers.pair
-    await pair.v2.collection.delete_many({})
-    await pair.v1.collection.delete_many({})
-    await pair.v1.collection.insert_many(DOCUMENTS)
+    v1, v2 = application.customers.collections
+    await v2.delete_many({})
+    await v1.delete_many({})
+    await v1.insert_many(DOCUMENTS)
     return application
 
 
@@ -222,7 +222,7 @@ async def test_an_incomplete_customer_is_422(service: Service) -> None:
 
 async def test_a_stored_document_of_no_known_form_is_500_without_contents(service: Service) -> None:
     """What a broken V1 document holds is not shown to a V2 client, while a V1 client may still read it."""
-    await service.customers.pair.v1.collection.update_one({"_id": ID}, {"$set": {"address": "secret place"}})
+    await service.customers.collections.v1.update_one({"_id": ID}, {"$set": {"address": "secret place"}})
     answer = await service.v2.get(f"/customers/{ID}")
     assert answer.status_code == 500
     assert str(ID) in answer.text

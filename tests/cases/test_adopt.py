@@ -13,6 +13,7 @@ import pytest
 from lazymig import ConfigurationError, ConversionError, LazymigError
 from lazymig.cli.status import looked_up
 from lazymig.errors import ForeignDocument
+from lazymig.repository import calls_of
 from tests.acceptance.test_cli import APP, SCRIPT
 from tests.sweeps import letters, moved, repository, stored, sweeper, thing
 
@@ -167,7 +168,7 @@ async def test_case_19_writers_beside_an_adoption(server_database: Any) -> None:
     await server_database["v2"].insert_many([foreign(id) for id in range(0, 40, 2)])
     await server_database["v2"].insert_many([moved(id, 0) for id in range(1, 40, 2)])
     repo = repository(server_database)
-    repo.first_use.due = False  # past the first look: others put their documents there afterwards
+    calls_of(repo).first_use.due = False  # past the first look: others put their documents there afterwards
     done: dict[int, int] = dict.fromkeys(range(40), 0)
 
     async def write(id: int) -> None:

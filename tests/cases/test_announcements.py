@@ -10,6 +10,7 @@ from attrs import evolve
 from pymongo.errors import WriteError
 
 from lazymig import Phase, Repository
+from lazymig.repository import calls_of
 from tests.people import ada, ada_v1, people
 from tests.statements import Held, never_sent
 
@@ -32,8 +33,8 @@ async def test_case_3_a_refused_insert_takes_back_its_own_announcement_only(serv
     await refusing(server_database)
     await server_database["v1"].insert_one(ada_v1(1))
     writer, other = opened(server_database), opened(server_database)
-    never_sent(writer.pair.v2, "apply")
-    moving = Held(writer.pair.v1, "compare_and_set")
+    never_sent(calls_of(writer).pair.bodies, "apply")
+    moving = Held(calls_of(writer).pair.v1, "compare_and_set")
     update = await moving.until(writer.update(1, lambda person: evolve(person, age=40)))
     with pytest.raises(WriteError):
         await other.insert(ada(1, age=200))
@@ -51,7 +52,7 @@ async def test_case_54_a_refused_insert_leaves_no_mark(server_database: Any, lef
     if left != "nothing":
         await repository.insert(ada(1))
         if left != "a tombstone":
-            never_sent(repository.pair.v2, "bury")
+            never_sent(calls_of(repository).pair.bodies, "bury")
         await repository.delete(1)
     with pytest.raises(WriteError):
         await opened(server_database).insert(ada(1, age=200))
@@ -79,10 +80,10 @@ async def test_case_3_a_late_tombstone_keeps_what_others_raised(database: Any) -
     """Two writers share a number: a late tombstone does not let one take it back while the other moves V1 to it."""
     await database["v1"].insert_one(ada_v1(1))
     sharing, failing, deleting, inserting, other = (opened(database) for _ in range(5))
-    looking, moving = Held(sharing.pair.v1, "find_local"), Held(sharing.pair.v1, "compare_and_set")
-    never_sent(sharing.pair.v2, "apply")
+    looking, moving = Held(calls_of(sharing).pair.v1, "find_local"), Held(calls_of(sharing).pair.v1, "compare_and_set")
+    never_sent(calls_of(sharing).pair.bodies, "apply")
     update = await looking.until(sharing.update(1, lambda person: evolve(person, age=40)))
-    burying, storing = Held(deleting.pair.v2, "bury"), Held(inserting.pair.v2, "apply")
+    burying, storing = Held(calls_of(deleting).pair.bodies, "bury"), Held(calls_of(inserting).pair.bodies, "apply")
     delete = await burying.until(deleting.delete(1))
     insert = await storing.until(inserting.insert(ada(1)))
     announced, give_up = asyncio.Event(), asyncio.Event()

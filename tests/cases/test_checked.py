@@ -11,6 +11,7 @@ from attrs import evolve
 
 from lazymig import Phase, Repository
 from lazymig.errors import NotFound
+from lazymig.repository import calls_of
 from tests.people import PersonV2, ada, ada_v1, people
 
 META = "_lazymig"
@@ -101,7 +102,7 @@ async def test_case_10_an_outside_replacement_that_drops_the_revision_is_seen(da
 async def test_case_14a_a_dirty_v2_never_wins(database: Any, old: bool) -> None:
     """A mark left by a dead writer, then an outside write: each read gives V1's value, and healing stores it."""
     repository = await stale(database)
-    await repository.pair.v2.ticket(1)
+    await calls_of(repository).pair.ledger.ticket(1)
     if old:
         await database["v2"].update_one({"_id": 1}, {"$set": {f"{META}.at": datetime(2024, 1, 1)}})
     ages = [person.age for person in await asyncio.gather(*(repository.get(1) for _ in range(5)))]
@@ -131,7 +132,7 @@ async def test_case_14a_a_heal_that_fails_is_no_error_of_the_read(database: Any)
 
         raise AutoReconnect("gone")
 
-    repository.pair.v2.ticket = refused  # type: ignore[method-assign]
+    calls_of(repository).pair.ledger.ticket = refused  # type: ignore[method-assign]
     assert (await repository.get(1)).age == 46
 
 

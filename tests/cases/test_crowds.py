@@ -16,6 +16,7 @@ from pymongo import AsyncMongoClient
 
 from lazymig import ConfigurationError, Control, NotFound, Phase, Repository, Sweeper
 from lazymig.loop.in_flight import InFlight
+from lazymig.repository import calls_of
 from lazymig.stores.chunks import BYTES_MAX, COUNT_MAX, chunks
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
@@ -136,8 +137,8 @@ async def test_case_30_dead_letters_are_resolved_in_any_number(server_database: 
     ids = [f"{number:03d}" + "x" * 100_000 for number in range(200)]
     rows = [{"_id": {"dead": "things", "id": id}, "kind": "dead", "migration": "things"} for id in ids[:50]]
     await server_database["control"].insert_many(rows)
-    assert await control.resolve("things", ids) == 50
-    assert await control.resolve("things", []) == 0
+    assert await control.remove_letters("things", ids) == 50
+    assert await control.remove_letters("things", []) == 0
 
 
 # ---- calls in flight ------------------------------------------------------------------------------------------------
@@ -238,7 +239,7 @@ async def test_case_52_first_come_first_served() -> None:
 async def test_case_52_a_deadline_starts_when_its_call_does() -> None:
     """What waits for its turn longer than `timeout_s` is not out of time."""
     repo = await filled(1, max_in_flight=1, timeout_s=0.5)
-    async with repo._in_flight.place():
+    async with calls_of(repo).in_flight.place():
         # In a context of its own: this test's place is not its caller's.
         waiting = asyncio.get_running_loop().create_task(repo.update(0, older), context=contextvars.Context())
         done, _ = await asyncio.wait([waiting], timeout=0.8)
@@ -251,14 +252,14 @@ async def test_case_52_cancelled_while_waiting_leaves_nothing_behind() -> None:
     repo, slow = await filled(9, max_in_flight=1), Slow()
     tasks = [asyncio.ensure_future(repo.update(id, slow)) for id in range(5)]
     await turns()
-    before = [await repo.pair.v2.find(id) for id in (1, 3)]
+    before = [await calls_of(repo).pair.bodies.find(id) for id in (1, 3)]
     tasks[1].cancel()
     await turns()
     tasks[3].cancel()
     slow.go.set()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [isinstance(result, asyncio.CancelledError) for result in results] == [False, True, False, True, False]
-    assert [await repo.pair.v2.find(id) for id in (1, 3)] == before
+    assert [await calls_of(repo).pair.bodies.find(id) for id in (1, 3)] == before
     assert slow.began == [0, 2, 4]
     assert (await repo.update(8, older)).age == 37
 

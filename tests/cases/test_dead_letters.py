@@ -17,6 +17,7 @@ from pymongo import AsyncMongoClient
 from lazymig import Control
 from lazymig.cli.letters import grouped
 from lazymig.control.dead_letters import LETTERS_PER_PAGE
+from lazymig.repository import calls_of
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping import failures
 from lazymig.sweeping.retry import retry_dead
@@ -95,13 +96,13 @@ async def test_case_35_what_clients_moved_is_no_loss(database: Any) -> None:
     """The counter of entities that a client moved in the same moment is called so, in progress and in the report."""
     await database["v1"].insert_many([thing(id) for id in range(8)])
     repo, progress = repository(database), []
-    put_many = repo.pair.v2.put_many
+    put_many = calls_of(repo).pair.bodies.put_many
 
     async def late(documents: Any, *, durable: bool = False) -> Any:
         await repository(database).get(documents[0]["_id"])
         return await put_many(documents, durable=durable)
 
-    repo.pair.v2.put_many = late  # type: ignore[method-assign]
+    calls_of(repo).pair.bodies.put_many = late  # type: ignore[method-assign]
     report = await sweeper(database, repo=repo, on_progress=progress.append).run()
     assert (report.moved_by_clients, report.migrated) == (2, 6)
     assert progress[-1].moved_by_clients == 2
@@ -145,16 +146,16 @@ async def test_case_51_standing_letters_cost_three_statements_a_page(watched: An
     database, watch = watched
     count = LETTERS_PER_PAGE + 200
     rows = [DeadLetter("things", id, 0, "upgrade", "ValueError", "-", "n") for id in range(count)]
-    await control(database).bury_letters(rows)
+    await control(database).record_letters(rows)
     await database["v1"].insert_many([thing(id, -1) for id in range(count)])
     repo = repository(database)
     with watch.sent(database) as events:
         # As a sweep does it: entities whose V1 is as it was are not tried again.
-        from lazymig.sweeping.dead import settle_dead
+        from lazymig.sweeping.dead_letters import review_letters
         from lazymig.sweeping.moving import Mover
 
-        mover = Mover(repo.pair, control(database), Counter(), dry_run=False)
-        settled = await settle_dead(repo.pair, control(database), mover, timedelta(hours=1))
+        mover = Mover(calls_of(repo).pair, control(database), Counter(), dry_run=False)
+        settled = await review_letters(calls_of(repo).pair, control(database), mover, timedelta(hours=1))
     assert settled == 0
     assert sent(events) == {"lazymig_control find": 2, "v1 find": 2, "v2 find": 2}
 
@@ -182,11 +183,11 @@ async def test_case_51_bulk_keeps_each_letters_history(server_database: Any) -> 
         return DeadLetter("m", id, revision, "upgrade", error, "$message", "$n", line="$line")
 
     first = clock.time
-    await rows.bury_letters([letter(1), letter("$2"), letter(Decimal128("3")), letter(1)])
+    await rows.record_letters([letter(1), letter("$2"), letter(Decimal128("3")), letter(1)])
     assert await rows.waive("m", 1, "known")
     assert await rows.waive("m", "$2", "known")
     clock.time += timedelta(hours=1)
-    await rows.bury_letters([letter(1), letter("$2", 5, "KeyError")])
+    await rows.record_letters([letter(1), letter("$2", 5, "KeyError")])
     one, two = await rows.dead_letter("m", 1), await rows.dead_letter("m", "$2")
     assert one is not None
     assert two is not None
@@ -194,7 +195,7 @@ async def test_case_51_bulk_keeps_each_letters_history(server_database: Any) -> 
     assert (two.attempts, two.first_at, two.waived, two.error, two.revision) == (2, first, None, "KeyError", 5)
     assert (two.message, two.path, two.line) == ("$message", "$n", "$line")
     assert await rows.dead_count("m") == 2
-    await rows.bury_letters([])
+    await rows.record_letters([])
     assert await rows.dead_count("m") == 2
 
 
@@ -214,7 +215,7 @@ def test_case_51_in_bulk_and_in_memory_mean_the_same(bursts: list[list[Step]]) -
     async def played(rows: Control, clock: TestClock) -> list[DeadLetter]:
         for burst in bursts:
             failed = [_letter(id, revision) for kind, id, revision in burst if kind == "fail"]
-            await rows.bury_letters(failed)
+            await rows.record_letters(failed)
             for kind, id, _ in burst:
                 if kind == "waive":
                     await rows.waive("m", id, "known")
@@ -262,7 +263,7 @@ async def test_case_51_a_failed_record_keeps_the_checkpoint_back(server_database
     async def broken(letters: Any) -> None:
         raise OSError("no space left")
 
-    rows.bury_letters = broken  # type: ignore[method-assign]
+    rows.record_letters = broken  # type: ignore[method-assign]
     with pytest.raises(OSError, match="no space left"):
         await sweeper(server_database, control=rows).run()
     assert await letters(server_database) == {}
@@ -275,7 +276,7 @@ async def test_case_51_a_batch_waits_for_letters_that_another_stores() -> None:
     gate, calls, stores = asyncio.Event(), [], [OSError("lost"), None]
 
     class Rows:
-        async def bury_letters(self, letters: list[DeadLetter]) -> None:
+        async def record_letters(self, letters: list[DeadLetter]) -> None:
             calls.append(len(letters))
             await gate.wait()
             if error := stores.pop(0):
@@ -302,14 +303,14 @@ async def test_case_34_no_cursor_outlives_its_page(watched: Any) -> None:
     clock = StandingClock()
     rows = control(database, clock)
     for burst in range(3):
-        await rows.bury_letters([_numbered(id) for id in range(burst * 10, burst * 10 + 10)])
+        await rows.record_letters([_numbered(id) for id in range(burst * 10, burst * 10 + 10)])
         clock.time += timedelta(seconds=1)
     seen: list[Any] = []
     with watch.sent(database) as events:
         async for page in rows.dead_pages("things", size=7):
             seen += [letter.id for letter in page]
-            await rows.bury_letters([_numbered(id) for id in seen])
-            await rows.resolve("things", seen[:3])
+            await rows.record_letters([_numbered(id) for id in seen])
+            await rows.remove_letters("things", seen[:3])
     assert seen == list(range(30))
     assert "getMore" not in {event.command_name for event in events}
     assert [event.command["limit"] for event in events if event.command_name == "find"] == [7] * 5
@@ -323,7 +324,7 @@ async def test_case_34_pages_use_an_index_for_their_order(server_database: Any) 
     """A page of letters is found and sorted by an index, however many there are."""
     rows = control(server_database)
     await rows.ensure_index()
-    await rows.bury_letters([_numbered(id) for id in range(50)])
+    await rows.record_letters([_numbered(id) for id in range(50)])
     where = {"kind": "dead", "migration": "things"}
     plan = await server_database["lazymig_control"].find(where).sort([("first_at", 1), ("_id", 1)]).limit(5).explain()
     assert "SORT" not in str(plan["queryPlanner"]["winningPlan"]).replace("SORT_KEY", "")
@@ -332,7 +333,7 @@ async def test_case_34_pages_use_an_index_for_their_order(server_database: Any) 
 async def test_case_34_a_slow_look_at_letters_outlives_cursors(server_database: Any) -> None:
     """Every cursor of the server may be gone between two pages, and the letters go on where they were."""
     rows = control(server_database)
-    await rows.bury_letters([_numbered(id) for id in range(20)])
+    await rows.record_letters([_numbered(id) for id in range(20)])
     seen: list[Any] = []
     async for page in rows.dead_pages("things", size=6):
         seen += [letter.id for letter in page]

@@ -85,7 +85,7 @@ async def keeps_or_refuses(repo: Repository[Any, Any], plan: Plan, met: Counter[
     if not await refused(repo.v1.replace(plan.downgrade(second))):
         stands = second
     await both(repo, plan, stands)
-    await repo.pair.v2.collection.delete_many({})
+    await repo.collections.v2.delete_many({})
     assert (await Sweeper(repo).run()).dead == 0
     await both(repo, plan, stands)
     old = next(name for name, new in plan.names.items() if new == plan.changed)

@@ -123,7 +123,7 @@ def line_of(mark: str) -> int:
 async def failure_of(upgrade: Callable[..., Any]) -> ConversionError:
     """What a read of an entity raises whose text is a secret."""
     repo = memory_repository(things(upgrade=upgrade))
-    await repo.pair.v1.collection.insert_one(thing(7, code=SECRET))
+    await repo.collections.v1.insert_one(thing(7, code=SECRET))
     with pytest.raises(ConversionError) as caught:
         await repo.get(7)
     return caught.value

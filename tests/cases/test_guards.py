@@ -12,6 +12,7 @@ import pytest
 from attrs import evolve, frozen
 
 from lazymig import Migration, Phase, Repository
+from lazymig.repository import calls_of
 from tests.people import ada, ada_v1, people
 
 META = "_lazymig"
@@ -54,7 +55,7 @@ async def test_a_v2_step_that_hangs_costs_half_of_the_time_and_no_error(database
         await asyncio.get_running_loop().create_future()
 
     for step in ("apply", "bury", "put_if_absent"):
-        setattr(repository.pair.v2, step, hang)
+        setattr(calls_of(repository).pair.bodies, step, hang)
     calls: dict[str, Any] = {
         "update": lambda: repository.update(1, lambda person: evolve(person, age=1)),
         "insert": lambda: repository.insert(ada(9)),

@@ -12,6 +12,7 @@ from pymongo.errors import AutoReconnect, NetworkTimeout
 
 from lazymig import Phase, Repository, Sweeper
 from lazymig.loop.clock import SystemClock
+from lazymig.repository import calls_of
 from tests.people import ada, ada_v1, people
 from tests.sweeps import moved, repository, sweeper, thing
 
@@ -50,7 +51,7 @@ async def test_case_4_a_slow_sweep_brings_no_deleted_entity_back(database: Any, 
     clock = Ahead()
     repo = repository(database, clock=clock)
     slow = sweeper(database, repo=repo, clock=clock, batch_size=100, partition_size=1000)
-    put_many, convert = repo.pair.v2.put_many, slow._mover._convert
+    put_many, convert = calls_of(repo).pair.bodies.put_many, slow._sweep._mover._convert
 
     async def late() -> None:
         clock.elapsed_s += 7200
@@ -67,9 +68,9 @@ async def test_case_4_a_slow_sweep_brings_no_deleted_entity_back(database: Any, 
         return converted
 
     if when == "before the store":
-        slow._mover._convert = slowly_converted  # type: ignore[method-assign]
+        slow._sweep._mover._convert = slowly_converted  # type: ignore[method-assign]
     else:
-        repo.pair.v2.put_many = slowly_stored  # type: ignore[method-assign]
+        calls_of(repo).pair.bodies.put_many = slowly_stored  # type: ignore[method-assign]
     report = await slow.run()
     assert report.finished
     other = repository(database)
@@ -84,7 +85,7 @@ async def test_case_4_documents_wait_for_their_rate_before_they_are_read(databas
     await database["v1"].insert_many([thing(id) for id in range(40)])
     limited = sweeper(database, rate_limit=1000, batch_size=10, partition_size=1000, concurrency=1)
     order: list[str] = []
-    remainder_page, move = limited._flow._move, limited._mover.move
+    remainder_page, move = limited._sweep._flow._move, limited._sweep._mover.move
 
     class Limiter:
         max_rate = 100.0
@@ -94,12 +95,12 @@ async def test_case_4_documents_wait_for_their_rate_before_they_are_read(databas
 
     async def moving(documents: Any, read_at_s: float) -> None:
         order.append("read")
-        assert limited._clock.monotonic() - read_at_s < 1
+        assert limited._sweep._clock.monotonic() - read_at_s < 1
         await move(documents, read_at_s)
 
     del remainder_page
-    limited._flow._throttle._limiter = Limiter()
-    limited._mover.move = moving  # type: ignore[method-assign]
+    limited._sweep._flow._throttle._limiter = Limiter()
+    limited._sweep._mover.move = moving  # type: ignore[method-assign]
     report = await limited.run()
     assert report.migrated == 40
     assert order == ["asked", "read"] * 4
@@ -112,14 +113,14 @@ async def test_case_4_a_read_that_was_paused_looks_again(database: Any, many: bo
     clock = Ahead()
     repo = repository(database, clock=clock, coalesce=False)
     name = "put_many" if many else "put_if_absent"
-    original = getattr(repo.pair.v2, name)
+    original = getattr(calls_of(repo).pair.bodies, name)
 
     async def late(*arguments: Any, **options: Any) -> Any:
         clock.elapsed_s += 7200
         await forget_delete(database, 3)
         return await original(*arguments, **options)
 
-    setattr(repo.pair.v2, name, late)
+    setattr(calls_of(repo).pair.bodies, name, late)
     await (repo.get_many([3]) if many else repo.get(3))
     assert await repository(database).get(3) is None
 
@@ -135,7 +136,7 @@ async def test_case_14b_a_client_overtakes_no_body_of_its_own(database: Any, ari
     await repo.insert(ada())
     async with repo:
         pass
-    apply = repo.pair.v2.apply
+    apply = calls_of(repo).pair.bodies.apply
     arrived = asyncio.Event()
 
     async def late(*arguments: Any, **options: Any) -> Any:
@@ -144,7 +145,7 @@ async def test_case_14b_a_client_overtakes_no_body_of_its_own(database: Any, ari
             await asyncio.get_running_loop().run_in_executor(None, _busy)
         return await apply(*arguments, **options)
 
-    repo.pair.v2.apply = late  # type: ignore[method-assign]
+    calls_of(repo).pair.bodies.apply = late  # type: ignore[method-assign]
     async with repo:
         await repo.update(1, lambda person: evolve(person, note="important"))
         changed_again = await repo.update(1, lambda person: evolve(person, first="Eve"))
@@ -181,7 +182,7 @@ async def test_case_14c_a_wrong_clock_heals_no_living_writer(database: Any, wron
     await database["v1"].insert_one(ada_v1())
     reader = opened(database, clock=Ahead(wrong))
     await reader.get(1)
-    await opened(database).pair.v2.ticket(1)
+    await calls_of(opened(database)).pair.ledger.ticket(1)
     assert await reader.get(1) == ada()
     assert "lazymig.healed" not in reader.tally.counts
     await database["v2"].update_one({"_id": 1}, [{"$set": {f"{META}.at": {"$subtract": ["$$NOW", 6000]}}}])
@@ -206,7 +207,7 @@ async def test_case_50_v1_answers_where_v2_cannot_be_reached(database: Any, away
     repo = opened(database, v2_wait_s=0.05, coalesce=False)
     await repo.get(1)
     for name in ("find", "find_many", "find_each", "put_if_absent", "put_many"):
-        setattr(repo.pair.v2, name, away)
+        setattr(calls_of(repo).pair.bodies, name, away)
     assert await repo.get(1) == ada(1)
     assert await repo.get_many([1, 2, 9]) == {1: ada(1), 2: ada(2)}
     assert [person async for person in repo.list()] == [ada(1), ada(2)]
@@ -219,7 +220,7 @@ async def test_case_50_without_the_choice_a_read_waits_as_long_as_it_may(databas
     """The default: V1 is not asked in the place of V2, and the call ends with its time."""
     await database["v1"].insert_one(ada_v1())
     repo = opened(database, timeout_s=0.05, coalesce=False)
-    repo.pair.v2.find = hanging  # type: ignore[method-assign]
+    calls_of(repo).pair.bodies.find = hanging  # type: ignore[method-assign]
     with pytest.raises(NetworkTimeout):
         await repo.get(1)
 
@@ -229,13 +230,13 @@ async def test_a_late_store_of_what_has_not_moved_stays(database: Any) -> None:
     await database["v1"].insert_one(thing(3))
     clock = Ahead()
     repo = repository(database, clock=clock, coalesce=False)
-    put = repo.pair.v2.put_if_absent
+    put = calls_of(repo).pair.bodies.put_if_absent
 
     async def late(*arguments: Any, **options: Any) -> Any:
         clock.elapsed_s += 5
         return await put(*arguments, **options)
 
-    repo.pair.v2.put_if_absent = late  # type: ignore[method-assign]
+    calls_of(repo).pair.bodies.put_if_absent = late  # type: ignore[method-assign]
     await repo.get(3)
     assert await database["v2"].find_one({"_id": 3}) == moved(3, by="read")
 
@@ -246,7 +247,7 @@ async def test_case_4_a_refused_body_that_is_stored_late_is_looked_at_again(serv
     await server_database["v1"].insert_one(ada_v1(1))
     clock = Ahead()
     repository = opened(server_database, clock=clock)
-    why_refused = repository.pair.v2.why_refused
+    why_refused = calls_of(repository).pair.bodies.why_refused
 
     async def late(document: Any) -> tuple[str, str]:
         clock.elapsed_s += 5
@@ -254,6 +255,6 @@ async def test_case_4_a_refused_body_that_is_stored_late_is_looked_at_again(serv
         await server_database.command("collMod", "v2", validator={})
         return await why_refused(document)
 
-    repository.pair.v2.why_refused = late
+    calls_of(repository).pair.bodies.why_refused = late
     await Sweeper(repository, clock=clock).run()
     assert await opened(server_database).get(1) is None

@@ -11,6 +11,7 @@ from cattrs.gen import make_dict_unstructure_fn, override
 from pymongo.errors import AutoReconnect
 
 from lazymig import Migration, Phase, Repository, make_converter
+from lazymig.repository import calls_of
 
 META = "_lazymig"
 
@@ -49,7 +50,8 @@ def opened(database: Any, migration: Migration[Any, Any] = MIGRATION, **options:
 
 def failing(repository: Any, statement: str, *, times: int = 1) -> None:
     """Let V2's next statements of this kind never arrive."""
-    store, original, left = repository.pair.v2, getattr(repository.pair.v2, statement), iter(range(times))
+    store, left = calls_of(repository).pair.bodies, iter(range(times))
+    original = getattr(store, statement)
 
     async def lost(*arguments: Any, **options: Any) -> Any:
         if next(left, None) is not None:
@@ -81,14 +83,14 @@ async def test_case_3_no_secret_comes_late(database: Any, step: str) -> None:
     """The first insert's body arrives after the delete died half way and after the next insert: nobody takes it."""
     slow, other = opened(database), opened(database)
     held, go = asyncio.Event(), asyncio.Event()
-    apply = slow.pair.v2.apply
+    apply = calls_of(slow).pair.bodies.apply
 
     async def late(*arguments: Any, **options: Any) -> Any:
         held.set()
         await go.wait()
         return await apply(*arguments, **options)
 
-    slow.pair.v2.apply = late  # type: ignore[method-assign]
+    calls_of(slow).pair.bodies.apply = late  # type: ignore[method-assign]
     first = asyncio.create_task(slow.insert(SecretV2(1, "first", "of the dead")))
     await held.wait()
     failing(other, "bury")
@@ -108,14 +110,14 @@ async def test_a_failed_insert_takes_no_secret_from_the_one_that_stands(database
     writer, other = opened(database), opened(database)
     await database["v1"].insert_one({"_id": 1, "name": "standing"})
     held, go = asyncio.Event(), asyncio.Event()
-    apply = writer.pair.v2.apply
+    apply = calls_of(writer).pair.bodies.apply
 
     async def late(*arguments: Any, **options: Any) -> Any:
         held.set()
         await go.wait()
         return await apply(*arguments, **options)
 
-    writer.pair.v2.apply = late  # type: ignore[method-assign]
+    calls_of(writer).pair.bodies.apply = late  # type: ignore[method-assign]
     update = asyncio.create_task(writer.update(1, lambda entity: evolve(entity, secret="kept")))
     await held.wait()
     failed = asyncio.create_task(other.insert(SecretV2(1, "intruder")))

@@ -11,6 +11,7 @@ from pymongo.errors import AutoReconnect
 
 from lazymig import Migration, Phase, Repository
 from lazymig.protocol import bodies
+from lazymig.repository import calls_of
 from tests.people import PersonV1, PersonV2, ada, ada_v1, people
 from tests.statements import Held, never_sent
 
@@ -29,7 +30,7 @@ async def test_case_3_an_insert_in_doubt_takes_no_note_from_the_one_that_stands(
     """An insert of a taken id dies before V1 is asked; a note that is written afterwards stays."""
     await database["v1"].insert_one(ada_v1(1))
     dying, repository = opened(database), opened(database)
-    never_sent(dying.pair.v1, "insert")
+    never_sent(calls_of(dying).pair.v1, "insert")
     with pytest.raises(AutoReconnect):
         await dying.insert(ada(1))
     await repository.update(1, lambda person: evolve(person, note="kept"))
@@ -46,7 +47,7 @@ def until_waited_for(repository: Any, monkeypatch: pytest.MonkeyPatch) -> asynci
     """Let V2's bodies stay behind until a call of this process waits for them; others' waits are short."""
     # Short, and enough of them for a write that has V1 already to put its body behind its caller.
     monkeypatch.setattr(bodies, "WRITER_WAITS_S", (0.005,) * 50)
-    behind, apply, go = repository.pair.behind, repository.pair.v2.apply, asyncio.Event()
+    behind, apply, go = calls_of(repository).pair.behind, calls_of(repository).pair.bodies.apply, asyncio.Event()
     settled = behind.settled
 
     async def late(*arguments: Any, **options: Any) -> Any:
@@ -57,7 +58,7 @@ def until_waited_for(repository: Any, monkeypatch: pytest.MonkeyPatch) -> asynci
         go.set()
         await settled(*arguments)
 
-    repository.pair.v2.apply = late
+    calls_of(repository).pair.bodies.apply = late
     monkeypatch.setattr(type(behind), "settled", lambda _, *arguments: waiting(*arguments))
     return go
 
@@ -106,14 +107,14 @@ async def test_case_50_bodies_that_hang_hold_up_many_reads_once(database: Any, m
     monkeypatch.setattr(bodies, "WRITER_WAITS_S", (0.2,))
     repository, ids = opened(database, write_behind=True), list(range(200))
     await database["v1"].insert_many([ada_v1(id) for id in ids])
-    storing = Held(repository.pair.v2, "apply")
+    storing = Held(calls_of(repository).pair.bodies, "apply")
     for id in ids:
         await repository.update(id, lambda person: evolve(person, age=40))
     async with asyncio.timeout(8):  # one after the other, until their bodies are given up after twice as long
         found = await repository.get_many(ids)
     assert {person.age for person in found.values()} == {40}
     storing.go()
-    await repository.pair.behind.drain()
+    await calls_of(repository).pair.behind.drain()
 
 
 # ---- sessions -------------------------------------------------------------------------------------------------------
@@ -123,7 +124,7 @@ async def test_case_3_a_transaction_inserts_where_a_delete_died_half_way(server_
     """It finds the remainder by looking, not by a duplicate key, which would end the transaction."""
     repository = opened(server_database)
     await repository.insert(ada(1, note="of the dead"))
-    never_sent(repository.pair.v2, "bury")
+    never_sent(calls_of(repository).pair.bodies, "bury")
     await repository.delete(1)
     async with server_database.client.start_session() as session, await session.start_transaction():
         await opened(server_database).with_session(session).v1.insert(PersonV1(1, "Grace Hopper"))

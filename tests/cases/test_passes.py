@@ -12,7 +12,7 @@ from lazymig import LazymigError
 from lazymig.errors import PassVanished
 from lazymig.fleet.workers import sum_reports
 from lazymig.stores.records import Partition
-from tests.sweeps import control, moved, stored, sweeper, thing
+from tests.sweeps import moved, passes, stored, sweeper, thing
 
 COUNT = 40
 
@@ -75,7 +75,7 @@ async def test_case_11_a_checkpoint_belongs_to_its_collections(database: Any, ch
     report = await sweeper(database).run()
     assert (report.finished, report.scanned) == (True, COUNT)
     assert await stored(database["v2"]) == {repr(id): moved(id, id) for id in range(COUNT)}
-    row = await control(database).current_pass("things")
+    row = await passes(database).current()
     assert (row["number"], row["state"], row["completed"]) == (2, "done", 2)
     assert await database["lazymig_control"].count_documents({"kind": "partition"}) == 0
 
@@ -87,7 +87,7 @@ async def test_case_11_the_same_collections_go_on_from_the_checkpoint(database: 
     second = await sweeper(database).run()
     assert (first.finished, second.finished) == (False, True)
     assert first.scanned + second.scanned == COUNT
-    assert (await control(database).current_pass("things"))["number"] == 1
+    assert (await passes(database).current())["number"] == 1
 
 
 @pytest.mark.parametrize("side", ["v1", "v2"])
@@ -107,15 +107,15 @@ async def test_case_11_a_collection_that_goes_while_it_is_swept(database: Any, s
 
 async def test_case_11_whoever_cannot_see_what_they_are_keeps_the_pass(database: Any) -> None:
     """A sweeper that may not ask for the collections' identity joins the open pass, and so is its own joined."""
-    rows = control(database)
+    rows = passes(database)
     await filled(database)
     assert not (await swept_to(database, 5)).finished
-    assert await rows.claim_planning("things", "blind") is None
-    await rows.collection.update_one({"_id": "things/pass"}, {"$unset": {"collections": ""}})
+    assert await rows.claim_planning("blind") is None
+    await database["lazymig_control"].update_one({"_id": "things/pass"}, {"$unset": {"collections": ""}})
     report = await sweeper(database).run()
     assert report.finished
     assert report.scanned < COUNT
-    assert (await rows.current_pass("things"))["number"] == 1
+    assert (await rows.current())["number"] == 1
 
 
 @pytest.mark.parametrize("what", ["all", "the pass", "the partitions", "one partition", "its number"])
@@ -154,20 +154,22 @@ async def test_case_14i_a_shard_notices_too(database: Any) -> None:
 async def test_case_14i_a_pass_that_others_completed_did_not_vanish(database: Any) -> None:
     """Peers may close it and begin the next; releases before this one note no more than the state."""
     await filled(database)
-    rows = control(database)
+    rows = passes(database)
     assert (await sweeper(database).run()).finished
-    assert await rows.close_pass("things", 1)
-    assert await rows.claim_planning("things", "next") == 2
-    assert await rows.close_pass("things", 1)
+    assert await rows.close_pass(1)
+    assert await rows.claim_planning("next") == 2
+    assert await rows.close_pass(1)
     with pytest.raises(PassVanished):
-        await rows.close_pass("things", 2)
-    await rows.collection.update_one({"_id": "things/pass"}, {"$set": {"state": "done"}, "$unset": {"completed": ""}})
-    assert await rows.close_pass("things", 2)
+        await rows.close_pass(2)
+    await database["lazymig_control"].update_one(
+        {"_id": "things/pass"}, {"$set": {"state": "done"}, "$unset": {"completed": ""}}
+    )
+    assert await rows.close_pass(2)
 
 
 async def test_case_14i_a_plan_of_the_same_number_is_another(database: Any) -> None:
     """After a drop the numbers begin anew: a lease of the old plan checkpoints nothing of the new one."""
-    rows = control(database)
+    rows = passes(database)
     old = await _planned(rows, Partition("int", None, 9))
     await database["lazymig_control"].drop()
     new = await _planned(rows, Partition("int", 9, None))
@@ -179,9 +181,9 @@ async def test_case_14i_a_plan_of_the_same_number_is_another(database: Any) -> N
 
 
 async def _planned(rows: Any, partition: Partition) -> Any:
-    number = await rows.claim_planning("things", "somebody")
-    assert await rows.open_pass("things", number, [partition])
-    return await rows.acquire("things", number, "somebody", (0, 1))
+    number = await rows.claim_planning("somebody")
+    assert await rows.open_pass(number, [partition])
+    return await rows.acquire(number, "somebody", (0, 1))
 
 
 async def test_case_11_two_sweepers_of_one_pass_agree(database: Any) -> None:
@@ -199,7 +201,7 @@ async def test_case_11_the_identity_is_what_finds_it(database: Any, monkeypatch:
     async def unknown(*_: Any) -> None:
         return None
 
-    monkeypatch.setattr("lazymig.sweeper.identities", unknown)
+    monkeypatch.setattr("lazymig.sweeping.sweep.identify", unknown)
     await filled(database)
     assert not (await swept_to(database, 5)).finished
     await database["v2"].drop()

@@ -14,6 +14,7 @@ from lazymig import Migration, Phase, Repository, Sweeper
 from lazymig.cli.status import _render as render
 from lazymig.cli.status import looked_up
 from lazymig.errors import ConfigurationError, ConversionError
+from lazymig.repository import calls_of
 
 META, REV = "_lazymig", "_lazymig_rev"
 
@@ -160,7 +161,7 @@ async def test_case_2_an_older_process_trusts_a_newer_body_and_leaves_it(databas
     new, old = opened(database, WIDER), opened(database, evolve(WRONG, upgrade=RIGHT.upgrade))
     await new.insert(PriceV2Wider(1, 10.0, "CHF"))
     assert await old.get(1) == PriceV2(1, 10.0)
-    await old.pair.v2.ticket(1)
+    await calls_of(old).pair.ledger.ticket(1)
     assert await old.get(1) == PriceV2(1, 10.0)
     report = await Sweeper(old).run()
     assert report.reconverted == 0
@@ -315,7 +316,7 @@ async def test_case_2_an_older_process_heals_away_nothing_that_only_the_newer_kn
     )  # fmt: skip
     new, old = opened(database, kept), opened(database, KEEPING)
     await new.insert(PriceV2Wider(1, 10.0, "CHF"))
-    await new.pair.v2.ticket(1)
+    await calls_of(new).pair.ledger.ticket(1)
     await database["v1"].update_one({"_id": 1}, {"$set": {"cents": 2000}, "$inc": {REV: 1}})
     await database["v2"].update_one({"_id": 1}, {"$set": {f"{META}.at": datetime(2024, 1, 1)}})
     if healer == "get":

@@ -14,8 +14,10 @@ from pymongo.errors import AutoReconnect, BulkWriteError, NotPrimaryError, Write
 
 from lazymig import ConfigurationError, Control, Phase, Repository, Sweeper
 from lazymig.cli.status import looked_up
-from lazymig.stores.mongo_v2 import V1Store, V2Store
-from lazymig.surroundings.judging import problems
+from lazymig.repository import calls_of
+from lazymig.stores.mongo_v1 import V1Store
+from lazymig.stores.mongo_v2 import V2Store
+from lazymig.surroundings.judging import find_problems
 from lazymig.surroundings.looking import Seen
 from lazymig.testing import ReplicaSet
 from tests.people import PersonV1, PersonV2, ada, ada_v1, people
@@ -229,14 +231,14 @@ def test_case_14_a_member_that_knows_of_no_primary_is_tried_again() -> None:
     """In an election a direct client gets the driver's own passing error; a discovering one nothing at all."""
     voting = {"isWritablePrimary": False, "secondary": True, "setName": "a"}
     with pytest.raises(NotPrimaryError, match=r"try again"):
-        list(problems(Seen("v1", "d.v1", hello=voting, direct=True)))
-    assert list(problems(Seen("v1", "d.v1", hello=voting))) == []
+        list(find_problems(Seen("v1", "d.v1", hello=voting, direct=True)))
+    assert list(find_problems(Seen("v1", "d.v1", hello=voting))) == []
 
 
 def test_case_14_a_sharded_v2_goes_by_id() -> None:
     """Where documents cannot be announced by _id, V2 is refused."""
-    assert list(problems(Seen("v2", "d.v2", shard_key={"_id": "hashed"}))) == []
-    (problem,) = problems(Seen("v2", "d.v2", shard_key={"region": 1, "_id": 1}))
+    assert list(find_problems(Seen("v2", "d.v2", shard_key={"_id": "hashed"}))) == []
+    (problem,) = find_problems(Seen("v2", "d.v2", shard_key={"region": 1, "_id": 1}))
     assert "sharded by (region, _id)" in problem
 
 
@@ -294,7 +296,7 @@ async def test_case_18_unique_indexes_are_refused_where_they_collide(database: A
         partial = {"partialFilterExpression": where} if where else {}
         await database["v2"].drop()
         await database["v2"].create_index([(key, 1) for key in keys], unique=True, sparse=sparse, name="own", **partial)
-        found = await opened(database).first_use.look()
+        found = await calls_of(opened(database)).first_use.look()
         assert found.unseen == ()
         assert bool(found.problems) == await collide(database["v2"]), (sparse, where)
         assert all("unique index own" in problem for problem in found.problems)
@@ -345,7 +347,7 @@ async def test_case_18_validators_are_refused_where_they_refuse(database: Any, v
     except WriteError:
         refused = True
     await database["v2"].delete_many({})
-    found = await opened(database).first_use.look()
+    found = await calls_of(opened(database)).first_use.look()
     assert found.unseen == ()
     assert bool(found.problems) == refused
     assert all("$or: [{'_lazymig.gone': true}" in problem for problem in found.problems)
@@ -502,14 +504,14 @@ async def test_a_server_that_cannot_be_reached_stops_writes_only(
     async def unreachable() -> None:
         raise AutoReconnect("gone")
 
-    monkeypatch.setattr(repository.first_use, "refuse", unreachable)
+    monkeypatch.setattr(calls_of(repository).first_use, "refuse", unreachable)
     assert await repository.get(1) == ada(1)
-    assert repository.first_use.due
+    assert calls_of(repository).first_use.due
     with pytest.raises(AutoReconnect):
         await repository.delete(1)
     monkeypatch.undo()
     await repository.delete(1)
-    assert not repository.first_use.due
+    assert not calls_of(repository).first_use.due
 
 
 async def test_check_looks_before_the_first_call(database: Any) -> None:

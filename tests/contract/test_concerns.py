@@ -12,7 +12,9 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from lazymig.stores.documents import born_clean
-from lazymig.stores.mongo_v2 import V1Store, V2Store
+from lazymig.stores.keyset import Order
+from lazymig.stores.mongo_v1 import V1Store
+from lazymig.stores.mongo_v2 import V2Store
 from tests.contract.conftest import Watched
 from tests.people import ada, ada_v1
 
@@ -54,7 +56,7 @@ async def test_each_statement_of_v1(watched: Watched, options: dict[str, Any]) -
         await store.find(1)
         await store.find_many([1])
         await store.find_each([1])
-        await store.rows({}, [("_id", 1)], 5)
+        await store.page({}, Order("_id", 1), 5)
         await store.count({})
     assert [concern(event, "readConcern") for event in sent] == [{"level": "majority"}] * 5
 

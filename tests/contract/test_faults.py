@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import time
 import uuid
@@ -16,7 +17,8 @@ from pymongo.errors import AutoReconnect, NetworkTimeout, PyMongoError
 
 from lazymig import NotFound, Repository
 from lazymig.protocol import heal
-from lazymig.stores.drivers import settled
+from lazymig.repository import calls_of
+from lazymig.stores.drivers import awaited
 from lazymig.testing import Server, ServerMissing
 from lazymig.testing.mongod import free_port
 from tests.contract.conftest import KINDS, Watched
@@ -49,7 +51,7 @@ CALLS: dict[str, Callable[[People], Any]] = {
     "insert a taken id": lambda people: people.insert(ada(1)),
     "v1.update": lambda people: people.v1.update(1, lambda person: evolve(person, age=50)),
     "v1.insert": lambda people: people.v1.insert(PersonV1(9, "Grace Hopper")),
-    "heal": lambda people: heal(people.pair, 1),
+    "heal": lambda people: heal(calls_of(people).pair, 1),
 }
 
 
@@ -68,7 +70,7 @@ class Interrupted:
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._store, name)
-        if not asyncio.iscoroutinefunction(attribute):
+        if not inspect.iscoroutinefunction(attribute):
             return attribute
 
         async def statement(*arguments: Any, **options: Any) -> Any:
@@ -87,9 +89,9 @@ class Interrupted:
 def interrupt(repository: People, fatal: int, error: BaseException, *, after: bool) -> list[str]:
     """Interrupt this repository at one of its statements; returns the list that their names will be in."""
     statements: list[str] = []
-    pair = repository.pair
-    stores = {side: Interrupted(getattr(pair, side), statements, fatal, error, after=after) for side in ("v1", "v2")}
-    repository._pair = evolve(pair, **stores)
+    pair = calls_of(repository).pair
+    v1, v2 = (Interrupted(store, statements, fatal, error, after=after) for store in (pair.v1, pair.bodies))
+    repository._calls = calls_of(repository).on(evolve(pair, v1=v1, ledger=v2, bodies=v2))
     return statements
 
 
@@ -272,7 +274,7 @@ async def unreachable(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
     """A database at a port where nobody listens."""
     client = KINDS[request.param](f"mongodb://127.0.0.1:{free_port()}/", serverSelectionTimeoutMS=300)
     yield client["nowhere"]
-    await settled(client.close())
+    await awaited(client.close())
 
 
 @pytest.mark.parametrize("timeout_s", [0.1, 60, None], ids=["the repository's", "the client's", "no other"])

@@ -14,6 +14,7 @@ from attrs import evolve, frozen
 from bson import ObjectId
 
 from lazymig import ConfigurationError, ConversionError, Criteria, Migration, NotFound, Phase, Repository
+from lazymig.repository import calls_of
 from tests.people import PersonV1, PersonV2, ada, ada_v1
 
 REV, META = "_lazymig_rev", "_lazymig"
@@ -184,13 +185,13 @@ async def test_an_entity_deleted_while_a_page_is_read_is_left_out(
     repository = open_repository(database)
     await database["v1"].insert_many([ada_v1(id) for id in range(4)])
     await repository.get_many([0, 1])
-    find = repository.pair.v1.find_each
+    find = calls_of(repository).pair.v1.find_each
 
     async def find_later(wanted: Any) -> Any:
         await repository.delete(3)
         return await find(wanted)
 
-    monkeypatch.setattr(repository.pair.v1, "find_each", find_later)
+    monkeypatch.setattr(calls_of(repository).pair.v1, "find_each", find_later)
     assert await ids(repository.list()) == [0, 1, 2]
 
 

@@ -10,7 +10,8 @@ from attrs import Factory, evolve, frozen
 
 from lazymig import Migration, Phase, Repository
 from lazymig.protocol import heal
-from lazymig.stores.drivers import settled
+from lazymig.repository import calls_of
+from lazymig.stores.drivers import awaited
 from lazymig.testing.memory_collection import MemoryCollection
 from tests.contract.conftest import Watched
 from tests.watching import steps
@@ -124,7 +125,7 @@ async def test_unknown_fields_survive_at_every_depth(database: Any, phase: Phase
     expected["address"]["place"]["lon"] = 9.0
     assert await stored(database) == expected | {REV: 1}
     if phase is Phase.COEXIST:
-        await heal(shops.pair, 1)
+        await heal(calls_of(shops).pair, 1)
         assert await stored(database) == expected | {REV: 2}
     await shops.update(1, lambda one: evolve(one, place=None))
     expected["address"]["place"] = None
@@ -189,7 +190,9 @@ async def test_on_the_explorers_collections_too() -> None:
             await shops.update(id, lambda one: evolve(one, street="Side"))
             assert (await shops.v1.get(id)).address == evolve(NOWHERE, street="Side")
         else:
-            assert not await shops.pair.v1.compare_and_set(id, 0, 1, {"address.place.lat": 1}, [], ["address"])
+            assert not await calls_of(shops).pair.v1.compare_and_set(
+                id, 0, 1, {"address.place.lat": 1}, [], ["address"]
+            )
 
 
 async def test_a_part_takes_no_round_trip_more_than_the_whole(watched: Watched) -> None:
@@ -212,8 +215,8 @@ async def test_a_transaction_does_not_end_for_a_missing_sub_document(watched: Wa
     await watched.database["v1"].insert_one({"_id": 1, "address": None})
     await shops.get(1)
     async with (
-        await settled(watched.database.client.start_session()) as session,
-        await settled(session.start_transaction()),
+        await awaited(watched.database.client.start_session()) as session,
+        await awaited(session.start_transaction()),
     ):
         await shops.with_session(session).update(1, lambda one: evolve(one, street="Side"))
     assert (await shops.v1.get(1)).address == evolve(NOWHERE, street="Side")

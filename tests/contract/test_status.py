@@ -10,8 +10,9 @@ import pytest
 from attrs import evolve
 
 from lazymig.cli.status import looked_up
+from lazymig.stores.counts import Counts
 from lazymig.sweeping import holdings
-from lazymig.sweeping.holdings import Holdings, MovedBy, moved_by
+from lazymig.sweeping.holdings import Holdings, MovedBy, count_moved_by
 from tests.sweeps import ThingV2, moved, repository, stored, sweeper, thing
 
 LONG_AGO = datetime(2024, 1, 1)
@@ -61,18 +62,18 @@ async def test_a_sample_where_v2_is_large(database: Any, monkeypatch: pytest.Mon
     await database["v2"].insert_many(
         {"_id": id, "_lazymig": {"rev": 1, "intent": 1, "gone": True, "at": LONG_AGO}} for id in range(90, 100)
     )
-    found = await moved_by(database["v2"], 90)
+    found = await count_moved_by(Counts(database["v2"]), 90)
     assert found.estimated
     assert found.read + found.sweep == 90
     assert (found.write, found.unknown) == (0, 0)
     assert 0 < found.sweep < found.read
-    assert await moved_by(database["v2"], 90, exact=True) == MovedBy(67, 0, 23, 0, estimated=False)
+    assert await count_moved_by(Counts(database["v2"]), 90, exact=True) == MovedBy(67, 0, 23, 0, estimated=False)
 
 
 @pytest.mark.parametrize("driver", ["mock"])
 async def test_an_empty_v2(database: Any, driver: str) -> None:
     """Nothing is moved by nobody, from a sample too."""
-    assert attrs.astuple(await moved_by(database["v2"], 0)) == (0, 0, 0, 0, False)
+    assert attrs.astuple(await count_moved_by(Counts(database["v2"]), 0)) == (0, 0, 0, 0, False)
     assert holdings._scaled({"read": 0, "write": 0}, 0) == {"read": 0, "write": 0}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
+from lazymig.repository import calls_of
 from lazymig.sweeping.retry import retry_dead
 from tests.sweeps import (
     LaterClock,
@@ -148,14 +149,14 @@ async def test_a_lost_race_is_no_failure(database: Any) -> None:
     """An entity that a client moves between the sweep's look and its insert is counted as the client's, and kept."""
     await database["v1"].insert_many([thing(id) for id in range(4)])
     repo = repository(database)
-    put_many = repo.pair.v2.put_many
+    put_many = calls_of(repo).pair.bodies.put_many
 
     async def late(documents: Any, *, durable: bool = False) -> Any:
         await repo.get(2)
         await database["v2"].update_one({"_id": 2}, {"$set": {"note": "a client's"}})
         return await put_many(documents, durable=durable)
 
-    repo.pair.v2.put_many = late  # type: ignore[method-assign]
+    calls_of(repo).pair.bodies.put_many = late  # type: ignore[method-assign]
     report = await sweeper(database, repo=repo).run()
     assert (report.migrated, report.moved_by_clients, report.dead, report.dead_letters) == (3, 1, 0, 0)
     assert (await stored(database["v2"]))["2"] == moved(2, by="read", note="a client's")

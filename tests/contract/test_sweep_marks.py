@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from lazymig.repository import calls_of
 from tests.sweeps import (
     StandingClock,
     letters,
@@ -67,16 +68,16 @@ async def test_a_repair_swallows_no_body_that_came_between(database: Any, clock:
     await database["v1"].insert_one(thing(1, 8, _lazymig_rev=3))
     await database["v2"].insert_one(dirty(1, 2, 3, NOW - timedelta(minutes=10)))
     repo = repository(database, clock=clock)
-    find = repo.pair.v1.find
+    find = calls_of(repo).pair.v1.find
 
     async def found_late(id: Any) -> Any:
-        repo.pair.v1.find = find  # type: ignore[method-assign]
+        calls_of(repo).pair.v1.find = find  # type: ignore[method-assign]
         await repo.update(1, lambda entity: evolve(entity, note="kept"))
-        seen = await repo.pair.v2.ticket(1)
-        assert await repo.pair.v1.compare_and_set(1, seen.revision, seen.intent, {"n": 9})
+        seen = await calls_of(repo).pair.ledger.ticket(1)
+        assert await calls_of(repo).pair.v1.compare_and_set(1, seen.revision, seen.intent, {"n": 9})
         return await find(id)
 
-    repo.pair.v1.find = found_late  # type: ignore[method-assign]
+    calls_of(repo).pair.v1.find = found_late  # type: ignore[method-assign]
     report = await sweeper(database, clock=clock, repo=repo).run()
     assert (await stored(database["v2"]))["1"] == moved(1, 9, rev=5, by="read", note="kept")
     assert report.healed == 1
@@ -210,7 +211,7 @@ async def test_a_live_writer_wins(database: Any, clock: StandingClock) -> None:
     await database["v1"].insert_one(thing(1))
     await database["v2"].insert_one(dirty(1, 0, 1, LONG_AGO))
     repo = repository(database, clock=clock)
-    heal_next = repo.pair.v1.find
+    heal_next = calls_of(repo).pair.v1.find
     wrote = []
 
     async def find(id: Any) -> Any:
@@ -219,7 +220,7 @@ async def test_a_live_writer_wins(database: Any, clock: StandingClock) -> None:
             await repo.update(1, lambda thing: evolve(thing, count=50))
         return await heal_next(id)
 
-    repo.pair.v1.find = find  # type: ignore[method-assign]
+    calls_of(repo).pair.v1.find = find  # type: ignore[method-assign]
     report = await sweeper(database, repo=repo, clock=clock).run()
     assert wrote == [True]
     assert report.dead_letters == 0

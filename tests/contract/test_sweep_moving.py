@@ -14,7 +14,7 @@ from bson.raw_bson import RawBSONDocument
 
 from lazymig import Phase, PhaseError, Sweeper
 from lazymig.sweeping import remainder
-from tests.sweeps import WRITES, by_id, control, letters, moved, repository, stored, sweeper, thing
+from tests.sweeps import WRITES, by_id, letters, moved, passes, repository, stored, sweeper, thing
 
 SEED = 20_240_501
 ALLOWED = [
@@ -166,7 +166,7 @@ async def test_hardly_begun(watched: Any) -> None:
     with watched.sent() as sent:
         report = await sweeper(watched.database, partition_size=50).run()
     assert (report.scanned, report.migrated) == (300, 300)
-    assert (await control(watched.database).current_pass("things"))["partitions"] > 3
+    assert (await passes(watched.database).current())["partitions"] > 3
     asked = [event.command for event in sent if event.command.get("find") == "v1" and "limit" in event.command]
     scans = [command for command in asked if command.get("projection") == {"_id": 1} and command["limit"] > 1]
     assert [command["limit"] for command in scans] == [4]

@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from lazymig.repository import calls_of
+from lazymig.stores.counts import Counts
 from lazymig.stores.records import Partition
 from lazymig.sweeper import Progress
 from lazymig.sweeping import outlook, remainder
 from tests.sweeps import (
     LaterClock,
     StandingClock,
-    control,
     moved,
+    passes,
     repository,
     server_says,
     stored,
@@ -51,13 +53,13 @@ def assert_honest(told: list[Progress]) -> None:
 
 def arriving(repo: Any, monkeypatch: pytest.MonkeyPatch, arrive: Any) -> None:
     """Let `arrive` happen each time before the sweep stores a batch."""
-    put_many = repo.pair.v2.put_many
+    put_many = calls_of(repo).pair.bodies.put_many
 
     async def put(documents: Any, *, durable: bool = False) -> Any:
         await arrive()
         return await put_many(documents, durable=durable)
 
-    monkeypatch.setattr(repo.pair.v2, "put_many", put)
+    monkeypatch.setattr(calls_of(repo).pair.bodies, "put_many", put)
 
 
 async def test_what_each_count_means(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,12 +135,12 @@ async def test_v1_grows_meanwhile(filled: Any, monkeypatch: pytest.MonkeyPatch, 
 @pytest.mark.parametrize("estimate", [0, 1, 7])
 async def test_an_estimate_that_is_too_low(filled: Any, monkeypatch: pytest.MonkeyPatch, estimate: int) -> None:
     """Where the server takes V1 for smaller than it is, the share stays at 100 % and everything is moved."""
-    size = outlook.size
+    count_all = Counts.count_all
 
-    async def too_low(collection: Any) -> int:
-        return estimate if collection.name == "v1" else await size(collection)
+    async def too_low(counts: Counts, *, exact: bool = False) -> int:
+        return estimate if counts._collection.name == "v1" else await count_all(counts, exact=exact)
 
-    monkeypatch.setattr(outlook, "size", too_low)
+    monkeypatch.setattr(Counts, "count_all", too_low)
     told: list[Progress] = []
     report = await sweeper(filled, on_progress=told.append).run()
     assert_honest(told)
@@ -197,10 +199,10 @@ async def test_a_dry_run_tells_what_remains(filled: Any) -> None:
 
 async def test_waiting_is_told(filled: Any) -> None:
     """While all that is left is leased to another sweeper, the progress says that it waits, and not once longer."""
-    rows = control(filled)
-    number = await rows.claim_planning("things", "dead")
-    await rows.open_pass("things", number, [Partition("int", None, 20), Partition("int", 20, None)])
-    lease = await rows.acquire("things", number, "dead", (0, 1))
+    rows = passes(filled)
+    number = await rows.claim_planning("dead")
+    await rows.open_pass(number, [Partition("int", None, 20), Partition("int", 20, None)])
+    lease = await rows.acquire(number, "dead", (0, 1))
     await rows.checkpoint(lease, 11, 12)
     told: list[Progress] = []
     clock = LaterClock()
@@ -242,13 +244,13 @@ async def test_a_pass_that_is_forgotten_takes_nothing_back(database: Any) -> Non
 async def test_looks_are_rare(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many pages a run has, it looks at both collections at its first, at its end, and every second."""
     looks: list[datetime] = []
-    holdings = outlook.holdings
+    look_up_holdings = outlook.look_up_holdings
 
-    async def counted(collection: Any) -> Any:
+    async def counted(counts: Any) -> Any:
         looks.append(clock.now())
-        return await holdings(collection)
+        return await look_up_holdings(counts)
 
-    monkeypatch.setattr(outlook, "holdings", counted)
+    monkeypatch.setattr(outlook, "look_up_holdings", counted)
     clock, told = StandingClock(), []
 
     def tell(progress: Progress) -> None:

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
-from lazymig import Control
-from lazymig.control import BEAT_S
+from lazymig.control import BEAT_S, Passes
 from lazymig.passes import sharing
 from lazymig.passes.partitions import plan
 from lazymig.stores.records import Partition
 from lazymig.sweeping import flow, remainder
 from tests.people import TestClock
-from tests.sweeps import LaterClock, by_id, control, moved, stored, sweeper, thing
+from tests.sweeps import LaterClock, by_id, control, moved, passes, stored, sweeper, thing
 
 COUNT = 60
 EVERYTHING = by_id(moved(id) for id in range(COUNT))
@@ -31,7 +30,7 @@ async def filled(database: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 async def pass_of(database: Any) -> Any:
     """The row of the newest pass."""
-    return await control(database).current_pass("things")
+    return await passes(database).current()
 
 
 async def test_stop_saves_the_checkpoint(filled: Any) -> None:
@@ -102,10 +101,10 @@ async def test_two_at_once(filled: Any) -> None:
 
 async def test_a_dead_owner_is_taken_over(filled: Any) -> None:
     """Partitions of an owner that was killed wait for its lease to run out, then go on from its checkpoint."""
-    rows = control(filled)
-    number = await rows.claim_planning("things", "dead")
-    await rows.open_pass("things", number, [Partition("int", None, 20), Partition("int", 20, None)])
-    lease = await rows.acquire("things", number, "dead", (0, 1))
+    rows = passes(filled)
+    number = await rows.claim_planning("dead")
+    await rows.open_pass(number, [Partition("int", None, 20), Partition("int", 20, None)])
+    lease = await rows.acquire(number, "dead", (0, 1))
     await rows.checkpoint(lease, 11)
     clock = LaterClock()
     report = await sweeper(filled, clock=clock).run()
@@ -118,12 +117,12 @@ async def test_a_dead_owner_is_taken_over(filled: Any) -> None:
 @pytest.mark.parametrize("planned", [False, True])
 async def test_a_dead_planner_is_replaced(filled: Any, planned: bool) -> None:
     """A planner that died before or after it stored its plan is replaced, and every later pass is whole and closed."""
-    rows = control(filled)
-    assert await rows.claim_planning("things", "dead") == 1
+    rows = passes(filled)
+    assert await rows.claim_planning("dead") == 1
     if planned:
-        await rows.collection.update_one({"_id": "things/pass"}, {"$inc": {"number": 1}})
-        assert not await rows.open_pass("things", 1, [Partition("int", None, 9), Partition("int", 9, None)])
-        assert await rows.open_partitions("things", 1, (0, 1)) == 2
+        await control(filled).collection.update_one({"_id": "things/pass"}, {"$inc": {"number": 1}})
+        assert not await rows.open_pass(1, [Partition("int", None, 9), Partition("int", 9, None)])
+        assert await rows.count_open(1, (0, 1)) == 2
     for _ in range(2):
         report = await sweeper(filled, clock=LaterClock(61)).run()
         assert report.finished
@@ -155,7 +154,7 @@ async def test_a_slow_planner_keeps_its_place(filled: Any, monkeypatch: pytest.M
     async def slow(collection: Any, documents_each: int) -> list[Partition]:
         async with asyncio.timeout(20):
             await clock.beaten.wait()
-        assert await control(filled, clock).claim_planning("things", "other") is None
+        assert await passes(filled, clock).claim_planning("other") is None
         return await plan(collection, documents_each)
 
     monkeypatch.setattr(sharing, "plan", slow)
@@ -166,9 +165,9 @@ async def test_a_slow_planner_keeps_its_place(filled: Any, monkeypatch: pytest.M
 
 async def test_a_fenced_owner_stops(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """An owner that slept through its lease stops at its next checkpoint and changes nothing of its successor's."""
-    checkpoint, woken = Control.checkpoint, []
+    checkpoint, woken = Passes.checkpoint, []
 
-    async def slept(self: Control, lease: Any, position: Any, scanned: int = 0, *, done: bool = False) -> bool:
+    async def slept(self: Passes, lease: Any, position: Any, scanned: int = 0, *, done: bool = False) -> bool:
         if not woken:
             woken.append(lease)
             other = await sweeper(filled, partition_size=1000, clock=LaterClock(61)).run()
@@ -176,7 +175,7 @@ async def test_a_fenced_owner_stops(filled: Any, monkeypatch: pytest.MonkeyPatch
             assert other.scanned == COUNT
         return await checkpoint(self, lease, position, scanned, done=done)
 
-    monkeypatch.setattr(Control, "checkpoint", slept)
+    monkeypatch.setattr(Passes, "checkpoint", slept)
     report = await sweeper(filled, partition_size=1000).run()
     assert len(woken) == 1
     assert report.scanned < COUNT
@@ -187,7 +186,7 @@ async def test_a_fenced_owner_stops(filled: Any, monkeypatch: pytest.MonkeyPatch
 async def test_a_failure_frees_its_partition(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A driver's error passes through; the next run goes on at once, from the last page that was done before it."""
     failing = sweeper(filled, partition_size=1000)
-    put_many, calls = failing._pair.v2.put_many, []
+    put_many, calls = failing._sweep._pair.bodies.put_many, []
 
     async def flaky(documents: Any, *, durable: bool = False) -> Any:
         calls.append([document["_id"] for document in documents])
@@ -195,7 +194,7 @@ async def test_a_failure_frees_its_partition(filled: Any, monkeypatch: pytest.Mo
             raise AutoReconnect("the server went away")
         return await put_many(documents, durable=durable)
 
-    monkeypatch.setattr(failing._pair.v2, "put_many", flaky)
+    monkeypatch.setattr(failing._sweep._pair.bodies, "put_many", flaky)
     with pytest.raises(AutoReconnect):
         await failing.run()
     clock = LaterClock()
@@ -215,7 +214,7 @@ def done_before(calls: list[list[int]], failed: int) -> int:
 async def test_the_checkpoint_waits_for_earlier_pages(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page that is done before an earlier one does not move the checkpoint past it."""
     failing = sweeper(filled, partition_size=1000, concurrency=3)
-    move, held = failing._mover.move, asyncio.Event()
+    move, held = failing._sweep._mover.move, asyncio.Event()
 
     async def uneven(documents: Any, read_at_s: float) -> None:
         documents = list(documents)
@@ -226,7 +225,7 @@ async def test_the_checkpoint_waits_for_earlier_pages(filled: Any, monkeypatch: 
             raise AutoReconnect("the server went away")
         await move(documents, read_at_s)
 
-    monkeypatch.setattr(failing._mover, "move", uneven)
+    monkeypatch.setattr(failing._sweep._mover, "move", uneven)
     with pytest.raises(AutoReconnect):
         await failing.run()
     missing = sorted(set(range(COUNT)) - set(map(int, await stored(filled["v2"]))))
@@ -286,7 +285,7 @@ async def test_a_page_given_up_is_not_done(filled: Any, monkeypatch: pytest.Monk
             if len(acquired) == 3:
                 limited.stop()
 
-    limited._flow._throttle._limiter = Limiter()
+    limited._sweep._flow._throttle._limiter = Limiter()
     first = await limited.run()
     assert (first.finished, first.scanned, first.migrated) == (False, 0, 8)
     second = await sweeper(filled).run()

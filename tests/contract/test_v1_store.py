@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pymongo.errors import DuplicateKeyError
 
-from lazymig.stores.mongo_v2 import V1Store
+from lazymig.stores.keyset import Order
+from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.records import StoredV1
 
 REV = "_lazymig_rev"
@@ -171,23 +172,22 @@ async def test_find_each_finds_the_same(store: V1Store, collection: Any) -> None
     assert {stored.id: stored for stored in found} == await store.find_many(range(250))
 
 
-async def test_rows_finds_one_page(store: V1Store, collection: Any) -> None:
-    """Find one page of V1: what matches, in this order, up to the limit, whole documents."""
+async def test_page_finds_one_page_behind_a_document(store: V1Store, collection: Any) -> None:
+    """Find one page of V1 behind a document: what matches, in this order, up to the limit, whole documents."""
     await collection.insert_many([{"_id": id, "age": id % 3, "name": "x"} for id in range(9)])
-    page = await store.rows({"age": {"$gt": 0}}, [("age", -1), ("_id", 1)], 4)
-    assert [(row.document["age"], row.id, row.document["name"]) for row in page] == [
-        (2, 2, "x"),
-        (2, 5, "x"),
-        (2, 8, "x"),
-        (1, 1, "x"),
-    ]
+    question, order = {"age": {"$gt": 0}}, Order("age", -1)
+    page = await store.page(question, order, 4)
+    rows = [(row.document["age"], row.id, row.document["name"]) for row in page]
+    assert rows == [(2, 8, "x"), (2, 5, "x"), (2, 2, "x"), (1, 7, "x")]
+    behind = await store.page(question, order, 4, page[-1].document)
+    assert [(row.document["age"], row.id) for row in behind] == [(1, 4), (1, 1)]
 
 
 async def test_rows_can_hold_these_fields_and_the_revision_only(store: V1Store, collection: Any) -> None:
     """These fields and the revision, or all."""
     await collection.insert_one({"_id": 1, "age": 4, "name": "x", REV: 2})
     for fields, document in ((["age"], {"_id": 1, "age": 4, REV: 2}), ([], {"_id": 1, REV: 2})):
-        assert list(await store.rows({}, [("_id", 1)], 5, fields)) == [StoredV1(1, 2, document)]
+        assert list(await store.page({}, Order("_id", 1), 5, fields=fields)) == [StoredV1(1, 2, document)]
 
 
 async def test_count_counts_the_documents_that_match(store: V1Store, collection: Any) -> None:

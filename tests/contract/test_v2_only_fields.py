@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 
 import lazymig
 from lazymig.loop.clock import SystemClock
+from lazymig.repository import calls_of
 
 
 @frozen
@@ -59,7 +60,7 @@ def _earn(account: AccountV2) -> AccountV2:
 
 async def _held_before_its_body(repository: lazymig.Repository[Any, Any], clock: _Releasing) -> asyncio.Task[Any]:
     """A writer that has V1, and whose V2 step waits for the clock's release."""
-    store, apply, reached = repository.pair.v2, repository.pair.v2.apply, asyncio.Event()
+    store, apply, reached = calls_of(repository).pair.bodies, calls_of(repository).pair.bodies.apply, asyncio.Event()
 
     async def late(*arguments: Any, **keywords: Any) -> Any:
         store.apply = apply  # type: ignore[method-assign]
@@ -82,7 +83,7 @@ Other = Callable[[lazymig.Repository[Any, Any]], Awaitable[Any]]
         (lambda repository: repository.update(1, _earn), 2),
         (lambda repository: repository.v1.update(1, lambda old: evolve(old, balance=old.balance + 1)), 1),
         (lambda repository: repository.get(1), 1),
-        (lambda repository: lazymig.protocol.heal(repository.pair, 1), 1),
+        (lambda repository: lazymig.protocol.heal(calls_of(repository).pair, 1), 1),
     ],
     ids=["a writer", "a writer in V1's type", "a reader", "a healer"],
 )
@@ -112,8 +113,8 @@ async def test_a_dead_writers_body_is_not_waited_for_for_ever(database: Any) -> 
         MIGRATION, v1=database["v1"], v2=database["v2"], phase=lazymig.Phase.COEXIST, clock=clock, coalesce=False
     )
     await repository.insert(AccountV2(1, 10, 5))
-    seen = await repository.pair.v2.ticket(1)
-    assert await repository.pair.v1.compare_and_set(1, seen.revision, seen.intent, {"balance": 11})
+    seen = await calls_of(repository).pair.ledger.ticket(1)
+    assert await calls_of(repository).pair.v1.compare_and_set(1, seen.revision, seen.intent, {"balance": 11})
     assert await repository.get(1) == AccountV2(1, 11, 5)
     assert await repository.update(1, _earn) == AccountV2(1, 11, 6)
     stored = await database["v2"].find_one({"_id": 1})

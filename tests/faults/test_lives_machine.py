@@ -23,6 +23,7 @@ from pymongo.errors import AutoReconnect
 
 from lazymig import AlreadyExists, Control, Migration, NotFound, Phase, Repository, Sweeper
 from lazymig.loop.clock import SYSTEM_CLOCK
+from lazymig.repository import calls_of
 from lazymig.shapes.conversions import Conversions
 from lazymig.stores.documents import stored_v2
 from tests.sweeps import StandingClock
@@ -117,14 +118,14 @@ class Lives(RuleBasedStateMachine):
     )
     def dies(self, id: int, door: int, verb: str, v1: bool, at: int) -> None:
         """A writer dies at its n-th statement, which happens or not; nothing of its clean-up runs."""
-        pair, count = self._doors[door].pair, [0]
+        pair, count = calls_of(self._doors[door]).pair, [0]
         with pytest.MonkeyPatch.context() as patch:
-            for store in (pair.v1, pair.v2):
+            for store in (pair.v1, pair.bodies):
                 for step in STEPS:
                     if hasattr(store, step):
                         patch.setattr(store, step, self._dying(getattr(store, step), count, at))
-            patch.setattr(pair.v2, "withdraw", _dead)
-            patch.setattr(pair.v2, "forget_insert", _dead)
+            patch.setattr(pair.bodies, "withdraw", _dead)
+            patch.setattr(pair.bodies, "forget_insert", _dead)
             with suppress(AutoReconnect):
                 if verb == "insert":
                     self.insert(id, door, v1)

@@ -24,8 +24,10 @@ from pymongo.errors import AutoReconnect
 from lazymig import AlreadyExists, Control, ConversionError, NotFound, Phase, Repository, Sweeper
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.protocol import edits, heal
+from lazymig.repository import calls_of
 from lazymig.stores.documents import decode_id, raw_id, stored_v1, stored_v2
-from lazymig.stores.mongo_v2 import V1Store, V2Store
+from lazymig.stores.mongo_v1 import V1Store
+from lazymig.stores.mongo_v2 import V2Store
 from tests.faults import things
 from tests.faults.things import ThingV1, ThingV2, to_v1, to_v2
 from tests.sweeps import StandingClock
@@ -73,7 +75,7 @@ class Machine(RuleBasedStateMachine):
     @rule(id=things.ids, thing=things.things, unknown=things.unknown, inner=things.unknown)
     def legacy(self, id: things.Id, thing: ThingV1, unknown: dict[str, Any], inner: dict[str, Any]) -> None:
         """A document that was there before lazymig, or comes from elsewhere where none stood."""
-        seen = self._run(self._repository.pair.v2.find(raw_id(id)))
+        seen = self._run(calls_of(self._repository).pair.bodies.find(raw_id(id)))
         # Where a delete died half way, lazymig cannot tell a document without a revision from the one that it deleted.
         if id in self.model or (seen is not None and not seen.gone):
             return
@@ -175,17 +177,17 @@ class Machine(RuleBasedStateMachine):
 
     @rule(id=things.ids)
     def heal(self, id: things.Id) -> None:
-        assert self._run(heal(self._repository.pair, raw_id(id))) == (id in self.model)
+        assert self._run(heal(calls_of(self._repository).pair, raw_id(id))) == (id in self.model)
 
     @rule(id=things.ids)
     def dies_after_ticket(self, id: things.Id) -> None:
         """A writer announces itself and is never heard of again."""
-        self._run(self._repository.pair.v2.ticket(raw_id(id)))
+        self._run(calls_of(self._repository).pair.ledger.ticket(raw_id(id)))
 
     @rule(id=things.ids, thing=things.things, v1=st.booleans(), verb=st.sampled_from(VERBS))
     def dies_after_v1(self, id: things.Id, thing: ThingV1, v1: bool, verb: str) -> None:
         """A write's last step to V2 fails: its caller does not notice, and nobody else does."""
-        store = self._repository.pair.v2
+        store = calls_of(self._repository).pair.bodies
         with pytest.MonkeyPatch.context() as patch:
             for step in ("apply", "bury"):
                 patch.setattr(store, step, _fails)
@@ -207,9 +209,9 @@ class Machine(RuleBasedStateMachine):
             if seen.clean:
                 assert seen.id in truths
                 assert seen.revision == truths[seen.id].revision
-                assert self._repository.pair.conversions.v2_entity(seen) == self.model[decode_id(seen.id)]
+                assert calls_of(self._repository).pair.conversions.v2_entity(seen) == self.model[decode_id(seen.id)]
         for id, truth in truths.items():
-            assert to_v2(self._repository.pair.conversions.v1_entity(truth)) == self.model[decode_id(id)]
+            assert to_v2(calls_of(self._repository).pair.conversions.v1_entity(truth)) == self.model[decode_id(id)]
 
     @invariant()
     def unknown_fields_stay(self) -> None:

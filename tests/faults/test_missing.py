@@ -9,6 +9,7 @@ import pytest
 from pymongo import WriteConcern
 
 from lazymig import NotFound
+from lazymig.repository import calls_of
 from lazymig.testing import Server
 from tests.faults.boxes import legacy
 from tests.faults.conftest import connected
@@ -23,8 +24,8 @@ async def test_missing_is_confirmed(mortal_server: Server, monkeypatch: pytest.M
     async with connected(mortal_server.uri) as database:
         repo = repository(database, ShiftedClock())
         await database["v1"].insert_one(legacy(1))
-        await repo.pair.v2.ticket(1)
-        store, looked = repo.pair.v1, asyncio.Event()
+        await calls_of(repo).pair.ledger.ticket(1)
+        store, looked = calls_of(repo).pair.v1, asyncio.Event()
         quick = database["v1"].with_options(write_concern=WriteConcern(1))
         find_local = store.find_local
         with mortal_server.members[0].failpoint({}, name=LAGGING):
@@ -36,7 +37,9 @@ async def test_missing_is_confirmed(mortal_server: Server, monkeypatch: pytest.M
                 return found
 
             # The ticket is durable before the journal is held up.
-            monkeypatch.setattr(repo.pair.v2, "ticket", _settled(await repo.pair.v2.find(1)))
+            monkeypatch.setattr(
+                calls_of(repo).pair.bodies, "ticket", _settled(await calls_of(repo).pair.bodies.find(1))
+            )
             monkeypatch.setattr(store, "find_local", deleted_meanwhile)
             write = asyncio.create_task(repo.update(1, lambda box: box))
             await looked.wait()

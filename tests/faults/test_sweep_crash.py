@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lazymig.sweeping import remainder
-from tests.sweeps import LaterClock, control, letters, moved, stored, sweeper, thing
+from tests.sweeps import LaterClock, letters, moved, passes, stored, sweeper, thing
 
 LONG_AGO = datetime(2024, 5, 1)
 STATEMENTS = (
@@ -75,7 +75,7 @@ async def check(database: Any) -> None:
         if id == str(MARKED):
             expected |= {"note": "kept"}
         assert document == expected
-    assert (await control(database).current_pass("things"))["state"] == "done"
+    assert (await passes(database).current())["state"] == "done"
 
 
 async def swept_until(database: Any, death: Death, monkeypatch: pytest.MonkeyPatch) -> bool:

@@ -84,7 +84,7 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "the checkpoint ignores the collection's identity",
-        "lazymig.sweeper.identities",
+        "lazymig.sweeping.sweep.identify",
         _no_identity,
         _dropped_half_way,
     ),

@@ -6,6 +6,7 @@ from datetime import timedelta
 from attrs import evolve, frozen
 
 from lazymig import protocol
+from lazymig.repository import calls_of
 from lazymig.sweeping.moving import Mover
 from lazymig.testing.explore import FixedClock
 from tests.interleaving import subject
@@ -29,14 +30,14 @@ class RunningClock(FixedClock):
 async def delete_and_forget(s):
     """A delete, and its tombstone purged at once: nothing in V2 remembers the entity any more."""
     await s.repository.delete(ID)
-    pair = s.repository.pair
-    for seen in await pair.v2.marks(pair.clock.now() + timedelta(1), 10):
+    pair = calls_of(s.repository).pair
+    for seen in await pair.ledger.marks(pair.clock.now() + timedelta(1), 10):
         await protocol.purge(pair, seen, timedelta(0))
 
 
 async def sweep_slowly(s):
     """A sweep whose page was read long before it is stored."""
-    pair = s.repository.pair
+    pair = calls_of(s.repository).pair
     found = [document async for document in s.v1.find({})]
     await Mover(pair, None, Counter(), dry_run=False).move(found, pair.clock.monotonic())
 
@@ -75,11 +76,11 @@ class Queue:
         """Whether a step waits."""
         return id in self.steps
 
-    async def settled(self, id, within_s=None):
+    async def wait_for(self, id, within_s=None):
         """Wait for it: here, run it, which as a store of the same body may happen twice."""
         await self.run(id)
 
-    async def all_settled(self, within_s):
+    async def wait_for_all(self, within_s):
         """The same for all."""
         for id in list(self.steps):
             await self.run(id)
@@ -111,7 +112,8 @@ def queued(migration):
     def make(v1, v2, clock):
         repository = opened(migration, v1, v2, clock)
         queue = Queue()
-        repository._pair = evolve(repository.pair, behind=queue)
+        calls = calls_of(repository)
+        repository._calls = calls.on(evolve(calls.pair, behind=queue))
         return Queued(repository, queue)
 
     return make
@@ -119,7 +121,7 @@ def queued(migration):
 
 async def bring(s):
     """The queue's turn."""
-    await s.queue.all_settled(None)
+    await s.queue.wait_for_all(None)
 
 
 def queued_calls(amount):

@@ -13,7 +13,8 @@ from lazymig.protocol import edits, listing, writing
 from lazymig.protocol.edits import Base
 from lazymig.stores import mongo_v2 as stores
 from lazymig.stores.documents import stored_v2
-from lazymig.stores.mongo_v2 import V1Store, V2Store
+from lazymig.stores.mongo_v1 import V1Store
+from lazymig.stores.mongo_v2 import V2Store
 from lazymig.stores.records import Applied, Put, StoredV2
 from lazymig.testing.explore import NOON
 from tests.interleaving.subject import KEEPING, MIGRATION, noted_scenario, scenario
@@ -51,16 +52,16 @@ def no_ticket(monkeypatch):
 
 def ticket_after_v1(monkeypatch):
     """The write is announced once V1 has it."""
-    moved, ticket = writing.moved, V2Store.ticket
+    moved, ticket = writing.move_v1, V2Store.ticket
 
     async def moved_then_announced(pair, id, *arguments):
         won = await moved(pair, id, *arguments)
         if won:
-            await ticket(pair.v2, id)
+            await ticket(pair.bodies, id)
         return won
 
     monkeypatch.setattr(V2Store, "ticket", peek)
-    monkeypatch.setattr(writing, "moved", moved_then_announced)
+    monkeypatch.setattr(writing, "move_v1", moved_then_announced)
 
 
 def overwriting_migration(monkeypatch):
@@ -221,13 +222,13 @@ def overwriting_insert(monkeypatch):
 
 def ignored_loss(monkeypatch):
     """A lost compare-and-set is taken for won."""
-    moved = writing.moved
+    moved = writing.move_v1
 
     async def always(pair, *arguments):
         await moved(pair, *arguments)
         return True
 
-    monkeypatch.setattr(writing, "moved", always)
+    monkeypatch.setattr(writing, "move_v1", always)
 
 
 def ignored_intent(monkeypatch):
@@ -245,7 +246,7 @@ def answering_tombstone(monkeypatch):
     read = protocol.read
 
     async def believing(pair, id):
-        seen = await pair.v2.find(id)
+        seen = await pair.bodies.find(id)
         return None if seen is not None and seen.gone and seen.revision >= 0 else await read(pair, id)
 
     monkeypatch.setattr(protocol, "read", believing)
@@ -259,12 +260,12 @@ def trusting_list(monkeypatch):
 async def naive_store(pair, id, entity):
     """V2's body, over whatever stands."""
     change = {"$set": {**pair.conversions.v2_body(entity), MARK: {"rev": 0, "intent": 0}}}
-    await pair.v2.collection.update_one({"_id": id}, change, upsert=True)
+    await pair.bodies.collection.update_one({"_id": id}, change, upsert=True)
 
 
 async def naive_read(pair, id):
     """V2, or else V1, converted and stored."""
-    seen = await pair.v2.find(id)
+    seen = await pair.bodies.find(id)
     if seen is not None and not seen.gone:
         return pair.conversions.v2_entity(seen)
     truth = await pair.v1.find(id)
@@ -283,7 +284,7 @@ async def naive_write(pair, id, edit):
     change = await edit.decide(Base(None, truth))
     if change is None:
         await pair.v1.collection.delete_one({"_id": id})
-        await pair.v2.collection.delete_one({"_id": id})
+        await pair.bodies.collection.delete_one({"_id": id})
         return None
     await pair.v1.collection.update_one({"_id": id}, {"$set": change.v1_set})
     await naive_store(pair, id, change.entity)

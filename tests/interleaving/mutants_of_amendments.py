@@ -78,9 +78,9 @@ def trusting_checked_list(monkeypatch):
     async def trusting(pair, seen, truth, *, seen_later=False):
         if seen.revision == truth.revision and not seen.gone:
             return pair.conversions.v2_entity(seen), True
-        return await reading.compared(pair, seen, truth, seen_later=seen_later)
+        return await reading.compare(pair, seen, truth, seen_later=seen_later)
 
-    monkeypatch.setattr(many, "compared", trusting)
+    monkeypatch.setattr(many, "compare", trusting)
 
 
 # ---- what comes late ------------------------------------------------------------------------------------------------

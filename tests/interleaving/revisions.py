@@ -6,6 +6,7 @@ over into V1; and where the older release meets a newer body, it leaves it as it
 
 from attrs import evolve, frozen
 
+from lazymig.repository import calls_of
 from tests.interleaving import subject
 from tests.interleaving.subject import (
     ID,
@@ -84,11 +85,11 @@ def in_older(call):
 
 async def reconvert(s):
     """What a sweep does with an older body: converted anew, over what was seen."""
-    pair = s.repository.pair
-    seen, truth = await pair.v2.find(ID), await pair.v1.find(ID)
+    pair = calls_of(s.repository).pair
+    seen, truth = await pair.bodies.find(ID), await pair.v1.find(ID)
     if seen is not None and truth is not None and not seen.gone and seen.conv < 2 and seen.revision <= truth.revision:
         body = pair.conversions.v2_body(await pair.conversions.upgraded(truth, seen))
-        await pair.v2.apply_many([(seen, body, truth.revision)])
+        await pair.bodies.apply_many([(seen, body, truth.revision)])
 
 
 def all_calls(amount):

@@ -13,6 +13,7 @@ from attrs import evolve, frozen
 import lazymig
 from lazymig import protocol
 from lazymig.errors import AlreadyExists, NotFound
+from lazymig.repository import calls_of
 from lazymig.stores.records import Partition
 from lazymig.sweeping.marks import resolve_marks
 from lazymig.sweeping.moving import Mover
@@ -198,28 +199,28 @@ def all_common(entities):
 
 async def sweep(subject):
     """One pass over what V2 lacks, then over the marks: the sweeper's own parts, without its leases and tasks."""
-    pair, counts = subject.repository.pair, Counter()
+    pair, counts = calls_of(subject.repository).pair, Counter()
     mover = Mover(pair, None, counts, dry_run=False)
     remainder = Remainder(subject.v1, subject.v2, Partition("int", None, None), None, 10)
     async for page in remainder.pages():
         if page.whole:
             await mover.move(page.missing, CLOCK.monotonic())
             continue
-        async for documents in remainder.whole(page.missing):
+        async for documents in remainder.read_whole(page.missing):
             await mover.move(documents, CLOCK.monotonic())
     await resolve_marks(pair, mover, counts, GRACE)
 
 
 async def purge(subject):
     """Remove every old remainder of a delete."""
-    pair = subject.repository.pair
-    for seen in await pair.v2.marks(CLOCK.now(), 10, None):
+    pair = calls_of(subject.repository).pair
+    for seen in await pair.ledger.marks(CLOCK.now(), 10, None):
         await protocol.purge(pair, seen, GRACE)
 
 
 async def heal(subject):
     """Move the entity to a fresh revision."""
-    await protocol.heal(subject.repository.pair, ID)
+    await protocol.heal(calls_of(subject.repository).pair, ID)
 
 
 class Refused(Exception):

@@ -5,7 +5,7 @@ from typing import Any, assert_type
 
 from attrs import evolve, frozen
 
-from lazymig import Criteria, Migration, Phase, Repository, V1View
+from lazymig import ConversionError, Criteria, Migration, Phase, Repository, V1View
 
 
 @frozen
@@ -51,7 +51,8 @@ async def v2_calls(v1: Any, v2: Any, session: Any) -> None:
     async with Repository(MIGRATION, v1=v1, v2=v2, phase=Phase.COEXIST, write_behind=True) as books:
         assert_type(books, Repository[BookV1, BookV2])
     assert_type(await books.get("1"), BookV2 | None)
-    assert_type(await books.get_many(["1", "2"]), dict[Any, BookV2])
+    assert_type(await books.get_many(["1", "2"]), dict[str, BookV2])
+    assert_type(await books.get_many(["1"], on_error="return"), dict[str, BookV2 | ConversionError])
     assert_type(await books.exists("1"), bool)
     assert_type(await books.insert(BookV2("1", "x", 1)), BookV2)
     assert_type(await books.update("1", lambda book: evolve(book, title=book.title.upper())), BookV2)
@@ -67,7 +68,7 @@ async def v2_calls(v1: Any, v2: Any, session: Any) -> None:
 async def v1_calls(books: Repository[BookV1, BookV2], session: Any) -> None:
     assert_type(books.v1, V1View[BookV1, BookV2])
     assert_type(await books.v1.get("1"), BookV1 | None)
-    assert_type(await books.v1.get_many(["1"]), dict[Any, BookV1])
+    assert_type(await books.v1.get_many(["1"]), dict[str, BookV1])
     assert_type(await books.v1.insert(BookV1("1", "x")), BookV1)
     assert_type(await books.v1.update("1", lambda book: evolve(book, title=book.title.upper())), BookV1)
     assert_type(await books.v1.replace(BookV1("1", "x")), BookV1)
@@ -79,6 +80,10 @@ async def v1_calls(books: Repository[BookV1, BookV2], session: Any) -> None:
 async def mistakes(books: Repository[BookV1, BookV2]) -> None:
     Migration(name="books", v1=BookV1, v2=BookV2, upgrade=downgrade, downgrade=downgrade)  # type: ignore[arg-type]
     await books.insert(BookV1("1", "x"))  # type: ignore[arg-type]
+    await books.get(["1"])  # type: ignore[arg-type]
+    await books.v1.exists({"$ne": "1"})  # type: ignore[arg-type]
+    books.with_session(1)  # type: ignore[arg-type]
+    Repository(MIGRATION, v1=1, v2=2, phase=Phase.COEXIST)  # type: ignore[arg-type]
     await books.v1.replace(BookV2("1", "x", 1))  # type: ignore[arg-type]
     await books.update("1", downgrade)  # type: ignore[arg-type]
     await books.v1.update("1", longer)  # type: ignore[arg-type]

@@ -10,8 +10,9 @@ import pymongo
 import pytest
 from pymongo.errors import NetworkTimeout
 
+from lazymig.loop.batcher import _SOLITARY, Batcher
 from lazymig.loop.deadline import Deadline
-from lazymig.stores.coalescing import _SOLITARY, Batcher, CoalescingV1, CoalescingV2
+from lazymig.stores.coalescing import CoalescingV1, CoalescingV2
 from lazymig.stores.records import Put
 from lazymig.testing.memory_collection import MemoryCollection
 

@@ -17,6 +17,7 @@ from lazymig.stores.drivers import (
     READ_LOCAL,
     READ_MAJORITY,
     Driver,
+    awaited,
     driver_of,
     id_taken_in,
     is_id_taken,
@@ -24,7 +25,6 @@ from lazymig.stores.drivers import (
     is_too_large,
     put_outcome,
     refusal_text,
-    settled,
     tuned,
     tz_aware,
 )
@@ -95,12 +95,12 @@ async def test_awareness_is_the_clients() -> None:
     assert tz_aware(MemoryCollection("y")) is False
 
 
-async def test_settled_takes_a_value_or_an_awaitable() -> None:
+async def test_awaited_takes_a_value_or_an_awaitable() -> None:
     """One driver returns it directly, the other as an awaitable."""
-    assert await settled(5) == 5
+    assert await awaited(5) == 5
     future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     future.set_result(5)
-    assert await settled(future) == 5
+    assert await awaited(future) == 5
 
 
 @pytest.mark.parametrize(

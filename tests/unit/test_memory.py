@@ -39,11 +39,11 @@ migration = Migration(name="people", v1=PersonV1, v2=PersonV2, upgrade=upgrade, 
 async def test_it_migrates_what_it_is_given() -> None:
     """A raw V1 document is migrated when it is read, and a write reaches both collections."""
     repo = memory_repository(migration)
-    await repo.pair.v1.collection.insert_one({"_id": 1, "name": "Ada King"})
+    await repo.collections.v1.insert_one({"_id": 1, "name": "Ada King"})
     assert await repo.get(1) == PersonV2(1, "Ada", "King")
     await repo.update(1, lambda person: evolve(person, last="Byron"))
-    assert (await repo.pair.v1.collection.find_one({"_id": 1}))["name"] == "Ada Byron"
-    assert (await repo.pair.v2.collection.find_one({"_id": 1}))["last"] == "Byron"
+    assert (await repo.collections.v1.find_one({"_id": 1}))["name"] == "Ada Byron"
+    assert (await repo.collections.v2.find_one({"_id": 1}))["last"] == "Byron"
 
 
 async def test_each_is_empty_and_alone() -> None:
@@ -59,7 +59,7 @@ async def test_phase_and_keywords_are_the_repositorys() -> None:
     repo = memory_repository(migration, Phase.V1_ONLY, timeout_s=5)
     assert (repo.phase, repo.timeout_s) == (Phase.V1_ONLY, 5)
     await repo.insert(PersonV2(1, "Ada", "King"))
-    assert await repo.pair.v2.collection.count_documents({}) == 0
+    assert await repo.collections.v2.count_documents({}) == 0
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from attrs import evolve, frozen
 
 from lazymig import AlreadyExists, Contention, ConversionError, NotFound, Phase, Repository, protocol
 from lazymig.loop.clock import unused_step
+from lazymig.repository import calls_of
 from lazymig.stores.records import Put
 from lazymig.testing.memory_collection import MemoryCollection
 from tests.people import PersonV1, PersonV2, TestClock, ada, ada_v1, people
@@ -59,7 +60,7 @@ class World:
         self._around(store, statement, act, times, first=False)
 
     def _around(self, store: str, statement: str, act: Callable[[], Any], times: int, *, first: bool) -> None:
-        port = getattr(self.repository.pair, store)
+        port = getattr(calls_of(self.repository).pair, store)
         original = getattr(port, statement)
         left = iter(range(times))
 
@@ -147,7 +148,7 @@ async def test_without_v1_there_is_no_entity(document: Any) -> None:
 async def test_a_reader_that_lost_its_place_looks_again() -> None:
     """Between its find and its put a writer stored a newer body, with what V1 cannot express: that is answered."""
     here = world([ada_v1()])
-    here.before("v2", "put_if_absent", lambda: here.rival().update(1, lambda person: evolve(person, note="new")))
+    here.before("bodies", "put_if_absent", lambda: here.rival().update(1, lambda person: evolve(person, note="new")))
     assert await here.repository.get(1) == ada(note="new")
     assert here.v2.stored(1) == v2(rev=1, by="write", note="new")
     assert here.counts == {}
@@ -156,7 +157,7 @@ async def test_a_reader_that_lost_its_place_looks_again() -> None:
 async def test_a_repairer_that_lost_its_place_looks_again() -> None:
     """The same for a repair."""
     here = world([ada_v1() | {REV: 4}], [v2(rev=3, intent=4)])
-    here.before("v2", "apply", lambda: here.rival().update(1, lambda person: evolve(person, note="new")))
+    here.before("bodies", "apply", lambda: here.rival().update(1, lambda person: evolve(person, note="new")))
     assert await here.repository.get(1) == ada(note="new")
     assert here.v2.stored(1) == v2(rev=5, note="new")
 
@@ -164,11 +165,11 @@ async def test_a_repairer_that_lost_its_place_looks_again() -> None:
 async def test_a_repair_goes_over_no_other_body_than_it_was_made_from() -> None:
     """Two writes come while it looks at V1: one with a note, and one that dies past V1. The note stays."""
     here = world([ada_v1() | {REV: 3}], [v2(rev=3, intent=4)])
-    pair = here.rival().pair
+    pair = calls_of(here.rival()).pair
 
     async def two_writes() -> None:
         await here.rival().update(1, lambda person: evolve(person, note="new"))
-        assert (await pair.v2.ticket(1)).intent == 6
+        assert (await pair.ledger.ticket(1)).intent == 6
         assert await pair.v1.compare_and_set(1, 5, 6, {"age": 40})
 
     here.before("v1", "find", two_writes)
@@ -187,7 +188,7 @@ async def test_a_repairer_that_always_loses_its_place_answers_all_the_same() -> 
         await here.v2.update_one({"_id": 1}, {"$inc": {f"{META}.intent": 9}})
         await here.v1.update_one({"_id": 1}, {"$inc": {REV: 9}, "$set": {"age": 99}})
 
-    here.before("v2", "apply", overtaken, times=9)
+    here.before("bodies", "apply", overtaken, times=9)
     assert (await here.repository.get(1) or ada()).age == 99
     assert here.counts == {}
 
@@ -195,7 +196,7 @@ async def test_a_repairer_that_always_loses_its_place_answers_all_the_same() -> 
 async def test_a_slow_reader_does_not_bring_a_deleted_entity_back() -> None:
     """It holds the entity as it was; its place is taken by the tombstone."""
     here = world([ada_v1()])
-    here.before("v2", "put_if_absent", lambda: here.rival().delete(1))
+    here.before("bodies", "put_if_absent", lambda: here.rival().delete(1))
     assert await here.repository.get(1) is None
     stored = here.v2.stored(1)
     assert stored is not None
@@ -211,14 +212,14 @@ async def test_a_read_that_always_loses_answers_all_the_same() -> None:
         await here.v2.delete_one({"_id": 1})
         return Put.LOST
 
-    here.repository.pair.v2.put_if_absent = lost  # type: ignore[method-assign]
+    calls_of(here.repository).pair.bodies.put_if_absent = lost  # type: ignore[method-assign]
     assert await here.repository.get(1) == ada(age=38)
 
 
 async def test_read_many_looks_again_where_it_lost() -> None:
     """Only for the entities that somebody else stored first."""
     here = world([ada_v1(1), ada_v1(2)])
-    here.before("v2", "put_many", lambda: here.rival().update(1, lambda person: evolve(person, note="new")))
+    here.before("bodies", "put_many", lambda: here.rival().update(1, lambda person: evolve(person, note="new")))
     assert await here.repository.get_many([1, 2]) == {1: ada(1, note="new"), 2: ada(2)}
     assert here.v2.stored(2) == v2(2, by="read")
 
@@ -226,7 +227,7 @@ async def test_read_many_looks_again_where_it_lost() -> None:
 async def test_read_many_leaves_out_what_was_deleted_where_it_lost() -> None:
     """Neither an error nor a ghost."""
     here = world([ada_v1(1), ada_v1(2)])
-    here.before("v2", "put_many", lambda: here.rival().delete(1))
+    here.before("bodies", "put_many", lambda: here.rival().delete(1))
     assert await here.repository.get_many([1, 2]) == {2: ada(2)}
 
 
@@ -282,7 +283,7 @@ async def test_a_heal_that_fails_is_counted_and_the_read_answered(failure: str) 
     async def fail(*_: Any, **__: Any) -> None:
         raise Contention(1, 1) if failure == "contention" else ConversionError(1, "upgrade", ValueError())
 
-    here.repository.pair.v2.ticket = fail  # type: ignore[method-assign, assignment]
+    calls_of(here.repository).pair.ledger.ticket = fail  # type: ignore[method-assign, assignment]
     assert await here.repository.get(1) == ada()
     assert here.counts == {"left_dirty": 1}
 
@@ -291,10 +292,10 @@ async def test_heal_moves_to_a_fresh_revision_with_the_same_content() -> None:
     """V1 keeps every byte but the revision, V2 is clean at it, and the dead writer would lose its compare-and-set."""
     here = world([ada_v1() | {REV: 3}], [v2(rev=3, intent=4, note="n")])
     dead_ticket = 4
-    assert await protocol.heal(here.repository.pair, 1) is True
+    assert await protocol.heal(calls_of(here.repository).pair, 1) is True
     assert here.v1.stored(1) == ada_v1() | {REV: 5}
     assert here.v2.stored(1) == v2(rev=5, note="n")
-    assert await here.repository.pair.v1.compare_and_set(1, 3, dead_ticket, {"name": "late"}) is False
+    assert await calls_of(here.repository).pair.v1.compare_and_set(1, 3, dead_ticket, {"name": "late"}) is False
     assert here.counts == {"healed": 1}
 
 
@@ -302,7 +303,7 @@ async def test_a_healer_whose_ticket_was_overtaken_keeps_what_only_v2_has() -> N
     """Between its ticket and its look at V1 a writer finishes: the writer's note stays."""
     here = world([ada_v1() | {REV: 3}], [v2(rev=3, intent=3, note="old")])
     here.before("v1", "find_local", lambda: here.rival().update(1, lambda person: evolve(person, note="new")))
-    assert await protocol.heal(here.repository.pair, 1) is True
+    assert await protocol.heal(calls_of(here.repository).pair, 1) is True
     assert here.v2.stored(1) == v2(rev=6, note="new")
     assert await here.repository.get(1) == ada(note="new")
 
@@ -310,7 +311,7 @@ async def test_a_healer_whose_ticket_was_overtaken_keeps_what_only_v2_has() -> N
 async def test_heal_without_v1_heals_nothing() -> None:
     """False: V1 does not hold it."""
     here = world([], [v2(rev=3, intent=4)])
-    assert await protocol.heal(here.repository.pair, 1) is False
+    assert await protocol.heal(calls_of(here.repository).pair, 1) is False
     assert here.counts == {}
 
 
@@ -341,13 +342,13 @@ async def test_a_write_ahead_of_whose_ticket_v1_has_moved_announces_anew() -> No
     here = world([ada_v1() | {REV: 9}], [v2(rev=2)])
     here.v2._documents[1][META]["intent"] = 3
     raised = []
-    raise_intent = here.repository.pair.v2.raise_intent
+    raise_intent = calls_of(here.repository).pair.ledger.raise_intent
 
     async def watch(id: Any, intent: int) -> None:
         raised.append((intent, here.v1.stored(1)))
         await raise_intent(id, intent)
 
-    here.repository.pair.v2.raise_intent = watch  # type: ignore[method-assign]
+    calls_of(here.repository).pair.ledger.raise_intent = watch  # type: ignore[method-assign]
     await here.repository.update(1, older)
     assert raised == [(10, ada_v1() | {REV: 9})]
     assert here.v1.stored(1) == ada_v1(age=37) | {REV: 10}
@@ -363,7 +364,7 @@ async def test_a_write_that_always_loses_gives_up(call: str) -> None:
     async def lost(*_: Any) -> bool:
         return False
 
-    here.repository.pair.v1.compare_and_set = here.repository.pair.v1.delete = lost  # type: ignore[method-assign]
+    calls_of(here.repository).pair.v1.compare_and_set = calls_of(here.repository).pair.v1.delete = lost  # type: ignore[method-assign]
     calls: dict[str, Callable[[], Any]] = {
         "update": lambda: here.repository.update(1, older),
         "delete": lambda: here.repository.delete(1),
@@ -407,7 +408,7 @@ async def test_v1_only_starts_each_life_at_a_revision_of_its_own() -> None:
     await here.repository.delete(1)
     await here.repository.insert(ada(age=1))
     assert (here.v1.stored(1) or {})[REV] != first
-    assert await here.repository.pair.v1.compare_and_set(1, first, first + 1, {"age": 99}) is False
+    assert await calls_of(here.repository).pair.v1.compare_and_set(1, first, first + 1, {"age": 99}) is False
     with pytest.raises(AlreadyExists):
         await here.repository.insert(ada())
 
@@ -426,7 +427,7 @@ async def test_an_entity_deleted_meanwhile_is_not_found() -> None:
 async def test_a_late_apply_does_not_replace_a_later_writers_body() -> None:
     """Between a write's two last statements another writer finishes: its body stays."""
     here = world([ada_v1()])
-    here.before("v2", "apply", lambda: here.rival().update(1, lambda person: evolve(person, note="later")))
+    here.before("bodies", "apply", lambda: here.rival().update(1, lambda person: evolve(person, note="later")))
     await here.repository.update(1, lambda person: evolve(person, note="earlier"))
     assert await here.repository.get(1) == ada(note="later")
     assert here.v2.stored(1) == v2(rev=2, by="write", note="later")
@@ -436,7 +437,7 @@ async def test_a_writers_body_replaces_a_readers_repair_of_its_own_revision() ->
     """A reader that repaired V2 from V1 meanwhile could not know the note."""
     here = world([ada_v1()])
     await here.repository.get(1)
-    here.before("v2", "apply", lambda: here.rival().get(1))
+    here.before("bodies", "apply", lambda: here.rival().get(1))
     await here.repository.update(1, lambda person: evolve(person, note="new"))
     assert here.v2.stored(1) == v2(rev=1, by="read", note="new")
     assert await here.repository.get(1) == ada(note="new")
@@ -480,11 +481,11 @@ async def test_insert_over_a_placeholder() -> None:
 async def test_an_insert_repeats_no_revision_that_v2_does_not_know_of() -> None:
     """Insert announces, update reads V1, delete removes it, insert stores: the update loses against the new entity."""
     here = world([ada_v1() | {REV: 1}], [])
-    announced = await here.repository.pair.v2.vacant_ticket(1, unused_step(here.clock))
+    announced = await calls_of(here.repository).pair.ledger.vacant_ticket(1, unused_step(here.clock))
     assert announced is not None
     await here.repository.delete(1)
-    assert await here.repository.pair.v1.insert(1, {"name": "Another One", "age": 2}, announced.intent)
-    assert await here.repository.pair.v1.compare_and_set(1, 1, announced.intent + 1, {"age": 99}) is False
+    assert await calls_of(here.repository).pair.v1.insert(1, {"name": "Another One", "age": 2}, announced.intent)
+    assert await calls_of(here.repository).pair.v1.compare_and_set(1, 1, announced.intent + 1, {"age": 99}) is False
 
 
 async def test_insert_over_a_delete_that_died_half_way() -> None:
@@ -531,9 +532,9 @@ async def test_an_insert_that_cannot_settle_is_refused_all_the_same() -> None:
 
 async def purged(here: World) -> bool:
     """The outcome of a purge of what stands."""
-    seen = await here.repository.pair.v2.find(1)
+    seen = await calls_of(here.repository).pair.bodies.find(1)
     assert seen is not None
-    return await protocol.purge(here.repository.pair, seen, GRACE)
+    return await protocol.purge(calls_of(here.repository).pair, seen, GRACE)
 
 
 def dead_delete(at: Any) -> dict[str, Any]:
@@ -622,7 +623,7 @@ class Model:
 
     async def mark(self, door: Any, id: int, step: int) -> None:
         """A writer announces itself and dies."""
-        await door.pair.v2.ticket(id)
+        await calls_of(door).pair.ledger.ticket(id)
 
     async def forget(self, door: Any, id: int, step: int) -> None:
         """V2 loses a document, and with it what only V2 has; nothing else is lost."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from lazymig.loop.turns import ahead, turn
+from lazymig.loop.turns import ahead, let_others_run
 
 
 class Source:
@@ -37,7 +37,7 @@ async def test_the_next_is_under_way_while_one_is_looked_at() -> None:
     async for number in ahead(source.numbers()):
         seen.append(number)
         for _ in range(5):
-            await turn()
+            await let_others_run()
         assert max(source.asked) == min(number + 1, 3)
     assert seen == [0, 1, 2, 3]
     assert source.ended

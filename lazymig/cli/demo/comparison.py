@@ -9,10 +9,11 @@ import bson
 from attrs import frozen
 
 from lazymig.cli.demo.clients import Ledger
-from lazymig.repository import Repository
+from lazymig.repository import Repository, calls_of
 from lazymig.shapes.conversions import Conversions
 from lazymig.stores.documents import REVISION_FIELD, stored_v1, stored_v2
 from lazymig.stores.records import StoredV1, StoredV2
+from lazymig.stores.staging import find_everything
 
 
 @frozen
@@ -27,8 +28,8 @@ class Comparison:
     #: Acknowledged changes that are there.
     kept: int
     #: One customer that no client changed, as V1 held it from the beginning and as V2 holds it now.
-    before: Mapping[str, Any] | None = None
-    after: Mapping[str, Any] | None = None
+    before: Mapping[str, object] | None = None
+    after: Mapping[str, object] | None = None
 
     @property
     def perfect(self) -> bool:
@@ -40,9 +41,9 @@ async def compare(
     repository: Repository[Any, Any], originals: Sequence[Mapping[str, Any]], ledger: Ledger
 ) -> Comparison:
     """Read all of both collections, and compare each customer in V1 with the same one in V2."""
-    pair = repository.pair
-    v1 = {row.id: row for row in map(stored_v1, await pair.v1.collection.find({}).to_list(None))}
-    every_v2 = map(stored_v2, await pair.v2.collection.find({}).to_list(None))
+    pair = calls_of(repository).pair
+    v1 = {row.id: row for row in map(stored_v1, await find_everything(pair.v1))}
+    every_v2 = map(stored_v2, await find_everything(pair.bodies))
     v2 = {row.id: row for row in every_v2 if not row.gone}
     untouched = {row["_id"]: row for row in originals if row["_id"] not in ledger.touched}
     ids = v1.keys() | v2.keys()
@@ -60,7 +61,7 @@ async def compare(
     )
 
 
-def _shortest(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def _shortest(rows: Sequence[Mapping[str, object]]) -> Mapping[str, object] | None:
     """The shortest of these customers that has each part of its shape, so that it fits on a screen."""
     complete = [row for row in rows if all(value != {} for value in row.values())]
     return min(complete, key=lambda row: len(bson.encode(row)), default=None)

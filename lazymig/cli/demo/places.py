@@ -7,10 +7,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
-from pymongo import AsyncMongoClient
-
 from lazymig.cli.reaching import reach
 from lazymig.errors import ConfigurationError
+from lazymig.stores.clients import connected
 
 
 @asynccontextmanager
@@ -28,14 +27,14 @@ async def in_memory() -> AsyncIterator[Any]:
 @asynccontextmanager
 async def on(uri: str, *, keep: bool = False, in_json: bool = False) -> AsyncIterator[Any]:
     """Open a new database on a server, and drop it afterwards unless `keep` is set."""
-    async with AsyncMongoClient[dict[str, Any]](uri) as client:
+    async with connected(uri) as client:
         await reach(client, in_json=in_json)
-        database = client[f"lazymig_demo_{uuid4().hex[:8]}"]
+        name = f"lazymig_demo_{uuid4().hex[:8]}"
         try:
-            yield database
+            yield client.database_named(name)
         finally:
             if not keep:
-                await client.drop_database(database)
+                await client.remove_database(name)
 
 
 @asynccontextmanager

@@ -16,7 +16,9 @@ from lazymig.cli.demo.comparison import Comparison, compare
 from lazymig.cli.progress import Standing
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.phases import Phase
-from lazymig.repository import Repository
+from lazymig.repository import Repository, calls_of
+from lazymig.stores.counts import Counts
+from lazymig.stores.staging import backdate, fill
 from lazymig.sweeper import Sweeper
 from lazymig.telemetry import HEALED, MIGRATED
 
@@ -48,7 +50,7 @@ async def play(database: Any, example: Any, seed: int, report: Report) -> Outcom
     """Run the demo in an empty database; `report` is called with how much is migrated."""
     began_s = SYSTEM_CLOCK.monotonic()
     originals = example.load_documents()
-    await database["customers"].insert_many(example.load_documents())
+    await fill(database["customers"], example.load_documents())
     # Two repositories, since in production the sweeper is another process.
     service, cron = _repository(database, example), _repository(database, example)
     ledger = Ledger([document["_id"] for document in originals])
@@ -56,7 +58,7 @@ async def play(database: Any, example: Any, seed: int, report: Report) -> Outcom
     swept = await _work(service, cron, example, ledger, seed, report)
     rest = await Sweeper(cron).run()
     report(await _standing(service, ledger))
-    known = await database["customers_v2"].count_documents({})
+    known = await Counts(calls_of(service).pair.bodies).count_all(exact=True)
     return Outcome(
         comparison=await compare(service, originals, ledger),
         operations=ledger.operations,
@@ -78,8 +80,8 @@ async def _die_half_way(repository: Repository[Any, Any], ledger: Ledger, ids: l
     """
     then = SYSTEM_CLOCK.now() - timedelta(minutes=1)
     for id in ids:
-        await repository.pair.v2.ticket(id)
-        await repository.pair.v2.collection.update_one({"_id": id}, {"$set": {"_lazymig.at": then}})
+        await calls_of(repository).pair.ledger.ticket(id)
+        await backdate(calls_of(repository).pair.bodies, id, then)
         ledger.alive.remove(id)
 
 
@@ -114,7 +116,7 @@ async def _watch(service: Repository[Any, Any], ledger: Ledger, report: Report) 
 
 
 async def _standing(service: Repository[Any, Any], ledger: Ledger) -> Standing:
-    live = await service.pair.v2.collection.count_documents({"_lazymig.gone": {"$exists": False}})
+    live = await Counts(calls_of(service).pair.bodies).count_live()
     return Standing(live, await service.count(), {"operations": ledger.total})
 
 

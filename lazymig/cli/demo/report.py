@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, metadata
-from typing import Any
 
 import attrs
 
@@ -22,7 +21,7 @@ NEXT = {
 }
 
 
-def as_object(outcome: Outcome, facts: Mapping[str, Any]) -> dict[str, Any]:
+def as_object(outcome: Outcome, facts: Mapping[str, object]) -> dict[str, object]:
     """Return the outcome and the facts of this run for JSON."""
     operations: dict[str, dict[str, int]] = {"new": {}, "old": {}}
     for (door, verb), count in sorted(outcome.operations.items()):
@@ -39,7 +38,7 @@ def as_object(outcome: Outcome, facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def show(outcome: Outcome, facts: Mapping[str, Any]) -> None:
+def show(outcome: Outcome, facts: Mapping[str, object]) -> None:
     """Print the outcome for a person."""
     wrapped(
         f"500 real customers in {facts['where']}; {CLIENTS_EACH} new clients (V2) and {CLIENTS_EACH} old clients (V1) "

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from attrs import frozen
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from pymongo import AsyncMongoClient
 from pymongo.errors import InvalidName, InvalidURI
 
 from lazymig.cli.failures import Unusable
@@ -21,7 +20,8 @@ from lazymig.cli.init.writing import Project, derived, example, literal, write
 from lazymig.cli.options import Debug, Exit, Json
 from lazymig.cli.output import complain, say, section, show_json
 from lazymig.cli.reaching import reach
-from lazymig.stores.sampling import sampled
+from lazymig.stores.clients import connected
+from lazymig.stores.sampling import sample_documents
 
 Library = Literal["attrs", "dataclasses", "pydantic"]
 _Text = Annotated[str | None, Parameter(show_default=False)]
@@ -32,13 +32,13 @@ class Source:
     """A collection whose documents show what V1's class must hold.
 
     Args:
-        collection: DATABASE.COLLECTION. Derive the classes from documents of this collection, instead of an example.
+        namespace: DATABASE.COLLECTION. Derive the classes from documents of this collection, instead of an example.
             Only names and types go into the files, no values.
         uri: The MongoDB server of the collection. The files name no server: they read MONGODB_URI.
         sample: How many documents to look at, taken at random.
     """
 
-    collection: _Text = None
+    namespace: Annotated[str | None, Parameter(name="--collection", show_default=False)] = None
     uri: Annotated[str, Parameter(env_var="MONGODB_URI")] = "mongodb://localhost:27017/"
     sample: Annotated[int, Parameter(validator=Number(gte=1))] = 1000
 
@@ -65,7 +65,7 @@ async def init(
     """
     project = _project(name, library, source)
     folder = directory / project.package
-    if source.collection is None:
+    if source.namespace is None:
         texts, left_out = example(project, directory), []
     else:
         v1, inference, count = await _looked_at(project, source, in_json=json)
@@ -76,13 +76,13 @@ async def init(
 
 
 def _project(name: str | None, library: str, source: Source) -> Project:
-    database, dot, collection = (source.collection or "test.people").partition(".")
+    database, dot, collection = (source.namespace or "test.people").partition(".")
     if not (database and dot and collection):
         raise Unusable("--collection: name it as DATABASE.COLLECTION, such as shop.customers")
     if name is not None and not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise Unusable("--name: use small letters, digits and _, beginning with a letter, such as customers")
     stem = name or module_name(collection) or "entities"
-    if source.collection is None:
+    if source.namespace is None:
         collection = stem
     return Project(f"{stem}_migration", class_name(singular(stem)), library, collection, database)
 
@@ -90,22 +90,21 @@ def _project(name: str | None, library: str, source: Source) -> Project:
 async def _looked_at(project: Project, source: Source, *, in_json: bool) -> tuple[Shape, Inference, int]:
     """The shape of V1's documents, the classes inside it, and how many documents were looked at."""
     try:
-        client = AsyncMongoClient[dict[str, Any]](source.uri)
-        collection = client[project.database][project.collection]
+        async with connected(source.uri) as client:
+            collection = client.database_named(project.database_name)[project.v1_name]
+            await reach(client, in_json=in_json)
+            documents = await sample_documents(collection, source.sample)
     except InvalidURI as error:
         raise Unusable(f"--uri: {error}") from None
     except InvalidName as error:
-        raise Unusable(f"--collection {source.collection}: {error}") from None
-    async with client:
-        await reach(client, in_json=in_json)
-        documents = await sampled(collection, source.sample)
+        raise Unusable(f"--collection {source.namespace}: {error}") from None
     if not documents:
-        raise Unusable(f"--collection {source.collection}: it holds no documents; check the names and --uri")
+        raise Unusable(f"--collection {source.namespace}: it holds no documents; check the names and --uri")
     inference = Inference(of_models=project.library == "pydantic")
     try:
         v1 = inference.entity(observed(documents), project.entity)
     except ValueError as error:
-        raise Unusable(f"--collection {source.collection}: {error}") from None
+        raise Unusable(f"--collection {source.namespace}: {error}") from None
     return v1, inference, len(documents)
 
 

@@ -46,8 +46,8 @@ class Project:
     entity: str
     library: str
     #: The name of V1's collection, and that of its database.
-    collection: str
-    database: str
+    v1_name: str
+    database_name: str
 
     @property
     def words(self) -> dict[str, str]:
@@ -57,11 +57,11 @@ class Project:
             "package": self.package,
             "entity": self.entity,
             # In text; in code it is a literal.
-            "collection": self.collection if _is_plain(self.collection) else self.package,
-            "name": literal(self.collection),
-            "v1_collection": literal(self.collection),
-            "v2_collection": literal(f"{self.collection}_v2"),
-            "database": literal(self.database),
+            "collection": self.v1_name if _is_plain(self.v1_name) else self.package,
+            "name": literal(self.v1_name),
+            "v1_collection": literal(self.v1_name),
+            "v2_collection": literal(f"{self.v1_name}_v2"),
+            "database": literal(self.database_name),
             "requirements": f"'lazymig[{extras}]'",
             "python": shlex.quote(sys.executable).replace("%", r"\%"),
             **LIBRARIES[self.library],
@@ -84,7 +84,7 @@ def derived(project: Project, folder: Path, v1: Shape, inference: Inference, sam
     words = {
         **project.words,
         "folder": _for_cron(folder),
-        "source": f"{project.database}.{project.collection}" if _is_plain(project.collection) else project.package,
+        "source": f"{project.database_name}.{project.v1_name}" if _is_plain(project.v1_name) else project.package,
         "sample": f"{sample:,}",
         "imports": "\n".join(_imports(project, v1, inference)),
         "classes": "\n\n\n".join(_classes(project, v1, inference)),

@@ -14,7 +14,7 @@ from pymongo.errors import AutoReconnect
 from lazymig import ConfigurationError
 from lazymig.passes import throttle as throttling
 from lazymig.passes.pace import BatchSize, Latency
-from lazymig.passes.throttle import LAG_MAX_S, Throttle
+from lazymig.passes.throttle import LAG_MAX_S, Limits, Throttle
 from tests.people import TestClock
 from tests.sweeps import sweeper, thing
 
@@ -25,10 +25,9 @@ def clock() -> TestClock:
     return TestClock()
 
 
-def throttle(clock: TestClock, **options: Any) -> Throttle:
+def throttle(clock: TestClock, stopping: Callable[[], bool] = lambda: False, **limits: Any) -> Throttle:
     """A throttle on a collection in memory, which has no replication to look at."""
-    defaults: dict[str, Any] = {"rate_limit": None, "probe": None, "stopping": lambda: False}
-    return Throttle(AsyncMongoMockClient()["db"]["v2"], clock, **(defaults | options))
+    return Throttle(AsyncMongoMockClient()["db"]["v2"], Limits(**limits), stopping, clock)
 
 
 def answering(*answers: bool | Exception) -> Callable[[], Awaitable[bool]]:
@@ -47,15 +46,15 @@ def answering(*answers: bool | Exception) -> Callable[[], Awaitable[bool]]:
 async def test_nothing_to_wait_for(clock: TestClock) -> None:
     """Without limit and probe a page goes at once."""
     free = throttle(clock)
-    assert await free.turn()
-    assert await free.documents(10_000)
+    assert await free.wait_for_page()
+    assert await free.wait_for_documents(10_000)
     assert clock.slept == []
 
 
 async def test_an_unhealthy_answer_pauses(clock: TestClock) -> None:
     """While the probe says no, no page goes; it is asked again after each pause."""
     paused = throttle(clock, probe=answering(False, False, False, True))
-    assert await paused.turn()
+    assert await paused.wait_for_page()
     assert clock.slept == [0.5, 0.5, 0.5]
 
 
@@ -69,7 +68,7 @@ async def test_the_probe_is_asked_once_a_second(clock: TestClock) -> None:
 
     healthy = throttle(clock, probe=probe)
     for _ in range(30):
-        await healthy.turn()
+        await healthy.wait_for_page()
         clock.time += timedelta(seconds=0.1)
     assert 3 <= len(asked) <= 4
 
@@ -78,11 +77,11 @@ async def test_the_probe_is_asked_once_a_second(clock: TestClock) -> None:
 async def test_a_failing_probe_slows_and_never_ends_the_sweep(clock: TestClock, worked_s: float) -> None:
     """An unknown answer makes each page wait as long as the last one took, at most five seconds."""
     slow = throttle(clock, probe=answering(RuntimeError("probe broken")))
-    await slow.turn()
+    await slow.wait_for_page()
     clock.slept.clear()
     for _ in range(4):
         clock.time += timedelta(seconds=worked_s)
-        assert await slow.turn()
+        assert await slow.wait_for_page()
     assert clock.slept == pytest.approx([min(worked_s, 5.0)] * 4)
 
 
@@ -94,16 +93,16 @@ async def test_a_probe_that_hangs_is_unknown(clock: TestClock, monkeypatch: pyte
         return await asyncio.get_running_loop().create_future()
 
     slow = throttle(clock, probe=hanging)
-    assert await slow.turn()
+    assert await slow.wait_for_page()
     clock.time += timedelta(seconds=2)
-    assert await slow.turn()
+    assert await slow.wait_for_page()
     assert clock.slept[-1] == pytest.approx(2)
 
 
 async def test_stopping_ends_a_pause(clock: TestClock) -> None:
     """A sweep that is told to stop while it pauses lets no further page go."""
     paused = throttle(clock, probe=answering(False), stopping=lambda: len(clock.slept) >= 2)
-    assert not await paused.turn()
+    assert not await paused.wait_for_page()
     assert clock.slept == [0.5, 0.5]
 
 
@@ -123,7 +122,7 @@ async def test_every_document_is_acquired(clock: TestClock) -> None:
     """A batch acquires each of its documents, in portions that the limiter can give."""
     limited = throttle(clock, rate_limit=100)
     limited._limiter = Limiter()
-    assert await limited.documents(25)
+    assert await limited.wait_for_documents(25)
     assert limited._limiter.acquired == [10, 10, 5]
 
 
@@ -132,7 +131,7 @@ async def test_stopping_does_not_wait_for_the_rate(clock: TestClock) -> None:
     limiter = Limiter()
     limited = throttle(clock, rate_limit=100, stopping=lambda: len(limiter.acquired) >= 2)
     limited._limiter = limiter
-    assert not await limited.documents(1000)
+    assert not await limited.wait_for_documents(1000)
     assert limiter.acquired == [10, 10]
 
 
@@ -157,7 +156,7 @@ async def test_a_sweep_acquires_what_it_moves(database: Any, driver: str) -> Non
     await database["v1"].insert_many([thing(id) for id in range(20)])
     await database["v2"].insert_one({"_id": 3, "_lazymig": {"rev": 0, "intent": 0}})
     limited = sweeper(database, rate_limit=50)
-    limited._flow._throttle._limiter = limiter = Limiter()
+    limited._sweep._flow._throttle._limiter = limiter = Limiter()
     await limited.run()
     assert sum(limiter.acquired) == 19
 
@@ -183,30 +182,29 @@ async def test_replication_lag(
 ) -> None:
     """A majority that is far behind pauses the sweep; one that cannot be asked slows it."""
     looking = throttle(clock)
-    monkeypatch.setattr(throttling, "driver_of", lambda collection: None)
-    looking._collection = type("C", (), {"database": type("D", (), {"client": Replicating(lag_s)})})
-    assert await looking._healthy() is verdict
+    monkeypatch.setattr(looking._replication, "_database", type("D", (), {"client": Replicating(lag_s)}))
+    assert await looking._judge_health() is verdict
 
 
 async def test_a_real_server_is_healthy(server_database: Any, clock: TestClock) -> None:
     """A replica set whose majority keeps up does not slow the sweep, and is asked without any privilege."""
     await server_database["v2"].insert_one({"_id": 1})
-    assert await Throttle(server_database["v2"], clock, rate_limit=None, probe=None, stopping=lambda: False)._healthy()
+    assert await Throttle(server_database["v2"], Limits(), lambda: False, clock)._judge_health()
 
 
 def test_a_slower_server_is_noticed() -> None:
     """Pages that take four times as long as at their best, for a while, slow the sweep; recovery ends that."""
     latency = Latency()
     for _ in range(10):
-        latency.measured(False, 10_000, 0.03)
+        latency.note_page(False, 10_000, 0.03)
         assert not latency.slow
-    latency.measured(False, 10_000, 0.2)
+    latency.note_page(False, 10_000, 0.2)
     assert not latency.slow  # one hiccup
     for _ in range(10):
-        latency.measured(False, 10_000, 0.2)
+        latency.note_page(False, 10_000, 0.2)
     assert latency.slow
     for _ in range(30):
-        latency.measured(False, 10_000, 0.03)
+        latency.note_page(False, 10_000, 0.03)
     assert not latency.slow
 
 
@@ -214,25 +212,25 @@ def test_short_pages_and_quick_ones_say_nothing() -> None:
     """The last page of a partition, and pages too quick for anybody to notice, never slow the sweep."""
     latency = Latency()
     for _ in range(20):
-        latency.measured(True, 1000, 0.001)
-        latency.measured(True, 3, 0.9)
+        latency.note_page(True, 1000, 0.001)
+        latency.note_page(True, 3, 0.9)
     assert not latency.slow
     for _ in range(20):
-        latency.measured(True, 1000, 0.04)  # forty times the best, yet nothing
+        latency.note_page(True, 1000, 0.04)  # forty times the best, yet nothing
     assert not latency.slow
 
 
 async def test_a_slow_server_slows_the_sweep(clock: TestClock) -> None:
     """While pages take long the sweep rests as long as it works, and goes on measuring."""
     slowed = throttle(clock)
-    await slowed.turn()
+    await slowed.wait_for_page()
     slowed.latency.slow = True
     clock.time += timedelta(seconds=0.4)
-    assert await slowed.turn()
+    assert await slowed.wait_for_page()
     assert clock.slept == pytest.approx([0.4])
     slowed.latency.slow = False
     clock.time += timedelta(seconds=0.4)
-    assert await slowed.turn()
+    assert await slowed.wait_for_page()
     assert len(clock.slept) == 1
 
 
@@ -241,20 +239,20 @@ def test_batches_adapt_to_their_time() -> None:
     batches = BatchSize(1000, None)
     for size in (1000, 500, 250, 125, 100, 100):
         assert batches.size == size
-        batches.took(batches.size, 60.0)
+        batches.note_batch(batches.size, 60.0)
     for size in (100, 200, 400, 800, 1000, 1000):
         assert batches.size == size
-        batches.took(batches.size, 0.01)
-    batches.took(3, 60.0)
+        batches.note_batch(batches.size, 0.01)
+    batches.note_batch(3, 60.0)
     assert batches.size == 1000  # a batch that was not full says nothing
-    batches.took(1000, 0.625)
+    batches.note_batch(1000, 0.625)
     assert batches.size == 800
 
 
 def test_small_batches_stay_small() -> None:
     """The user's own limit, and a second's worth of the rate, are never exceeded."""
     small = BatchSize(10, None)
-    small.took(10, 0.0)
+    small.note_batch(10, 0.0)
     assert small.size == 10
     assert BatchSize(1000, 20.0).size == 20
     assert BatchSize(1000, 0.2).size == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
@@ -12,12 +12,11 @@ from attrs import frozen
 from lazymig.control import Control
 from lazymig.protocol.pair import Pair
 from lazymig.stores.documents import META_FIELD, REVISION_FIELD, is_foreign, stored_v1, stored_v2
-from lazymig.stores.drivers import LENIENT, READ_MAJORITY, tuned
-from lazymig.stores.raw import Undecoded, decoded_leniently, find_one, undecoded
+from lazymig.stores.raw import decoded_leniently, keys_of
 from lazymig.stores.records import DeadLetter, StoredV2
-from lazymig.sweeping.marks import resolve
+from lazymig.stores.scans import Scan
+from lazymig.sweeping.marks import resolve_mark
 from lazymig.sweeping.moving import Mover
-from lazymig.sweeping.remainder import Pages
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -30,7 +29,7 @@ def _never() -> bool:
     return False
 
 
-async def settle_dead(
+async def review_letters(
     pair: Pair[V1, V2],
     control: Control,
     mover: Mover[V1, V2],
@@ -40,7 +39,7 @@ async def settle_dead(
     insist: bool = False,
     stopping: Callable[[], bool] = _never,
 ) -> int:
-    """Go over the dead letters, or over those of `ids`; how many of them were removed.
+    """Go over the dead letters, or over those of `ids`, and return how many of them were removed.
 
     Those of entities that V2 holds by now or V1 no longer holds are removed. Entities whose V1 document has another
     revision by now are tried again first; with `insist`, the others too. A thousand letters whose entities are as they
@@ -48,35 +47,35 @@ async def settle_dead(
     """
     await mover.failures.flush()
     name, count = pair.conversions.migration.name, 0
-    desk = _Desk(pair, mover, grace, insist)
+    review = _Review(pair, mover, grace, insist)
     pages = control.letters_of(name, ids) if ids else control.dead_pages(name, waived=False if insist else None)
     async for page in pages:
         for letters in _by_size(page):
             if stopping():
                 return count
-            well = await desk.well(letters)
-            count += await control.resolve(name, [letter.id for letter in well])
+            resolved = await review.find_resolved(letters)
+            count += await control.remove_letters(name, [letter.id for letter in resolved])
     return count
 
 
 @frozen
-class _Desk(Generic[V1, V2]):
+class _Review(Generic[V1, V2]):
     pair: Pair[V1, V2]
     mover: Mover[V1, V2]
     grace: timedelta
     #: Whether entities are tried again although V1 has not changed.
     insist: bool
 
-    async def well(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-        """Those whose entities need nobody any more, after another try where one is due."""
-        named = dict(zip(_keys(letter.id for letter in letters), letters, strict=True))
-        seen = await self._seen(letters)
+    async def find_resolved(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+        """Find the letters whose entities need nobody any more, after another try where one is due."""
+        named = dict(zip(keys_of(letter.id for letter in letters), letters, strict=True))
+        seen = await self._find_seen(letters)
         rest = {key: letter for key, letter in named.items() if not self._is_current(seen.get(key))}
-        standing = await self._standing(list(rest.values()))
+        standing = await self._find_revisions(list(rest.values()))
         due = {key: letter for key, letter in rest.items() if self._is_due(key, letter, standing)}
         if due:
             await self._try_again(due, seen)
-            seen |= await self._seen(list(due.values()))
+            seen |= await self._find_seen(list(due.values()))
         return [
             letter for key, letter in named.items()
             if self._is_current(seen.get(key)) or (key in rest and key not in standing)  # it was deleted
@@ -89,49 +88,40 @@ class _Desk(Generic[V1, V2]):
         return key in standing and (self.insist or standing[key] != letter.revision)
 
     async def _try_again(self, due: dict[Any, DeadLetter], seen: dict[Any, StoredV2]) -> None:
-        async for documents, read_at_s in self._documents({k: one.id for k, one in due.items() if k not in seen}):
+        async for documents, read_at_s in self._find_documents({k: one.id for k, one in due.items() if k not in seen}):
             await self.mover.move(documents, read_at_s)
         for key in due.keys() & seen.keys():
             # With its body, which a conversion may want to keep something of.
-            row = await find_one(tuned(self.pair.v2.collection), due[key].id, None)
+            row = await Scan(self.pair.bodies).find_document(due[key].id)
             if row is not None and not is_foreign(row):
-                await resolve(self.pair, self.mover, stored_v2(row), self.grace)
+                await resolve_mark(self.pair, self.mover, stored_v2(row), self.grace)
         await self.mover.failures.flush()
 
-    async def _documents(self, rest: dict[Any, Any]) -> AsyncIterator[tuple[Sequence[Any], float]]:
-        """V1's whole documents of these ids by their keys, one reply at a time, and when each was asked for."""
-        pages = Pages(tuned(self.pair.v1.collection, read=READ_MAJORITY))
+    async def _find_documents(self, rest: dict[Any, Any]) -> AsyncIterator[tuple[Sequence[Any], float]]:
+        """Find V1's whole documents of these ids by their keys, one reply at a time, with the time of asking."""
+        scan = Scan(self.pair.v1, majority=True)
         while rest:
             read_at_s = self.pair.clock.monotonic()
-            found = await pages.page({"_id": {"$in": list(rest.values())}}, len(rest), whole=True)
+            found = await scan.find_whole({"_id": {"$in": list(rest.values())}}, len(rest))
             if not found:
                 return  # deleted meanwhile
             yield found, read_at_s
-            keys = set(_keys(decoded_leniently(document)["_id"] for document in found))
+            keys = set(keys_of(decoded_leniently(document)["_id"] for document in found))
             rest, before = {key: id for key, id in rest.items() if key not in keys}, len(rest)
             if len(rest) == before:
                 return  # none of those that were asked for: it would go on for ever
 
-    async def _seen(self, letters: Sequence[DeadLetter]) -> dict[Any, StoredV2]:
+    async def _find_seen(self, letters: Sequence[DeadLetter]) -> dict[Any, StoredV2]:
         # Not by the store: it may join finds, for which an id must be hashable, and one that is none is a dead letter.
-        rows = await _found(tuned(self.pair.v2.collection, codec=LENIENT), letters, META_FIELD)
+        rows = await Scan(self.pair.bodies).find_fields([letter.id for letter in letters], META_FIELD)
         known = [row for row in rows if not is_foreign(row)]
-        return dict(zip(_keys(row["_id"] for row in known), map(stored_v2, known), strict=True))
+        return dict(zip(keys_of(row["_id"] for row in known), map(stored_v2, known), strict=True))
 
-    async def _standing(self, letters: Sequence[DeadLetter]) -> dict[Any, Any]:
-        """V1's revisions. Only those: a document may be one that cannot even be decoded."""
-        v1 = tuned(self.pair.v1.collection, read=READ_MAJORITY, codec=LENIENT)
-        rows = await _found(v1, letters, REVISION_FIELD)
+    async def _find_revisions(self, letters: Sequence[DeadLetter]) -> dict[Any, Any]:
+        """Find V1's revisions alone: a document may be one that cannot even be decoded."""
+        rows = await Scan(self.pair.v1, majority=True).find_fields([letter.id for letter in letters], REVISION_FIELD)
         revisions = [stored_v1(row).revision for row in rows]  # as letters hold them, whatever stands there
-        return dict(zip(_keys(row["_id"] for row in rows), revisions, strict=True))
-
-
-async def _found(collection: Any, letters: Sequence[DeadLetter], field: str) -> list[dict[str, Any]]:
-    if not letters:
-        return []
-    where = {"_id": {"$in": [letter.id for letter in letters]}}
-    # All in one reply, and no cursor left; value by value, for what does not decode may stand in this very field.
-    return list(await undecoded(collection, dict, where, size=len(letters), fields={field: 1}))
+        return dict(zip(keys_of(row["_id"] for row in rows), revisions, strict=True))
 
 
 def _by_size(letters: Sequence[DeadLetter]) -> Iterator[Sequence[DeadLetter]]:
@@ -141,12 +131,3 @@ def _by_size(letters: Sequence[DeadLetter]) -> Iterator[Sequence[DeadLetter]]:
         if size >= _ID_BYTES or end == len(letters):
             yield letters[start:end]
             start, size = end, 0
-
-
-def _keys(ids: Iterable[Any]) -> list[Any]:
-    """Keys that distinguish ids of one collection; an id may be of a type that Python cannot hash."""
-    return Undecoded([bson.encode({"_id": id}) for id in ids], LENIENT, _nothing).keys
-
-
-def _nothing(_: Any) -> None:
-    """Of a document whose id alone is wanted."""

@@ -1,0 +1,60 @@
+"""What both doors have in common: the calls in which no entity is passed, and which need no class."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from lazymig.protocol.edits import Delete
+from lazymig.query import Criteria, check_criteria
+from lazymig.routes.calls import Calls
+from lazymig.stores.given import Id
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+
+class Door(Generic[V1, V2]):
+    """The calls that mean one thing through both doors."""
+
+    _calls: Calls[V1, V2]
+
+    async def exists(self, id: Id) -> bool:
+        """Return whether the entity exists; nothing is converted. At most two round trips.
+
+        Args:
+            id: The entity's id, a value of the id attribute's type.
+
+        Returns:
+            Whether it existed at some moment of this call.
+
+        Raises:
+            TypeError: If the id is of another type.
+        """
+        raw = self._calls.conversions.raw_id(id)
+        async with self._calls.bounded():
+            return await self._calls.route.exists(raw)
+
+    async def delete(self, id: Id) -> None:
+        """Delete one entity from both collections.
+
+        Args:
+            id: The entity's id, a value of the id attribute's type.
+
+        Raises:
+            NotFound: If there is no such entity.
+            Contention: If other writers won every attempt.
+        """
+        await self._calls.write(self._calls.conversions.raw_id(id), Delete())
+
+    async def count(self, criteria: Criteria | None = None) -> int:
+        """Count the entities that match.
+
+        Args:
+            criteria: The question in both shapes; None for all.
+
+        Returns:
+            The number of documents that match, convertible or not.
+        """
+        where = check_criteria(criteria)
+        async with self._calls.bounded():
+            return await self._calls.route.count(where)

@@ -1,0 +1,68 @@
+"""A pass from its first partition to its last: the loop that passes of all kinds share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any, Protocol
+
+from lazymig.control import Lease
+from lazymig.passes.sharing import Share, Tell
+from lazymig.stores.records import Partition
+
+
+class Stretch(Protocol):
+    """A part of a partition that is done: durably, or with a record of what could not be done."""
+
+    @property
+    def last(self) -> Any:
+        """The last of its ids: where others would go on."""
+
+    @property
+    def scanned(self) -> int:
+        """How many ids were looked at."""
+
+
+class Work(Protocol):
+    """The work of a pass on each partition."""
+
+    def pages(self, partition: Partition, position: Any) -> AsyncGenerator[Stretch]:
+        """Do the partition from a position on, and yield each stretch once it is done; end early to stop."""
+
+    def endings(self, partition: Partition) -> AsyncGenerator[Any]:
+        """Do what remains once all its pages are done, in steps; nothing where the run is to stop."""
+
+
+async def walk(share: Share, work: Work) -> bool:
+    """Do every partition that this process can take. True: the pass was seen to its end, by this process or others."""
+    async with aclosing(share.leases()) as leases:
+        async for lease in leases:
+            await _walk_partition(share, lease, work)
+    return share.finished
+
+
+async def _walk_partition(share: Share, lease: Lease, work: Work) -> None:
+    position = lease.position
+    async with share.hold(lease), aclosing(work.pages(lease.partition, position)) as pages:
+        async for page in pages:
+            position = page.last
+            # Only after everything up to here is done.
+            if not await share.save_checkpoint(lease, position, page.scanned):
+                return  # taken over, which the fence shows: the new owner goes on from the last checkpoint
+        await _finish(work, lease.partition, share.tell)
+        await share.leave(lease, position)
+
+
+async def rehearse(partitions: Sequence[Partition], work: Work, tell: Tell) -> None:
+    """Do these partitions without leases and checkpoints: for a run that writes nothing, not even that it was there."""
+    for partition in partitions:
+        async with aclosing(work.pages(partition, partition.low)) as pages:
+            async for _ in pages:
+                await tell()
+        await _finish(work, partition, tell)
+
+
+async def _finish(work: Work, partition: Partition, tell: Tell) -> None:
+    async with aclosing(work.endings(partition)) as steps:
+        async for _ in steps:
+            await tell()

@@ -1,0 +1,143 @@
+"""What a listing is asked for, and what becomes of documents that do not convert: the same for both doors."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from attrs import field, frozen
+
+from lazymig.errors import ConfigurationError, ConversionError
+from lazymig.stores.given import Id
+from lazymig.stores.keyset import Order
+
+E = TypeVar("E")
+
+#: What a document that does not convert does to a listing: "raise" its error, "skip" it, or a function that gets it.
+OnError: TypeAlias = Literal["raise", "skip"] | Callable[[ConversionError], Awaitable[object] | object]
+#: A sort: a field that both shapes have, or a pair (V1's field, V2's field); "-" in front means descending.
+Sort: TypeAlias = str | tuple[str, str]
+
+
+def _filter(_: Any, attribute: Any, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"Criteria.{attribute.name}: pass a MongoDB filter (a mapping), {{}} for all")
+
+
+@frozen(kw_only=True)
+class Criteria:
+    """One question in both shapes: a MongoDB filter for V1's documents and the same for V2's.
+
+    Both are required, since the phase decides which is sent. Build them from validated values only: what stands in
+    them goes to the server as it is.
+
+    Args:
+        v1: The filter in the stored names of V1.
+        v2: The filter in the stored names of V2.
+
+    Raises:
+        TypeError: If one is no mapping.
+    """
+
+    v1: Mapping[str, Any] = field(validator=_filter)
+    v2: Mapping[str, Any] = field(validator=_filter)
+
+
+@frozen(kw_only=True)
+class Listing:
+    """The arguments of a listing as they were given: they are checked when it begins."""
+
+    criteria: Criteria | None
+    sort: Sort | None
+    limit: int | None
+    after: Id | None
+    on_error: OnError
+
+
+@frozen(kw_only=True)
+class Span:
+    """Which part of which listing: all that matches, in this order, from behind an id on, at most so many."""
+
+    criteria: Criteria
+    #: The order by V1's field and by V2's.
+    orders: tuple[Order, Order]
+    limit: int | None
+    #: The last id that was seen, as it stands in `_id`; None: from the beginning.
+    after: Any
+    timeout_s: float | None
+
+
+def check_criteria(criteria: Any) -> Criteria:
+    """Return the criteria, those that match all where there are none. Raises `TypeError` for anything else."""
+    if criteria is None:
+        return Criteria(v1={}, v2={})
+    if not isinstance(criteria, Criteria):
+        raise TypeError("criteria: pass lazymig.Criteria(v1={...}, v2={...}), the question in both shapes")
+    return criteria
+
+
+def check_limit(limit: Any) -> int | None:
+    """Return the limit. Raises `TypeError` for what is no number of entities."""
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
+        raise TypeError("limit: pass a number of entities, or None")
+    return limit
+
+
+def orders_of(
+    sort: str | Sequence[str] | None, v1: Sequence[str], v2: Sequence[str], id_field: str
+) -> tuple[Order, Order]:
+    """Return the orders for a `sort` argument, by V1's field and by V2's.
+
+    Raises `ConfigurationError` for a name that a shape does not have.
+    """
+    if sort is None:
+        return Order("_id", 1), Order("_id", 1)
+    names = (sort, sort) if isinstance(sort, str) else tuple(sort)
+    if len(names) != 2 or not all(isinstance(name, str) and name.lstrip("-") for name in names):
+        raise ConfigurationError("sort: pass one field name, or a pair (V1's name, V2's name)")
+    for name, known, side in zip(names, (v1, v2), ("V1", "V2"), strict=True):
+        if name.lstrip("-").split(".")[0] not in (*known, id_field, "_id"):
+            raise ConfigurationError(f"sort: {side} has no field {name.lstrip('-')!r}; pass a pair, one name per shape")
+    if names[0].startswith("-") != names[1].startswith("-"):
+        raise ConfigurationError("sort: both names of a pair must go in the same direction")
+    direction = -1 if names[0].startswith("-") else 1
+    bare = (name.lstrip("-") for name in names)
+    one, other = (Order("_id" if name == id_field else name, direction) for name in bare)
+    return one, other
+
+
+def make_reporter(on_error: OnError) -> Callable[[ConversionError], Awaitable[None]]:
+    """Return what to do with an error, as one function. Raises `TypeError` for what is no `on_error`."""
+    if on_error not in ("raise", "skip") and not callable(on_error):
+        raise TypeError('on_error: pass "raise", "skip", or a function that takes a ConversionError')
+
+    async def report(error: ConversionError) -> None:
+        if on_error == "raise":
+            raise error
+        if callable(on_error):
+            result = on_error(error)
+            if inspect.isawaitable(result):
+                await result
+
+    return report
+
+
+async def sift(
+    answers: Mapping[Any, E | ConversionError], on_error: OnError | Literal["return"]
+) -> dict[Any, E | ConversionError]:
+    """Return the answers by id, without the errors unless they are asked for.
+
+    Raises:
+        ExceptionGroup: With "raise", of all the errors: the others were read.
+        TypeError: For what is no `on_error`.
+    """
+    if on_error == "return":
+        return dict(answers)
+    report = make_reporter(on_error)
+    failed = [answer for answer in answers.values() if isinstance(answer, ConversionError)]
+    if failed and on_error == "raise":
+        raise ExceptionGroup(f"{len(failed)} of {len(answers)} documents cannot be converted", failed)
+    for error in failed:
+        await report(error)
+    return {id: answer for id, answer in answers.items() if not isinstance(answer, ConversionError)}

@@ -1,0 +1,59 @@
+"""The verbs of a phase: what the repository and the V1 view ask of it, and nothing else.
+
+A phase is one object. Neither door has an `if` on the phase, and a phase without a route cannot be constructed.
+Ids are checked and stand as they do in `_id`; calls are bounded in time by their caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from lazymig.errors import ConversionError
+from lazymig.protocol.edits import Change, Edit
+from lazymig.query import Criteria, Span
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+
+class Route(Protocol[V1, V2]):
+    """One phase's answers to the repository's verbs."""
+
+    #: Whether V2 is read or written: it is looked at before the first call then.
+    uses_v2: ClassVar[bool]
+    #: Whether V2 is filled from V1: only then a sweep may run.
+    fills_v2: ClassVar[bool]
+
+    async def read(self, id: Any) -> V2 | None:
+        """Return the entity in V2's type, or None."""
+
+    async def read_many(self, ids: Sequence[Any]) -> dict[Any, V2 | ConversionError]:
+        """Return the entities in V2's type by id, each or why it cannot be read; missing ids are left out."""
+
+    async def read_v1(self, id: Any) -> V1 | None:
+        """Return the entity in V1's type, or None."""
+
+    async def read_v1_many(self, ids: Sequence[Any]) -> dict[Any, V1 | ConversionError]:
+        """Return the entities in V1's type by id, each or why it cannot be read; missing ids are left out."""
+
+    async def exists(self, id: Any) -> bool:
+        """Return whether the entity exists; nothing is converted."""
+
+    async def write(self, id: Any, edit: Edit) -> Change | None:
+        """Change or delete one entity; returns the change made, None for a delete.
+
+        Raises `NotFound`, `Contention`, or whatever the edit raises; then nothing was written.
+        """
+
+    async def insert(self, id: Any, change: Change) -> None:
+        """Store a new entity. Raises `AlreadyExists`."""
+
+    def pages(self, span: Span) -> AsyncGenerator[list[V2 | ConversionError]]:
+        """Yield a listing in V2's type, some entities at a time."""
+
+    def v1_pages(self, span: Span) -> AsyncGenerator[list[V1 | ConversionError]]:
+        """Yield a listing in V1's type, some entities at a time."""
+
+    async def count(self, criteria: Criteria) -> int:
+        """Count the entities that match."""

@@ -1,0 +1,66 @@
+"""The clients behind collections: reached before work begins, and closed after it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pymongo
+from pymongo import AsyncMongoClient
+from pymongo.errors import PyMongoError
+
+from lazymig.stores.drivers import Driver, awaited, collection_of, driver_of
+
+
+class Client:
+    """One driver's client."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    @property
+    def patience_s(self) -> float:
+        """How long the client itself waits for a server, in seconds."""
+        return float(self._client.options.server_selection_timeout)
+
+    @property
+    def addresses(self) -> list[str]:
+        """The servers that it knows, as `host:port`; none where the driver does not say. Nothing is sent."""
+        try:
+            servers = self._client.topology_description.server_descriptions()
+        except (AttributeError, PyMongoError):
+            return []
+        return sorted(f"{host}:{port}" for host, port in servers)
+
+    async def ping(self, within_s: float) -> None:
+        """Return once a server answers. Driver errors pass through, after this many seconds at most."""
+        # By the driver's own bound, which also ends the thread of a driver that has threads.
+        with pymongo.timeout(within_s):
+            await self._client.admin.command("ping")
+
+    async def close(self) -> None:
+        """Close the client with all its connections."""
+        await awaited(self._client.close())
+
+    def database_named(self, name: str) -> Any:
+        """The database of this name. Nothing is sent."""
+        return self._client[name]
+
+    async def remove_database(self, name: str) -> None:
+        """Drop the database with all its collections."""
+        await self._client.drop_database(name)
+
+
+def clients_of(*stores: Any) -> list[Client]:
+    """The clients of these stores, each once; none for those in memory."""
+    collections = [collection_of(store) for store in stores]
+    clients = [one.database.client for one in collections if driver_of(one) is not Driver.MEMORY]
+    return [Client(client) for client in {id(client): client for client in clients}.values()]
+
+
+@asynccontextmanager
+async def connected(uri: str) -> AsyncIterator[Client]:
+    """A client for this address, closed at the end of the with statement."""
+    async with AsyncMongoClient[dict[str, Any]](uri) as client:
+        yield Client(client)

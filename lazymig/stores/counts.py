@@ -1,0 +1,68 @@
+"""How many documents a collection holds, by what they say of themselves: for progress, and for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from lazymig.stores.documents import META_FIELD
+from lazymig.stores.drivers import awaited, collection_of, tuned
+from lazymig.stores.records import PLACEHOLDER
+
+_AT, _GONE, _REV = (f"{META_FIELD}.{name}" for name in ("at", "gone", "rev"))
+_LIVE = {_GONE: {"$ne": True}}
+
+
+@frozen
+class Marked:
+    """V2's documents with a mark: live ones with an announced write, and two kinds without a body."""
+
+    dirty: int
+    placeholders: int
+    tombstones: int
+
+
+class Counts:
+    """The counts of one collection, read on the primary."""
+
+    def __init__(self, store: Any) -> None:
+        self._collection = tuned(collection_of(store))
+
+    async def count_all(self, *, exact: bool = False) -> int:
+        """Count all documents; without `exact`, by the collection's own estimate, which costs nothing."""
+        if exact:
+            return int(await self._collection.count_documents({}))
+        return int(await self._collection.estimated_document_count())
+
+    async def count_live(self) -> int:
+        """Count V2's entities one by one: the documents that are neither placeholders nor tombstones."""
+        return int(await self._collection.count_documents({_GONE: {"$exists": False}}))
+
+    async def count_marked(self) -> Marked:
+        """Count V2's marked documents by kind, found by the sparse index on the mark.
+
+        By one statement: counted one after the other, a write in between could be in two of the counts, or in none.
+        """
+        kind = {"gone": f"${_GONE}", "placeholder": {"$eq": [f"${_REV}", PLACEHOLDER]}}
+        marked, by_kind = {"$match": {_AT: {"$exists": True}}}, {"$group": {"_id": kind, "count": {"$sum": 1}}}
+        dirty = placeholders = tombstones = 0
+        for row in await self._rows([marked, by_kind]):
+            if not row["_id"].get("gone"):
+                dirty += row["count"]
+            elif row["_id"]["placeholder"]:
+                placeholders += row["count"]
+            else:
+                tombstones += row["count"]
+        return Marked(dirty, placeholders, tombstones)
+
+    async def count_live_by(self, name: str, *, sample: int = 0) -> dict[Any, int]:
+        """Count V2's entities by the value of a field in their meta data; of a random `sample` where one is given."""
+        stages: list[Mapping[str, Any]] = [{"$sample": {"size": sample}}] if sample else []
+        stages += [{"$match": _LIVE}, {"$group": {"_id": f"${META_FIELD}.{name}", "count": {"$sum": 1}}}]
+        return {row["_id"]: row["count"] for row in await self._rows(stages)}
+
+    async def _rows(self, stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        cursor = await awaited(self._collection.aggregate(stages))
+        return list(await cursor.to_list(None))

@@ -1,0 +1,59 @@
+"""The stores of two collections, as the user gave them: checked, then opened plain or coalescing."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from attrs import frozen
+
+from lazymig.errors import ConfigurationError
+from lazymig.loop.clock import Clock
+from lazymig.stores.coalescing import CoalescingV1, CoalescingV2
+from lazymig.stores.drivers import driver_of, tz_aware
+from lazymig.stores.given import Collections, Session
+from lazymig.stores.mongo_v1 import V1Store
+from lazymig.stores.mongo_v2 import V2Store
+
+
+@frozen(kw_only=True)
+class Terms:
+    """How stores are opened.
+
+    `conv` is the revision of the conversion whose bodies are stored, `remembers` says whether bodies may hold what V1
+    cannot express.
+    """
+
+    clock: Clock
+    conv: int
+    remembers: bool
+    coalesce: bool
+    timeout_s: float | None
+    read_concern: Literal["linearizable"] | None
+    session: Session | None = None
+
+
+def check_collection(side: str, collection: Any) -> None:
+    """Raise `ConfigurationError` unless this is an async collection that acknowledges writes."""
+    try:
+        driver_of(collection)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{side}: {error}") from None
+    concern = getattr(collection, "write_concern", None)
+    if concern is not None and not getattr(concern, "acknowledged", True):
+        raise ConfigurationError(f"{side}: write concern 0 acknowledges nothing; configure w=1 or majority")
+
+
+def are_tz_aware(given: Collections) -> tuple[bool, bool]:
+    """Return whether the clients of V1 and of V2 return aware datetimes."""
+    return tz_aware(given.v1), tz_aware(given.v2)
+
+
+def open_stores(given: Collections, terms: Terms) -> tuple[V1Store, V2Store]:
+    """Return V1's store, and the one that keeps both the ledger and the bodies in V2."""
+    if terms.coalesce and terms.read_concern is None:  # a linearizable read names one document
+        v2 = CoalescingV2(given.v2, terms.clock, terms.conv, terms.timeout_s, remembers=terms.remembers)
+        return CoalescingV1(given.v1, terms.timeout_s), v2
+    return (
+        V1Store(given.v1, terms.session, terms.read_concern),
+        V2Store(given.v2, terms.clock, terms.conv, terms.session, terms.read_concern, remembers=terms.remembers),
+    )

@@ -1,0 +1,29 @@
+"""How far a replica set's majority is behind its primary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lazymig.stores.drivers import Driver, collection_of, driver_of
+
+
+class Replication:
+    """The replication of the servers that keep one collection."""
+
+    def __init__(self, store: Any) -> None:
+        collection = collection_of(store)
+        self._database = None if driver_of(collection) is Driver.MEMORY else collection.database
+
+    async def measure_lag_s(self) -> float:
+        """Ask by one `hello`, which needs no privilege, for the lag that a majority write would have to wait for.
+
+        It is between the primary's newest write and the majority's. 0 where nothing is replicated, and in memory.
+        Driver errors pass through.
+        """
+        if self._database is None:
+            return 0.0
+        hello = await self._database.client.admin.command("hello")
+        written = hello.get("lastWrite")
+        if written is None:
+            return 0.0  # no replica set
+        return float((written["lastWriteDate"] - written["majorityWriteDate"]).total_seconds())

@@ -1,0 +1,106 @@
+"""The control collection's rows. One method is one statement, written and read with majority concern.
+
+What a row means is the affair of `lazymig.control`, which composes filters and changes. A change is a compare-and-set:
+its filter says what must still stand, and its result whether that was so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pymongo import ReturnDocument, UpdateOne
+from pymongo.errors import DuplicateKeyError
+
+from lazymig.stores.drivers import LENIENT, MAJORITY, READ_MAJORITY, Driver, collection_of, driver_of, tuned
+from lazymig.stores.indexes import Keys, ensure_index
+
+Row = Mapping[str, Any]
+#: The control collection's name where the user gives none.
+_NAME = "lazymig_control"
+
+
+class Rows:
+    """The rows of one control collection."""
+
+    def __init__(self, collection: Any) -> None:
+        #: As it was given.
+        self.collection = collection
+        #: In memory there are no updates by pipelines, and no other processes either.
+        self.in_memory = driver_of(collection) is Driver.MEMORY
+        # Ids stand here as they stand in `_id`, however this client would decode them.
+        self._rows = tuned(collection, write=MAJORITY, read=READ_MAJORITY, codec=LENIENT)
+
+    async def find_first(self, where: Row) -> Row | None:
+        """Find one row, or None."""
+        found: Row | None = await self._rows.find_one(where)
+        return found
+
+    async def find_all(self, where: Row, fields: Sequence[str] | None = None, *, sort: Keys = ()) -> list[Row]:
+        """Find every row that matches, in this order if one is given: these fields, or whole."""
+        cursor = self._rows.find(where, None if fields is None else dict.fromkeys(fields, 1))
+        return list(await (cursor.sort(list(sort)) if sort else cursor).to_list(None))
+
+    async def find_page(self, where: Row, limit: int, *, sort: Keys = ()) -> list[Row]:
+        """Find at most `limit` rows, in this order if one is given, in one reply: no cursor stays open."""
+        cursor = self._rows.find(where).limit(limit).batch_size(limit + 1)
+        found = await (cursor.sort(list(sort)) if sort else cursor).to_list(None)
+        return list(found[:limit])
+
+    async def count(self, where: Row) -> int:
+        """Count the rows that match."""
+        return int(await self._rows.count_documents(where))
+
+    async def add(self, row: Row) -> None:
+        """Insert one row, durably."""
+        await self._rows.insert_one(row)
+
+    async def add_all(self, rows: Sequence[Row]) -> None:
+        """Insert rows, durably, by one statement; without rows, none is sent."""
+        if rows:
+            await self._rows.insert_many(rows)
+
+    async def change(self, where: Row, change: Row) -> bool:
+        """Change the one row that stands as the filter says, durably. False: none does, and nothing was changed."""
+        return bool((await self._rows.update_one(where, change)).matched_count)
+
+    async def put(self, where: Row, change: Row) -> bool:
+        """Change the row with the filter's `_id`, or make it, durably.
+
+        False: it stands, and not as the filter says; nothing was changed.
+        """
+        try:
+            await self._rows.update_one(where, change, upsert=True)
+        except DuplicateKeyError:
+            return False
+        return True
+
+    async def claim(self, where: Row, change: Row) -> Row | None:
+        """Change the row with the filter's `_id`, or make it, durably; return it as it is then.
+
+        None: it stands, and not as the filter says; nothing was changed.
+        """
+        try:
+            row: Row = await self._rows.find_one_and_update(
+                where, change, upsert=True, return_document=ReturnDocument.AFTER
+            )
+        except DuplicateKeyError:
+            return None
+        return row
+
+    async def put_each(self, changes: Sequence[tuple[Row, Sequence[Row]]]) -> None:
+        """Change or make many rows, each by its filter and pipeline, durably, by one unordered statement."""
+        await self._rows.bulk_write([UpdateOne(*change, upsert=True) for change in changes], ordered=False)
+
+    async def remove(self, where: Row) -> int:
+        """Remove every row that matches, durably; return how many there were."""
+        return int((await self._rows.delete_many(where)).deleted_count)
+
+    async def ensure_index(self, keys: Keys, name: str) -> None:
+        """Create the index unless one stands that serves as well."""
+        await ensure_index(self._rows, keys, name)
+
+
+def beside(store: Any) -> Any:
+    """The control collection that lies in the database of this store, by its usual name. Nothing is sent."""
+    return collection_of(store).database[_NAME]

@@ -1,0 +1,168 @@
+"""The course of one process's sweep: look, take over strangers, move the rest, resolve marks, review dead letters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncGenerator
+from functools import partial
+from typing import Any, Generic, TypeVar
+from uuid import uuid4
+
+from lazymig.control import Control, RunRecord
+from lazymig.loop.clock import Clock
+from lazymig.passes.partitions import plan
+from lazymig.passes.sharing import Hooks, Share, Terms
+from lazymig.passes.throttle import Throttle
+from lazymig.passes.walking import rehearse, walk
+from lazymig.repository import Repository, calls_of
+from lazymig.stores.records import Partition
+from lazymig.surroundings.checking import check_apart
+from lazymig.surroundings.contents import Foreign
+from lazymig.surroundings.looking import identify
+from lazymig.sweeping.adopting import adopt_foreign
+from lazymig.sweeping.dead_letters import review_letters
+from lazymig.sweeping.flow import Flow
+from lazymig.sweeping.marks import resolve_marks
+from lazymig.sweeping.moving import Mover, calm_collector
+from lazymig.sweeping.options import SweepOptions
+from lazymig.sweeping.outlook import Outlook
+from lazymig.sweeping.reconverting import Reconverter, ensure_conversion_index
+from lazymig.sweeping.remainder import Page
+from lazymig.sweeping.report import Outcome, SweepReport, report_of
+from lazymig.sweeping.revisions import find_warnings, remember_revision
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+#: The kind of pass that a sweep is.
+KIND = "sweep"
+_REPLACED = "V1 or V2 was dropped or replaced while it was swept; run the sweep again"
+
+
+class Sweep(Generic[V1, V2]):
+    """A sweep by one process, which may be run again. Does the work of a pass: pages, and what comes after them."""
+
+    def __init__(
+        self, repository: Repository[V1, V2], control: Control | None, options: SweepOptions, clock: Clock
+    ) -> None:
+        calls = calls_of(repository)
+        self._pair = pair = calls.pair
+        self._first_use = calls.first_use
+        self._options = options
+        self._name = repository.migration.name
+        self._control = control = control or Control.beside(pair.bodies, clock)
+        check_apart(control, pair.v1, pair.bodies)
+        self._clock = clock
+        self._counts: Counter[str] = Counter()
+        self._stopped = False
+        self._warnings: list[str] = []
+        self._mover = Mover(pair, None if options.dry_run else control, self._counts, dry_run=options.dry_run)
+        self._throttle = throttle = Throttle(pair.bodies, options.limits, self._is_stopping, clock)
+        self._flow = Flow(pair, self._mover, throttle, self._counts, concurrency=options.concurrency)
+        self._reconverter = Reconverter(pair, self._mover, throttle, self._counts, dry_run=options.dry_run)
+        self._share = Share(control.passes(self._name, KIND), pair.v1, self._make_terms(), self._make_hooks(), clock)
+        self._outlook = Outlook(pair.v1, pair.bodies, clock, self._counts, self._count_scanned)
+
+    def _make_terms(self) -> Terms:
+        options = self._options
+        return Terms(
+            owner=uuid4().hex, shard=options.shard, partition_size=options.partition_size, since=options.since,
+            replaced=_REPLACED,
+        )  # fmt: skip
+
+    def _make_hooks(self) -> Hooks:
+        return Hooks(
+            stopping=self._is_stopping, tell=self._tell, identify=partial(identify, self._pair.v1, self._pair.bodies)
+        )
+
+    def stop(self) -> None:
+        """Finish the batches in flight, save the checkpoint, and return from `run`."""
+        self._stopped = True
+
+    async def run(self) -> SweepReport:
+        """Sweep until nothing is left, or until stopped."""
+        strangers = await self._look()
+        self._counts.clear()
+        self._counts["foreign"] = strangers.seen
+        self._flow.begin()
+        self._mover.failures.begin()
+        await self._outlook.begin()
+        self._warnings = [*strangers.problem, *await find_warnings(self._pair, self._control)]
+        with calm_collector():
+            return await (self._rehearse() if self._options.dry_run else self._run())
+
+    async def _look(self) -> Foreign:
+        """Refuse collections that cannot be swept, before anything is written; find strangers that are to be left."""
+        adopt = self._options.adopt
+        control = None if self._options.dry_run else self._control
+        found = await self._first_use.look(control=control, whole=True)
+        found.check(strangers=False if adopt else None)
+        return Foreign() if adopt else found.foreign
+
+    async def _adopt(self) -> None:
+        if self._options.adopt and self._options.leads:
+            await adopt_foreign(self._pair, self._mover, self._throttle, self._counts)
+
+    async def _run(self) -> SweepReport:
+        began = self._clock.now()
+        await self._pair.ledger.ensure_mark_index()
+        await ensure_conversion_index(self._pair)
+        await self._control.ensure_index()
+        await self._adopt()
+        await remember_revision(self._pair, self._control)
+        finished = await walk(self._share, self)
+        if self._options.leads:
+            finished &= await self._tidy()
+        await self._mover.failures.flush()  # all is stored by now; a crash from here on loses no letter
+        report = await self._report(await self._control.dead_count(self._name), finished=finished)
+        counts = {**self._counts, "total": self._outlook.total}
+        await self._control.record_run(
+            RunRecord(self._name, began, self._clock.now(), report.finished, counts), kind=KIND
+        )
+        return report
+
+    async def _tidy(self) -> bool:
+        """Resolve marks and review dead letters. False: the sweep is to stop before all marks were resolved."""
+        pair, grace = self._pair, self._options.grace
+        finished = await resolve_marks(pair, self._mover, self._counts, grace, self._is_stopping)
+        await review_letters(pair, self._control, self._mover, grace, stopping=self._is_stopping)
+        return finished
+
+    async def _rehearse(self) -> SweepReport:
+        await self._adopt()
+        index, count = self._options.shard
+        partitions = await plan(self._pair.v1, self._options.partition_size)
+        await rehearse(partitions[index::count], self, self._tell)
+        return await self._report(self._counts["dead"], finished=not self._is_stopping())
+
+    def pages(self, partition: Partition, position: Any) -> AsyncGenerator[Page]:
+        """Move what V2 lacks of a partition; each page once all of it is durably stored or has its dead letter."""
+        return self._flow.pages(partition, position)
+
+    async def endings(self, partition: Partition) -> AsyncGenerator[int]:
+        """Make the partition's older bodies anew, where there can be some."""
+        if self._reconverter.needed and not self._is_stopping():
+            async for converted in self._reconverter.pages(partition):
+                yield converted
+
+    def _is_stopping(self) -> bool:
+        max_time_s = self._options.max_time_s
+        return self._stopped or (max_time_s is not None and self._outlook.elapsed_s >= max_time_s)
+
+    async def _count_scanned(self) -> int:
+        """Count the V1 ids that the whole pass has looked at; a dry run is a pass of its own."""
+        scanned = None if self._options.dry_run else await self._share.count_scanned()
+        return self._counts["scanned"] if scanned is None else scanned
+
+    async def _tell(self, *, waiting: bool = False) -> None:
+        if self._options.on_progress is not None:
+            self._options.on_progress(await self._outlook.progress(waiting=waiting))
+
+    async def _report(self, dead_letters: int, *, finished: bool) -> SweepReport:
+        left = await self._outlook.look()
+        await self._tell()
+        outcome = Outcome(
+            finished=finished, dead_letters=dead_letters, warnings=tuple(self._warnings),
+            not_movable=self._mover.failures.named,
+        )  # fmt: skip
+        return report_of(self._name, self._counts, self._outlook.total, left, self._outlook.elapsed_s, outcome)

@@ -1,0 +1,156 @@
+"""The loop that passes of all kinds share, on every driver: a pass of another kind beside a sweep's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+from attrs import define, field, frozen
+
+from lazymig.control import Collections
+from lazymig.errors import PassVanished
+from lazymig.passes.sharing import Hooks, Share, Terms
+from lazymig.passes.walking import rehearse, walk
+from lazymig.stores.records import Partition
+from lazymig.stores.scans import Scan
+from tests.people import TestClock
+from tests.sweeps import control, passes, stored, sweeper, thing
+
+COUNT = 40
+
+
+@frozen
+class Stretch:
+    """Some ids that were looked at."""
+
+    last: Any
+    scanned: int
+
+
+@define
+class Looking:
+    """A pass that only looks: notes each id, in pages of 3, and stops after some."""
+
+    database: Any
+    stop_after: float = float("inf")
+    seen: list[Any] = field(factory=list)
+    ended: list[Partition] = field(factory=list)
+    told: list[bool] = field(factory=list)
+    #: What identifies the collections, each time that it is asked; the last for ever.
+    identities: list[Collections | None] = field(factory=lambda: [None])
+
+    def stopping(self) -> bool:
+        return len(self.seen) >= self.stop_after
+
+    async def tell(self, *, waiting: bool = False) -> None:
+        self.told.append(waiting)
+
+    async def identify(self) -> Collections | None:
+        return self.identities.pop(0) if len(self.identities) > 1 else self.identities[0]
+
+    async def pages(self, partition: Partition, position: Any) -> AsyncGenerator[Stretch]:
+        scan = Scan(self.database["v1"])
+        while not self.stopping():
+            found = await scan.find_whole(scan.within(partition, position), 3)
+            if not found:
+                return
+            ids = [scan.decoded(document)["_id"] for document in found]
+            self.seen += ids
+            position = ids[-1]
+            yield Stretch(position, len(ids))
+
+    async def endings(self, partition: Partition) -> AsyncGenerator[None]:
+        if not self.stopping():
+            self.ended.append(partition)
+            yield
+
+    def share(self, owner: str = "a", clock: Any = None) -> Share:
+        """A part in the pass of the kind `verify`."""
+        mine = control(self.database, clock or TestClock()).passes("things", "verify")
+        terms = Terms(owner=owner, shard=(0, 1), partition_size=10, since=None, replaced="other collections")
+        hooks = Hooks(stopping=self.stopping, tell=self.tell, identify=self.identify)
+        return Share(mine, self.database["v1"], terms, hooks, clock or TestClock())
+
+
+@pytest.fixture
+async def filled(database: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """V1 with 40 documents, which are cut into several partitions."""
+    monkeypatch.setattr("lazymig.passes.partitions._SAMPLES_EACH", 1)
+    await database["v1"].insert_many([thing(id) for id in range(COUNT)])
+    return database
+
+
+async def test_a_pass_of_another_kind_beside_a_sweep(filled: Any) -> None:
+    """A verification that stopped goes on from its own checkpoints, whatever a sweep began and ended meanwhile."""
+    first = Looking(filled, stop_after=10)
+    assert not await walk(first.share(), first)
+    stopped = await control(filled).passes("things", "verify").current()
+    half = sweeper(filled, on_progress=lambda progress: progress.done >= 12 and half.stop())
+    assert not (await half.run()).finished
+    swept = await passes(filled).current()
+    rest = Looking(filled)
+    assert await walk(rest.share("b"), rest)
+    assert sorted(first.seen + rest.seen) == list(range(COUNT))
+    assert await passes(filled).current() == swept
+    report = await sweeper(filled).run()
+    assert report.finished
+    assert sorted(map(int, await stored(filled["v2"]))) == list(range(COUNT))
+    assert (await passes(filled).current())["scanned"] == COUNT
+    ended = await control(filled).passes("things", "verify").current()
+    assert (stopped["state"], ended["state"], ended["number"], ended["scanned"]) == ("open", "done", 1, COUNT)
+    assert await filled["lazymig_control"].count_documents({"kind": {"$in": ["partition", "verify partition"]}}) == 0
+
+
+async def test_every_page_is_told_after_its_checkpoint(filled: Any) -> None:
+    """Each stretch and each ending is reported once, and what was reported is in the checkpoints."""
+    looking = Looking(filled)
+    share = looking.share()
+    scanned: list[int] = []
+
+    async def tell(*, waiting: bool = False) -> None:
+        scanned.append(await share.count_scanned() or 0)
+        assert scanned[-1] == len(looking.seen)
+
+    share.tell = tell
+    share._hooks = Hooks(stopping=looking.stopping, tell=tell, identify=looking.identify)
+    assert await walk(share, looking)
+    assert len(scanned) > COUNT / 3
+    assert scanned[-1] == COUNT
+    assert len(looking.ended) == len(set(looking.ended)) > 1
+
+
+async def test_a_fence_ends_the_work_on_a_partition(filled: Any) -> None:
+    """A process that was taken over does nothing more with the partition, and does not close it."""
+    looking = Looking(filled)
+    share = looking.share()
+
+    async def overtaken(lease: Any, position: Any, scanned: int = 0, *, done: bool = False) -> bool:
+        looking.stop_after = 0
+        return False
+
+    share._passes.checkpoint = overtaken  # type: ignore[method-assign]
+    assert not await walk(share, looking)
+    assert looking.ended == []
+    row = await filled["lazymig_control"].find_one({"kind": "verify partition", "owner": "a"})
+    assert (row["state"], row["position"]) == ("open", row["low"])
+
+
+async def test_other_collections_are_an_error(filled: Any) -> None:
+    """A pass whose collections were replaced under it is not closed, and says what its owner says of that."""
+    one, other = {"v1": "1", "v2": "2"}, {"v1": "1", "v2": "3"}
+    looking = Looking(filled, identities=[one, other])
+    with pytest.raises(PassVanished, match="other collections"):
+        await walk(looking.share(), looking)
+    assert (await control(filled).passes("things", "verify").current())["state"] == "open"
+
+
+async def test_a_rehearsal_remembers_nothing(filled: Any) -> None:
+    """Every partition is done, endings included, and the control collection stays empty."""
+    looking = Looking(filled)
+    parts = [Partition("int", None, 20), Partition("int", 20, None)]
+    await rehearse(parts, looking, looking.tell)
+    assert looking.seen == list(range(COUNT))
+    assert looking.ended == parts
+    assert looking.told == [False] * (14 + 2)
+    assert await stored(filled["lazymig_control"]) == {}

@@ -1,0 +1,99 @@
+"""Routes: a phase is one object, and the doors ask it for everything."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+
+from lazymig import ConfigurationError, Phase, Repository
+from lazymig.repository import calls_of
+from lazymig.routes import building
+from lazymig.routes.coexist import Coexist
+from lazymig.routes.route import Route
+from lazymig.routes.v1_only import V1Only
+from lazymig.testing.memory_collection import MemoryCollection
+from tests.people import ada, people
+from tests.unit.routes.seventh import Seventh
+
+COLLECTIONS: dict[str, Any] = {"v1": MemoryCollection("v1"), "v2": MemoryCollection("v2")}
+VERBS = sorted(name for name, value in vars(Route).items() if inspect.isfunction(value) and not name.startswith("_"))
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_a_phase_without_a_route_cannot_be_constructed(phase: Phase) -> None:
+    """It is refused when the repository is made, and the error names the phases that run."""
+    if phase in (Phase.V1_ONLY, Phase.COEXIST):
+        repository = Repository(people(), phase=phase, **COLLECTIONS)
+        assert repository.phase is phase
+        assert isinstance(calls_of(repository).route, V1Only if phase is Phase.V1_ONLY else Coexist)
+        return
+    with pytest.raises(ConfigurationError, match=r"phase: this release runs Phase\.V1_ONLY, Phase\.COEXIST"):
+        Repository(people(), phase=phase, **COLLECTIONS)
+
+
+@pytest.mark.parametrize("route", [V1Only, Coexist])
+def test_every_route_has_every_verb_of_its_own(route: type[Route[Any, Any]]) -> None:
+    """A verb that a route lacks would fall through to the protocol class, which answers nothing."""
+    assert "read" in VERBS
+    assert "count" in VERBS
+    assert [verb for verb in VERBS if verb not in vars(route)] == []
+
+
+def test_a_seventh_route_takes_one_file_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty route is constructed like the others once it stands in the table, and only then."""
+    with pytest.raises(ConfigurationError, match="this release runs"):
+        Repository(people(), phase="seventh", **COLLECTIONS)  # type: ignore[arg-type]
+    monkeypatch.setitem(building.ROUTES, "seventh", Seventh)
+    repository = Repository(people(), phase="seventh", **COLLECTIONS)  # type: ignore[arg-type]
+    assert isinstance(calls_of(repository).route, Seventh)
+
+
+class Recording:
+    """A route that notes the verbs that it is asked for, and answers nothing."""
+
+    def __init__(self, pair: Any) -> None:
+        self.pair = pair
+        self.asked: list[str] = []
+
+    uses_v2 = fills_v2 = False
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked.append(name)
+
+        async def answer(*_: Any) -> Any:
+            return {} if name.endswith("many") else None
+
+        async def pages(*_: Any) -> Any:
+            for page in ([],):
+                yield page
+
+        return pages if name.endswith("pages") else answer
+
+
+@pytest.mark.parametrize(
+    ("call", "verb"),
+    [
+        (lambda repo: repo.get(1), "read"),
+        (lambda repo: repo.get_many([1]), "read_many"),
+        (lambda repo: repo.exists(1), "exists"),
+        (lambda repo: repo.insert(ada(1)), "insert"),
+        (lambda repo: repo.replace(ada(1)), "write"),
+        (lambda repo: repo.delete(1), "write"),
+        (lambda repo: repo.count(), "count"),
+        (lambda repo: anext(repo.list(), None), "pages"),
+        (lambda repo: repo.v1.get(1), "read_v1"),
+        (lambda repo: repo.v1.get_many([1]), "read_v1_many"),
+        (lambda repo: repo.v1.exists(1), "exists"),
+        (lambda repo: repo.v1.delete(1), "write"),
+        (lambda repo: repo.v1.count(), "count"),
+        (lambda repo: anext(repo.v1.list(), None), "v1_pages"),
+    ],
+)
+async def test_each_call_asks_the_route_once(call: Any, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way down goes through one verb, whichever door the call came through."""
+    monkeypatch.setitem(building.ROUTES, "recording", Recording)
+    repository = Repository(people(), phase="recording", **COLLECTIONS)  # type: ignore[arg-type]
+    await call(repository)
+    assert calls_of(repository).route.asked == [verb]
