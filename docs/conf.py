@@ -1,16 +1,51 @@
-"""Sphinx configuration: `pip install -r docs/requirements.txt`, then `sphinx-build -W docs docs/_build`."""
+"""Sphinx configuration: `tox -e docs`, or `pip install -r docs/requirements.txt` and `sphinx-build -n -W docs site`."""
 
+import sys
 from importlib import metadata
+from pathlib import Path
+
+# Sphinx finds the extension beside this file.
+sys.path.insert(0, str(Path(__file__).parent / "_extension"))
 
 project = "lazymig"
 author = "The lazymig authors"
-copyright = author
+project_copyright = author
 release = metadata.version("lazymig")
 
-extensions = ["myst_parser"]
-exclude_patterns = ["_build", "requirements.txt"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "lazymig_site"]
+exclude_patterns = ["_build", "_extension", "requirements.txt"]
+# Warnings are errors, and every reference must lead somewhere.
+nitpicky = True
+show_warning_types = True
+
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-# Pages link to the README and to sources, for readers of the repository; the tests check every relative link.
-suppress_warnings = ["myst.xref_missing"]
+
 html_theme = "furo"
 html_title = "lazymig"
+html_theme_options = {"top_of_page_buttons": []}
+
+# Docstrings are Google style, with Markdown's single backticks for code.
+default_role = "code"
+napoleon_numpy_docstring = False
+napoleon_preprocess_types = True
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "inherited-members": False}
+python_use_unqualified_type_names = True
+maximum_signature_line_length = 110
+# Defaults as the source spells them.
+autodoc_preserve_defaults = True
+# Options of the command line keep their two dashes.
+smartquotes = False
+
+nitpick_ignore_regex = [
+    # Types of Python and of other projects. Their inventories would be fetched at each build, which works offline.
+    (r"py:.*", r"(collections|contextlib|datetime|types|typing|uuid)\..*"),
+    (r"py:.*", r"(attr|attrs|bson|cattrs|hypothesis|pymongo)\..*"),
+    # Type variables.
+    (r"py:.*", r"(lazymig\..*\.)?(V1|V2|E|K|T)"),
+    # Types that only tests pass, or get from what only tests call: they have no page.
+    (r"py:.*", r"lazymig\.loop\.clock\.Clock"),
+    (r"py:.*", r"(lazymig\.testing\.(mongod|exploration|linearizability|memory_collection)\..*|External)"),
+]

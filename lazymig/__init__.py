@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lazymig.query import Criteria, OnError, Sort
     from lazymig.repository import Repository
     from lazymig.shapes.bson_types import make_converter
+    from lazymig.shapes.entities import rename
     from lazymig.shapes.migration import Migration
     from lazymig.stores.given import Collection, Collections, Id, Session
     from lazymig.stores.records import DeadLetter
@@ -64,6 +65,7 @@ __all__ = [
     "Tally",
     "V1View",
     "make_converter",
+    "rename",
 ]
 
 _HOMES = {
@@ -94,6 +96,7 @@ _HOMES = {
     "Tally": "telemetry",
     "V1View": "v1_view",
     "make_converter": "shapes.bson_types",
+    "rename": "shapes.entities",
 }
 
 

@@ -45,8 +45,8 @@ ROOMS = {
     "stores": (
         {"chunks", "elements", "given", "indexes", "records"},
         {"decoding", "drivers"},
-        {"clients", "documents", "keyset", "probes", "replication", "rows", "sampling", "server_time"},
-        {"counts", "pipelines", "raw", "staging"},
+        {"clients", "documents", "keyset", "probes", "replication", "rows", "server_time"},
+        {"counts", "pipelines", "raw", "sampling", "staging"},
         {"ports", "scans"},
         {"ledger", "mongo_v1"},
         {"foreign", "mongo_v2"},
@@ -54,8 +54,13 @@ ROOMS = {
         {"opening"},
     ),
     "shapes": (
+        {"fields"},
+        {"models"},
+        {"entities"},
         {"annotations"},
-        {"equality", "signatures", "stored_names", "unions"},
+        {"equality", "signatures", "stored_names"},
+        {"discrimination", "model_hooks"},
+        {"class_hooks", "unions"},
         {"bson_types"},
         {"codec", "type_checks"},
         {"migration"},
@@ -81,6 +86,7 @@ TIME = re.compile(
 )
 OPTIONAL = {
     "aiolimiter",
+    "beanie",
     "cyclopts",
     "distributed",
     "fastapi",
@@ -88,6 +94,7 @@ OPTIONAL = {
     "mongomock",
     "motor",
     "opentelemetry",
+    "pydantic",
     "pytest",
     "rich",
 }

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
+import datetime as dt
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Any, Final, Generic, NotRequired, Protocol, Required, TypeVar, Union, get_args, get_origin
 
 import attrs
 
+from lazymig.shapes.entities import fields, is_entity, is_model
+
 _WRAPPERS = (Annotated, Final, Required, NotRequired)
+#: Classes of pydantic's that stand for a plain type with a constraint: no value is an instance of one.
+_STAND_INS: Mapping[str, type] = {
+    "EmailStr": str,
+    "PastDate": dt.date,
+    "FutureDate": dt.date,
+    **dict.fromkeys(("AwareDatetime", "NaiveDatetime", "PastDatetime", "FutureDatetime"), dt.datetime),
+}
 
 
 def stripped(kind: Any) -> Any:
@@ -22,8 +31,16 @@ def stripped(kind: Any) -> Any:
             kind = kind.__supertype__
         elif type(kind).__name__ == "TypeAliasType":  # Python 3.12's `type X = ...`
             kind = kind.__value__
+        elif is_stand_in(kind):
+            return _STAND_INS[kind.__name__]
         else:
             return type(None) if kind is None else kind
+
+
+def is_stand_in(kind: Any) -> bool:
+    """Whether it is a class that only pydantic knows, and that stands for a plain type."""
+    of_pydantic = getattr(kind, "__module__", None) in ("pydantic.types", "pydantic.networks")
+    return of_pydantic and getattr(kind, "__name__", None) in _STAND_INS
 
 
 def is_union(kind: Any) -> bool:
@@ -47,13 +64,14 @@ def is_namedtuple(kind: Any) -> bool:
 
 def is_typed_dict(kind: Any) -> bool:
     """Whether it is a `TypedDict` class."""
-    return typing.is_typeddict(get_origin(kind) or kind)
+    kind = get_origin(kind) or kind
+    # typing_extensions' as well, which pydantic asks for before Python 3.12, and which `typing` does not know.
+    return isinstance(kind, type) and issubclass(kind, dict) and hasattr(kind, "__required_keys__")
 
 
 def is_class(kind: Any) -> bool:
-    """Whether it is stored as a sub-document with declared names: attrs classes, dataclasses, TypedDicts."""
-    kind = get_origin(kind) or kind
-    return isinstance(kind, type) and (attrs.has(kind) or dataclasses.is_dataclass(kind) or is_typed_dict(kind))
+    """Whether it is stored as a sub-document with declared names: entities and TypedDicts."""
+    return is_entity(kind) or is_typed_dict(kind)
 
 
 def fields_of(kind: Any) -> dict[str, Any]:
@@ -66,24 +84,35 @@ def fields_of(kind: Any) -> dict[str, Any]:
     return {name: _bound(annotation, bindings) for name, annotation in _annotations(cls).items()}
 
 
-def holds_anything(kind: Any, above: tuple[Any, ...] = ()) -> bool:
+def holds_anything(kind: Any) -> bool:
     """Whether some value below this type is taken as it is, whatever it holds: nothing says how to copy it."""
+    return _holds(kind, lambda inner: inner in (Any, object, dict, list, set, tuple))
+
+
+def holds_model(kind: Any) -> bool:
+    """Whether it is, or holds somewhere, a class of pydantic's."""
+    return _holds(kind, is_model)
+
+
+def _holds(kind: Any, wanted: Callable[[Any], bool], above: tuple[Any, ...] = ()) -> bool:
     kind = stripped(kind)
     if kind in above:
         return False
-    if kind in (Any, object, dict, list, set, tuple):
+    if wanted(kind):
         return True
     inside = fields_of(kind).values() if is_class(kind) or is_namedtuple(kind) else get_args(kind)
-    return any(holds_anything(inner, (*above, kind)) for inner in inside)
+    return any(_holds(inner, wanted, (*above, kind)) for inner in inside)
 
 
 def _annotations(cls: Any) -> Mapping[str, Any]:
+    if is_model(cls):
+        return {field.name: field.type for field in fields(cls)}
     if attrs.has(cls):
         attrs.resolve_types(cls)
-        return {field.name: Any if field.type is None else field.type for field in attrs.fields(cls)}
+        return {field.name: field.type for field in fields(cls)}
     hints = typing.get_type_hints(cls, include_extras=True)
-    if dataclasses.is_dataclass(cls):
-        return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+    if is_entity(cls):
+        return {field.name: hints[field.name] for field in fields(cls)}
     return {name: hints.get(name, Any) for name in getattr(cls, "_fields", hints)}
 
 

@@ -12,7 +12,8 @@
 | UUID | binary, subtype 4 | both ways, whatever the client's `uuidRepresentation` |
 | list, tuple, set, frozenset, NamedTuple | array | as declared; sets are stored sorted; a string is no array |
 | Enum, Literal | its value | both ways; the values are strings, numbers, bytes, ObjectIds or None |
-| attrs class, dataclass, TypedDict, dict[str, ...] | sub-document | both ways; keys may be any strings |
+| attrs class, dataclass, pydantic model | sub-document | both ways; see docs/entities.md |
+| TypedDict, dict[str, ...] | sub-document | both ways; keys may be any strings |
 | unions | as their members | of different BSON types, or classes distinguished by a field; else as the last row |
 | Any | as the driver has it | what comes back the same; a Decimal, set, tuple, date, UUID is refused when encoded |
 | time, timedelta, complex, object, DBRef, Sequence, dict with other keys | - | refused when the migration is built |
@@ -39,6 +40,7 @@ from cattrs import Converter
 from cattrs.preconf.bson import make_converter as _bson_converter
 
 from lazymig.shapes.annotations import fields_of, is_class, is_namedtuple, is_typed_dict, is_union
+from lazymig.shapes.class_hooks import register_classes
 from lazymig.shapes.unions import is_array, union_hook, union_out_hook
 
 
@@ -79,6 +81,7 @@ def _register_factories(converter: Converter) -> None:
     converter.register_unstructure_hook_factory(is_typed_dict, _typed_dict_out)
     converter.register_structure_hook_factory(_is_own_union(converter), union_hook)
     converter.register_unstructure_hook_factory(_is_own_union(converter), union_out_hook)
+    register_classes(converter)
     # cattrs takes the letters of a string for a list, and any text for a class whose attributes all have defaults.
     _take_only(converter, list, is_array, "an array")
     # A tuple begins with the usual class: asking whether a dict is a `Mapping` is slow.

@@ -16,6 +16,7 @@ from cattrs.errors import ClassValidationError, IterableValidationError
 from lazymig.shapes.annotations import holds_anything
 from lazymig.shapes.bson_types import make_converter
 from lazymig.shapes.equality import first_difference, tells_apart
+from lazymig.shapes.fields import Rejected
 from lazymig.shapes.stored_names import TopNames, is_free, is_step, top_names
 from lazymig.stores.decoding import Damaged, UnreadableError, check_readable
 from lazymig.stores.documents import META_FIELD, REVISION_FIELD, decode_id, raw_id
@@ -233,5 +234,5 @@ def _steps(error: BaseException) -> Iterator[str]:
             # Positions may be shown; the key of a mapping is contents.
             yield f"[{item.index}]" if isinstance(item.index, int) else "[...]"
             yield from _steps(inner)
-    elif isinstance(error, UnreadableError):
+    elif isinstance(error, UnreadableError | Rejected):
         yield error.path

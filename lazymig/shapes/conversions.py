@@ -12,6 +12,7 @@ from attrs import frozen
 from lazymig.errors import ConversionError, Direction, LazymigError, Side
 from lazymig.shapes.annotations import fields_of
 from lazymig.shapes.codec import Codec, codec_for, failure_path, leaf_error
+from lazymig.shapes.entities import refused_path
 from lazymig.shapes.migration import Migration
 from lazymig.shapes.signatures import Conversion
 from lazymig.stores.documents import META_FIELD, By, born_clean, check_revision, decode_id, raw_id
@@ -136,7 +137,7 @@ class Conversions(Generic[V1, V2]):
     ) -> T:
         id = getattr(entity, self.migration.id_field)
         try:
-            converted = _called(conversion, id, direction, entity, other)
+            converted = _called(conversion, id, direction, (entity, other), cls)
             if conversion.is_async:
                 converted = await converted
         except ConversionError as error:
@@ -218,22 +219,22 @@ def _swapped(error: ConversionError, entity: Any, cls: type) -> ConversionError 
     return ConversionError(error.id, error.direction, TypeError(text).with_traceback(cause.__traceback__), error.path)
 
 
-def _called(conversion: Conversion, id: Any, direction: Direction, entity: Any, other: Any) -> Any:
+def _called(conversion: Conversion, id: Any, direction: Direction, given: tuple[Any, Any], cls: type) -> Any:
     """The result, or for an async conversion an awaitable of it."""
     try:
-        result = conversion.function(entity, other) if conversion.takes_other else conversion.function(entity)
+        result = conversion.function(*given) if conversion.takes_other else conversion.function(given[0])
     except Exception as error:
-        failure = _failure(id, direction, error)
+        failure = _failure(id, direction, error, cls=cls)
     else:
-        return _awaited(result, id, direction) if conversion.is_async else result
+        return _awaited(result, id, direction, cls) if conversion.is_async else result
     raise failure
 
 
-async def _awaited(result: Awaitable[Any], id: Any, direction: Direction) -> Any:
+async def _awaited(result: Awaitable[Any], id: Any, direction: Direction, cls: type) -> Any:
     try:
         return await result
     except Exception as error:
-        failure = _failure(id, direction, error)
+        failure = _failure(id, direction, error, cls=cls)
     raise failure
 
 
@@ -247,6 +248,10 @@ def _attempted(id: Any, direction: Direction, function: Callable[[Any], T], valu
     raise failure
 
 
-def _failure(id: Any, direction: Direction, error: Exception, side: Side = "") -> ConversionError:
+def _failure(
+    id: Any, direction: Direction, error: Exception, side: Side = "", cls: type | None = None
+) -> ConversionError:
+    """The error; `cls` is the class of which a conversion was to make an entity."""
+    path = failure_path(error) or (refused_path(error, cls) if cls is not None else "")
     # The line by the group that was raised: its first error may come from a library alone.
-    return ConversionError(id, direction, leaf_error(error), failure_path(error), raised_in(error), side)
+    return ConversionError(id, direction, leaf_error(error), path, raised_in(error), side)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
@@ -11,10 +10,10 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-import attrs
 from bson import ObjectId
 
 from lazymig.shapes.annotations import fields_of, is_class, is_namedtuple, is_typed_dict, stripped
+from lazymig.shapes.entities import fields, is_entity
 
 _MISSING: Any = object()
 #: Values that belong to an entity's state. Anything else, a lock say, is left out where a class defines no equality.
@@ -28,7 +27,7 @@ def first_difference(written: Any, read: Any) -> str | None:
 
 def _differences(written: Any, read: Any, path: str) -> Iterator[str]:
     kind = written.__class__
-    if attrs.has(kind) or dataclasses.is_dataclass(kind):
+    if is_entity(kind):
         if read.__class__ is not kind:
             yield path
         else:
@@ -82,14 +81,9 @@ def _countable(values: Iterable[Any]) -> set[Any]:
 
 def _compared(kind: Any) -> Iterator[tuple[str, Any]]:
     """The fields that a class compares its instances by, each with how to get at it."""
-    if attrs.has(kind):
-        for field in attrs.fields(kind):
-            if field.eq:
-                yield field.name, partial(_value, field.name, field.eq_key, field.init)
-    else:
-        for field in dataclasses.fields(kind):
-            if field.compare:
-                yield field.name, partial(_value, field.name, None, field.init)
+    for field in fields(kind):
+        if field.eq and field.stored:
+            yield field.name, partial(_value, field.name, field.eq_key, field.init)
 
 
 def _value(name: str, key: Any, init: bool, entity: Any) -> Any:
@@ -100,7 +94,7 @@ def _value(name: str, key: Any, init: bool, entity: Any) -> Any:
 
 
 def tells_apart(kind: Any, above: tuple[Any, ...] = ()) -> bool:
-    """Whether `==` of this class and of all classes inside compares their fields, as attrs and dataclasses write it.
+    """Whether `==` of this class and of all classes inside compares their fields, as its library writes it.
 
     A class may define its own, by id alone say, or none.
     """
@@ -116,4 +110,7 @@ def tells_apart(kind: Any, above: tuple[Any, ...] = ()) -> bool:
 def _is_generated(kind: Any) -> bool:
     cls = getattr(kind, "__origin__", kind)
     code = getattr(cls.__eq__, "__code__", None)
-    return code is not None and code.co_filename.startswith(("<attrs generated", "<string>"))
+    if code is None:
+        return False
+    of_pydantic = getattr(cls.__eq__, "__module__", None) == "pydantic.main"
+    return of_pydantic or code.co_filename.startswith(("<attrs generated", "<string>"))

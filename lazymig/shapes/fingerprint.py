@@ -9,6 +9,7 @@ from typing import Any, get_args, get_origin
 
 from lazymig.shapes.annotations import fields_of, is_class, is_namedtuple, stripped
 from lazymig.shapes.conversions import Conversions
+from lazymig.shapes.entities import declared_names
 
 
 def fingerprint(conversions: Conversions[Any, Any]) -> str:
@@ -28,8 +29,9 @@ def _described(kind: Any, above: tuple[Any, ...]) -> Iterator[str]:
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         yield from (f"{member.name}={member.value!r}" for member in kind)
     fields = fields_of(kind) if is_class(kind) or is_namedtuple(kind) else {}
+    names = declared_names(kind)
     for name, inner in fields.items():
-        yield f".{name}"
+        yield f".{name}={names[name]}" if name in names else f".{name}"
         yield from _described(inner, inside)
     # The members of a union have no order of their own.
     for argument in sorted(get_args(kind), key=repr):

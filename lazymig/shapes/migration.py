@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
-import attrs
 from attrs import field, frozen
 from bson import ObjectId
 from cattrs import Converter
 
 from lazymig.errors import ConfigurationError
 from lazymig.shapes.annotations import is_union, members, stripped
+from lazymig.shapes.entities import KINDS, fields, is_entity, is_model
 from lazymig.shapes.signatures import Conversion, check_annotations, recognised
 from lazymig.shapes.stored_names import is_free
 from lazymig.shapes.type_checks import check_class, resolved
@@ -53,7 +53,8 @@ class Migration(Generic[V1, V2]):
     lazymig's own field. `None` in place of `f` lets what no longer decodes be dropped. Without it such an entity is
     not converted but reported, and V1's door goes on serving it.
 
-    Raises `ConfigurationError`, which says what to change: for classes that are not attrs classes, a missing id
+    Raises `ConfigurationError`, which says what to change: for classes that are no entity classes (attrs classes,
+    dataclasses, pydantic models; see docs/entities.md) or are declared in a way that cannot be stored, a missing id
     attribute or one of a type that cannot be an id, conversions of another arity or annotated the wrong way round,
     types that BSON cannot hold exactly or for which a converter has no hook, and stored names that no document can
     hold.
@@ -131,12 +132,19 @@ def _check_revision(revision: Any, reshape: Any) -> None:
 
 
 def _check_class(side: str, cls: Any, id_field: str) -> None:
-    if not (isinstance(cls, type) and attrs.has(cls)):
-        raise ConfigurationError(f"{side}: pass an attrs class (decorate it with attrs.frozen or attrs.define)")
-    names = {attribute.name for attribute in attrs.fields(cls)}
-    if id_field not in names:
+    if not (isinstance(cls, type) and is_entity(cls)):
+        raise ConfigurationError(
+            f"{side}: pass {KINDS} (decorate it with attrs.frozen or dataclasses.dataclass, or inherit from "
+            "pydantic.BaseModel, of pydantic 2.10 or later)"
+        )
+    resolved(cls)
+    known = {field.name: field for field in fields(cls)}
+    if id_field not in known:
         raise ConfigurationError(f"{side}: {cls.__name__} has no attribute {id_field!r}; add it, or set id_field")
-    if reserved := sorted(name for name in names - {id_field} if not is_free(name)):
+    if not (known[id_field].stored and known[id_field].init):
+        raise ConfigurationError(f"{side}: {cls.__name__}.{id_field} is not stored; an id must be")
+    named = [name for name, one in known.items() if name != id_field and one.stored and one.declared_name is None]
+    if reserved := sorted(name for name in named if not is_free(name)):
         raise ConfigurationError(f"{side}: {cls.__name__}.{reserved[0]} uses a reserved name; rename it")
     bad = [kind for kind in id_types(cls, id_field) if not issubclass(kind, ID_TYPES) or kind is bool]
     if bad:
@@ -150,4 +158,12 @@ def id_types(cls: type, id_field: str) -> tuple[type, ...]:
     if annotation is Any:
         return ID_TYPES
     kinds = members(annotation) if is_union(annotation) else [annotation]
+    if is_model(cls) and type(None) in kinds and _has_default(cls, id_field):
+        kinds.remove(type(None))  # `id: ObjectId | None = None`: of an entity that is not stored yet
+    # Beanie's PydanticObjectId is one, and V2 need not know of Beanie.
+    kinds = [ObjectId if isinstance(kind, type) and issubclass(kind, ObjectId) else kind for kind in kinds]
     return tuple(kind if isinstance(kind, type) else dict for kind in kinds)
+
+
+def _has_default(cls: type, name: str) -> bool:
+    return any(one.name == name and not one.required for one in fields(cls))

@@ -1,17 +1,17 @@
-"""Under which names the fields of a class are stored: a converter may rename them."""
+"""Under which names a converter stores the fields of a class."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, get_origin
+from typing import Any
 
-import attrs
 from attrs import frozen
 from cattrs import Converter
 
 from lazymig.errors import ConfigurationError
 from lazymig.shapes.annotations import fields_of, is_typed_dict
+from lazymig.shapes.entities import fields, is_entity
 from lazymig.stores.documents import META_FIELD
 
 #: The stored name of each field by its Python name; None where a hook of the user's own decides.
@@ -72,9 +72,8 @@ def read_names(converter: Converter, cls: Any, written: Names) -> Names:
 
 
 def _aliases(cls: Any) -> dict[str, str | None]:
-    cls = get_origin(cls) or cls
-    if attrs.has(cls):
-        return {field.name: field.alias for field in attrs.fields(cls)}
+    if is_entity(cls):
+        return {field.name: field.alias for field in fields(cls) if field.stored}
     return dict.fromkeys(fields_of(cls))
 
 

@@ -27,6 +27,8 @@ from cattrs.fns import identity, raise_error
 from lazymig.errors import ConfigurationError
 from lazymig.shapes.annotations import fields_of, is_class, is_namedtuple, is_union, members, stripped
 from lazymig.shapes.bson_types import make_converter
+from lazymig.shapes.entities import check_declared, is_entity
+from lazymig.shapes.fields import Undeclarable
 from lazymig.shapes.stored_names import check_nested, check_top, overrides_of
 from lazymig.shapes.unions import is_array, is_mapping, shown
 
@@ -44,6 +46,13 @@ _REMEDY: Mapping[Any, str] = {
     **dict.fromkeys((Sequence, Collection, Iterable), "list[...] or tuple[..., ...]"),
     collections.deque: "list[...]",
     **dict.fromkeys((collections.OrderedDict, collections.defaultdict, collections.ChainMap), "dict[str, ...]"),
+}
+#: The same by the names of classes of packages that need not be installed.
+_REMEDY_BY_NAME: Mapping[str, str] = {
+    **dict.fromkeys(("pydantic.SecretStr", "pydantic.SecretBytes"), "str or bytes: documents hold it in the clear"),
+    **dict.fromkeys(("pydantic.Json", "pydantic.NameEmail", "pydantic.IPvAnyAddress"), "what is stored, str perhaps"),
+    "beanie.Link": "it as Any in a subclass for the migration, where it is a DBRef",
+    "beanie.BackLink": "it with exclude=True and a default in a subclass for the migration: it is not stored",
 }
 #: Stored and read back exactly, by the default converter.
 _EXACT = frozenset(
@@ -80,6 +89,7 @@ class _Walk:
         hook, failure = self._asked(kind)
         if self.own and failure is None and not _is_generated(hook):
             return  # a hook of the user's own: it knows what is inside
+        _check_declared(kind, path)
         for step, inner in self._inside(kind, path, hook):
             self.see(inner, path + step, (*above, kind))
         # After what is inside: the field that is missing a hook is a better path than the class around it.
@@ -121,6 +131,16 @@ class _Walk:
                 yield f".{name}", inner
 
 
+def _check_declared(kind: Any, path: str) -> None:
+    if not is_entity(kind):
+        return
+    resolved(kind)
+    try:
+        check_declared(kind)
+    except Undeclarable as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+
+
 def resolved(kind: Any) -> dict[str, Any]:
     """The fields of a class with their types. Raises `ConfigurationError` where an annotation names nothing known."""
     try:
@@ -159,18 +179,26 @@ def _check_exact(kind: Any, path: str) -> None:
 
 
 def _is_plain_subclass(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, str | int | bytes) and not issubclass(kind, Code)
+    return isinstance(kind, type) and issubclass(kind, str | int | bytes | ObjectId) and not issubclass(kind, Code)
 
 
 def _refuse(kind: Any, path: str) -> None:
     base = get_origin(kind) or kind
-    remedy = next((text for refused, text in _REMEDY.items() if base is refused), None)
+    remedy = next((text for refused, text in _REMEDY.items() if base is refused), None) or _by_name(base)
     if isinstance(kind, TypeVar):
         remedy = "the generic class with its arguments, as in Box[int]"
     remedy = remedy or "a class with fields, or a type of the table in docs/bson-types.md"
     raise ConfigurationError(
         f"{path}: BSON cannot hold {shown(kind)} exactly; declare {remedy}, or pass a converter of your own"
     )
+
+
+def _by_name(base: Any) -> str | None:
+    module = (getattr(base, "__module__", None) or "").partition(".")[0]
+    name = getattr(base, "__name__", "")
+    if module == "pydantic" and name.endswith(("Url", "Dsn")):
+        return "str, with a validator that checks it"
+    return _REMEDY_BY_NAME.get(f"{module}.{name}")
 
 
 def _check_values(values: tuple[Any, ...], path: str) -> None:

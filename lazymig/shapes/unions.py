@@ -15,9 +15,9 @@ from bson import Code, Int64, ObjectId, Regex, Timestamp
 from bson.binary import UUID_SUBTYPE, Binary
 from bson.decimal128 import Decimal128
 from cattrs import Converter
-from cattrs.disambiguators import create_default_dis_func
 
 from lazymig.shapes.annotations import is_class, is_namedtuple, is_typed_dict, members
+from lazymig.shapes.discrimination import which_class
 
 Hook = Callable[[Any, Any], Any]
 
@@ -151,8 +151,8 @@ def _readers(kinds: list[Any], converter: Converter) -> dict[str, tuple[Hook, An
 def _class_hook(classes: tuple[Any, ...], converter: Converter) -> Hook:
     if len(classes) == 1:
         return converter.get_structure_hook(classes[0])
-    which = create_default_dis_func(converter, *classes)
-    return lambda value, _: converter.structure(value, which(value))  # type: ignore[arg-type]
+    which = which_class(classes, converter)
+    return lambda value, _: converter.structure(value, which(value))
 
 
 def union_out_hook(kind: Any, converter: Converter) -> Callable[[Any], Any]:

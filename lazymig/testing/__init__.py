@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lazymig.testing.memory import memory_repository as memory_repository
     from lazymig.testing.mongod import ServerFailed as ServerFailed
     from lazymig.testing.mongod import ServerMissing as ServerMissing
+    from lazymig.testing.samples import documents_like as documents_like
+    from lazymig.testing.samples import sample_documents as sample_documents
     from lazymig.testing.server import ReplicaSet as ReplicaSet
     from lazymig.testing.server import Server as Server
     from lazymig.testing.strategies import entities as entities
@@ -28,8 +30,10 @@ _HOMES = {
     "ServerFailed": "mongod",
     "ServerMissing": "mongod",
     "assert_laws": "laws",
+    "documents_like": "samples",
     "entities": "strategies",
     "memory_repository": "memory",
+    "sample_documents": "samples",
 }
 
 #: Packages of `lazymig[testing]`.
@@ -40,17 +44,22 @@ class ExtraMissing(ConfigurationError, ImportError):
     """A package that only tests need is not installed: pip install 'lazymig[testing]'."""
 
 
+def extra_missing(what: str, package: str | None) -> ExtraMissing:
+    """The error for a package that is not installed, by which something cannot be imported."""
+    missing = ExtraMissing(f"{what} needs {package}, which is not installed: pip install 'lazymig[testing]'")
+    missing.name = package
+    return missing
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         home = import_module(f"{__name__}.{_HOMES[name]}")
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         if (error.name or "").partition(".")[0] not in _EXTRAS:
             raise
-        raise ExtraMissing(
-            f"lazymig.testing.{name} needs {error.name}, which is not installed: pip install 'lazymig[testing]'"
-        ) from None
+        raise extra_missing(f"lazymig.testing.{name}", error.name) from None
     return getattr(home, name)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-import attrs
 from bson import Int64
+
+from lazymig.shapes.entities import fields, is_entity
 
 
 class _Nothing:
@@ -18,34 +19,39 @@ class _Nothing:
 _NOTHING: Final = _Nothing()
 
 
-def differences(expected: Any, found: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
-    """Each field in which two entities or documents differ, by value or by BSON type, as (path, expected, found)."""
-    if attrs.has(type(expected)) and type(found) is type(expected):
-        yield from _fields_differing(expected, found, path)
+def differences(expected: Any, found: Any, path: str = "", *, any_int: bool = False) -> Iterator[tuple[str, str, str]]:
+    """Each field in which two entities or documents differ, by value or by BSON type, as (path, expected, found).
+
+    With `any_int`, an int32 is the same as the int64 of its value.
+    """
+    if is_entity(type(expected)) and type(found) is type(expected):
+        yield from _fields_differing(expected, found, path, any_int)
     elif isinstance(expected, Mapping) and isinstance(found, Mapping):
-        yield from _keys_differing(expected, found, path)
+        yield from _keys_differing(expected, found, path, any_int)
     elif isinstance(expected, list | tuple) and type(found) is type(expected):
         for index in range(max(len(expected), len(found))):
             one, other = (value[index] if index < len(value) else _NOTHING for value in (expected, found))
-            yield from differences(one, other, f"{path}[{index}]")
-    elif _kind(expected) != _kind(found) or not _equal(expected, found):
+            yield from differences(one, other, f"{path}[{index}]", any_int=any_int)
+    elif not _is_same_kind(expected, found, any_int) or not _equal(expected, found):
         yield path, f"{expected!r} ({_kind(expected)})", f"{found!r} ({_kind(found)})"
 
 
-def _fields_differing(expected: Any, found: Any, path: str) -> Iterator[tuple[str, str, str]]:
-    for attribute in attrs.fields(type(expected)):
-        if attribute.eq:
-            key = attribute.eq_key or (lambda value: value)
-            one, other = key(getattr(expected, attribute.name)), key(getattr(found, attribute.name))
-            yield from differences(one, other, f"{path}.{attribute.name}")
+def _fields_differing(expected: Any, found: Any, path: str, any_int: bool) -> Iterator[tuple[str, str, str]]:
+    for field in fields(type(expected)):
+        if field.eq and field.stored:
+            key = field.eq_key or (lambda value: value)
+            one, other = (key(getattr(entity, field.name, _NOTHING)) for entity in (expected, found))
+            yield from differences(one, other, f"{path}.{field.name}", any_int=any_int)
 
 
-def _keys_differing(expected: Mapping[Any, Any], found: Mapping[Any, Any], path: str) -> Iterator[tuple[str, str, str]]:
+def _keys_differing(
+    expected: Mapping[Any, Any], found: Mapping[Any, Any], path: str, any_int: bool
+) -> Iterator[tuple[str, str, str]]:
     for key in dict.fromkeys([*expected, *found]):
         if key not in expected or key not in found:
             yield f"{path}.{key}", _shown(expected, key), _shown(found, key)
         else:
-            yield from differences(expected[key], found[key], f"{path}.{key}")
+            yield from differences(expected[key], found[key], f"{path}.{key}", any_int=any_int)
     if expected.keys() == found.keys() and list(expected) != list(found):
         yield path, f"keys in the order {list(expected)}", f"{list(found)}"
 
@@ -59,6 +65,12 @@ def _kind(value: Any) -> str:
     if type(value) in (int, Int64):
         return "int64" if isinstance(value, Int64) or not -(2**31) <= value < 2**31 else "int32"
     return type(value).__name__
+
+
+def _is_same_kind(expected: Any, found: Any, any_int: bool) -> bool:
+    if any_int and all(type(value) in (int, Int64) for value in (expected, found)):
+        return True
+    return _kind(expected) == _kind(found)
 
 
 def _equal(expected: Any, found: Any) -> bool:

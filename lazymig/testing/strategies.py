@@ -1,4 +1,4 @@
-"""Hypothesis strategies for entities, derived from their attrs classes, within what BSON holds exactly.
+"""Hypothesis strategies for entities, derived from their classes, within what BSON holds exactly.
 
     @given(entities(CustomerV2))
 
@@ -8,7 +8,6 @@ strings, and keys with dots and dollars. Give a strategy of your own where a cla
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import re
 from collections.abc import Callable, Mapping
@@ -16,19 +15,18 @@ from decimal import Decimal
 from enum import Enum
 from functools import partial
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from uuid import UUID
 
-import attrs
 from bson import Int64, ObjectId, Regex, Timestamp
 from bson.binary import Binary
 from bson.decimal128 import Decimal128
-from hypothesis import reject
-from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 
-from lazymig.shapes.annotations import fields_of, is_class, is_namedtuple, stripped
+from lazymig.shapes.annotations import fields_of, is_class, is_namedtuple, is_stand_in, stripped
+from lazymig.shapes.entities import fields, is_entity, made_of
 from lazymig.shapes.migration import id_types
+from lazymig.testing.constraints import STAND_INS, Limits, limits_of, narrowed, sizes
+from lazymig.testing.extras import SearchStrategy, reject, st
 
 E = TypeVar("E")
 Anything = SearchStrategy[Any]
@@ -44,7 +42,9 @@ _ODD_KEYS = ("", "a.b", ".", "$set", "$", "a$b", "_id", "0")
 
 
 def entities(cls: type[E], *, id_field: str = "id", tz_aware: bool = False) -> SearchStrategy[E]:
-    """Instances of an attrs class as its annotations allow them; what its validators refuse is thrown away.
+    """Instances of an entity class as its annotations allow them; what its validators refuse is thrown away.
+
+    Constraints in annotations (`Annotated[int, Gt(0)]`, pydantic's `Field(max_length=5)`) narrow what is drawn.
 
     `tz_aware` makes datetimes aware, in UTC, as a client with that option returns them. Raises hypothesis'
     `ResolutionFailed` for an annotation that nothing is known of.
@@ -117,14 +117,20 @@ class _Types:
 
     def entity(self, cls: type[E], given: Mapping[str, Anything]) -> SearchStrategy[E]:
         types = fields_of(cls)
-        named = {
-            alias: given[name] if name in given else self.of(types[name])
-            for name, alias in _arguments(cls, types).items()
-        }
+        names = [one.name for one in fields(cls) if one.init and one.stored] if is_entity(cls) else list(types)
+        named = {name: given[name] if name in given else self.of(types[name]) for name in names}
         return st.fixed_dictionaries(named).map(partial(_built, cls))
 
     def of(self, kind: Any) -> Anything:
-        kind = stripped(kind)
+        limits, inner = limits_of(kind), get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        if is_stand_in(inner) and inner.__name__ in STAND_INS:
+            return STAND_INS[inner.__name__]()
+        plain = stripped(kind)
+        return narrowed(plain, limits, self._plain(plain, limits))
+
+    def _plain(self, kind: Any, limits: Limits) -> Anything:
+        if kind is str or kind is bytes:
+            return st.text(_LETTERS, **sizes(limits)) if kind is str else st.binary(**sizes(limits))
         if kind in _LEAVES:
             return _LEAVES[kind]()
         if kind is Any or kind is object:
@@ -134,8 +140,8 @@ class _Types:
         if is_class(kind) or is_namedtuple(kind):
             return self._fields(kind)
         if isinstance(kind, type) and get_origin(kind) is None:
-            return self._class(kind)
-        return self._generic(get_origin(kind), get_args(kind), kind)
+            return self._class(kind, limits)
+        return self._generic(get_origin(kind), get_args(kind), limits)
 
     def _fields(self, kind: Any) -> Anything:
         if kind not in self._known:
@@ -144,14 +150,16 @@ class _Types:
             inner = self.entity(kind, {})
         return self._known[kind]
 
-    def _class(self, kind: type) -> Anything:
+    def _class(self, kind: type, limits: Limits) -> Anything:
         if issubclass(kind, Enum):
             return st.sampled_from(list(kind))
         if kind in (list, dict, tuple, set, frozenset):
-            return self._generic(kind, (str, Any) if kind is dict else (str, ...) if kind is tuple else (str,), kind)
+            return self._generic(kind, (str, Any) if kind is dict else (str, ...) if kind is tuple else (str,), limits)
+        if issubclass(kind, ObjectId):
+            return _LEAVES[ObjectId]().map(kind)
         return st.from_type(kind)
 
-    def _generic(self, origin: Any, arguments: tuple[Any, ...], kind: Any) -> Anything:
+    def _generic(self, origin: Any, arguments: tuple[Any, ...], limits: Limits) -> Anything:
         if origin is Literal:
             return st.sampled_from(arguments)
         if origin in (Union, UnionType):
@@ -160,24 +168,14 @@ class _Types:
             return st.tuples(*map(self.of, arguments))
         if isinstance(origin, type) and issubclass(origin, Mapping):
             key = keys() if arguments[0] in (str, Any) else self.of(arguments[0])
-            return st.dictionaries(key, self.of(arguments[1]), max_size=4)
+            return st.dictionaries(key, self.of(arguments[1]), **sizes(limits, 4))
         make = _ARRAYS.get(origin, list)
         unique = make in (set, frozenset)
-        return st.lists(self.of(arguments[0]), max_size=4, unique=unique).map(make)
+        return st.lists(self.of(arguments[0]), **sizes(limits, 4), unique=unique).map(make)
 
 
-def _arguments(cls: Any, types: Mapping[str, Any]) -> dict[str, str]:
-    """The arguments that make an instance, by the names of the fields."""
-    kind = get_origin(cls) or cls
-    if attrs.has(kind):
-        return {field.name: field.alias or field.name for field in attrs.fields(kind) if field.init}
-    if dataclasses.is_dataclass(kind):
-        return {field.name: field.name for field in dataclasses.fields(kind) if field.init}
-    return {name: name for name in types}
-
-
-def _built(cls: type[E], arguments: dict[str, Any]) -> E:
+def _built(cls: type[E], values: dict[str, Any]) -> E:
     try:
-        return cls(**arguments)
+        return made_of(cls, values) if is_entity(cls) else cls(**values)
     except (ValueError, TypeError):
         reject()  # a validator refuses the combination: such an entity cannot be

@@ -1,87 +1,33 @@
-"""What the README and the documentation show is run, and what they point to is there."""
+"""The README's promises that go beyond its code, which `test_docs.py` runs with all other pages."""
 
 from __future__ import annotations
 
-import ast
-import inspect
 import os
 import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from configparser import ConfigParser
-from pathlib import Path
 from typing import Any
 
 import pymongo
 import pytest
-from mongomock_motor import AsyncMongoMockClient
 
-from lazymig import bson_types
 from lazymig.cli.verbs import app
-
-TOP = Path(__file__).parents[2]
-README = TOP / "README.md"
-PAGES = [README, *sorted((TOP / "docs").glob("*.md")), TOP / "examples" / "service" / "README.md"]
-SCRIPT = Path(sys.executable).with_name("lazymig")
+from tests.pages import README, SCRIPT, TOP, blocks
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    """The fenced code blocks of a page in this language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-
-
-def promised(source: str, statement: ast.stmt) -> str | None:
-    """What the comment behind a statement says that it gives."""
-    last_line = source.splitlines()[(statement.end_lineno or 0) - 1]
-    _, arrow, text = last_line.partition("# -> ")
-    return text if arrow else None
-
-
-async def run(source: str, namespace: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Run a block as `python -m asyncio` would; what each commented statement promises, and what it gave."""
-    met = []
-    for statement in ast.parse(source).body:
-        promise = promised(source, statement)
-        tree: Any = ast.Module([statement], [])
-        mode = "exec"
-        if isinstance(statement, ast.Expr):
-            tree, mode = ast.Expression(statement.value), "eval"
-        # Inherited flags would postpone annotations here, and not for a reader of the page.
-        code = compile(tree, "<page>", mode, ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-        result = eval(code, namespace)
-        if inspect.isawaitable(result):
-            result = await result
-        if promise is not None:
-            met.append((promise, repr(result)))
-    return iter(met)
+def shown(language: str) -> list[str]:
+    """The README's code in this language."""
+    return [block.text for block in blocks(README) if block.language == language]
 
 
 # Python
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
-async def test_python_blocks_give_what_they_promise(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The Python blocks of a page run in order, and each value behind an arrow is the one that comes out."""
-    monkeypatch.setattr(pymongo, "AsyncMongoClient", lambda uri: AsyncMongoMockClient())
-    namespace: dict[str, Any] = {"__name__": "page"}
-    if page != README:  # which introduces the people that the other pages take for granted
-        for source in (blocks(README, "python")[0], blocks(README, "python")[2]):
-            await run(source, namespace)
-    met = [pair for source in blocks(page, "python") for pair in await run(source, namespace)]
-    assert met, "nothing was promised, so nothing was checked"
-    assert [given for _, given in met] == [promise for promise, _ in met]
-
-
-async def test_a_broken_promise_is_noticed() -> None:
-    """The reader of the blocks tells a wrong value behind an arrow from a right one."""
-    assert list(await run("1 + 1  # -> 3\n2  # -> 2\n3", {})) == [("3", "2"), ("2", "2")]
-
-
 def test_user_code_is_short() -> None:
     """Declaring a migration takes about 15 lines."""
-    lines = [line for line in blocks(README, "python")[0].splitlines() if line.strip()]
+    lines = [line for line in shown("python")[0].splitlines() if line.strip()]
     assert len(lines) <= 15
 
 
@@ -90,7 +36,7 @@ def test_user_code_is_short() -> None:
 
 def test_every_command_of_the_readme_is_known() -> None:
     """The shell blocks hold the commands that the tests below run or look at, and no others."""
-    commands = [line for block in blocks(README, "sh") for line in block.splitlines()]
+    commands = [line for block in shown("sh") for line in block.splitlines()]
     assert commands == [DEMO, "bash .ci/run", *SWEEPS]
 
 
@@ -150,32 +96,3 @@ def _customers() -> list[dict[str, Any]]:
     from examples.customers import load_documents
 
     return load_documents()[:30]
-
-
-# Links and tables
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
-def test_relative_links_lead_somewhere(page: Path) -> None:
-    """Every relative link of a page names a file of the repository, and a heading that is there."""
-    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
-        if "://" in target:
-            continue
-        path, _, anchor = target.partition("#")
-        file = page if not path else (page.parent / path).resolve()
-        assert file.exists(), f"{page.name} points to {target}"
-        assert TOP in (file, *file.parents)
-        if anchor:
-            titles = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
-            assert anchor in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}, target
-
-
-def test_the_table_of_types_is_the_codes() -> None:
-    """The documented table of types is the one that stands beside the code."""
-
-    def table(text: str) -> list[str]:
-        return [line for line in text.splitlines() if line.startswith("|")]
-
-    documented = table((TOP / "docs" / "bson-types.md").read_text(encoding="utf-8"))
-    assert documented == table(bson_types.__doc__ or ""), "take the table of lazymig/shapes/bson_types.py into the page"
-    assert len(documented) > 10

@@ -6,21 +6,25 @@ import datetime as dt
 import enum
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import field as dataclass_field
-from dataclasses import make_dataclass
+from dataclasses import fields as dataclass_fields
+from dataclasses import make_dataclass, replace
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple, NewType, TypedDict, Union
+from typing import Any, Literal, NamedTuple, NewType, Union
 from uuid import UUID
 
 import attrs
+import pydantic
 from attrs import Factory, frozen
 from bson import Decimal128, Int64, ObjectId, Regex, Timestamp
 from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
+from typing_extensions import TypedDict
 
-from lazymig import Migration, make_converter
+from lazymig import ConfigurationError, Migration, make_converter, rename
 from lazymig.shapes.unions import mistakable
 from tests.cases.test_names import ODD
 
@@ -49,6 +53,7 @@ class SubSub(Sub):
     b: int = 0
 
 
+CONFIG = pydantic.ConfigDict(arbitrary_types_allowed=True)
 Name = NewType("Name", str)
 #: Classes with the stored names of their attributes.
 Renames = tuple[tuple[Any, Mapping[str, str]], ...]
@@ -178,18 +183,49 @@ def unions(draw: DrawFn, inside: SearchStrategy[Drawn]) -> Drawn:
 
 @st.composite
 def classes(draw: DrawFn, inside: SearchStrategy[Drawn]) -> Drawn:
-    """attrs classes, dataclasses, TypedDicts and NamedTuples, their fields under any names."""
+    """attrs classes, dataclasses, pydantic models, TypedDicts and NamedTuples, their fields under any names."""
     found = draw(st.lists(inside, min_size=1, max_size=3))
     named = {f"p{number}": one for number, one in enumerate(found)}
     kinds = {name: one.kind for name, one in named.items()}
-    make = draw(st.sampled_from([_attrs_class, _attrs_class, _identity_class, _dataclass, _typed_dict, _namedtuple]))
+    make = draw(st.sampled_from([*RECORDS, *RECORDS, _identity_class, _typed_dict, _namedtuple]))
     cls = make(kinds)
-    values = st.fixed_dictionaries({name: one.mixed() for name, one in named.items()}).map(lambda given: cls(**given))
+    values = st.fixed_dictionaries({name: one.mixed() for name, one in named.items()}).map(lambda given: of(cls, given))
     renames = _renames(found)
-    if make in (_attrs_class, _dataclass):
+    if make in RECORDS:
         stored = draw(st.dictionaries(st.sampled_from(list(named)), st.sampled_from(ODD), max_size=2))
-        renames = (*renames, (cls, stored))
+        if make is _model or draw(st.booleans()):
+            declare(cls, stored)
+        else:
+            renames = (*renames, (cls, stored))
     return Drawn(cls, values, renames)
+
+
+def of(cls: Any, values: Mapping[str, Any]) -> Any:
+    """An instance that holds these values, whether or not they fit."""
+    return cls.model_construct(**values) if is_model(cls) else cls(**values)
+
+
+def is_model(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, pydantic.BaseModel)
+
+
+def library(cls: Any) -> str:
+    """Of which library the class is."""
+    return "pydantic" if is_model(cls) else "attrs" if attrs.has(cls) else "dataclass"
+
+
+def changed(entity: Any, values: Mapping[str, Any]) -> Any:
+    """The entity with other values, in the way of its library."""
+    if is_model(type(entity)):
+        return entity.model_copy(update=values)
+    return attrs.evolve(entity, **values) if attrs.has(type(entity)) else replace(entity, **values)
+
+
+def declare(cls: Any, stored: Mapping[str, str]) -> None:
+    """Declare stored names on the class, where `rename` takes them."""
+    for name, other in stored.items():
+        with suppress(ConfigurationError):
+            rename(cls, **{name: other})
 
 
 def _attrs_class(kinds: Mapping[str, Any]) -> Any:
@@ -204,12 +240,24 @@ def _dataclass(kinds: Mapping[str, Any]) -> Any:
     return make_dataclass("Inner", [(name, kind, dataclass_field()) for name, kind in kinds.items()])
 
 
+def _slotted_dataclass(kinds: Mapping[str, Any]) -> Any:
+    return make_dataclass("Inner", list(kinds.items()), frozen=True, slots=True, kw_only=True)
+
+
+def _model(kinds: Mapping[str, Any]) -> Any:
+    return pydantic.create_model("Inner", __config__=CONFIG, **{name: (kind, ...) for name, kind in kinds.items()})
+
+
 def _typed_dict(kinds: Mapping[str, Any]) -> Any:
     return TypedDict("Inner", dict(kinds))  # type: ignore[operator]
 
 
 def _namedtuple(kinds: Mapping[str, Any]) -> Any:
     return NamedTuple("Inner", list(kinds.items()))  # type: ignore[misc]
+
+
+#: What may declare names.
+RECORDS = [_attrs_class, _dataclass, _slotted_dataclass, _model]
 
 
 def _renames(found: list[Drawn]) -> Renames:
@@ -242,11 +290,11 @@ class Plan:
 
     def upgrade(self, v1: Any) -> Any:
         """V1 to V2: the same values under the other names."""
-        return self.v2(id=v1.id, **{new: getattr(v1, old) for old, new in self.names.items()})
+        return of(self.v2, {"id": v1.id} | {new: getattr(v1, old) for old, new in self.names.items()})
 
     def downgrade(self, v2: Any) -> Any:
         """V2 to V1."""
-        return self.v1(id=v2.id, **{old: getattr(v2, new) for old, new in self.names.items()})
+        return of(self.v1, {"id": v2.id} | {old: getattr(v2, new) for old, new in self.names.items()})
 
 
 TOP = ["x", "y", "Z", "class", "e-mail", "id2", "é"]
@@ -261,12 +309,36 @@ def plans(draw: DrawFn) -> Plan:
     new = {names[name]: old[name] for name in names}
     v1, v2 = _entity_class(draw, "V1", old), _entity_class(draw, "V2", new)
     values = st.fixed_dictionaries({name: one.mixed() for name, one in new.items()})
-    first, second = (v2(id=1, **draw(values)) for _ in range(2))
+    first, second = (of(v2, {"id": 1} | draw(values)) for _ in range(2))
     converters = _converters(draw, v1, v2, _renames(found))
     return Plan(v1, v2, converters, names, first, second, draw(st.sampled_from(list(new))))
 
 
 def _entity_class(draw: DrawFn, name: str, fields: Mapping[str, Drawn]) -> Any:
+    make = draw(st.sampled_from([_attrs_entity, _dataclass_entity, _model_entity]))
+    cls = make(draw, name, fields)
+    usual = st.sampled_from([one for one in TOP if one != "id2"])
+    declare(cls, draw(st.just({}) | st.dictionaries(st.sampled_from(list(fields)), usual, max_size=2)))
+    return cls
+
+
+def _dataclass_entity(draw: DrawFn, name: str, fields: Mapping[str, Drawn]) -> Any:
+    made: list[Any] = [("id", int)]
+    for attribute, one in fields.items():
+        default = {"default_factory": lambda: None} if draw(st.integers(0, 9)) == 0 else {}
+        made.append((attribute, one.kind, dataclass_field(**default)))
+    return make_dataclass(name, made, kw_only=True, frozen=draw(st.booleans()), slots=draw(st.booleans()))
+
+
+def _model_entity(draw: DrawFn, name: str, fields: Mapping[str, Drawn]) -> Any:
+    made: dict[str, Any] = {"id": (int, ...)}
+    for attribute, one in fields.items():
+        default = {"default_factory": lambda: None} if draw(st.integers(0, 9)) == 0 else {}
+        made[attribute] = (one.kind, pydantic.Field(**default))
+    return pydantic.create_model(name, __config__=CONFIG | {"frozen": draw(st.booleans())}, **made)
+
+
+def _attrs_entity(draw: DrawFn, name: str, fields: Mapping[str, Drawn]) -> Any:
     made: dict[str, Any] = {"id": attrs.field(type=int)}
     for number, (attribute, one) in enumerate(fields.items()):
         alias = {"alias": attribute} if draw(st.booleans()) else {}
@@ -287,7 +359,9 @@ def _converters(draw: DrawFn, v1: Any, v2: Any, renames: Renames) -> dict[str, C
 
 
 def _top_names(cls: Any) -> SearchStrategy[dict[str, str]]:
-    attributes = [field.name for field in attrs.fields(cls) if field.name != "id"]
+    if is_model(cls):
+        return st.just({})  # cattrs makes no hooks for these: they declare their names
+    attributes = [field.name for field in (attrs.fields(cls) if attrs.has(cls) else dataclass_fields(cls))][1:]
     usual = st.dictionaries(st.sampled_from(attributes), st.sampled_from(TOP), max_size=2)
     return rarely(st.dictionaries(st.sampled_from(attributes), st.sampled_from([*ODD, *TOP, "id"])), usual, 10)
 

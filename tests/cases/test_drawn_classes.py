@@ -11,14 +11,14 @@ from typing import Any
 
 import attrs
 import pytest
-from attrs import evolve
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from pydantic import BaseModel
 from pymongo import AsyncMongoClient
 
 from lazymig import ConfigurationError, ConversionError, Criteria, Repository, Sweeper
 from lazymig import Phase as MigrationPhase
 from lazymig.testing import memory_repository
-from tests.cases.drawing import Plan, plans
+from tests.cases.drawing import Plan, changed, library, plans
 from tests.widening import WIDENING
 
 #: Examples on the server and in memory; `--wide` draws four times as many.
@@ -31,6 +31,8 @@ def alike(written: Any, read: Any) -> bool:
     if attrs.has(kind) or dataclasses.is_dataclass(kind):
         names = [field.name for field in (attrs.fields(kind) if attrs.has(kind) else dataclasses.fields(kind))]
         return kind is type(read) and all(alike(getattr(written, n), getattr(read, n)) for n in names)
+    if isinstance(written, BaseModel):
+        return kind is type(read) and all(alike(getattr(written, n), getattr(read, n)) for n in kind.model_fields)
     if isinstance(written, Mapping):
         if not isinstance(read, Mapping) or list(written) != list(read):
             return False
@@ -76,10 +78,10 @@ async def keeps_or_refuses(repo: Repository[Any, Any], plan: Plan, met: Counter[
         assert await repo.get(1) is await repo.v1.get(1) is None
         return
     await both(repo, plan, first)
-    met["kept"] += 1
+    met.update(["kept", f"V1 in {library(plan.v1)}", f"V2 in {library(plan.v2)}"])
     value = getattr(second, plan.changed)
-    after = evolve(first, **{plan.changed: value})
-    stands = first if await refused(repo.update(1, lambda one: evolve(one, **{plan.changed: value}))) else after
+    after = changed(first, {plan.changed: value})
+    stands = first if await refused(repo.update(1, lambda one: changed(one, {plan.changed: value}))) else after
     met["update refused"] += stands is first
     await both(repo, plan, stands)
     if not await refused(repo.v1.replace(plan.downgrade(second))):
@@ -89,8 +91,8 @@ async def keeps_or_refuses(repo: Repository[Any, Any], plan: Plan, met: Counter[
     assert (await Sweeper(repo).run()).dead == 0
     await both(repo, plan, stands)
     old = next(name for name, new in plan.names.items() if new == plan.changed)
-    if not await refused(repo.v1.update(1, lambda one: evolve(one, **{old: getattr(first, plan.changed)}))):
-        stands = evolve(stands, **{plan.changed: getattr(first, plan.changed)})
+    if not await refused(repo.v1.update(1, lambda one: changed(one, {old: getattr(first, plan.changed)}))):
+        stands = changed(stands, {plan.changed: getattr(first, plan.changed)})
     await both(repo, plan, stands)
 
 
@@ -116,6 +118,8 @@ def see(met: Counter[str]) -> None:
     """What was drawn is not all of one kind."""
     print(dict(met))
     assert min(met[kind] for kind in ("kept", "refused when built", "refused when written"))
+    # Kept by migrations from each library and to each.
+    assert min(met[f"{side} in {library}"] for side in ("V1", "V2") for library in ("attrs", "dataclass", "pydantic"))
 
 
 def test_case_9_drawn_classes_in_memory(runner: asyncio.Runner) -> None:

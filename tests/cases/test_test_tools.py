@@ -34,10 +34,18 @@ def test_case_31_a_name_without_its_packages_says_what_to_install(name: str) -> 
     ended = python(f"{HIDING}\nfrom lazymig.testing import {name}")
     last = ended.stderr.strip().splitlines()[-1:] or ["worked"]
     wanted = f"lazymig.testing.{name} needs hypothesis, which is not installed: pip install 'lazymig[testing]'"
-    if name in {"LawBroken", "assert_laws", "entities"}:
+    if name in {"LawBroken", "assert_laws", "documents_like", "entities", "sample_documents"}:
         assert last == [f"lazymig.testing.ExtraMissing: {wanted}"]
     else:
         assert last == ["worked"]
+
+
+@pytest.mark.parametrize("module", ["laws", "strategies", "samples"])
+def test_a_module_without_its_packages_says_what_to_install(module: str) -> None:
+    """So does a module that is imported by its own name."""
+    last = python(f"{HIDING}\nimport lazymig.testing.{module}").stderr.strip().splitlines()[-1:]
+    wanted = "lazymig.testing needs hypothesis, which is not installed: pip install 'lazymig[testing]'"
+    assert last == [f"lazymig.testing.ExtraMissing: {wanted}"]
 
 
 def test_case_31_memory_repository_says_what_to_install() -> None:

@@ -21,7 +21,7 @@ from lazymig.cli.options import Debug, Exit, Json
 from lazymig.cli.output import complain, say, section, show_json
 from lazymig.cli.reaching import reach
 from lazymig.stores.clients import connected
-from lazymig.stores.sampling import sample_documents
+from lazymig.stores.sampling import sampled
 
 Library = Literal["attrs", "dataclasses", "pydantic"]
 _Text = Annotated[str | None, Parameter(show_default=False)]
@@ -32,13 +32,13 @@ class Source:
     """A collection whose documents show what V1's class must hold.
 
     Args:
-        namespace: DATABASE.COLLECTION. Derive the classes from documents of this collection, instead of an example.
+        sampled: DATABASE.COLLECTION. Derive the classes from documents of this collection, instead of an example.
             Only names and types go into the files, no values.
         uri: The MongoDB server of the collection. The files name no server: they read MONGODB_URI.
         sample: How many documents to look at, taken at random.
     """
 
-    namespace: Annotated[str | None, Parameter(name="--collection", show_default=False)] = None
+    sampled: Annotated[str | None, Parameter(name="--collection", show_default=False)] = None
     uri: Annotated[str, Parameter(env_var="MONGODB_URI")] = "mongodb://localhost:27017/"
     sample: Annotated[int, Parameter(validator=Number(gte=1))] = 1000
 
@@ -65,7 +65,7 @@ async def init(
     """
     project = _project(name, library, source)
     folder = directory / project.package
-    if source.namespace is None:
+    if source.sampled is None:
         texts, left_out = example(project, directory), []
     else:
         v1, inference, count = await _looked_at(project, source, in_json=json)
@@ -76,13 +76,13 @@ async def init(
 
 
 def _project(name: str | None, library: str, source: Source) -> Project:
-    database, dot, collection = (source.namespace or "test.people").partition(".")
+    database, dot, collection = (source.sampled or "test.people").partition(".")
     if not (database and dot and collection):
         raise Unusable("--collection: name it as DATABASE.COLLECTION, such as shop.customers")
     if name is not None and not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise Unusable("--name: use small letters, digits and _, beginning with a letter, such as customers")
     stem = name or module_name(collection) or "entities"
-    if source.namespace is None:
+    if source.sampled is None:
         collection = stem
     return Project(f"{stem}_migration", class_name(singular(stem)), library, collection, database)
 
@@ -91,20 +91,19 @@ async def _looked_at(project: Project, source: Source, *, in_json: bool) -> tupl
     """The shape of V1's documents, the classes inside it, and how many documents were looked at."""
     try:
         async with connected(source.uri) as client:
-            collection = client.database_named(project.database_name)[project.v1_name]
             await reach(client, in_json=in_json)
-            documents = await sample_documents(collection, source.sample)
+            documents = await sampled(client, project.v1_database, project.v1_name, source.sample)
     except InvalidURI as error:
         raise Unusable(f"--uri: {error}") from None
     except InvalidName as error:
-        raise Unusable(f"--collection {source.namespace}: {error}") from None
+        raise Unusable(f"--collection {source.sampled}: {error}") from None
     if not documents:
-        raise Unusable(f"--collection {source.namespace}: it holds no documents; check the names and --uri")
+        raise Unusable(f"--collection {source.sampled}: it holds no documents; check the names and --uri")
     inference = Inference(of_models=project.library == "pydantic")
     try:
         v1 = inference.entity(observed(documents), project.entity)
     except ValueError as error:
-        raise Unusable(f"--collection {source.namespace}: {error}") from None
+        raise Unusable(f"--collection {source.sampled}: {error}") from None
     return v1, inference, len(documents)
 
 

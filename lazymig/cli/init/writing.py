@@ -47,7 +47,7 @@ class Project:
     library: str
     #: The name of V1's collection, and that of its database.
     v1_name: str
-    database_name: str
+    v1_database: str
 
     @property
     def words(self) -> dict[str, str]:
@@ -61,7 +61,7 @@ class Project:
             "name": literal(self.v1_name),
             "v1_collection": literal(self.v1_name),
             "v2_collection": literal(f"{self.v1_name}_v2"),
-            "database": literal(self.database_name),
+            "database": literal(self.v1_database),
             "requirements": f"'lazymig[{extras}]'",
             "python": shlex.quote(sys.executable).replace("%", r"\%"),
             **LIBRARIES[self.library],
@@ -84,7 +84,7 @@ def derived(project: Project, folder: Path, v1: Shape, inference: Inference, sam
     words = {
         **project.words,
         "folder": _for_cron(folder),
-        "source": f"{project.database_name}.{project.v1_name}" if _is_plain(project.v1_name) else project.package,
+        "source": f"{project.v1_database}.{project.v1_name}" if _is_plain(project.v1_name) else project.package,
         "sample": f"{sample:,}",
         "imports": "\n".join(_imports(project, v1, inference)),
         "classes": "\n\n\n".join(_classes(project, v1, inference)),

@@ -1,0 +1,149 @@
+"""How instances of pydantic's classes are made of documents, and written to them: by the one table of `bson_types`.
+
+Documents are read by the same hooks as those of all classes, so no value is coerced. Only then pydantic gets the exact
+values and runs its validators, and what it makes of them is compared: what is stored wins where the two are equal (it
+would make an `Int64` a plain int), and a validator that makes another value of it is an error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+from attrs import NOTHING
+from cattrs import Converter
+from cattrs.gen import make_dict_structure_fn_from_attrs, make_dict_unstructure_fn_from_attrs, override
+
+from lazymig.shapes.annotations import fields_of
+from lazymig.shapes.entities import check_declared, fields
+from lazymig.shapes.equality import first_difference
+from lazymig.shapes.fields import Field, Rejected
+from lazymig.shapes.models import config_of, maker
+
+_MISSING: Any = object()
+
+
+def read_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    """The structure hook of a model. Raises `Undeclarable` for one that cannot be stored."""
+    check_declared(cls)
+    stored = _stored(cls)
+    read = make_dict_structure_fn_from_attrs(
+        _attributes(cls, stored),
+        _gatherer(cls),
+        converter,
+        _cattrs_forbid_extra_keys=config_of(cls).get("extra") == "forbid" or converter.forbid_extra_keys,
+        _cattrs_use_alias=False,
+        **_overrides(stored),
+    )
+    exact = exactly(cls)
+    misnamed = _misnamed(cls, stored)
+
+    def structure(document: Any, _: Any) -> Any:
+        for name, key in misnamed:
+            if key not in document and name in document:
+                raise Rejected(
+                    f"the document has {name!r} and not the alias {key!r}; say which it is by "
+                    f"lazymig.rename({cls.__name__}, {name}=...)",
+                    f".{name}",
+                )
+        return exact(read(document, cls))
+
+    structure.overrides = read.overrides  # type: ignore[attr-defined]
+    return structure
+
+
+def write_hook(cls: Any, converter: Converter) -> Callable[[Any], Any]:
+    """The unstructure hook of a model. Raises `Undeclarable` for one that cannot be stored."""
+    check_declared(cls)
+    stored = _stored(cls)
+    return make_dict_unstructure_fn_from_attrs(
+        _attributes(cls, stored), _gatherer(cls), converter, _cattrs_use_alias=False, **_overrides(stored)
+    )
+
+
+def _stored(cls: Any) -> list[Field]:
+    return [field for field in fields(cls) if field.stored and field.init]
+
+
+def _overrides(stored: list[Field]) -> dict[str, Any]:
+    return {field.name: override(rename=field.declared_name) for field in stored if field.declared_name is not None}
+
+
+def _attributes(cls: Any, stored: list[Field]) -> Any:
+    """The fields as cattrs knows them. Defaults are pydantic's own affair: only whether there is one counts."""
+    kinds = fields_of(cls)
+    made = {
+        field.name: attrs.field(
+            type=kinds[field.name], default=NOTHING if field.required else None, alias=field.name, kw_only=True
+        )
+        for field in stored
+    }
+    return list(attrs.fields(attrs.make_class(cls.__name__, made, slots=False, eq=False)))
+
+
+def _gatherer(cls: Any) -> Any:
+    """What gathers the values in place of the class, under its name, as far as a function may be called so."""
+
+    def gathered(_: Any, **values: Any) -> dict[str, Any]:
+        return values
+
+    name = re.sub(r"\W", "_", cls.__name__)  # that of Box[int]
+    return type(name, (), {"__new__": gathered, "__module__": cls.__module__, "__qualname__": cls.__qualname__})
+
+
+def _misnamed(cls: Any, stored: list[Field]) -> list[tuple[str, str]]:
+    """Fields that would be left at their defaults, in silence, where documents have them by their own names.
+
+    An alias may be meant for requests and responses only.
+    """
+    names = {field.declared_name or field.name for field in stored}
+    return [
+        (field.name, field.declared_name)
+        for field in stored
+        if field.aliased and field.declared_name and not field.required and field.name not in names
+    ]
+
+
+def exactly(cls: Any) -> Callable[[Mapping[str, Any]], Any]:
+    """What makes an instance that holds exactly these values, by the names of their fields.
+
+    Raises:
+        Rejected: A validator refuses a value, or makes another of it.
+    """
+    make = maker(cls)
+
+    def made(values: Mapping[str, Any]) -> Any:
+        entity = make(values)
+        if entity.__class__ is not cls:
+            raise Rejected(f"a validator of {cls.__name__} returns a {type(entity).__name__}")
+        for name, value in values.items():
+            held = getattr(entity, name, _MISSING)
+            if held is not value:
+                if not _is_same(value, held):
+                    raise Rejected(
+                        "a validator changes the value that is stored; give the class of this side no such validator, "
+                        "or register a structure hook that allows it (see docs/entities.md)",
+                        f".{name}",
+                    )
+                _put(entity, name, value)
+        return entity
+
+    return made
+
+
+def _put(entity: Any, name: str, value: Any) -> None:
+    try:
+        entity.__dict__[name] = value  # past validators on assignment, and frozen models
+    except AttributeError:
+        object.__setattr__(entity, name, value)  # a dataclass with slots
+
+
+def _is_same(exact: Any, held: Any) -> bool:
+    try:
+        if held == exact:
+            return True
+    except Exception:
+        pass  # of signalling NaNs, and what a class may do
+    return first_difference(exact, held) is None
