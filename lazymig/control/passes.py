@@ -24,8 +24,8 @@ from lazymig.stores.rows import Row, Rows
 LEASE = timedelta(seconds=20)
 #: How often an owner says that it lives: two in a row may be lost or late.
 BEAT_S = LEASE.total_seconds() / 3
-#: What identifies the collections that a pass goes over: the server's UUID of each, by "v1" and "v2".
-Collections = Mapping[str, str | None]
+#: What identifies the collections of a pass: the server's UUID of each, by "v1" and "v2".
+Identities = Mapping[str, str | None]
 
 
 @frozen
@@ -55,7 +55,7 @@ class Passes(Part):
 
     # Planning.
 
-    async def claim_planning(self, owner: str, collections: Collections | None = None) -> int | None:
+    async def claim_planning(self, owner: str, collections: Identities | None = None) -> int | None:
         """Claim the planning of a new pass; return its number. None: a pass is open, or somebody is planning one.
 
         A pass over other `collections` than these is abandoned: its checkpoints say nothing about them.

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from attrs import frozen
 from pymongo.errors import PyMongoError
 
-from lazymig.control import BEAT_S, Collections, Lease, Passes
+from lazymig.control import BEAT_S, Identities, Lease, Passes
 from lazymig.errors import PassVanished
 from lazymig.loop.clock import Clock
 from lazymig.passes.partitions import plan
@@ -52,7 +52,7 @@ class Hooks:
     stopping: Callable[[], bool]
     tell: Tell
     #: What identifies the collections by now; None where that cannot be known.
-    identify: Callable[[], Awaitable[Collections | None]]
+    identify: Callable[[], Awaitable[Identities | None]]
 
 
 class Share:
@@ -67,7 +67,7 @@ class Share:
         self.tell = hooks.tell
         self._clock = clock
         #: What identifies the collections of this run; None where that cannot be known.
-        self._over: Collections | None = None
+        self._over: Identities | None = None
         self._wait_s = _WAIT_S
         #: Whether the pass was seen to its end.
         self.finished = False

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import bson
 from attrs import frozen
 
-from lazymig.control import Control
+from lazymig.control import Control, parts_of
 from lazymig.protocol.pair import Pair
 from lazymig.stores.documents import META_FIELD, REVISION_FIELD, is_foreign, stored_v1, stored_v2
 from lazymig.stores.raw import decoded_leniently, keys_of
@@ -48,13 +48,14 @@ async def review_letters(
     await mover.failures.flush()
     name, count = pair.conversions.migration.name, 0
     review = _Review(pair, mover, grace, insist)
-    pages = control.letters_of(name, ids) if ids else control.dead_pages(name, waived=False if insist else None)
+    dead = parts_of(control).letters
+    pages = dead.find_pages_of(name, ids) if ids else dead.find_pages(name, waived=False if insist else None)
     async for page in pages:
         for letters in _by_size(page):
             if stopping():
                 return count
             resolved = await review.find_resolved(letters)
-            count += await control.remove_letters(name, [letter.id for letter in resolved])
+            count += await dead.remove(name, [letter.id for letter in resolved])
     return count
 
 

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from attrs import frozen
 from bson.raw_bson import RawBSONDocument
 
-from lazymig.control import Control
+from lazymig.control import Control, parts_of
 from lazymig.errors import ConversionError
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S, look_again_at
@@ -48,7 +48,8 @@ class Mover(Generic[V1, V2]):
 
     def __init__(self, pair: Pair[V1, V2], control: Control | None, counts: Counter[str], *, dry_run: bool) -> None:
         self._pair = pair
-        self.failures = Failures(control, pair.conversions.migration.name, counts)
+        letters = None if control is None else parts_of(control).letters
+        self.failures = Failures(letters, pair.conversions.migration.name, counts)
         self._counts = counts
         self._dry_run = dry_run
         self._to_compare = _COMPARED
