@@ -145,6 +145,21 @@ def test_hooks_are_the_lint_environment() -> None:
     assert {hook["language"] for hook in hooks} == {"python"}
 
 
+def test_coverage_is_gated() -> None:
+    """The coverage environment runs tests that exist, in what `tests` installs, and fails below a high limit."""
+    environment = tox()["testenv:coverage"]
+    measured, reported = environment["commands"].replace("\\\n", "").strip().splitlines()
+    paths = [word for word in shlex.split(measured) if word.startswith("tests/")]
+    assert paths
+    assert [path for path in paths if missing(path)] == []
+    assert measured.startswith("coverage run -m pytest")
+    assert reported == "coverage report"
+    assert environment["extras"] == "{[testenv:tests]extras}"
+    settings = PROJECT["tool"]["coverage"]
+    assert settings["run"]["branch"] is True
+    assert settings["report"]["fail_under"] >= 90
+
+
 # Pages
 
 

@@ -147,9 +147,12 @@ class Share:
 
     @asynccontextmanager
     async def _keep_beating(self, renew: Callable[[], Awaitable[bool]]) -> AsyncIterator[None]:
+        ended = False
+
         async def beat() -> None:
             held = True
-            while held:
+            # A driver may turn the cancellation of a statement into an error of its own, or into nothing.
+            while held and not ended:
                 await self._clock.sleep(BEAT_S)
                 # A beat that fails costs at most the lease, and the next may arrive.
                 with suppress(PyMongoError):
@@ -159,6 +162,7 @@ class Share:
         try:
             yield
         finally:
+            ended = True
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 

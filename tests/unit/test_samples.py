@@ -232,4 +232,4 @@ async def test_documents_are_sampled_in_memory() -> None:
     cls = made("attrs", "One", {"id": int, "kind": Literal["a"]})
     repo = memory_repository(itself(cls))
     await repo.insert(cls(id=1, kind="a"))
-    assert await sample_documents(repo.pair.v1.collection) == [{"_id": 1, "kind": "a"}]
+    assert await sample_documents(repo.collections.v1) == [{"_id": 1, "kind": "a"}]

@@ -90,13 +90,15 @@ async def _work(
 ) -> tuple[int, int]:
     """All clients at once, and towards the end a sweeper beside them; what that one migrated and healed."""
     clients = crowd(service, example, ledger, CLIENTS_EACH, seed)
-    watcher = asyncio.create_task(_watch(service, ledger, tell))
+    over = asyncio.Event()
+    watcher = asyncio.create_task(_watch(service, ledger, tell, over))
     try:
         async with asyncio.TaskGroup() as group:
             for client in clients:
                 group.create_task(client.work(OPERATIONS))
             sweeping = group.create_task(_sweep_from(cron, ledger, round(len(clients) * OPERATIONS * _SWEEP_FROM)))
     finally:
+        over.set()  # a driver may swallow the cancellation of a statement
         watcher.cancel()
         await asyncio.gather(watcher, return_exceptions=True)
     return sweeping.result()
@@ -109,8 +111,8 @@ async def _sweep_from(cron: Repository[Any, Any], ledger: Ledger, operations: in
     return report.migrated, report.healed
 
 
-async def _watch(service: Repository[Any, Any], ledger: Ledger, tell: Tell) -> None:
-    while True:
+async def _watch(service: Repository[Any, Any], ledger: Ledger, tell: Tell, over: asyncio.Event) -> None:
+    while not over.is_set():
         tell(await _standing(service, ledger))
         await SYSTEM_CLOCK.sleep(_LOOK_EVERY_S)
 

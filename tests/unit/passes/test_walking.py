@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import pytest
 from attrs import define, field, frozen
+from pymongo.errors import AutoReconnect
 
 from lazymig.control import Identities, parts_of
 from lazymig.errors import PassVanished
@@ -134,6 +137,28 @@ async def test_a_fence_ends_the_work_on_a_partition(filled: Any) -> None:
     assert looking.ended == []
     row = await filled["lazymig_control"].find_one({"kind": "verify partition", "owner": "a"})
     assert (row["state"], row["position"]) == ("open", row["low"])
+
+
+@pytest.mark.parametrize("driver", ["mock"])
+async def test_a_swallowed_cancellation_ends_the_heartbeat(filled: Any, driver: str) -> None:
+    """A driver that answers the cancellation of a heartbeat with an error of its own does not keep the pass waiting."""
+    share = Looking(filled).share()
+    beating = asyncio.Event()
+
+    async def renew(_: Any) -> bool:
+        first = not beating.is_set()
+        beating.set()
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            if not first:
+                raise
+            raise AutoReconnect("operation cancelled") from None
+        raise AssertionError("nothing else ends it")
+
+    share._passes.renew = renew  # type: ignore[method-assign]
+    async with asyncio.timeout(5), aclosing(share.leases()) as leases, share.hold(await anext(leases)):
+        await beating.wait()
 
 
 async def test_other_collections_are_an_error(filled: Any) -> None:

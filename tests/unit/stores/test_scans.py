@@ -14,7 +14,8 @@ from lazymig.stores.clients import clients_of
 from lazymig.stores.counts import Counts, Marked
 from lazymig.stores.foreign import Strangers
 from lazymig.stores.keyset import Order
-from lazymig.stores.mongo_v2 import V1Store, V2Store
+from lazymig.stores.mongo_v1 import V1Store
+from lazymig.stores.mongo_v2 import V2Store
 from lazymig.stores.probes import probe_of
 from lazymig.stores.records import Partition
 from lazymig.stores.replication import Replication
