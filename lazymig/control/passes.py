@@ -16,6 +16,7 @@ from attrs import frozen
 from lazymig.control.part import UNNAMED_KIND, Part, row_kind
 from lazymig.errors import PassVanished
 from lazymig.loop.clock import Clock
+from lazymig.stores.given import RawId
 from lazymig.stores.records import Partition
 from lazymig.stores.rows import Row, Rows
 
@@ -35,7 +36,7 @@ class Lease:
     key: str
     partition: Partition
     #: The last `_id` whose page is durably done, or `partition.low` when none is.
-    position: Any
+    position: RawId
     owner: str
     fence: int
 
@@ -157,7 +158,7 @@ class Passes(Part):
                 return Lease(row["_id"], partition, row["position"], owner, row["fence"] + 1)
         return None
 
-    async def checkpoint(self, lease: Lease, position: Any, scanned: int = 0, *, done: bool = False) -> bool:
+    async def checkpoint(self, lease: Lease, position: RawId, scanned: int = 0, *, done: bool = False) -> bool:
         """Remember that everything up to `position` is durably done, `scanned` ids more. False: it was taken over."""
         change: dict[str, Any] = {"$set": {"position": position, "until": self._clock.now() + LEASE}}
         if scanned:

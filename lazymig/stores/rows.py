@@ -28,7 +28,7 @@ class Rows:
         #: In-memory collections do not know updates by pipelines, and no other process can reach them.
         self.in_memory = driver_of(collection) is Driver.MEMORY
         # Rows hold ids as documents hold them in `_id`, however this client would decode them.
-        self._rows = tuned(collection, write=MAJORITY, read=READ_MAJORITY, codec=LENIENT)
+        self._rows = tuned(collection_of(collection), write=MAJORITY, read=READ_MAJORITY, codec=LENIENT)
 
     async def find_first(self, where: Row) -> Row | None:
         """Find one row, or None."""
@@ -80,7 +80,7 @@ class Rows:
         None: a row with this `_id` exists that the filter does not find; nothing was changed.
         """
         try:
-            row: Row = await self._rows.find_one_and_update(
+            row: Row | None = await self._rows.find_one_and_update(
                 where, change, upsert=True, return_document=ReturnDocument.AFTER
             )
         except DuplicateKeyError:

@@ -9,6 +9,7 @@ from typing import Any
 from lazymig.control.dead_letters import DeadLetters
 from lazymig.errors import ConversionError
 from lazymig.stores.decoding import Unreadable
+from lazymig.stores.given import RawId
 from lazymig.stores.records import DeadLetter, StoredV1
 
 #: Failures that a rehearsal's report names, the first ones. All are counted.
@@ -48,11 +49,13 @@ class Failures:
         kind = type(error.cause).__name__
         self.note(truth.id, truth.revision, error.direction, kind, text, error.path, error.line)
 
-    def note_refused(self, id: Any, revision: int) -> None:
+    def note_refused(self, id: RawId, revision: int) -> None:
         """Note that V2 refuses an entity's body, where the server's own reason is not at hand."""
         self.note(id, revision, "store", "Refused", _REFUSED, "")
 
-    def note(self, id: Any, revision: int, direction: str, error: str, message: str, path: str, line: str = "") -> None:
+    def note(
+        self, id: RawId, revision: int, direction: str, error: str, message: str, path: str, line: str = ""
+    ) -> None:
         """Note that an entity cannot be moved."""
         self._counts["dead"] += 1
         if self._stored is not None or len(self._letters) < NAMED_AT_MOST:
@@ -76,7 +79,7 @@ class Failures:
                 raise
 
 
-def _recordable_id(id: Any) -> Any:
+def _recordable_id(id: RawId) -> Any:
     """The id as a dead letter can hold it; of one that no statement can name, what people recognise it by."""
     if isinstance(id, Unreadable):
         return id.shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncGenerator
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 from uuid import uuid4
 
 from lazymig.control import Control, RunRecord, control_beside, parts_of
@@ -15,6 +15,7 @@ from lazymig.passes.sharing import Hooks, Share, Terms
 from lazymig.passes.throttle import Throttle
 from lazymig.passes.walking import rehearse, walk
 from lazymig.repository import Repository, calls_of
+from lazymig.stores.given import RawId
 from lazymig.stores.records import Partition
 from lazymig.surroundings.checking import check_apart
 from lazymig.surroundings.contents import Foreign
@@ -135,7 +136,7 @@ class Sweep(Generic[V1, V2]):
         await rehearse(partitions[index::count], self, self._tell)
         return await self._report(self._counts["dead"], finished=not self._is_stopping())
 
-    def pages(self, partition: Partition, position: Any) -> AsyncGenerator[Page]:
+    def pages(self, partition: Partition, position: RawId) -> AsyncGenerator[Page]:
         """Move what V2 lacks of a partition; each page once all of it is durably stored or has its dead letter."""
         return self._flow.pages(partition, position)
 
