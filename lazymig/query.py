@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from attrs import field, frozen
 
 from lazymig.errors import ConfigurationError, ConversionError
-from lazymig.stores.given import Id
+from lazymig.stores.given import Id, RawId
 from lazymig.stores.keyset import Order
 
 E = TypeVar("E")
@@ -125,7 +125,7 @@ def make_reporter(on_error: OnError) -> Callable[[ConversionError], Awaitable[No
 
 async def sift(
     answers: Mapping[Any, E | ConversionError], on_error: OnError | Literal["return"]
-) -> dict[Any, E | ConversionError]:
+) -> dict[RawId, E | ConversionError]:
     """Return the answers by id, without the errors unless they are asked for.
 
     Raises:

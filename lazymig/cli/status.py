@@ -13,7 +13,7 @@ from lazymig.cli.letters import as_object, show_letters
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json
 from lazymig.cli.output import encodable, say, show_json, table
-from lazymig.control import Control, RunRecord
+from lazymig.control import Control, RunRecord, control_beside, parts_of
 from lazymig.repository import Repository, calls_of
 from lazymig.stores.counts import Counts
 from lazymig.stores.records import DeadLetter
@@ -85,7 +85,7 @@ async def status(
 async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
     """Look at both collections and the control collection."""
     v1, v2 = Counts(calls_of(repository).pair.v1), Counts(calls_of(repository).pair.bodies)
-    control, name = Control.beside(calls_of(repository).pair.bodies), repository.migration.name
+    control, name = control_beside(calls_of(repository).pair.bodies), repository.migration.name
     seen = await calls_of(repository).first_use.look(control=control, whole=True)
     seen.check(strangers=False)
     held = await look_up_holdings(v2, exact=exact)
@@ -106,7 +106,7 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
 
 
 async def _oldest(control: Control, name: str) -> list[DeadLetter]:
-    async for page in control.dead_pages(name, waived=False, size=_SHOWN):
+    async for page in parts_of(control).letters.find_pages(name, waived=False, size=_SHOWN):
         return page[:_SHOWN]
     return []
 

@@ -18,7 +18,7 @@ from pymongo import AsyncMongoClient, MongoClient
 
 from lazymig import Control
 from lazymig.cli.failures import in_one_line, without_secrets
-from lazymig.control import LEASE
+from lazymig.control import LEASE, parts_of
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.stores.records import Partition
 from lazymig.testing.mongod import free_port
@@ -165,7 +165,7 @@ async def test_waiting_for_a_dead_sweeper_is_told_once(
     before = TestClock()
     before.time = SYSTEM_CLOCK.now() - LEASE + timedelta(seconds=4)
     async with AsyncMongoClient[dict[str, Any]](environment["URI"]) as client:
-        passes = Control(client[people.name]["lazymig_control"], before).passes("people", "sweep")
+        passes = parts_of(Control(client[people.name]["lazymig_control"], before)).passes("people", "sweep")
         await passes.claim_planning("dead")
         await passes.open_pass(1, [Partition("int", None, 20), Partition("int", 20, None)])
         await passes.acquire(1, "dead", (0, 1))
