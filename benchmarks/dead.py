@@ -17,6 +17,7 @@ from attrs import frozen
 from pymongo import AsyncMongoClient
 
 from lazymig import Control, Migration, Phase, Repository, Sweeper
+from lazymig.control import parts_of
 from lazymig.stores.records import DeadLetter
 from lazymig.testing import Server
 
@@ -56,7 +57,7 @@ async def main(count: int) -> None:
 async def one_by_one(control: Control, letters: list[DeadLetter]) -> None:
     """A statement per letter."""
     for letter in letters:
-        await control.bury_letter(letter)
+        await parts_of(control).letters.record([letter])
 
 
 async def looked_at(database: Any, control: Control, letters: list[DeadLetter]) -> None:

@@ -1,10 +1,10 @@
 """lazymig: change the shape of your data while the service stays up.
 
-Declare the old entity, the new entity and two conversions; entities migrate when they are first touched, the old
-collection stays the exact source of truth, and every write reaches both.
+Declare the old class, the new class and two conversions. Each entity migrates when it is first read or written, the
+old collection stays the exact source of truth, and every write reaches both.
 
-Names are looked up when first used: pytest loads this package's plugin in every run of every project that has lazymig
-installed, and most of those runs need neither a driver nor a converter.
+Names are imported when they are first used: pytest loads this package's plugin in every run of every project that has
+lazymig installed, and most of those runs need neither a driver nor a converter.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lazymig.control import Control
+    from lazymig.control import Control, RunRecord
     from lazymig.errors import (
         AlreadyExists,
         ConfigurationError,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         PassVanished,
         PhaseError,
     )
+    from lazymig.loop.clock import Clock
     from lazymig.phases import Phase
     from lazymig.query import Criteria, OnError, Sort
     from lazymig.repository import Repository
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlreadyExists",
+    "Clock",
     "Collection",
     "Collections",
     "ConfigurationError",
@@ -58,6 +60,7 @@ __all__ = [
     "PhaseError",
     "Progress",
     "Repository",
+    "RunRecord",
     "Session",
     "Sort",
     "SweepReport",
@@ -70,6 +73,7 @@ __all__ = [
 
 _HOMES = {
     "AlreadyExists": "errors",
+    "Clock": "loop.clock",
     "Collection": "stores.given",
     "Collections": "stores.given",
     "ConfigurationError": "errors",
@@ -89,6 +93,7 @@ _HOMES = {
     "PhaseError": "errors",
     "Progress": "sweeper",
     "Repository": "repository",
+    "RunRecord": "control",
     "Session": "stores.given",
     "Sort": "query",
     "SweepReport": "sweeper",
@@ -104,7 +109,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = found  # once: the next look-up is a plain one
+    globals()[name] = found  # the next access does not come here
     return found
 
 

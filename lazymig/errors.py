@@ -1,7 +1,7 @@
-"""One tree of errors.
+"""The exceptions, all derived from `LazymigError`.
 
-A class docstring is the default message, so text and documentation cannot drift apart. Every error carries typed
-fields and says what to do. None of them ever holds the contents of a document: an id and a field path at most.
+The first line of a class docstring is the default message, so text and documentation cannot drift apart. Every message
+says what to do. None contains anything of a document beyond an id and the path of a field.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from lazymig.user_code import raised_in
 #: "read": a stored document does not fit its class, before any conversion.
 Direction = Literal["upgrade", "downgrade", "read"]
 Side = Literal["", "V1", "V2"]
-#: The environment variable with which errors chain their causes, whose texts may quote documents.
+#: The environment variable that makes errors chain their causes, whose texts may quote documents.
 SHOW_CAUSES = "LAZYMIG_SHOW_CAUSES"
 
 
 class LazymigError(Exception):
-    """Something went wrong in lazymig."""
+    """Something went wrong in lazymig.
+
+    Args:
+        message: What went wrong and what to do; the first line of the class docstring where it is left out.
+    """
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or (self.__doc__ or "").split("\n", 1)[0])
@@ -30,7 +34,7 @@ class ConfigurationError(LazymigError, ValueError):
 
 
 class PhaseError(LazymigError):
-    """This is not allowed in the present phase of the migration."""
+    """The current phase of the migration does not allow this."""
 
 
 class PassVanished(LazymigError):
@@ -38,29 +42,42 @@ class PassVanished(LazymigError):
 
 
 class NotFound(LazymigError, LookupError):
-    """No such entity."""
+    """No such entity.
+
+    Attributes:
+        id: The id that was asked for.
+    """
 
     def __init__(self, id: Any) -> None:
         super().__init__(f"no entity with id {id!r}; insert it first, or use get(), which answers None")
         self.id = id
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.id,)
 
 
 class AlreadyExists(LazymigError, ValueError):
-    """An entity with this id exists."""
+    """An entity with this id exists.
+
+    Attributes:
+        id: The id of the entity that exists.
+    """
 
     def __init__(self, id: Any) -> None:
         super().__init__(f"an entity with id {id!r} exists; use update() or replace() to change it")
         self.id = id
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.id,)
 
 
 class Contention(LazymigError):
-    """Other writers won every attempt; nothing of this write was stored."""
+    """Other writers won every attempt; nothing of this write was stored.
+
+    Attributes:
+        id: The entity's id.
+        attempts: How often the write was tried.
+    """
 
     def __init__(self, id: Any, attempts: int) -> None:
         super().__init__(
@@ -70,7 +87,7 @@ class Contention(LazymigError):
         self.id = id
         self.attempts = attempts
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.id, self.attempts)
 
 
@@ -83,11 +100,10 @@ class ConversionError(LazymigError, ValueError):
             fit its class.
         side: "V1" or "V2" where a stored document cannot be read, else "".
         path: The field, "" when unknown.
-        line: The innermost line of the user's own code that the exception came from, as `model.py:61 in upgrade`,
-            "" when it came from none.
-        cause: The original exception. A field and not `__cause__` on purpose: its text may quote the document, and a
-            logged traceback would print it. With `LAZYMIG_SHOW_CAUSES=1` in the environment, which is meant for
-            development, it is `__cause__` as well.
+        line: The innermost line of the user's own code in the traceback, as `model.py:61 in upgrade`; "" when there is
+            none.
+        cause: The original exception. It is a field and not `__cause__` because its text may quote the document, and a
+            logged traceback would print it. Set `LAZYMIG_SHOW_CAUSES=1` in development to make it `__cause__` as well.
     """
 
     def __init__(
@@ -111,23 +127,27 @@ class ConversionError(LazymigError, ValueError):
         where = f" at field {self.path!r}" if self.path else ""
         line = f" at {self.line}" if self.line else ""
         why = f"{type(self.cause).__name__}{line}{self._missing_key()}"
-        if isinstance(self.cause, LazymigError):  # whose texts hold no contents
+        if isinstance(self.cause, LazymigError):  # its text contains nothing of a document
             why = str(self.cause)
         return f"cannot {what} with id {self.id!r}{where}: {why} (see .cause); {remedy}. V1 is untouched"
 
     def _missing_key(self) -> str:
-        """What to do about an attribute without a key. Its name is the class's own, and no document's contents."""
+        """Return what to do about an attribute that has no key, whose name comes from the class, not the document."""
         name = self.path.rpartition(".")[2]
         if self.direction != "read" or not isinstance(self.cause, KeyError) or self.cause.args != (name,):
             return ""
         return f", there is no key {name!r}: give the attribute a default, or map it to the name that is stored"
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.id, self.direction, self.cause, self.path, self.line, self.side)
 
 
 class ForeignDocument(ConversionError, ConfigurationError):
-    """V2 holds a document that lazymig did not store: nothing shows whether it is what V1 holds."""
+    """V2 holds a document that lazymig did not store: nothing shows whether it agrees with V1.
+
+    Attributes:
+        id: The document's id.
+    """
 
     def __init__(self, id: Any) -> None:
         super().__init__(id, "read", ValueError("no valid _lazymig"), "_lazymig", side="V2")
@@ -136,5 +156,5 @@ class ForeignDocument(ConversionError, ConfigurationError):
             "it is what V1 holds; lazymig sweep --adopt replaces such documents by what V1 holds",
         )
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.id,)

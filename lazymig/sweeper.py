@@ -1,7 +1,7 @@
-"""The sweeper: moves the rest, resolves marks, and reports exactly what needs a person.
+"""The sweeper: it moves the remaining entities, resolves marks, and reports exactly what needs a person.
 
-One *pass* goes over all of V1, by one process or many: the control collection holds its partitions, which processes
-lease, and their checkpoints. A killed process loses at most the batches in flight; moving them again changes nothing.
+One *pass* covers all of V1, by one process or many. The control collection holds its partitions, which processes lease,
+and their checkpoints. A killed process loses the batches in flight at most; moving them again changes nothing.
 """
 
 from __future__ import annotations
@@ -26,20 +26,35 @@ V2 = TypeVar("V2")
 
 
 class Sweeper(Generic[V1, V2]):
-    """Moves what reads and writes have not touched yet, and tidies up behind crashes and deletes.
+    """Moves the entities that reads and writes have not moved yet, and cleans up after crashes and deletes.
 
-    `batch_size` documents go to V2 per statement (or 8 MB of them), `concurrency` batches are in flight at a time.
-    `rate_limit` is in documents per second. `grace_s` is the age at which a deleted entity's remainder may be purged:
-    it must exceed the longest time that an operation may be in flight. `max_time_s` ends the run early, for cron
-    windows. `shard=(i, n)` takes every n-th partition only. `dry_run` converts everything and writes nothing at all.
-    `adopt` replaces V2's documents that lazymig did not store by what V1 holds; without it, a sweep that sees one is
-    refused.
-    With `since`, a pass that others ended after that time (naive UTC) counts as this run's: no new one is begun.
-    `probe` is an async function: False pauses the sweep, and an exception slows it down. By itself it pauses while
-    replication lags, and slows down while the server answers much more slowly than it did before. `on_progress` is
-    called after each page, at least each second while it waits for others, and at the end.
+    It pauses by itself while replication lags, and slows down while the server answers much more slowly than before.
 
-    Raises `ConfigurationError`, and `PhaseError` in a phase in which V2 must not be filled.
+    Args:
+        repository: The repository to sweep.
+        control: The control collection; by default `lazymig_control` in V2's database.
+        batch_size: Documents per statement at most; a batch never exceeds 8 MB.
+        concurrency: Batches in flight at a time.
+        rate_limit: Documents per second at most; None for no limit. Needs `lazymig[sweep]`.
+        grace_s: The age in seconds at which the remainder of a deleted entity may be purged. It must exceed the longest
+            time that an operation may be in flight, such as the repository's `timeout_s`.
+        max_time_s: Seconds after which the run stops early, as `stop` does; for cron windows.
+        shard: `(i, n)` takes every n-th partition from the i-th on; several sweepers divide a pass so without sharing
+            partitions.
+        dry_run: Convert everything and write nothing.
+        adopt: Replace V2's documents that lazymig did not store by what V1 holds. Without it, a sweep that finds one
+            is refused.
+        probe: An async function that is asked about once a second: False pauses the sweep, an exception slows it down.
+        on_progress: Called with a `Progress` after each page, at least once a second while the sweep waits for others,
+            and at the end.
+        partition_size: About how many documents a partition holds.
+        since: A pass that others finished after this time (naive UTC) counts as this run's, and no new one begins.
+        clock: The source of time, for tests.
+
+    Raises:
+        ConfigurationError: If an option cannot work, or the control collection is V1 or V2; the message says what to
+            change.
+        PhaseError: In a phase in which V2 must not be filled.
     """
 
     def __init__(
@@ -70,19 +85,19 @@ class Sweeper(Generic[V1, V2]):
         self._sweep = Sweep(repository, control, options, clock)
 
     def stop(self) -> None:
-        """Finish the batches in flight, save the checkpoint, and return from `run`. May be called from a signal."""
+        """Finish the batches in flight, save the checkpoint and return from `run`. A signal handler may call it."""
         self._sweep.stop()
 
     async def run(self) -> SweepReport:
         """Sweep until nothing is left, or until stopped.
 
+        Driver errors pass through. What was done before is kept, and the next run continues from there.
+
         Returns:
             What this run did, and what is left.
 
         Raises:
-            ConfigurationError: The collections cannot be swept; nothing was written.
-            PassVanished: The collections, or the rows that show what was swept, were removed meanwhile.
-
-        Driver errors pass through; what was done before is kept, and the next run goes on from there.
+            ConfigurationError: If the collections cannot be swept; nothing was written.
+            PassVanished: If the collections, or the rows that show what was swept, were removed during the sweep.
         """
         return await self._sweep.run()

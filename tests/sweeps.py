@@ -12,7 +12,7 @@ from attrs import frozen
 from bson import ObjectId
 
 from lazymig import Control, Migration, Phase, Repository, Sweeper
-from lazymig.control import BEAT_S, Passes
+from lazymig.control import BEAT_S, Passes, parts_of
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.stores.server_time import ServerTime
 from tests.people import TestClock
@@ -80,7 +80,7 @@ def control(database: Any, clock: Any = SYSTEM_CLOCK) -> Control:
 
 def passes(database: Any, clock: Any = SYSTEM_CLOCK) -> Passes:
     """The passes of its sweeps."""
-    return control(database, clock).passes("things", "sweep")
+    return parts_of(control(database, clock)).passes("things", "sweep")
 
 
 def thing(id: Any, n: int = 1, **changed: Any) -> dict[str, Any]:

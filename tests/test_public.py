@@ -12,7 +12,7 @@ import pytest
 from lazymig.errors import Direction
 from lazymig.loop.clock import Clock
 from tests.debts import owed, unbalanced
-from tests.public import PUBLIC, TESTING, Namespace, found, section, undocumented, unexported
+from tests.public import INTERNAL, PUBLIC, TESTING, Namespace, found, section, undocumented, unexported
 
 if TYPE_CHECKING:
     from lazymig.loop.deadline import Deadline
@@ -25,6 +25,11 @@ def test_public_names_are_documented_and_their_types_are_public(rule: str) -> No
     lacks = undocumented({f"testing.{name}": thing for name, thing in TESTING.items()} | dict(PUBLIC))
     print(*(lack for lack in lacks if section(lack) not in debts["sections"]), sep="\n")
     assert unbalanced(found()[rule], debts[rule]) == []
+
+
+def test_internal_types_are_in_public_signatures() -> None:
+    """Every type that is excepted stands in a public signature and is not exported."""
+    assert set(unexported(PUBLIC, PUBLIC)) >= INTERNAL
 
 
 # The checkers bite

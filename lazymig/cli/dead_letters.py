@@ -16,7 +16,7 @@ from lazymig.cli.letters import as_object, grouped, show_letters
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json, examples
 from lazymig.cli.output import say, show_json
-from lazymig.control import Control
+from lazymig.control import Control, control_beside
 from lazymig.repository import Repository, calls_of
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.retry import retry_dead
@@ -146,7 +146,7 @@ async def waive(
 
 
 def _control(repository: Repository[Any, Any]) -> Control:
-    return Control.beside(calls_of(repository).pair.bodies)
+    return control_beside(calls_of(repository).pair.bodies)
 
 
 async def _known(repository: Repository[Any, Any]) -> tuple[list[DeadLetter], Names]:

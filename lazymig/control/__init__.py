@@ -7,39 +7,144 @@ TTL index.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import AsyncIterator
 
-from lazymig.control.conversions import Conversions, KnownConversion
+from attrs import frozen
+
+from lazymig.control.conversions import KnownConversion, KnownConversions
 from lazymig.control.dead_letters import BY_AGE, DeadLetters
-from lazymig.control.passes import BEAT_S, LEASE, Collections, Lease, Passes
+from lazymig.control.passes import BEAT_S, LEASE, Identities, Lease, Passes
 from lazymig.control.runs import RunRecord, Runs
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
-from lazymig.stores.rows import Rows, beside
+from lazymig.stores.given import Collection, Id, Store
+from lazymig.stores.records import DeadLetter
+from lazymig.stores.rows import Rows, control_collection_beside
 
-__all__ = ["BEAT_S", "LEASE", "Collections", "Control", "KnownConversion", "Lease", "Passes", "RunRecord"]
+__all__ = [
+    "BEAT_S", "LEASE", "Control", "Identities", "KnownConversion", "Lease", "Parts", "Passes", "RunRecord",
+    "control_beside", "parts_of",
+]  # fmt: skip
 
 
-class Control(DeadLetters, Runs, Conversions):
-    """The port to a control collection, which several migrations may share.
+class Control:
+    """What a control collection holds about migrations: dead letters and the history of runs.
 
-    Written and read with majority concern: what is remembered here was really done.
+    Several migrations may share one collection. It is written and read with majority concern, so what it holds was
+    really done.
+
+    Args:
+        collection: The control collection, of any of the drivers that `Repository` takes. The sweeper uses
+            `lazymig_control` in V2's database where it is given no other.
+        clock: The source of time, for tests.
     """
 
-    def __init__(self, collection: Any, clock: Clock = SYSTEM_CLOCK) -> None:
-        super().__init__(Rows(collection), clock)
-        #: As it was given.
+    def __init__(self, collection: Collection, clock: Clock = SYSTEM_CLOCK) -> None:
+        #: The control collection as it was given.
         self.collection = collection
+        rows = Rows(collection)
+        self._parts = Parts(rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock))
 
-    @classmethod
-    def beside(cls, store: Any, clock: Clock = SYSTEM_CLOCK) -> Control:
-        """The control collection that lies beside a store's collection, where the user names no other."""
-        return cls(beside(store), clock)
+    async def dead_letters(self, migration: str, *, waived: bool | None = None) -> AsyncIterator[DeadLetter]:
+        """Yield a migration's dead letters, oldest first. Letters may be added and removed meanwhile.
+
+        Args:
+            migration: The migration's name.
+            waived: True for the waived ones only, False for the open ones only, None for both.
+
+        Yields:
+            Dead letters, in the order of their first failures.
+        """
+        async for page in self._parts.letters.find_pages(migration, waived=waived):
+            for letter in page:
+                yield letter
+
+    async def dead_letter(self, migration: str, id: Id) -> DeadLetter | None:
+        """Return one entity's dead letter.
+
+        Args:
+            migration: The migration's name.
+            id: The entity's id.
+
+        Returns:
+            The dead letter, or None where the entity has none.
+        """
+        return await self._parts.letters.find(migration, id)
+
+    async def dead_count(self, migration: str) -> int:
+        """Count the dead letters that need a person. Waived ones do not.
+
+        Args:
+            migration: The migration's name.
+
+        Returns:
+            The number of open dead letters.
+        """
+        return await self._parts.letters.count_open(migration)
+
+    async def waive(self, migration: str, id: Id, reason: str) -> bool:
+        """Accept one failure. The dead letter is open again once V1's document has another revision.
+
+        Args:
+            migration: The migration's name.
+            id: The entity's id.
+            reason: Why the failure is acceptable. It is stored with the dead letter.
+
+        Returns:
+            False if the entity has no dead letter, or if it has just changed.
+        """
+        return await self._parts.letters.waive(migration, id, reason)
+
+    async def unwaive(self, migration: str, id: Id) -> bool:
+        """Take a waiver back.
+
+        Args:
+            migration: The migration's name.
+            id: The entity's id.
+
+        Returns:
+            False if there is no waiver.
+        """
+        return await self._parts.letters.unwaive(migration, id)
+
+    async def history(self, migration: str, limit: int = 20, *, kind: str = "sweep") -> list[RunRecord]:
+        """Return the last runs, newest first. Each process of a run that several share has its own record.
+
+        Args:
+            migration: The migration's name.
+            limit: How many runs at most.
+            kind: The kind of pass that the runs belong to.
+
+        Returns:
+            The records, newest first.
+        """
+        return await self._parts.runs.find_last(migration, limit, kind=kind)
+
+
+@frozen
+class Parts:
+    """The parts of one control collection, for lazymig's own tools."""
+
+    rows: Rows
+    clock: Clock
+    letters: DeadLetters
+    runs: Runs
+    conversions: KnownConversions
 
     def passes(self, migration: str, kind: str) -> Passes:
-        """The passes of one kind over one migration's collections."""
-        return Passes(self._rows, self._clock, migration, kind)
+        """Return the passes of one kind over one migration's collections."""
+        return Passes(self.rows, self.clock, migration, kind)
 
-    async def ensure_index(self) -> None:
-        """Create the indexes by which rows are found without a scan, and dead letters in their order."""
-        await self._rows.ensure_index([("kind", 1), ("migration", 1), ("state", 1)], "lazymig_kind")
-        await self._rows.ensure_index([("kind", 1), ("migration", 1), *BY_AGE], "lazymig_first_at")
+    async def ensure_indexes(self) -> None:
+        """Create the indexes that find rows without a scan, and dead letters in their order."""
+        await self.rows.ensure_index([("kind", 1), ("migration", 1), ("state", 1)], "lazymig_kind")
+        await self.rows.ensure_index([("kind", 1), ("migration", 1), *BY_AGE], "lazymig_first_at")
+
+
+def parts_of(control: Control) -> Parts:
+    """Return what a `Control` is composed of, for lazymig's own tools."""
+    return control._parts
+
+
+def control_beside(store: Store, clock: Clock = SYSTEM_CLOCK) -> Control:
+    """Return the control collection in the database of this store: the one to use where the user names no other."""
+    return Control(control_collection_beside(store), clock)

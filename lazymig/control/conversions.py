@@ -1,4 +1,4 @@
-"""Conversion revisions: the highest that a process ran with, and the classes that it had."""
+"""Conversion revisions: the highest that a process ran with, and the fingerprint of its classes."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from lazymig.control.part import Part
 
 @frozen
 class KnownConversion:
-    """The highest conversion revision that anybody ran with, and the fingerprint of its classes."""
+    """The highest conversion revision that any process ran with, and the fingerprint of its classes."""
 
     revision: int
     fingerprint: str
 
 
-class Conversions(Part):
-    """The part of a control collection that remembers each migration's conversion revision."""
+class KnownConversions(Part):
+    """The conversion revision of each migration in a control collection."""
 
-    async def conversion(self, migration: str) -> KnownConversion | None:
-        """The highest conversion revision seen, and the fingerprint of the classes it was first seen with."""
+    async def find(self, migration: str) -> KnownConversion | None:
+        """Find the highest revision seen, and the fingerprint of the classes that it was first seen with."""
         row = await self._rows.find_first({"_id": f"{migration}/conversion"})
         return None if row is None else KnownConversion(row["revision"], row["fingerprint"])
 
-    async def remember_conversion(self, migration: str, revision: int, fingerprint: str) -> None:
-        """Remember a revision that is higher than all before; any other changes nothing."""
+    async def remember(self, migration: str, revision: int, fingerprint: str) -> None:
+        """Store a revision that is higher than all before; any other changes nothing."""
         row = {
             "kind": "conversion", "migration": migration, "revision": revision, "fingerprint": fingerprint,
             "at": self._clock.now(),
         }  # fmt: skip
-        # Where this one or a higher one is known, the filter finds nothing.
+        # The filter finds nothing where this revision or a higher one is stored.
         await self._rows.put({"_id": f"{migration}/conversion", "revision": {"$lt": revision}}, {"$set": row})

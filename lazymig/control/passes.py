@@ -16,6 +16,7 @@ from attrs import frozen
 from lazymig.control.part import UNNAMED_KIND, Part, row_kind
 from lazymig.errors import PassVanished
 from lazymig.loop.clock import Clock
+from lazymig.stores.given import RawId
 from lazymig.stores.records import Partition
 from lazymig.stores.rows import Row, Rows
 
@@ -24,8 +25,8 @@ from lazymig.stores.rows import Row, Rows
 LEASE = timedelta(seconds=20)
 #: How often an owner says that it lives: two in a row may be lost or late.
 BEAT_S = LEASE.total_seconds() / 3
-#: What identifies the collections that a pass goes over: the server's UUID of each, by "v1" and "v2".
-Collections = Mapping[str, str | None]
+#: What identifies the collections of a pass: the server's UUID of each, by "v1" and "v2".
+Identities = Mapping[str, str | None]
 
 
 @frozen
@@ -35,7 +36,7 @@ class Lease:
     key: str
     partition: Partition
     #: The last `_id` whose page is durably done, or `partition.low` when none is.
-    position: Any
+    position: RawId
     owner: str
     fence: int
 
@@ -55,7 +56,7 @@ class Passes(Part):
 
     # Planning.
 
-    async def claim_planning(self, owner: str, collections: Collections | None = None) -> int | None:
+    async def claim_planning(self, owner: str, collections: Identities | None = None) -> int | None:
         """Claim the planning of a new pass; return its number. None: a pass is open, or somebody is planning one.
 
         A pass over other `collections` than these is abandoned: its checkpoints say nothing about them.
@@ -157,7 +158,7 @@ class Passes(Part):
                 return Lease(row["_id"], partition, row["position"], owner, row["fence"] + 1)
         return None
 
-    async def checkpoint(self, lease: Lease, position: Any, scanned: int = 0, *, done: bool = False) -> bool:
+    async def checkpoint(self, lease: Lease, position: RawId, scanned: int = 0, *, done: bool = False) -> bool:
         """Remember that everything up to `position` is durably done, `scanned` ids more. False: it was taken over."""
         change: dict[str, Any] = {"$set": {"position": position, "until": self._clock.now() + LEASE}}
         if scanned:

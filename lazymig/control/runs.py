@@ -1,4 +1,4 @@
-"""The history of runs: what each process did, when, and whether it saw the end."""
+"""The history of runs: what each process did and when, and whether it saw the end of its pass."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from lazymig.control.part import UNNAMED_KIND, Part, row_kind
 
 @frozen
 class RunRecord:
-    """One finished or stopped run of one process."""
+    """One run of one process, finished or stopped.
+
+    Attributes:
+        migration: The migration's name.
+        started_at: When it began, naive UTC by the process's clock.
+        ended_at: When it ended.
+        finished: Whether the process saw the end of its pass.
+        counts: What it did, by the names of `SweepReport`'s counts.
+    """
 
     migration: str
     started_at: datetime
@@ -22,18 +30,18 @@ class RunRecord:
 
 
 class Runs(Part):
-    """The part of a control collection that holds the history of runs."""
+    """The history of runs in a control collection."""
 
-    async def record_run(self, run: RunRecord, *, kind: str = UNNAMED_KIND) -> None:
-        """Keep what one run of one process did, in a pass of this kind."""
+    async def record(self, run: RunRecord, *, kind: str = UNNAMED_KIND) -> None:
+        """Store what one run of one process did in a pass of this kind."""
         row = {
             "kind": row_kind("run", kind), "migration": run.migration, "started_at": run.started_at,
             "ended_at": run.ended_at, "finished": run.finished, "counts": dict(run.counts),
         }  # fmt: skip
         await self._rows.add(row)
 
-    async def history(self, migration: str, limit: int = 20, *, kind: str = UNNAMED_KIND) -> list[RunRecord]:
-        """The last runs in passes of this kind, newest first."""
+    async def find_last(self, migration: str, limit: int, *, kind: str = UNNAMED_KIND) -> list[RunRecord]:
+        """Find the last runs in passes of this kind, newest first."""
         where = {"kind": row_kind("run", kind), "migration": migration}
         rows = await self._rows.find_page(where, limit, sort=[("started_at", -1)])
         return [

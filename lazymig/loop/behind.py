@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, TypeVar
 
 from pymongo.errors import NetworkTimeout
@@ -30,9 +30,9 @@ class Behind:
         self._limit = limit
         self._timeout_s = timeout_s
         self._late = late
-        self._running: set[asyncio.Task[Any]] = set()
+        self._running: set[asyncio.Task[object]] = set()
         #: The newest step of each id that is still behind its caller.
-        self._by_id: dict[Any, asyncio.Task[Any]] = {}
+        self._by_id: dict[Hashable, asyncio.Task[object]] = {}
 
     def at_once(self) -> Behind:
         """Steps at once and without a bound, which know what is still behind callers here: for a session."""
@@ -40,7 +40,7 @@ class Behind:
         other._by_id = self._by_id
         return other
 
-    async def do(self, step: Callable[[], Coroutine[Any, Any, R]], assumed: R, id: Any = None) -> R:
+    async def do(self, step: Callable[[], Coroutine[Any, Any, R]], assumed: R, id: Hashable | None = None) -> R:
         """The step's result, or `assumed` when it was put behind or took too long.
 
         A full queue makes the caller do the step itself. With an `id`, `wait_for` waits for it.
@@ -56,16 +56,16 @@ class Behind:
         task.add_done_callback(lambda done: self._forget(done, id))
         return assumed
 
-    def _forget(self, done: asyncio.Task[Any], id: Any) -> None:
+    def _forget(self, done: asyncio.Task[object], id: Hashable) -> None:
         self._running.discard(done)
         if id is not None and self._by_id.get(id) is done:
             del self._by_id[id]
 
-    def holds(self, id: Any) -> bool:
+    def holds(self, id: Hashable) -> bool:
         """Whether a step of this id is still behind its caller."""
         return id in self._by_id
 
-    async def wait_for(self, id: Any, within_s: float | None = None) -> None:
+    async def wait_for(self, id: Hashable, within_s: float | None = None) -> None:
         """Wait for the steps of this id that are behind, for so many seconds at most."""
         while (task := self._by_id.get(id)) is not None:
             # Not cancelled with its waiter: it belongs to a call that has returned.

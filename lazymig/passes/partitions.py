@@ -8,6 +8,7 @@ from math import ceil
 from typing import Any
 
 from lazymig.stores.counts import Counts
+from lazymig.stores.given import Store
 from lazymig.stores.keyset import bracket_of
 from lazymig.stores.records import Partition
 from lazymig.stores.scans import Scan
@@ -21,7 +22,7 @@ _SHARED, _WORTH_SHARING = 16, 2_000
 _SAMPLES_EACH = 20
 
 
-async def plan(store: Any, documents_each: int = DOCUMENTS_EACH) -> list[Partition]:
+async def plan(store: Store, documents_each: int = DOCUMENTS_EACH) -> list[Partition]:
     """Plan partitions that cover every id of a store's collection, each of about so many documents.
 
     Ids may be of any BSON types. An empty collection has no partitions. Documents inserted later fall into one of them

@@ -7,15 +7,16 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from attrs import frozen
 from pymongo.errors import PyMongoError
 
-from lazymig.control import BEAT_S, Collections, Lease, Passes
+from lazymig.control import BEAT_S, Identities, Lease, Passes
 from lazymig.errors import PassVanished
 from lazymig.loop.clock import Clock
 from lazymig.passes.partitions import plan
+from lazymig.stores.given import RawId, Store
 from lazymig.stores.rows import Row
 
 #: How soon, and then how often, a process without a partition looks whether one has become free.
@@ -52,13 +53,13 @@ class Hooks:
     stopping: Callable[[], bool]
     tell: Tell
     #: What identifies the collections by now; None where that cannot be known.
-    identify: Callable[[], Awaitable[Collections | None]]
+    identify: Callable[[], Awaitable[Identities | None]]
 
 
 class Share:
     """Takes partitions of the open pass one after the other, and plans a new pass where none is open."""
 
-    def __init__(self, passes: Passes, store: Any, terms: Terms, hooks: Hooks, clock: Clock) -> None:
+    def __init__(self, passes: Passes, store: Store, terms: Terms, hooks: Hooks, clock: Clock) -> None:
         self._passes = passes
         #: Whose collection is partitioned.
         self._store = store
@@ -67,7 +68,7 @@ class Share:
         self.tell = hooks.tell
         self._clock = clock
         #: What identifies the collections of this run; None where that cannot be known.
-        self._over: Collections | None = None
+        self._over: Identities | None = None
         self._wait_s = _WAIT_S
         #: Whether the pass was seen to its end.
         self.finished = False
@@ -166,14 +167,14 @@ class Share:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def save_checkpoint(self, lease: Lease, position: Any, scanned: int) -> bool:
+    async def save_checkpoint(self, lease: Lease, position: RawId, scanned: int) -> bool:
         """Save a checkpoint, then report progress. False: the partition was taken over."""
         if not await self._passes.checkpoint(lease, position, scanned):
             return False
         await self._hooks.tell()
         return True
 
-    async def leave(self, lease: Lease, position: Any) -> None:
+    async def leave(self, lease: Lease, position: RawId) -> None:
         """End the work on a partition: it is done, or others go on from its checkpoint where the run is to stop."""
         if self._hooks.stopping():
             await self._passes.release(lease)

@@ -15,6 +15,7 @@ from pymongo.errors import PyMongoError
 from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import Clock
 from lazymig.passes.pace import BatchSize, Latency
+from lazymig.stores.given import Store
 from lazymig.stores.replication import Replication
 
 #: A user's health probe: True go on, False pause, an exception counts as unknown.
@@ -44,7 +45,7 @@ class Limits:
 class Throttle:
     """Asked before every page; returns when the page may go."""
 
-    def __init__(self, store: Any, limits: Limits, stopping: Callable[[], bool], clock: Clock) -> None:
+    def __init__(self, store: Store, limits: Limits, stopping: Callable[[], bool], clock: Clock) -> None:
         self.latency = Latency()
         self.batches = BatchSize(limits.batch_size, limits.rate_limit)
         self._clock = clock

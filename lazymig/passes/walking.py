@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from lazymig.control import Lease
 from lazymig.passes.sharing import Share, Tell
+from lazymig.stores.given import RawId
 from lazymig.stores.records import Partition
 
 
@@ -26,7 +27,7 @@ class Stretch(Protocol):
 class Work(Protocol):
     """The work of a pass on each partition."""
 
-    def pages(self, partition: Partition, position: Any) -> AsyncGenerator[Stretch]:
+    def pages(self, partition: Partition, position: RawId) -> AsyncGenerator[Stretch]:
         """Do the partition from a position on, and yield each stretch once it is done; end early to stop."""
 
     def endings(self, partition: Partition) -> AsyncGenerator[Any]:

@@ -10,6 +10,7 @@ from pymongo.errors import PyMongoError
 
 from lazymig.loop.deadline import Deadline
 from lazymig.protocol.pair import Pair
+from lazymig.stores.given import RawId
 from lazymig.stores.records import Applied, StoredV1, StoredV2
 from lazymig.telemetry import LEFT_DIRTY, REFUSED, V2_AWAY
 
@@ -67,7 +68,7 @@ async def is_due(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, own
     return marked is not None and marked < HEAL_AFTER
 
 
-async def await_own_body(pair: Pair[V1, V2], id: Any) -> None:
+async def await_own_body(pair: Pair[V1, V2], id: RawId) -> None:
     """Wait a moment for this process's own body of the entity, where that is still behind its caller."""
     if pair.behind.holds(id):
         await pair.behind.wait_for(id, sum(WRITER_WAITS_S))

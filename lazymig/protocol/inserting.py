@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pymongo.errors import PyMongoError, WriteError
 
@@ -12,6 +12,7 @@ from lazymig.protocol.edits import Change
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.writing import Moved, back_off, close_mark, finish, withdraw
 from lazymig.stores.documents import decode_id
+from lazymig.stores.given import RawId
 from lazymig.stores.records import StoredV2
 from lazymig.telemetry import LEFT_DIRTY
 
@@ -19,7 +20,7 @@ V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 
-async def insert(pair: Pair[V1, V2], id: Any, change: Change) -> None:
+async def insert(pair: Pair[V1, V2], id: RawId, change: Change) -> None:
     """Store a new entity. Three round trips. Raises `AlreadyExists`."""
     # 1. Announced where nothing live stands in V2.
     announced, step = await _announced(pair, id)
@@ -42,14 +43,14 @@ async def insert(pair: Pair[V1, V2], id: Any, change: Change) -> None:
     await pair.behind.do(lambda: finish(pair, id, moved), None, id)
 
 
-async def _forget(pair: Pair[V1, V2], id: Any, ticket: int) -> None:
+async def _forget(pair: Pair[V1, V2], id: RawId, ticket: int) -> None:
     try:
         await pair.ledger.forget_insert(id, ticket)
     except PyMongoError:
         pair.tally.count(LEFT_DIRTY)  # what only V2's body holds may be dropped when the entity is healed
 
 
-async def _announced(pair: Pair[V1, V2], id: Any) -> tuple[StoredV2, int]:
+async def _announced(pair: Pair[V1, V2], id: RawId) -> tuple[StoredV2, int]:
     """V2's document with the new entity's revision announced, without any body; and by how much that raised it."""
     step = unused_step(pair.clock)
     for attempt in range(pair.max_attempts):
@@ -67,7 +68,7 @@ async def _announced(pair: Pair[V1, V2], id: Any) -> tuple[StoredV2, int]:
     raise Contention(decode_id(id), pair.max_attempts)
 
 
-async def _looked(pair: Pair[V1, V2], id: Any) -> StoredV2 | None:
+async def _looked(pair: Pair[V1, V2], id: RawId) -> StoredV2 | None:
     """V2's document where the entity does not stand. Raises `AlreadyExists`.
 
     In a transaction it is asked for first, since a duplicate key would end all of it.

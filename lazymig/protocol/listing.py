@@ -22,6 +22,7 @@ from lazymig.protocol.many import answer_for, v1_answer
 from lazymig.protocol.pair import Pair
 from lazymig.query import Span
 from lazymig.stores.documents import decode_id
+from lazymig.stores.given import RawId
 from lazymig.stores.keyset import Order
 from lazymig.stores.raw import Undecoded
 from lazymig.stores.records import StoredV1, StoredV2
@@ -114,7 +115,7 @@ class _Page:
     v2: _ByKey[StoredV2]
     #: V1's documents where the rows are lean: of those that V2 lacks, and of all once V2 was found to be behind.
     v1: _ByKey[StoredV1]
-    ids: list[Any]
+    ids: list[RawId]
     timeout_s: float | None
 
     async def truth(self, pair: Pair[V1, V2], key: Any, row: StoredV1, stored: StoredV2 | None) -> StoredV1 | None:

@@ -17,6 +17,7 @@ from lazymig.protocol.edits import Base, v2_of
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S, compare, look_again_at, read
 from lazymig.stores.chunks import chunks
+from lazymig.stores.given import RawId
 from lazymig.stores.records import Applied, Put, StoredV1, StoredV2
 from lazymig.telemetry import LEFT_DIRTY, MIGRATED, REFUSED, REPAIRED
 
@@ -24,20 +25,20 @@ V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 
-async def read_many(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | ConversionError]:
+async def read_many(pair: Pair[V1, V2], ids: Sequence[RawId]) -> dict[RawId, V2 | ConversionError]:
     """`read` for many ids, by three statements for each thousand of them; missing ids are left out.
 
     A fourth stores bodies of older conversions anew. A dirty entity is answered, not repaired.
     """
-    answers: dict[Any, V2 | ConversionError] = {}
+    answers: dict[RawId, V2 | ConversionError] = {}
     for part in chunks(ids):
         answers |= await _read_part(pair, part)
     return answers
 
 
-async def read_v1_many(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V1 | ConversionError]:
+async def read_v1_many(pair: Pair[V1, V2], ids: Sequence[RawId]) -> dict[RawId, V1 | ConversionError]:
     """Return V1's entities in V1's type; missing ids are left out. One statement for each thousand ids."""
-    answers: dict[Any, V1 | ConversionError] = {}
+    answers: dict[RawId, V1 | ConversionError] = {}
     for part in chunks(ids):
         stored = await pair.v1.find_many(part)
         for id in (id for id in part if id in stored):
@@ -54,15 +55,15 @@ def v1_answer(pair: Pair[V1, V2], stored: StoredV1) -> V1 | ConversionError:
         return error
 
 
-async def convert_many(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | ConversionError]:
+async def convert_many(pair: Pair[V1, V2], ids: Sequence[RawId]) -> dict[RawId, V2 | ConversionError]:
     """V1's answers alone, converted; nothing is stored. One statement for each thousand ids."""
-    answers: dict[Any, V2 | ConversionError] = {}
+    answers: dict[RawId, V2 | ConversionError] = {}
     for part in chunks(ids):
         answers |= await answers_for(pair, {}, await pair.v1.find_many(part))
     return answers
 
 
-async def _read_part(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | ConversionError]:
+async def _read_part(pair: Pair[V1, V2], ids: Sequence[RawId]) -> dict[RawId, V2 | ConversionError]:
     if pair.checked:
         return {id: answer async for id, answer in _one_by_one(pair, ids)}
     # All at once: were each waited for after the last, a V2 that hangs would take all the time that the call has.
@@ -70,7 +71,7 @@ async def _read_part(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | C
         await asyncio.gather(*(await_own_body(pair, id) for id in held))
     answer, reachable = await ask_in_time(pair, pair.bodies.find_many(ids))
     found = answer or {}
-    answers: dict[Any, V2 | ConversionError] = {
+    answers: dict[RawId, V2 | ConversionError] = {
         id: stored for id, stored in found.items() if isinstance(stored, ForeignDocument)
     }
     seen = {id: stored for id, stored in found.items() if not isinstance(stored, ForeignDocument)}
@@ -94,9 +95,9 @@ async def _read_part(pair: Pair[V1, V2], ids: Sequence[Any]) -> dict[Any, V2 | C
 
 async def _store_anew(
     pair: Pair[V1, V2],
-    seen: dict[Any, StoredV2],
-    truths: dict[Any, StoredV1],
-    answers: dict[Any, V2 | ConversionError],
+    seen: dict[RawId, StoredV2],
+    truths: dict[RawId, StoredV1],
+    answers: dict[RawId, V2 | ConversionError],
 ) -> None:
     """Store what was converted because V2's body is of an older conversion, or cannot be read, by one statement.
 
@@ -126,7 +127,7 @@ async def _store_anew(
 
 
 async def _put_many(
-    pair: Pair[V1, V2], truths: Sequence[StoredV1], answers: dict[Any, V2 | ConversionError], read_at_s: float
+    pair: Pair[V1, V2], truths: Sequence[StoredV1], answers: dict[RawId, V2 | ConversionError], read_at_s: float
 ) -> list[Any]:
     """Store fresh conversions by one statement; the ids that somebody else stored first."""
     documents = []
@@ -154,13 +155,13 @@ async def _put_many(
 
 
 async def answers_for(
-    pair: Pair[V1, V2], seen: dict[Any, StoredV2], truths: dict[Any, StoredV1]
-) -> dict[Any, V2 | ConversionError]:
+    pair: Pair[V1, V2], seen: dict[RawId, StoredV2], truths: dict[RawId, StoredV1]
+) -> dict[RawId, V2 | ConversionError]:
     """Return V1's answers as V2 entities, not to be stored over what stands.
 
     V2's body where it was made from V1's revision and may answer, else V1's, converted.
     """
-    answers: dict[Any, V2 | ConversionError] = {}
+    answers: dict[RawId, V2 | ConversionError] = {}
     for id, truth in truths.items():
         answer = await answer_for(pair, seen.get(id), truth)
         answers[id] = answer
@@ -181,7 +182,7 @@ async def answer_for(
     return entity
 
 
-async def _one_by_one(pair: Pair[V1, V2], ids: Sequence[Any]) -> AsyncIterator[tuple[Any, V2 | ConversionError]]:
+async def _one_by_one(pair: Pair[V1, V2], ids: Sequence[RawId]) -> AsyncIterator[tuple[Any, V2 | ConversionError]]:
     for id in ids:
         try:
             entity = await read(pair, id)

@@ -13,6 +13,7 @@ from lazymig.protocol.bodies import ask_in_time, await_own_body, is_due, is_old,
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.writing import close_mark
 from lazymig.stores.documents import decode_id
+from lazymig.stores.given import RawId
 from lazymig.stores.records import Applied, Put, StoredV1, StoredV2
 from lazymig.telemetry import LEFT_DIRTY, MIGRATED, MISMATCHED, REFUSED, REPAIRED
 
@@ -34,7 +35,7 @@ class Revised(Protocol):
     def revision(self) -> int: ...
 
 
-async def read(pair: Pair[V1, V2], id: Any) -> V2 | None:
+async def read(pair: Pair[V1, V2], id: RawId) -> V2 | None:
     """The entity as it was at some moment of this call, or None. One round trip when V2 is clean."""
     await await_own_body(pair, id)
     for attempt in range(pair.max_attempts):
@@ -148,7 +149,7 @@ async def compare(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, *, seen_l
     return expected, trusted is not None and conversions.is_same_v2(expected, trusted)
 
 
-async def exists(pair: Pair[V1, V2], id: Any) -> bool:
+async def exists(pair: Pair[V1, V2], id: RawId) -> bool:
     """Whether the entity stood at some moment of this call; nothing is converted."""
     seen, _ = await ask_in_time(pair, pair.bodies.find(id))
     if seen is not None and seen.clean and not pair.checked:

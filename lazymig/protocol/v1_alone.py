@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from lazymig.errors import AlreadyExists, Contention, NotFound
 from lazymig.loop.clock import unused_step
@@ -10,30 +10,31 @@ from lazymig.protocol.edits import Base, Change, Edit, More
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.writing import back_off, move_v1
 from lazymig.stores.documents import decode_id
+from lazymig.stores.given import RawId
 from lazymig.telemetry import CONTENDED
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 
-async def read_v1(pair: Pair[V1, V2], id: Any) -> V1 | None:
+async def read_v1(pair: Pair[V1, V2], id: RawId) -> V1 | None:
     """Return the entity in V1's type, or None. One round trip."""
     stored = await pair.v1.find(id)
     return None if stored is None else pair.conversions.v1_entity(stored)
 
 
-async def read_converted(pair: Pair[V1, V2], id: Any) -> V2 | None:
+async def read_converted(pair: Pair[V1, V2], id: RawId) -> V2 | None:
     """Return V1's entity in V2's type; nothing is stored. One round trip."""
     truth = await pair.v1.find(id)
     return None if truth is None else await pair.conversions.upgraded(truth, None)
 
 
-async def exists_in_v1(pair: Pair[V1, V2], id: Any) -> bool:
+async def exists_in_v1(pair: Pair[V1, V2], id: RawId) -> bool:
     """Return whether V1 holds the entity; nothing is converted. One round trip."""
     return await pair.v1.find(id) is not None
 
 
-async def write_v1(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
+async def write_v1(pair: Pair[V1, V2], id: RawId, edit: Edit) -> Change | None:
     """Change or delete one entity in V1. Two round trips. Raises `NotFound`, `Contention`, or what the edit raises."""
     for attempt in range(pair.max_attempts):
         truth = await pair.v1.find_local(id)
@@ -50,7 +51,7 @@ async def write_v1(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
     raise Contention(decode_id(id), pair.max_attempts)
 
 
-async def insert_v1(pair: Pair[V1, V2], id: Any, change: Change) -> None:
+async def insert_v1(pair: Pair[V1, V2], id: RawId, change: Change) -> None:
     """Store a new entity in V1. One round trip. Raises `AlreadyExists`."""
     if pair.in_session and await pair.v1.find_local(id) is not None:
         raise AlreadyExists(decode_id(id))

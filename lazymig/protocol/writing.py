@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from pymongo.errors import PyMongoError, WriteError
 
@@ -14,6 +14,7 @@ from lazymig.protocol.bodies import is_due, try_step
 from lazymig.protocol.edits import Base, Change, Edit, Keep, More
 from lazymig.protocol.pair import Pair
 from lazymig.stores.documents import decode_id, value_at
+from lazymig.stores.given import RawId
 from lazymig.stores.records import StoredV1, StoredV2
 from lazymig.telemetry import CONTENDED, HEALED, LEFT_DIRTY
 
@@ -21,7 +22,7 @@ V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 
-async def write(pair: Pair[V1, V2], id: Any, edit: Edit) -> Change | None:
+async def write(pair: Pair[V1, V2], id: RawId, edit: Edit) -> Change | None:
     """Change or delete one entity; the change made, None for a delete. Three round trips when V2 is clean.
 
     Raises `NotFound`, `Contention`, or whatever the edit raises; then nothing was written to V1.
@@ -59,7 +60,7 @@ class _Doubt:
     sent = False
 
 
-async def _moved_v1(pair: Pair[V1, V2], id: Any, edit: Edit, seen: StoredV2, doubt: _Doubt) -> Moved:
+async def _moved_v1(pair: Pair[V1, V2], id: RawId, edit: Edit, seen: StoredV2, doubt: _Doubt) -> Moved:
     """Steps 2 and 3."""
     ticket, truth, entity = seen.intent, None, None
     if not (edit.needs_truth or pair.checked) and seen.clean_before_ticket and edit.needs_entity:
@@ -138,7 +139,7 @@ async def _seen_again(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, ticke
     return seen
 
 
-async def move_v1(pair: Pair[V1, V2], id: Any, base: Base, ticket: int, change: Change | None) -> bool:
+async def move_v1(pair: Pair[V1, V2], id: RawId, base: Base, ticket: int, change: Change | None) -> bool:
     """Move V1 from the base's revision to the ticket. False: the race is lost, and nothing was written."""
     expected = base.revision
     if change is None:
@@ -150,7 +151,7 @@ async def move_v1(pair: Pair[V1, V2], id: Any, base: Base, ticket: int, change: 
     return await pair.v1.compare_and_set(id, expected, ticket, change.v1_set, change.v1_unset, change.v1_within, held)
 
 
-async def finish(pair: Pair[V1, V2], id: Any, done: Moved) -> None:
+async def finish(pair: Pair[V1, V2], id: RawId, done: Moved) -> None:
     """Step 4: bring V2 up to what V1 has."""
     change, ticket, since = done.change, done.ticket, done.since
     if change is None:
@@ -167,7 +168,7 @@ async def back_off(pair: Pair[V1, V2], attempt: int) -> None:
         await pair.clock.sleep(min(0.001 * 2 ** (attempt - 2), 0.05) * pair.clock.random())
 
 
-async def close_mark(pair: Pair[V1, V2], id: Any) -> None:
+async def close_mark(pair: Pair[V1, V2], id: RawId) -> None:
     """Close an open announcement, so that reads take one round trip again. Not the caller's concern if it fails."""
     try:
         await heal(pair, id)
@@ -175,7 +176,7 @@ async def close_mark(pair: Pair[V1, V2], id: Any) -> None:
         pair.tally.count(LEFT_DIRTY)
 
 
-async def heal(pair: Pair[V1, V2], id: Any) -> bool:
+async def heal(pair: Pair[V1, V2], id: RawId) -> bool:
     """Move the entity to a fresh revision with the same content. False: V1 does not hold it.
 
     For a mark whose writer died. Should that writer wake, its compare-and-set is lost: no clock, no lock, no lease.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
-from typing import Any, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from attrs import evolve, frozen
 
@@ -14,12 +14,22 @@ from lazymig.loop.in_flight import InFlight
 from lazymig.phases import Phase
 from lazymig.protocol.edits import Change, Edit
 from lazymig.protocol.pair import Pair
-from lazymig.query import Listing, OnError, Span, check_criteria, check_limit, make_reporter, orders_of, sift
+from lazymig.query import (
+    Listing,
+    OnError,
+    Span,
+    check_criteria,
+    check_limit,
+    check_on_error,
+    make_reporter,
+    orders_of,
+    sift,
+)
 from lazymig.routes.building import Options, build_pair, build_pair_in_session, build_route
 from lazymig.routes.route import Route
 from lazymig.shapes.conversions import Conversions
 from lazymig.shapes.migration import Migration
-from lazymig.stores.given import Collections, Id, Session
+from lazymig.stores.given import Collections, Id, RawId, Session
 from lazymig.surroundings.checking import Asked
 from lazymig.surroundings.first_use import FirstUse
 
@@ -66,12 +76,12 @@ class Calls(Generic[V1, V2]):
             return self.first_use.call(writes=writes)
         return Deadline(self.options.timeout_s)
 
-    async def write(self, raw: Any, edit: Edit) -> Change | None:
+    async def write(self, raw: RawId, edit: Edit) -> Change | None:
         """Make one edit by the phase's route; `raw` is a checked id."""
         async with self.in_flight.place(), self.bounded(writes=True), self.first_use.explaining:
             return await self.route.write(raw, edit)
 
-    async def insert(self, raw: Any, make: Callable[[], Awaitable[Change]]) -> None:
+    async def insert(self, raw: RawId, make: Callable[[], Awaitable[Change]]) -> None:
         """Make one insert by the phase's route, converted when its place is free."""
         async with self.in_flight.place():
             change = await make()  # refused here, before anything is sent
@@ -80,11 +90,12 @@ class Calls(Generic[V1, V2]):
 
     async def read_many(
         self,
-        read: Callable[[Sequence[Any]], Awaitable[dict[Any, E | ConversionError]]],
+        read: Callable[[Sequence[RawId]], Awaitable[dict[RawId, E | ConversionError]]],
         ids: Iterable[K],
         on_error: OnError | Literal["return"],
     ) -> dict[K, E | ConversionError]:
         """Read entities through one of the route's doors, in the order of `ids`."""
+        check_on_error(on_error)
         raws = {self.conversions.raw_id(id): id for id in ids}
         async with self.bounded():
             answers = await read(list(raws))

@@ -7,11 +7,12 @@ Ids are checked and stand as they do in `_id`; calls are bounded in time by thei
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 from lazymig.errors import ConversionError
 from lazymig.protocol.edits import Change, Edit
 from lazymig.query import Criteria, Span
+from lazymig.stores.given import RawId
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -25,28 +26,28 @@ class Route(Protocol[V1, V2]):
     #: Whether V2 is filled from V1: only then a sweep may run.
     fills_v2: ClassVar[bool]
 
-    async def read(self, id: Any) -> V2 | None:
+    async def read(self, id: RawId) -> V2 | None:
         """Return the entity in V2's type, or None."""
 
-    async def read_many(self, ids: Sequence[Any]) -> dict[Any, V2 | ConversionError]:
+    async def read_many(self, ids: Sequence[RawId]) -> dict[RawId, V2 | ConversionError]:
         """Return the entities in V2's type by id, each or why it cannot be read; missing ids are left out."""
 
-    async def read_v1(self, id: Any) -> V1 | None:
+    async def read_v1(self, id: RawId) -> V1 | None:
         """Return the entity in V1's type, or None."""
 
-    async def read_v1_many(self, ids: Sequence[Any]) -> dict[Any, V1 | ConversionError]:
+    async def read_v1_many(self, ids: Sequence[RawId]) -> dict[RawId, V1 | ConversionError]:
         """Return the entities in V1's type by id, each or why it cannot be read; missing ids are left out."""
 
-    async def exists(self, id: Any) -> bool:
+    async def exists(self, id: RawId) -> bool:
         """Return whether the entity exists; nothing is converted."""
 
-    async def write(self, id: Any, edit: Edit) -> Change | None:
+    async def write(self, id: RawId, edit: Edit) -> Change | None:
         """Change or delete one entity; returns the change made, None for a delete.
 
         Raises `NotFound`, `Contention`, or whatever the edit raises; then nothing was written.
         """
 
-    async def insert(self, id: Any, change: Change) -> None:
+    async def insert(self, id: RawId, change: Change) -> None:
         """Store a new entity. Raises `AlreadyExists`."""
 
     def pages(self, span: Span) -> AsyncGenerator[list[V2 | ConversionError]]:

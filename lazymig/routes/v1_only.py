@@ -6,7 +6,7 @@ Way back: none is needed, since nothing has left V1.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from attrs import frozen
 
@@ -16,6 +16,7 @@ from lazymig.protocol.edits import Change, Edit
 from lazymig.protocol.pair import Pair
 from lazymig.query import Criteria, Span
 from lazymig.routes.route import Route
+from lazymig.stores.given import RawId
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -29,25 +30,25 @@ class V1Only(Route[V1, V2], Generic[V1, V2]):
     uses_v2: ClassVar[bool] = False
     fills_v2: ClassVar[bool] = False
 
-    async def read(self, id: Any) -> V2 | None:
+    async def read(self, id: RawId) -> V2 | None:
         return await v1_alone.read_converted(self.pair, id)
 
-    async def read_many(self, ids: Sequence[Any]) -> dict[Any, V2 | ConversionError]:
+    async def read_many(self, ids: Sequence[RawId]) -> dict[RawId, V2 | ConversionError]:
         return await many.convert_many(self.pair, ids)
 
-    async def read_v1(self, id: Any) -> V1 | None:
+    async def read_v1(self, id: RawId) -> V1 | None:
         return await v1_alone.read_v1(self.pair, id)
 
-    async def read_v1_many(self, ids: Sequence[Any]) -> dict[Any, V1 | ConversionError]:
+    async def read_v1_many(self, ids: Sequence[RawId]) -> dict[RawId, V1 | ConversionError]:
         return await many.read_v1_many(self.pair, ids)
 
-    async def exists(self, id: Any) -> bool:
+    async def exists(self, id: RawId) -> bool:
         return await v1_alone.exists_in_v1(self.pair, id)
 
-    async def write(self, id: Any, edit: Edit) -> Change | None:
+    async def write(self, id: RawId, edit: Edit) -> Change | None:
         return await v1_alone.write_v1(self.pair, id, edit)
 
-    async def insert(self, id: Any, change: Change) -> None:
+    async def insert(self, id: RawId, change: Change) -> None:
         await v1_alone.insert_v1(self.pair, id, change)
 
     def pages(self, span: Span) -> AsyncGenerator[list[V2 | ConversionError]]:

@@ -7,6 +7,8 @@ from typing import Any
 
 from bson import ObjectId
 
+from lazymig.stores.given import RawId
+
 #: More ids per statement gain nothing, and their documents are decoded at one go while others wait.
 COUNT_MAX = 1000
 #: Far below the 16 MB of a statement. One id alone may be larger.
@@ -16,7 +18,7 @@ _ELEMENT, _FIXED = 16, 16
 _FIXED_KINDS = frozenset({int, ObjectId})
 
 
-def chunks(ids: Sequence[Any]) -> Iterator[Sequence[Any]]:
+def chunks(ids: Sequence[RawId]) -> Iterator[Sequence[Any]]:
     """The ids in their order, in parts that are small enough for one statement. No part is empty."""
     if len(ids) <= COUNT_MAX and _are_small(ids):
         if ids:
@@ -35,7 +37,7 @@ def chunks(ids: Sequence[Any]) -> Iterator[Sequence[Any]]:
         yield part
 
 
-def _are_small(ids: Sequence[Any]) -> bool:
+def _are_small(ids: Sequence[RawId]) -> bool:
     """Whether this is plain to see, without a look at each of them."""
     kinds = set(map(type, ids))
     if kinds <= _FIXED_KINDS:

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from lazymig.errors import ForeignDocument
 from lazymig.loop.batcher import Batcher
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
-from lazymig.stores.drivers import STATEMENT_ERRORS, is_too_large
+from lazymig.stores.drivers import STATEMENT_ERRORS, Handle, is_too_large
+from lazymig.stores.given import RawId
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
 from lazymig.stores.pipelines import Pipeline
@@ -19,7 +20,7 @@ from lazymig.stores.records import Applied, Document, Put, StoredV1, StoredV2
 R = TypeVar("R")
 
 
-def _found(ids: Sequence[Any], by_id: dict[Any, R]) -> list[R | None]:
+def _found(ids: Sequence[RawId], by_id: dict[Any, R]) -> list[R | None]:
     """One result per asked id; an id's second caller gets its own document, since entities may hold parts of it."""
     taken: set[Any] = set()
     results: list[R | None] = []
@@ -33,14 +34,14 @@ def _found(ids: Sequence[Any], by_id: dict[Any, R]) -> list[R | None]:
 class CoalescingV1(V1Store):
     """V1's port with `find` shared."""
 
-    def __init__(self, collection: Any, timeout_s: float | None) -> None:
+    def __init__(self, collection: Handle, timeout_s: float | None) -> None:
         super().__init__(collection)
         self._finds: Batcher[Any, StoredV1 | None] = Batcher(super().find, self._find_each, timeout_s)
 
-    async def find(self, id: Any) -> StoredV1 | None:
+    async def find(self, id: RawId) -> StoredV1 | None:
         return await self._finds.call(id)
 
-    async def _find_each(self, ids: Sequence[Any]) -> list[StoredV1 | None]:
+    async def _find_each(self, ids: Sequence[RawId]) -> list[StoredV1 | None]:
         return _found(ids, await self.find_many(list(dict.fromkeys(ids))))
 
 
@@ -49,7 +50,7 @@ class CoalescingV2(V2Store):
 
     def __init__(
         self,
-        collection: Any,
+        collection: Handle,
         clock: Clock = SYSTEM_CLOCK,
         conv: int = 1,
         timeout_s: float | None = None,
@@ -64,13 +65,13 @@ class CoalescingV2(V2Store):
             self._upsert_one, self._upsert_each, timeout_s, patient=True
         )
 
-    async def find(self, id: Any) -> StoredV2 | None:
+    async def find(self, id: RawId) -> StoredV2 | None:
         return await self._finds.call(id)
 
-    async def put_if_absent(self, id: Any, body: Any, revision: int) -> Put:
+    async def put_if_absent(self, id: RawId, body: Any, revision: int) -> Put:
         return await self._puts.call((id, body, revision))
 
-    async def _find_each(self, ids: Sequence[Any]) -> list[StoredV2 | ForeignDocument | None]:
+    async def _find_each(self, ids: Sequence[RawId]) -> list[StoredV2 | ForeignDocument | None]:
         return _found(ids, await self.find_many(list(dict.fromkeys(ids))))
 
     async def _put_one(self, put: tuple[Any, Any, int]) -> Put:

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from lazymig.stores.documents import META_FIELD
 from lazymig.stores.drivers import awaited, collection_of, tuned
+from lazymig.stores.given import Store
 from lazymig.stores.records import PLACEHOLDER
 
 _AT, _GONE, _REV = (f"{META_FIELD}.{name}" for name in ("at", "gone", "rev"))
@@ -27,7 +28,7 @@ class Marked:
 class Counts:
     """The counts of one collection, read on the primary."""
 
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: Store) -> None:
         self._collection = tuned(collection_of(store))
 
     async def count_all(self, *, exact: bool = False) -> int:

@@ -13,6 +13,7 @@ from bson.decimal128 import Decimal128
 
 from lazymig.errors import ConfigurationError, ConversionError, ForeignDocument
 from lazymig.stores.decoding import Unreadable
+from lazymig.stores.given import RawId
 from lazymig.stores.records import Document, StoredV1, StoredV2
 
 S = TypeVar("S", StoredV1, StoredV2)
@@ -40,7 +41,7 @@ def raw_id(value: Any) -> Any:
     return bytes(value) if isinstance(value, Binary) and value.subtype == BINARY_SUBTYPE else value
 
 
-def decode_id(raw: Any) -> Any:
+def decode_id(raw: RawId) -> Any:
     """An id as entities hold it; one that Python cannot hold as it is shown to people."""
     if isinstance(raw, Binary) and raw.subtype == UUID_SUBTYPE and len(raw) == _UUID_BYTES:
         return raw.as_uuid()
@@ -75,7 +76,7 @@ def check_revision(stored: StoredV1) -> None:
         raise ConversionError(decode_id(stored.id), "read", wrong, REVISION_FIELD, side="V1")
 
 
-def at_revision(id: Any, revision: int, within: Sequence[str] = (), held: Document | None = None) -> dict[str, Any]:
+def at_revision(id: RawId, revision: int, within: Sequence[str] = (), held: Document | None = None) -> dict[str, Any]:
     """A filter for a V1 document at this revision that has a sub-document at each of these paths.
 
     `held`: each path's value, too, must be as it stands in this document, for writers that know no revision.
@@ -116,7 +117,7 @@ def value_at(document: Any, path: str) -> Any:
     return document
 
 
-def born_clean(id: Any, body: Document, revision: int, by: By, conv: int = 1) -> dict[str, Any]:
+def born_clean(id: RawId, body: Document, revision: int, by: By, conv: int = 1) -> dict[str, Any]:
     """The V2 document of a lazy migration: no write was ever announced for it."""
     meta: dict[str, Any] = {"rev": revision, "intent": revision, "by": by}
     if conv != 1:  # missing means 1
@@ -135,7 +136,7 @@ def is_foreign(document: Document) -> bool:
     return not (isinstance(meta, dict) and isinstance(meta.get("rev"), int) and isinstance(meta.get("intent"), int))
 
 
-def of_id(id: Any, stored: S) -> S:
+def of_id(id: RawId, stored: S) -> S:
     """The document, if it is the one that was asked for. Raises `ConfigurationError` where it has another id."""
     if stored.id != id:
         raise ConfigurationError(
@@ -145,7 +146,7 @@ def of_id(id: Any, stored: S) -> S:
     return stored
 
 
-def ticketed(id: Any, stored: StoredV2) -> StoredV2:
+def ticketed(id: RawId, stored: StoredV2) -> StoredV2:
     """The document after an announcement. Raises `ForeignDocument` where lazymig's own would read otherwise."""
     if stored.intent <= stored.revision:  # no announcement is behind its body
         raise ForeignDocument(id)
@@ -159,7 +160,7 @@ def stored_v2(document: Document) -> StoredV2:
     """
     if is_foreign(document):
         raise ForeignDocument(raw_id(document["_id"]))
-    meta: Mapping[str, Any] = document[META_FIELD]
+    meta: Document = document[META_FIELD]
     at = meta.get("at")
     if at is not None and at.tzinfo is not None:
         at = at.astimezone(UTC).replace(tzinfo=None)  # a tz_aware client: lazymig's own times are naive UTC

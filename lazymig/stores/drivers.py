@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions, DatetimeConversion
@@ -26,7 +26,18 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from lazymig.errors import ConfigurationError
+from lazymig.stores.given import Store
 from lazymig.stores.records import Applied, Put
+
+if TYPE_CHECKING:
+    from pymongo.asynchronous.client_session import AsyncClientSession
+    from pymongo.asynchronous.collection import AsyncCollection
+
+#: A collection as lazymig's statements use it. PyMongo's type stands for all drivers: what is used of it is spelled
+#: alike in all of them, and `awaited` hides what is not.
+Handle: TypeAlias = "AsyncCollection[Any]"
+#: A session as statements take it: of the driver that the collections belong to.
+DriverSession: TypeAlias = "AsyncClientSession"
 
 MAJORITY = WriteConcern("majority")
 ONE = WriteConcern(1)
@@ -89,7 +100,7 @@ _MODULES = (
 )
 
 
-def driver_of(collection: Any) -> Driver:
+def driver_of(collection: object) -> Driver:
     """The driver of an async collection.
 
     Raises `ConfigurationError` for anything else, a synchronous PyMongo collection or a database among them.
@@ -106,14 +117,14 @@ def driver_of(collection: Any) -> Driver:
 
 
 def tuned(
-    collection: Any,
+    collection: Handle,
     *,
     write: WriteConcern | None = None,
     read: ReadConcern | None = None,
     codec: CodecOptions[Any] | None = None,
     raw: bool = False,
-) -> Any:
-    """The collection with these concerns and lazymig's own codec options, read on the primary; in memory, itself.
+) -> Handle:
+    """Return the collection with these concerns and lazymig's codec options, read on the primary; in memory, itself.
 
     Nothing is inherited but the client's `tz_aware`: a `type_registry`, a document class or a read concern that suits
     the application would change what lazymig stores, or what it takes for V1's state. A secondary may not have heard of
@@ -129,20 +140,27 @@ def tuned(
     )
 
 
-def collection_of(store: Any) -> Any:
-    """The collection that a store is a port to; a collection is its own. The only way to one from outside a store."""
-    # By the class, as in `driver_of`: a collection has every attribute.
-    return store if hasattr(type(store), "find_one") else store.collection
+class _Keeper(Protocol):
+    """A store: it keeps its collection."""
+
+    @property
+    def collection(self) -> Handle: ...
 
 
-def uuid_representation(collection: Any) -> int | None:
+def collection_of(store: Store) -> Handle:
+    """Return the collection that a store keeps; of a collection, itself. The only way to one from outside a store."""
+    # Asked of the class, as in `driver_of`: a collection has every attribute.
+    return cast("Handle", store) if hasattr(type(store), "find_one") else cast("_Keeper", store).collection
+
+
+def uuid_representation(collection: object) -> int | None:
     """How the collection's client stores UUIDs, as a number of `bson.binary.UuidRepresentation`; None in memory."""
     options = getattr(collection, "codec_options", None)
     representation: int | None = getattr(options, "uuid_representation", None)
     return representation
 
 
-def tz_aware(collection: Any) -> bool:
+def tz_aware(collection: object) -> bool:
     """Whether the collection's client returns aware datetimes."""
     options = getattr(collection, "codec_options", None)
     return bool(getattr(options, "tz_aware", False))

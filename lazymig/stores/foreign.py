@@ -10,6 +10,7 @@ from pymongo.errors import BulkWriteError
 
 from lazymig.stores.documents import META_FIELD
 from lazymig.stores.drivers import MAJORITY, Driver, collection_of, driver_of, tuned
+from lazymig.stores.given import Store
 from lazymig.stores.keyset import BY_ID
 from lazymig.stores.raw import decoded_leniently
 from lazymig.stores.records import Document
@@ -27,7 +28,7 @@ FOREIGN: Document = {"$nor": [{"$and": [_is_integer(f"{META_FIELD}.rev"), _is_in
 class Strangers:
     """V2's documents that lazymig did not store."""
 
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: Store) -> None:
         collection = collection_of(store)
         self._scan = Scan(collection)
         self._in_memory = driver_of(collection) is Driver.MEMORY

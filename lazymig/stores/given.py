@@ -1,6 +1,7 @@
-"""What the user gives: ids, collections and sessions, by the least that lazymig needs of them.
+"""The types of what the user passes: ids, collections and sessions.
 
-PyMongo's asyncio API, Motor and mongomock-motor share no base class, so these types are structural.
+PyMongo's asyncio API, Motor and mongomock-motor share no base class, so these types are structural and name only what
+lazymig checks for.
 """
 
 from __future__ import annotations
@@ -12,6 +13,11 @@ from bson import ObjectId
 
 #: The types of an id: scalars that BSON compares by value. A dict could become a filter.
 Id: TypeAlias = str | int | bytes | ObjectId | UUID
+#: Whatever stands in `_id`. Nothing narrower is true: MongoDB takes every BSON type there except arrays and regular
+#: expressions, and other clients may have stored any of them.
+RawId: TypeAlias = Any
+#: A store, or a collection of any driver. `drivers.collection_of` gets the collection.
+Store: TypeAlias = object
 
 
 class Collection(Protocol):
@@ -39,7 +45,14 @@ class Session(Protocol):
 
 
 class Collections(NamedTuple):
-    """The two collections of a repository, as they were given: of whichever driver."""
+    """The two collections of a repository, as they were passed to it.
+
+    Their type is `Any`, so that type checkers accept the methods of the driver that they belong to.
+
+    Attributes:
+        v1: The collection of the old shape.
+        v2: The collection of the new shape.
+    """
 
     v1: Any
     v2: Any

@@ -8,6 +8,7 @@ from typing import Any
 from pymongo.errors import OperationFailure
 
 from lazymig.errors import ConfigurationError
+from lazymig.stores.drivers import Handle
 
 #: The server's codes for an index that stands already: the same keys under another name, another index of this name.
 _TAKEN = frozenset({85, 86})
@@ -17,12 +18,12 @@ _LIMITS = ("unique", "partialFilterExpression", "expireAfterSeconds", "collation
 Keys = Sequence[tuple[str, int]]
 
 
-async def ensure_index(collection: Any, keys: Keys, name: str, *, sparse: bool = False) -> None:
+async def ensure_index(collection: Handle, keys: Keys, name: str, *, sparse: bool = False) -> None:
     """Create the index unless one stands that serves as well.
 
     Raises `ConfigurationError` where an index of another kind is in its place.
     """
-    options = {"sparse": True} if sparse else {}
+    options: dict[str, Any] = {"sparse": True} if sparse else {}
     try:
         await collection.create_index(list(keys), name=name, **options)
     except OperationFailure as error:

@@ -20,6 +20,7 @@ from bson.decimal128 import Decimal128
 
 from lazymig.stores.decoding import Unreadable, condition
 from lazymig.stores.drivers import Driver
+from lazymig.stores.given import RawId
 from lazymig.stores.records import Partition
 
 #: BSON's order of types, each with the type bytes of its elements.
@@ -68,7 +69,7 @@ def in_bracket(path: str, bracket: str, driver: Driver) -> dict[str, Any]:
     return {"$or": [{path: {"$type": name}} for name in known]} if len(known) > 1 else {path: {"$type": known[0]}}
 
 
-def in_partition(partition: Partition, position: Any, last: Any, driver: Driver) -> dict[str, Any]:
+def in_partition(partition: Partition, position: RawId, last: RawId, driver: Driver) -> dict[str, Any]:
     """The filter for a partition's ids behind the position, up to `last` where that is given."""
     bounds: dict[str, Any] = {}
     if position is not None:

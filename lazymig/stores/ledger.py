@@ -20,11 +20,14 @@ from lazymig.stores.drivers import (
     ONE,
     STATEMENT_ERRORS,
     Driver,
+    DriverSession,
+    Handle,
     applied_outcome,
     driver_of,
     is_id_taken,
     tuned,
 )
+from lazymig.stores.given import RawId
 from lazymig.stores.indexes import ensure_index
 from lazymig.stores.pipelines import (
     SERVER_NOW,
@@ -59,10 +62,10 @@ class MongoLedger(Ledger):
 
     def __init__(
         self,
-        collection: Any,
+        collection: Handle,
         clock: Clock = SYSTEM_CLOCK,
         conv: int = 1,
-        session: Any = None,
+        session: DriverSession | None = None,
         read_concern: str | None = None,
         *,
         remembers: bool = False,
@@ -86,10 +89,10 @@ class MongoLedger(Ledger):
     async def now(self) -> datetime:
         return await self._time.now()
 
-    async def ticket(self, id: Any) -> StoredV2:
+    async def ticket(self, id: RawId) -> StoredV2:
         return await self._announce({"_id": id}, {**_PLACEHOLDER, GONE: True}, 1)
 
-    async def vacant_ticket(self, id: Any, step: int = 1) -> StoredV2 | None:
+    async def vacant_ticket(self, id: RawId, step: int = 1) -> StoredV2 | None:
         where = {"_id": id, GONE: True}  # an upsert copies `gone` into the document that it makes
         try:
             if self._remembers:
@@ -107,7 +110,9 @@ class MongoLedger(Ledger):
     async def _transformed(self, where: Document, update: Any) -> StoredV2:
         if not self._takes_pipelines and not isinstance(update, dict):
             await _replaced(self._durable, where, update, upsert=True)
-            return stored_v2(await self._durable.find_one({"_id": where["_id"]}))
+            made = await self._durable.find_one({"_id": where["_id"]})
+            assert made is not None  # by the upsert
+            return stored_v2(made)
         try:
             document = await self._announced.find_one_and_update(
                 where, update, upsert=True, return_document=ReturnDocument.AFTER, session=self._session
@@ -118,7 +123,7 @@ class MongoLedger(Ledger):
             raise ForeignDocument(where["_id"]) from None
         return ticketed(where["_id"], stored_v2(unpacked(self.collection, document)))
 
-    async def raise_intent(self, id: Any, intent: int) -> None:
+    async def raise_intent(self, id: RawId, intent: int) -> None:
         on_insert = {**_PLACEHOLDER, GONE: True}
         update = {"$max": {INTENT: intent}, "$inc": {RAISED: 1}, **self._marking(), "$setOnInsert": on_insert}
         await self._durable.update_one({"_id": id}, update, upsert=True, session=self._session)
@@ -132,7 +137,7 @@ class MongoLedger(Ledger):
         made = vacated(seen.intent, ticket, self._moment)
         return await self._update(where, made, durable=True) is Applied.APPLIED
 
-    async def forget_insert(self, id: Any, ticket: int) -> None:
+    async def forget_insert(self, id: RawId, ticket: int) -> None:
         if self._remembers:
             await self._update({"_id": id, INSERTS: ticket}, forgotten(ticket))
 
@@ -181,7 +186,7 @@ class MongoLedger(Ledger):
         return Applied.APPLIED if result.matched_count or result.upserted_id is not None else Applied.NEWER
 
 
-async def _replaced(collection: Any, where: Document, pipeline: Pipeline, upsert: bool) -> Applied:
+async def _replaced(collection: Handle, where: Document, pipeline: Pipeline, upsert: bool) -> Applied:
     """An update by a pipeline where the collection does not know them."""
     while True:
         found = await collection.find_one(where)

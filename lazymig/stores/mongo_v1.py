@@ -11,7 +11,18 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from lazymig.stores.documents import REVISION_FIELD, at_revision, of_id, stored_v1
-from lazymig.stores.drivers import MAJORITY, RAW_LENIENT, READ_MAJORITY, Driver, driver_of, is_id_taken, tuned
+from lazymig.stores.drivers import (
+    MAJORITY,
+    RAW_LENIENT,
+    READ_MAJORITY,
+    Driver,
+    DriverSession,
+    Handle,
+    driver_of,
+    is_id_taken,
+    tuned,
+)
+from lazymig.stores.given import RawId
 from lazymig.stores.keyset import Order
 from lazymig.stores.ports import Paths, Truth
 from lazymig.stores.raw import Undecoded, find_all, find_one, undecoded, undecoded_by_id
@@ -21,7 +32,9 @@ from lazymig.stores.records import PLACEHOLDER, Document, StoredV1
 class V1Store(Truth):
     """`Truth` kept in one MongoDB collection."""
 
-    def __init__(self, collection: Any, session: Any = None, read_concern: str | None = None) -> None:
+    def __init__(
+        self, collection: Handle, session: DriverSession | None = None, read_concern: str | None = None
+    ) -> None:
         #: As it was given, with the codec options of its client: for the client's own filters.
         self.given = collection
         self.collection = tuned(collection)
@@ -33,26 +46,26 @@ class V1Store(Truth):
         # Linearizable reads name one document: they answer for themselves, whatever a deposed primary believes.
         self._one = self._settled if read_concern is None else tuned(collection, read=ReadConcern(read_concern))
 
-    async def find(self, id: Any) -> StoredV1 | None:
+    async def find(self, id: RawId) -> StoredV1 | None:
         document = await find_one(self._one, id, self._session)
         return None if document is None else of_id(id, stored_v1(document))
 
-    async def find_local(self, id: Any) -> StoredV1 | None:
+    async def find_local(self, id: RawId) -> StoredV1 | None:
         document = await find_one(self.collection, id, self._session)
         return None if document is None else of_id(id, stored_v1(document))
 
-    async def confirm_missing(self, id: Any) -> None:
+    async def confirm_missing(self, id: RawId) -> None:
         if self._durable is self.collection:
             return
         # A durable write that matches nothing (V1 has no placeholders) waits like any other.
         never = {"_id": id, REVISION_FIELD: PLACEHOLDER}
         await self._durable.update_one(never, {"$set": {REVISION_FIELD: PLACEHOLDER}}, session=self._session)
 
-    async def find_many(self, ids: Sequence[Any]) -> dict[Any, StoredV1]:
+    async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredV1]:
         found = await find_all(self._settled, ids, self._session)
         return {stored.id: stored for stored in map(stored_v1, found)}
 
-    async def moved_since(self, revisions: Mapping[Any, int]) -> list[Any]:
+    async def moved_since(self, revisions: Mapping[RawId, int]) -> list[RawId]:
         ids = list(revisions)
         where = {"_id": {"$in": ids}}
         found = await undecoded(
@@ -61,7 +74,7 @@ class V1Store(Truth):
         now = {stored.id: stored.revision for stored in found}
         return [id for id in ids if now.get(id) != revisions[id]]
 
-    async def insert(self, id: Any, document: Document, revision: int) -> bool:
+    async def insert(self, id: RawId, document: Document, revision: int) -> bool:
         whole = {"_id": id, **document, REVISION_FIELD: revision}
         try:
             await self._durable.insert_one(whole, session=self._session)
@@ -73,7 +86,7 @@ class V1Store(Truth):
 
     async def compare_and_set(
         self,
-        id: Any,
+        id: RawId,
         expected: int,
         revision: int,
         changed: Document,
@@ -88,11 +101,11 @@ class V1Store(Truth):
         result = await self._durable.update_one(where, update, session=self._session)
         return bool(result.matched_count)
 
-    async def delete(self, id: Any, expected: int) -> bool:
+    async def delete(self, id: RawId, expected: int) -> bool:
         result = await self._durable.delete_one(at_revision(id, expected), session=self._session)
         return bool(result.deleted_count)
 
-    async def find_each(self, ids: Sequence[Any]) -> Undecoded[StoredV1]:
+    async def find_each(self, ids: Sequence[RawId]) -> Undecoded[StoredV1]:
         return await undecoded_by_id(self._settled, stored_v1, ids, self._session)
 
     def question(self, criteria: Document) -> Document:

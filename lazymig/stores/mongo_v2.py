@@ -16,12 +16,14 @@ from lazymig.errors import ForeignDocument
 from lazymig.stores.documents import META_FIELD, By, born_clean, of_id, stored_or_error, stored_v2
 from lazymig.stores.drivers import (
     STATEMENT_ERRORS,
+    Handle,
     applied_outcomes,
     is_too_large,
     put_outcome,
     put_outcomes,
     refusal_text,
 )
+from lazymig.stores.given import RawId
 from lazymig.stores.indexes import ensure_index
 from lazymig.stores.ledger import CONV, GONE, REV, MongoLedger
 from lazymig.stores.pipelines import (
@@ -37,18 +39,18 @@ from lazymig.stores.records import Applied, Document, Put, StoredV2
 class V2Store(MongoLedger, Bodies):
     """`Bodies` and `Ledger` kept in one MongoDB collection."""
 
-    async def find(self, id: Any) -> StoredV2 | None:
+    async def find(self, id: RawId) -> StoredV2 | None:
         document = await find_one(self._read, id, self._session)
         return None if document is None else of_id(id, stored_v2(document))
 
-    async def find_many(self, ids: Sequence[Any]) -> dict[Any, StoredV2 | ForeignDocument]:
+    async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredV2 | ForeignDocument]:
         found = await find_all(self._read, ids, self._session)
         return {stored.id: stored for stored in map(stored_or_error, found)}
 
-    async def find_each(self, ids: Sequence[Any]) -> Undecoded[StoredV2]:
+    async def find_each(self, ids: Sequence[RawId]) -> Undecoded[StoredV2]:
         return await undecoded_by_id(self._read, stored_v2, ids, self._session)
 
-    async def put_if_absent(self, id: Any, body: Document, revision: int) -> Put:
+    async def put_if_absent(self, id: RawId, body: Document, revision: int) -> Put:
         try:
             await self._quick.insert_one(self.born_clean(id, body, revision, "read"), session=self._session)
         except STATEMENT_ERRORS as error:
@@ -72,12 +74,12 @@ class V2Store(MongoLedger, Bodies):
             return await self.put_many(left, durable=durable) + await self.put_many(right, durable=durable)
         return [Put.STORED] * len(documents)
 
-    def born_clean(self, id: Any, body: Document, revision: int, by: By) -> dict[str, Any]:
+    def born_clean(self, id: RawId, body: Document, revision: int, by: By) -> dict[str, Any]:
         return born_clean(id, body, revision, by, self._conv)
 
     async def apply(
         self,
-        id: Any,
+        id: RawId,
         body: Document,
         revision: int,
         *,
@@ -107,10 +109,10 @@ class V2Store(MongoLedger, Bodies):
         return [await self._update(*update, durable=durable) for update in updates]
 
     @staticmethod
-    def _over(id: Any, seen: StoredV2) -> dict[str, Any]:
+    def _over(id: RawId, seen: StoredV2) -> dict[str, Any]:
         return {"_id": id, REV: seen.revision, CONV: {"$in": [None, 1]} if seen.conv == 1 else seen.conv}
 
-    async def bury(self, id: Any, revision: int, *, since: int | None = None) -> Applied:
+    async def bury(self, id: RawId, revision: int, *, since: int | None = None) -> Applied:
         made = buried(revision, revision if since is None else since, self._moment)
         return await self._update({"_id": id, REV: {"$lt": revision}}, made, upsert=True)
 
@@ -118,7 +120,7 @@ class V2Store(MongoLedger, Bodies):
         """`_update` with upserts, for many by one unordered statement; outcomes or own errors in the same order."""
         return await self._bulk(self._quick, [UpdateOne(where, update, upsert=True) for where, update in updates])
 
-    async def _bulk(self, collection: Any, requests: Sequence[UpdateOne]) -> list[Applied | BaseException]:
+    async def _bulk(self, collection: Handle, requests: Sequence[UpdateOne]) -> list[Applied | BaseException]:
         try:
             await collection.bulk_write(requests, ordered=False, session=self._session)
         except BulkWriteError as error:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal, cast
 
 from attrs import frozen
 
 from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import Clock
 from lazymig.stores.coalescing import CoalescingV1, CoalescingV2
-from lazymig.stores.drivers import driver_of, tz_aware
+from lazymig.stores.drivers import DriverSession, driver_of, tz_aware
 from lazymig.stores.given import Collections, Session
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
@@ -32,7 +32,7 @@ class Terms:
     session: Session | None = None
 
 
-def check_collection(side: str, collection: Any) -> None:
+def check_collection(side: str, collection: object) -> None:
     """Raise `ConfigurationError` unless this is an async collection that acknowledges writes."""
     try:
         driver_of(collection)
@@ -53,7 +53,8 @@ def open_stores(given: Collections, terms: Terms) -> tuple[V1Store, V2Store]:
     if terms.coalesce and terms.read_concern is None:  # a linearizable read names one document
         v2 = CoalescingV2(given.v2, terms.clock, terms.conv, terms.timeout_s, remembers=terms.remembers)
         return CoalescingV1(given.v1, terms.timeout_s), v2
+    session = cast("DriverSession | None", terms.session)  # the driver checks that it is one of its own
     return (
-        V1Store(given.v1, terms.session, terms.read_concern),
-        V2Store(given.v2, terms.clock, terms.conv, terms.session, terms.read_concern, remembers=terms.remembers),
+        V1Store(given.v1, session, terms.read_concern),
+        V2Store(given.v2, terms.clock, terms.conv, session, terms.read_concern, remembers=terms.remembers),
     )

@@ -16,7 +16,7 @@ from typing import Any, Final
 from lazymig.stores.documents import META_FIELD
 from lazymig.stores.records import Document
 
-Pipeline = Sequence[Mapping[str, Any]]
+Pipeline = Sequence[Document]
 #: A moment: the server's own, or one that the caller's clock gave.
 Moment = datetime | str
 #: The server's own time, in a pipeline.
@@ -154,7 +154,7 @@ def _rank(value: Any) -> Any:
     return -math.inf if value is _MISSING or value is None else value
 
 
-def _merged(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _merged(parts: Sequence[Document]) -> dict[str, Any]:
     return {name: value for part in parts for name, value in part.items()}
 
 

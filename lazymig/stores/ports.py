@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from lazymig.errors import ForeignDocument
 from lazymig.stores.documents import By
+from lazymig.stores.given import RawId
 from lazymig.stores.keyset import Order
 from lazymig.stores.raw import Undecoded
 from lazymig.stores.records import Applied, Document, Put, StoredV1, StoredV2
@@ -28,34 +29,34 @@ Repair = tuple[StoredV2, Document, int]
 class Truth(Protocol):
     """V1, the source of truth."""
 
-    async def find(self, id: Any) -> StoredV1 | None:
+    async def find(self, id: RawId) -> StoredV1 | None:
         """Find one document with read concern majority or above: what it holds cannot be rolled back."""
 
-    async def find_local(self, id: Any) -> StoredV1 | None:
+    async def find_local(self, id: RawId) -> StoredV1 | None:
         """Find one document as the primary has it now: for the write path, whose compare-and-set settles it."""
 
-    async def confirm_missing(self, id: Any) -> None:
+    async def confirm_missing(self, id: RawId) -> None:
         """Wait until the majority has what the primary had when a local read found no document; change nothing.
 
         Until then a delete may be rolled back, and reads with read concern majority still find the entity: saying
         that it is missing would contradict the next read. In memory nothing is sent.
         """
 
-    async def find_many(self, ids: Sequence[Any]) -> dict[Any, StoredV1]:
+    async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredV1]:
         """Find these documents with read concern majority, a thousand by each statement; missing ids are left out."""
 
-    async def find_each(self, ids: Sequence[Any]) -> Undecoded[StoredV1]:
+    async def find_each(self, ids: Sequence[RawId]) -> Undecoded[StoredV1]:
         """Find these documents in any order, each decoded when its turn comes."""
 
-    async def moved_since(self, revisions: Mapping[Any, int]) -> list[Any]:
+    async def moved_since(self, revisions: Mapping[RawId, int]) -> list[RawId]:
         """Return which of these entities are gone, or at another revision than this, with read concern majority."""
 
-    async def insert(self, id: Any, document: Document, revision: int) -> bool:
+    async def insert(self, id: RawId, document: Document, revision: int) -> bool:
         """Insert a document at this revision, durably. False: the id is taken, and nothing was written."""
 
     async def compare_and_set(
         self,
-        id: Any,
+        id: RawId,
         expected: int,
         revision: int,
         changed: Document,
@@ -70,7 +71,7 @@ class Truth(Protocol):
         says, and nothing was written.
         """
 
-    async def delete(self, id: Any, expected: int) -> bool:
+    async def delete(self, id: RawId, expected: int) -> bool:
         """Delete one document at the expected revision, durably. False: it is not there at that revision."""
 
     def question(self, criteria: Document) -> Document:
@@ -99,19 +100,19 @@ class Ledger(Protocol):
     async def now(self) -> datetime:
         """Return the time by which marks are written: the server's, or in memory the repository's clock's."""
 
-    async def ticket(self, id: Any) -> StoredV2:
+    async def ticket(self, id: RawId) -> StoredV2:
         """Announce a write, durably: raise the intent by one and return the document after that, body and all.
 
         Where V2 has nothing, a placeholder is made.
         """
 
-    async def vacant_ticket(self, id: Any, step: int = 1) -> StoredV2 | None:
+    async def vacant_ticket(self, id: RawId, step: int = 1) -> StoredV2 | None:
         """Announce an insert, durably, by `step`, where V2 holds nothing live. None: a live document stands, unchanged.
 
         Where bodies hold what V1 cannot express, the insert is remembered: an earlier body belongs to another entity.
         """
 
-    async def raise_intent(self, id: Any, intent: int) -> None:
+    async def raise_intent(self, id: RawId, intent: int) -> None:
         """Announce a write at this intent at least, durably: V1 was ahead of the ticket. Never lowers.
 
         Leaves a trace, since another writer's ticket may have the same number, and must not be withdrawn then.
@@ -123,7 +124,7 @@ class Ledger(Protocol):
         What was announced before comes too late from now on. False: V2 has changed, nothing was done.
         """
 
-    async def forget_insert(self, id: Any, ticket: int) -> None:
+    async def forget_insert(self, id: RawId, ticket: int) -> None:
         """Forget an insert: announced at this ticket, it found its id taken, and what stands is no later entity's."""
 
     async def withdraw(self, seen: StoredV2, step: int = 1, *, missing: bool = False) -> bool:
@@ -147,19 +148,19 @@ class Ledger(Protocol):
 class Bodies(Protocol):
     """V2's bodies by revision."""
 
-    async def find(self, id: Any) -> StoredV2 | None:
+    async def find(self, id: RawId) -> StoredV2 | None:
         """Find one document on the primary."""
 
-    async def find_many(self, ids: Sequence[Any]) -> dict[Any, StoredV2 | ForeignDocument]:
+    async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredV2 | ForeignDocument]:
         """Find these documents, a thousand by each statement; missing ids are left out, foreign ones come as errors."""
 
-    async def find_each(self, ids: Sequence[Any]) -> Undecoded[StoredV2]:
+    async def find_each(self, ids: Sequence[RawId]) -> Undecoded[StoredV2]:
         """Find these documents in any order, each decoded when its turn comes."""
 
-    def born_clean(self, id: Any, body: Document, revision: int, by: By) -> dict[str, Any]:
+    def born_clean(self, id: RawId, body: Document, revision: int, by: By) -> dict[str, Any]:
         """Return the document of a lazy migration by this process."""
 
-    async def put_if_absent(self, id: Any, body: Document, revision: int) -> Put:
+    async def put_if_absent(self, id: RawId, body: Document, revision: int) -> Put:
         """Store a body for an entity that V2 does not know. LOST: somebody was faster, nothing was changed."""
 
     async def put_many(self, documents: Sequence[Document], *, durable: bool = False) -> list[Put]:
@@ -170,7 +171,7 @@ class Bodies(Protocol):
 
     async def apply(
         self,
-        id: Any,
+        id: RawId,
         body: Document,
         revision: int,
         *,
@@ -196,7 +197,7 @@ class Bodies(Protocol):
         them found V2 as it was seen.
         """
 
-    async def bury(self, id: Any, revision: int, *, since: int | None = None) -> Applied:
+    async def bury(self, id: RawId, revision: int, *, since: int | None = None) -> Applied:
         """Make V2 a tombstone of a delete at this revision, without any body; like `apply` otherwise."""
 
     async def why_refused(self, document: Document) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from bson.codec_options import DEFAULT_CODEC_OPTIONS
 from pymongo import ReadPreference
 from pymongo.errors import OperationFailure
 
-from lazymig.stores.drivers import LENIENT, Driver, awaited, collection_of, driver_of, tuned
+from lazymig.stores.drivers import LENIENT, Driver, Handle, awaited, collection_of, driver_of, tuned
 
 #: Bounds every look at documents, in milliseconds: none is worth a slow start.
 LOOK_MS = 2000
@@ -22,7 +22,7 @@ class Probe:
     In memory there is nothing to see: the only statements that work there are those about documents.
     """
 
-    def __init__(self, collection: Any) -> None:
+    def __init__(self, collection: Handle) -> None:
         self._given = collection
         self._documents = tuned(collection)
         self._lenient = tuned(collection, codec=LENIENT)

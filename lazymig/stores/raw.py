@@ -15,8 +15,9 @@ from bson.raw_bson import RawBSONDocument
 from lazymig.stores.chunks import chunks
 from lazymig.stores.decoding import condition, decoded
 from lazymig.stores.documents import raw_id
-from lazymig.stores.drivers import IDS, Driver, driver_of
+from lazymig.stores.drivers import IDS, Driver, DriverSession, Handle, driver_of
 from lazymig.stores.elements import OUTSIDE, SIZES
+from lazymig.stores.given import RawId
 
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ class Undecoded(Generic[T]):
         return [raw[4:21] if raw[4:9] == _OBJECT_ID else _key_of(raw) for raw in self._documents]
 
 
-async def find_one(collection: Any, id: Any, session: Any) -> Any:
+async def find_one(collection: Handle, id: RawId, session: DriverSession | None) -> Any:
     """The document with this id, or None."""
     try:
         return await collection.find_one({"_id": id}, session=session)
@@ -89,7 +90,7 @@ async def find_one(collection: Any, id: Any, session: Any) -> Any:
         return next(iter(await undecoded_by_id(collection, _as_it_is, [id], session)), None)
 
 
-async def find_all(collection: Any, ids: Sequence[Any], session: Any) -> list[Any]:
+async def find_all(collection: Handle, ids: Sequence[RawId], session: DriverSession | None) -> list[Any]:
     """The documents with these ids that exist, by as few statements as can name them all."""
     found: list[Any] = []
     for part in chunks(ids):
@@ -103,7 +104,7 @@ async def find_all(collection: Any, ids: Sequence[Any], session: Any) -> list[An
 
 
 async def undecoded_by_id(
-    collection: Any, make: Callable[[Any], T], ids: Sequence[Any], session: Any = None
+    collection: Handle, make: Callable[[Any], T], ids: Sequence[RawId], session: DriverSession | None = None
 ) -> Undecoded[T]:
     """Find the documents with these ids that exist, in any order."""
     parts = [
@@ -113,7 +114,7 @@ async def undecoded_by_id(
     return Undecoded.joined(parts, make)
 
 
-def unpacked(collection: Any, document: Any) -> Any:
+def unpacked(collection: Handle, document: Any) -> Any:
     """A document that was asked for as bytes, decoded as the collection's are."""
     return decoded(bytes(document.raw), collection.codec_options) if isinstance(document, RawBSONDocument) else document
 
@@ -123,7 +124,7 @@ def _as_it_is(document: Any) -> Any:
 
 
 async def undecoded(
-    collection: Any,
+    collection: Handle,
     make: Callable[[Any], T],
     where: Mapping[str, Any],
     *,
@@ -131,7 +132,7 @@ async def undecoded(
     limit: int = 0,
     fields: Any = None,
     sort: Sequence[tuple[str, int]] | None = None,
-    session: Any = None,
+    session: DriverSession | None = None,
 ) -> Undecoded[T]:
     """Find documents, about `size` of them, by one statement."""
     if driver_of(collection) is Driver.MEMORY:
@@ -158,7 +159,7 @@ def split(batch: bytes) -> list[bytes]:
     return documents
 
 
-def keys_of(ids: Iterable[Any]) -> list[Any]:
+def keys_of(ids: Iterable[RawId]) -> list[Any]:
     """Keys that distinguish ids of one collection; an id may be of a type that Python cannot hash."""
     return [_key_of(bson.encode({"_id": id})) for id in ids]
 

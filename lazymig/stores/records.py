@@ -1,4 +1,4 @@
-"""Frozen values that pass between the floors: stored documents and the outcomes of single statements."""
+"""Frozen values: stored documents, the outcomes of single statements, partitions and dead letters."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from typing import Any, NamedTuple
 
 from attrs import frozen
 
+from lazymig.stores.given import RawId
+
 Document = Mapping[str, Any]
 
-#: The revision of a placeholder: somebody announced a write before V2 knew the entity.
+#: The revision of a placeholder: a write was announced before V2 had the entity.
 PLACEHOLDER = -1
 
 
-# Named tuples, for these two are made once per document of every listing, and in half the time of an attrs object.
+# Named tuples: listings make one of each per document, and a named tuple is made in half the time of an attrs object.
 
 
 class StoredV1(NamedTuple):
-    """A V1 document and its revision (0 where the field is missing)."""
+    """A V1 document and its revision, 0 where the field is missing."""
 
-    id: Any
+    id: RawId
     revision: int
     document: Document
 
@@ -29,11 +31,11 @@ class StoredV1(NamedTuple):
 class StoredV2(NamedTuple):
     """A V2 document: its body, the revision that the body was made from, and the highest announced write.
 
-    `conv` is the revision of the conversion that made the body, `inserts` the tickets of inserts that were announced
-    after it, and of which V2 does not know whether V1 has them.
+    `conv` is the revision of the conversion that made the body. `inserts` are the tickets of inserts that were
+    announced after it; V2 does not know whether they reached V1.
     """
 
-    id: Any
+    id: RawId
     revision: int
     intent: int
     gone: bool
@@ -44,32 +46,32 @@ class StoredV2(NamedTuple):
 
     @property
     def clean(self) -> bool:
-        """Live, and no announced write is open: by the invariant, V1's current revision."""
+        """Whether it is live and no announced write is open. By the invariant it then is V1's current revision."""
         return self.revision == self.intent and not self.gone
 
     @property
     def clean_before_ticket(self) -> bool:
-        """For the document that a ticket returned: it was clean before that ticket."""
+        """Whether the document that a ticket returned was clean before that ticket."""
         return self.revision == self.intent - 1 and not self.gone
 
 
 class Put(enum.Enum):
-    """What became of a *put if absent*."""
+    """The outcome of a *put if absent*."""
 
     STORED = enum.auto()
-    #: A V2 document with this id stood already: somebody was faster.
+    #: V2 already had a document with this id: another process was faster.
     LOST = enum.auto()
-    #: V2 refuses this body for good: a unique index other than `_id`, a validator, or its size.
+    #: V2 will never take this body: a unique index other than `_id`, a validator, or its size.
     REFUSED = enum.auto()
 
 
 class Applied(enum.Enum):
-    """What became of an *apply*."""
+    """The outcome of an *apply*."""
 
     APPLIED = enum.auto()
-    #: V2 holds this revision or a later one; for a repair, any other than the one that it was converted with.
+    #: V2 holds this revision or a later one. For a repair: another revision than the one that it was converted over.
     NEWER = enum.auto()
-    #: V2 refuses this body for good: a unique index other than `_id`, a validator, or its size.
+    #: V2 will never take this body: a unique index other than `_id`, a validator, or its size.
     REFUSED = enum.auto()
 
 
@@ -78,30 +80,39 @@ class Partition:
     """A range of V1's ids within one bracket of BSON types: `low` < id <= `high`, None for an open end."""
 
     bracket: str
-    low: Any
-    high: Any
+    low: RawId
+    high: RawId
 
 
 @frozen
 class DeadLetter:
-    """An entity that could not be moved and needs a person. Holds no document contents."""
+    """An entity that could not be moved and needs a person. It contains nothing of the document.
+
+    Attributes:
+        migration: The migration's name.
+        id: The entity's id.
+        revision: V1's revision at the last attempt.
+        direction: "read" when V1's document does not fit its class, "upgrade" when it does not convert, "downgrade"
+            when V2's entity does not convert back, "store" when V2 refuses the body.
+        error: The name of the exception's class.
+        message: What is wrong, without contents.
+        path: The field, "" when unknown.
+        first_at: When the entity failed first, naive UTC.
+        last_at: When it failed last.
+        attempts: How often it failed.
+        waived: The reason why a person accepted the failure; None while it is open.
+        line: The innermost line of the user's code in the traceback, as `model.py:61 in upgrade`; "" when unknown.
+    """
 
     migration: str
-    id: Any
-    #: V1's revision at the last attempt.
+    id: RawId
     revision: int
-    #: "read" when V1's document does not fit its class, "upgrade" when it does not convert, "downgrade" when a heal
-    #: cannot write it back, "store" when V2 refuses the body.
     direction: str
-    #: The error's class.
     error: str
     message: str
-    #: The field, "" when unknown.
     path: str
     first_at: datetime | None = None
     last_at: datetime | None = None
     attempts: int = 0
-    #: The reason for which a person accepted it.
     waived: str | None = None
-    #: The innermost line of the user's code that raised, as `model.py:61 in upgrade`; "" when unknown.
     line: str = ""

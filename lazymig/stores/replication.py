@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lazymig.stores.drivers import Driver, collection_of, driver_of
+from lazymig.stores.given import Store
 
 
 class Replication:
     """The replication of the servers that keep one collection."""
 
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: Store) -> None:
         collection = collection_of(store)
         self._database = None if driver_of(collection) is Driver.MEMORY else collection.database
 

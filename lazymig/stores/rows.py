@@ -1,7 +1,7 @@
 """The control collection's rows. One method is one statement, written and read with majority concern.
 
-What a row means is the affair of `lazymig.control`, which composes filters and changes. A change is a compare-and-set:
-its filter says what must still stand, and its result whether that was so.
+`lazymig.control` gives rows their meaning and composes filters and changes. A change is a compare-and-set: the filter
+states what the row must still hold, and the result says whether it did.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from lazymig.stores.drivers import LENIENT, MAJORITY, READ_MAJORITY, Driver, collection_of, driver_of, tuned
+from lazymig.stores.given import Collection, Store
 from lazymig.stores.indexes import Keys, ensure_index
 
 Row = Mapping[str, Any]
@@ -23,13 +24,11 @@ _NAME = "lazymig_control"
 class Rows:
     """The rows of one control collection."""
 
-    def __init__(self, collection: Any) -> None:
-        #: As it was given.
-        self.collection = collection
-        #: In memory there are no updates by pipelines, and no other processes either.
+    def __init__(self, collection: Collection) -> None:
+        #: In-memory collections do not know updates by pipelines, and no other process can reach them.
         self.in_memory = driver_of(collection) is Driver.MEMORY
-        # Ids stand here as they stand in `_id`, however this client would decode them.
-        self._rows = tuned(collection, write=MAJORITY, read=READ_MAJORITY, codec=LENIENT)
+        # Rows hold ids as documents hold them in `_id`, however this client would decode them.
+        self._rows = tuned(collection_of(collection), write=MAJORITY, read=READ_MAJORITY, codec=LENIENT)
 
     async def find_first(self, where: Row) -> Row | None:
         """Find one row, or None."""
@@ -37,7 +36,7 @@ class Rows:
         return found
 
     async def find_all(self, where: Row, fields: Sequence[str] | None = None, *, sort: Keys = ()) -> list[Row]:
-        """Find every row that matches, in this order if one is given: these fields, or whole."""
+        """Find every row that matches: these fields or all, in this order if one is given."""
         cursor = self._rows.find(where, None if fields is None else dict.fromkeys(fields, 1))
         return list(await (cursor.sort(list(sort)) if sort else cursor).to_list(None))
 
@@ -61,13 +60,13 @@ class Rows:
             await self._rows.insert_many(rows)
 
     async def change(self, where: Row, change: Row) -> bool:
-        """Change the one row that stands as the filter says, durably. False: none does, and nothing was changed."""
+        """Change the row that the filter finds, durably. False: it finds none, and nothing was changed."""
         return bool((await self._rows.update_one(where, change)).matched_count)
 
     async def put(self, where: Row, change: Row) -> bool:
-        """Change the row with the filter's `_id`, or make it, durably.
+        """Change the row that the filter finds, or insert one with the filter's `_id`, durably.
 
-        False: it stands, and not as the filter says; nothing was changed.
+        False: a row with this `_id` exists that the filter does not find; nothing was changed.
         """
         try:
             await self._rows.update_one(where, change, upsert=True)
@@ -76,12 +75,12 @@ class Rows:
         return True
 
     async def claim(self, where: Row, change: Row) -> Row | None:
-        """Change the row with the filter's `_id`, or make it, durably; return it as it is then.
+        """Change the row that the filter finds, or insert one with the filter's `_id`, durably; return the new row.
 
-        None: it stands, and not as the filter says; nothing was changed.
+        None: a row with this `_id` exists that the filter does not find; nothing was changed.
         """
         try:
-            row: Row = await self._rows.find_one_and_update(
+            row: Row | None = await self._rows.find_one_and_update(
                 where, change, upsert=True, return_document=ReturnDocument.AFTER
             )
         except DuplicateKeyError:
@@ -89,7 +88,7 @@ class Rows:
         return row
 
     async def put_each(self, changes: Sequence[tuple[Row, Sequence[Row]]]) -> None:
-        """Change or make many rows, each by its filter and pipeline, durably, by one unordered statement."""
+        """Change or insert many rows, each by its filter and pipeline, durably, by one unordered statement."""
         await self._rows.bulk_write([UpdateOne(*change, upsert=True) for change in changes], ordered=False)
 
     async def remove(self, where: Row) -> int:
@@ -97,10 +96,11 @@ class Rows:
         return int((await self._rows.delete_many(where)).deleted_count)
 
     async def ensure_index(self, keys: Keys, name: str) -> None:
-        """Create the index unless one stands that serves as well."""
+        """Create the index unless one exists that serves as well."""
         await ensure_index(self._rows, keys, name)
 
 
-def beside(store: Any) -> Any:
-    """The control collection that lies in the database of this store, by its usual name. Nothing is sent."""
-    return collection_of(store).database[_NAME]
+def control_collection_beside(store: Store) -> Collection:
+    """Return the control collection in the database of this store, by its usual name. Nothing is sent."""
+    found: Collection = collection_of(store).database[_NAME]
+    return found

@@ -8,6 +8,7 @@ from typing import Any
 from lazymig.stores.decoding import decoded
 from lazymig.stores.documents import raw_id
 from lazymig.stores.drivers import LENIENT, READ_MAJORITY, Driver, awaited, collection_of, driver_of, tuned
+from lazymig.stores.given import RawId, Store
 from lazymig.stores.keyset import Order, brackets, in_bracket, in_partition, is_nan
 from lazymig.stores.raw import find_one, split, undecoded
 from lazymig.stores.records import Partition
@@ -24,7 +25,7 @@ class Scan:
     answers. Pages are raw BSON where the driver has any (`is_raw`), and decoded documents in memory.
     """
 
-    def __init__(self, store: Any, *, majority: bool = False) -> None:
+    def __init__(self, store: Store, *, majority: bool = False) -> None:
         collection, concern = collection_of(store), READ_MAJORITY if majority else None
         self._documents = tuned(collection, read=concern)
         self._lenient = tuned(collection, read=concern, codec=LENIENT)
@@ -59,16 +60,16 @@ class Scan:
         cursor = self._documents.find(where, fields).sort(_IN_ORDER)
         return list(await (cursor.limit(limit) if limit else cursor).to_list(None))
 
-    async def find_document(self, id: Any) -> Any:
+    async def find_document(self, id: RawId) -> Any:
         """Find one document, whatever it holds; None where there is none. The id need not be hashable."""
         return await find_one(self._documents, id, None)
 
-    async def find_field(self, id: Any, field: str) -> dict[str, Any] | None:
+    async def find_field(self, id: RawId, field: str) -> dict[str, Any] | None:
         """Find one document's id and field, however the rest of it decodes; None where there is none."""
         found: dict[str, Any] | None = await self._lenient.find_one({"_id": id}, {field: 1})
         return found
 
-    async def find_fields(self, ids: Sequence[Any], field: str) -> list[dict[str, Any]]:
+    async def find_fields(self, ids: Sequence[RawId], field: str) -> list[dict[str, Any]]:
         """Find the ids and one field of the documents with these ids that exist, in any order, in one reply."""
         if not ids:
             return []
@@ -90,7 +91,7 @@ class Scan:
         """The brackets that ids of this collection can sort in. Nothing is sent."""
         return brackets(self._driver)
 
-    def within(self, partition: Partition, position: Any, last: Any = None) -> dict[str, Any]:
+    def within(self, partition: Partition, position: RawId, last: RawId = None) -> dict[str, Any]:
         """The filter for a partition's ids behind the position, up to `last` where that is given. Nothing is sent."""
         return in_partition(partition, position, last, self._driver)
 

@@ -6,10 +6,9 @@ A client whose own clock is wrong by an hour must neither purge a young tombston
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from lazymig.loop.clock import Clock
-from lazymig.stores.drivers import Driver, driver_of
+from lazymig.stores.drivers import Driver, Handle, driver_of
 
 #: How long one look at the server's clock is good for: a fail-over may bring another clock.
 _GOOD_FOR_S = 60.0
@@ -21,7 +20,7 @@ class ServerTime:
     In memory it is the repository's own clock.
     """
 
-    def __init__(self, collection: Any, clock: Clock) -> None:
+    def __init__(self, collection: Handle, clock: Clock) -> None:
         self._collection = collection
         self._clock = clock
         self._in_memory = driver_of(collection) is Driver.MEMORY

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
 
 from attrs import field, frozen
 from attrs.converters import optional
 
 from lazymig.errors import ConfigurationError
+from lazymig.stores.given import Store
 from lazymig.stores.probes import Probe, probe_of
+from lazymig.stores.records import Document
 from lazymig.surroundings.contents import Foreign, find_legacy_ids, look_for_foreign
 from lazymig.surroundings.judging import find_problems
 from lazymig.surroundings.looking import Seen, greet_all, look
 from lazymig.surroundings.probing import find_refusals, find_refused_revision
 
-_Hellos = Mapping[str, Mapping[str, Any]]
+_Hellos = Mapping[str, Document]
 
 
 @frozen(kw_only=True)
@@ -110,7 +111,7 @@ async def _look_at_control(asked: Asked, hellos: _Hellos, unseen: list[str]) -> 
     return list(find_problems(seen))
 
 
-def check_apart(control: Any, v1: Any, v2: Any) -> None:
+def check_apart(control: Store, v1: Store, v2: Store) -> None:
     """Raise `ConfigurationError` where the control collection is one of the others. Each is a collection or a store."""
     for side, one in (("v1", v1), ("v2", v2)):
         if is_same(one, control):
@@ -120,6 +121,6 @@ def check_apart(control: Any, v1: Any, v2: Any) -> None:
             )
 
 
-def is_same(one: Any, other: Any) -> bool:
+def is_same(one: Store, other: Store) -> bool:
     """Whether both, collections or stores, are one collection of one client."""
     return probe_of(one).is_same(probe_of(other))

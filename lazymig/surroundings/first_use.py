@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from types import TracebackType
-from typing import Any
 
 from attrs import evolve
 from pymongo.errors import (
@@ -18,6 +17,7 @@ from pymongo.errors import (
 
 from lazymig.errors import ConfigurationError
 from lazymig.loop.deadline import Deadline
+from lazymig.stores.given import Store
 from lazymig.stores.probes import Probe
 from lazymig.surroundings.checking import Asked, Surroundings, look_around
 from lazymig.surroundings.judging import NoPrimary
@@ -51,7 +51,7 @@ class FirstUse:
         #: Finds out whether an index or a validator refuses announcements, once a write was refused.
         self.explaining = Explaining(self)
 
-    async def look(self, *, control: Any = None, whole: bool = False) -> Surroundings:
+    async def look(self, *, control: Store | None = None, whole: bool = False) -> Surroundings:
         """Look anew; `whole`: at V2 whatever the phase, and at more of its documents."""
         v2 = self._asked.v2 if whole or self._both else None
         asked = evolve(self._asked, v2=v2, control=control, widely=whole)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from pymongo.errors import NotPrimaryError
 
+from lazymig.stores.records import Document
 from lazymig.surroundings.looking import Seen
 from lazymig.surroundings.validators import enforced_rule
 
-_NATIVE_IDS: tuple[Mapping[str, Any], ...] = ({}, {"_id": 1}, {"_id": "hashed"})
+_NATIVE_IDS: tuple[Document, ...] = ({}, {"_id": 1}, {"_id": "hashed"})
 
 
 class NoPrimary(NotPrimaryError):

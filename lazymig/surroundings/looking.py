@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
 from attrs import field, frozen
 from bson.binary import Binary
 from pymongo.errors import OperationFailure
 
+from lazymig.stores.given import Store
 from lazymig.stores.probes import Probe, probe_of
+from lazymig.stores.records import Document
 
 T = TypeVar("T")
 
@@ -29,13 +31,13 @@ class Seen:
     name: str
     #: "collection", "view" or "timeseries"; None where there is none yet, or where that cannot be seen.
     kind: str | None = None
-    options: Mapping[str, Any] = field(factory=dict)
-    indexes: Sequence[Mapping[str, Any]] = ()
-    hello: Mapping[str, Any] = field(factory=dict)
+    options: Document = field(factory=dict)
+    indexes: Sequence[Document] = ()
+    hello: Document = field(factory=dict)
     #: Whether the client talks to one server and looks for no other.
     direct: bool = False
     #: The keys by which a cluster distributes the collection, where it does and where that can be seen.
-    shard_key: Mapping[str, Any] = field(factory=dict)
+    shard_key: Document = field(factory=dict)
     #: What this user may not look at, in words.
     unseen: tuple[str, ...] = ()
 
@@ -45,7 +47,7 @@ class Seen:
         return self.direct and "setName" in self.hello
 
 
-async def look(side: str, probe: Probe, hello: Mapping[str, Any]) -> Seen:
+async def look(side: str, probe: Probe, hello: Document) -> Seen:
     """Look at one collection of a server that answered `hello`. In memory there is nothing to see."""
     if probe.in_memory:
         return Seen(side, probe.name)
@@ -54,7 +56,7 @@ async def look(side: str, probe: Probe, hello: Mapping[str, Any]) -> Seen:
     indexes: list[dict[str, Any]] = []
     if described.get("type") == "collection":
         indexes = await attempt(probe.find_indexes(), [], unseen, f"{side}: its indexes")
-    shard_key: Mapping[str, Any] = {}
+    shard_key: Document = {}
     if hello.get("msg") == "isdbgrid":
         shard_key = await attempt(probe.find_shard_key(), {}, unseen, f"{side}: its shard key")
     return Seen(
@@ -71,7 +73,7 @@ async def uuid_of(probe: Probe) -> str | None:
     return _hex(described.get("info", {}).get("uuid"))
 
 
-async def identify(v1: Any, v2: Any) -> dict[str, str | None] | None:
+async def identify(v1: Store, v2: Store) -> dict[str, str | None] | None:
     """Find what identifies the collections of two stores; None where either cannot be seen or does not stand."""
     found = {"v1": await uuid_of(probe_of(v1)), "v2": await uuid_of(probe_of(v2))}
     return None if None in found.values() else found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,8 +12,9 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from lazymig.stores.documents import META_FIELD, REVISION_FIELD, raw_id
 from lazymig.stores.drivers import is_server_state
+from lazymig.stores.given import RawId
 from lazymig.stores.probes import Probe
-from lazymig.stores.records import PLACEHOLDER
+from lazymig.stores.records import PLACEHOLDER, Document
 from lazymig.surroundings.looking import Seen, attempt
 from lazymig.surroundings.unique import describe_collision, find_unique_indexes, partial_filters
 from lazymig.surroundings.validators import describe_field, describe_gone, enforced_rule, find_refused_field
@@ -78,14 +79,14 @@ async def _find_example_id(v1: Probe, id_types: Sequence[type]) -> tuple[Any, bo
     return next((_EXAMPLES[known] for known in _EXAMPLES for kind in id_types if issubclass(kind, known)), 1), False
 
 
-def _make_bodiless(id: Any) -> list[dict[str, Any]]:
+def _make_bodiless(id: RawId) -> list[dict[str, Any]]:
     """Make a placeholder and a tombstone as lazymig stores them."""
     common = {"by": "write", "gone": True, "at": _AT, "raised": 1, "inserts": [Int64(2**40)]}
     revisions = ({"rev": PLACEHOLDER, "intent": 1}, {"rev": Int64(2**40), "intent": Int64(2**40)})
     return [{"_id": id, META_FIELD: {**revision, **common}} for revision in revisions]
 
 
-async def _count_matching(v2: Probe, documents: Sequence[Any], where: Mapping[str, Any]) -> int | None:
+async def _count_matching(v2: Probe, documents: Sequence[Any], where: Document) -> int | None:
     """Count the documents that the filter finds; None where the server cannot say."""
     try:
         return await v2.count_matching(documents, where)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from lazymig.stores.documents import META_FIELD
+from lazymig.stores.records import Document
 from lazymig.surroundings.looking import Seen
 
 #: Index types that leave out documents without their field.
 _SELECTIVE = {"text", "2d", "2dsphere"}
 
 
-def find_unique_indexes(seen: Seen) -> list[Mapping[str, Any]]:
+def find_unique_indexes(seen: Seen) -> list[Document]:
     """Find unique indexes in which placeholders and tombstones may collide: these have `_id` and `_lazymig` only."""
     return [index for index in seen.indexes if (index.get("unique") or index.get("prepareUnique")) and _collides(index)]
 
 
-def _collides(index: Mapping[str, Any]) -> bool:
-    keys: Mapping[str, Any] = index["key"]
+def _collides(index: Document) -> bool:
+    keys: Document = index["key"]
     if "_id" in keys or _SELECTIVE & {kind for kind in keys.values() if isinstance(kind, str)}:
         return False  # no two documents have one `_id`; the others are not in the index
     # A sparse index, compound or not, leaves out documents that have none of its fields.
@@ -29,9 +29,9 @@ def _is_ours(path: str) -> bool:
     return path.partition(".")[0] == META_FIELD
 
 
-def describe_collision(seen: Seen, index: Mapping[str, Any]) -> str:
+def describe_collision(seen: Seen, index: Document) -> str:
     """Say what is wrong with such an index, and which one to create instead."""
-    keys: Mapping[str, Any] = index["key"]
+    keys: Document = index["key"]
     start = f"{seen.side}: {seen.name} has the unique index {index['name']} on ({', '.join(keys)}), in which "
     start += "announcements of writes and marks of deletes collide, since they have no body. "
     body = [path for path in keys if not _is_ours(path)]
@@ -40,7 +40,7 @@ def describe_collision(seen: Seen, index: Mapping[str, Any]) -> str:
     return f"{start}Create it with partialFilterExpression={{{body[0]!r}: {{'$exists': True}}}} instead"
 
 
-def partial_filters(indexes: list[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+def partial_filters(indexes: list[Document]) -> Iterator[tuple[Document, Document]]:
     """Each index with the filter of the documents in it."""
     for index in indexes:
         yield index, index.get("partialFilterExpression", {})

@@ -12,6 +12,7 @@ from lazymig.errors import ConfigurationError
 from lazymig.shapes.annotations import fields_of, is_class, is_namedtuple, stripped
 from lazymig.shapes.migration import Migration
 from lazymig.stores.drivers import uuid_representation
+from lazymig.stores.given import Store
 
 _LEGACY: dict[int | None, str] = {
     UuidRepresentation.PYTHON_LEGACY: "pythonLegacy",
@@ -20,7 +21,7 @@ _LEGACY: dict[int | None, str] = {
 }
 
 
-def check_uuids(migration: Migration[Any, Any], *, v1: Any, v2: Any) -> None:
+def check_uuids(migration: Migration[Any, Any], *, v1: Store, v2: Store) -> None:
     """Raise `ConfigurationError` for a client with a legacy `uuidRepresentation` where the migration holds UUIDs.
 
     lazymig stores UUIDs as binary subtype 4; such a client stores and expects them as subtype 3, in an order of bytes

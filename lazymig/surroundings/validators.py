@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lazymig.stores.documents import META_FIELD, REVISION_FIELD
+from lazymig.stores.records import Document
 from lazymig.surroundings.looking import Seen
 
 _GONE = f"{META_FIELD}.gone"
@@ -16,10 +17,10 @@ _META_PARTS = ("rev", "intent", "by", "conv", "at", "raised", "inserts")
 _KINDS = {"v1": "an int or a long", "v2": "an object with any fields"}
 
 
-def enforced_rule(seen: Seen) -> Mapping[str, Any]:
+def enforced_rule(seen: Seen) -> Document:
     """The rule that every new document must meet; none where the server only warns."""
     enforced = seen.options.get("validationLevel") != "off" and seen.options.get("validationAction") != "warn"
-    rule: Mapping[str, Any] = seen.options.get("validator", {}) if enforced else {}
+    rule: Document = seen.options.get("validator", {}) if enforced else {}
     return rule
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from lazymig.passes.throttle import Throttle
 from lazymig.protocol.pair import Pair
 from lazymig.stores.foreign import Strangers
+from lazymig.stores.given import RawId
 from lazymig.stores.records import Partition
 from lazymig.sweeping.moving import Mover
 from lazymig.sweeping.remainder import Remainder
@@ -26,7 +27,7 @@ async def adopt_foreign(pair: Pair[V1, V2], mover: Mover[V1, V2], throttle: Thro
     it is read here is what it holds when the conversion is stored.
     """
     strangers, truths = Strangers(pair.bodies), Remainder(pair.v1, pair.bodies, _ALL, None, _PAGE)
-    last: Any = None
+    last: RawId = None
     while await throttle.wait_for_page() and (found := await strangers.find_ids(_PAGE, last)):
         if not await throttle.wait_for_documents(len(found)):
             return

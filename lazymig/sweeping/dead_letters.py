@@ -9,9 +9,10 @@ from typing import Any, Generic, TypeVar
 import bson
 from attrs import frozen
 
-from lazymig.control import Control
+from lazymig.control import Control, parts_of
 from lazymig.protocol.pair import Pair
 from lazymig.stores.documents import META_FIELD, REVISION_FIELD, is_foreign, stored_v1, stored_v2
+from lazymig.stores.given import RawId
 from lazymig.stores.raw import decoded_leniently, keys_of
 from lazymig.stores.records import DeadLetter, StoredV2
 from lazymig.stores.scans import Scan
@@ -35,7 +36,7 @@ async def review_letters(
     mover: Mover[V1, V2],
     grace: timedelta,
     *,
-    ids: Sequence[Any] = (),
+    ids: Sequence[RawId] = (),
     insist: bool = False,
     stopping: Callable[[], bool] = _never,
 ) -> int:
@@ -48,13 +49,14 @@ async def review_letters(
     await mover.failures.flush()
     name, count = pair.conversions.migration.name, 0
     review = _Review(pair, mover, grace, insist)
-    pages = control.letters_of(name, ids) if ids else control.dead_pages(name, waived=False if insist else None)
+    dead = parts_of(control).letters
+    pages = dead.find_pages_of(name, ids) if ids else dead.find_pages(name, waived=False if insist else None)
     async for page in pages:
         for letters in _by_size(page):
             if stopping():
                 return count
             resolved = await review.find_resolved(letters)
-            count += await control.remove_letters(name, [letter.id for letter in resolved])
+            count += await dead.remove(name, [letter.id for letter in resolved])
     return count
 
 
@@ -87,7 +89,7 @@ class _Review(Generic[V1, V2]):
     def _is_due(self, key: Any, letter: DeadLetter, standing: dict[Any, Any]) -> bool:
         return key in standing and (self.insist or standing[key] != letter.revision)
 
-    async def _try_again(self, due: dict[Any, DeadLetter], seen: dict[Any, StoredV2]) -> None:
+    async def _try_again(self, due: dict[RawId, DeadLetter], seen: dict[RawId, StoredV2]) -> None:
         async for documents, read_at_s in self._find_documents({k: one.id for k, one in due.items() if k not in seen}):
             await self.mover.move(documents, read_at_s)
         for key in due.keys() & seen.keys():
@@ -111,7 +113,7 @@ class _Review(Generic[V1, V2]):
             if len(rest) == before:
                 return  # none of those that were asked for: it would go on for ever
 
-    async def _find_seen(self, letters: Sequence[DeadLetter]) -> dict[Any, StoredV2]:
+    async def _find_seen(self, letters: Sequence[DeadLetter]) -> dict[RawId, StoredV2]:
         # Not by the store: it may join finds, for which an id must be hashable, and one that is none is a dead letter.
         rows = await Scan(self.pair.bodies).find_fields([letter.id for letter in letters], META_FIELD)
         known = [row for row in rows if not is_foreign(row)]

@@ -6,9 +6,10 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-from lazymig.control import Control
+from lazymig.control.dead_letters import DeadLetters
 from lazymig.errors import ConversionError
 from lazymig.stores.decoding import Unreadable
+from lazymig.stores.given import RawId
 from lazymig.stores.records import DeadLetter, StoredV1
 
 #: Failures that a rehearsal's report names, the first ones. All are counted.
@@ -23,10 +24,10 @@ _TEXTS = {
 
 
 class Failures:
-    """The failures of one process's run. Without a control collection (a rehearsal) they are kept and not stored."""
+    """The failures of one process's run. Where there are no stored letters (in a dry run) they are kept in memory."""
 
-    def __init__(self, control: Control | None, migration: str, counts: Counter[str]) -> None:
-        self._control = control
+    def __init__(self, stored: DeadLetters | None, migration: str, counts: Counter[str]) -> None:
+        self._stored = stored
         self._migration = migration
         self._counts = counts
         self._letters: list[DeadLetter] = []
@@ -39,7 +40,7 @@ class Failures:
     @property
     def named(self) -> tuple[DeadLetter, ...]:
         """The first thousand failures of a rehearsal; none of any other run."""
-        return () if self._control is not None else tuple(self._letters)
+        return () if self._stored is not None else tuple(self._letters)
 
     def note_unconvertible(self, truth: StoredV1, error: ConversionError) -> None:
         """Note a conversion error, without its cause's text: it may quote the document."""
@@ -48,14 +49,16 @@ class Failures:
         kind = type(error.cause).__name__
         self.note(truth.id, truth.revision, error.direction, kind, text, error.path, error.line)
 
-    def note_refused(self, id: Any, revision: int) -> None:
+    def note_refused(self, id: RawId, revision: int) -> None:
         """Note that V2 refuses an entity's body, where the server's own reason is not at hand."""
         self.note(id, revision, "store", "Refused", _REFUSED, "")
 
-    def note(self, id: Any, revision: int, direction: str, error: str, message: str, path: str, line: str = "") -> None:
+    def note(
+        self, id: RawId, revision: int, direction: str, error: str, message: str, path: str, line: str = ""
+    ) -> None:
         """Note that an entity cannot be moved."""
         self._counts["dead"] += 1
-        if self._control is not None or len(self._letters) < NAMED_AT_MOST:
+        if self._stored is not None or len(self._letters) < NAMED_AT_MOST:
             letter = DeadLetter(
                 self._migration, _recordable_id(id), revision, direction, error, message, path, line=line
             )
@@ -63,20 +66,20 @@ class Failures:
 
     async def flush(self) -> None:
         """Store what was noted so far by all batches; return when all of it is durable."""
-        if self._control is None or not (self._letters or self._storing.locked()):
+        if self._stored is None or not (self._letters or self._storing.locked()):
             return
         # One at a time: a batch whose letters another batch is storing must wait for that, since its caller goes on to
         # the checkpoint.
         async with self._storing:
             letters, self._letters = self._letters, []
             try:
-                await self._control.record_letters(letters)
+                await self._stored.record(letters)
             except BaseException:
                 self._letters[:0] = letters
                 raise
 
 
-def _recordable_id(id: Any) -> Any:
+def _recordable_id(id: RawId) -> Any:
     """The id as a dead letter can hold it; of one that no statement can name, what people recognise it by."""
     if isinstance(id, Unreadable):
         return id.shown

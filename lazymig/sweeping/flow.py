@@ -6,10 +6,11 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from lazymig.passes.throttle import Throttle
 from lazymig.protocol.pair import Pair
+from lazymig.stores.given import RawId
 from lazymig.stores.records import Partition
 from lazymig.sweeping.moving import Mover
 from lazymig.sweeping.remainder import Page, Remainder
@@ -47,7 +48,7 @@ class Flow(Generic[V1, V2]):
         #: What the last partition met is the best guess for the next.
         self._lean: bool | None = None
 
-    async def pages(self, partition: Partition, position: Any) -> AsyncGenerator[Page]:
+    async def pages(self, partition: Partition, position: RawId) -> AsyncGenerator[Page]:
         """Move what V2 lacks of a partition from the position on; yield its pages in order, each once it is done.
 
         Ends early when the sweep is to stop: a page that was begun and not finished is not given.

@@ -12,12 +12,13 @@ from typing import Any, Generic, TypeVar
 from attrs import frozen
 from bson.raw_bson import RawBSONDocument
 
-from lazymig.control import Control
+from lazymig.control import Control, parts_of
 from lazymig.errors import ConversionError
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S, look_again_at
 from lazymig.stores.documents import decode_id, raw_id, stored_v1
 from lazymig.stores.foreign import Strangers
+from lazymig.stores.given import RawId
 from lazymig.stores.records import Put, StoredV1
 from lazymig.stores.scans import Scan
 from lazymig.sweeping.failures import Failures
@@ -37,7 +38,7 @@ _ALLOCATIONS = 50_000
 
 @frozen
 class _Converted:
-    id: Any
+    id: RawId
     revision: int
     document: Any
     size: int
@@ -48,7 +49,8 @@ class Mover(Generic[V1, V2]):
 
     def __init__(self, pair: Pair[V1, V2], control: Control | None, counts: Counter[str], *, dry_run: bool) -> None:
         self._pair = pair
-        self.failures = Failures(control, pair.conversions.migration.name, counts)
+        letters = None if control is None else parts_of(control).letters
+        self.failures = Failures(letters, pair.conversions.migration.name, counts)
         self._counts = counts
         self._dry_run = dry_run
         self._to_compare = _COMPARED
@@ -98,7 +100,7 @@ class Mover(Generic[V1, V2]):
                 )
         return converted
 
-    def _check_id(self, id: Any) -> None:
+    def _check_id(self, id: RawId) -> None:
         # A converter may take what no call of the repository can ever ask for: an entity that nobody can reach. Doubles
         # are its own business: to MongoDB, 5.0 is 5.
         try:

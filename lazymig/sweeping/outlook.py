@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from lazymig.loop.clock import Clock
 from lazymig.stores.counts import Counts
+from lazymig.stores.given import Store
 from lazymig.sweeping.holdings import look_up_holdings
 from lazymig.sweeping.report import Left, Progress, progress_of
 
@@ -19,7 +19,7 @@ class Outlook:
     """Looks at both collections now and then; what it reports of a run never goes back, and is never past its end."""
 
     def __init__(
-        self, v1: Any, v2: Any, clock: Clock, counts: Counter[str], swept: Callable[[], Awaitable[int]]
+        self, v1: Store, v2: Store, clock: Clock, counts: Counter[str], swept: Callable[[], Awaitable[int]]
     ) -> None:
         self._v1, self._v2 = Counts(v1), Counts(v2)
         self._clock = clock

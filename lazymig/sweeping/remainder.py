@@ -16,6 +16,7 @@ from attrs import frozen
 from lazymig.stores.chunks import chunks
 from lazymig.stores.decoding import Unreadable, condition
 from lazymig.stores.documents import raw_id
+from lazymig.stores.given import RawId, Store
 from lazymig.stores.keyset import ONE_VALUE
 from lazymig.stores.raw import decoded_leniently, id_bytes
 from lazymig.stores.records import Partition
@@ -35,14 +36,14 @@ class Page:
     #: How many V1 ids were looked at.
     scanned: int
     #: The last of them; where that is one that Python cannot hold, the last before it that can be remembered.
-    last: Any
+    last: RawId
 
 
 class Remainder:
     """What V2 lacks of one partition of V1, from a position on."""
 
     def __init__(
-        self, v1: Any, v2: Any, partition: Partition, position: Any, batch_size: int, lean: bool | None = None
+        self, v1: Store, v2: Store, partition: Partition, position: RawId, batch_size: int, lean: bool | None = None
     ) -> None:
         # V1 with majority: what is converted must not be rolled back. V2 as it is: absent is always a safe answer.
         self._v1, self._v2 = Scan(v1, majority=True), Scan(v2)
@@ -76,7 +77,7 @@ class Remainder:
                 return
             self._position = last
 
-    async def read_whole(self, ids: Sequence[Any]) -> AsyncIterator[Sequence[Any]]:
+    async def read_whole(self, ids: Sequence[RawId]) -> AsyncIterator[Sequence[Any]]:
         """Find V1's whole documents for a page's ids, as many at a time as fill one reply, or fewer."""
         named = {id_bytes(document): decoded_leniently(document)["_id"] for document in ids}
         keys = iter(named)
@@ -90,7 +91,7 @@ class Remainder:
                 for document in found:
                     rest.pop(id_bytes(document), None)
 
-    async def _find_missing(self, found: Sequence[Any], last: Any) -> Sequence[Any]:
+    async def _find_missing(self, found: Sequence[Any], last: RawId) -> Sequence[Any]:
         where = self._v2.within(self._partition, self._position, last)
         known = await self._v2.find_ids(where, per_reply=IDS_PER_PAGE)
         if not known:

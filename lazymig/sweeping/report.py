@@ -1,4 +1,4 @@
-"""What a sweep reports: where it stands, and what it did."""
+"""What a sweep reports: its progress while it runs, and its result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lazymig.stores.records import DeadLetter
 
 @frozen
 class Left:
-    """What is left in all, about: entities that V2 lacks, and entities with an announced write."""
+    """About how many entities V2 lacks, and how many have an announced write."""
 
     remaining: int
     dirty: int
@@ -19,15 +19,29 @@ class Left:
 
 @frozen
 class Progress:
-    """Where a sweep stands.
+    """The progress of a sweep.
 
-    `done` of about `total` V1 ids were looked at by all who share this pass, `before` of them by earlier runs, or by
-    others before this one came. The counts are of this process so far: `scanned` ids, of which `present` were in V2
-    before (moved by reads, writes and earlier sweeps), `migrated` were moved by this sweep, `moved_by_clients` were
-    moved by a client in the same moment, and `dead` failed; in addition, `reconverted` bodies of older conversions,
-    `healed` marks, `purged` remainders, and `adopted` documents that lazymig had not stored. `remaining` entities are
-    not in V2 yet, about, and `dirty` ones are there with an open mark, when last looked up. `done`, the counts and
-    `done / total` never go back, `remaining` never goes up. `waiting`: nothing is left but what other sweepers hold.
+    `total`, `done`, `before`, `remaining` and `dirty` are of the whole pass, the other counts of this process.
+
+    `done`, the counts and `done / total` never go back; `remaining` never goes up.
+
+    Attributes:
+        total: About how many ids V1 has.
+        done: V1 ids that all processes which share the pass have looked at.
+        before: Of these, ids that were looked at by earlier runs, or by others before this one started.
+        scanned: V1 ids that were looked at.
+        migrated: Of these, entities that this process moved.
+        present: Of these, entities that V2 had before: reads, writes or earlier sweeps moved them.
+        moved_by_clients: Of these, entities that a client moved while the sweep was about to.
+        reconverted: V2 bodies of older conversions that were converted again.
+        healed: Marks of dead writers that were resolved.
+        purged: Remainders of deleted entities that were removed from V2.
+        dead: Of the scanned, entities that cannot be moved.
+        remaining: About how many entities V2 lacks, when last counted.
+        dirty: Entities in V2 with an open mark, when last counted.
+        elapsed_s: Seconds since the run began.
+        waiting: Whether nothing is left except what other sweepers hold.
+        adopted: V2 documents that lazymig had not stored and that were replaced by what V1 holds.
     """
 
     total: int
@@ -52,13 +66,26 @@ class Progress:
 class SweepReport:
     """What one run did, and what is left.
 
-    `scanned` V1 ids were looked at; `present` of them were in V2 before (moved by reads, writes and earlier sweeps),
-    `migrated` were moved by this run, `moved_by_clients` were moved by a client in the same moment, and `dead` failed.
-    In addition, `reconverted` bodies of older conversions, `healed` marks and `purged` remainders. At the end,
-    `remaining` entities are not in V2, about, and `dirty` ones are there with an open mark; `dead_letters` is the
-    number of entities that need a person now, no matter which run met them. `finished` is False when it was stopped
-    early. Of a dry run, `not_movable` names what does not convert: the first 1,000 of the `dead`. Of V2's documents
-    that lazymig did not store, `adopted` were replaced by what V1 holds, and `foreign` were seen and left.
+    Attributes:
+        migration: The migration's name.
+        total: About how many ids V1 has.
+        scanned: V1 ids that were looked at.
+        migrated: Of these, entities that this run moved.
+        present: Of these, entities that V2 had before: reads, writes or earlier sweeps moved them.
+        moved_by_clients: Of these, entities that a client moved while the sweep was about to.
+        reconverted: V2 bodies of older conversions that were converted again.
+        healed: Marks of dead writers that were resolved.
+        purged: Remainders of deleted entities that were removed from V2.
+        dead: Of the scanned, entities that cannot be moved.
+        remaining: About how many entities V2 lacks at the end.
+        dirty: Entities in V2 with an open mark at the end.
+        dead_letters: Entities that need a person now, whichever run found them.
+        elapsed_s: Seconds that the run took.
+        finished: False if the run was stopped before its end.
+        warnings: What is wrong with the release that ran the sweep; each says what to do.
+        adopted: V2 documents that lazymig had not stored and that were replaced by what V1 holds.
+        foreign: V2 documents that lazymig had not stored and that were left.
+        not_movable: In a dry run, the first 1,000 of the `dead`.
     """
 
     migration: str
@@ -76,7 +103,6 @@ class SweepReport:
     dead_letters: int
     elapsed_s: float
     finished: bool
-    #: What is wrong with the release that swept; each says what to do.
     warnings: tuple[str, ...] = ()
     adopted: int = 0
     foreign: int = 0
@@ -84,11 +110,11 @@ class SweepReport:
 
     @property
     def needs_person(self) -> bool:
-        """Whether something is left that no further sweep can resolve."""
+        """Whether something is left that another sweep cannot resolve."""
         return self.dead_letters > 0 or self.foreign > 0
 
 
-#: What is counted by each process, and added up where several share a sweep.
+#: The counts of each process, which are added up where several share a sweep.
 COUNTED = (
     "scanned", "migrated", "present", "moved_by_clients", "reconverted", "healed", "purged", "dead", "adopted",
 )  # fmt: skip
@@ -97,7 +123,7 @@ COUNTED = (
 def progress_of(
     counts: Counter[str], total: int, done: int, before: int, left: Left, elapsed_s: float, *, waiting: bool
 ) -> Progress:
-    """Make a `Progress` of these counts; never more done than there is."""
+    """Return the progress with these counts; `total` is never less than `done`."""
     return Progress(
         total=max(total, done), done=done, before=before, remaining=left.remaining, dirty=left.dirty,
         elapsed_s=elapsed_s, waiting=waiting, **{name: counts[name] for name in COUNTED},
@@ -106,7 +132,7 @@ def progress_of(
 
 @frozen(kw_only=True)
 class Outcome:
-    """What a run came to, beside its counts."""
+    """The outcome of a run without its counts."""
 
     finished: bool
     dead_letters: int
@@ -117,7 +143,7 @@ class Outcome:
 def report_of(
     migration: str, counts: Counter[str], total: int, left: Left, elapsed_s: float, outcome: Outcome
 ) -> SweepReport:
-    """Make the report of a run with these counts and this outcome."""
+    """Return the report of a run with these counts and this outcome."""
     return SweepReport(
         migration=migration, total=max(total, counts["scanned"]), remaining=left.remaining, dirty=left.dirty,
         elapsed_s=elapsed_s, foreign=counts["foreign"], finished=outcome.finished, dead_letters=outcome.dead_letters,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from lazymig.control import Control
 from lazymig.repository import Repository, calls_of
+from lazymig.stores.given import RawId
 from lazymig.sweeping.dead_letters import review_letters
 from lazymig.sweeping.moving import Mover
 
@@ -17,7 +18,7 @@ V2 = TypeVar("V2")
 
 
 async def retry_dead(
-    repository: Repository[V1, V2], control: Control, ids: Sequence[Any] = (), grace_s: float = 3600
+    repository: Repository[V1, V2], control: Control, ids: Sequence[RawId] = (), grace_s: float = 3600
 ) -> int:
     """Try to move these entities, and remove the dead letters of those that need nobody any more; return how many.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lazymig.control import Control
+from lazymig.control import Control, parts_of
 from lazymig.protocol.pair import Pair
 from lazymig.shapes.fingerprint import fingerprint
 
@@ -12,7 +12,7 @@ from lazymig.shapes.fingerprint import fingerprint
 async def find_warnings(pair: Pair[Any, Any], control: Control) -> list[str]:
     """Find what is wrong with this release's conversion revision, by what the control collection remembers."""
     migration = pair.conversions.migration
-    known = await control.conversion(migration.name)
+    known = await parts_of(control).conversions.find(migration.name)
     if known is None:
         return []
     if known.revision > migration.revision:
@@ -31,4 +31,4 @@ async def find_warnings(pair: Pair[Any, Any], control: Control) -> list[str]:
 async def remember_revision(pair: Pair[Any, Any], control: Control) -> None:
     """Note that this revision runs with these classes, unless it is known, or a newer one is."""
     migration = pair.conversions.migration
-    await control.remember_conversion(migration.name, migration.revision, fingerprint(pair.conversions))
+    await parts_of(control).conversions.remember(migration.name, migration.revision, fingerprint(pair.conversions))

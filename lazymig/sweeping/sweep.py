@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncGenerator
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 from uuid import uuid4
 
-from lazymig.control import Control, RunRecord
+from lazymig.control import Control, RunRecord, control_beside, parts_of
 from lazymig.loop.clock import Clock
 from lazymig.passes.partitions import plan
 from lazymig.passes.sharing import Hooks, Share, Terms
 from lazymig.passes.throttle import Throttle
 from lazymig.passes.walking import rehearse, walk
 from lazymig.repository import Repository, calls_of
+from lazymig.stores.given import RawId
 from lazymig.stores.records import Partition
 from lazymig.surroundings.checking import check_apart
 from lazymig.surroundings.contents import Foreign
@@ -50,7 +51,7 @@ class Sweep(Generic[V1, V2]):
         self._first_use = calls.first_use
         self._options = options
         self._name = repository.migration.name
-        self._control = control = control or Control.beside(pair.bodies, clock)
+        self._control = control = control or control_beside(pair.bodies, clock)
         check_apart(control, pair.v1, pair.bodies)
         self._clock = clock
         self._counts: Counter[str] = Counter()
@@ -60,7 +61,8 @@ class Sweep(Generic[V1, V2]):
         self._throttle = throttle = Throttle(pair.bodies, options.limits, self._is_stopping, clock)
         self._flow = Flow(pair, self._mover, throttle, self._counts, concurrency=options.concurrency)
         self._reconverter = Reconverter(pair, self._mover, throttle, self._counts, dry_run=options.dry_run)
-        self._share = Share(control.passes(self._name, KIND), pair.v1, self._make_terms(), self._make_hooks(), clock)
+        passes = parts_of(control).passes(self._name, KIND)
+        self._share = Share(passes, pair.v1, self._make_terms(), self._make_hooks(), clock)
         self._outlook = Outlook(pair.v1, pair.bodies, clock, self._counts, self._count_scanned)
 
     def _make_terms(self) -> Terms:
@@ -107,7 +109,7 @@ class Sweep(Generic[V1, V2]):
         began = self._clock.now()
         await self._pair.ledger.ensure_mark_index()
         await ensure_conversion_index(self._pair)
-        await self._control.ensure_index()
+        await parts_of(self._control).ensure_indexes()
         await self._adopt()
         await remember_revision(self._pair, self._control)
         finished = await walk(self._share, self)
@@ -116,9 +118,8 @@ class Sweep(Generic[V1, V2]):
         await self._mover.failures.flush()  # all is stored by now; a crash from here on loses no letter
         report = await self._report(await self._control.dead_count(self._name), finished=finished)
         counts = {**self._counts, "total": self._outlook.total}
-        await self._control.record_run(
-            RunRecord(self._name, began, self._clock.now(), report.finished, counts), kind=KIND
-        )
+        run = RunRecord(self._name, began, self._clock.now(), report.finished, counts)
+        await parts_of(self._control).runs.record(run, kind=KIND)
         return report
 
     async def _tidy(self) -> bool:
@@ -135,7 +136,7 @@ class Sweep(Generic[V1, V2]):
         await rehearse(partitions[index::count], self, self._tell)
         return await self._report(self._counts["dead"], finished=not self._is_stopping())
 
-    def pages(self, partition: Partition, position: Any) -> AsyncGenerator[Page]:
+    def pages(self, partition: Partition, position: RawId) -> AsyncGenerator[Page]:
         """Move what V2 lacks of a partition; each page once all of it is durably stored or has its dead letter."""
         return self._flow.pages(partition, position)
 

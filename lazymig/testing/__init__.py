@@ -1,6 +1,6 @@
 """For tests: a real server, the in-memory repository, laws and the explorer.
 
-Names are looked up when first used, because pytest loads the plugin of this package in every run of every project that
+Names are imported when they are first used: pytest loads the plugin of this package in every run of every project that
 has lazymig installed, and most of those runs need none of it.
 """
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lazymig.testing.laws import LawBroken as LawBroken
     from lazymig.testing.laws import assert_laws as assert_laws
     from lazymig.testing.memory import memory_repository as memory_repository
+    from lazymig.testing.mongod import Mongod as Mongod
     from lazymig.testing.mongod import ServerFailed as ServerFailed
     from lazymig.testing.mongod import ServerMissing as ServerMissing
     from lazymig.testing.samples import documents_like as documents_like
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "LawBroken": "laws",
+    "Mongod": "mongod",
     "ReplicaSet": "server",
     "Server": "server",
     "ServerFailed": "mongod",
@@ -45,7 +47,15 @@ class ExtraMissing(ConfigurationError, ImportError):
 
 
 def extra_missing(what: str, package: str | None) -> ExtraMissing:
-    """The error for a package that is not installed, by which something cannot be imported."""
+    """Return the error for an import that needs a package which is not installed.
+
+    Args:
+        what: What cannot be imported.
+        package: The missing package.
+
+    Returns:
+        The error to raise.
+    """
     missing = ExtraMissing(f"{what} needs {package}, which is not installed: pip install 'lazymig[testing]'")
     missing.name = package
     return missing

@@ -16,13 +16,22 @@ V2 = TypeVar("V2")
 def memory_repository(
     migration: Migration[V1, V2], phase: Phase = Phase.COEXIST, **keywords: Any
 ) -> Repository[V1, V2]:
-    """A repository on two empty in-memory collections of its own: the library's own code on another Mongo.
+    """Return a repository on two empty in-memory collections of its own. It runs lazymig's real code.
 
-    `keywords` are those of `Repository`. Fill V1 through the V1 view (`repo.v1.insert`), or with raw documents through
-    `repo.pair.v1.collection`. Keep it under a few hundred entities: every search is a linear scan. It has no sessions
-    and no transactions, and it never yields to the event loop, so it shows no races: test those on a real server.
+    Fill V1 through the V1 view (`repo.v1.insert`), or with raw documents through `repo.collections.v1`. Keep it under a
+    few hundred entities: every search is a linear scan. It has no sessions and no transactions, and it never yields to
+    the event loop, so it shows no races: test those on a real server.
 
-    Raises `ConfigurationError` as `Repository` does, and where mongomock-motor is missing.
+    Args:
+        migration: The migration.
+        phase: Where it stands.
+        **keywords: Further keywords of `Repository`.
+
+    Returns:
+        The repository; no two share their collections.
+
+    Raises:
+        ConfigurationError: If mongomock-motor is not installed, or as `Repository` raises it.
     """
     try:
         from mongomock_motor import AsyncMongoMockClient

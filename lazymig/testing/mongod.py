@@ -1,6 +1,6 @@
-"""One mongod process on loopback: found, started, stopped or killed, and never left behind.
+"""One mongod process on loopback: found, started, stopped or killed, and never left running.
 
-The mechanism under `lazymig.testing.server`, which adds what makes it a replica set.
+`lazymig.testing.server` makes replica sets of such processes.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _OPTIONS = (
     *("--bind_ip", "127.0.0.1", "--nounixsocket", "--quiet", "--slowms", "60000"),
     *("--setParameter", "enableTestCommands=1"),
     *("--setParameter", "diagnosticDataCollectionEnabled=false"),
-    # A primary that is told to stop would otherwise wait 15 s for its clients to notice.
+    # Without this, a primary that is asked to stop waits 15 s for its clients to notice.
     *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0"),
 )
-# Outlives us by one moment: when our end of the pipe closes, whatever closed it, the server and its folder go.
-# Each line is the process id to kill, an empty line none.
+# It outlives this process by a moment: when this process's end of the pipe closes, for whatever reason, it kills the
+# server and removes the folder. Each line that it reads is the process id to kill; an empty line stands for none.
 _WATCHDOG = 'last=; while read -r pid; do last=$pid; done; [ -z "$last" ] || kill -9 "$last"; rm -rf "$1"'
 
 
@@ -51,7 +51,7 @@ class ServerFailed(LazymigError, RuntimeError):
 
 
 def find_mongod() -> Path:
-    """The mongod to use: `LAZYMIG_MONGOD` if set, else the one on PATH, else the one of `lazymig[server]`.
+    """Return the mongod to use: `LAZYMIG_MONGOD` if set, else the one on PATH, else the one of `lazymig[server]`.
 
     Raises `ServerMissing` when there is none, or when `LAZYMIG_MONGOD` names no executable file.
     """
@@ -67,7 +67,7 @@ def find_mongod() -> Path:
 
 
 def _bundled() -> Path:
-    # Found on disk and never imported: the full package of that name does much more than carry a server.
+    # Found on disk and never imported: the full package of that name does much more than ship a server.
     spec = find_spec("fiftyone")
     folders = (spec.submodule_search_locations if spec else None) or ()
     for folder in folders:
@@ -82,7 +82,7 @@ def _runs(path: Path) -> bool:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listened on a moment ago."""
+    """Return a loopback port on which nothing listened a moment ago."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
@@ -98,8 +98,13 @@ def _first(answers: Queue[bool]) -> bool:
 class Mongod:
     """One mongod on a temporary folder and a free port, both kept until `remove()`.
 
-    Start, stop and kill it as often as you like: the data stay. When this Python process dies, however it dies, the
-    server and the folder go too. `options` are further ones of mongod's command line.
+    Start, stop and kill it as often as you like: the data stay. When this Python process ends, for whatever reason, the
+    server and the folder are removed.
+
+    Args:
+        set_name: The replica set that it belongs to; None for a standalone server.
+        cache_gb: The size of WiredTiger's cache in GB.
+        options: Further options for mongod's command line.
     """
 
     def __init__(self, *, set_name: str | None = None, cache_gb: float = 0.5, options: Sequence[str] = ()) -> None:
@@ -130,11 +135,15 @@ class Mongod:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start the process and return when it answers. Raises `ServerFailed` when it does not."""
+        """Start the process and return when it answers.
+
+        Raises:
+            ServerFailed: If it does not answer.
+        """
         if self.alive:
             return
         answers: Queue[bool] = Queue()
-        # A session of its own, so that Ctrl-C reaches the tests and not the server that they still need.
+        # In a session of its own: Ctrl-C then reaches the tests, and not the server that they still need.
         process = subprocess.Popen(
             self._command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         )
@@ -161,7 +170,7 @@ class Mongod:
         self._wait(0)
 
     def remove(self) -> None:
-        """Kill the process if it still runs, and delete its folder. Nothing works afterwards."""
+        """Kill the process if it still runs, and delete its folder. It cannot be started again."""
         self.kill()
         if self._watchdog.stdin and not self._watchdog.stdin.closed:
             self._watchdog.stdin.close()
@@ -169,7 +178,11 @@ class Mongod:
 
     @contextmanager
     def client(self) -> Iterator[Client]:
-        """A synchronous client of this one process, whatever its state in the replica set."""
+        """Connect to this one process, whatever its state in the replica set.
+
+        Yields:
+            A synchronous client, which is closed at the end of the with statement.
+        """
         patience_ms = PATIENCE_S * 1000
         client: Client = MongoClient(self.address, directConnection=True, serverSelectionTimeoutMS=patience_ms)
         with client:
@@ -179,9 +192,15 @@ class Mongod:
     def failpoint(
         self, data: Mapping[str, Any], *, times: int | None = None, name: str = "failCommand"
     ) -> Iterator[None]:
-        """Switch a failpoint on for the block: `times` times, or always.
+        """Switch a failpoint on inside a with statement.
 
-        `data` as MongoDB documents it, such as `{"failCommands": ["update"], "errorCode": 11602}`.
+        Args:
+            data: The failpoint's data, such as `{"failCommands": ["update"], "errorCode": 11602}`.
+            times: How often it fires; None for always.
+            name: The failpoint's name.
+
+        Yields:
+            Nothing.
         """
         mode: Any = "alwaysOn" if times is None else {"times": times}
         with self.client() as client:

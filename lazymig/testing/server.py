@@ -1,9 +1,9 @@
-"""A real MongoDB for tests and demonstrations, from nothing, in about a second.
+"""A real MongoDB for tests and demonstrations, started in about a second.
 
     with Server() as server:
         client = AsyncMongoClient(server.uri)
 
-Everything listens on loopback only, lives in a temporary folder, and dies with this Python process.
+The servers listen on loopback only, keep their data in a temporary folder, and end with this Python process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SET_NAME = "lazymig"
 
 @frozen
 class External:
-    """A server that somebody else runs, known by its address only."""
+    """A server that this process did not start, known by its address only."""
 
     uri: str
 
@@ -43,14 +43,18 @@ class _Fleet(ABC):
 
     @property
     def members(self) -> Sequence[Mongod]:
-        """The processes, each of which can be killed and started alone. Raises `RuntimeError` before `start()`."""
+        """The processes, each of which can be killed and started by itself.
+
+        Raises:
+            RuntimeError: Before `start()`.
+        """
         if not self._members:
             raise RuntimeError("the server is not running; call start() or use it in a with statement")
         return self._members
 
     @property
     def uri(self) -> str:
-        """The connection string. The same after `restart()`; another after `stop()` and `start()`."""
+        """The connection string. It stays the same over `restart()`, and differs after `stop()` and `start()`."""
         return "mongodb://" + ",".join(member.address for member in self.members) + self._options
 
     @property
@@ -58,7 +62,7 @@ class _Fleet(ABC):
         return f"/?replicaSet={_SET_NAME}"
 
     def stop(self) -> None:
-        """End all processes cleanly and delete their data. Harmless when nothing runs."""
+        """End all processes cleanly and delete their data. Does nothing when no process runs."""
         for member in self._members:
             member.terminate()
         for member in self._members:
@@ -92,7 +96,7 @@ class _Fleet(ABC):
         with self._members[0].client() as client:
             client.admin.command("replSetInitiate", configuration)
         with self._primary() as primary:
-            # Returns when every member has it: none is still in its first copying, so each can be elected.
+            # Returns when every member has it: each has finished its initial copy, so each can be elected.
             primary.admin.command("appendOplogNote", 1, data={"started": True}, writeConcern={"w": len(self._members)})
 
     def _primary(self) -> Client:
@@ -105,9 +109,13 @@ class _Fleet(ABC):
 
 
 class Server(_Fleet):
-    """One mongod: a replica set of one (sessions, transactions and change streams work), or standalone.
+    """One mongod: a replica set of one, where sessions, transactions and change streams work, or standalone.
 
-    `cache_gb` is WiredTiger's cache in GB. Usable as a context manager; a stopped server can be started anew, empty.
+    Use it as a context manager, or by `start` and `stop`. A stopped server can be started again; it is empty then.
+
+    Args:
+        replica_set: False for a standalone server.
+        cache_gb: The size of WiredTiger's cache in GB.
     """
 
     def __init__(self, *, replica_set: bool = True, cache_gb: float = 0.5) -> None:
@@ -117,7 +125,11 @@ class Server(_Fleet):
 
     @property
     def port(self) -> int:
-        """The loopback port. Raises `RuntimeError` before `start()`."""
+        """The loopback port.
+
+        Raises:
+            RuntimeError: Before `start()`.
+        """
         return self.members[0].port
 
     @property
@@ -125,28 +137,38 @@ class Server(_Fleet):
         return super()._options if self._replica_set else "/"
 
     def start(self) -> Self:
-        """Start on an empty folder and return when writes are taken, in about a second.
+        """Start on an empty folder and return when the server accepts writes, in about a second.
 
-        Raises `ServerMissing` when there is no mongod to start, `ServerFailed` when it does not start.
+        Returns:
+            The server itself.
+
+        Raises:
+            ServerMissing: If there is no mongod to start.
+            ServerFailed: If it does not start.
         """
         if not self._members:
             self._launch((Mongod(set_name=_SET_NAME if self._replica_set else None, cache_gb=self._cache_gb),))
         return self
 
     def kill(self) -> None:
-        """`kill -9`. The data stay on disk: `restart()` finds what the journal holds."""
+        """End the process as `kill -9` does. The data stay on disk; `restart()` recovers what the journal holds."""
         self.members[0].kill()
 
     def restart(self) -> None:
-        """Start again on the same data and port, after a clean stop if it still runs; return when writes are taken."""
+        """Start again on the same data and port; return when the server accepts writes. Stops it cleanly if it runs."""
         self.members[0].stop()
         self.members[0].start()
         self._await_primary()
 
     def failpoint(self, data: Mapping[str, Any], *, times: int | None = None) -> AbstractContextManager[None]:
-        """Let commands fail inside a with statement: `times` times, or all of them.
+        """Make commands fail inside a with statement.
 
-        `data` is that of MongoDB's failCommand, such as `{"failCommands": ["update"], "closeConnection": True}`.
+        Args:
+            data: MongoDB's `failCommand` data, such as `{"failCommands": ["update"], "closeConnection": True}`.
+            times: How many commands fail; None for all of them.
+
+        Returns:
+            The context manager.
         """
         return self.members[0].failpoint(data, times=times)
 
@@ -156,7 +178,14 @@ class Server(_Fleet):
 
 
 class ReplicaSet(_Fleet):
-    """Several mongods as one replica set on loopback, all of them electable."""
+    """Several mongods as one replica set on loopback. Each can be elected.
+
+    Use it as a context manager, or by `start` and `stop`.
+
+    Args:
+        members: How many mongods.
+        cache_gb: The size of each one's WiredTiger cache in GB.
+    """
 
     def __init__(self, members: int = 3, *, cache_gb: float = 0.25) -> None:
         super().__init__()
@@ -164,9 +193,14 @@ class ReplicaSet(_Fleet):
         self._cache_gb = cache_gb
 
     def start(self) -> Self:
-        """Start on empty folders and return when a primary takes writes and every member follows it.
+        """Start on empty folders and return when a primary accepts writes and every member follows it.
 
-        Raises as `Server.start` does.
+        Returns:
+            The replica set itself.
+
+        Raises:
+            ServerMissing: If there is no mongod to start.
+            ServerFailed: If one does not start.
         """
         if not self._members:
             size = range(self._size)
@@ -175,24 +209,31 @@ class ReplicaSet(_Fleet):
 
     @property
     def primary(self) -> Mongod:
-        """The member that is primary now, after waiting for one if need be."""
+        """The member that is primary now. Waits for one where there is none."""
         with self._primary() as client:
             client.admin.command("ping")
             address = client.address
         return next(member for member in self.members if address == ("127.0.0.1", member.port))
 
     def step_down(self) -> Mongod:
-        """Make the primary step down and return the one elected instead, a second or two later.
+        """Make the primary step down, and wait a second or two for the next one.
 
         Writes that the majority has acknowledged stay; others may be rolled back.
+
+        Returns:
+            The member that was elected.
         """
-        # It may close our connection with all others: that, too, means that it did.
+        # A primary that steps down may close all its connections, this one too.
         with self.primary.client() as client, suppress(AutoReconnect):
             client.admin.command("replSetStepDown", 5, secondaryCatchUpPeriodSecs=4)
         return self.primary
 
     def kill_primary(self) -> Mongod:
-        """`kill -9` the primary and return it, for its `start()` later; the others elect a new one."""
+        """End the primary as `kill -9` does; the others elect a new one.
+
+        Returns:
+            The killed member, whose `start()` brings it back.
+        """
         primary = self.primary
         primary.kill()
         return primary

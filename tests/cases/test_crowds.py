@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pymongo import AsyncMongoClient
 
 from lazymig import ConfigurationError, Control, NotFound, Phase, Repository, Sweeper
+from lazymig.control import parts_of
 from lazymig.loop.in_flight import InFlight
 from lazymig.repository import calls_of
 from lazymig.stores.chunks import BYTES_MAX, COUNT_MAX, chunks
@@ -137,8 +138,8 @@ async def test_case_30_dead_letters_are_resolved_in_any_number(server_database: 
     ids = [f"{number:03d}" + "x" * 100_000 for number in range(200)]
     rows = [{"_id": {"dead": "things", "id": id}, "kind": "dead", "migration": "things"} for id in ids[:50]]
     await server_database["control"].insert_many(rows)
-    assert await control.remove_letters("things", ids) == 50
-    assert await control.remove_letters("things", []) == 0
+    assert await parts_of(control).letters.remove("things", ids) == 50
+    assert await parts_of(control).letters.remove("things", []) == 0
 
 
 # ---- calls in flight ------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from pymongo import AsyncMongoClient
 
 from lazymig import Control
 from lazymig.cli.letters import grouped
+from lazymig.control import parts_of
 from lazymig.control.dead_letters import LETTERS_PER_PAGE
 from lazymig.repository import calls_of
 from lazymig.stores.records import DeadLetter
@@ -146,7 +147,7 @@ async def test_case_51_standing_letters_cost_three_statements_a_page(watched: An
     database, watch = watched
     count = LETTERS_PER_PAGE + 200
     rows = [DeadLetter("things", id, 0, "upgrade", "ValueError", "-", "n") for id in range(count)]
-    await control(database).record_letters(rows)
+    await parts_of(control(database)).letters.record(rows)
     await database["v1"].insert_many([thing(id, -1) for id in range(count)])
     repo = repository(database)
     with watch.sent(database) as events:
@@ -183,11 +184,11 @@ async def test_case_51_bulk_keeps_each_letters_history(server_database: Any) -> 
         return DeadLetter("m", id, revision, "upgrade", error, "$message", "$n", line="$line")
 
     first = clock.time
-    await rows.record_letters([letter(1), letter("$2"), letter(Decimal128("3")), letter(1)])
+    await parts_of(rows).letters.record([letter(1), letter("$2"), letter(Decimal128("3")), letter(1)])
     assert await rows.waive("m", 1, "known")
     assert await rows.waive("m", "$2", "known")
     clock.time += timedelta(hours=1)
-    await rows.record_letters([letter(1), letter("$2", 5, "KeyError")])
+    await parts_of(rows).letters.record([letter(1), letter("$2", 5, "KeyError")])
     one, two = await rows.dead_letter("m", 1), await rows.dead_letter("m", "$2")
     assert one is not None
     assert two is not None
@@ -195,7 +196,7 @@ async def test_case_51_bulk_keeps_each_letters_history(server_database: Any) -> 
     assert (two.attempts, two.first_at, two.waived, two.error, two.revision) == (2, first, None, "KeyError", 5)
     assert (two.message, two.path, two.line) == ("$message", "$n", "$line")
     assert await rows.dead_count("m") == 2
-    await rows.record_letters([])
+    await parts_of(rows).letters.record([])
     assert await rows.dead_count("m") == 2
 
 
@@ -215,7 +216,7 @@ def test_case_51_in_bulk_and_in_memory_mean_the_same(bursts: list[list[Step]]) -
     async def played(rows: Control, clock: TestClock) -> list[DeadLetter]:
         for burst in bursts:
             failed = [_letter(id, revision) for kind, id, revision in burst if kind == "fail"]
-            await rows.record_letters(failed)
+            await parts_of(rows).letters.record(failed)
             for kind, id, _ in burst:
                 if kind == "waive":
                     await rows.waive("m", id, "known")
@@ -263,7 +264,7 @@ async def test_case_51_a_failed_record_keeps_the_checkpoint_back(server_database
     async def broken(letters: Any) -> None:
         raise OSError("no space left")
 
-    rows.record_letters = broken  # type: ignore[method-assign]
+    parts_of(rows).letters.record = broken  # type: ignore[method-assign]
     with pytest.raises(OSError, match="no space left"):
         await sweeper(server_database, control=rows).run()
     assert await letters(server_database) == {}
@@ -276,7 +277,7 @@ async def test_case_51_a_batch_waits_for_letters_that_another_stores() -> None:
     gate, calls, stores = asyncio.Event(), [], [OSError("lost"), None]
 
     class Rows:
-        async def record_letters(self, letters: list[DeadLetter]) -> None:
+        async def record(self, letters: list[DeadLetter]) -> None:
             calls.append(len(letters))
             await gate.wait()
             if error := stores.pop(0):
@@ -303,14 +304,14 @@ async def test_case_34_no_cursor_outlives_its_page(watched: Any) -> None:
     clock = StandingClock()
     rows = control(database, clock)
     for burst in range(3):
-        await rows.record_letters([_numbered(id) for id in range(burst * 10, burst * 10 + 10)])
+        await parts_of(rows).letters.record([_numbered(id) for id in range(burst * 10, burst * 10 + 10)])
         clock.time += timedelta(seconds=1)
     seen: list[Any] = []
     with watch.sent(database) as events:
-        async for page in rows.dead_pages("things", size=7):
+        async for page in parts_of(rows).letters.find_pages("things", size=7):
             seen += [letter.id for letter in page]
-            await rows.record_letters([_numbered(id) for id in seen])
-            await rows.remove_letters("things", seen[:3])
+            await parts_of(rows).letters.record([_numbered(id) for id in seen])
+            await parts_of(rows).letters.remove("things", seen[:3])
     assert seen == list(range(30))
     assert "getMore" not in {event.command_name for event in events}
     assert [event.command["limit"] for event in events if event.command_name == "find"] == [7] * 5
@@ -323,8 +324,8 @@ def _numbered(id: int) -> DeadLetter:
 async def test_case_34_pages_use_an_index_for_their_order(server_database: Any) -> None:
     """A page of letters is found and sorted by an index, however many there are."""
     rows = control(server_database)
-    await rows.ensure_index()
-    await rows.record_letters([_numbered(id) for id in range(50)])
+    await parts_of(rows).ensure_indexes()
+    await parts_of(rows).letters.record([_numbered(id) for id in range(50)])
     where = {"kind": "dead", "migration": "things"}
     plan = await server_database["lazymig_control"].find(where).sort([("first_at", 1), ("_id", 1)]).limit(5).explain()
     assert "SORT" not in str(plan["queryPlanner"]["winningPlan"]).replace("SORT_KEY", "")
@@ -333,9 +334,9 @@ async def test_case_34_pages_use_an_index_for_their_order(server_database: Any) 
 async def test_case_34_a_slow_look_at_letters_outlives_cursors(server_database: Any) -> None:
     """Every cursor of the server may be gone between two pages, and the letters go on where they were."""
     rows = control(server_database)
-    await rows.record_letters([_numbered(id) for id in range(20)])
+    await parts_of(rows).letters.record([_numbered(id) for id in range(20)])
     seen: list[Any] = []
-    async for page in rows.dead_pages("things", size=6):
+    async for page in parts_of(rows).letters.find_pages("things", size=6):
         seen += [letter.id for letter in page]
         status = await server_database.client.admin.command("serverStatus")
         assert status["metrics"]["cursor"]["open"]["noTimeout"] == 0

@@ -44,7 +44,7 @@ def test_an_error_survives_pickling(error: Any) -> None:
 
 def test_the_class_docstring_is_the_default_message() -> None:
     """Text and documentation cannot drift apart."""
-    assert str(PhaseError()) == "This is not allowed in the present phase of the migration."
+    assert str(PhaseError()) == "The current phase of the migration does not allow this."
     assert str(LazymigError()) == "Something went wrong in lazymig."
 
 

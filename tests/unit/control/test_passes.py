@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lazymig import Control
-from lazymig.control import LEASE, Passes
+from lazymig.control import LEASE, Passes, parts_of
 from lazymig.errors import PassVanished
 from lazymig.stores.records import Partition
 from tests.people import TestClock
@@ -21,7 +21,7 @@ ALL = (0, 1)
 @pytest.fixture
 def passes(control: Control) -> Passes:
     """The sweeps of one migration."""
-    return control.passes("m", "sweep")
+    return parts_of(control).passes("m", "sweep")
 
 
 async def opened(passes: Passes, owner: str = "planner") -> int:
@@ -160,7 +160,7 @@ async def test_shards_take_their_own(passes: Passes) -> None:
 
 async def test_kinds_are_apart(control: Control, clock: TestClock) -> None:
     """Passes of two kinds over one migration run side by side: each with its own numbers, partitions and fences."""
-    sweeps, checks = control.passes("m", "sweep"), control.passes("m", "verify")
+    sweeps, checks = parts_of(control).passes("m", "sweep"), parts_of(control).passes("m", "verify")
     assert await opened(sweeps) == await opened(checks) == 1
     swept, checked = await sweeps.acquire(1, "a", ALL), await checks.acquire(1, "b", ALL)
     assert (swept.partition, checked.partition) == (PARTITIONS[0], PARTITIONS[0])
@@ -184,7 +184,7 @@ async def test_kinds_are_apart(control: Control, clock: TestClock) -> None:
 
 async def test_a_vanished_pass_names_its_kind(control: Control) -> None:
     """A pass whose rows were removed is an error that says which kind of run to start again."""
-    checks = control.passes("m", "verify")
+    checks = parts_of(control).passes("m", "verify")
     await opened(checks)
     await control.collection.delete_many({})
     with pytest.raises(PassVanished, match=r"the verify's pass vanished .*run it again"):
@@ -203,7 +203,7 @@ async def test_a_sweep_of_an_older_release_goes_on(control: Control, clock: Test
     await control.collection.insert_one(
         {"_id": "m/pass", "kind": "pass", "migration": "m", "number": 3, "state": "open", "partitions": 2, "token": "t"}
     )
-    sweeps = control.passes("m", "sweep")
+    sweeps = parts_of(control).passes("m", "sweep")
     assert await sweeps.claim_planning("b") is None
     assert await sweeps.count_scanned(3) == 7
     positions = []

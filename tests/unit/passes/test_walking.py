@@ -11,7 +11,7 @@ import pytest
 from attrs import define, field, frozen
 from pymongo.errors import AutoReconnect
 
-from lazymig.control import Collections
+from lazymig.control import Identities, parts_of
 from lazymig.errors import PassVanished
 from lazymig.passes.sharing import Hooks, Share, Terms
 from lazymig.passes.walking import rehearse, walk
@@ -41,7 +41,7 @@ class Looking:
     ended: list[Partition] = field(factory=list)
     told: list[bool] = field(factory=list)
     #: What identifies the collections, each time that it is asked; the last for ever.
-    identities: list[Collections | None] = field(factory=lambda: [None])
+    identities: list[Identities | None] = field(factory=lambda: [None])
 
     def stopping(self) -> bool:
         return len(self.seen) >= self.stop_after
@@ -49,7 +49,7 @@ class Looking:
     async def tell(self, *, waiting: bool = False) -> None:
         self.told.append(waiting)
 
-    async def identify(self) -> Collections | None:
+    async def identify(self) -> Identities | None:
         return self.identities.pop(0) if len(self.identities) > 1 else self.identities[0]
 
     async def pages(self, partition: Partition, position: Any) -> AsyncGenerator[Stretch]:
@@ -70,7 +70,7 @@ class Looking:
 
     def share(self, owner: str = "a", clock: Any = None) -> Share:
         """A part in the pass of the kind `verify`."""
-        mine = control(self.database, clock or TestClock()).passes("things", "verify")
+        mine = parts_of(control(self.database, clock or TestClock())).passes("things", "verify")
         terms = Terms(owner=owner, shard=(0, 1), partition_size=10, since=None, replaced="other collections")
         hooks = Hooks(stopping=self.stopping, tell=self.tell, identify=self.identify)
         return Share(mine, self.database["v1"], terms, hooks, clock or TestClock())
@@ -88,7 +88,7 @@ async def test_a_pass_of_another_kind_beside_a_sweep(filled: Any) -> None:
     """A verification that stopped goes on from its own checkpoints, whatever a sweep began and ended meanwhile."""
     first = Looking(filled, stop_after=10)
     assert not await walk(first.share(), first)
-    stopped = await control(filled).passes("things", "verify").current()
+    stopped = await parts_of(control(filled)).passes("things", "verify").current()
     half = sweeper(filled, on_progress=lambda progress: progress.done >= 12 and half.stop())
     assert not (await half.run()).finished
     swept = await passes(filled).current()
@@ -100,7 +100,7 @@ async def test_a_pass_of_another_kind_beside_a_sweep(filled: Any) -> None:
     assert report.finished
     assert sorted(map(int, await stored(filled["v2"]))) == list(range(COUNT))
     assert (await passes(filled).current())["scanned"] == COUNT
-    ended = await control(filled).passes("things", "verify").current()
+    ended = await parts_of(control(filled)).passes("things", "verify").current()
     assert (stopped["state"], ended["state"], ended["number"], ended["scanned"]) == ("open", "done", 1, COUNT)
     assert await filled["lazymig_control"].count_documents({"kind": {"$in": ["partition", "verify partition"]}}) == 0
 
@@ -167,7 +167,7 @@ async def test_other_collections_are_an_error(filled: Any) -> None:
     looking = Looking(filled, identities=[one, other])
     with pytest.raises(PassVanished, match="other collections"):
         await walk(looking.share(), looking)
-    assert (await control(filled).passes("things", "verify").current())["state"] == "open"
+    assert (await parts_of(control(filled)).passes("things", "verify").current())["state"] == "open"
 
 
 async def test_a_rehearsal_remembers_nothing(filled: Any) -> None:

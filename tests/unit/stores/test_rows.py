@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lazymig.stores.rows import Rows, beside
+from lazymig.stores.rows import Rows, control_collection_beside
 from tests.sweeps import stored
 
 
@@ -72,4 +72,4 @@ async def test_many_changes_at_once(server_database: Any) -> None:
 
 async def test_the_usual_place(database: Any) -> None:
     """Beside a collection lies the control collection of its database."""
-    assert beside(database["v2"]).full_name == f"{database.name}.lazymig_control"
+    assert control_collection_beside(database["v2"]).full_name == f"{database.name}.lazymig_control"
