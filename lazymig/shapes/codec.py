@@ -214,7 +214,7 @@ def needs_stored(before: Document, after: Document) -> bool:
     return any(_reorders(before.get(name), value) for name, value in after.items())
 
 
-def _reorders(before: Any, after: Any) -> bool:
+def _reorders(before: object, after: object) -> bool:
     if not (isinstance(before, dict) and isinstance(after, dict)):
         return False
     return not _appends(before, after) or needs_stored(before, after)
