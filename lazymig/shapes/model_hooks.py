@@ -17,12 +17,11 @@ from attrs import NOTHING
 from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn_from_attrs, make_dict_unstructure_fn_from_attrs, override
 
-from lazymig.shapes.annotations import fields_of, holds_anything, is_class, is_union, members, stripped
+from lazymig.shapes.annotations import fields_of, holds_anything, is_mutable
 from lazymig.shapes.entities import check_declared, fields
 from lazymig.shapes.equality import first_difference
 from lazymig.shapes.fields import Field, Rejected
 from lazymig.shapes.models import config_of, maker, runs_functions
-from lazymig.shapes.unions import is_array, is_mapping
 
 _MISSING: Any = object()
 _ALTERED = (
@@ -45,7 +44,7 @@ def read_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
     )
     exact = exactly(cls)
     misnamed = _misnamed(cls, stored)
-    watched = runs_functions(cls) and any(map(_is_mutable, fields_of(cls).values()))
+    watched = runs_functions(cls) and any(map(is_mutable, fields_of(cls).values()))
     shares = watched and holds_anything(cls)
 
     def structure(document: Any, _: Any) -> Any:
@@ -127,14 +126,15 @@ def exactly(cls: Any) -> Callable[..., Any]:
         Rejected: A validator refuses a value, or makes another of it.
     """
     make = maker(cls)
-    slots = {name for base in cls.__mro__ for name in base.__dict__.get("__slots__", ())}
+    names = {field.name for field in fields(cls)}
+    has_slots = any(not names.isdisjoint(base.__dict__.get("__slots__", ())) for base in cls.__mro__)
 
-    def made(values: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> Any:
+    def made(values: Mapping[str, object], given: Mapping[str, object] | None = None) -> Any:
         given = values if given is None else given
         entity = make(given)
         if entity.__class__ is not cls:
             raise Rejected(f"a validator of {cls.__name__} returns a {type(entity).__name__}")
-        held = {name: getattr(entity, name, _MISSING) for name in values} if slots else entity.__dict__
+        held = {name: getattr(entity, name, _MISSING) for name in values} if has_slots else entity.__dict__
         for name, value in values.items():
             found = held.get(name, _MISSING)
             if found is not value:
@@ -143,21 +143,13 @@ def exactly(cls: Any) -> Callable[..., Any]:
                     raise Rejected(_ALTERED, f".{name}")
                 if found is handed:
                     continue
-                if slots:
+                if has_slots:
                     object.__setattr__(entity, name, handed)
                 else:
                     held[name] = handed  # past validators on assignment, and frozen models
         return entity
 
     return made
-
-
-def _is_mutable(kind: Any) -> bool:
-    """Whether a value of this type may be altered in place."""
-    kind = stripped(kind)
-    if is_union(kind):
-        return any(map(_is_mutable, members(kind)))
-    return kind is Any or is_class(kind) or is_array(kind) or is_mapping(kind)
 
 
 def _is_same(exact: Any, held: Any) -> bool:

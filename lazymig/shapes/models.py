@@ -153,12 +153,12 @@ def maker(cls: Any) -> Callable[[Mapping[str, Any]], Any]:
     return make
 
 
-def runs_functions(cls: Any) -> bool:
+def runs_functions(cls: type) -> bool:
     """Whether making an instance calls functions that see its values: validators, or what runs after `__init__`."""
-    return _calls(cls.__pydantic_core_schema__)
+    return _calls(getattr(cls, "__pydantic_core_schema__"))  # noqa: B009 - which `type` does not have
 
 
-def _calls(schema: Any) -> bool:
+def _calls(schema: object) -> bool:
     if isinstance(schema, list | tuple):
         return any(map(_calls, schema))
     if not isinstance(schema, Mapping):
