@@ -118,7 +118,7 @@ class Repository(Door[V1, V2]):
 
     @property
     def v1(self) -> V1View[V1, V2]:
-        """The same entities in V1's type, for code that still uses it. Its writes keep V2 exact."""
+        """The entities in V1's type, for code that still uses it. Its writes keep V2 exact."""
         return V1View(self._calls)
 
     def with_session(self, session: Session) -> Self:
