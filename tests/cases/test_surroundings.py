@@ -504,7 +504,7 @@ async def test_a_server_that_cannot_be_reached_stops_writes_only(
     async def unreachable() -> None:
         raise AutoReconnect("gone")
 
-    monkeypatch.setattr(calls_of(repository).first_use, "refuse", unreachable)
+    monkeypatch.setattr(calls_of(repository).first_use, "recheck", unreachable)
     assert await repository.get(1) == ada(1)
     assert calls_of(repository).first_use.due
     with pytest.raises(AutoReconnect):
