@@ -266,7 +266,7 @@ WAYS_THERE = frozenset(
     {"admin", "client", "codec_options", "collection", "database", "full_name", "given", "topology_description"}
 )
 #: What takes a collection, or makes one.
-COLLECTION_TOOLS = frozenset({"awaited", "collection_of", "driver_of", "tuned", "tz_aware"})
+COLLECTION_TOOLS = frozenset({"await_if_needed", "collection_of", "driver_of", "is_tz_aware", "tune"})
 
 
 def reaching(text: str) -> list[str]:
@@ -439,7 +439,7 @@ def test_door_bites(line: str) -> None:
         "def f(one): return one.database['lazymig_control']",
         "def f(self, one): self.collection.x = one",
         "update = rows.update_one",
-        "from lazymig.stores.drivers import MAJORITY, tuned",
+        "from lazymig.stores.drivers import MAJORITY, tune",
         "from lazymig.stores.drivers import driver_of as kind",
         "def f():\n    from pymongo import AsyncMongoClient",
         "import pymongo",
