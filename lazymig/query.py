@@ -123,6 +123,12 @@ def make_reporter(on_error: OnError) -> Callable[[ConversionError], Awaitable[No
     return report
 
 
+def check_on_error(on_error: OnError | Literal["return"]) -> None:
+    """Raise `TypeError` for what `get_many` cannot do with an error."""
+    if on_error != "return":
+        make_reporter(on_error)
+
+
 async def sift(
     answers: Mapping[Any, E | ConversionError], on_error: OnError | Literal["return"]
 ) -> dict[RawId, E | ConversionError]:
@@ -130,14 +136,13 @@ async def sift(
 
     Raises:
         ExceptionGroup: With "raise", all the errors together.
-        TypeError: For an invalid `on_error`.
     """
-    if on_error == "return":
-        return dict(answers)
-    report = make_reporter(on_error)
     failed = [answer for answer in answers.values() if isinstance(answer, ConversionError)]
-    if failed and on_error == "raise":
+    if on_error == "return" or not failed:
+        return dict(answers)
+    if on_error == "raise":
         raise ExceptionGroup(f"{len(failed)} of {len(answers)} documents cannot be converted", failed)
+    report = make_reporter(on_error)
     for error in failed:
         await report(error)
     return {id: answer for id, answer in answers.items() if not isinstance(answer, ConversionError)}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from copy import copy
+from functools import partial
 from types import TracebackType
 from typing import Literal, Self, TypeVar, overload
 
@@ -202,7 +203,7 @@ class Repository(Door[V1, V2]):
             TypeError: If it is of another class.
         """
         raw = self._calls.conversions.raw_id_of(entity, self.migration.v2)
-        await self._calls.insert(raw, lambda: decide_insert_v2(self._calls.conversions, entity))
+        await self._calls.insert(raw, partial(decide_insert_v2, self._calls.conversions, entity))
         return entity
 
     async def update(self, id: Id, change: Callable[[V2], V2 | Awaitable[V2]]) -> V2:

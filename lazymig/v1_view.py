@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from functools import partial
 from typing import Literal, TypeVar, overload
 
 from lazymig.door import Door
@@ -106,7 +107,7 @@ class V1View(Door[V1, V2]):
             TypeError: If it is of another class.
         """
         raw = self._calls.conversions.raw_id_of(entity, self._calls.migration.v1)
-        await self._calls.insert(raw, lambda: decide_insert_v1(self._calls.conversions, entity))
+        await self._calls.insert(raw, partial(decide_insert_v1, self._calls.conversions, entity))
         return entity
 
     async def update(self, id: Id, change: Callable[[V1], V1 | Awaitable[V1]]) -> V1:

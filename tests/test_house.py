@@ -40,7 +40,7 @@ STOREYS = (
     {"__main__"},
 )
 FLOORS = {module: floor for floor, storey in enumerate(STOREYS) for module in storey}
-#: The order inside the packages in which documents move, from the ground up.
+#: The order inside the packages that documents pass, from the ground up.
 ROOMS = {
     "stores": (
         {"elements", "given"},
@@ -68,6 +68,22 @@ ROOMS = {
         {"migration"},
         {"conversions"},
         {"fingerprint"},
+    ),
+    "control": ({"part"}, {"conversions", "dead_letters", "passes", "runs"}),
+    "passes": ({"pace", "partitions"}, {"sharing", "throttle"}, {"walking"}),
+    "surroundings": (
+        {"looking", "uuids"},
+        {"contents", "unique", "validators"},
+        {"judging", "probing"},
+        {"checking"},
+        {"first_use"},
+    ),
+    "sweeping": (
+        {"failures", "holdings", "remainder", "report", "revisions"},
+        {"moving", "options", "outlook"},
+        {"adopting", "flow", "marks", "reconverting"},
+        {"dead_letters"},
+        {"retry", "sweep"},
     ),
     "loop": ({"clock", "deadline", "in_flight", "turns"}, {"batcher", "behind"}),
     "routes": ({"route"}, {"coexist", "v1_only"}, {"building"}, {"calls"}),

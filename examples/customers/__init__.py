@@ -1,7 +1,8 @@
 """A migration of real input: 500 customers of MongoDB's `sample_analytics` data set.
 
-Read `v1.py` and `v2.py` for the two shapes, `conversions.py` for the way between them, and `migration.py` for how
-lazymig is told. `data.py` holds the documents and an inventor of further customers.
+Read `v1.py` and `v2.py` for the two shapes (attrs classes; `examples/customers_in_dataclasses.py` and
+`examples/customers_in_pydantic.py` have the same in the other libraries), `conversions.py` and `texts.py` for the way
+between them, and `migration.py` for the `Migration`. `data.py` holds the documents and makes up further customers.
 """
 
 from .conversions import downgrade, upgrade

@@ -2,55 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from attrs import evolve
 from cattrs import Converter
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from lazymig import Migration, make_converter
 
 from .conversions import downgrade, upgrade
-from .v1 import CustomerV1, TierDetails
+from .v1 import USUAL_KEY_ORDER, CustomerV1, TierDetails
 from .v2 import CustomerV2
 
 
-def make_v1_converter() -> Converter:
-    """lazymig's own converter, which also omits an absent `active` and keeps the key order of each tier."""
+def make_v1_converter(
+    customer: type[Any] = CustomerV1, tier: type[Any] = TierDetails, change: Callable[..., Any] = evolve
+) -> Converter:
+    """lazymig's own converter, which also omits an absent `active` and keeps the key order of each tier.
+
+    It wraps the hooks that lazymig makes for the two classes, so that these may be of any library; `change` is how the
+    library makes a changed copy.
+    """
     converter = make_converter()
-    _keep_key_order(converter)
-    _omit_absent_active(converter)
+    _keep_key_order(converter, tier, change)
+    _omit_absent_active(converter, customer)
     return converter
 
 
-def _omit_absent_active(converter: Converter) -> None:
+def _omit_absent_active(converter: Converter, cls: type[Any]) -> None:
     # cattrs' own `omit_if_default` would move the key to the end where it is present.
-    write = make_dict_unstructure_fn(CustomerV1, converter)
+    write = converter.get_unstructure_hook(cls)
 
-    def unstructure(customer: CustomerV1) -> dict[str, Any]:
-        document = write(customer)
+    def unstructure(customer: Any) -> dict[str, Any]:
+        document: dict[str, Any] = write(customer)
         if customer.active is None:
             del document["active"]
         return document
 
-    converter.register_unstructure_hook(CustomerV1, unstructure)
+    converter.register_unstructure_hook(cls, unstructure)
 
 
-def _keep_key_order(converter: Converter) -> None:
-    not_stored = override(omit=True)
-    # A fifth key would be lost on the way back, so a tier that has one is refused.
-    read = make_dict_structure_fn(TierDetails, converter, _cattrs_forbid_extra_keys=True, key_order=not_stored)
-    write = make_dict_unstructure_fn(TierDetails, converter, key_order=not_stored)
+def _keep_key_order(converter: Converter, cls: type[Any], change: Callable[..., Any]) -> None:
+    read, write = converter.get_structure_hook(cls), converter.get_unstructure_hook(cls)
 
-    def structure(document: dict[str, Any], kind: type[TierDetails]) -> TierDetails:
-        return evolve(read(document, kind), key_order=tuple(document))
+    def structure(document: dict[str, Any], kind: type[Any]) -> Any:
+        # A fifth key would be lost on the way back, so a tier that has one is refused.
+        if len(document) > len(USUAL_KEY_ORDER):
+            raise ValueError("a tier has other keys than the four")
+        return change(read(document, kind), key_order=tuple(document))
 
-    def unstructure(details: TierDetails) -> dict[str, Any]:
+    def unstructure(details: Any) -> dict[str, Any]:
         document = write(details)
         return {key: document[key] for key in details.key_order}
 
-    converter.register_structure_hook(TierDetails, structure)
-    converter.register_unstructure_hook(TierDetails, unstructure)
+    converter.register_structure_hook(cls, structure)
+    converter.register_unstructure_hook(cls, unstructure)
 
 
 migration = Migration(

@@ -15,10 +15,9 @@ from typing import Any, Literal
 from attrs import field, frozen
 from bson import ObjectId
 
+from .texts import SUFFIXES, TITLES
 from .v1 import USUAL_KEY_ORDER
 
-TITLES = frozenset({"Dr.", "Miss", "Mr.", "Mrs.", "Ms."})
-SUFFIXES = frozenset({"DDS", "DVM", "II", "III", "IV", "Jr.", "MD", "PhD", "Sr."})
 MILLISECONDS_PER_DAY = 86_400_000
 
 Validator = Callable[[Any, Any, Any], None]

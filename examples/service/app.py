@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from examples.customers_in_pydantic import CustomerV1, CustomerV2
+
 from .doors import customers_router
 from .failures import answer_errors
 from .storage import opened, repository
-from .wire import V1_WIRE, V2_WIRE
 
 __all__ = ["app", "create_app", "repository"]
 
@@ -26,8 +27,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 def create_app() -> FastAPI:
     """The application with both versions."""
     app = FastAPI(title="Customers", lifespan=lifespan)
-    app.include_router(customers_router("v1", lambda customers: customers.v1, V1_WIRE))
-    app.include_router(customers_router("v2", lambda customers: customers, V2_WIRE))
+    app.include_router(customers_router("v1", lambda customers: customers.v1, CustomerV1))
+    app.include_router(customers_router("v2", lambda customers: customers, CustomerV2))
     answer_errors(app)
     return app
 

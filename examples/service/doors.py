@@ -3,42 +3,45 @@
 # Annotations are evaluated here, not postponed: FastAPI could not see those that are local to `customers_router`.
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
-from bson import ObjectId
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 
-from examples.customers import CustomerV1, CustomerV2
+from examples.customers_in_pydantic import CustomerV1, CustomerV2, Id
 from lazymig import NotFound, V1View
 
 from .storage import Customers
-from .wire import BadInput, Wire
 
 #: The repository for clients that speak V2, its view for those that still speak V1.
 Door = Customers | V1View[CustomerV1, CustomerV2]
-
-
-def customer_id(id: str) -> ObjectId:
-    """An id from a path or a query. Raises `BadInput`."""
-    if not ObjectId.is_valid(id):
-        raise BadInput(["id: expected 24 hexadecimal digits"])
-    return ObjectId(id)
-
-
-def starting_after(after: str | None = None) -> ObjectId | None:
-    """Where a page starts: behind the last customer of the page before. Raises `BadInput`."""
-    return None if after is None else customer_id(after)
-
-
-Id = Annotated[ObjectId, Depends(customer_id)]
-After = Annotated[ObjectId | None, Depends(starting_after)]
+Entity = TypeVar("Entity", CustomerV1, CustomerV2)
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Fields = Annotated[dict[str, Any], Body()]
 
 
-def customers_router(version: str, door_of: Callable[[Customers], Door], wire: Wire[Any]) -> APIRouter:
-    """Routes under `/{version}/customers`, through this door of the repository and in this JSON."""
+class Page(BaseModel, Generic[Entity]):
+    """Some customers, and where the next page starts, if there is one."""
+
+    customers: list[Entity]
+    next: Id | None
+
+
+def patched(entity: Entity, fields: dict[str, Any]) -> Entity:
+    """The entity with these fields replaced as a whole, and the others left exactly as they are.
+
+    Raises `ValidationError`, and `RequestValidationError` for an unknown field and for the id, which an entity keeps.
+    """
+    cls = type(entity)
+    if strangers := sorted(fields.keys() - (cls.model_fields.keys() - {"id"})):
+        errors = [{"type": "extra_forbidden", "loc": ("body", name), "msg": "cannot be changed"} for name in strangers]
+        raise RequestValidationError(errors)
+    return cls.model_validate(dict(entity) | fields)
+
+
+def customers_router(version: str, door_of: Callable[[Customers], Door], entity: type[Entity]) -> APIRouter:
+    """Routes under `/{version}/customers`, through this door of the repository and for entities of this class."""
     router = APIRouter(prefix=f"/{version}/customers", tags=[version])
 
     def door(request: Request) -> Door:
@@ -47,32 +50,31 @@ def customers_router(version: str, door_of: Callable[[Customers], Door], wire: W
     Customer = Annotated[Any, Depends(door)]  # noqa: N806 - an annotation
 
     @router.get("")
-    async def page(customers: Customer, after: After, limit: Limit = 50) -> JSONResponse:
+    async def page(customers: Customer, limit: Limit = 50, after: Id | None = None) -> Page[entity]:
         # One more than asked for tells whether a next page exists.
-        found = [entity async for entity in customers.list(limit=limit + 1, after=after)]
-        following = str(found[limit - 1].id) if len(found) > limit else None
-        return JSONResponse({"customers": [wire.write(entity) for entity in found[:limit]], "next": following})
+        found = [one async for one in customers.list(limit=limit + 1, after=after)]
+        return Page[entity](customers=found[:limit], next=found[limit - 1].id if len(found) > limit else None)
 
     @router.get("/{id}")
-    async def get(customers: Customer, id: Id) -> JSONResponse:
-        entity = await customers.get(id)
-        if entity is None:
+    async def get(customers: Customer, id: Id) -> entity:
+        found = await customers.get(id)
+        if found is None:
             raise NotFound(id)
-        return JSONResponse(wire.write(entity))
+        return found
 
-    @router.post("")
-    async def create(customers: Customer, fields: Fields) -> JSONResponse:
-        entity = await customers.insert(wire.read(fields))
-        return JSONResponse(wire.write(entity), 201, {"Location": f"/{version}/customers/{entity.id}"})
+    @router.post("", status_code=201)
+    async def create(customers: Customer, customer: entity, response: Response) -> entity:
+        created = await customers.insert(customer)
+        response.headers["Location"] = f"/{version}/customers/{created.id}"
+        return created
 
     @router.patch("/{id}")
-    async def patch(customers: Customer, id: Id, fields: Fields) -> JSONResponse:
+    async def patch(customers: Customer, id: Id, fields: Fields) -> entity:
         # The change may be asked for again with a newer entity, when another client was faster.
-        return JSONResponse(wire.write(await customers.update(id, lambda entity: wire.patched(entity, fields))))
+        return await customers.update(id, lambda one: patched(one, fields))
 
     @router.delete("/{id}", status_code=204)
-    async def delete(customers: Customer, id: Id) -> Response:
+    async def delete(customers: Customer, id: Id) -> None:
         await customers.delete(id)
-        return Response(status_code=204)
 
     return router

@@ -7,11 +7,10 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
+from pydantic import ValidationError
 from pymongo.errors import PyMongoError
 
 from lazymig import AlreadyExists, Contention, ConversionError, NotFound
-
-from .wire import BadInput
 
 _LOG = logging.getLogger("examples.service")
 _LATER = {"Retry-After": "1"}
@@ -21,8 +20,10 @@ def _answer(status: int, *reasons: str, headers: dict[str, str] | None = None) -
     return JSONResponse({"detail": reasons}, status, headers)
 
 
-async def bad_input(_: Request, error: BadInput) -> JSONResponse:
-    return _answer(422, *error.reasons)
+async def bad_change(_: Request, error: ValidationError) -> JSONResponse:
+    """A change that the entity's class refuses, in FastAPI's own form, without the entity."""
+    reasons = error.errors(include_input=False, include_context=False, include_url=False)
+    return JSONResponse({"detail": [{**reason, "loc": ("body", *reason["loc"])} for reason in reasons]}, 422)
 
 
 async def not_found(_: Request, error: NotFound) -> JSONResponse:
@@ -55,7 +56,7 @@ async def database_error(_: Request, error: PyMongoError) -> JSONResponse:
 
 
 _ANSWERS: dict[type[Exception], Any] = {
-    BadInput: bad_input,
+    ValidationError: bad_change,
     NotFound: not_found,
     AlreadyExists: already_exists,
     Contention: contention,

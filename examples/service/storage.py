@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from pymongo import AsyncMongoClient
 
-from examples.customers import CustomerV1, CustomerV2, migration
+from examples.customers_in_pydantic import CustomerV1, CustomerV2, migration
 from lazymig import Phase, Repository
 
 Customers = Repository[CustomerV1, CustomerV2]

@@ -10,7 +10,7 @@ import sys
 
 
 def main() -> int:
-    """The console script: run the command line of this process and return its exit code."""
+    """Run the command line of this process, and return its exit code. The console script calls this."""
     try:
         from lazymig.cli.output import prepare_streams
         from lazymig.cli.verbs import run

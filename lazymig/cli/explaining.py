@@ -1,4 +1,4 @@
-"""Why an entity does not convert, with the text of what its conversion raises. For one person's eyes: never stored."""
+"""Why an entity does not convert, with the text of what its conversion raises. It is shown and never stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lazymig.stores.scans import Scan
 
 
 async def explanation(repository: Repository[Any, Any], letter: DeadLetter) -> str:
-    """Convert the entity here and now, and describe what happens, whatever the dead letter says."""
+    """Convert the entity again, and describe what happens now."""
     try:
         return await _attempt(repository, letter)
     except ConversionError as error:

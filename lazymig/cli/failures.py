@@ -9,7 +9,7 @@ from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError, Server
 
 from lazymig.errors import LazymigError
 
-#: A connection string up to the end of its hosts, and the rest of it, where options may hold secrets too.
+#: A connection string: its hosts, and the rest, where options may hold secrets too.
 _URI = re.compile(r"(mongodb(?:\+srv)?://)(\S*@)?([^/?\s'\"]*)[^\s'\"]*")
 
 #: The server's code where a collection's validator refuses a document.
@@ -17,7 +17,7 @@ _VALIDATION = 121
 
 
 class Unusable(LazymigError):
-    """The command line asks for something that cannot be; the message says what to change. Exit code 2."""
+    """The command line asks for something impossible; the message says what to change. Exit code 2."""
 
 
 def without_secrets(text: str) -> str:
@@ -49,7 +49,7 @@ def _described(error: BaseException) -> str:
     if isinstance(error, ServerSelectionTimeoutError):
         return f"cannot reach the server: {_selection(str(error))}; check that it runs, and its address"
     if isinstance(error, AutoReconnect):
-        # A server that is no primary any more adds its whole reply.
+        # A server that is no longer the primary adds its whole reply.
         return f"lost the server: {_selection(str(error))}; run it again once it answers, what was done is kept"
     if isinstance(error, PyMongoError):
         return f"{type(error).__name__}: {error}"

@@ -10,24 +10,24 @@ from bson import ObjectId, json_util
 
 from lazymig.stores.documents import decode_id
 
-#: Of ids on the command line; every other type is written as extended JSON after `json:`.
+#: The types of ids on the command line. Every other type is `json:` with extended JSON.
 KINDS = ("str", "int", "oid", "uuid", "bytes", "json")
 
 
 def typed(id: Any) -> str:
-    """The id with its type, which names exactly this one: `int:5`, `str:5`, `oid:...`, `uuid:...`, `bytes:00ff`."""
+    """Return the id with its type, which names exactly this id: `int:5`, `str:5`, `oid:...`, `bytes:00ff`."""
     kind, text = _parts(id)
     return f"{kind}:{text}"
 
 
 def id_text(id: Any) -> str:
-    """The id alone where its type has an obvious text, such as `5`; another id may have the same."""
+    """Return the id without its type, such as `5`. Another id may have the same text."""
     kind, text = _parts(id)
     return f"{kind}:{text}" if kind in {"bytes", "json"} else text
 
 
 class Names:
-    """What the ids of a list are called, and which of them a text may stand for."""
+    """The texts by which commands refer to the ids of a list."""
 
     def __init__(self, ids: Iterable[Any]) -> None:
         self._typed: dict[str, Any] = {}
@@ -39,23 +39,23 @@ class Names:
                 self._loose.setdefault(text, []).append(id)
 
     def reference(self, id: Any) -> str:
-        """What a command takes for this id: its text alone, or with its type where that is needed."""
+        """Return the text that a command takes for this id, with its type where that is needed."""
         text = id_text(id)
         return typed(id) if len(self._loose.get(text, ())) > 1 or _is_misread(id) else text
 
     def find(self, text: str) -> list[Any]:
-        """The ids that a text may stand for: one, none, or several. A type in front decides."""
+        """Return the ids that a text may stand for: none, one, or several. A type in front decides."""
         for exact in (text, _normal(text)):
             if exact in self._typed:
                 return [self._typed[exact]]
         if _is_typed(text):
-            # Never the text "int:5" in the place of the number, which may have been corrected meanwhile.
+            # Never the text "int:5" instead of the number 5, whose dead letter may be gone by now.
             return [id for id in self._loose.get(text, ()) if text == f"str:{id}"]
         return self._loose.get(text) or self._loose.get(_normal(text), [])
 
 
 def _is_misread(id: Any) -> bool:
-    """Whether the text alone would be taken for another type, an option, or a comment in a list."""
+    """Whether the text alone would be read as another type, an option, or a comment."""
     text = id_text(id)
     looks_typed = isinstance(id, str) and _is_typed(text)
     return looks_typed or not text.strip() or text != text.strip() or text.startswith(("-", "#"))
@@ -69,7 +69,7 @@ def _parts(id: Any) -> tuple[str, str]:
     id = decode_id(id)
     match id:
         case str():
-            # As Python writes it: an id with a control character and one with a backslash differ.
+            # With the escapes of Python, so that an id with a control character and one with a backslash differ.
             return "str", "".join(c if c.isprintable() and c != "\\" else _escaped(c) for c in id)
         case bool():
             return "json", _extended(id)
@@ -94,7 +94,7 @@ def _extended(id: Any) -> str:
 
 
 def _normal(text: str) -> str:
-    """In the letters in which `typed` writes it."""
+    """Return the text in the notation of `typed`."""
     kind, colon, rest = text.partition(":")
     if colon and kind in {"oid", "bytes"}:
         return f"{kind}:{rest.lower()}"

@@ -20,19 +20,19 @@ from lazymig.stores.records import DeadLetter
 
 @frozen
 class Group:
-    """Letters that fail alike."""
+    """Dead letters with the same error at the same line and field."""
 
     direction: str
     error: str
     line: str
     path: str
-    #: Of a refused body, since there the error's class says little.
+    #: Only of a refused body, where the class of the error says little.
     message: str
     count: int = 0
 
 
 def grouped(letters: Sequence[DeadLetter]) -> list[Group]:
-    """The letters by what went wrong and where, the largest group first."""
+    """Group the letters by error, line and field, the largest group first."""
     counts = Counter(
         Group(one.direction, one.error, one.line, one.path, one.message if one.direction == "store" else "")
         for one in letters
@@ -41,12 +41,12 @@ def grouped(letters: Sequence[DeadLetter]) -> list[Group]:
 
 
 def as_object(letter: DeadLetter, names: Names) -> dict[str, Any]:
-    """A letter for JSON; `ref` is what the commands take for its id."""
+    """Return a letter for JSON; `ref` is the text that commands take for its id."""
     return {**attrs.asdict(letter), "id": decode_id(letter.id), "ref": names.reference(letter.id)}
 
 
 def show_letters(title: str, letters: Sequence[DeadLetter], names: Names) -> None:
-    """The groups, then each letter."""
+    """Print the groups, then each letter."""
     groups = [(one.count, one.direction, one.error, one.line or "-", one.path or "-") for one in grouped(letters)]
     heads = ("count", "step", "error", "line", "field")
     if is_terminal():
@@ -71,7 +71,7 @@ def _row(letter: DeadLetter, names: Names) -> tuple[str, ...]:
 
 
 def _show_blocks(letters: Sequence[DeadLetter], names: Names) -> None:
-    """In columns where the terminal is wide enough, else each id on a line of its own and the rest below it."""
+    """Print columns where the terminal is wide enough, else each id on its own line and the rest below it."""
     width = Console().width
     lines = aligned([[plain(cell) for cell in _row(letter, names)[:7]] for letter in letters]) if letters else []
     if max(map(cell_len, lines), default=0) < width:
@@ -87,7 +87,7 @@ def _show_blocks(letters: Sequence[DeadLetter], names: Names) -> None:
 
 def _in_words(step: str, error: str, line: str, path: str, attempts: str, last: str, waived: str, message: str) -> str:
     where = (f" at {line}" if line != "-" else "") + (f", field {path}" if path != "-" else "")
-    # What the server refuses is in the message alone; that of a conversion says no more than the rest.
+    # Only the message says what the server refuses; that of a conversion adds nothing.
     reason = f"; {message}" if step == "store" else ""
     tried = f"; tried {attempts}x, last {last}" if last != "-" else ""
     accepted = f"; waived: {waived}" if waived != "-" else ""

@@ -1,4 +1,4 @@
-"""From `module:attribute` to an open repository whose servers answer, and its clients closed again."""
+"""Open the repository that `module:attribute` names, and close its clients again."""
 
 from __future__ import annotations
 
@@ -18,16 +18,20 @@ from lazymig.stores.clients import Client, clients_of
 
 
 class Quit(LazymigError):
-    """The application ended the process by sys.exit() instead of giving a repository; nothing was done."""
+    """The application called sys.exit() instead of returning a repository; nothing was done."""
 
 
 @asynccontextmanager
 async def opened(app: str, *, in_json: bool = False) -> AsyncIterator[Repository[Any, Any]]:
-    """The repository that `app` names; its queue is drained and both its clients are closed afterwards.
+    """Open the repository that `app` names; drain its queue and close its clients afterwards.
 
-    A function is called inside the running event loop, where async clients belong. Raises `Unusable` where the name
-    leads to no repository, and the driver's error when a server does not answer within ten seconds. The wait is
-    reported on stderr, as JSON if wanted.
+    Args:
+        app: `module:attribute`. A function is called inside the running event loop, where async clients belong.
+        in_json: Report a wait for a server as JSON.
+
+    Raises:
+        Unusable: The name leads to no repository.
+        PyMongoError: A server did not answer within ten seconds.
     """
     repository = await made(app)
     try:
@@ -41,7 +45,7 @@ async def opened(app: str, *, in_json: bool = False) -> AsyncIterator[Repository
 
 
 async def made(app: str) -> Repository[Any, Any]:
-    """A repository that `app` names, for this event loop; the caller closes its clients."""
+    """Return the repository that `app` names, for this event loop; the caller closes its clients."""
     try:
         value = _attribute(app)
         if not isinstance(value, Repository) and callable(value):
@@ -50,7 +54,7 @@ async def made(app: str) -> Repository[Any, Any]:
             if inspect.isawaitable(value):
                 value = await value
     except SystemExit as left:
-        # Its code may be 0, which would say that all was done.
+        # Its code may be 0, which would mean success.
         raise Quit(f"--app {app}: the application called sys.exit({left.code!r}); nothing was done") from None
     if not isinstance(value, Repository):
         raise Unusable(
@@ -80,12 +84,12 @@ def _attribute(app: str) -> Any:
 def _module(name: str, app: str) -> Any:
     folder = str(Path.cwd())
     if folder not in sys.path:
-        sys.path.insert(0, folder)  # a console script, unlike python -m, does not look where it is run
+        sys.path.insert(0, folder)  # unlike python -m, a console script does not search the present folder
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and misses something itself
+            raise  # the module exists, but an import inside it fails
         raise Unusable(
             f"--app {app}: no module {error.name}; run this where it can be imported, or set PYTHONPATH"
         ) from None
@@ -99,9 +103,9 @@ def _check_call(app: str, function: Callable[..., Any]) -> None:
             f"--app {app}: it cannot be called without arguments ({error}); name a function without any"
         ) from None
     except ValueError:
-        pass  # built in, and without a signature: the call will show
+        pass  # a built-in without a signature: the call will show
 
 
 def _clients(repository: Repository[Any, Any]) -> list[Client]:
-    """The clients of both collections, each once; none where they are in memory."""
+    """Return the clients of both collections, each once; none where they are in memory."""
     return clients_of(calls_of(repository).pair.v1, calls_of(repository).pair.bodies)

@@ -34,5 +34,5 @@ Debug = Annotated[Flag, Parameter(name="--debug", help="Show where an error was 
 
 
 def examples(*commands: str) -> str:
-    """The end of a help text: commands as a user types them."""
+    """Return the end of a help text: commands as a user types them."""
     return "\n".join(["Examples:", "", *(f"    {command}" for command in commands)])

@@ -1,4 +1,4 @@
-"""The two streams: results on stdout, everything else on stderr. Data are printed as they are, never interpreted."""
+"""Results on stdout, everything else on stderr. Data are printed as plain text, never as markup."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from rich.text import Text
 
 from lazymig.cli.ids import id_text
 
-#: Columns of a terminal below which a table is hard to read.
+#: A terminal with fewer columns gets no drawn table.
 _TABLE_WIDTH = 60
-#: Columns of text, at most and in a pipe.
+#: Columns of text: at most, and in a pipe.
 _TEXT_WIDTH = 80
-#: What a person reads besides the result.
+#: Where diagnostics go.
 talk = Console(stderr=True, highlight=False)
 
 
 def prepare_streams() -> None:
-    """Let no character that a stream's encoding lacks end the process: it is printed as an escape."""
+    """Print characters that a stream's encoding lacks as escapes, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def plain(value: Any) -> str:
-    r"""The text of a value on one line; what a terminal would obey is shown as an escape, such as `\x1b`.
+    r"""Return the text of a value on one line, with an escape for what a terminal would obey, such as `\x1b`.
 
-    Control characters and escape sequences are that, line breaks, and characters that turn the direction of writing.
+    These are control characters, line breaks, and characters that change the direction of writing.
     """
     text = str(value)
     if text.isprintable():
@@ -45,7 +45,7 @@ def plain(value: Any) -> str:
 
 
 def encodable(text: str, instead: str) -> str:
-    """The text where stdout's encoding has all its characters, else the other one."""
+    """Return the text if stdout's encoding has all its characters, else the other one."""
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
@@ -54,13 +54,13 @@ def encodable(text: str, instead: str) -> str:
 
 
 def complain(message: str) -> None:
-    """A diagnostic on stderr: one line, unless the message has several."""
+    """Print a diagnostic on stderr: one line, unless the message has several."""
     lines = [plain(line) for line in message.rstrip().split("\n")]
     talk.print(Text.assemble(("lazymig:", "bold red"), " ", "\n".join(lines)), soft_wrap=True)
 
 
 def remark(message: str, *, in_json: bool) -> None:
-    """One line on stderr that is no error, as JSON where all of stderr is."""
+    """Print one line on stderr that is no error, as JSON where all of stderr is."""
     if in_json:
         sys.stderr.write(as_json({"event": "note", "note": message}) + "\n")
     else:
@@ -68,22 +68,22 @@ def remark(message: str, *, in_json: bool) -> None:
 
 
 def say(message: str) -> None:
-    """One line of the result on stdout."""
+    """Print one line of the result on stdout."""
     sys.stdout.write(plain(message) + "\n")
 
 
 def say_fields(fields: Sequence[Any]) -> None:
-    """One line of the result, its fields separated by tabs; a field holds none."""
+    """Print one line of the result on stdout, its fields separated by tabs. A field holds no tab."""
     sys.stdout.write("\t".join(map(plain, fields)) + "\n")
 
 
 def width_of_text() -> int:
-    """Columns for text on stdout: those of a narrow terminal, else 80."""
+    """Return the columns for text on stdout: those of a narrow terminal, else 80."""
     return min(Console().width, _TEXT_WIDTH) if is_terminal() else _TEXT_WIDTH
 
 
 def wrapped(message: str, *, first: str = "", rest: str = "") -> None:
-    """A paragraph of the result on stdout, its first line and the others behind these."""
+    """Print a paragraph of the result on stdout, with these indents of its first line and of the rest."""
     text = plain(message)
     for line in textwrap.wrap(
         text, width_of_text(), initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
@@ -92,7 +92,7 @@ def wrapped(message: str, *, first: str = "", rest: str = "") -> None:
 
 
 def definitions(meanings: Mapping[str, str]) -> None:
-    """Commands or words with their meanings, in two columns, or below each other on a narrow terminal."""
+    """Print commands or words with their meanings, in two columns, or below each other on a narrow terminal."""
     column = max(map(cell_len, meanings)) + 4
     for word, meaning in meanings.items():
         if width_of_text() < _TABLE_WIDTH:
@@ -103,24 +103,24 @@ def definitions(meanings: Mapping[str, str]) -> None:
 
 
 def section(title: str) -> None:
-    """A blank line and a title on stdout, bold on a terminal."""
+    """Print a blank line and a title on stdout, bold on a terminal."""
     say("")
     Console(highlight=False).print(Text(plain(title), "bold"), soft_wrap=True)
 
 
 def verdict(message: str, *, good: bool) -> None:
-    """The line of the result that all others lead to."""
+    """Print the conclusion of the result, green or red on a terminal."""
     Console(highlight=False).print(Text(plain(message), "bold green" if good else "bold red"), soft_wrap=True)
 
 
 def show_json(result: Mapping[str, Any]) -> None:
-    """The result as one JSON object on one line of stdout."""
+    """Print the result as one JSON object on one line of stdout."""
     sys.stdout.write(as_json(result) + "\n")
 
 
 def as_json(value: Mapping[str, Any]) -> str:
-    """A JSON object on one line, in ASCII; times in ISO 8601 (UTC), ids as their text."""
-    # All but printable ASCII as an escape: JSON itself would let DEL pass.
+    """Return a JSON object on one line, in ASCII; times in ISO 8601 (UTC), ids as their text."""
+    # JSON itself would let DEL pass.
     return json.dumps(value, default=_as_text).replace("\x7f", "\\u007f")
 
 
@@ -131,14 +131,14 @@ def _as_text(value: Any) -> str:
 
 
 def is_terminal() -> bool:
-    """Whether a person looks at stdout."""
+    """Whether stdout is a terminal."""
     return sys.stdout.isatty()
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A small table on stdout: the first column names, all whole numbers are aligned to the right.
+    """Print a small table on stdout: names in the first column, whole numbers aligned to the right.
 
-    Where stdout is no terminal, or one too narrow for a table, each row is one line, however long.
+    Where stdout is no terminal, or a narrow one, each row is one line.
     """
     cells = [[f"{cell:,}" if isinstance(cell, int) else plain(cell) for cell in row] for row in rows]
     numeric = [bool(rows) and all(isinstance(row[index], int) for row in rows) for index in range(len(columns))]
@@ -150,7 +150,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
         return
     drawn = Table(title=Text(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for index, column in enumerate(columns):
-        # Names are never broken, so that they can be copied.
+        # Names are never broken over lines, so that they can be copied.
         drawn.add_column(column, justify="right" if numeric[index] else "left", overflow="fold", no_wrap=not index)
     for row in cells:
         drawn.add_row(*map(Text, row))
@@ -158,7 +158,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
 
 
 def aligned(rows: Sequence[Sequence[str]], numeric: Sequence[bool] = ()) -> list[str]:
-    """Each row on one line, its columns below each other; those of numbers at the right."""
+    """Return each row as one line, its columns aligned; those of numbers to the right."""
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     right = [*numeric, *[False] * (len(widths) - len(numeric))]
     lines = [map(_filled, row, widths, right) for row in rows]

@@ -1,4 +1,4 @@
-"""Where a long run stands, on stderr: a live bar on a terminal, lines now and then elsewhere, or JSON lines."""
+"""The progress of a long run, on stderr: a live bar on a terminal, a line now and then elsewhere, or JSON lines."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ from rich.text import Text
 from lazymig.cli.output import as_json, plain, talk
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 
-#: Between two lines of a run that nobody watches.
+#: Seconds between two lines where stderr is no terminal.
 LINE_EVERY_S = 30.0
-#: The remaining time is shown from here on: before, it would be a guess.
+#: The remaining time is shown from here on; before, it would be a guess.
 _ETA_FROM_SHARE, _ETA_FROM_S = 0.01, 3.0
-#: Columns beside the label from which on there is room for rate and remaining time; those of both, and those of the
-#: share, each with the blanks between.
+#: Columns beside the label that are needed to show rate and remaining time; the columns of these two; those of the
+#: share. Each with the blanks between.
 _ROOM_FOR_TIME, _TIME_WIDTH, _SHARE_WIDTH = 60, 20, 8
 
 
 @frozen
 class Standing:
-    """How far a run is: `done` of about `total` documents, and what else there is to tell.
+    """How far a run is: `done` of about `total` documents, of which `before` were done before it began.
 
-    `before` of them were done before it began. `left` is always shown, `counts` where they are not zero. A `note` is
-    shown once per run, in a line of its own.
+    `left` is always shown, `counts` where they are not zero. A `note` is shown once per run, on its own line.
     """
 
     done: int
@@ -40,19 +39,19 @@ class Standing:
 
     @property
     def share(self) -> float:
-        """From 0 to 1. A run over a collection that grows meanwhile is never past its end."""
+        """The part that is done, from 0 to 1, never more, even if the collection grows meanwhile."""
         return min(1.0, self.done / self.total) if self.total else 1.0
 
     @property
     def details(self) -> list[str]:
         """What is left and the counts that are not zero, in words."""
         shown = {**self.left, **{name: count for name, count in self.counts.items() if count}}
-        return [f"{name} {count:,}" for name, count in shown.items()]
+        return [f"{name.replace('_', ' ')} {count:,}" for name, count in shown.items()]
 
     def pace(self, elapsed_s: float) -> tuple[float, float | None]:
-        """Documents per second so far, and the seconds that the rest takes at that rate.
+        """Return the documents per second so far, and the seconds that the rest takes at that rate.
 
-        None while nothing is known: a first page says little about the rest.
+        The seconds are None at the beginning, when the first page says little about the rest.
         """
         own = self.done - self.before
         rate = own / elapsed_s
@@ -62,7 +61,7 @@ class Standing:
 
 
 class Reporter(Protocol):
-    """Told where a run stands as often as it moves; shows it as often as is useful. A context manager."""
+    """Shows the progress of a run, as often as is useful. A context manager."""
 
     def __enter__(self) -> Self: ...
 
@@ -70,12 +69,12 @@ class Reporter(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def tell(self, standing: Standing) -> None:
-        """The run stands here now."""
+    def update(self, standing: Standing) -> None:
+        """Take note of how far the run is now."""
 
 
 def reporter(verb: str, *, as_json: bool, line_every_s: float = LINE_EVERY_S, timed: bool = True) -> Reporter:
-    """The way to show progress that fits the terminal, or its absence; `timed` with rate and remaining time."""
+    """Return what shows progress here: a bar, lines, or JSON; if `timed`, with rate and remaining time."""
     if talk.is_terminal and not as_json:
         return Bar(verb, timed=timed)
     return Lines(verb, line_every_s, timed=timed, in_json=as_json)
@@ -107,12 +106,12 @@ class Bar:
     ) -> None:
         self._progress.stop()
 
-    def tell(self, standing: Standing) -> None:
+    def update(self, standing: Standing) -> None:
         if standing.note and not self._noted:
             self._noted = True
             self._progress.console.print(Text(plain(f"{self._verb}: {standing.note}")))
         if standing.before and not self._progress.tasks[0].completed:
-            self._progress.reset(self._task, completed=standing.before)  # no step of this run's
+            self._progress.reset(self._task, completed=standing.before)  # not done by this run
         total = max(standing.total, standing.done)
         self._progress.update(self._task, completed=standing.done, total=total, details=standing.details)
 
@@ -135,7 +134,7 @@ class _Counts(ProgressColumn):
 
 
 class _Remaining(TimeRemainingColumn):
-    """The remaining time by a moving average, once it is worth telling."""
+    """The remaining time by a moving average, once enough is done to estimate it."""
 
     def render(self, task: Task) -> Text:
         stable = task.percentage >= _ETA_FROM_SHARE * 100 and (task.elapsed or 0.0) >= _ETA_FROM_S
@@ -150,7 +149,7 @@ class _Rate(ProgressColumn):
 
 @define
 class Lines:
-    """One line at the start, one each `every_s` seconds and one at the end: share, rate and remaining time."""
+    """A line at the start, one every `every_s` seconds and one at the end: share, rate and remaining time."""
 
     verb: str
     every_s: float
@@ -171,7 +170,7 @@ class Lines:
     ) -> None:
         self._show()
 
-    def tell(self, standing: Standing) -> None:
+    def update(self, standing: Standing) -> None:
         self._last = standing
         if standing.note and not self._noted:
             self._noted = True

@@ -1,4 +1,4 @@
-"""Whether a server answers, asked before the work begins: a wait is reported soon, and does not last long."""
+"""Check that a server answers before the work begins. A wait is reported soon and is bounded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PATIENCE_S, _REPORTED_AFTER_S = 10.0, 2.0
 
 
 async def reach(client: Client, *, in_json: bool) -> None:
-    """Return once the server answers; report what it waits for when that takes time."""
+    """Wait until the server answers, and report the wait when it takes longer than two seconds."""
     patience_s = min(_PATIENCE_S, client.patience_s)
     asked = asyncio.ensure_future(client.ping(patience_s))
     try:

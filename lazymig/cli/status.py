@@ -1,4 +1,4 @@
-"""`lazymig status`: where a migration stands, without changing anything."""
+"""`lazymig status`: how far a migration is. Changes nothing."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.holdings import Holdings, MovedBy, count_by_conversion, count_moved_by, look_up_holdings
 from lazymig.sweeping.revisions import find_warnings
 
-#: Of dead letters and runs, shown at most.
+#: How many dead letters and runs are shown at most.
 _SHOWN = 10
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 @frozen
 class Status:
-    """Where a migration stands."""
+    """How far a migration is."""
 
     migration: str
     phase: str
@@ -37,7 +37,7 @@ class Status:
     dead_letters: int
     letters: list[DeadLetter]
     runs: list[RunRecord]
-    #: How many entities of V2 stand at each conversion revision.
+    #: How many entities of V2 each conversion revision made.
     conversions: dict[int, int]
     #: What is wrong with this release; each says what to do.
     warnings: list[str]
@@ -48,12 +48,12 @@ class Status:
 
     @property
     def remaining(self) -> int:
-        """Entities that V2 lacks, about."""
+        """About how many entities V2 lacks."""
         return self.v2.remaining(self.v1)
 
     @property
     def share(self) -> float:
-        """The migrated part, from 0 to 1."""
+        """The part that is migrated, from 0 to 1."""
         return min(1.0, self.v2.live / self.v1) if self.v1 else 1.0
 
 
@@ -83,7 +83,7 @@ async def status(
 
 
 async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
-    """Ask both collections and the control collection."""
+    """Look at both collections and the control collection."""
     v1, v2 = Counts(calls_of(repository).pair.v1), Counts(calls_of(repository).pair.bodies)
     control, name = control_beside(calls_of(repository).pair.bodies), repository.migration.name
     seen = await calls_of(repository).first_use.look(control=control, whole=True)
@@ -149,9 +149,9 @@ def _moved(run: RunRecord) -> int:
 
 
 def sparkline(values: Sequence[int]) -> str:
-    """Eight heights of blocks, on a scale from nothing to the largest value; a run that moved nothing is a dot.
+    """Draw values as blocks of eight heights, the largest value the highest; zero is a dot.
 
-    Where stdout's encoding lacks blocks, the digits 1 to 8.
+    Where stdout's encoding lacks blocks, the heights are the digits 1 to 8.
     """
     highest, blocks = max(values, default=0), encodable(_BLOCKS + "·", "12345678.")
     return "".join(blocks[max(value * 8 // (highest + 1), 0)] if value else blocks[8] for value in values)
@@ -159,5 +159,5 @@ def sparkline(values: Sequence[int]) -> str:
 
 def _row(run: RunRecord) -> tuple[str, str, str, str]:
     seconds = f"{(run.ended_at - run.started_at).total_seconds():,.1f}"
-    counts = ", ".join(f"{name} {count:,}" for name, count in run.counts.items() if count)
+    counts = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in run.counts.items() if count)
     return f"{run.started_at:%Y-%m-%d %H:%M:%S}", seconds, "finished" if run.finished else "stopped early", counts

@@ -1,4 +1,4 @@
-"""`lazymig sweep`: move what clients have not touched, heal and purge."""
+"""`lazymig sweep`: move what no client has touched, heal and purge."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from lazymig.fleet.workers import Workers
 from lazymig.repository import Repository
 from lazymig.sweeper import Progress, Sweeper, SweepReport
 
-#: How far a sweep stands back from other processes of its machine.
+#: Added to the niceness of the process: other processes of the machine go first.
 _NICE = 10
 _WAITING = (
     "waiting for the lease of another sweeper; if that one is dead, this one goes on after "
@@ -55,21 +55,21 @@ async def sweep(
     check(options, sharing)
     keywords = keywords_of(options, sharing)
     if sharing.workers > 1:
-        # Before any worker starts: a typo or a server that is down is one line here, and a failed worker there.
+        # Before any worker starts: here a typo or a server that is down is one line, there a failed worker.
         async with opened(app, in_json=json) as repository:
             _check_grace(repository, options.grace)
     if hasattr(os, "nice"):
-        os.nice(_NICE)  # other processes of this machine go first; workers inherit it
+        os.nice(_NICE)  # workers inherit it
     with reporter("sweep", as_json=json) as shown:
-        tell: Callable[[Progress], None] = lambda progress: shown.tell(standing(progress))  # noqa: E731
+        update: Callable[[Progress], None] = lambda progress: shown.update(standing(progress))  # noqa: E731
         if sharing.dask:
             report = await sweep_on_dask(sharing.dask, partial(_checked, app, options.grace), keywords)
         elif sharing.workers > 1:
-            report = await _run(Workers(partial(made, app), sharing.workers, keywords, tell))
+            report = await _run(Workers(partial(made, app), sharing.workers, keywords, update))
         else:
             async with opened(app, in_json=json) as repository:
                 _check_grace(repository, options.grace)
-                report = await _run(Sweeper(repository, dry_run=options.dry_run, on_progress=tell, **keywords))
+                report = await _run(Sweeper(repository, dry_run=options.dry_run, on_progress=update, **keywords))
     if json:
         names = Names(letter.id for letter in report.not_movable)
         letters = [as_object(letter, names) for letter in report.not_movable]
@@ -89,7 +89,7 @@ def _check_grace(repository: Repository[Any, Any], grace: float) -> None:
 
 
 async def _checked(app: str, grace: float) -> Repository[Any, Any]:
-    """The repository in a Dask worker, which checks what this process cannot see."""
+    """Return the repository in a Dask worker, which must check it: this process does not make one."""
     repository = await made(app)
     _check_grace(repository, grace)
     return repository
@@ -107,7 +107,7 @@ async def _run(sweeping: _Sweeping) -> SweepReport:
 
 
 def standing(progress: Progress) -> Standing:
-    """A sweep's progress for the terminal."""
+    """Return a sweep's progress in the form that reporters show."""
     counts = {
         name: getattr(progress, name)
         for name in ("migrated", "present", "moved_by_clients", "reconverted", "healed", "purged")

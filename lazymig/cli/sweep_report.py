@@ -7,7 +7,7 @@ from lazymig.cli.letters import show_letters
 from lazymig.cli.output import say
 from lazymig.sweeper import SweepReport
 
-#: Documents that do not convert, named by a dry run at most; --json names more.
+#: How many documents that do not convert a dry run names; --json names more.
 _SHOWN = 20
 
 

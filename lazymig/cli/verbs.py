@@ -7,7 +7,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from inspect import BoundArguments
 from typing import Any, Literal
 
@@ -29,7 +29,15 @@ To see it: lazymig demo. To begin: lazymig init.
 Exit codes: 0 done, 1 the tool failed, 2 bad usage, 3 done but something needs a person.
 """
 
-app = App(name="lazymig", help=_HELP, version=lambda: f"lazymig {version('lazymig')}")
+
+def _version() -> str:
+    try:
+        return f"lazymig {version('lazymig')}"
+    except PackageNotFoundError:
+        return "lazymig, from a folder of sources that is not installed"
+
+
+app = App(name="lazymig", help=_HELP, version=_version)
 app["--help"].help = "Show this help."
 app["--version"].help = "Show the version."
 
@@ -45,7 +53,7 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
 
 
 _APP = "--app shop.people:repository"
-_VERBS: dict[Callable[..., Any], str] = {
+_VERBS: dict[Callable[..., object], str] = {
     demo: examples("lazymig demo", "lazymig demo --server", "lazymig demo --uri mongodb://localhost --keep"),
     init: examples(
         "lazymig init",
@@ -64,7 +72,7 @@ app.command(dead_letters)
 
 
 def run(tokens: Sequence[str]) -> int:
-    """Run one command line; its exit code."""
+    """Run one command line and return its exit code."""
     try:
         command, bound, _ = app.parse_args(list(tokens), exit_on_error=False, print_error=False)
     except CycloptsError as error:
@@ -76,11 +84,11 @@ def run(tokens: Sequence[str]) -> int:
         complain(f"{in_one_line(error)}. See {_help_of(tokens)}.")
         return Exit.USAGE
     except SystemExit as left:
-        # Of a conversion, say. Its code may be 0, which would say that all was done.
+        # In a conversion, for example. Its code may be 0, which would mean success.
         complain(f"the application called sys.exit({left.code!r}) before this was done")
         return Exit.FAILED
     except BrokenPipeError:
-        # The reader of the pipe has gone. The interpreter must not try to flush what is left when it exits.
+        # The reader of the pipe has gone. When the interpreter exits, it must not try to flush what is left.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.FAILED
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -94,7 +102,7 @@ def run(tokens: Sequence[str]) -> int:
 
 
 def _help_of(tokens: Sequence[str]) -> str:
-    """The help that fits the command line: the verb's, as far as one was named."""
+    """Return the command that shows the help of what was typed."""
     chain, _, _ = app.parse_commands(tokens)
     return " ".join(["lazymig", *chain, "--help"])
 

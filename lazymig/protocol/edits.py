@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 from attrs import frozen
 
 from lazymig.errors import ConversionError
-from lazymig.shapes.codec import Codec, changes
+from lazymig.shapes.codec import Codec, changes, needs_stored
 from lazymig.shapes.conversions import Conversions
 from lazymig.stores.documents import body_of
 from lazymig.stores.records import StoredV1, StoredV2
@@ -136,7 +136,7 @@ class UpdateV2(Generic[V1, V2]):
     def needs_truth(self) -> bool:
         return self.conversions.migration.downgrading.takes_other
 
-    async def decide(self, base: Base) -> Change:
+    async def decide(self, base: Base) -> Change | Literal[More.TRUTH]:
         conversions = self.conversions
         before = await make_v2(conversions, base)
         current = conversions.v1_entity(base.truth) if base.truth is not None and self.needs_truth else None
@@ -146,6 +146,8 @@ class UpdateV2(Generic[V1, V2]):
         shares = conversions.v1.shares or conversions.v2.shares
         after = await _call_change(self.change, before, conversions.v2, shares)
         v1_after = conversions.v1_document(await conversions.downgrade(after, current))
+        if base.truth is None and needs_stored(v1_before, v1_after):
+            return More.TRUTH
         stored = None if base.truth is None else base.truth.document
         v1_set, v1_unset, within = changes(v1_before, v1_after, stored)
         return Change(v1_set, v1_unset, conversions.v2_body(after, "downgrade"), after, within)
@@ -201,6 +203,8 @@ class ReplaceV2(Generic[V1, V2]):
             return More.TRUTH
         current = _decode_standing(conversions, truth)[0] if truth is not None and self.needs_truth else None
         after = conversions.v1_document(await conversions.downgrade(self.entity, current))
+        if truth is None and needs_stored(before, after):
+            return More.TRUTH
         v1_set, v1_unset, within = changes(before, after, None if truth is None else truth.document)
         return Change(v1_set, v1_unset, conversions.v2_body(self.entity, "downgrade"), self.entity, within)
 

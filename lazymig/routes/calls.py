@@ -14,7 +14,17 @@ from lazymig.loop.in_flight import InFlight
 from lazymig.phases import Phase
 from lazymig.protocol.edits import Change, Edit
 from lazymig.protocol.pair import Pair
-from lazymig.query import Listing, OnError, Span, check_criteria, check_limit, make_reporter, orders_of, sift
+from lazymig.query import (
+    Listing,
+    OnError,
+    Span,
+    check_criteria,
+    check_limit,
+    check_on_error,
+    make_reporter,
+    orders_of,
+    sift,
+)
 from lazymig.routes.building import Options, build_pair, build_pair_in_session, build_route
 from lazymig.routes.route import Route
 from lazymig.shapes.conversions import Conversions
@@ -85,6 +95,7 @@ class Calls(Generic[V1, V2]):
         on_error: OnError | Literal["return"],
     ) -> dict[K, E | ConversionError]:
         """Read entities by one of the route's verbs and return them in the order of `ids`."""
+        check_on_error(on_error)
         raws = {self.conversions.raw_id(id): id for id in ids}
         async with self.bounded():
             answers = await read(list(raws))

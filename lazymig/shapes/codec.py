@@ -190,7 +190,34 @@ def _below(before: Any, after: Any, stored: Any) -> Changes | None:
     # What stands in another order is another document, and no path can express that.
     if [name for name in before if name in after] != [name for name in after if name in before]:
         return None
+    if stored is not _UNKNOWN and not _appends(before, after) and stored.keys() <= before.keys() | after.keys():
+        return None  # whole, for its order; names that no class knows count for more
     return _inside(before, after, stored)
+
+
+def _appends(before: Document, after: Document) -> bool:
+    """Whether the new names come out in their order where each is set by its path: at the end, sorted by the server."""
+    new = [name for name in after if name not in before]
+    if not new:
+        return True
+    if list(after)[-len(new) :] != new:
+        return False
+    # The server sorts names that are numbers as such.
+    return len(new) == 1 or (new == sorted(new) and not any(name.isdigit() for name in new))
+
+
+def needs_stored(before: Document, after: Document) -> bool:
+    """Whether V1's document must be read: paths would not set the new names of some sub-document in their order.
+
+    Whether it may be set whole instead depends on what else V1 holds there.
+    """
+    return any(_reorders(before.get(name), value) for name, value in after.items())
+
+
+def _reorders(before: object, after: object) -> bool:
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return False
+    return not _appends(before, after) or needs_stored(before, after)
 
 
 #: Of these, equal values of one type are the same in BSON. Not so floats (0.0 is -0.0), nor what holds other values.

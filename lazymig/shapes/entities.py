@@ -188,7 +188,7 @@ def rename(cls: type[E], /, **names: str) -> type[E]:
 
     Args:
         cls: The class.
-        names: The stored name of each field by its Python name.
+        **names: The stored name of each field by its Python name.
 
     Returns:
         The class itself.

@@ -23,6 +23,10 @@ from lazymig.shapes.fields import Field, Rejected
 from lazymig.shapes.models import config_of, maker
 
 _MISSING: Any = object()
+_ALTERED = (
+    "a validator changes the value that is stored; give the class of this side no such validator, or register a "
+    "structure hook that allows it (see docs/entities.md)"
+)
 
 
 def read_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
@@ -113,31 +117,25 @@ def exactly(cls: Any) -> Callable[[Mapping[str, Any]], Any]:
         Rejected: A validator refuses a value, or makes another of it.
     """
     make = maker(cls)
+    has_dict = cls.__dictoffset__ != 0  # not so a dataclass with slots
 
     def made(values: Mapping[str, Any]) -> Any:
         entity = make(values)
         if entity.__class__ is not cls:
             raise Rejected(f"a validator of {cls.__name__} returns a {type(entity).__name__}")
+        held = entity.__dict__ if has_dict else {name: getattr(entity, name, _MISSING) for name in values}
         for name, value in values.items():
-            held = getattr(entity, name, _MISSING)
-            if held is not value:
-                if not _is_same(value, held):
-                    raise Rejected(
-                        "a validator changes the value that is stored; give the class of this side no such validator, "
-                        "or register a structure hook that allows it (see docs/entities.md)",
-                        f".{name}",
-                    )
-                _put(entity, name, value)
+            found = held.get(name, _MISSING)
+            if found is not value:
+                if not _is_same(value, found):
+                    raise Rejected(_ALTERED, f".{name}")
+                if has_dict:
+                    held[name] = value  # past validators on assignment, and frozen models
+                else:
+                    object.__setattr__(entity, name, value)
         return entity
 
     return made
-
-
-def _put(entity: Any, name: str, value: Any) -> None:
-    try:
-        entity.__dict__[name] = value  # past validators on assignment, and frozen models
-    except AttributeError:
-        object.__setattr__(entity, name, value)  # a dataclass with slots
 
 
 def _is_same(exact: Any, held: Any) -> bool:

@@ -57,7 +57,7 @@ class Probe:
         return all(server.server_type_name in ("RSPrimary", "Unknown") for server in servers)
 
     async def greet(self) -> dict[str, Any]:
-        """Ask the server to describe itself; return the fields of `hello`, also where only `isMaster` is known."""
+        """Ask the server to describe itself; return the fields of `hello` or, from older servers, of `isMaster`."""
         admin = self._given.database.client["admin"]
         try:
             return await _run_command(admin, "hello", 1)

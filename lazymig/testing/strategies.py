@@ -46,8 +46,16 @@ def entities(cls: type[E], *, id_field: str = "id", tz_aware: bool = False) -> S
 
     Constraints in annotations (`Annotated[int, Gt(0)]`, pydantic's `Field(max_length=5)`) narrow what is drawn.
 
-    `tz_aware` makes datetimes aware, in UTC, as a client with that option returns them. Raises hypothesis'
-    `ResolutionFailed` for an annotation that nothing is known of.
+    Args:
+        cls: An attrs class, a dataclass or a pydantic model.
+        id_field: The attribute that is the id.
+        tz_aware: Whether datetimes are aware, in UTC, as a client with that option returns them.
+
+    Returns:
+        A strategy for `@given`, and for `assert_laws`.
+
+    Raises:
+        hypothesis.errors.ResolutionFailed: An annotation is of a type that nothing is known of.
     """
     return _Types(tz_aware).entity(cls, {id_field: st.one_of(*map(_id, id_types(cls, id_field)))})
 

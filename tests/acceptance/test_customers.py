@@ -36,7 +36,8 @@ from examples.customers import (
     new_customer,
     upgrade,
 )
-from examples.customers.conversions import format_address, format_name, parse_address, parse_name
+from examples.customers.conversions import parse_address, parse_name
+from examples.customers.texts import format_address, format_name
 from examples.customers.v1 import USUAL_KEY_ORDER
 
 V1 = codec_for(CustomerV1, "id", migration.v1_converter, tz_aware=False)

@@ -142,6 +142,30 @@ async def test_keys_of_mappings_come_and_go(database: Any, phase: Phase) -> None
         assert (await shops.v1.get(1)).stock == stock
 
 
+@pytest.mark.parametrize("read_before", [True, False], ids=["clean", "unread"])
+async def test_new_keys_of_a_mapping_keep_their_order(database: Any, phase: Phase, read_before: bool) -> None:
+    """Where the server would sort them, or put them at the end, the mapping is stored whole, by both doors."""
+    await database["v1"].insert_one(shop(stock={"m": 1}))
+    shops = opened(database, phase)
+    if read_before:
+        await shops.get(1)
+    for stock in (
+        {"m": 1, "b": 2, "a": 3},
+        {"m": 1, "c": 5, "b": 2, "a": 3},
+        {},
+        {"10": 1, "9": 2},
+        {"x": 1, "a$b": 1},
+    ):
+        await shops.update(1, lambda one, stock=stock: evolve(one, stock=stock))
+        assert list((await stored(database))["stock"]) == list(stock)
+    for stock in ({}, {"b": 2, "a": 3}, {"b": 2, "a": 3, "z": 1}):
+        await shops.v1.update(1, lambda one, stock=stock: evolve(one, stock=stock))
+        assert list((await stored(database))["stock"]) == list(stock)
+    await shops.replace(evolve(await shops.get(1), stock={"b": 2, "y": 1, "x": 1}))
+    assert list((await stored(database))["stock"]) == ["b", "y", "x"]
+    assert (await stored(database))["address"]["floor"] == 3
+
+
 LACKING = [{}, {"address": None}]
 
 

@@ -13,7 +13,7 @@ from attrs import evolve
 from pymongo.errors import DuplicateKeyError
 
 from lazymig import AlreadyExists, ConversionError, NotFound, Phase, Repository
-from tests.people import PersonV1, PersonV2, ada, ada_v1, join_on, people
+from tests.people import PersonV1, PersonV2, ada, ada_v1, join, join_on, people
 
 REV, META = "_lazymig_rev", "_lazymig"
 People = Repository[PersonV1, PersonV2]
@@ -102,6 +102,40 @@ async def test_get_many_migrates_on_the_way(repository: People, database: Any) -
     await repository.get_many(range(5))
     assert await database["v2"].count_documents({f"{META}.intent": 0, "first": "Ada"}) == 5
     assert repository.tally.counts == {"lazymig.migrated": 5}
+
+
+@pytest.mark.parametrize("door", ["repository", "v1"])
+async def test_get_many_returns_good_and_bad(repository: People, database: Any, door: str) -> None:
+    """With "return" an error stands in its entity's place; "skip" leaves it out, a function is given each."""
+    bad = {"name": "Plato"} if door == "repository" else {"age": "old"}
+    await database["v1"].insert_many([ada_v1(1), ada_v1(2) | bad, ada_v1(3) | bad])
+    reader: Any = repository if door == "repository" else repository.v1
+    good = ada(1) if door == "repository" else join(ada(1))
+    found = await reader.get_many([3, 1, 2, 9], on_error="return")
+    assert list(found) == [3, 1, 2]
+    assert found[1] == good
+    assert [(type(found[id]), found[id].id) for id in (2, 3)] == [(ConversionError, 2), (ConversionError, 3)]
+    assert await reader.get_many([1, 2], on_error="skip") == {1: good}
+    met: list[ConversionError] = []
+    assert await reader.get_many([1, 2, 3], on_error=met.append) == {1: good}
+
+    async def later(error: ConversionError) -> None:
+        met.append(error)
+
+    assert await reader.get_many([2, 1], on_error=later) == {1: good}
+    assert [error.id for error in met] == [2, 3, 2]
+    with pytest.raises(ExceptionGroup) as caught:
+        await reader.get_many([1, 2, 3], on_error="raise")
+    assert sorted(error.id for error in caught.value.exceptions) == [2, 3]
+
+
+async def test_get_many_refuses_what_it_cannot_do_with_an_error(repository: People, database: Any) -> None:
+    """It is refused before anything is read, whether or not a document fails."""
+    await database["v1"].insert_one(ada_v1(1))
+    for wrong in ("ignore", None, 1):
+        with pytest.raises(TypeError, match="on_error"):
+            await repository.get_many([1], on_error=wrong)  # type: ignore[call-overload]
+    assert await database["v2"].count_documents({}) == 0
 
 
 async def test_get_many_names_each_document_that_does_not_convert(repository: People, database: Any) -> None:

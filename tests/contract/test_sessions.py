@@ -13,7 +13,7 @@ from pymongo.errors import OperationFailure
 from lazymig import AlreadyExists, NotFound, Phase, Repository
 from lazymig.stores.drivers import await_if_needed
 from tests.contract.conftest import Watched
-from tests.people import PersonV1, PersonV2, ada, ada_v1
+from tests.people import PersonV1, PersonV2, ada, ada_v1, people
 
 REV, META = "_lazymig_rev", "_lazymig"
 
@@ -126,3 +126,27 @@ async def test_another_writers_change_is_the_drivers_transient_error(
     assert await repository.get(1) == ada(1, age=40, last="King")
     stored = await watched.database["v1"].find_one({"_id": 1})
     assert (stored["name"], stored["age"], stored[REV]) == ("Ada King", 40, 2)
+
+
+class Addressed(Repository[PersonV1, PersonV2]):
+    """A user's own repository, with a call and an attribute of its own."""
+
+    label = "none"
+
+    async def find_first_name(self, id: int) -> str | None:
+        person = await self.get(id)
+        return None if person is None else person.first
+
+
+async def test_with_session_keeps_a_users_own_class(watched: Watched, session: Any) -> None:
+    """The bound repository has the class, the attributes, the migration and the counts of the one it came from."""
+    v1, v2 = watched.database["v1"], watched.database["v2"]
+    repository = Addressed(people(), v1=v1, v2=v2, phase=Phase.COEXIST)
+    repository.label = "mine"
+    await repository.insert(ada(1))
+    bound = repository.with_session(session)
+    assert (type(bound), bound.label, bound.migration) == (Addressed, "mine", repository.migration)
+    assert await bound.find_first_name(1) == "Ada"
+    assert bound.tally is repository.tally
+    assert bound.collections == repository.collections == (v1, v2)
+    assert await repository.find_first_name(1) == "Ada"

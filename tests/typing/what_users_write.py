@@ -3,9 +3,10 @@
 from typing import Any, assert_type
 
 from attrs import evolve, frozen
+from pydantic import BaseModel
 
 import lazymig
-from lazymig.testing import ReplicaSet, Server
+from lazymig.testing import ReplicaSet, Server, documents_like, entities
 
 
 @frozen
@@ -86,6 +87,24 @@ def mistakes() -> None:
         upgrade=to_v2,
         downgrade=lambda a, b, c: CustomerV1(1, ""),  # pyright: ignore[reportArgumentType, reportUnknownLambdaType]
     )
+
+
+class CustomerModel(BaseModel):
+    id: int
+    full_name: str
+
+
+assert_type(lazymig.rename(CustomerModel, full_name="Full Name"), type[CustomerModel])
+to_model = lazymig.Migration(
+    name="a model",
+    v1=CustomerV1,
+    v2=CustomerModel,
+    upgrade=lambda v1: CustomerModel(id=v1.id, full_name=v1.name),
+    downgrade=lambda v2: CustomerV1(v2.id, v2.full_name),
+)
+assert_type(to_model, lazymig.Migration[CustomerV1, CustomerModel])
+assert_type(entities(CustomerModel).example(), CustomerModel)
+assert_type(documents_like([{"_id": 1, "name": "Ada"}], CustomerV1).example(), dict[str, Any])
 
 
 async def use(v1: Any, v2: Any) -> None:

@@ -20,6 +20,7 @@ from attrs import Factory, frozen, make_class
 from bson import Binary, DBRef, Decimal128, Int64, ObjectId, Regex, Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 import lazymig
 from lazymig import ConfigurationError, make_converter
@@ -128,6 +129,10 @@ class Plain:
     day: dt.date
 
 
+class Modelled(BaseModel):
+    day: dt.date
+
+
 EXAMPLES: dict[str, tuple[Any, Any]] = {
     "str": (str, "5"),
     "bytes": (bytes, b"x"),
@@ -154,6 +159,7 @@ EXAMPLES: dict[str, tuple[Any, Any]] = {
     "Literal": (Literal["a", 1], 1),
     "attrs class": (Inner, Inner(1, ["x"])),
     "dataclass": (Plain, Plain(dt.date(2024, 2, 29))),
+    "pydantic model": (Modelled, Modelled(day=dt.date(2024, 2, 29))),
     "TypedDict": (Row, {"day": dt.date(2024, 2, 29)}),
     "dict[str, ...]": (dict[str, dt.date], {"a.b": dt.date(2024, 2, 29)}),
     "unions": (Inner | dt.date | int | None, dt.date(2024, 2, 29)),

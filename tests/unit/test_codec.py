@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lazymig import make_converter
-from lazymig.shapes.codec import changes, codec_for, failure_path
+from lazymig.shapes.codec import changes, codec_for, failure_path, needs_stored
 from lazymig.stores.documents import decode_id, parse_v1, parse_v2, raw_id
 from tests.people import PersonV1
 
@@ -182,6 +182,32 @@ def test_what_is_the_same_is_not_written() -> None:
 def test_of_a_sub_document_only_the_parts_that_changed_are_written(before: Any, after: Any, told: Any) -> None:
     """By their paths. An array, another order, and what no path can name: the smallest document around it, whole."""
     assert changes({"a": before, "b": 1}, {"a": after, "b": 1}) == told
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"x": 1}, {"x": 1, "b": 1, "a": 1}),
+        ({"x": 1}, {"a": 1, "x": 1}),
+        ({}, {"10": 1, "9": 1}),
+        ({"x": {}}, {"x": {"b": 1, "a": 1}}),
+    ],
+    ids=repr,
+)
+def test_new_names_that_paths_would_set_in_another_order(before: Any, after: Any) -> None:
+    """Whole, once V1 is known to hold nothing else there; by paths where it does, and where it was not read."""
+    assert needs_stored({"a": before}, {"a": after})
+    by_paths = changes({"a": before}, {"a": after})
+    assert changes({"a": before}, {"a": after}, {"a": before}) != by_paths
+    beside = before | {"x": before["x"] | {"unknown": 1}} if before == {"x": {}} else before | {"unknown": 1}
+    assert changes({"a": before}, {"a": after}, {"a": beside}) == by_paths
+
+
+def test_new_names_in_the_servers_order_are_set_by_paths() -> None:
+    """As are single ones at the end, and what only goes."""
+    for before, after in (({"x": 1}, {"x": 1, "a": 1, "b": 1}), ({}, {"z": 1}), ({"a": 1, "b": 1}, {"b": 1})):
+        assert not needs_stored({"a": before}, {"a": after})
+        assert changes({"a": before}, {"a": after}, {"a": before}) == changes({"a": before}, {"a": after})
 
 
 @pytest.mark.parametrize("key", ["", "a.x", "$a", "a\0"])

@@ -30,7 +30,7 @@ def told(*standings: Standing, in_json: bool = False, step_s: float = 40.0) -> L
     clock = TestClock()
     with Lines("sweep", 30.0, in_json=in_json, clock=clock) as lines:
         for one in standings:
-            lines.tell(one)
+            lines.update(one)
             clock.time += timedelta(seconds=step_s)
     return lines
 
@@ -63,7 +63,7 @@ def test_a_bar_tells_a_note_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shown_by, "talk", Console(file=screen, force_terminal=True, width=200, highlight=False))
     with Bar("sweep", timed=True) as bar:
         for _ in range(5):
-            bar.tell(Standing(150, 100, note="waits [for] another"))
+            bar.update(Standing(150, 100, note="waits [for] another"))
     assert screen.getvalue().count("sweep: waits [for] another") == 1
     assert "100%" in screen.getvalue()
     assert "150%" not in screen.getvalue()
@@ -90,8 +90,8 @@ def test_a_bar_tells_its_own_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     """What others did before does not make a bar's rate."""
     monkeypatch.setattr(shown_by, "talk", Console(file=io.StringIO(), force_terminal=True))
     with Bar("sweep", timed=True) as bar:
-        bar.tell(Standing(9_000, 10_000, before=9_000))
-        bar.tell(Standing(9_001, 10_000, before=9_000))
+        bar.update(Standing(9_000, 10_000, before=9_000))
+        bar.update(Standing(9_001, 10_000, before=9_000))
         (task,) = bar._progress.tasks
         assert sum(sample.completed for sample in task._progress) <= 1
         assert task.completed == 9_001

@@ -39,7 +39,7 @@ async def demo(
     place, name = _place(uri, server=server, keep=keep, in_json=json)
     with reporter("migrated", as_json=json, line_every_s=1.0, timed=False) as shown:
         async with place as database:
-            outcome = await play(database, example, seed, shown.tell)
+            outcome = await play(database, example, seed, shown.update)
             kept_in = database.name if keep and uri else None
     facts = {"where": name, "seed": seed, "kept_in": kept_in}
     if json:

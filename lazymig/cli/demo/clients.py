@@ -1,4 +1,4 @@
-"""The demo's clients: services that speak V2, and services that still speak V1, on the same customers at once."""
+"""The demo's clients: services that speak V2 and services that still speak V1, all on the same customers."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from lazymig.errors import NotFound
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.repository import Repository
 
-#: Of a hundred operations of a client.
+#: How many of a hundred operations are of each kind.
 _MIX = {"get": 58, "update": 28, "insert": 8, "delete": 6}
-#: What a client does between two operations, on average; it gives the others their turn.
+#: The pause between two operations of a client, in seconds, on average.
 _THINKING_S = 0.02
-#: Account numbers of the demo's own, which no real customer has.
+#: Account numbers from here on are invented; no real customer has one.
 _FIRST_ACCOUNT = 10_000_000
 
 
 @define
 class Ledger:
-    """The answers that the clients were given, for the comparison at the end: the databases are not asked."""
+    """What the clients did and were answered, for the comparison at the end. It does not look at the databases."""
 
     #: Ids of the customers that the clients know and have not deleted.
     alive: list[Any]
@@ -37,13 +37,13 @@ class Ledger:
     _next: int = 0
 
     def number(self) -> int:
-        """A number that nobody else gets: for an invented customer, or an account."""
+        """Return a number that was not used yet, for an invented customer or an account."""
         self._next += 1
         return self._next
 
     @property
     def total(self) -> int:
-        """Operations so far, through both doors."""
+        """Operations so far, of all clients."""
         return sum(self.operations.values())
 
 
@@ -63,7 +63,7 @@ class Client:
     clock: Clock = SYSTEM_CLOCK
 
     async def work(self, operations: int) -> None:
-        """Do so many operations, and think between them."""
+        """Do this many operations, with a pause after each."""
         for _ in range(operations):
             verb = self.random.choices(list(_MIX), list(_MIX.values()))[0]
             await getattr(self, f"_{verb}")()
@@ -107,7 +107,7 @@ class Client:
 
 
 def crowd(repository: Repository[Any, Any], example: Any, ledger: Ledger, each: int, seed: int) -> list[Client]:
-    """As many new clients as old ones."""
+    """Make `each` new clients and as many old ones."""
 
     async def invent_v2(number: int) -> Any:
         return example.new_customer(number)

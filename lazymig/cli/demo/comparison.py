@@ -1,4 +1,4 @@
-"""Every customer in both collections, compared after the fact from what is stored."""
+"""The comparison at the end of the demo: every customer in both collections, as they are stored."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Comparison:
 
     entities: int
     equal: int
-    #: By the clients' own account: loaded and inserted, less deleted.
+    #: How many there must be: loaded and inserted, less deleted.
     expected: int
     acknowledged: int
     #: Acknowledged changes that are there.
     kept: int
     #: One customer that no client changed, as V1 held it from the beginning and as V2 holds it now.
-    before: Mapping[str, Any] | None = None
-    after: Mapping[str, Any] | None = None
+    before: Mapping[str, object] | None = None
+    after: Mapping[str, object] | None = None
 
     @property
     def perfect(self) -> bool:
@@ -40,7 +40,7 @@ class Comparison:
 async def compare(
     repository: Repository[Any, Any], originals: Sequence[Mapping[str, Any]], ledger: Ledger
 ) -> Comparison:
-    """Read both collections whole, and compare each customer of one with the other's."""
+    """Read all of both collections, and compare each customer in V1 with the same one in V2."""
     pair = calls_of(repository).pair
     v1 = {row.id: row for row in map(parse_v1, await find_everything(pair.v1))}
     every_v2 = map(parse_v2, await find_everything(pair.bodies))
@@ -61,10 +61,10 @@ async def compare(
     )
 
 
-def _shortest(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def _shortest(rows: Sequence[Mapping[str, object]]) -> Mapping[str, object] | None:
     """The shortest of these customers that has each part of its shape, so that it fits on a screen."""
-    whole = [row for row in rows if all(value != {} for value in row.values())]
-    return min(whole, key=lambda row: len(bson.encode(row)), default=None)
+    complete = [row for row in rows if all(value != {} for value in row.values())]
+    return min(complete, key=lambda row: len(bson.encode(row)), default=None)
 
 
 async def _equal(
@@ -73,7 +73,7 @@ async def _equal(
     if v1 is None or v2 is None or not v2.clean or v1.revision != v2.revision:
         return False
     if original is not None and not _same_bytes(v1.document, original):
-        return False  # nobody asked for a change of this one
+        return False  # it differs, and no client changed it
     old, new = conversions.v1_entity(v1), conversions.v2_entity(v2)
     return bool(await conversions.upgrade(old, new) == new and await conversions.downgrade(new, old) == old)
 

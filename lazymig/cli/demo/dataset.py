@@ -16,7 +16,7 @@ _IN_CHECKOUT = Path(__file__).parents[3] / "examples" / "customers"
 
 
 def customers() -> Any:
-    """The package: `migration`, `load_documents()`, `new_customer(seed)`. Under one name, wherever it lies."""
+    """Import the package, which has `migration`, `load_documents()` and `new_customer(seed)`, from where it is."""
     try:
         return import_module(_NAME)
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Where the demo may run: in memory, on a server of the user's, or on one of its own."""
+"""Where the demo may run: in memory, on the user's server, or on a server started for it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from lazymig.stores.clients import connect
 
 @asynccontextmanager
 async def in_memory() -> AsyncIterator[Any]:
-    """A database in this process."""
+    """Open a database in memory."""
     try:
         from mongomock_motor import AsyncMongoMockClient
     except ModuleNotFoundError:
         raise ConfigurationError(
-            "the embedded demo needs mongomock-motor: pip install 'lazymig[cli,testing]', or use --uri or --server"
+            "the demo in memory needs mongomock-motor: pip install 'lazymig[cli,testing]', or pass --uri or --server"
         ) from None
     yield AsyncMongoMockClient()["lazymig_demo"]
 
 
 @asynccontextmanager
 async def on(uri: str, *, keep: bool = False, in_json: bool = False) -> AsyncIterator[Any]:
-    """A fresh database of a server, dropped afterwards unless it shall be kept."""
+    """Open a new database on a server, and drop it afterwards unless `keep` is set."""
     async with connect(uri) as client:
         await reach(client, in_json=in_json)
         name = f"lazymig_demo_{uuid4().hex[:8]}"
@@ -39,7 +39,7 @@ async def on(uri: str, *, keep: bool = False, in_json: bool = False) -> AsyncIte
 
 @asynccontextmanager
 async def on_own_server(*, keep: bool = False) -> AsyncIterator[Any]:
-    """A database of a mongod that is started here and gone afterwards."""
+    """Start a mongod, open a database on it, and stop it afterwards."""
     from lazymig.testing.server import Server
 
     with Server() as server:

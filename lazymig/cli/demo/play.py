@@ -1,4 +1,4 @@
-"""The demo's course: load, let both kinds of clients work, sweep beside them, sweep the rest, compare."""
+"""The steps of the demo: load, let both kinds of clients work, sweep beside them, sweep the rest, compare."""
 
 from __future__ import annotations
 
@@ -31,33 +31,33 @@ DIED = 3
 _SWEEP_FROM = 0.7
 _LOOK_EVERY_S = 0.1
 
-Tell = Callable[[Standing], None]
+Report = Callable[[Standing], None]
 
 
 @frozen
 class Outcome:
-    """What happened."""
+    """What happened in the demo."""
 
     comparison: Comparison
     operations: Counter[tuple[str, str]]
-    #: How V2 came to know each customer.
+    #: How many customers came to V2 by each way.
     migrated: dict[str, int]
     healed: int
     elapsed_s: float
 
 
-async def play(database: Any, example: Any, seed: int, tell: Tell) -> Outcome:
-    """Run the demo in an empty database; `tell` hears how much is migrated."""
+async def play(database: Any, example: Any, seed: int, report: Report) -> Outcome:
+    """Run the demo in an empty database; `report` is called with how much is migrated."""
     began_s = SYSTEM_CLOCK.monotonic()
     originals = example.load_documents()
     await fill(database["customers"], example.load_documents())
-    # Two repositories, as in life: the sweeper is another process than the service.
+    # Two repositories, since in production the sweeper is another process.
     service, cron = _repository(database, example), _repository(database, example)
     ledger = Ledger([document["_id"] for document in originals])
     await _die_half_way(service, ledger, Random(seed).sample(ledger.alive, DIED))
-    swept = await _work(service, cron, example, ledger, seed, tell)
+    swept = await _work(service, cron, example, ledger, seed, report)
     rest = await Sweeper(cron).run()
-    tell(await _standing(service, ledger))
+    report(await _standing(service, ledger))
     known = await Counts(calls_of(service).pair.bodies).count_all(exact=True)
     return Outcome(
         comparison=await compare(service, originals, ledger),
@@ -74,9 +74,9 @@ def _repository(database: Any, example: Any) -> Repository[Any, Any]:
 
 
 async def _die_half_way(repository: Repository[Any, Any], ledger: Ledger, ids: list[Any]) -> None:
-    """Leave what a writer leaves that died after it had announced its write, a minute ago.
+    """Leave what a writer leaves that announced its write a minute ago and died then.
 
-    The clients do not go near these customers, so that it is the sweeper which finds them.
+    The clients do not touch these customers, so that the sweeper heals them.
     """
     then = SYSTEM_CLOCK.now() - timedelta(minutes=1)
     for id in ids:
@@ -86,12 +86,12 @@ async def _die_half_way(repository: Repository[Any, Any], ledger: Ledger, ids: l
 
 
 async def _work(
-    service: Repository[Any, Any], cron: Repository[Any, Any], example: Any, ledger: Ledger, seed: int, tell: Tell
+    service: Repository[Any, Any], cron: Repository[Any, Any], example: Any, ledger: Ledger, seed: int, report: Report
 ) -> tuple[int, int]:
-    """All clients at once, and towards the end a sweeper beside them; what that one migrated and healed."""
+    """Run all clients, and near the end a sweeper beside them. Return what the sweeper migrated and healed."""
     clients = crowd(service, example, ledger, CLIENTS_EACH, seed)
     over = asyncio.Event()
-    watcher = asyncio.create_task(_watch(service, ledger, tell, over))
+    watcher = asyncio.create_task(_watch(service, ledger, report, over))
     try:
         async with asyncio.TaskGroup() as group:
             for client in clients:
@@ -111,9 +111,9 @@ async def _sweep_from(cron: Repository[Any, Any], ledger: Ledger, operations: in
     return report.migrated, report.healed
 
 
-async def _watch(service: Repository[Any, Any], ledger: Ledger, tell: Tell, over: asyncio.Event) -> None:
+async def _watch(service: Repository[Any, Any], ledger: Ledger, report: Report, over: asyncio.Event) -> None:
     while not over.is_set():
-        tell(await _standing(service, ledger))
+        report(await _standing(service, ledger))
         await SYSTEM_CLOCK.sleep(_LOOK_EVERY_S)
 
 
@@ -123,6 +123,6 @@ async def _standing(service: Repository[Any, Any], ledger: Ledger) -> Standing:
 
 
 def _ways(known: int, read: int, swept: int, inserted: int) -> dict[str, int]:
-    """Every customer that V2 ever knew, by what made it known."""
+    """Count every customer that came to V2, by what brought it there."""
     written = known - read - swept - inserted - DIED
     return {"read": read, "write": written, "sweep": swept, "heal": DIED, "insert": inserted}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, metadata
-from typing import Any
 
 import attrs
 
@@ -22,8 +21,8 @@ NEXT = {
 }
 
 
-def as_object(outcome: Outcome, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The outcome for JSON, with the facts of this run."""
+def as_object(outcome: Outcome, facts: Mapping[str, object]) -> dict[str, object]:
+    """Return the outcome and the facts of this run for JSON."""
     operations: dict[str, dict[str, int]] = {"new": {}, "old": {}}
     for (door, verb), count in sorted(outcome.operations.items()):
         operations[door][verb] = count
@@ -39,7 +38,7 @@ def as_object(outcome: Outcome, facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def show(outcome: Outcome, facts: Mapping[str, Any]) -> None:
+def show(outcome: Outcome, facts: Mapping[str, object]) -> None:
     """Print the outcome for a person."""
     wrapped(
         f"500 real customers in {facts['where']}; {CLIENTS_EACH} new clients (V2) and {CLIENTS_EACH} old clients (V1) "
@@ -91,7 +90,7 @@ def _show_comparison(compared: Comparison) -> None:
         "Each customer's document in V1 with its document in V2: upgrade makes V2's from V1's, downgrade makes V1's "
         "from V2's, and both have the same revision.",
         "Each customer that no client changed with its original, byte by byte.",
-        "Each change that a client was told is done with what is stored: "
+        "Each change that was acknowledged to a client with what is stored: "
         f"{compared.kept} of {compared.acknowledged} are there.",
         f"The number of customers: loaded and inserted, less deleted, makes {compared.expected}; "
         f"{compared.entities} are there.",
@@ -101,7 +100,7 @@ def _show_comparison(compared: Comparison) -> None:
 
 
 def _documentation() -> str:
-    """Where the documentation is, as the installed package says it."""
+    """Return the address of the documentation that the installed package names."""
     try:
         named = metadata("lazymig").get_all("Project-URL") or []
     except PackageNotFoundError:

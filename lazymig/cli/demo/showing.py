@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from bson import ObjectId
 
@@ -15,7 +14,7 @@ from lazymig.cli.output import plain, width_of_text
 _INDENT = 2
 
 
-def pretty(document: Mapping[str, Any], width: int | None = None) -> list[str]:
+def pretty(document: Mapping[str, object], width: int | None = None) -> list[str]:
     """Format a document as lines of plain text: characters that a terminal would obey are shown as escapes.
 
     Args:
@@ -28,7 +27,7 @@ def pretty(document: Mapping[str, Any], width: int | None = None) -> list[str]:
     return _lines("", document, "", width or width_of_text())
 
 
-def _lines(head: str, value: Any, tail: str, width: int) -> list[str]:
+def _lines(head: str, value: object, tail: str, width: int) -> list[str]:
     whole = f"{head}{_inline(value)}{tail}"
     if len(whole) <= width or not isinstance(value, Mapping | list) or not value:
         return [whole]
@@ -45,7 +44,7 @@ def _lines(head: str, value: Any, tail: str, width: int) -> list[str]:
     return [f"{head}{opened}", *inner, f"{indent[_INDENT:]}{closed}{tail}"]
 
 
-def _elements(values: Sequence[Any], indent: str, width: int) -> list[str]:
+def _elements(values: Sequence[object], indent: str, width: int) -> list[str]:
     """Elements that are documents each on lines of their own, all others as many on a line as fit."""
     lines: list[str] = []
     for index, value in enumerate(values):
@@ -61,7 +60,7 @@ def _elements(values: Sequence[Any], indent: str, width: int) -> list[str]:
     return lines
 
 
-def _inline(value: Any) -> str:
+def _inline(value: object) -> str:
     match value:
         case Mapping():
             inner = ", ".join(f"{_key(key)}: {_inline(one)}" for key, one in value.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from attrs import define, field
 from bson import Binary, Decimal128, Int64, ObjectId, Regex, Timestamp
@@ -44,7 +44,7 @@ class Seen:
     #: Something that only `Any` takes.
     other: bool = False
 
-    def add(self, value: Any) -> None:
+    def add(self, value: object) -> None:
         """Take one more value into account."""
         self.count += 1
         if value is None:
@@ -92,7 +92,7 @@ class Seen:
             self.elements.merge(other.elements)
 
 
-def observed(documents: Iterable[Mapping[str, Any]]) -> Seen:
+def observed(documents: Iterable[Mapping[str, object]]) -> Seen:
     """Look at whole documents."""
     seen = Seen()
     for document in documents:

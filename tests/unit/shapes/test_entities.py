@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from dataclasses import InitVar
+from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
@@ -275,3 +278,43 @@ def test_only_entity_classes_are_entities() -> None:
     """Not instances, not other classes; generic aliases count as their classes."""
     assert all(map(entities.is_entity, KINDS))
     assert not any(map(entities.is_entity, [int, dict, list[int], InAttrs(1, "a"), None, "x", Any]))
+
+
+WITHOUT_PYDANTIC = """
+import sys
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"pydantic", "pydantic_core", "beanie"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Hidden())
+sys.path.append(sys.argv[1])
+import asyncio, dataclasses, attrs, lazymig
+from examples.customers import load_documents, migration
+from lazymig.testing import memory_repository
+@dataclasses.dataclass
+class V1:
+    id: int
+    name: str
+@attrs.frozen
+class V2:
+    id: int
+    inner: V1
+lazymig.rename(V2, inner="V1")
+small = lazymig.Migration(name="m", v1=V1, v2=V2, upgrade=lambda v1: V2(v1.id, v1), downgrade=lambda v2: v2.inner)
+async def main():
+    for one in (small, migration):
+        repo = memory_repository(one)
+        document = {"_id": 1, "name": "a"} if one is small else load_documents()[0]
+        await repo.collections.v1.insert_one(document)
+        assert await repo.get(document["_id"]) is not None
+asyncio.run(main())
+print("worked")
+"""
+
+
+def test_no_pydantic_is_needed() -> None:
+    """Attrs classes and dataclasses, and the customers of the demonstration, work where pydantic is not installed."""
+    root = str(Path(__file__).parents[3])
+    command = [sys.executable, "-c", WITHOUT_PYDANTIC, root]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (ended.stdout, ended.stderr) == ("worked\n", "")

@@ -48,7 +48,7 @@ async def test_every_call_goes_by_stored_names(library: str) -> None:
         await repo.insert(cls(id=number, name=f"Chad {number}", for_="all", page_count=number))
     await repo.update(1, lambda one: changed(one, page_count=7))
     await repo.v1.update(1, lambda one: changed(one, for_="me"))
-    assert [await found(collection) for collection in repo.collections] == [
+    assert [await found(collection) for collection in (repo.collections.v1, repo.collections.v2)] == [
         {"Country Name": "Chad 1", "for": "me", "pageCount": 7}
     ] * 2
     only = Criteria(v1={"pageCount": 7}, v2={"pageCount": 7})
