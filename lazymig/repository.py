@@ -211,8 +211,8 @@ class Repository(Door[V1, V2]):
 
         Args:
             id: The entity's id.
-            change: `change(entity) -> entity`, sync or async. It must be pure, because it is called again
-                after a lost race.
+            change: `change(entity) -> entity`, sync or async. It must be pure, because it is called again after a lost
+                race.
 
         Returns:
             The entity that `change` returned, as it is stored now.

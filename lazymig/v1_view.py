@@ -80,8 +80,7 @@ class V1View(Door[V1, V2]):
         Args:
             ids: The ids, any number of them.
             on_error: What to do with documents that do not fit V1's class: "raise" all their errors together, "skip"
-                them, "return" each error in its entity's place, or call a function (sync or
-                    async) with each error.
+                them, "return" each error in its entity's place, or call a function (sync or async) with each error.
 
         Returns:
             The entities, and with "return" the errors, by the ids as they were given.
@@ -117,8 +116,8 @@ class V1View(Door[V1, V2]):
 
         Args:
             id: The entity's id.
-            change: `change(entity) -> entity`, sync or async. It must be pure, because it is called again
-                after a lost race.
+            change: `change(entity) -> entity`, sync or async. It must be pure, because it is called again after a lost
+                race.
 
         Returns:
             The entity that `change` returned, as it is stored now.

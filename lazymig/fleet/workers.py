@@ -1,7 +1,7 @@
 """One sweep by several processes on this machine, because conversions in Python use one processor per process.
 
 Every process makes its own repository (clients belong to one event loop) and leases partitions, as sweepers on several
-machines do. If one dies, its partition waits until the lease runs out, and nothing is lost.
+machines do. If one dies, its partition waits until the lease runs out, and its checkpoints stay.
 """
 
 from __future__ import annotations

@@ -152,7 +152,7 @@ class Share:
 
         async def beat() -> None:
             held = True
-            # A driver may turn the cancellation of a statement into an error of its own, or into nothing.
+            # A driver may raise an error of its own when a statement is cancelled, or swallow the cancellation.
             while held and not ended:
                 await self._clock.sleep(BEAT_S)
                 # A failed beat costs the lease at most, and the next may succeed.

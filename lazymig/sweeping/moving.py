@@ -64,7 +64,7 @@ class Mover(Generic[V1, V2]):
         dead letter.
         """
         batch: list[_Converted] = []
-        # One batch converts while others are sent. If two took turns, both would be ready at the same time, and the
+        # One batch converts while others are sent. If two alternated, both would be ready at the same time, and the
         # server and this process would wait for each other.
         async with self._converting:
             for start in range(0, len(documents), _TURN):
