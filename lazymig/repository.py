@@ -16,7 +16,7 @@ from lazymig.door import Door
 from lazymig.errors import ConversionError
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.phases import Phase
-from lazymig.protocol.edits import ReplaceV2, UpdateV2, insert_v2
+from lazymig.protocol.edits import ReplaceV2, UpdateV2, decide_insert_v2
 from lazymig.query import Criteria, Listing, OnError, Sort
 from lazymig.routes.building import Options
 from lazymig.routes.calls import Calls, open_calls
@@ -204,7 +204,7 @@ class Repository(Door[V1, V2]):
             TypeError: If it is of another class.
         """
         raw = self._calls.conversions.raw_id_of(entity, self.migration.v2)
-        await self._calls.insert(raw, partial(insert_v2, self._calls.conversions, entity))
+        await self._calls.insert(raw, partial(decide_insert_v2, self._calls.conversions, entity))
         return entity
 
     async def update(self, id: Id, change: Callable[[V2], V2 | Awaitable[V2]]) -> V2:

@@ -8,7 +8,7 @@ from typing import Literal, TypeVar, overload
 
 from lazymig.door import Door
 from lazymig.errors import ConversionError
-from lazymig.protocol.edits import ReplaceV1, UpdateV1, insert_v1
+from lazymig.protocol.edits import ReplaceV1, UpdateV1, decide_insert_v1
 from lazymig.query import Criteria, Listing, OnError, Sort
 from lazymig.routes.calls import Calls
 from lazymig.stores.given import Id, Session
@@ -106,7 +106,7 @@ class V1View(Door[V1, V2]):
             TypeError: If it is of another class.
         """
         raw = self._calls.conversions.raw_id_of(entity, self._calls.migration.v1)
-        await self._calls.insert(raw, partial(insert_v1, self._calls.conversions, entity))
+        await self._calls.insert(raw, partial(decide_insert_v1, self._calls.conversions, entity))
         return entity
 
     async def update(self, id: Id, change: Callable[[V1], V1 | Awaitable[V1]]) -> V1:

@@ -22,7 +22,7 @@ _SHARED, _WORTH_SHARING = 16, 2_000
 _SAMPLES_EACH = 20
 
 
-async def plan(store: Store, documents_each: int = DOCUMENTS_EACH) -> list[Partition]:
+async def plan_partitions(store: Store, documents_each: int = DOCUMENTS_EACH) -> list[Partition]:
     """Plan partitions that cover every id of a store's collection, each of about so many documents.
 
     Ids may be of any BSON types. An empty collection has no partitions. Documents inserted later fall into one of them

@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 from lazymig.control import BEAT_S, Identities, Lease, Passes
 from lazymig.errors import PassVanished
 from lazymig.loop.clock import Clock
-from lazymig.passes.partitions import plan
+from lazymig.passes.partitions import plan_partitions
 from lazymig.stores.given import RawId, Store
 from lazymig.stores.rows import Row
 
@@ -114,7 +114,7 @@ class Share:
             number = await self._passes.claim_planning(owner, self._over)
             if number is not None:
                 async with self._keep_beating(partial(self._passes.renew_planning, number)):
-                    partitions = await plan(self._store, self._terms.partition_size)
+                    partitions = await plan_partitions(self._store, self._terms.partition_size)
                 if await self._passes.open_pass(number, partitions):
                     return number
             await self._wait()

@@ -37,7 +37,7 @@ async def ask_in_time(pair: Pair[V1, V2], asked: Awaitable[T]) -> tuple[T | None
         return None, False
 
 
-async def age(pair: Pair[V1, V2], seen: StoredV2) -> timedelta | None:
+async def measure_age(pair: Pair[V1, V2], seen: StoredV2) -> timedelta | None:
     """How old V2's mark is by the server's clock; None where it has none, or where the server does not say."""
     if seen.at is None:
         return None
@@ -49,7 +49,7 @@ async def age(pair: Pair[V1, V2], seen: StoredV2) -> timedelta | None:
 
 async def is_old(pair: Pair[V1, V2], seen: StoredV2) -> bool:
     """Whether V2's mark is so old that its writer is probably dead."""
-    marked = await age(pair, seen)
+    marked = await measure_age(pair, seen)
     return marked is not None and marked >= HEAL_AFTER
 
 
@@ -64,7 +64,7 @@ async def is_due(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, own
         return False
     if not seen.revision < truth.revision <= seen.intent or truth.revision in (0, own):
         return False
-    marked = await age(pair, seen)
+    marked = await measure_age(pair, seen)
     return marked is not None and marked < HEAL_AFTER
 
 

@@ -92,7 +92,9 @@ class Edit(Protocol):
         """The change to make, None to delete; `More.TRUTH`: V1's document must be read first, where it was not."""
 
 
-async def v2_of(conversions: Conversions[Any, V2], base: Base, *, storing: bool = True, seen_later: bool = False) -> V2:
+async def make_v2(
+    conversions: Conversions[Any, V2], base: Base, *, storing: bool = True, seen_later: bool = False
+) -> V2:
     """The entity in V2's type.
 
     V2's body wherever it was made from V1's present revision (it may hold fields that V1 cannot express) and may
@@ -109,7 +111,7 @@ async def v2_of(conversions: Conversions[Any, V2], base: Base, *, storing: bool 
     return await conversions.upgraded(base.truth, base.seen, storing=storing, seen_later=seen_later)
 
 
-async def _result(function: Callable[[E], Any], entity: E, codec: Codec[E], shares: bool) -> E:
+async def _call_change(function: Callable[[E], Any], entity: E, codec: Codec[E], shares: bool) -> E:
     id = getattr(entity, codec.id_field)
     # The function may alter the entity in place, and is called again with what then stands.
     result = function(deepcopy(entity) if shares else entity)
@@ -136,13 +138,13 @@ class UpdateV2(Generic[V1, V2]):
 
     async def decide(self, base: Base) -> Change | Literal[More.TRUTH]:
         conversions = self.conversions
-        before = await v2_of(conversions, base)
+        before = await make_v2(conversions, base)
         current = conversions.v1_entity(base.truth) if base.truth is not None and self.needs_truth else None
         # Downgraded first: `change` may alter a mutable entity in place.
         v1_before = conversions.v1_before(await conversions.downgrade(before, current))
         # What a conversion passes on as it is may be a part of V1's document.
         shares = conversions.v1.shares or conversions.v2.shares
-        after = await _result(self.change, before, conversions.v2, shares)
+        after = await _call_change(self.change, before, conversions.v2, shares)
         v1_after = conversions.v1_document(await conversions.downgrade(after, current))
         if base.truth is None and needs_stored(v1_before, v1_after):
             return More.TRUTH
@@ -165,14 +167,14 @@ class UpdateV1(Generic[V1, V2]):
         assert base.truth is not None  # needs_truth
         before = conversions.v1_entity(base.truth)
         v1_before = conversions.v1_before(before, "upgrade")
-        after = await _result(self.change, before, conversions.v1, conversions.v1.shares)
+        after = await _call_change(self.change, before, conversions.v1, conversions.v1.shares)
         v1_after = conversions.v1_document(after, "upgrade")
         v2_after = await conversions.upgrade(after, conversions.previous(base.seen, base.truth))
         v1_set, v1_unset, within = changes(v1_before, v1_after, base.truth.document)
         return Change(v1_set, v1_unset, conversions.v2_body(v2_after), after, within)
 
 
-def _v1_standing(conversions: Conversions[V1, V2], truth: StoredV1) -> tuple[V1 | None, dict[str, Any]]:
+def _decode_standing(conversions: Conversions[V1, V2], truth: StoredV1) -> tuple[V1 | None, dict[str, Any]]:
     """V1's entity, and the document to compare with; of one that cannot be read, its known fields as they stand."""
     try:
         entity = conversions.v1_entity(truth)
@@ -196,10 +198,10 @@ class ReplaceV2(Generic[V1, V2]):
     async def decide(self, base: Base) -> Change | Literal[More.TRUTH] | None:
         conversions, truth = self.conversions, base.truth
         try:
-            before = await self._before(base) if truth is None else _v1_standing(conversions, truth)[1]
+            before = await self._before(base) if truth is None else _decode_standing(conversions, truth)[1]
         except ConversionError:
             return More.TRUTH
-        current = _v1_standing(conversions, truth)[0] if truth is not None and self.needs_truth else None
+        current = _decode_standing(conversions, truth)[0] if truth is not None and self.needs_truth else None
         after = conversions.v1_document(await conversions.downgrade(self.entity, current))
         if truth is None and needs_stored(before, after):
             return More.TRUTH
@@ -222,7 +224,7 @@ class ReplaceV1(Generic[V1, V2]):
     async def decide(self, base: Base) -> Change:
         conversions, truth = self.conversions, base.truth
         assert truth is not None  # needs_truth
-        _, before = _v1_standing(conversions, truth)
+        _, before = _decode_standing(conversions, truth)
         try:
             previous = conversions.previous(base.seen, truth)
         except ConversionError:
@@ -262,13 +264,13 @@ class Delete:
         return None
 
 
-async def insert_v2(conversions: Conversions[V1, V2], entity: V2) -> Change:
+async def decide_insert_v2(conversions: Conversions[V1, V2], entity: V2) -> Change:
     """A new entity given in V2's type."""
     v1 = await conversions.downgrade(entity, None)
     return Change(conversions.v1_document(v1), [], conversions.v2_body(entity, "downgrade"), entity)
 
 
-async def insert_v1(conversions: Conversions[V1, V2], entity: V1) -> Change:
+async def decide_insert_v1(conversions: Conversions[V1, V2], entity: V1) -> Change:
     """A new entity given in V1's type."""
     document = conversions.v1_document(entity, "upgrade")
     v2 = await conversions.upgrade(entity, None)

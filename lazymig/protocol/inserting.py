@@ -7,10 +7,10 @@ from typing import TypeVar
 from pymongo.errors import PyMongoError, WriteError
 
 from lazymig.errors import AlreadyExists, Contention
-from lazymig.loop.clock import unused_step
+from lazymig.loop.clock import pick_unused_step
 from lazymig.protocol.edits import Change
 from lazymig.protocol.pair import Pair
-from lazymig.protocol.writing import Moved, back_off, close_mark, finish, withdraw
+from lazymig.protocol.writing import Done, back_off, close_mark, finish, withdraw
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
 from lazymig.stores.records import StoredV2
@@ -23,7 +23,7 @@ V2 = TypeVar("V2")
 async def insert(pair: Pair[V1, V2], id: RawId, change: Change) -> None:
     """Store a new entity. Three round trips. Raises `AlreadyExists`."""
     # 1. Announced where nothing live stands in V2.
-    announced, step = await _announced(pair, id)
+    announced, step = await _announce(pair, id)
     ticket = announced.intent
     # 2. V1 decides whether the id is free.
     try:
@@ -39,8 +39,8 @@ async def insert(pair: Pair[V1, V2], id: RawId, change: Change) -> None:
         await close_mark(pair, id)
         raise AlreadyExists(decode_id(id))
     # 3. As in `write`.
-    moved = Moved(ticket, change, ticket)
-    await pair.behind.do(lambda: finish(pair, id, moved), None, id)
+    done = Done(ticket, change, ticket)
+    await pair.behind.do(lambda: finish(pair, id, done), None, id)
 
 
 async def _forget(pair: Pair[V1, V2], id: RawId, ticket: int) -> None:
@@ -50,16 +50,16 @@ async def _forget(pair: Pair[V1, V2], id: RawId, ticket: int) -> None:
         pair.tally.count(LEFT_DIRTY)  # what only V2's body holds may be dropped when the entity is healed
 
 
-async def _announced(pair: Pair[V1, V2], id: RawId) -> tuple[StoredV2, int]:
+async def _announce(pair: Pair[V1, V2], id: RawId) -> tuple[StoredV2, int]:
     """V2's document with the new entity's revision announced, without any body; and by how much that raised it."""
-    step = unused_step(pair.clock)
+    step = pick_unused_step(pair.clock)
     for attempt in range(pair.max_attempts):
-        seen = await _looked(pair, id) if pair.in_session else None
+        seen = await _check_free(pair, id) if pair.in_session else None
         if seen is None or seen.gone:
             announced = await pair.ledger.vacant_ticket(id, step)
             if announced is not None:
                 return announced, step
-            seen = await _looked(pair, id)
+            seen = await _check_free(pair, id)
         # A delete died half way. It is finished by the same statement that announces the new entity, so that this
         # one never meets the body of the last.
         if seen is not None and await pair.ledger.vacate(seen, seen.intent + step):
@@ -68,7 +68,7 @@ async def _announced(pair: Pair[V1, V2], id: RawId) -> tuple[StoredV2, int]:
     raise Contention(decode_id(id), pair.max_attempts)
 
 
-async def _looked(pair: Pair[V1, V2], id: RawId) -> StoredV2 | None:
+async def _check_free(pair: Pair[V1, V2], id: RawId) -> StoredV2 | None:
     """V2's document where the entity does not stand. Raises `AlreadyExists`.
 
     In a transaction it is asked for first, since a duplicate key would end all of it.

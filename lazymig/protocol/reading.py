@@ -59,13 +59,13 @@ async def read(pair: Pair[V1, V2], id: RawId) -> V2 | None:
             continue
         # 3./4. Fill or repair V2 on the way. Losing that race to a writer means that V2 now knows better than what
         # was converted here: it may hold fields that V1 cannot express. So look again.
-        answer, stands = await _answer(pair, seen, truth, read_at_s)
+        answer, stands = await _make_answer(pair, seen, truth, read_at_s)
         if stands or attempt + 1 == pair.max_attempts:
             return answer
     raise Contention(decode_id(id), pair.max_attempts)
 
 
-async def _answer(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, read_at_s: float) -> tuple[V2, bool]:
+async def _make_answer(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, read_at_s: float) -> tuple[V2, bool]:
     """V1's answer, and whether it may be given: False when V2 was changed in the meantime."""
     if seen is None:
         entity = await pair.conversions.upgraded(truth, None)
@@ -73,7 +73,7 @@ async def _answer(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, re
         # Put if absent, never an upsert: a slow reader must not overwrite what a writer stored meanwhile.
         return entity, await pair.behind.do(lambda: _put(pair, truth, body, read_at_s), True)
     if pair.checked and seen.revision >= truth.revision:
-        return await _compared(pair, seen, truth), True
+        return await _answer_checked(pair, seen, truth), True
     # What a newer release stored stays as it is, also where this one cannot read it.
     storing = not pair.conversions.is_newer(seen)
     held = not seen.gone and seen.revision == truth.revision
@@ -110,7 +110,7 @@ async def look_again_at(pair: Pair[V1, V2], truths: Iterable[Revised]) -> int:
     Within the grace period V2's tombstone would have kept them out. A process that was paused for longer, or a sweep
     that waited, may bring a deleted entity back, which this finds.
     """
-    moved = await pair.v1.moved_since({truth.id: truth.revision for truth in truths})
+    moved = await pair.v1.find_changed({truth.id: truth.revision for truth in truths})
     for id in moved:
         await close_mark(pair, id)
     return len(moved)
@@ -129,7 +129,7 @@ async def _heal_if_old(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> N
         await pair.behind.do(lambda: close_mark(pair, seen.id), None)
 
 
-async def _compared(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> V2:
+async def _answer_checked(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> V2:
     """A checked read: V1 wins where its content was changed behind lazymig's back, even if V2 is clean."""
     entity, agrees = await compare(pair, seen, truth)
     if agrees:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TypeVar
 
 from lazymig.errors import AlreadyExists, Contention, NotFound
-from lazymig.loop.clock import unused_step
+from lazymig.loop.clock import pick_unused_step
 from lazymig.protocol.edits import Base, Change, Edit, More
 from lazymig.protocol.pair import Pair
-from lazymig.protocol.writing import back_off, move_v1
+from lazymig.protocol.writing import back_off, change_v1
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
 from lazymig.telemetry import CONTENDED
@@ -44,7 +44,7 @@ async def write_v1(pair: Pair[V1, V2], id: RawId, edit: Edit) -> Change | None:
         base = Base(None, truth)
         change = await edit.decide(base)
         assert change is not More.TRUTH  # which was given
-        if await move_v1(pair, id, base, max(truth.revision, 0) + 1, change):
+        if await change_v1(pair, id, base, max(truth.revision, 0) + 1, change):
             return change
         pair.tally.count(CONTENDED)
         await back_off(pair, attempt)
@@ -56,5 +56,5 @@ async def insert_v1(pair: Pair[V1, V2], id: RawId, change: Change) -> None:
     if pair.in_session and await pair.v1.find_local(id) is not None:
         raise AlreadyExists(decode_id(id))
     # V1 alone keeps no tombstone that would remember a deleted entity's last revision.
-    if not await pair.v1.insert(id, change.v1_set, unused_step(pair.clock)):
+    if not await pair.v1.insert(id, change.v1_set, pick_unused_step(pair.clock)):
         raise AlreadyExists(decode_id(id))

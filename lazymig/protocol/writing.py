@@ -13,7 +13,7 @@ from lazymig.protocol import bodies
 from lazymig.protocol.bodies import is_due, try_step
 from lazymig.protocol.edits import Base, Change, Edit, Keep, More
 from lazymig.protocol.pair import Pair
-from lazymig.stores.documents import decode_id, value_at
+from lazymig.stores.documents import decode_id, get_at
 from lazymig.stores.given import RawId
 from lazymig.stores.records import StoredV1, StoredV2
 from lazymig.telemetry import CONTENDED, HEALED, LEFT_DIRTY
@@ -35,7 +35,7 @@ async def write(pair: Pair[V1, V2], id: RawId, edit: Edit) -> Change | None:
     announced = await pair.ledger.ticket(id)
     doubt = _Doubt()
     try:
-        done = await _moved_v1(pair, id, edit, announced, doubt)
+        done = await _change_v1_until_won(pair, id, edit, announced, doubt)
     except (Exception, asyncio.CancelledError) as error:
         # Nothing was written: without this, readers would ask V1 until somebody heals the mark.
         if not doubt.sent:
@@ -46,7 +46,7 @@ async def write(pair: Pair[V1, V2], id: RawId, edit: Edit) -> Change | None:
     return done.change
 
 
-class Moved(NamedTuple):
+class Done(NamedTuple):
     """What a write did to V1: the ticket it moved it to, the change, and the revision that it started from."""
 
     ticket: int
@@ -60,7 +60,7 @@ class _Doubt:
     sent = False
 
 
-async def _moved_v1(pair: Pair[V1, V2], id: RawId, edit: Edit, seen: StoredV2, doubt: _Doubt) -> Moved:
+async def _change_v1_until_won(pair: Pair[V1, V2], id: RawId, edit: Edit, seen: StoredV2, doubt: _Doubt) -> Done:
     """Steps 2 and 3."""
     ticket, truth, entity = seen.intent, None, None
     if not (edit.needs_truth or pair.checked) and seen.clean_before_ticket and edit.needs_entity:
@@ -76,7 +76,7 @@ async def _moved_v1(pair: Pair[V1, V2], id: RawId, edit: Edit, seen: StoredV2, d
                 # The one answer that no compare-and-set settles.
                 await pair.v1.confirm_missing(id)
                 raise NotFound(decode_id(id))
-            seen = await _seen_again(pair, seen, truth, ticket, attempt)
+            seen = await _refresh_seen(pair, seen, truth, ticket, attempt)
         base = Base(seen, truth, entity, not pair.checked)
         if base.revision >= ticket:
             # V1 is ahead of the ticket: moving it to a revision that was not announced in V2 would break the invariant.
@@ -89,12 +89,12 @@ async def _moved_v1(pair: Pair[V1, V2], id: RawId, edit: Edit, seen: StoredV2, d
         # writer that would set a part of what V1 does not hold as a sub-document: it loses without an error.
         doubt.sent = True
         try:
-            won = await move_v1(pair, id, base, ticket, change)
+            won = await change_v1(pair, id, base, ticket, change)
         except WriteError:
             doubt.sent = False  # V1 refuses the document: a unique index, a validator
             raise
         if won:
-            return Moved(ticket, change, base.revision)
+            return Done(ticket, change, base.revision)
         doubt.sent = False
         pair.tally.count(CONTENDED)
         await back_off(pair, attempt)
@@ -116,7 +116,7 @@ async def withdraw(pair: Pair[V1, V2], announced: StoredV2, step: int = 1, *, mi
     await pair.behind.at_last(withdrawn)
 
 
-async def _seen_again(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, ticket: int, attempt: int) -> StoredV2:
+async def _refresh_seen(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, ticket: int, attempt: int) -> StoredV2:
     """V2's document to start from: after a lost race, or with V1 past the ticket, the one that the ticket saw is old.
 
     V2 is read after V1, so that a body at V1's revision, with what V1 cannot express, is found if it is there yet. If
@@ -139,7 +139,7 @@ async def _seen_again(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, ticke
     return seen
 
 
-async def move_v1(pair: Pair[V1, V2], id: RawId, base: Base, ticket: int, change: Change | None) -> bool:
+async def change_v1(pair: Pair[V1, V2], id: RawId, base: Base, ticket: int, change: Change | None) -> bool:
     """Move V1 from the base's revision to the ticket. False: the race is lost, and nothing was written."""
     expected = base.revision
     if change is None:
@@ -147,11 +147,11 @@ async def move_v1(pair: Pair[V1, V2], id: RawId, base: Base, ticket: int, change
     held = None
     if pair.checked and base.truth is not None:
         # Clients that know no revision may write V1 as well: what they changed meanwhile must not be overwritten.
-        held = {path: value_at(base.truth.document, path) for path in (*change.v1_set, *change.v1_unset)}
+        held = {path: get_at(base.truth.document, path) for path in (*change.v1_set, *change.v1_unset)}
     return await pair.v1.compare_and_set(id, expected, ticket, change.v1_set, change.v1_unset, change.v1_within, held)
 
 
-async def finish(pair: Pair[V1, V2], id: RawId, done: Moved) -> None:
+async def finish(pair: Pair[V1, V2], id: RawId, done: Done) -> None:
     """Step 4: bring V2 up to what V1 has."""
     change, ticket, since = done.change, done.ticket, done.since
     if change is None:

@@ -8,7 +8,7 @@ from pymongo.errors import NotPrimaryError
 
 from lazymig.stores.records import Document
 from lazymig.surroundings.looking import Seen
-from lazymig.surroundings.validators import enforced_rule
+from lazymig.surroundings.validators import find_enforced_rule
 
 _NATIVE_IDS: tuple[Document, ...] = ({}, {"_id": 1}, {"_id": "hashed"})
 
@@ -25,7 +25,7 @@ def find_problems(seen: Seen, *, linearizable: bool = False, compared: bool = Fa
     yield from _judge_server(seen, linearizable=linearizable)
     yield from _judge_kind(seen)
     yield from _judge_expiry(seen, compared=compared)
-    if seen.side == "control" and enforced_rule(seen):
+    if seen.side == "control" and find_enforced_rule(seen):
         yield (
             f"control: {seen.name} has a validator, which may refuse what lazymig stores there; remove it with "
             "{collMod: <its name>, validator: {}}"

@@ -52,7 +52,7 @@ async def look(side: str, probe: Probe, hello: Document) -> Seen:
     if probe.in_memory:
         return Seen(side, probe.name)
     unseen: list[str] = []
-    described = await _described(probe, unseen, side)
+    described = await _describe(probe, unseen, side)
     indexes: list[dict[str, Any]] = []
     if described.get("type") == "collection":
         indexes = await attempt(probe.find_indexes(), [], unseen, f"{side}: its indexes")
@@ -69,8 +69,8 @@ async def uuid_of(probe: Probe) -> str | None:
     """Find what identifies a collection; None where there is none or it cannot be seen."""
     if probe.in_memory:
         return None
-    described = await _described(probe, [], "")
-    return _hex(described.get("info", {}).get("uuid"))
+    described = await _describe(probe, [], "")
+    return _format_uuid(described.get("info", {}).get("uuid"))
 
 
 async def identify(v1: Store, v2: Store) -> dict[str, str | None] | None:
@@ -79,7 +79,7 @@ async def identify(v1: Store, v2: Store) -> dict[str, str | None] | None:
     return None if None in found.values() else found
 
 
-def _hex(value: Any) -> str | None:
+def _format_uuid(value: Any) -> str | None:
     """A UUID however the driver returned it."""
     if value is None:
         return None
@@ -107,7 +107,7 @@ async def greet_all(*probes: Probe) -> list[dict[str, Any]]:
     return [answers.get(probe.client_key, {}) for probe in probes]
 
 
-async def _described(probe: Probe, unseen: list[str], side: str) -> dict[str, Any]:
+async def _describe(probe: Probe, unseen: list[str], side: str) -> dict[str, Any]:
     hidden: list[str] = []
     found = await attempt(probe.describe(), {}, hidden, "")
     if hidden:

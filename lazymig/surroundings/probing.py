@@ -16,8 +16,8 @@ from lazymig.stores.given import RawId
 from lazymig.stores.probes import Probe
 from lazymig.stores.records import PLACEHOLDER, Document
 from lazymig.surroundings.looking import Seen, attempt
-from lazymig.surroundings.unique import describe_collision, find_unique_indexes, partial_filters
-from lazymig.surroundings.validators import describe_field, describe_gone, enforced_rule, find_refused_field
+from lazymig.surroundings.unique import describe_collision, find_unique_indexes, pair_with_filters
+from lazymig.surroundings.validators import describe_field, describe_gone, find_enforced_rule, find_refused_field
 
 _AT = datetime(2000, 1, 1)
 _EXAMPLES: dict[type, Any] = {
@@ -27,13 +27,13 @@ _EXAMPLES: dict[type, Any] = {
 
 async def find_refusals(v1: Probe, v2: Probe, seen: Seen, id_types: Sequence[type], unseen: list[str]) -> list[str]:
     """Find what V2's validator and unique indexes would refuse of what lazymig stores."""
-    indexes, rule = find_unique_indexes(seen), enforced_rule(seen)
+    indexes, rule = find_unique_indexes(seen), find_enforced_rule(seen)
     found = [wrong for wrong in [find_refused_field(seen)] if wrong]
     if not indexes and not rule:
         return found
     id, stored = await _find_example_id(v1, id_types)
     bodiless = _make_bodiless(id)
-    for index, where in partial_filters(indexes):
+    for index, where in pair_with_filters(indexes):
         matched = len(bodiless) if not where else await _count_matching(v2, bodiless, where)
         if matched is None:
             unseen.append(f"v2: whether documents without a body are in the unique index {index['name']}")
@@ -51,7 +51,7 @@ async def find_refusals(v1: Probe, v2: Probe, seen: Seen, id_types: Sequence[typ
 
 async def find_refused_revision(v1: Probe, seen: Seen, unseen: list[str]) -> list[str]:
     """Find out whether V1's validator refuses lazymig's own field in a document that it takes without it."""
-    rule = enforced_rule(seen)
+    rule = find_enforced_rule(seen)
     if not rule:
         return []
     if wrong := find_refused_field(seen):

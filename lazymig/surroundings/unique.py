@@ -40,7 +40,7 @@ def describe_collision(seen: Seen, index: Document) -> str:
     return f"{start}Create it with partialFilterExpression={{{body[0]!r}: {{'$exists': True}}}} instead"
 
 
-def partial_filters(indexes: list[Document]) -> Iterator[tuple[Document, Document]]:
+def pair_with_filters(indexes: list[Document]) -> Iterator[tuple[Document, Document]]:
     """Each index with the filter of the documents in it."""
     for index in indexes:
         yield index, index.get("partialFilterExpression", {})

@@ -11,7 +11,7 @@ from bson.binary import UuidRepresentation
 from lazymig.errors import ConfigurationError
 from lazymig.shapes.annotations import fields_of, is_class, is_namedtuple, stripped
 from lazymig.shapes.migration import Migration
-from lazymig.stores.drivers import uuid_representation
+from lazymig.stores.drivers import find_uuid_representation
 from lazymig.stores.given import Store
 
 _LEGACY: dict[int | None, str] = {
@@ -28,7 +28,7 @@ def check_uuids(migration: Migration[Any, Any], *, v1: Store, v2: Store) -> None
     of its own, so that the two would take one document for another.
     """
     for side, collection in (("v1", v1), ("v2", v2)):
-        legacy = _LEGACY.get(uuid_representation(collection))
+        legacy = _LEGACY.get(find_uuid_representation(collection))
         if legacy is not None and _has_uuids(migration):
             raise ConfigurationError(
                 f"{side}: the client has uuidRepresentation={legacy}, and {migration.name} holds UUIDs, which lazymig "
@@ -41,11 +41,11 @@ def _has_uuids(migration: Migration[Any, Any]) -> bool:
     return any(issubclass(kind, UUID) for kind in migration.id_types) or any(
         isinstance(kind, type) and issubclass(kind, UUID)
         for cls in (migration.v1, migration.v2)
-        for kind in _kinds(cls, set())
+        for kind in _list_kinds(cls, set())
     )
 
 
-def _kinds(kind: Any, met: set[Any]) -> Iterator[Any]:
+def _list_kinds(kind: Any, met: set[Any]) -> Iterator[Any]:
     """Each type that the annotation names, inside of the classes that it names too."""
     kind = stripped(kind)
     try:
@@ -55,11 +55,11 @@ def _kinds(kind: Any, met: set[Any]) -> Iterator[Any]:
     except TypeError:  # the values of a Literal or the like
         return
     yield kind
-    for inner in _inside(kind):
-        yield from _kinds(inner, met)
+    for inner in _list_inner_kinds(kind):
+        yield from _list_kinds(inner, met)
 
 
-def _inside(kind: Any) -> Iterable[Any]:
+def _list_inner_kinds(kind: Any) -> Iterable[Any]:
     if not (is_class(kind) or is_namedtuple(kind)):
         return get_args(kind)
     try:

@@ -17,7 +17,7 @@ _META_PARTS = ("rev", "intent", "by", "conv", "at", "raised", "inserts")
 _KINDS = {"v1": "an int or a long", "v2": "an object with any fields"}
 
 
-def enforced_rule(seen: Seen) -> Document:
+def find_enforced_rule(seen: Seen) -> Document:
     """The rule that every new document must meet; none where the server only warns."""
     enforced = seen.options.get("validationLevel") != "off" and seen.options.get("validationAction") != "warn"
     rule: Document = seen.options.get("validator", {}) if enforced else {}
@@ -34,7 +34,7 @@ def describe_gone(seen: Seen) -> str:
 
 def find_refused_field(seen: Seen) -> str | None:
     """Find out whether lazymig's own field is refused in documents that have a body; say what to change then."""
-    return describe_field(seen) if _forbids(enforced_rule(seen), _FIELDS[seen.side]) else None
+    return describe_field(seen) if _forbids(find_enforced_rule(seen), _FIELDS[seen.side]) else None
 
 
 def describe_field(seen: Seen) -> str:
@@ -51,12 +51,12 @@ def _forbids(rule: Any, name: str) -> bool:
         return False
     return (
         _schema_forbids(rule.get("$jsonSchema"), name)
-        or any(_forbids(part, name) for part in _parts(rule.get("$and")))
-        or _each_forbids([part for part in _parts(rule.get("$or")) if _GONE not in part], name)
+        or any(_forbids(part, name) for part in _list_parts(rule.get("$and")))
+        or _each_forbids([part for part in _list_parts(rule.get("$or")) if _GONE not in part], name)
     )
 
 
-def _parts(parts: Any) -> Sequence[Any]:
+def _list_parts(parts: Any) -> Sequence[Any]:
     return parts if isinstance(parts, Sequence) and not isinstance(parts, str) else ()
 
 
@@ -76,6 +76,6 @@ def _schema_forbids(schema: Any, name: str) -> bool:
             name == META_FIELD
             and any(_schema_forbids(schema.get("properties", {}).get(name), part) for part in _META_PARTS)
         )
-        or any(_schema_forbids(part, name) for part in _parts(schema.get("allOf")))
-        or (bool(every := _parts(schema.get("anyOf"))) and all(_schema_forbids(part, name) for part in every))
+        or any(_schema_forbids(part, name) for part in _list_parts(schema.get("allOf")))
+        or (bool(every := _list_parts(schema.get("anyOf"))) and all(_schema_forbids(part, name) for part in every))
     )

@@ -11,9 +11,9 @@ from attrs import frozen
 
 from lazymig.control import Control, parts_of
 from lazymig.protocol.pair import Pair
-from lazymig.stores.documents import META_FIELD, REVISION_FIELD, is_foreign, stored_v1, stored_v2
+from lazymig.stores.documents import META_FIELD, REVISION_FIELD, is_foreign, parse_v1, parse_v2
 from lazymig.stores.given import RawId
-from lazymig.stores.raw import decoded_leniently, keys_of
+from lazymig.stores.raw import decode_for_id, keys_of
 from lazymig.stores.records import DeadLetter, StoredV2
 from lazymig.stores.scans import Scan
 from lazymig.sweeping.marks import resolve_mark
@@ -96,7 +96,7 @@ class _Review(Generic[V1, V2]):
             # With its body, which a conversion may want to keep something of.
             row = await Scan(self.pair.bodies).find_document(due[key].id)
             if row is not None and not is_foreign(row):
-                await resolve_mark(self.pair, self.mover, stored_v2(row), self.grace)
+                await resolve_mark(self.pair, self.mover, parse_v2(row), self.grace)
         await self.mover.failures.flush()
 
     async def _find_documents(self, rest: dict[Any, Any]) -> AsyncIterator[tuple[Sequence[Any], float]]:
@@ -108,7 +108,7 @@ class _Review(Generic[V1, V2]):
             if not found:
                 return  # deleted meanwhile
             yield found, read_at_s
-            keys = set(keys_of(decoded_leniently(document)["_id"] for document in found))
+            keys = set(keys_of(decode_for_id(document)["_id"] for document in found))
             rest, before = {key: id for key, id in rest.items() if key not in keys}, len(rest)
             if len(rest) == before:
                 return  # none of those that were asked for: it would go on for ever
@@ -117,12 +117,12 @@ class _Review(Generic[V1, V2]):
         # Not by the store: it may join finds, for which an id must be hashable, and one that is none is a dead letter.
         rows = await Scan(self.pair.bodies).find_fields([letter.id for letter in letters], META_FIELD)
         known = [row for row in rows if not is_foreign(row)]
-        return dict(zip(keys_of(row["_id"] for row in known), map(stored_v2, known), strict=True))
+        return dict(zip(keys_of(row["_id"] for row in known), map(parse_v2, known), strict=True))
 
     async def _find_revisions(self, letters: Sequence[DeadLetter]) -> dict[Any, Any]:
         """Find V1's revisions alone: a document may be one that cannot even be decoded."""
         rows = await Scan(self.pair.v1, majority=True).find_fields([letter.id for letter in letters], REVISION_FIELD)
-        revisions = [stored_v1(row).revision for row in rows]  # as letters hold them, whatever stands there
+        revisions = [parse_v1(row).revision for row in rows]  # as letters hold them, whatever stands there
         return dict(zip(keys_of(row["_id"] for row in rows), revisions, strict=True))
 
 

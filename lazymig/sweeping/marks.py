@@ -10,7 +10,7 @@ from typing import TypeVar
 from lazymig.errors import Contention, ConversionError
 from lazymig.protocol import bodies, heal, purge
 from lazymig.protocol.pair import Pair
-from lazymig.stores.documents import REVISION_FIELD, stored_v1
+from lazymig.stores.documents import REVISION_FIELD, parse_v1
 from lazymig.stores.keyset import Order
 from lazymig.stores.records import Applied, StoredV1, StoredV2
 from lazymig.stores.scans import Scan
@@ -111,4 +111,4 @@ async def _repair(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Applie
 async def _find_standing(pair: Pair[V1, V2], seen: StoredV2) -> StoredV1:
     """Find V1's revision by now, without the document: it may be one that cannot be decoded."""
     row = await Scan(pair.v1, majority=True).find_field(seen.id, REVISION_FIELD)
-    return stored_v1(row or {"_id": seen.id})
+    return parse_v1(row or {"_id": seen.id})

@@ -16,7 +16,7 @@ from lazymig.control import Control, parts_of
 from lazymig.errors import ConversionError
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S, look_again_at
-from lazymig.stores.documents import decode_id, raw_id, stored_v1
+from lazymig.stores.documents import decode_id, parse_v1, raw_id
 from lazymig.stores.foreign import Strangers
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Put, StoredV1
@@ -79,7 +79,7 @@ class Mover(Generic[V1, V2]):
         converted = []
         for given in documents:
             try:
-                truth = stored_v1(self._v1.decoded(given))
+                truth = parse_v1(self._v1.decoded(given))
             except ConversionError as error:
                 self.failures.note_unconvertible(StoredV1(raw_id(error.id), 0, {}), error)
                 continue
@@ -149,7 +149,7 @@ class Mover(Generic[V1, V2]):
 
     async def _keep_standing(self, batch: Sequence[_Converted]) -> Sequence[_Converted]:
         """Keep what V1 holds as it was read: the conversion took long, and V2 may have forgotten a delete since."""
-        moved = set(await self._pair.v1.moved_since({converted.id: converted.revision for converted in batch}))
+        moved = set(await self._pair.v1.find_changed({converted.id: converted.revision for converted in batch}))
         self._counts["moved_by_clients"] += len(moved)
         return [converted for converted in batch if converted.id not in moved]
 

@@ -13,12 +13,12 @@ from typing import Any
 
 from attrs import frozen
 
-from lazymig.stores.chunks import chunks
-from lazymig.stores.decoding import Unreadable, condition
+from lazymig.stores.chunks import split_ids
+from lazymig.stores.decoding import Unreadable, make_condition
 from lazymig.stores.documents import raw_id
 from lazymig.stores.given import RawId, Store
 from lazymig.stores.keyset import ONE_VALUE
-from lazymig.stores.raw import decoded_leniently, id_bytes
+from lazymig.stores.raw import decode_for_id, extract_id_bytes
 from lazymig.stores.records import Partition
 from lazymig.stores.scans import Scan
 
@@ -66,7 +66,7 @@ class Remainder:
             found = await (self._v1.find_whole(where, size) if whole else self._v1.find_ids(where, size))
             if not found:
                 return
-            last = raw_id(decoded_leniently(found[-1])["_id"])
+            last = raw_id(decode_for_id(found[-1])["_id"])
             missing = await self._find_missing(found, last)
             # What this page met is the best guess for the next.
             self.lean = len(missing) * 2 < len(found)
@@ -79,17 +79,17 @@ class Remainder:
 
     async def read_whole(self, ids: Sequence[RawId]) -> AsyncIterator[Sequence[Any]]:
         """Find V1's whole documents for a page's ids, as many at a time as fill one reply, or fewer."""
-        named = {id_bytes(document): decoded_leniently(document)["_id"] for document in ids}
+        named = {extract_id_bytes(document): decode_for_id(document)["_id"] for document in ids}
         keys = iter(named)
-        for part in chunks(list(named.values())):
+        for part in split_ids(list(named.values())):
             rest = dict(zip(islice(keys, len(part)), part, strict=True))
             while rest:
-                found = await self._v1.find_whole({"_id": condition({"$in": list(rest.values())})}, len(rest))
+                found = await self._v1.find_whole({"_id": make_condition({"$in": list(rest.values())})}, len(rest))
                 if not found:
                     break  # deleted meanwhile
                 yield found
                 for document in found:
-                    rest.pop(id_bytes(document), None)
+                    rest.pop(extract_id_bytes(document), None)
 
     async def _find_missing(self, found: Sequence[Any], last: RawId) -> Sequence[Any]:
         where = self._v2.within(self._partition, self._position, last)
@@ -98,5 +98,5 @@ class Remainder:
             return found
         if known == found:
             return ()
-        keys = {id_bytes(document) for document in known}
-        return [document for document in found if id_bytes(document) not in keys]
+        keys = {extract_id_bytes(document) for document in known}
+        return [document for document in found if extract_id_bytes(document) not in keys]

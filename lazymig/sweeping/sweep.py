@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from lazymig.control import Control, RunRecord, control_beside, parts_of
 from lazymig.loop.clock import Clock
-from lazymig.passes.partitions import plan
+from lazymig.passes.partitions import plan_partitions
 from lazymig.passes.sharing import Hooks, Share, Terms
 from lazymig.passes.throttle import Throttle
 from lazymig.passes.walking import rehearse, walk
@@ -132,7 +132,7 @@ class Sweep(Generic[V1, V2]):
     async def _rehearse(self) -> SweepReport:
         await self._adopt()
         index, count = self._options.shard
-        partitions = await plan(self._pair.v1, self._options.partition_size)
+        partitions = await plan_partitions(self._pair.v1, self._options.partition_size)
         await rehearse(partitions[index::count], self, self._tell)
         return await self._report(self._counts["dead"], finished=not self._is_stopping())
 

@@ -18,7 +18,7 @@ from pymongo.errors import AutoReconnect, NetworkTimeout, PyMongoError
 from lazymig import NotFound, Repository
 from lazymig.protocol import heal
 from lazymig.repository import calls_of
-from lazymig.stores.drivers import awaited
+from lazymig.stores.drivers import await_if_needed
 from lazymig.testing import Server, ServerMissing
 from lazymig.testing.mongod import free_port
 from tests.contract.conftest import KINDS, Watched
@@ -274,7 +274,7 @@ async def unreachable(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
     """A database at a port where nobody listens."""
     client = KINDS[request.param](f"mongodb://127.0.0.1:{free_port()}/", serverSelectionTimeoutMS=300)
     yield client["nowhere"]
-    await awaited(client.close())
+    await await_if_needed(client.close())
 
 
 @pytest.mark.parametrize("timeout_s", [0.1, 60, None], ids=["the repository's", "the client's", "no other"])
