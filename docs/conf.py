@@ -31,7 +31,7 @@ napoleon_numpy_docstring = False
 napoleon_preprocess_types = True
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "inherited-members": False}
+autodoc_default_options = {"members": True}
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 110
 # Defaults as the source spells them.

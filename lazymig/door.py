@@ -1,4 +1,4 @@
-"""What both doors have in common: the calls in which no entity is passed, and which need no class."""
+"""The calls that the repository and the V1 view share: those that neither take nor return an entity."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ V2 = TypeVar("V2")
 
 
 class Door(Generic[V1, V2]):
-    """The calls that mean one thing through both doors."""
+    """The calls that are the same in V1's and in V2's type."""
 
     _calls: Calls[V1, V2]
 
@@ -43,6 +43,7 @@ class Door(Generic[V1, V2]):
         Raises:
             NotFound: If there is no such entity.
             Contention: If other writers won every attempt.
+            TypeError: If the id is of another type.
         """
         await self._calls.write(self._calls.conversions.raw_id(id), Delete())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any, Literal
 
-from lazymig.user_code import raised_in
+from lazymig.user_code import find_raising_line
 
 #: "read": a stored document does not fit its class, before any conversion.
 Direction = Literal["upgrade", "downgrade", "read"]
@@ -113,7 +113,7 @@ class ConversionError(LazymigError, ValueError):
         self.direction = direction
         self.cause = cause
         self.path = path
-        self.line = line or raised_in(cause)
+        self.line = line or find_raising_line(cause)
         self.side = side
         super().__init__(self._text())
         if os.environ.get(SHOW_CAUSES, "").lower() not in {"", "0", "false"}:

@@ -1,4 +1,4 @@
-"""The phases of a migration. What each does is its route (`lazymig/routes/`)."""
+"""The phases of a migration. The routes (`lazymig/routes/`) define what each does."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class Phase(enum.StrEnum):
     V1_ONLY = "v1_only"
     #: Writes announce themselves in V2 before they touch V1; V2 is not read. Way back: to `V1_ONLY`.
     PREPARE = "prepare"
-    #: V1 answers; V2 is filled and compared beside it. Way back: to `PREPARE`.
+    #: V1 answers; V2 is filled and compared in parallel. Way back: to `PREPARE`.
     SHADOW = "shadow"
     #: V2 answers first, filled lazily from V1, which stays the source of truth. Way back: to `SHADOW`.
     COEXIST = "coexist"
     #: V2 answers and lists; V1 is kept exact, ready for the fallback. Way back: to `COEXIST`.
     V2_PRIMARY = "v2_primary"
-    #: V2 alone. The point of no return: there is no way back.
+    #: Reads and writes go to V2 alone. There is no way back.
     V2_ONLY = "v2_only"

@@ -1,4 +1,4 @@
-"""What a listing is asked for, and what becomes of documents that do not convert: the same for both doors."""
+"""The arguments of listings and of reads of many, and the handling of documents that do not convert."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from attrs import field, frozen
 
 from lazymig.errors import ConfigurationError, ConversionError
-from lazymig.stores.given import Id
+from lazymig.stores.given import Id, RawId
 from lazymig.stores.keyset import Order
 
 E = TypeVar("E")
 
-#: What a document that does not convert does to a listing: "raise" its error, "skip" it, or a function that gets it.
+#: What happens at a document that does not convert: "raise" its error, "skip" it, or call a function with the error.
 OnError: TypeAlias = Literal["raise", "skip"] | Callable[[ConversionError], Awaitable[object] | object]
 #: A sort: a field that both shapes have, or a pair (V1's field, V2's field); "-" in front means descending.
 Sort: TypeAlias = str | tuple[str, str]
 
 
-def _filter(_: Any, attribute: Any, value: Any) -> None:
+def _check_filter(_: Any, attribute: Any, value: Any) -> None:
     if not isinstance(value, Mapping):
         raise TypeError(f"Criteria.{attribute.name}: pass a MongoDB filter (a mapping), {{}} for all")
 
 
 @frozen(kw_only=True)
 class Criteria:
-    """One question in both shapes: a MongoDB filter for V1's documents and the same for V2's.
+    """One question in both shapes: a MongoDB filter for V1's documents, and the same question for V2's.
 
-    Both are required, since the phase decides which is sent. Build them from validated values only: what stands in
-    them goes to the server as it is.
+    Both are required, because the phase decides which is sent. Build them from validated values only: they are sent to
+    the server as they are.
 
     Args:
         v1: The filter in the stored names of V1.
         v2: The filter in the stored names of V2.
 
     Raises:
-        TypeError: If one is no mapping.
+        TypeError: If one of them is no mapping.
     """
 
-    v1: Mapping[str, Any] = field(validator=_filter)
-    v2: Mapping[str, Any] = field(validator=_filter)
+    v1: Mapping[str, Any] = field(validator=_check_filter)
+    v2: Mapping[str, Any] = field(validator=_check_filter)
 
 
 @frozen(kw_only=True)
 class Listing:
-    """The arguments of a listing as they were given: they are checked when it begins."""
+    """The arguments of a listing as they were given. They are checked when it starts."""
 
     criteria: Criteria | None
     sort: Sort | None
@@ -57,19 +57,19 @@ class Listing:
 
 @frozen(kw_only=True)
 class Span:
-    """Which part of which listing: all that matches, in this order, from behind an id on, at most so many."""
+    """A checked listing: what matches, in which order, after which id, and how many at most."""
 
     criteria: Criteria
     #: The order by V1's field and by V2's.
     orders: tuple[Order, Order]
     limit: int | None
-    #: The last id that was seen, as it stands in `_id`; None: from the beginning.
-    after: Any
+    #: The `_id` after which the listing starts; None for the beginning.
+    after: RawId
     timeout_s: float | None
 
 
 def check_criteria(criteria: Any) -> Criteria:
-    """Return the criteria, those that match all where there are none. Raises `TypeError` for anything else."""
+    """Return the criteria; for None, those that match all. Raises `TypeError` for anything else."""
     if criteria is None:
         return Criteria(v1={}, v2={})
     if not isinstance(criteria, Criteria):
@@ -78,7 +78,7 @@ def check_criteria(criteria: Any) -> Criteria:
 
 
 def check_limit(limit: Any) -> int | None:
-    """Return the limit. Raises `TypeError` for what is no number of entities."""
+    """Return the limit. Raises `TypeError` for anything but a number of entities or None."""
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
         raise TypeError("limit: pass a number of entities, or None")
     return limit
@@ -108,7 +108,7 @@ def orders_of(
 
 
 def make_reporter(on_error: OnError) -> Callable[[ConversionError], Awaitable[None]]:
-    """Return what to do with an error, as one function. Raises `TypeError` for what is no `on_error`."""
+    """Return the function that handles an error as `on_error` says. Raises `TypeError` for an invalid `on_error`."""
     if on_error not in ("raise", "skip") and not callable(on_error):
         raise TypeError('on_error: pass "raise", "skip", or a function that takes a ConversionError')
 
@@ -131,11 +131,11 @@ def check_on_error(on_error: OnError | Literal["return"]) -> None:
 
 async def sift(
     answers: Mapping[Any, E | ConversionError], on_error: OnError | Literal["return"]
-) -> dict[Any, E | ConversionError]:
-    """Return the answers by id, without the errors unless they are asked for.
+) -> dict[RawId, E | ConversionError]:
+    """Return the answers by id. Errors are handled as `on_error` says, and included only with "return".
 
     Raises:
-        ExceptionGroup: With "raise", of all the errors: the others were read.
+        ExceptionGroup: With "raise", all the errors together.
     """
     failed = [answer for answer in answers.values() if isinstance(answer, ConversionError)]
     if on_error == "return" or not failed:

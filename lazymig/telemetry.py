@@ -1,7 +1,7 @@
-"""Counters of what lazymig did: the one place that names them.
+"""Counters of what lazymig did, and their names.
 
-They are kept in the process (`Tally.counts`) and, when `opentelemetry-api` is installed, also given to the host's meter
-as `lazymig.*`. Database spans belong to the driver's own instrumentation.
+They are kept in the process (`Tally.counts`) and, where `opentelemetry-api` is installed, also counted by the
+application's meter as `lazymig.*`. Database spans belong to the driver's own instrumentation.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ from collections import Counter
 from functools import cache
 from typing import Any, Final
 
-#: A read found its entity in V1 only, and stored it in V2.
+#: A read found its entity in V1 only and stored it in V2.
 MIGRATED: Final = "lazymig.migrated"
-#: A read found V2 behind V1, and brought it up to date.
+#: A read found V2 behind V1 and updated it.
 REPAIRED: Final = "lazymig.repaired"
-#: A mark left by a writer that died was resolved.
+#: The mark of a writer that died was resolved.
 HEALED: Final = "lazymig.healed"
 #: A compare-and-set on V1 lost to another writer and was tried again.
 CONTENDED: Final = "lazymig.contended"
-#: V2 refused a body for good (unique index, validator, size); V1 holds the write and answers.
+#: V2 will never take a body (unique index, validator, size); V1 holds the write and answers.
 REFUSED: Final = "lazymig.refused"
 #: A V2 step failed after V1 had the write; V1 answers until the entity is healed.
 LEFT_DIRTY: Final = "lazymig.left_dirty"
-#: A read could not reach V2 in the time that it waits for it, and V1 answered alone.
+#: A read could not reach V2 within the time that it waits for it, and V1 answered alone.
 V2_AWAY: Final = "lazymig.v2_away"
 #: A checked read found V2 different from V1.
 MISMATCHED: Final = "lazymig.mismatched"
 
 
 @cache
-def _counter(name: str) -> Any:
+def _make_counter(name: str) -> Any:
     try:
         from opentelemetry import metrics
     except ImportError:
@@ -58,6 +58,6 @@ class Tally:
         if amount == 0:
             return
         self.counts[name] += amount
-        counter = _counter(name)
+        counter = _make_counter(name)
         if counter is not None:
             counter.add(amount, self._attributes)

@@ -40,7 +40,7 @@ STOREYS = (
     {"__main__"},
 )
 FLOORS = {module: floor for floor, storey in enumerate(STOREYS) for module in storey}
-#: The order inside the packages in which documents move, from the ground up.
+#: The order inside the packages that documents pass, from the ground up.
 ROOMS = {
     "stores": (
         {"elements", "given"},
@@ -68,6 +68,22 @@ ROOMS = {
         {"migration"},
         {"conversions"},
         {"fingerprint"},
+    ),
+    "control": ({"part"}, {"conversions", "dead_letters", "passes", "runs"}),
+    "passes": ({"pace", "partitions"}, {"sharing", "throttle"}, {"walking"}),
+    "surroundings": (
+        {"looking", "uuids"},
+        {"contents", "unique", "validators"},
+        {"judging", "probing"},
+        {"checking"},
+        {"first_use"},
+    ),
+    "sweeping": (
+        {"failures", "holdings", "remainder", "report", "revisions"},
+        {"moving", "options", "outlook"},
+        {"adopting", "flow", "marks", "reconverting"},
+        {"dead_letters"},
+        {"retry", "sweep"},
     ),
     "loop": ({"clock", "deadline", "in_flight", "turns"}, {"batcher", "behind"}),
     "routes": ({"route"}, {"coexist", "v1_only"}, {"building"}, {"calls"}),
@@ -266,7 +282,7 @@ WAYS_THERE = frozenset(
     {"admin", "client", "codec_options", "collection", "database", "full_name", "given", "topology_description"}
 )
 #: What takes a collection, or makes one.
-COLLECTION_TOOLS = frozenset({"awaited", "collection_of", "driver_of", "tuned", "tz_aware"})
+COLLECTION_TOOLS = frozenset({"await_if_needed", "collection_of", "driver_of", "is_tz_aware", "tune"})
 
 
 def reaching(text: str) -> list[str]:
@@ -439,7 +455,7 @@ def test_door_bites(line: str) -> None:
         "def f(one): return one.database['lazymig_control']",
         "def f(self, one): self.collection.x = one",
         "update = rows.update_one",
-        "from lazymig.stores.drivers import MAJORITY, tuned",
+        "from lazymig.stores.drivers import MAJORITY, tune",
         "from lazymig.stores.drivers import driver_of as kind",
         "def f():\n    from pymongo import AsyncMongoClient",
         "import pymongo",

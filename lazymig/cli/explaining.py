@@ -8,7 +8,7 @@ from bson.errors import InvalidBSON
 
 from lazymig.errors import ConversionError
 from lazymig.repository import Repository, calls_of
-from lazymig.stores.documents import META_FIELD, stored_v2
+from lazymig.stores.documents import META_FIELD, parse_v2
 from lazymig.stores.records import DeadLetter
 from lazymig.stores.scans import Scan
 
@@ -32,7 +32,7 @@ async def _attempt(repository: Repository[Any, Any], letter: DeadLetter) -> str:
     if truth is None:
         return "V1 no longer holds this entity; the next sweep removes the dead letter"
     row = await Scan(pair.bodies).find_document(letter.id)
-    seen = stored_v2(row) if row is not None and META_FIELD in row else None
+    seen = parse_v2(row) if row is not None and META_FIELD in row else None
     entity = await pair.conversions.upgraded(truth, seen)
     pair.conversions.v2_body(entity)
     if letter.direction == "downgrade":

@@ -12,10 +12,11 @@ from inspect import BoundArguments
 from typing import Any, Literal
 
 from cyclopts import App, CycloptsError
+from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
 
 from lazymig.cli.dead_letters import dead_letters
 from lazymig.cli.demo import demo
-from lazymig.cli.failures import Unusable, in_one_line, raised_at
+from lazymig.cli.failures import Unusable, in_one_line, raised_at, without_secrets
 from lazymig.cli.init import init
 from lazymig.cli.options import Exit, examples
 from lazymig.cli.output import complain
@@ -76,7 +77,7 @@ def run(tokens: Sequence[str]) -> int:
     try:
         command, bound, _ = app.parse_args(list(tokens), exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        complain(f"{error} See {_help_of(tokens)}.")
+        complain(f"{without_secrets(_misused(error))} See {_help_of(tokens)}.")
         return Exit.USAGE
     try:
         return int(_called(command, bound) or Exit.DONE)
@@ -99,6 +100,20 @@ def run(tokens: Sequence[str]) -> int:
             complain(raised_at(error))
         complain(in_one_line(error))
         return Exit.FAILED
+
+
+def _misused(error: CycloptsError) -> str:
+    """Describe a command line that cannot be read: which word is missing, or is one too many."""
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        return f"There is no place for {' '.join(error.unused_tokens)!r}."
+    argument = error.argument
+    if not isinstance(error, MissingArgumentError) or argument is None or argument.tokens:
+        return str(error)
+    name = error.keyword or argument.name
+    if error.keyword is not None:
+        return f"{name}: a value must follow."
+    variables = " or ".join(f"${variable}" for variable in argument.parameter.env_var or ())
+    return f"{name} is missing; pass it{f', or set {variables}' if variables else ''}."
 
 
 def _help_of(tokens: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from lazymig.control.part import Part
-from lazymig.stores.chunks import chunks
+from lazymig.stores.chunks import split_ids
 from lazymig.stores.documents import raw_id
 from lazymig.stores.given import RawId
 from lazymig.stores.records import DeadLetter
@@ -38,9 +38,11 @@ class DeadLetters(Part):
         for start in range(0, len(letters), LETTERS_PER_PAGE):
             part = letters[start : start + LETTERS_PER_PAGE]
             # One update each, which looks and writes: another process may waive the letter at any moment.
-            await self._rows.put_each([({"_id": _key(one.migration, one.id)}, self._recording(one)) for one in part])
+            await self._rows.put_each(
+                [({"_id": _make_key(one.migration, one.id)}, self._make_pipeline(one)) for one in part]
+            )
 
-    def _recording(self, letter: DeadLetter) -> list[dict[str, Any]]:
+    def _make_pipeline(self, letter: DeadLetter) -> list[dict[str, Any]]:
         """Return the pipeline that records one failure over the stored row."""
         now = self._clock.now()
         kept: dict[str, Any] = {
@@ -49,12 +51,12 @@ class DeadLetters(Part):
             "waived": {"$cond": [{"$eq": ["$waived.revision", {"$literal": letter.revision}]}, "$waived", "$$REMOVE"]},
         }
         # As literals: the server would take a text that begins with a dollar sign for the name of a field.
-        fields = {name: {"$literal": value} for name, value in _row(letter, now).items()}
+        fields = {name: {"$literal": value} for name, value in _make_row(letter, now).items()}
         return [{"$set": fields | kept}]
 
     async def _record_in_memory(self, letter: DeadLetter) -> None:
-        now, key = self._clock.now(), {"_id": _key(letter.migration, letter.id)}
-        change = {"$set": _row(letter, now), "$setOnInsert": {"first_at": now}, "$inc": {"attempts": 1}}
+        now, key = self._clock.now(), {"_id": _make_key(letter.migration, letter.id)}
+        change = {"$set": _make_row(letter, now), "$setOnInsert": {"first_at": now}, "$inc": {"attempts": 1}}
         if await self._rows.put({**key, "waived": {"$exists": False}}, change):
             return
         if not await self._rows.change({**key, "waived.revision": letter.revision}, change):
@@ -71,11 +73,11 @@ class DeadLetters(Part):
         if waived is not None:
             where["waived"] = {"$exists": waived}
         if self._rows.in_memory:  # where keys that are documents cannot be ordered
-            yield [_letter(row) for row in await self._rows.find_all(where, sort=BY_AGE)]
+            yield [_make_letter(row) for row in await self._rows.find_all(where, sort=BY_AGE)]
             return
         after: dict[str, Any] = {}
         while rows := await self._rows.find_page({**where, **after}, size, sort=BY_AGE):
-            yield [_letter(row) for row in rows]
+            yield [_make_letter(row) for row in rows]
             if len(rows) < size:
                 return
             at, key = rows[-1]["first_at"], rows[-1]["_id"]
@@ -84,13 +86,13 @@ class DeadLetters(Part):
     async def find_pages_of(self, migration: str, ids: Sequence[RawId]) -> AsyncIterator[list[DeadLetter]]:
         """Find the dead letters of these ids, in pages; ids without one are left out."""
         for start in range(0, len(ids), LETTERS_PER_PAGE):
-            keys = [_key(migration, id) for id in ids[start : start + LETTERS_PER_PAGE]]
-            yield [_letter(row) for row in await self._rows.find_page({"_id": {"$in": keys}}, len(keys))]
+            keys = [_make_key(migration, id) for id in ids[start : start + LETTERS_PER_PAGE]]
+            yield [_make_letter(row) for row in await self._rows.find_page({"_id": {"$in": keys}}, len(keys))]
 
     async def find(self, migration: str, id: RawId) -> DeadLetter | None:
         """Find one entity's dead letter, or None."""
-        row = await self._rows.find_first({"_id": _key(migration, id)})
-        return None if row is None else _letter(row)
+        row = await self._rows.find_first({"_id": _make_key(migration, id)})
+        return None if row is None else _make_letter(row)
 
     async def count_open(self, migration: str) -> int:
         """Count the dead letters that are not waived."""
@@ -98,8 +100,8 @@ class DeadLetters(Part):
 
     async def remove(self, migration: str, ids: Sequence[RawId]) -> int:
         """Remove the dead letters of these ids; return how many there were."""
-        keys = [_key(migration, id) for id in ids]
-        return sum([await self._rows.remove({"_id": {"$in": list(part)}}) for part in chunks(keys)])
+        keys = [_make_key(migration, id) for id in ids]
+        return sum([await self._rows.remove({"_id": {"$in": list(part)}}) for part in split_ids(keys)])
 
     async def waive(self, migration: str, id: RawId, reason: str) -> bool:
         """Record that a person accepts this failure while V1 stays at its revision. False: there is no such letter."""
@@ -107,20 +109,20 @@ class DeadLetters(Part):
         if letter is None:
             return False
         waiver = {"reason": reason, "at": self._clock.now(), "revision": letter.revision}
-        seen = {"_id": _key(migration, id), "revision": letter.revision}
+        seen = {"_id": _make_key(migration, id), "revision": letter.revision}
         return await self._rows.change(seen, {"$set": {"waived": waiver}})
 
     async def unwaive(self, migration: str, id: RawId) -> bool:
         """Take a waiver back. False: there is none."""
-        waived = {"_id": _key(migration, id), "waived": {"$exists": True}}
+        waived = {"_id": _make_key(migration, id), "waived": {"$exists": True}}
         return await self._rows.change(waived, {"$unset": {"waived": ""}})
 
 
-def _key(migration: str, id: RawId) -> dict[str, RawId]:
+def _make_key(migration: str, id: RawId) -> dict[str, RawId]:
     return {"dead": migration, "id": raw_id(id)}
 
 
-def _row(letter: DeadLetter, now: datetime) -> dict[str, Any]:
+def _make_row(letter: DeadLetter, now: datetime) -> dict[str, Any]:
     return {
         "kind": "dead", "migration": letter.migration, "id": raw_id(letter.id), "revision": letter.revision,
         "direction": letter.direction, "error": letter.error, "message": letter.message, "path": letter.path,
@@ -128,7 +130,7 @@ def _row(letter: DeadLetter, now: datetime) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _letter(row: Row) -> DeadLetter:
+def _make_letter(row: Row) -> DeadLetter:
     return DeadLetter(
         row["migration"], row["id"], row["revision"], row["direction"], row["error"], row["message"], row["path"],
         row["first_at"], row["last_at"], row["attempts"], row.get("waived", {}).get("reason"), row.get("line", ""),

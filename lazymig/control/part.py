@@ -1,22 +1,22 @@
-"""The base of every part of a control collection."""
+"""The base of all parts of a control collection."""
 
 from __future__ import annotations
 
 from lazymig.loop.clock import Clock
 from lazymig.stores.rows import Rows
 
-#: The kind of pass whose rows name no kind: there was no other when the first rows were written.
+#: The kind of pass whose rows name no kind: the first releases had no other.
 UNNAMED_KIND = "sweep"
 
 
 class Part:
-    """The rows of a control collection, and the clock by which they are dated."""
+    """The rows of a control collection, and the clock for their dates."""
 
     def __init__(self, rows: Rows, clock: Clock) -> None:
         self._rows = rows
         self._clock = clock
 
 
-def row_kind(what: str, kind: str) -> str:
-    """The `kind` that rows carry which belong to passes of a kind: filters of one kind never find another's rows."""
+def make_row_kind(what: str, kind: str) -> str:
+    """Return the `kind` of rows that belong to passes of this kind, so that no filter finds rows of another kind."""
     return what if kind == UNNAMED_KIND else f"{kind} {what}"

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from lazymig.control.part import UNNAMED_KIND, Part, row_kind
+from lazymig.control.part import UNNAMED_KIND, Part, make_row_kind
 
 
 @frozen
@@ -35,14 +35,14 @@ class Runs(Part):
     async def record(self, run: RunRecord, *, kind: str = UNNAMED_KIND) -> None:
         """Store what one run of one process did in a pass of this kind."""
         row = {
-            "kind": row_kind("run", kind), "migration": run.migration, "started_at": run.started_at,
+            "kind": make_row_kind("run", kind), "migration": run.migration, "started_at": run.started_at,
             "ended_at": run.ended_at, "finished": run.finished, "counts": dict(run.counts),
         }  # fmt: skip
         await self._rows.add(row)
 
     async def find_last(self, migration: str, limit: int, *, kind: str = UNNAMED_KIND) -> list[RunRecord]:
         """Find the last runs in passes of this kind, newest first."""
-        where = {"kind": row_kind("run", kind), "migration": migration}
+        where = {"kind": make_row_kind("run", kind), "migration": migration}
         rows = await self._rows.find_page(where, limit, sort=[("started_at", -1)])
         return [
             RunRecord(migration, row["started_at"], row["ended_at"], row["finished"], row["counts"]) for row in rows

@@ -1,7 +1,7 @@
 """Calls that start in the same turn of the event loop share one statement.
 
-They wait for nothing but the loop's coming round: what was called till then goes together, and a call that is alone
-goes to the server from its own task, so that a lone task pays next to nothing.
+A call waits for one turn of the loop only. Calls that start meanwhile share its statement. A call that stays alone goes
+to the server from its own task, which costs almost nothing.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from lazymig.loop.turns import let_others_run
 A = TypeVar("A")
 R = TypeVar("R")
 
-#: More per statement gains nothing more, and keeps replies far below the message limit.
+#: More calls per statement are no faster, and this many keep replies far below the message limit.
 _CALLS_MAX = 1000
-#: After so many calls in a row without company, the next does not look for any: that would cost it a turn of the loop.
+#: After this many calls in a row that stayed alone, the next does not wait for others: that would cost it a turn.
 _SOLITARY = 8
 
 
 class Batcher(Generic[A, R]):
-    """Joins calls of `one` that start in the same turn into calls of `many`, whose results come in order.
+    """Joins calls of `one` that start in the same turn into one call of `many`, whose results come in order.
 
-    A `patient` one has one statement in flight at a time and gathers meanwhile.
+    A `patient` batcher has one statement in flight at a time and collects calls meanwhile.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class Batcher(Generic[A, R]):
         self._patient = patient
         self._in_flight = 0
         self._leading = False
-        #: How many calls in a row had no company.
+        #: How many calls in a row stayed alone.
         self._solitary = 0
         self._waiting: list[tuple[A, asyncio.Future[R]]] = []
         self._running: set[asyncio.Task[None]] = set()
 
     async def call(self, argument: A) -> R:
-        """The result for one argument, or what `one` or `many` raised for it."""
-        if not self._occupied and (self._solitary >= _SOLITARY or await self._alone()):
+        """Return the result for one argument, or raise what `one` or `many` raised for it."""
+        if not self._occupied and (self._solitary >= _SOLITARY or await self._stays_alone()):
             self._in_flight += 1
             try:
                 return await self._one(argument)
@@ -67,8 +67,8 @@ class Batcher(Generic[A, R]):
     def _occupied(self) -> bool:
         return bool(self._in_flight or self._waiting or self._leading)
 
-    async def _alone(self) -> bool:
-        """Whether no other call starts in this turn of the loop."""
+    async def _stays_alone(self) -> bool:
+        """Wait for one turn of the loop; return whether no other call started in it."""
         self._leading = True
         try:
             await let_others_run()
@@ -83,7 +83,7 @@ class Batcher(Generic[A, R]):
             self._launch()
 
     def _launch(self) -> None:
-        # A task of its own, in a context of its own: no caller's cancellation or deadline is the others' concern.
+        # A new task in a new context: one caller's cancellation or deadline must not affect the others.
         waiting, self._waiting = self._waiting, []
         for start in range(0, len(waiting), _CALLS_MAX):
             work = self._run(waiting[start : start + _CALLS_MAX])

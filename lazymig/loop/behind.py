@@ -1,6 +1,6 @@
-"""Steps that follow an answer: V2 bodies, stored before the caller goes on or (write-behind) from a bounded queue.
+"""Steps that follow an answer: V2 bodies, stored before the call returns or (write-behind) from a bounded queue.
 
-Only steps whose loss is safe go here: a V2 body that is never stored leaves V2 absent or dirty, which means "ask V1".
+Only steps whose loss is safe run here: without its body, V2 stays absent or dirty, which means "ask V1".
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from lazymig.loop.deadline import Deadline
 
 R = TypeVar("R")
 
-#: How long a call that fails may be held up by its last step, in seconds.
+#: Seconds that the last step of a failing call may delay the call at most.
 _LAST_STEP_S = 1.0
 
 
 class Behind:
     """Runs steps at once, or (with `limit` > 0) behind the caller, at most `limit` at a time.
 
-    A step may take `timeout_s` seconds; then `late` is called, and it has not happened as far as anyone knows.
+    A step that takes longer than `timeout_s` seconds is abandoned and `late` is called: it may or may not have
+    happened.
     """
 
     def __init__(self, limit: int = 0, timeout_s: float | None = None, late: Callable[[], None] = lambda: None) -> None:
@@ -31,23 +32,23 @@ class Behind:
         self._timeout_s = timeout_s
         self._late = late
         self._running: set[asyncio.Task[object]] = set()
-        #: The newest step of each id that is still behind its caller.
+        #: The newest unfinished step of each id.
         self._by_id: dict[Hashable, asyncio.Task[object]] = {}
 
     def at_once(self) -> Behind:
-        """Steps at once and without a bound, which know what is still behind callers here: for a session."""
+        """Return one for a session: it runs steps at once and unbounded, and knows the unfinished steps of this one."""
         other = Behind()
         other._by_id = self._by_id
         return other
 
     async def do(self, step: Callable[[], Coroutine[Any, Any, R]], assumed: R, id: Hashable | None = None) -> R:
-        """The step's result, or `assumed` when it was put behind or took too long.
+        """Return the step's result, or `assumed` where it runs behind the caller or took too long.
 
-        A full queue makes the caller do the step itself. With an `id`, `wait_for` waits for it.
+        Where the queue is full, the caller runs the step itself. `wait_for` waits for steps that were given an `id`.
         """
         if len(self._running) >= self._limit:
             return await self._bounded(step, assumed)
-        # A context of its own: the caller's deadline and trace end with the caller.
+        # In a new context: the caller's deadline and trace end with the caller.
         work = self._bounded(step, assumed)
         task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
         self._running.add(task)
@@ -62,24 +63,24 @@ class Behind:
             del self._by_id[id]
 
     def holds(self, id: Hashable) -> bool:
-        """Whether a step of this id is still behind its caller."""
+        """Whether a step of this id is unfinished."""
         return id in self._by_id
 
     async def wait_for(self, id: Hashable, within_s: float | None = None) -> None:
-        """Wait for the steps of this id that are behind, for so many seconds at most."""
+        """Wait for the unfinished steps of this id, at most this many seconds."""
         while (task := self._by_id.get(id)) is not None:
-            # Not cancelled with its waiter: it belongs to a call that has returned.
+            # `wait` does not cancel the step with its waiter: it belongs to a call that has returned.
             done, _ = await asyncio.wait([task], timeout=within_s)
             if not done:
                 return
 
     async def wait_for_all(self, within_s: float) -> None:
-        """Wait for all that is behind by now, for so many seconds at most."""
+        """Wait for the steps that are unfinished now, at most this many seconds."""
         if self._running:
             await asyncio.wait(set(self._running), timeout=within_s)
 
     async def at_last(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run the last step of a call that fails, or is cancelled: at once, and for a moment only."""
+        """Run the last step of a call that fails or is cancelled, at once and for a second at most."""
         bound_s = None if self._timeout_s is None else min(self._timeout_s, _LAST_STEP_S)
         try:
             async with Deadline(bound_s):
@@ -96,6 +97,6 @@ class Behind:
             return assumed
 
     async def drain(self) -> None:
-        """Wait for every step that is still behind."""
+        """Wait for every unfinished step."""
         while self._running:
             await asyncio.gather(*self._running)

@@ -1,4 +1,4 @@
-"""The only door to time, sleep and randomness, so that tests and the explorer can close it."""
+"""Time, sleep and randomness. All of lazymig uses them from here, so that tests and the explorer can replace them."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What lazymig needs of the world's time."""
+    """A source of time and randomness. Tests pass their own to control both."""
 
     def now(self) -> datetime:
-        """The time of day: naive UTC in whole milliseconds, as BSON stores it."""
+        """Return the time of day: naive UTC in whole milliseconds, as BSON stores it."""
 
     def monotonic(self) -> float:
-        """Seconds from an arbitrary start, never going back."""
+        """Return seconds since an arbitrary start; they never go back."""
 
     def random(self) -> float:
-        """A number in [0, 1), for jitter."""
+        """Return a number in [0, 1), for jitter."""
 
     async def sleep(self, delay_s: float) -> None:
-        """Let others run for about `delay_s` seconds."""
+        """Sleep for about `delay_s` seconds."""
 
 
 class SystemClock:
-    """The machine's own time."""
+    """The machine's clock."""
 
     def now(self) -> datetime:
         moment = datetime.now(UTC).replace(tzinfo=None)
@@ -45,12 +45,12 @@ class SystemClock:
 SYSTEM_CLOCK: Clock = SystemClock()
 
 
-def unused_step(clock: Clock) -> int:
-    """How far above what V2 knows an inserted entity's revisions begin: a number that nobody used before.
+def pick_unused_step(clock: Clock) -> int:
+    """Return how far above V2's intent the revisions of a new entity start: a number that was never used before.
 
-    V2 may not know which revision V1 had: where nothing has migrated the entity, and after a purge. Were a new entity
-    to begin at one that a deleted one had, a writer who read the deleted one (an insert announces itself, an update
-    reads V1, a delete removes it, the insert stores) would win its compare-and-set against the new one. Any higher
-    integer is a valid revision, so no clock and no counter is needed.
+    V2 may not know V1's last revision: it never held the entity, or it was purged. If a new entity started at a
+    revision that a deleted one had, a writer that read the deleted one would win its compare-and-set against the new
+    one: an insert announces, an update reads V1, a delete removes the entity, the insert stores. Any higher integer is
+    a valid revision, so neither a clock nor a counter is needed.
     """
     return 1 + int(clock.random() * 2**40)

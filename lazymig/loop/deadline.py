@@ -1,4 +1,4 @@
-"""How long a call may take, all its round trips together."""
+"""The bound in time of a call, all its round trips together."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pymongo.errors import NetworkTimeout
 
 
 class Deadline:
-    """Bounds the block to that many seconds, or not at all; raises the driver's `NetworkTimeout` when they are over.
+    """Bounds a block to this many seconds, or not at all; raises the driver's `NetworkTimeout` when they are over.
 
-    A bound from outside: within it the client's own time-outs hold, and the driver sends a statement again as often as
-    it always does. PyMongo's own `timeout` would take their place, and makes each statement about a tenth slower (on
-    Python 3.11 it starts a task to send the request).
+    Within it the client's own time-outs hold, and the driver retries statements as always. PyMongo's own `timeout`
+    would replace both, and it makes each statement about a tenth slower: on Python 3.11 it starts a task to send the
+    request.
     """
 
     __slots__ = ("_timeout", "_timeout_s")
 
     def __init__(self, timeout_s: float | None) -> None:
         self._timeout_s = timeout_s
-        # Without a bound there is no timer, and no need of an event loop: the explorer drives reads without one.
+        # Without a bound there is no timer, so no event loop is needed: the explorer runs reads without one.
         self._timeout = None if timeout_s is None else asyncio.timeout(timeout_s)
 
     async def __aenter__(self) -> None:

@@ -1,8 +1,7 @@
-"""How many writes are under way at a time; the others wait before their first step, first come, first served.
+"""A bound on the number of writes in flight. The others wait before their first step, first come, first served.
 
-A crowd of writes that all start at once is no faster than some hundreds at a time: the server orders them anyway. But
-each would hold its announcement open while it waits for the others, and most would be out of time before their first
-step.
+Thousands of concurrent writes are no faster than some hundreds, because the server orders them anyway. But each would
+keep its announcement open while it waits for the others, and most would time out before they write.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from lazymig.errors import ConfigurationError
 
 
 class _Held:
-    """One write's place: for itself, and for what it calls on its way."""
+    """The place of one write, which calls within that write share."""
 
     __slots__ = ("open",)
 
@@ -24,15 +23,15 @@ class _Held:
         self.open = True
 
 
-#: The place that this task, or the one that started it, holds. Of any bound: two repositories whose changes call each
-#: other would otherwise wait for each other.
+#: The place that this task, or the one that started it, holds, in the bound of any repository: two repositories whose
+#: changes call each other would otherwise wait for each other.
 _HELD: ContextVar[_Held | None] = ContextVar("lazymig_in_flight", default=None)
 
 
 class InFlight:
-    """A bound for what is under way: `async with bound.place():`. None: no bound.
+    """A bound on what is in flight: `async with bound.place():`. None for no bound.
 
-    A place within a place is free. A change that writes on its way must not wait for writes that wait for it.
+    A place within a place is free: a change that itself writes must not wait for writes that wait for it.
     """
 
     def __init__(self, limit: int | None) -> None:
@@ -42,17 +41,17 @@ class InFlight:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def place(self) -> Place:
-        """A place, to be entered once."""
+        """Return a place, which can be entered once."""
         return Place(self)
 
     async def take(self) -> bool:
-        """Wait for a place. False: none is needed."""
+        """Wait for a place. False: no place is needed."""
         if self._free is None:
             return False
         above = _HELD.get()
         if above is not None and above.open:
             return False
-        if self._free > 0:  # then nobody waits: a place is handed over, and freed only where there is nobody
+        if self._free > 0:  # then no write waits: a place is freed only where no write takes it over
             self._free -= 1
             return True
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -61,13 +60,13 @@ class InFlight:
             await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
-                self.give_back()  # the place was handed over already
+                self.give_back()  # the place had been handed over already
             raise
         return True
 
     def give_back(self) -> None:
-        """Leave the place to the one that waits longest."""
-        assert self._free is not None  # nobody takes a place where there is no bound
+        """Hand the place over to the write that has waited longest, or free it."""
+        assert self._free is not None  # without a bound no place is taken
         while self._waiting:
             place = self._waiting.popleft()
             if not place.done():  # else its caller was cancelled
@@ -96,6 +95,6 @@ class Place:
     ) -> None:
         if self._held is not None and self._token is not None:
             _HELD.reset(self._token)
-            # Tasks that were started within, and live on, wait for places of their own from now on.
+            # Tasks that were started within this write and outlive it need places of their own from now on.
             self._held.open = False
             self._bound.give_back()

@@ -1,4 +1,4 @@
-"""Taking turns on the event loop: what is to come is fetched while what has come is looked at."""
+"""Turns of the event loop: fetching the next item while the caller works on the present one."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ T = TypeVar("T")
 
 @coroutine
 def let_others_run() -> Generator[None]:
-    """Let the loop come round once."""
+    """Give the event loop one turn."""
     yield
 
 
-async def ahead(source: AsyncGenerator[T]) -> AsyncGenerator[T]:
-    """Items in their order, one ahead: the next is under way while this one is being looked at.
+async def fetch_ahead(source: AsyncGenerator[T]) -> AsyncGenerator[T]:
+    """Yield items in order, and fetch the next one while the caller works on this one.
 
-    Whoever looks for long must let the loop come round. Ends with the source, or ends the source.
+    A caller that works for long must give the event loop turns. Closes the source at the end.
     """
-    coming = asyncio.create_task(_next(source))
+    coming = asyncio.create_task(_fetch_next(source))
     try:
         while found := await coming:
-            coming = asyncio.create_task(_next(source))
+            coming = asyncio.create_task(_fetch_next(source))
             yield found[0]
     finally:
         coming.cancel()
@@ -32,8 +32,8 @@ async def ahead(source: AsyncGenerator[T]) -> AsyncGenerator[T]:
         await source.aclose()
 
 
-async def _next(source: AsyncGenerator[T]) -> tuple[T] | None:
+async def _fetch_next(source: AsyncGenerator[T]) -> tuple[T] | None:
     try:
         return (await anext(source),)
-    except StopAsyncIteration:  # which a task cannot raise
+    except StopAsyncIteration:  # a task cannot raise it
         return None

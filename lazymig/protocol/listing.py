@@ -1,125 +1,128 @@
-"""Listings in a stable order, page by page, each page starting after the last one's key: constant memory.
+"""Listings in a stable order and in constant memory: each page starts after the key of the last one.
 
-V1 decides which entities there are and in which order. While V2 has most bodies, V1 is asked for ids and revisions
-only; while it has few, for whole documents: decided anew for every page by what the last one met. The next page is
-under way while the entities of this one are made, a few at a time, and handed out.
+V1 decides which entities exist and in which order. While V2 has most bodies, V1 is asked for ids and revisions only;
+while V2 has few, V1 is asked for whole documents. Each page decides that for the next. The next page is fetched while
+the entities of this one are made, a few at a time, and yielded.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Hashable, Iterable, Iterator
 from contextlib import aclosing
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from attrs import define
 
 from lazymig.errors import ConversionError, ForeignDocument, NotFound
 from lazymig.loop.deadline import Deadline
-from lazymig.loop.turns import ahead, let_others_run
+from lazymig.loop.turns import fetch_ahead, let_others_run
 from lazymig.protocol.bodies import WRITER_WAITS_S, ask_in_time
-from lazymig.protocol.many import answer_for, v1_answer
+from lazymig.protocol.many import make_answer, make_v1_answer
 from lazymig.protocol.pair import Pair
 from lazymig.query import Span
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
 from lazymig.stores.keyset import Order
 from lazymig.stores.raw import Undecoded
-from lazymig.stores.records import StoredV1, StoredV2
+from lazymig.stores.records import Document, StoredV1, StoredV2
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 T = TypeVar("T")
 
-#: Entities per statement; fewer at first, for those who look at the beginning only.
+#: What distinguishes ids and can be looked up fast (`Undecoded.keys`): bytes or numbers.
+Key: TypeAlias = Hashable
+
+#: Entities per statement. The first page is smaller, for callers that only need the beginning.
 FIRST_PAGE, PAGE = 100, 1000
-#: Entities made before others on the event loop get their turn.
+#: Entities that are made between two turns of the event loop.
 _TURN = 50
 
 
 async def list_v1(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V1 | ConversionError]]:
-    """Yield V1's entities in V1's type, some at a time."""
-    async with aclosing(_rows(pair, span)) as found:
+    """Yield V1's entities in V1's type, or why one cannot be read, some at a time."""
+    async with aclosing(_list_rows(pair, span)) as found:
         async for some in found:
             answers: list[V1 | ConversionError] = []
             for row in some:
-                answer = v1_answer(pair, row)
+                answer = make_v1_answer(pair, row)
                 answers.append(answer)
             yield answers
 
 
 async def list_converted(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V2 | ConversionError]]:
-    """Yield V1's entities converted, some at a time; V2 is not asked."""
-    async with aclosing(_rows(pair, span)) as found:
+    """Yield V1's entities converted to V2's type, some at a time. V2 is not read."""
+    async with aclosing(_list_rows(pair, span)) as found:
         async for some in found:
             answers: list[V2 | ConversionError] = []
             for row in some:
-                answer = await answer_for(pair, None, row)
+                answer = await make_answer(pair, None, row)
                 answers.append(answer)
             yield answers
 
 
 async def list_entities(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V2 | ConversionError]]:
-    """Yield V1's entities with V2's bodies where these were made from V1's revision, some at a time."""
-    async with _fetched_ahead(pair, _bodied(pair, span)) as pages:
+    """Yield V1's entities in V2's type, some at a time: V2's body where it was made from V1's revision."""
+    async with _fetch_ahead(pair, _find_pages_with_bodies(pair, span)) as pages:
         async for page in pages:
-            for some in _parts(page.rows):
-                yield await _answers(pair, page, some)
+            for some in _split(page.rows):
+                yield await _make_answers(pair, page, some)
                 await _let_others(pair)
 
 
-async def _rows(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[StoredV1]]:
-    """V1's whole documents, some at a time."""
-    async with _fetched_ahead(pair, _pages(pair, span, _Width())) as pages:
+async def _list_rows(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[StoredV1]]:
+    """Yield V1's whole documents, some at a time."""
+    async with _fetch_ahead(pair, _find_pages(pair, span, _Width())) as pages:
         async for page in pages:
-            for some in _parts(page):
+            for some in _split(page):
                 yield some
                 await _let_others(pair)
 
 
-def _fetched_ahead(pair: Pair[V1, V2], pages: AsyncGenerator[T]) -> aclosing[AsyncGenerator[T]]:
-    return aclosing(ahead(pages) if pair.ahead else pages)
+def _fetch_ahead(pair: Pair[V1, V2], pages: AsyncGenerator[T]) -> aclosing[AsyncGenerator[T]]:
+    return aclosing(fetch_ahead(pages) if pair.ahead else pages)
 
 
 async def _let_others(pair: Pair[V1, V2]) -> None:
-    # The next page's statements need the loop too, and so do all who share it.
+    # The statements of the next page need the loop too, and so do other tasks.
     if pair.ahead:
         await let_others_run()
 
 
-def _parts(rows: Iterable[T]) -> Iterator[list[T]]:
+def _split(rows: Iterable[T]) -> Iterator[list[T]]:
     left = iter(rows)
     return iter(lambda: list(islice(left, _TURN)), [])
 
 
 class _ByKey(Generic[T]):
-    """Documents by the keys of their ids, each decoded when it is asked for."""
+    """Documents by the keys of their ids, each decoded when it is accessed."""
 
     def __init__(self, found: Undecoded[T] | None = None) -> None:
         self._found = found
         self._places = {} if found is None else {key: place for place, key in enumerate(found.keys)}
 
-    def get(self, key: Any) -> T | None:
+    def get(self, key: Key) -> T | None:
         place = self._places.get(key)
         return None if place is None else self._found[place]  # type: ignore[index]
 
-    def __contains__(self, key: Any) -> bool:
+    def __contains__(self, key: Key) -> bool:
         return key in self._places
 
 
 @define
 class _Page:
-    #: Each row with its key; where it is lean, the rows are ids and revisions only.
-    rows: Iterable[tuple[Any, StoredV1]]
+    #: Each row with its key. In a lean page the rows are ids and revisions only.
+    rows: Iterable[tuple[Key, StoredV1]]
     lean: bool
     v2: _ByKey[StoredV2]
-    #: V1's documents where the rows are lean: of those that V2 lacks, and of all once V2 was found to be behind.
+    #: V1's documents of a lean page: those that V2 lacks, and all of them once V2 is found to be behind.
     v1: _ByKey[StoredV1]
     ids: list[RawId]
     timeout_s: float | None
 
-    async def truth(self, pair: Pair[V1, V2], key: Any, row: StoredV1, stored: StoredV2 | None) -> StoredV1 | None:
-        """V1's document of a row that V2 has not; None: deleted since the page was read."""
+    async def find_truth(self, pair: Pair[V1, V2], key: Key, row: StoredV1, stored: StoredV2 | None) -> StoredV1 | None:
+        """Return V1's document of a row whose body V2 does not hold; None if it was deleted since the page was read."""
         if not self.lean:
             return row
         if stored is not None and key not in self.v1 and self.ids:
@@ -133,7 +136,9 @@ def _holds(stored: StoredV2, row: StoredV1) -> bool:
     return stored.revision == row.revision and not stored.gone
 
 
-async def _answers(pair: Pair[V1, V2], page: _Page, some: Iterable[tuple[Any, StoredV1]]) -> list[V2 | ConversionError]:
+async def _make_answers(
+    pair: Pair[V1, V2], page: _Page, some: Iterable[tuple[Key, StoredV1]]
+) -> list[V2 | ConversionError]:
     answers: list[V2 | ConversionError] = []
     for key, row in some:
         try:
@@ -147,18 +152,18 @@ async def _answers(pair: Pair[V1, V2], page: _Page, some: Iterable[tuple[Any, St
         if trusted is not None:
             answers.append(trusted)
             continue
-        truth = await page.truth(pair, key, row, stored)
-        if truth is not None:  # else left out, as a listing that started later would
-            converted = await answer_for(pair, stored, truth, seen_later=True)
+        truth = await page.find_truth(pair, key, row, stored)
+        if truth is not None:  # otherwise it was deleted, and is left out
+            converted = await make_answer(pair, stored, truth, seen_later=True)
             answers.append(converted)
     return answers
 
 
-async def _bodied(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[_Page]:
+async def _find_pages_with_bodies(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[_Page]:
     await pair.behind.wait_for_all(sum(WRITER_WAITS_S))
-    # Where each body is compare with V1's, V1 is read whole.
+    # Checked reads compare every body with V1's, so V1 is read whole.
     width = _Width(lean=not pair.checked)
-    async for found in _pages(pair, span, width):
+    async for found in _find_pages(pair, span, width):
         keys, lean = found.keys, width.lean
         rows = found.at_once() if lean else found
         ids = [row.id for row in rows] if lean else found.ids
@@ -166,25 +171,25 @@ async def _bodied(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[_Page]:
             bodies = _ByKey((await ask_in_time(pair, pair.bodies.find_each(ids)))[0])
             missing = [id for id, key in zip(ids, keys, strict=True) if key not in bodies]
             truths = await pair.v1.find_each(missing) if lean and missing else None
-        width.met(len(ids) - len(missing), len(ids))
+        width.note_page(len(ids) - len(missing), len(ids))
         yield _Page(zip(keys, rows, strict=True), lean, bodies, _ByKey(truths), ids, span.timeout_s)
 
 
 class _Width:
-    """Whether V1's next page is asked for ids and revisions only."""
+    """Decides whether the next page of V1 is read lean: ids and revisions only."""
 
     def __init__(self, lean: bool = False) -> None:
         self.lean = lean
         self._adaptive = lean
 
-    def met(self, present: int, total: int) -> None:
-        """V2 had so many of a page: below two fifths, reading all of V1 costs less than asking it twice."""
+    def note_page(self, present: int, total: int) -> None:
+        """Note how much of a page V2 had: below two fifths, reading V1 whole costs less than reading it twice."""
         self.lean = self._adaptive and present * 5 >= total * 2
 
 
-async def _pages(pair: Pair[V1, V2], span: Span, width: _Width) -> AsyncGenerator[Undecoded[StoredV1]]:
+async def _find_pages(pair: Pair[V1, V2], span: Span, width: _Width) -> AsyncGenerator[Undecoded[StoredV1]]:
     question, order = pair.v1.question(span.criteria.v1), span.orders[0]
-    left, after, most = span.limit, await _last_seen(pair, span, order), FIRST_PAGE
+    left, after, most = span.limit, await _find_last_seen(pair, span, order), FIRST_PAGE
     while left is None or left > 0:
         size = most if left is None else min(most, left)
         fields = [order.field] if width.lean else None
@@ -198,8 +203,8 @@ async def _pages(pair: Pair[V1, V2], span: Span, width: _Width) -> AsyncGenerato
         left = None if left is None else left - size
 
 
-async def _last_seen(pair: Pair[V1, V2], span: Span, order: Order) -> Mapping[str, Any] | None:
-    """The document behind which the listing begins. Raises `NotFound` where its place in the order is not known."""
+async def _find_last_seen(pair: Pair[V1, V2], span: Span, order: Order) -> Document | None:
+    """Return the document after which the listing starts. Raises `NotFound` where its place in the order is unknown."""
     if span.after is None:
         return None
     if order.field == "_id":

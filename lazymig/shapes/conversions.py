@@ -17,7 +17,7 @@ from lazymig.shapes.migration import Migration
 from lazymig.shapes.signatures import Conversion
 from lazymig.stores.documents import META_FIELD, By, born_clean, check_revision, decode_id, raw_id
 from lazymig.stores.records import StoredV1, StoredV2
-from lazymig.user_code import defined_in, raised_in
+from lazymig.user_code import find_definition, find_raising_line
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -157,7 +157,7 @@ class Conversions(Generic[V1, V2]):
         return converted
 
     def _defined(self, direction: Direction) -> str:
-        return defined_in(self.migration.upgrade if direction == "upgrade" else self.migration.downgrade)
+        return find_definition(self.migration.upgrade if direction == "upgrade" else self.migration.downgrade)
 
     def v1_before(self, entity: V1, direction: Direction = "downgrade") -> dict[str, Any]:
         """The document of a V1 entity that stands already: to compare with, not to store, so not checked again."""
@@ -254,4 +254,4 @@ def _failure(
     """The error; `cls` is the class of which a conversion was to make an entity."""
     path = failure_path(error) or (refused_path(error, cls) if cls is not None else "")
     # The line by the group that was raised: its first error may come from a library alone.
-    return ConversionError(id, direction, leaf_error(error), path, raised_in(error), side)
+    return ConversionError(id, direction, leaf_error(error), path, find_raising_line(error), side)

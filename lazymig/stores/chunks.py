@@ -1,4 +1,4 @@
-"""Ids in parts: as many as one statement may name."""
+"""Splitting ids into parts that fit into one statement."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from bson import ObjectId
 
 from lazymig.stores.given import RawId
 
-#: More ids per statement gain nothing, and their documents are decoded at one go while others wait.
+#: More ids per statement are no faster, and decoding their documents would block the event loop for longer.
 COUNT_MAX = 1000
 #: Far below the 16 MB of a statement. One id alone may be larger.
 BYTES_MAX = 4_000_000
-#: What an array's element takes beside its value, at most; the largest value of a fixed size.
+#: Bytes of an array's element besides its value, at most; bytes of the largest value of fixed size.
 _ELEMENT, _FIXED = 16, 16
 _FIXED_KINDS = frozenset({int, ObjectId})
 
 
-def chunks(ids: Sequence[RawId]) -> Iterator[Sequence[Any]]:
-    """The ids in their order, in parts that are small enough for one statement. No part is empty."""
+def split_ids(ids: Sequence[RawId]) -> Iterator[Sequence[Any]]:
+    """Yield the ids in their order, in parts that are small enough for one statement. No part is empty."""
     if len(ids) <= COUNT_MAX and _are_small(ids):
         if ids:
             yield ids
@@ -27,7 +27,7 @@ def chunks(ids: Sequence[RawId]) -> Iterator[Sequence[Any]]:
     part: list[Any] = []
     size = 0
     for id in ids:
-        taken = _ELEMENT + _size(id)
+        taken = _ELEMENT + _measure_size(id)
         if part and (len(part) >= COUNT_MAX or size + taken > BYTES_MAX):
             yield part
             part, size = [], 0
@@ -38,20 +38,20 @@ def chunks(ids: Sequence[RawId]) -> Iterator[Sequence[Any]]:
 
 
 def _are_small(ids: Sequence[RawId]) -> bool:
-    """Whether this is plain to see, without a look at each of them."""
+    """Whether the ids certainly fit, decided by their types and not one by one."""
     kinds = set(map(type, ids))
     if kinds <= _FIXED_KINDS:
         return True
     return kinds <= {str} and sum(map(len, ids)) * 4 + len(ids) * _ELEMENT <= BYTES_MAX
 
 
-def _size(value: Any) -> int:
+def _measure_size(value: Any) -> int:
     if isinstance(value, str):
         return len(value.encode("utf-8", "surrogatepass"))
     if isinstance(value, bytes):
         return len(value)
     if isinstance(value, dict):
-        return sum(_ELEMENT + _size(key) + _size(inner) for key, inner in value.items())
+        return sum(_ELEMENT + _measure_size(key) + _measure_size(inner) for key, inner in value.items())
     if isinstance(value, list):
-        return sum(_ELEMENT + _size(inner) for inner in value)
+        return sum(_ELEMENT + _measure_size(inner) for inner in value)
     return _FIXED

@@ -10,7 +10,7 @@ import pymongo
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
-from lazymig.stores.drivers import Driver, awaited, collection_of, driver_of
+from lazymig.stores.drivers import Driver, await_if_needed, collection_of, driver_of
 
 
 class Client:
@@ -21,12 +21,12 @@ class Client:
 
     @property
     def patience_s(self) -> float:
-        """How long the client itself waits for a server, in seconds."""
+        """Seconds that the client itself waits for a server."""
         return float(self._client.options.server_selection_timeout)
 
     @property
     def addresses(self) -> list[str]:
-        """The servers that it knows, as `host:port`; none where the driver does not say. Nothing is sent."""
+        """The servers that the client knows, as `host:port`; none where the driver hides them. Sends nothing."""
         try:
             servers = self._client.topology_description.server_descriptions()
         except (AttributeError, PyMongoError):
@@ -34,17 +34,17 @@ class Client:
         return sorted(f"{host}:{port}" for host, port in servers)
 
     async def ping(self, within_s: float) -> None:
-        """Return once a server answers. Driver errors pass through, after this many seconds at most."""
-        # By the driver's own bound, which also ends the thread of a driver that has threads.
+        """Wait until a server answers, at most this many seconds. Driver errors pass through."""
+        # The driver's own bound also ends the thread of a driver that uses threads.
         with pymongo.timeout(within_s):
             await self._client.admin.command("ping")
 
     async def close(self) -> None:
         """Close the client with all its connections."""
-        await awaited(self._client.close())
+        await await_if_needed(self._client.close())
 
     def database_named(self, name: str) -> Any:
-        """The database of this name. Nothing is sent."""
+        """Return the database of this name. Sends nothing."""
         return self._client[name]
 
     async def remove_database(self, name: str) -> None:
@@ -53,14 +53,14 @@ class Client:
 
 
 def clients_of(*stores: Any) -> list[Client]:
-    """The clients of these stores, each once; none for those in memory."""
+    """Return the clients of these stores, each once; in-memory stores have none."""
     collections = [collection_of(store) for store in stores]
     clients = [one.database.client for one in collections if driver_of(one) is not Driver.MEMORY]
     return [Client(client) for client in {id(client): client for client in clients}.values()]
 
 
 @asynccontextmanager
-async def connected(uri: str) -> AsyncIterator[Client]:
-    """A client for this address, closed at the end of the with statement."""
+async def connect(uri: str) -> AsyncIterator[Client]:
+    """Open a client for this address and close it at the end of the with statement."""
     async with AsyncMongoClient[dict[str, Any]](uri) as client:
         yield Client(client)

@@ -1,4 +1,4 @@
-"""The stores with calls that share statements. Each document is still read between its caller's call and return."""
+"""Stores whose calls share statements. Each document is still read between its caller's call and return."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from lazymig.stores.records import Applied, Document, Put, StoredV1, StoredV2
 R = TypeVar("R")
 
 
-def _found(ids: Sequence[RawId], by_id: dict[Any, R]) -> list[R | None]:
-    """One result per asked id; an id's second caller gets its own document, since entities may hold parts of it."""
+def _share_out(ids: Sequence[RawId], by_id: dict[Any, R]) -> list[R | None]:
+    """Return one result per id. A second caller of an id gets its own copy, because entities may hold parts of it."""
     taken: set[Any] = set()
     results: list[R | None] = []
     for id in ids:
@@ -32,7 +32,7 @@ def _found(ids: Sequence[RawId], by_id: dict[Any, R]) -> list[R | None]:
 
 
 class CoalescingV1(V1Store):
-    """V1's port with `find` shared."""
+    """V1's store, whose concurrent `find`s share a statement."""
 
     def __init__(self, collection: Handle, timeout_s: float | None) -> None:
         super().__init__(collection)
@@ -42,11 +42,11 @@ class CoalescingV1(V1Store):
         return await self._finds.call(id)
 
     async def _find_each(self, ids: Sequence[RawId]) -> list[StoredV1 | None]:
-        return _found(ids, await self.find_many(list(dict.fromkeys(ids))))
+        return _share_out(ids, await self.find_many(list(dict.fromkeys(ids))))
 
 
 class CoalescingV2(V2Store):
-    """V2's port with `find`, `put_if_absent`, `apply` and `bury` shared."""
+    """V2's store, whose concurrent calls of `find`, `put_if_absent`, `apply` and `bury` share statements."""
 
     def __init__(
         self,
@@ -60,7 +60,8 @@ class CoalescingV2(V2Store):
         super().__init__(collection, clock, conv, remembers=remembers)
         self._finds: Batcher[Any, StoredV2 | None] = Batcher(super().find, self._find_each, timeout_s)
         self._puts: Batcher[tuple[Any, Any, int], Put] = Batcher(self._put_one, self._put_each, timeout_s)
-        # A write's last step comes whenever V1's journal was flushed, hence seldom together with others.
+        # The last steps of writes start when V1's journal was flushed, so they seldom start together: wait for more of
+        # them.
         self._upserts: Batcher[tuple[Document, Pipeline], Applied] = Batcher(
             self._upsert_one, self._upsert_each, timeout_s, patient=True
         )
@@ -72,7 +73,7 @@ class CoalescingV2(V2Store):
         return await self._puts.call((id, body, revision))
 
     async def _find_each(self, ids: Sequence[RawId]) -> list[StoredV2 | ForeignDocument | None]:
-        return _found(ids, await self.find_many(list(dict.fromkeys(ids))))
+        return _share_out(ids, await self.find_many(list(dict.fromkeys(ids))))
 
     async def _put_one(self, put: tuple[Any, Any, int]) -> Put:
         return await super().put_if_absent(*put)
@@ -83,7 +84,7 @@ class CoalescingV2(V2Store):
     async def _update(
         self, where: Document, pipeline: Pipeline, *, upsert: bool = False, durable: bool = False
     ) -> Applied:
-        # Of a bulk without upserts the server says how many matched, not which; the in-memory Mongo takes no bulk.
+        # For a bulk without upserts the server reports how many matched, not which. The in-memory Mongo has no bulk.
         if not upsert or durable or self._in_memory:
             return await super()._update(where, pipeline, upsert=upsert, durable=durable)
         return await self._upserts.call((where, pipeline))
@@ -97,5 +98,5 @@ class CoalescingV2(V2Store):
         except STATEMENT_ERRORS as error:
             if not is_too_large(error):
                 raise
-        # Nobody names the culprit; alone, it is refused and the others are stored.
+        # Neither driver nor server names the document. Sent one by one, it is refused and the others are stored.
         return await asyncio.gather(*map(self._upsert_one, updates), return_exceptions=True)

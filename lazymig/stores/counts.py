@@ -1,4 +1,4 @@
-"""How many documents a collection holds, by what they say of themselves: for progress, and for people."""
+"""Counts of a collection's documents by their meta data, for progress and status reports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from lazymig.stores.documents import META_FIELD
-from lazymig.stores.drivers import awaited, collection_of, tuned
+from lazymig.stores.drivers import await_if_needed, collection_of, tune
 from lazymig.stores.given import Store
 from lazymig.stores.records import PLACEHOLDER
 
@@ -18,7 +18,7 @@ _LIVE = {_GONE: {"$ne": True}}
 
 @frozen
 class Marked:
-    """V2's documents with a mark: live ones with an announced write, and two kinds without a body."""
+    """V2's documents with a mark: dirty ones (live, with an announced write), and two kinds without a body."""
 
     dirty: int
     placeholders: int
@@ -29,10 +29,10 @@ class Counts:
     """The counts of one collection, read on the primary."""
 
     def __init__(self, store: Store) -> None:
-        self._collection = tuned(collection_of(store))
+        self._collection = tune(collection_of(store))
 
     async def count_all(self, *, exact: bool = False) -> int:
-        """Count all documents; without `exact`, by the collection's own estimate, which costs nothing."""
+        """Count all documents; without `exact`, return the server's estimate, which costs nothing."""
         if exact:
             return int(await self._collection.count_documents({}))
         return int(await self._collection.estimated_document_count())
@@ -42,9 +42,9 @@ class Counts:
         return int(await self._collection.count_documents({_GONE: {"$exists": False}}))
 
     async def count_marked(self) -> Marked:
-        """Count V2's marked documents by kind, found by the sparse index on the mark.
+        """Count V2's marked documents by kind, using the sparse index on the mark.
 
-        By one statement: counted one after the other, a write in between could be in two of the counts, or in none.
+        One statement counts all kinds: with one per kind, a write in between could appear in two counts or in none.
         """
         kind = {"gone": f"${_GONE}", "placeholder": {"$eq": [f"${_REV}", PLACEHOLDER]}}
         marked, by_kind = {"$match": {_AT: {"$exists": True}}}, {"$group": {"_id": kind, "count": {"$sum": 1}}}
@@ -59,11 +59,11 @@ class Counts:
         return Marked(dirty, placeholders, tombstones)
 
     async def count_live_by(self, name: str, *, sample: int = 0) -> dict[Any, int]:
-        """Count V2's entities by the value of a field in their meta data; of a random `sample` where one is given."""
+        """Count V2's entities by the value of a field in their meta data, or those of a random `sample`."""
         stages: list[Mapping[str, Any]] = [{"$sample": {"size": sample}}] if sample else []
         stages += [{"$match": _LIVE}, {"$group": {"_id": f"${META_FIELD}.{name}", "count": {"$sum": 1}}}]
         return {row["_id"]: row["count"] for row in await self._rows(stages)}
 
     async def _rows(self, stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        cursor = await awaited(self._collection.aggregate(stages))
+        cursor = await await_if_needed(self._collection.aggregate(stages))
         return list(await cursor.to_list(None))

@@ -1,6 +1,6 @@
-"""The handful of places where PyMongo's async API, Motor and the in-memory Mongo differ.
+"""The differences between PyMongo's async API, Motor and the in-memory Mongo.
 
-Everything else in lazymig calls a collection's methods directly: those are spelled and awaited alike in all three.
+All other modules of `lazymig.stores` call collections directly, by methods that are the same in all three.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.collection import AsyncCollection
 
 #: A collection as lazymig's statements use it. PyMongo's type stands for all drivers: what is used of it is spelled
-#: alike in all of them, and `awaited` hides what is not.
+#: alike in all of them, and `await_if_needed` hides what is not.
 Handle: TypeAlias = "AsyncCollection[Any]"
 #: A session as statements take it: of the driver that the collections belong to.
 DriverSession: TypeAlias = "AsyncClientSession"
@@ -43,32 +43,32 @@ MAJORITY = WriteConcern("majority")
 ONE = WriteConcern(1)
 READ_MAJORITY = ReadConcern("majority")
 READ_LOCAL = ReadConcern("local")
-#: For ids and lazymig's own collections, however the client is set up: UUIDs as binaries, times naive, and dates that
-#: Python cannot hold by a stand-in that can be stored again.
+#: Codec options for ids and lazymig's own collections, whatever the client's are: UUIDs as binaries, naive times, and
+#: `DatetimeMS`, which can be stored again, for dates that Python cannot hold.
 IDS: CodecOptions[dict[str, Any]] = CodecOptions(
     uuid_representation=UuidRepresentation.UNSPECIFIED, datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
-#: Like `IDS`, where one text that is not UTF-8 must not cost the whole reply.
+#: `IDS` for replies that may contain text that is not UTF-8: one such text must not fail the whole reply.
 LENIENT: CodecOptions[dict[str, Any]] = IDS.with_options(unicode_decode_error_handler="replace")
-#: Like `LENIENT`, for documents as bytes, of which the driver looks at some fields.
+#: `LENIENT` for documents that stay bytes and of which the driver decodes some fields.
 RAW_LENIENT: Any = LENIENT.with_options(document_class=RawBSONDocument)
-#: How documents are read and written, by the client's `tz_aware` and by nothing else that it was given. UUIDs come as
-#: binaries, which the converters take from any client; no type of the user's own stands in a body.
+#: Codec options for documents, by the client's `tz_aware`. The client's other options do not apply: UUIDs are binaries,
+#: which the converters accept from any client, and bodies contain no types of the user's own.
 _OWN: dict[bool, CodecOptions[dict[str, Any]]] = {
     aware: CodecOptions(document_class=dict, tz_aware=aware, uuid_representation=UuidRepresentation.UNSPECIFIED)
     for aware in (False, True)
 }
 _RAW = {aware: options.with_options(document_class=RawBSONDocument) for aware, options in _OWN.items()}
 
-#: What a statement about documents may raise: the driver's errors, and those of encoding them.
+#: The errors of a statement about documents: the driver's, and those of encoding.
 STATEMENT_ERRORS = (PyMongoError, InvalidDocument, RecursionError)
 _TOO_DEEP = 15
-#: Larger than 16 MB, in the spellings of an update and of a message. An insert calls it a "bad value", as much else.
+#: The codes for a document larger than 16 MB, of updates and of messages. Inserts use "bad value", as for much else.
 _TOO_LARGE, _BAD_VALUE = frozenset({17419, 17420, 10334}), 2
-#: Of a whole message: it holds a document that is too deep, too large, or no BSON to the server.
+#: The codes for a whole message that holds a document which is too deep, too large, or no BSON to the server.
 _UNTAKEN = frozenset({_TOO_DEEP, 10334, 22})
 _PASSING = frozenset({"RetryableWriteError", "TransientTransactionError", "RetryableError", "SystemOverloadedError"})
-#: The server's state, which may stand in a document's own write error all the same. By MongoDB's categories of errors.
+#: Codes that speak of the server's state and yet may occur as the error of one document, by MongoDB's categories.
 _SERVER_STATE = frozenset(
     {
         *(6, 7, 89, 317, 384, 9001),  # network
@@ -92,7 +92,7 @@ class Driver(enum.Enum):
 
 
 _MODULES = (
-    # First, since mongomock-motor's classes masquerade as Motor's.
+    # First: mongomock-motor's classes pretend to be Motor's.
     ("mongomock_motor", Driver.MEMORY),
     ("lazymig.testing", Driver.MEMORY),
     ("motor.", Driver.MOTOR),
@@ -101,13 +101,13 @@ _MODULES = (
 
 
 def driver_of(collection: object) -> Driver:
-    """The driver of an async collection.
+    """Return the driver of an async collection.
 
-    Raises `ConfigurationError` for anything else, a synchronous PyMongo collection or a database among them.
+    Raises `ConfigurationError` for anything else, such as a synchronous PyMongo collection or a database.
     """
     modules = [base.__module__ for base in type(collection).__mro__]
     for prefix, driver in _MODULES:
-        # A database or a client has every attribute, but its class has not.
+        # Asked of the class: a database or a client has every attribute.
         if any(module.startswith(prefix) for module in modules) and hasattr(type(collection), "find_one"):
             return driver
     raise ConfigurationError(
@@ -116,7 +116,7 @@ def driver_of(collection: object) -> Driver:
     )
 
 
-def tuned(
+def tune(
     collection: Handle,
     *,
     write: WriteConcern | None = None,
@@ -126,14 +126,14 @@ def tuned(
 ) -> Handle:
     """Return the collection with these concerns and lazymig's codec options, read on the primary; in memory, itself.
 
-    Nothing is inherited but the client's `tz_aware`: a `type_registry`, a document class or a read concern that suits
-    the application would change what lazymig stores, or what it takes for V1's state. A secondary may not have heard of
-    an announcement yet, and would show a clean document that no longer is. `raw` returns documents undecoded.
+    It inherits only the client's `tz_aware`. The application's `type_registry`, document class or read concern would
+    change what lazymig stores, or what it reads as V1's state. A secondary may not have an announcement yet and would
+    return a document as clean that no longer is. `raw` returns documents undecoded.
     """
     if driver_of(collection) is Driver.MEMORY:
         return collection
     return collection.with_options(
-        codec or (_RAW if raw else _OWN)[tz_aware(collection)],
+        codec or (_RAW if raw else _OWN)[is_tz_aware(collection)],
         read_preference=ReadPreference.PRIMARY,
         write_concern=write or MAJORITY,
         read_concern=read or READ_LOCAL,
@@ -153,21 +153,21 @@ def collection_of(store: Store) -> Handle:
     return cast("Handle", store) if hasattr(type(store), "find_one") else cast("_Keeper", store).collection
 
 
-def uuid_representation(collection: object) -> int | None:
-    """How the collection's client stores UUIDs, as a number of `bson.binary.UuidRepresentation`; None in memory."""
+def find_uuid_representation(collection: object) -> int | None:
+    """Return how the collection's client stores UUIDs, a number of `bson.binary.UuidRepresentation`; None in memory."""
     options = getattr(collection, "codec_options", None)
     representation: int | None = getattr(options, "uuid_representation", None)
     return representation
 
 
-def tz_aware(collection: object) -> bool:
+def is_tz_aware(collection: object) -> bool:
     """Whether the collection's client returns aware datetimes."""
     options = getattr(collection, "codec_options", None)
     return bool(getattr(options, "tz_aware", False))
 
 
-async def awaited(result: Any) -> Any:
-    """The result of a call that one driver returns directly and the other as an awaitable.
+async def await_if_needed(result: Any) -> Any:
+    """Return the result of a call that one driver returns directly and the other as an awaitable.
 
     `aggregate`, `list_indexes`, `watch` and `client.close` are awaited in PyMongo only, `start_session` in Motor only.
     """
@@ -175,12 +175,15 @@ async def awaited(result: Any) -> Any:
 
 
 def is_id_taken(error: DuplicateKeyError) -> bool:
-    """Whether the duplicate key is `_id` itself (a lost race), not another unique index (a refusal)."""
-    return id_taken_in(error.details or {})
+    """Whether the duplicate key is `_id` (a lost race) and not that of another unique index (a refusal)."""
+    return is_id_taken_in(error.details or {})
 
 
-def id_taken_in(details: Any) -> bool:
-    """`is_id_taken` for one entry of a bulk error. The in-memory Mongo leaves the pattern out for `_id` only."""
+def is_id_taken_in(details: Any) -> bool:
+    """Whether the duplicate key in one entry of a bulk error is `_id`.
+
+    The in-memory Mongo leaves out the key pattern for `_id` only.
+    """
     pattern = details.get("keyPattern")
     if pattern is not None:
         return list(pattern) == ["_id"]
@@ -191,16 +194,16 @@ def id_taken_in(details: Any) -> bool:
 
 
 def is_server_state(code: int | None, details: Any = None) -> bool:
-    """Whether a document's own write error speaks of the server, which may take the same document the next time."""
+    """Whether a document's write error is about the server, which may accept the same document the next time."""
     labels = (details or {}).get("errorLabels", ())
     return code is None or code in _SERVER_STATE or any(label in _PASSING for label in labels)
 
 
 def is_refused(error: BaseException) -> bool:
-    """Whether the error of a statement about one document says that this document will never be taken.
+    """Whether the error of a statement about one document says that the server will never accept this document.
 
-    Recognised by where it stands: an error of its own beside the statement's success, or of its encoding. There is no
-    list of what indexes, validators and rules of all server versions may object to.
+    It is recognised by its kind: the statement succeeded and the document has an error of its own, or it cannot be
+    encoded. A list of all codes for indexes, validators and rules of all server versions does not exist.
     """
     if isinstance(error, WriteError):
         return not is_server_state(error.code, error.details)
@@ -208,14 +211,14 @@ def is_refused(error: BaseException) -> bool:
 
 
 def is_too_large(error: BaseException) -> bool:
-    """Whether a statement holds a document that driver or server cannot even take in: too large, or too deep."""
+    """Whether a statement holds a document that the driver or the server cannot receive: too large, or too deep."""
     if isinstance(error, OperationFailure):
         return not isinstance(error, WriteError | BulkWriteError) and error.code in _UNTAKEN
     return isinstance(error, InvalidDocument | RecursionError)
 
 
-def refusal_text(error: BaseException) -> str:
-    """Why V2 refuses a body, without its contents: the fields of the unique index, or the rule."""
+def describe_refusal(error: BaseException) -> str:
+    """Describe why V2 refuses a body, without its contents: the fields of the unique index, or the rule."""
     if isinstance(error, DuplicateKeyError):
         pattern = (error.details or {}).get("keyPattern", {})
         return f"V2's unique index on {', '.join(pattern) or 'some field'} has another entity with the same values"
@@ -230,8 +233,8 @@ def refusal_text(error: BaseException) -> str:
     return f"V2 refuses the document (server error code {code})"
 
 
-def put_outcome(error: BaseException) -> Put:
-    """What became of a *put if absent* that raised; raises the error where that is not known."""
+def judge_put(error: BaseException) -> Put:
+    """Return the outcome of a *put if absent* that raised; raise the error where the outcome is unknown."""
     if isinstance(error, DuplicateKeyError) and is_id_taken(error):
         return Put.LOST
     if is_refused(error):
@@ -239,23 +242,23 @@ def put_outcome(error: BaseException) -> Put:
     raise error
 
 
-def put_outcomes(error: BulkWriteError, count: int, *, durable: bool) -> list[Put]:
-    """What became of each of the `count` documents of an unordered *put if absent*, as in `put_outcome`."""
-    # A write concern error says that all is stored, though perhaps not for good: for V2 bodies enough, but not where
-    # the caller asked for more.
+def judge_puts(error: BulkWriteError, count: int, *, durable: bool) -> list[Put]:
+    """Return the outcome of each of the `count` documents of an unordered *put if absent*; raises as `judge_put`."""
+    # A write concern error means that the documents are stored, but may be rolled back. That is enough for V2 bodies,
+    # unless the caller asked for durability.
     if durable and error.details.get("writeConcernErrors"):
         raise error
     outcomes = [Put.STORED] * count
     for failure in error.details.get("writeErrors", []):
         if is_server_state(failure.get("code"), error.details):
             raise error
-        lost = failure.get("code") == 11000 and id_taken_in(failure)
+        lost = failure.get("code") == 11000 and is_id_taken_in(failure)
         outcomes[failure["index"]] = Put.LOST if lost else Put.REFUSED
     return outcomes
 
 
-def applied_outcome(error: BaseException) -> Applied:
-    """What became of one *apply* that failed so."""
+def judge_apply(error: BaseException) -> Applied:
+    """Return the outcome of an *apply* that raised; raise the error where the outcome is unknown."""
     if isinstance(error, DuplicateKeyError) and is_id_taken(error):
         return Applied.NEWER
     if is_refused(error):
@@ -263,18 +266,18 @@ def applied_outcome(error: BaseException) -> Applied:
     raise error
 
 
-def applied_outcomes(error: BulkWriteError, count: int) -> list[Applied | BaseException]:
-    """What became of that many *applies* by one unordered statement; other errors stand in their places."""
-    # An upsert matches, inserts, or fails: those without an error are applied.
+def judge_applies(error: BulkWriteError, count: int) -> list[Applied | BaseException]:
+    """Return the outcome of each of the `count` *applies* of an unordered statement, or its error."""
+    # An upsert matches, inserts or fails, so those without an error are applied.
     outcomes: list[Applied | BaseException] = [Applied.APPLIED] * count
     for failure in error.details.get("writeErrors", []):
         try:
-            outcomes[failure["index"]] = applied_outcome(_single(failure))
+            outcomes[failure["index"]] = judge_apply(_make_error(failure))
         except WriteError as other:
             outcomes[failure["index"]] = other
     return outcomes
 
 
-def _single(failure: dict[str, Any]) -> WriteError:
+def _make_error(failure: dict[str, Any]) -> WriteError:
     kind = DuplicateKeyError if failure.get("code") == 11000 else WriteError
     return kind(failure.get("errmsg", ""), failure.get("code"), failure)

@@ -1,4 +1,4 @@
-"""Making sure of an index, whatever its name: one that somebody created before serves as well."""
+"""Creating indexes where none exists that serves as well, whatever its name."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pymongo.errors import OperationFailure
 from lazymig.errors import ConfigurationError
 from lazymig.stores.drivers import Handle
 
-#: The server's codes for an index that stands already: the same keys under another name, another index of this name.
+#: The server's codes for an existing index: the same keys under another name, other keys under this name.
 _TAKEN = frozenset({85, 86})
-#: What makes an index hold fewer documents, refuse some, remove some, or sort them otherwise.
+#: Options that make an index omit, refuse or remove documents, or sort them differently.
 _LIMITS = ("unique", "partialFilterExpression", "expireAfterSeconds", "collation", "hidden")
 
 Keys = Sequence[tuple[str, int]]
 
 
 async def ensure_index(collection: Handle, keys: Keys, name: str, *, sparse: bool = False) -> None:
-    """Create the index unless one stands that serves as well.
+    """Create the index unless one exists that serves as well.
 
-    Raises `ConfigurationError` where an index of another kind is in its place.
+    Raises `ConfigurationError` where an index of another kind has its name or its keys.
     """
     options: dict[str, Any] = {"sparse": True} if sparse else {}
     try:
@@ -42,5 +42,5 @@ async def ensure_index(collection: Handle, keys: Keys, name: str, *, sparse: boo
 def _serves(index: Mapping[str, Any], keys: Keys, *, sparse: bool) -> bool:
     if list(index["key"]) != list(keys) or any(index.get(limit) for limit in _LIMITS):
         return False
-    # One that holds all documents serves where a sparse one would do.
+    # An index of all documents serves as well as a sparse one.
     return sparse or not index.get("sparse")

@@ -1,6 +1,6 @@
-"""The ledger in MongoDB, in V2's documents. What each method guarantees stands in `ports.Ledger`.
+"""The ledger in MongoDB, kept in V2's documents. `ports.Ledger` states what each method guarantees.
 
-Bodies and announcements stand in one document, which is why a clean one answers by one read.
+A body and its announcements share one document, so one read of a clean document answers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pymongo.read_concern import ReadConcern
 
 from lazymig.errors import ForeignDocument
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
-from lazymig.stores.documents import META_FIELD, stored_v2, ticketed
+from lazymig.stores.documents import META_FIELD, check_ticketed, parse_v2
 from lazymig.stores.drivers import (
     MAJORITY,
     ONE,
@@ -22,10 +22,10 @@ from lazymig.stores.drivers import (
     Driver,
     DriverSession,
     Handle,
-    applied_outcome,
     driver_of,
     is_id_taken,
-    tuned,
+    judge_apply,
+    tune,
 )
 from lazymig.stores.given import RawId
 from lazymig.stores.indexes import ensure_index
@@ -33,31 +33,32 @@ from lazymig.stores.pipelines import (
     SERVER_NOW,
     Moment,
     Pipeline,
-    announced,
-    evaluated,
-    forgotten,
-    vacated,
-    withdrawn,
+    build_forgetting,
+    build_insert_announcement,
+    build_vacancy,
+    build_withdrawal,
+    evaluate,
 )
 from lazymig.stores.ports import Ledger
-from lazymig.stores.raw import undecoded, unpacked
+from lazymig.stores.raw import find_undecoded, unpack
 from lazymig.stores.records import PLACEHOLDER, Applied, Document, StoredV2
 from lazymig.stores.server_time import ServerTime
 
-#: Type mismatch, path not viable: what stands in the place of `_lazymig` is not lazymig's.
+#: Type mismatch, path not viable: the value of `_lazymig` is not one that lazymig wrote.
 _NOT_OURS = frozenset({14, 28})
 REV, INTENT = f"{META_FIELD}.rev", f"{META_FIELD}.intent"
 GONE, AT, CONV = f"{META_FIELD}.gone", f"{META_FIELD}.at", f"{META_FIELD}.conv"
 RAISED, INSERTS = f"{META_FIELD}.raised", f"{META_FIELD}.inserts"
-#: What an announcement makes where V2 has nothing, beside `gone`. Who made it is for people: no filter looks at it.
+#: What an announcement inserts where V2 has no document, besides `gone`. `by` is for people: no filter uses it.
 _PLACEHOLDER = {REV: PLACEHOLDER, f"{META_FIELD}.by": "write"}
 
 
 class MongoLedger(Ledger):
-    """`Ledger` kept in V2's documents, under `_lazymig`.
+    """A `Ledger` kept in V2's documents, under `_lazymig`.
 
-    `conv` is the revision of the conversion whose bodies this process stores. `remembers`: bodies may hold what V1
-    cannot express, so inserts are remembered: they separate one entity's bodies from those of the next.
+    `conv` is the revision of the conversion whose bodies this process stores. With `remembers`, bodies may hold what V1
+    cannot express. Then inserts are remembered, to separate the bodies of one entity from those of the next one that
+    has its id.
     """
 
     def __init__(
@@ -70,18 +71,18 @@ class MongoLedger(Ledger):
         *,
         remembers: bool = False,
     ) -> None:
-        self.collection = tuned(collection)
+        self.collection = tune(collection)
         self._clock = clock
         self._conv = conv
         self._remembers = remembers
         self._session = session
-        self._read = tuned(collection, read=None if read_concern is None else ReadConcern(read_concern))
-        #: For the one reply that cannot be asked for again: bytes, so that it decodes whatever it holds.
-        self._announced = tuned(collection, write=MAJORITY, raw=True)
-        # V1 must never move past an announced intent, not even when V2's primary changes.
-        self._durable = tuned(collection, write=MAJORITY)
-        # A body that is rolled back leaves V2 dirty or absent, which both mean "ask V1".
-        self._quick = tuned(collection, write=ONE)
+        self._read = tune(collection, read=None if read_concern is None else ReadConcern(read_concern))
+        #: For the reply of an announcement, which cannot be requested again: as bytes, so that decoding cannot fail.
+        self._announced = tune(collection, write=MAJORITY, raw=True)
+        # V1 must never pass an announced intent, not even when V2's primary changes.
+        self._durable = tune(collection, write=MAJORITY)
+        # When a body is rolled back, V2 is dirty or absent, and both mean "ask V1".
+        self._quick = tune(collection, write=ONE)
         self._in_memory = driver_of(collection) is Driver.MEMORY
         self._takes_pipelines = not self._in_memory or hasattr(type(collection), "takes_pipelines")
         self._time = ServerTime(collection, clock)
@@ -93,10 +94,10 @@ class MongoLedger(Ledger):
         return await self._announce({"_id": id}, {**_PLACEHOLDER, GONE: True}, 1)
 
     async def vacant_ticket(self, id: RawId, step: int = 1) -> StoredV2 | None:
-        where = {"_id": id, GONE: True}  # an upsert copies `gone` into the document that it makes
+        where = {"_id": id, GONE: True}  # an upsert copies `gone` into the document that it inserts
         try:
             if self._remembers:
-                return await self._transformed(where, announced(PLACEHOLDER, step, self._moment))
+                return await self._transformed(where, build_insert_announcement(PLACEHOLDER, step, self._moment))
             return await self._announce(where, _PLACEHOLDER, step)
         except DuplicateKeyError as error:
             if not is_id_taken(error):
@@ -109,10 +110,10 @@ class MongoLedger(Ledger):
 
     async def _transformed(self, where: Document, update: Any) -> StoredV2:
         if not self._takes_pipelines and not isinstance(update, dict):
-            await _replaced(self._durable, where, update, upsert=True)
+            await _update_by_replacing(self._durable, where, update, upsert=True)
             made = await self._durable.find_one({"_id": where["_id"]})
             assert made is not None  # by the upsert
-            return stored_v2(made)
+            return parse_v2(made)
         try:
             document = await self._announced.find_one_and_update(
                 where, update, upsert=True, return_document=ReturnDocument.AFTER, session=self._session
@@ -121,7 +122,7 @@ class MongoLedger(Ledger):
             if error.code not in _NOT_OURS:
                 raise
             raise ForeignDocument(where["_id"]) from None
-        return ticketed(where["_id"], stored_v2(unpacked(self.collection, document)))
+        return check_ticketed(where["_id"], parse_v2(unpack(self.collection, document)))
 
     async def raise_intent(self, id: RawId, intent: int) -> None:
         on_insert = {**_PLACEHOLDER, GONE: True}
@@ -129,28 +130,28 @@ class MongoLedger(Ledger):
         await self._durable.update_one({"_id": id}, update, upsert=True, session=self._session)
 
     def _marking(self) -> dict[str, Any]:
-        # By the clock that ages are measured by, and by one clock only: the server's.
+        # All marks are set and their ages measured by one clock, the server's.
         return {"$set": {AT: self._clock.now()}} if self._in_memory else {"$currentDate": {AT: True}}
 
     async def vacate(self, seen: StoredV2, ticket: int) -> bool:
         where = {"_id": seen.id, REV: seen.revision, INTENT: seen.intent}
-        made = vacated(seen.intent, ticket, self._moment)
+        made = build_vacancy(seen.intent, ticket, self._moment)
         return await self._update(where, made, durable=True) is Applied.APPLIED
 
     async def forget_insert(self, id: RawId, ticket: int) -> None:
         if self._remembers:
-            await self._update({"_id": id, INSERTS: ticket}, forgotten(ticket))
+            await self._update({"_id": id, INSERTS: ticket}, build_forgetting(ticket))
 
     async def withdraw(self, seen: StoredV2, step: int = 1, *, missing: bool = False) -> bool:
-        # A writer that raised the intent to the same number may have used it, or may still do so.
+        # A writer that raised the intent to the same number may have used it, or may still use it.
         where = {"_id": seen.id, REV: {"$lt": seen.intent}, INTENT: seen.intent, RAISED: {"$exists": False}}
         if missing:
             where[GONE] = True
         if seen.revision == PLACEHOLDER and seen.intent == step:
             placeholder = {**where, REV: PLACEHOLDER, GONE: True}
             if (await self._quick.delete_one(placeholder, session=self._session)).deleted_count:
-                return True  # else a reader has brought V1's body since
-        return await self._update(where, withdrawn(seen.intent, seen.intent - step)) is Applied.APPLIED
+                return True  # otherwise a reader has stored V1's body since
+        return await self._update(where, build_withdrawal(seen.intent, seen.intent - step)) is Applied.APPLIED
 
     async def purge(self, seen: StoredV2) -> bool:
         where = {"_id": seen.id, REV: seen.revision, INTENT: seen.intent, AT: seen.at}
@@ -161,8 +162,8 @@ class MongoLedger(Ledger):
         where: Document = {AT: {"$lt": before}, REV: {"$exists": True}}
         if after is not None:
             where = {"$and": [where, after]}
-        found = await undecoded(
-            self._read, stored_v2, where, size=limit, limit=limit, sort=[(AT, 1), ("_id", 1)], session=self._session
+        found = await find_undecoded(
+            self._read, parse_v2, where, size=limit, limit=limit, sort=[(AT, 1), ("_id", 1)], session=self._session
         )
         return list(found)
 
@@ -179,22 +180,22 @@ class MongoLedger(Ledger):
         collection = self._durable if durable else self._quick
         try:
             if not self._takes_pipelines:
-                return await _replaced(collection, where, pipeline, upsert)
+                return await _update_by_replacing(collection, where, pipeline, upsert)
             result = await collection.update_one(where, pipeline, upsert=upsert, session=self._session)
         except STATEMENT_ERRORS as error:
-            return applied_outcome(error)
+            return judge_apply(error)
         return Applied.APPLIED if result.matched_count or result.upserted_id is not None else Applied.NEWER
 
 
-async def _replaced(collection: Handle, where: Document, pipeline: Pipeline, upsert: bool) -> Applied:
-    """An update by a pipeline where the collection does not know them."""
+async def _update_by_replacing(collection: Handle, where: Document, pipeline: Pipeline, upsert: bool) -> Applied:
+    """Do what an update by a pipeline does, for a collection that does not know pipelines."""
     while True:
         found = await collection.find_one(where)
         if found is None:
             if not upsert:
                 return Applied.NEWER
-            await collection.insert_one(evaluated(pipeline, {"_id": where["_id"]}))
+            await collection.insert_one(evaluate(pipeline, {"_id": where["_id"]}))
             return Applied.APPLIED
         guard = {"_id": found["_id"], META_FIELD: found[META_FIELD]}
-        if (await collection.replace_one(guard, evaluated(pipeline, found))).matched_count:
+        if (await collection.replace_one(guard, evaluate(pipeline, found))).matched_count:
             return Applied.APPLIED

@@ -1,4 +1,4 @@
-"""V1 in MongoDB. What each method guarantees stands in `ports.Truth`."""
+"""V1 in MongoDB. `ports.Truth` states what each method guarantees."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
-from lazymig.stores.documents import REVISION_FIELD, at_revision, of_id, stored_v1
+from lazymig.stores.documents import REVISION_FIELD, check_same_id, make_revision_filter, parse_v1
 from lazymig.stores.drivers import (
     MAJORITY,
     RAW_LENIENT,
@@ -20,56 +20,56 @@ from lazymig.stores.drivers import (
     Handle,
     driver_of,
     is_id_taken,
-    tuned,
+    tune,
 )
 from lazymig.stores.given import RawId
 from lazymig.stores.keyset import Order
 from lazymig.stores.ports import Paths, Truth
-from lazymig.stores.raw import Undecoded, find_all, find_one, undecoded, undecoded_by_id
+from lazymig.stores.raw import Undecoded, find_all, find_one, find_undecoded, find_undecoded_by_id
 from lazymig.stores.records import PLACEHOLDER, Document, StoredV1
 
 
 class V1Store(Truth):
-    """`Truth` kept in one MongoDB collection."""
+    """A `Truth` kept in one MongoDB collection."""
 
     def __init__(
         self, collection: Handle, session: DriverSession | None = None, read_concern: str | None = None
     ) -> None:
-        #: As it was given, with the codec options of its client: for the client's own filters.
+        #: The collection as it was given. Its codec options encode the caller's filters.
         self.given = collection
-        self.collection = tuned(collection)
+        self.collection = tune(collection)
         self._session = session
-        # The acknowledged write must survive a fail-over, whatever the collection was configured with.
-        self._durable = tuned(collection, write=MAJORITY)
-        # A body may enter V2 only from a revision that cannot be rolled back.
-        self._settled = tuned(collection, read=READ_MAJORITY)
-        # Linearizable reads name one document: they answer for themselves, whatever a deposed primary believes.
-        self._one = self._settled if read_concern is None else tuned(collection, read=ReadConcern(read_concern))
+        # An acknowledged write must survive a fail-over, whatever the collection's own write concern is.
+        self._durable = tune(collection, write=MAJORITY)
+        # V2 may get a body only from a revision that cannot be rolled back.
+        self._majority = tune(collection, read=READ_MAJORITY)
+        # Linearizable reads find one document each, and a deposed primary cannot answer them.
+        self._one = self._majority if read_concern is None else tune(collection, read=ReadConcern(read_concern))
 
     async def find(self, id: RawId) -> StoredV1 | None:
         document = await find_one(self._one, id, self._session)
-        return None if document is None else of_id(id, stored_v1(document))
+        return None if document is None else check_same_id(id, parse_v1(document))
 
     async def find_local(self, id: RawId) -> StoredV1 | None:
         document = await find_one(self.collection, id, self._session)
-        return None if document is None else of_id(id, stored_v1(document))
+        return None if document is None else check_same_id(id, parse_v1(document))
 
     async def confirm_missing(self, id: RawId) -> None:
         if self._durable is self.collection:
             return
-        # A durable write that matches nothing (V1 has no placeholders) waits like any other.
+        # A majority write waits even where it matches nothing, and this one never does: V1 has no placeholders.
         never = {"_id": id, REVISION_FIELD: PLACEHOLDER}
         await self._durable.update_one(never, {"$set": {REVISION_FIELD: PLACEHOLDER}}, session=self._session)
 
     async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredV1]:
-        found = await find_all(self._settled, ids, self._session)
-        return {stored.id: stored for stored in map(stored_v1, found)}
+        found = await find_all(self._majority, ids, self._session)
+        return {stored.id: stored for stored in map(parse_v1, found)}
 
-    async def moved_since(self, revisions: Mapping[RawId, int]) -> list[RawId]:
+    async def find_changed(self, revisions: Mapping[RawId, int]) -> list[RawId]:
         ids = list(revisions)
         where = {"_id": {"$in": ids}}
-        found = await undecoded(
-            self._settled, stored_v1, where, size=len(ids), fields={REVISION_FIELD: 1}, session=self._session
+        found = await find_undecoded(
+            self._majority, parse_v1, where, size=len(ids), fields={REVISION_FIELD: 1}, session=self._session
         )
         now = {stored.id: stored.revision for stored in found}
         return [id for id in ids if now.get(id) != revisions[id]]
@@ -80,7 +80,7 @@ class V1Store(Truth):
             await self._durable.insert_one(whole, session=self._session)
         except DuplicateKeyError as error:
             if not is_id_taken(error):
-                raise  # another unique index refuses it: for the caller to know
+                raise  # another unique index refuses it, which the caller must know
             return False
         return True
 
@@ -97,16 +97,16 @@ class V1Store(Truth):
         update: dict[str, Any] = {"$set": {**changed, REVISION_FIELD: revision}}
         if fields := dict.fromkeys(vanished, ""):
             update["$unset"] = fields
-        where = at_revision(id, expected, within, held)
+        where = make_revision_filter(id, expected, within, held)
         result = await self._durable.update_one(where, update, session=self._session)
         return bool(result.matched_count)
 
     async def delete(self, id: RawId, expected: int) -> bool:
-        result = await self._durable.delete_one(at_revision(id, expected), session=self._session)
+        result = await self._durable.delete_one(make_revision_filter(id, expected), session=self._session)
         return bool(result.deleted_count)
 
     async def find_each(self, ids: Sequence[RawId]) -> Undecoded[StoredV1]:
-        return await undecoded_by_id(self._settled, stored_v1, ids, self._session)
+        return await find_undecoded_by_id(self._majority, parse_v1, ids, self._session)
 
     def question(self, criteria: Document) -> Document:
         if driver_of(self.given) is Driver.MEMORY or not criteria:
@@ -126,10 +126,10 @@ class V1Store(Truth):
             behind = order.after(after, driver_of(self.collection))
             where = {"$and": [question, behind]} if question else behind
         projection = None if fields is None else dict.fromkeys([*fields, REVISION_FIELD], 1)
-        return await undecoded(
-            self._settled, stored_v1, where, size=limit, limit=limit, fields=projection, sort=order.keys,
+        return await find_undecoded(
+            self._majority, parse_v1, where, size=limit, limit=limit, fields=projection, sort=order.keys,
             session=self._session,
         )  # fmt: skip
 
     async def count(self, criteria: Document) -> int:
-        return int(await self._settled.count_documents(self.question(criteria), session=self._session))
+        return int(await self._majority.count_documents(self.question(criteria), session=self._session))

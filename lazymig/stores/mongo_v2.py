@@ -1,7 +1,7 @@
-"""V2's bodies in MongoDB, beside the ledger. What each method guarantees stands in `ports.Bodies`.
+"""V2's bodies in MongoDB, together with the ledger. `ports.Bodies` states what each method guarantees.
 
-Bodies are written by pipelines (`pipelines.py`), which the in-memory Mongo of unit tests does not know: there the same
-pipeline is evaluated here, and the document is replaced if it still stands as it was found.
+Bodies are written by pipelines (`pipelines.py`). The in-memory Mongo of unit tests does not know them: the same
+pipeline is evaluated in Python there, and the document is replaced if it has not changed.
 """
 
 from __future__ import annotations
@@ -13,48 +13,48 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from lazymig.errors import ForeignDocument
-from lazymig.stores.documents import META_FIELD, By, born_clean, of_id, stored_or_error, stored_v2
+from lazymig.stores.documents import META_FIELD, By, born_clean, check_same_id, parse_v2, parse_v2_or_error
 from lazymig.stores.drivers import (
     STATEMENT_ERRORS,
     Handle,
-    applied_outcomes,
+    describe_refusal,
     is_too_large,
-    put_outcome,
-    put_outcomes,
-    refusal_text,
+    judge_applies,
+    judge_put,
+    judge_puts,
 )
 from lazymig.stores.given import RawId
 from lazymig.stores.indexes import ensure_index
 from lazymig.stores.ledger import CONV, GONE, REV, MongoLedger
 from lazymig.stores.pipelines import (
     Pipeline,
-    applied,
-    buried,
+    build_apply,
+    build_tombstone,
 )
 from lazymig.stores.ports import Bodies, Repair
-from lazymig.stores.raw import Undecoded, find_all, find_one, undecoded, undecoded_by_id
+from lazymig.stores.raw import Undecoded, find_all, find_one, find_undecoded, find_undecoded_by_id
 from lazymig.stores.records import Applied, Document, Put, StoredV2
 
 
 class V2Store(MongoLedger, Bodies):
-    """`Bodies` and `Ledger` kept in one MongoDB collection."""
+    """`Bodies` and `Ledger`, kept in one MongoDB collection."""
 
     async def find(self, id: RawId) -> StoredV2 | None:
         document = await find_one(self._read, id, self._session)
-        return None if document is None else of_id(id, stored_v2(document))
+        return None if document is None else check_same_id(id, parse_v2(document))
 
     async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredV2 | ForeignDocument]:
         found = await find_all(self._read, ids, self._session)
-        return {stored.id: stored for stored in map(stored_or_error, found)}
+        return {stored.id: stored for stored in map(parse_v2_or_error, found)}
 
     async def find_each(self, ids: Sequence[RawId]) -> Undecoded[StoredV2]:
-        return await undecoded_by_id(self._read, stored_v2, ids, self._session)
+        return await find_undecoded_by_id(self._read, parse_v2, ids, self._session)
 
     async def put_if_absent(self, id: RawId, body: Document, revision: int) -> Put:
         try:
             await self._quick.insert_one(self.born_clean(id, body, revision, "read"), session=self._session)
         except STATEMENT_ERRORS as error:
-            return put_outcome(error)
+            return judge_put(error)
         return Put.STORED
 
     async def put_many(self, documents: Sequence[Document], *, durable: bool = False) -> list[Put]:
@@ -62,13 +62,13 @@ class V2Store(MongoLedger, Bodies):
         try:
             await collection.insert_many(documents, ordered=False, session=self._session)
         except BulkWriteError as error:
-            return put_outcomes(error, len(documents), durable=durable)
+            return judge_puts(error, len(documents), durable=durable)
         except STATEMENT_ERRORS as error:
             if not is_too_large(error):
                 raise
             if len(documents) == 1:
                 return [Put.REFUSED]
-            # Neither driver nor server names the culprit; halving finds it, and stores the rest.
+            # Neither driver nor server names the document. Halving finds it and stores the rest.
             half = len(documents) // 2
             left, right = documents[:half], documents[half:]
             return await self.put_many(left, durable=durable) + await self.put_many(right, durable=durable)
@@ -89,14 +89,14 @@ class V2Store(MongoLedger, Bodies):
         conv: int | None = None,
     ) -> Applied:
         where = {"_id": id, REV: {"$lte" if own else "$lt": revision}} if over is None else self._over(id, over)
-        made = applied(body, revision, revision if since is None else since, self._conv if conv is None else conv)
+        made = build_apply(body, revision, revision if since is None else since, self._conv if conv is None else conv)
         return await self._update(where, made, upsert=over is None)
 
     async def apply_many(self, repairs: Sequence[Repair], *, durable: bool = True) -> list[Applied | BaseException]:
         if self._in_memory:
             return [await self.apply(seen.id, body, revision, over=seen) for seen, body, revision in repairs]
         updates = [
-            (self._over(seen.id, seen), applied(body, revision, revision, self._conv))
+            (self._over(seen.id, seen), build_apply(body, revision, revision, self._conv))
             for seen, body, revision in repairs
         ]
         try:
@@ -105,7 +105,7 @@ class V2Store(MongoLedger, Bodies):
         except STATEMENT_ERRORS as error:
             if not is_too_large(error):
                 raise
-        # Neither driver nor server names the culprit; alone, it is refused and the others are stored.
+        # Neither driver nor server names the document. Sent one by one, it is refused and the others are stored.
         return [await self._update(*update, durable=durable) for update in updates]
 
     @staticmethod
@@ -113,32 +113,32 @@ class V2Store(MongoLedger, Bodies):
         return {"_id": id, REV: seen.revision, CONV: {"$in": [None, 1]} if seen.conv == 1 else seen.conv}
 
     async def bury(self, id: RawId, revision: int, *, since: int | None = None) -> Applied:
-        made = buried(revision, revision if since is None else since, self._moment)
+        made = build_tombstone(revision, revision if since is None else since, self._moment)
         return await self._update({"_id": id, REV: {"$lt": revision}}, made, upsert=True)
 
     async def _upsert_many(self, updates: Sequence[tuple[Document, Pipeline]]) -> list[Applied | BaseException]:
-        """`_update` with upserts, for many by one unordered statement; outcomes or own errors in the same order."""
+        """Upsert many by one unordered statement; return outcomes, or errors of single ones, in the same order."""
         return await self._bulk(self._quick, [UpdateOne(where, update, upsert=True) for where, update in updates])
 
     async def _bulk(self, collection: Handle, requests: Sequence[UpdateOne]) -> list[Applied | BaseException]:
         try:
             await collection.bulk_write(requests, ordered=False, session=self._session)
         except BulkWriteError as error:
-            return applied_outcomes(error, len(requests))
+            return judge_applies(error, len(requests))
         return [Applied.APPLIED] * len(requests)
 
     async def why_refused(self, document: Document) -> tuple[str, str]:
         try:
             await self._quick.insert_one(document, session=self._session)
         except STATEMENT_ERRORS as error:
-            return ("", "") if put_outcome(error) is Put.LOST else (type(error).__name__, refusal_text(error))
+            return ("", "") if judge_put(error) is Put.LOST else (type(error).__name__, describe_refusal(error))
         return "", ""
 
     async def stale(self, where: Document, limit: int) -> list[StoredV2]:
         fields = None if self._remembers else {META_FIELD: 1}
         older = {CONV: {"$in": [None, *range(1, self._conv)]}, GONE: {"$ne": True}, REV: {"$exists": True}}
-        found = await undecoded(
-            self._read, stored_v2, {"$and": [where, older]}, size=limit, limit=limit, fields=fields, sort=[("_id", 1)],
+        found = await find_undecoded(
+            self._read, parse_v2, {"$and": [where, older]}, size=limit, limit=limit, fields=fields, sort=[("_id", 1)],
             session=self._session,
         )  # fmt: skip
         return list(found)

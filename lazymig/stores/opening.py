@@ -1,4 +1,4 @@
-"""The stores of two collections, as the user gave them: checked, then opened plain or coalescing."""
+"""Checking the user's two collections and opening their stores, plain or coalescing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs import frozen
 from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import Clock
 from lazymig.stores.coalescing import CoalescingV1, CoalescingV2
-from lazymig.stores.drivers import DriverSession, driver_of, tz_aware
+from lazymig.stores.drivers import DriverSession, driver_of, is_tz_aware
 from lazymig.stores.given import Collections, Session
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
@@ -19,7 +19,7 @@ from lazymig.stores.mongo_v2 import V2Store
 class Terms:
     """How stores are opened.
 
-    `conv` is the revision of the conversion whose bodies are stored, `remembers` says whether bodies may hold what V1
+    `conv` is the revision of the conversion whose bodies are stored. `remembers`: whether bodies may hold what V1
     cannot express.
     """
 
@@ -45,12 +45,14 @@ def check_collection(side: str, collection: object) -> None:
 
 def are_tz_aware(given: Collections) -> tuple[bool, bool]:
     """Return whether the clients of V1 and of V2 return aware datetimes."""
-    return tz_aware(given.v1), tz_aware(given.v2)
+    return is_tz_aware(given.v1), is_tz_aware(given.v2)
 
 
 def open_stores(given: Collections, terms: Terms) -> tuple[V1Store, V2Store]:
     """Return V1's store, and the one that keeps both the ledger and the bodies in V2."""
-    if terms.coalesce and terms.read_concern is None:  # a linearizable read names one document
+    if (
+        terms.coalesce and terms.read_concern is None
+    ):  # linearizable reads cannot share a statement: each finds one document
         v2 = CoalescingV2(given.v2, terms.clock, terms.conv, terms.timeout_s, remembers=terms.remembers)
         return CoalescingV1(given.v1, terms.timeout_s), v2
     session = cast("DriverSession | None", terms.session)  # the driver checks that it is one of its own

@@ -1,4 +1,4 @@
-"""Documents as bytes, as the server sent them: split without being decoded, distinguished by their ids."""
+"""Reading documents as bytes: they are split without being decoded, and identified by their ids."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from bson.decimal128 import Decimal128
 from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 
-from lazymig.stores.chunks import chunks
-from lazymig.stores.decoding import condition, decoded
+from lazymig.stores.chunks import split_ids
+from lazymig.stores.decoding import decode, make_condition
 from lazymig.stores.documents import raw_id
 from lazymig.stores.drivers import IDS, Driver, DriverSession, Handle, driver_of
 from lazymig.stores.elements import OUTSIDE, SIZES
 from lazymig.stores.given import RawId
+from lazymig.stores.records import Document
 
 T = TypeVar("T")
 
@@ -26,10 +27,10 @@ _NUMBERS = frozenset({0x01, 0x10, 0x12, 0x13})
 
 
 class Undecoded(Generic[T]):
-    """Documents of one reply, each decoded when its turn comes; in memory, where they are no bytes, as they are.
+    """The documents of one reply, each decoded when it is accessed. In-memory documents need no decoding.
 
-    Thousands of documents decoded at once, each of many parts, are what Python's garbage collector and the processor's
-    caches spend their time on.
+    Decoding thousands of documents at once would create many objects that live together, which costs Python's garbage
+    collector and the processor's caches much time.
     """
 
     def __init__(self, documents: Sequence[Any], options: Any, make: Callable[[Any], T]) -> None:
@@ -40,7 +41,7 @@ class Undecoded(Generic[T]):
 
     @classmethod
     def joined(cls, parts: Sequence[Undecoded[T]], make: Callable[[Any], T]) -> Undecoded[T]:
-        """The documents of several replies."""
+        """Join the documents of several replies."""
         if len(parts) == 1:
             return parts[0]
         documents = [document for part in parts for document in part._documents]
@@ -51,13 +52,13 @@ class Undecoded(Generic[T]):
 
     def __getitem__(self, place: int) -> T:
         document, options = self._documents[place], self._options
-        return self._make(document if options is None else decoded(document, options))
+        return self._make(document if options is None else decode(document, options))
 
     def __iter__(self) -> Iterator[T]:
         return map(self.__getitem__, range(len(self)))
 
     def at_once(self) -> list[T]:
-        """All of them, for small documents."""
+        """Decode all of them; for small documents."""
         options = self._options
         if options is None:
             return list(self)
@@ -68,62 +69,68 @@ class Undecoded(Generic[T]):
 
     @property
     def ids(self) -> list[Any]:
-        """The ids; nothing else is decoded."""
+        """The ids. Nothing else is decoded."""
         if self._options is None:
             return [raw_id(document["_id"]) for document in self._documents]
         return [ObjectId(raw[9:21]) if raw[4:9] == _OBJECT_ID else _id_of(raw) for raw in self._documents]
 
     @property
     def keys(self) -> list[Any]:
-        """What distinguishes the ids and can be looked up fast, the same for the same id in another collection."""
+        """A hashable key for each id, equal for equal ids of other collections."""
         if self._options is None:
             return [_key_of(bson.encode({"_id": id})) for id in self.ids]
         return [raw[4:21] if raw[4:9] == _OBJECT_ID else _key_of(raw) for raw in self._documents]
 
 
 async def find_one(collection: Handle, id: RawId, session: DriverSession | None) -> Any:
-    """The document with this id, or None."""
+    """Find the document with this id, or None."""
     try:
         return await collection.find_one({"_id": id}, session=session)
     except InvalidBSON:
-        # Once more as bytes: seldom, and then one statement more is cheaper than bytes for every reply.
-        return next(iter(await undecoded_by_id(collection, _as_it_is, [id], session)), None)
+        # Read it again as bytes: this is rare, so a second statement is cheaper than bytes for every reply.
+        return next(iter(await find_undecoded_by_id(collection, _keep, [id], session)), None)
 
 
 async def find_all(collection: Handle, ids: Sequence[RawId], session: DriverSession | None) -> list[Any]:
-    """The documents with these ids that exist, by as few statements as can name them all."""
+    """Find the documents with these ids that exist, by as few statements as can name them all."""
     found: list[Any] = []
-    for part in chunks(ids):
+    for part in split_ids(ids):
         where = {"_id": {"$in": list(part)}}
         try:
             found += await collection.find(where, session=session).batch_size(len(part) + 1).to_list(None)
         except InvalidBSON:
-            # One of them does not decode, and the driver gives none of the others.
-            found += await undecoded(collection, _as_it_is, where, size=len(part), session=session)
+            # One of them does not decode, and the driver returns none of the others.
+            found += await find_undecoded(collection, _keep, where, size=len(part), session=session)
     return found
 
 
-async def undecoded_by_id(
+async def find_undecoded_by_id(
     collection: Handle, make: Callable[[Any], T], ids: Sequence[RawId], session: DriverSession | None = None
 ) -> Undecoded[T]:
     """Find the documents with these ids that exist, in any order."""
     parts = [
-        await undecoded(collection, make, {"_id": condition({"$in": list(part)})}, size=len(part), session=session)
-        for part in chunks(ids)
+        await find_undecoded(
+            collection, make, {"_id": make_condition({"$in": list(part)})}, size=len(part), session=session
+        )
+        for part in split_ids(ids)
     ]
     return Undecoded.joined(parts, make)
 
 
-def unpacked(collection: Handle, document: Any) -> Any:
-    """A document that was asked for as bytes, decoded as the collection's are."""
-    return decoded(bytes(document.raw), collection.codec_options) if isinstance(document, RawBSONDocument) else document
+def _make_filter(ids: Sequence[RawId]) -> Document:
+    return {"_id": make_condition({"$in": list(ids)})}
 
 
-def _as_it_is(document: Any) -> Any:
+def unpack(collection: Handle, document: Any) -> Any:
+    """Decode a document that was read as bytes, by the collection's codec options."""
+    return decode(bytes(document.raw), collection.codec_options) if isinstance(document, RawBSONDocument) else document
+
+
+def _keep(document: Any) -> Any:
     return document
 
 
-async def undecoded(
+async def find_undecoded(
     collection: Handle,
     make: Callable[[Any], T],
     where: Mapping[str, Any],
@@ -145,10 +152,10 @@ async def undecoded(
 
 
 def split(batch: bytes) -> list[bytes]:
-    """The documents of a raw batch. Where all are equally long (most ids are), by plain slicing."""
+    """Split a raw batch into its documents, by slicing where all have one length, as most ids do."""
     length = int.from_bytes(batch[:4], "little") or 1
     count = len(batch) // length
-    # Each document begins with its length: if the same four bytes stand at every multiple of it, those are the starts.
+    # Each document begins with its length. If these four bytes repeat at every multiple of it, documents start there.
     if count * length == len(batch) and all(batch[i::length] == batch[i : i + 1] * count for i in range(4)):
         return [batch[start : start + length] for start in range(0, len(batch), length)]
     documents, start = [], 0
@@ -160,28 +167,28 @@ def split(batch: bytes) -> list[bytes]:
 
 
 def keys_of(ids: Iterable[RawId]) -> list[Any]:
-    """Keys that distinguish ids of one collection; an id may be of a type that Python cannot hash."""
+    """Return a hashable key for each id; an id may be of a type that Python cannot hash."""
     return [_key_of(bson.encode({"_id": id})) for id in ids]
 
 
 def _id_of(document: bytes) -> Any:
-    element = id_bytes(document)
-    return raw_id(decoded((len(element) + 5).to_bytes(4, "little") + element + b"\0", IDS)["_id"])
+    element = extract_id_bytes(document)
+    return raw_id(decode((len(element) + 5).to_bytes(4, "little") + element + b"\0", IDS)["_id"])
 
 
 def _key_of(document: bytes) -> Any:
     if document[4] not in _NUMBERS:
-        return id_bytes(document)
+        return extract_id_bytes(document)
     # To MongoDB, 5 and 5.0 are one id, but they are not the same bytes.
     number = _id_of(document)
     number = number.to_decimal() if isinstance(number, Decimal128) else number
-    return id_bytes(document) if Decimal(number).is_nan() else number
+    return extract_id_bytes(document) if Decimal(number).is_nan() else number
 
 
-def id_bytes(document: Any) -> bytes:
-    """What distinguishes ids: the bytes of `_id` alone, whatever else the document holds. Nothing is decoded."""
+def extract_id_bytes(document: Any) -> bytes:
+    """Return the bytes of `_id`, which identify the document. Nothing else is decoded."""
     if not isinstance(document, bytes) or document[5:9] != b"_id\0":
-        return id_bytes(bson.encode({"_id": raw_id(decoded_leniently(document)["_id"])}))
+        return extract_id_bytes(bson.encode({"_id": raw_id(decode_for_id(document)["_id"])}))
     kind = document[4]
     size = SIZES.get(kind)
     if size is None:
@@ -189,6 +196,6 @@ def id_bytes(document: Any) -> bytes:
     return document[4 : 9 + size]
 
 
-def decoded_leniently(document: Any) -> Any:
-    """A document that may hold what Python cannot: for its id and revision, which are sound."""
-    return decoded(document, IDS) if isinstance(document, bytes) else document
+def decode_for_id(document: Any) -> Any:
+    """Decode a document of which only the id and the revision are needed. Decoding cannot fail."""
+    return decode(document, IDS) if isinstance(document, bytes) else document

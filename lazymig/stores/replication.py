@@ -1,4 +1,4 @@
-"""How far a replica set's majority is behind its primary."""
+"""Measuring how far a replica set's majority is behind its primary."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from lazymig.stores.given import Store
 
 
 class Replication:
-    """The replication of the servers that keep one collection."""
+    """The replication of the servers that hold one collection."""
 
     def __init__(self, store: Store) -> None:
         collection = collection_of(store)
         self._database = None if driver_of(collection) is Driver.MEMORY else collection.database
 
     async def measure_lag_s(self) -> float:
-        """Ask by one `hello`, which needs no privilege, for the lag that a majority write would have to wait for.
+        """Return the seconds between the primary's newest write and the majority's, which a majority write waits for.
 
-        It is between the primary's newest write and the majority's. 0 where nothing is replicated, and in memory.
-        Driver errors pass through.
+        It sends one `hello`, which needs no privilege. 0 without a replica set and in memory. Driver errors pass
+        through.
         """
         if self._database is None:
             return 0.0

@@ -12,7 +12,7 @@ from typing import Any
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from lazymig.stores.drivers import LENIENT, MAJORITY, READ_MAJORITY, Driver, collection_of, driver_of, tuned
+from lazymig.stores.drivers import LENIENT, MAJORITY, READ_MAJORITY, Driver, collection_of, driver_of, tune
 from lazymig.stores.given import Collection, Store
 from lazymig.stores.indexes import Keys, ensure_index
 
@@ -28,7 +28,7 @@ class Rows:
         #: In-memory collections do not know updates by pipelines, and no other process can reach them.
         self.in_memory = driver_of(collection) is Driver.MEMORY
         # Rows hold ids as documents hold them in `_id`, however this client would decode them.
-        self._rows = tuned(collection_of(collection), write=MAJORITY, read=READ_MAJORITY, codec=LENIENT)
+        self._rows = tune(collection_of(collection), write=MAJORITY, read=READ_MAJORITY, codec=LENIENT)
 
     async def find_first(self, where: Row) -> Row | None:
         """Find one row, or None."""

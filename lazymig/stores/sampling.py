@@ -1,18 +1,18 @@
-"""Documents taken at random, to see which shapes there are."""
+"""Sampling documents at random, to see which shapes a collection holds."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from lazymig.stores.clients import Client
-from lazymig.stores.drivers import LENIENT, awaited, tuned
+from lazymig.stores.drivers import LENIENT, await_if_needed, tune
 
 
-async def sampled(client: Client, database: str, collection: str, size: int) -> list[dict[str, Any]]:
-    """Return at most `size` documents at random, decoded whatever they hold. Reads only.
+async def sample_documents(client: Client, database: str, collection: str, size: int) -> list[dict[str, Any]]:
+    """Return at most `size` documents at random; decoding cannot fail, and nothing is written.
 
-    Driver errors pass through, `InvalidName` for a name that no collection can have among them.
+    Driver errors pass through, such as `InvalidName` for a name that no collection can have.
     """
-    documents = tuned(client.database_named(database)[collection], codec=LENIENT)
-    cursor = await awaited(documents.aggregate([{"$sample": {"size": size}}], allowDiskUse=True))
+    documents = tune(client.database_named(database)[collection], codec=LENIENT)
+    cursor = await await_if_needed(documents.aggregate([{"$sample": {"size": size}}], allowDiskUse=True))
     return list(await cursor.to_list(None))

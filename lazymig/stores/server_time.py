@@ -1,6 +1,6 @@
-"""The time of day of the server that keeps V2: ages of marks are measured by the clock that wrote them.
+"""The time of the server that holds V2: ages of marks are measured by the clock that wrote them.
 
-A client whose own clock is wrong by an hour must neither purge a young tombstone nor heal a mark of a living writer.
+A client whose clock is wrong by an hour must neither purge a young tombstone nor heal the mark of a living writer.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 from lazymig.loop.clock import Clock
 from lazymig.stores.drivers import Driver, Handle, driver_of
 
-#: How long one look at the server's clock is good for: a fail-over may bring another clock.
+#: Seconds after which the server is asked again: after a fail-over another server's clock counts.
 _GOOD_FOR_S = 60.0
 
 
 class ServerTime:
-    """Asks the server for its time once a minute at most, and counts on by the monotonic clock.
+    """Asks the server for its time at most once a minute, and adds the time since by the monotonic clock.
 
-    In memory it is the repository's own clock.
+    In memory it returns the time of the repository's clock.
     """
 
     def __init__(self, collection: Handle, clock: Clock) -> None:
@@ -28,12 +28,12 @@ class ServerTime:
         self._answer: datetime = datetime.min
 
     async def now(self) -> datetime:
-        """The server's time of day, naive UTC. Driver errors pass through."""
+        """Return the server's time, naive UTC. Driver errors pass through."""
         if self._in_memory:
             return self._clock.now()
         asked_at_s = self._clock.monotonic()
         if asked_at_s - self._asked_at_s > _GOOD_FOR_S:
             hello = await self._collection.database.client.admin.command("hello")
-            # As it was when it was asked: an answer that took long makes ages look too small, never too large.
+            # Counted from the arrival of the answer: a slow answer makes ages too small, never too large.
             self._answer, self._asked_at_s = hello["localTime"].replace(tzinfo=None), self._clock.monotonic()
         return self._answer + timedelta(seconds=self._clock.monotonic() - self._asked_at_s)

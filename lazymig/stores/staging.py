@@ -1,4 +1,4 @@
-"""What a demonstration needs to set its scene, and to look at the outcome: no part of the protocol."""
+"""What the demonstration needs to prepare collections and to look at the outcome. No part of the protocol."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ async def find_everything(store: Store) -> list[Document]:
 
 
 async def backdate(store: Store, id: RawId, at: datetime) -> None:
-    """Make the mark on one of V2's documents look as if it was made at this time (naive UTC)."""
+    """Set the time of the mark on one of V2's documents (naive UTC)."""
     await collection_of(store).update_one({"_id": id}, {"$set": {f"{META_FIELD}.at": at}})

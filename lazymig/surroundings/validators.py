@@ -1,4 +1,4 @@
-"""Validators that refuse what lazymig must store: documents without a body, and its own fields."""
+"""Validators that refuse what lazymig must store: documents without a body, and lazymig's own fields."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from lazymig.surroundings.looking import Seen
 
 _GONE = f"{META_FIELD}.gone"
 _FIELDS = {"v1": REVISION_FIELD, "v2": META_FIELD}
-#: What stands in V2's at some time, beside a body.
+#: The fields that V2's own field may have beside a body.
 _META_PARTS = ("rev", "intent", "by", "conv", "at", "raised", "inserts")
 _KINDS = {"v1": "an int or a long", "v2": "an object with any fields"}
 
 
-def enforced_rule(seen: Seen) -> Document:
-    """The rule that every new document must meet; none where the server only warns."""
+def find_enforced_rule(seen: Seen) -> Document:
+    """Return the rule that every new document must satisfy; an empty one where the server only warns."""
     enforced = seen.options.get("validationLevel") != "off" and seen.options.get("validationAction") != "warn"
     rule: Document = seen.options.get("validator", {}) if enforced else {}
     return rule
 
 
 def describe_gone(seen: Seen) -> str:
-    """Say what to change where a document without a body is refused."""
+    """Return what to change where a document without a body is refused."""
     return (
         f"{seen.side}: the validator of {seen.name} refuses announcements of writes and marks of deletes, which have "
         f"no body; make it {{$or: [{{'{_GONE}': true}}, <the present validator>]}} with collMod"
@@ -33,30 +33,30 @@ def describe_gone(seen: Seen) -> str:
 
 
 def find_refused_field(seen: Seen) -> str | None:
-    """Find out whether lazymig's own field is refused in documents that have a body; say what to change then."""
-    return describe_field(seen) if _forbids(enforced_rule(seen), _FIELDS[seen.side]) else None
+    """Return what to change if lazymig's own field is refused in documents with a body, else None."""
+    return describe_field(seen) if _forbids(find_enforced_rule(seen), _FIELDS[seen.side]) else None
 
 
 def describe_field(seen: Seen) -> str:
-    """Say what to change in a validator for lazymig's own field."""
+    """Return what to change in a validator for lazymig's own field."""
     return (
-        f"{seen.side}: the validator of {seen.name} has no room for lazymig's own field; add {_FIELDS[seen.side]!r} to "
+        f"{seen.side}: the validator of {seen.name} does not allow lazymig's own field; add {_FIELDS[seen.side]!r} to "
         f"what it allows ({_KINDS[seen.side]})"
     )
 
 
 def _forbids(rule: Any, name: str) -> bool:
-    """Whether no document with this top-level field meets the rule, as far as `$jsonSchema` says it."""
+    """Whether no document with this top-level field satisfies the rule, as far as its `$jsonSchema` shows."""
     if not isinstance(rule, Mapping):
         return False
     return (
         _schema_forbids(rule.get("$jsonSchema"), name)
-        or any(_forbids(part, name) for part in _parts(rule.get("$and")))
-        or _each_forbids([part for part in _parts(rule.get("$or")) if _GONE not in part], name)
+        or any(_forbids(part, name) for part in _list_parts(rule.get("$and")))
+        or _each_forbids([part for part in _list_parts(rule.get("$or")) if _GONE not in part], name)
     )
 
 
-def _parts(parts: Any) -> Sequence[Any]:
+def _list_parts(parts: Any) -> Sequence[Any]:
     return parts if isinstance(parts, Sequence) and not isinstance(parts, str) else ()
 
 
@@ -76,6 +76,6 @@ def _schema_forbids(schema: Any, name: str) -> bool:
             name == META_FIELD
             and any(_schema_forbids(schema.get("properties", {}).get(name), part) for part in _META_PARTS)
         )
-        or any(_schema_forbids(part, name) for part in _parts(schema.get("allOf")))
-        or (bool(every := _parts(schema.get("anyOf"))) and all(_schema_forbids(part, name) for part in every))
+        or any(_schema_forbids(part, name) for part in _list_parts(schema.get("allOf")))
+        or (bool(every := _list_parts(schema.get("anyOf"))) and all(_schema_forbids(part, name) for part in every))
     )

@@ -53,6 +53,23 @@ def test_each_help_fits_a_terminal(chain: tuple[str, ...]) -> None:
     assert max(len(line.rstrip()) for line in shown.stdout.splitlines()) <= 80
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("sweep", "--app is missing; pass it, or set $LAZYMIG_APP."),
+        ("dead-letters show --app shop.people:repository", "ID is missing; pass it."),
+        ("sweep --app", "--app: a value must follow."),
+        ("status --app shop.people:repository now", "There is no place for 'now'."),
+        ("status --app shop.people:repository mongodb://me:secret@host/db", "There is no place for 'mongodb://***@host'."),
+    ],
+)
+def test_a_command_line_that_cannot_be_read_says_what_is_wrong(typed: str, said: str) -> None:
+    """It names the word that is missing or one too many, and the variable that stands for it, and ends with 2."""
+    ended = run(*typed.split())
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(f"lazymig: {said} See lazymig ")
+
+
 @pytest.mark.parametrize("chain", COMMANDS, ids=" ".join)
 def test_each_command_shows_examples_that_parse(chain: tuple[str, ...]) -> None:
     """Each command's help has examples, and each of them is a command line that lazymig takes for that command."""

@@ -18,7 +18,7 @@ from pymongo.errors import OperationFailure
 
 from lazymig import ConfigurationError
 from lazymig.cli.status import looked_up
-from lazymig.stores.drivers import awaited
+from lazymig.stores.drivers import await_if_needed
 from lazymig.testing import ServerMissing
 from lazymig.testing.mongod import Mongod
 from tests.acceptance.test_cli import APP, SCRIPT
@@ -111,7 +111,7 @@ async def reading(request: pytest.FixtureRequest, uri: str, name: str) -> Any:
     """The database as `reader` sees it, on both drivers."""
     client = request.param(uri)
     yield client[name]
-    await awaited(client.close())
+    await await_if_needed(client.close())
 
 
 async def test_a_dry_run(root: Any, name: str, reading: Any) -> None:
@@ -201,7 +201,7 @@ async def test_what_may_not_be_looked_at_is_no_error(root: Any, name: str, narro
     root[name].create_collection("v2", viewOn="v1", pipeline=[])
     with pytest.raises(ConfigurationError, match=r"v2: .* a view"):
         await repository(client[name]).get(1)
-    await awaited(client.close())
+    await await_if_needed(client.close())
 
 
 async def test_a_reader_sees_all_that_is_looked_at(name: str, root: Any, reading: Any) -> None:

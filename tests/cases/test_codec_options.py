@@ -20,7 +20,7 @@ from pymongo import AsyncMongoClient
 
 from lazymig import Criteria, Migration, Phase, Repository, Sweeper
 from lazymig.control import Control
-from lazymig.stores.drivers import awaited
+from lazymig.stores.drivers import await_if_needed
 from tests.conftest import fresh_database
 from tests.watching import Watch
 
@@ -127,7 +127,7 @@ async def database(lazymig_server: Any, kind: str, options: str) -> AsyncIterato
     async with fresh_database(client) as database:
         yield database
         await client.drop_database(database.name)
-    await awaited(client.close())
+    await await_if_needed(client.close())
 
 
 def repository(database: Any, **keywords: Any) -> Repository[PriceV1, PriceV2]:
@@ -285,8 +285,8 @@ async def test_case_14h_sessions_work_whatever_the_client_was_given(database: An
     aware = CLIENTS[options].get("tz_aware", False)
     repo = repository(database)
     await repo.insert(price(1, aware=aware))
-    session = await awaited(database.client.start_session())
-    async with session, await awaited(session.start_transaction()):
+    session = await await_if_needed(database.client.start_session())
+    async with session, await await_if_needed(session.start_transaction()):
         within = repo.with_session(session)
         await within.update(UUID(int=1), lambda entity: evolve(entity, price=Decimal("3.30")))
         assert (await within.get(UUID(int=1))).price == Decimal("3.30")

@@ -18,7 +18,7 @@ from lazymig import ConfigurationError, Control, NotFound, Phase, Repository, Sw
 from lazymig.control import parts_of
 from lazymig.loop.in_flight import InFlight
 from lazymig.repository import calls_of
-from lazymig.stores.chunks import BYTES_MAX, COUNT_MAX, chunks
+from lazymig.stores.chunks import BYTES_MAX, COUNT_MAX, split_ids
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
 from lazymig.testing import memory_repository
@@ -67,7 +67,7 @@ def test_case_30_parts_hold_everything_and_not_too_much(ids: list[Any], times: i
     """In order, none empty, none above the count; above the bytes only where it is one id."""
     large = [id for id in ids if not isinstance(id, int) and len(str(id)) > 100]
     ids = ids + [id for id in ids if id not in large] * times
-    parts = list(chunks(ids))
+    parts = list(split_ids(ids))
     assert [id for part in parts for id in part] == ids
     for part in parts:
         assert 0 < len(part) <= COUNT_MAX

@@ -48,7 +48,7 @@ def until_waited_for(repository: Any, monkeypatch: pytest.MonkeyPatch) -> asynci
     # Short, and enough of them for a write that has V1 already to put its body behind its caller.
     monkeypatch.setattr(bodies, "WRITER_WAITS_S", (0.005,) * 50)
     behind, apply, go = calls_of(repository).pair.behind, calls_of(repository).pair.bodies.apply, asyncio.Event()
-    settled = behind.settled
+    wait_for = behind.wait_for
 
     async def late(*arguments: Any, **options: Any) -> Any:
         await go.wait()
@@ -56,10 +56,10 @@ def until_waited_for(repository: Any, monkeypatch: pytest.MonkeyPatch) -> asynci
 
     async def waiting(*arguments: Any) -> None:
         go.set()
-        await settled(*arguments)
+        await wait_for(*arguments)
 
     calls_of(repository).pair.bodies.apply = late
-    monkeypatch.setattr(type(behind), "settled", lambda _, *arguments: waiting(*arguments))
+    monkeypatch.setattr(type(behind), "wait_for", lambda _, *arguments: waiting(*arguments))
     return go
 
 

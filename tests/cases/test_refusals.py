@@ -14,7 +14,7 @@ from lazymig import ConversionError, Migration, Phase, Repository, Sweeper
 from lazymig.control import Control
 from lazymig.stores.coalescing import CoalescingV2
 from lazymig.stores.documents import born_clean
-from lazymig.stores.drivers import applied_outcomes, put_outcomes
+from lazymig.stores.drivers import judge_applies, judge_puts
 from lazymig.stores.mongo_v2 import V2Store
 from lazymig.stores.records import Applied, Put
 
@@ -210,8 +210,8 @@ def test_case_17_an_error_of_the_server_is_no_refusal(code: int | None) -> None:
     error = BulkWriteError({"writeErrors": [entry]})
     for durable in (True, False):
         with pytest.raises(BulkWriteError):
-            put_outcomes(error, 3, durable=durable)
-    first, second, third = applied_outcomes(error, 3)
+            judge_puts(error, 3, durable=durable)
+    first, second, third = judge_applies(error, 3)
     assert (first, third) == (Applied.APPLIED, Applied.APPLIED)
     assert isinstance(second, WriteError)
 
@@ -220,11 +220,11 @@ def test_case_17_an_error_of_the_server_is_no_refusal(code: int | None) -> None:
 def test_case_17_any_other_error_of_a_document_is_its_refusal(code: int) -> None:
     """Whatever code a server of any version has for it."""
     error = BulkWriteError({"writeErrors": [{"index": 1, "code": code, "errmsg": "x"}]})
-    assert put_outcomes(error, 3, durable=True) == [Put.STORED, Put.REFUSED, Put.STORED]
-    assert applied_outcomes(error, 3) == [Applied.APPLIED, Applied.REFUSED, Applied.APPLIED]
+    assert judge_puts(error, 3, durable=True) == [Put.STORED, Put.REFUSED, Put.STORED]
+    assert judge_applies(error, 3) == [Applied.APPLIED, Applied.REFUSED, Applied.APPLIED]
     labelled = BulkWriteError({"writeErrors": [{"index": 1, "code": code}], "errorLabels": ["RetryableWriteError"]})
     with pytest.raises(BulkWriteError):
-        put_outcomes(labelled, 3, durable=True)
+        judge_puts(labelled, 3, durable=True)
 
 
 async def fail_commands(client: Any, code: int, times: int, commands: list[str]) -> None:

@@ -11,7 +11,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
 
 from lazymig import Phase, Repository
-from lazymig.stores.drivers import awaited
+from lazymig.stores.drivers import await_if_needed
 from tests.conftest import all_dropped, fresh_database
 from tests.people import PersonV1, PersonV2, people
 from tests.watching import Watch
@@ -52,7 +52,7 @@ async def watched_clients(lazymig_server: Any) -> AsyncIterator[dict[str, tuple[
     yield clients
     await all_dropped()
     for client, _ in clients.values():
-        await awaited(client.close())
+        await await_if_needed(client.close())
 
 
 @pytest.fixture(params=KINDS)

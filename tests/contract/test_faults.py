@@ -18,7 +18,7 @@ from pymongo.errors import AutoReconnect, NetworkTimeout, PyMongoError
 from lazymig import NotFound, Repository
 from lazymig.protocol import heal
 from lazymig.repository import calls_of
-from lazymig.stores.drivers import awaited
+from lazymig.stores.drivers import await_if_needed
 from lazymig.testing import Server, ServerMissing
 from lazymig.testing.mongod import free_port
 from tests.contract.conftest import KINDS, Watched
@@ -91,7 +91,7 @@ def interrupt(repository: People, fatal: int, error: BaseException, *, after: bo
     statements: list[str] = []
     pair = calls_of(repository).pair
     v1, v2 = (Interrupted(store, statements, fatal, error, after=after) for store in (pair.v1, pair.bodies))
-    repository._calls = calls_of(repository).on(evolve(pair, v1=v1, ledger=v2, bodies=v2))
+    repository._calls = calls_of(repository).with_pair(evolve(pair, v1=v1, ledger=v2, bodies=v2))
     return statements
 
 
@@ -274,7 +274,7 @@ async def unreachable(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
     """A database at a port where nobody listens."""
     client = KINDS[request.param](f"mongodb://127.0.0.1:{free_port()}/", serverSelectionTimeoutMS=300)
     yield client["nowhere"]
-    await awaited(client.close())
+    await await_if_needed(client.close())
 
 
 @pytest.mark.parametrize("timeout_s", [0.1, 60, None], ids=["the repository's", "the client's", "no other"])

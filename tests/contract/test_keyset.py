@@ -12,7 +12,7 @@ import pytest
 from bson import Binary, Decimal128, Int64, MaxKey, MinKey, ObjectId, Timestamp
 
 from lazymig.stores.drivers import Driver
-from lazymig.stores.keyset import Order, beyond
+from lazymig.stores.keyset import Order, make_later_filter
 
 NAN = float("nan")
 VALUES: list[Any] = [
@@ -107,8 +107,8 @@ async def test_a_path_into_a_sub_document_is_a_key_too(server_database: Any) -> 
 
 def test_nothing_sorts_behind_the_last_key() -> None:
     """Where nothing can follow, the filter says so instead of failing or matching all."""
-    assert beyond("_id", MinKey(), -1, Driver.MEMORY) != {}
-    assert beyond("x", None, -1, Driver.MEMORY) == {"x": {"$in": []}}
+    assert make_later_filter("_id", MinKey(), -1, Driver.MEMORY) != {}
+    assert make_later_filter("x", None, -1, Driver.MEMORY) == {"x": {"$in": []}}
 
 
 def test_an_order_has_a_direction() -> None:

@@ -11,7 +11,7 @@ from attrs import Factory, evolve, frozen
 from lazymig import Migration, Phase, Repository
 from lazymig.protocol import heal
 from lazymig.repository import calls_of
-from lazymig.stores.drivers import awaited
+from lazymig.stores.drivers import await_if_needed
 from lazymig.testing.memory_collection import MemoryCollection
 from tests.contract.conftest import Watched
 from tests.watching import steps
@@ -239,8 +239,8 @@ async def test_a_transaction_does_not_end_for_a_missing_sub_document(watched: Wa
     await watched.database["v1"].insert_one({"_id": 1, "address": None})
     await shops.get(1)
     async with (
-        await awaited(watched.database.client.start_session()) as session,
-        await awaited(session.start_transaction()),
+        await await_if_needed(watched.database.client.start_session()) as session,
+        await await_if_needed(session.start_transaction()),
     ):
         await shops.with_session(session).update(1, lambda one: evolve(one, street="Side"))
     assert (await shops.v1.get(1)).address == evolve(NOWHERE, street="Side")

@@ -11,7 +11,7 @@ from attrs import evolve
 from pymongo.errors import OperationFailure
 
 from lazymig import AlreadyExists, NotFound, Phase, Repository
-from lazymig.stores.drivers import awaited
+from lazymig.stores.drivers import await_if_needed
 from tests.contract.conftest import Watched
 from tests.people import PersonV1, PersonV2, ada, ada_v1, people
 
@@ -32,14 +32,14 @@ async def repository(watched: Watched, phase: Phase, open_repository: Callable[.
 @pytest.fixture
 async def session(watched: Watched) -> AsyncIterator[Any]:
     """A session of the watched client."""
-    async with await awaited(watched.database.client.start_session()) as session:
+    async with await await_if_needed(watched.database.client.start_session()) as session:
         yield session
 
 
 @asynccontextmanager
 async def transaction(session: Any) -> AsyncIterator[None]:
     """A transaction, by whichever driver."""
-    async with await awaited(session.start_transaction()):
+    async with await await_if_needed(session.start_transaction()):
         yield
 
 
@@ -76,7 +76,7 @@ async def test_an_aborted_transaction_leaves_nothing(watched: Watched, repositor
     """Both collections are as they were, announcements and tombstones included."""
     before = [await watched.database[name].find().to_list(None) for name in ("v1", "v2")]
     bound = repository.with_session(session)
-    await awaited(session.start_transaction())
+    await await_if_needed(session.start_transaction())
     await every_call(bound)
     await session.abort_transaction()
     assert [await watched.database[name].find().to_list(None) for name in ("v1", "v2")] == before
@@ -114,7 +114,7 @@ async def test_another_writers_change_is_the_drivers_transient_error(
 ) -> None:
     """A write conflict shows as `TransientTransactionError`; run again, the transaction sees the winner's write."""
     bound = repository.with_session(session)
-    await awaited(session.start_transaction())
+    await await_if_needed(session.start_transaction())
     assert await bound.get(1) == ada(1)
     await repository.update(1, lambda person: evolve(person, age=40))
     with pytest.raises(OperationFailure) as caught:

@@ -10,7 +10,7 @@ from pymongo.errors import AutoReconnect
 
 from lazymig.control import BEAT_S, Passes
 from lazymig.passes import sharing
-from lazymig.passes.partitions import plan
+from lazymig.passes.partitions import plan_partitions
 from lazymig.stores.records import Partition
 from lazymig.sweeping import flow, remainder
 from tests.people import TestClock
@@ -155,9 +155,9 @@ async def test_a_slow_planner_keeps_its_place(filled: Any, monkeypatch: pytest.M
         async with asyncio.timeout(20):
             await clock.beaten.wait()
         assert await passes(filled, clock).claim_planning("other") is None
-        return await plan(collection, documents_each)
+        return await plan_partitions(collection, documents_each)
 
-    monkeypatch.setattr(sharing, "plan", slow)
+    monkeypatch.setattr(sharing, "plan_partitions", slow)
     report = await sweeper(filled, clock=clock).run()
     assert (report.finished, report.migrated) == (True, COUNT)
     assert (await pass_of(filled))["number"] == 1
@@ -259,7 +259,7 @@ async def test_runs_are_remembered(filled: Any) -> None:
 async def test_partitions_cover_every_id_once(filled: Any, each: int) -> None:
     """Whatever their number, the partitions cover each id exactly once, and are of about equal size."""
     await filled["v1"].insert_many([thing(f"s{id}") for id in range(20)])
-    partitions = await plan(filled["v1"], each)
+    partitions = await plan_partitions(filled["v1"], each)
     assert len(partitions) <= (COUNT + 20) // each + 2
     if each == 7:
         assert len(partitions) > 4

@@ -14,7 +14,7 @@ from typing import Any
 from attrs import frozen
 
 from lazymig import Control, Sweeper
-from lazymig.stores.documents import stored_v1, stored_v2
+from lazymig.stores.documents import parse_v1, parse_v2
 from lazymig.testing.linearizability import Operation, Verdict, check_entities
 from tests.faults.boxes import BoxV2, DoorV1, DoorV2, legacy, model, to_v1
 from tests.faults.load import History, ShiftedClock, repository
@@ -70,7 +70,7 @@ async def disagreements_after_sweep(database: Any, clock: ShiftedClock) -> list[
 def _disagreement(v1: Mapping[str, Any] | None, v2: Mapping[str, Any] | None) -> list[str]:
     if v1 is None or v2 is None:
         return [f"in V1 {v1}, in V2 {v2}"]
-    truth, seen = stored_v1(v1), stored_v2(v2)
+    truth, seen = parse_v1(v1), parse_v2(v2)
     body = BoxV2(seen.id, v2.get("writer"), v2.get("count"))  # type: ignore[arg-type]
     found = [] if seen.clean and seen.revision == truth.revision else [f"not clean at V1's revision: {v1}, {v2}"]
     if v1["label"] != to_v1(body).label:

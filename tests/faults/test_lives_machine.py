@@ -25,7 +25,7 @@ from lazymig import AlreadyExists, Control, Migration, NotFound, Phase, Reposito
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.repository import calls_of
 from lazymig.shapes.conversions import Conversions
-from lazymig.stores.documents import stored_v2
+from lazymig.stores.documents import parse_v2
 from tests.sweeps import StandingClock
 
 IDS = (1, 2)
@@ -162,7 +162,7 @@ class Lives(RuleBasedStateMachine):
         for id in IDS:
             self._of_its_own(self._do(self._doors[0].get(id)))
         for document in self._run(self._database["v2"].find({}).to_list(None)):
-            if not stored_v2(document).gone:
+            if not parse_v2(document).gone:
                 self._of_its_own(LifeV2(1, document["life"], 0, document["secret"]))
 
     @staticmethod

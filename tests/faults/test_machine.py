@@ -25,7 +25,7 @@ from lazymig import AlreadyExists, Control, ConversionError, NotFound, Phase, Re
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.protocol import edits, heal
 from lazymig.repository import calls_of
-from lazymig.stores.documents import decode_id, raw_id, stored_v1, stored_v2
+from lazymig.stores.documents import decode_id, parse_v1, parse_v2, raw_id
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
 from tests.faults import things
@@ -203,7 +203,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def clean_is_current(self) -> None:
         """A clean V2 document is V1's current revision."""
-        truths = {stored.id: stored for stored in map(stored_v1, self._documents(self._v1))}
+        truths = {stored.id: stored for stored in map(parse_v1, self._documents(self._v1))}
         assert {decode_id(id) for id in truths} == set(self.model)
         for seen in self._all_v2():
             if seen.clean:
@@ -232,7 +232,7 @@ class Machine(RuleBasedStateMachine):
         return self._run(sweeper.run())
 
     def _all_v2(self) -> list[Any]:
-        return [stored_v2(document) for document in self._documents(self._v2)]
+        return [parse_v2(document) for document in self._documents(self._v2)]
 
     def _documents(self, collection: Any) -> list[dict[str, Any]]:
         return list(self._run(collection.find({}).to_list(None)))

@@ -12,7 +12,7 @@ from lazymig.errors import NotFound
 from lazymig.protocol import edits, listing, writing
 from lazymig.protocol.edits import Base
 from lazymig.stores import mongo_v2 as stores
-from lazymig.stores.documents import stored_v2
+from lazymig.stores.documents import parse_v2
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
 from lazymig.stores.records import Applied, Put, StoredV2
@@ -41,7 +41,7 @@ async def peek(store, id):
     document = await store._durable.find_one({"_id": id})
     if document is None:
         return StoredV2(id, -1, 1, True, NOON, {"_id": id})
-    stored = stored_v2(document)
+    stored = parse_v2(document)
     return stored._replace(intent=stored.intent + 1, at=NOON)
 
 
@@ -52,7 +52,7 @@ def no_ticket(monkeypatch):
 
 def ticket_after_v1(monkeypatch):
     """The write is announced once V1 has it."""
-    moved, ticket = writing.move_v1, V2Store.ticket
+    moved, ticket = writing.change_v1, V2Store.ticket
 
     async def moved_then_announced(pair, id, *arguments):
         won = await moved(pair, id, *arguments)
@@ -61,7 +61,7 @@ def ticket_after_v1(monkeypatch):
         return won
 
     monkeypatch.setattr(V2Store, "ticket", peek)
-    monkeypatch.setattr(writing, "move_v1", moved_then_announced)
+    monkeypatch.setattr(writing, "change_v1", moved_then_announced)
 
 
 def overwriting_migration(monkeypatch):
@@ -77,14 +77,14 @@ def overwriting_migration(monkeypatch):
 
 def changed_pipeline(monkeypatch, change):
     """What an apply stores, altered by `change(meta, revision)`."""
-    applied = stores.applied
+    applied = stores.build_apply
 
     def altered(body, revision, since, conv):
         (stage,) = applied(body, revision, since, conv)
         *parts, meta = stage["$replaceWith"]["$mergeObjects"]
         return [{"$replaceWith": {"$mergeObjects": [*parts, {MARK: change(dict(meta[MARK]), revision)}]}}]
 
-    monkeypatch.setattr(stores, "applied", altered)
+    monkeypatch.setattr(stores, "build_apply", altered)
 
 
 def replacing_apply(monkeypatch):
@@ -104,13 +104,13 @@ def eager_unmarking(monkeypatch):
 
 def merging_apply(monkeypatch):
     """An apply sets the fields of its body, and leaves what else stands."""
-    applied = stores.applied
+    applied = stores.build_apply
 
     def merged(body, revision, since, conv):
         (stage,) = applied(body, revision, since, conv)
         return [{"$replaceWith": {"$mergeObjects": ["$$ROOT", *stage["$replaceWith"]["$mergeObjects"]]}}]
 
-    monkeypatch.setattr(stores, "applied", merged)
+    monkeypatch.setattr(stores, "build_apply", merged)
 
 
 def removing_delete(monkeypatch):
@@ -150,7 +150,7 @@ def greedy_repair(monkeypatch):
         if over is None:
             return await apply(store, id, body, revision, own=own, since=since, conv=conv)
         where = {"_id": id, f"{MARK}.rev": {"$lt": revision}}
-        return await store._update(where, stores.applied(body, revision, revision, 1))
+        return await store._update(where, stores.build_apply(body, revision, revision, 1))
 
     monkeypatch.setattr(V2Store, "apply", over_any)
 
@@ -159,7 +159,7 @@ def unguarded_apply(monkeypatch):
     """An apply is stored whatever revision stands: safe, and only slower."""
 
     async def anyhow(store, id, body, revision, *, own=False, over=None, since=None, conv=None):
-        return await store._update({"_id": id}, stores.applied(body, revision, revision, 1), upsert=over is None)
+        return await store._update({"_id": id}, stores.build_apply(body, revision, revision, 1), upsert=over is None)
 
     monkeypatch.setattr(V2Store, "apply", anyhow)
 
@@ -222,13 +222,13 @@ def overwriting_insert(monkeypatch):
 
 def ignored_loss(monkeypatch):
     """A lost compare-and-set is taken for won."""
-    moved = writing.move_v1
+    moved = writing.change_v1
 
     async def always(pair, *arguments):
         await moved(pair, *arguments)
         return True
 
-    monkeypatch.setattr(writing, "move_v1", always)
+    monkeypatch.setattr(writing, "change_v1", always)
 
 
 def ignored_intent(monkeypatch):

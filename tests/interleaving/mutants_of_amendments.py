@@ -5,7 +5,7 @@ from pymongo import ReturnDocument
 from lazymig.protocol import many, reading
 from lazymig.protocol.edits import UpdateV2
 from lazymig.shapes.conversions import Conversions
-from lazymig.stores.documents import META_FIELD, stored_v2
+from lazymig.stores.documents import META_FIELD, parse_v2
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
 from lazymig.sweeping import moving
@@ -44,7 +44,7 @@ def body_left_by_an_insert(monkeypatch):
         where = {"_id": seen.id, f"{META_FIELD}.rev": seen.revision, f"{META_FIELD}.intent": seen.intent}
         change = {"$set": {f"{META_FIELD}.intent": ticket, f"{META_FIELD}.at": seen.at}}
         document = await store._durable.find_one_and_update(where, change, return_document=ReturnDocument.AFTER)
-        return document is not None and stored_v2(document).intent == ticket
+        return document is not None and parse_v2(document).intent == ticket
 
     monkeypatch.setattr(V2Store, "vacate", announce)
 

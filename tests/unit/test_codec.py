@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lazymig import make_converter
 from lazymig.shapes.codec import changes, codec_for, failure_path, needs_stored
-from lazymig.stores.documents import decode_id, raw_id, stored_v1, stored_v2
+from lazymig.stores.documents import decode_id, parse_v1, parse_v2, raw_id
 from tests.people import PersonV1
 
 
@@ -116,9 +116,9 @@ def test_a_stored_time_is_naive_utc_whatever_the_client_returns() -> None:
         noon.replace(tzinfo=dt.UTC),
         noon.replace(tzinfo=dt.UTC).astimezone(dt.timezone(dt.timedelta(hours=5))),
     ):
-        assert stored_v2({"_id": 1, "_lazymig": {"rev": 1, "intent": 2, "at": at}}).at == noon
-    assert stored_v2({"_id": 1, "_lazymig": {"rev": 1, "intent": 1}}).at is None
-    assert stored_v1({"_id": 1}).revision == 0
+        assert parse_v2({"_id": 1, "_lazymig": {"rev": 1, "intent": 2, "at": at}}).at == noon
+    assert parse_v2({"_id": 1, "_lazymig": {"rev": 1, "intent": 1}}).at is None
+    assert parse_v1({"_id": 1}).revision == 0
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from lazymig import ConversionError
 from lazymig.shapes.conversions import Conversions, conversions_for
-from lazymig.stores.documents import stored_v1, stored_v2
+from lazymig.stores.documents import parse_v1, parse_v2
 from tests.people import PersonV1, PersonV2, ada, ada_v1, join, people, split
 
 ADA = PersonV1(1, "Ada Lovelace", 36, ["math"])
@@ -43,7 +43,7 @@ async def test_plain_and_async_conversions_do_the_same() -> None:
     """One argument or two, async or not."""
     for conversions in (of(), of(upgrade=split_later, downgrade=join_later)):
         assert await conversions.upgrade(ADA, ada(note="kept")) == ada(note="kept")
-        assert await conversions.upgraded(stored_v1(ada_v1()), stored_v2(v2_document())) == ada(note="n")
+        assert await conversions.upgraded(parse_v1(ada_v1()), parse_v2(v2_document())) == ada(note="n")
         assert await conversions.downgrade(ada(), None) == ADA
 
 
@@ -63,8 +63,8 @@ async def test_the_second_argument_is_left_out_where_it_is_not_taken() -> None:
 )
 async def test_the_previous_entity_is_a_hint(document: Any, expected: str | None) -> None:
     """V2's last body whatever its revision; none where it is gone."""
-    seen = None if document is None else stored_v2(document)
-    assert (await of().upgraded(stored_v1(ada_v1()), seen)).note == expected
+    seen = None if document is None else parse_v2(document)
+    assert (await of().upgraded(parse_v1(ada_v1()), seen)).note == expected
 
 
 @pytest.mark.parametrize(
@@ -112,11 +112,11 @@ async def test_a_cancelled_conversion_is_cancelled() -> None:
 def test_documents_that_do_not_decode_name_their_side() -> None:
     """Neither conversion has begun: the document of V1, or of V2, cannot be read."""
     with pytest.raises(ConversionError) as caught:
-        of().v1_entity(stored_v1(ada_v1(name=5)))
+        of().v1_entity(parse_v1(ada_v1(name=5)))
     assert (caught.value.id, caught.value.direction, caught.value.path) == (1, "read", "name")
     assert str(caught.value).startswith("cannot read the V1 document with id 1 at field 'name'")
     with pytest.raises(ConversionError) as caught:
-        of().v2_entity(stored_v2({**v2_document(), "tags": "x"}))
+        of().v2_entity(parse_v2({**v2_document(), "tags": "x"}))
     assert (caught.value.id, caught.value.direction, caught.value.path) == (1, "read", "tags")
     assert str(caught.value).startswith("cannot read the V2 document with id 1 at field 'tags'")
 

@@ -17,16 +17,16 @@ from lazymig.stores.drivers import (
     READ_LOCAL,
     READ_MAJORITY,
     Driver,
-    awaited,
+    await_if_needed,
+    describe_refusal,
     driver_of,
-    id_taken_in,
     is_id_taken,
+    is_id_taken_in,
     is_refused,
     is_too_large,
-    put_outcome,
-    refusal_text,
-    tuned,
-    tz_aware,
+    is_tz_aware,
+    judge_put,
+    tune,
 )
 from lazymig.stores.records import Put
 from lazymig.testing.memory_collection import MemoryCollection
@@ -76,31 +76,31 @@ async def test_anything_else_is_refused(make: Any) -> None:
 async def test_a_tuned_collection_has_the_concern_and_reads_on_the_primary(kind: Any) -> None:
     """Whatever it was configured with; without a concern, with the one that inherits nothing."""
     collection = real(kind, readPreference="secondary", w=1, readConcernLevel="snapshot")
-    changed = tuned(collection, write=MAJORITY, read=READ_MAJORITY)
+    changed = tune(collection, write=MAJORITY, read=READ_MAJORITY)
     assert (changed.write_concern, changed.read_concern) == (MAJORITY, READ_MAJORITY)
     assert changed.read_preference == ReadPreference.PRIMARY
-    assert (tuned(collection).write_concern, tuned(collection).read_concern) == (MAJORITY, READ_LOCAL)
+    assert (tune(collection).write_concern, tune(collection).read_concern) == (MAJORITY, READ_LOCAL)
 
 
 def test_in_memory_the_collection_is_tuned_already() -> None:
     """There are no concerns."""
     collection = MemoryCollection("y")
-    assert tuned(collection, write=MAJORITY) is collection
+    assert tune(collection, write=MAJORITY) is collection
 
 
 async def test_awareness_is_the_clients() -> None:
     """A tz_aware client returns aware datetimes."""
-    assert tz_aware(real(AsyncMongoClient, tz_aware=True)) is True
-    assert tz_aware(real(AsyncMongoClient)) is False
-    assert tz_aware(MemoryCollection("y")) is False
+    assert is_tz_aware(real(AsyncMongoClient, tz_aware=True)) is True
+    assert is_tz_aware(real(AsyncMongoClient)) is False
+    assert is_tz_aware(MemoryCollection("y")) is False
 
 
 async def test_awaited_takes_a_value_or_an_awaitable() -> None:
     """One driver returns it directly, the other as an awaitable."""
-    assert await awaited(5) == 5
+    assert await await_if_needed(5) == 5
     future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     future.set_result(5)
-    assert await awaited(future) == 5
+    assert await await_if_needed(future) == 5
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ async def test_awaited_takes_a_value_or_an_awaitable() -> None:
 def test_a_taken_id_is_told_from_another_unique_index(details: Any, taken: bool) -> None:
     """By the pattern where there is one, else by the text."""
     assert is_id_taken(DuplicateKeyError("E11000", 11000, details)) is taken
-    assert id_taken_in(details or {}) is taken
+    assert is_id_taken_in(details or {}) is taken
 
 
 def test_refusals_are_those_that_repeating_does_not_cure() -> None:
@@ -139,23 +139,23 @@ def test_refusals_are_those_that_repeating_does_not_cure() -> None:
 
 def test_an_error_that_is_no_outcome_is_raised() -> None:
     """What a put raises is lost, refused, or everybody's concern."""
-    assert put_outcome(DuplicateKeyError("E11000", 11000, {"keyPattern": {"_id": 1}})) is Put.LOST
-    assert put_outcome(DuplicateKeyError("E11000", 11000, {"keyPattern": {"x": 1}})) is Put.REFUSED
+    assert judge_put(DuplicateKeyError("E11000", 11000, {"keyPattern": {"_id": 1}})) is Put.LOST
+    assert judge_put(DuplicateKeyError("E11000", 11000, {"keyPattern": {"x": 1}})) is Put.REFUSED
     with pytest.raises(WriteError, match="quota"):
-        put_outcome(WriteError("quota", 8000))
+        judge_put(WriteError("quota", 8000))
 
 
 def test_a_refusal_is_told_without_contents() -> None:
     """The fields of the index, the validator, or the server's code."""
     duplicate = DuplicateKeyError("E11000 dup key: { email: 'secret' }", 11000, {"keyPattern": {"email": 1, "x": 1}})
-    assert refusal_text(duplicate) == "V2's unique index on email, x has another entity with the same values"
-    assert "some field" in refusal_text(DuplicateKeyError("secret", 11000))
-    assert refusal_text(WriteError("secret", 121)) == "V2's validator refuses the document"
+    assert describe_refusal(duplicate) == "V2's unique index on email, x has another entity with the same values"
+    assert "some field" in describe_refusal(DuplicateKeyError("secret", 11000))
+    assert describe_refusal(WriteError("secret", 121)) == "V2's validator refuses the document"
     for error in (WriteError("secret", 17419), OperationFailure("secret", 10334), DocumentTooLarge("secret")):
-        assert refusal_text(error) == "V2's document is larger than MongoDB allows (16 MB)"
+        assert describe_refusal(error) == "V2's document is larger than MongoDB allows (16 MB)"
     inserted = WriteError("object to insert too large. size in bytes: 16777218", 2)
-    assert refusal_text(inserted) == "V2's document is larger than MongoDB allows (16 MB)"
-    assert refusal_text(WriteError("secret", 2)) == "V2 refuses the document (server error code 2)"
+    assert describe_refusal(inserted) == "V2's document is larger than MongoDB allows (16 MB)"
+    assert describe_refusal(WriteError("secret", 2)) == "V2 refuses the document (server error code 2)"
     for error in (WriteError("secret", 15), RecursionError("secret")):
-        assert refusal_text(error) == "V2's document is nested deeper than MongoDB allows"
-    assert refusal_text(WriteError("secret", 171)) == "V2 refuses the document (server error code 171)"
+        assert describe_refusal(error) == "V2's document is nested deeper than MongoDB allows"
+    assert describe_refusal(WriteError("secret", 171)) == "V2 refuses the document (server error code 171)"

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError, WriteError
 
-from lazymig.stores.documents import at_revision
+from lazymig.stores.documents import make_revision_filter
 from lazymig.testing.exploration.statement import Gate, drive
 from lazymig.testing.exploration.values import freeze
 from lazymig.testing.memory_collection import MemoryCollection
@@ -170,7 +170,10 @@ def test_parts_of_sub_documents_end_alike_on_the_server(server_collection, a, pa
     memory = MemoryCollection("documents")
     update = {"$set": {**parts, "_lazymig_rev": 1}, "$unset": {vanished: ""}}
     document = {"_id": 1} if absent else {"_id": 1, "a": a}
-    for name, arguments in (("insert_one", (document,)), ("update_one", (at_revision(1, 0, ["a", "a.b"]), update))):
+    for name, arguments in (
+        ("insert_one", (document,)),
+        ("update_one", (make_revision_filter(1, 0, ["a", "a.b"]), update)),
+    ):
         expected = on_server(server_collection, name, arguments, {})
         assert in_memory(memory, name, arguments, {}) == expected, (name, arguments)
 

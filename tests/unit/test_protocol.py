@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve, frozen
 
 from lazymig import AlreadyExists, Contention, ConversionError, NotFound, Phase, Repository, protocol
-from lazymig.loop.clock import unused_step
+from lazymig.loop.clock import pick_unused_step
 from lazymig.repository import calls_of
 from lazymig.stores.records import Put
 from lazymig.testing.memory_collection import MemoryCollection
@@ -465,7 +465,7 @@ async def test_insert_over_a_tombstone() -> None:
     here = world([], [gone(7, 7, TestClock().now())])
     await here.repository.insert(ada())
     revision = (here.v1.stored(1) or {})[REV]
-    assert revision == 7 + unused_step(TestClock())
+    assert revision == 7 + pick_unused_step(TestClock())
     assert here.v2.stored(1) == v2(rev=revision)
 
 
@@ -474,14 +474,14 @@ async def test_insert_over_a_placeholder() -> None:
     here = world([], [gone(-1, 3, TestClock().now())])
     await here.repository.insert(ada())
     revision = (here.v1.stored(1) or {})[REV]
-    assert revision == 3 + unused_step(TestClock())
+    assert revision == 3 + pick_unused_step(TestClock())
     assert here.v2.stored(1) == v2(rev=revision)
 
 
 async def test_an_insert_repeats_no_revision_that_v2_does_not_know_of() -> None:
     """Insert announces, update reads V1, delete removes it, insert stores: the update loses against the new entity."""
     here = world([ada_v1() | {REV: 1}], [])
-    announced = await calls_of(here.repository).pair.ledger.vacant_ticket(1, unused_step(here.clock))
+    announced = await calls_of(here.repository).pair.ledger.vacant_ticket(1, pick_unused_step(here.clock))
     assert announced is not None
     await here.repository.delete(1)
     assert await calls_of(here.repository).pair.v1.insert(1, {"name": "Another One", "age": 2}, announced.intent)
@@ -493,7 +493,7 @@ async def test_insert_over_a_delete_that_died_half_way() -> None:
     here = world([], [v2(rev=3, intent=4, note="of the dead")])
     await here.repository.insert(ada())
     revision = (here.v1.stored(1) or {})[REV]
-    assert revision == 4 + unused_step(TestClock())
+    assert revision == 4 + pick_unused_step(TestClock())
     assert here.v2.stored(1) == v2(rev=revision)
 
 

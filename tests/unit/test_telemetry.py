@@ -16,9 +16,9 @@ from lazymig.telemetry import MIGRATED, REFUSED, Tally
 @pytest.fixture(autouse=True)
 def forgotten_counters() -> Iterator[None]:
     """Each test looks its counters up anew."""
-    telemetry._counter.cache_clear()
+    telemetry._make_counter.cache_clear()
     yield
-    telemetry._counter.cache_clear()
+    telemetry._make_counter.cache_clear()
 
 
 def test_counts_are_kept_by_name() -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from lazymig.loop.turns import ahead, let_others_run
+from lazymig.loop.turns import fetch_ahead, let_others_run
 
 
 class Source:
@@ -34,7 +34,7 @@ class Source:
 async def test_the_next_is_under_way_while_one_is_looked_at() -> None:
     """Asked for as soon as the loop comes round, and no further ahead than one."""
     source, seen = Source(4), []
-    async for number in ahead(source.numbers()):
+    async for number in fetch_ahead(source.numbers()):
         seen.append(number)
         for _ in range(5):
             await let_others_run()
@@ -50,13 +50,13 @@ async def test_none_and_false_are_items_too() -> None:
         for item in (None, 0, None):
             yield item
 
-    assert [item async for item in ahead(falsy())] == [None, 0, None]
+    assert [item async for item in fetch_ahead(falsy())] == [None, 0, None]
 
 
 async def test_whoever_leaves_early_ends_the_source() -> None:
     """What is under way is cancelled."""
     source, others = Source(4), asyncio.all_tasks()
-    coming = ahead(source.numbers())
+    coming = fetch_ahead(source.numbers())
     assert await anext(coming) == 0
     await coming.aclose()
     assert source.ended
@@ -68,7 +68,7 @@ async def test_an_error_comes_in_its_place() -> None:
     source, seen = Source(2, ValueError("bad")), []
 
     async def look() -> None:
-        async for number in ahead(source.numbers()):
+        async for number in fetch_ahead(source.numbers()):
             seen.append(number)  # noqa: PERF401 - what came before the error counts
 
     with pytest.raises(ValueError, match="bad"):

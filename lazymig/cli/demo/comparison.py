@@ -11,7 +11,7 @@ from attrs import frozen
 from lazymig.cli.demo.clients import Ledger
 from lazymig.repository import Repository, calls_of
 from lazymig.shapes.conversions import Conversions
-from lazymig.stores.documents import REVISION_FIELD, stored_v1, stored_v2
+from lazymig.stores.documents import REVISION_FIELD, parse_v1, parse_v2
 from lazymig.stores.records import StoredV1, StoredV2
 from lazymig.stores.staging import find_everything
 
@@ -42,8 +42,8 @@ async def compare(
 ) -> Comparison:
     """Read all of both collections, and compare each customer in V1 with the same one in V2."""
     pair = calls_of(repository).pair
-    v1 = {row.id: row for row in map(stored_v1, await find_everything(pair.v1))}
-    every_v2 = map(stored_v2, await find_everything(pair.bodies))
+    v1 = {row.id: row for row in map(parse_v1, await find_everything(pair.v1))}
+    every_v2 = map(parse_v2, await find_everything(pair.bodies))
     v2 = {row.id: row for row in every_v2 if not row.gone}
     untouched = {row["_id"]: row for row in originals if row["_id"] not in ledger.touched}
     ids = v1.keys() | v2.keys()

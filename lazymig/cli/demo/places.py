@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from lazymig.cli.reaching import reach
 from lazymig.errors import ConfigurationError
-from lazymig.stores.clients import connected
+from lazymig.stores.clients import connect
 
 
 @asynccontextmanager
@@ -27,7 +27,7 @@ async def in_memory() -> AsyncIterator[Any]:
 @asynccontextmanager
 async def on(uri: str, *, keep: bool = False, in_json: bool = False) -> AsyncIterator[Any]:
     """Open a new database on a server, and drop it afterwards unless `keep` is set."""
-    async with connected(uri) as client:
+    async with connect(uri) as client:
         await reach(client, in_json=in_json)
         name = f"lazymig_demo_{uuid4().hex[:8]}"
         try:

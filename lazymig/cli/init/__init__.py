@@ -20,8 +20,8 @@ from lazymig.cli.init.writing import Project, derived, example, literal, write
 from lazymig.cli.options import Debug, Exit, Json
 from lazymig.cli.output import complain, say, section, show_json
 from lazymig.cli.reaching import reach
-from lazymig.stores.clients import connected
-from lazymig.stores.sampling import sampled
+from lazymig.stores.clients import connect
+from lazymig.stores.sampling import sample_documents
 
 Library = Literal["attrs", "dataclasses", "pydantic"]
 _Text = Annotated[str | None, Parameter(show_default=False)]
@@ -90,9 +90,9 @@ def _project(name: str | None, library: str, source: Source) -> Project:
 async def _looked_at(project: Project, source: Source, *, in_json: bool) -> tuple[Shape, Inference, int]:
     """The shape of V1's documents, the classes inside it, and how many documents were looked at."""
     try:
-        async with connected(source.uri) as client:
+        async with connect(source.uri) as client:
             await reach(client, in_json=in_json)
-            documents = await sampled(client, project.v1_database, project.v1_name, source.sample)
+            documents = await sample_documents(client, project.v1_database, project.v1_name, source.sample)
     except InvalidURI as error:
         raise Unusable(f"--uri: {error}") from None
     except InvalidName as error:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pymongo.errors import WriteError
 
-from lazymig.stores.pipelines import evaluated
+from lazymig.stores.pipelines import evaluate
 from lazymig.testing.exploration.filters import equalities
 from lazymig.testing.exploration.values import MISSING, fresh, look_up, order, same
 
@@ -27,7 +27,7 @@ def updated(document: Mapping[str, Any], update: Update, *, inserting: bool = Fa
     """
     result: Document
     if not isinstance(update, Mapping):
-        result = fresh(evaluated(update, document))
+        result = fresh(evaluate(update, document))
         _refuse_other_id(document, result)
         return result
     _refuse_bad(update)
