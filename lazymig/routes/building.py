@@ -30,7 +30,7 @@ V2 = TypeVar("V2")
 _BEHIND_MAX = 1000
 
 #: The routes by phase: one line each. A phase that is not here cannot be constructed.
-ROUTES: dict[str, Callable[[Pair[Any, Any]], Route[Any, Any]]] = {
+ROUTES: dict[Phase, Callable[[Pair[Any, Any]], Route[Any, Any]]] = {
     Phase.V1_ONLY: V1Only,
     Phase.COEXIST: Coexist,
 }
@@ -60,12 +60,18 @@ class Options:
         return evolve(self, coalesce=False, write_behind=False, timeout_s=None)
 
 
+def check_phase(phase: Phase) -> Phase:
+    """Return the phase as a member of `Phase`. Raises `ConfigurationError` for one that has no route."""
+    for known in ROUTES:
+        if known == phase:
+            return known
+    able = ", ".join(f"Phase.{member.name}" for member in Phase if member in ROUTES)
+    raise ConfigurationError(f"phase: this release runs {able}")
+
+
 def build_route(phase: Phase, pair: Pair[V1, V2]) -> Route[V1, V2]:
-    """Return the route of a phase. Raises `ConfigurationError` for a phase that has none."""
-    if phase not in ROUTES:
-        able = ", ".join(f"Phase.{member.name}" for member in Phase if member in ROUTES)
-        raise ConfigurationError(f"phase: this release runs {able}")
-    return ROUTES[phase](pair)
+    """Return the route of a phase. Raises `ConfigurationError` for one that has none."""
+    return ROUTES[check_phase(phase)](pair)
 
 
 def build_pair(migration: Migration[V1, V2], given: Collections, options: Options) -> Pair[V1, V2]:

@@ -25,7 +25,7 @@ from lazymig.query import (
     orders_of,
     sift,
 )
-from lazymig.routes.building import Options, build_pair, build_pair_in_session, build_route
+from lazymig.routes.building import Options, build_pair, build_pair_in_session, build_route, check_phase
 from lazymig.routes.route import Route
 from lazymig.shapes.conversions import Conversions
 from lazymig.shapes.migration import Migration
@@ -130,6 +130,7 @@ class Calls(Generic[V1, V2]):
 def open_calls(migration: Migration[V1, V2], given: Collections, phase: Phase, options: Options) -> Calls[V1, V2]:
     """Check what the user passed and build the calls. Raises `ConfigurationError`, which says what to change."""
     pair = build_pair(migration, given, options)
+    phase = check_phase(phase)
     route = build_route(phase, pair)
     asked = Asked(
         v1=given.v1, v2=given.v2, id_types=migration.id_types,
