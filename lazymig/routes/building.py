@@ -71,7 +71,7 @@ class Options:
 
 
 def check_phase(phase: Phase) -> Phase:
-    """Return the phase as a member of `Phase`. Raises `ConfigurationError` for one that has no route."""
+    """Return the phase as a member of `Phase`. Raises `ConfigurationError` for a phase without a route."""
     for known in ROUTES:
         if known == phase:
             return known
@@ -80,7 +80,7 @@ def check_phase(phase: Phase) -> Phase:
 
 
 def build_route(phase: Phase, pair: Pair[V1, V2]) -> Route[V1, V2]:
-    """Return the route of a phase. Raises `ConfigurationError` for one that has none."""
+    """Return the route of a phase. Raises `ConfigurationError` for a phase that has none."""
     return ROUTES[check_phase(phase)](pair)
 
 
