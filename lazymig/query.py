@@ -125,8 +125,8 @@ def make_reporter(on_error: OnError) -> Callable[[ConversionError], Awaitable[No
 
 def check_on_error(on_error: OnError | Literal["return"]) -> None:
     """Raise `TypeError` for what `get_many` cannot do with an error."""
-    if on_error != "return":
-        make_reporter(on_error)
+    if on_error not in ("return", "raise", "skip") and not callable(on_error):
+        raise TypeError('on_error: pass "raise", "skip", "return", or a function that takes a ConversionError')
 
 
 async def sift(

@@ -1,6 +1,7 @@
 """What this site adds to Sphinx: the command line's help as a page, and the API as its source spells it."""
 
 import re
+import types
 from typing import Any
 
 import attrs
@@ -55,6 +56,12 @@ def true_defaults(
     return signature, returns
 
 
+def without_builtin_text(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Leave out what Python says about every union: the page says what this one is for."""
+    if what == "data" and isinstance(obj, types.UnionType):
+        lines.clear()
+
+
 def dashes(app: Sphinx, document: nodes.document) -> None:
     """A dash between the name of a parameter and its description, which Sphinx leaves to its smart quotes."""
     for text in document.findall(nodes.Text):
@@ -68,6 +75,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     comments = AttributeComments()
     app.connect("autodoc-process-docstring", comments.keep, priority=_BEFORE_NAPOLEON)
     app.connect("autodoc-process-docstring", comments.restore, priority=_AFTER_NAPOLEON)
+    app.connect("autodoc-process-docstring", without_builtin_text)
     app.connect("autodoc-process-signature", true_defaults)
     app.connect("doctree-read", dashes)
     return {"parallel_read_safe": True}

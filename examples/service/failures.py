@@ -46,11 +46,11 @@ async def conversion_error(request: Request, error: ConversionError) -> JSONResp
         why = str(error.cause) if type(error.cause) is ValueError else "one version cannot say what the other does"
         return _answer(422, why)
     _LOG.error("%s", error)
-    return _answer(500, f"the stored customer {error.id} is in no known form; an operator has been told")
+    return _answer(500, f"the stored customer {error.id} is in no known form; the log names it")
 
 
 async def database_error(_: Request, error: PyMongoError) -> JSONResponse:
-    """The database is away. A write may or may not have happened; whoever reads next gets the right answer."""
+    """The database is away. A write may or may not have happened; the next read gives the right answer."""
     _LOG.error("the database failed: %s", type(error).__name__)
     return _answer(503, "the database did not answer; a write may or may not have happened", headers=_LATER)
 

@@ -50,6 +50,16 @@ class Options:
     timeout_s: float | None
     v2_wait_s: float | None
 
+    def check(self) -> None:
+        """Raise `ConfigurationError` for values with which no call could end well."""
+        if self.max_attempts < 1:
+            raise ConfigurationError("max_attempts: pass 1 or more")
+        for name, seconds in (("timeout_s", self.timeout_s), ("v2_wait_s", self.v2_wait_s)):
+            if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
+                raise ConfigurationError(f"{name}: pass seconds above 0, or None for no bound")
+        if self.read_concern not in (None, "linearizable"):
+            raise ConfigurationError('read_concern: pass "linearizable", or None')
+
     def in_session(self) -> Options:
         """Return these options for a session: no shared or deferred statements, and no bound in time of its own.
 
@@ -78,8 +88,7 @@ def build_pair(migration: Migration[V1, V2], given: Collections, options: Option
     """Check what was passed and open the stores. Raises `ConfigurationError`, which says what to change."""
     if not isinstance(migration, Migration):
         raise ConfigurationError("migration: pass a lazymig.Migration")
-    if options.max_attempts < 1:
-        raise ConfigurationError("max_attempts: pass 1 or more")
+    options.check()
     for side, collection in given._asdict().items():
         check_collection(side, collection)
     _check_distinct(given)

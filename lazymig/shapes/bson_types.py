@@ -12,7 +12,7 @@
 | UUID | binary, subtype 4 | both ways, whatever the client's `uuidRepresentation` |
 | list, tuple, set, frozenset, NamedTuple | array | as declared; sets are stored sorted; a string is no array |
 | Enum, Literal | its value | both ways; the values are strings, numbers, bytes, ObjectIds or None |
-| attrs class, dataclass, pydantic model | sub-document | both ways; see docs/entities.md |
+| attrs class, dataclass, pydantic model | sub-document | both ways |
 | TypedDict, dict[str, ...] | sub-document | both ways; keys may be any strings |
 | unions | as their members | of different BSON types, or classes distinguished by a field; else as the last row |
 | Any | as the driver has it | what comes back the same; a Decimal, set, tuple, date, UUID is refused when encoded |

@@ -60,7 +60,10 @@ def test_each_help_fits_a_terminal(chain: tuple[str, ...]) -> None:
         ("dead-letters show --app shop.people:repository", "ID is missing; pass it."),
         ("sweep --app", "--app: a value must follow."),
         ("status --app shop.people:repository now", "There is no place for 'now'."),
-        ("status --app shop.people:repository mongodb://me:secret@host/db", "There is no place for 'mongodb://***@host'."),
+        (
+            "status --app shop.people:repository mongodb://me:secret@host/db",
+            "There is no place for 'mongodb://***@host'.",
+        ),
     ],
 )
 def test_a_command_line_that_cannot_be_read_says_what_is_wrong(typed: str, said: str) -> None:

@@ -115,6 +115,8 @@ def test_it_writes_into_the_folder_that_it_is_given(init: Run, environment: dict
     assert in_shell(f"{cd} && {tests}", tmp_path, environment).returncode == 0
     crontab = texts(package)["crontab"]
     assert f"cd '{package.parent}' && " in crontab
+    assert "\nMONGODB_DATABASE=test\n" in crontab
+    assert "\nexport MONGODB_DATABASE=test\n" in texts(package)["README.md"]
     [line] = [line for line in crontab.splitlines() if line.startswith("0 2 ")]
     shown = in_shell(line.split(" ", 5)[5].replace("sweep", "sweep --help #"), tmp_path, environment)
     assert (shown.returncode, shown.stdout.split()[:3]) == (0, ["Usage:", "lazymig", "sweep"])

@@ -129,3 +129,4 @@ def _show(project: Project, directory: Path, written: list[str], left_out: list[
     for command in commands:
         say(f"  {command}")
     say("The last two need a MongoDB: set MONGODB_URI, or run one on localhost:27017.")
+    say(f"They look into the database {literal(project.v1_database)}, or the one in MONGODB_DATABASE.")

@@ -62,6 +62,8 @@ class Project:
             "v1_collection": literal(self.v1_name),
             "v2_collection": literal(f"{self.v1_name}_v2"),
             "database": literal(self.v1_database),
+            # For a shell and a crontab, where a line break would begin another entry.
+            "database_word": shlex.quote(self.v1_database) if _is_plain(self.v1_database) else "DATABASE",
             "requirements": f"'lazymig[{extras}]'",
             "python": shlex.quote(sys.executable).replace("%", r"\%"),
             **LIBRARIES[self.library],

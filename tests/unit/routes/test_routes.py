@@ -48,6 +48,23 @@ def test_what_is_no_phase_is_refused(phase: Any) -> None:
         Repository(people(), phase=phase, **COLLECTIONS)
 
 
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("timeout_s", (0, -1, float("nan"), "10")),
+        ("v2_wait_s", (0, -0.5, float("nan"), "0.2")),
+        ("read_concern", ("majority", "Linearizable")),
+        ("max_attempts", (0, -1)),
+        ("max_in_flight", (0, -1)),
+    ],
+)
+def test_options_with_which_no_call_could_end_well_are_refused(option: str, values: tuple[Any, ...]) -> None:
+    """They are refused when the repository is made, rather than in a call, and the error names the option."""
+    for value in values:
+        with pytest.raises(ConfigurationError, match=f"^{option}: pass "):
+            Repository(people(), phase=Phase.COEXIST, **COLLECTIONS, **{option: value})
+
+
 @pytest.mark.parametrize("route", building.ROUTES.values())
 def test_every_route_has_every_verb_of_its_own(route: type[Route[Any, Any]]) -> None:
     """A verb that a route lacks would fall through to the protocol class, which answers nothing."""
