@@ -165,11 +165,11 @@ def check_declared(kind: Any) -> None:
         check_model(cls, found)
 
 
-def _check_bases(cls: Any, known: Collection[str]) -> None:
+def _check_bases(cls: type, known: Collection[str]) -> None:
     """Neither attrs nor dataclasses know the fields of a base that the other one made."""
     if not (attrs.has(cls) and dataclasses.is_dataclass(cls)):
         return
-    if is_attrs(cls) or {field.name for field in attrs.fields(cls)} - set(known):
+    if is_attrs(cls) or {field.name for field in getattr(cls, "__attrs_attrs__", ())} - set(known):
         raise Undeclarable(
             f"{cls.__name__} and its bases are attrs classes and dataclasses, which do not know each other's fields; "
             "decorate all of them alike"
