@@ -28,33 +28,43 @@ class Route(Protocol[V1, V2]):
 
     async def read(self, id: RawId) -> V2 | None:
         """Return the entity in V2's type, or None."""
+        raise NotImplementedError
 
     async def read_many(self, ids: Sequence[RawId]) -> dict[RawId, V2 | ConversionError]:
         """Return the entities in V2's type by id, or why one cannot be read; missing ids are left out."""
+        raise NotImplementedError
 
     async def read_v1(self, id: RawId) -> V1 | None:
         """Return the entity in V1's type, or None."""
+        raise NotImplementedError
 
     async def read_v1_many(self, ids: Sequence[RawId]) -> dict[RawId, V1 | ConversionError]:
         """Return the entities in V1's type by id, or why one cannot be read; missing ids are left out."""
+        raise NotImplementedError
 
     async def exists(self, id: RawId) -> bool:
         """Return whether the entity exists; nothing is converted."""
+        raise NotImplementedError
 
     async def write(self, id: RawId, edit: Edit) -> Change | None:
         """Change or delete one entity; return the change, None for a delete.
 
         Raises `NotFound`, `Contention`, or what the edit raises; then nothing was written.
         """
+        raise NotImplementedError
 
     async def insert(self, id: RawId, change: Change) -> None:
         """Store a new entity. Raises `AlreadyExists`."""
+        raise NotImplementedError
 
     def pages(self, span: Span) -> AsyncGenerator[list[V2 | ConversionError]]:
         """Yield a listing in V2's type, some entities at a time."""
+        raise NotImplementedError
 
     def v1_pages(self, span: Span) -> AsyncGenerator[list[V1 | ConversionError]]:
         """Yield a listing in V1's type, some entities at a time."""
+        raise NotImplementedError
 
     async def count(self, criteria: Criteria) -> int:
         """Count the entities that match."""
+        raise NotImplementedError

@@ -75,7 +75,7 @@ def _reading(name: str, table: Mapping[Any, Any]) -> Which:
             return table[_key(document[name])]
         except (KeyError, TypeError):
             pass
-        raise ValueError(f"{name!r} says of none of the classes that it is of it")
+        raise ValueError(f"{name!r} has a value that none of the classes declares")
 
     return which
 

@@ -82,6 +82,15 @@ def test_a_seventh_route_takes_one_file_and_one_line(monkeypatch: pytest.MonkeyP
     assert isinstance(calls_of(repository).route, Seventh)
 
 
+@pytest.mark.parametrize("verb", VERBS)
+async def test_a_verb_that_a_route_lacks_is_an_error(verb: str) -> None:
+    """An incomplete route refuses the call, where answering nothing would look like an empty collection."""
+    missing: Any = getattr(Seventh(None), verb)  # type: ignore[arg-type]
+    arguments = [None] * (len(inspect.signature(missing).parameters))
+    with pytest.raises(NotImplementedError):
+        await missing(*arguments)
+
+
 class Recording:
     """A route that notes the verbs that it is asked for, and answers nothing."""
 
