@@ -15,8 +15,7 @@ class Phase(enum.StrEnum):
 
     #: Reads and writes go to V1 alone; V2 is neither read nor written. Way back: none needed.
     V1_ONLY = "v1_only"
-    #: Not in this release. Writes announce themselves in V2 before they touch V1; V2 is not read. Way back: to
-    #: `V1_ONLY`.
+    #: Not in this release. Writes announce themselves in V2 before V1 changes; V2 is not read. Way back: to `V1_ONLY`.
     PREPARE = "prepare"
     #: Not in this release. V1 answers; V2 is filled and compared in parallel. Way back: to `PREPARE`.
     SHADOW = "shadow"

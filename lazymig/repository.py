@@ -1,7 +1,6 @@
 """The application's door: typed, and the same in every phase.
 
-Each verb checks its arguments and calls the route of the phase. No step is ordered here, and nothing asks which phase
-it is.
+Each verb checks its arguments and calls the route of the phase. Nothing here depends on the phase.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ V2 = TypeVar("V2")
 
 
 class Repository(Door[V1, V2]):
-    """A migration's entities in V2's type, wherever the phase keeps them.
+    """A migration's entities in V2's type, whichever collection the phase reads and writes.
 
     Args:
         migration: The two classes and the conversions between them.
@@ -39,24 +38,24 @@ class Repository(Door[V1, V2]):
             to the running event loop.
         v2: The collection of the new shape. It may be in another database or cluster.
         phase: Where the migration stands.
-        coalesce: Let reads and lazy inserts that start in the same turn of the event loop share a round trip.
+        coalesce: Let reads and lazy migrations that start in the same turn of the event loop share a round trip.
         write_behind: Store V2 bodies behind the caller, from a bounded queue that `async with repository:` drains.
-        checked: Compare every read with V1, which wins; for as long as others write V1 directly.
-        read_concern: "linearizable" for V2's reads, where a deposed primary's answer of some seconds ago is too old.
-        max_attempts: How often a write that lost to others starts again before it raises `Contention`.
-        max_in_flight: Writes under way at a time, None for no bound. The others wait for a place before their first
-            step, and their `timeout_s` begins with it. Writes that a `change` makes on its way do not wait, nor do
-            those of a session.
+        checked: Compare every read with V1, which wins. Use it while other programs write V1 directly.
+        read_concern: "linearizable" where the answer of a deposed primary, some seconds old, is not good enough.
+        max_attempts: How often a write is tried while others win, before it raises `Contention`.
+        max_in_flight: Writes in flight at a time; None for no bound. Other writes wait for a place, and their
+            `timeout_s` starts when they have it. Writes within a `change` function and within a session do not wait.
         timeout_s: Seconds that one call may take, all its round trips together, before it raises the driver's
             `NetworkTimeout`; None for no bound. It must be well below the sweeper's grace period. The client's own
-            time-outs (`serverSelectionTimeoutMS` and the like) hold as well: whichever is over first. A V2 that hangs
-            costs a write half of it and no error, once V1 has the write.
-        v2_wait_s: Seconds that a read waits for V2. Where V2 cannot be reached by then, V1 answers alone, without the
-            fields that it cannot express. None: as long as the call may take. Writes need V2 for their announcement.
+            time-outs, such as `serverSelectionTimeoutMS`, hold as well. Once V1 has a write, a V2 that hangs delays the
+            call by half of this at most, and is no error.
+        v2_wait_s: Seconds that a read waits for V2; None for as long as the call may take. Where V2 cannot be reached
+            by then, V1 answers alone, without the fields that it cannot express. Writes always need V2, which holds
+            their announcements.
         clock: The source of time, for tests.
 
     Raises:
-        ConfigurationError: If something does not fit; the message says what to change.
+        ConfigurationError: If an argument cannot work; the message says what to change.
     """
 
     def __init__(
@@ -110,7 +109,7 @@ class Repository(Door[V1, V2]):
 
     @property
     def collections(self) -> Collections:
-        """The two collections, as they were given. Read only: writes that bypass the repository break its guarantee."""
+        """The two collections as they were given. Read only: writes that bypass the repository break its guarantees."""
         return self._calls.collections
 
     @property
@@ -120,14 +119,14 @@ class Repository(Door[V1, V2]):
 
     @property
     def v1(self) -> V1View[V1, V2]:
-        """The entities in V1's type, for clients that still speak it. Its writes keep V2 exact."""
+        """The entities in V1's type, for code that still uses it. Its writes keep V2 exact."""
         return V1View(self._calls)
 
     def with_session(self, session: Session) -> Self:
         """Return this repository with every step in a driver session, and in its transaction if one is open.
 
-        In a transaction another writer's change shows as the driver's `TransientTransactionError`: run the whole by
-        `session.with_transaction`.
+        In a transaction, a conflict with another writer raises an error with the driver's label
+        `TransientTransactionError`: run the transaction by `session.with_transaction`, which retries it.
 
         Args:
             session: A session of the client that both collections belong to.
@@ -143,7 +142,7 @@ class Repository(Door[V1, V2]):
         return bound
 
     async def get(self, id: Id) -> V2 | None:
-        """Return the entity, or None; it is migrated on the way if V2 lacks it.
+        """Return the entity, or None. It is migrated if V2 lacks it.
 
         One round trip when V2 has it, three when it is read for the first time (two with `write_behind`).
 
@@ -172,13 +171,13 @@ class Repository(Door[V1, V2]):
     ) -> dict[K, V2] | dict[K, V2 | ConversionError]:
         """Return the entities by id, in the order of `ids`; missing ids are left out.
 
-        At most three round trips for each thousand ids, as long as nobody writes the same entities meanwhile, and
-        a fourth where bodies of an older conversion are stored anew beside first reads.
+        At most three round trips per thousand ids, while no other client writes the same entities, and a fourth where
+        bodies of an older conversion are replaced.
 
         Args:
             ids: The ids, any number of them.
             on_error: What to do with documents that do not convert: "raise" all their errors together, "skip" them,
-                "return" each error in its entity's place, or a function (sync or async) that is given each error.
+                "return" each error in its entity's place, or call a function (sync or async) with each error.
 
         Returns:
             The entities, and with "return" the errors, by the ids as they were given.
@@ -212,7 +211,8 @@ class Repository(Door[V1, V2]):
 
         Args:
             id: The entity's id.
-            change: `change(entity) -> entity`, sync or async. It must be pure: after a lost race it is called again.
+            change: `change(entity) -> entity`, sync or async. It must be pure, because it is called again after a lost
+                race.
 
         Returns:
             The entity that `change` returned, as it is stored now.
@@ -220,7 +220,7 @@ class Repository(Door[V1, V2]):
         Raises:
             NotFound: If there is no such entity.
             Contention: If other writers won every attempt.
-            Exception: Whatever `change` raises. In all these cases nothing was written.
+            Exception: What `change` raises. In all these cases nothing was written.
         """
         made = await self._calls.write(self._calls.conversions.raw_id(id), UpdateV2(self._calls.conversions, change))
         assert made is not None  # an update is no delete
@@ -228,9 +228,9 @@ class Repository(Door[V1, V2]):
         return entity
 
     async def replace(self, entity: V2) -> V2:
-        """Put this entity in the place of the stored one and return it. The last write wins, yet V1 and V2 agree.
+        """Replace the stored entity by this one and return it. The last write wins, and V1 and V2 agree.
 
-        What is stored may be a document that does not convert: a known-good entity replaces it.
+        The stored document need not be convertible: `replace` is how to put a good entity in its place.
 
         Args:
             entity: An instance of the migration's V2 class.
@@ -244,7 +244,7 @@ class Repository(Door[V1, V2]):
             TypeError: If it is of another class.
         """
         raw = self._calls.conversions.raw_id_of(entity, self.migration.v2)
-        self._calls.conversions.v2_body(entity, "downgrade")  # refused here, before anything is announced
+        self._calls.conversions.v2_body(entity, "downgrade")  # raises here, before anything is announced
         await self._calls.write(raw, ReplaceV2(self._calls.conversions, entity))
         return entity
 
@@ -259,33 +259,33 @@ class Repository(Door[V1, V2]):
     ) -> AsyncIterator[V2]:
         """Yield the entities that match, in a stable order, paged inside: memory does not grow with their number.
 
-        Entities that are inserted or deleted meanwhile may or may not be met; all others are met exactly once, unless
-        their sort field changes. Each is as it was when its page of up to 1,000 was read, at most one page ahead of
-        what was handed out.
+        Entities that are inserted or deleted meanwhile may or may not be yielded. All others are yielded exactly once,
+        unless their sort field changes. Each is as it was when its page of up to 1,000 entities was read, at most one
+        page ahead.
 
         Args:
             criteria: The question in both shapes; None for all.
-            sort: A field that both shapes have, or a pair (V1's field, V2's field), descending with "-" in front; by
-                id without it. Fields that hold arrays cannot be sorted by.
-            limit: The number of entities at most; documents that do not convert count.
-            after: The id of the last entity that was seen: the listing goes on behind it.
-            on_error: What happens at a document that does not convert: "raise" its `ConversionError`, "skip" it, or a
-                function (sync or async) that is given the error, after which the listing goes on.
+            sort: A field that both shapes have, or a pair (V1's field, V2's field), with "-" in front for descending
+                order; None for the order of ids. Listings cannot sort by fields that hold arrays.
+            limit: How many entities at most; documents that do not convert count as well.
+            after: The id of the last entity that was seen; the listing continues after it.
+            on_error: What to do at a document that does not convert: "raise" its `ConversionError`, "skip" it, or call
+                a function (sync or async) with the error and continue.
 
         Yields:
-            Entities, decoded when their turn comes.
+            Entities, each decoded when it is reached.
 
         Raises:
             ConversionError: At a document that does not convert, with "raise".
             ConfigurationError: If `sort` names a field that a shape does not have.
-            NotFound: If `after` is gone and the order is not by id.
+            NotFound: If the entity `after` is gone and the order is not by id.
             TypeError: If an argument is of another type.
         """
         asked = Listing(criteria=criteria, sort=sort, limit=limit, after=after, on_error=on_error)
         return self._calls.each(self._calls.route.pages, asked)
 
     async def check(self) -> None:
-        """Look at both collections now rather than in the first call.
+        """Check both collections now and not in the first call.
 
         Raises:
             ConfigurationError: If they cannot be used as they are; the message says what to change.
@@ -294,5 +294,5 @@ class Repository(Door[V1, V2]):
 
 
 def calls_of(repository: Repository[V1, V2]) -> Calls[V1, V2]:
-    """Return what a repository is made of, for lazymig's own tools."""
+    """Return what a `Repository` is composed of, for lazymig's own tools."""
     return repository._calls

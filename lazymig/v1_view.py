@@ -1,4 +1,4 @@
-"""The door in V1's type, for clients that still speak V1. Reads are V1's own; writes keep V2 exact."""
+"""The door in V1's type, for code that still uses it. Reads come from V1; writes keep V2 exact."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ V2 = TypeVar("V2")
 
 
 class V1View(Door[V1, V2]):
-    """A repository's entities in V1's type, by the calls, errors and guarantees of `Repository`.
+    """A repository's entities in V1's type, with the calls, errors and guarantees of `Repository`.
 
-    Get one from `Repository.v1`.
+    `Repository.v1` returns one.
 
     Args:
-        calls: What the repository is made of.
+        calls: What the repository is composed of.
     """
 
     def __init__(self, calls: Calls[V1, V2]) -> None:
@@ -75,12 +75,12 @@ class V1View(Door[V1, V2]):
     ) -> dict[K, V1] | dict[K, V1 | ConversionError]:
         """Return the entities by id, in the order of `ids`; missing ids are left out.
 
-        One round trip for each thousand ids.
+        One round trip per thousand ids.
 
         Args:
             ids: The ids, any number of them.
             on_error: What to do with documents that do not fit V1's class: "raise" all their errors together, "skip"
-                them, "return" each error in its entity's place, or a function that is given each error.
+                them, "return" each error in its entity's place, or call a function (sync or async) with each error.
 
         Returns:
             The entities, and with "return" the errors, by the ids as they were given.
@@ -112,11 +112,12 @@ class V1View(Door[V1, V2]):
     async def update(self, id: Id, change: Callable[[V1], V1 | Awaitable[V1]]) -> V1:
         """Change one entity and return the new one.
 
-        Four round trips: V1 is read, so that fields which do not change stay as they are, byte for byte.
+        Four round trips: V1 is read first, so that fields which do not change stay as they are, byte for byte.
 
         Args:
             id: The entity's id.
-            change: `change(entity) -> entity`, sync or async. It must be pure: after a lost race it is called again.
+            change: `change(entity) -> entity`, sync or async. It must be pure, because it is called again after a lost
+                race.
 
         Returns:
             The entity that `change` returned, as it is stored now.
@@ -124,7 +125,7 @@ class V1View(Door[V1, V2]):
         Raises:
             NotFound: If there is no such entity.
             Contention: If other writers won every attempt.
-            Exception: Whatever `change` raises. In all these cases nothing was written.
+            Exception: What `change` raises. In all these cases nothing was written.
         """
         made = await self._calls.write(self._calls.conversions.raw_id(id), UpdateV1(self._calls.conversions, change))
         assert made is not None  # an update is no delete
@@ -132,7 +133,9 @@ class V1View(Door[V1, V2]):
         return entity
 
     async def replace(self, entity: V1) -> V1:
-        """Put this entity in the place of the stored one and return it.
+        """Replace the stored entity by this one and return it. The last write wins, and V1 and V2 agree.
+
+        The stored document need not fit its class: `replace` is how to put a good entity in its place.
 
         Args:
             entity: An instance of the migration's V1 class.
@@ -146,7 +149,7 @@ class V1View(Door[V1, V2]):
             TypeError: If it is of another class.
         """
         raw = self._calls.conversions.raw_id_of(entity, self._calls.migration.v1)
-        self._calls.conversions.v1_document(entity, "upgrade")  # refused here, before anything is announced
+        self._calls.conversions.v1_document(entity, "upgrade")  # raises here, before anything is announced
         await self._calls.write(raw, ReplaceV1(self._calls.conversions, entity))
         return entity
 
@@ -161,22 +164,25 @@ class V1View(Door[V1, V2]):
     ) -> AsyncIterator[V1]:
         """Yield the entities that match, in a stable order, paged inside: memory does not grow with their number.
 
+        Entities that are inserted or deleted meanwhile may or may not be yielded. All others are yielded exactly once,
+        unless their sort field changes.
+
         Args:
             criteria: The question in both shapes; None for all.
-            sort: A field that both shapes have, or a pair (V1's field, V2's field), descending with "-" in front; by
-                id without it.
-            limit: The number of entities at most; documents that do not fit the class count.
-            after: The id of the last entity that was seen: the listing goes on behind it.
-            on_error: What happens at a document that does not fit V1's class: "raise" its `ConversionError`, "skip"
-                it, or a function that is given the error, after which the listing goes on.
+            sort: A field that both shapes have, or a pair (V1's field, V2's field), with "-" in front for descending
+                order; None for the order of ids.
+            limit: How many entities at most; documents that do not fit the class count as well.
+            after: The id of the last entity that was seen; the listing continues after it.
+            on_error: What to do at a document that does not fit V1's class: "raise" its `ConversionError`, "skip" it,
+                or call a function (sync or async) with the error and continue.
 
         Yields:
-            Entities, decoded when their turn comes.
+            Entities, each decoded when it is reached.
 
         Raises:
             ConversionError: At a document that does not fit V1's class, with "raise".
             ConfigurationError: If `sort` names a field that a shape does not have.
-            NotFound: If `after` is gone and the order is not by id.
+            NotFound: If the entity `after` is gone and the order is not by id.
             TypeError: If an argument is of another type.
         """
         asked = Listing(criteria=criteria, sort=sort, limit=limit, after=after, on_error=on_error)

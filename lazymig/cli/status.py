@@ -87,7 +87,7 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
     v1, v2 = Counts(calls_of(repository).pair.v1), Counts(calls_of(repository).pair.bodies)
     control, name = control_beside(calls_of(repository).pair.bodies), repository.migration.name
     seen = await calls_of(repository).first_use.look(control=control, whole=True)
-    seen.check(strangers=False)
+    seen.check(foreign=False)
     held = await look_up_holdings(v2, exact=exact)
     return Status(
         migration=name,

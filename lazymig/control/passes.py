@@ -23,7 +23,7 @@ from lazymig.stores.rows import Row, Rows
 #: A partition whose owner was silent for this long may be taken over. It is short because the next process after a
 #: `kill -9` waits this long. An owner that is alive and late only loses time: its checkpoint is fenced.
 LEASE = timedelta(seconds=20)
-#: Seconds between an owner's heartbeats: two in a row may be lost or late.
+#: Seconds between an owner's heartbeats: two in a row may fail or be late.
 BEAT_S = LEASE.total_seconds() / 3
 #: What identifies the collections of a pass: the server's UUID of each, by "v1" and "v2".
 Identities = Mapping[str, str | None]

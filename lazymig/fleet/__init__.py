@@ -1,1 +1,1 @@
-"""One sweep by several processes: workers of this machine, or of a Dask cluster."""
+"""One sweep by several processes, on this machine or on a Dask cluster."""

@@ -1,4 +1,4 @@
-"""One sweep over an existing Dask cluster: each task takes a share of the partitions. No engine of our own."""
+"""One sweep on an existing Dask cluster: each task sweeps a share of the partitions."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from lazymig.fleet.workers import MakeRepository, sum_reports, sweep_here
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.sweeper import SweepReport
 
-#: Tasks per worker thread: a few more than one, so that a slow partition does not keep the others waiting.
+#: Tasks per worker thread: more than one, so that a slow partition does not delay the end.
 _TASKS_PER_THREAD = 2
 
 
 async def sweep_on_dask(address: str, make_repository: MakeRepository, options: dict[str, Any]) -> SweepReport:
-    """Sweep by the workers of the Dask scheduler at `address`; `options` are `Sweeper`'s keywords.
+    """Sweep with the workers of the Dask scheduler at `address`; `options` are `Sweeper`'s keywords.
 
-    `make_repository` must be importable on the workers, and is called once per task, since clients belong to one event
-    loop. A task that dies is run again by Dask, and goes on from its partitions' checkpoints. Needs `lazymig[dask]`.
+    `make_repository` must be importable on the workers. It is called once per task, because clients belong to one event
+    loop. Dask runs a task that dies again, which continues from its partitions' checkpoints. Needs `lazymig[dask]`.
     """
     try:
         from distributed import Client
@@ -36,5 +36,5 @@ async def sweep_on_dask(address: str, make_repository: MakeRepository, options: 
 
 
 def sweep_shard(shard: tuple[int, int], make_repository: MakeRepository, options: dict[str, Any]) -> SweepReport:
-    """Sweep every n-th partition in this worker: one task."""
+    """Sweep every n-th partition in this worker, as one task."""
     return asyncio.run(sweep_here(make_repository, {**options, "shard": shard}))

@@ -1,7 +1,7 @@
-"""One sweep by several processes of this machine: Python's conversions need a processor each.
+"""One sweep by several processes on this machine, because conversions in Python use one processor per process.
 
-Every process makes its own repository (clients belong to one event loop) and takes partitions by lease, as sweepers on
-several machines do; so one that dies costs nothing but the time until its lease runs out.
+Every process makes its own repository (clients belong to one event loop) and leases partitions, as sweepers on several
+machines do. If one dies, its partition waits until the lease runs out, and its checkpoints stay.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from lazymig.stores.clients import clients_of
 from lazymig.sweeper import Progress, Sweeper, SweepReport
 from lazymig.sweeping.report import COUNTED
 
-#: Makes the repository inside a worker. Must be importable there: a function of a module, or a partial of one.
+#: Makes the repository inside a worker, where it must be importable: a function of a module, or a partial of one.
 MakeRepository = Callable[[], Repository[Any, Any] | Awaitable[Repository[Any, Any]]]
 
 
 class WorkerFailed(LazymigError):
-    """A worker process of the sweep failed; what it had done is kept, and the next run goes on from there."""
+    """A worker process of the sweep failed; what it did is kept, and the next run continues from there."""
 
 
 @frozen
@@ -38,7 +38,7 @@ class _Worker:
 
 
 class Workers:
-    """A sweep by `count` processes. `options` are `Sweeper`'s keywords, which must be picklable."""
+    """A sweep by `count` processes. `options` are keywords of `Sweeper` and must be picklable."""
 
     def __init__(
         self,
@@ -58,10 +58,10 @@ class Workers:
         """Let every worker finish its batches and save its checkpoint."""
         for worker in self._workers:
             if worker.process.is_alive():
-                worker.process.terminate()  # SIGTERM, which a worker takes for "stop"
+                worker.process.terminate()  # SIGTERM makes a worker stop cleanly
 
     async def run(self) -> SweepReport:
-        """Start the workers and wait for them. Raises `WorkerFailed` with the first failure when one failed."""
+        """Start the workers and wait for them. Raises `WorkerFailed` with the first failure if one failed."""
         context = multiprocessing.get_context("spawn")
         options = {"since": SYSTEM_CLOCK.now(), **self._options}
         for _ in range(self._count):
@@ -88,7 +88,7 @@ class Workers:
             worker.pipe.close()
 
     async def _wait_for_outcome(self, number: int) -> SweepReport | str | None:
-        """Return the worker's report, its failure in words, or None when it died without a word."""
+        """Return the worker's report, its failure in words, or None if it died before it sent either."""
         while True:
             try:
                 said = await asyncio.to_thread(self._workers[number].pipe.recv)
@@ -104,7 +104,7 @@ class Workers:
 def sum_reports(reports: Sequence[SweepReport]) -> SweepReport:
     """Add up the reports of processes that shared a sweep."""
     summed = {name: sum(getattr(report, name) for report in reports) for name in COUNTED}
-    # The process that ended last looked last.
+    # The last process to end counted last.
     last = max(reports, key=lambda report: report.elapsed_s)
     return evolve(
         reports[0],
@@ -115,7 +115,7 @@ def sum_reports(reports: Sequence[SweepReport]) -> SweepReport:
         dead_letters=last.dead_letters,
         foreign=max(report.foreign for report in reports),
         elapsed_s=last.elapsed_s,
-        # A process that saw the pass to its end saw all of it.
+        # If one process saw the pass finished, all of it is.
         finished=any(report.finished for report in reports),
     )
 
@@ -123,8 +123,8 @@ def sum_reports(reports: Sequence[SweepReport]) -> SweepReport:
 def _sum_progress(parts: Sequence[Progress], last: Progress, count: int) -> Progress:
     """Add up the progress of all workers; `last` is the newest part, and the first of `parts` the oldest."""
     summed = {name: sum(getattr(part, name) for part in parts) for name in COUNTED}
-    # Each reports the whole pass, as far as it has looked. The total is one worker's throughout: were it another's
-    # estimate in between, the share could go back.
+    # Each reports the whole pass as it last counted it. The total is always the first worker's: with changing estimates
+    # the share could go back.
     done = max(summed["scanned"], *(part.done for part in parts))
     return evolve(
         last,
@@ -143,13 +143,13 @@ def _work(pipe: Connection, make_repository: MakeRepository, options: dict[str, 
     try:
         pipe.send(asyncio.run(_sweep(pipe, make_repository, options)))
     except BrokenPipeError:
-        pass  # the parent is gone: the lease runs out, somebody else goes on
+        pass  # the parent is gone: the lease runs out, and another process continues
     except SystemExit as left:
         pipe.send(f"a worker failed: the application called sys.exit({left.code!r})")
     except LazymigError as error:
         pipe.send(f"a worker failed: {error}")
     except Exception as error:
-        # In words, since an error may hold what cannot be pickled, and a driver's error documents.
+        # As text without contents: an error may hold what cannot be pickled, and a driver's error may quote documents.
         pipe.send(f"a worker failed: {type(error).__name__}; run the sweep without workers to see it in full")
 
 
@@ -166,7 +166,7 @@ async def sweep_here(
     options: dict[str, Any],
     started: Callable[[Sweeper[Any, Any]], None] = lambda _: None,
 ) -> SweepReport:
-    """Make the repository in this process's own event loop, sweep, and close what was made."""
+    """Make the repository in this process's event loop, sweep, and close its clients."""
     made = make_repository()
     repository = await made if inspect.isawaitable(made) else made
     sweeper = Sweeper(repository, **options)

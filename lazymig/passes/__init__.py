@@ -1,1 +1,1 @@
-"""A pass over a collection: partitions, leases, checkpoints, throttle. A sweep is one kind, verification another."""
+"""Passes over a collection: partitions, leases, checkpoints and the throttle. A sweep is one kind of pass."""

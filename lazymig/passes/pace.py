@@ -1,15 +1,15 @@
-"""What a pass measures of itself: whether the server has become slower, and how much goes into a batch."""
+"""What a pass measures while it runs: whether the server has become slower, and how large a batch should be."""
 
 from __future__ import annotations
 
 #: The weight of the newest measurement in the moving average.
 _NEWEST = 0.2
-#: Measurements before the average says anything.
+#: Measurements before the average is meaningful.
 _MEANINGFUL_FROM = 5
-#: How much slower than at its best the server must be to count as busy, and in seconds per page, below which no
-#: client would notice.
+#: How many times slower than its best the server must be to count as slow, and the seconds per page that a client would
+#: notice at all.
 _SLOWER, _NOTICED_S = 4.0, 0.05
-#: Aimed at per batch: long enough for a round trip not to matter, short enough to stop soon.
+#: The aim in seconds per batch: long compared with a round trip, and short enough to stop soon.
 _BATCH_S = 0.5
 _BATCH_MIN = 100
 
@@ -22,17 +22,17 @@ class _Average:
 
     def add(self, value: float) -> None:
         self._count += 1
-        # The plain mean at first: the very first measurement, with its new connections, would weigh for long.
+        # The plain mean at first: the first measurement includes new connections and would otherwise count for long.
         self.now += (value - self.now) * max(_NEWEST, 1 / self._count)
         if self._count >= _MEANINGFUL_FROM:
             self.best = min(self.best, self.now)
 
 
 class Latency:
-    """Compares the time that finding a page takes with the best that it ever took on average.
+    """Compares the average time of finding a page with the best average so far.
 
-    Measured per document, and apart for whole documents and for ids. The pass's own work on the event loop is in both
-    sides of the comparison.
+    Times are per document, and separate for whole documents and for ids. Both sides of the comparison include the
+    pass's own work on the event loop.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Latency:
         self.slow = False
 
     def note_page(self, whole: bool, documents: int, seconds: float) -> None:
-        """Note how long a page took. Small pages do not count: they cost a round trip, whatever their size."""
+        """Note how long a page took. Small pages do not count, because a round trip dominates them."""
         self._largest[whole] = max(self._largest[whole], documents)
         if documents * 2 < self._largest[whole]:
             return
@@ -51,16 +51,16 @@ class Latency:
 
 
 class BatchSize:
-    """Documents per batch: as many as are done in about half a second, at most what the user allows."""
+    """The number of documents per batch that takes about half a second, within the user's limit."""
 
     def __init__(self, most: int, rate_limit: float | None) -> None:
-        # A second's worth at most: a batch waits until the rate allows all of it.
+        # At most a second's documents: a batch waits until the rate allows all of it.
         self._most = most if rate_limit is None else max(1, min(most, int(rate_limit)))
         self._least = min(_BATCH_MIN, self._most)
         self.size = self._most
 
     def note_batch(self, documents: int, seconds: float) -> None:
-        """Adapt the size to the time that a batch took; one that was not full says nothing."""
+        """Adapt the size to the time that a batch took. Batches that were not full do not count."""
         if documents < self.size:
             return
         factor = min(max(_BATCH_S / max(seconds, 0.001), 0.5), 2.0)

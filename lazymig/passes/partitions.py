@@ -1,4 +1,4 @@
-"""Cutting V1 into ranges of ids, even in documents: plain values that any process can work on."""
+"""Cutting V1 into ranges of ids with about the same number of documents, which any process can work on."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from lazymig.stores.keyset import bracket_of
 from lazymig.stores.records import Partition
 from lazymig.stores.scans import Scan
 
-#: Documents per partition, about: small enough to be shared and taken over, large enough to be worth a lease.
+#: About how many documents a partition holds: few enough to share and take over, enough to be worth a lease.
 DOCUMENTS_EACH = 50_000
 _PARTITIONS_MAX = 1000
-#: A small collection is cut all the same, so that several processes find something to share, down to this size.
+#: A small collection gets this many partitions, so that several processes can share it, and each at least this size.
 _SHARED, _WORTH_SHARING = 16, 2_000
-#: Sampled ids per boundary; more makes the partitions more even.
+#: Sampled ids per boundary. More make the partitions more even.
 _SAMPLES_EACH = 20
 
 
 async def plan_partitions(store: Store, documents_each: int = DOCUMENTS_EACH) -> list[Partition]:
-    """Plan partitions that cover every id of a store's collection, each of about so many documents.
+    """Plan partitions that cover every id of a store's collection, each with about `documents_each` documents.
 
-    Ids may be of any BSON types. An empty collection has no partitions. Documents inserted later fall into one of them
-    if their bracket of types is covered; they are born in V2 anyway.
+    Ids may be of any BSON types. An empty collection has no partitions. Documents that are inserted later need none:
+    their inserts store them in V2 as well.
     """
     scan, count = Scan(store), await Counts(store).count_all()
     wanted = min(max(ceil(count / documents_each), min(_SHARED, count // _WORTH_SHARING)), _PARTITIONS_MAX)
     bounds = await _find_bounds(scan, wanted) if wanted > 1 else []
     partitions: list[Partition] = []
     for bracket in scan.brackets():
-        # A bracket without documents is not covered.
+        # A bracket without documents needs no partition.
         if await scan.has_bracket(bracket):
             partitions += _cut(bracket, [bound for bound in bounds if bracket_of(bound) == bracket])
     return partitions

@@ -1,4 +1,4 @@
-"""One process's part in a pass: which partitions it may work on, and for how long."""
+"""One process's share of a pass: the partitions that it leases, one after the other."""
 
 from __future__ import annotations
 
@@ -19,64 +19,64 @@ from lazymig.passes.partitions import plan_partitions
 from lazymig.stores.given import RawId, Store
 from lazymig.stores.rows import Row
 
-#: How soon, and then how often, a process without a partition looks whether one has become free.
+#: Seconds after which a process without a partition looks for a free one: at first, and at most.
 _WAIT_S, _WAIT_MAX_S = 0.05, 1.0
 _NEVER = datetime.min
 
 
-class Tell(Protocol):
-    """Hears that there is progress; `waiting`: nothing is left but what other processes hold."""
+class OnProgress(Protocol):
+    """Is called on progress. `waiting`: only partitions of other processes are left."""
 
     async def __call__(self, *, waiting: bool = False) -> None: ...
 
 
 @frozen(kw_only=True)
 class Terms:
-    """The terms on which a process takes part."""
+    """The options of a process's share."""
 
     owner: str
-    #: (I, N): every N-th partition from the I-th on.
+    #: (I, N): every N-th partition, from the I-th on.
     shard: tuple[int, int]
-    #: Documents per partition, about.
+    #: About how many documents a partition holds.
     partition_size: int
-    #: A pass that others ended after that time counts as this run's: no new one is begun.
+    #: A pass that others finished after this time counts as this run's, and no new one begins.
     since: datetime | None
-    #: The error's text where the collections are not those that the pass began with.
+    #: The text of the error where the collections are no longer those of the pass.
     replaced: str
 
 
 @frozen(kw_only=True)
 class Hooks:
-    """The questions that a pass asks its owner."""
+    """What a share asks of its owner."""
 
-    #: Whether to stop.
+    #: Whether the run is to stop.
     stopping: Callable[[], bool]
-    tell: Tell
-    #: What identifies the collections by now; None where that cannot be known.
+    on_progress: OnProgress
+    #: Returns what identifies the collections now; None where that is unknown.
     identify: Callable[[], Awaitable[Identities | None]]
 
 
 class Share:
-    """Takes partitions of the open pass one after the other, and plans a new pass where none is open."""
+    """Leases partitions of the open pass one after the other, and plans a new pass where none is open."""
 
     def __init__(self, passes: Passes, store: Store, terms: Terms, hooks: Hooks, clock: Clock) -> None:
         self._passes = passes
-        #: Whose collection is partitioned.
+        #: The store whose collection is partitioned.
         self._store = store
         self._terms = terms
         self._hooks = hooks
-        self.tell = hooks.tell
+        self.on_progress = hooks.on_progress
         self._clock = clock
-        #: What identifies the collections of this run; None where that cannot be known.
+        #: What identifies the collections of this run; None where that is unknown.
         self._over: Identities | None = None
         self._wait_s = _WAIT_S
-        #: Whether the pass was seen to its end.
+        #: Whether the pass is finished, by this process or others.
         self.finished = False
         #: The pass's number, once it is known.
         self.number: int | None = None
 
     async def leases(self) -> AsyncGenerator[Lease]:
-        """Take one lease after the other until this shard of the pass is done, by this process or others."""
+        """Yield one lease after the other until this shard of the pass is done, by this process or others."""
         self.finished = False
         self._over = await self._hooks.identify()
         self.number = number = await self._open_pass()
@@ -87,7 +87,7 @@ class Share:
                 self._wait_s, taken = _WAIT_S, True
                 yield lease
             elif await self._passes.count_open(number, self._terms.shard):
-                # Held by others: stay, and take over should one of them die.
+                # Others hold them: wait, and take over if one of them dies.
                 await self._wait()
             else:
                 await self._check_collections()
@@ -96,7 +96,7 @@ class Share:
                 except PassVanished:
                     if taken:
                         raise
-                    # Nothing was done for it here: it was broken before, and a new one is begun instead.
+                    # This process did nothing for it: it was broken before, so begin a new one.
                     self.number = number = await self._open_pass()
                     continue
                 self.finished = True
@@ -109,7 +109,7 @@ class Share:
             if current is not None and current["state"] == "open" and self._is_over(current):
                 return int(current["number"])
             if current is not None and since is not None and current.get("ended_at", _NEVER) >= since:
-                self.finished = True  # the others of this run were through before this one came
+                self.finished = True  # the other processes of this run finished before this one started
                 return None
             number = await self._passes.claim_planning(owner, self._over)
             if number is not None:
@@ -121,7 +121,7 @@ class Share:
         return None
 
     def _is_over(self, current: Row) -> bool:
-        """Whether a pass goes over the collections that stand now, and not over others of their names."""
+        """Whether a pass is over the present collections, and not over earlier ones with their names."""
         return self._over is None or current.get("collections") in (None, dict(self._over))
 
     async def _check_collections(self) -> None:
@@ -129,19 +129,19 @@ class Share:
             raise PassVanished(self._terms.replaced)
 
     async def _wait(self) -> None:
-        await self._hooks.tell(waiting=True)
+        await self._hooks.on_progress(waiting=True)
         await self._clock.sleep(self._wait_s)
-        # Planning and last pages are over in a moment; a dead owner's lease is not.
+        # Planning and last pages take a moment, a dead owner's lease longer.
         self._wait_s = min(self._wait_s * 2, _WAIT_MAX_S)
 
     @asynccontextmanager
     async def hold(self, lease: Lease) -> AsyncIterator[None]:
-        """Keep the lease alive within the with statement. Whether it was taken over, its checkpoints show."""
+        """Keep the lease alive within the with statement. Its checkpoints show whether it was taken over."""
         async with self._keep_beating(partial(self._passes.renew, lease)):
             try:
                 yield
             except BaseException:
-                # Others need not wait for the lease to run out. Should this fail too, they will.
+                # So that others need not wait until the lease runs out. If this fails too, they wait.
                 with suppress(PyMongoError):
                     await self._passes.release(lease)
                 raise
@@ -152,10 +152,10 @@ class Share:
 
         async def beat() -> None:
             held = True
-            # A driver may turn the cancellation of a statement into an error of its own, or into nothing.
+            # A driver may raise an error of its own when a statement is cancelled, or swallow the cancellation.
             while held and not ended:
                 await self._clock.sleep(BEAT_S)
-                # A beat that fails costs at most the lease, and the next may arrive.
+                # A failed beat costs the lease at most, and the next may succeed.
                 with suppress(PyMongoError):
                     held = await renew()
 
@@ -168,19 +168,19 @@ class Share:
             await asyncio.gather(task, return_exceptions=True)
 
     async def save_checkpoint(self, lease: Lease, position: RawId, scanned: int) -> bool:
-        """Save a checkpoint, then report progress. False: the partition was taken over."""
+        """Save a checkpoint, then report progress. False: another process took the partition over."""
         if not await self._passes.checkpoint(lease, position, scanned):
             return False
-        await self._hooks.tell()
+        await self._hooks.on_progress()
         return True
 
     async def leave(self, lease: Lease, position: RawId) -> None:
-        """End the work on a partition: it is done, or others go on from its checkpoint where the run is to stop."""
+        """End the work on a partition: mark it as done, or give it back where the run is to stop."""
         if self._hooks.stopping():
             await self._passes.release(lease)
         else:
             await self._passes.checkpoint(lease, position, done=True)
 
     async def count_scanned(self) -> int | None:
-        """Count the ids that the whole pass has looked at, by any process; None before its number is known."""
+        """Count the ids that all processes of the pass have looked at; None before its number is known."""
         return None if self.number is None else await self._passes.count_scanned(self.number)

@@ -1,6 +1,6 @@
-"""Staying out of the way: a rate limit, and pauses while replication or the server itself says that it is busy.
+"""The throttle: a rate limit, and pauses while replication lags, the user's probe says so, or the server is slow.
 
-An unknown or failing signal means slower, never faster, and never the end of the run.
+An unknown or failing signal makes a pass slower, never faster, and never ends it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lazymig.passes.pace import BatchSize, Latency
 from lazymig.stores.given import Store
 from lazymig.stores.replication import Replication
 
-#: A user's health probe: True go on, False pause, an exception counts as unknown.
+#: A user's health probe: True to continue, False to pause. An exception counts as unknown.
 Probe = Callable[[], Awaitable[bool]]
 
 #: Replication lag above which a pass pauses, in seconds.
@@ -27,7 +27,7 @@ _LOOK_EVERY_S = 1.0
 _PAUSE_S = 0.5
 #: A probe that takes longer counts as unknown.
 _PROBE_S = 5.0
-#: An unknown signal makes each page wait as long as it took to find and move, up to this.
+#: With an unknown signal, each page waits as long as the last one took, but at most this many seconds.
 _UNKNOWN_WAIT_MAX_S = 5.0
 
 
@@ -43,7 +43,7 @@ class Limits:
 
 
 class Throttle:
-    """Asked before every page; returns when the page may go."""
+    """Makes a pass wait before each page until the server can take it."""
 
     def __init__(self, store: Store, limits: Limits, stopping: Callable[[], bool], clock: Clock) -> None:
         self.latency = Latency()
@@ -59,15 +59,15 @@ class Throttle:
 
     @property
     def limited(self) -> bool:
-        """Whether a rate is to be kept."""
+        """Whether there is a rate limit."""
         return self._limiter is not None
 
     async def wait_for_page(self) -> bool:
-        """Wait until the next page may be found. False: the run is to stop."""
+        """Wait until the next page may be read. False: the run is to stop."""
         worked_s = self._clock.monotonic() - self._released_at_s
         while not self._stopping():
             verdict = await self._judge_health()
-            # Slowly also while the server itself is slow: a pause would end the measurements.
+            # Go slowly while the server is slow. A pause would end the measurements that show it.
             if verdict is None or (verdict and self.latency.slow):
                 await self._clock.sleep(min(worked_s, _UNKNOWN_WAIT_MAX_S))
             if verdict is not False:
@@ -77,7 +77,7 @@ class Throttle:
         return not self._stopping()
 
     async def wait_for_documents(self, count: int) -> bool:
-        """Wait until this many documents may be worked on. False: the run is to stop."""
+        """Wait until the rate limit allows this many documents. False: the run is to stop."""
         if self._limiter is not None:
             step = max(int(self._limiter.max_rate), 1)
             for start in range(0, count, step):
@@ -92,7 +92,7 @@ class Throttle:
             return self._verdict
         self._looked_at = now
         verdicts = [await self._keeps_up(), await self._ask_probe()]
-        # False is a reason to pause, None a reason to go slowly.
+        # False means pause, None means go slowly.
         self._verdict = False if False in verdicts else None if None in verdicts else True
         return self._verdict
 
@@ -106,7 +106,7 @@ class Throttle:
             return None
 
     async def _keeps_up(self) -> bool | None:
-        """Whether the secondaries keep up; None when it cannot be known."""
+        """Whether the secondaries keep up; None where that is unknown."""
         try:
             return await self._replication.measure_lag_s() <= LAG_MAX_S
         except PyMongoError:
@@ -124,5 +124,5 @@ def _make_limiter(rate_limit: float | None) -> Any:
         raise ConfigurationError(
             "rate_limit needs aiolimiter: pip install 'lazymig[sweep]' (lazymig[cli] has it too)"
         ) from None
-    # A short period keeps the bursts small: a tenth of a second's documents at a time.
+    # A short period makes small bursts: the documents of a tenth of a second.
     return AsyncLimiter(max(rate_limit / 10, 1), max(0.1, 1 / rate_limit))

@@ -1,4 +1,4 @@
-"""A pass from its first partition to its last: the loop that passes of all kinds share."""
+"""The loop of a pass over its partitions, which all kinds of passes share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Any, Protocol
 
 from lazymig.control import Lease
-from lazymig.passes.sharing import Share, Tell
+from lazymig.passes.sharing import OnProgress, Share
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Partition
 
@@ -17,7 +17,7 @@ class Stretch(Protocol):
 
     @property
     def last(self) -> Any:
-        """The last of its ids: where others would go on."""
+        """The last of its ids, after which another process would continue."""
 
     @property
     def scanned(self) -> int:
@@ -28,14 +28,14 @@ class Work(Protocol):
     """The work of a pass on each partition."""
 
     def pages(self, partition: Partition, position: RawId) -> AsyncGenerator[Stretch]:
-        """Do the partition from a position on, and yield each stretch once it is done; end early to stop."""
+        """Do the partition after a position, and yield each stretch once it is done. Ends early to stop."""
 
     def endings(self, partition: Partition) -> AsyncGenerator[Any]:
-        """Do what remains once all its pages are done, in steps; nothing where the run is to stop."""
+        """Do what remains once all pages are done, in steps; nothing where the run is to stop."""
 
 
 async def walk(share: Share, work: Work) -> bool:
-    """Do every partition that this process can take. True: the pass was seen to its end, by this process or others."""
+    """Do every partition that this process can lease. True: the pass is finished, by this process or others."""
     async with aclosing(share.leases()) as leases:
         async for lease in leases:
             await _walk_partition(share, lease, work)
@@ -47,23 +47,23 @@ async def _walk_partition(share: Share, lease: Lease, work: Work) -> None:
     async with share.hold(lease), aclosing(work.pages(lease.partition, position)) as pages:
         async for page in pages:
             position = page.last
-            # Only after everything up to here is done.
+            # Only now is everything up to here done.
             if not await share.save_checkpoint(lease, position, page.scanned):
-                return  # taken over, which the fence shows: the new owner goes on from the last checkpoint
-        await _finish(work, lease.partition, share.tell)
+                return  # taken over, as the fence shows: the new owner continues from the last checkpoint
+        await _finish(work, lease.partition, share.on_progress)
         await share.leave(lease, position)
 
 
-async def rehearse(partitions: Sequence[Partition], work: Work, tell: Tell) -> None:
-    """Do these partitions without leases and checkpoints: for a run that writes nothing, not even that it was there."""
+async def rehearse(partitions: Sequence[Partition], work: Work, on_progress: OnProgress) -> None:
+    """Do these partitions without leases and checkpoints, for a run that writes nothing."""
     for partition in partitions:
         async with aclosing(work.pages(partition, partition.low)) as pages:
             async for _ in pages:
-                await tell()
-        await _finish(work, partition, tell)
+                await on_progress()
+        await _finish(work, partition, on_progress)
 
 
-async def _finish(work: Work, partition: Partition, tell: Tell) -> None:
+async def _finish(work: Work, partition: Partition, on_progress: OnProgress) -> None:
     async with aclosing(work.endings(partition)) as steps:
         async for _ in steps:
-            await tell()
+            await on_progress()

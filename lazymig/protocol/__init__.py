@@ -1,15 +1,15 @@
 """The coexistence protocol: the only code that orders steps.
 
-Invariant: **a clean V2 document is V1's current revision.** V1 moves to revision m only after V2's intent is at least m
-(the ticket comes first), and a clean document has `revision == intent`: so V1 cannot be past it, and since the body
-came from V1 at that revision, V1 cannot be before it either. So one read of V2 is as good as a read of V1; and V2
-saying nothing (absent, dirty, gone) is always safe: ask V1.
+Invariant: **a clean V2 document is V1's current revision.** V1 gets revision m only after V2's intent is at least m
+(the ticket comes first), and a clean document has `revision == intent`, so V1 cannot be past it. The body was made from
+V1 at that revision, so V1 cannot be before it either. One read of V2 is therefore as good as a read of V1. Where V2 has
+no answer (absent, dirty, gone), asking V1 is always safe.
 
-A body is a cache of `upgrade(V1)`: one that an older conversion made may be clean and still does not answer, and
-neither does one that today's class cannot read.
+A body is a cache of `upgrade(V1)`. A body that an older conversion made, or that the present class cannot read, does
+not answer, even if it is clean.
 
-Every order below was explored exhaustively (`tests/interleaving/`), with a crash before every step. Do not change one
-without exploring it again; the mutants there show what each guard is for.
+All orders of steps were explored exhaustively (`tests/interleaving/`), with a crash before every step. Explore again
+before you change one; the mutants there show what each guard prevents.
 """
 
 from lazymig.protocol.inserting import insert

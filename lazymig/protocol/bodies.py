@@ -1,4 +1,4 @@
-"""V2's bodies beside the steps: found in time, how old their marks are, still on their way, and stored or not."""
+"""What reads and writes share about V2's bodies: bounded waits for them, the age of marks, and steps that may fail."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 T = TypeVar("T")
 
-#: A mark younger than this probably has a living writer. Time decides only when healing is worth its writes.
+#: The writer of a mark younger than this is probably alive. Time only decides when healing is worth its writes, never
+#: what is correct.
 HEAL_AFTER = timedelta(seconds=5)
 
-#: How long one waits for the body of a write that has V1 already: in all about a quarter of a second.
+#: The waits, in seconds, for the body of a write that V1 already has: about a quarter of a second in all.
 WRITER_WAITS_S = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128)
 
 
 async def ask_in_time(pair: Pair[V1, V2], asked: Awaitable[T]) -> tuple[T | None, bool]:
-    """V2's answer, and whether V2 could be reached in the time that a read waits for it."""
+    """Return V2's answer, and whether V2 could be reached within the time that a read waits for it."""
     if pair.v2_wait_s is None:
         return await asked, True
     try:
@@ -38,13 +39,13 @@ async def ask_in_time(pair: Pair[V1, V2], asked: Awaitable[T]) -> tuple[T | None
 
 
 async def measure_age(pair: Pair[V1, V2], seen: StoredV2) -> timedelta | None:
-    """How old V2's mark is by the server's clock; None where it has none, or where the server does not say."""
+    """Return the age of V2's mark by the server's clock; None without a mark, or where the server does not answer."""
     if seen.at is None:
         return None
     try:
         return await pair.ledger.now() - seen.at
     except PyMongoError:
-        return None  # the next reader will know
+        return None  # the next reader can ask again
 
 
 async def is_old(pair: Pair[V1, V2], seen: StoredV2) -> bool:
@@ -54,11 +55,11 @@ async def is_old(pair: Pair[V1, V2], seen: StoredV2) -> bool:
 
 
 async def is_due(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, own: int = 0) -> bool:
-    """Whether V1's revision was announced in V2 and its writer, to all appearances alive, has yet to bring the body.
+    """Whether V1's revision was announced in V2 and its writer, which seems to be alive, has yet to store the body.
 
-    Asked only where that body may hold what V1 cannot express: when `upgrade` takes the previous entity. A reader that
-    stored V1's conversion in its place would have the next writer start from the poorer body. `own` is the asking
-    writer's ticket: with it and with 0 nobody ever announced what V1 holds.
+    Only asked where that body may hold what V1 cannot express, that is where `upgrade` takes the previous entity. If a
+    reader stored V1's conversion in its place, the next writer would start from a body that lacks those values. `own`
+    is the asking writer's ticket: no other writer announced that revision, nor 0.
     """
     if seen is None or not pair.conversions.migration.upgrading.takes_other:
         return False
@@ -69,15 +70,15 @@ async def is_due(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, own
 
 
 async def await_own_body(pair: Pair[V1, V2], id: RawId) -> None:
-    """Wait a moment for this process's own body of the entity, where that is still behind its caller."""
+    """Wait a moment for a body of the entity that this process is still storing behind its caller."""
     if pair.behind.holds(id):
         await pair.behind.wait_for(id, sum(WRITER_WAITS_S))
 
 
 async def try_step(pair: Pair[V1, V2], step: Callable[[], Coroutine[Any, Any, Applied]]) -> Applied | None:
-    """The outcome of a V2 step that follows V1's; None when it failed.
+    """Run a V2 step that follows V1's; return its outcome, or None if it failed.
 
-    Not an error for the caller: V1 has the write, V2 stays dirty, and dirty means "ask V1".
+    A failure is no error for the caller: V1 has the write, V2 stays dirty, and dirty means "ask V1".
     """
     try:
         outcome = await step()

@@ -1,6 +1,6 @@
-"""What a write wants to store, decided from what stands: no statement is sent from here.
+"""Edits decide what a write stores, from what is stored now. Nothing here sends a statement.
 
-An edit is asked again whenever the write lost a race, with what stands then.
+An edit decides again, from what is stored then, each time the write loses a race.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ E = TypeVar("E")
 class Base(NamedTuple):
     """What a write starts from.
 
-    `seen` is V2's document, and `truth` V1's, None where V2 was clean and V1 need not be asked. `entity` is V2's body
-    decoded, where it is V1's present revision. Without `trust_v2` the body counts only as the previous one, even where
-    its revision is V1's.
+    `seen` is V2's document. `truth` is V1's document, None where V2 was clean and V1 was not read. `entity` is V2's
+    decoded body, where that is V1's present revision. Without `trust_v2` the body only counts as the previous entity,
+    even where its revision is V1's.
     """
 
     seen: StoredV2 | None
@@ -42,12 +42,12 @@ class Base(NamedTuple):
         """V1's revision: what the compare-and-set expects."""
         if self.truth is not None:
             return self.truth.revision
-        assert self.seen is not None  # one of the two stands, or there is nothing to write
+        assert self.seen is not None  # without either there is nothing to write
         return self.seen.revision
 
     @property
     def holds_truth(self) -> bool:
-        """Whether V2's body was made from V1's present revision, whether or not a write was announced since."""
+        """Whether V2's body was made from V1's present revision, even if a write was announced since."""
         seen = self.seen
         if seen is None or seen.gone or not self.trust_v2:
             return False
@@ -58,8 +58,8 @@ class Base(NamedTuple):
 class Change:
     """What to store: V1's fields to set and unset, V2's whole body, and the entity that the caller gets.
 
-    `v1_within` are V1's sub-documents that must stand for that; one that does not is a race lost, and V1's document,
-    which is read then, shows what to set whole.
+    `v1_within` are the paths of V1's sub-documents that must exist for that. Where one does not, the attempt counts as
+    a lost race: V1's document, which is read then, shows which fields to set as a whole.
     """
 
     v1_set: dict[str, Any]
@@ -67,7 +67,7 @@ class Change:
     v2_body: dict[str, Any]
     entity: Any = None
     v1_within: Sequence[str] = ()
-    #: The revision of the conversion that made V2's body, where it is not this migration's.
+    #: The revision of the conversion that made V2's body, where that is not this migration's.
     conv: int | None = None
 
 
@@ -86,19 +86,19 @@ class Edit(Protocol):
 
     @property
     def needs_entity(self) -> bool:
-        """Whether the stored entity must be one that can be read."""
+        """Whether the stored entity must be readable."""
 
     async def decide(self, base: Base) -> Change | Literal[More.TRUTH] | None:
-        """The change to make, None to delete; `More.TRUTH`: V1's document must be read first, where it was not."""
+        """Return the change to make, None to delete, or `More.TRUTH` where V1's document must be read first."""
 
 
 async def make_v2(
     conversions: Conversions[Any, V2], base: Base, *, storing: bool = True, seen_later: bool = False
 ) -> V2:
-    """The entity in V2's type.
+    """Return the entity in V2's type.
 
-    V2's body wherever it was made from V1's present revision (it may hold fields that V1 cannot express) and may
-    answer; otherwise V1's, converted.
+    This is V2's body where that was made from V1's present revision and may answer, because it may hold fields that V1
+    cannot express. Otherwise it is V1's entity, converted.
     """
     if base.entity is not None:
         entity: V2 = base.entity
@@ -107,13 +107,13 @@ async def make_v2(
         trusted = conversions.trusted(base.seen)
         if trusted is not None:
             return trusted
-    assert base.truth is not None  # a write without a body that may answer has read V1
+    assert base.truth is not None  # without a body that may answer, V1 was read
     return await conversions.upgraded(base.truth, base.seen, storing=storing, seen_later=seen_later)
 
 
 async def _call_change(function: Callable[[E], Any], entity: E, codec: Codec[E], shares: bool) -> E:
     id = getattr(entity, codec.id_field)
-    # The function may alter the entity in place, and is called again with what then stands.
+    # A copy, where the entity shares parts with a stored document: the function may alter it in place.
     result = function(deepcopy(entity) if shares else entity)
     if inspect.isawaitable(result):
         result = await result
@@ -126,7 +126,7 @@ async def _call_change(function: Callable[[E], Any], entity: E, codec: Codec[E],
 
 @frozen
 class UpdateV2(Generic[V1, V2]):
-    """A change made in V2's type."""
+    """Changes an entity in V2's type by the caller's function."""
 
     conversions: Conversions[V1, V2]
     change: Callable[[V2], Any]
@@ -140,9 +140,9 @@ class UpdateV2(Generic[V1, V2]):
         conversions = self.conversions
         before = await make_v2(conversions, base)
         current = conversions.v1_entity(base.truth) if base.truth is not None and self.needs_truth else None
-        # Downgraded first: `change` may alter a mutable entity in place.
+        # Downgraded before `change` is called, which may alter a mutable entity in place.
         v1_before = conversions.v1_before(await conversions.downgrade(before, current))
-        # What a conversion passes on as it is may be a part of V1's document.
+        # A conversion may pass on values that are parts of V1's document.
         shares = conversions.v1.shares or conversions.v2.shares
         after = await _call_change(self.change, before, conversions.v2, shares)
         v1_after = conversions.v1_document(await conversions.downgrade(after, current))
@@ -155,7 +155,7 @@ class UpdateV2(Generic[V1, V2]):
 
 @frozen
 class UpdateV1(Generic[V1, V2]):
-    """A change made in V1's type, by a client that still speaks it."""
+    """Changes an entity in V1's type by the caller's function."""
 
     conversions: Conversions[V1, V2]
     change: Callable[[V1], Any]
@@ -175,7 +175,7 @@ class UpdateV1(Generic[V1, V2]):
 
 
 def _decode_standing(conversions: Conversions[V1, V2], truth: StoredV1) -> tuple[V1 | None, dict[str, Any]]:
-    """V1's entity, and the document to compare with; of one that cannot be read, its known fields as they stand."""
+    """Return V1's entity and the document to compare with; if unreadable, None and its known fields as stored."""
     try:
         entity = conversions.v1_entity(truth)
         return entity, conversions.v1_before(entity)
@@ -185,7 +185,7 @@ def _decode_standing(conversions: Conversions[V1, V2], truth: StoredV1) -> tuple
 
 @frozen
 class ReplaceV2(Generic[V1, V2]):
-    """A known entity in V2's type in the place of one that may be beyond reading."""
+    """Replaces the stored entity, which may be unreadable, by one in V2's type."""
 
     conversions: Conversions[V1, V2]
     entity: V2
@@ -214,7 +214,7 @@ class ReplaceV2(Generic[V1, V2]):
 
 @frozen
 class ReplaceV1(Generic[V1, V2]):
-    """A known entity in V1's type in the place of one that may be beyond reading."""
+    """Replaces the stored entity, which may be unreadable, by one in V1's type."""
 
     conversions: Conversions[V1, V2]
     entity: V1
@@ -228,7 +228,7 @@ class ReplaceV1(Generic[V1, V2]):
         try:
             previous = conversions.previous(base.seen, truth)
         except ConversionError:
-            previous = None  # replaced on purpose, whatever it was
+            previous = None  # the caller replaces it, so it need not be readable
         v2 = await conversions.upgrade(self.entity, previous)
         v1_set, v1_unset, within = changes(before, conversions.v1_document(self.entity, "upgrade"), truth.document)
         return Change(v1_set, v1_unset, conversions.v2_body(v2), self.entity, within)
@@ -236,7 +236,7 @@ class ReplaceV1(Generic[V1, V2]):
 
 @frozen
 class Keep(Generic[V1, V2]):
-    """No change: V1's content again, at a new revision."""
+    """Keeps the content and gives it a new revision."""
 
     conversions: Conversions[V1, V2]
     needs_truth: bool = True
@@ -247,7 +247,7 @@ class Keep(Generic[V1, V2]):
         assert base.truth is not None  # needs_truth
         seen = base.seen if base.holds_truth else None
         if seen is not None and (conversions.is_newer(seen) or conversions.trusted(seen) is not None):
-            # As it is stored: decoded and encoded again, a newer release's body would lose what this one does not know.
+            # The body as it is stored: decoding and encoding would drop what a newer release stored in it.
             return Change({}, [], body_of(seen), conv=seen.conv)
         entity = await conversions.upgraded(base.truth, base.seen)
         return Change({}, [], conversions.v2_body(entity), entity)
@@ -255,7 +255,7 @@ class Keep(Generic[V1, V2]):
 
 @frozen
 class Delete:
-    """Nothing shall stand."""
+    """Deletes the entity."""
 
     needs_truth: bool = False
     needs_entity: bool = False
@@ -265,13 +265,13 @@ class Delete:
 
 
 async def decide_insert_v2(conversions: Conversions[V1, V2], entity: V2) -> Change:
-    """A new entity given in V2's type."""
+    """Decide what to store for a new entity in V2's type."""
     v1 = await conversions.downgrade(entity, None)
     return Change(conversions.v1_document(v1), [], conversions.v2_body(entity, "downgrade"), entity)
 
 
 async def decide_insert_v1(conversions: Conversions[V1, V2], entity: V1) -> Change:
-    """A new entity given in V1's type."""
+    """Decide what to store for a new entity in V1's type."""
     document = conversions.v1_document(entity, "upgrade")
     v2 = await conversions.upgrade(entity, None)
     return Change(document, [], conversions.v2_body(v2), entity)

@@ -1,4 +1,4 @@
-"""Inserts: announced where nothing live stands, at a revision that no entity of the id had."""
+"""Inserts: announced where V2 holds no live document, at a revision that no entity with this id ever had."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ V2 = TypeVar("V2")
 
 async def insert(pair: Pair[V1, V2], id: RawId, change: Change) -> None:
     """Store a new entity. Three round trips. Raises `AlreadyExists`."""
-    # 1. Announced where nothing live stands in V2.
+    # 1. The announcement, where V2 holds no live document.
     announced, step = await _announce(pair, id)
     ticket = announced.intent
     # 2. V1 decides whether the id is free.
     try:
         inserted = await pair.v1.insert(id, change.v1_set, ticket)
     except WriteError:
-        # V1 refuses the document: nothing was written. It says so before it looks whether the id is taken, so others'
-        # announcements may stand beside this one.
+        # V1 refuses the document, so nothing was written. The server checks that before it checks whether the id is
+        # taken, so other writers may have announced something as well.
         await withdraw(pair, announced, step)
         raise
     if not inserted:
-        # The announcement of an insert that found its id taken.
+        # The id is taken: V2 must not remember this insert, and healing closes its announcement.
         await _forget(pair, id, ticket)
         await close_mark(pair, id)
         raise AlreadyExists(decode_id(id))
-    # 3. As in `write`.
+    # 3. V1 has the entity: whatever happens to this step is no error for the caller.
     done = Done(ticket, change, ticket)
     await pair.behind.do(lambda: finish(pair, id, done), None, id)
 
@@ -47,11 +47,11 @@ async def _forget(pair: Pair[V1, V2], id: RawId, ticket: int) -> None:
     try:
         await pair.ledger.forget_insert(id, ticket)
     except PyMongoError:
-        pair.tally.count(LEFT_DIRTY)  # what only V2's body holds may be dropped when the entity is healed
+        pair.tally.count(LEFT_DIRTY)  # healing may then drop what only V2's body holds
 
 
 async def _announce(pair: Pair[V1, V2], id: RawId) -> tuple[StoredV2, int]:
-    """V2's document with the new entity's revision announced, without any body; and by how much that raised it."""
+    """Announce the new entity's revision; return V2's document without a body, and how far this raised the intent."""
     step = pick_unused_step(pair.clock)
     for attempt in range(pair.max_attempts):
         seen = await _check_free(pair, id) if pair.in_session else None
@@ -60,8 +60,8 @@ async def _announce(pair: Pair[V1, V2], id: RawId) -> tuple[StoredV2, int]:
             if announced is not None:
                 return announced, step
             seen = await _check_free(pair, id)
-        # A delete died half way. It is finished by the same statement that announces the new entity, so that this
-        # one never meets the body of the last.
+        # A delete died after V1 and before V2. One statement both finishes it and announces the new entity, which so
+        # never meets the deleted entity's body.
         if seen is not None and await pair.ledger.vacate(seen, seen.intent + step):
             return StoredV2(id, seen.intent, seen.intent + step, True, None, {}), step
         await back_off(pair, attempt)
@@ -69,9 +69,9 @@ async def _announce(pair: Pair[V1, V2], id: RawId) -> tuple[StoredV2, int]:
 
 
 async def _check_free(pair: Pair[V1, V2], id: RawId) -> StoredV2 | None:
-    """V2's document where the entity does not stand. Raises `AlreadyExists`.
+    """Return V2's document if the entity does not exist. Raises `AlreadyExists` if it does.
 
-    In a transaction it is asked for first, since a duplicate key would end all of it.
+    In a transaction this comes first, because a duplicate key would abort the transaction.
     """
     seen = await pair.bodies.find(id)
     if (seen is not None and seen.clean and not pair.checked) or await pair.v1.find(id) is not None:

@@ -1,8 +1,8 @@
-"""Listings in a stable order, page by page, each page starting after the last one's key: constant memory.
+"""Listings in a stable order and in constant memory: each page starts after the key of the last one.
 
-V1 decides which entities there are and in which order. While V2 has most bodies, V1 is asked for ids and revisions
-only; while it has few, for whole documents: decided anew for every page by what the last one met. The next page is
-under way while the entities of this one are made, a few at a time, and handed out.
+V1 decides which entities exist and in which order. While V2 has most bodies, V1 is asked for ids and revisions only;
+while V2 has few, V1 is asked for whole documents. Each page decides that for the next. The next page is fetched while
+the entities of this one are made, a few at a time, and yielded.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ T = TypeVar("T")
 #: What distinguishes ids and can be looked up fast (`Undecoded.keys`): bytes or numbers.
 Key: TypeAlias = Hashable
 
-#: Entities per statement; fewer at first, for those who look at the beginning only.
+#: Entities per statement. The first page is smaller, for callers that only need the beginning.
 FIRST_PAGE, PAGE = 100, 1000
-#: Entities made before others on the event loop get their turn.
+#: Entities that are made between two turns of the event loop.
 _TURN = 50
 
 
 async def list_v1(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V1 | ConversionError]]:
-    """Yield V1's entities in V1's type, some at a time."""
+    """Yield V1's entities in V1's type, or why one cannot be read, some at a time."""
     async with aclosing(_list_rows(pair, span)) as found:
         async for some in found:
             answers: list[V1 | ConversionError] = []
@@ -52,7 +52,7 @@ async def list_v1(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V1 | Co
 
 
 async def list_converted(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V2 | ConversionError]]:
-    """Yield V1's entities converted, some at a time; V2 is not asked."""
+    """Yield V1's entities converted to V2's type, some at a time. V2 is not read."""
     async with aclosing(_list_rows(pair, span)) as found:
         async for some in found:
             answers: list[V2 | ConversionError] = []
@@ -63,7 +63,7 @@ async def list_converted(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[
 
 
 async def list_entities(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V2 | ConversionError]]:
-    """Yield V1's entities with V2's bodies where these were made from V1's revision, some at a time."""
+    """Yield V1's entities in V2's type, some at a time: V2's body where it was made from V1's revision."""
     async with _fetch_ahead(pair, _find_pages_with_bodies(pair, span)) as pages:
         async for page in pages:
             for some in _split(page.rows):
@@ -72,7 +72,7 @@ async def list_entities(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V
 
 
 async def _list_rows(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[StoredV1]]:
-    """V1's whole documents, some at a time."""
+    """Yield V1's whole documents, some at a time."""
     async with _fetch_ahead(pair, _find_pages(pair, span, _Width())) as pages:
         async for page in pages:
             for some in _split(page):
@@ -85,7 +85,7 @@ def _fetch_ahead(pair: Pair[V1, V2], pages: AsyncGenerator[T]) -> aclosing[Async
 
 
 async def _let_others(pair: Pair[V1, V2]) -> None:
-    # The next page's statements need the loop too, and so do all who share it.
+    # The statements of the next page need the loop too, and so do other tasks.
     if pair.ahead:
         await let_others_run()
 
@@ -96,7 +96,7 @@ def _split(rows: Iterable[T]) -> Iterator[list[T]]:
 
 
 class _ByKey(Generic[T]):
-    """Documents by the keys of their ids, each decoded when it is asked for."""
+    """Documents by the keys of their ids, each decoded when it is accessed."""
 
     def __init__(self, found: Undecoded[T] | None = None) -> None:
         self._found = found
@@ -112,17 +112,17 @@ class _ByKey(Generic[T]):
 
 @define
 class _Page:
-    #: Each row with its key; where it is lean, the rows are ids and revisions only.
+    #: Each row with its key. In a lean page the rows are ids and revisions only.
     rows: Iterable[tuple[Key, StoredV1]]
     lean: bool
     v2: _ByKey[StoredV2]
-    #: V1's documents where the rows are lean: of those that V2 lacks, and of all once V2 was found to be behind.
+    #: V1's documents of a lean page: those that V2 lacks, and all of them once V2 is found to be behind.
     v1: _ByKey[StoredV1]
     ids: list[RawId]
     timeout_s: float | None
 
-    async def truth(self, pair: Pair[V1, V2], key: Key, row: StoredV1, stored: StoredV2 | None) -> StoredV1 | None:
-        """V1's document of a row that V2 has not; None: deleted since the page was read."""
+    async def find_truth(self, pair: Pair[V1, V2], key: Key, row: StoredV1, stored: StoredV2 | None) -> StoredV1 | None:
+        """Return V1's document of a row whose body V2 does not hold; None if it was deleted since the page was read."""
         if not self.lean:
             return row
         if stored is not None and key not in self.v1 and self.ids:
@@ -152,8 +152,8 @@ async def _make_answers(
         if trusted is not None:
             answers.append(trusted)
             continue
-        truth = await page.truth(pair, key, row, stored)
-        if truth is not None:  # else left out, as a listing that started later would
+        truth = await page.find_truth(pair, key, row, stored)
+        if truth is not None:  # otherwise it was deleted, and is left out
             converted = await make_answer(pair, stored, truth, seen_later=True)
             answers.append(converted)
     return answers
@@ -161,7 +161,7 @@ async def _make_answers(
 
 async def _find_pages_with_bodies(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[_Page]:
     await pair.behind.wait_for_all(sum(WRITER_WAITS_S))
-    # Where each body is compare with V1's, V1 is read whole.
+    # Checked reads compare every body with V1's, so V1 is read whole.
     width = _Width(lean=not pair.checked)
     async for found in _find_pages(pair, span, width):
         keys, lean = found.keys, width.lean
@@ -171,19 +171,19 @@ async def _find_pages_with_bodies(pair: Pair[V1, V2], span: Span) -> AsyncGenera
             bodies = _ByKey((await ask_in_time(pair, pair.bodies.find_each(ids)))[0])
             missing = [id for id, key in zip(ids, keys, strict=True) if key not in bodies]
             truths = await pair.v1.find_each(missing) if lean and missing else None
-        width.met(len(ids) - len(missing), len(ids))
+        width.note_page(len(ids) - len(missing), len(ids))
         yield _Page(zip(keys, rows, strict=True), lean, bodies, _ByKey(truths), ids, span.timeout_s)
 
 
 class _Width:
-    """Whether V1's next page is asked for ids and revisions only."""
+    """Decides whether the next page of V1 is read lean: ids and revisions only."""
 
     def __init__(self, lean: bool = False) -> None:
         self.lean = lean
         self._adaptive = lean
 
-    def met(self, present: int, total: int) -> None:
-        """V2 had so many of a page: below two fifths, reading all of V1 costs less than asking it twice."""
+    def note_page(self, present: int, total: int) -> None:
+        """Note how much of a page V2 had: below two fifths, reading V1 whole costs less than reading it twice."""
         self.lean = self._adaptive and present * 5 >= total * 2
 
 
@@ -204,7 +204,7 @@ async def _find_pages(pair: Pair[V1, V2], span: Span, width: _Width) -> AsyncGen
 
 
 async def _find_last_seen(pair: Pair[V1, V2], span: Span, order: Order) -> Document | None:
-    """The document behind which the listing begins. Raises `NotFound` where its place in the order is not known."""
+    """Return the document after which the listing starts. Raises `NotFound` where its place in the order is unknown."""
     if span.after is None:
         return None
     if order.field == "_id":

@@ -1,7 +1,4 @@
-"""The protocol's read for many entities at once, and V1's entities in V2's shape for listings.
-
-It takes the decisions of `protocol.read` for a whole set per statement.
-"""
+"""Reads of many entities at once. They decide as `protocol.read` does, and send one statement per set of ids."""
 
 from __future__ import annotations
 
@@ -26,9 +23,9 @@ V2 = TypeVar("V2")
 
 
 async def read_many(pair: Pair[V1, V2], ids: Sequence[RawId]) -> dict[RawId, V2 | ConversionError]:
-    """`read` for many ids, by three statements for each thousand of them; missing ids are left out.
+    """Return the entities with these ids, by three statements per thousand; missing ids are left out.
 
-    A fourth stores bodies of older conversions anew. A dirty entity is answered, not repaired.
+    A fourth statement replaces bodies of older conversions. Dirty entities are read from V1 and not repaired.
     """
     answers: dict[RawId, V2 | ConversionError] = {}
     for part in split_ids(ids):
@@ -37,7 +34,7 @@ async def read_many(pair: Pair[V1, V2], ids: Sequence[RawId]) -> dict[RawId, V2 
 
 
 async def read_v1_many(pair: Pair[V1, V2], ids: Sequence[RawId]) -> dict[RawId, V1 | ConversionError]:
-    """Return V1's entities in V1's type; missing ids are left out. One statement for each thousand ids."""
+    """Return V1's entities in V1's type; missing ids are left out. One statement per thousand ids."""
     answers: dict[RawId, V1 | ConversionError] = {}
     for part in split_ids(ids):
         stored = await pair.v1.find_many(part)
@@ -56,7 +53,7 @@ def make_v1_answer(pair: Pair[V1, V2], stored: StoredV1) -> V1 | ConversionError
 
 
 async def convert_many(pair: Pair[V1, V2], ids: Sequence[RawId]) -> dict[RawId, V2 | ConversionError]:
-    """V1's answers alone, converted; nothing is stored. One statement for each thousand ids."""
+    """Return V1's entities in V2's type; nothing is stored. One statement per thousand ids."""
     answers: dict[RawId, V2 | ConversionError] = {}
     for part in split_ids(ids):
         answers |= await make_answers(pair, {}, await pair.v1.find_many(part))
@@ -66,7 +63,7 @@ async def convert_many(pair: Pair[V1, V2], ids: Sequence[RawId]) -> dict[RawId, 
 async def _read_part(pair: Pair[V1, V2], ids: Sequence[RawId]) -> dict[RawId, V2 | ConversionError]:
     if pair.checked:
         return {id: answer async for id, answer in _read_one_by_one(pair, ids)}
-    # All at once: were each waited for after the last, a V2 that hangs would take all the time that the call has.
+    # Wait for all at once: one after the other, a V2 that hangs would use up the time of the whole call.
     if held := [id for id in ids if pair.behind.holds(id)]:
         await asyncio.gather(*(await_own_body(pair, id) for id in held))
     answer, reachable = await ask_in_time(pair, pair.bodies.find_many(ids))
@@ -87,7 +84,7 @@ async def _read_part(pair: Pair[V1, V2], ids: Sequence[RawId]) -> dict[RawId, V2
         return {id: answers[id] for id in ids if id in answers}
     lost = await _put_many(pair, [truth for id, truth in truths.items() if id not in seen], answers, read_at_s)
     for id in lost:
-        del answers[id]  # deleted meanwhile, it stays out
+        del answers[id]  # it is read again; if it was deleted meanwhile, it is left out
     answers.update({id: answer async for id, answer in _read_one_by_one(pair, lost)})
     await _store_anew(pair, seen, truths, answers)
     return {id: answers[id] for id in ids if id in answers}
@@ -99,9 +96,9 @@ async def _store_anew(
     truths: dict[RawId, StoredV1],
     answers: dict[RawId, V2 | ConversionError],
 ) -> None:
-    """Store what was converted because V2's body is of an older conversion, or cannot be read, by one statement.
+    """Replace bodies of older conversions, and unreadable ones, by one statement.
 
-    Each goes over exactly the body that was seen; dirty entities are left to reads of one entity.
+    Each new body only replaces the one that was seen. Dirty entities are repaired by reads of single entities.
     """
     repairs = []
     for id, stored in seen.items():
@@ -129,7 +126,7 @@ async def _store_anew(
 async def _put_many(
     pair: Pair[V1, V2], truths: Sequence[StoredV1], answers: dict[RawId, V2 | ConversionError], read_at_s: float
 ) -> list[Any]:
-    """Store fresh conversions by one statement; the ids that somebody else stored first."""
+    """Store new conversions by one statement; return the ids that others stored first."""
     documents = []
     for truth in truths:
         entity = answers[truth.id]
@@ -157,9 +154,9 @@ async def _put_many(
 async def make_answers(
     pair: Pair[V1, V2], seen: dict[RawId, StoredV2], truths: dict[RawId, StoredV1]
 ) -> dict[RawId, V2 | ConversionError]:
-    """Return V1's answers as V2 entities, not to be stored over what stands.
+    """Return an answer in V2's type for each of V1's documents.
 
-    V2's body where it was made from V1's revision and may answer, else V1's, converted.
+    It is V2's body where that was made from V1's revision and may answer, else V1's entity, converted.
     """
     answers: dict[RawId, V2 | ConversionError] = {}
     for id, truth in truths.items():
@@ -171,7 +168,11 @@ async def make_answers(
 async def make_answer(
     pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, *, seen_later: bool = False
 ) -> V2 | ConversionError:
-    """Return one of V1's answers by the rule of `make_answers`; `seen_later` where V2 was read after V1."""
+    """Return the answer in V2's type for one of V1's documents, or why there is none.
+
+    It is V2's body where that was made from V1's revision and may answer, else V1's entity, converted. `seen_later`:
+    V2 was read after V1.
+    """
     try:
         if pair.checked and seen is not None:
             return (await compare(pair, seen, truth, seen_later=seen_later))[0]

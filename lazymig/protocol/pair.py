@@ -1,4 +1,4 @@
-"""What the protocol's steps are made on."""
+"""The ports of one migration, with what the protocol needs to use them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ V2 = TypeVar("V2")
 
 @frozen
 class Pair(Generic[V1, V2]):
-    """The ports of one migration with what the steps between them need."""
+    """V1, the ledger and V2's bodies of one migration, with its conversions and the options of the steps."""
 
     v1: Truth
     ledger: Ledger
@@ -29,9 +29,9 @@ class Pair(Generic[V1, V2]):
     behind: Behind
     max_attempts: int = 32
     checked: bool = False
-    #: In a transaction a duplicate key aborts everything, so an insert looks first.
+    #: Whether all statements run in a session. A duplicate key aborts its transaction, so inserts look first.
     in_session: bool = False
-    #: Whether listings may fetch a page while the last one is being looked at.
+    #: Whether listings may fetch the next page while the caller works on this one.
     ahead: bool = False
     #: Seconds that a read waits for V2 before V1 answers alone; None: as long as the call may take.
     v2_wait_s: float | None = None

@@ -1,4 +1,4 @@
-"""Reads: V2 first, V1 where V2 says nothing, and V2 filled or repaired on the way."""
+"""Reads: V2 first, V1 where V2 has no answer, and V2 filled or repaired in passing."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from lazymig.telemetry import LEFT_DIRTY, MIGRATED, MISMATCHED, REFUSED, REPAIRE
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
-#: A conversion of V1 that was read longer ago than this, in seconds, is looked at again once it is stored. Always less
+#: Where V1 was read longer ago than this, in seconds, V1 is checked again once the conversion is stored. Always less
 #: than the grace period, after which V2 may have forgotten a delete.
 OLD_READ_S = 1.0
 
 
 class Revised(Protocol):
-    """What was made from one revision of V1."""
+    """Something made from one revision of V1."""
 
     @property
     def id(self) -> Any: ...
@@ -36,10 +36,10 @@ class Revised(Protocol):
 
 
 async def read(pair: Pair[V1, V2], id: RawId) -> V2 | None:
-    """The entity as it was at some moment of this call, or None. One round trip when V2 is clean."""
+    """Return the entity as it was at some moment of this call, or None. One round trip when V2 is clean."""
     await await_own_body(pair, id)
     for attempt in range(pair.max_attempts):
-        # 1. V2 first: clean is V1's current revision.
+        # 1. V2 first: a clean document is V1's current revision.
         seen, reachable = await ask_in_time(pair, pair.bodies.find(id))
         if not reachable:
             return await v1_alone.read_converted(pair, id)
@@ -47,7 +47,7 @@ async def read(pair: Pair[V1, V2], id: RawId) -> V2 | None:
             entity = pair.conversions.trusted(seen)
             if entity is not None:
                 return entity
-        # 2. Absent, dirty, gone, or of another conversion: V1 answers.
+        # 2. V2 is absent, dirty, gone, or of another conversion: V1 answers.
         read_at_s = pair.clock.monotonic()
         truth = await pair.v1.find(id)
         if truth is None:
@@ -57,8 +57,8 @@ async def read(pair: Pair[V1, V2], id: RawId) -> V2 | None:
         if await is_due(pair, seen, truth) and attempt < len(bodies.WRITER_WAITS_S):
             await pair.clock.sleep(bodies.WRITER_WAITS_S[attempt])
             continue
-        # 3./4. Fill or repair V2 on the way. Losing that race to a writer means that V2 now knows better than what
-        # was converted here: it may hold fields that V1 cannot express. So look again.
+        # 3. Fill or repair V2. If a writer wins that race, V2's body is better than the one converted here: it may hold
+        # fields that V1 cannot express. So read again.
         answer, stands = await _make_answer(pair, seen, truth, read_at_s)
         if stands or attempt + 1 == pair.max_attempts:
             return answer
@@ -66,7 +66,7 @@ async def read(pair: Pair[V1, V2], id: RawId) -> V2 | None:
 
 
 async def _make_answer(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, read_at_s: float) -> tuple[V2, bool]:
-    """V1's answer, and whether it may be given: False when V2 was changed in the meantime."""
+    """Return V1's answer, and whether it may be used: False where V2 was changed in the meantime."""
     if seen is None:
         entity = await pair.conversions.upgraded(truth, None)
         body = pair.conversions.v2_body(entity)
@@ -74,7 +74,7 @@ async def _make_answer(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV
         return entity, await pair.behind.do(lambda: _put(pair, truth, body, read_at_s), True)
     if pair.checked and seen.revision >= truth.revision:
         return await _answer_checked(pair, seen, truth), True
-    # What a newer release stored stays as it is, also where this one cannot read it.
+    # A newer release's body is not replaced, even where this release cannot read it.
     storing = not pair.conversions.is_newer(seen)
     held = not seen.gone and seen.revision == truth.revision
     trusted = pair.conversions.trusted(seen) if held else None
@@ -86,8 +86,8 @@ async def _make_answer(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV
     if not storing or (seen.revision >= truth.revision and not held) or await is_due(pair, seen, truth):
         await _heal_if_old(pair, seen, truth)
         return entity, True
-    # A repair goes over the body it was made with and no other: what came between may hold more, and the purged must
-    # not come back.
+    # A repair only replaces the body that it was made with: a body stored meanwhile may hold more, and a purged
+    # document must not come back.
     return entity, await pair.behind.do(lambda: _repair(pair, seen, truth, body), True)
 
 
@@ -97,7 +97,7 @@ async def _put(pair: Pair[V1, V2], truth: StoredV1, body: dict[str, Any], read_a
         if put is Put.STORED and pair.clock.monotonic() - read_at_s > OLD_READ_S:
             await look_again_at(pair, [truth])
     except PyMongoError:
-        pair.tally.count(LEFT_DIRTY)  # the answer is V1's, and absent is a safe state of V2
+        pair.tally.count(LEFT_DIRTY)  # V1 has the answer, and V2 may be absent
         return True
     pair.tally.count(MIGRATED, put is Put.STORED)
     pair.tally.count(REFUSED, put is Put.REFUSED)
@@ -105,15 +105,15 @@ async def _put(pair: Pair[V1, V2], truth: StoredV1, body: dict[str, Any], read_a
 
 
 async def look_again_at(pair: Pair[V1, V2], truths: Iterable[Revised]) -> int:
-    """After conversions of an old read were stored: heal V2 where V1 has moved since; how many had.
+    """Heal V2 where V1 has changed since it was read; return how many had. For conversions stored long after the read.
 
-    Within the grace period V2's tombstone would have kept them out. A process that was paused for longer, or a sweep
-    that waited, may bring a deleted entity back, which this finds.
+    Within the grace period V2's tombstone keeps the conversion of a deleted entity out. A process that was paused for
+    longer, or a sweep that waited, may bring the deleted entity back, which this corrects.
     """
-    moved = await pair.v1.find_changed({truth.id: truth.revision for truth in truths})
-    for id in moved:
+    changed = await pair.v1.find_changed({truth.id: truth.revision for truth in truths})
+    for id in changed:
         await close_mark(pair, id)
-    return len(moved)
+    return len(changed)
 
 
 async def _repair(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, body: dict[str, Any]) -> bool:
@@ -123,14 +123,14 @@ async def _repair(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, body: dic
 
 
 async def _heal_if_old(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> None:
-    # A newer release's body that is behind V1 holds what this one would drop: it is left to that release.
+    # A newer release's body behind V1 may hold what this release would drop: that release heals it.
     if not pair.in_session and not pair.conversions.must_leave(seen, truth) and await is_old(pair, seen):
-        # The read has its answer; should healing fail, the next reader tries again.
+        # The read already has its answer. If healing fails, the next reader tries again.
         await pair.behind.do(lambda: close_mark(pair, seen.id), None)
 
 
 async def _answer_checked(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> V2:
-    """A checked read: V1 wins where its content was changed behind lazymig's back, even if V2 is clean."""
+    """Return V1's entity for a checked read. Heal V2 where another client has changed V1, even if V2 is clean."""
     entity, agrees = await compare(pair, seen, truth)
     if agrees:
         await _heal_if_old(pair, seen, truth)
@@ -141,7 +141,7 @@ async def _answer_checked(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -
 
 
 async def compare(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, *, seen_later: bool = False) -> tuple[V2, bool]:
-    """V1's entity, and whether V2's body is the same, byte for byte."""
+    """Return V1's entity in V2's type, and whether V2's body is equal to it, byte for byte."""
     conversions = pair.conversions
     expected = await conversions.upgraded(truth, seen, seen_later=seen_later)
     held = not seen.gone and seen.revision == truth.revision
@@ -150,7 +150,7 @@ async def compare(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, *, seen_l
 
 
 async def exists(pair: Pair[V1, V2], id: RawId) -> bool:
-    """Whether the entity stood at some moment of this call; nothing is converted."""
+    """Whether the entity existed at some moment of this call; nothing is converted."""
     seen, _ = await ask_in_time(pair, pair.bodies.find(id))
     if seen is not None and seen.clean and not pair.checked:
         return True

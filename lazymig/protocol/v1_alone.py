@@ -1,4 +1,4 @@
-"""The steps where V2 is not touched: V1 alone, ordered by compare-and-set on its revision."""
+"""Reads and writes of V1 alone, ordered by compare-and-set on its revision."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def write_v1(pair: Pair[V1, V2], id: RawId, edit: Edit) -> Change | None:
             raise NotFound(decode_id(id))
         base = Base(None, truth)
         change = await edit.decide(base)
-        assert change is not More.TRUTH  # which was given
+        assert change is not More.TRUTH  # it was given V1's document
         if await change_v1(pair, id, base, max(truth.revision, 0) + 1, change):
             return change
         pair.tally.count(CONTENDED)
@@ -55,6 +55,6 @@ async def insert_v1(pair: Pair[V1, V2], id: RawId, change: Change) -> None:
     """Store a new entity in V1. One round trip. Raises `AlreadyExists`."""
     if pair.in_session and await pair.v1.find_local(id) is not None:
         raise AlreadyExists(decode_id(id))
-    # V1 alone keeps no tombstone that would remember a deleted entity's last revision.
+    # V1 alone keeps no tombstone with a deleted entity's last revision, so choose one that was never used.
     if not await pair.v1.insert(id, change.v1_set, pick_unused_step(pair.clock)):
         raise AlreadyExists(decode_id(id))

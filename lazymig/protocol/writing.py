@@ -1,4 +1,4 @@
-"""Writes: the ticket, V1's compare-and-set, the body; and what is made of them: healing, closing, purging."""
+"""Writes: the ticket, V1's compare-and-set, the body. Healing, closing marks and purging are built of these steps."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ V2 = TypeVar("V2")
 
 
 async def write(pair: Pair[V1, V2], id: RawId, edit: Edit) -> Change | None:
-    """Change or delete one entity; the change made, None for a delete. Three round trips when V2 is clean.
+    """Change or delete one entity; return the change, None for a delete. Three round trips when V2 is clean.
 
-    Raises `NotFound`, `Contention`, or whatever the edit raises; then nothing was written to V1.
+    Raises `NotFound`, `Contention`, or what the edit raises; then nothing was written to V1.
     """
     if pair.behind.holds(id):
-        # A write that overtakes this process's own body drops what only that body holds.
+        # This process is still storing a body. A write that overtakes it would drop what only that body holds.
         await pair.behind.wait_for(id)
-    # 1. The ticket comes before V1 is touched. After it, nobody takes V2 for clean; were V1 written first, a reader
-    # between the two steps would be given the old body by a clean V2.
+    # 1. The ticket, before V1 is changed. After it V2 is not clean. If V1 were written first, a reader between the two
+    # steps would get the old body from a clean V2.
     announced = await pair.ledger.ticket(id)
     doubt = _Doubt()
     try:
         done = await _change_v1_until_won(pair, id, edit, announced, doubt)
     except (Exception, asyncio.CancelledError) as error:
-        # Nothing was written: without this, readers would ask V1 until somebody heals the mark.
+        # Nothing was written. Without this, readers would ask V1 until the mark is healed.
         if not doubt.sent:
             await withdraw(pair, announced, missing=isinstance(error, NotFound))
         raise
-    # 4. V1 has the write: whatever happens to this step is no error for the caller.
+    # 4. The body. V1 has the write, so whatever happens to this step is no error for the caller.
     await pair.behind.do(lambda: finish(pair, id, done), None, id)
     return done.change
 
 
 class Done(NamedTuple):
-    """What a write did to V1: the ticket it moved it to, the change, and the revision that it started from."""
+    """What a write did to V1: the ticket, which is V1's new revision, the change, and the revision before."""
 
     ticket: int
     change: Change | None
@@ -55,43 +55,44 @@ class Done(NamedTuple):
 
 
 class _Doubt:
-    """Whether a statement that moves V1 was sent and its outcome is not known."""
+    """Whether a statement that changes V1 was sent and its outcome is unknown."""
 
     sent = False
 
 
 async def _change_v1_until_won(pair: Pair[V1, V2], id: RawId, edit: Edit, seen: StoredV2, doubt: _Doubt) -> Done:
-    """Steps 2 and 3."""
+    """Do steps 2 and 3 of a write: read V1 where needed, and change it, until an attempt wins."""
     ticket, truth, entity = seen.intent, None, None
     if not (edit.needs_truth or pair.checked) and seen.clean_before_ticket and edit.needs_entity:
         entity = pair.conversions.trusted(seen)
-    # An only attempt is not lost to what V1 holds: it may lack a sub-document of which a part is to be set.
+    # A single attempt must not be lost because V1 lacks a sub-document of which a part is to be set: read V1 first.
     asked = edit.needs_truth or pair.checked or not seen.clean_before_ticket or pair.max_attempts == 1
     asked |= edit.needs_entity and entity is None
     for attempt in range(pair.max_attempts):
         if asked or attempt:
-            # 2. V2 was not clean, or the last attempt was lost: V1 says what stands.
+            # 2. V2 was not clean, or the last attempt lost its race: read V1.
             truth, entity = await pair.v1.find_local(id), None
             if truth is None:
-                # The one answer that no compare-and-set settles.
+                # No compare-and-set follows that would check this answer.
                 await pair.v1.confirm_missing(id)
                 raise NotFound(decode_id(id))
             seen = await _refresh_seen(pair, seen, truth, ticket, attempt)
         base = Base(seen, truth, entity, not pair.checked)
         if base.revision >= ticket:
-            # V1 is ahead of the ticket: moving it to a revision that was not announced in V2 would break the invariant.
+            # V1 is ahead of the ticket. V1 must not get a revision that was not announced in V2: it breaks the
+            # invariant.
             ticket = base.revision + 1
             await pair.ledger.raise_intent(id, ticket)
         change = await edit.decide(base)
         if change is More.TRUTH:
             continue
-        # 3. V1's compare-and-set orders the writers; the loser starts from what the winner left. So does a
-        # writer that would set a part of what V1 does not hold as a sub-document: it loses without an error.
+        # 3. V1's compare-and-set orders the writers; the loser starts over from what the winner wrote. A writer that
+        # wants to set a part of a sub-document that V1 does not have loses in the same way, without an error.
         doubt.sent = True
         try:
             won = await change_v1(pair, id, base, ticket, change)
         except WriteError:
-            doubt.sent = False  # V1 refuses the document: a unique index, a validator
+            doubt.sent = False  # V1 refuses the document, by a unique index or a validator
             raise
         if won:
             return Done(ticket, change, base.revision)
@@ -102,26 +103,26 @@ async def _change_v1_until_won(pair: Pair[V1, V2], id: RawId, edit: Edit, seen: 
 
 
 async def withdraw(pair: Pair[V1, V2], announced: StoredV2, step: int = 1, *, missing: bool = False) -> None:
-    """Take an announcement back that nothing was written for. Not the caller's concern if it fails.
+    """Take back an announcement that nothing was written for. A failure is no error for the caller.
 
     `missing`: nothing was written because V1 does not hold the entity.
     """
 
-    async def withdrawn() -> None:
+    async def take_back() -> None:
         try:
             await pair.ledger.withdraw(announced, step, missing=missing)
         except PyMongoError:
             pair.tally.count(LEFT_DIRTY)  # the next reader or sweep heals it
 
-    await pair.behind.at_last(withdrawn)
+    await pair.behind.at_last(take_back)
 
 
 async def _refresh_seen(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, ticket: int, attempt: int) -> StoredV2:
-    """V2's document to start from: after a lost race, or with V1 past the ticket, the one that the ticket saw is old.
+    """Return V2's document to start from. After a lost race, or with V1 past the ticket, the ticket's document is old.
 
-    V2 is read after V1, so that a body at V1's revision, with what V1 cannot express, is found if it is there yet. If
-    it is not, its writer stands between V1 and V2, and a write that overtakes it there drops what only its body holds.
-    It may be dead, so the wait for it is short; V1 is exact with or without it.
+    V2 is read after V1, so that a body at V1's revision, with what V1 cannot express, is found if it is stored. If it
+    is not, its writer has written V1 and not yet V2, and a write that overtakes it drops what only its body holds. That
+    writer may be dead, so the wait is short; V1 is exact in either case.
     """
     overtaken = truth.revision > ticket and pair.conversions.migration.upgrading.takes_other
     if (attempt or overtaken) and seen.revision != truth.revision:
@@ -130,7 +131,8 @@ async def _refresh_seen(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, tic
         if not await is_due(pair, seen, truth, ticket):
             break
         if pair.behind.holds(truth.id):
-            # It is this process's own, which is known to be under way. In a transaction it may wait for that one.
+            # This process is storing it, so it will come. In a transaction that step may wait for this one, so wait
+            # briefly.
             await pair.behind.wait_for(truth.id, delay_s if pair.in_session else None)
             seen = await pair.bodies.find(truth.id) or seen
             continue
@@ -140,22 +142,22 @@ async def _refresh_seen(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, tic
 
 
 async def change_v1(pair: Pair[V1, V2], id: RawId, base: Base, ticket: int, change: Change | None) -> bool:
-    """Move V1 from the base's revision to the ticket. False: the race is lost, and nothing was written."""
+    """Change V1 from the base's revision to the ticket. False: the race is lost, and nothing was written."""
     expected = base.revision
     if change is None:
         return await pair.v1.delete(id, expected)
     held = None
     if pair.checked and base.truth is not None:
-        # Clients that know no revision may write V1 as well: what they changed meanwhile must not be overwritten.
+        # Other clients may write V1 without changing the revision: what they changed meanwhile must not be overwritten.
         held = {path: get_at(base.truth.document, path) for path in (*change.v1_set, *change.v1_unset)}
     return await pair.v1.compare_and_set(id, expected, ticket, change.v1_set, change.v1_unset, change.v1_within, held)
 
 
 async def finish(pair: Pair[V1, V2], id: RawId, done: Done) -> None:
-    """Step 4: bring V2 up to what V1 has."""
+    """Do step 4 of a write: bring V2 up to V1."""
     change, ticket, since = done.change, done.ticket, done.since
     if change is None:
-        # A tombstone, not a removal: a slow reader that still holds the deleted entity must find its place taken.
+        # A tombstone and no removal: a slow reader that still holds the deleted entity must not be able to store it.
         await try_step(pair, lambda: pair.bodies.bury(id, ticket, since=since))
     else:
         body, conv = change.v2_body, change.conv
@@ -163,13 +165,13 @@ async def finish(pair: Pair[V1, V2], id: RawId, done: Done) -> None:
 
 
 async def back_off(pair: Pair[V1, V2], attempt: int) -> None:
-    """Wait before the next attempt: the first losses are the normal price of a race, a crowd needs spreading."""
+    """Wait a random time before the next attempt. The first two come at once: only a crowd must be spread."""
     if attempt >= 2:
         await pair.clock.sleep(min(0.001 * 2 ** (attempt - 2), 0.05) * pair.clock.random())
 
 
 async def close_mark(pair: Pair[V1, V2], id: RawId) -> None:
-    """Close an open announcement, so that reads take one round trip again. Not the caller's concern if it fails."""
+    """Close an open announcement, so that reads take one round trip again. A failure is no error for the caller."""
     try:
         await heal(pair, id)
     except (PyMongoError, Contention, ConversionError):
@@ -177,9 +179,10 @@ async def close_mark(pair: Pair[V1, V2], id: RawId) -> None:
 
 
 async def heal(pair: Pair[V1, V2], id: RawId) -> bool:
-    """Move the entity to a fresh revision with the same content. False: V1 does not hold it.
+    """Give the entity a new revision with the same content. False: V1 does not hold it.
 
-    For a mark whose writer died. Should that writer wake, its compare-and-set is lost: no clock, no lock, no lease.
+    This resolves the mark of a writer that died. If that writer is alive after all, its compare-and-set loses, so no
+    clock, lock or lease is needed.
     """
     try:
         await write(pair, id, Keep(pair.conversions))
@@ -190,14 +193,14 @@ async def heal(pair: Pair[V1, V2], id: RawId) -> bool:
 
 
 async def purge(pair: Pair[V1, V2], seen: StoredV2, grace: timedelta) -> bool:
-    """Remove what a delete left in V2, once no read that began before it can still be in flight.
+    """Remove what a delete left in V2, once no read that began before it can be in flight.
 
-    False: too young, not a remainder, or changed meanwhile. The only place where time matters, by the server's clock:
-    `grace` must exceed the longest time that an operation may be in flight.
+    False: it is too young, no remainder, or changed meanwhile. Correctness depends on time only here, by the server's
+    clock: `grace` must exceed the longest time that an operation may be in flight.
     """
     if seen.at is None or seen.clean or await pair.ledger.now() - seen.at < grace:
         return False
-    # V1 after V2, then only if V2 is unchanged: an insert of the entity raises the intent first.
+    # V1 is read after V2, and V2 is only removed if unchanged: an insert of the entity would raise the intent first.
     if await pair.v1.find(seen.id) is not None:
         return False
     return await pair.ledger.purge(seen)

@@ -1,1 +1,1 @@
-"""One object per phase with the repository's verbs: a phase that has no route cannot be constructed."""
+"""Routes: one class per phase with the repository's verbs. A phase without a route cannot be constructed."""

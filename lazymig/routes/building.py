@@ -1,4 +1,4 @@
-"""What the user gave, as a route: the one place that checks collections, and chooses stores and the route."""
+"""Building a route of what the user passed: only here are collections checked, and stores and routes chosen."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from lazymig.telemetry import LEFT_DIRTY, Tally
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
-#: V2 bodies on their way behind the callers, at most.
+#: V2 bodies that are stored behind callers at a time, at most.
 _BEHIND_MAX = 1000
 
 #: The routes by phase: one line each. A phase that is not here cannot be constructed.
-ROUTES: dict[str, Callable[[Pair[Any, Any]], Route[Any, Any]]] = {
+ROUTES: dict[Phase, Callable[[Pair[Any, Any]], Route[Any, Any]]] = {
     Phase.V1_ONLY: V1Only,
     Phase.COEXIST: Coexist,
 }
@@ -38,7 +38,7 @@ ROUTES: dict[str, Callable[[Pair[Any, Any]], Route[Any, Any]]] = {
 
 @frozen(kw_only=True)
 class Options:
-    """How the steps are made: the keywords of `Repository` by the same names."""
+    """The options of `Repository`, by the names of its keywords."""
 
     clock: Clock
     coalesce: bool
@@ -61,25 +61,31 @@ class Options:
             raise ConfigurationError('read_concern: pass "linearizable", or None')
 
     def in_session(self) -> Options:
-        """Return these options for a session: one statement at a time, in the time that its transaction has.
+        """Return these options for a session: no shared or deferred statements, and no bound in time of its own.
 
-        Raises `ConfigurationError` where no transaction can keep them.
+        Raises `ConfigurationError` for options that a transaction cannot keep.
         """
         if self.read_concern is not None:
             raise ConfigurationError("with_session: no transaction keeps read_concern; make a repository without it")
         return evolve(self, coalesce=False, write_behind=False, timeout_s=None)
 
 
+def check_phase(phase: Phase) -> Phase:
+    """Return the phase as a member of `Phase`. Raises `ConfigurationError` for a phase without a route."""
+    for known in ROUTES:
+        if known == phase:
+            return known
+    able = ", ".join(f"Phase.{member.name}" for member in Phase if member in ROUTES)
+    raise ConfigurationError(f"phase: this release runs {able}")
+
+
 def build_route(phase: Phase, pair: Pair[V1, V2]) -> Route[V1, V2]:
-    """Return the route of a phase. Raises `ConfigurationError` for one that has none."""
-    if phase not in ROUTES:
-        able = ", ".join(f"Phase.{member.name}" for member in Phase if member in ROUTES)
-        raise ConfigurationError(f"phase: this release runs {able}")
-    return ROUTES[phase](pair)
+    """Return the route of a phase. Raises `ConfigurationError` for a phase that has none."""
+    return ROUTES[check_phase(phase)](pair)
 
 
 def build_pair(migration: Migration[V1, V2], given: Collections, options: Options) -> Pair[V1, V2]:
-    """Check what was given and put the stores together. Raises `ConfigurationError`."""
+    """Check what was passed and open the stores. Raises `ConfigurationError`, which says what to change."""
     if not isinstance(migration, Migration):
         raise ConfigurationError("migration: pass a lazymig.Migration")
     options.check()
@@ -88,14 +94,14 @@ def build_pair(migration: Migration[V1, V2], given: Collections, options: Option
     _check_distinct(given)
     check_uuids(migration, v1=given.v1, v2=given.v2)
     tally = Tally(migration.name)
-    # Half of a call's time: were V2 to hang, the call would end in time with V1's answer or write, and no error.
+    # Half of a call's time: if V2 hangs, the call still ends in time, with V1's answer or write and without an error.
     half_s = None if options.timeout_s is None else options.timeout_s / 2
     behind = Behind(_BEHIND_MAX if options.write_behind else 0, half_s, lambda: tally.count(LEFT_DIRTY))
     return _put_together(migration, given, options, tally, behind)
 
 
 def build_pair_in_session(pair: Pair[V1, V2], given: Collections, options: Options, session: Session) -> Pair[V1, V2]:
-    """Return the pair with every statement in that session; it counts, and waits for bodies, with the given one."""
+    """Return the pair with every statement in a session. Both pairs share their counts and unfinished bodies."""
     migration, behind = pair.conversions.migration, pair.behind.at_once()
     return _put_together(migration, given, options, pair.tally, behind, session)
 

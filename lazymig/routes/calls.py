@@ -1,4 +1,4 @@
-"""The calls of one repository, whichever door they come through: checked, bounded, and given to the phase's route."""
+"""The calls of a repository and of its V1 view: checked, bounded, and passed to the route of the phase."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lazymig.query import (
     orders_of,
     sift,
 )
-from lazymig.routes.building import Options, build_pair, build_pair_in_session, build_route
+from lazymig.routes.building import Options, build_pair, build_pair_in_session, build_route, check_phase
 from lazymig.routes.route import Route
 from lazymig.shapes.conversions import Conversions
 from lazymig.shapes.migration import Migration
@@ -41,9 +41,9 @@ V2 = TypeVar("V2")
 
 @frozen
 class Calls(Generic[V1, V2]):
-    """What both doors share: the route, and the bounds of a call in number and time.
+    """What a repository and its V1 view share: the route, and the bounds of a call in number and time.
 
-    The first call waits for a look at what the collections are.
+    The first call waits until the collections have been checked.
     """
 
     migration: Migration[V1, V2]
@@ -61,30 +61,30 @@ class Calls(Generic[V1, V2]):
         return self.pair.conversions
 
     def in_session(self, session: Session) -> Calls[V1, V2]:
-        """Return these calls with every step in that driver session. Raises `ConfigurationError`."""
+        """Return these calls with every step in a driver session. Raises `ConfigurationError`."""
         pair = build_pair_in_session(self.pair, self.collections, self.options.in_session(), session)
-        # What holds a transaction open must not wait for the writes that it blocks.
-        return evolve(self.on(pair), in_flight=InFlight(None))
+        # A transaction must not wait for writes that wait for it, so its writes are not bounded.
+        return evolve(self.with_pair(pair), in_flight=InFlight(None))
 
-    def on(self, pair: Pair[V1, V2]) -> Calls[V1, V2]:
-        """Return these calls with their steps on another pair."""
+    def with_pair(self, pair: Pair[V1, V2]) -> Calls[V1, V2]:
+        """Return these calls on another pair."""
         return evolve(self, pair=pair, route=build_route(self.phase, pair))
 
     def bounded(self, *, writes: bool = False) -> Deadline:
-        """Return the bound of one call: its time, and before the first a look at the collections."""
+        """Return the context of one call: its bound in time, and for the first calls the check of the collections."""
         if self.first_use.due:
             return self.first_use.call(writes=writes)
         return Deadline(self.options.timeout_s)
 
     async def write(self, raw: RawId, edit: Edit) -> Change | None:
-        """Make one edit by the phase's route; `raw` is a checked id."""
+        """Make one edit by the route; `raw` is a checked id."""
         async with self.in_flight.place(), self.bounded(writes=True), self.first_use.explaining:
             return await self.route.write(raw, edit)
 
     async def insert(self, raw: RawId, make: Callable[[], Awaitable[Change]]) -> None:
-        """Make one insert by the phase's route, converted when its place is free."""
+        """Make one insert by the route; the entity is converted once the write has its place."""
         async with self.in_flight.place():
-            change = await make()  # refused here, before anything is sent
+            change = await make()  # conversion errors are raised here, before anything is sent
             async with self.bounded(writes=True), self.first_use.explaining:
                 await self.route.insert(raw, change)
 
@@ -94,7 +94,7 @@ class Calls(Generic[V1, V2]):
         ids: Iterable[K],
         on_error: OnError | Literal["return"],
     ) -> dict[K, E | ConversionError]:
-        """Read entities through one of the route's doors, in the order of `ids`."""
+        """Read entities by one of the route's verbs and return them in the order of `ids`."""
         check_on_error(on_error)
         raws = {self.conversions.raw_id(id): id for id in ids}
         async with self.bounded():
@@ -104,10 +104,10 @@ class Calls(Generic[V1, V2]):
     async def each(
         self, pages: Callable[[Span], AsyncGenerator[list[E | ConversionError]]], asked: Listing
     ) -> AsyncGenerator[E]:
-        """Yield a listing's entities one by one, through one of the route's doors."""
-        report, span = make_reporter(asked.on_error), self._span(asked)
+        """Yield a listing's entities one by one, read by one of the route's verbs."""
+        report, span = make_reporter(asked.on_error), self._make_span(asked)
         async with self.bounded():
-            pass  # the look at the collections; each page has its own time
+            pass  # only the check of the collections; each page has its own time
         async with aclosing(pages(span)) as found:
             async for answers in found:
                 for answer in answers:
@@ -116,7 +116,7 @@ class Calls(Generic[V1, V2]):
                     else:
                         yield answer
 
-    def _span(self, asked: Listing) -> Span:
+    def _make_span(self, asked: Listing) -> Span:
         v1, v2 = self.conversions.v1.fields, self.conversions.v2.fields
         return Span(
             criteria=check_criteria(asked.criteria),
@@ -128,8 +128,9 @@ class Calls(Generic[V1, V2]):
 
 
 def open_calls(migration: Migration[V1, V2], given: Collections, phase: Phase, options: Options) -> Calls[V1, V2]:
-    """Check what the user gave and put it together. Raises `ConfigurationError`, which says what to change."""
+    """Check what the user passed and build the calls. Raises `ConfigurationError`, which says what to change."""
     pair = build_pair(migration, given, options)
+    phase = check_phase(phase)
     route = build_route(phase, pair)
     asked = Asked(
         v1=given.v1, v2=given.v2, id_types=migration.id_types,

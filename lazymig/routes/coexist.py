@@ -1,6 +1,6 @@
-"""The phase `coexist`: V2 answers first and is filled on the way; V1 stays the truth, and every write reaches both.
+"""The phase `coexist`: V2 answers first and is filled by reads; V1 stays the truth, and every write reaches both.
 
-Way back: to `shadow`, without any step. V1 is exact at every moment.
+Way back: to `shadow`, without any step, because V1 is exact at every moment.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ V2 = TypeVar("V2")
 
 @frozen
 class Coexist(Route[V1, V2], Generic[V1, V2]):
-    """Both sides, by the steps of `lazymig.protocol`."""
+    """Reads and writes both collections by the steps of `lazymig.protocol`."""
 
     pair: Pair[V1, V2]
     uses_v2: ClassVar[bool] = True

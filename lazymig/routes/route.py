@@ -1,7 +1,7 @@
-"""The verbs of a phase: what the repository and the V1 view ask of it, and nothing else.
+"""The verbs of a phase: everything that the repository and the V1 view need of it.
 
-A phase is one object. Neither door has an `if` on the phase, and a phase without a route cannot be constructed.
-Ids are checked and stand as they do in `_id`; calls are bounded in time by their caller.
+Each phase has one route, so neither of them has an `if` on the phase. Ids are checked and in the form of `_id`, and the
+caller bounds each call in time.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ V2 = TypeVar("V2")
 
 
 class Route(Protocol[V1, V2]):
-    """One phase's answers to the repository's verbs."""
+    """One phase's implementation of the repository's verbs."""
 
-    #: Whether V2 is read or written: it is looked at before the first call then.
+    #: Whether V2 is read or written. If so, it is checked before the first call.
     uses_v2: ClassVar[bool]
-    #: Whether V2 is filled from V1: only then a sweep may run.
+    #: Whether V2 is filled from V1. Only then may a sweep run.
     fills_v2: ClassVar[bool]
 
     async def read(self, id: RawId) -> V2 | None:
         """Return the entity in V2's type, or None."""
 
     async def read_many(self, ids: Sequence[RawId]) -> dict[RawId, V2 | ConversionError]:
-        """Return the entities in V2's type by id, each or why it cannot be read; missing ids are left out."""
+        """Return the entities in V2's type by id, or why one cannot be read; missing ids are left out."""
 
     async def read_v1(self, id: RawId) -> V1 | None:
         """Return the entity in V1's type, or None."""
 
     async def read_v1_many(self, ids: Sequence[RawId]) -> dict[RawId, V1 | ConversionError]:
-        """Return the entities in V1's type by id, each or why it cannot be read; missing ids are left out."""
+        """Return the entities in V1's type by id, or why one cannot be read; missing ids are left out."""
 
     async def exists(self, id: RawId) -> bool:
         """Return whether the entity exists; nothing is converted."""
 
     async def write(self, id: RawId, edit: Edit) -> Change | None:
-        """Change or delete one entity; returns the change made, None for a delete.
+        """Change or delete one entity; return the change, None for a delete.
 
-        Raises `NotFound`, `Contention`, or whatever the edit raises; then nothing was written.
+        Raises `NotFound`, `Contention`, or what the edit raises; then nothing was written.
         """
 
     async def insert(self, id: RawId, change: Change) -> None:

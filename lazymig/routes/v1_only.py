@@ -1,6 +1,6 @@
 """The phase `v1_only`: V1 alone; V2 is neither read nor written.
 
-Way back: none is needed, since nothing has left V1.
+Way back: none is needed, because V2 was never written.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ V2 = TypeVar("V2")
 
 @frozen
 class V1Only(Route[V1, V2], Generic[V1, V2]):
-    """V1 alone: answers in V2's type are converted, and nothing is stored on the way."""
+    """Reads and writes V1 alone. Answers in V2's type are converted and not stored."""
 
     pair: Pair[V1, V2]
     uses_v2: ClassVar[bool] = False

@@ -5,13 +5,31 @@ from __future__ import annotations
 import datetime as dt
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from enum import Enum
 from types import UnionType
-from typing import Annotated, Any, Final, Generic, NotRequired, Protocol, Required, TypeVar, Union, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Generic,
+    Literal,
+    NotRequired,
+    Protocol,
+    Required,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
+from uuid import UUID
 
 import attrs
+from bson import ObjectId
 
 from lazymig.shapes.entities import fields, is_entity, is_model
 
+_PLAIN = (str, bytes, int, float, type(None), Decimal, dt.date, UUID, ObjectId, Enum)
 _WRAPPERS = (Annotated, Final, Required, NotRequired)
 #: Classes of pydantic's that stand for a plain type with a constraint: no value is an instance of one.
 _STAND_INS: Mapping[str, type] = {
@@ -87,6 +105,14 @@ def fields_of(kind: Any) -> dict[str, Any]:
 def holds_anything(kind: Any) -> bool:
     """Whether some value below this type is taken as it is, whatever it holds: nothing says how to copy it."""
     return _holds(kind, lambda inner: inner in (Any, object, dict, list, set, tuple))
+
+
+def is_mutable(kind: object) -> bool:
+    """Whether a value of this type may be altered in place: whatever is not known for a plain value."""
+    kind = stripped(kind)
+    if is_union(kind):
+        return any(map(is_mutable, members(kind)))
+    return get_origin(kind) is not Literal and not (isinstance(kind, type) and issubclass(kind, _PLAIN))
 
 
 def holds_model(kind: Any) -> bool:

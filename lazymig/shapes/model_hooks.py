@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from typing import Any
 
 import attrs
@@ -16,11 +17,11 @@ from attrs import NOTHING
 from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn_from_attrs, make_dict_unstructure_fn_from_attrs, override
 
-from lazymig.shapes.annotations import fields_of
+from lazymig.shapes.annotations import fields_of, holds_anything, is_mutable
 from lazymig.shapes.entities import check_declared, fields
 from lazymig.shapes.equality import first_difference
 from lazymig.shapes.fields import Field, Rejected
-from lazymig.shapes.models import config_of, maker
+from lazymig.shapes.models import config_of, maker, runs_functions
 
 _MISSING: Any = object()
 _ALTERED = (
@@ -43,6 +44,8 @@ def read_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
     )
     exact = exactly(cls)
     misnamed = _misnamed(cls, stored)
+    watched = runs_functions(cls) and any(map(is_mutable, fields_of(cls).values()))
+    shares = watched and holds_anything(cls)
 
     def structure(document: Any, _: Any) -> Any:
         for name, key in misnamed:
@@ -52,7 +55,11 @@ def read_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
                     f"lazymig.rename({cls.__name__}, {name}=...)",
                     f".{name}",
                 )
-        return exact(read(document, cls))
+        if not watched:
+            return exact(read(document, cls))
+        # What the user's functions get, they may alter in place: what is compared is read once more.
+        given = read(deepcopy(document) if shares else document, cls)
+        return exact(read(document, cls), given)
 
     structure.overrides = read.overrides  # type: ignore[attr-defined]
     return structure
@@ -110,29 +117,36 @@ def _misnamed(cls: Any, stored: list[Field]) -> list[tuple[str, str]]:
     ]
 
 
-def exactly(cls: Any) -> Callable[[Mapping[str, Any]], Any]:
+def exactly(cls: Any) -> Callable[..., Any]:
     """What makes an instance that holds exactly these values, by the names of their fields.
+
+    The class may be given other objects of the same values, which its functions may alter in place.
 
     Raises:
         Rejected: A validator refuses a value, or makes another of it.
     """
     make = maker(cls)
-    has_dict = cls.__dictoffset__ != 0  # not so a dataclass with slots
+    names = {field.name for field in fields(cls)}
+    has_slots = any(not names.isdisjoint(base.__dict__.get("__slots__", ())) for base in cls.__mro__)
 
-    def made(values: Mapping[str, Any]) -> Any:
-        entity = make(values)
+    def made(values: Mapping[str, object], given: Mapping[str, object] | None = None) -> Any:
+        given = values if given is None else given
+        entity = make(given)
         if entity.__class__ is not cls:
             raise Rejected(f"a validator of {cls.__name__} returns a {type(entity).__name__}")
-        held = entity.__dict__ if has_dict else {name: getattr(entity, name, _MISSING) for name in values}
+        held = {name: getattr(entity, name, _MISSING) for name in values} if has_slots else entity.__dict__
         for name, value in values.items():
             found = held.get(name, _MISSING)
             if found is not value:
-                if not _is_same(value, found):
+                handed = given[name]
+                if not (_is_same(value, found) and (handed is value or handed is found or _is_same(value, handed))):
                     raise Rejected(_ALTERED, f".{name}")
-                if has_dict:
-                    held[name] = value  # past validators on assignment, and frozen models
+                if found is handed:
+                    continue
+                if has_slots:
+                    object.__setattr__(entity, name, handed)
                 else:
-                    object.__setattr__(entity, name, value)
+                    held[name] = handed  # past validators on assignment, and frozen models
         return entity
 
     return made

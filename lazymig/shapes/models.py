@@ -78,10 +78,11 @@ def _alias(info: FieldInfo) -> tuple[str | None, str]:
 
 def _argument(cls: Any, name: str, info: FieldInfo) -> str:
     """The key under which the class takes the field."""
-    alias = info.validation_alias
+    alias, config = info.validation_alias, config_of(cls)
+    if config.get("validate_by_alias") is False:
+        return name
     if alias is None or isinstance(alias, str):
         return alias or name
-    config = config_of(cls)
     if config.get("populate_by_name") or config.get("validate_by_name"):
         return name
     choices = alias.choices if isinstance(alias, AliasChoices) else []
@@ -139,7 +140,8 @@ def maker(cls: Any) -> Callable[[Mapping[str, Any]], Any]:
     around_init = issubclass(cls, BaseModel) and is_beanie(cls)
 
     def make(values: Mapping[str, Any]) -> Any:
-        given = values if same else {arguments[name]: value for name, value in values.items()}
+        # One of its own in any case: a validator of the whole model may add to it, or take away.
+        given = dict(values) if same else {arguments[name]: value for name, value in values.items()}
         try:
             # Beanie's constructor would ask for the collection of a class that no client was given to.
             return validate(given, self_instance=cls.__new__(cls)) if around_init else validate(given)
@@ -149,6 +151,22 @@ def maker(cls: Any) -> Callable[[Mapping[str, Any]], Any]:
         raise failure
 
     return make
+
+
+def runs_functions(cls: type) -> bool:
+    """Whether making an instance calls functions that see its values: validators, or what runs after `__init__`."""
+    return _calls(getattr(cls, "__pydantic_core_schema__"))  # noqa: B009 - which `type` does not have
+
+
+def _calls(schema: object) -> bool:
+    if isinstance(schema, list | tuple):
+        return any(map(_calls, schema))
+    if not isinstance(schema, Mapping):
+        return False
+    functions = str(schema.get("type", "")).startswith("function-")
+    if functions or any(schema.get(key) for key in ("post_init", "custom_init", "default_factory_takes_data")):
+        return True
+    return any(_calls(inner) for key, inner in schema.items() if key not in ("metadata", "serialization"))
 
 
 def path_in(error: Exception, cls: Any) -> str:

@@ -145,8 +145,8 @@ def check_same_id(id: RawId, stored: S) -> S:
     """Return the document if it has this id. Raises `ConfigurationError` if it has another."""
     if stored.id != id:
         raise ConfigurationError(
-            f"asked for the document with id {id!r}, the server answered with another one: a collation takes different "
-            "ids for the same; use collections with the simple collation"
+            f"asked for the document with id {id!r}, the server answered with another one: the collection's "
+            "collation treats different ids as equal; use collections with the simple collation"
         )
     return stored
 

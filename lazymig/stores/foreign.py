@@ -25,7 +25,7 @@ def _is_integer(path: str) -> dict[str, Any]:
 FOREIGN: Document = {"$nor": [{"$and": [_is_integer(f"{META_FIELD}.rev"), _is_integer(f"{META_FIELD}.intent")]}]}
 
 
-class Strangers:
+class ForeignDocuments:
     """V2's documents that lazymig did not store."""
 
     def __init__(self, store: Store) -> None:

@@ -1,7 +1,7 @@
 """Aggregation pipelines that update V2's documents, each in one statement on the server.
 
 A pipeline writes the whole document from a literal body, so that no key of an earlier body remains, whichever class,
-hook or release wrote it. It computes `_lazymig` from the stored one, so that no other writer's announcement is lost.
+hook or release wrote it. It computes `_lazymig` from the stored one, so that no other writer's announcement is dropped.
 
 `evaluate` runs the operators that are used here in Python, for in-memory collections.
 """
@@ -34,13 +34,13 @@ def _remove_if(closed: Any, value: Any) -> dict[str, Any]:
 
 
 def _keep_inserts(operator: str, ticket: int) -> dict[str, Any]:
-    """Keep the remembered inserts for which `operator` with this ticket is true; remove the field if none are left."""
+    """Return the remembered inserts that are `operator` this ticket; the field is removed if none are left."""
     found = {"$filter": {"input": {"$ifNull": [_INSERTS, []]}, "cond": {operator: ["$$this", ticket]}}}
     return _remove_if({"$eq": [found, []]}, found)
 
 
 def build_apply(body: Document, revision: int, since: int, conv: int) -> Pipeline:
-    """Store the body at this revision, of the entity that V1 held at `since`.
+    """Return the pipeline that stores a body at this revision, of the entity that V1 held at `since`.
 
     The intent is never lowered, and the mark is removed only with the last open announcement. Inserts that were
     announced after `since` stay remembered: this may be the body of the entity before them.
@@ -58,7 +58,7 @@ def build_apply(body: Document, revision: int, since: int, conv: int) -> Pipelin
 
 
 def build_tombstone(revision: int, since: int, now: Moment) -> Pipeline:
-    """Make a tombstone, without a body, of a delete at this revision of the entity that V1 held at `since`."""
+    """Return the pipeline that stores a delete's tombstone at this revision, of the entity that V1 held at `since`."""
     meta = {
         "rev": revision, "intent": {"$max": [_INTENT, revision]}, "by": _BY, "gone": True, "at": now,
         "raised": _remove_if({"$lte": [_INTENT, revision]}, _RAISED), "inserts": _keep_inserts("$gt", since),
@@ -67,7 +67,7 @@ def build_tombstone(revision: int, since: int, now: Moment) -> Pipeline:
 
 
 def build_insert_announcement(placeholder: int, step: int, now: Moment) -> Pipeline:
-    """Announce and remember an insert on a document without a body, above every earlier announcement."""
+    """Return the pipeline that announces and remembers an insert above every earlier announcement, without a body."""
     ticket = {"$add": [{"$ifNull": [_INTENT, 0]}, step]}
     made = {"$eq": [{"$ifNull": [_REV, "none"]}, "none"]}
     meta = {
@@ -78,16 +78,16 @@ def build_insert_announcement(placeholder: int, step: int, now: Moment) -> Pipel
 
 
 def build_vacancy(revision: int, ticket: int, now: Moment) -> Pipeline:
-    """Remove the body, at this revision, and announce and remember an insert at this ticket."""
+    """Return the pipeline that removes the body and announces and remembers an insert at this ticket."""
     inserts = {"$concatArrays": [{"$ifNull": [_INSERTS, []]}, [ticket]]}
     meta = {"rev": revision, "intent": ticket, "by": _BY, "gone": True, "at": now, "inserts": inserts}
     return [{"$replaceWith": {**_ID, META_FIELD: meta}}]
 
 
 def build_withdrawal(ticket: int, before: int) -> Pipeline:
-    """Take back the announcement of this ticket, the last one: lower the intent to `before`.
+    """Return the pipeline that takes back the announcement of this ticket, the last one: the intent becomes `before`.
 
-    Where no announcement is open any more, remove the mark as well.
+    It also removes the mark where no announcement is open any more.
     """
     meta = {
         # Not below the body: a reader may have stored V1's body at a revision that was never announced, such as one
@@ -100,7 +100,7 @@ def build_withdrawal(ticket: int, before: int) -> Pipeline:
 
 
 def build_forgetting(ticket: int) -> Pipeline:
-    """Forget the insert that was announced at this ticket."""
+    """Return the pipeline that forgets the insert announced at this ticket."""
     meta = {**_KEPT, "rev": _REV, "intent": _INTENT, "gone": _GONE, "at": _AT, "inserts": _keep_inserts("$ne", ticket)}
     return [{"$replaceWith": {"$mergeObjects": ["$$ROOT", {META_FIELD: meta}]}}]
 

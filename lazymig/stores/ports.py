@@ -182,7 +182,7 @@ class Bodies(Protocol):
     ) -> Applied:
         """Bring V2 up to a revision: store exactly this body, and remove the mark if no write is open.
 
-        Never lowers the intent, so no other writer's announcement is lost. NEWER: V2 is at this revision or past it.
+        Never lowers the intent, so no other writer's announcement is dropped. NEWER: V2 is at this revision or past it.
         The revision's writer (`own`) also overwrites a body at the same revision, since a reader's repair lacks what V1
         cannot express. A repair only goes `over` the revisions that it was made with, and is NEWER otherwise. `since`
         is V1's revision that a write started from, and `conv` the conversion revision of a body that another process

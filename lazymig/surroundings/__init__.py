@@ -1,1 +1,1 @@
-"""What the collections of a migration are: looked at before they are used, judged, and refused in words."""
+"""Checks of a migration's collections before they are used, and messages about what must be changed."""

@@ -1,4 +1,4 @@
-"""The whole look at a migration's collections, and what it comes to."""
+"""The whole check of a migration's collections, and its result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _Hellos = Mapping[str, Document]
 
 @frozen(kw_only=True)
 class Asked:
-    """A request to look at collections, and what is wanted of them. Without `v2`, only V1's are looked at.
+    """Which collections to check, and what they must allow. Without `v2`, only V1 is checked.
 
     Each may be given as a collection or a store.
     """
@@ -32,43 +32,44 @@ class Asked:
     control: Probe | None = field(default=None, converter=optional(probe_of))
     id_types: tuple[type, ...] = ()
     linearizable: bool = False
-    #: Each read looks at V1.
+    #: Whether each read compares V2 with V1.
     compared: bool = False
-    #: Look at a sample of V2's documents as well.
+    #: Whether to look at a sample of V2's documents as well.
     widely: bool = False
 
 
 @frozen
 class Surroundings:
-    """The collections of a migration, as far as this user may see what they are."""
+    """What a check found out, as far as this user may see it."""
 
     v1: Seen
     v2: Seen | None
-    #: What lazymig cannot work with, each with what to change.
+    #: What lazymig cannot work with; each says what to change.
     problems: tuple[str, ...]
-    #: What could not be looked at.
+    #: What could not be checked.
     unseen: tuple[str, ...]
     foreign: Foreign
 
     @property
     def foreign_problem(self) -> tuple[str, ...]:
-        """What to do about V2's documents without `_lazymig`, where some were seen."""
+        """What to do about V2's documents without `_lazymig`; empty where none was seen."""
         return self.foreign.problem
 
-    def check(self, *, strangers: bool | None = None) -> None:
+    def check(self, *, foreign: bool | None = None) -> None:
         """Raise `ConfigurationError` where something must be changed.
 
-        V2's documents without `_lazymig` count where they are many; with `strangers`, all of them or none.
+        V2's documents without `_lazymig` count where they are many. `foreign` decides instead: True, every one of
+        them counts; False, none does.
         """
         wrong = self.problems
-        if self.foreign.is_back_fill if strangers is None else strangers:
+        if self.foreign.is_back_fill if foreign is None else foreign:
             wrong += self.foreign_problem
         if wrong:
             raise ConfigurationError("\n".join(wrong))
 
 
 async def look_around(asked: Asked) -> Surroundings:
-    """Look at everything, each side's by one connection. Changes nothing; driver errors pass through."""
+    """Check all collections, those of each side one after the other. Writes nothing; driver errors pass through."""
     unseen: list[str] = []
     sides_asked = {"v1": asked.v1, "v2": asked.v2, "control": asked.control}
     given = {side: probe for side, probe in sides_asked.items() if probe is not None}
@@ -97,7 +98,7 @@ async def _look_at_v2(asked: Asked, hellos: _Hellos, unseen: list[str]) -> tuple
     seen = await look("v2", asked.v2, hellos["v2"])
     unseen += seen.unseen
     found = list(find_problems(seen, linearizable=asked.linearizable))
-    if found:  # what cannot be used need not be looked into
+    if found:  # the contents of an unusable collection do not matter
         return seen, found, Foreign()
     found += await find_refusals(asked.v1, asked.v2, seen, asked.id_types, unseen)
     return seen, found, await look_for_foreign(asked.v2, seen, unseen, widely=asked.widely)
@@ -112,7 +113,7 @@ async def _look_at_control(asked: Asked, hellos: _Hellos, unseen: list[str]) -> 
 
 
 def check_apart(control: Store, v1: Store, v2: Store) -> None:
-    """Raise `ConfigurationError` where the control collection is one of the others. Each is a collection or a store."""
+    """Raise `ConfigurationError` if the control collection is V1 or V2. Each may be a collection or a store."""
     for side, one in (("v1", v1), ("v2", v2)):
         if is_same(one, control):
             name = probe_of(control).name
@@ -122,5 +123,5 @@ def check_apart(control: Store, v1: Store, v2: Store) -> None:
 
 
 def is_same(one: Store, other: Store) -> bool:
-    """Whether both, collections or stores, are one collection of one client."""
+    """Whether two collections or stores are one collection of one client."""
     return probe_of(one).is_same(probe_of(other))

@@ -1,4 +1,4 @@
-"""Documents that do not belong: V2's without `_lazymig`, and V1's ids in a form that no call can ask for."""
+"""Checks of documents: V2's without `_lazymig`, and V1's with ids in a form that no call finds."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from lazymig.stores.documents import META_FIELD, is_foreign
 from lazymig.stores.probes import Probe
 from lazymig.surroundings.looking import Seen, attempt
 
-#: Looked at from an end of V2: both lie in the index on `_id`.
+#: Documents that are read at each end of V2, by the index on `_id`.
 _ENDS = 3
-#: Looked at by the tools, which have more time.
+#: Documents in a sample, for the tools, which have more time.
 _SAMPLE = 100
-#: So many make a back-fill, where they are most of what was looked at. A stray one concerns its own reader.
+#: This many foreign documents, if they are most of those that were read, mean that another program filled V2. Reads of
+#: a single one raise an error of their own.
 _BACK_FILL = 3
 _FIELDS = {f"{META_FIELD}.rev": 1, f"{META_FIELD}.intent": 1}
 
 
 @frozen
 class Foreign:
-    """The number of V2's documents that were looked at, and of those among them that lazymig did not store."""
+    """How many of V2's documents were read, and how many of them lazymig did not store."""
 
     seen: int = 0
     looked_at: int = 0
@@ -32,17 +33,17 @@ class Foreign:
 
     @property
     def is_back_fill(self) -> bool:
-        """Whether somebody seems to have filled V2 without lazymig."""
+        """Whether another program seems to have filled V2."""
         return self.seen >= _BACK_FILL and self.seen * 2 > self.looked_at
 
     @property
     def problem(self) -> tuple[str, ...]:
-        """What to do about them, where some were seen."""
+        """What to do about them; empty where none was seen."""
         return (describe_foreign(self.name),) if self.seen else ()
 
 
 async def look_for_foreign(probe: Probe, seen: Seen, unseen: list[str], *, widely: bool) -> Foreign:
-    """Look at V2's first documents, and `widely` at its last and a sample, for those that lazymig did not store."""
+    """Look for documents that lazymig did not store among V2's first; `widely`: also its last, and a sample."""
     if seen.kind != "collection":
         return Foreign()
     what = "v2: whether it has documents without _lazymig"
@@ -51,7 +52,7 @@ async def look_for_foreign(probe: Probe, seen: Seen, unseen: list[str], *, widel
         ends = probe.find_documents({}, _FIELDS, sort=[("_id", direction)], limit=_ENDS)
         rows += await attempt(ends, [], unseen, what)
         if not widely or len(rows) < _ENDS:
-            break  # enough, or all of it
+            break  # enough, or all documents
     if widely and len(rows) > _ENDS:
         stages = [{"$sample": {"size": _SAMPLE}}, {"$project": _FIELDS}]
         rows += await attempt(probe.evaluate(stages), [], unseen, what)
@@ -60,7 +61,7 @@ async def look_for_foreign(probe: Probe, seen: Seen, unseen: list[str], *, widel
 
 
 def describe_foreign(name: str) -> str:
-    """Say what to do about documents that lazymig did not store."""
+    """Return what to do about documents that lazymig did not store."""
     return (
         f"v2: {name} holds documents without {META_FIELD}, which lazymig did not store and cannot trust; "
         "lazymig sweep --adopt replaces them by what V1 holds; remove those that V1 lacks"
@@ -68,7 +69,7 @@ def describe_foreign(name: str) -> str:
 
 
 async def find_legacy_ids(probe: Probe, id_types: Sequence[type], unseen: list[str]) -> list[str]:
-    """Find V1's UUIDs of binary subtype 3, which differ from the same UUID of subtype 4; say what to do about them."""
+    """Find V1's UUIDs of binary subtype 3; return what to do. The same UUID of subtype 4 is another id."""
     if UUID not in id_types or probe.in_memory:
         return []
     low, high = (Binary(byte * 16, OLD_UUID_SUBTYPE) for byte in (b"\x00", b"\xff"))
@@ -78,5 +79,5 @@ async def find_legacy_ids(probe: Probe, id_types: Sequence[type], unseen: list[s
         return []
     return [
         f"v1: {probe.name} has ids that are UUIDs of binary subtype 3 (a legacy uuidRepresentation), in "
-        "which clients differ; store these documents anew under subtype 4 (uuidRepresentation=standard), then migrate"
+        "which clients differ; store these documents again under subtype 4 (uuidRepresentation=standard), then migrate"
     ]

@@ -1,4 +1,4 @@
-"""Judgement of a collection: each problem in one sentence that says what to change. Decides, never asks."""
+"""Judging a collection by what was seen of it: each problem in one sentence that says what to change."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _NATIVE_IDS: tuple[Document, ...] = ({}, {"_id": 1}, {"_id": "hashed"})
 
 
 class NoPrimary(NotPrimaryError):
-    """The only server that the client talks to is not a primary, and knows of none."""
+    """The only server that the client uses is not a primary and knows of none."""
 
 
 def find_problems(seen: Seen, *, linearizable: bool = False, compared: bool = False) -> Iterator[str]:
-    """Find what is wrong with one of the collections, V1, V2 or control. `compared`: each read looks at V1.
+    """Yield what is wrong with a collection, V1, V2 or control. `compared`: each read compares V2 with V1.
 
-    Raises `NoPrimary` where the server is no primary and none is known: an election may be under way.
+    Raises `NoPrimary` where the server is no primary and knows of none: an election may be in progress.
     """
     yield from _judge_server(seen, linearizable=linearizable)
     yield from _judge_kind(seen)
@@ -56,7 +56,7 @@ def _judge_kind(seen: Seen) -> Iterator[str]:
     collation = seen.options.get("collation", {})
     if collation.get("locale", "simple") != "simple":
         yield (
-            f'{start} collated (locale "{collation["locale"]}"), which takes different ids for the same one; use a '
+            f'{start} collated (locale "{collation["locale"]}"), in which different ids are equal; use a '
             "collection with the simple collation, and put the collation on the indexes or queries that need it"
         )
     if seen.side == "v2" and seen.shard_key not in _NATIVE_IDS:
@@ -73,7 +73,7 @@ def _judge_expiry(seen: Seen, *, compared: bool) -> Iterator[str]:
     if not expiring or (seen.side == "v1" and compared):
         return
     why = {
-        "v1": "the server deletes entities that V2 then goes on serving. Drop it and delete through the repository, or "
+        "v1": "the server deletes entities that V2 still serves. Drop it and delete through the repository, or "
         "set checked=True",
         "v2": "the server removes what has been migrated, or marks of deletes that are still needed, without looking "
         "at V1. Drop it and delete through the repository",

@@ -1,4 +1,4 @@
-"""A look at one collection. What this user may not see is noted, and is no error."""
+"""Reading what the server knows about one collection. What this user may not see is noted and is no error."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from lazymig.stores.records import Document
 
 T = TypeVar("T")
 
-#: Not authorized, no such command, not supported here, not in the strict API, out of its time (`maxTimeMS`).
+#: The codes of answers that this user or server cannot give: not authorized, no such command, not supported, not in the
+#: strict API, out of time (`maxTimeMS`).
 _HIDDEN = frozenset({13, 59, 115, 8000, 323, 50})
-#: No such collection; a view, which has no indexes.
+#: The codes of answers that do not exist: no such collection, indexes of a view.
 _ABSENT = frozenset({26, 166})
 
 
@@ -25,7 +26,7 @@ _ABSENT = frozenset({26, 166})
 class Seen:
     """One collection as the server describes it."""
 
-    #: "v1", "v2" or "control": the argument that named it.
+    #: "v1", "v2" or "control": the argument's name.
     side: str
     #: Database and collection.
     name: str
@@ -34,21 +35,21 @@ class Seen:
     options: Document = field(factory=dict)
     indexes: Sequence[Document] = ()
     hello: Document = field(factory=dict)
-    #: Whether the client talks to one server and looks for no other.
+    #: Whether the client uses one server and does not look for others.
     direct: bool = False
-    #: The keys by which a cluster distributes the collection, where it does and where that can be seen.
+    #: The shard key; empty where the collection is not sharded, or where that cannot be seen.
     shard_key: Document = field(factory=dict)
-    #: What this user may not look at, in words.
+    #: What this user may not see, in words.
     unseen: tuple[str, ...] = ()
 
     @property
     def may_step_down(self) -> bool:
-        """Whether the client's only server is a primary today, and would go on answering as a secondary."""
+        """Whether the client's only server is a primary now that would still answer as a secondary."""
         return self.direct and "setName" in self.hello
 
 
 async def look(side: str, probe: Probe, hello: Document) -> Seen:
-    """Look at one collection of a server that answered `hello`. In memory there is nothing to see."""
+    """Look at one collection of a server that answered `hello`. In memory there is nothing to look at."""
     if probe.in_memory:
         return Seen(side, probe.name)
     unseen: list[str] = []
@@ -66,7 +67,7 @@ async def look(side: str, probe: Probe, hello: Document) -> Seen:
 
 
 async def uuid_of(probe: Probe) -> str | None:
-    """Find what identifies a collection; None where there is none or it cannot be seen."""
+    """Return the server's UUID of a collection; None where it does not exist or cannot be seen."""
     if probe.in_memory:
         return None
     described = await _describe(probe, [], "")
@@ -74,13 +75,13 @@ async def uuid_of(probe: Probe) -> str | None:
 
 
 async def identify(v1: Store, v2: Store) -> dict[str, str | None] | None:
-    """Find what identifies the collections of two stores; None where either cannot be seen or does not stand."""
+    """Return the UUIDs of the collections of two stores; None where one does not exist or cannot be seen."""
     found = {"v1": await uuid_of(probe_of(v1)), "v2": await uuid_of(probe_of(v2))}
     return None if None in found.values() else found
 
 
 def _format_uuid(value: Any) -> str | None:
-    """A UUID however the driver returned it."""
+    """Format a UUID, in whichever type the driver returned it."""
     if value is None:
         return None
     return bytes(value).hex() if isinstance(value, Binary) else str(value.hex)
@@ -99,7 +100,7 @@ async def attempt(call: Awaitable[T], otherwise: T, unseen: list[str], what: str
 
 
 async def greet_all(*probes: Probe) -> list[dict[str, Any]]:
-    """Ask the server of each collection what it says of itself, each client's once."""
+    """Return the `hello` of each collection's server. Each client asks once."""
     answers: dict[int, dict[str, Any]] = {}
     for probe in probes:
         if not probe.in_memory:
@@ -111,7 +112,7 @@ async def _describe(probe: Probe, unseen: list[str], side: str) -> dict[str, Any
     hidden: list[str] = []
     found = await attempt(probe.describe(), {}, hidden, "")
     if hidden:
-        # Who may read only some of a database's collections may still see their names and types.
+        # A user who may read only some collections of a database may still see their names and types.
         unseen.append(f"{side}: its options (capped, collation, validator)")
         found = await attempt(probe.describe(name_only=True), {}, hidden, "")
     return found

@@ -40,7 +40,7 @@ async def find_refusals(v1: Probe, v2: Probe, seen: Seen, id_types: Sequence[typ
         elif matched:
             found.append(describe_collision(seen, index))
     if rule:
-        # A rule about ids cannot be asked about an id that was made up.
+        # An invented id proves nothing for a rule about ids.
         matched = await _count_matching(v2, bodiless, rule) if stored or "'_id'" not in repr(rule) else None
         if matched is None:
             unseen.append("v2: whether its validator takes documents without a body")
@@ -50,13 +50,13 @@ async def find_refusals(v1: Probe, v2: Probe, seen: Seen, id_types: Sequence[typ
 
 
 async def find_refused_revision(v1: Probe, seen: Seen, unseen: list[str]) -> list[str]:
-    """Find out whether V1's validator refuses lazymig's own field in a document that it takes without it."""
+    """Find out whether V1's validator refuses a document with lazymig's field that it accepts without it."""
     rule = find_enforced_rule(seen)
     if not rule:
         return []
     if wrong := find_refused_field(seen):
         return [wrong]
-    revised = {"$set": {REVISION_FIELD: Int64(2**40)}}  # as large as revisions become
+    revised = {"$set": {REVISION_FIELD: Int64(2**40)}}  # revisions become this large
     stages: list[dict[str, Any]] = [
         {"$limit": 1},
         {"$match": rule},
@@ -69,7 +69,7 @@ async def find_refused_revision(v1: Probe, seen: Seen, unseen: list[str]) -> lis
 
 
 async def _find_example_id(v1: Probe, id_types: Sequence[type]) -> tuple[Any, bool]:
-    """Find an id that V1 has, and return it and True; else make one of a type that V1 may have, and return False."""
+    """Return an id that V1 has, and True; else an invented one of a type that V1 may have, and False."""
     try:
         rows = await v1.find_documents({}, {"_id": 1}, limit=1)
     except PyMongoError:
@@ -80,18 +80,18 @@ async def _find_example_id(v1: Probe, id_types: Sequence[type]) -> tuple[Any, bo
 
 
 def _make_bodiless(id: RawId) -> list[dict[str, Any]]:
-    """Make a placeholder and a tombstone as lazymig stores them."""
+    """Return a placeholder and a tombstone as lazymig stores them."""
     common = {"by": "write", "gone": True, "at": _AT, "raised": 1, "inserts": [Int64(2**40)]}
     revisions = ({"rev": PLACEHOLDER, "intent": 1}, {"rev": Int64(2**40), "intent": Int64(2**40)})
     return [{"_id": id, META_FIELD: {**revision, **common}} for revision in revisions]
 
 
 async def _count_matching(v2: Probe, documents: Sequence[Any], where: Document) -> int | None:
-    """Count the documents that the filter finds; None where the server cannot say."""
+    """Count the documents that the filter finds; None where the server cannot evaluate it."""
     try:
         return await v2.count_matching(documents, where)
     except OperationFailure as error:
-        # Servers before 6.0 do not know the stage. Where it works, the rule itself fails (`$strLenCP` of a missing
-        # field, say), which refuses a document as well.
+        # Servers before 6.0 do not know the stage. Where the stage works, the rule itself fails, such as `$strLenCP` of
+        # a missing field, which refuses a document as well.
         unknown = is_server_state(error.code) or not where or await _count_matching(v2, documents, {}) is None
         return None if unknown else 0

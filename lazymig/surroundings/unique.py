@@ -1,4 +1,4 @@
-"""Unique indexes of V2 that take two documents without a body for the same one."""
+"""Unique indexes of V2 in which two documents without a body have the same key."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from lazymig.stores.documents import META_FIELD
 from lazymig.stores.records import Document
 from lazymig.surroundings.looking import Seen
 
-#: Index types that leave out documents without their field.
+#: Index types that omit documents without their field.
 _SELECTIVE = {"text", "2d", "2dsphere"}
 
 
 def find_unique_indexes(seen: Seen) -> list[Document]:
-    """Find unique indexes in which placeholders and tombstones may collide: these have `_id` and `_lazymig` only."""
+    """Find unique indexes in which placeholders and tombstones may collide: they only have `_id` and `_lazymig`."""
     return [index for index in seen.indexes if (index.get("unique") or index.get("prepareUnique")) and _collides(index)]
 
 
 def _collides(index: Document) -> bool:
     keys: Document = index["key"]
     if "_id" in keys or _SELECTIVE & {kind for kind in keys.values() if isinstance(kind, str)}:
-        return False  # no two documents have one `_id`; the others are not in the index
-    # A sparse index, compound or not, leaves out documents that have none of its fields.
+        return False  # `_id` is always unique; indexes of the other types omit these documents
+    # A sparse index, also a compound one, omits documents that have none of its fields.
     return not index.get("sparse") or any(_is_ours(path) for path in keys)
 
 
@@ -30,7 +30,7 @@ def _is_ours(path: str) -> bool:
 
 
 def describe_collision(seen: Seen, index: Document) -> str:
-    """Say what is wrong with such an index, and which one to create instead."""
+    """Return what is wrong with such an index, and which one to create instead."""
     keys: Document = index["key"]
     start = f"{seen.side}: {seen.name} has the unique index {index['name']} on ({', '.join(keys)}), in which "
     start += "announcements of writes and marks of deletes collide, since they have no body. "
@@ -41,6 +41,6 @@ def describe_collision(seen: Seen, index: Document) -> str:
 
 
 def pair_with_filters(indexes: list[Document]) -> Iterator[tuple[Document, Document]]:
-    """Each index with the filter of the documents in it."""
+    """Yield each index with the filter of the documents in it."""
     for index in indexes:
         yield index, index.get("partialFilterExpression", {})

@@ -1,4 +1,4 @@
-"""Clients whose UUIDs are not what other clients take them for."""
+"""Refusing clients that store UUIDs in a legacy form."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _LEGACY: dict[int | None, str] = {
 def check_uuids(migration: Migration[Any, Any], *, v1: Store, v2: Store) -> None:
     """Raise `ConfigurationError` for a client with a legacy `uuidRepresentation` where the migration holds UUIDs.
 
-    lazymig stores UUIDs as binary subtype 4; such a client stores and expects them as subtype 3, in an order of bytes
-    of its own, so that the two would take one document for another.
+    lazymig stores UUIDs as binary subtype 4. Such a client stores and expects subtype 3 with its own byte order, so the
+    same UUID would be two different ids.
     """
     for side, collection in (("v1", v1), ("v2", v2)):
         legacy = _LEGACY.get(find_uuid_representation(collection))
         if legacy is not None and _has_uuids(migration):
             raise ConfigurationError(
                 f"{side}: the client has uuidRepresentation={legacy}, and {migration.name} holds UUIDs, which lazymig "
-                "stores as binary subtype 4; give the client uuidRepresentation=standard, and store the UUIDs of "
-                "subtype 3 anew before you migrate"
+                "stores as binary subtype 4; give the client uuidRepresentation=standard, and store the "
+                "UUIDs of subtype 3 again as subtype 4 before you migrate"
             )
 
 
@@ -46,13 +46,13 @@ def _has_uuids(migration: Migration[Any, Any]) -> bool:
 
 
 def _list_kinds(kind: Any, met: set[Any]) -> Iterator[Any]:
-    """Each type that the annotation names, inside of the classes that it names too."""
+    """Yield each type that an annotation names, also those inside the classes that it names."""
     kind = stripped(kind)
     try:
         if kind in met:
             return
         met.add(kind)
-    except TypeError:  # the values of a Literal or the like
+    except TypeError:  # such as the values of a Literal
         return
     yield kind
     for inner in _list_inner_kinds(kind):
@@ -64,5 +64,5 @@ def _list_inner_kinds(kind: Any) -> Iterable[Any]:
         return get_args(kind)
     try:
         return fields_of(kind).values()
-    except Exception:  # names that cannot be resolved: no converter knows a UUID in what is left as text
+    except Exception:  # unresolvable names: no converter can know a UUID there
         return ()

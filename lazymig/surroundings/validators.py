@@ -1,4 +1,4 @@
-"""Validators that refuse what lazymig must store: documents without a body, and its own fields."""
+"""Validators that refuse what lazymig must store: documents without a body, and lazymig's own fields."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from lazymig.surroundings.looking import Seen
 
 _GONE = f"{META_FIELD}.gone"
 _FIELDS = {"v1": REVISION_FIELD, "v2": META_FIELD}
-#: What stands in V2's at some time, beside a body.
+#: The fields that V2's own field may have beside a body.
 _META_PARTS = ("rev", "intent", "by", "conv", "at", "raised", "inserts")
 _KINDS = {"v1": "an int or a long", "v2": "an object with any fields"}
 
 
 def find_enforced_rule(seen: Seen) -> Document:
-    """The rule that every new document must meet; none where the server only warns."""
+    """Return the rule that every new document must satisfy; an empty one where the server only warns."""
     enforced = seen.options.get("validationLevel") != "off" and seen.options.get("validationAction") != "warn"
     rule: Document = seen.options.get("validator", {}) if enforced else {}
     return rule
 
 
 def describe_gone(seen: Seen) -> str:
-    """Say what to change where a document without a body is refused."""
+    """Return what to change where a document without a body is refused."""
     return (
         f"{seen.side}: the validator of {seen.name} refuses announcements of writes and marks of deletes, which have "
         f"no body; make it {{$or: [{{'{_GONE}': true}}, <the present validator>]}} with collMod"
@@ -33,20 +33,20 @@ def describe_gone(seen: Seen) -> str:
 
 
 def find_refused_field(seen: Seen) -> str | None:
-    """Find out whether lazymig's own field is refused in documents that have a body; say what to change then."""
+    """Return what to change if lazymig's own field is refused in documents with a body, else None."""
     return describe_field(seen) if _forbids(find_enforced_rule(seen), _FIELDS[seen.side]) else None
 
 
 def describe_field(seen: Seen) -> str:
-    """Say what to change in a validator for lazymig's own field."""
+    """Return what to change in a validator for lazymig's own field."""
     return (
-        f"{seen.side}: the validator of {seen.name} has no room for lazymig's own field; add {_FIELDS[seen.side]!r} to "
+        f"{seen.side}: the validator of {seen.name} does not allow lazymig's own field; add {_FIELDS[seen.side]!r} to "
         f"what it allows ({_KINDS[seen.side]})"
     )
 
 
 def _forbids(rule: Any, name: str) -> bool:
-    """Whether no document with this top-level field meets the rule, as far as `$jsonSchema` says it."""
+    """Whether no document with this top-level field satisfies the rule, as far as its `$jsonSchema` shows."""
     if not isinstance(rule, Mapping):
         return False
     return (

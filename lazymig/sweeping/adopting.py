@@ -1,4 +1,4 @@
-"""Taking over V2's documents that lazymig did not store: each is replaced by what V1 holds."""
+"""Adopting V2's documents that lazymig did not store: each is replaced by what V1 holds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from lazymig.passes.throttle import Throttle
 from lazymig.protocol.pair import Pair
-from lazymig.stores.foreign import Strangers
+from lazymig.stores.foreign import ForeignDocuments
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Partition
 from lazymig.sweeping.moving import Mover
@@ -23,12 +23,12 @@ _ALL = Partition("int", None, None)
 async def adopt_foreign(pair: Pair[V1, V2], mover: Mover[V1, V2], throttle: Throttle, counts: Counter[str]) -> None:
     """Replace each foreign document by what V1 holds, by one scan of V2; count those that V1 lacks.
 
-    While one stands, no client moves its entity: a ticket on it is refused before V1 is touched. So what V1 holds when
-    it is read here is what it holds when the conversion is stored.
+    As long as a foreign document exists, no client changes its entity, because its ticket is refused before V1 is
+    written. So V1 is the same when the conversion is stored as when it was read.
     """
-    strangers, truths = Strangers(pair.bodies), Remainder(pair.v1, pair.bodies, _ALL, None, _PAGE)
+    foreign, truths = ForeignDocuments(pair.bodies), Remainder(pair.v1, pair.bodies, _ALL, None, _PAGE)
     last: RawId = None
-    while await throttle.wait_for_page() and (found := await strangers.find_ids(_PAGE, last)):
+    while await throttle.wait_for_page() and (found := await foreign.find_ids(_PAGE, last)):
         if not await throttle.wait_for_documents(len(found)):
             return
         known = 0

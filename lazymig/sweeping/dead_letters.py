@@ -1,4 +1,4 @@
-"""Dead letters: removed once their entities are well or deleted, tried again once V1 has changed."""
+"""Reviewing dead letters: remove those whose entities are in V2 or deleted, and try again where V1 has changed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lazymig.sweeping.moving import Mover
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
-#: Bytes of ids in one statement, far below what a statement may hold.
+#: Bytes of ids in one statement, far below the limit of a statement.
 _ID_BYTES = 1_000_000
 
 
@@ -40,11 +40,11 @@ async def review_letters(
     insist: bool = False,
     stopping: Callable[[], bool] = _never,
 ) -> int:
-    """Go over the dead letters, or over those of `ids`, and return how many of them were removed.
+    """Review the dead letters, or those of `ids`; return how many were removed.
 
-    Those of entities that V2 holds by now or V1 no longer holds are removed. Entities whose V1 document has another
-    revision by now are tried again first; with `insist`, the others too. A thousand letters whose entities are as they
-    were cost three statements.
+    Letters of entities that V2 holds now or V1 no longer holds are removed. First, entities whose V1 document has
+    another revision now are tried again; with `insist`, the others too. A thousand letters whose entities have not
+    changed cost three statements.
     """
     await mover.failures.flush()
     name, count = pair.conversions.migration.name, 0
@@ -65,11 +65,11 @@ class _Review(Generic[V1, V2]):
     pair: Pair[V1, V2]
     mover: Mover[V1, V2]
     grace: timedelta
-    #: Whether entities are tried again although V1 has not changed.
+    #: Whether entities are tried again even if V1 has not changed.
     insist: bool
 
     async def find_resolved(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-        """Find the letters whose entities need nobody any more, after another try where one is due."""
+        """Try again where that is due; find the letters whose entities no longer need a person."""
         named = dict(zip(keys_of(letter.id for letter in letters), letters, strict=True))
         seen = await self._find_seen(letters)
         rest = {key: letter for key, letter in named.items() if not self._is_current(seen.get(key))}
@@ -93,14 +93,14 @@ class _Review(Generic[V1, V2]):
         async for documents, read_at_s in self._find_documents({k: one.id for k, one in due.items() if k not in seen}):
             await self.mover.move(documents, read_at_s)
         for key in due.keys() & seen.keys():
-            # With its body, which a conversion may want to keep something of.
+            # With its body: `upgrade` may take it as the previous entity.
             row = await Scan(self.pair.bodies).find_document(due[key].id)
             if row is not None and not is_foreign(row):
                 await resolve_mark(self.pair, self.mover, parse_v2(row), self.grace)
         await self.mover.failures.flush()
 
     async def _find_documents(self, rest: dict[Any, Any]) -> AsyncIterator[tuple[Sequence[Any], float]]:
-        """Find V1's whole documents of these ids by their keys, one reply at a time, with the time of asking."""
+        """Yield V1's whole documents of these ids, one reply at a time, with the time before the read."""
         scan = Scan(self.pair.v1, majority=True)
         while rest:
             read_at_s = self.pair.clock.monotonic()
@@ -111,18 +111,18 @@ class _Review(Generic[V1, V2]):
             keys = set(keys_of(decode_for_id(document)["_id"] for document in found))
             rest, before = {key: id for key, id in rest.items() if key not in keys}, len(rest)
             if len(rest) == before:
-                return  # none of those that were asked for: it would go on for ever
+                return  # the reply had none of these ids: the loop would not end
 
     async def _find_seen(self, letters: Sequence[DeadLetter]) -> dict[RawId, StoredV2]:
-        # Not by the store: it may join finds, for which an id must be hashable, and one that is none is a dead letter.
+        # Not by the store, which may join calls by hashable ids: entities whose ids are not hashable have dead letters.
         rows = await Scan(self.pair.bodies).find_fields([letter.id for letter in letters], META_FIELD)
         known = [row for row in rows if not is_foreign(row)]
         return dict(zip(keys_of(row["_id"] for row in known), map(parse_v2, known), strict=True))
 
     async def _find_revisions(self, letters: Sequence[DeadLetter]) -> dict[Any, Any]:
-        """Find V1's revisions alone: a document may be one that cannot even be decoded."""
+        """Find V1's revisions only, because some documents cannot be decoded."""
         rows = await Scan(self.pair.v1, majority=True).find_fields([letter.id for letter in letters], REVISION_FIELD)
-        revisions = [parse_v1(row).revision for row in rows]  # as letters hold them, whatever stands there
+        revisions = [parse_v1(row).revision for row in rows]  # parsed, as letters hold them
         return dict(zip(keys_of(row["_id"] for row in rows), revisions, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""What a run cannot move: counted at once, stored as dead letters many at a time, named in a rehearsal's report."""
+"""Entities that a run cannot move: counted at once, stored as dead letters in bulk, or listed by a dry run's report."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from lazymig.stores.decoding import Unreadable
 from lazymig.stores.given import RawId
 from lazymig.stores.records import DeadLetter, StoredV1
 
-#: Failures that a rehearsal's report names, the first ones. All are counted.
+#: How many failures a dry run's report lists. All are counted.
 NAMED_AT_MOST = 1000
-#: A letter names its id twice. Longer ones, which no call of the repository takes, are cut.
+#: The length of an id in a dead letter, which holds it twice. Longer ids are cut; no call of the repository takes them.
 _NAMED = 4_000_000
 _REFUSED = "V2 refuses the body (unique index, validator or size)"
 _TEXTS = {
@@ -34,23 +34,23 @@ class Failures:
         self._storing = asyncio.Lock()
 
     def begin(self) -> None:
-        """Forget what earlier runs noted."""
+        """Forget the failures of earlier runs."""
         self._letters.clear()
 
     @property
     def named(self) -> tuple[DeadLetter, ...]:
-        """The first thousand failures of a rehearsal; none of any other run."""
+        """The first thousand failures of a dry run; empty in other runs."""
         return () if self._stored is not None else tuple(self._letters)
 
     def note_unconvertible(self, truth: StoredV1, error: ConversionError) -> None:
-        """Note a conversion error, without its cause's text: it may quote the document."""
+        """Note a conversion error without the text of its cause, which may quote the document."""
         text = _TEXTS.get(error.direction) or f"the {error.side or 'stored'} document does not fit its class"
         text += f" at field {error.path!r}" if error.path else ""
         kind = type(error.cause).__name__
         self.note(truth.id, truth.revision, error.direction, kind, text, error.path, error.line)
 
     def note_refused(self, id: RawId, revision: int) -> None:
-        """Note that V2 refuses an entity's body, where the server's own reason is not at hand."""
+        """Note that V2 refuses an entity's body, where the server's reason is unknown."""
         self.note(id, revision, "store", "Refused", _REFUSED, "")
 
     def note(
@@ -65,11 +65,11 @@ class Failures:
             self._letters.append(letter)
 
     async def flush(self) -> None:
-        """Store what was noted so far by all batches; return when all of it is durable."""
+        """Store the failures that all batches have noted so far; return when they are durable."""
         if self._stored is None or not (self._letters or self._storing.locked()):
             return
-        # One at a time: a batch whose letters another batch is storing must wait for that, since its caller goes on to
-        # the checkpoint.
+        # One at a time: a batch whose letters another batch is storing must wait for them, because its caller then
+        # saves a checkpoint.
         async with self._storing:
             letters, self._letters = self._letters, []
             try:
@@ -80,7 +80,7 @@ class Failures:
 
 
 def _recordable_id(id: RawId) -> Any:
-    """The id as a dead letter can hold it; of one that no statement can name, what people recognise it by."""
+    """Return the id as a dead letter can hold it; for an id that no statement can name, readable text."""
     if isinstance(id, Unreadable):
         return id.shown
     return id[:_NAMED] if isinstance(id, str | bytes) and len(id) > _NAMED else id

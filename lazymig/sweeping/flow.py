@@ -1,4 +1,4 @@
-"""Pages on their way: found, converted and stored, several at a time, and given back in order once they are done."""
+"""The flow of pages: found, converted and stored, several at a time, and yielded in order once they are done."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lazymig.sweeping.remainder import Page, Remainder
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
-#: Ids per page under a rate limit, where a page may take long and a checkpoint should not.
+#: Ids per page under a rate limit, where a page takes long and checkpoints should still come soon.
 LIMITED_PAGE = 1000
 
 _Running = deque[tuple[Page, "asyncio.Task[bool]"]]
@@ -44,14 +44,14 @@ class Flow(Generic[V1, V2]):
         self.begin()
 
     def begin(self) -> None:
-        """Begin a run, of which nobody knows what it will meet."""
-        #: What the last partition met is the best guess for the next.
+        """Begin a run. It is unknown how much V2 has."""
+        #: Whether V2 had most of the last partition, as a guess for the next one.
         self._lean: bool | None = None
 
     async def pages(self, partition: Partition, position: RawId) -> AsyncGenerator[Page]:
-        """Move what V2 lacks of a partition from the position on; yield its pages in order, each once it is done.
+        """Move what V2 lacks of a partition after the position; yield its pages in order, each once it is done.
 
-        Ends early when the sweep is to stop: a page that was begun and not finished is not given.
+        Ends early when the sweep is to stop. A page that is not finished is not yielded.
         """
         v1, v2 = self._pair.v1, self._pair.bodies
         remainder = Remainder(v1, v2, partition, position, self._throttle.batches.size, self._lean)
@@ -75,7 +75,7 @@ class Flow(Generic[V1, V2]):
         while await self._throttle.wait_for_page():
             remainder.batch_size = self._throttle.batches.size
             if self._throttle.limited:
-                # Documents wait for the rate before they are read, never between reading and storing: their ids first.
+                # Read ids first: documents wait for the rate before they are read, never between reading and storing.
                 remainder.lean, remainder.ids_per_page = True, LIMITED_PAGE
             began_s = clock.monotonic()
             page = await anext(pages, None)
@@ -91,7 +91,7 @@ class Flow(Generic[V1, V2]):
         return page
 
     async def _move(self, remainder: Remainder, page: Page, read_at_s: float) -> bool:
-        """Move what the page lacks, a batch at a time. False: the sweep is to stop before all was moved."""
+        """Move what V2 lacks of the page, a batch at a time. False: the sweep is to stop before all of it is moved."""
         if page.whole:
             await self._mover.move(page.missing, read_at_s)
             self._throttle.batches.note_batch(len(page.missing), self._pair.clock.monotonic() - read_at_s)

@@ -1,4 +1,4 @@
-"""What V2 holds, what V1 has beyond it, and who brought the entities over."""
+"""Counting what V2 holds, and what moved it there."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from attrs import frozen
 from lazymig.stores.counts import Counts
 
 K = TypeVar("K")
-#: Up to this many documents each is looked at; beyond, who brought them is estimated from a sample.
+#: Up to SMALL documents all are counted; of more, SAMPLE documents are an estimate.
 SMALL, SAMPLE = 10_000, 2_000
 
 
 @frozen
 class Holdings:
-    """What V2 holds: entities it answers for, entities with an announced write, and what stands for none."""
+    """V2's documents by state: clean and dirty entities, and two kinds without a body."""
 
     clean: int
     dirty: int
@@ -26,19 +26,19 @@ class Holdings:
 
     @property
     def live(self) -> int:
-        """Entities in V2, with an announced write or without."""
+        """Entities in V2, clean or dirty."""
         return self.clean + self.dirty
 
     def remaining(self, v1: int) -> int:
-        """Entities that V2 lacks, about, where V1 has this many."""
+        """Return about how many entities V2 lacks if V1 has this many."""
         return max(0, v1 - self.live)
 
 
 @frozen
 class MovedBy:
-    """Live entities of V2 by who brought them first: a read, a write (an insert is one) or a sweep.
+    """Live entities of V2 by what moved them there first: a read, a write (inserts included) or a sweep.
 
-    `unknown` are those of versions that did not record it. `estimated`: from a sample.
+    `unknown` are entities of releases that did not record it. `estimated`: counted in a sample.
     """
 
     read: int
@@ -49,14 +49,14 @@ class MovedBy:
 
 
 async def look_up_holdings(v2: Counts, *, exact: bool = False) -> Holdings:
-    """Count V2's documents by state. All but the clean ones carry a mark."""
+    """Count V2's documents by state. All except the clean ones have a mark."""
     whole, marked = await v2.count_all(exact=exact), await v2.count_marked()
     clean = whole - marked.dirty - marked.placeholders - marked.tombstones
     return Holdings(max(0, clean), marked.dirty, marked.placeholders, marked.tombstones)
 
 
 async def count_moved_by(v2: Counts, live: int, *, exact: bool = False) -> MovedBy:
-    """Count V2's `live` entities by who brought them: each where they are few or with `exact`, else by a sample."""
+    """Count V2's `live` entities by what moved them: all if they are few or with `exact`, else in a sample."""
     sample = await _sample(v2, exact=exact)
     counts = await v2.count_live_by("by", sample=sample)
     known = {by: counts.get(by, 0) for by in ("read", "write", "sweep")}
@@ -65,7 +65,7 @@ async def count_moved_by(v2: Counts, live: int, *, exact: bool = False) -> Moved
 
 
 async def count_by_conversion(v2: Counts, live: int, *, exact: bool = False) -> dict[int, int]:
-    """Count V2's `live` entities by conversion revision: each where they are few or with `exact`, else by a sample."""
+    """Count V2's `live` entities by conversion revision: all if they are few or with `exact`, else in a sample."""
     sample = await _sample(v2, exact=exact)
     counts: Counter[int] = Counter()
     for revision, count in (await v2.count_live_by("conv", sample=sample)).items():
@@ -74,16 +74,16 @@ async def count_by_conversion(v2: Counts, live: int, *, exact: bool = False) -> 
 
 
 async def _sample(v2: Counts, *, exact: bool) -> int:
-    """Choose how many documents stand for all; 0 where each is to be looked at."""
+    """Return the size of the sample; 0 to count all."""
     return SAMPLE if not exact and await v2.count_all() > SMALL else 0
 
 
 def _scaled(counts: Mapping[K, int], whole: int) -> dict[K, int]:
-    """Scale the counts of a sample to shares of the whole, which they add up to."""
+    """Scale the counts of a sample so that they add up to the whole."""
     of, seen, before = max(sum(counts.values()), 1), 0, 0
     scaled: dict[K, int] = {}
     for name, count in counts.items():
-        # Rounded as running sums, so that what one share loses the next gains.
+        # Round running sums, so that rounding errors do not add up.
         seen += count
         scaled[name] = round(whole * seen / of) - before
         before += scaled[name]

@@ -1,4 +1,4 @@
-"""Resolving marks: heal what a dead writer left, purge what a delete left once its grace is over."""
+"""Resolving marks: heal those of dead writers, and purge those of deletes after their grace period."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ async def resolve_marks(
 
 
 async def resolve_mark(pair: Pair[V1, V2], mover: Mover[V1, V2], seen: StoredV2, grace: timedelta) -> str | None:
-    """Bring one dirty or gone document in line with V1, or purge it: "healed", "purged", or None, as it was."""
+    """Bring one dirty or gone document up to V1, or purge it; return "healed", "purged", or None if it is unchanged."""
     try:
         if await purge(pair, seen, grace):
             return "purged"
         truth = await pair.v1.find(seen.id)
         if truth is None:
-            # Not healed: that would announce a write for an entity that is gone, and make its remainder young again.
+            # Not healed: that would announce a write for a deleted entity and restart its grace period.
             return None
         if pair.conversions.must_leave(seen, truth):
             return None  # a sweep of the newer release heals it
@@ -69,16 +69,17 @@ async def resolve_mark(pair: Pair[V1, V2], mover: Mover[V1, V2], seen: StoredV2,
         standing = await _find_standing(pair, seen)
         mover.failures.note_refused(standing.id, standing.revision)
     except Contention:
-        pass  # its writers are alive
+        pass  # other writers are alive
     except ConversionError as error:
         mover.failures.note_unconvertible(await _find_standing(pair, seen), error)
     return None
 
 
 async def _bring_up(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> bool:
-    """Bring V2 up to V1. False: it refuses the body."""
+    """Bring V2 up to V1. False: V2 refuses the body."""
     if seen.revision < truth.revision:
-        # First what costs V1 no write; were V2 to refuse the body, healing would raise V1's revision at every sweep.
+        # A repair first, which writes V2 only: if V2 refuses the body, healing would raise V1's revision in every
+        # sweep.
         if await _repair(pair, seen, truth) is Applied.REFUSED:
             return False
         if seen.intent <= truth.revision:
@@ -89,7 +90,7 @@ async def _bring_up(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> bool
     now = await pair.bodies.find(seen.id)
     if now is None or now.clean:
         return True
-    # The heal's last step failed, or is still behind, or somebody writes.
+    # The heal's last step failed or is unfinished, or another write is open.
     after = await pair.v1.find(seen.id)
     return after is None or await _repair(pair, now, after) is not Applied.REFUSED
 
@@ -100,7 +101,7 @@ async def _repair(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Applie
         applied = await pair.bodies.apply(truth.id, body, truth.revision, over=seen)
         if applied is not Applied.NEWER:
             break
-        # What came between may hold more than V1 can express: start over from it, if it is still behind V1.
+        # A body stored meanwhile may hold more than V1 can express: start over from it, if it is still behind V1.
         now, after = await pair.bodies.find(seen.id), await pair.v1.find(seen.id)
         if now is None or after is None or now.revision >= after.revision:
             break
@@ -109,6 +110,6 @@ async def _repair(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Applie
 
 
 async def _find_standing(pair: Pair[V1, V2], seen: StoredV2) -> StoredV1:
-    """Find V1's revision by now, without the document: it may be one that cannot be decoded."""
+    """Find V1's present revision without the document, which may not decode."""
     row = await Scan(pair.v1, majority=True).find_field(seen.id, REVISION_FIELD)
     return parse_v1(row or {"_id": seen.id})

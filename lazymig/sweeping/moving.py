@@ -1,4 +1,4 @@
-"""Moving a batch: convert, store what V2 lacks, record what cannot be moved. A bad document never stops the rest."""
+"""Moving a batch: convert, store what V2 lacks, record what cannot be moved. A bad document stops no other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lazymig.errors import ConversionError
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S, look_again_at
 from lazymig.stores.documents import decode_id, parse_v1, raw_id
-from lazymig.stores.foreign import Strangers
+from lazymig.stores.foreign import ForeignDocuments
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Put, StoredV1
 from lazymig.stores.scans import Scan
@@ -26,13 +26,13 @@ from lazymig.sweeping.failures import Failures
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
-#: A batch is stored when it has this many bytes, whatever its count: far below a message's 48 MB.
+#: A batch is stored once it has this many bytes, whatever its count; a message may have 48 MB.
 BATCH_BYTES = 8_000_000
-#: Bodies of each run that are read back and compared before they are stored; in a dry run all are.
+#: How many bodies of a run are decoded and compared before they are stored; a dry run compares all.
 _COMPARED = 100
-#: Conversions in a row before others on the event loop get their turn.
+#: Conversions between two turns of the event loop.
 _TURN = 20
-#: Allocations between collections during a run.
+#: Allocations between two garbage collections during a run.
 _ALLOCATIONS = 50_000
 
 
@@ -45,7 +45,7 @@ class _Converted:
 
 
 class Mover(Generic[V1, V2]):
-    """Moves V1 documents that V2 lacked when they were looked for."""
+    """Moves V1 documents that V2 lacked when both were compared."""
 
     def __init__(self, pair: Pair[V1, V2], control: Control | None, counts: Counter[str], *, dry_run: bool) -> None:
         self._pair = pair
@@ -58,15 +58,14 @@ class Mover(Generic[V1, V2]):
         self._v1, self._v2 = Scan(pair.v1), Scan(pair.bodies)
 
     async def move(self, documents: Sequence[Any], read_at_s: float, *, adopting: bool = False) -> None:
-        """Convert and store V1 documents, decoded or as raw BSON, which were read at that time of the monotonic clock.
+        """Convert and store V1 documents, decoded or raw, that were read at this time of the monotonic clock.
 
-        `adopting`: over documents that lazymig did not store.
-
-        Returns when all is durably stored or has its dead letter.
+        `adopting`: they replace documents that lazymig did not store. Returns when each is durably stored or has its
+        dead letter.
         """
         batch: list[_Converted] = []
-        # One batch converts at a time, while others are on their way to the server: were two to take turns, they would
-        # be ready together, and the server and this process would wait for each other.
+        # One batch converts while others are sent. If two alternated, both would be ready at the same time, and the
+        # server and this process would wait for each other.
         async with self._converting:
             for start in range(0, len(documents), _TURN):
                 batch += await self._convert(documents[start : start + _TURN])
@@ -101,8 +100,8 @@ class Mover(Generic[V1, V2]):
         return converted
 
     def _check_id(self, id: RawId) -> None:
-        # A converter may take what no call of the repository can ever ask for: an entity that nobody can reach. Doubles
-        # are its own business: to MongoDB, 5.0 is 5.
+        # A converter may accept an id that no call of the repository accepts, so nobody could reach the entity. Doubles
+        # are excepted: to MongoDB, 5.0 is 5.
         try:
             if not isinstance(id, float):
                 self._pair.conversions.migration.check_id(decode_id(id))
@@ -123,7 +122,7 @@ class Mover(Generic[V1, V2]):
             stored = [converted for converted, put in zip(batch, puts, strict=True) if put is Put.STORED]
             await look_again_at(self._pair, stored)
         self._counts["migrated"] += puts.count(Put.STORED)
-        # A client was faster: not an error.
+        # A client was faster, which is no error.
         self._counts["moved_by_clients"] += puts.count(Put.LOST)
         for converted, put in zip(batch, puts, strict=True):
             if put is Put.REFUSED:
@@ -131,7 +130,7 @@ class Mover(Generic[V1, V2]):
                 if error:
                     self.failures.note(converted.id, converted.revision, "store", error, message, "")
                 else:
-                    self._counts["moved_by_clients"] += 1  # nothing refuses it any more: by now it is stored
+                    self._counts["moved_by_clients"] += 1  # nothing refuses it any more, so it is stored now
                     if self._is_old(read_at_s):
                         await look_again_at(self._pair, [converted])
 
@@ -139,7 +138,7 @@ class Mover(Generic[V1, V2]):
         if self._dry_run or not batch:
             self._counts["adopted"] += len(batch)
             return
-        count, refused = await Strangers(self._pair.bodies).replace([converted.document for converted in batch])
+        count, refused = await ForeignDocuments(self._pair.bodies).replace([converted.document for converted in batch])
         self._counts["adopted"] += count
         for place in refused:
             self.failures.note_refused(batch[place].id, batch[place].revision)
@@ -148,7 +147,7 @@ class Mover(Generic[V1, V2]):
         return self._pair.clock.monotonic() - read_at_s > OLD_READ_S
 
     async def _keep_standing(self, batch: Sequence[_Converted]) -> Sequence[_Converted]:
-        """Keep what V1 holds as it was read: the conversion took long, and V2 may have forgotten a delete since."""
+        """Keep conversions of documents that V1 still holds as read: V2 may have forgotten a delete since."""
         moved = set(await self._pair.v1.find_changed({converted.id: converted.revision for converted in batch}))
         self._counts["moved_by_clients"] += len(moved)
         return [converted for converted in batch if converted.id not in moved]
@@ -165,10 +164,10 @@ def _by_size(batch: Sequence[_Converted]) -> Iterator[Sequence[_Converted]]:
 
 @contextmanager
 def calm_collector() -> Iterator[None]:
-    """Collect less garbage for a whole run.
+    """Make Python's garbage collector run less often during a run.
 
-    A conversion allocates much and leaves no cycles, so looking for them every 700 allocations finds nothing but costs
-    a sixth of the time. What was there before the run is not looked at at all.
+    Conversions allocate much and leave no cycles. Looking for cycles every 700 allocations would find none and take a
+    sixth of the time. Objects from before the run are not examined at all.
     """
     threshold = gc.get_threshold()
     gc.freeze()

@@ -16,7 +16,7 @@ from lazymig.sweeping.report import Progress
 
 @frozen(kw_only=True)
 class SweepOptions:
-    """How one process sweeps: the keywords of `Sweeper`, whose docstring explains them."""
+    """The keywords of `Sweeper`, whose docstring explains them."""
 
     limits: Limits
     concurrency: int
@@ -36,11 +36,11 @@ class SweepOptions:
 
     @property
     def leads(self) -> bool:
-        """Whether this process does what is done once per sweep, and not once per shard."""
+        """Whether this process does the work that is done once per sweep and not once per shard."""
         return self.shard[0] == 0
 
     def check(self, repository: Repository[Any, Any]) -> None:
-        """Raise where this repository cannot be swept so: `PhaseError` for its phase, else `ConfigurationError`."""
+        """Raise `PhaseError` if the phase does not allow a sweep, `ConfigurationError` if an option cannot work."""
         if not calls_of(repository).route.fills_v2:
             raise PhaseError(f"a sweep fills V2, which the phase {repository.phase} does not; advance to coexist first")
         index, count = self.shard

@@ -1,4 +1,4 @@
-"""Where a sweep stands beyond one process's own counts: how far its pass is, what remains, what is dirty."""
+"""The progress of a whole pass, beyond one process's counts: what is done, what remains, what is dirty."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from lazymig.stores.given import Store
 from lazymig.sweeping.holdings import look_up_holdings
 from lazymig.sweeping.report import Left, Progress, progress_of
 
-#: Between two looks, and how many times as long as a look takes: looking must not cost much of what it reports.
+#: Seconds between two counts, at least, and how many times longer than a count: counting must cost little.
 _LOOK_EVERY_S, _LOOKS_APART = 1.0, 20.0
 
 
 class Outlook:
-    """Looks at both collections now and then; what it reports of a run never goes back, and is never past its end."""
+    """Counts both collections from time to time. What it reports never goes back and never exceeds the total."""
 
     def __init__(
         self, v1: Store, v2: Store, clock: Clock, counts: Counter[str], swept: Callable[[], Awaitable[int]]
@@ -43,16 +43,16 @@ class Outlook:
         return self._clock.monotonic() - self._started_s
 
     async def look(self) -> Left:
-        """Count what remains and what is dirty at this moment, whatever was reported before."""
+        """Count what remains and what is dirty now, regardless of what was reported before."""
         began_s = self._clock.monotonic()
-        # V1 first: what is inserted in between is in V2 already, and does not count as remaining.
+        # V1 first: entities that are inserted in between are in V2 and do not count as remaining.
         v1, held = await self._v1.count_all(), await look_up_holdings(self._v2)
         left = Left(held.remaining(v1), held.dirty)
         self._others = max(self._others, await self._swept() - self._counts["scanned"])
         if self._remaining is None:
             self._before = self._others
-        # What remains of V1 can only become less: whatever is inserted, is announced in V2 first. Where it seems to
-        # become more, the two estimates were of different moments.
+        # What remains can only decrease, because inserts are announced in V2 first. Where it seems to grow, the two
+        # estimates were of different moments.
         self._remaining = left.remaining if self._remaining is None else min(self._remaining, left.remaining)
         self._dirty = left.dirty
         ended_s = self._clock.monotonic()
@@ -60,7 +60,7 @@ class Outlook:
         return left
 
     async def progress(self, *, waiting: bool = False) -> Progress:
-        """Say where the run stands, by a look that is not old."""
+        """Return the run's progress; count again if the last count is old."""
         if self._remaining is None or self._clock.monotonic() >= self._look_at_s:
             await self.look()
         left = Left(self._remaining or 0, self._dirty)

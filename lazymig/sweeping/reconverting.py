@@ -1,4 +1,4 @@
-"""Making anew what an older conversion made: V2's bodies below the migration's revision, found by an index."""
+"""Converting again: V2's bodies below the migration's conversion revision, which an index finds."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _Repair = tuple[StoredV2, Document, int]
 
 
 class Reconverter(Generic[V1, V2]):
-    """Converts again what V2 holds of older revisions, one partition after the other.
+    """Converts V2's bodies of older revisions again, one partition after the other.
 
-    Each body goes over exactly the one that it was made with, at V1's revision: a client that comes between wins, and
-    what only V2 holds is handed to `upgrade` as the previous entity.
+    Each new body only replaces the one that it was made with, at V1's revision, so a client that writes in between
+    wins. `upgrade` gets the old body as the previous entity, for what only V2 holds.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Reconverter(Generic[V1, V2]):
 
     @property
     def needed(self) -> bool:
-        """Whether there can be bodies of older revisions."""
+        """Whether bodies of older revisions may exist."""
         return self._pair.conversions.migration.revision > 1
 
     async def pages(self, partition: Partition) -> AsyncGenerator[int]:
@@ -65,7 +65,7 @@ class Reconverter(Generic[V1, V2]):
         repairs: list[_Repair] = []
         for seen in stale:
             truth = truths.get(seen.id)
-            # Without V1, or ahead of it: a mark's affair.
+            # A body without V1, or ahead of it, has a mark, which `resolve_marks` resolves.
             if truth is not None and seen.revision <= truth.revision:
                 repairs += await self._convert_one(seen, truth)
         if not self._dry_run:
@@ -97,6 +97,6 @@ class Reconverter(Generic[V1, V2]):
 
 
 async def ensure_conversion_index(pair: Pair[Any, Any]) -> None:
-    """Create the index by which older bodies are found, where there can be some."""
+    """Create the index that finds older bodies, where some may exist."""
     if pair.conversions.migration.revision > 1:
         await pair.bodies.ensure_conversion_index()

@@ -1,8 +1,8 @@
-"""Finding what V2 lacks: two covered scans of ids, side by side, a page at a time.
+"""Finding what V2 lacks: two covered scans of ids, a page at a time.
 
-While V2 has most of a page, only ids are read, as raw BSON: where the two pages are the same bytes, nothing is missing
-and nothing is even decoded. While V2 has little, V1's whole documents are read at once instead of their ids first.
-No cursor outlives its page, and a page is bounded in count and, where documents are read, in bytes (one reply).
+While V2 has most of a page, only ids are read, as raw BSON. If both pages have the same bytes, nothing is missing and
+nothing is decoded. While V2 has little, V1's whole documents are read without reading ids first. No cursor stays open
+after its page. A page is bounded in count and, where it holds whole documents, in bytes (one reply).
 """
 
 from __future__ import annotations
@@ -22,45 +22,45 @@ from lazymig.stores.raw import decode_for_id, extract_id_bytes
 from lazymig.stores.records import Partition
 from lazymig.stores.scans import Scan
 
-#: Ids per page: an id is small, and a round trip is not.
+#: Ids per page. Ids are small, so large pages save round trips.
 IDS_PER_PAGE = 10_000
 
 
 @frozen
 class Page:
-    """One stretch of V1 in `_id` order."""
+    """A range of V1 in `_id` order."""
 
-    #: V1's documents that V2 lacks, as raw BSON where the driver can: whole ones, or only their ids (see `whole`).
+    #: V1's documents that V2 lacks, whole or only their ids (see `whole`), as raw BSON except in memory.
     missing: Sequence[Any]
     whole: bool
     #: How many V1 ids were looked at.
     scanned: int
-    #: The last of them; where that is one that Python cannot hold, the last before it that can be remembered.
+    #: The last of them that Python can hold, and so can be stored in a checkpoint.
     last: RawId
 
 
 class Remainder:
-    """What V2 lacks of one partition of V1, from a position on."""
+    """Finds what V2 lacks of one partition of V1, after a position."""
 
     def __init__(
         self, v1: Store, v2: Store, partition: Partition, position: RawId, batch_size: int, lean: bool | None = None
     ) -> None:
-        # V1 with majority: what is converted must not be rolled back. V2 as it is: absent is always a safe answer.
+        # V1 with majority: what is converted must not be rolled back. V2 without: a wrong "absent" is safe.
         self._v1, self._v2 = Scan(v1, majority=True), Scan(v2)
         self._partition = partition
         self._position = position
         #: Documents per page where they are read whole.
         self.batch_size = batch_size
         self.ids_per_page = IDS_PER_PAGE
-        #: Whether V2 is taken to have most of the next page; None: nobody knows yet.
+        #: Whether V2 probably has most of the next page; None where that is unknown.
         self.lean = lean
 
     async def pages(self) -> AsyncIterator[Page]:
-        """Find one page after the other, in `_id` order, until the partition's end."""
+        """Yield one page after the other, in `_id` order, until the partition's end."""
         marked = self._position
         while True:
             whole = self.lean is False
-            # Where nobody knows, a look at few ids shows it.
+            # Where it is unknown, a small page of ids shows it.
             size = self.ids_per_page if self.lean else self.batch_size
             where = self._v1.within(self._partition, self._position)
             found = await (self._v1.find_whole(where, size) if whole else self._v1.find_ids(where, size))
@@ -68,7 +68,7 @@ class Remainder:
                 return
             last = raw_id(decode_for_id(found[-1])["_id"])
             missing = await self._find_missing(found, last)
-            # What this page met is the best guess for the next.
+            # This page is the best guess for the next.
             self.lean = len(missing) * 2 < len(found)
             if not isinstance(last, Unreadable):
                 marked = last
@@ -78,7 +78,7 @@ class Remainder:
             self._position = last
 
     async def read_whole(self, ids: Sequence[RawId]) -> AsyncIterator[Sequence[Any]]:
-        """Find V1's whole documents for a page's ids, as many at a time as fill one reply, or fewer."""
+        """Yield V1's whole documents for a page's ids, at most one reply at a time."""
         named = {extract_id_bytes(document): decode_for_id(document)["_id"] for document in ids}
         keys = iter(named)
         for part in split_ids(list(named.values())):

@@ -1,4 +1,4 @@
-"""Trying dead letters again, outside a sweep."""
+"""Trying dead letters again outside of a sweep."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ V2 = TypeVar("V2")
 async def retry_dead(
     repository: Repository[V1, V2], control: Control, ids: Sequence[RawId] = (), grace_s: float = 3600
 ) -> int:
-    """Try to move these entities, and remove the dead letters of those that need nobody any more; return how many.
+    """Try to move these entities again; return how many dead letters were removed.
 
-    Without ids, all that need a person. An entity that fails again keeps its dead letter, with the new error and one
-    attempt more.
+    Without ids, all open dead letters are tried. An entity that fails again keeps its dead letter, with the new error
+    and one more attempt.
     """
     pair = calls_of(repository).pair
     mover = Mover(pair, control, Counter(), dry_run=False)

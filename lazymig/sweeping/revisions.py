@@ -1,4 +1,4 @@
-"""The conversion revision: which one was last run with, with which classes, and at which V2's bodies stand."""
+"""Checking and recording which conversion revision ran, and with which classes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lazymig.shapes.fingerprint import fingerprint
 
 
 async def find_warnings(pair: Pair[Any, Any], control: Control) -> list[str]:
-    """Find what is wrong with this release's conversion revision, by what the control collection remembers."""
+    """Return what is wrong with this release's conversion revision, by what the control collection recorded."""
     migration = pair.conversions.migration
     known = await parts_of(control).conversions.find(migration.name)
     if known is None:
@@ -23,12 +23,12 @@ async def find_warnings(pair: Pair[Any, Any], control: Control) -> list[str]:
     if known.revision == migration.revision and known.fingerprint != fingerprint(pair.conversions):
         return [
             f"the classes have changed, but Migration(revision={migration.revision}) has not: raise it, so that V2's "
-            "older bodies are made anew"
+            "older bodies are converted again"
         ]
     return []
 
 
 async def remember_revision(pair: Pair[Any, Any], control: Control) -> None:
-    """Note that this revision runs with these classes, unless it is known, or a newer one is."""
+    """Record that this revision runs with these classes, unless it or a newer one is recorded."""
     migration = pair.conversions.migration
     await parts_of(control).conversions.remember(migration.name, migration.revision, fingerprint(pair.conversions))

@@ -1,4 +1,4 @@
-"""The course of one process's sweep: look, take over strangers, move the rest, resolve marks, review dead letters."""
+"""The steps of one process's sweep: check, adopt, move, resolve marks, review dead letters."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _REPLACED = "V1 or V2 was dropped or replaced while it was swept; run the sweep 
 
 
 class Sweep(Generic[V1, V2]):
-    """A sweep by one process, which may be run again. Does the work of a pass: pages, and what comes after them."""
+    """A sweep by one process, which may run again. It does the work of a pass: pages, and what follows them."""
 
     def __init__(
         self, repository: Repository[V1, V2], control: Control | None, options: SweepOptions, clock: Clock
@@ -74,7 +74,9 @@ class Sweep(Generic[V1, V2]):
 
     def _make_hooks(self) -> Hooks:
         return Hooks(
-            stopping=self._is_stopping, tell=self._tell, identify=partial(identify, self._pair.v1, self._pair.bodies)
+            stopping=self._is_stopping,
+            on_progress=self._report_progress,
+            identify=partial(identify, self._pair.v1, self._pair.bodies),
         )
 
     def stop(self) -> None:
@@ -83,22 +85,22 @@ class Sweep(Generic[V1, V2]):
 
     async def run(self) -> SweepReport:
         """Sweep until nothing is left, or until stopped."""
-        strangers = await self._look()
+        foreign = await self._look()
         self._counts.clear()
-        self._counts["foreign"] = strangers.seen
+        self._counts["foreign"] = foreign.seen
         self._flow.begin()
         self._mover.failures.begin()
         await self._outlook.begin()
-        self._warnings = [*strangers.problem, *await find_warnings(self._pair, self._control)]
+        self._warnings = [*foreign.problem, *await find_warnings(self._pair, self._control)]
         with calm_collector():
             return await (self._rehearse() if self._options.dry_run else self._run())
 
     async def _look(self) -> Foreign:
-        """Refuse collections that cannot be swept, before anything is written; find strangers that are to be left."""
+        """Refuse collections that cannot be swept before anything is written; return foreign documents to be left."""
         adopt = self._options.adopt
         control = None if self._options.dry_run else self._control
         found = await self._first_use.look(control=control, whole=True)
-        found.check(strangers=False if adopt else None)
+        found.check(foreign=False if adopt else None)
         return Foreign() if adopt else found.foreign
 
     async def _adopt(self) -> None:
@@ -115,7 +117,7 @@ class Sweep(Generic[V1, V2]):
         finished = await walk(self._share, self)
         if self._options.leads:
             finished &= await self._tidy()
-        await self._mover.failures.flush()  # all is stored by now; a crash from here on loses no letter
+        await self._mover.failures.flush()  # after this, a crash loses no letter
         report = await self._report(await self._control.dead_count(self._name), finished=finished)
         counts = {**self._counts, "total": self._outlook.total}
         run = RunRecord(self._name, began, self._clock.now(), report.finished, counts)
@@ -133,15 +135,15 @@ class Sweep(Generic[V1, V2]):
         await self._adopt()
         index, count = self._options.shard
         partitions = await plan_partitions(self._pair.v1, self._options.partition_size)
-        await rehearse(partitions[index::count], self, self._tell)
+        await rehearse(partitions[index::count], self, self._report_progress)
         return await self._report(self._counts["dead"], finished=not self._is_stopping())
 
     def pages(self, partition: Partition, position: RawId) -> AsyncGenerator[Page]:
-        """Move what V2 lacks of a partition; each page once all of it is durably stored or has its dead letter."""
+        """Move what V2 lacks of a partition; yield each page once it is durably stored or has its dead letters."""
         return self._flow.pages(partition, position)
 
     async def endings(self, partition: Partition) -> AsyncGenerator[int]:
-        """Make the partition's older bodies anew, where there can be some."""
+        """Convert the partition's older bodies again, where some may exist."""
         if self._reconverter.needed and not self._is_stopping():
             async for converted in self._reconverter.pages(partition):
                 yield converted
@@ -151,17 +153,17 @@ class Sweep(Generic[V1, V2]):
         return self._stopped or (max_time_s is not None and self._outlook.elapsed_s >= max_time_s)
 
     async def _count_scanned(self) -> int:
-        """Count the V1 ids that the whole pass has looked at; a dry run is a pass of its own."""
+        """Count the V1 ids that all processes of the pass have looked at; in a dry run, this process only."""
         scanned = None if self._options.dry_run else await self._share.count_scanned()
         return self._counts["scanned"] if scanned is None else scanned
 
-    async def _tell(self, *, waiting: bool = False) -> None:
+    async def _report_progress(self, *, waiting: bool = False) -> None:
         if self._options.on_progress is not None:
             self._options.on_progress(await self._outlook.progress(waiting=waiting))
 
     async def _report(self, dead_letters: int, *, finished: bool) -> SweepReport:
         left = await self._outlook.look()
-        await self._tell()
+        await self._report_progress()
         outcome = Outcome(
             finished=finished, dead_letters=dead_letters, warnings=tuple(self._warnings),
             not_movable=self._mover.failures.named,

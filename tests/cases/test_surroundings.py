@@ -411,7 +411,7 @@ async def test_case_18_a_v1_that_refuses_revisions(database: Any, rule: dict[str
     if fits:
         assert await opened(database).get(1) == ada(1)
     else:
-        with pytest.raises(ConfigurationError, match=r"v1: the validator .* no room .*'_lazymig_rev'"):
+        with pytest.raises(ConfigurationError, match=r"v1: the validator .* does not allow .*'_lazymig_rev'"):
             await opened(database).get(1)
 
 
@@ -504,7 +504,7 @@ async def test_a_server_that_cannot_be_reached_stops_writes_only(
     async def unreachable() -> None:
         raise AutoReconnect("gone")
 
-    monkeypatch.setattr(calls_of(repository).first_use, "refuse", unreachable)
+    monkeypatch.setattr(calls_of(repository).first_use, "recheck", unreachable)
     assert await repository.get(1) == ada(1)
     assert calls_of(repository).first_use.due
     with pytest.raises(AutoReconnect):

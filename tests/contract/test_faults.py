@@ -91,7 +91,7 @@ def interrupt(repository: People, fatal: int, error: BaseException, *, after: bo
     statements: list[str] = []
     pair = calls_of(repository).pair
     v1, v2 = (Interrupted(store, statements, fatal, error, after=after) for store in (pair.v1, pair.bodies))
-    repository._calls = calls_of(repository).on(evolve(pair, v1=v1, ledger=v2, bodies=v2))
+    repository._calls = calls_of(repository).with_pair(evolve(pair, v1=v1, ledger=v2, bodies=v2))
     return statements
 
 

@@ -113,7 +113,7 @@ def queued(migration):
         repository = opened(migration, v1, v2, clock)
         queue = Queue()
         calls = calls_of(repository)
-        repository._calls = calls.on(evolve(calls.pair, behind=queue))
+        repository._calls = calls.with_pair(evolve(calls.pair, behind=queue))
         return Queued(repository, queue)
 
     return make

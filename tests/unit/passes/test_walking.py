@@ -72,7 +72,7 @@ class Looking:
         """A part in the pass of the kind `verify`."""
         mine = parts_of(control(self.database, clock or TestClock())).passes("things", "verify")
         terms = Terms(owner=owner, shard=(0, 1), partition_size=10, since=None, replaced="other collections")
-        hooks = Hooks(stopping=self.stopping, tell=self.tell, identify=self.identify)
+        hooks = Hooks(stopping=self.stopping, on_progress=self.tell, identify=self.identify)
         return Share(mine, self.database["v1"], terms, hooks, clock or TestClock())
 
 
@@ -115,8 +115,8 @@ async def test_every_page_is_told_after_its_checkpoint(filled: Any) -> None:
         scanned.append(await share.count_scanned() or 0)
         assert scanned[-1] == len(looking.seen)
 
-    share.tell = tell
-    share._hooks = Hooks(stopping=looking.stopping, tell=tell, identify=looking.identify)
+    share.on_progress = tell
+    share._hooks = Hooks(stopping=looking.stopping, on_progress=tell, identify=looking.identify)
     assert await walk(share, looking)
     assert len(scanned) > COUNT / 3
     assert scanned[-1] == COUNT

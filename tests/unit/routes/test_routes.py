@@ -33,6 +33,21 @@ def test_a_phase_without_a_route_cannot_be_constructed(phase: Phase) -> None:
         Repository(people(), phase=phase, **COLLECTIONS)
 
 
+@pytest.mark.parametrize("phase", ["coexist", Phase.COEXIST])
+def test_the_value_of_a_phase_stands_for_the_phase(phase: Any) -> None:
+    """A setting of the environment is a text; what the repository says afterwards is a `Phase`."""
+    repository = Repository(people(), phase=phase, **COLLECTIONS)
+    assert repository.phase is Phase.COEXIST
+    assert calls_of(repository).in_session(None).phase is Phase.COEXIST
+
+
+@pytest.mark.parametrize("phase", [None, [], "nothing", 1])
+def test_what_is_no_phase_is_refused(phase: Any) -> None:
+    """With the same error as a phase without a route, whatever it is."""
+    with pytest.raises(ConfigurationError, match="this release runs"):
+        Repository(people(), phase=phase, **COLLECTIONS)
+
+
 @pytest.mark.parametrize(
     ("option", "values"),
     [
@@ -50,7 +65,7 @@ def test_options_with_which_no_call_could_end_well_are_refused(option: str, valu
             Repository(people(), phase=Phase.COEXIST, **COLLECTIONS, **{option: value})
 
 
-@pytest.mark.parametrize("route", [V1Only, Coexist])
+@pytest.mark.parametrize("route", building.ROUTES.values())
 def test_every_route_has_every_verb_of_its_own(route: type[Route[Any, Any]]) -> None:
     """A verb that a route lacks would fall through to the protocol class, which answers nothing."""
     assert "read" in VERBS

@@ -241,6 +241,166 @@ def test_a_validator_that_alters_what_is_stored_is_refused() -> None:
     assert read(Stripped, name="a") == Stripped(id=1, name="a")
 
 
+class Inner(BaseModel):
+    """A mutable model inside of others."""
+
+    city: str = ""
+
+
+class AltersItsInput(Model):
+    name: str = "default"
+
+    @model_validator(mode="before")
+    @classmethod
+    def stripped(cls, data: Any) -> Any:
+        data["name"] = data["name"].strip()
+        return data
+
+
+class DropsFromItsInput(Model):
+    name: str = "default"
+
+    @model_validator(mode="before")
+    @classmethod
+    def dropped(cls, data: Any) -> Any:
+        data.pop("name")
+        return data
+
+
+class WrapsItsInput(Model):
+    name: str
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def wrapped(cls, data: Any, handler: Any) -> Any:
+        data["name"] += "!"
+        return handler(data)
+
+
+class SortsTags(Model):
+    tags: list[str]
+
+    @field_validator("tags", mode="before")
+    @classmethod
+    def sort(cls, value: Any) -> Any:
+        value.sort()
+        return value
+
+
+class AppendsToAnything(Model):
+    value: Any
+
+    @field_validator("value")
+    @classmethod
+    def longer(cls, value: Any) -> Any:
+        value.append(1)
+        return value
+
+
+class AltersInner(Model):
+    inner: Inner
+
+    @model_validator(mode="after")
+    def upper(self) -> AltersInner:
+        self.inner.city = self.inner.city.upper()
+        return self
+
+
+class AltersInnersAtLast(Model):
+    inners: list[Inner]
+
+    def model_post_init(self, _: Any) -> None:
+        self.inners[0].city += "!"
+
+
+@pydantic.dataclasses.dataclass
+class AltersInnerInDataclass:
+    id: int
+    inner: Inner | None
+
+    def __post_init__(self) -> None:
+        assert self.inner is not None
+        self.inner.city = "other"
+
+
+@pytest.mark.parametrize(
+    ("cls", "document"),
+    [
+        (AltersItsInput, {"name": " a"}),
+        (DropsFromItsInput, {"name": "a"}),
+        (WrapsItsInput, {"name": "a"}),
+        (SortsTags, {"tags": ["b", "a"]}),
+        (AppendsToAnything, {"value": [2]}),
+        (AltersInner, {"inner": {"city": "a"}}),
+        (AltersInnersAtLast, {"inners": [{"city": "a"}]}),
+        (AltersInnerInDataclass, {"inner": {"city": "a"}}),
+    ],
+)
+def test_what_is_altered_in_place_is_noticed_too(cls: Any, document: dict[str, Any]) -> None:
+    """A validator may alter the very mapping, list or model that it is given: that changes the stored value as well."""
+    field = next(iter(document))
+    with pytest.raises(ConversionError) as caught:
+        of_document(cls, {"_id": 1, **document})
+    assert caught.value.path == field
+    assert "a validator changes the value that is stored" in str(caught.value.cause)
+
+
+def test_validators_may_add_to_their_input() -> None:
+    """What no field declares goes nowhere: the document is read as it stands."""
+
+    class Adds(Model):
+        name: str
+
+        @model_validator(mode="before")
+        @classmethod
+        def add(cls, data: Any) -> Any:
+            data["legacy"] = True
+            return data
+
+    assert read(Adds, name="a") == Adds(id=1, name="a")
+
+
+def test_what_a_model_remembers_of_its_fields_stays_the_same_object() -> None:
+    """A private index of models inside refers to the models that the entity holds."""
+
+    class Indexed(Model):
+        inners: list[Inner]
+        _by_city: dict[str, Inner] = PrivateAttr(default_factory=dict)
+
+        def model_post_init(self, _: Any) -> None:
+            self._by_city = {inner.city: inner for inner in self.inners}
+
+    entity = read(Indexed, inners=[{"city": "a"}])
+    assert entity._by_city["a"] is entity.inners[0]
+
+
+def test_slots_of_a_base_are_fields_as_well() -> None:
+    """A pydantic dataclass may inherit slots and have a dictionary besides."""
+
+    @pydantic.dataclasses.dataclass(slots=True)
+    class Base:
+        id: int
+        numbers: list[int]
+
+    @pydantic.dataclasses.dataclass
+    class Below(Base):
+        more: int = 1
+
+    entity = read(Below, numbers=[Int64(2)], more=Int64(3))
+    assert entity == Below(id=1, numbers=[2], more=3)
+    assert (type(entity.numbers[0]), type(entity.more)) == (Int64, Int64)
+
+
+def test_a_model_that_is_made_by_names_only_is_made_by_names() -> None:
+    """The alias is the stored name all the same."""
+    cls = model(
+        config=ConfigDict(validate_by_alias=False, validate_by_name=True), count=(int, Field(0, alias="theCount"))
+    )
+    entity = read(cls, theCount=3)
+    assert entity.count == 3
+    assert stored(cls, entity) == {"theCount": 3}
+
+
 def test_a_hook_of_ones_own_may_allow_it() -> None:
     """The way out that the documentation names: the class's own `model_validate`, in exactly one hook."""
     own = make_converter()

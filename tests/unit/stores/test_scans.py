@@ -12,7 +12,7 @@ from bson.raw_bson import RawBSONDocument
 
 from lazymig.stores.clients import clients_of
 from lazymig.stores.counts import Counts, Marked
-from lazymig.stores.foreign import Strangers
+from lazymig.stores.foreign import ForeignDocuments
 from lazymig.stores.keyset import Order
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
@@ -111,7 +111,7 @@ async def test_strangers(database: Any) -> None:
     """Documents that lazymig did not store are found in pages and replaced; all others stay as they are."""
     await database["v2"].insert_many([{"_id": id, "x": 1} for id in range(3)])
     await database["v2"].insert_one(moved(3))
-    strangers = Strangers(V2Store(database["v2"]))
+    strangers = ForeignDocuments(V2Store(database["v2"]))
     first = await strangers.find_ids(2)
     rest = await strangers.find_ids(2, first[-1])
     assert decoded(Scan(database["v2"]), first + rest) == [{"_id": 0}, {"_id": 1}, {"_id": 2}]
