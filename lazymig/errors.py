@@ -129,6 +129,8 @@ class ConversionError(LazymigError, ValueError):
         why = f"{type(self.cause).__name__}{line}{self._missing_key()}"
         if isinstance(self.cause, LazymigError):  # its text contains nothing of a document
             why = str(self.cause)
+        elif getattr(type(self.cause), "without_contents", False) is True:  # nor does that of lazymig's own causes
+            why = f"{self.cause}{line}"
         return f"cannot {what} with id {self.id!r}{where}: {why} (see .cause); {remedy}. V1 is untouched"
 
     def _missing_key(self) -> str:

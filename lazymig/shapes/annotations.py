@@ -27,7 +27,7 @@ from uuid import UUID
 import attrs
 from bson import ObjectId
 
-from lazymig.shapes.entities import fields, is_entity, is_model
+from lazymig.shapes.entities import fields, is_attrs, is_entity, is_model
 
 _PLAIN = (str, bytes, int, float, type(None), Decimal, dt.date, UUID, ObjectId, Enum)
 _WRAPPERS = (Annotated, Final, Required, NotRequired)
@@ -133,7 +133,7 @@ def _holds(kind: Any, wanted: Callable[[Any], bool], above: tuple[Any, ...] = ()
 def _annotations(cls: Any) -> Mapping[str, Any]:
     if is_model(cls):
         return {field.name: field.type for field in fields(cls)}
-    if attrs.has(cls):
+    if is_attrs(cls):
         attrs.resolve_types(cls)
         return {field.name: field.type for field in fields(cls)}
     hints = typing.get_type_hints(cls, include_extras=True)

@@ -28,6 +28,9 @@ E = TypeVar("E")
 class NotExact(ValueError):
     """What would be read back is not what was written."""
 
+    #: A `ConversionError` shows the text of such a cause.
+    without_contents = True
+
     def __init__(self, path: str) -> None:
         super().__init__("it would be read back as another value; give the value in the type that the class declares")
         self.path = path

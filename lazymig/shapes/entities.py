@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeVar, get_origin
 from weakref import WeakSet
 
@@ -67,7 +67,13 @@ def _declared(cls: Any) -> Iterator[Field]:
         from lazymig.shapes.models import model_fields
 
         return model_fields(cls)
-    return _of_attrs(cls) if attrs.has(cls) else _of_dataclass(cls)
+    return _of_attrs(cls) if is_attrs(cls) else _of_dataclass(cls)
+
+
+def is_attrs(cls: type) -> bool:
+    """Whether attrs made the class, or else the nearest of its bases that a library made: a dataclass may be below."""
+    made = (base.__dict__ for base in cls.__mro__ if {"__attrs_attrs__", "__dataclass_fields__"} & base.__dict__.keys())
+    return "__attrs_attrs__" in next(made, ())
 
 
 def _of_attrs(cls: Any) -> Iterator[Field]:
@@ -150,12 +156,24 @@ def check_declared(kind: Any) -> None:
             )
         if name is not None and not isinstance(name, str):
             raise Undeclarable(f"{cls.__name__}.{field.name}: its {STORED_NAME} is no string; give the name as one")
+    _check_bases(cls, found)
     if dataclasses.is_dataclass(cls):
         _check_arguments(cls, {field.argument for field in found.values()})
     if _is_of_pydantic(cls):
         from lazymig.shapes.models import check_model
 
         check_model(cls, found)
+
+
+def _check_bases(cls: type, known: Collection[str]) -> None:
+    """Neither attrs nor dataclasses know the fields of a base that the other one made."""
+    if not (attrs.has(cls) and dataclasses.is_dataclass(cls)):
+        return
+    if is_attrs(cls) or {field.name for field in getattr(cls, "__attrs_attrs__", ())} - set(known):
+        raise Undeclarable(
+            f"{cls.__name__} and its bases are attrs classes and dataclasses, which do not know each other's fields; "
+            "decorate all of them alike"
+        )
 
 
 def _check_arguments(cls: Any, known: set[str]) -> None:

@@ -50,6 +50,9 @@ class Undeclarable(TypeError):
 class Rejected(ValueError):
     """A class does not take what is stored as it is stored. `path` is the field; the text holds no contents."""
 
+    #: A `ConversionError` shows the text of such a cause.
+    without_contents = True
+
     def __init__(self, text: str, path: str = "") -> None:
         super().__init__(text)
         self.path = path

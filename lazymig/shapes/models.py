@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from attrs import NOTHING, Factory
 from pydantic import AliasChoices, AliasPath, BaseModel, RootModel, ValidationError
 from pydantic.dataclasses import rebuild_dataclass
 from pydantic.fields import FieldInfo
+from pydantic_core.core_schema import ErrorType
 
 from lazymig.shapes.fields import STORED_NAME, Field, Rejected, Undeclarable
+
+#: The types of pydantic's own errors.
+_KINDS_OF_ERRORS = frozenset(get_args(ErrorType))
 
 
 def model_fields(cls: type) -> Iterator[Field]:
@@ -186,7 +190,9 @@ def path_in(error: Exception, cls: Any) -> str:
 def _rejected(error: ValidationError, cls: Any) -> Rejected:
     first = error.errors(include_url=False, include_input=False)[0]
     path = path_in(error, cls)
-    rejected = Rejected(f"a validator refuses it: {first['type']}", path and f".{path}")
+    # The type of an error of the user's own may be any text, one with contents as well.
+    kind = first["type"] if first["type"] in _KINDS_OF_ERRORS else "an error of its own"
+    rejected = Rejected(f"a validator refuses it: {kind}", path and f".{path}")
     own = first.get("ctx", {}).get("error")
     # For the line of the user's validator.
     return rejected.with_traceback(own.__traceback__ if isinstance(own, Exception) else None)

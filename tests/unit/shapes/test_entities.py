@@ -318,3 +318,58 @@ def test_no_pydantic_is_needed() -> None:
     command = [sys.executable, "-c", WITHOUT_PYDANTIC, root]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (ended.stdout, ended.stderr) == ("worked\n", "")
+
+
+@attrs.define
+class BaseInAttrs:
+    id: int
+    a: int = 0
+
+
+def test_a_dataclass_below_an_attrs_class_has_its_own_fields() -> None:
+    """Each is checked when the migration is built, and compared when an entity is written."""
+
+    @dataclasses.dataclass
+    class Below(BaseInAttrs):
+        id: int
+        a: int = 0
+        extra: Any = None
+
+    assert read(Below, a=2, extra=3) == Below(1, 2, 3)
+    assert stored(Below, Below(1, 2, [4])) == {"a": 2, "extra": [4]}
+    with pytest.raises(ConversionError) as caught:
+        stored(Below, Below(1, 2, (4,)))
+    assert caught.value.path == "extra"
+
+    @dataclasses.dataclass
+    class Inexact(BaseInAttrs):
+        id: int
+        a: int = 0
+        extra: complex = 0j
+
+    with pytest.raises(ConfigurationError, match=r"Inexact\.extra: BSON cannot hold complex exactly"):
+        itself(Inexact)
+
+
+def test_classes_that_do_not_know_their_bases_fields_are_refused() -> None:
+    """Such a field would be neither stored nor read."""
+
+    @dataclasses.dataclass
+    class BelowAttrs(BaseInAttrs):
+        id: int
+        extra: int = 0
+
+    @dataclasses.dataclass
+    class BaseInDataclass:
+        id: int
+        a: int = 0
+
+    @attrs.define
+    class BelowDataclass(BaseInDataclass):
+        id: int
+        a: int = 0
+        extra: int = 0
+
+    for cls in (BelowAttrs, BelowDataclass):
+        with pytest.raises(ConfigurationError, match="decorate all of them alike"):
+            itself(cls)

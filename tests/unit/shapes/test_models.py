@@ -27,6 +27,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 from lazymig import ConfigurationError, ConversionError, Migration, make_converter, rename
 from lazymig.shapes.conversions import conversions_for
@@ -179,8 +180,33 @@ def test_validators_run_when_a_document_is_read(document: dict[str, Any], path: 
 
 def test_the_line_of_a_validator_is_named() -> None:
     """As with attrs: the file, the line and the function of the user's own code."""
-    with pytest.raises(ConversionError, match=r"test_models\.py:\d+ in no_digits"):
+    with pytest.raises(
+        ConversionError, match=r"a validator refuses it: value_error at test_models\.py:\d+ in no_digits"
+    ):
         of_document(Checked, {"_id": 1, "name": "abc7"})
+
+
+def test_an_error_of_the_users_own_kind_is_not_shown() -> None:
+    """Its type is a text like any other: it may quote the value."""
+
+    class Quoting(Model):
+        name: str
+
+        @field_validator("name")
+        @classmethod
+        def refuse(cls, value: str) -> str:
+            raise PydanticCustomError(value, "no")  # type: ignore[arg-type]
+
+    with pytest.raises(ConversionError, match="a validator refuses it: an error of its own") as caught:
+        of_document(Quoting, {"_id": 1, "name": "secret"})
+    assert "secret" not in f"{caught.value} {caught.value.cause}"
+
+
+def test_what_would_be_read_back_as_another_value_says_what_to_give() -> None:
+    """The text is lazymig's own and quotes nothing."""
+    cls = model(numbers=list[int])
+    with pytest.raises(ConversionError, match="at field 'numbers': it would be read back as another value; give the"):
+        conversions(cls).v1_document(cls.model_construct(id=1, numbers=(1, 2)))
 
 
 def test_validators_of_classes_inside_run_and_the_path_leads_there() -> None:
@@ -236,7 +262,7 @@ def test_a_validator_that_alters_what_is_stored_is_refused() -> None:
     with pytest.raises(ConversionError) as caught:
         of_document(Stripped, {"_id": 1, "name": " a"})
     assert caught.value.path == "name"
-    assert "a validator changes the value that is stored" in str(caught.value.cause)
+    assert "at field 'name': a validator changes the value that is stored" in str(caught.value)
     assert stored(Stripped, Stripped(id=1, name=" a")) == {"name": "a"}
     assert read(Stripped, name="a") == Stripped(id=1, name="a")
 
@@ -454,7 +480,7 @@ def test_a_validator_that_returns_another_class_is_refused() -> None:
         def turn(cls, value: Any, handler: Any) -> Any:
             return Other(id=1)
 
-    with pytest.raises(ConversionError, match="Rejected"):
+    with pytest.raises(ConversionError, match="a validator of Turned returns a Other"):
         of_document(Turned, {"_id": 1})
 
 
