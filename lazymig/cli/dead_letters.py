@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from lazymig.cli.explaining import explanation
 from lazymig.cli.failures import Unusable
 from lazymig.cli.ids import KINDS, Names, typed
-from lazymig.cli.letters import as_object, grouped, show_letters
+from lazymig.cli.letters import as_object, grouped, in_full, show_letters
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json, examples
 from lazymig.cli.output import say, show_json
@@ -87,9 +87,8 @@ async def show(
     if json:
         show_json({**as_object(letter, names), **({"explanation": explained} if explain else {})})
         return Exit.DONE
-    for name, value in attrs.asdict(letter).items():
-        shown = names.reference(letter.id) if name == "id" else value
-        say(f"  {name:<12} {shown if shown not in (None, '') else '-'}")
+    for name, value in in_full(letter, names).items():
+        say(f"  {name:<12} {value}")
     if explained is not None:
         say(f"  {'now':<12} {explained}")
     return Exit.DONE
@@ -113,9 +112,8 @@ async def retry(*ids: _Id, app: App, json: Json = False, debug: Debug = False) -
     if json:
         show_json({"retried": tried, "removed": removed, "still_failing": failing, "open": left})
     else:
-        counts = f"{removed:,} dead letters removed, {failing:,} still failing"
-        say(f"{name}: {tried:,} entities retried: {counts}")
-        say(f"{name}: {left:,} dead letters are open now")
+        say(f"{name}: entities retried {tried:,}, dead letters removed {removed:,}, still failing {failing:,}")
+        say(f"{name}: open dead letters {left:,}")
     return Exit.NEEDS_PERSON if left else Exit.DONE
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import attrs
@@ -16,6 +17,10 @@ from lazymig.cli.ids import Names
 from lazymig.cli.output import aligned, is_terminal, plain, say, say_fields, table
 from lazymig.stores.documents import decode_id
 from lazymig.stores.records import DeadLetter
+
+_MOMENT = "%Y-%m-%d %H:%M:%S"
+#: What a person reads in place of a record's own names.
+_HEADS = {"direction": "step", "path": "field", "first_at": "first tried", "last_at": "last tried"}
 
 
 @frozen
@@ -45,6 +50,14 @@ def as_object(letter: DeadLetter, names: Names) -> dict[str, Any]:
     return {**attrs.asdict(letter), "id": decode_id(letter.id), "ref": names.reference(letter.id)}
 
 
+def in_full(letter: DeadLetter, names: Names) -> dict[str, str]:
+    """Return what is recorded about one letter, under the names that a list of them uses as well."""
+    values = {_HEADS.get(name, name): value for name, value in attrs.asdict(letter).items()}
+    values["id"] = names.reference(letter.id)
+    moments = {name: f"{value:{_MOMENT}}" for name, value in values.items() if isinstance(value, datetime)}
+    return {name: moments.get(name, "-" if value in (None, "") else str(value)) for name, value in values.items()}
+
+
 def show_letters(title: str, letters: Sequence[DeadLetter], names: Names) -> None:
     """Print the groups, then each letter."""
     groups = [(one.count, one.direction, one.error, one.line or "-", one.path or "-") for one in grouped(letters)]
@@ -63,7 +76,7 @@ def show_letters(title: str, letters: Sequence[DeadLetter], names: Names) -> Non
 
 
 def _row(letter: DeadLetter, names: Names) -> tuple[str, ...]:
-    last = f"{letter.last_at:%Y-%m-%d %H:%M:%S}" if letter.last_at else "-"
+    last = f"{letter.last_at:{_MOMENT}}" if letter.last_at else "-"
     return (
         names.reference(letter.id), letter.direction, letter.error, letter.line or "-", letter.path or "-",
         str(letter.attempts), last, letter.waived or "-", letter.message,

@@ -35,7 +35,8 @@ def show_report(report: SweepReport, *, dry_run: bool) -> None:
         **_foreign(report, dry_run),
         "remaining, about": f"{report.remaining:,}",
         "dirty (open writes)": f"{report.dirty:,}",
-        "open dead letters": f"{report.dead_letters:,}",
+        # A dry run records no dead letters, so there are none that are open.
+        "need a person" if dry_run else "open dead letters": f"{report.dead_letters:,}",
     }
     for name, value in rows.items():
         say(f"  {name:<30} {value}")

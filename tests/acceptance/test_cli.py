@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -213,6 +214,9 @@ def test_mending_the_document_ends_the_need(lazymig: Run, people: Any) -> None:
 def test_dry_run_writes_nothing(lazymig: Run, people: Any) -> None:
     """A dry run converts everything, tells what does not convert, and leaves the database as it was."""
     people["people"].update_one({"_id": BAD}, {"$set": {"name": SECRET_NAME}})
+    shown = lazymig("sweep", "--app", "shop:plain", "--dry-run").stdout
+    assert re.search(r"^  need a person +1$", shown, re.MULTILINE)
+    assert "open dead letters" not in shown
     ended = lazymig("sweep", "--app", "shop:plain", "--dry-run", "--json")
     report = json.loads(ended.stdout)
     assert (ended.returncode, report["migrated"], report["dead"]) == (3, COUNT - 1, 1)

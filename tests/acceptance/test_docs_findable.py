@@ -66,9 +66,11 @@ def test_what_newcomers_look_for_is_in_the_index(word: str) -> None:
 
 
 def test_every_public_name_has_its_reference() -> None:
-    """The API reference documents everything that `lazymig` and `lazymig.testing` export."""
+    """The API reference documents everything that `lazymig` and `lazymig.testing` export, once."""
     reference = "".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "reference").glob("*.md")))
-    documented = set(re.findall(r"^\.\. auto\w+:: ([\w.]+)", reference, re.MULTILINE))
+    found = re.findall(r"^\.\. auto\w+:: ([\w.]+)", reference, re.MULTILINE)
+    documented = set(found)
+    assert len(found) == len(documented), "Sphinx refuses a name that is documented twice"
     public = {f"lazymig.{name}" for name in lazymig.__all__} | {f"lazymig.testing.{name}" for name in testing._HOMES}
     assert sorted(public - documented) == []
 

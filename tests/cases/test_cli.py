@@ -466,6 +466,8 @@ def test_case_40_explain_shows_the_cause_here_and_stores_nothing(lazymig: Run, d
     plainly = lazymig("dead-letters", "show", "1")
     explained = [lazymig("dead-letters", "show", id, "--explain") for id in ("1", "2", "3")]
     assert SECRET not in plainly.stdout + plainly.stderr
+    heads = [line.strip().partition("  ")[0] for line in plainly.stdout.splitlines()]
+    assert {"id", "step", "error", "line", "field", "first tried", "last tried", "attempts", "waived"} <= set(heads)
     assert f"KeyError: '{SECRET}'" in explained[0].stdout
     assert "shop.py:" in explained[0].stdout
     assert "reading the V1 document, field name: TypeError" in explained[1].stdout
@@ -509,8 +511,8 @@ def test_a_retry_says_what_became_of_each(lazymig: Run, database: Any, ids: list
     ended = lazymig("dead-letters", "retry", *ids)
     assert ended.returncode == 3
     assert ended.stdout.splitlines() == [
-        "people: 3 entities retried: 1 dead letters removed, 2 still failing",
-        "people: 2 dead letters are open now",
+        "people: entities retried 3, dead letters removed 1, still failing 2",
+        "people: open dead letters 2",
     ]
     assert database["v2"].find_one({"_id": 2})["last"] == "King"
     database["v1"].update_many({}, {"$set": {"name": "Ada King"}})
