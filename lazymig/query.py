@@ -98,7 +98,9 @@ def orders_of(
         raise ConfigurationError("sort: pass one field name, or a pair (V1's name, V2's name)")
     for name, known, side in zip(names, (v1, v2), ("V1", "V2"), strict=True):
         if name.lstrip("-").split(".")[0] not in (*known, id_field, "_id"):
-            raise ConfigurationError(f"sort: {side} has no field {name.lstrip('-')!r}; pass a pair, one name per shape")
+            raise ConfigurationError(
+                f"sort: {side} has no field {name.lstrip('-')!r}; pass a pair of stored names, one per shape"
+            )
     if names[0].startswith("-") != names[1].startswith("-"):
         raise ConfigurationError("sort: both names of a pair must go in the same direction")
     direction = -1 if names[0].startswith("-") else 1
