@@ -10,6 +10,7 @@ from pymongo.errors import PyMongoError
 
 from lazymig.loop.deadline import Deadline
 from lazymig.protocol.pair import Pair
+from lazymig.shapes.migration import get_upgrading
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Applied, StoredV1, StoredV2
 from lazymig.telemetry import LEFT_DIRTY, REFUSED, V2_AWAY
@@ -61,7 +62,7 @@ async def is_due(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, own
     reader stored V1's conversion in its place, the next writer would start from a body that lacks those values. `own`
     is the asking writer's ticket: no other writer announced that revision, nor 0.
     """
-    if seen is None or not pair.conversions.migration.upgrading.takes_other:
+    if seen is None or not get_upgrading(pair.conversions.migration).takes_other:
         return False
     if not seen.revision < truth.revision <= seen.intent or truth.revision in (0, own):
         return False

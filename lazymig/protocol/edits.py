@@ -16,6 +16,7 @@ from attrs import frozen
 from lazymig.errors import ConversionError
 from lazymig.shapes.codec import Codec, changes, needs_stored
 from lazymig.shapes.conversions import Conversions
+from lazymig.shapes.migration import get_downgrading
 from lazymig.stores.documents import body_of
 from lazymig.stores.records import StoredV1, StoredV2
 
@@ -134,7 +135,7 @@ class UpdateV2(Generic[V1, V2]):
 
     @property
     def needs_truth(self) -> bool:
-        return self.conversions.migration.downgrading.takes_other
+        return get_downgrading(self.conversions.migration).takes_other
 
     async def decide(self, base: Base) -> Change | Literal[More.TRUTH]:
         conversions = self.conversions
@@ -193,7 +194,7 @@ class ReplaceV2(Generic[V1, V2]):
 
     @property
     def needs_truth(self) -> bool:
-        return self.conversions.migration.downgrading.takes_other
+        return get_downgrading(self.conversions.migration).takes_other
 
     async def decide(self, base: Base) -> Change | Literal[More.TRUTH] | None:
         conversions, truth = self.conversions, base.truth

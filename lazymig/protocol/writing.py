@@ -13,6 +13,7 @@ from lazymig.protocol import bodies
 from lazymig.protocol.bodies import is_due, try_step
 from lazymig.protocol.edits import Base, Change, Edit, Keep, More
 from lazymig.protocol.pair import Pair
+from lazymig.shapes.migration import get_upgrading
 from lazymig.stores.documents import decode_id, get_at
 from lazymig.stores.given import RawId
 from lazymig.stores.records import StoredV1, StoredV2
@@ -124,7 +125,7 @@ async def _refresh_seen(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, tic
     is not, its writer has written V1 and not yet V2, and a write that overtakes it drops what only its body holds. That
     writer may be dead, so the wait is short; V1 is exact in either case.
     """
-    overtaken = truth.revision > ticket and pair.conversions.migration.upgrading.takes_other
+    overtaken = truth.revision > ticket and get_upgrading(pair.conversions.migration).takes_other
     if (attempt or overtaken) and seen.revision != truth.revision:
         seen = await pair.bodies.find(truth.id) or seen
     for delay_s in bodies.WRITER_WAITS_S:

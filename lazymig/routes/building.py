@@ -16,7 +16,7 @@ from lazymig.routes.coexist import Coexist
 from lazymig.routes.route import Route
 from lazymig.routes.v1_only import V1Only
 from lazymig.shapes.conversions import conversions_for
-from lazymig.shapes.migration import Migration
+from lazymig.shapes.migration import Migration, get_upgrading
 from lazymig.stores.given import Collections, Session
 from lazymig.stores.opening import Terms, are_tz_aware, check_collection, open_stores
 from lazymig.surroundings.checking import is_same
@@ -115,7 +115,7 @@ def _put_together(
     session: Session | None = None,
 ) -> Pair[V1, V2]:
     terms = Terms(
-        clock=options.clock, conv=migration.revision, remembers=migration.upgrading.takes_other,
+        clock=options.clock, conv=migration.revision, remembers=get_upgrading(migration).takes_other,
         coalesce=options.coalesce, timeout_s=options.timeout_s, read_concern=options.read_concern, session=session,
     )  # fmt: skip
     v1, v2 = open_stores(given, terms)

@@ -28,7 +28,7 @@ from lazymig.query import (
 from lazymig.routes.building import Options, build_pair, build_pair_in_session, build_route, check_phase
 from lazymig.routes.route import Route
 from lazymig.shapes.conversions import Conversions
-from lazymig.shapes.migration import Migration
+from lazymig.shapes.migration import Migration, get_id_types
 from lazymig.stores.given import Collections, Id, RawId, Session
 from lazymig.surroundings.checking import Asked
 from lazymig.surroundings.first_use import FirstUse
@@ -133,7 +133,7 @@ def open_calls(migration: Migration[V1, V2], given: Collections, phase: Phase, o
     phase = check_phase(phase)
     route = build_route(phase, pair)
     asked = Asked(
-        v1=given.v1, v2=given.v2, id_types=migration.id_types,
+        v1=given.v1, v2=given.v2, id_types=get_id_types(migration),
         linearizable=options.read_concern is not None, compared=options.checked,
     )  # fmt: skip
     first_use = FirstUse(asked, both=route.uses_v2, timeout_s=options.timeout_s, read_wait_s=options.v2_wait_s)

@@ -1,1 +1,1 @@
-"""What changes into what: the user's classes, their stored form, and the conversions between them."""
+"""The user's classes, their stored form, and the conversions between them."""

@@ -1,4 +1,4 @@
-"""What annotations mean: the fields of a class with their types, whatever kind of class it is."""
+"""Resolved annotations: the fields of a class with their types, whatever library made the class."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from lazymig.shapes.entities import fields, is_attrs, is_entity, is_model
 
 _PLAIN = (str, bytes, int, float, type(None), Decimal, dt.date, UUID, ObjectId, Enum)
 _WRAPPERS = (Annotated, Final, Required, NotRequired)
-#: Classes of pydantic's that stand for a plain type with a constraint: no value is an instance of one.
+#: Pydantic's classes that stand for a plain type with a constraint. No value is an instance of one.
 _STAND_INS: Mapping[str, type] = {
     "EmailStr": str,
     "PastDate": dt.date,
@@ -41,7 +41,7 @@ _STAND_INS: Mapping[str, type] = {
 
 
 def stripped(kind: Any) -> Any:
-    """The type itself, without `NewType`, `Annotated`, `Required` and the like, or the name of an alias."""
+    """Return the plain type behind `NewType`, `Annotated`, `Required`, a type alias and similar wrappers."""
     while True:
         if get_origin(kind) in _WRAPPERS:
             kind = get_args(kind)[0]
@@ -56,18 +56,18 @@ def stripped(kind: Any) -> Any:
 
 
 def is_stand_in(kind: Any) -> bool:
-    """Whether it is a class that only pydantic knows, and that stands for a plain type."""
+    """Return whether `kind` is one of pydantic's classes that stand for a plain type."""
     of_pydantic = getattr(kind, "__module__", None) in ("pydantic.types", "pydantic.networks")
     return of_pydantic and getattr(kind, "__name__", None) in _STAND_INS
 
 
 def is_union(kind: Any) -> bool:
-    """Whether it is `A | B` or `Union[A, B]`."""
+    """Return whether `kind` is `A | B` or `Union[A, B]`."""
     return get_origin(kind) in (Union, UnionType)
 
 
 def members(kind: Any) -> list[Any]:
-    """The members of a union, stripped, each once, in order; those of a union inside included."""
+    """Return the plain members of a union in order, each once. Members of nested unions are included."""
     found: dict[Any, None] = {}
     for member in map(stripped, get_args(kind)):
         found |= dict.fromkeys(members(member) if is_union(member) else [member])
@@ -75,27 +75,27 @@ def members(kind: Any) -> list[Any]:
 
 
 def is_namedtuple(kind: Any) -> bool:
-    """Whether it is a `NamedTuple` class."""
+    """Return whether `kind` is a `NamedTuple` class."""
     kind = get_origin(kind) or kind
     return isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields")
 
 
 def is_typed_dict(kind: Any) -> bool:
-    """Whether it is a `TypedDict` class."""
+    """Return whether `kind` is a `TypedDict` class."""
     kind = get_origin(kind) or kind
-    # typing_extensions' as well, which pydantic asks for before Python 3.12, and which `typing` does not know.
+    # Includes typing_extensions' TypedDict, which `typing` does not recognise. Pydantic needs it before Python 3.12.
     return isinstance(kind, type) and issubclass(kind, dict) and hasattr(kind, "__required_keys__")
 
 
 def is_class(kind: Any) -> bool:
-    """Whether it is stored as a sub-document with declared names: entities and TypedDicts."""
+    """Return whether `kind` is stored as a sub-document with declared names: an entity class or a TypedDict."""
     return is_entity(kind) or is_typed_dict(kind)
 
 
 def fields_of(kind: Any) -> dict[str, Any]:
-    """The fields of a class with their types, forward references and type variables resolved.
+    """Return the fields of a class with their types. Forward references and type variables are resolved.
 
-    Raises `NameError` and whatever else an annotation raises that cannot be resolved.
+    Raises `NameError`, or any other error of an annotation that cannot be resolved.
     """
     cls = get_origin(kind) or kind
     bindings = dict(_bindings(kind))
@@ -103,12 +103,12 @@ def fields_of(kind: Any) -> dict[str, Any]:
 
 
 def holds_anything(kind: Any) -> bool:
-    """Whether some value below this type is taken as it is, whatever it holds: nothing says how to copy it."""
+    """Return whether this type has a part without a declared type, whose values pass through unconverted."""
     return _holds(kind, lambda inner: inner in (Any, object, dict, list, set, tuple))
 
 
 def is_mutable(kind: object) -> bool:
-    """Whether a value of this type may be altered in place: whatever is not known for a plain value."""
+    """Return whether a value of this type may be changed in place. Only known plain types are immutable."""
     kind = stripped(kind)
     if is_union(kind):
         return any(map(is_mutable, members(kind)))
@@ -116,7 +116,7 @@ def is_mutable(kind: object) -> bool:
 
 
 def holds_model(kind: Any) -> bool:
-    """Whether it is, or holds somewhere, a class of pydantic's."""
+    """Return whether this type is a pydantic class or contains one at any depth."""
     return _holds(kind, is_model)
 
 
@@ -143,7 +143,7 @@ def _annotations(cls: Any) -> Mapping[str, Any]:
 
 
 def _bindings(kind: Any) -> Iterator[tuple[Any, Any]]:
-    """What the type variables of a generic class and of its generic bases stand for."""
+    """Yield each type variable of a generic class and of its generic bases, with the type it stands for."""
     cls = get_origin(kind) or kind
     given = dict(zip(getattr(cls, "__parameters__", ()), get_args(kind), strict=False))
     yield from given.items()

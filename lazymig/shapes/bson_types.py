@@ -1,25 +1,25 @@
-"""Which Python types BSON holds exactly, and the converter that keeps them so.
+"""The Python types that BSON holds exactly, and the converter that keeps them exact.
 
 | Python type | in BSON | how |
 | --- | --- | --- |
-| str, bytes, bool, None, ObjectId | same | as they are; no coercion ("5" is not 5, "no" is not True) |
-| Int64, Binary, Decimal128, Regex, Timestamp | same | PyMongo's own, as they are; `Timestamp(0, 0)` is refused |
-| int | int32 / int64 | up to 64 bits; an `Int64` read stays an `Int64`; larger is refused when encoded |
-| float | double | an int, read or given, is taken when a double holds it exactly, in a union without int as well |
-| Decimal | Decimal128 | both ways, trailing zeros kept; over 34 digits is refused when encoded |
-| datetime | date | whole milliseconds only, and naive or aware as the client returns them; else refused when encoded |
+| str, bytes, bool, None, ObjectId | same | unchanged; no coercion ("5" is not 5, "no" is not True) |
+| Int64, Binary, Decimal128, Regex, Timestamp | same | PyMongo's own, unchanged; `Timestamp(0, 0)` is refused |
+| int | int32 / int64 | up to 64 bits; an `Int64` read stays an `Int64`; larger ints are refused when encoded |
+| float | double | an int, read or given, is accepted when a double holds it exactly, also in a union without int |
+| Decimal | Decimal128 | both ways, trailing zeros kept; more than 34 digits are refused when encoded |
+| datetime | date | whole milliseconds, naive or aware as the client returns them; else refused when encoded |
 | date | date at midnight UTC | both ways; a stored time of day is refused |
 | UUID | binary, subtype 4 | both ways, whatever the client's `uuidRepresentation` |
-| list, tuple, set, frozenset, NamedTuple | array | as declared; sets are stored sorted; a string is no array |
+| list, tuple, set, frozenset, NamedTuple | array | as declared; sets are stored sorted; a string is not an array |
 | Enum, Literal | its value | both ways; the values are strings, numbers, bytes, ObjectIds or None |
 | attrs class, dataclass, pydantic model | sub-document | both ways |
 | TypedDict, dict[str, ...] | sub-document | both ways; keys may be any strings |
-| unions | as their members | of different BSON types, or classes distinguished by a field; else as the last row |
-| Any | as the driver has it | what comes back the same; a Decimal, set, tuple, date, UUID is refused when encoded |
+| unions | as their members | of different BSON types, or classes distinguished by a field; others as in the last row |
+| Any | as the driver encodes it | values that come back equal; Decimal, set, tuple, date, UUID: refused when encoded |
 | time, timedelta, complex, object, DBRef, Sequence, dict with other keys | - | refused when the migration is built |
 
-Whatever the table does not name is refused as its last row. A converter of your own (`v1_converter`, `v2_converter`)
-decides for itself; start from `make_converter()`.
+A type that the table does not name is refused like the last row. A converter of your own (`v1_converter`,
+`v2_converter`) may accept other types; start from `make_converter()`.
 """
 
 from __future__ import annotations
@@ -45,9 +45,16 @@ from lazymig.shapes.unions import is_array, union_hook, union_out_hook
 
 
 def make_converter(*, tz_aware: bool = False, detailed_validation: bool = True) -> Converter:
-    """cattrs' bson preset, made exact: see the table of this module.
+    """Make a converter that stores values exactly as BSON: cattrs' bson preset without its coercions.
 
-    `tz_aware` says how the client returns datetimes (its `tz_aware` option).
+    `docs/bson-types.md` has the table of types.
+
+    Args:
+        tz_aware: Whether the client returns aware datetimes (its `tz_aware` option).
+        detailed_validation: Whether errors name the field that failed, as in cattrs. Conversion is slower with it.
+
+    Returns:
+        A new converter, on which you can register hooks of your own.
     """
     converter = _bson_converter(detailed_validation=detailed_validation)
     for kind in (str, bool, bytes, type(None), ObjectId, Decimal128, Timestamp, Regex):
@@ -69,22 +76,22 @@ def make_converter(*, tz_aware: bool = False, detailed_validation: bool = True) 
 
 
 def _register_factories(converter: Converter) -> None:
-    """Hooks for whole kinds of types. They are given the converter, so that a copy of it has its own."""
+    """Register hooks for whole kinds of types. Factories take the converter, so that a copy gets its own hooks."""
     converter.register_unstructure_hook_factory(_is_set, _sorted_set)
     converter.register_structure_hook_factory(_is_enum, _enum)
     converter.register_structure_hook_factory(_is_literal, _literal)
-    # cattrs takes the annotations of a NamedTuple as they stand, which may be texts.
+    # cattrs does not resolve the annotations of a NamedTuple, which may be strings.
     converter.register_structure_hook_factory(is_namedtuple, _namedtuple)
     converter.register_unstructure_hook_factory(is_namedtuple, _namedtuple_out)
-    # To cattrs' preset a TypedDict is a dict of anything.
-    converter.register_structure_hook_factory(is_typed_dict, _typed_dict)
-    converter.register_unstructure_hook_factory(is_typed_dict, _typed_dict_out)
+    # cattrs' preset treats a TypedDict as a dict of anything.
+    converter.register_structure_hook_factory(is_typed_dict, lambda kind, own: own.gen_structure_typeddict(kind))
+    converter.register_unstructure_hook_factory(is_typed_dict, lambda kind, own: own.gen_unstructure_typeddict(kind))
     converter.register_structure_hook_factory(_is_own_union(converter), union_hook)
     converter.register_unstructure_hook_factory(_is_own_union(converter), union_out_hook)
     register_classes(converter)
-    # cattrs takes the letters of a string for a list, and any text for a class whose attributes all have defaults.
+    # cattrs accepts a string as a list of letters, and any string for a class whose attributes all have defaults.
     _take_only(converter, list, is_array, "an array")
-    # A tuple begins with the usual class: asking whether a dict is a `Mapping` is slow.
+    # `dict` comes first: the check for `Mapping` is slow.
     _take_only(converter, (dict, Mapping), is_class, "a sub-document")
 
 
@@ -92,7 +99,7 @@ def _exactly(base: type) -> Callable[[Any, Any], Any]:
     def structure(value: Any, kind: Any) -> Any:
         if value.__class__ is kind:
             return value  # nearly always
-        if isinstance(value, base) and value.__class__ is not Code:  # JavaScript, though a subclass of str
+        if isinstance(value, base) and value.__class__ is not Code:  # JavaScript code is a subclass of str
             return _as_declared(value, base, kind)
         raise TypeError(f"expected {base.__name__}, found {type(value).__name__}")
 
@@ -100,7 +107,7 @@ def _exactly(base: type) -> Callable[[Any, Any], Any]:
 
 
 def _as_declared(value: Any, base: type, kind: Any) -> Any:
-    # The hooks of str and int are asked for their subclasses too, a StrEnum or an IntEnum among them.
+    # cattrs also uses the hooks of str and int for subclasses, such as a StrEnum or an IntEnum.
     return kind(value) if isinstance(kind, type) and kind is not base else value
 
 
@@ -134,7 +141,7 @@ _DIGITS_MAX, _EXPONENT_MIN, _EXPONENT_MAX = 34, -6176, 6111
 
 def _decimal128(value: Decimal) -> Decimal128:
     _, digits, exponent = value.as_tuple()
-    # NaN and the infinities have a letter for an exponent. PyMongo itself would round a 35th digit away, or clamp.
+    # The exponent of NaN and of the infinities is a letter. PyMongo itself would round a 35th digit, or clamp.
     if isinstance(exponent, int) and not (len(digits) <= _DIGITS_MAX and _EXPONENT_MIN <= exponent <= _EXPONENT_MAX):
         raise ValueError("a Decimal128 does not hold this number exactly (34 digits); round it first")
     return Decimal128(value)
@@ -176,7 +183,7 @@ def _moment(value: dt.datetime, tz_aware: bool) -> dt.datetime:
 
 def _timestamp(value: Timestamp) -> Timestamp:
     if not value.time and not value.inc:
-        raise ValueError("the server replaces an empty Timestamp by its own time; store another one")
+        raise ValueError("the server replaces an empty Timestamp with its own time; store another one")
     return value
 
 
@@ -188,7 +195,7 @@ def _enum(kind: Any, _: Converter) -> Callable[[Any, Any], Any]:
     def structure(value: Any, _: Any) -> Any:
         member = kind(value)
         plain = int if value.__class__ is Int64 else value.__class__
-        if plain is not member.value.__class__:  # Python takes 1, 1.0 and True for equal
+        if plain is not member.value.__class__:  # in Python 1, 1.0 and True are equal
             raise TypeError(f"expected {type(member.value).__name__}, found {type(value).__name__}")
         return member
 
@@ -215,7 +222,7 @@ def _literal(kind: Any, _: Converter) -> Callable[[Any, Any], Any]:
 def _namedtuple(kind: Any, converter: Converter) -> Callable[[Any, Any], Any]:
     made = get_origin(kind) or kind
 
-    @cache  # when first called: it may hold itself
+    @cache  # made at the first call, since the class may contain itself
     def hook() -> tuple[Callable[[Any, Any], Any], Any]:
         return converter.get_structure_hook(_as_tuple(kind)), _as_tuple(kind)
 
@@ -235,32 +242,24 @@ def _as_tuple(kind: Any) -> Any:
     return tuple[tuple(fields_of(kind).values())]  # type: ignore[misc]
 
 
-def _typed_dict(kind: Any, converter: Converter) -> Callable[[Any, Any], Any]:
-    return converter.gen_structure_typeddict(kind)
-
-
-def _typed_dict_out(kind: Any, converter: Converter) -> Callable[[Any], Any]:
-    return converter.gen_unstructure_typeddict(kind)
-
-
 def _is_own_union(converter: Converter) -> Callable[[Any], bool]:
-    # A user's hook for one union is kept there, and asked for after these factories.
+    # cattrs keeps a user's hook for one union there, and looks for it only after these factories.
     registered: Any = getattr(converter, "_union_struct_registry", {})
 
     def applies(kind: Any) -> bool:
         if not is_union(kind) or kind in registered:
             return False
-        return len(get_args(kind)) > 2 or type(None) not in get_args(kind)  # cattrs' own way with `X | None` is exact
+        return len(get_args(kind)) > 2 or type(None) not in get_args(kind)  # cattrs' own hook for `X | None` is exact
 
     return applies
 
 
 def _take_only(converter: Converter, taken: type | tuple[type, ...], applies: Callable[[Any], bool], name: str) -> None:
-    """Refuse stored values of any other class for these kinds of declared types."""
+    """Register hooks for the types that `applies` selects, so that they refuse stored values not of class `taken`."""
     being_made: set[Any] = set()
 
     def factory(kind: Any, converter: Converter) -> Callable[[Any, Any], Any]:
-        being_made.add(kind)  # so that the converter's own hook is found, and not this one again
+        being_made.add(kind)  # so that the converter finds its own hook instead of this one
         try:
             structure = converter.get_structure_hook(kind, cache_result=False)
         finally:
@@ -271,7 +270,7 @@ def _take_only(converter: Converter, taken: type | tuple[type, ...], applies: Ca
                 return structure(value, kind)
             raise TypeError(f"expected {name}, found {type(value).__name__}")
 
-        if hasattr(structure, "overrides"):  # cattrs keeps there under which names the fields are stored
+        if hasattr(structure, "overrides"):  # where cattrs keeps the stored names of the fields
             only.overrides = structure.overrides  # type: ignore[attr-defined]
         return only
 

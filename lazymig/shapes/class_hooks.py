@@ -1,4 +1,4 @@
-"""The hooks of entity classes that cattrs does not know by itself: pydantic's, and those that declare stored names."""
+"""Hooks for entity classes that cattrs does not support: pydantic's classes, and classes that declare stored names."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lazymig.shapes.entities import check_declared, declared_names, is_model, is
 
 
 def register_classes(converter: Converter) -> None:
-    """Give a converter these hooks, as factories that are given the converter, so that a copy of it has its own."""
+    """Register the hooks on a converter. Factories take the converter, so that a copy gets its own hooks."""
     converter.register_structure_hook_factory(is_stand_in, _stood_for)
     converter.register_unstructure_hook_factory(is_stand_in, _stood_for_out)
     _register_models(converter)
-    # Last, hence asked first: it takes note of every class that is asked for.
+    # cattrs asks the last factory first. This one has to see every class, because it records it (see `is_renamed`).
     converter.register_structure_hook_factory(is_renamed, _renamed)
     converter.register_unstructure_hook_factory(is_renamed, _renamed_out)
 
@@ -45,7 +45,7 @@ def _register_models(converter: Converter) -> None:
 @contextmanager
 def _once(kind: Any, under_way: set[Any]) -> Iterator[None]:
     if kind in under_way:
-        raise RecursionError  # cattrs then looks the hook up when a value is there
+        raise RecursionError  # cattrs then looks the hook up when it converts a value
     under_way.add(kind)
     try:
         yield

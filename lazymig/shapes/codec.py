@@ -1,4 +1,4 @@
-"""Entity to document and back: cattrs' work, the id's two names, and which fields to set and unset."""
+"""The codec between entities and documents, with the id's two names, and the fields that an update sets and unsets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ E = TypeVar("E")
 
 
 class NotExact(ValueError):
-    """What would be read back is not what was written."""
+    """An error for a value that would be read back as another value than was written."""
 
     #: A `ConversionError` shows the text of such a cause.
     without_contents = True
@@ -38,49 +38,49 @@ class NotExact(ValueError):
 
 @frozen
 class Codec(Generic[E]):
-    """One entity class as documents of one collection."""
+    """The conversion between one entity class and the documents of one collection."""
 
     cls: type[E]
     id_field: str
     fast: Converter
-    #: The same converter with detailed validation: asked only after `fast` failed, for the path.
+    #: The same converter with detailed validation. It runs only after `fast` failed, to find the path.
     detailed: Converter
     #: How the client returns documents.
     options: CodecOptions[Any]
     names: TopNames
-    #: Whether `==` of entities compares all that is in them.
+    #: Whether `==` of entities compares everything in them.
     comparable: bool
-    #: Whether an entity may hold parts of the very document that it was decoded from.
+    #: Whether an entity may share objects with the document that it was decoded from.
     shares: bool = True
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Every top-level key that `encode` may produce, as far as the converter lets it be known."""
+        """The top-level keys that `encode` may produce, as far as the converter reveals them."""
         return self.names.fields
 
     def decode(self, document: Document) -> E:
-        """The entity of a document. Raises what cattrs raises; `failure_path` says where."""
+        """Return the entity of a document. Raises cattrs' errors, whose path `failure_path` finds."""
         named = self._named(document)
         try:
             entity = self.fast.structure(named, self.cls)
         except Exception:
-            # Once more, slowly, for an error that knows its path. If it passes, its result is as good.
+            # Decode again with the slow converter, whose error knows its path. If it succeeds, use its result.
             entity = self.detailed.structure(named, self.cls)
         if document.__class__ is Damaged:
             check_readable(self.fast.unstructure(entity, unstructure_as=self.cls))
         return entity
 
     def _named(self, document: Document) -> dict[str, Any]:
-        """The document as the converter knows it: the id by its name there, and without lazymig's own fields."""
+        """Return the document as the converter expects it: the id under its name there, without lazymig's fields."""
         named = dict(document)
         named.pop(REVISION_FIELD, None)
         named.pop(META_FIELD, None)
         if self.names.opaque:
-            # A hook of the user's own may look for the id under either name.
+            # A user's own hook may look for the id under either name.
             if self.id_field != "_id" and named.get(self.id_field, named["_id"]) != named["_id"]:
                 raise ValueError(
                     f"the document has a field {self.id_field!r} beside _id, and only the class's own hook knows which "
-                    "of them it wants; generate the hook with cattrs.gen.make_dict_structure_fn"
+                    "of the two it reads; generate the hook with cattrs.gen.make_dict_structure_fn"
                 )
             named[self.id_field] = decode_id(named["_id"])
         else:
@@ -88,7 +88,7 @@ class Codec(Generic[E]):
         return named
 
     def encode(self, entity: E) -> dict[str, Any]:
-        """The document of an entity without `_id`."""
+        """Return the document of an entity, without `_id`."""
         document: dict[str, Any] = self.fast.unstructure(entity, unstructure_as=self.cls)
         document.pop(self.names.id or self.id_field, None)
         document.pop("_id", None)
@@ -97,9 +97,10 @@ class Codec(Generic[E]):
         return document
 
     def encode_exactly(self, entity: E) -> dict[str, Any]:
-        """The document of an entity without `_id`: valid BSON, and read back as the same entity.
+        """Return the document of an entity, without `_id`, after checking that it is read back as the same entity.
 
-        Raises `NotExact` for a value that would come back as another, and what the encoder or the converter raises.
+        Raises `NotExact` for a value that would come back as another, and the errors of the BSON encoder and of the
+        converter.
         """
         document = self.encode(entity)
         raw = bson.encode({"_id": self.id_of(entity), **document})
@@ -107,16 +108,16 @@ class Codec(Generic[E]):
         return document
 
     def check_read(self, entity: E, document: Document) -> None:
-        """Raise unless a document is read as this entity."""
+        """Raise `NotExact` unless the document decodes to this entity."""
         read = self.decode(document)
         if not self.comparable or read != entity:
-            # In Python NaN differs from itself, and a class's own equality may compare the id alone.
+            # In Python NaN differs from itself, and a class's own equality may compare only the id.
             path = first_difference(entity, read)
             if path is not None:
                 raise NotExact(path.lstrip("."))
 
     def id_of(self, entity: E) -> Any:
-        """The entity's id, as it stands in `_id`."""
+        """Return the entity's id in the form that is stored in `_id`."""
         return raw_id(getattr(entity, self.id_field))
 
 
@@ -124,13 +125,13 @@ def _check_names(document: Document) -> None:
     for name in document:
         if not isinstance(name, str) or not is_free(name):
             raise ValueError(
-                "a field at the top of a document has a reserved name or no plain one (empty, a dot, a leading dollar, "
-                "NUL); let the converter's hook write another name"
+                "a field at the top of a document has a reserved name, or one that is not plain (empty, a dot, a "
+                "leading dollar, NUL); let the converter's hook write another name"
             )
 
 
 def codec_for(cls: type[E], id_field: str, own: Converter | None, *, tz_aware: bool) -> Codec[E]:
-    """A codec with the user's converter, or with the default one for a client of this kind."""
+    """Make a codec with the user's converter, or with the default one for a client with this `tz_aware` option."""
     if own is None:
         fast = make_converter(tz_aware=tz_aware, detailed_validation=False)
         detailed = make_converter(tz_aware=tz_aware)
@@ -142,19 +143,19 @@ def codec_for(cls: type[E], id_field: str, own: Converter | None, *, tz_aware: b
     return Codec(cls, id_field, fast, detailed, options, names, tells_apart(cls), shares)
 
 
-#: The fields to set, those to unset, and the sub-documents that must stand for that: each by its path.
+#: The fields to set, the fields to unset, and the sub-documents that must exist for that, each by its path.
 Changes = tuple[dict[str, Any], list[str], list[str]]
 
 _UNKNOWN: Any = object()
 
 
 def changes(before: Document, after: Document, stored: Document | None = None) -> Changes:
-    """What turns one document into the other: what to set, what to unset, and the sub-documents that must stand.
+    """Return the changes that turn one document into the other.
 
-    Fields that did not change are not written, nor the rest of a sub-document of which a part did: V1 keeps them byte
-    for byte, whether no class knows of them or the conversions lose something. `stored` is V1's own document where that
-    was read; a sub-document that does not stand there (it is missing, null, or what else was converted) is set whole.
-    Arrays are set whole as well: nothing shows which of their elements became which.
+    Only what changed is written, inside sub-documents as well. V1 keeps everything else byte for byte: fields that no
+    class knows, and values that the conversions would change. `stored` is V1's own document, if it was read. A
+    sub-document that does not exist there (it is missing, null or a value of another type) is set whole. Arrays are
+    also set whole, because nothing shows which old element became which new one.
     """
     found = _inside(before, after, _UNKNOWN if stored is None else stored)
     if found is not None:
@@ -164,7 +165,7 @@ def changes(before: Document, after: Document, stored: Document | None = None) -
 
 
 def _inside(before: Document, after: Document, stored: Any) -> Changes | None:
-    """The changes by paths from here; None where a name that changed cannot be part of a path."""
+    """Return the changes by their paths below this level; None if a changed name cannot be part of a path."""
     changed: dict[str, Any] = {}
     vanished = [name for name in before if name not in after]
     within: list[str] = []
@@ -177,7 +178,7 @@ def _inside(before: Document, after: Document, stored: Any) -> Changes | None:
                 changed[name] = value
         elif inner[0] or inner[1]:
             names.append(name)
-            # Added up, not formatted: a text that is a member of an enumeration would show its name.
+            # Concatenated, not formatted: an f-string would show the member's name for a string enum.
             changed |= {name + "." + path: inner_value for path, inner_value in inner[0].items()}
             vanished += [name + "." + path for path in inner[1]]
             within += [name, *(name + "." + path for path in inner[2])]
@@ -185,34 +186,35 @@ def _inside(before: Document, after: Document, stored: Any) -> Changes | None:
 
 
 def _below(before: Any, after: Any, stored: Any) -> Changes | None:
-    """The changes inside one value; None where it must be compared and set whole."""
+    """Return the changes inside one value; None if it must be compared and set whole."""
     if not (isinstance(before, dict) and isinstance(after, dict)):
         return None
     if stored is not _UNKNOWN and not isinstance(stored, Mapping):
         return None
-    # What stands in another order is another document, and no path can express that.
+    # Documents whose fields are in another order differ, and no path can express that.
     if [name for name in before if name in after] != [name for name in after if name in before]:
         return None
     if stored is not _UNKNOWN and not _appends(before, after) and stored.keys() <= before.keys() | after.keys():
-        return None  # whole, for its order; names that no class knows count for more
+        return None  # set it whole to keep the order; unknown fields in V1 would matter more than order
     return _inside(before, after, stored)
 
 
 def _appends(before: Document, after: Document) -> bool:
-    """Whether the new names come out in their order where each is set by its path: at the end, sorted by the server."""
+    """Return whether setting each new name by its path keeps their order. The server appends new names, sorted."""
     new = [name for name in after if name not in before]
     if not new:
         return True
     if list(after)[-len(new) :] != new:
         return False
-    # The server sorts names that are numbers as such.
+    # The server sorts names of digits as numbers.
     return len(new) == 1 or (new == sorted(new) and not any(name.isdigit() for name in new))
 
 
 def needs_stored(before: Document, after: Document) -> bool:
-    """Whether V1's document must be read: paths would not set the new names of some sub-document in their order.
+    """Return whether V1's document must be read before the update.
 
-    Whether it may be set whole instead depends on what else V1 holds there.
+    It must if setting new names by path would change their order in some sub-document. Such a sub-document may be set
+    whole only if V1 holds no other fields there.
     """
     return any(_reorders(before.get(name), value) for name, value in after.items())
 
@@ -223,7 +225,7 @@ def _reorders(before: object, after: object) -> bool:
     return not _appends(before, after) or needs_stored(before, after)
 
 
-#: Of these, equal values of one type are the same in BSON. Not so floats (0.0 is -0.0), nor what holds other values.
+#: Types whose equal values have the same BSON. Floats do not (0.0 equals -0.0), nor do containers.
 _PLAIN = frozenset({str, int, bool, type(None), bytes, ObjectId, datetime})
 
 
@@ -231,22 +233,22 @@ def _differ(before: Any, after: Any) -> bool:
     kind = type(before)
     if kind in _PLAIN and kind is type(after):
         return bool(before != after)
-    # Python takes 1, 1.0 and True for equal, and dictionaries in any order, but NaN for different; BSON does not.
+    # In Python, unlike BSON, 1, 1.0 and True are equal, as are dictionaries in any order, and NaN differs from itself.
     try:
         return bson.encode({"": before}) != bson.encode({"": after})
     except (bson.errors.BSONError, OverflowError, UnicodeEncodeError):
-        return True  # no stored value is like what BSON cannot hold
+        return True  # a value that BSON cannot hold differs from every stored value
 
 
 def leaf_error(error: BaseException) -> BaseException:
-    """The first error that is no group of others: what really went wrong."""
+    """Return the first error inside nested exception groups: the actual cause."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
 def failure_path(error: BaseException) -> str:
-    """The path of the first field that an error names, as `a.b[2].c`; "" when it names none."""
+    """Return the path of the first field that an error names, such as `a.b[2].c`; "" if it names none."""
     if isinstance(error, NotExact):
         return error.path
     return "".join(_steps(error)).lstrip(".")
@@ -261,7 +263,7 @@ def _steps(error: BaseException) -> Iterator[str]:
     elif isinstance(error, IterableValidationError):
         noted_items, _ = error.group_exceptions()
         for inner, item in noted_items[:1]:
-            # Positions may be shown; the key of a mapping is contents.
+            # Positions may be shown, but the key of a mapping is document contents.
             yield f"[{item.index}]" if isinstance(item.index, int) else "[...]"
             yield from _steps(inner)
     elif isinstance(error, UnreadableError | Rejected):

@@ -1,4 +1,4 @@
-"""The two shapes of one entity: decoding, the user's conversions, encoding, each failure a `ConversionError`."""
+"""Decoding, the user's conversions and encoding of both shapes of an entity. Each failure is a `ConversionError`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lazymig.errors import ConversionError, Direction, LazymigError, Side
 from lazymig.shapes.annotations import fields_of
 from lazymig.shapes.codec import Codec, codec_for, failure_path, leaf_error
 from lazymig.shapes.entities import refused_path
-from lazymig.shapes.migration import Migration
+from lazymig.shapes.migration import Migration, get_downgrading, get_upgrading
 from lazymig.shapes.signatures import Conversion
 from lazymig.stores.documents import META_FIELD, By, born_clean, check_revision, decode_id, raw_id
 from lazymig.stores.records import StoredV1, StoredV2
@@ -35,39 +35,42 @@ def _unreadable(conv: int) -> LazymigError:
 
 @frozen
 class Conversions(Generic[V1, V2]):
-    """A migration's conversions, bound to the way its two clients return documents."""
+    """A migration's conversions, bound to the way in which its two clients return documents."""
 
     migration: Migration[V1, V2]
     v1: Codec[V1]
     v2: Codec[V2]
 
     def v1_entity(self, stored: StoredV1) -> V1:
-        """V1's document as an entity."""
+        """Decode V1's document into an entity."""
         check_revision(stored)
         return _attempted(decode_id(stored.id), "read", self.v1.decode, stored.document, "V1")
 
     def v2_entity(self, stored: StoredV2) -> V2:
-        """V2's body as an entity. The document must not be gone."""
+        """Decode V2's body into an entity. The document must not be gone."""
         return _attempted(decode_id(stored.id), "read", self.v2.decode, stored.document, "V2")
 
     def is_current(self, seen: StoredV2) -> bool:
-        """Whether V2's document is clean and its body of this conversion, or of a newer one: it answers alone."""
+        """Return whether V2's document can answer alone: it is clean, and of this conversion or a newer one."""
         return seen.clean and seen.conv >= self.migration.revision
 
     def is_newer(self, seen: StoredV2) -> bool:
-        """Whether a newer release made V2's body."""
+        """Return whether a newer release made V2's body."""
         return seen.conv > self.migration.revision
 
     def must_leave(self, seen: StoredV2, truth: StoredV1) -> bool:
-        """Whether V2's body is a newer release's and behind V1, and holds what only that release can carry on."""
+        """Return whether only a newer release can update V2's body.
+
+        That is so if a newer release made it, it is behind V1, and `upgrade` needs the previous V2 entity.
+        """
         behind = seen.revision < truth.revision and not seen.gone
-        return behind and self.is_newer(seen) and self.migration.upgrading.takes_other
+        return behind and self.is_newer(seen) and get_upgrading(self.migration).takes_other
 
     def trusted(self, seen: StoredV2) -> V2 | None:
-        """The entity of a live V2 document, if it may answer; None: V1 must be asked.
+        """Return the entity of a live V2 document, or None if V1 must be read instead.
 
-        A body of an older conversion may not, and one that no longer decodes cannot: another class made it, and V1
-        has what it was made from.
+        The body of an older conversion must not answer. A body that no longer decodes cannot: another class made it,
+        and V1 has the data it was made from.
         """
         if seen.conv < self.migration.revision:
             return None
@@ -79,19 +82,21 @@ class Conversions(Generic[V1, V2]):
     def previous(
         self, seen: StoredV2 | None, truth: StoredV1, *, storing: bool = True, seen_later: bool = False
     ) -> V2 | None:
-        """V2's last body of the same life, for an `upgrade` that keeps what V1 cannot express.
+        """Return V2's last body of the same life, for an `upgrade` that keeps what V1 cannot express.
 
-        Raises `ConversionError` where it cannot be read: what only V2 holds would be dropped. Where nothing is to be
-        stored, a body that a newer release made counts as none. `seen_later`: V2 was read after V1.
+        Return None if there is no such body, or if `upgrade` does not take it. If the result is not stored, the body of
+        a newer release counts as absent when it does not decode. `seen_later`: V2 was read after V1.
+
+        Raises `ConversionError` if the body cannot be read, because the values that only V2 holds would be lost.
         """
-        if seen is None or seen.gone or not self.migration.upgrading.takes_other:
+        if seen is None or seen.gone or not get_upgrading(self.migration).takes_other:
             return None
-        # An insert came after the body, and V1 may hold that one's entity by now: not where V1 still is at the body's
-        # own revision, which no entity of another life ever has.
+        # An insert came after the body, so V1 may already hold the entity of another life. It does not if V1 is still
+        # at the body's own revision, because no entity of another life ever has that revision.
         if seen.revision != truth.revision and any(ticket <= truth.revision for ticket in seen.inserts):
             return None
-        # Ahead of V1: a body that a writer of a deleted entity brought late. Without a revision V1 was replaced by
-        # somebody who does not know lazymig.
+        # The body is ahead of V1: a writer of a deleted entity stored it late. Without a revision, V1 was replaced by a
+        # program that does not use lazymig.
         if seen.revision > truth.revision and truth.revision and not seen_later:
             return None
         reshape = self.migration.reshape.get(seen.conv, _NONE_GIVEN)
@@ -120,17 +125,17 @@ class Conversions(Generic[V1, V2]):
     async def upgraded(
         self, stored: StoredV1, seen: StoredV2 | None, *, storing: bool = True, seen_later: bool = False
     ) -> V2:
-        """V1's document as a V2 entity, by the rules of `previous`."""
+        """Convert V1's document to a V2 entity. `previous` decides which V2 body `upgrade` gets."""
         previous = self.previous(seen, stored, storing=storing, seen_later=seen_later)
         return await self.upgrade(self.v1_entity(stored), previous)
 
     async def upgrade(self, entity: V1, previous: V2 | None) -> V2:
-        """A V1 entity as a V2 entity, of the right class and with the same id."""
-        return await self._converted(self.migration.upgrading, "upgrade", entity, previous, self.migration.v2)
+        """Convert a V1 entity to a V2 entity, and check its class and its id."""
+        return await self._converted(get_upgrading(self.migration), "upgrade", entity, previous, self.migration.v2)
 
     async def downgrade(self, entity: V2, current: V1 | None) -> V1:
-        """A V2 entity as a V1 entity, of the right class and with the same id."""
-        return await self._converted(self.migration.downgrading, "downgrade", entity, current, self.migration.v1)
+        """Convert a V2 entity to a V1 entity, and check its class and its id."""
+        return await self._converted(get_downgrading(self.migration), "downgrade", entity, current, self.migration.v1)
 
     async def _converted(
         self, conversion: Conversion, direction: Direction, entity: Any, other: Any, cls: type[T]
@@ -160,46 +165,46 @@ class Conversions(Generic[V1, V2]):
         return find_definition(self.migration.upgrade if direction == "upgrade" else self.migration.downgrade)
 
     def v1_before(self, entity: V1, direction: Direction = "downgrade") -> dict[str, Any]:
-        """The document of a V1 entity that stands already: to compare with, not to store, so not checked again."""
+        """Return the document of a V1 entity that is already stored. It serves for comparison, so it is not checked."""
         return _attempted(getattr(entity, self.migration.id_field), direction, self.v1.encode, entity)
 
     def v1_document(self, entity: V1, direction: Direction = "downgrade") -> dict[str, Any]:
-        """A V1 entity as a document without `_id`: valid BSON that is read back as the same entity."""
+        """Return a V1 entity as a document without `_id`, checked to be read back as the same entity."""
         return _attempted(getattr(entity, self.migration.id_field), direction, self.v1.encode_exactly, entity)
 
     def v2_body(self, entity: V2, direction: Direction = "upgrade") -> dict[str, Any]:
-        """A V2 entity as a body without `_id`: valid BSON that is read back as the same entity."""
+        """Return a V2 entity as a body without `_id`, checked to be read back as the same entity."""
         return _attempted(getattr(entity, self.migration.id_field), direction, self.v2.encode_exactly, entity)
 
     def is_same_v2(self, one: V2, other: V2) -> bool:
-        """Whether two entities are stored as the same bytes: NaN is itself, and 1 is not 1.0."""
+        """Return whether two entities have the same stored bytes. NaN equals itself, and 1 differs from 1.0."""
         return bson.encode(self.v2.encode(one)) == bson.encode(self.v2.encode(other))
 
     def v2_document(
         self, id: Any, entity: V2, revision: int, by: By, *, compare: bool = False
     ) -> tuple[dict[str, Any], bytes]:
-        """The V2 document of a lazy migration, and the same as BSON: encoding it is the check.
+        """Return the V2 document of a lazy migration, and its BSON. Encoding it checks that BSON can hold it.
 
-        With `compare`, it is also read back and compared, like everything that a client writes.
+        With `compare`, it is also read back and compared, like every write of a client.
         """
         body = _attempted(decode_id(id), "upgrade", self.v2.encode_exactly if compare else self.v2.encode, entity)
         document = born_clean(id, body, revision, by, self.migration.revision)
         return document, _attempted(decode_id(id), "upgrade", bson.encode, document)
 
     def raw_id(self, id: Any) -> Any:
-        """A checked id as it stands in `_id`. Raises `TypeError` for anything else, before a driver sees it."""
+        """Return an id in the form that is stored in `_id`. Raises `TypeError` if it cannot be an id."""
         self.migration.check_id(id)
         return raw_id(id)
 
     def raw_id_of(self, entity: Any, cls: type) -> Any:
-        """The id of an entity as it stands in `_id`. Raises `TypeError` unless it is an instance of `cls`."""
+        """Return an entity's id in the form stored in `_id`. Raises `TypeError` unless the entity is a `cls`."""
         if not isinstance(entity, cls):
             raise TypeError(f"pass an instance of {cls.__name__}, not of {type(entity).__name__}")
         return self.raw_id(getattr(entity, self.migration.id_field))
 
 
 def conversions_for(migration: Migration[V1, V2], *, v1_aware: bool, v2_aware: bool) -> Conversions[V1, V2]:
-    """The conversions of a migration; the flags are the two clients' `tz_aware`."""
+    """Bind the conversions of a migration to its clients. The flags are the clients' `tz_aware` options."""
     return Conversions(
         migration,
         codec_for(migration.v1, migration.id_field, migration.v1_converter, tz_aware=v1_aware),
@@ -208,7 +213,7 @@ def conversions_for(migration: Migration[V1, V2], *, v1_aware: bool, v2_aware: b
 
 
 def _swapped(error: ConversionError, entity: Any, cls: type) -> ConversionError | None:
-    """A conversion that reads what only the other class has was meant for that one."""
+    """Return a clearer error if a conversion reads an attribute that only the other class has; None otherwise."""
     cause = error.cause
     if not isinstance(cause, AttributeError) or cause.obj is not entity or cause.name not in fields_of(cls):
         return None
@@ -220,7 +225,7 @@ def _swapped(error: ConversionError, entity: Any, cls: type) -> ConversionError 
 
 
 def _called(conversion: Conversion, id: Any, direction: Direction, given: tuple[Any, Any], cls: type) -> Any:
-    """The result, or for an async conversion an awaitable of it."""
+    """Call a conversion. Return its result, or an awaitable of it if the conversion is async."""
     try:
         result = conversion.function(*given) if conversion.takes_other else conversion.function(given[0])
     except Exception as error:
@@ -243,15 +248,15 @@ def _attempted(id: Any, direction: Direction, function: Callable[[Any], T], valu
         return function(value)
     except Exception as error:
         failure = _failure(id, direction, error, side)
-    # Outside of the handler, so that the cause is not its context either: it may quote the document, and a logged
-    # traceback or a pickled error would show it.
+    # Raised outside the handler, so that the cause does not become its context. The cause may quote the document, and a
+    # logged traceback or a pickled error would show it.
     raise failure
 
 
 def _failure(
     id: Any, direction: Direction, error: Exception, side: Side = "", cls: type | None = None
 ) -> ConversionError:
-    """The error; `cls` is the class of which a conversion was to make an entity."""
+    """Make the `ConversionError` of a cause. `cls` is the class that a conversion should have returned."""
     path = failure_path(error) or (refused_path(error, cls) if cls is not None else "")
-    # The line by the group that was raised: its first error may come from a library alone.
+    # Find the line from the whole group: the traceback of its first error may contain only library code.
     return ConversionError(id, direction, leaf_error(error), path, find_raising_line(error), side)

@@ -1,4 +1,4 @@
-"""Which class of a union a stored sub-document is of: by a literal field that all have, else by the fields it has."""
+"""The choice among the classes of a union for a stored sub-document: by a common literal field, else by its fields."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Which = Callable[[Any], Any]
 
 @frozen
 class _Shape:
-    """A class by the stored names of its fields."""
+    """A class with the stored names of its fields."""
 
     cls: Any
-    #: The values of literal fields, as they are stored.
+    #: The stored values of literal fields.
     literals: Mapping[str, frozenset[Any]]
     names: frozenset[str]
     required: frozenset[str]
 
 
 def which_class(classes: tuple[Any, ...], converter: Converter) -> Which:
-    """What gives the class of a sub-document. Raises `TypeError` for classes that no field distinguishes."""
+    """Return a function from a sub-document to its class. Raises `TypeError` if no field distinguishes the classes."""
     if not any(is_model(cls) or is_renamed(cls) for cls in classes):
         return create_default_dis_func(converter, *classes)
     shapes = [_shape(cls, converter) for cls in classes]
@@ -55,7 +55,7 @@ def _shape(cls: Any, converter: Converter) -> _Shape:
 
 
 def _key(value: Any) -> Any:
-    """A literal value so that 1, 1.0 and True are three."""
+    """Return a key for a literal value that differs for 1, 1.0 and True."""
     stored = value.value if isinstance(value, Enum) else value
     return int if stored.__class__ is Int64 else stored.__class__, stored
 
@@ -81,7 +81,10 @@ def _reading(name: str, table: Mapping[Any, Any]) -> Which:
 
 
 def _by_fields(shapes: list[_Shape]) -> Which:
-    """By required fields that no other class has. One class may have none: what is of no other is of it."""
+    """Distinguish classes by required fields that no other class has.
+
+    One class may have no such field. A sub-document that matches no other class is then of that class.
+    """
     own: dict[str, Any] = {}
     left = list(shapes)
     found = True

@@ -1,7 +1,7 @@
-"""Entity classes of every library: attrs classes, dataclasses, and pydantic's models and dataclasses.
+"""Entity classes of all supported libraries: attrs classes, dataclasses, and pydantic's models and dataclasses.
 
-All else asks here what a class declares, so that nothing else depends on which library made it. The three may stand
-inside each other.
+The other modules ask this one what a class declares, so that they do not depend on the library that made it. Classes
+of different libraries may contain each other.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from lazymig.shapes.fields import STORED_NAME, Field, Undeclarable
 
 E = TypeVar("E")
 
-#: What a class may be, for messages.
+#: The supported kinds of classes, for messages.
 KINDS = "an attrs class, a dataclass or a pydantic model"
 _NAMES = "__lazymig_stored_names__"
-#: Classes that a converter or a migration has asked for: renaming their fields would come too late.
+#: Classes that a converter or a migration already uses. Renaming their fields would be too late.
 _ASKED: WeakSet[type] = WeakSet()
 
 
 def is_entity(kind: Any) -> bool:
-    """Whether it is an attrs class, a dataclass, or a model of pydantic's, with or without arguments."""
+    """Return whether `kind` is an attrs class, a dataclass or a pydantic model, with or without type arguments."""
     cls = get_origin(kind) or kind
     return isinstance(cls, type) and (attrs.has(cls) or dataclasses.is_dataclass(cls) or _is_of_pydantic(cls))
 
 
 def is_model(kind: Any) -> bool:
-    """Whether it is a model or a dataclass of pydantic's, which validates what it is given."""
+    """Return whether `kind` is a pydantic model or a pydantic dataclass, which validates its arguments."""
     return isinstance(kind, type) and _is_of_pydantic(kind)
 
 
 def _is_of_pydantic(cls: type) -> bool:
-    # Each class of pydantic's has a validator of its own. A plain dataclass may inherit from one that has.
+    # Each pydantic class has its own validator. A plain dataclass may inherit one, so look at the class itself.
     return "__pydantic_validator__" in cls.__dict__
 
 
 def fields(kind: Any) -> tuple[Field, ...]:
-    """The fields of an entity class in order, without types for its type variables.
+    """Return the fields of an entity class in order. Type variables in their types are not resolved.
 
     Raises:
-        NameError: An annotation of a pydantic model names nothing known.
+        NameError: An annotation of a pydantic model contains an unknown name.
     """
     cls = get_origin(kind) or kind
     renamed = _renamed(cls)
@@ -71,7 +71,7 @@ def _declared(cls: Any) -> Iterator[Field]:
 
 
 def is_attrs(cls: type) -> bool:
-    """Whether attrs made the class, or else the nearest of its bases that a library made: a dataclass may be below."""
+    """Return whether attrs made the class, or the nearest base that attrs or dataclasses made."""
     made = (base.__dict__ for base in cls.__mro__ if {"__attrs_attrs__", "__dataclass_fields__"} & base.__dict__.keys())
     return "__attrs_attrs__" in next(made, ())
 
@@ -107,14 +107,14 @@ def _of_dataclass(cls: Any) -> Iterator[Field]:
 
 
 def declared_names(kind: Any) -> dict[str, str]:
-    """The stored names that an entity class declares, where these are not the fields' own; nothing for other types."""
+    """Return the stored names that an entity class declares for its fields; empty for other types."""
     if not is_entity(kind):
         return {}
     return {field.name: field.declared_name for field in fields(kind) if field.declared_name is not None}
 
 
 def made_of(kind: Any, values: Mapping[str, Any]) -> Any:
-    """An instance of an entity class, of values by the names of its fields. Raises what the class raises."""
+    """Make an instance of an entity class from values by field name. Raises the errors of the class."""
     cls = get_origin(kind) or kind
     if _is_of_pydantic(cls):
         from lazymig.shapes.models import maker
@@ -125,7 +125,7 @@ def made_of(kind: Any, values: Mapping[str, Any]) -> Any:
 
 
 def refused_path(error: Exception, kind: Any) -> str:
-    """The path of the field that a model of pydantic's refused; "" for other errors and other classes."""
+    """Return the path of the field that a pydantic model refused; "" for other errors and other classes."""
     cls = get_origin(kind) or kind
     if not _is_of_pydantic(cls):
         return ""
@@ -135,7 +135,7 @@ def refused_path(error: Exception, kind: Any) -> str:
 
 
 def is_renamed(kind: Any) -> bool:
-    """Whether a class that is not pydantic's declares stored names. From then on `rename` refuses it."""
+    """Return whether an attrs class or a dataclass declares stored names. `rename` refuses the class afterwards."""
     cls = get_origin(kind) or kind
     if not is_entity(cls):
         return False
@@ -144,18 +144,18 @@ def is_renamed(kind: Any) -> bool:
 
 
 def check_declared(kind: Any) -> None:
-    """Raise `Undeclarable` for an entity class that is declared in a way that cannot be stored, with the remedy."""
+    """Raise `Undeclarable`, with the remedy, if a declaration of an entity class cannot be stored."""
     cls = get_origin(kind) or kind
     found = {field.name: field for field in fields(cls)}
     for field in found.values():
         name = field.declared_name
         if field.stored and field.ambiguity:
             raise Undeclarable(
-                f"{cls.__name__}.{field.name} has no one stored name: {field.ambiguity}; say which it is by "
+                f"{cls.__name__}.{field.name} has no one stored name: {field.ambiguity}; choose one with "
                 f"lazymig.rename({cls.__name__}, {field.name}=...)"
             )
         if name is not None and not isinstance(name, str):
-            raise Undeclarable(f"{cls.__name__}.{field.name}: its {STORED_NAME} is no string; give the name as one")
+            raise Undeclarable(f"{cls.__name__}.{field.name}: its {STORED_NAME} is not a string; pass a string")
     _check_bases(cls, found)
     if dataclasses.is_dataclass(cls):
         _check_arguments(cls, {field.argument for field in found.values()})
@@ -166,13 +166,13 @@ def check_declared(kind: Any) -> None:
 
 
 def _check_bases(cls: type, known: Collection[str]) -> None:
-    """Neither attrs nor dataclasses know the fields of a base that the other one made."""
+    """Raise for a class whose bases mix attrs and dataclasses: neither knows the fields that the other made."""
     if not (attrs.has(cls) and dataclasses.is_dataclass(cls)):
         return
     if is_attrs(cls) or {field.name for field in getattr(cls, "__attrs_attrs__", ())} - set(known):
         raise Undeclarable(
             f"{cls.__name__} and its bases are attrs classes and dataclasses, which do not know each other's fields; "
-            "decorate all of them alike"
+            "decorate all of them with the same library"
         )
 
 
@@ -184,13 +184,13 @@ def _check_arguments(cls: Any, known: set[str]) -> None:
         )
         if needed and parameter.name not in known:
             raise Undeclarable(
-                f"{cls.__name__} cannot be made without {parameter.name!r}, which is no field, so no document has it; "
-                "give it a default, or make it a field"
+                f"{cls.__name__} cannot be made without {parameter.name!r}, which is not a field, so no document has "
+                "it; give it a default, or make it a field"
             )
 
 
 def _renamed(cls: Any) -> dict[str, str]:
-    """What `rename` said of the class and of its parents, the nearest last."""
+    """Return the names that `rename` set on the class and its parents. Those of the class itself take precedence."""
     names: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         names |= base.__dict__.get(_NAMES, {})
@@ -198,15 +198,15 @@ def _renamed(cls: Any) -> dict[str, str]:
 
 
 def rename(cls: type[E], /, **names: str) -> type[E]:
-    """Say under which names fields of a class are stored: `rename(Country, name="Country Name", for_="for")`.
+    """Set the stored names of fields of a class: `rename(Country, name="Country Name", for_="for")`.
 
-    It works for attrs classes, dataclasses and pydantic models alike, goes before a field's own metadata or alias, and
-    holds for subclasses too; a subclass may say otherwise. Do it where the class is defined, before a converter or a
-    migration meets the class.
+    It works for attrs classes, dataclasses and pydantic models. It overrides a field's own metadata or alias. It also
+    applies to subclasses, which may be renamed themselves. Call it where the class is defined, before a converter or a
+    migration uses the class.
 
     Args:
         cls: The class.
-        **names: The stored name of each field by its Python name.
+        **names: The stored names by the fields' Python names.
 
     Returns:
         The class itself.
@@ -219,8 +219,8 @@ def rename(cls: type[E], /, **names: str) -> type[E]:
         raise ConfigurationError(f"rename: pass {KINDS}")
     if any(issubclass(asked, cls) for asked in _ASKED):
         raise ConfigurationError(
-            f"rename: a converter or a migration knows {cls.__name__} by its present names; rename its fields right "
-            "where it is defined"
+            f"rename: a converter or a migration already uses {cls.__name__} with its present names; rename its fields "
+            "where the class is defined"
         )
     known = {field.name: field for field in fields(cls)}
     for name, stored in names.items():
@@ -238,8 +238,8 @@ def _check_name(cls: type, name: str, stored: Any, known: Mapping[str, Field]) -
     if name not in known:
         raise ConfigurationError(f"rename: {cls.__name__} has no field {name!r}; it has {', '.join(known)}")
     if not (known[name].stored and known[name].init):
-        raise ConfigurationError(f"rename: {cls.__name__}.{name} is not stored at all; leave it out")
+        raise ConfigurationError(f"rename: {cls.__name__}.{name} is never stored; leave it out")
     if not isinstance(stored, str) or "\0" in stored:
         raise ConfigurationError(f"rename: pass the stored name of {name} as a string without NUL")
     if stored.startswith("_lazymig"):
-        raise ConfigurationError(f"rename: {stored!r} is one of lazymig's own names; choose another for {name}")
+        raise ConfigurationError(f"rename: {stored!r} is one of lazymig's own names; choose another name for {name}")

@@ -1,4 +1,4 @@
-"""Whether what is read back is what was written: by value, where NaN equals itself."""
+"""Comparison of what was written with what is read back: by value, where NaN equals itself."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from lazymig.shapes.annotations import fields_of, is_class, is_namedtuple, is_ty
 from lazymig.shapes.entities import fields, is_entity
 
 _MISSING: Any = object()
-#: Values that belong to an entity's state. Anything else, a lock say, is left out where a class defines no equality.
+#: Types of values that belong to an entity's state. A field without an `__init__` argument may hold others, such as a
+#: lock; those are not compared.
 _VALUES = (bool, int, float, str, bytes, type(None), Decimal, date, UUID, ObjectId, Enum, Mapping, Collection)
 
 
 def first_difference(written: Any, read: Any) -> str | None:
-    """The path of the first value that differs, as `.a[2].b` ("" for the whole); None where there is none."""
+    """Return the path of the first value that differs, such as `.a[2].b` ("" for the whole); None if none differs."""
     return next(_differences(written, read, ""), None)
 
 
@@ -49,7 +50,7 @@ def _in_mappings(written: Mapping[Any, Any], read: Any, path: str) -> Iterator[s
         yield path
         return
     for key, value in written.items():
-        # A key of a TypedDict looks like one of a dict, and those are contents.
+        # A TypedDict looks like any dict here, whose keys are document contents: do not show them.
         yield from _differences(value, read[key], f"{path}[...]")
 
 
@@ -64,7 +65,7 @@ def _in_arrays(written: list[Any] | tuple[Any, ...], read: Any, path: str) -> It
 
 def _equal(written: Any, read: Any) -> bool:
     if isinstance(written, float | Decimal) and written.__class__ is read.__class__:
-        # Also of a signalling NaN, which cannot be compared.
+        # This also works for a signalling NaN, which raises when compared.
         return str(written) == str(read) if _is_nan(written) or _is_nan(read) else written == read
     if isinstance(written, bool) is not isinstance(read, bool):
         return False
@@ -80,7 +81,7 @@ def _countable(values: Iterable[Any]) -> set[Any]:
 
 
 def _compared(kind: Any) -> Iterator[tuple[str, Any]]:
-    """The fields that a class compares its instances by, each with how to get at it."""
+    """Yield each field by which a class compares its instances, with a function that returns its value."""
     for field in fields(kind):
         if field.eq and field.stored:
             yield field.name, partial(_value, field.name, field.eq_key, field.init)
@@ -94,9 +95,9 @@ def _value(name: str, key: Any, init: bool, entity: Any) -> Any:
 
 
 def tells_apart(kind: Any, above: tuple[Any, ...] = ()) -> bool:
-    """Whether `==` of this class and of all classes inside compares their fields, as its library writes it.
+    """Return whether `==` compares all fields, for this class and all classes inside.
 
-    A class may define its own, by id alone say, or none.
+    It does if their libraries generated `__eq__`. A class may define its own, for example by id only, or none.
     """
     kind = stripped(kind)
     if kind in above:

@@ -1,4 +1,4 @@
-"""One field of an entity class, whichever library made the class."""
+"""The description of one field of an entity class, whatever library made the class."""
 
 from __future__ import annotations
 
@@ -6,49 +6,49 @@ from typing import Any
 
 from attrs import NOTHING, field, frozen
 
-#: The key of a field's metadata that says under which name it is stored.
+#: The metadata key for a field's stored name.
 STORED_NAME = "stored_name"
 
 
 @frozen(kw_only=True)
 class Field:
-    """What a class declares of one of its fields."""
+    """The declaration of one field of a class."""
 
     name: str
     #: As annotated; `Any` where there is no annotation.
     type: Any
-    #: The constructor's argument.
+    #: The name of the constructor's argument.
     argument: str
-    #: The name under which a cattrs converter stores it that goes by aliases.
+    #: The name under which a cattrs converter with `use_alias` stores it.
     alias: str | None = None
     #: `NOTHING`, a value, or an attrs `Factory`.
     default: Any = field(factory=lambda: NOTHING)
-    #: Whether the constructor takes it.
+    #: Whether the constructor takes the field.
     init: bool = True
-    #: Whether it is a part of documents.
+    #: Whether documents contain the field.
     stored: bool = True
-    #: The name that the class gives it in documents; None: its own.
+    #: The stored name that the class declares; None if it declares none.
     declared_name: str | None = None
-    #: Whether that is an alias, which may have been meant for other purposes.
+    #: Whether `declared_name` is an alias, which may have been meant for other purposes.
     aliased: bool = False
-    #: Why that name cannot be known.
+    #: The reason why the stored name is unknown; "" if it is known.
     ambiguity: str = ""
-    #: Whether the class compares its instances by it, and by what of it.
+    #: Whether the class compares its instances by the field, and the function of the value that it compares.
     eq: bool = True
     eq_key: Any = None
 
     @property
     def required(self) -> bool:
-        """Whether a document must have it."""
+        """Whether every document must have the field."""
         return self.default is NOTHING
 
 
 class Undeclarable(TypeError):
-    """A class is declared in a way that cannot be stored; the message says what to declare instead."""
+    """An error for a class whose declaration cannot be stored. The message says what to declare instead."""
 
 
 class Rejected(ValueError):
-    """A class does not take what is stored as it is stored. `path` is the field; the text holds no contents."""
+    """An error for a stored value that a class refuses. `path` is the field; the text contains no document contents."""
 
     #: A `ConversionError` shows the text of such a cause.
     without_contents = True

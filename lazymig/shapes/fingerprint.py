@@ -1,4 +1,4 @@
-"""A fingerprint of a migration's two classes: whether they changed since the conversion revision was last raised."""
+"""A fingerprint of a migration's two classes. It shows whether they changed since the revision was last raised."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lazymig.shapes.entities import declared_names
 
 
 def fingerprint(conversions: Conversions[Any, Any]) -> str:
-    """Sixteen hexadecimal digits that change with the fields of either class, their types and their stored names."""
+    """Return 16 hexadecimal digits that depend on the fields of both classes, their types and their stored names."""
     sides = (conversions.v1, conversions.v2)
     parts = [part for codec in sides for part in (*_described(codec.cls, ()), *sorted(codec.fields))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def _described(kind: Any, above: tuple[Any, ...]) -> Iterator[str]:
-    """The type and what it is made of, in words that are the same in every process."""
+    """Yield a description of the type and of its parts that is the same in every process."""
     kind = stripped(kind)
     yield _name(kind)
     if kind in above:
@@ -33,7 +33,7 @@ def _described(kind: Any, above: tuple[Any, ...]) -> Iterator[str]:
     for name, inner in fields.items():
         yield f".{name}={names[name]}" if name in names else f".{name}"
         yield from _described(inner, inside)
-    # The members of a union have no order of their own.
+    # The order of a union's members has no meaning.
     for argument in sorted(get_args(kind), key=repr):
         yield from _described(argument, inside)
 

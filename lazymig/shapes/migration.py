@@ -1,4 +1,4 @@
-"""`Migration`: what changes into what. Frozen, and checked when it is built."""
+"""`Migration`: two classes and the conversions between them, checked when it is built."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lazymig.shapes.type_checks import check_class, resolved
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
-#: A statement holds 16 MB, of which an id is a part. Below the shorter bound no id needs a closer look.
+#: An id must fit into a statement of 16 MB. An id shorter than `_SHORT` needs no exact measurement.
 _ID_BYTES_MAX, _SHORT = 4_000_000, 1_000_000
 #: Scalars that BSON compares by value; a dict is refused, since one with operators would become a filter.
 ID_TYPES = (str, int, bytes, ObjectId, UUID)
@@ -28,7 +28,8 @@ ID_TYPES = (str, int, bytes, ObjectId, UUID)
 
 Given = TypeVar("Given")
 Other = TypeVar("Other")
-#: `f(entity) -> other`, or `f(entity, other_or_None) -> other`; either may be async. Each spelled out, for lambdas.
+#: `f(entity) -> other`, or `f(entity, other_or_None) -> other`; either may be async. All four are written out, so that
+#: type checkers accept lambdas.
 Function: TypeAlias = (
     Callable[[Given], Other]
     | Callable[[Given], Awaitable[Other]]
@@ -41,23 +42,33 @@ Function: TypeAlias = (
 class Migration(Generic[V1, V2]):
     """The old entity, the new entity, and the two conversions between them.
 
-    `upgrade` is `f(v1) -> v2` or `f(v1, previous_v2_or_None) -> v2`; `downgrade` is `f(v2) -> v1` or
-    `f(v2, current_v1_or_None) -> v1` (which costs an update one more round trip: V1 must be read). Both may be async.
-    They must be deterministic and free of side effects, since they may run more than once for one write, and must keep
-    the id. `lazymig.testing.assert_laws` checks them.
+    A migration is frozen, and checked when it is built. The conversions must be deterministic and free of side effects,
+    since they may run more than once for one write, and they must keep the id. Both may be async.
+    `lazymig.testing.assert_laws` checks them.
 
-    `revision` is that of the conversions and of V2's class: raise it by one whenever either changes. V2's bodies of an
-    older revision do not answer any more; each is made anew from V1 when it is first touched, or by the next sweep.
-    Where `upgrade` takes the previous V2 entity, those older bodies must be readable: either they decode as today's
-    class, or `reshape={1: f}` reads them, `f(body) -> v2` for each older revision, given the stored document without
-    lazymig's own field. `None` in place of `f` lets what no longer decodes be dropped. Without it such an entity is
-    not converted but reported, and V1's door goes on serving it.
+    Args:
+        name: The name of the migration, which its control row and its metrics use.
+        v1: The old entity class: an attrs class, a dataclass or a pydantic model (see docs/entities.md).
+        v2: The new entity class.
+        upgrade: `f(v1) -> v2`, or `f(v1, previous_v2_or_None) -> v2` to keep values that V1 cannot express.
+        downgrade: `f(v2) -> v1`, or `f(v2, current_v1_or_None) -> v1`. The second form costs an update one more round
+            trip, because it must read V1.
+        id_field: The attribute of both classes that is stored as `_id`.
+        revision: The revision of the conversions and of V2's class. Raise it by one whenever either changes. V2's
+            bodies of an older revision are no longer used: each is made again from V1 when it is first accessed, or by
+            the next sweep.
+        reshape: Functions `f(body) -> v2` by older revision, for an `upgrade` that takes the previous V2 entity and
+            for older bodies that do not decode as today's class. `body` is the stored document without lazymig's own
+            field. With `None` in place of a function, a body that does not decode is dropped. Without an entry, its
+            entity is not converted but reported, and the V1 view continues to serve it.
+        v1_converter: A cattrs converter for V1's documents, in place of `make_converter()`.
+        v2_converter: A cattrs converter for V2's documents, in place of `make_converter()`.
 
-    Raises `ConfigurationError`, which says what to change: for classes that are no entity classes (attrs classes,
-    dataclasses, pydantic models; see docs/entities.md) or are declared in a way that cannot be stored, a missing id
-    attribute or one of a type that cannot be an id, conversions of another arity or annotated the wrong way round,
-    types that BSON cannot hold exactly or for which a converter has no hook, and stored names that no document can
-    hold.
+    Raises:
+        ConfigurationError: The message says what to change. A class is not an entity class, or its declaration cannot
+            be stored; the id attribute is missing, or its type cannot be an id; a conversion takes another number of
+            arguments, or its annotations do not fit; BSON cannot hold a type exactly, or a converter has no hook for
+            it; or no document can hold a stored name.
     """
 
     name: str
@@ -70,10 +81,10 @@ class Migration(Generic[V1, V2]):
     reshape: Mapping[int, Callable[[dict[str, Any]], V2] | None] = field(factory=dict)
     v1_converter: Converter | None = None
     v2_converter: Converter | None = None
-    upgrading: Conversion = field(init=False, eq=False, repr=False)
-    downgrading: Conversion = field(init=False, eq=False, repr=False)
+    _upgrading: Conversion = field(init=False, eq=False, repr=False)
+    _downgrading: Conversion = field(init=False, eq=False, repr=False)
     #: The Python types that an id may have.
-    id_types: tuple[type, ...] = field(init=False, eq=False, repr=False)
+    _id_types: tuple[type, ...] = field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -82,46 +93,69 @@ class Migration(Generic[V1, V2]):
         for side, cls, own in (("v1", self.v1, self.v1_converter), ("v2", self.v2, self.v2_converter)):
             _check_class(side, cls, self.id_field)
             check_class(side, cls, self.id_field, own)
-        if id_types(self.v1, self.id_field) != id_types(self.v2, self.id_field):
+        if find_id_types(self.v1, self.id_field) != find_id_types(self.v2, self.id_field):
             raise ConfigurationError(f"{self.id_field}: declare the same id type in both classes; one id names both")
-        object.__setattr__(self, "upgrading", recognised("upgrade", self.upgrade))
-        object.__setattr__(self, "downgrading", recognised("downgrade", self.downgrade))
+        object.__setattr__(self, "_upgrading", recognised("upgrade", self.upgrade))
+        object.__setattr__(self, "_downgrading", recognised("downgrade", self.downgrade))
         check_annotations("upgrade", self.upgrade, self.v1, self.v2)
         check_annotations("downgrade", self.downgrade, self.v2, self.v1)
-        object.__setattr__(self, "id_types", id_types(self.v2, self.id_field))
+        object.__setattr__(self, "_id_types", find_id_types(self.v2, self.id_field))
 
     def check_id(self, id: Any) -> None:
-        """Raise `TypeError` unless `id` is an instance of the id attribute's type, before it reaches a driver."""
-        if not isinstance(id, self.id_types) or (isinstance(id, bool) and bool not in self.id_types):
-            expected = " or ".join(kind.__name__ for kind in self.id_types)
+        """Raise an error unless a value can be an id of this migration, before it reaches a driver.
+
+        Args:
+            id: The value.
+
+        Raises:
+            TypeError: It is not an instance of the id attribute's type, or it is too large to be stored or not valid
+                text.
+        """
+        if not isinstance(id, self._id_types) or (isinstance(id, bool) and bool not in self._id_types):
+            expected = " or ".join(kind.__name__ for kind in self._id_types)
             raise TypeError(f"an id of {self.name} is {expected}, not {type(id).__name__}; pass the id's own value")
-        # One that cannot be sent would fail the statement that it shares with others.
+        # An id that cannot be sent would fail the whole statement, which other ids may share.
         if isinstance(id, int):
             if not -(2**63) <= id < 2**63:
-                raise TypeError(f"an id of {self.name} is an int of 64 bits at most; pass a smaller one")
+                raise TypeError(f"an id of {self.name} is an int of at most 64 bits; pass a smaller one")
         elif isinstance(id, str | bytes) and len(id) >= _SHORT:
             _check_length(id, self.name)
         if isinstance(id, str) and not id.isascii():
             _check_text(id, self.name)
 
 
+def get_upgrading(migration: Migration[V1, V2]) -> Conversion:
+    """Return `upgrade` with its recognised signature."""
+    return migration._upgrading
+
+
+def get_downgrading(migration: Migration[V1, V2]) -> Conversion:
+    """Return `downgrade` with its recognised signature."""
+    return migration._downgrading
+
+
+def get_id_types(migration: Migration[V1, V2]) -> tuple[type, ...]:
+    """Return the Python types that an id of this migration may have."""
+    return migration._id_types
+
+
 def _check_length(id: str | bytes, name: str) -> None:
     size = len(id.encode("utf-8", "surrogatepass")) if isinstance(id, str) else len(id)
     if size > _ID_BYTES_MAX:
-        raise TypeError(f"an id of {name} has {_ID_BYTES_MAX:,} bytes at most; pass a shorter one")
+        raise TypeError(f"an id of {name} has at most {_ID_BYTES_MAX:,} bytes; pass a shorter one")
 
 
 def _check_text(id: str, name: str) -> None:
     try:
         id.encode()
     except UnicodeEncodeError:
-        # Not chained: its text quotes the id.
+        # Not chained: the text of the cause quotes the id.
         raise TypeError(f"an id of {name} is text that UTF-8 can hold; pass one without lone surrogates") from None
 
 
 def _check_revision(revision: Any, reshape: Any) -> None:
     if not isinstance(revision, int) or isinstance(revision, bool) or not 1 <= revision < 2**31:
-        raise ConfigurationError("revision: pass a whole number from 1; raise it when a conversion or V2 changes")
+        raise ConfigurationError("revision: pass an int of at least 1; raise it when a conversion or V2 changes")
     if not isinstance(reshape, Mapping):
         raise ConfigurationError("reshape: pass a mapping from older revisions to functions, such as {1: from_first}")
     for older, function in reshape.items():
@@ -146,21 +180,21 @@ def _check_class(side: str, cls: Any, id_field: str) -> None:
     named = [name for name, one in known.items() if name != id_field and one.stored and one.declared_name is None]
     if reserved := sorted(name for name in named if not is_free(name)):
         raise ConfigurationError(f"{side}: {cls.__name__}.{reserved[0]} uses a reserved name; rename it")
-    bad = [kind for kind in id_types(cls, id_field) if not issubclass(kind, ID_TYPES) or kind is bool]
+    bad = [kind for kind in find_id_types(cls, id_field) if not issubclass(kind, ID_TYPES) or kind is bool]
     if bad:
         allowed = ", ".join(kind.__name__ for kind in ID_TYPES)
         raise ConfigurationError(f"{side}: {cls.__name__}.{id_field} cannot be an id; declare it as one of {allowed}")
 
 
-def id_types(cls: type, id_field: str) -> tuple[type, ...]:
-    """The classes in the annotation of the id attribute, a union's members each; any id type where it has none."""
+def find_id_types(cls: type, id_field: str) -> tuple[type, ...]:
+    """Return the classes in the annotation of the id attribute: each member of a union, or all id types for `Any`."""
     annotation = stripped(resolved(cls)[id_field])
     if annotation is Any:
         return ID_TYPES
     kinds = members(annotation) if is_union(annotation) else [annotation]
     if is_model(cls) and type(None) in kinds and _has_default(cls, id_field):
-        kinds.remove(type(None))  # `id: ObjectId | None = None`: of an entity that is not stored yet
-    # Beanie's PydanticObjectId is one, and V2 need not know of Beanie.
+        kinds.remove(type(None))  # `id: ObjectId | None = None` is usual for an entity that is not stored yet
+    # Beanie's PydanticObjectId is an ObjectId, and V2 need not depend on Beanie.
     kinds = [ObjectId if isinstance(kind, type) and issubclass(kind, ObjectId) else kind for kind in kinds]
     return tuple(kind if isinstance(kind, type) else dict for kind in kinds)
 

@@ -1,8 +1,8 @@
-"""How instances of pydantic's classes are made of documents, and written to them: by the one table of `bson_types`.
+"""Hooks that read and write pydantic's classes, by the table of types in `bson_types`.
 
-Documents are read by the same hooks as those of all classes, so no value is coerced. Only then pydantic gets the exact
-values and runs its validators, and what it makes of them is compared: what is stored wins where the two are equal (it
-would make an `Int64` a plain int), and a validator that makes another value of it is an error.
+Documents are first read with the same hooks as those of all classes, so no value is coerced. Then pydantic gets the
+exact values and runs its validators, and its result is compared with the stored values. If the two are equal, the
+stored value is kept (pydantic would make a plain int of an `Int64`). If a validator changed a value, that is an error.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ALTERED = (
 
 
 def read_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
-    """The structure hook of a model. Raises `Undeclarable` for one that cannot be stored."""
+    """Make the structure hook of a model. Raises `Undeclarable` for a model that cannot be stored."""
     check_declared(cls)
     stored = _stored(cls)
     read = make_dict_structure_fn_from_attrs(
@@ -51,13 +51,13 @@ def read_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
         for name, key in misnamed:
             if key not in document and name in document:
                 raise Rejected(
-                    f"the document has {name!r} and not the alias {key!r}; say which it is by "
+                    f"the document has {name!r} and not the alias {key!r}; choose one with "
                     f"lazymig.rename({cls.__name__}, {name}=...)",
                     f".{name}",
                 )
         if not watched:
             return exact(read(document, cls))
-        # What the user's functions get, they may alter in place: what is compared is read once more.
+        # The user's functions may change the values that they get. So read a second copy to compare with.
         given = read(deepcopy(document) if shares else document, cls)
         return exact(read(document, cls), given)
 
@@ -66,7 +66,7 @@ def read_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
 
 
 def write_hook(cls: Any, converter: Converter) -> Callable[[Any], Any]:
-    """The unstructure hook of a model. Raises `Undeclarable` for one that cannot be stored."""
+    """Make the unstructure hook of a model. Raises `Undeclarable` for a model that cannot be stored."""
     check_declared(cls)
     stored = _stored(cls)
     return make_dict_unstructure_fn_from_attrs(
@@ -83,7 +83,7 @@ def _overrides(stored: list[Field]) -> dict[str, Any]:
 
 
 def _attributes(cls: Any, stored: list[Field]) -> Any:
-    """The fields as cattrs knows them. Defaults are pydantic's own affair: only whether there is one counts."""
+    """Return the fields as attrs attributes, for cattrs. Pydantic applies the defaults, so None stands for each."""
     kinds = fields_of(cls)
     made = {
         field.name: attrs.field(
@@ -95,19 +95,19 @@ def _attributes(cls: Any, stored: list[Field]) -> Any:
 
 
 def _gatherer(cls: Any) -> Any:
-    """What gathers the values in place of the class, under its name, as far as a function may be called so."""
+    """Return a stand-in for the class that collects the values in a dict, with the class's name in errors."""
 
     def gathered(_: Any, **values: Any) -> dict[str, Any]:
         return values
 
-    name = re.sub(r"\W", "_", cls.__name__)  # that of Box[int]
+    name = re.sub(r"\W", "_", cls.__name__)  # Box[int] is not an identifier
     return type(name, (), {"__new__": gathered, "__module__": cls.__module__, "__qualname__": cls.__qualname__})
 
 
 def _misnamed(cls: Any, stored: list[Field]) -> list[tuple[str, str]]:
-    """Fields that would be left at their defaults, in silence, where documents have them by their own names.
+    """Return the fields that would silently keep their defaults if documents use their own names, not the aliases.
 
-    An alias may be meant for requests and responses only.
+    An alias may be meant only for requests and responses.
     """
     names = {field.declared_name or field.name for field in stored}
     return [
@@ -118,12 +118,12 @@ def _misnamed(cls: Any, stored: list[Field]) -> list[tuple[str, str]]:
 
 
 def exactly(cls: Any) -> Callable[..., Any]:
-    """What makes an instance that holds exactly these values, by the names of their fields.
+    """Return a function that makes an instance with exactly these values by field name.
 
-    The class may be given other objects of the same values, which its functions may alter in place.
+    Its second argument holds copies of the values for the class, whose functions may change them in place.
 
     Raises:
-        Rejected: A validator refuses a value, or makes another of it.
+        Rejected: The returned function raises it if a validator refuses a value or changes it.
     """
     make = maker(cls)
     names = {field.name for field in fields(cls)}
@@ -146,7 +146,7 @@ def exactly(cls: Any) -> Callable[..., Any]:
                 if has_slots:
                     object.__setattr__(entity, name, handed)
                 else:
-                    held[name] = handed  # past validators on assignment, and frozen models
+                    held[name] = handed  # avoids validators on assignment, and works for frozen models
         return entity
 
     return made
@@ -157,5 +157,5 @@ def _is_same(exact: Any, held: Any) -> bool:
         if held == exact:
             return True
     except Exception:
-        pass  # of signalling NaNs, and what a class may do
+        pass  # signalling NaNs raise, and a class's own `__eq__` may
     return first_difference(exact, held) is None

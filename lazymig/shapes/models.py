@@ -1,6 +1,6 @@
-"""What pydantic's models and dataclasses declare.
+"""The declarations of pydantic's models and dataclasses.
 
-Imported only once such a class is met: lazymig itself needs no pydantic.
+This module is imported only for such a class, since lazymig itself does not need pydantic.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _KINDS_OF_ERRORS = frozenset(get_args(ErrorType))
 
 
 def model_fields(cls: type) -> Iterator[Field]:
-    """The fields of a model or of a pydantic dataclass.
+    """Yield the fields of a pydantic model or dataclass.
 
     Raises:
-        NameError: An annotation names nothing known.
+        NameError: An annotation contains an unknown name.
     """
     compared = {one.name: one for one in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
     infos = _infos(cls)
     for name, info in infos.items():
         if info.init_var:
-            continue  # an argument, and no attribute
+            continue  # an argument, not an attribute
         of_dataclass = compared.get(name)
         stated = of_dataclass.metadata.get(STORED_NAME) if of_dataclass is not None else None
         alias, ambiguity = (stated, "") if stated is not None else _alias(info)
@@ -48,13 +48,13 @@ def model_fields(cls: type) -> Iterator[Field]:
             eq=of_dataclass is None or of_dataclass.compare,
         )
     for name, one in compared.items():
-        if name not in infos:  # pydantic leaves out what only `__post_init__` gives a value
+        if name not in infos:  # pydantic omits a field that only `__post_init__` sets
             yield Field(name=name, type=Any, argument=name, init=False, eq=one.compare)
 
 
 def _infos(cls: Any) -> Mapping[str, FieldInfo]:
     if not cls.__pydantic_complete__:
-        # Classes that are defined later in the module are there by now.
+        # Classes that are defined later in the module exist by now.
         if issubclass(cls, BaseModel):
             cls.model_rebuild()
         else:
@@ -66,12 +66,12 @@ def _infos(cls: Any) -> Mapping[str, FieldInfo]:
 def _default(info: FieldInfo) -> Any:
     if info.is_required():
         return NOTHING
-    # Only that there is one counts: pydantic calls it, perhaps with the other values.
+    # It only matters that there is a factory: pydantic calls it, perhaps with the other values.
     return info.default if info.default_factory is None else Factory(lambda: None)
 
 
 def _alias(info: FieldInfo) -> tuple[str | None, str]:
-    """The stored name by the aliases, or why they do not say it."""
+    """Return the stored name that the aliases declare, and the reason if they are ambiguous."""
     read, written = info.validation_alias, info.serialization_alias
     if read == written:
         return written, ""
@@ -81,7 +81,7 @@ def _alias(info: FieldInfo) -> tuple[str | None, str]:
 
 
 def _argument(cls: Any, name: str, info: FieldInfo) -> str:
-    """The key under which the class takes the field."""
+    """Return the name of the argument that sets the field."""
     alias, config = info.validation_alias, config_of(cls)
     if config.get("validate_by_alias") is False:
         return name
@@ -90,31 +90,33 @@ def _argument(cls: Any, name: str, info: FieldInfo) -> str:
     if config.get("populate_by_name") or config.get("validate_by_name"):
         return name
     choices = alias.choices if isinstance(alias, AliasChoices) else []
-    # A path cannot be a key: `check_model` refuses the class.
+    # An alias path cannot be an argument's name; `check_model` refuses the class.
     return next((choice for choice in choices if isinstance(choice, str)), "")
 
 
 def config_of(cls: Any) -> Mapping[str, Any]:
-    """The configuration of a model or of a pydantic dataclass."""
+    """Return the configuration of a pydantic model or dataclass."""
     config: Mapping[str, Any] = getattr(cls, "model_config", None) or getattr(cls, "__pydantic_config__", {})
     return config
 
 
 def check_model(cls: Any, fields: Mapping[str, Field]) -> None:
-    """Raise `Undeclarable` for a model of which documents cannot hold all, or more than it says."""
+    """Raise `Undeclarable` for a model that documents cannot hold completely, or that holds undeclared fields."""
     name = cls.__name__
     if issubclass(cls, RootModel):
-        raise Undeclarable(f"{name} is a RootModel, which is no sub-document; declare what it holds as a field's type")
+        raise Undeclarable(
+            f"{name} is a RootModel, which cannot be a sub-document; declare its content's type as the field's type"
+        )
     if config_of(cls).get("extra") == "allow":
         raise Undeclarable(
-            f"{name} takes extra fields, which no declaration describes; subclass it with extra='ignore' (what V1's "
-            "documents hold beside the declared fields stays in them), or declare a dict[str, Any]"
+            f"{name} takes extra fields, which no declaration describes; subclass it with extra='ignore' (V1's "
+            "documents keep their undeclared fields), or declare a dict[str, Any]"
         )
     for field in fields.values():
         if not field.stored and field.required:
             raise Undeclarable(f"{name}.{field.name} is excluded, so no document has it; give it a default")
         if field.init and not field.argument:
-            raise Undeclarable(f"{name}.{field.name} is read from a path only; set validate_by_name, or another alias")
+            raise Undeclarable(f"{name}.{field.name} is read from a path only; set validate_by_name or another alias")
     _check_beanie(cls)
 
 
@@ -122,21 +124,21 @@ def _check_beanie(cls: Any) -> None:
     settings = getattr(cls, "Settings", None)
     if is_beanie(cls) and (getattr(settings, "is_root", False) or getattr(settings, "union_doc", None)):
         raise Undeclarable(
-            f"{cls.__name__} shares its collection with other classes of Beanie's (is_root, union_doc), and lazymig "
-            "would not write which one a document is of; declare a class of your own with a field for that"
+            f"{cls.__name__} shares its collection with other Beanie classes (is_root, union_doc), and lazymig would "
+            "not write the class of a document; declare your own class with a field for it"
         )
 
 
 def is_beanie(cls: Any) -> bool:
-    """Whether it is a Document whose constructor is Beanie's own: pydantic's, and a look for the collection."""
+    """Return whether the class is a Beanie `Document` with Beanie's constructor, which looks up the collection."""
     module: str = getattr(cls.__init__, "__module__", "")
     return module.startswith("beanie.")
 
 
 def maker(cls: Any) -> Callable[[Mapping[str, Any]], Any]:
-    """What makes an instance of values by the names of their fields, through the class's validators.
+    """Return a function that makes an instance from values by field name, with the class's validators.
 
-    The instance may hold other values: pydantic's coercions are at work. Raises `Rejected`.
+    The instance may hold other values, because pydantic coerces them. The function raises `Rejected`.
     """
     arguments = {field.name: field.argument for field in model_fields(cls)}
     same = all(name == argument for name, argument in arguments.items())
@@ -144,22 +146,22 @@ def maker(cls: Any) -> Callable[[Mapping[str, Any]], Any]:
     around_init = issubclass(cls, BaseModel) and is_beanie(cls)
 
     def make(values: Mapping[str, Any]) -> Any:
-        # One of its own in any case: a validator of the whole model may add to it, or take away.
+        # Always a new dict: a validator of the whole model may add or remove keys.
         given = dict(values) if same else {arguments[name]: value for name, value in values.items()}
         try:
-            # Beanie's constructor would ask for the collection of a class that no client was given to.
+            # Beanie's constructor would look up a collection, and Beanie was never initialised with a client.
             return validate(given, self_instance=cls.__new__(cls)) if around_init else validate(given)
         except ValidationError as error:
             failure = _rejected(error, cls)
-        # Outside of the handler: pydantic's text quotes the values.
+        # Raised outside the handler: the text of pydantic's error quotes the values.
         raise failure
 
     return make
 
 
 def runs_functions(cls: type) -> bool:
-    """Whether making an instance calls functions that see its values: validators, or what runs after `__init__`."""
-    return _calls(getattr(cls, "__pydantic_core_schema__"))  # noqa: B009 - which `type` does not have
+    """Return whether making an instance calls user functions with its values, such as validators or a post-init."""
+    return _calls(getattr(cls, "__pydantic_core_schema__"))  # noqa: B009 - `type` has no such attribute
 
 
 def _calls(schema: object) -> bool:
@@ -174,7 +176,7 @@ def _calls(schema: object) -> bool:
 
 
 def path_in(error: Exception, cls: Any) -> str:
-    """Where in an instance of the class pydantic's first error is, as `a[2]`; "" for any other error."""
+    """Return the path of pydantic's first error in an instance, such as `a[2]`; "" for any other error."""
     if not isinstance(error, ValidationError):
         return ""
     names = {field.argument: field.name for field in model_fields(cls)}
@@ -182,7 +184,7 @@ def path_in(error: Exception, cls: Any) -> str:
     first, *steps = (*error.errors(include_url=False, include_input=False)[0]["loc"], None)
     if first not in names:
         return ""
-    # Of the steps below, numbers are places; texts may be keys of a mapping, which are contents.
+    # In the steps below, numbers are positions. Strings may be keys of a mapping, which are document contents.
     below = (f"[{step}]" if isinstance(step, int) else "[...]" for step in steps[:-1])
     return names[str(first)] + "".join(below)
 
@@ -190,9 +192,9 @@ def path_in(error: Exception, cls: Any) -> str:
 def _rejected(error: ValidationError, cls: Any) -> Rejected:
     first = error.errors(include_url=False, include_input=False)[0]
     path = path_in(error, cls)
-    # The type of an error of the user's own may be any text, one with contents as well.
+    # The type of a user's own error may be any text, which may include document contents.
     kind = first["type"] if first["type"] in _KINDS_OF_ERRORS else "an error of its own"
     rejected = Rejected(f"a validator refuses it: {kind}", path and f".{path}")
     own = first.get("ctx", {}).get("error")
-    # For the line of the user's validator.
+    # The traceback leads to the line of the user's validator.
     return rejected.with_traceback(own.__traceback__ if isinstance(own, Exception) else None)

@@ -1,4 +1,4 @@
-"""Conversions by their signatures: recognised once, and refused where their annotations say that they are swapped."""
+"""Signatures of conversions: recognised once, and refused if their annotations show that two are swapped."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from lazymig.shapes.annotations import is_union, members, stripped
 
 @define
 class Conversion:
-    """One direction, with its signature recognised once."""
+    """The conversion in one direction, with its recognised signature."""
 
     function: Callable[..., Any]
-    #: Whether it takes the entity of the other side as a second argument.
+    #: Whether it takes the other side's entity as a second argument.
     takes_other: bool
     is_async: bool
 
 
 def recognised(name: str, function: Any) -> Conversion:
-    """How a conversion is to be called. Raises `ConfigurationError` for what is none."""
+    """Recognise how to call a conversion. Raises `ConfigurationError` if it cannot be one."""
     if not callable(function):
         raise ConfigurationError(f"{name}: pass a function")
     positional = _positional(function)
@@ -36,7 +36,7 @@ def recognised(name: str, function: Any) -> Conversion:
 
 
 def _routine(function: Any) -> Any:
-    return function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004 - its signature is wanted
+    return function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004 - its signature is needed
 
 
 def _positional(function: Any) -> list[inspect.Parameter]:
@@ -52,11 +52,11 @@ def _optional_second(positional: list[inspect.Parameter]) -> bool:
 
 
 def check_annotations(name: str, function: Any, given: type, other: type) -> None:
-    """Raise `ConfigurationError` for a conversion whose annotations exclude what it would be given or must return."""
+    """Raise `ConfigurationError` if annotations exclude a conversion's argument or the result that it must return."""
     try:
         hints = typing.get_type_hints(_routine(function))
     except Exception:
-        return  # what cannot be resolved says nothing; a wrong result is refused when it is returned
+        return  # unresolvable annotations prove nothing; a wrong result is refused when it is returned
     first, *rest = [hints.get(parameter.name, Any) for parameter in _positional(function)]
     result = _awaited(hints.get("return", Any))
     if _excludes(first, given) or _excludes(result, other) or (rest and _excludes(rest[0], other)):
@@ -71,7 +71,7 @@ def _awaited(annotation: Any) -> Any:
 
 
 def _excludes(annotation: Any, cls: type) -> bool:
-    """Whether no instance of the class can be meant."""
+    """Return whether the annotation excludes every instance of the class."""
     annotation = stripped(annotation)
     if is_union(annotation):
         return all(_excludes(member, cls) for member in members(annotation))

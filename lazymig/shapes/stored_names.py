@@ -1,4 +1,4 @@
-"""Under which names a converter stores the fields of a class."""
+"""The names under which a converter stores the fields of a class."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from lazymig.shapes.annotations import fields_of, is_typed_dict
 from lazymig.shapes.entities import fields, is_entity
 from lazymig.stores.documents import META_FIELD
 
-#: The stored name of each field by its Python name; None where a hook of the user's own decides.
+#: The stored names by the fields' Python names; None if a user's own hook decides.
 Names = Mapping[str, str] | None
 
 
 def overrides_of(hook: Any) -> Mapping[str, Any]:
-    """cattrs' overrides of the fields of a class, as the hook that it generated keeps them."""
+    """Return cattrs' overrides of the fields of a class, which its generated hook keeps."""
     found: Mapping[str, Any] = getattr(hook, "overrides", {})
     return found
 
 
 def is_step(name: str) -> bool:
-    """Whether MongoDB takes this name for one step of a path."""
+    """Return whether MongoDB accepts this name as one step of a path."""
     return bool(name) and name[0] != "$" and "." not in name and "\0" not in name and _is_text(name)
 
 
@@ -40,25 +40,25 @@ def _is_text(name: str) -> bool:
 
 
 def is_free(name: str) -> bool:
-    """Whether a field at the top of a document may be stored under this name."""
+    """Return whether a field at the top of a document may be stored under this name."""
     return is_step(name) and name != "_id" and not name.startswith(META_FIELD)
 
 
 def written_names(converter: Converter, cls: Any) -> Names:
-    """The names that the converter writes."""
+    """Return the stored names that the converter writes."""
     hook = converter.get_unstructure_hook(cls)
     if is_typed_dict(cls):
         return _renamed(dict.fromkeys(fields_of(cls)), hook, converter)
     if not hasattr(hook, "overrides"):
         return None
-    # Whether names or aliases are written is not kept with the hook, but its code holds what it writes.
+    # The hook does not record whether it writes names or aliases, but its code contains the strings that it writes.
     written: set[str | None] = set(_texts(hook.__code__.co_consts))
     names = _renamed(_aliases(cls), hook, converter, written)
     return {name: stored for name, stored in names.items() if stored in written}
 
 
 def read_names(converter: Converter, cls: Any, written: Names) -> Names:
-    """The names that the converter reads."""
+    """Return the stored names that the converter reads."""
     hook = converter.get_structure_hook(cls)
     if not hasattr(hook, "overrides"):
         return None
@@ -103,9 +103,9 @@ def _texts(constants: Iterable[Any]) -> Iterator[str]:
 
 
 def check_nested(converter: Converter, cls: Any, path: str) -> None:
-    """Raise `ConfigurationError` for stored names that cannot stand beside each other in one sub-document.
+    """Raise `ConfigurationError` for stored names that one sub-document cannot hold together.
 
-    Dots, dollars and empty names may: such a sub-document is always set whole.
+    Dots, dollars and empty names are allowed, since such a sub-document is always set whole.
     """
     names = written_names(converter, cls)
     if names is None:
@@ -113,7 +113,9 @@ def check_nested(converter: Converter, cls: Any, path: str) -> None:
     _check_distinct(names, path)
     _check_both_ways(converter, cls, names, path)
     if any("\0" in name for name in names.values()) or {"$ref", "$id"} <= set(names.values()):
-        raise ConfigurationError(f"{path}: stored names hold no NUL, and $ref and $id not side by side; rename one")
+        raise ConfigurationError(
+            f"{path}: stored names cannot contain NUL, and $ref and $id cannot stand together; rename one"
+        )
 
 
 def _check_distinct(names: Mapping[str, str], path: str) -> None:
@@ -136,18 +138,18 @@ def _check_both_ways(converter: Converter, cls: Any, names: Mapping[str, str], p
 class TopNames:
     """The names at the top of an entity's documents."""
 
-    #: Under which name the converter knows the id; None where only a hook of the user's own knows.
+    #: The converter's name for the id; None if only a user's own hook knows it.
     id: str | None
-    #: All others that are known, in order.
+    #: All other known names, in order.
     fields: tuple[str, ...]
-    #: Those that need not be looked at again when a document is encoded.
+    #: The names that need no further check when a document is encoded.
     checked: frozenset[str]
-    #: Whether documents are read by a hook of the user's own.
+    #: Whether a user's own hook reads the documents.
     opaque: bool
 
 
 def top_names(converter: Converter, cls: Any, id_field: str) -> TopNames:
-    """The names of an entity class by its converter."""
+    """Return the names at the top of an entity class's documents, as its converter stores them."""
     written = written_names(converter, cls)
     read = read_names(converter, cls, written)
     known = read if written is None else {id_field: (read or {}).get(id_field, id_field)} | dict(written)
@@ -159,7 +161,7 @@ def top_names(converter: Converter, cls: Any, id_field: str) -> TopNames:
 
 
 def check_top(side: str, converter: Converter, cls: type, id_field: str) -> None:
-    """Raise `ConfigurationError` for a stored name that cannot stand at the top of a document."""
+    """Raise `ConfigurationError` for a stored name that is not allowed at the top of a document."""
     names = written_names(converter, cls)
     if names is None:
         return
@@ -170,5 +172,5 @@ def check_top(side: str, converter: Converter, cls: type, id_field: str) -> None
                 f"{side}: {cls.__name__}.{name} is stored as {stored!r}, which is reserved or no plain field name "
                 "(empty, a dot, a leading dollar, NUL); rename it"
             )
-    # The id of an entity is `_id` in documents, whatever the converter calls it.
+    # Documents store the id as `_id`, whatever name the converter uses.
     _check_distinct({id_field: top_names(converter, cls, id_field).id or id_field, **names}, f"{side}: {cls.__name__}")

@@ -1,8 +1,7 @@
-"""What is checked of a class when its migration is built: that every value of it can be stored exactly and read back.
+"""Checks of a class when its migration is built: every value must be stored exactly and be readable.
 
-With the default converter each declared type must be one of the table in `bson_types`. A converter of the user's own
-decides for itself, but it is asked for every hook, so that a missing one is found here and not in three thousand
-documents.
+With the default converter, each declared type must be in the table of `bson_types`. A user's own converter may accept
+other types. It is asked for every hook, so that a missing hook is found here and not later in the documents.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from lazymig.shapes.fields import Undeclarable
 from lazymig.shapes.stored_names import check_nested, check_top, overrides_of
 from lazymig.shapes.unions import is_array, is_mapping, shown
 
-#: What to declare instead, by what was declared. Everything else that is not in the table is refused without advice.
+#: What to declare instead, by the refused type. Other types that are not in the table get general advice.
 _REMEDY: Mapping[Any, str] = {
     object: "Any, or the class that is meant",
     dt.time: "an int of milliseconds",
@@ -47,26 +46,26 @@ _REMEDY: Mapping[Any, str] = {
     collections.deque: "list[...]",
     **dict.fromkeys((collections.OrderedDict, collections.defaultdict, collections.ChainMap), "dict[str, ...]"),
 }
-#: The same by the names of classes of packages that need not be installed.
+#: What to declare instead, by the names of classes whose packages need not be installed.
 _REMEDY_BY_NAME: Mapping[str, str] = {
     **dict.fromkeys(("pydantic.SecretStr", "pydantic.SecretBytes"), "str or bytes: documents hold it in the clear"),
-    **dict.fromkeys(("pydantic.Json", "pydantic.NameEmail", "pydantic.IPvAnyAddress"), "what is stored, str perhaps"),
+    **dict.fromkeys(("pydantic.Json", "pydantic.NameEmail", "pydantic.IPvAnyAddress"), "the stored type, such as str"),
     "beanie.Link": "it as Any in a subclass for the migration, where it is a DBRef",
     "beanie.BackLink": "it with exclude=True and a default in a subclass for the migration: it is not stored",
 }
-#: Stored and read back exactly, by the default converter.
+#: Types that the default converter stores and reads back exactly.
 _EXACT = frozenset(
     {str, int, float, bool, bytes, type(None), ObjectId, Decimal, dt.datetime, dt.date, UUID}
     | {Int64, Decimal128, Timestamp, Regex, Binary}
 )
-#: What PyMongo encodes without being asked to: no unstructure hook is needed.
+#: Types that PyMongo itself encodes, so that they need no unstructure hook.
 _NATIVE = (str, int, float, bytes, type(None), ObjectId, dt.datetime, Decimal128, Timestamp, Regex, DBRef, Code)
 _ENUM_VALUES = (str, int, float, bool, bytes, type(None), ObjectId)
 _DICTS = (dict, Mapping, MutableMapping, collections.Counter)
 
 
 def check_class(side: str, cls: type, id_field: str, own: Converter | None) -> None:
-    """Raise `ConfigurationError` for the first field that cannot be stored exactly, with the remedy."""
+    """Raise `ConfigurationError`, with the remedy, for the first field that cannot be stored exactly."""
     converter = make_converter(detailed_validation=False) if own is None else own
     _Walk(side, converter, own is not None).see(cls, cls.__name__, ())
     check_top(side, converter, cls, id_field)
@@ -74,7 +73,7 @@ def check_class(side: str, cls: type, id_field: str, own: Converter | None) -> N
 
 @frozen
 class _Walk:
-    """A walk through all declared types below a class."""
+    """A traversal of all declared types below a class."""
 
     side: str
     converter: Converter
@@ -88,18 +87,18 @@ class _Walk:
             _check_exact(kind, path)
         hook, failure = self._asked(kind)
         if self.own and failure is None and not _is_generated(hook):
-            return  # a hook of the user's own: it knows what is inside
+            return  # a user's own hook handles what is inside
         _check_declared(kind, path)
         for step, inner in self._inside(kind, path, hook):
             self.see(inner, path + step, (*above, kind))
-        # After what is inside: the field that is missing a hook is a better path than the class around it.
+        # Checked after the inner types: the path of the field without a hook helps more than that of its class.
         if failure is not None:
             raise ConfigurationError(f"{path}: {failure}; declare another type, or register hooks on the converter")
         if above and is_class(kind):
             check_nested(self.converter, kind, path)
 
     def _asked(self, kind: Any) -> tuple[Any, str | None]:
-        """The structure hook, or why there is none."""
+        """Return the structure hook, or the reason why there is none."""
         try:
             hook = self.converter.get_structure_hook(kind)
             out = self.converter.get_unstructure_hook(kind)
@@ -112,7 +111,7 @@ class _Walk:
         return hook, None
 
     def _inside(self, kind: Any, path: str, hook: Any) -> Iterator[tuple[str, Any]]:
-        """The declared types inside of one, with their steps of a path."""
+        """Yield the declared types inside a type, each with its step of the path."""
         if is_class(kind):
             yield from self._fields(kind, path, hook)
         elif is_namedtuple(kind):
@@ -142,7 +141,7 @@ def _check_declared(kind: Any, path: str) -> None:
 
 
 def resolved(kind: Any) -> dict[str, Any]:
-    """The fields of a class with their types. Raises `ConfigurationError` where an annotation names nothing known."""
+    """Return the fields of a class with their types. Raises `ConfigurationError` for an unresolvable annotation."""
     try:
         return fields_of(kind)
     except Exception as error:
@@ -153,7 +152,7 @@ def resolved(kind: Any) -> dict[str, Any]:
 
 
 def _is_generated(hook: Any) -> bool:
-    """Whether it was made by cattrs or lazymig, and not by the user."""
+    """Return whether cattrs or lazymig made the hook, and not the user."""
     module = getattr(hook, "__module__", None) or ""
     return hasattr(hook, "overrides") or module.split(".")[0] in ("cattrs", "lazymig")
 
@@ -165,7 +164,7 @@ def _needs_hook(kind: Any) -> bool:
 
 
 def _check_exact(kind: Any, path: str) -> None:
-    """Raise for a type that is not in the table of `bson_types`. Unions are a matter of the converter's hook."""
+    """Raise for a type that is not in the table of `bson_types`. The converter's hook checks unions."""
     if kind in _EXACT or is_union(kind) or is_class(kind) or is_namedtuple(kind) or is_array(kind):
         return
     if is_mapping(kind) and (get_origin(kind) or kind) in _DICTS:

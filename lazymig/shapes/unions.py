@@ -1,4 +1,4 @@
-"""Unions: which member a stored value is read as. Decided by the value's BSON type, never by trying."""
+"""Hooks for unions. The BSON type of a stored value decides which member it is read as; members are never tried."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lazymig.shapes.discrimination import which_class
 
 Hook = Callable[[Any, Any], Any]
 
-#: The BSON type by the class that a declaration names; a subclass counts as its first base here (bool before int).
+#: The BSON type by the declared class. For a subclass, the first matching base here counts (bool before int).
 _STORED_AS: Mapping[type, str] = {
     type(None): "null",
     bool: "bool",
@@ -37,7 +37,7 @@ _STORED_AS: Mapping[type, str] = {
     Timestamp: "timestamp",
     Regex: "regex",
 }
-#: The BSON type by the class of what the driver returns.
+#: The BSON type by the class of the value that the driver returns.
 _READ_AS: Mapping[type, str] = {
     **{kind: name for kind, name in _STORED_AS.items() if kind is not Decimal and kind is not dt.date},
     Int64: "int",
@@ -50,18 +50,18 @@ _ARRAYS = (list, tuple, set, frozenset, MutableSequence, Set, MutableSet)
 
 
 def is_array(kind: Any) -> bool:
-    """Whether it is declared as a list, a tuple or a set."""
+    """Return whether `kind` is a list, a tuple or a set."""
     return (get_origin(kind) or kind) in _ARRAYS or is_namedtuple(kind)
 
 
 def is_mapping(kind: Any) -> bool:
-    """Whether it is declared as a dict."""
+    """Return whether `kind` is a dict or another mapping, but not a TypedDict."""
     kind = get_origin(kind) or kind
     return isinstance(kind, type) and issubclass(kind, Mapping) and not is_typed_dict(kind)
 
 
 def stored_as(kind: Any) -> set[str]:
-    """The BSON types that values of a declared type may have; none where nothing is known of it."""
+    """Return the BSON types that values of a declared type may have; empty if they are unknown."""
     if get_origin(kind) is Literal:
         values = [value.value if isinstance(value, Enum) else value for value in get_args(kind)]
         return set().union(*(stored_as(type(value)) for value in values))
@@ -76,12 +76,12 @@ def stored_as(kind: Any) -> set[str]:
 
 
 def mistakable(kind: Any) -> tuple[Any, Any] | None:
-    """Two members of a union of which a stored value may be either; None where there are none."""
+    """Return two members of a union that a stored value may equally belong to; None if there are none."""
     for one, other in combinations(members(kind), 2):
         first, second = stored_as(one), stored_as(other)
         if first and second and not first & second:
             continue
-        classes = _is_plain_class(one) and _is_plain_class(other)  # their fields decide, or the converter refuses them
+        classes = _is_plain_class(one) and _is_plain_class(other)  # `which_class` decides by fields, or refuses them
         literal = (_is_plain_literal(one) or _is_plain_literal(other)) and not (_is_enum(one) or _is_enum(other))
         if not (first and second and (classes or literal)):
             return one, other
@@ -93,7 +93,7 @@ def _is_plain_class(kind: Any) -> bool:
 
 
 def _is_plain_literal(kind: Any) -> bool:
-    """Whether it is a literal without enum members: read as itself, no matter which member it is taken for."""
+    """Return whether `kind` is a `Literal` without enum members. Its values are read unchanged by any member."""
     return get_origin(kind) is Literal and not _is_enum(kind)
 
 
@@ -104,7 +104,7 @@ def _is_enum(kind: Any) -> bool:
 
 
 def union_hook(kind: Any, converter: Converter) -> Hook:
-    """The structure hook of a union. Raises `TypeError` where two members cannot be distinguished."""
+    """Make the structure hook of a union. Raises `TypeError` if two members cannot be distinguished."""
     if mixed := mistakable(kind):
         raise TypeError(f"{shown(mixed[0])} and {shown(mixed[1])} cannot be distinguished when they are read")
     kinds = members(kind)
@@ -113,7 +113,7 @@ def union_hook(kind: Any, converter: Converter) -> Hook:
     def structure(value: Any, _: Any) -> Any:
         name = _READ_AS.get(value.__class__) or _read_as(value)
         if value.__class__ is Binary and "uuid" in table:
-            # Beside UUIDs, only plain bytes are bytes: of the other subtypes some are UUIDs, too.
+            # In a union with UUID, only plain bytes are read as bytes: legacy UUIDs have other subtypes.
             name = "uuid" if value.subtype == UUID_SUBTYPE or bytes in kinds else name
         if name not in table:
             raise TypeError(f"expected {' or '.join(table)}, found {type(value).__name__}")
@@ -124,14 +124,14 @@ def union_hook(kind: Any, converter: Converter) -> Hook:
 
 
 def _read_as(value: Any) -> str:
-    """For what is of a subclass of the usual classes. JavaScript is one of str, but no text."""
+    """Return the BSON type of an instance of a subclass; "" if unknown. `Code` subclasses str, but is not text."""
     if isinstance(value, Code):
         return ""
     return next((name for base, name in _READ_AS.items() if isinstance(value, base)), "")
 
 
 def _readers(kinds: list[Any], converter: Converter) -> dict[str, tuple[Hook, Any]]:
-    """The hook and the member by BSON type."""
+    """Return the structure hook and the member for each BSON type."""
     literals = [kind for kind in kinds if _is_plain_literal(kind)]
     classes = tuple(kind for kind in kinds if _is_plain_class(kind))
     table: dict[str, tuple[Hook, Any]] = {}
@@ -144,7 +144,7 @@ def _readers(kinds: list[Any], converter: Converter) -> dict[str, tuple[Hook, An
         both: Any = Literal[tuple(value for literal in literals for value in get_args(literal))]
         table = dict.fromkeys(stored_as(both), (converter.get_structure_hook(both), both)) | table
     if "double" in table:
-        table.setdefault("int", table["double"])  # as everywhere, an int is taken where a double holds it exactly
+        table.setdefault("int", table["double"])  # an int is accepted if a double holds it exactly
     return table
 
 
@@ -156,9 +156,13 @@ def _class_hook(classes: tuple[Any, ...], converter: Converter) -> Hook:
 
 
 def union_out_hook(kind: Any, converter: Converter) -> Callable[[Any], Any]:
-    """The unstructure hook of a union: what its class does not say (a TypedDict, a list of what) the member does."""
+    """Make the unstructure hook of a union.
 
-    @cache  # when first called: a member may hold the class whose hook is being made
+    The value's class selects the member. This matters where the class alone does not say how to convert the value: a
+    dict may be a TypedDict, and a list has elements of the member's type.
+    """
+
+    @cache  # made at the first call, since a member may contain the class whose hook is being made
     def hooks() -> dict[type, Callable[[Any], Any]]:
         return _writers(members(kind), converter)
 
@@ -170,7 +174,7 @@ def union_out_hook(kind: Any, converter: Converter) -> Callable[[Any], Any]:
 
 
 def _writers(kinds: list[Any], converter: Converter) -> dict[type, Callable[[Any], Any]]:
-    """The hook by the class of a value."""
+    """Return the unstructure hooks by the class of a value."""
     table: dict[type, Callable[[Any], Any]] = {}
     for kind in kinds:
         hook = converter.get_unstructure_hook
@@ -181,10 +185,10 @@ def _writers(kinds: list[Any], converter: Converter) -> dict[type, Callable[[Any
         elif is_mapping(kind) or is_typed_dict(kind):
             table[dict] = hook(kind)
     if float in kinds and int not in kinds:
-        table[int] = converter.get_unstructure_hook(float)  # a double, as it is read
+        table[int] = converter.get_unstructure_hook(float)  # stored as a double, which is read as a float
     return table
 
 
 def shown(kind: Any) -> str:
-    """A type as it is declared, for messages."""
+    """Return a type as it is declared, for messages."""
     return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)

@@ -10,7 +10,7 @@ from bson.binary import UuidRepresentation
 
 from lazymig.errors import ConfigurationError
 from lazymig.shapes.annotations import fields_of, is_class, is_namedtuple, stripped
-from lazymig.shapes.migration import Migration
+from lazymig.shapes.migration import Migration, get_id_types
 from lazymig.stores.drivers import find_uuid_representation
 from lazymig.stores.given import Store
 
@@ -38,7 +38,7 @@ def check_uuids(migration: Migration[Any, Any], *, v1: Store, v2: Store) -> None
 
 
 def _has_uuids(migration: Migration[Any, Any]) -> bool:
-    return any(issubclass(kind, UUID) for kind in migration.id_types) or any(
+    return any(issubclass(kind, UUID) for kind in get_id_types(migration)) or any(
         isinstance(kind, type) and issubclass(kind, UUID)
         for cls in (migration.v1, migration.v2)
         for kind in _list_kinds(cls, set())

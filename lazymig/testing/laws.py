@@ -1,9 +1,9 @@
-"""The laws that a migration's conversions must keep for lazymig's promises to hold, checked on random entities.
+"""Laws that a migration's conversions must keep for lazymig's promises to hold, checked on random entities.
 
     def test_laws():
         assert_laws(migration)
 
-Here contents are shown, unlike everywhere else in lazymig: they are test data.
+Unlike all other errors of lazymig, these show contents, because the entities are test data.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lazymig.shapes.annotations import fields_of, holds_model
 from lazymig.shapes.codec import Codec, failure_path, leaf_error
 from lazymig.shapes.conversions import Conversions, conversions_for
 from lazymig.shapes.entities import is_entity
-from lazymig.shapes.migration import Migration
+from lazymig.shapes.migration import Migration, get_downgrading, get_upgrading
 from lazymig.stores.documents import META_FIELD, REVISION_FIELD
 from lazymig.testing.differences import differences
 from lazymig.testing.extras import (
@@ -55,7 +55,7 @@ SAME_TYPES: Final = "a stored {side} entity is read back with the same values an
 SIZE: Final = "a {side} document has at most 16 MB"
 
 BYTES_MAX: Final = 16 * 1024 * 1024
-#: lazymig's own fields count, too.
+#: lazymig's own fields count towards the size.
 _OWN_FIELDS: Final[Mapping[str, dict[str, Any]]] = {
     "V1": {REVISION_FIELD: Int64(1)},
     "V2": {META_FIELD: {"rev": Int64(1), "intent": Int64(1), "by": "sweep", "gone": True, "at": bson.DatetimeMS(0)}},
@@ -64,7 +64,17 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
 class LawBroken(AssertionError):
-    """A conversion breaks a law. Attributes: `law`, and `path`, the field as `a.b[2]` ("" for the whole entity)."""
+    """A conversion breaks a law.
+
+    Args:
+        law: The law, such as "upgrade is deterministic".
+        path: The field, such as `a.b[2]`; "" for the whole entity.
+        detail: What was expected and what was found.
+
+    Attributes:
+        law: The law.
+        path: The field.
+    """
 
     def __init__(self, law: str, path: str, detail: str) -> None:
         super().__init__(f"broken law: {law}\n  at field: {path or '(the whole entity)'}\n  {detail}")
@@ -80,14 +90,22 @@ def assert_laws(
     tz_aware: bool = False,
     examples: int | None = None,
 ) -> None:
-    """Check a migration's laws on random entities; Hypothesis shrinks what breaks one to the smallest entity.
+    """Check a migration's laws on random entities. Hypothesis shrinks a failing example to the smallest entity.
 
-    `v1` and `v2` are strategies of entities; by default all that the classes admit. `v1` may also yield documents
-    as a client returns them. `tz_aware` is how your client returns datetimes. `examples` is the number per side, by
-    default that of the Hypothesis profile. If a conversion is async, call it from a plain test function.
+    If a conversion is async, call this from a plain test function, not from an async one.
 
-    Raises `LawBroken` (an `AssertionError`), which names the law and the field, and `ConfigurationError` when the
-    classes refuse nearly all of what their types admit: then pass a strategy.
+    Args:
+        migration: The migration.
+        v1: A strategy for V1 entities, or for V1 documents as a client returns them. By default it is derived from the
+            class.
+        v2: A strategy for V2 entities. By default it is derived from the class.
+        tz_aware: Whether your client returns aware datetimes.
+        examples: The number of examples for each side. By default it is that of the Hypothesis profile.
+
+    Raises:
+        LawBroken: A conversion breaks a law. This `AssertionError` names the law and the field.
+        ConfigurationError: A class refuses nearly all values that its types admit, so pass a strategy; or a conversion
+            is async and an event loop is running; or a plain conversion waits for something.
     """
     models = any(map(holds_model, (migration.v1, migration.v2)))
     laws = _Laws(conversions_for(migration, v1_aware=tz_aware, v2_aware=tz_aware), tz_aware, models)
@@ -107,7 +125,7 @@ def _hold(
     @settings(
         max_examples=examples or settings().max_examples,
         deadline=None,
-        # One law at a time, told with its smallest entity; what else could vary would only take time to find out.
+        # Report one law with its smallest entity. Looking for further bugs and for variations would only take time.
         report_multiple_bugs=False,
         phases=[phase for phase in settings().phases if phase is not Phase.explain],
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -126,7 +144,7 @@ def _hold(
 
 @contextmanager
 def _running(migration: Migration[V1, V2]) -> Iterator[Run]:
-    if not (migration.upgrading.is_async or migration.downgrading.is_async):
+    if not (get_upgrading(migration).is_async or get_downgrading(migration).is_async):
         yield _at_once
         return
     try:
@@ -139,24 +157,24 @@ def _running(migration: Migration[V1, V2]) -> Iterator[Run]:
 
 
 def _at_once(coroutine: Coroutine[Any, Any, None]) -> None:
-    # Nothing in it waits, so no event loop is needed, and one that runs is no obstacle.
+    # Nothing in it waits, so it needs no event loop, and a running one does not matter.
     try:
         coroutine.send(None)
     except StopIteration:
         return
     coroutine.close()
-    raise ConfigurationError("a conversion waits for something, yet is no async function; declare it `async def`")
+    raise ConfigurationError("a conversion waits for something but is not an async function; declare it `async def`")
 
 
 @frozen
 class _Laws(Generic[V1, V2]):
     conversions: Conversions[V1, V2]
     tz_aware: bool
-    #: Whether either class is of pydantic's, or holds one.
+    #: Whether either class is a pydantic class or contains one.
     models: bool
 
     async def of_v1(self, given: Any) -> None:
-        """What must hold of one V1 entity."""
+        """Check the laws that begin with a V1 entity."""
         conversions = self.conversions
         entity: V1 = self._read(given) if isinstance(given, Mapping) else given
         document = self._stored("V1", conversions.v1, entity)
@@ -173,7 +191,7 @@ class _Laws(Generic[V1, V2]):
         self._come_back(V1_BACK, document, self._stored("V1", conversions.v1, back))
 
     async def of_v2(self, entity: V2) -> None:
-        """What must hold of one V2 entity."""
+        """Check the laws that begin with a V2 entity."""
         conversions = self.conversions
         document = self._stored("V2", conversions.v2, entity)
         downgraded = await _total(DOWNGRADE_TOTAL, conversions.downgrade(entity, None))
@@ -186,7 +204,7 @@ class _Laws(Generic[V1, V2]):
         self._come_back(V2_BACK, document, self._stored("V2", conversions.v2, back))
 
     def _come_back(self, law: str, expected: Any, found: Any) -> None:
-        # The constructor of a pydantic model makes a plain int of an Int64, and no conversion can keep it from that.
+        # The constructor of a pydantic model turns an Int64 into a plain int, and no conversion can prevent that.
         _same(law, expected, found, any_int=self.models)
 
     def _read(self, document: Mapping[str, Any]) -> V1:
@@ -196,7 +214,7 @@ class _Laws(Generic[V1, V2]):
             raise LawBroken(READABLE, failure_path(error), repr(leaf_error(error))) from error
 
     def _stored(self, side: str, codec: Codec[T], entity: T) -> dict[str, Any]:
-        """The entity's document as the server would return it, after the laws of storing it."""
+        """Check the laws of storing an entity, and return its document as the server would return it."""
         raw = _encoded(STORABLE.format(side=side), side, codec, entity)
         if len(raw) > BYTES_MAX:
             raise LawBroken(SIZE.format(side=side), _largest(raw), f"{len(raw)} bytes")
@@ -220,9 +238,9 @@ def _encoded(law: str, side: str, codec: Codec[T], entity: T) -> bytes:
 
 
 def _both_know(stored: Any, document: Any) -> tuple[Any, Any]:
-    """What a stored document and the entity's own have in common, at every depth: all else stays in V1 as it is.
+    """Return both documents reduced to their common keys at every depth. V1 keeps all other keys unchanged.
 
-    An int that a float field takes is the double that it equals, as long as the field is not written.
+    A stored int in a float field is replaced by the equal double, since V1 also keeps it until the field is written.
     """
     if isinstance(stored, Mapping) and isinstance(document, Mapping):
         pairs = {key: _both_know(stored[key], document[key]) for key in stored if key in document}
@@ -236,7 +254,7 @@ def _both_know(stored: Any, document: Any) -> tuple[Any, Any]:
 
 
 def _refused(codec: Codec[Any], entity: Any) -> str:
-    """The path of the first field that cannot be stored."""
+    """Return the path of the first field that cannot be stored."""
     for name, kind in fields_of(type(entity)).items():
         value = getattr(entity, name)
         try:

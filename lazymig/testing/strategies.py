@@ -1,9 +1,9 @@
-"""Hypothesis strategies for entities, derived from their classes, within what BSON holds exactly.
+"""Hypothesis strategies for entities, derived from their classes and limited to values that BSON holds exactly.
 
     @given(entities(CustomerV2))
 
-The extremes are meant: 64-bit integers (also small ones stored as int64), dates before 1970, 34-digit decimals, empty
-strings, and keys with dots and dollars. Give a strategy of your own where a class admits less than its types say.
+Extreme values are intended: 64-bit integers (also small ones stored as int64), dates before 1970, 34-digit decimals,
+empty strings, and keys with dots and dollars. Pass your own strategy if a class admits less than its types.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bson.decimal128 import Decimal128
 
 from lazymig.shapes.annotations import fields_of, is_class, is_namedtuple, is_stand_in, stripped
 from lazymig.shapes.entities import fields, is_entity, made_of
-from lazymig.shapes.migration import id_types
+from lazymig.shapes.migration import find_id_types
 from lazymig.testing.constraints import STAND_INS, Limits, limits_of, narrowed, sizes
 from lazymig.testing.extras import SearchStrategy, reject, st
 
@@ -33,7 +33,7 @@ Anything = SearchStrategy[Any]
 
 _INT64 = 2**63
 _DECIMAL_DIGITS = 10**34
-#: The exponents at which a Decimal128 still has room for all 34 digits.
+#: The exponents with which a Decimal128 still holds all 34 digits.
 _EXPONENTS = (-6176, 6111)
 #: BSON is UTF-8, which has no surrogates.
 _LETTERS = st.characters(exclude_categories=["Cs"])
@@ -42,22 +42,22 @@ _ODD_KEYS = ("", "a.b", ".", "$set", "$", "a$b", "_id", "0")
 
 
 def entities(cls: type[E], *, id_field: str = "id", tz_aware: bool = False) -> SearchStrategy[E]:
-    """Instances of an entity class as its annotations allow them; what its validators refuse is thrown away.
+    """Return a strategy for instances of an entity class that its annotations allow and its validators accept.
 
-    Constraints in annotations (`Annotated[int, Gt(0)]`, pydantic's `Field(max_length=5)`) narrow what is drawn.
+    Constraints in annotations (`Annotated[int, Gt(0)]`, pydantic's `Field(max_length=5)`) limit the values.
 
     Args:
         cls: An attrs class, a dataclass or a pydantic model.
-        id_field: The attribute that is the id.
+        id_field: The attribute that holds the id.
         tz_aware: Whether datetimes are aware, in UTC, as a client with that option returns them.
 
     Returns:
         A strategy for `@given`, and for `assert_laws`.
 
     Raises:
-        hypothesis.errors.ResolutionFailed: An annotation is of a type that nothing is known of.
+        hypothesis.errors.ResolutionFailed: An annotation has a type for which Hypothesis knows no strategy.
     """
-    return _Types(tz_aware).entity(cls, {id_field: st.one_of(*map(_id, id_types(cls, id_field)))})
+    return _Types(tz_aware).entity(cls, {id_field: st.one_of(*map(_id, find_id_types(cls, id_field)))})
 
 
 def _id(kind: type) -> Anything:
@@ -65,12 +65,12 @@ def _id(kind: type) -> Anything:
 
 
 def _ints() -> SearchStrategy[int]:
-    # A small number may be stored as int64 (by a client in another language), and shall stay so.
+    # A client in another language may have stored a small number as int64, which must stay an int64.
     return st.integers(-_INT64, _INT64 - 1) | st.integers(-100, 100).map(Int64)
 
 
 def keys() -> SearchStrategy[str]:
-    """Keys of sub-documents: anything but a NUL, the awkward ones more often than chance would have it."""
+    """Return a strategy for keys of sub-documents: all strings without NUL, with awkward keys more frequent."""
     return st.text(_KEY_LETTERS, max_size=8) | st.sampled_from(_ODD_KEYS)
 
 
@@ -81,7 +81,7 @@ def _decimals() -> SearchStrategy[Decimal]:
 
 
 def datetimes(*, tz_aware: bool = False) -> SearchStrategy[dt.datetime]:
-    """Moments in whole milliseconds from the year 1 to 9999, naive UTC or aware."""
+    """Return a strategy for datetimes in whole milliseconds from year 1 to 9999, naive UTC or aware."""
     moments = st.datetimes(timezones=st.just(dt.UTC)) if tz_aware else st.datetimes()
     return moments.map(lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000))
 
@@ -99,7 +99,7 @@ _LEAVES: Mapping[Any, Callable[[], Anything]] = {
     type(None): st.none,
     bool: st.booleans,
     int: _ints,
-    # No NaN: it equals nothing, not even itself, so no law could hold.
+    # No NaN: it does not equal itself, so no law could hold.
     float: partial(st.floats, allow_nan=False),
     str: partial(st.text, _LETTERS),
     bytes: st.binary,
@@ -117,7 +117,7 @@ _ARRAYS: Mapping[Any, Callable[[list[Any]], Any]] = {tuple: tuple, set: set, fro
 
 
 class _Types:
-    """Annotations as strategies; remembers the classes under way, since a class may contain itself."""
+    """A translator from annotations to strategies. It remembers classes, since a class may contain itself."""
 
     def __init__(self, tz_aware: bool) -> None:
         self._tz_aware = tz_aware
@@ -153,7 +153,7 @@ class _Types:
 
     def _fields(self, kind: Any) -> Anything:
         if kind not in self._known:
-            # Deferred, for the class may contain itself.
+            # Deferred, since the class may contain itself.
             self._known[kind] = st.deferred(lambda: inner)
             inner = self.entity(kind, {})
         return self._known[kind]
@@ -186,4 +186,4 @@ def _built(cls: type[E], values: dict[str, Any]) -> E:
     try:
         return made_of(cls, values) if is_entity(cls) else cls(**values)
     except (ValueError, TypeError):
-        reject()  # a validator refuses the combination: such an entity cannot be
+        reject()  # a validator refuses the combination, so such an entity cannot exist

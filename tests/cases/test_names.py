@@ -192,7 +192,7 @@ def test_case_5_such_names_of_a_nested_class_are_refused_when_built() -> None:
     """A NUL, `$ref` beside `$id`, and two attributes under one name."""
     cls = make_class("Holder", {"id": field(type=int), "cards": field(type=list[Card])})
     for names in ({"mail": "a\0"}, {"mail": "$ref", "phone": "$id"}):
-        with pytest.raises(ConfigurationError, match=r"Holder\.cards: stored names hold no NUL"):
+        with pytest.raises(ConfigurationError, match=r"Holder\.cards: stored names cannot contain NUL"):
             itself(cls, renamed(Card, **names))
     with pytest.raises(ConfigurationError, match=r"Holder\.cards: mail and phone are both stored as 'phone'"):
         itself(cls, renamed(Card, mail="phone"))

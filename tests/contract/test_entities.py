@@ -296,8 +296,8 @@ def test_what_of_beanie_is_refused() -> None:
     for cls, message in (
         (Linked, r"Linked\.winery: .*declare it as Any in a subclass for the migration, where it is a DBRef"),
         (Back, r"Back\.wines: .*declare it with exclude=True and a default in a subclass"),
-        (Root, r"Root shares its collection with other classes of Beanie's"),
-        (Child, r"Child shares its collection with other classes of Beanie's"),
+        (Root, r"Root shares its collection with other Beanie classes"),
+        (Child, r"Child shares its collection with other Beanie classes"),
     ):
         with pytest.raises(ConfigurationError, match=message):
             Migration(name="m", v1=cls, v2=cls, upgrade=lambda one: one, downgrade=lambda one: one)

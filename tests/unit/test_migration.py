@@ -13,6 +13,7 @@ from attrs import define, frozen
 from bson import ObjectId
 
 from lazymig import ConfigurationError, Migration
+from lazymig.shapes.migration import get_downgrading, get_id_types, get_upgrading
 from tests.people import PersonV1, PersonV2, join, people, split
 
 
@@ -152,7 +153,7 @@ def test_the_id_may_have_another_name() -> None:
         id: int
 
     migration = of(Keyed, id_field="key")
-    assert migration.id_types == (str,)
+    assert get_id_types(migration) == (str,)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,7 @@ def test_a_conversion_is_recognised_once(function: Any, takes_other: bool | None
             people(upgrade=function)
         return
     migration = people(upgrade=function, downgrade=function)
-    for conversion in (migration.upgrading, migration.downgrading):
+    for conversion in (get_upgrading(migration), get_downgrading(migration)):
         assert (conversion.takes_other, conversion.is_async) == (takes_other, is_async)
 
 
@@ -203,7 +204,7 @@ def test_mutable_attrs_classes_are_as_good() -> None:
     class Mutable:
         id: int
 
-    assert of(Mutable).id_types == (int,)
+    assert get_id_types(of(Mutable)) == (int,)
 
 
 def test_arguments_are_named() -> None:

@@ -371,5 +371,5 @@ def test_classes_that_do_not_know_their_bases_fields_are_refused() -> None:
         extra: int = 0
 
     for cls in (BelowAttrs, BelowDataclass):
-        with pytest.raises(ConfigurationError, match="decorate all of them alike"):
+        with pytest.raises(ConfigurationError, match="decorate all of them with the same library"):
             itself(cls)

@@ -31,6 +31,7 @@ from pydantic_core import PydanticCustomError
 
 from lazymig import ConfigurationError, ConversionError, Migration, make_converter, rename
 from lazymig.shapes.conversions import conversions_for
+from lazymig.shapes.migration import get_id_types
 from tests.unit.shapes.test_entities import conversions, itself, of_document, read, stored
 
 T = TypeVar("T")
@@ -700,8 +701,8 @@ def test_inherited_models() -> None:
     [
         (SecretStr, "declare str or bytes: documents hold it in the clear"),
         (pydantic.HttpUrl, "declare str, with a validator that checks it"),
-        (pydantic.Json, "declare what is stored, str perhaps"),
-        (RootModel[list[int]], "is a RootModel, which is no sub-document; declare what it holds as a field's type"),
+        (pydantic.Json, "declare the stored type, such as str"),
+        (RootModel[list[int]], "is a RootModel, which cannot be a sub-document; declare its content's type as"),
         (dt.timedelta, "declare an int of milliseconds"),
         (list[SecretStr], "declare str or bytes"),
     ],
@@ -729,7 +730,7 @@ def test_an_id_may_be_optional_in_a_model() -> None:
         name=(str, ""),
     )
     migration = itself(cls)
-    assert migration.id_types == (ObjectId,)
+    assert get_id_types(migration) == (ObjectId,)
     with pytest.raises(TypeError, match="an id of m is ObjectId, not NoneType"):
         migration.check_id(cls().id)
     oid = ObjectId()
