@@ -1,7 +1,7 @@
-"""For tests: a real server, the in-memory repository, laws and the explorer.
+"""Test tools: a real server, the in-memory repository, the laws and the explorer.
 
-Names are imported when they are first used: pytest loads the plugin of this package in every run of every project that
-has lazymig installed, and most of those runs need none of it.
+Names are imported at their first use. Pytest loads this package's plugin in every run of every project that has lazymig
+installed, and most of those runs need nothing of it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Strategies for `Annotated[int, Gt(0)]` and its like: the constraints of annotated-types, which pydantic has as well.
+"""Strategies for types such as `Annotated[int, Gt(0)]`, with the constraints of annotated-types and pydantic.
 
-They narrow what is drawn. What else a class refuses is thrown away when it is made.
+Constraints limit the drawn values. Other values that a class refuses are discarded when the instance is made.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _COMPARED: dict[str, Callable[[Any, Any], bool]] = {
 
 @frozen
 class Limits:
-    """What stands in the annotations of one type."""
+    """The constraints in the annotation of one type."""
 
     gt: Any = None
     ge: Any = None
@@ -48,11 +48,11 @@ class Limits:
 
     @property
     def is_bounded(self) -> bool:
-        """Whether there are bounds of numbers or moments."""
+        """Whether there are bounds of numbers or dates."""
         return any(bound is not None for bound in (self.gt, self.ge, self.lt, self.le, self.multiple_of))
 
     def holds(self, value: Any) -> bool:
-        """Whether a value lies within the bounds."""
+        """Return whether a value lies within the bounds."""
         return all(
             bound is None or compare(bound, value)
             for bound, compare in ((getattr(self, name), compare) for name, compare in _COMPARED.items())
@@ -60,7 +60,7 @@ class Limits:
 
 
 def limits_of(kind: Any) -> Limits:
-    """The constraints of an `Annotated` type; none for any other."""
+    """Return the constraints of an `Annotated` type; empty for any other type."""
     if get_origin(kind) is not Annotated:
         return Limits()
     found: dict[str, Any] = {}
@@ -81,7 +81,7 @@ def _flat(items: Any) -> Iterator[Any]:
 
 
 def narrowed(kind: Any, limits: Limits, usual: Anything) -> Anything:
-    """A strategy for a type without its annotations, within these limits."""
+    """Return a strategy for a plain type within the limits."""
     strategy = usual
     if limits.pattern is not None and kind is str and _is_of_python(limits.pattern):
         strategy = st.from_regex(limits.pattern)
@@ -98,12 +98,12 @@ def _is_of_python(pattern: Any) -> bool:
     try:
         re.compile(pattern)
     except re.error:
-        return False  # of Rust, as pydantic takes them: what does not match is thrown away
+        return False  # pydantic's patterns have Rust's syntax; values that do not match are discarded later
     return True
 
 
 def sizes(limits: Limits, most: int | None = None) -> dict[str, Any]:
-    """The lengths, as Hypothesis' strategies take them; `most` where nothing is said."""
+    """Return the lengths as keywords of Hypothesis' strategies. Without a maximum, `most` is the default."""
     longest = limits.max_length
     if longest is None and most is not None:
         longest = max(most, limits.min_length + most)
@@ -161,7 +161,7 @@ _BOUNDED: dict[Any, Callable[[Limits], Anything]] = {
     dt.date: _days,
 }
 
-#: Classes that only pydantic knows. For those of moments, far from now on either side.
+#: Strategies for pydantic's stand-in classes. Past and future dates are far from now.
 STAND_INS: dict[str, Callable[[], Anything]] = {
     "EmailStr": st.emails,
     "PastDate": partial(st.dates, max_value=dt.date(1999, 12, 31)),

@@ -1,4 +1,4 @@
-"""Where two entities or documents differ: by path, value and BSON type, more exactly than Python's `==`."""
+"""Differences between two entities or documents by path, value and BSON type: stricter than Python's `==`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _NOTHING: Final = _Nothing()
 
 
 def differences(expected: Any, found: Any, path: str = "", *, any_int: bool = False) -> Iterator[tuple[str, str, str]]:
-    """Each field in which two entities or documents differ, by value or by BSON type, as (path, expected, found).
+    """Yield (path, expected, found) for each field in which two entities or documents differ by value or BSON type.
 
-    With `any_int`, an int32 is the same as the int64 of its value.
+    With `any_int`, an int32 equals an int64 of the same value.
     """
     if is_entity(type(expected)) and type(found) is type(expected):
         yield from _fields_differing(expected, found, path, any_int)
@@ -61,7 +61,7 @@ def _shown(side: Mapping[Any, Any], key: Any) -> str:
 
 
 def _kind(value: Any) -> str:
-    """The BSON type where Python's says less (small numbers are stored as int32 unless they are `Int64`)."""
+    """Return the name of a value's type, with the BSON type of ints: small ones are int32 unless they are `Int64`."""
     if type(value) in (int, Int64):
         return "int64" if isinstance(value, Int64) or not -(2**31) <= value < 2**31 else "int32"
     return type(value).__name__
@@ -75,5 +75,5 @@ def _is_same_kind(expected: Any, found: Any, any_int: bool) -> bool:
 
 def _equal(expected: Any, found: Any) -> bool:
     if isinstance(expected, float | Decimal):
-        return str(expected) == str(found)  # tells 0.0 from -0.0 and 1.0 from 1.00, and NaN equals itself
+        return str(expected) == str(found)  # distinguishes 0.0 from -0.0 and 1.0 from 1.00, and NaN equals itself
     return bool(expected == found)

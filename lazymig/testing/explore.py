@@ -1,12 +1,12 @@
-"""The interleaving explorer: run real code on stores whose every statement is one scheduling point.
+"""The interleaving explorer, which runs real code on stores whose every statement is one scheduling point.
 
-Declare a `Scenario` (fresh stores, the clients' calls, what must hold) and `explore` it: every interleaving of the
-clients' statements is visited, each state once, with a crash of anyone at any point and, where asked for, a
-cancellation. What is found comes back as a `Report` with the shortest counter-example in readable steps. A scenario
-that is too large for that is walked at random with `walk`, by a seed that repeats it.
+Declare a `Scenario` (fresh stores, the clients' calls and the invariants) and pass it to `explore`. It visits every
+interleaving of the clients' statements, each state once, with a crash of any client at any point and, if the scenario
+allows them, cancellations. The result is a `Report` with the shortest counter-example in readable steps. For a scenario
+that is too large, `walk` makes random runs with a seed that repeats them.
 
-There is no event loop: the explorer drives the coroutines itself. Code under test may await nothing but the
-scenario's `MemoryCollection`s and its `FixedClock` (no tasks, futures or timers), and must be deterministic.
+There is no event loop, since the explorer drives the coroutines itself. Code under test may await only the scenario's
+`MemoryCollection`s and its `FixedClock` (no tasks, futures or timers), and must be deterministic.
 """
 
 from __future__ import annotations
@@ -44,26 +44,26 @@ NOON: Final = datetime(2024, 1, 1, 12)
 
 
 class FixedClock:
-    """Time that stands still, and a sleep that is one scheduling point: `lazymig.loop.clock.Clock` for the explorer."""
+    """A clock for the explorer (see `lazymig.loop.clock.Clock`): time is fixed, and a sleep is one scheduling point."""
 
     def __init__(self, gate: Gate | None = None, now: datetime = NOON) -> None:
         self.gate = gate
         self._now = now
 
     def now(self) -> datetime:
-        """Always the same moment, naive UTC."""
+        """Return the fixed time, naive UTC."""
         return self._now
 
     def monotonic(self) -> float:
-        """Always 0."""
+        """Return 0."""
         return 0.0
 
     def random(self) -> float:
-        """A number that no other call of the run draws, and this call draws again in every run."""
+        """Return a number that no other call of the run draws, and that this call draws in every run."""
         return next(DRAWS.get(repeat(0.5)))
 
     async def sleep(self, delay_s: float) -> None:
-        """Let the others move."""
+        """Let the other clients move."""
         await Statement(self.gate, "clock", "sleep", _nothing, delay_s)
 
 
@@ -72,16 +72,16 @@ def _nothing(_delay_s: float) -> None:
 
 
 def explore(scenario: Scenario, *, state_limit: int = 200_000) -> Report:
-    """Visit every interleaving of the scenario; stops at the first violation and finds the shortest way to it.
+    """Visit every interleaving of the scenario. Stop at the first violation, and find the shortest path to one.
 
-    Beyond `state_limit` states it gives up, and the report is not `exhaustive`.
+    Beyond `state_limit` states the search stops, and the report is not `exhaustive`.
     """
     return search(scenario, state_limit=state_limit)
 
 
 def walk(scenario: Scenario, *, runs: int, seed: int) -> Report:
-    """Make `runs` random runs of the scenario; stops at the first violation and shortens its counter-example.
+    """Make `runs` random runs of the scenario. Stop at the first violation, and shorten its counter-example.
 
-    Print the seed before the call: with it, the same runs are made again.
+    Print the seed before the call, so that you can repeat the runs.
     """
     return Walk(scenario, seed).run(runs)

@@ -1,4 +1,4 @@
-"""What the test tools use of Hypothesis, or the error that says what to install."""
+"""Hypothesis names that the test tools use, or an error that says what to install."""
 
 from lazymig.testing import extra_missing
 

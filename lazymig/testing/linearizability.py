@@ -1,9 +1,9 @@
-"""Is a history of operations on one entity linearizable?
+"""A checker for linearizable histories of operations on one entity.
 
-A history is linearizable when each operation can be thought to happen at one instant between its call and its return,
-such that every result is right. An operation whose caller never learned the outcome may have happened, at any time
-after its call, or not at all. The search tries candidates for the next instant depth first and remembers the
-configurations that led nowhere. Entities are independent of each other: check each history by itself.
+A history is linearizable if one instant between call and return can be assigned to each operation, such that every
+result is correct. An operation whose caller never learned the outcome may have happened at any time after its call, or
+not at all. The search tries candidates for the next instant depth first, and remembers the configurations that it
+visited. Entities are independent of each other, so each history is checked separately.
 """
 
 from __future__ import annotations
@@ -17,34 +17,33 @@ from attrs import field, frozen
 
 
 class Verdict(enum.StrEnum):
-    """What the check found out."""
+    """The result of a check."""
 
     OK = "ok"
-    """Some order of instants explains every result."""
+    """Some order of the operations explains every result."""
     ILLEGAL = "illegal"
-    """No order does."""
+    """No order of the operations explains every result."""
     UNKNOWN = "unknown"
-    """The budget was used up before either was sure."""
+    """The budget was used up before the check was decided."""
 
 
 class Outcome(enum.StrEnum):
-    """Results of operations that are not the entity's value."""
+    """A result of an operation that is not the entity's value."""
 
     ALREADY_EXISTS = "already exists"
     NOT_FOUND = "not found"
     DONE = "done"
     UNCERTAIN = "uncertain"
-    """The caller does not know whether it happened."""
+    """The caller does not know whether the operation happened."""
 
 
 @frozen
 class Operation:
     """One operation of one client on one entity, as the client saw it.
 
-    `name`: get, insert, update, replace or delete. `argument`: the value of an insert or replace, the function
-    from value to value of an update. `result`: the value (None: absent) or an `Outcome`.
-    `called_at` and `returned_at`: any
-    numbers that order the events; `returned_at` None where the client never learned the result.
+    `name` is get, insert, update, replace or delete. `argument` is the value of an insert or replace, or the function
+    from value to value of an update. `result` is the value (None if absent) or an `Outcome`. `called_at` and
+    `returned_at` are numbers that order the events. `returned_at` is None if the client never learned the result.
     """
 
     client: str
@@ -57,19 +56,19 @@ class Operation:
 
     @property
     def certain(self) -> bool:
-        """Whether it certainly happened before `returned_at`, with `result`."""
+        """Whether the operation certainly happened before `returned_at`, with `result`."""
         return self.returned_at is not None and self.result is not Outcome.UNCERTAIN
 
 
 Model = Callable[[Any, Operation], tuple[bool, Hashable]]
-"""From a state and an operation to (whether its result is right there, the state afterwards). An operation that is
-not `certain` is always right; the state afterwards is the one it would make."""
+"""A function from a state and an operation to (whether its result is correct in that state, the state afterwards). The
+result of an operation that is not `certain` is always correct, and the state afterwards is the one it would produce."""
 
 ABSENT: Final = None
 
 
 def entity_model(state: Any, operation: Operation) -> tuple[bool, Hashable]:
-    """One entity: its value, or None while it does not exist."""
+    """Apply an operation to one entity, whose state is its value, or None while it does not exist."""
     return _STEPS[operation.name](state, operation)
 
 
@@ -104,16 +103,16 @@ _STEPS: Final[Mapping[str, Model]] = {
 }
 
 Configuration = tuple[int, int, int, Hashable]
-"""(first certain operation not placed, bits of those placed beyond it, bits of the uncertain ones placed, state)"""
+"""(first certain operation not placed, bits of those placed after it, bits of the uncertain ones placed, state)"""
 
 
 class _Search:
-    """The operations split in two: certain ones must all be placed, uncertain ones may be."""
+    """A search for an order of the operations. Certain ones must all be placed, uncertain ones may be."""
 
     def __init__(self, operations: Iterable[Operation], model: Model) -> None:
         ordered = sorted(operations, key=lambda operation: operation.called_at)
         self._certain = [operation for operation in ordered if operation.certain]
-        # A read that never answered says nothing and changes nothing.
+        # A read that never returned reveals nothing and changes nothing.
         self._uncertain = [operation for operation in ordered if not operation.certain and operation.name != "get"]
         self._model = model
 
@@ -134,18 +133,18 @@ class _Search:
         return Verdict.ILLEGAL
 
     def _following(self, configuration: Configuration) -> Iterator[Configuration]:
-        """Configurations one instant later; the likeliest last, where the stack takes it first."""
+        """Yield the next configurations. The most likely comes last, because the stack takes it first."""
         first, placed, used, state = configuration
         deadline, window = self._window(first, placed)
         yield from self._uncertain_next(configuration, deadline)
-        # Who returned first most likely happened first.
+        # The operation that returned first most likely happened first.
         for index in sorted(window, key=lambda index: -self._returned_at(index)):
             right, after = self._model(state, self._certain[index])
             if right:
                 yield (*_placing(first, placed, index), used, after)
 
     def _window(self, first: int, placed: int) -> tuple[float, list[int]]:
-        """The certain operations that may come next: those called before any of the unplaced ones returned."""
+        """Return the earliest return of an unplaced operation, and the certain operations called before it."""
         deadline, window = math.inf, []
         for index in range(first, len(self._certain)):
             if placed >> (index - first) & 1:
@@ -180,9 +179,9 @@ def _placing(first: int, placed: int, index: int) -> tuple[int, int]:
 def check(
     operations: Iterable[Operation], initial: Hashable = ABSENT, *, model: Model = entity_model, budget: int = 200_000
 ) -> Verdict:
-    """Whether one entity's history is linearizable from its `initial` value; values must be hashable.
+    """Check whether one entity's history is linearizable from its `initial` value. Values must be hashable.
 
-    `budget` bounds the configurations that are looked at; beyond it the verdict is UNKNOWN.
+    `budget` limits the number of visited configurations. Beyond it the verdict is UNKNOWN.
     """
     return _Search(operations, model).verdict(initial, budget)
 
@@ -194,7 +193,7 @@ def check_entities(
     model: Model = entity_model,
     budget: int = 200_000,
 ) -> dict[Any, Verdict]:
-    """The verdict per entity; one that `initial` does not name begins absent. `budget` is per entity."""
+    """Check the history of each entity. Entities missing from `initial` begin absent. `budget` is per entity."""
     histories: dict[Any, list[Operation]] = {entity: [] for entity in initial}
     for operation in operations:
         histories.setdefault(operation.entity, []).append(operation)
@@ -207,7 +206,7 @@ def check_entities(
 def listed(
     found: Mapping[Any, Hashable], entities: Sequence[Any], *, client: str, called_at: float, returned_at: float | None
 ) -> list[Operation]:
-    """A listing as what it is to each entity by itself: a read that found its value, or nothing."""
+    """Return a listing as one read of each entity, which found its value or nothing."""
     return [
         Operation(client, "get", None, found.get(entity, ABSENT), called_at, returned_at, entity) for entity in entities
     ]

@@ -1,4 +1,4 @@
-"""A repository without a server, for the unit tests of code that uses one."""
+"""A repository without a server, for unit tests of code that uses a repository."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ V2 = TypeVar("V2")
 def memory_repository(
     migration: Migration[V1, V2], phase: Phase = Phase.COEXIST, **keywords: Any
 ) -> Repository[V1, V2]:
-    """Return a repository on two empty in-memory collections of its own. It runs lazymig's real code.
+    """Return a repository on two new, empty in-memory collections. It runs lazymig's real code.
 
     Fill V1 through the V1 view (`repo.v1.insert`), or with raw documents through `repo.collections.v1`. Keep it under a
-    few hundred entities: every search is a linear scan. It has no sessions and no transactions, and it never yields to
-    the event loop, so it shows no races: test those on a real server.
+    few hundred entities, because every search is a linear scan. It has no sessions and no transactions. It never yields
+    to the event loop, so it shows no races; test those on a real server.
 
     Args:
         migration: The migration.
-        phase: Where it stands.
+        phase: The phase of the migration.
         **keywords: Further keywords of `Repository`.
 
     Returns:
-        The repository; no two share their collections.
+        The repository, which shares its collections with no other.
 
     Raises:
         ConfigurationError: If mongomock-motor is not installed, or as `Repository` raises it.

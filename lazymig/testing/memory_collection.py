@@ -1,11 +1,11 @@
-"""An async collection in memory for exploring interleavings: tiny, fast, every statement one scheduling point.
+"""An async collection in memory for exploring interleavings, where every statement is one scheduling point.
 
-It takes the calls of PyMongo's async collections that lazymig makes, and gives their results and errors. What it does
-not know, it refuses with `NotImplementedError`; it never guesses. `tests/unit/test_memory_collection.py` runs the same
+It supports the calls of PyMongo's async collections that lazymig makes, with their results and errors. It refuses
+everything else with `NotImplementedError` and never guesses. `tests/unit/test_memory_collection.py` runs the same
 random statements here and on a real server.
 
-A statement is atomic as a whole. On a server, one that touches several documents is atomic per document only; code that
-relies on more than that will look right here and be wrong there.
+Each statement is atomic. On a server, a statement on several documents is atomic only for each document, so code that
+relies on more than that seems correct here and fails there.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Projection = Mapping[str, Any] | Sequence[str] | None
 
 
 class MemoryCollection:
-    """Documents by `_id`. Stored documents are never changed in place: a write stores a new one.
+    """A collection of documents by `_id`. A write never changes a stored document in place, but stores a new one.
 
-    Without a `gate` each statement takes effect as soon as it is awaited; with one, when the explorer says so.
-    Arguments: `name` as shown in counter-examples; `documents` to begin with; `gate` of the run.
+    Without a `gate`, each statement takes effect when it is awaited; with one, when the explorer resumes it.
+    Counter-examples show `name`. `documents` are the initial contents.
     """
 
     takes_pipelines = True
@@ -46,35 +46,35 @@ class MemoryCollection:
             self._put(fresh(document))
 
     def __bool__(self) -> bool:
-        raise NotImplementedError("collections have no truth value: compare with None instead")
+        raise NotImplementedError("a collection has no truth value; compare it with None")
 
     def with_options(self, **_options: Any) -> Self:
-        """This collection: concerns and preferences mean nothing in memory."""
+        """Return this collection, since concerns and preferences have no effect in memory."""
         return self
 
-    # ---- looking from outside, without a scheduling point -----------------------------------------------------------
+    # ---- inspection from outside, without a scheduling point --------------------------------------------------------
 
     def documents(self) -> Iterator[Document]:
-        """The stored documents themselves, to be looked at only."""
+        """Return an iterator over the stored documents themselves. Do not change them."""
         return iter(self._documents.values())
 
     def stored(self, id: Any) -> Document | None:
-        """The stored document with this `_id`, to be looked at only, or None."""
+        """Return the stored document with this `_id`, or None. Do not change it."""
         return self._documents.get(_key(id))
 
     def fingerprint(self, numbers: MutableMapping[Hashable, int]) -> tuple[int, ...]:
-        """The contents as small numbers; equal exactly when the contents are. `numbers` gives each value its number."""
+        """Return the contents as numbers, equal if and only if the contents are. `numbers` numbers the values."""
         for key, document in self._documents.items():
             if key not in self._numbers:
                 self._numbers[key] = numbers[freeze(document)]
         return tuple(sorted(self._numbers.values()))
 
     def snapshot(self) -> tuple[dict[Hashable, Document], dict[Hashable, int]]:
-        """What `restore` needs to bring these contents back."""
+        """Return a copy of the contents for `restore`."""
         return dict(self._documents), dict(self._numbers)
 
     def restore(self, snapshot: tuple[dict[Hashable, Document], dict[Hashable, int]]) -> None:
-        """Bring back the contents of the moment when the snapshot was taken."""
+        """Restore the contents that a snapshot recorded."""
         self._documents, self._numbers = dict(snapshot[0]), dict(snapshot[1])
 
     # ---- statements -------------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ class MemoryCollection:
     def find_one(
         self, filter: Query | None = None, projection: Projection = None, *, session: Any = None, comment: Any = None
     ) -> Statement:
-        """The first matching document as a fresh copy, or None."""
+        """Find a copy of the first matching document, or None."""
         return Statement(self.gate, self.name, "find_one", self._find_one, filter or {}, projection)
 
     def find(
@@ -97,28 +97,28 @@ class MemoryCollection:
         session: Any = None,
         comment: Any = None,
     ) -> MemoryCursor:
-        """A cursor; its first fetch is the one scheduling point, and reads all matching documents."""
+        """Return a cursor. Its first fetch is its only scheduling point, and reads all matching documents."""
         cursor = MemoryCursor(self, filter or {}, projection).limit(limit)
         return cursor.sort(sort) if sort is not None else cursor
 
     def count_documents(self, filter: Query, *, session: Any = None, comment: Any = None) -> Statement:
-        """How many documents match."""
+        """Count the matching documents."""
         return Statement(self.gate, self.name, "count_documents", self._count, filter)
 
     def insert_one(self, document: Query, *, session: Any = None, comment: Any = None) -> Statement:
-        """Store one document. Raises `DuplicateKeyError` when its `_id` is taken."""
+        """Store one document. Raises `DuplicateKeyError` if its `_id` exists."""
         return Statement(self.gate, self.name, "insert_one", self._insert_one, document)
 
     def insert_many(
         self, documents: Iterable[Query], ordered: bool = True, *, session: Any = None, comment: Any = None
     ) -> Statement:
-        """Store several documents. Raises `BulkWriteError` that names those whose `_id` is taken."""
+        """Store several documents. Raises `BulkWriteError` with the documents whose `_id` exists."""
         return Statement(self.gate, self.name, "insert_many", self._insert_many, list(documents), ordered)
 
     def update_one(
         self, filter: Query, update: Update, upsert: bool = False, *, session: Any = None, comment: Any = None
     ) -> Statement:
-        """Change the first matching document; with `upsert`, make one where none matches."""
+        """Change the first matching document. With `upsert`, insert one if none matches."""
         return Statement(self.gate, self.name, "update_one", self._update_one, filter, update, upsert)
 
     def find_one_and_update(
@@ -132,7 +132,7 @@ class MemoryCollection:
         session: Any = None,
         comment: Any = None,
     ) -> Statement:
-        """`update_one` that returns the document before or after it."""
+        """Change the first matching document, and return it as it was before, or as it is after."""
         arguments = (filter, update, projection, upsert, return_document)
         return Statement(self.gate, self.name, "find_one_and_update", self._find_one_and_update, *arguments)
 
@@ -147,7 +147,7 @@ class MemoryCollection:
         if wanted is MISSING:
             candidates = list(self._documents.values())
         elif has_operators(wanted):
-            # The server walks the index of `_id` here, and the whole collection in the order of insertion otherwise.
+            # The server scans the index of `_id` here, and otherwise the whole collection in order of insertion.
             candidates = sorted(self._documents.values(), key=lambda document: order(document["_id"]))
         else:
             found = self._documents.get(_key(wanted))
@@ -202,7 +202,7 @@ class MemoryCollection:
             self._insert(after)
             return None, after
         after = updated(before, update)
-        # Python takes 1, 1.0 and True for equal, which MongoDB tells apart; most updates differ by more than that.
+        # In Python 1, 1.0 and True are equal, but not in MongoDB. The cheap comparison comes first.
         if after == before and freeze(after) == freeze(before):
             return before, before
         self._put(after)
@@ -218,7 +218,7 @@ class MemoryCollection:
 
     def _insert(self, document: Document) -> None:
         if "_id" not in document:
-            raise NotImplementedError("MemoryCollection does not invent ids: give the document an _id")
+            raise NotImplementedError("MemoryCollection does not generate ids; give the document an _id")
         if _key(document["_id"]) in self._documents:
             raise _duplicate(self.full_name, document["_id"])
         self._put(document)
@@ -230,7 +230,7 @@ class MemoryCollection:
 
 
 class MemoryCursor:
-    """What `find` returns. Documents are read at the first fetch, all at once, and handed out as fresh copies."""
+    """The result of `find`. The first fetch reads copies of all its documents."""
 
     def __init__(self, collection: MemoryCollection, criteria: Query, projection: Projection) -> None:
         self._collection = collection
@@ -241,7 +241,7 @@ class MemoryCursor:
         self._left: list[Document] | None = None
 
     def sort(self, key_or_list: Any, direction: int = 1) -> Self:
-        """Order by one field, or by a list (or mapping) of fields with their directions."""
+        """Sort by one field, or by a list or mapping of fields with their directions."""
         if isinstance(key_or_list, str):
             self._order = [(key_or_list, direction)]
         else:
@@ -249,23 +249,23 @@ class MemoryCursor:
         return self
 
     def limit(self, limit: int) -> Self:
-        """At most so many documents; 0 means all."""
+        """Limit the number of documents; 0 means all."""
         self._limit = limit
         return self
 
     def batch_size(self, _size: int) -> Self:
-        """Nothing: all documents come with the first fetch."""
+        """Do nothing, since the first fetch reads all documents."""
         return self
 
     async def to_list(self, length: int | None = None) -> list[Document]:
-        """The documents left, or the next `length` of them."""
+        """Return the remaining documents, or the next `length` of them."""
         left = await self._fetched()
         taken = left[:length]
         del left[:length]
         return taken
 
     async def close(self) -> None:
-        """Forget what is left."""
+        """Discard the remaining documents."""
         self._left = []
 
     async def __aiter__(self) -> AsyncIterator[Document]:
@@ -288,7 +288,7 @@ class MemoryCursor:
 
 
 def _key(id: Any) -> Hashable:
-    """What identifies a document: as on the server, 1 and 1.0 are one id and True is another."""
+    """Return the key of an id. As on the server, 1 and 1.0 are the same id, and True is another."""
     if isinstance(id, float) and id.is_integer():
         return int(id)
     return id if type(id) is int or type(id) is str else freeze(id)

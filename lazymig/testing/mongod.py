@@ -1,6 +1,6 @@
-"""One mongod process on loopback: found, started, stopped or killed, and never left running.
+"""One mongod process on the loopback interface, which ends with this Python process.
 
-`lazymig.testing.server` makes replica sets of such processes.
+`lazymig.testing.server` builds replica sets from such processes.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from lazymig.errors import ConfigurationError, LazymigError
 
 Client = MongoClient[dict[str, Any]]
 
-#: Long enough for a loaded machine; an idle one needs a second.
+#: Long enough for a busy machine; an idle one needs a second.
 PATIENCE_S = 60.0
 _STOP_S = 15.0
-#: "Waiting for connections" in mongod's structured log: the moment from which it answers.
+#: The log id of "Waiting for connections", after which mongod answers.
 _LISTENING = '"id":23016'
 _OPTIONS = (
     *("--bind_ip", "127.0.0.1", "--nounixsocket", "--quiet", "--slowms", "60000"),
     *("--setParameter", "enableTestCommands=1"),
     *("--setParameter", "diagnosticDataCollectionEnabled=false"),
-    # Without this, a primary that is asked to stop waits 15 s for its clients to notice.
+    # Without this, a primary that is terminated waits 15 s for its clients to notice.
     *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0"),
 )
-# It outlives this process by a moment: when this process's end of the pipe closes, for whatever reason, it kills the
-# server and removes the folder. Each line that it reads is the process id to kill; an empty line stands for none.
+# The watchdog outlives this process by a moment. When this process's end of the pipe closes, for any reason, it kills
+# the server and removes the folder. Each line that it reads is the process id to kill; an empty line means none.
 _WATCHDOG = 'last=; while read -r pid; do last=$pid; done; [ -z "$last" ] || kill -9 "$last"; rm -rf "$1"'
 
 
@@ -53,12 +53,12 @@ class ServerFailed(LazymigError, RuntimeError):
 def find_mongod() -> Path:
     """Return the mongod to use: `LAZYMIG_MONGOD` if set, else the one on PATH, else the one of `lazymig[server]`.
 
-    Raises `ServerMissing` when there is none, or when `LAZYMIG_MONGOD` names no executable file.
+    Raises `ServerMissing` if there is none, or if `LAZYMIG_MONGOD` does not name an executable file.
     """
     named = os.environ.get("LAZYMIG_MONGOD")
     if named:
         if not _runs(Path(named)):
-            raise ServerMissing("LAZYMIG_MONGOD names no executable file; correct it, or unset it")
+            raise ServerMissing("LAZYMIG_MONGOD does not name an executable file; correct it or unset it")
         return Path(named)
     on_path = shutil.which("mongod")
     if on_path:
@@ -67,7 +67,7 @@ def find_mongod() -> Path:
 
 
 def _bundled() -> Path:
-    # Found on disk and never imported: the full package of that name does much more than ship a server.
+    # Found on disk and never imported: the full package of that name does much more than contain a server.
     spec = find_spec("fiftyone")
     folders = (spec.submodule_search_locations if spec else None) or ()
     for folder in folders:
@@ -96,13 +96,13 @@ def _first(answers: Queue[bool]) -> bool:
 
 
 class Mongod:
-    """One mongod on a temporary folder and a free port, both kept until `remove()`.
+    """One mongod with a temporary folder and a free port, which it keeps until `remove()`.
 
-    Start, stop and kill it as often as you like: the data stay. When this Python process ends, for whatever reason, the
+    You can start, stop and kill it repeatedly, and the data remain. When this Python process ends, for any reason, the
     server and the folder are removed.
 
     Args:
-        set_name: The replica set that it belongs to; None for a standalone server.
+        set_name: The name of its replica set; None for a standalone server.
         cache_gb: The size of WiredTiger's cache in GB.
         options: Further options for mongod's command line.
     """
@@ -126,16 +126,16 @@ class Mongod:
 
     @property
     def address(self) -> str:
-        """`host:port`."""
+        """The address as `host:port`."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs."""
+        """Whether the process is running."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start the process and return when it answers.
+        """Start the process, and return when it answers.
 
         Raises:
             ServerFailed: If it does not answer.
@@ -143,7 +143,7 @@ class Mongod:
         if self.alive:
             return
         answers: Queue[bool] = Queue()
-        # In a session of its own: Ctrl-C then reaches the tests, and not the server that they still need.
+        # In its own session, so that Ctrl-C reaches the tests and not the server, which they still need.
         process = subprocess.Popen(
             self._command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         )
@@ -153,24 +153,26 @@ class Mongod:
         threading.Thread(target=self._drain, args=(process.stdout, answers), daemon=True).start()
         if not _first(answers):
             self.kill()
-            raise ServerFailed("mongod did not start; its last words:\n" + "".join(self._log))
+            raise ServerFailed(
+                "mongod did not start; look for the reason in its log, which ends:\n" + "".join(self._log)
+            )
 
     def terminate(self) -> None:
-        """Ask the process to end cleanly, without waiting."""
+        """Request a clean end of the process, without waiting for it."""
         if self._process is not None and self.alive:
             self._process.terminate()
 
     def stop(self) -> None:
-        """End the process cleanly; kill it when that takes longer than 15 s."""
+        """End the process cleanly. Kill it if that takes longer than 15 s."""
         self.terminate()
         self._wait(_STOP_S)
 
     def kill(self) -> None:
-        """End the process at once, as `kill -9` does. The data stay as they are on disk."""
+        """End the process immediately, as `kill -9` does. The data remain on disk."""
         self._wait(0)
 
     def remove(self) -> None:
-        """Kill the process if it still runs, and delete its folder. It cannot be started again."""
+        """Kill the process if it is running, and delete its folder. It cannot be started again."""
         self.kill()
         if self._watchdog.stdin and not self._watchdog.stdin.closed:
             self._watchdog.stdin.close()
@@ -178,10 +180,10 @@ class Mongod:
 
     @contextmanager
     def client(self) -> Iterator[Client]:
-        """Connect to this one process, whatever its state in the replica set.
+        """Connect to this process only, in any state of the replica set.
 
         Yields:
-            A synchronous client, which is closed at the end of the with statement.
+            A synchronous client, which closes at the end of the with statement.
         """
         patience_ms = PATIENCE_S * 1000
         client: Client = MongoClient(self.address, directConnection=True, serverSelectionTimeoutMS=patience_ms)
@@ -192,11 +194,11 @@ class Mongod:
     def failpoint(
         self, data: Mapping[str, Any], *, times: int | None = None, name: str = "failCommand"
     ) -> Iterator[None]:
-        """Switch a failpoint on inside a with statement.
+        """Enable a failpoint inside a with statement.
 
         Args:
             data: The failpoint's data, such as `{"failCommands": ["update"], "errorCode": 11602}`.
-            times: How often it fires; None for always.
+            times: The number of times that it fires; None for always.
             name: The failpoint's name.
 
         Yields:
@@ -208,7 +210,7 @@ class Mongod:
             try:
                 yield
             finally:
-                if self.alive:  # a killed server has forgotten its failpoints
+                if self.alive:  # a killed server loses its failpoints
                     client.admin.command("configureFailPoint", name, mode="off")
 
     def _command(self) -> list[str]:
@@ -224,7 +226,7 @@ class Mongod:
                 self._log.append(line)
                 if _LISTENING in line:
                     answers.put(True)
-        answers.put(False)  # it ended
+        answers.put(False)  # the process ended
 
     def _wait(self, timeout_s: float) -> None:
         process = self._process

@@ -1,7 +1,7 @@
 """The pytest plugin: fixtures for tests that need a MongoDB.
 
-It is loaded in every pytest run where lazymig is installed. So it imports nothing until a fixture is used, changes no
-option, and chooses no asyncio mode.
+Pytest loads it in every run where lazymig is installed. So it imports nothing until a fixture is used, changes no
+option and selects no asyncio mode.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def lazymig_server() -> Iterator[Server | External]:
-    """A real MongoDB for the whole session; `.uri` is its connection string.
+    """Provide a real MongoDB for the whole session. Its `uri` is the connection string.
 
-    `LAZYMIG_TEST_URI` names a server to use instead of starting one. Without any server the tests that ask for it are
-    skipped, except where `CI` is set: there they fail, because a test that never runs there guards nothing.
+    `LAZYMIG_TEST_URI` names a server to use instead of starting one. Without a server, the tests that need it are
+    skipped. If `CI` is set, they fail instead, so that a missing server is noticed.
     """
     from lazymig.testing.server import External
 
@@ -37,7 +37,7 @@ def lazymig_server() -> Iterator[Server | External]:
 
 @pytest.fixture
 def lazymig_memory() -> Callable[..., Repository[Any, Any]]:
-    """`lazymig.testing.memory_repository`: a repository on in-memory collections, a new one at each call."""
+    """Provide `lazymig.testing.memory_repository`, which makes a new repository on in-memory collections."""
     from lazymig.testing import memory_repository
 
     return memory_repository

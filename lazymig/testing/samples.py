@@ -1,9 +1,9 @@
-"""Documents like those that a collection holds: the values of real ones, recombined.
+"""Test documents that resemble those of a collection: the values of real documents, recombined.
 
     sample = await sample_documents(db["customers"])
     assert_laws(migration, v1=documents_like(sample, CustomerV1))
 
-What breaks a law is shown, and so are parts of real documents: use them where you may read them.
+A broken law shows parts of real documents. Use samples only where you may read those documents.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ _MISSING: Final = object()
 
 
 async def sample_documents(collection: Any, size: int = 200) -> list[Document]:
-    """Documents of a collection, chosen at random by the server.
+    """Return documents of a collection that the server chooses at random.
 
     Args:
         collection: An async collection of PyMongo or Motor.
-        size: How many at most.
+        size: The largest number of documents.
 
     Returns:
         The documents as the collection's client decodes them, without lazymig's own fields.
     """
     cursor = collection.aggregate([{"$sample": {"size": size}}])
-    # PyMongo's own async API answers with a coroutine, Motor with the cursor.
+    # PyMongo's async API returns a coroutine, Motor the cursor.
     found = await (await cursor if hasattr(cursor, "__await__") else cursor).to_list(None)
     return [_without_own(document) for document in found]
 
@@ -51,32 +51,32 @@ def documents_like(
     id_field: str = "id",
     tz_aware: bool = False,
 ) -> SearchStrategy[Document]:
-    """Documents like these: each of them as it is, and others with the values of their fields recombined.
+    """Return a strategy for the given documents and for recombinations of their values.
 
-    Each field has a value that it has in one of the documents, null included, or is missing as often as it is there.
-    Fields of sub-documents are recombined in the same way where `cls` declares a class for them. Recombinations that
-    the class refuses are thrown away; the documents themselves are not, so that `assert_laws` reports what the class
-    does not take.
+    In a recombination, each field has the value that it has in one of the documents, including null, or is missing with
+    the same frequency as there. Fields of sub-documents are recombined in the same way if `cls` declares a class for
+    them. Recombinations that the class refuses are discarded. The documents themselves are not, so that `assert_laws`
+    reports those that the class refuses.
 
     Args:
-        documents: Real documents, as a client returns them: some hundreds, of `sample_documents` say.
-        cls: The class that the documents are read as; Migration's `v1`, usually.
-        converter: The class's own converter, as it is given to `Migration`.
-        id_field: The attribute that is `_id`.
+        documents: Real documents as a client returns them, usually a few hundred from `sample_documents`.
+        cls: The class of the documents, usually the migration's `v1`.
+        converter: The converter that `Migration` gets for the class, if any.
+        id_field: The attribute that is stored as `_id`.
         tz_aware: Whether the client returns aware datetimes.
 
     Returns:
         A strategy for `assert_laws(migration, v1=...)`.
 
     Raises:
-        ConfigurationError: There are no documents.
+        ConfigurationError: `documents` is empty.
     """
     given = [_without_own(document) for document in documents]
     if not given:
         raise ConfigurationError("documents_like: pass at least one document; sample_documents(collection) gets some")
     codec: Codec[Any] = codec_for(cls, id_field, converter, tz_aware=tz_aware)
     mixed = _recombined(given, cls, codec.fast).filter(lambda document: _is_taken(codec, document))
-    # The real ones first, so that what is shrunk ends at one of them. Copies, for a conversion may alter what it gets.
+    # Real documents come first, so that shrinking ends at one of them. Copies, since a conversion may change its input.
     return (st.sampled_from(given) | mixed).map(deepcopy)
 
 
@@ -93,7 +93,7 @@ def _is_taken(codec: Codec[Any], document: Document) -> bool:
 
 
 def _recombined(found: Sequence[Mapping[str, Any]], cls: Any, converter: Converter) -> SearchStrategy[Document]:
-    """Mappings with each key's value from one of these, or without it."""
+    """Return a strategy for mappings that take each key's value, or its absence, from one of the given mappings."""
     inside = _classes(cls, converter)
     fields = {}
     for name in dict.fromkeys(key for one in found for key in one):
@@ -102,14 +102,14 @@ def _recombined(found: Sequence[Mapping[str, Any]], cls: Any, converter: Convert
         mappings = [value for value in values if isinstance(value, Mapping)]
         if name in inside and mappings:
             fields[name] |= _recombined(mappings, inside[name], converter)
-    # Hypothesis gives the keys in an order of its own, and documents have one.
+    # Hypothesis orders the keys by itself, but the order of a document's fields matters.
     return st.fixed_dictionaries(fields).map(
         lambda drawn: {name: drawn[name] for name in fields if drawn[name] is not _MISSING}
     )
 
 
 def _classes(cls: Any, converter: Converter) -> dict[str, Any]:
-    """The one class that each field declares for its sub-document, by the field's stored name."""
+    """Return the class of each field's sub-document by the field's stored name, for fields with exactly one class."""
     classes = {}
     kinds = fields_of(cls)
     for name, stored in (written_names(converter, cls) or {}).items():

@@ -3,7 +3,7 @@
     with Server() as server:
         client = AsyncMongoClient(server.uri)
 
-The servers listen on loopback only, keep their data in a temporary folder, and end with this Python process.
+The servers listen on the loopback interface only, keep their data in a temporary folder, and end with this process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SET_NAME = "lazymig"
 
 @frozen
 class External:
-    """A server that this process did not start, known by its address only."""
+    """A server that this process did not start, with its connection string."""
 
     uri: str
 
@@ -39,14 +39,14 @@ class _Fleet(ABC):
 
     @abstractmethod
     def start(self) -> Self:
-        """Start and return when a primary takes writes."""
+        """Start, and return when a primary accepts writes."""
 
     @property
     def members(self) -> Sequence[Mongod]:
-        """The processes, each of which can be killed and started by itself.
+        """The processes, each of which can be killed and started separately.
 
         Raises:
-            RuntimeError: Before `start()`.
+            RuntimeError: The server was not started.
         """
         if not self._members:
             raise RuntimeError("the server is not running; call start() or use it in a with statement")
@@ -54,7 +54,7 @@ class _Fleet(ABC):
 
     @property
     def uri(self) -> str:
-        """The connection string. It stays the same over `restart()`, and differs after `stop()` and `start()`."""
+        """The connection string. `restart()` keeps it, and `stop()` followed by `start()` changes it."""
         return "mongodb://" + ",".join(member.address for member in self.members) + self._options
 
     @property
@@ -62,7 +62,7 @@ class _Fleet(ABC):
         return f"/?replicaSet={_SET_NAME}"
 
     def stop(self) -> None:
-        """End all processes cleanly and delete their data. Does nothing when no process runs."""
+        """End all processes cleanly and delete their data. Do nothing if no process is running."""
         for member in self._members:
             member.terminate()
         for member in self._members:
@@ -90,17 +90,17 @@ class _Fleet(ABC):
         configuration = {
             "_id": _SET_NAME,
             "members": [{"_id": number, "host": member.address} for number, member in enumerate(self._members)],
-            # Elections within a second or two instead of ten.
+            # Elections then take a second or two instead of ten.
             "settings": {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200},
         }
         with self._members[0].client() as client:
             client.admin.command("replSetInitiate", configuration)
         with self._primary() as primary:
-            # Returns when every member has it: each has finished its initial copy, so each can be elected.
+            # This returns when every member has the note. Each has then finished its initial copy and can be elected.
             primary.admin.command("appendOplogNote", 1, data={"started": True}, writeConcern={"w": len(self._members)})
 
     def _primary(self) -> Client:
-        """A client that waits for a primary with its first command."""
+        """Make a client that waits for a primary at its first command."""
         return MongoClient(self.uri, serverSelectionTimeoutMS=PATIENCE_S * 1000)
 
     def _await_primary(self) -> None:
@@ -109,9 +109,9 @@ class _Fleet(ABC):
 
 
 class Server(_Fleet):
-    """One mongod: a replica set of one, where sessions, transactions and change streams work, or standalone.
+    """One mongod, either standalone or as a replica set with sessions, transactions and change streams.
 
-    Use it as a context manager, or by `start` and `stop`. A stopped server can be started again; it is empty then.
+    Use it as a context manager, or call `start` and `stop`. A stopped server can be started again, and is then empty.
 
     Args:
         replica_set: False for a standalone server.
@@ -128,7 +128,7 @@ class Server(_Fleet):
         """The loopback port.
 
         Raises:
-            RuntimeError: Before `start()`.
+            RuntimeError: The server was not started.
         """
         return self.members[0].port
 
@@ -137,7 +137,7 @@ class Server(_Fleet):
         return super()._options if self._replica_set else "/"
 
     def start(self) -> Self:
-        """Start on an empty folder and return when the server accepts writes, in about a second.
+        """Start with an empty folder, and return when the server accepts writes, in about a second.
 
         Returns:
             The server itself.
@@ -151,11 +151,11 @@ class Server(_Fleet):
         return self
 
     def kill(self) -> None:
-        """End the process as `kill -9` does. The data stay on disk; `restart()` recovers what the journal holds."""
+        """End the process as `kill -9` does. The data remain on disk; `restart()` recovers what the journal holds."""
         self.members[0].kill()
 
     def restart(self) -> None:
-        """Start again on the same data and port; return when the server accepts writes. Stops it cleanly if it runs."""
+        """Restart with the same data and port, and return when the server accepts writes. Stop it first if it runs."""
         self.members[0].stop()
         self.members[0].start()
         self._await_primary()
@@ -165,7 +165,7 @@ class Server(_Fleet):
 
         Args:
             data: MongoDB's `failCommand` data, such as `{"failCommands": ["update"], "closeConnection": True}`.
-            times: How many commands fail; None for all of them.
+            times: The number of commands that fail; None for all.
 
         Returns:
             The context manager.
@@ -178,13 +178,13 @@ class Server(_Fleet):
 
 
 class ReplicaSet(_Fleet):
-    """Several mongods as one replica set on loopback. Each can be elected.
+    """A replica set of several mongods on the loopback interface. Each can be elected.
 
-    Use it as a context manager, or by `start` and `stop`.
+    Use it as a context manager, or call `start` and `stop`.
 
     Args:
-        members: How many mongods.
-        cache_gb: The size of each one's WiredTiger cache in GB.
+        members: The number of mongods.
+        cache_gb: The size of each mongod's WiredTiger cache in GB.
     """
 
     def __init__(self, members: int = 3, *, cache_gb: float = 0.25) -> None:
@@ -193,7 +193,7 @@ class ReplicaSet(_Fleet):
         self._cache_gb = cache_gb
 
     def start(self) -> Self:
-        """Start on empty folders and return when a primary accepts writes and every member follows it.
+        """Start with empty folders, and return when a primary accepts writes and every member follows it.
 
         Returns:
             The replica set itself.
@@ -209,7 +209,7 @@ class ReplicaSet(_Fleet):
 
     @property
     def primary(self) -> Mongod:
-        """The member that is primary now. Waits for one where there is none."""
+        """The present primary. If there is none, reading this waits for one."""
         with self._primary() as client:
             client.admin.command("ping")
             address = client.address
@@ -218,18 +218,18 @@ class ReplicaSet(_Fleet):
     def step_down(self) -> Mongod:
         """Make the primary step down, and wait a second or two for the next one.
 
-        Writes that the majority has acknowledged stay; others may be rolled back.
+        Writes that the majority has acknowledged remain. Others may be rolled back.
 
         Returns:
             The member that was elected.
         """
-        # A primary that steps down may close all its connections, this one too.
+        # A primary that steps down may close all its connections, including this one.
         with self.primary.client() as client, suppress(AutoReconnect):
             client.admin.command("replSetStepDown", 5, secondaryCatchUpPeriodSecs=4)
         return self.primary
 
     def kill_primary(self) -> Mongod:
-        """End the primary as `kill -9` does; the others elect a new one.
+        """End the primary as `kill -9` does. The others elect a new one.
 
         Returns:
             The killed member, whose `start()` brings it back.

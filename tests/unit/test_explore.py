@@ -145,7 +145,7 @@ def test_crash_between_two_writes_is_found():
     )
     (violation,) = explore(writing).violations
     assert violation.check == "reads afterwards"
-    assert violation.steps[-1] == "(whoever is not done has died here)"
+    assert violation.steps[-1] == "(every unfinished client crashes here)"
     assert explore(evolve(writing, crashes=False)).ok
 
 

@@ -1,1 +1,1 @@
-"""The parts of the interleaving explorer; its public face is `lazymig.testing.explore`."""
+"""The parts of the interleaving explorer, whose public module is `lazymig.testing.explore`."""

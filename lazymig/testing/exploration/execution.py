@@ -1,4 +1,4 @@
-"""One run of a scenario: the coroutines of its clients, driven one statement at a time."""
+"""One run of a scenario, which drives the clients' coroutines one statement at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lazymig.testing.linearizability import Outcome
 
 
 class Action(enum.IntEnum):
-    """What happens to the statement that a client waits with."""
+    """The treatment of a client's waiting statement."""
 
     STEP = 0
     CANCEL_BEFORE = 1
@@ -29,10 +29,10 @@ class Action(enum.IntEnum):
 
 
 Choice = tuple[int, Action]
-"""Which client moves, and how."""
+"""The client that moves, and the action on its statement."""
 
 Event = tuple[int, str, Any]
-"""(client, "call" or "step" or "return", the call or (action, statement) or result)"""
+"""(client, "call", "step" or "return", and the call, (action, statement) or result)"""
 
 
 class _Client:
@@ -45,14 +45,14 @@ class _Client:
         self.coroutine: Any = None
         self.statement: Statement | None = None
         self.record: Record | None = None
-        #: Stands for the results that the present call's statements got: with it, the coroutine is determined.
+        #: A number for the results that the present call's statements got, which determine the coroutine's state.
         self.chain = 0
 
 
 class Execution:
-    """A run under way.
+    """A run in progress.
 
-    Clients that are never scheduled again are what a crash leaves: no clean-up of theirs runs while anyone looks.
+    A crashed client is one that is never scheduled again. None of its clean-up runs before the run is closed.
     """
 
     def __init__(self, scenario: Scenario, numbers: MutableMapping[Hashable, int]) -> None:
@@ -67,49 +67,49 @@ class Execution:
         self._clients = [_Client(calls) for calls in scenario.clients.values()]
         self._cancellations = scenario.cancellations
 
-    # ---- looking ----------------------------------------------------------------------------------------------------
+    # ---- inspection -------------------------------------------------------------------------------------------------
 
     @property
     def finished(self) -> bool:
-        """Whether every client has made all its calls."""
+        """Whether every client has finished all its calls."""
         return all(client.position == len(client.calls) for client in self._clients)
 
     @property
     def open_calls(self) -> int:
-        """How many calls have begun and not ended."""
+        """The number of calls that have begun and not ended."""
         return sum(client.coroutine is not None for client in self._clients)
 
     def choices(self) -> list[Choice]:
-        """What may happen next."""
+        """Return the choices that are possible next."""
         waiting = [index for index, client in enumerate(self._clients) if client.position < len(client.calls)]
         if not self._cancellations:
             return [(index, Action.STEP) for index in waiting]
         return [(index, action) for action in Action for index in waiting]
 
     def chains(self) -> tuple[int, ...]:
-        """The results so far of each client's present call, each as one number."""
+        """Return one number for each client, which stands for the results of its present call so far."""
         return tuple([client.chain for client in self._clients])
 
     def stores_key(self) -> Hashable:
-        """The contents of the stores."""
+        """Return a key for the contents of the stores."""
         return tuple([store.fingerprint(self._numbers) for store in self.world.stores])
 
     def key(self, stores_key: Hashable) -> Hashable:
-        """The state: runs that reach the same one have the same futures and the same judgement."""
+        """Return a key for the state. Runs with the same key have the same futures and the same judgement."""
         clients = tuple([(client.position, client.coroutine is not None, client.chain) for client in self._clients])
         return (stores_key, clients, self.history.key(), self._cancellations)
 
-    # ---- moving -----------------------------------------------------------------------------------------------------
+    # ---- movement ---------------------------------------------------------------------------------------------------
 
     def replay(self, path: Iterable[Choice], chains: Sequence[int]) -> None:
-        """Take these choices again, knowing what `chains()` was at their end."""
+        """Take choices again. `chains` is the result of `chains()` after them, which saves computing it."""
         for choice in path:
             self.take(choice, chained=False)
         for client, chain in zip(self._clients, chains, strict=True):
             client.chain = chain
 
     def take(self, choice: Choice, *, chained: bool = True) -> None:
-        """Let one client move on, over one statement. A call begins with its first statement."""
+        """Run one client past one statement. A call begins with its first statement."""
         index, action = choice
         client = self._clients[index]
         self.call_ended = False
@@ -129,7 +129,7 @@ class Execution:
             client.chain = self._numbers[("chain", client.chain, action, _outcome_key(statement.outcome))]
 
     def close(self) -> None:
-        """End the run: the coroutines of clients that are not done are thrown away."""
+        """End the run, and discard the coroutines of unfinished clients."""
         self.gate.over = True
         for client in self._clients:
             if client.coroutine is not None:
@@ -156,8 +156,8 @@ class Execution:
         else:
             if not isinstance(statement, Statement):
                 raise TypeError(
-                    f"{client.calls[client.position]} awaited {statement!r}, which is no statement of the scenario's "
-                    "stores or clock: the explorer has no event loop, so leave out tasks, futures and timers"
+                    f"{client.calls[client.position]} awaited {statement!r}, which is not a statement of the "
+                    "scenario's stores or clock; the explorer has no event loop, so use no tasks, futures or timers"
                 )
             client.statement = statement
 
@@ -183,7 +183,7 @@ class Execution:
 
 
 def _throw_away(coroutine: Coroutine[Any, Any, Any]) -> None:
-    # Not `close` alone: on Python 3.11, it does not reach into an asynchronous generator that is being awaited.
+    # `close` alone is not enough: on Python 3.11 it does not reach an asynchronous generator that is being awaited.
     with suppress(asyncio.CancelledError, GeneratorExit, StopIteration):
         coroutine.throw(_cancelled())
     coroutine.close()
@@ -194,7 +194,7 @@ async def _awaiting(run: Callable[[Any], Any], subject: Any) -> Any:
 
 
 def _draws(client: int, position: int) -> Iterator[float]:
-    """Numbers in [0, 1) that differ by thousandths from those of any other call, as far as ten of each go."""
+    """Return numbers in [0, 1) that no other call gets, for up to ten clients, ten calls of each and ten draws."""
     return ((client % 10 * 100 + position % 10 * 10 + draw % 10) / 1000 + 0.0005 for draw in count())
 
 

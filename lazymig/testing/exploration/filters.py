@@ -1,4 +1,4 @@
-"""Does a document match a MongoDB filter? Only the operators that stores need; the rest is refused loudly."""
+"""Matching of documents by MongoDB filters, with the operators that the stores need. Others are refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lazymig.testing.exploration.values import MISSING, look_up, order, rank, sa
 
 
 def matches(document: Mapping[str, Any], criteria: Mapping[str, Any]) -> bool:
-    """Whether the document satisfies every part of the filter.
+    """Return whether the document satisfies every part of the filter.
 
     Raises `NotImplementedError` for an operator that this collection does not know.
     """
@@ -23,7 +23,7 @@ def matches(document: Mapping[str, Any], criteria: Mapping[str, Any]) -> bool:
 
 
 def equalities(criteria: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The (path, value) pairs that an upsert puts into the document it makes."""
+    """Yield the (path, value) pairs of a filter that an upsert stores in its new document."""
     for path, condition in criteria.items():
         if path == "$and":
             for part in condition:
@@ -39,7 +39,7 @@ def equalities(criteria: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def has_operators(condition: Any) -> bool:
-    """Whether a condition is a document of operators rather than a value to be equal to."""
+    """Return whether a condition is a document of operators rather than a value to compare with."""
     kind = type(condition)
     if kind is str or kind is int or not (kind is dict or isinstance(condition, Mapping)) or not condition:
         return False
@@ -76,7 +76,7 @@ def _comparison(accepts: Callable[[Any, Any], bool], *, equal: bool) -> Callable
             raise NotImplementedError("MemoryCollection does not compare arrays by order")
         if operand is None:
             return equal and (value is MISSING or value is None)
-        # MongoDB compares within one type only: a string is neither below nor above a number.
+        # MongoDB compares only values of the same type: a string is neither less nor greater than a number.
         if value is MISSING or rank(value) != rank(operand):
             return False
         return accepts(order(value), order(operand))

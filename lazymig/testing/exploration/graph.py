@@ -1,4 +1,4 @@
-"""The states that were visited and the steps between them: a graph without cycles, since results only accumulate."""
+"""The graph of visited states and the steps between them. It has no cycles, because results only accumulate."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Hashable, Iterator
 from typing import Any
 
 Edge = tuple[int, int, bool, bool]
-"""(state it leads to, client, whether it is a plain step, whether a call ended with it)"""
+"""(next state, client, whether it is a plain step, whether a call ended with it)"""
 
 
 class Graph:
-    """States by number, the initial one being 0."""
+    """A graph of states by number. The initial state is 0."""
 
     def __init__(self) -> None:
         self._numbers: dict[Hashable, int] = {}
@@ -22,7 +22,7 @@ class Graph:
         return len(self._edges)
 
     def arrive(self, key: Hashable) -> tuple[int, bool]:
-        """The state's number, and whether it is new."""
+        """Return the number of a state, and whether it is new."""
         number = self._numbers.setdefault(key, len(self._edges))
         new = number == len(self._edges)
         if new:
@@ -30,15 +30,15 @@ class Graph:
         return number, new
 
     def connect(self, origin: int, state: int, client: int, *, alone: bool, ends_call: bool) -> None:
-        """A step leads from one state to another."""
+        """Record a step from one state to another."""
         self._edges[origin].append((state, client, alone, ends_call))
 
     def end(self, state: int, *, dirty: bool) -> None:
-        """All calls have ended in this state."""
+        """Record that all calls have ended in a state."""
         self._ends[state] = dirty
 
     def counts(self, clients: int) -> dict[str, Any]:
-        """How many whole runs lead to an end, to a dirty one, and the longest that a call goes on alone."""
+        """Count complete runs, runs with a dirty end, ends and dirty ends, and the most steps of a call alone."""
         runs = {state: (1, int(dirty)) for state, dirty in self._ends.items()}
         alone: list[list[int]] = [[0] * clients for _ in self._edges]
         for state in self._successors_first():

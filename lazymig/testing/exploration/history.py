@@ -1,4 +1,4 @@
-"""What the clients of one run saw: calls and returns in their order."""
+"""The history that the clients of one run saw: their calls and returns in order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lazymig.testing.linearizability import Operation, Outcome, listed
 
 
 class Record:
-    """One call; open while `returned_at` is None."""
+    """The record of one call, which is open while `returned_at` is None."""
 
     __slots__ = ("before", "call", "called_at", "client", "key", "result", "returned_at")
 
@@ -26,7 +26,7 @@ class Record:
 
 
 class History:
-    """Records of judged calls. Two histories with one `key()` are alike to the check of linearizability."""
+    """The records of judged calls. The check of linearizability treats histories with equal `key()` alike."""
 
     def __init__(self, clients: int) -> None:
         self.records: list[Record] = []
@@ -34,7 +34,7 @@ class History:
         self._moment = 0
 
     def call(self, client: int, call: Call) -> Record:
-        """A call begins. What matters of the order is only which calls had returned by then."""
+        """Begin a call. Its order matters only through the calls that had returned by then."""
         self._moment += 1
         record = Record(client, call, self._moment, tuple(self._returned))
         if call.recorded:
@@ -42,7 +42,7 @@ class History:
         return record
 
     def give_back(self, record: Record, result: Any) -> None:
-        """The call ends; with `UNCERTAIN`, it may have happened at any time since."""
+        """End a call. With `UNCERTAIN`, it may happen at any time after it began."""
         if not record.call.recorded:
             return
         self._moment += 1
@@ -53,12 +53,12 @@ class History:
             self._returned[record.client] += 1
 
     def key(self) -> Hashable:
-        """The calls with their results and, for each, the calls that had returned when it began."""
-        # Each client's records are in order already, and sorting by client is stable.
+        """Return the calls with their results and, for each, the calls that had returned when it began."""
+        # Each client's records are already in order, and sorting by client is stable.
         return tuple([record.key for record in sorted(self.records, key=_client)])
 
     def operations(self, names: Sequence[str], values: Mapping[Any, Hashable]) -> list[Operation]:
-        """The history per entity, closed by a read of every entity's final value."""
+        """Return the operations on each entity, followed by a read of every entity's final value."""
         entities = list(values)
         result = [operation for record in self.records for operation in _operations(record, names, entities)]
         end = self._moment + 1

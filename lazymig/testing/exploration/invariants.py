@@ -1,4 +1,4 @@
-"""What must hold of V1 and V2 in every state, as pure functions on their documents."""
+"""Invariants of V1 and V2 that hold in every state, as pure functions on their documents."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 Document = Mapping[str, Any]
 Corresponds = Callable[[Document, Document], bool]
-"""Whether a V2 document (second) says what a V1 document (first) says."""
+"""A function that returns whether a V2 document (second) has the content of a V1 document (first)."""
 
 
 def clean_is_current(v1: Iterable[Document], v2: Iterable[Document], corresponds: Corresponds) -> str | None:
-    """A clean V2 document is V1's current revision: what breaks that, or None."""
+    """Check that every clean V2 document is V1's current revision. Return the first failure, or None."""
     truths = {document["_id"]: document for document in v1}
     for document in v2:
         if not is_clean(document):
@@ -23,12 +23,15 @@ def clean_is_current(v1: Iterable[Document], v2: Iterable[Document], corresponds
         if truth.get("_lazymig_rev", 0) != revision:
             return f"V2 is clean for {id!r} at revision {revision}, V1 is at {truth.get('_lazymig_rev', 0)}"
         if not corresponds(truth, document):
-            return f"V2 is clean for {id!r} at V1's revision {revision}, with another content"
+            return f"V2 is clean for {id!r} at V1's revision {revision}, with other content"
     return None
 
 
 def dirty_is_marked(v2: Iterable[Document]) -> str | None:
-    """A dirty V2 document, and a tombstone, carry the mark by which the sweeper finds them: which one does not."""
+    """Check that dirty V2 documents and tombstones have the mark by which the sweeper finds them.
+
+    Return the first failure, or None.
+    """
     for document in v2:
         if not is_clean(document) and "at" not in document["_lazymig"]:
             return f"V2 is dirty for {document['_id']!r} and carries no mark: no sweep will find it"
@@ -36,12 +39,12 @@ def dirty_is_marked(v2: Iterable[Document]) -> str | None:
 
 
 def is_clean(v2: Document) -> bool:
-    """Whether the V2 document answers by itself."""
+    """Return whether the V2 document can answer a read without V1."""
     meta = v2["_lazymig"]
     return bool(meta["rev"] == meta["intent"] and not meta.get("gone"))
 
 
 def any_dirty(v2: Iterable[Document]) -> bool:
-    """Whether some live V2 document, or a placeholder, waits to be put right; tombstones at rest do not."""
+    """Return whether some V2 document still needs healing. A settled tombstone does not, but a placeholder does."""
     metas = [document["_lazymig"] for document in v2]
     return any(meta["rev"] != meta["intent"] for meta in metas)

@@ -1,4 +1,4 @@
-"""Judges states: invariants, what is read afterwards, and the clients' histories. Remembers what it has judged."""
+"""The judgement of states by invariants, by reads afterwards and by the clients' histories. Results are cached."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lazymig.testing.linearizability import Verdict, check_entities
 
 @frozen
 class Problem:
-    """What is wrong with a state: the check that says so, and what it says."""
+    """A failed check of a state, with its message."""
 
     check: str
     message: str
@@ -31,15 +31,15 @@ class Judge:
         self._stores: dict[Hashable, Problem | None] = {}
         self._ends: dict[Hashable, Problem | Values] = {}
         self._histories: dict[Hashable, Problem | None] = {}
-        #: In how many contents of the stores each observation was made.
+        #: The number of distinct contents of the stores in which each observation was made.
         self.observed: dict[str, int] = dict.fromkeys(scenario.observations, 0)
 
     def begin(self, execution: Execution) -> None:
-        """Take note of the values that every history begins with."""
+        """Record the values that every history begins with."""
         self._initial = self._scenario.truth(execution.world)
 
     def problem(self, execution: Execution, stores_key: Hashable) -> Problem | None:
-        """What is wrong with the state, or None."""
+        """Return the problem with the state, or None."""
         if execution.failure is not None:
             return Problem("unexpected error", execution.failure)
         if stores_key not in self._stores:
@@ -62,7 +62,7 @@ class Judge:
         return None
 
     def _end(self, world: World) -> Problem | Values:
-        """The values that a client reads when nobody else moves any more, which must be the true ones."""
+        """Return the values that a client reads after the run, or the problem if they differ from the truth."""
         truth = self._scenario.truth(world)
         if self._scenario.afterwards is None:
             return truth

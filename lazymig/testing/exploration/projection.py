@@ -1,4 +1,4 @@
-"""What a projection leaves of a document."""
+"""MongoDB projections of documents."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Document = dict[str, Any]
 
 
 def projected(document: Mapping[str, Any], projection: Mapping[str, Any] | Sequence[str] | None) -> Document:
-    """A fresh copy of what the projection asks for.
+    """Return a copy of the parts of a document that a projection selects.
 
     Raises `NotImplementedError` for anything but plain inclusion or plain exclusion.
     """

@@ -1,4 +1,4 @@
-"""What an exploration found, and how a counter-example is told."""
+"""The report of an exploration, and counter-examples as readable steps."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from lazymig.testing.exploration.scenario import Scenario, World
 
 @frozen
 class Violation:
-    """A counter-example: the check that failed, what it said, and how it came to that, step by step.
+    """A counter-example: the failed check, its message, and the steps that lead to the failure.
 
-    `choices` replays it: pass them to `retell`.
+    Pass `choices` to `retell` to replay it.
     """
 
     scenario: str
@@ -35,11 +35,14 @@ class Violation:
 class Report:
     """The outcome of exploring one scenario.
 
-    `runs`: times that the code was run from the start. `states`: distinct ones that were judged. `interleavings`: whole
-    runs that these stand for. `crash_ends`: states judged as an end with a call of a dead client open. `ends`: distinct
-    states with all calls ended; `dirty_ends`, those where something was left to put right though nobody died.
-    `alone_steps_max`: the most statements a call needs from any state on while nobody else moves. `exhaustive`: whether
-    every interleaving was covered; otherwise `seed` repeats the walk.
+    - `runs`: how often the code was run from the start.
+    - `states`: the distinct states that were judged.
+    - `interleavings`: the complete runs that these states represent.
+    - `crash_ends`: the states judged as an end in which a crashed client left a call open.
+    - `ends`: the distinct states in which all calls ended.
+    - `dirty_ends`: the ends that left something to heal although no client crashed.
+    - `alone_steps_max`: the most statements that a call needs, from any state, while no other client moves.
+    - `exhaustive`: whether every interleaving was visited. If not, `seed` repeats a random walk.
     """
 
     scenario: str
@@ -58,7 +61,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found."""
+        """Whether there are no violations."""
         return not self.violations
 
     def __str__(self) -> str:
@@ -73,7 +76,7 @@ class Report:
 
 
 def total(name: str, reports: Iterable[Report]) -> Report:
-    """The sums (and the greatest `alone_steps_max`) of several reports, under one name."""
+    """Sum several reports under one name. `alone_steps_max` is the largest of them."""
     reports = list(reports)
     sums = {
         field: sum(getattr(report, field) for report in reports)
@@ -94,7 +97,7 @@ def total(name: str, reports: Iterable[Report]) -> Report:
 
 
 def retell(scenario: Scenario, choices: Sequence[Choice]) -> tuple[str, ...]:
-    """The steps of one run in words, one line each."""
+    """Return the steps of one run in words, one line for each."""
     execution = Execution(scenario, {})
     names = list(scenario.clients)
     lines = [f"at first: {' | '.join(_contents(execution.world))}"]
@@ -109,7 +112,7 @@ def retell(scenario: Scenario, choices: Sequence[Choice]) -> tuple[str, ...]:
                 effect = f"   [{' | '.join(changed)}]" if kind == "step" and changed else ""
                 lines.append(f"{names[client]}: {_TELL[kind](detail)}{effect}")
         if not execution.finished:
-            lines.append("(whoever is not done has died here)")
+            lines.append("(every unfinished client crashes here)")
     finally:
         execution.close()
     return tuple(lines)
@@ -139,7 +142,7 @@ def _told_argument(argument: Any) -> str:
 
 
 def _without_noise(argument: Mapping[str, Any]) -> dict[str, Any]:
-    """What tells one statement from another: not the id of a lone entity, and not the time of a mark."""
+    """Return an argument without parts that do not help a reader: the id, and the time of a mark."""
     return {
         key.removeprefix("_lazymig."): _without_noise(value) if isinstance(value, Mapping) else value
         for key, value in argument.items()
@@ -164,7 +167,7 @@ def _told_outcome(outcome: Any) -> str:
 
 
 def told_document(document: Mapping[str, Any]) -> str:
-    """A stored document in the protocol's words."""
+    """Describe a stored document in the terms of the protocol."""
     body = {key: value for key, value in document.items() if not key.startswith("_")}
     meta = document.get("_lazymig")
     if not isinstance(meta, Mapping):

@@ -1,4 +1,4 @@
-"""What to explore: fresh stores, the clients and their calls, and what must hold."""
+"""Scenarios to explore: fresh stores, the clients with their calls, and the invariants."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from lazymig.testing.memory_collection import MemoryCollection
 
 @frozen
 class World:
-    """The stores of one run, and the subject that the calls are made on."""
+    """The stores of one run, and the subject of the calls."""
 
     stores: tuple[MemoryCollection, ...]
     subject: Any
 
 
 Check = Callable[[World], str | None]
-"""Looks at the stores; returns what is wrong in one sentence, or None. Must not change them."""
+"""A function that inspects the stores and returns what is wrong in one sentence, or None. It must not change them."""
 
 Values = Mapping[Any, Hashable]
-"""The value of each entity of the scenario; None (or left out): absent."""
+"""The value of each entity of the scenario. An entity with None, or without an entry, is absent."""
 
 
 @frozen
 class Call:
     """One operation of one client.
 
-    `run(subject)` makes it. `name`, `entity` and `argument` are what the history check knows of it (see
-    `linearizability.Operation`); a call named "list" concerns all entities, and its observed result is a mapping of
-    those it found. A call with neither (a sweep) is not part of any history. `observe` turns the result into a value.
+    `run(subject)` makes the call. The history check uses `name`, `entity` and `argument` (see
+    `linearizability.Operation`). A call named "list" concerns all entities, and its observed result is a mapping of the
+    entities that it found. A call without an entity and with another name, such as a sweep, is not part of any history.
+    `observe` turns the result into a value.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Call:
 
     @property
     def recorded(self) -> bool:
-        """Whether its result is judged."""
+        """Whether the call's result is judged."""
         return self.entity is not None or self.name == "list"
 
     def __str__(self) -> str:
@@ -53,18 +54,18 @@ class Call:
 
 @frozen(kw_only=True)
 class Scenario:
-    """Clients that run side by side from one starting state.
+    """Concurrent clients that start from the same state.
 
-    - `setup(gate)` builds the stores with that gate; it is called for every run and must always build the same.
-    - `clients`: for each name its calls, made one after the other. Calls share nothing but the stores.
-    - `truth(world)`: every entity's value now, by looking only. It is also where histories begin.
-    - `afterwards(subject)`: every entity's value as a client reads it when all is over; must equal the truth.
-    - `invariants`: must hold in every state. `observations`: counted where they do not, and not held against the run.
-    - `is_dirty(world)`: whether something is left to be put right, for the statistic.
-    - `outcomes`: what errors mean as results. An error that is not named is a violation.
-    - `crashes`: every state is also judged as the end of a run in which the clients that are not done have died.
-    - `cancellations`: how many calls of one run may be cancelled, at any await, the statement having happened or not.
-    - `step_limit`: statements in one run, beyond which it is called endless. `alone_limit`: those of a call alone.
+    - `setup(gate)` builds the stores with the gate. It is called for every run, and must always build the same stores.
+    - `clients`: the calls of each client by its name, made one after the other. Calls share only the stores.
+    - `truth(world)`: the value of every entity now, found without changing anything. Histories begin with it.
+    - `afterwards(subject)`: the value of every entity as a client reads it at the end. It must equal the truth.
+    - `invariants`: the checks that must hold in every state. `observations`: checks whose failures are only counted.
+    - `is_dirty(world)`: whether something is left to heal, for the statistics.
+    - `outcomes`: the results that errors stand for. Any other error is a violation.
+    - `crashes`: whether every state is also judged as the end of a run in which the unfinished clients crashed.
+    - `cancellations`: the number of cancellations in one run, at any await, before or after the statement's effect.
+    - `step_limit`: the most statements of one run before it counts as endless. `alone_limit`: those of a call alone.
     """
 
     name: str
@@ -83,5 +84,5 @@ class Scenario:
     alone_limit: int | None = None
 
     def outcome(self, error: Exception) -> Outcome | None:
-        """What the error means as a result, or None where it is none."""
+        """Return the result that an error stands for, or None if it stands for none."""
         return next((outcome for kind, outcome in self.outcomes.items() if isinstance(error, kind)), None)

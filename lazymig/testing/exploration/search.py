@@ -1,10 +1,10 @@
-"""Visits every interleaving of a scenario, each state once.
+"""The exhaustive search, which visits every interleaving of a scenario and each state once.
 
-Coroutines cannot be set back, so each branch is run again from the start. Depth first, a run goes on into new states
-without starting over; breadth first, the first problem found is one with the fewest steps.
+Coroutines cannot go back, so each branch is run again from the start. Depth first, a run continues into new states
+without a restart. Breadth first, the first problem found is one with the fewest steps.
 
-A crash needs no choice of its own: a client that died is one that is never scheduled again, so every state is judged
-as the end of the run in which all who are not done have died there.
+A crash needs no choice of its own. A crashed client is never scheduled again, so every state is also judged as the end
+of the run in which all unfinished clients crashed there.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from lazymig.testing.exploration.report import Report, Violation, retell
 from lazymig.testing.exploration.scenario import Scenario
 
 Branch = tuple[tuple[Choice, ...], tuple[int, ...], int]
-"""Choices to take, each client's chain before the last of them, and the state before it."""
+"""The choices to take, each client's chain before the last choice, and the state before it."""
 
 
 class Numbers(dict[Hashable, int]):
-    """Gives each value a number of its own, the same for equal ones."""
+    """A mapping that assigns a number to each distinct value at its first use."""
 
     def __missing__(self, value: Hashable) -> int:
         self[value] = number = len(self) + 1
@@ -33,7 +33,7 @@ class Numbers(dict[Hashable, int]):
 
 
 class Search:
-    """One visit of a scenario's states. `breadth`: nearest states first, and no further than the first problem."""
+    """One visit of a scenario's states. With `breadth`, it visits the nearest states first."""
 
     def __init__(self, scenario: Scenario, *, state_limit: int, breadth: bool = False) -> None:
         self._scenario = scenario
@@ -47,7 +47,7 @@ class Search:
         self.found: tuple[Problem, tuple[Choice, ...]] | None = None
 
     def run(self) -> Report:
-        """Visit all states, or those up to the first problem or the limit."""
+        """Visit all states, up to the first problem or the limit."""
         self._start()
         while self._branches and self.found is None and len(self._graph) <= self._state_limit:
             self._follow(self._branches.popleft() if self._breadth else self._branches.pop())
@@ -81,7 +81,7 @@ class Search:
     def _arrive(
         self, execution: Execution, path: tuple[Choice, ...], origin: int
     ) -> tuple[tuple[Choice, ...] | None, int]:
-        """Note the state that the last choice led to; the path to go on with, if any."""
+        """Record the state that the last choice led to. Return the path to continue with, if any, and the state."""
         client, action = path[-1]
         state, new = self._graph.arrive(execution.key(execution.stores_key()))
         self._graph.connect(origin, state, client, alone=action is Action.STEP, ends_call=execution.call_ended)
@@ -108,7 +108,7 @@ class Search:
         self, execution: Execution, path: tuple[Choice, ...], state: int, choices: list[Choice]
     ) -> tuple[Choice, ...] | None:
         following = [(*path, choice) for choice in choices]
-        # A new run is needed for all but one of them; breadth first, and at the very start, for that one too.
+        # All but one of them need a new run. Breadth first, and at the start, that one needs a new run too.
         put_off = following if self._breadth or not path else following[1:]
         chains = execution.chains()
         self._branches.extend((other, chains, state) for other in put_off)
@@ -131,7 +131,7 @@ class Search:
 
 
 def search(scenario: Scenario, *, state_limit: int) -> Report:
-    """Visit every state; where a check fails, look for the shortest way to fail it."""
+    """Visit every state. If a check fails, find the shortest path to a failure."""
     deep = Search(scenario, state_limit=state_limit)
     report = deep.run()
     if deep.found is None:
@@ -143,7 +143,7 @@ def search(scenario: Scenario, *, state_limit: int) -> Report:
 
 
 def violation(scenario: Scenario, problem: Problem, path: tuple[Choice, ...]) -> Violation:
-    """The counter-example that this path is."""
+    """Make a counter-example from a problem and the path to it."""
     return Violation(scenario.name, problem.check, problem.message, retell(scenario, path), path)
 
 
@@ -151,5 +151,5 @@ def _with_alone_limit(scenario: Scenario, report: Report) -> Report:
     limit = scenario.alone_limit
     if limit is None or report.alone_steps_max <= limit:
         return report
-    message = f"a call alone takes {report.alone_steps_max} statements; {limit} are allowed"
+    message = f"a call alone takes {report.alone_steps_max} statements, but {limit} are allowed"
     return evolve(report, violations=(Violation(scenario.name, "steps alone", message, (), ()),))

@@ -1,8 +1,8 @@
-"""One database statement as one scheduling point.
+"""Database statements as scheduling points.
 
-A statement asks its gate first. Without a gate it takes effect at once, so the in-memory collection works in any event
-loop. With a gate it yields itself to whoever drives the coroutine, before it has any effect; when resumed, it takes
-effect as a whole. Nothing here knows of asyncio's loop: the driver decides who moves next.
+Without a gate, a statement takes effect immediately, so the in-memory collection works in any event loop. With a gate,
+it first yields itself to the driver of the coroutine, and takes effect as a whole when it is resumed. This module does
+not use asyncio's loop: the driver decides which client moves next.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any, Final
 from pymongo.errors import PyMongoError
 
 CANCEL_AFTER: Final = object()
-"""What a driver sends into a coroutine to cancel it right after the waiting statement took effect."""
+"""The value that a driver sends into a coroutine to cancel it right after the waiting statement took effect."""
 
 DRAWS: Final[ContextVar[Iterator[float]]] = ContextVar("lazymig_explorer_draws")
-"""The random numbers of the call under way: its own, whatever the others do, so that a run can be made again."""
+"""The random numbers of the current call. They do not depend on the other calls, so that a run can be repeated."""
 
 
 class Gate:
-    """The switch shared by the collections and the clock of one run."""
+    """A switch that the collections and the clock of one run share."""
 
     __slots__ = ("over",)
 
@@ -31,9 +31,9 @@ class Gate:
 
 
 class Statement:
-    """An awaitable that takes effect in one piece, when its driver says so.
+    """An awaitable that takes effect as a whole when its driver resumes it.
 
-    After it took effect, `outcome` is its result or the driver error that it raised.
+    Afterwards, `outcome` is its result or the PyMongo error that it raised.
     """
 
     __slots__ = ("arguments", "effect", "gate", "name", "outcome", "store")
@@ -50,7 +50,7 @@ class Statement:
         command = None
         if self.gate is not None:
             if self.gate.over:
-                # The run has ended and its crashed coroutines are being closed: a dead process runs no clean-up.
+                # The run has ended and its crashed coroutines are being closed. A dead process runs no clean-up.
                 raise GeneratorExit
             command = yield self
         try:
@@ -66,13 +66,13 @@ class Statement:
 
 
 class EndlessOperationError(AssertionError):
-    """An operation that runs alone did not end within the allowed number of steps."""
+    """An error for an operation that runs alone and does not end within the allowed number of steps."""
 
 
 def drive(coroutine: Coroutine[Any, Any, Any], *, step_limit: int = 1000) -> Any:
-    """Run `coroutine` alone to its end and return its result; raises what it raises.
+    """Run `coroutine` alone to its end, and return its result. Its errors are passed on.
 
-    Raises `EndlessOperationError` when it takes more than `step_limit` statements.
+    Raises `EndlessOperationError` if it takes more than `step_limit` statements.
     """
     try:
         for _ in range(step_limit):
@@ -80,4 +80,4 @@ def drive(coroutine: Coroutine[Any, Any, Any], *, step_limit: int = 1000) -> Any
     except StopIteration as stop:
         return stop.value
     coroutine.close()
-    raise EndlessOperationError(f"no end after {step_limit} steps alone: look for a loop that never gives up")
+    raise EndlessOperationError(f"no end after {step_limit} steps alone; look for a loop that never gives up")

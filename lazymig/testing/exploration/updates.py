@@ -1,6 +1,6 @@
-"""What a MongoDB update makes of a document.
+"""MongoDB updates of documents.
 
-Plain update operators, and pipelines as lazymig's own stores send them; the rest is refused loudly.
+Supported are plain update operators, and the pipelines that lazymig's own stores send. Others are refused.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ Update = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 def updated(document: Mapping[str, Any], update: Update, *, inserting: bool = False) -> Document:
-    """A fresh document with the update applied; `document` itself is left alone.
+    """Return a new document with the update applied. `document` itself does not change.
 
-    Raises `WriteError` where the server would, and `NotImplementedError` for operators this collection does not know.
+    Raises `WriteError` where the server does, and `NotImplementedError` for unknown operators.
     """
     result: Document
     if not isinstance(update, Mapping):
@@ -48,7 +48,7 @@ def _refuse_other_id(before: Mapping[str, Any], after: Document) -> None:
 
 
 def upserted(criteria: Mapping[str, Any], update: Update) -> Document:
-    """The document that an upsert inserts: the filter's equalities, then the update."""
+    """Return the document that an upsert inserts: the filter's equalities with the update applied."""
     seed: Document = {}
     for path, value in equalities(criteria):
         if look_up(seed, path) is not MISSING:
@@ -56,7 +56,7 @@ def upserted(criteria: Mapping[str, Any], update: Update) -> Document:
         _set(seed, path, value)
     result = updated(seed, update, inserting=True)
     if "_id" not in result:
-        raise NotImplementedError("MemoryCollection does not invent ids: name the _id in the filter or the update")
+        raise NotImplementedError("MemoryCollection does not generate ids; set the _id in the filter or the update")
     return result
 
 
@@ -82,7 +82,7 @@ def _refuse_conflicts(paths: list[str]) -> None:
 
 
 def _parent(document: Document, path: str) -> tuple[Document, str]:
-    """The embedded document that holds the last name of `path`, made where it is missing."""
+    """Return the sub-document that holds the last name of `path`, and that name. Missing sub-documents are created."""
     if "." not in path:
         return document, path
     parent: Any = document

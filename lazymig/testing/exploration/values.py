@@ -1,4 +1,4 @@
-"""BSON values as plain Python: copying, freezing, paths, MongoDB's equality and order."""
+"""Operations on BSON values as plain Python: copies, hashable keys, paths, and MongoDB's equality and order."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any, Final
 from bson import Binary, Decimal128, Int64, ObjectId
 
 MISSING: Final = object()
-"""What `look_up` answers for a path that the document does not have."""
+"""The result of `look_up` for a path that the document does not have."""
 
 _ATOMS: Final = frozenset({str, int, bool, float, type(None), bytes, datetime.datetime, ObjectId, Decimal128})
-#: Hashable, and never equal to a value of another type among them.
+#: Hashable types whose values never equal a value of another of these types.
 _PLAIN: Final = _ATOMS - {bool, float, Decimal128}
 
 
 def fresh(value: Any) -> Any:
-    """The same value in containers of its own, so that its receiver may change it."""
+    """Return a copy of the value with new containers, so that the receiver may change them."""
     kind = type(value)
     if kind in _ATOMS:
         return value
@@ -29,7 +29,7 @@ def fresh(value: Any) -> Any:
 
 
 def freeze(value: Any) -> Hashable:
-    """A hashable stand-in: equal for equal contents whatever the order of fields, and 1, 1.0 and True kept apart."""
+    """Return a hashable key for the value. It ignores the order of fields, and distinguishes 1, 1.0 and True."""
     kind = type(value)
     if kind in _PLAIN:
         return value  # type: ignore[no-any-return]
@@ -43,7 +43,7 @@ def freeze(value: Any) -> Hashable:
 
 
 def look_up(document: Mapping[str, Any], path: str) -> Any:
-    """The value at a dotted path, or `MISSING`. Raises `NotImplementedError` where the path leads into an array."""
+    """Return the value at a dotted path, or `MISSING`. Raises `NotImplementedError` if the path enters an array."""
     if "." not in path:
         return document.get(path, MISSING)
     value: Any = document
@@ -57,7 +57,7 @@ def look_up(document: Mapping[str, Any], path: str) -> Any:
 
 
 def rank(value: Any) -> int:
-    """The place of the value's type in MongoDB's order of types."""
+    """Return the place of the value's type in MongoDB's order of types."""
     if value is None or value is MISSING:
         return 1
     if isinstance(value, bool):
@@ -93,7 +93,7 @@ _UNORDERED: Final = frozenset({4, 5, 6})
 
 
 def type_name(value: Any) -> str:
-    """The name of the value's BSON type. Raises `NotImplementedError` for a type that is not ordered here."""
+    """Return the name of the value's BSON type. Raises `NotImplementedError` for a type without a rank here."""
     place = rank(value)
     if place != 2:
         return _TYPE_NAMES[place]
@@ -103,7 +103,7 @@ def type_name(value: Any) -> str:
 
 
 def order(value: Any) -> tuple[int, Any]:
-    """A sort key in MongoDB's order. Raises `NotImplementedError` for documents, arrays and binary."""
+    """Return a sort key in MongoDB's order. Raises `NotImplementedError` for documents, arrays and binary."""
     place = rank(value)
     if place in _UNORDERED:
         raise NotImplementedError(f"MemoryCollection does not order values of type {type(value).__name__}")
@@ -111,7 +111,7 @@ def order(value: Any) -> tuple[int, Any]:
 
 
 def same(left: Any, right: Any) -> bool:
-    """MongoDB's equality of two present values: 1 equals 1.0 but not True, and the order of fields counts."""
+    """Return whether MongoDB treats two values as equal: 1 equals 1.0 but not True, and the order of fields counts."""
     kind = type(left)
     if kind is type(right) and kind in _PLAIN:
         return bool(left == right)

@@ -1,4 +1,4 @@
-"""Random runs of a scenario that is too large to visit whole: each step is drawn, each new state judged."""
+"""Random runs of a scenario that is too large for an exhaustive search. Each new state is judged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Found = tuple[Problem, tuple[Choice, ...]]
 
 
 class Walk:
-    """Random runs with one seed; the same seed makes the same runs."""
+    """A series of random runs that its seed determines."""
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self._scenario = scenario
@@ -30,7 +30,7 @@ class Walk:
         self._crash_ends = 0
 
     def run(self, runs: int) -> Report:
-        """Make so many runs, or as many as it takes to find a problem; its counter-example is shortened."""
+        """Make up to `runs` runs. Stop at the first problem, and shorten its counter-example."""
         report = Report(scenario=self._scenario.name, runs=0, states=0, exhaustive=False, seed=self._seed)
         found: Found | None = None
         made = 0
@@ -50,7 +50,7 @@ class Walk:
         )
 
     def _one(self, given: tuple[Choice, ...] | None) -> Found | None:
-        """One run: drawn at random, or (to shorten a path) along those of the given choices that are possible."""
+        """Make one run at random or, to shorten a path, with the given choices as far as they are possible."""
         execution = Execution(self._scenario, self._numbers)
         path: list[Choice] = []
         left = None if given is None else list(given)
@@ -89,7 +89,7 @@ class Walk:
         return self._judge.problem(execution, stores_key)
 
     def _shortened(self, found: Found) -> Found:
-        """A shorter path to a failure of the same check, as far as leaving out single choices leads to one."""
+        """Return a shorter path to a failure of the same check, if omitting single choices leads to one."""
         index = 0
         while index < len(found[1]):
             path = found[1]
