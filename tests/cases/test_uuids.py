@@ -129,7 +129,7 @@ def test_case_14e_a_uuid_is_found_wherever_it_stands(kind: Any) -> None:
 
     class Declared:
         v1 = v2 = Outer
-        id_types = (int,)
+        _id_types = (int,)
         name = "outer"
 
     class Collection:
