@@ -30,7 +30,7 @@ V2 = TypeVar("V2")
 
 
 class Repository(Door[V1, V2]):
-    """A migration's entities in V2's type, whichever collection the phase reads and writes.
+    """A migration's entities in V2's type. The phase decides which collections are read and written.
 
     Args:
         migration: The two classes and the conversions between them.

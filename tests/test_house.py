@@ -277,7 +277,7 @@ STATEMENTS = frozenset(
         "with_options",
     ]
 )
-#: Attributes that lead to a collection, a database or a client: where one is read, others cannot be told from stores.
+#: Attributes that lead to a collection, a database or a client. Others of a store are no way to one.
 WAYS_THERE = frozenset(
     {"admin", "client", "codec_options", "collection", "database", "full_name", "given", "topology_description"}
 )

@@ -1,7 +1,8 @@
 """Aggregation pipelines that update V2's documents, each in one statement on the server.
 
-A pipeline writes the whole document from a literal body, so that no key of an earlier body remains, whichever class,
-hook or release wrote it. It computes `_lazymig` from the stored one, so that no other writer's announcement is dropped.
+A pipeline writes the whole document from a literal body, so that no key of an earlier body remains, also one that
+another class, hook or release wrote. It computes `_lazymig` from the stored one, so that no other writer's announcement
+is dropped.
 
 `evaluate` runs the operators that are used here in Python, for in-memory collections.
 """

@@ -81,7 +81,7 @@ async def identify(v1: Store, v2: Store) -> dict[str, str | None] | None:
 
 
 def _format_uuid(value: Any) -> str | None:
-    """Format a UUID, in whichever type the driver returned it."""
+    """Format a UUID of any type that a driver returns."""
     if value is None:
         return None
     return bytes(value).hex() if isinstance(value, Binary) else str(value.hex)

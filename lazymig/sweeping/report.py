@@ -79,7 +79,7 @@ class SweepReport:
         dead: Of the scanned, entities that cannot be moved.
         remaining: About how many entities V2 lacks at the end.
         dirty: Entities in V2 with an open mark at the end.
-        dead_letters: Entities that need a person now, whichever run found them.
+        dead_letters: Entities that need a person now, found by this run or an earlier one.
         elapsed_s: Seconds that the run took.
         finished: False if the run was stopped before its end.
         warnings: What is wrong with the release that ran the sweep; each says what to do.

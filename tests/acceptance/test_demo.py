@@ -82,11 +82,11 @@ def test_the_demo_shows_one_real_customer_before_and_after() -> None:
 def test_the_demo_says_what_it_compared_and_what_to_do_next() -> None:
     """The end names the comparisons and commands that exist; JSON holds both documents and the same commands."""
     ended, in_json = demo(), json.loads(demo("--json").stdout)
-    told = " ".join(ended.stdout.split())
-    assert "Compared at the end - Each customer's document in V1 with its document in V2" in told
+    printed = " ".join(ended.stdout.split())
+    assert "Compared at the end - Each customer's document in V1 with its document in V2" in printed
     assert in_json["before"]["_id"] == in_json["after"]["_id"]
     assert in_json["before"]["name"].split()[-1] in json.dumps(in_json["after"]["name"])
-    assert [line for line in in_json["next"] if line not in told] == []
+    assert [line for line in in_json["next"] if line not in printed] == []
     for command in in_json["next"]:
         verb, *options = [word for word in command.split()[1:] if word != "--help"] or ["--help"]
         shown = subprocess.run([SCRIPT, verb, "--help"], capture_output=True, text=True)
@@ -160,7 +160,7 @@ def test_options_that_exclude_each_other_are_bad_usage(arguments: list[str]) -> 
 
 
 class Migrated:
-    """Three customers in both collections, equal, and what their clients were told."""
+    """Three customers in both collections, equal, and what their clients were printed."""
 
     def __init__(self, database: Any) -> None:
         example = customers()

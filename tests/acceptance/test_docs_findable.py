@@ -24,7 +24,7 @@ def project() -> Any:
 
 
 def test_extras_exist() -> None:
-    """Every extra that a page tells readers to install is one of the project's."""
+    """Every extra that a page asks readers to install is one of the project's."""
     extras = project()["optional-dependencies"]
     for page in PAGES:
         for named in re.findall(r"lazymig\[([\w,]+)\]", page.read_text(encoding="utf-8")):

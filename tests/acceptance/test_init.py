@@ -182,7 +182,7 @@ def test_json_names_what_was_written_and_what_is_next(init: Run, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--library", "odmantic"], "attrs"),
         (["--name", "Two Words"], "--name"),
@@ -195,11 +195,11 @@ def test_json_names_what_was_written_and_what_is_next(init: Run, tmp_path: Path)
         (["--collection", "shop.customers", "--sample", "0"], "--sample"),
     ],
 )
-def test_bad_usage_is_one_line(init: Run, tmp_path: Path, arguments: list[str], told: str) -> None:
+def test_bad_usage_is_one_line(init: Run, tmp_path: Path, arguments: list[str], message: str) -> None:
     """A wrong option, name or collection ends with 2 and says what to change; nothing is written."""
     ended = init(*arguments)
     assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
-    assert told in ended.stderr
+    assert message in ended.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -107,7 +108,7 @@ CALLS: dict[str, Callable[[Any], Awaitable[Any]]] = {
 @pytest.mark.parametrize("call", CALLS)
 async def test_a_call_goes_down_the_floors_once(call: str, phase: Phase) -> None:
     """Door, route, protocol, store: each is met after the one above it, and nothing climbs but what was handed down."""
-    repo = memory_repository(people(), phase, coalesce=False)
+    repo = memory_repository(people(), phase)
     for id in (1, 2, 3):
         await repo.v1.insert(PersonV1(id, "Ada Byron", 36))
     if phase is Phase.COEXIST:
@@ -117,6 +118,16 @@ async def test_a_call_goes_down_the_floors_once(call: str, phase: Phase) -> None
         await CALLS[call](repo)
     assert walk.first_met() == ["route", "protocol", "store"]
     assert walk.climbs <= set(HANDED_DOWN)
+
+
+async def test_every_listed_way_up_is_taken() -> None:
+    """A way up that no call takes any more is taken off the list."""
+    repo = memory_repository(people())
+    await repo.v1.insert(PersonV1(1, "Ada Byron", 36))
+    with Walk() as walk:
+        await asyncio.gather(repo.get(1), repo.get(1))
+        await repo.update(1, lambda person: person)
+    assert walk.climbs == set(HANDED_DOWN)
 
 
 def test_a_climb_is_seen() -> None:

@@ -11,7 +11,7 @@ from attrs import define, field
 from bson import Binary, Decimal128, Int64, ObjectId, Regex, Timestamp
 from bson.binary import UUID_SUBTYPE
 
-#: What each BSON type is declared as; no two of one group can be told apart when they are read.
+#: What each BSON type is declared as; no two of one group can be distinguished when they are read.
 SCALARS: Final[Mapping[type, str]] = {
     bool: "bool",
     int: "int",

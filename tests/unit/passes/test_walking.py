@@ -39,7 +39,7 @@ class Looking:
     stop_after: float = float("inf")
     seen: list[Any] = field(factory=list)
     ended: list[Partition] = field(factory=list)
-    told: list[bool] = field(factory=list)
+    reports: list[bool] = field(factory=list)
     #: What identifies the collections, each time that it is asked; the last for ever.
     identities: list[Identities | None] = field(factory=lambda: [None])
 
@@ -47,7 +47,7 @@ class Looking:
         return len(self.seen) >= self.stop_after
 
     async def tell(self, *, waiting: bool = False) -> None:
-        self.told.append(waiting)
+        self.reports.append(waiting)
 
     async def identify(self) -> Identities | None:
         return self.identities.pop(0) if len(self.identities) > 1 else self.identities[0]
@@ -177,5 +177,5 @@ async def test_a_rehearsal_remembers_nothing(filled: Any) -> None:
     await rehearse(parts, looking, looking.tell)
     assert looking.seen == list(range(COUNT))
     assert looking.ended == parts
-    assert looking.told == [False] * (14 + 2)
+    assert looking.reports == [False] * (14 + 2)
     assert await stored(filled["lazymig_control"]) == {}

@@ -133,7 +133,7 @@ class Recording:
     ],
 )
 async def test_each_call_asks_the_route_once(call: Any, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The way down goes through one verb, whichever door the call came through."""
+    """The way down goes through one verb, from either door."""
     monkeypatch.setitem(building.ROUTES, "recording", Recording)
     repository = Repository(people(), phase="recording", **COLLECTIONS)  # type: ignore[arg-type]
     await call(repository)

@@ -129,7 +129,7 @@ def of_document(cls: Any, document: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("cls", KINDS)
 @pytest.mark.parametrize("name", [5, True, None, b"a", 5.0, ["a"], {}], ids=repr)
 def test_no_value_is_coerced(cls: Any, name: Any) -> None:
-    """What is stored as another type than the declared one is refused, whichever library made the class."""
+    """What is stored as another type than the declared one is refused, for the classes of every library."""
     with pytest.raises(ConversionError) as caught:
         of_document(cls, {"_id": 1, "name": name})
     assert caught.value.path == "name"

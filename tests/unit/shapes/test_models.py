@@ -616,14 +616,14 @@ def test_extra_fields() -> None:
 
 
 class Cat(BaseModel):
-    """Told by a field."""
+    """A kind with a field that names it."""
 
     kind: Literal["cat"] = "cat"
     lives: int = 9
 
 
 class Dog(BaseModel):
-    """Told by the same, under another name in documents."""
+    """A kind whose naming field has another name in documents."""
 
     kind: Literal["dog"] = Field(default="dog", alias="kind")
     lives: int = 1
