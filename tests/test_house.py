@@ -28,12 +28,14 @@ STOREYS = (
     {"stores"},
     {"shapes", "query"},
     {"protocol", "surroundings", "control"},
+    {"comparing"},
     {"routes", "passes"},
     {"door"},
     {"v1_view"},
     {"repository"},
     {"sweeping", "verifying"},
-    {"sweeper", "verifier", "follower"},
+    {"following", "diagnosis"},
+    {"sweeper", "verifier", "follower", "doctor"},
     {"fleet", "testing"},
     {"__init__"},
     {"cli"},
@@ -44,7 +46,7 @@ FLOORS = {module: floor for floor, storey in enumerate(STOREYS) for module in st
 ROOMS = {
     "stores": (
         {"elements", "given"},
-        {"chunks", "records"},
+        {"chunks", "records", "verdicts"},
         {"decoding", "drivers"},
         {"indexes"},
         {"clients", "documents", "keyset", "probes", "replication", "rows", "server_time"},
@@ -69,7 +71,7 @@ ROOMS = {
         {"conversions"},
         {"fingerprint"},
     ),
-    "control": ({"part"}, {"conversions", "dead_letters", "passes", "runs"}),
+    "control": ({"part"}, {"conversions", "dead_letters", "mismatches", "passes", "runs"}),
     "passes": ({"pace", "partitions"}, {"sharing", "throttle"}, {"walking"}),
     "surroundings": (
         {"looking", "uuids"},
@@ -93,7 +95,7 @@ ROOMS = {
         {"writing"},
         {"v1_alone"},
         {"inserting", "reading"},
-        {"many"},
+        {"many", "repairing"},
         {"listing"},
     ),
 }
@@ -392,7 +394,7 @@ def test_wheel() -> None:
         ({"stores.a": "from lazymig import protocol\n", "protocol": ""}, "stores.a (floor 3) imports protocol"),
         ({"stores.a": "import lazymig.protocol\n", "protocol": ""}, "stores.a (floor 3) imports protocol"),
         ({"stores.a": "def f():\n    import lazymig\n", "__init__": ""}, "stores.a (floor 3) imports __init__"),
-        ({"passes.a": "from lazymig.routes import b\n", "routes.b": ""}, "passes.a (floor 6) imports routes (floor 6)"),
+        ({"passes.a": "from lazymig.routes import b\n", "routes.b": ""}, "passes.a (floor 7) imports routes (floor 7)"),
         (
             {"stores.raw": "from lazymig.stores import ledger\n", "stores.ledger": ""},
             "stores.raw (room 5) imports stores.ledger (room 7)",

@@ -13,6 +13,7 @@ from attrs import frozen
 
 from lazymig.control.conversions import KnownConversion, KnownConversions
 from lazymig.control.dead_letters import BY_AGE, DeadLetters
+from lazymig.control.mismatches import Mismatches
 from lazymig.control.passes import BEAT_S, LEASE, Identities, Lease, Passes
 from lazymig.control.runs import RunRecord, Runs
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
@@ -42,7 +43,10 @@ class Control:
         #: The control collection as it was given.
         self.collection = collection
         rows = Rows(collection)
-        self._parts = Parts(rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock))
+        self._parts = Parts(
+            rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock),
+            Mismatches(rows, clock),
+        )  # fmt: skip
 
     async def dead_letters(self, migration: str, *, waived: bool | None = None) -> AsyncIterator[DeadLetter]:
         """Yield a migration's dead letters, oldest first. Letters may be added and removed meanwhile.
@@ -129,6 +133,7 @@ class Parts:
     letters: DeadLetters
     runs: Runs
     conversions: KnownConversions
+    mismatches: Mismatches
 
     def passes(self, migration: str, kind: str) -> Passes:
         """Return the passes of one kind over one migration's collections."""

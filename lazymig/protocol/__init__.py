@@ -14,6 +14,7 @@ before you change one; the mutants there show what each guard prevents.
 
 from lazymig.protocol.inserting import insert
 from lazymig.protocol.reading import exists, read
+from lazymig.protocol.repairing import repair
 from lazymig.protocol.writing import heal, purge, write
 
-__all__ = ["exists", "heal", "insert", "purge", "read", "write"]
+__all__ = ["exists", "heal", "insert", "purge", "read", "repair", "write"]

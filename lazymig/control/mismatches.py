@@ -1,0 +1,128 @@
+"""Mismatches in the control collection: one row per entity whose two sides do not agree, without any contents.
+
+A row is found by its entity's id, so an entity is named once, whatever found it and however often.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+
+from lazymig.control.part import Part
+from lazymig.stores.chunks import split_ids
+from lazymig.stores.documents import raw_id
+from lazymig.stores.given import RawId
+from lazymig.stores.rows import Row
+from lazymig.stores.verdicts import Difference, Mismatch, Verdict
+
+#: Rows per page and per statement.
+_PAGE = 1000
+BY_AGE = [("first_at", 1), ("_id", 1)]
+
+
+class Mismatches(Part):
+    """The mismatches in a control collection."""
+
+    async def record(self, migration: str, found: Sequence[Mismatch]) -> None:
+        """Record mismatches, durably, a thousand per statement.
+
+        `first_at` stays. `since` stays while the signature does, and starts again when it changes.
+        """
+        now = self._clock.now()
+        for start in range(0, len(found), _PAGE):
+            part = found[start : start + _PAGE]
+            if self._rows.in_memory:
+                for one in part:
+                    await self._record_in_memory(migration, one, now)
+            else:
+                changes = [({"_id": _make_key(migration, one.id)}, _make_pipeline(migration, one, now)) for one in part]
+                await self._rows.put_each(changes)
+
+    async def _record_in_memory(self, migration: str, one: Mismatch, now: datetime) -> None:
+        key = {"_id": _make_key(migration, one.id)}
+        fields = _make_row(migration, one, now)
+        stands = {**key, "signature": one.signature}
+        if await self._rows.change(stands, {"$set": fields}):
+            return
+        await self._rows.put(key, {"$set": {**fields, "since": now}, "$setOnInsert": {"first_at": now}})
+
+    async def find(self, migration: str, id: RawId) -> Mismatch | None:
+        """Find one entity's mismatch, or None."""
+        row = await self._rows.find_first({"_id": _make_key(migration, id)})
+        return None if row is None else _make_mismatch(row)
+
+    async def find_pages(
+        self, migration: str, *, confirmed: bool | None = None, source: str | None = None, size: int = _PAGE
+    ) -> AsyncIterator[list[Mismatch]]:
+        """Find the mismatches in pages, those found first at the front; rows may be added and removed meanwhile."""
+        where = _make_filter(migration, confirmed=confirmed, source=source)
+        if self._rows.in_memory:  # where keys that are documents cannot be ordered
+            yield [_make_mismatch(row) for row in await self._rows.find_all(where, sort=BY_AGE)]
+            return
+        after: dict[str, object] = {}
+        while rows := await self._rows.find_page({**where, **after}, size, sort=BY_AGE):
+            yield [_make_mismatch(row) for row in rows]
+            if len(rows) < size:
+                return
+            at, key = rows[-1]["first_at"], rows[-1]["_id"]
+            after = {"first_at": {"$gte": at}, "$or": [{"first_at": {"$gt": at}}, {"_id": {"$gt": key}}]}
+
+    async def count(self, migration: str, *, confirmed: bool | None = None, source: str | None = None) -> int:
+        """Count the mismatches."""
+        return await self._rows.count(_make_filter(migration, confirmed=confirmed, source=source))
+
+    async def count_by_verdict(self, migration: str, *, confirmed: bool | None = None) -> Counter[Verdict]:
+        """Count the mismatches of each verdict."""
+        counts: Counter[Verdict] = Counter()
+        for verdict in Verdict:
+            where = _make_filter(migration, confirmed=confirmed, source=None)
+            counts[verdict] = await self._rows.count({**where, "verdict": str(verdict)})
+        return +counts
+
+    async def remove(self, migration: str, ids: Sequence[RawId]) -> int:
+        """Remove the mismatches of these ids; return how many there were."""
+        keys = [_make_key(migration, id) for id in ids]
+        return sum([await self._rows.remove({"_id": {"$in": list(part)}}) for part in split_ids(keys)])
+
+
+def _make_filter(migration: str, *, confirmed: bool | None, source: str | None) -> dict[str, object]:
+    where: dict[str, object] = {"kind": "mismatch", "migration": migration}
+    if confirmed is not None:
+        where["confirmed"] = confirmed
+    if source is not None:
+        where["source"] = source
+    return where
+
+
+def _make_key(migration: str, id: RawId) -> dict[str, RawId]:
+    return {"mismatch": migration, "id": raw_id(id)}
+
+
+def _make_pipeline(migration: str, one: Mismatch, now: datetime) -> list[dict[str, object]]:
+    stands = {"$eq": ["$signature", {"$literal": one.signature}]}
+    kept: dict[str, object] = {
+        "first_at": {"$ifNull": ["$first_at", now]},
+        "since": {"$cond": [stands, {"$ifNull": ["$since", now]}, now]},
+    }
+    # As literals: the server would take a text that begins with a dollar sign for the name of a field.
+    fields = {name: {"$literal": value} for name, value in _make_row(migration, one, now).items()}
+    return [{"$set": fields | kept}]
+
+
+def _make_row(migration: str, one: Mismatch, now: datetime) -> dict[str, object]:
+    return {
+        "kind": "mismatch", "migration": migration, "id": raw_id(one.id), "verdict": str(one.verdict),
+        "check": one.check, "reason": one.reason, "revision": one.revision, "v2_revision": one.v2_revision,
+        # Never the values: the control collection holds nothing of the documents.
+        "differences": [[each.path, each.expected, each.found] for each in one.differences],
+        "signature": one.signature, "source": one.source, "confirmed": one.confirmed, "last_at": now,
+    }  # fmt: skip
+
+
+def _make_mismatch(row: Row) -> Mismatch:
+    return Mismatch(
+        row["id"], Verdict(row["verdict"]), row["check"], tuple(Difference(*each) for each in row["differences"]),
+        row["reason"], row["revision"], row["v2_revision"], row["signature"], row["source"], row["confirmed"],
+        row.get("since"), row.get("first_at"), row["last_at"],
+    )  # fmt: skip
