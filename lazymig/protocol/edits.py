@@ -17,7 +17,6 @@ from lazymig.errors import ConversionError
 from lazymig.shapes.codec import Codec, changes, needs_stored
 from lazymig.shapes.conversions import Conversions
 from lazymig.shapes.migration import get_downgrading
-from lazymig.stores.documents import body_of
 from lazymig.stores.records import StoredV1, StoredV2
 
 V1 = TypeVar("V1")
@@ -93,6 +92,13 @@ class Edit(Protocol):
         """Return the change to make, None to delete, or `More.TRUTH` where V1's document must be read first."""
 
 
+class ClientEdit(Edit, Protocol):
+    """An edit that a client asks for. It can also be decided where V2 is the only truth."""
+
+    async def decide_alone(self, seen: StoredV2) -> Change | None:
+        """Return the change to V2's body, which is live, or None to delete. V1's part of the change is empty."""
+
+
 async def make_v2(
     conversions: Conversions[Any, V2], base: Base, *, storing: bool = True, seen_later: bool = False
 ) -> V2:
@@ -153,6 +159,11 @@ class UpdateV2(Generic[V1, V2]):
         v1_set, v1_unset, within = changes(v1_before, v1_after, stored)
         return Change(v1_set, v1_unset, conversions.v2_body(after, "downgrade"), after, within)
 
+    async def decide_alone(self, seen: StoredV2) -> Change:
+        conversions = self.conversions
+        after = await _call_change(self.change, conversions.v2_entity(seen), conversions.v2, conversions.v2.shares)
+        return Change({}, [], conversions.v2_body(after, "downgrade"), after)
+
 
 @frozen
 class UpdateV1(Generic[V1, V2]):
@@ -173,6 +184,16 @@ class UpdateV1(Generic[V1, V2]):
         v2_after = await conversions.upgrade(after, conversions.previous(base.seen, base.truth))
         v1_set, v1_unset, within = changes(v1_before, v1_after, base.truth.document)
         return Change(v1_set, v1_unset, conversions.v2_body(v2_after), after, within)
+
+    async def decide_alone(self, seen: StoredV2) -> Change:
+        conversions = self.conversions
+        stored = conversions.v2_entity(seen)
+        before = await conversions.downgrade(stored, None)
+        # The entity that V2 holds is compared with later, so `change` gets an entity of its own.
+        after = await _call_change(self.change, before, conversions.v1, True)
+        conversions.v1_document(after, "upgrade")
+        v2_after = await conversions.upgrade(after, stored)
+        return Change({}, [], conversions.v2_body(v2_after), after)
 
 
 def _decode_standing(conversions: Conversions[V1, V2], truth: StoredV1) -> tuple[V1 | None, dict[str, Any]]:
@@ -209,6 +230,9 @@ class ReplaceV2(Generic[V1, V2]):
         v1_set, v1_unset, within = changes(before, after, None if truth is None else truth.document)
         return Change(v1_set, v1_unset, conversions.v2_body(self.entity, "downgrade"), self.entity, within)
 
+    async def decide_alone(self, seen: StoredV2) -> Change:
+        return Change({}, [], self.conversions.v2_body(self.entity, "downgrade"), self.entity)
+
     async def _before(self, base: Base) -> dict[str, Any]:
         return self.conversions.v1_before(await self.conversions.downgrade(base.entity, None))
 
@@ -234,42 +258,14 @@ class ReplaceV1(Generic[V1, V2]):
         v1_set, v1_unset, within = changes(before, conversions.v1_document(self.entity, "upgrade"), truth.document)
         return Change(v1_set, v1_unset, conversions.v2_body(v2), self.entity, within)
 
-
-@frozen
-class Keep(Generic[V1, V2]):
-    """Keeps the content and gives it a new revision."""
-
-    conversions: Conversions[V1, V2]
-    needs_truth: bool = True
-    needs_entity: bool = False
-
-    async def decide(self, base: Base) -> Change:
+    async def decide_alone(self, seen: StoredV2) -> Change:
         conversions = self.conversions
-        assert base.truth is not None  # needs_truth
-        seen = base.seen if base.holds_truth else None
-        if seen is not None and (conversions.is_newer(seen) or conversions.trusted(seen) is not None):
-            # The body as it is stored: decoding and encoding would drop what a newer release stored in it.
-            return Change({}, [], body_of(seen), conv=seen.conv)
-        entity = await conversions.upgraded(base.truth, base.seen)
-        return Change({}, [], conversions.v2_body(entity), entity)
-
-
-@frozen
-class Renew(Generic[V1, V2]):
-    """Keeps V1's content, gives it a new revision, and makes V2's body from it, whatever V2 holds now.
-
-    `Keep` trusts a body that is at V1's revision. Here another program may have changed V1 without a new revision, or
-    V2's body is known to be wrong: it only counts as the previous entity.
-    """
-
-    conversions: Conversions[V1, V2]
-    needs_truth: bool = True
-    needs_entity: bool = False
-
-    async def decide(self, base: Base) -> Change:
-        assert base.truth is not None  # needs_truth
-        entity = await self.conversions.upgraded(base.truth, base.seen)
-        return Change({}, [], self.conversions.v2_body(entity), entity)
+        try:
+            previous = conversions.v2_entity(seen)
+        except ConversionError:
+            previous = None  # the caller replaces it, so it need not be readable
+        v2 = await conversions.upgrade(self.entity, previous)
+        return Change({}, [], conversions.v2_body(v2), self.entity)
 
 
 @frozen
@@ -282,15 +278,5 @@ class Delete:
     async def decide(self, base: Base) -> None:
         return None
 
-
-async def decide_insert_v2(conversions: Conversions[V1, V2], entity: V2) -> Change:
-    """Decide what to store for a new entity in V2's type."""
-    v1 = await conversions.downgrade(entity, None)
-    return Change(conversions.v1_document(v1), [], conversions.v2_body(entity, "downgrade"), entity)
-
-
-async def decide_insert_v1(conversions: Conversions[V1, V2], entity: V1) -> Change:
-    """Decide what to store for a new entity in V1's type."""
-    document = conversions.v1_document(entity, "upgrade")
-    v2 = await conversions.upgrade(entity, None)
-    return Change(document, [], conversions.v2_body(v2), entity)
+    async def decide_alone(self, seen: StoredV2) -> None:
+        return None

@@ -22,8 +22,15 @@ V2 = TypeVar("V2")
 
 async def insert(pair: Pair[V1, V2], id: RawId, change: Change) -> None:
     """Store a new entity. Three round trips. Raises `AlreadyExists`."""
+    done = await announce_and_insert(pair, id, change)
+    # 3. V1 has the entity: whatever happens to this step is no error for the caller.
+    await pair.behind.do(lambda: finish(pair, id, done), None, id)
+
+
+async def announce_and_insert(pair: Pair[V1, V2], id: RawId, change: Change) -> Done:
+    """Do steps 1 and 2 of an insert. Raises `AlreadyExists`."""
     # 1. The announcement, where V2 holds no live document.
-    announced, step = await _announce(pair, id)
+    announced, step = await announce(pair, id)
     ticket = announced.intent
     # 2. V1 decides whether the id is free.
     try:
@@ -35,31 +42,33 @@ async def insert(pair: Pair[V1, V2], id: RawId, change: Change) -> None:
         raise
     if not inserted:
         # The id is taken: V2 must not remember this insert, and healing closes its announcement.
-        await _forget(pair, id, ticket)
+        await forget(pair, id, ticket)
         await close_mark(pair, id)
         raise AlreadyExists(decode_id(id))
-    # 3. V1 has the entity: whatever happens to this step is no error for the caller.
-    done = Done(ticket, change, ticket)
-    await pair.behind.do(lambda: finish(pair, id, done), None, id)
+    return Done(ticket, change, ticket)
 
 
-async def _forget(pair: Pair[V1, V2], id: RawId, ticket: int) -> None:
+async def forget(pair: Pair[V1, V2], id: RawId, ticket: int) -> None:
+    """Make V2 forget an insert whose id was taken. A failure is no error for the caller."""
     try:
         await pair.ledger.forget_insert(id, ticket)
     except PyMongoError:
         pair.tally.count(LEFT_DIRTY)  # healing may then drop what only V2's body holds
 
 
-async def _announce(pair: Pair[V1, V2], id: RawId) -> tuple[StoredV2, int]:
-    """Announce the new entity's revision; return V2's document without a body, and how far this raised the intent."""
+async def announce(pair: Pair[V1, V2], id: RawId, *, trusting: bool = True) -> tuple[StoredV2, int]:
+    """Announce the new entity's revision; return V2's document without a body, and how far this raised the intent.
+
+    Without `trusting`, only V1 says whether the id is free.
+    """
     step = pick_unused_step(pair.clock)
     for attempt in range(pair.max_attempts):
-        seen = await _check_free(pair, id) if pair.in_session else None
+        seen = await _check_free(pair, id, trusting) if pair.in_session else None
         if seen is None or seen.gone:
             announced = await pair.ledger.vacant_ticket(id, step)
             if announced is not None:
                 return announced, step
-            seen = await _check_free(pair, id)
+            seen = await _check_free(pair, id, trusting)
         # A delete died after V1 and before V2. One statement both finishes it and announces the new entity, which so
         # never meets the deleted entity's body.
         if seen is not None and await pair.ledger.vacate(seen, seen.intent + step):
@@ -68,12 +77,13 @@ async def _announce(pair: Pair[V1, V2], id: RawId) -> tuple[StoredV2, int]:
     raise Contention(decode_id(id), pair.max_attempts)
 
 
-async def _check_free(pair: Pair[V1, V2], id: RawId) -> StoredV2 | None:
+async def _check_free(pair: Pair[V1, V2], id: RawId, trusting: bool) -> StoredV2 | None:
     """Return V2's document if the entity does not exist. Raises `AlreadyExists` if it does.
 
     In a transaction this comes first, because a duplicate key would abort the transaction.
     """
     seen = await pair.bodies.find(id)
-    if (seen is not None and seen.clean and not pair.checked) or await pair.v1.find(id) is not None:
+    known = trusting and not pair.checked and seen is not None and seen.clean
+    if known or await pair.v1.find(id) is not None:
         raise AlreadyExists(decode_id(id))
     return seen

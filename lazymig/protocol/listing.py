@@ -7,7 +7,7 @@ the entities of this one are made, a few at a time, and yielded.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Hashable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable, Iterator
 from contextlib import aclosing
 from itertools import islice
 from typing import Generic, TypeAlias, TypeVar
@@ -64,38 +64,41 @@ async def list_converted(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[
 
 async def list_entities(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V2 | ConversionError]]:
     """Yield V1's entities in V2's type, some at a time: V2's body where it was made from V1's revision."""
-    async with _fetch_ahead(pair, _find_pages_with_bodies(pair, span)) as pages:
+    async with fetch_pages(pair, _find_pages_with_bodies(pair, span)) as pages:
         async for page in pages:
-            for some in _split(page.rows):
+            for some in split_rows(page.rows):
                 yield await _make_answers(pair, page, some)
-                await _let_others(pair)
+                await let_others(pair)
 
 
 async def _list_rows(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[StoredV1]]:
     """Yield V1's whole documents, some at a time."""
-    async with _fetch_ahead(pair, _find_pages(pair, span, _Width())) as pages:
+    async with fetch_pages(pair, _find_pages(pair, span, _Width())) as pages:
         async for page in pages:
-            for some in _split(page):
+            for some in split_rows(page):
                 yield some
-                await _let_others(pair)
+                await let_others(pair)
 
 
-def _fetch_ahead(pair: Pair[V1, V2], pages: AsyncGenerator[T]) -> aclosing[AsyncGenerator[T]]:
+def fetch_pages(pair: Pair[V1, V2], pages: AsyncGenerator[T]) -> aclosing[AsyncGenerator[T]]:
+    """Return the pages, each fetched while the caller works on the one before it, where that is allowed."""
     return aclosing(fetch_ahead(pages) if pair.ahead else pages)
 
 
-async def _let_others(pair: Pair[V1, V2]) -> None:
+async def let_others(pair: Pair[V1, V2]) -> None:
+    """Let other tasks run between the parts of a page."""
     # The statements of the next page need the loop too, and so do other tasks.
     if pair.ahead:
         await let_others_run()
 
 
-def _split(rows: Iterable[T]) -> Iterator[list[T]]:
+def split_rows(rows: Iterable[T]) -> Iterator[list[T]]:
+    """Yield a page in the parts that are made between two turns of the event loop."""
     left = iter(rows)
     return iter(lambda: list(islice(left, _TURN)), [])
 
 
-class _ByKey(Generic[T]):
+class ByKey(Generic[T]):
     """Documents by the keys of their ids, each decoded when it is accessed."""
 
     def __init__(self, found: Undecoded[T] | None = None) -> None:
@@ -115,9 +118,9 @@ class _Page:
     #: Each row with its key. In a lean page the rows are ids and revisions only.
     rows: Iterable[tuple[Key, StoredV1]]
     lean: bool
-    v2: _ByKey[StoredV2]
+    v2: ByKey[StoredV2]
     #: V1's documents of a lean page: those that V2 lacks, and all of them once V2 is found to be behind.
-    v1: _ByKey[StoredV1]
+    v1: ByKey[StoredV1]
     ids: list[RawId]
     timeout_s: float | None
 
@@ -128,7 +131,7 @@ class _Page:
         if stored is not None and key not in self.v1 and self.ids:
             ids, self.ids = self.ids, []
             async with Deadline(self.timeout_s):
-                self.v1 = _ByKey(await pair.v1.find_each(ids))
+                self.v1 = ByKey(await pair.v1.find_each(ids))
         return self.v1.get(key)
 
 
@@ -168,11 +171,11 @@ async def _find_pages_with_bodies(pair: Pair[V1, V2], span: Span) -> AsyncGenera
         rows = found.at_once() if lean else found
         ids = [row.id for row in rows] if lean else found.ids
         async with Deadline(span.timeout_s):
-            bodies = _ByKey((await ask_in_time(pair, pair.bodies.find_each(ids)))[0])
+            bodies = ByKey((await ask_in_time(pair, pair.bodies.find_each(ids)))[0])
             missing = [id for id, key in zip(ids, keys, strict=True) if key not in bodies]
             truths = await pair.v1.find_each(missing) if lean and missing else None
         width.note_page(len(ids) - len(missing), len(ids))
-        yield _Page(zip(keys, rows, strict=True), lean, bodies, _ByKey(truths), ids, span.timeout_s)
+        yield _Page(zip(keys, rows, strict=True), lean, bodies, ByKey(truths), ids, span.timeout_s)
 
 
 class _Width:
@@ -189,17 +192,30 @@ class _Width:
 
 async def _find_pages(pair: Pair[V1, V2], span: Span, width: _Width) -> AsyncGenerator[Undecoded[StoredV1]]:
     question, order = pair.v1.question(span.criteria.v1), span.orders[0]
-    left, after, most = span.limit, await _find_last_seen(pair, span, order), FIRST_PAGE
+    after = await _find_last_seen(pair, span, order)
+
+    def find(size: int, after: Document | None) -> Awaitable[Undecoded[StoredV1]]:
+        return pair.v1.page(question, order, size, after, [order.field] if width.lean else None)
+
+    async with aclosing(walk_pages(find, span, after)) as pages:
+        async for page in pages:
+            yield page
+
+
+async def walk_pages(
+    find: Callable[[int, Document | None], Awaitable[Undecoded[T]]], span: Span, after: Document | None
+) -> AsyncGenerator[Undecoded[T]]:
+    """Yield the pages that `find(size, after)` finds, each after the last document of the one before it."""
+    left, most = span.limit, FIRST_PAGE
     while left is None or left > 0:
         size = most if left is None else min(most, left)
-        fields = [order.field] if width.lean else None
         async with Deadline(span.timeout_s):
-            page = await pair.v1.page(question, order, size, after, fields)
+            page = await find(size, after)
         if page:
             yield page
         if len(page) < size:
             return
-        after, most = page[-1].document, PAGE
+        after, most = page.document_at(-1), PAGE
         left = None if left is None else left - size
 
 

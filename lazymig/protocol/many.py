@@ -22,14 +22,17 @@ V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 
-async def read_many(pair: Pair[V1, V2], ids: Sequence[RawId]) -> dict[RawId, V2 | ConversionError]:
+async def read_many(
+    pair: Pair[V1, V2], ids: Sequence[RawId], *, lacking: bool = True
+) -> dict[RawId, V2 | ConversionError]:
     """Return the entities with these ids, by three statements per thousand; missing ids are left out.
 
     A fourth statement replaces bodies of older conversions. Dirty entities are read from V1 and not repaired.
+    Without `lacking`, entities that V2 lacks do not exist.
     """
     answers: dict[RawId, V2 | ConversionError] = {}
     for part in split_ids(ids):
-        answers |= await _read_part(pair, part)
+        answers |= await _read_part(pair, part, lacking)
     return answers
 
 
@@ -60,7 +63,7 @@ async def convert_many(pair: Pair[V1, V2], ids: Sequence[RawId]) -> dict[RawId, 
     return answers
 
 
-async def _read_part(pair: Pair[V1, V2], ids: Sequence[RawId]) -> dict[RawId, V2 | ConversionError]:
+async def _read_part(pair: Pair[V1, V2], ids: Sequence[RawId], lacking: bool) -> dict[RawId, V2 | ConversionError]:
     if pair.checked:
         return {id: answer async for id, answer in _read_one_by_one(pair, ids)}
     # Wait for all at once: one after the other, a V2 that hangs would use up the time of the whole call.
@@ -76,21 +79,21 @@ async def _read_part(pair: Pair[V1, V2], ids: Sequence[RawId]) -> dict[RawId, V2
         entity = pair.conversions.trusted(stored) if stored.clean else None
         if entity is not None:
             answers[id] = entity
-    rest = [id for id in ids if id not in answers]
+    rest = [id for id in ids if id not in answers and (id in seen or lacking or not reachable)]
     read_at_s = pair.clock.monotonic()
     truths = await pair.v1.find_many(rest) if rest else {}
     answers.update(await make_answers(pair, seen, truths))
     if not reachable:
         return {id: answers[id] for id in ids if id in answers}
-    lost = await _put_many(pair, [truth for id, truth in truths.items() if id not in seen], answers, read_at_s)
+    lost = await put_many(pair, [truth for id, truth in truths.items() if id not in seen], answers, read_at_s)
     for id in lost:
         del answers[id]  # it is read again; if it was deleted meanwhile, it is left out
     answers.update({id: answer async for id, answer in _read_one_by_one(pair, lost)})
-    await _store_anew(pair, seen, truths, answers)
+    await store_anew(pair, seen, truths, answers)
     return {id: answers[id] for id in ids if id in answers}
 
 
-async def _store_anew(
+async def store_anew(
     pair: Pair[V1, V2],
     seen: dict[RawId, StoredV2],
     truths: dict[RawId, StoredV1],
@@ -123,7 +126,7 @@ async def _store_anew(
     pair.tally.count(REFUSED, outcomes.count(Applied.REFUSED))
 
 
-async def _put_many(
+async def put_many(
     pair: Pair[V1, V2], truths: Sequence[StoredV1], answers: dict[RawId, V2 | ConversionError], read_at_s: float
 ) -> list[Any]:
     """Store new conversions by one statement; return the ids that others stored first."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from lazymig.loop.behind import Behind
 from lazymig.loop.clock import Clock
 from lazymig.shapes.conversions import Conversions
-from lazymig.stores.ports import Bodies, Ledger, Truth
+from lazymig.stores.ports import Alone, Bodies, Ledger, Truth
 from lazymig.telemetry import Tally
 
 V1 = TypeVar("V1")
@@ -33,5 +33,7 @@ class Pair(Generic[V1, V2]):
     in_session: bool = False
     #: Whether listings may fetch the next page while the caller works on this one.
     ahead: bool = False
+    #: V2 once it is the only truth.
+    alone: Alone = field(kw_only=True)
     #: Seconds that a read waits for V2 before V1 answers alone; None: as long as the call may take.
     v2_wait_s: float | None = None

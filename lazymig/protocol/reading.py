@@ -35,8 +35,11 @@ class Revised(Protocol):
     def revision(self) -> int: ...
 
 
-async def read(pair: Pair[V1, V2], id: RawId) -> V2 | None:
-    """Return the entity as it was at some moment of this call, or None. One round trip when V2 is clean."""
+async def read(pair: Pair[V1, V2], id: RawId, *, lacking: bool = True) -> V2 | None:
+    """Return the entity as it was at some moment of this call, or None. One round trip when V2 is clean.
+
+    `lacking`: V2 may lack entities that V1 holds. Without it, an entity that V2 lacks does not exist.
+    """
     await await_own_body(pair, id)
     for attempt in range(pair.max_attempts):
         # 1. V2 first: a clean document is V1's current revision.
@@ -47,6 +50,8 @@ async def read(pair: Pair[V1, V2], id: RawId) -> V2 | None:
             entity = pair.conversions.trusted(seen)
             if entity is not None:
                 return entity
+        if seen is None and not lacking and not pair.checked:
+            return None
         # 2. V2 is absent, dirty, gone, or of another conversion: V1 answers.
         read_at_s = pair.clock.monotonic()
         truth = await pair.v1.find(id)
@@ -59,14 +64,17 @@ async def read(pair: Pair[V1, V2], id: RawId) -> V2 | None:
             continue
         # 3. Fill or repair V2. If a writer wins that race, V2's body is better than the one converted here: it may hold
         # fields that V1 cannot express. So read again.
-        answer, stands = await _make_answer(pair, seen, truth, read_at_s)
+        answer, stands = await fill(pair, seen, truth, read_at_s)
         if stands or attempt + 1 == pair.max_attempts:
             return answer
     raise Contention(decode_id(id), pair.max_attempts)
 
 
-async def _make_answer(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, read_at_s: float) -> tuple[V2, bool]:
-    """Return V1's answer, and whether it may be used: False where V2 was changed in the meantime."""
+async def fill(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, read_at_s: float) -> tuple[V2, bool]:
+    """Fill or repair V2 with V1's entity.
+
+    Returns V1's answer, and whether it may be used: False where V2 was changed in the meantime.
+    """
     if seen is None:
         entity = await pair.conversions.upgraded(truth, None)
         body = pair.conversions.v2_body(entity)
@@ -149,9 +157,11 @@ async def compare(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, *, seen_l
     return expected, trusted is not None and conversions.is_same_v2(expected, trusted)
 
 
-async def exists(pair: Pair[V1, V2], id: RawId) -> bool:
+async def exists(pair: Pair[V1, V2], id: RawId, *, lacking: bool = True) -> bool:
     """Whether the entity existed at some moment of this call; nothing is converted."""
-    seen, _ = await ask_in_time(pair, pair.bodies.find(id))
+    seen, reachable = await ask_in_time(pair, pair.bodies.find(id))
+    if seen is None and reachable and not lacking and not pair.checked:
+        return False
     if seen is not None and seen.clean and not pair.checked:
         return True
     return await pair.v1.find(id) is not None

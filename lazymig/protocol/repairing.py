@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TypeVar
 
 from lazymig.errors import Contention, NotFound
-from lazymig.protocol.edits import Renew
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S
+from lazymig.protocol.renewals import Renew
 from lazymig.protocol.writing import Done, back_off, finish, move_v1
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId

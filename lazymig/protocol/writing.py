@@ -11,8 +11,9 @@ from pymongo.errors import PyMongoError, WriteError
 from lazymig.errors import Contention, ConversionError, NotFound
 from lazymig.protocol import bodies
 from lazymig.protocol.bodies import is_due, try_step
-from lazymig.protocol.edits import Base, Change, Edit, Keep, More
+from lazymig.protocol.edits import Base, Change, Edit, More
 from lazymig.protocol.pair import Pair
+from lazymig.protocol.renewals import Keep
 from lazymig.shapes.migration import get_upgrading
 from lazymig.stores.documents import decode_id, get_at
 from lazymig.stores.given import RawId
@@ -28,6 +29,14 @@ async def write(pair: Pair[V1, V2], id: RawId, edit: Edit) -> Change | None:
 
     Raises `NotFound`, `Contention`, or what the edit raises; then nothing was written to V1.
     """
+    done = await announce_and_move(pair, id, edit)
+    # 4. The body. V1 has the write, so whatever happens to this step is no error for the caller.
+    await pair.behind.do(lambda: finish(pair, id, done), None, id)
+    return done.change
+
+
+async def announce_and_move(pair: Pair[V1, V2], id: RawId, edit: Edit) -> Done:
+    """Do steps 1 to 3 of a write. Raises `NotFound`, `Contention`, or what the edit raises."""
     if pair.behind.holds(id):
         # This process is still storing a body. A write that overtakes it would drop what only that body holds.
         await pair.behind.wait_for(id)
@@ -35,13 +44,10 @@ async def write(pair: Pair[V1, V2], id: RawId, edit: Edit) -> Change | None:
     # steps would get the old body from a clean V2.
     announced = await pair.ledger.ticket(id)
     try:
-        done = await move_v1(pair, id, edit, announced)
+        return await move_v1(pair, id, edit, announced)
     except NotFound:
         await withdraw(pair, announced, missing=True)
         raise
-    # 4. The body. V1 has the write, so whatever happens to this step is no error for the caller.
-    await pair.behind.do(lambda: finish(pair, id, done), None, id)
-    return done.change
 
 
 async def move_v1(pair: Pair[V1, V2], id: RawId, edit: Edit, announced: StoredV2) -> Done:
@@ -51,7 +57,7 @@ async def move_v1(pair: Pair[V1, V2], id: RawId, edit: Edit, announced: StoredV2
     Only if V1 does not hold the entity, which raises `NotFound`, what becomes of the announcement is the caller's
     decision.
     """
-    doubt = _Doubt()
+    doubt = Doubt()
     try:
         return await _change_v1_until_won(pair, id, edit, announced, doubt)
     except NotFound:
@@ -70,13 +76,13 @@ class Done(NamedTuple):
     since: int
 
 
-class _Doubt:
+class Doubt:
     """Whether a statement that changes V1 was sent and its outcome is unknown."""
 
     sent = False
 
 
-async def _change_v1_until_won(pair: Pair[V1, V2], id: RawId, edit: Edit, seen: StoredV2, doubt: _Doubt) -> Done:
+async def _change_v1_until_won(pair: Pair[V1, V2], id: RawId, edit: Edit, seen: StoredV2, doubt: Doubt) -> Done:
     """Do steps 2 and 3 of a write: read V1 where needed, and change it, until an attempt wins."""
     ticket, truth, entity = seen.intent, None, None
     if not (edit.needs_truth or pair.checked) and seen.clean_before_ticket and edit.needs_entity:
@@ -171,12 +177,16 @@ async def change_v1(pair: Pair[V1, V2], id: RawId, base: Base, ticket: int, chan
 
 async def finish(pair: Pair[V1, V2], id: RawId, done: Done) -> Applied | None:
     """Do step 4 of a write: bring V2 up to V1. Returns its outcome, or None if it failed."""
+    return await try_step(pair, lambda: bring_v2_up(pair, id, done))
+
+
+async def bring_v2_up(pair: Pair[V1, V2], id: RawId, done: Done) -> Applied:
+    """Bring V2 up to a write that V1 has. Driver errors pass through."""
     change, ticket, since = done.change, done.ticket, done.since
     if change is None:
         # A tombstone and no removal: a slow reader that still holds the deleted entity must not be able to store it.
-        return await try_step(pair, lambda: pair.bodies.bury(id, ticket, since=since))
-    body, conv = change.v2_body, change.conv
-    return await try_step(pair, lambda: pair.bodies.apply(id, body, ticket, own=True, since=since, conv=conv))
+        return await pair.bodies.bury(id, ticket, since=since)
+    return await pair.bodies.apply(id, change.v2_body, ticket, own=True, since=since, conv=change.conv)
 
 
 async def back_off(pair: Pair[V1, V2], attempt: int) -> None:

@@ -13,8 +13,12 @@ from lazymig.loop.clock import Clock
 from lazymig.phases import Phase
 from lazymig.protocol.pair import Pair
 from lazymig.routes.coexist import Coexist
+from lazymig.routes.prepare import Prepare
 from lazymig.routes.route import Route
+from lazymig.routes.shadow import Shadow
 from lazymig.routes.v1_only import V1Only
+from lazymig.routes.v2_only import V2Only
+from lazymig.routes.v2_primary import V2Primary
 from lazymig.shapes.conversions import conversions_for
 from lazymig.shapes.migration import Migration, get_upgrading
 from lazymig.stores.given import Collections, Session
@@ -32,7 +36,11 @@ _BEHIND_MAX = 1000
 #: The routes by phase: one line each. A phase that is not here cannot be constructed.
 ROUTES: dict[Phase, Callable[[Pair[Any, Any]], Route[Any, Any]]] = {
     Phase.V1_ONLY: V1Only,
+    Phase.PREPARE: Prepare,
+    Phase.SHADOW: Shadow,
     Phase.COEXIST: Coexist,
+    Phase.V2_PRIMARY: V2Primary,
+    Phase.V2_ONLY: V2Only,
 }
 
 
@@ -118,13 +126,13 @@ def _put_together(
         clock=options.clock, conv=migration.revision, remembers=get_upgrading(migration).takes_other,
         coalesce=options.coalesce, timeout_s=options.timeout_s, read_concern=options.read_concern, session=session,
     )  # fmt: skip
-    v1, v2 = open_stores(given, terms)
+    v1, v2, alone = open_stores(given, terms)
     v1_aware, v2_aware = are_tz_aware(given)
     conversions = conversions_for(migration, v1_aware=v1_aware, v2_aware=v2_aware)
     return Pair(
         v1, v2, v2, conversions, options.clock, tally, behind,
         max_attempts=options.max_attempts, checked=options.checked, in_session=session is not None,
-        ahead=options.coalesce, v2_wait_s=options.v2_wait_s,
+        ahead=options.coalesce, alone=alone, v2_wait_s=options.v2_wait_s,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from lazymig.errors import ConversionError
 from lazymig.loop.deadline import Deadline
 from lazymig.loop.in_flight import InFlight
 from lazymig.phases import Phase
-from lazymig.protocol.edits import Change, Edit
+from lazymig.protocol.edits import Change, ClientEdit
 from lazymig.protocol.pair import Pair
 from lazymig.query import (
     Listing,
@@ -76,15 +76,18 @@ class Calls(Generic[V1, V2]):
             return self.first_use.call(writes=writes)
         return Deadline(self.options.timeout_s)
 
-    async def write(self, raw: RawId, edit: Edit) -> Change | None:
+    async def write(self, raw: RawId, edit: ClientEdit) -> Change | None:
         """Make one edit by the route; `raw` is a checked id."""
         async with self.in_flight.place(), self.bounded(writes=True), self.first_use.explaining:
             return await self.route.write(raw, edit)
 
-    async def insert(self, raw: RawId, make: Callable[[], Awaitable[Change]]) -> None:
-        """Make one insert by the route; the entity is converted once the write has its place."""
+    async def insert(self, raw: RawId, make: Callable[[bool], Awaitable[Change]]) -> None:
+        """Make one insert by the route; the entity is converted once the write has its place.
+
+        `make` gets whether V1 is kept.
+        """
         async with self.in_flight.place():
-            change = await make()  # conversion errors are raised here, before anything is sent
+            change = await make(self.route.keeps_v1)  # conversion errors are raised here, before anything is sent
             async with self.bounded(writes=True), self.first_use.explaining:
                 await self.route.insert(raw, change)
 

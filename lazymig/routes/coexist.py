@@ -13,7 +13,7 @@ from attrs import frozen
 from lazymig import protocol
 from lazymig.errors import ConversionError
 from lazymig.protocol import listing, many, v1_alone
-from lazymig.protocol.edits import Change, Edit
+from lazymig.protocol.edits import Change, ClientEdit
 from lazymig.protocol.pair import Pair
 from lazymig.query import Criteria, Span
 from lazymig.routes.route import Route
@@ -46,7 +46,7 @@ class Coexist(Route[V1, V2], Generic[V1, V2]):
     async def exists(self, id: RawId) -> bool:
         return await protocol.exists(self.pair, id)
 
-    async def write(self, id: RawId, edit: Edit) -> Change | None:
+    async def write(self, id: RawId, edit: ClientEdit) -> Change | None:
         return await protocol.write(self.pair, id, edit)
 
     async def insert(self, id: RawId, change: Change) -> None:

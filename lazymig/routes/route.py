@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import ClassVar, Protocol, TypeVar
 
 from lazymig.errors import ConversionError
-from lazymig.protocol.edits import Change, Edit
+from lazymig.protocol.edits import Change, ClientEdit
 from lazymig.query import Criteria, Span
 from lazymig.stores.given import RawId
 
@@ -25,6 +25,8 @@ class Route(Protocol[V1, V2]):
     uses_v2: ClassVar[bool]
     #: Whether V2 is filled from V1. Only then may a sweep run.
     fills_v2: ClassVar[bool]
+    #: Whether V1 is written. If not, V2 alone is the truth, and new entities need not be expressible in V1.
+    keeps_v1: ClassVar[bool] = True
 
     async def read(self, id: RawId) -> V2 | None:
         """Return the entity in V2's type, or None."""
@@ -46,7 +48,7 @@ class Route(Protocol[V1, V2]):
         """Return whether the entity exists; nothing is converted."""
         raise NotImplementedError
 
-    async def write(self, id: RawId, edit: Edit) -> Change | None:
+    async def write(self, id: RawId, edit: ClientEdit) -> Change | None:
         """Change or delete one entity; return the change, None for a delete.
 
         Raises `NotFound`, `Contention`, or what the edit raises; then nothing was written.

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from lazymig.errors import ConversionError
 from lazymig.protocol import listing, many, v1_alone
-from lazymig.protocol.edits import Change, Edit
+from lazymig.protocol.edits import Change, ClientEdit
 from lazymig.protocol.pair import Pair
 from lazymig.query import Criteria, Span
 from lazymig.routes.route import Route
@@ -45,7 +45,7 @@ class V1Only(Route[V1, V2], Generic[V1, V2]):
     async def exists(self, id: RawId) -> bool:
         return await v1_alone.exists_in_v1(self.pair, id)
 
-    async def write(self, id: RawId, edit: Edit) -> Change | None:
+    async def write(self, id: RawId, edit: ClientEdit) -> Change | None:
         return await v1_alone.write_v1(self.pair, id, edit)
 
     async def insert(self, id: RawId, change: Change) -> None:

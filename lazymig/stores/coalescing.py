@@ -16,6 +16,7 @@ from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
 from lazymig.stores.pipelines import Pipeline
 from lazymig.stores.records import Applied, Document, Put, StoredV1, StoredV2
+from lazymig.stores.v2_alone import AloneStore
 
 R = TypeVar("R")
 
@@ -100,3 +101,17 @@ class CoalescingV2(V2Store):
                 raise
         # Neither driver nor server names the document. Sent one by one, it is refused and the others are stored.
         return await asyncio.gather(*map(self._upsert_one, updates), return_exceptions=True)
+
+
+class CoalescingAlone(AloneStore):
+    """V2's store once it is the only truth, whose concurrent `find`s share a statement."""
+
+    def __init__(self, collection: Handle, clock: Clock, conv: int, timeout_s: float | None) -> None:
+        super().__init__(collection, clock, conv)
+        self._finds: Batcher[Any, StoredV2 | None] = Batcher(super().find, self._find_each, timeout_s)
+
+    async def find(self, id: RawId) -> StoredV2 | None:
+        return await self._finds.call(id)
+
+    async def _find_each(self, ids: Sequence[RawId]) -> list[StoredV2 | ForeignDocument | None]:
+        return _share_out(ids, await self.find_many(list(dict.fromkeys(ids))))

@@ -29,6 +29,7 @@ from lazymig.stores.drivers import (
 )
 from lazymig.stores.given import RawId
 from lazymig.stores.indexes import ensure_index
+from lazymig.stores.keyset import Order
 from lazymig.stores.pipelines import (
     SERVER_NOW,
     Moment,
@@ -49,6 +50,9 @@ _NOT_OURS = frozenset({14, 28})
 REV, INTENT = f"{META_FIELD}.rev", f"{META_FIELD}.intent"
 GONE, AT, CONV = f"{META_FIELD}.gone", f"{META_FIELD}.at", f"{META_FIELD}.conv"
 RAISED, INSERTS = f"{META_FIELD}.raised", f"{META_FIELD}.inserts"
+#: The filter for documents with a body.
+LIVE: Document = {GONE: {"$ne": True}}
+_BY_AGE = Order(AT, 1)
 #: What an announcement inserts where V2 has no document, besides `gone`. `by` is for people: no filter uses it.
 _PLACEHOLDER = {REV: PLACEHOLDER, f"{META_FIELD}.by": "write"}
 
@@ -71,6 +75,8 @@ class MongoLedger(Ledger):
         *,
         remembers: bool = False,
     ) -> None:
+        #: The collection as it was given. Its codec options encode the caller's filters.
+        self.given = collection
         self.collection = tune(collection)
         self._clock = clock
         self._conv = conv
@@ -166,6 +172,18 @@ class MongoLedger(Ledger):
             self._read, parse_v2, where, size=limit, limit=limit, sort=[(AT, 1), ("_id", 1)], session=self._session
         )
         return list(found)
+
+    async def open_marks(self, limit: int, after: StoredV2 | None = None) -> list[StoredV2]:
+        where: Document = {AT: {"$exists": True}, REV: {"$exists": True}}
+        if not self._in_memory:
+            where = {**where, "$expr": {"$gt": [f"${INTENT}", f"${REV}"]}}
+        if after is not None:
+            where = {"$and": [where, _BY_AGE.after(after.document, driver_of(self.collection))]}
+        found = await find_undecoded(
+            self._read, parse_v2, where, size=limit, limit=0 if self._in_memory else limit,
+            fields=None if self._remembers else {META_FIELD: 1}, sort=_BY_AGE.keys, session=self._session,
+        )  # fmt: skip
+        return [seen for seen in found if seen.intent > seen.revision][:limit]
 
     async def ensure_mark_index(self) -> None:
         await ensure_index(self.collection, [(AT, 1)], "lazymig_at", sparse=True)

@@ -5,25 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import bson
-from bson.raw_bson import RawBSONDocument
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from lazymig.stores.documents import REVISION_FIELD, check_same_id, make_revision_filter, parse_v1
 from lazymig.stores.drivers import (
     MAJORITY,
-    RAW_LENIENT,
     READ_MAJORITY,
-    Driver,
     DriverSession,
     Handle,
-    driver_of,
     is_id_taken,
     tune,
 )
 from lazymig.stores.given import RawId
 from lazymig.stores.keyset import Order
+from lazymig.stores.pages import encode_filter, find_page, join_filters
 from lazymig.stores.ports import Paths, Truth
 from lazymig.stores.raw import Undecoded, find_all, find_one, find_undecoded, find_undecoded_by_id
 from lazymig.stores.records import PLACEHOLDER, Document, StoredV1
@@ -105,13 +101,11 @@ class V1Store(Truth):
         result = await self._durable.delete_one(make_revision_filter(id, expected), session=self._session)
         return bool(result.deleted_count)
 
-    async def find_each(self, ids: Sequence[RawId]) -> Undecoded[StoredV1]:
-        return await find_undecoded_by_id(self._majority, parse_v1, ids, self._session)
+    async def find_each(self, ids: Sequence[RawId], question: Document | None = None) -> Undecoded[StoredV1]:
+        return await find_undecoded_by_id(self._majority, parse_v1, ids, self._session, question)
 
     def question(self, criteria: Document) -> Document:
-        if driver_of(self.given) is Driver.MEMORY or not criteria:
-            return dict(criteria)
-        return RawBSONDocument(bson.encode(criteria, codec_options=self.given.codec_options), RAW_LENIENT)
+        return encode_filter(self.given, criteria)
 
     async def page(
         self,
@@ -121,15 +115,10 @@ class V1Store(Truth):
         after: Document | None = None,
         fields: Iterable[str] | None = None,
     ) -> Undecoded[StoredV1]:
-        where = question
-        if after is not None:
-            behind = order.after(after, driver_of(self.collection))
-            where = {"$and": [question, behind]} if question else behind
-        projection = None if fields is None else dict.fromkeys([*fields, REVISION_FIELD], 1)
-        return await find_undecoded(
-            self._majority, parse_v1, where, size=limit, limit=limit, fields=projection, sort=order.keys,
-            session=self._session,
-        )  # fmt: skip
+        wanted = None if fields is None else [*fields, REVISION_FIELD]
+        return await find_page(self._majority, parse_v1, question, order, limit, after, wanted, session=self._session)
 
-    async def count(self, criteria: Document) -> int:
-        return int(await self._majority.count_documents(self.question(criteria), session=self._session))
+    async def count(self, criteria: Document, among: Sequence[RawId] | None = None) -> int:
+        these = None if among is None else {"_id": {"$in": list(among)}}
+        where = join_filters(self.question(criteria), these)
+        return int(await self._majority.count_documents(where, session=self._session))

@@ -25,7 +25,9 @@ from lazymig.stores.drivers import (
 )
 from lazymig.stores.given import RawId
 from lazymig.stores.indexes import ensure_index
-from lazymig.stores.ledger import CONV, GONE, REV, MongoLedger
+from lazymig.stores.keyset import Order
+from lazymig.stores.ledger import CONV, GONE, LIVE, REV, MongoLedger
+from lazymig.stores.pages import encode_filter, find_page, join_filters
 from lazymig.stores.pipelines import (
     Pipeline,
     build_apply,
@@ -73,6 +75,20 @@ class V2Store(MongoLedger, Bodies):
             left, right = documents[:half], documents[half:]
             return await self.put_many(left, durable=durable) + await self.put_many(right, durable=durable)
         return [Put.STORED] * len(documents)
+
+    def question(self, criteria: Document) -> Document:
+        return encode_filter(self.given, criteria)
+
+    async def page(
+        self, question: Document, order: Order, limit: int, after: Document | None = None
+    ) -> Undecoded[StoredV2 | ForeignDocument]:
+        where = join_filters(question, LIVE)
+        return await find_page(self._read, parse_v2_or_error, where, order, limit, after, session=self._session)
+
+    async def count(self, criteria: Document, without: Sequence[RawId] = ()) -> int:
+        others = {"_id": {"$nin": list(without)}} if without else None
+        where = join_filters(self.question(criteria), LIVE, others)
+        return int(await self._read.count_documents(where, session=self._session))
 
     def born_clean(self, id: RawId, body: Document, revision: int, by: By) -> dict[str, Any]:
         return born_clean(id, body, revision, by, self._conv)

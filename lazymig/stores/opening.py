@@ -8,11 +8,12 @@ from attrs import frozen
 
 from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import Clock
-from lazymig.stores.coalescing import CoalescingV1, CoalescingV2
+from lazymig.stores.coalescing import CoalescingAlone, CoalescingV1, CoalescingV2
 from lazymig.stores.drivers import DriverSession, driver_of, is_tz_aware
 from lazymig.stores.given import Collections, Session
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
+from lazymig.stores.v2_alone import AloneStore
 
 
 @frozen(kw_only=True)
@@ -48,15 +49,17 @@ def are_tz_aware(given: Collections) -> tuple[bool, bool]:
     return is_tz_aware(given.v1), is_tz_aware(given.v2)
 
 
-def open_stores(given: Collections, terms: Terms) -> tuple[V1Store, V2Store]:
-    """Return V1's store, and the one that keeps both the ledger and the bodies in V2."""
+def open_stores(given: Collections, terms: Terms) -> tuple[V1Store, V2Store, AloneStore]:
+    """Return V1's store, the one that keeps both the ledger and the bodies in V2, and V2's as the only truth."""
     if (
         terms.coalesce and terms.read_concern is None
     ):  # linearizable reads cannot share a statement: each finds one document
         v2 = CoalescingV2(given.v2, terms.clock, terms.conv, terms.timeout_s, remembers=terms.remembers)
-        return CoalescingV1(given.v1, terms.timeout_s), v2
+        alone = CoalescingAlone(given.v2, terms.clock, terms.conv, terms.timeout_s)
+        return CoalescingV1(given.v1, terms.timeout_s), v2, alone
     session = cast("DriverSession | None", terms.session)  # the driver checks that it is one of its own
     return (
         V1Store(given.v1, session, terms.read_concern),
         V2Store(given.v2, terms.clock, terms.conv, session, terms.read_concern, remembers=terms.remembers),
+        AloneStore(given.v2, terms.clock, terms.conv, session, terms.read_concern),
     )

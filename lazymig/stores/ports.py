@@ -45,8 +45,8 @@ class Truth(Protocol):
     async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredV1]:
         """Find these documents with read concern majority, a thousand per statement; missing ids are left out."""
 
-    async def find_each(self, ids: Sequence[RawId]) -> Undecoded[StoredV1]:
-        """Find these documents in any order, each decoded when it is accessed."""
+    async def find_each(self, ids: Sequence[RawId], question: Document | None = None) -> Undecoded[StoredV1]:
+        """Find these documents in any order, each decoded when it is accessed; with `question`, those that match."""
 
     async def find_changed(self, revisions: Mapping[RawId, int]) -> list[RawId]:
         """Find which of these entities are gone, or at another revision, with read concern majority."""
@@ -90,8 +90,8 @@ class Truth(Protocol):
     ) -> Undecoded[StoredV1]:
         """Find the page after a document, with read concern majority: these fields and the revision, or all fields."""
 
-    async def count(self, criteria: Document) -> int:
-        """Count the documents that match."""
+    async def count(self, criteria: Document, among: Sequence[RawId] | None = None) -> int:
+        """Count the documents that match, all of them or those of these entities."""
 
 
 class Ledger(Protocol):
@@ -141,6 +141,13 @@ class Ledger(Protocol):
     async def marks(self, before: datetime, limit: int, after: Document | None = None) -> list[StoredV2]:
         """Find open marks and tombstones older than `before`, oldest first, by the sparse index on `at`."""
 
+    async def open_marks(self, limit: int, after: StoredV2 | None = None) -> list[StoredV2]:
+        """Find documents with an open announcement, gone or not, oldest first, by the sparse index on `at`.
+
+        Finds the ones after this document, if one is given. Bodies are left out where they hold nothing that V1 cannot
+        express.
+        """
+
     async def ensure_mark_index(self) -> None:
         """Create the sparse index on `at`, which finds marks without a scan."""
 
@@ -156,6 +163,20 @@ class Bodies(Protocol):
 
     async def find_each(self, ids: Sequence[RawId]) -> Undecoded[StoredV2]:
         """Find these documents in any order, each decoded when it is accessed."""
+
+    def question(self, criteria: Document) -> Document:
+        """Encode a caller's filter as the caller's client of V2 would. Raises what that client raises."""
+
+    async def page(
+        self, question: Document, order: Order, limit: int, after: Document | None = None
+    ) -> Undecoded[StoredV2 | ForeignDocument]:
+        """Find the page of bodies after a document, dirty ones too, as the primary has them; what is gone is left out.
+
+        Includes the body of every write whose *apply* was acknowledged.
+        """
+
+    async def count(self, criteria: Document, without: Sequence[RawId] = ()) -> int:
+        """Count the bodies that match, as the primary has them, but for those of these entities."""
 
     def born_clean(self, id: RawId, body: Document, revision: int, by: By) -> dict[str, Any]:
         """Return the V2 document of a lazy migration by this process: clean, with no write announced."""
@@ -218,3 +239,45 @@ class Bodies(Protocol):
 
     async def ensure_conversion_index(self) -> None:
         """Create the index on conversion revision and id, which finds older bodies without a scan."""
+
+
+class Alone(Protocol):
+    """V2 as the only truth: V1, open announcements and the revisions of conversions are ignored."""
+
+    async def find(self, id: RawId) -> StoredV2 | None:
+        """Find one document with read concern majority or above: what it holds cannot be rolled back."""
+
+    async def find_local(self, id: RawId) -> StoredV2 | None:
+        """Find one document as the primary has it now: for writes, whose guard decides whether it holds."""
+
+    async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredV2 | ForeignDocument]:
+        """Find these documents with read concern majority; missing ids are left out, foreign ones become errors."""
+
+    async def confirm_missing(self, id: RawId) -> None:
+        """Wait until the majority has what the primary had when a local read found no body; change nothing."""
+
+    async def insert(self, id: RawId, body: Document, revision: int) -> bool:
+        """Insert a clean document at this revision, durably. False: the id is taken, and nothing was written."""
+
+    async def replace(self, seen: StoredV2, body: Document) -> bool:
+        """Store this body at the revision after the last announced one, durably, if the document is as it was seen.
+
+        Nothing of an earlier body remains, and no announcement stays open. False: V2 has changed; nothing was written.
+        """
+
+    async def bury(self, seen: StoredV2) -> bool:
+        """Store a tombstone at the revision after the last announced one, durably, if the document is as it was seen.
+
+        False: V2 has changed; nothing was written.
+        """
+
+    def question(self, criteria: Document) -> Document:
+        """Encode a caller's filter as the caller's client of V2 would. Raises what that client raises."""
+
+    async def page(
+        self, question: Document, order: Order, limit: int, after: Document | None = None
+    ) -> Undecoded[StoredV2 | ForeignDocument]:
+        """Find the page of bodies after a document, with read concern majority; what is gone is left out."""
+
+    async def count(self, criteria: Document) -> int:
+        """Count the bodies that match, with read concern majority."""

@@ -54,6 +54,12 @@ class Undecoded(Generic[T]):
         document, options = self._documents[place], self._options
         return self._make(document if options is None else decode(document, options))
 
+    def document_at(self, place: int) -> Document:
+        """Return a document as it is stored, whatever it is made into when it is accessed."""
+        stored, options = self._documents[place], self._options
+        document: Document = stored if options is None else decode(stored, options)
+        return document
+
     def __iter__(self) -> Iterator[T]:
         return map(self.__getitem__, range(len(self)))
 
@@ -105,15 +111,18 @@ async def find_all(collection: Handle, ids: Sequence[RawId], session: DriverSess
 
 
 async def find_undecoded_by_id(
-    collection: Handle, make: Callable[[Any], T], ids: Sequence[RawId], session: DriverSession | None = None
+    collection: Handle,
+    make: Callable[[Any], T],
+    ids: Sequence[RawId],
+    session: DriverSession | None = None,
+    question: Document | None = None,
 ) -> Undecoded[T]:
-    """Find the documents with these ids that exist, in any order."""
-    parts = [
-        await find_undecoded(
-            collection, make, {"_id": make_condition({"$in": list(part)})}, size=len(part), session=session
-        )
-        for part in split_ids(ids)
-    ]
+    """Find the documents with these ids that exist and match the filter, if one is given, in any order."""
+    parts = []
+    for part in split_ids(ids):
+        where: Document = {"_id": make_condition({"$in": list(part)})}
+        where = {"$and": [where, question]} if question else where
+        parts.append(await find_undecoded(collection, make, where, size=len(part), session=session))
     return Undecoded.joined(parts, make)
 
 

@@ -2,7 +2,8 @@
 
 from lazymig import protocol
 from lazymig.protocol import repairing
-from lazymig.protocol.edits import Change, Keep
+from lazymig.protocol.edits import Change
+from lazymig.protocol.renewals import Keep
 from lazymig.protocol.writing import Done
 from tests.interleaving import repairs
 from tests.interleaving.mutants import Mutant

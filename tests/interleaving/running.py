@@ -36,10 +36,14 @@ class Task:
     seed: int = 0
     state_limit: int = 100_000
 
+    def scenario(self):
+        """The scenario itself."""
+        return scenario(self.state, self.clients, cancellations=self.cancellations)
+
 
 def explored(task):
     """The report of one task."""
-    made = scenario(task.state, task.clients, cancellations=task.cancellations)
+    made = task.scenario()
     # Readers heal a mark once it is some seconds old, and no clock moves here: so they do it always, or for old marks.
     after = timedelta(0) if task.heal_at_once else bodies.HEAL_AFTER
     with mock.patch.object(bodies, "HEAL_AFTER", after):

@@ -1,0 +1,51 @@
+"""Edits that keep the content: those of lazymig itself, which give V1 a new revision and V2 its body."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from attrs import frozen
+
+from lazymig.protocol.edits import Base, Change
+from lazymig.shapes.conversions import Conversions
+from lazymig.stores.documents import body_of
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+
+@frozen
+class Keep(Generic[V1, V2]):
+    """Keeps the content and gives it a new revision."""
+
+    conversions: Conversions[V1, V2]
+    needs_truth: bool = True
+    needs_entity: bool = False
+
+    async def decide(self, base: Base) -> Change:
+        conversions = self.conversions
+        assert base.truth is not None  # needs_truth
+        seen = base.seen if base.holds_truth else None
+        if seen is not None and (conversions.is_newer(seen) or conversions.trusted(seen) is not None):
+            # The body as it is stored: decoding and encoding would drop what a newer release stored in it.
+            return Change({}, [], body_of(seen), conv=seen.conv)
+        entity = await conversions.upgraded(base.truth, base.seen)
+        return Change({}, [], conversions.v2_body(entity), entity)
+
+
+@frozen
+class Renew(Generic[V1, V2]):
+    """Keeps V1's content, gives it a new revision, and makes V2's body from it, whatever V2 holds now.
+
+    `Keep` trusts a body that is at V1's revision. Here another program may have changed V1 without a new revision, or
+    V2's body is known to be wrong: it only counts as the previous entity.
+    """
+
+    conversions: Conversions[V1, V2]
+    needs_truth: bool = True
+    needs_entity: bool = False
+
+    async def decide(self, base: Base) -> Change:
+        assert base.truth is not None  # needs_truth
+        entity = await self.conversions.upgraded(base.truth, base.seen)
+        return Change({}, [], self.conversions.v2_body(entity), entity)

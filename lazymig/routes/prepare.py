@@ -1,0 +1,64 @@
+"""The phase `prepare`: V1 answers, and writes announce themselves in V2, which is not filled yet.
+
+A process that is still in `v1_only` beside this one announces nothing, so V2 must not be trusted. Once no such process
+is left, V2 can be filled: every write of V1 is announced.
+
+Way back: to `v1_only`, without any step. V2 then holds nothing but announcements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import ClassVar, Generic, TypeVar
+
+from attrs import frozen
+
+from lazymig.errors import ConversionError
+from lazymig.protocol import listing, many, preparing, v1_alone
+from lazymig.protocol.edits import Change, ClientEdit
+from lazymig.protocol.pair import Pair
+from lazymig.query import Criteria, Span
+from lazymig.routes.route import Route
+from lazymig.stores.given import RawId
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+
+@frozen
+class Prepare(Route[V1, V2], Generic[V1, V2]):
+    """Reads V1 alone. Writes take a ticket in V2 and change V1. Answers in V2's type are converted and not stored."""
+
+    pair: Pair[V1, V2]
+    uses_v2: ClassVar[bool] = True
+    fills_v2: ClassVar[bool] = False
+
+    async def read(self, id: RawId) -> V2 | None:
+        return await v1_alone.read_converted(self.pair, id)
+
+    async def read_many(self, ids: Sequence[RawId]) -> dict[RawId, V2 | ConversionError]:
+        return await many.convert_many(self.pair, ids)
+
+    async def read_v1(self, id: RawId) -> V1 | None:
+        return await v1_alone.read_v1(self.pair, id)
+
+    async def read_v1_many(self, ids: Sequence[RawId]) -> dict[RawId, V1 | ConversionError]:
+        return await many.read_v1_many(self.pair, ids)
+
+    async def exists(self, id: RawId) -> bool:
+        return await v1_alone.exists_in_v1(self.pair, id)
+
+    async def write(self, id: RawId, edit: ClientEdit) -> Change | None:
+        return await preparing.write(self.pair, id, edit)
+
+    async def insert(self, id: RawId, change: Change) -> None:
+        await preparing.insert(self.pair, id, change)
+
+    def pages(self, span: Span) -> AsyncGenerator[list[V2 | ConversionError]]:
+        return listing.list_converted(self.pair, span)
+
+    def v1_pages(self, span: Span) -> AsyncGenerator[list[V1 | ConversionError]]:
+        return listing.list_v1(self.pair, span)
+
+    async def count(self, criteria: Criteria) -> int:
+        return await self.pair.v1.count(criteria.v1)

@@ -1,0 +1,62 @@
+"""The phase `shadow`: V1 answers, and V2 is filled by every read and write, so that both can be compared.
+
+Way back: to `prepare`, without any step, because V1 is exact at every moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import ClassVar, Generic, TypeVar
+
+from attrs import frozen
+
+from lazymig import protocol
+from lazymig.errors import ConversionError
+from lazymig.protocol import listing, many, shadowing, v1_alone
+from lazymig.protocol.edits import Change, ClientEdit
+from lazymig.protocol.pair import Pair
+from lazymig.query import Criteria, Span
+from lazymig.routes.route import Route
+from lazymig.stores.given import RawId
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+
+@frozen
+class Shadow(Route[V1, V2], Generic[V1, V2]):
+    """Answers from V1, converted; the answers lack what only V2 can hold. Reads fill V2, and writes reach both."""
+
+    pair: Pair[V1, V2]
+    uses_v2: ClassVar[bool] = True
+    fills_v2: ClassVar[bool] = True
+
+    async def read(self, id: RawId) -> V2 | None:
+        return await shadowing.read(self.pair, id)
+
+    async def read_many(self, ids: Sequence[RawId]) -> dict[RawId, V2 | ConversionError]:
+        return await shadowing.read_many(self.pair, ids)
+
+    async def read_v1(self, id: RawId) -> V1 | None:
+        return await v1_alone.read_v1(self.pair, id)
+
+    async def read_v1_many(self, ids: Sequence[RawId]) -> dict[RawId, V1 | ConversionError]:
+        return await many.read_v1_many(self.pair, ids)
+
+    async def exists(self, id: RawId) -> bool:
+        return await v1_alone.exists_in_v1(self.pair, id)
+
+    async def write(self, id: RawId, edit: ClientEdit) -> Change | None:
+        return await protocol.write(self.pair, id, edit)
+
+    async def insert(self, id: RawId, change: Change) -> None:
+        await protocol.insert(self.pair, id, change)
+
+    def pages(self, span: Span) -> AsyncGenerator[list[V2 | ConversionError]]:
+        return listing.list_converted(self.pair, span)
+
+    def v1_pages(self, span: Span) -> AsyncGenerator[list[V1 | ConversionError]]:
+        return listing.list_v1(self.pair, span)
+
+    async def count(self, criteria: Criteria) -> int:
+        return await self.pair.v1.count(criteria.v1)

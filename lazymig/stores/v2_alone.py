@@ -1,0 +1,102 @@
+"""V2 in MongoDB once it is the only truth. `ports.Alone` states what each method guarantees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pymongo.errors import DuplicateKeyError
+from pymongo.read_concern import ReadConcern
+
+from lazymig.errors import ForeignDocument
+from lazymig.loop.clock import SYSTEM_CLOCK, Clock
+from lazymig.stores.documents import META_FIELD, born_clean, check_same_id, parse_v2, parse_v2_or_error
+from lazymig.stores.drivers import READ_MAJORITY, DriverSession, Handle, is_id_taken, tune
+from lazymig.stores.given import RawId
+from lazymig.stores.keyset import Order
+from lazymig.stores.ledger import GONE, INTENT, LIVE, REV, MongoLedger
+from lazymig.stores.pages import encode_filter, find_page, join_filters
+from lazymig.stores.pipelines import build_tombstone
+from lazymig.stores.ports import Alone
+from lazymig.stores.raw import Undecoded, find_all, find_one
+from lazymig.stores.records import PLACEHOLDER, Applied, Document, StoredV2
+
+
+class AloneStore(MongoLedger, Alone):
+    """An `Alone`, kept in the collection of the ledger and the bodies."""
+
+    def __init__(
+        self,
+        collection: Handle,
+        clock: Clock = SYSTEM_CLOCK,
+        conv: int = 1,
+        session: DriverSession | None = None,
+        read_concern: str | None = None,
+    ) -> None:
+        super().__init__(collection, clock, conv, session, read_concern)
+        # What an answer was made from must not be rolled back: no other collection holds it.
+        self._settled = tune(collection, read=READ_MAJORITY)
+        self._one = self._settled if read_concern is None else tune(collection, read=ReadConcern(read_concern))
+
+    async def find(self, id: RawId) -> StoredV2 | None:
+        return await self._find(self._one, id)
+
+    async def find_local(self, id: RawId) -> StoredV2 | None:
+        return await self._find(self._durable, id)
+
+    async def _find(self, collection: Handle, id: RawId) -> StoredV2 | None:
+        document = await find_one(collection, id, self._session)
+        return None if document is None else check_same_id(id, parse_v2(document))
+
+    async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredV2 | ForeignDocument]:
+        found = await find_all(self._settled, ids, self._session)
+        return {stored.id: stored for stored in map(parse_v2_or_error, found)}
+
+    async def confirm_missing(self, id: RawId) -> None:
+        if self._in_memory:
+            return
+        # A majority write waits even where it matches nothing, and this one never does: no body has this revision.
+        never = {"_id": id, REV: PLACEHOLDER, GONE: {"$exists": False}}
+        await self._durable.update_one(never, {"$set": {REV: PLACEHOLDER}}, session=self._session)
+
+    async def insert(self, id: RawId, body: Document, revision: int) -> bool:
+        try:
+            document = born_clean(id, body, revision, "write", self._conv)
+            await self._durable.insert_one(document, session=self._session)
+        except DuplicateKeyError as error:
+            if not is_id_taken(error):
+                raise  # another unique index refuses it, which the caller must know
+            return False
+        return True
+
+    async def replace(self, seen: StoredV2, body: Document) -> bool:
+        revision = seen.intent + 1
+        by = seen.document[META_FIELD].get("by", "write")
+        document = born_clean(seen.id, body, revision, by, self._conv)
+        if self._in_memory:
+            made = [{"$replaceWith": {"$literal": document}}]
+            return await self._update(_as_seen(seen), made, durable=True) is Applied.APPLIED
+        result = await self._durable.replace_one(_as_seen(seen), document, session=self._session)
+        return bool(result.matched_count)
+
+    async def bury(self, seen: StoredV2) -> bool:
+        revision = seen.intent + 1
+        made = build_tombstone(revision, revision, self._moment)
+        return await self._update(_as_seen(seen), made, durable=True) is Applied.APPLIED
+
+    def question(self, criteria: Document) -> Document:
+        return encode_filter(self.given, criteria)
+
+    async def page(
+        self, question: Document, order: Order, limit: int, after: Document | None = None
+    ) -> Undecoded[StoredV2 | ForeignDocument]:
+        where = join_filters(question, LIVE)
+        return await find_page(self._settled, parse_v2_or_error, where, order, limit, after, session=self._session)
+
+    async def count(self, criteria: Document) -> int:
+        where = join_filters(self.question(criteria), LIVE)
+        return int(await self._settled.count_documents(where, session=self._session))
+
+
+def _as_seen(seen: StoredV2) -> Document:
+    """Return the filter for the document as it was seen: every announcement and every body changes one of the two."""
+    return {"_id": seen.id, REV: seen.revision, INTENT: seen.intent}
