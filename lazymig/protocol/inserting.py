@@ -10,7 +10,7 @@ from lazymig.errors import AlreadyExists, Contention
 from lazymig.loop.clock import pick_unused_step
 from lazymig.protocol.edits import Change
 from lazymig.protocol.pair import Pair
-from lazymig.protocol.writing import Done, back_off, close_mark, finish, withdraw
+from lazymig.protocol.writing import Done, back_off, close_mark, complete, withdraw
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
 from lazymig.stores.records import StoredV2
@@ -24,7 +24,7 @@ async def insert(pair: Pair[V1, V2], id: RawId, change: Change) -> None:
     """Store a new entity. Three round trips. Raises `AlreadyExists`."""
     done = await announce_and_insert(pair, id, change)
     # 3. V1 has the entity: whatever happens to this step is no error for the caller.
-    await pair.behind.do(lambda: finish(pair, id, done), None, id)
+    await pair.behind.do(lambda: complete(pair, id, done), None, id)
 
 
 async def announce_and_insert(pair: Pair[V1, V2], id: RawId, change: Change) -> Done:

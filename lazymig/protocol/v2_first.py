@@ -10,7 +10,7 @@ from lazymig.errors import LazymigError
 from lazymig.protocol.edits import Change, Edit
 from lazymig.protocol.inserting import announce_and_insert
 from lazymig.protocol.pair import Pair
-from lazymig.protocol.writing import Done, announce_and_move, bring_v2_up
+from lazymig.protocol.writing import Done, announce_and_move, bring_v2_up, revive
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Applied
@@ -40,6 +40,8 @@ async def _finish(pair: Pair[V1, V2], id: RawId, done: Done) -> None:
     """Bring V2 up to V1, and wait for it: a listing finds only what V2 holds."""
     try:
         outcome = await bring_v2_up(pair, id, done)
+        if outcome is Applied.NEWER and done.change is not None:
+            await revive(pair, id)
     except PyMongoError:
         pair.tally.count(LEFT_DIRTY)
         raise

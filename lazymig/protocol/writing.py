@@ -31,7 +31,7 @@ async def write(pair: Pair[V1, V2], id: RawId, edit: Edit) -> Change | None:
     """
     done = await announce_and_move(pair, id, edit)
     # 4. The body. V1 has the write, so whatever happens to this step is no error for the caller.
-    await pair.behind.do(lambda: finish(pair, id, done), None, id)
+    await pair.behind.do(lambda: complete(pair, id, done), None, id)
     return done.change
 
 
@@ -178,6 +178,27 @@ async def change_v1(pair: Pair[V1, V2], id: RawId, base: Base, ticket: int, chan
 async def finish(pair: Pair[V1, V2], id: RawId, done: Done) -> Applied | None:
     """Do step 4 of a write: bring V2 up to V1. Returns its outcome, or None if it failed."""
     return await try_step(pair, lambda: bring_v2_up(pair, id, done))
+
+
+async def complete(pair: Pair[V1, V2], id: RawId, done: Done) -> None:
+    """Do step 4 of a write, and see to it that no tombstone stands over an entity that V1 has. Never raises for V2."""
+    if await finish(pair, id, done) is Applied.NEWER and done.change is not None:
+        try:
+            await revive(pair, id)
+        except PyMongoError:
+            pair.tally.count(LEFT_DIRTY)
+
+
+async def revive(pair: Pair[V1, V2], id: RawId) -> None:
+    """Heal the entity if a tombstone stands in V2 that is past the ticket of a write that V1 has.
+
+    Tickets are drawn before V1 changes, and V1 may take two writes in the other order: it deletes an entity by the
+    higher ticket, and then takes an insert by the lower one. A tombstone stands in V2 then over an entity that exists.
+    Reads ask V1 where they meet a tombstone, but listings by V2 would miss it.
+    """
+    seen = await pair.bodies.find(id)
+    if seen is not None and seen.gone:
+        await close_mark(pair, id)
 
 
 async def bring_v2_up(pair: Pair[V1, V2], id: RawId, done: Done) -> Applied:

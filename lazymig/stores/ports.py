@@ -221,8 +221,8 @@ class Bodies(Protocol):
     async def bury(self, id: RawId, revision: int, *, since: int | None = None) -> Applied:
         """Bring V2 up to a delete at this revision: store a tombstone without a body.
 
-        Never lowers the intent. NEWER: V2 is at this revision or past it. `since` is V1's revision that the delete
-        started from.
+        Never lowers the intent. NEWER: V2 is at this revision or past it, or past the entity that was deleted. `since`
+        is V1's revision of that entity.
         """
 
     async def why_refused(self, document: Document) -> tuple[str, str]:
