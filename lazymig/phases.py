@@ -8,21 +8,36 @@ import enum
 class Phase(enum.StrEnum):
     """Where a migration stands.
 
-    This release runs `V1_ONLY` and `COEXIST`, and refuses the other four. Processes in `V1_ONLY` and processes in
-    `COEXIST` must not run at the same time. With all six phases, processes may be in the same phase or in two adjacent
-    ones.
+    Processes may run side by side in the same phase or in two adjacent ones, but for `V2_PRIMARY` and `V2_ONLY`: before
+    the first process goes to `V2_ONLY`, stop all others. Nothing but you sees to that: the phase is an argument of each
+    process, and no process knows the phases of the others.
     """
 
     #: Reads and writes go to V1 alone; V2 is neither read nor written. Way back: none needed.
     V1_ONLY = "v1_only"
-    #: Not in this release. Writes announce themselves in V2 before V1 changes; V2 is not read. Way back: to `V1_ONLY`.
+    #: V1 answers. Writes announce themselves in V2 before V1 changes, so that V2 can be filled once no process is in
+    #: `V1_ONLY` any more; nothing else is put into V2. Way back: to `V1_ONLY`.
     PREPARE = "prepare"
-    #: Not in this release. V1 answers; V2 is filled and compared in parallel. Way back: to `PREPARE`.
+    #: V1 answers; V2 is filled by reads, writes and sweeps, and can be compared. Way back: to `PREPARE`.
     SHADOW = "shadow"
-    #: V2 answers first, filled lazily from V1, which stays the source of truth. Way back: to `V1_ONLY`, with a stop
-    #: between them; once it is there, to `SHADOW`.
+    #: V2 answers first, filled lazily from V1, which stays the source of truth. Way back: to `SHADOW`.
     COEXIST = "coexist"
-    #: Not in this release. V2 answers and lists; V1 is kept exact, ready for the fallback. Way back: to `COEXIST`.
+    #: V2 answers, lists and counts, by its own fields; it must hold every entity. V1 is kept exact. A write is
+    #: acknowledged once both have it. Way back: to `COEXIST`.
     V2_PRIMARY = "v2_primary"
-    #: Not in this release. Reads and writes go to V2 alone. There is no way back.
+    #: Reads and writes go to V2 alone; V1 grows stale. There is no way back. Every other process must be stopped before
+    #: the first one enters this phase.
     V2_ONLY = "v2_only"
+
+
+_UNFILLED = {
+    Phase.V1_ONLY: "In the phase v1_only V2 is not used; go through prepare to shadow first",
+    Phase.PREPARE: "In the phase prepare V2 must stay empty, because processes in v1_only may write V1 without "
+    "announcing it; go to shadow first, once no process is in v1_only",
+    Phase.V2_ONLY: "In the phase v2_only V1 is stale, and would overwrite what V2 alone holds",
+}
+
+
+def explain_unfilled(phase: Phase) -> str:
+    """Return why nothing may be moved from V1 to V2 in a phase."""
+    return _UNFILLED.get(phase, f"The phase {phase} does not do that")

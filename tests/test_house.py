@@ -75,7 +75,7 @@ ROOMS = {
     "passes": ({"pace", "partitions"}, {"sharing", "throttle"}, {"walking"}),
     "surroundings": (
         {"looking", "uuids"},
-        {"contents", "unique", "validators"},
+        {"complete", "contents", "unique", "validators"},
         {"judging", "probing"},
         {"checking"},
         {"first_use"},

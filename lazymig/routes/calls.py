@@ -8,7 +8,7 @@ from typing import Generic, Literal, TypeVar
 
 from attrs import evolve, frozen
 
-from lazymig.errors import ConversionError
+from lazymig.errors import ConfigurationError, ConversionError
 from lazymig.loop.deadline import Deadline
 from lazymig.loop.in_flight import InFlight
 from lazymig.phases import Phase
@@ -135,9 +135,11 @@ def open_calls(migration: Migration[V1, V2], given: Collections, phase: Phase, o
     pair = build_pair(migration, given, options)
     phase = check_phase(phase)
     route = build_route(phase, pair)
+    if options.checked and not route.keeps_v1:
+        raise ConfigurationError(f"checked: the phase {phase} does not read V1, so there is nothing to compare with")
     asked = Asked(
         v1=given.v1, v2=given.v2, id_types=get_id_types(migration),
-        linearizable=options.read_concern is not None, compared=options.checked,
+        linearizable=options.read_concern is not None, compared=options.checked, complete=route.lists_v2,
     )  # fmt: skip
     first_use = FirstUse(asked, both=route.uses_v2, timeout_s=options.timeout_s, read_wait_s=options.v2_wait_s)
     return Calls(migration, phase, given, options, pair, route, first_use, InFlight(options.max_in_flight))

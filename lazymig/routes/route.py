@@ -25,6 +25,8 @@ class Route(Protocol[V1, V2]):
     uses_v2: ClassVar[bool]
     #: Whether V2 is filled from V1. Only then may a sweep run.
     fills_v2: ClassVar[bool]
+    #: Whether an entity that V2 lacks does not exist. If so, V2 must hold them all before the first call.
+    lists_v2: ClassVar[bool] = False
     #: Whether V1 is written. If not, V2 alone is the truth, and new entities need not be expressible in V1.
     keeps_v1: ClassVar[bool] = True
 

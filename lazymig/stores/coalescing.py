@@ -108,7 +108,7 @@ class CoalescingAlone(AloneStore):
 
     def __init__(self, collection: Handle, clock: Clock, conv: int, timeout_s: float | None) -> None:
         super().__init__(collection, clock, conv)
-        self._finds: Batcher[Any, StoredV2 | None] = Batcher(super().find, self._find_each, timeout_s)
+        self._finds: Batcher[RawId, StoredV2 | None] = Batcher(super().find, self._find_each, timeout_s)
 
     async def find(self, id: RawId) -> StoredV2 | None:
         return await self._finds.call(id)

@@ -97,6 +97,12 @@ class Probe:
         cursor = self._lenient.find(dict(where), dict(fields), max_time_ms=LOOK_MS, **options)
         return list(await cursor.to_list(None))
 
+    async def count(self, *, exactly: bool) -> int:
+        """Count all documents within a bounded time, or ask for the server's estimate, which costs nothing."""
+        if exactly:
+            return int(await self._documents.count_documents({}, maxTimeMS=LOOK_MS))
+        return int(await self._documents.estimated_document_count(maxTimeMS=LOOK_MS))
+
     async def evaluate(self, stages: Sequence[Mapping[str, Any]]) -> list[Any]:
         """Aggregate the collection's documents within a bounded time."""
         return await _aggregate(self._documents, stages)

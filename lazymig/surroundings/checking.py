@@ -12,6 +12,7 @@ from lazymig.errors import ConfigurationError
 from lazymig.stores.given import Store
 from lazymig.stores.probes import Probe, probe_of
 from lazymig.stores.records import Document
+from lazymig.surroundings.complete import find_incomplete
 from lazymig.surroundings.contents import Foreign, find_legacy_ids, look_for_foreign
 from lazymig.surroundings.judging import find_problems
 from lazymig.surroundings.looking import Seen, greet_all, look
@@ -34,6 +35,8 @@ class Asked:
     linearizable: bool = False
     #: Whether each read compares V2 with V1.
     compared: bool = False
+    #: Whether V2 must hold every entity that V1 holds.
+    complete: bool = False
     #: Whether to look at a sample of V2's documents as well.
     widely: bool = False
 
@@ -79,6 +82,8 @@ async def look_around(asked: Asked) -> Surroundings:
     )
     (v1, wrong_v1), (v2, wrong_v2, strange), wrong_control = sides
     wrong = tuple(dict.fromkeys([*wrong_v1, *wrong_v2, *wrong_control]))
+    if asked.complete and asked.v2 is not None and not wrong:
+        wrong = tuple(await find_incomplete(asked.v1, asked.v2, unseen))
     return Surroundings(v1, v2, wrong, tuple(dict.fromkeys(unseen)), strange)
 
 

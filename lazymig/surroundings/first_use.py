@@ -52,9 +52,10 @@ class FirstUse:
         self.explaining = Explaining(self)
 
     async def look(self, *, control: Store | None = None, whole: bool = False) -> Surroundings:
-        """Check again. `whole`: check V2 in every phase, and read more of its documents."""
+        """Check again. `whole`: check V2 in every phase, read more of its documents, and let it lack entities."""
         v2 = self._asked.v2 if whole or self._both else None
-        asked = evolve(self._asked, v2=v2, control=control, widely=whole)
+        complete = self._asked.complete and not whole
+        asked = evolve(self._asked, v2=v2, control=control, widely=whole, complete=complete)
         for last in _TRIES:
             try:
                 return await look_around(asked)

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.passes.throttle import Limits
+from lazymig.phases import explain_unfilled
 from lazymig.repository import Repository, calls_of
 from lazymig.sweeping.report import Progress
 
@@ -42,7 +43,7 @@ class SweepOptions:
     def check(self, repository: Repository[Any, Any]) -> None:
         """Raise `PhaseError` if the phase does not allow a sweep, `ConfigurationError` if an option cannot work."""
         if not calls_of(repository).route.fills_v2:
-            raise PhaseError(f"a sweep fills V2, which the phase {repository.phase} does not; advance to coexist first")
+            raise PhaseError(f"a sweep fills V2 from V1. {explain_unfilled(repository.phase)}")
         index, count = self.shard
         if min(self.limits.batch_size, self.concurrency, self.partition_size) < 1 or not 0 <= index < count:
             raise ConfigurationError("batch_size, concurrency, partition_size: 1 or more; shard: 0 <= i < n")

@@ -218,7 +218,21 @@ async def test_an_undecodable_document(server_database: Any) -> None:
     assert set(await letters(server_database)) == {"99"}
 
 
-async def test_phases_without_v2_are_refused(database: Any) -> None:
-    """A sweep in a phase that keeps nothing in V2 is refused before anything is sent."""
-    with pytest.raises(PhaseError):
-        Sweeper(repository(database, phase=Phase.V1_ONLY))
+@pytest.mark.parametrize(
+    ("phase", "why"),
+    [(Phase.V1_ONLY, "V2 is not used"), (Phase.PREPARE, "V2 must stay empty"), (Phase.V2_ONLY, "V1 is stale")],
+)
+@pytest.mark.parametrize("driver", ["mock"])
+async def test_phases_in_which_v1_must_not_fill_v2_are_refused(database: Any, phase: Phase, why: str) -> None:
+    """A sweep there is refused before anything is sent, with the reason."""
+    with pytest.raises(PhaseError, match=f"^a sweep fills V2 from V1. In the phase {phase} {why}"):
+        Sweeper(repository(database, phase=phase))
+
+
+@pytest.mark.parametrize("phase", [Phase.SHADOW, Phase.V2_PRIMARY])
+@pytest.mark.parametrize("driver", ["mock"])
+async def test_phases_beside_coexist_are_swept(database: Any, phase: Phase) -> None:
+    """V2 is filled in every phase in which all writes are announced and V1 is the truth."""
+    await database["v1"].insert_many([thing(id) for id in range(3)])
+    assert (await Sweeper(repository(database, phase=phase)).run()).migrated == 3
+    assert await database["v2"].count_documents({}) == 3

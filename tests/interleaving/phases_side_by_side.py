@@ -225,5 +225,3 @@ class PhasesTask(Task):
         """The scenario itself."""
         changes = {"cancellations": self.cancellations, "crashes": self.crashes}
         return scenario(self.phases, self.state, self.clients, **changes)
-
-

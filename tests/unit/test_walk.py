@@ -21,11 +21,12 @@ from tests.test_house import FLOORS
 HOME = Path(lazymig.__file__).parent
 #: The modules of the way down that are not called by their package; what an edit decides sends nothing.
 ON_THE_WAY = {
-    "routes.coexist": "route",
-    "routes.v1_only": "route",
+    **{f"routes.{phase}": "route" for phase in Phase},
     "protocol.edits": "",
+    "protocol.new_entities": "",
     "stores.mongo_v1": "store",
     "stores.mongo_v2": "store",
+    "stores.v2_alone": "store",
 }
 #: Functions that a lower floor was given, and calls: the only ways up.
 HANDED_DOWN = {
@@ -104,14 +105,14 @@ CALLS: dict[str, Callable[[Any], Awaitable[Any]]] = {
 }
 
 
-@pytest.mark.parametrize("phase", [Phase.V1_ONLY, Phase.COEXIST])
+@pytest.mark.parametrize("phase", list(Phase))
 @pytest.mark.parametrize("call", CALLS)
 async def test_a_call_goes_down_the_floors_once(call: str, phase: Phase) -> None:
     """Door, route, protocol, store: each is met after the one above it, and nothing climbs but what was handed down."""
     repo = memory_repository(people(), phase)
     for id in (1, 2, 3):
         await repo.v1.insert(PersonV1(id, "Ada Byron", 36))
-    if phase is Phase.COEXIST:
+    if phase in (Phase.SHADOW, Phase.COEXIST):
         await repo.collections.v2.delete_one({"_id": 2})
         await repo.get(1)
     with Walk() as walk:

@@ -10,11 +10,9 @@ import pytest
 from lazymig import ConfigurationError, Phase, Repository
 from lazymig.repository import calls_of
 from lazymig.routes import building
-from lazymig.routes.coexist import Coexist
 from lazymig.routes.route import Route
-from lazymig.routes.v1_only import V1Only
 from lazymig.testing.memory_collection import MemoryCollection
-from tests.people import ada, people
+from tests.people import PersonV1, ada, people
 from tests.unit.routes.seventh import Seventh
 
 COLLECTIONS: dict[str, Any] = {"v1": MemoryCollection("v1"), "v2": MemoryCollection("v2")}
@@ -22,15 +20,42 @@ VERBS = sorted(name for name, value in vars(Route).items() if inspect.isfunction
 
 
 @pytest.mark.parametrize("phase", list(Phase))
-def test_a_phase_without_a_route_cannot_be_constructed(phase: Phase) -> None:
+def test_every_phase_has_a_route_of_its_own(phase: Phase) -> None:
+    """The repository is made with it, and it is named after its phase."""
+    repository = Repository(people(), phase=phase, **COLLECTIONS)
+    assert repository.phase is phase
+    route = type(calls_of(repository).route)
+    assert route.__module__ == f"lazymig.routes.{phase}"
+    assert list(building.ROUTES.values()).count(route) == 1
+
+
+def test_a_phase_without_a_route_cannot_be_constructed(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is refused when the repository is made, and the error names the phases that run."""
-    if phase in (Phase.V1_ONLY, Phase.COEXIST):
-        repository = Repository(people(), phase=phase, **COLLECTIONS)
-        assert repository.phase is phase
-        assert isinstance(calls_of(repository).route, V1Only if phase is Phase.V1_ONLY else Coexist)
-        return
-    with pytest.raises(ConfigurationError, match=r"phase: this release runs Phase\.V1_ONLY, Phase\.COEXIST"):
-        Repository(people(), phase=phase, **COLLECTIONS)
+    monkeypatch.delitem(building.ROUTES, Phase.SHADOW)
+    with pytest.raises(ConfigurationError, match=r"phase: this release runs Phase\.V1_ONLY, Phase\.PREPARE, Phase\.CO"):
+        Repository(people(), phase=Phase.SHADOW, **COLLECTIONS)
+
+
+def test_what_only_some_routes_do() -> None:
+    """Where sweeps may run, where V2 must be complete, and where V1 is kept, is said by the route."""
+    said = {
+        phase: [getattr(route, name) for name in ("uses_v2", "fills_v2", "lists_v2", "keeps_v1")]
+        for phase, route in building.ROUTES.items()
+    }
+    assert said == {
+        Phase.V1_ONLY: [False, False, False, True],
+        Phase.PREPARE: [True, False, False, True],
+        Phase.SHADOW: [True, True, False, True],
+        Phase.COEXIST: [True, True, False, True],
+        Phase.V2_PRIMARY: [True, True, True, True],
+        Phase.V2_ONLY: [True, False, True, False],
+    }
+
+
+def test_checked_reads_need_a_v1_that_is_kept() -> None:
+    """In `v2_only` V1 is stale, and must not win over V2."""
+    with pytest.raises(ConfigurationError, match=r"^checked: the phase v2_only does not read V1"):
+        Repository(people(), phase=Phase.V2_ONLY, checked=True, **COLLECTIONS)
 
 
 @pytest.mark.parametrize("phase", ["coexist", Phase.COEXIST])
@@ -98,7 +123,8 @@ class Recording:
         self.pair = pair
         self.asked: list[str] = []
 
-    uses_v2 = fills_v2 = False
+    uses_v2 = fills_v2 = lists_v2 = False
+    keeps_v1 = True
 
     def __getattr__(self, name: str) -> Any:
         self.asked.append(name)
@@ -120,6 +146,7 @@ class Recording:
         (lambda repo: repo.get_many([1]), "read_many"),
         (lambda repo: repo.exists(1), "exists"),
         (lambda repo: repo.insert(ada(1)), "insert"),
+        (lambda repo: repo.v1.insert(PersonV1(1, "Ada Byron")), "insert"),
         (lambda repo: repo.replace(ada(1)), "write"),
         (lambda repo: repo.delete(1), "write"),
         (lambda repo: repo.count(), "count"),
