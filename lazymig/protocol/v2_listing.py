@@ -144,26 +144,24 @@ async def _settle_page(pair: Pair[V1, V2], page: Sequence[StoredV2]) -> list[Raw
     keys = keys_of(ids)
     for delay_s in (*WRITER_WAITS_S, 0):
         truths = ByKey(await pair.v1.find_each(ids))
-        behind = [
-            (seen, truth) for key, seen in zip(keys, page, strict=True) if _is_behind(truth := truths.get(key), seen)
-        ]
-        due = [seen.id for seen, truth in behind if truth is not None and await is_due(pair, seen, truth)]
-        if not due or not delay_s:
+        behind = []
+        for key, seen in zip(keys, page, strict=True):
+            truth = truths.get(key)
+            if truth is not None and truth.revision > seen.revision:
+                behind.append((seen, truth))
+        # A writer is about to store a body that may hold what V1 cannot express. It is not waited for as long as by a
+        # read, which can answer without a repair: a listing could not find the entity.
+        if not delay_s or not any([await is_due(pair, seen, truth) for seen, truth in behind]):
             break
-        # A writer is about to store a body that may hold what V1 cannot express.
         await pair.clock.sleep(delay_s)
         now = ByKey(await pair.bodies.find_each(ids))
         page = [now.get(key) or seen for key, seen in zip(keys, page, strict=True)]
-    repaired = await _repair(pair, [(seen, truth) for seen, truth in behind if truth and seen.id not in due])
+    repaired = await _repair(pair, behind)
     return [
         seen.id
         for key, seen in zip(keys, page, strict=True)
         if _differs(truths.get(key), seen) and seen.id not in repaired
     ]
-
-
-def _is_behind(truth: StoredV1 | None, seen: StoredV2) -> bool:
-    return truth is not None and truth.revision > seen.revision
 
 
 def _differs(truth: StoredV1 | None, seen: StoredV2) -> bool:

@@ -195,3 +195,13 @@ async def test_count_counts_the_documents_that_match(store: V1Store, collection:
     await collection.insert_many([{"_id": id, "age": id % 3} for id in range(10)])
     assert await store.count({"age": 0}) == 4
     assert await store.count({}) == 10
+
+
+async def test_find_each_and_count_take_a_question_about_these_entities(store: V1Store, collection: Any) -> None:
+    """With a question only those that match; a count is of all that match, or of those of these entities."""
+    await collection.insert_many([{"_id": id, "name": "ab"[id % 2], REV: id} for id in range(6)])
+    found = await store.find_each([1, 2, 3, 9], store.question({"name": "b"}))
+    assert sorted((row.id, row.revision) for row in found) == [(1, 1), (3, 3)]
+    assert sorted((await store.find_each([1, 2])).ids) == [1, 2]
+    assert [await store.count({"name": "b"}), await store.count({"name": "b"}, [1, 2, 9])] == [3, 1]
+    assert await store.count({}, []) == 0

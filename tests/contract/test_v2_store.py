@@ -10,6 +10,7 @@ from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError, PyM
 
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.stores.documents import born_clean
+from lazymig.stores.keyset import Order
 from lazymig.stores.mongo_v2 import V2Store
 from lazymig.stores.records import Applied, Put, StoredV2
 
@@ -596,3 +597,53 @@ async def test_why_refused_tells_the_reason_without_contents(server_database: An
     assert await store.why_refused(born_clean(2, {"first": "good"}, 1, "sweep")) == ("", "")
     assert await store.why_refused(born_clean(2, {"first": "good"}, 1, "sweep")) == ("", "")
     assert await collection.count_documents({}) == 2
+
+
+async def test_open_marks_finds_what_is_announced(store: V2Store, collection: Any) -> None:
+    """Open announcements, of live documents, placeholders and tombstones, oldest first, also in parts; nothing else."""
+    ages = [NOW + timedelta(seconds=seconds) for seconds in range(4)]
+    await collection.insert_many(
+        [
+            live(1, intent=4, at=ages[2]), live(2), tombstone(3), tombstone(4, intent=9, at=ages[3]),
+            {"_id": 5, META: {"rev": -1, "intent": 1, "gone": True, "at": ages[1]}}, {"_id": 6, META: {"at": NOW}},
+        ]
+    )  # fmt: skip
+    found = await store.open_marks(10)
+    assert [(seen.id, seen.revision, seen.intent, seen.gone) for seen in found] == [
+        (5, -1, 1, True),
+        (1, 3, 4, False),
+        (4, 3, 9, True),
+    ]
+    first = await store.open_marks(2)
+    assert [seen.id for seen in first] == [5, 1]
+    assert [seen.id for seen in await store.open_marks(2, first[-1])] == [4]
+    remembering = V2Store(collection, remembers=True)
+    assert (await remembering.open_marks(10))[1].document["first"] == "Ada"
+
+
+async def test_page_finds_bodies_in_order(store: V2Store, collection: Any) -> None:
+    """Bodies after a document, dirty ones too, as the primary has them; what is gone is left out."""
+    ages = [5, 3, None, 3, 8]
+    await collection.insert_many([{**live(id, intent=3 + id % 2), "age": age} for id, age in enumerate(ages)])
+    await collection.insert_one(tombstone(9))
+    question, order = store.question({"first": "Ada"}), Order("age", -1)
+    first = await store.page(question, order, 2)
+    assert [(row.id, row.intent) for row in first if isinstance(row, StoredV2)] == [(4, 3), (0, 3)]
+    assert (await store.page(question, order, 9, first.document_at(-1))).ids == [3, 1, 2]
+
+
+async def test_count_counts_bodies_but_for_some(store: V2Store, collection: Any) -> None:
+    """The bodies that match, but for those of the entities that are left out."""
+    await collection.insert_many([live(1), live(2, intent=4), tombstone(3), {**live(4), "first": "Eve"}])
+    assert [await store.count({}), await store.count({"first": "Ada"})] == [3, 2]
+    assert [await store.count({}, [2, 3]), await store.count({"first": "Ada"}, [1, 2])] == [2, 0]
+
+
+async def test_bury_leaves_the_body_of_a_later_entity(store: V2Store, collection: Any) -> None:
+    """NEWER: V2 is past the entity that was deleted; a body that lost its revision in V1 is no later one."""
+    await collection.insert_many([live(1, rev=5, intent=9), live(2, rev=5, intent=9)])
+    assert await store.bury(1, 9, since=4) is Applied.NEWER
+    assert (await collection.find_one({"_id": 1})) == live(1, rev=5, intent=9)
+    assert await store.bury(1, 9, since=5) is Applied.APPLIED
+    assert await store.bury(2, 9, since=0) is Applied.APPLIED
+    assert [row[META]["gone"] async for row in collection.find()] == [True, True]
