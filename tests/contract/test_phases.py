@@ -427,3 +427,41 @@ async def test_v2s_unique_index_refuses_a_write_of_v2_only(database: Any, open_r
     with pytest.raises(DuplicateKeyError):
         await repo.insert(ada(3))
     assert [person async for person in repo.list()] == [ada(1), ada(2, last="King")]
+
+
+# ---- sessions -------------------------------------------------------------------------------------------------------
+
+
+@on("pymongo")
+@pytest.mark.parametrize("every", [Phase.V2_PRIMARY, Phase.V2_ONLY])
+async def test_a_transaction_happens_as_a_whole(database: Any, every: Phase, open_repository: Open) -> None:
+    """Every call within it sees its own writes; after an abort none of them happened, after a commit all have."""
+    for name in ("v1", "v2"):
+        await database.create_collection(name)
+    repo = open_repository(database, phase=every)
+    for id in (1, 2, 3):
+        await repo.insert(ada(id))
+    await repo.delete(3)
+
+    async def every_call(bound: Any) -> None:
+        await bound.update(1, older)
+        await bound.v1.update(1, older)
+        await bound.delete(2)
+        await bound.insert(ada(3))  # over a tombstone
+        await bound.insert(ada(4, age=1))
+        with pytest.raises(AlreadyExists):
+            await bound.insert(ada(1))
+        with pytest.raises(NotFound):
+            await bound.v1.delete(2)
+        assert await bound.get_many([1, 2, 4]) == {1: ada(1, age=38), 4: ada(4, age=1)}
+        assert await ids(bound.list(sort="age")) == [4, 3, 1]
+        assert await bound.count() == 3
+
+    async with database.client.start_session() as session:
+        await session.start_transaction()
+        await every_call(repo.with_session(session))
+        assert await repo.get_many([1, 2, 3, 4]) == {1: ada(1), 2: ada(2)}
+        await session.abort_transaction()
+        assert await ids(repo.list()) == [1, 2]
+        await session.with_transaction(lambda session: every_call(repo.with_session(session)))
+    assert await repo.get_many([1, 2, 3, 4]) == {1: ada(1, age=38), 3: ada(3), 4: ada(4, age=1)}

@@ -276,3 +276,96 @@ async def test_v1_only(watched: Watched, open_repository: Open) -> None:
     reads = ["v1 find", "v1 find", "v1 insert"]
     missing = ["v1 find", "v1 update"]  # the update matches nothing: see `confirm_missing`
     assert steps(sent) == [*reads, "v1 find", "v1 update", "v1 find", "v1 delete", *missing]
+
+
+# ---- every phase ----------------------------------------------------------------------------------------------------
+
+TICKET, READ_V1, READ_V2, STORE = "v2 findAndModify", "v1 find", "v2 find", "v2 update"
+MOVE, PUT_V1, DROP_V1 = "v1 update", "v1 insert", "v1 delete"
+#: What each call sends in each phase when V2 holds what that phase puts there: get, exists, get_many, update, insert,
+#: delete, get by V1's view, update by V1's view, count.
+SENT = {
+    Phase.V1_ONLY: [
+        [READ_V1], [READ_V1], [READ_V1], [READ_V1, MOVE], [PUT_V1], [READ_V1, DROP_V1], [READ_V1], [READ_V1, MOVE],
+        ["v1 aggregate"],
+    ],
+    Phase.PREPARE: [
+        [READ_V1], [READ_V1], [READ_V1], [TICKET, READ_V1, MOVE], [TICKET, PUT_V1], [TICKET, READ_V1, DROP_V1],
+        [READ_V1], [TICKET, READ_V1, MOVE], ["v1 aggregate"],
+    ],
+    Phase.SHADOW: [
+        [READ_V1, READ_V2], [READ_V1], [READ_V1, READ_V2], [TICKET, MOVE, STORE], [TICKET, PUT_V1, STORE],
+        [TICKET, DROP_V1, STORE], [READ_V1], [TICKET, READ_V1, MOVE, STORE], ["v1 aggregate"],
+    ],
+    Phase.V2_PRIMARY: [
+        [READ_V2], [READ_V2], [READ_V2], [TICKET, MOVE, STORE], [TICKET, PUT_V1, STORE],
+        [TICKET, DROP_V1, STORE], [READ_V1], [TICKET, READ_V1, MOVE, STORE], [READ_V2, "v2 aggregate"],
+    ],
+    Phase.V2_ONLY: [
+        [READ_V2], [READ_V2], [READ_V2], [READ_V2, STORE], ["v2 insert"], [READ_V2, STORE], [READ_V2],
+        [READ_V2, STORE], ["v2 aggregate"],
+    ],
+}  # fmt: skip
+SENT[Phase.COEXIST] = [[READ_V2], [READ_V2], [READ_V2], *SENT[Phase.SHADOW][3:]]
+
+
+@pytest.mark.parametrize("watched", ["pymongo"], indirect=True)
+@pytest.mark.parametrize("every", list(Phase))
+async def test_what_each_call_sends_in_each_phase(watched: Watched, open_repository: Open, every: Phase) -> None:
+    """The whole table, as the documentation of the phases has it."""
+    await open_repository(watched.database).get_many([1, 2])
+    repo = open_repository(watched.database, phase=every)
+    await repo.check()
+    calls: list[Callable[[], Any]] = [
+        lambda: repo.get(1),
+        lambda: repo.exists(1),
+        lambda: repo.get_many([1, 2]),
+        lambda: repo.update(1, older),
+        lambda: repo.insert(ada(3)),
+        lambda: repo.delete(2),
+        lambda: repo.v1.get(1),
+        lambda: repo.v1.update(1, lambda person: evolve(person, age=1)),
+        lambda: repo.count(),
+    ]
+    for call, expected in zip(calls, SENT[every], strict=True):
+        with watched.sent() as sent:
+            await call()
+        assert steps(sent) == expected
+
+
+@pytest.mark.parametrize("watched", ["pymongo"], indirect=True)
+async def test_what_is_missing_or_taken_costs_in_the_last_phases(watched: Watched, open_repository: Open) -> None:
+    """A missing entity is V2's answer alone; a tombstone is taken over; a refusal waits for the majority."""
+    await open_repository(watched.database).get_many([1, 2])
+    primary, alone = (open_repository(watched.database, phase=phase) for phase in (Phase.V2_PRIMARY, Phase.V2_ONLY))
+    for repo in (primary, alone):
+        await repo.check()
+        with watched.sent() as sent:
+            assert [await repo.get(9), await repo.exists(9), await repo.get_many([9])] == [None, False, {}]
+        assert steps(sent) == [READ_V2] * 3
+    await alone.delete(1)
+    with watched.sent() as sent:
+        await alone.insert(ada(1))
+    assert steps(sent) == ["v2 insert", READ_V2, STORE]
+    with watched.sent() as sent, pytest.raises(NotFound):
+        await alone.update(9, older)
+    assert steps(sent) == [READ_V2, STORE]  # the update matches nothing: see `confirm_missing`
+    with watched.sent() as sent, pytest.raises(AlreadyExists):
+        await alone.insert(ada(2))
+    assert steps(sent) == ["v2 insert", READ_V2]
+
+
+@pytest.mark.parametrize("watched", ["pymongo"], indirect=True)
+@pytest.mark.parametrize(("every", "expected"), [(Phase.V2_PRIMARY, 5), (Phase.V2_ONLY, 4)])
+async def test_a_listing_by_v2_takes_one_for_a_page(
+    watched: Watched, open_repository: Open, every: Phase, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And in `v2_primary` one more at the beginning, for open marks."""
+    monkeypatch.setattr(listing, "PAGE", 100)
+    await watched.database["v1"].insert_many([ada_v1(id) for id in range(3, 301)])
+    await open_repository(watched.database).get_many(range(1, 301))
+    repository = open_repository(watched.database, phase=every)
+    await repository.check()
+    with watched.sent() as sent:
+        assert [person.id async for person in repository.list()] == list(range(1, 301))
+    assert steps(sent) == [READ_V2] * expected
