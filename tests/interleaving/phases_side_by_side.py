@@ -127,7 +127,7 @@ def all_calls(amount):
 #: What only a process may do whose phase fills V2.
 SWEEPS = ("sweep", "heal", "purge")
 NAMES = tuple(name for name in all_calls(0) if name != "update until stored")
-SOME = ("get", "insert", "update", "delete", "list by", "V1 get", "V1 update")
+SOME = ("get", "insert", "update", "delete", "list by", "V1 update")
 
 
 def names_of(phase, names=NAMES):
