@@ -38,10 +38,12 @@ class Repository(Door[V1, V2]):
         v1: The collection of the old shape: async, of PyMongo, Motor or mongomock-motor, and of a client that belongs
             to the running event loop.
         v2: The collection of the new shape. It may be in another database or cluster.
-        phase: Where the migration stands.
+        phase: Where the migration stands. `Phase` says what each phase does, and which ones may run side by side.
         coalesce: Let reads and lazy migrations that start in the same turn of the event loop share a round trip.
-        write_behind: Store V2 bodies behind the caller, from a bounded queue that `async with repository:` drains.
-        checked: Compare every read with V1, which wins. Use it while other programs write V1 directly.
+        write_behind: Store V2 bodies behind the caller, from a bounded queue that `async with repository:` drains. In
+            `V2_PRIMARY` only those of reads: its writes wait for V2.
+        checked: Compare every read with V1, which wins. Use it while other programs write V1 directly. Not in
+            `V2_ONLY`.
         read_concern: "linearizable" where the answer of a deposed primary, some seconds old, is not good enough.
         max_attempts: How often a write is tried while others win, before it raises `Contention`.
         max_in_flight: Writes in flight at a time; None for no bound. Other writes wait for a place, and their
@@ -143,9 +145,10 @@ class Repository(Door[V1, V2]):
         return bound
 
     async def get(self, id: Id) -> V2 | None:
-        """Return the entity, or None. It is migrated if V2 lacks it.
+        """Return the entity, or None. In `SHADOW` and `COEXIST` it is migrated if V2 lacks it.
 
-        One round trip when V2 has it, three when it is read for the first time (two with `write_behind`).
+        In `COEXIST`, one round trip when V2 has it, three when it is read for the first time (two with
+        `write_behind`). The documentation has a table for all phases.
 
         Args:
             id: The entity's id, a value of the id attribute's type.
@@ -154,7 +157,7 @@ class Repository(Door[V1, V2]):
             The entity as it was at some moment of this call.
 
         Raises:
-            ConversionError: If V1's document does not convert.
+            ConversionError: If the document does not convert, or does not fit its class.
             TypeError: If the id is of another type.
         """
         raw = self._calls.conversions.raw_id(id)
@@ -190,7 +193,7 @@ class Repository(Door[V1, V2]):
         return await self._calls.read_many(self._calls.route.read_many, ids, on_error)
 
     async def insert(self, entity: V2) -> V2:
-        """Store a new entity and return it. Three round trips.
+        """Store a new entity and return it. Three round trips while both collections are written.
 
         Args:
             entity: An instance of the migration's V2 class.

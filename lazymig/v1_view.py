@@ -1,4 +1,4 @@
-"""The door in V1's type, for code that still uses it. Reads come from V1; writes keep V2 exact."""
+"""The door in V1's type, for code that still uses it. It follows the phase, as the repository does."""
 
 from __future__ import annotations
 
