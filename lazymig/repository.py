@@ -42,8 +42,7 @@ class Repository(Door[V1, V2]):
         coalesce: Let reads and lazy migrations that start in the same turn of the event loop share a round trip.
         write_behind: Store V2 bodies behind the caller, from a bounded queue that `async with repository:` drains. In
             `V2_PRIMARY` only those of reads: its writes wait for V2.
-        checked: Compare every read with V1, which wins. Use it while other programs write V1 directly. Not in
-            `V2_ONLY`.
+        checked: Compare every read with V1, which wins, while other programs write V1 directly. Not in `V2_ONLY`.
         read_concern: "linearizable" where the answer of a deposed primary, some seconds old, is not good enough.
         max_attempts: How often a write is tried while others win, before it raises `Contention`.
         max_in_flight: Writes in flight at a time; None for no bound. Other writes wait for a place, and their
@@ -147,8 +146,7 @@ class Repository(Door[V1, V2]):
     async def get(self, id: Id) -> V2 | None:
         """Return the entity, or None. In `SHADOW` and `COEXIST` it is migrated if V2 lacks it.
 
-        In `COEXIST`, one round trip when V2 has it, three when it is read for the first time (two with
-        `write_behind`). The documentation has a table for all phases.
+        In `COEXIST`, one round trip when V2 has it, three for a first read (two with `write_behind`).
 
         Args:
             id: The entity's id, a value of the id attribute's type.

@@ -1,6 +1,6 @@
 """The steps of single phases with one guard taken away, each under a name that says which, and where that shows."""
 
-from lazymig.protocol import preparing, reading, shadowing, v2_first, v2_listing
+from lazymig.protocol import preparing, reading, shadowing, v2_first, v2_listing, writing
 from lazymig.protocol.inserting import announce
 from lazymig.protocol.writing import Done, finish
 from lazymig.routes.v2_primary import V2Primary
@@ -106,6 +106,15 @@ def no_revival(monkeypatch):
     monkeypatch.setattr(v2_first, "revive", leave)
 
 
+def no_revival_before(monkeypatch):
+    """A writer in `coexist` that comes too late leaves the tombstone, which that phase does not notice."""
+
+    async def leave(pair, id):
+        return None
+
+    monkeypatch.setattr(writing, "revive", leave)
+
+
 def burying_delete(monkeypatch):
     """A delete buries whatever body is below its ticket, also that of the next entity."""
     bury = V2Store.bury
@@ -189,6 +198,11 @@ MUTANTS = (
     Mutant(
         "v2_primary: tombstone left over an insert", no_revival,
         shown(TWICE, "placeholder with V1", "insert", "delete", crashes=False),
+    ),
+    Mutant(
+        "coexist: tombstone left over an insert",
+        no_revival_before,
+        shown((COEXIST, V2_PRIMARY), "placeholder with V1", "insert", "delete", crashes=False),
     ),
     Mutant(
         "v2_primary: a later entity buried", burying_delete,
