@@ -12,6 +12,7 @@ from lazymig.repository import Repository, calls_of
 from lazymig.stores.given import RawId
 from lazymig.sweeping.dead_letters import review_letters
 from lazymig.sweeping.moving import Mover
+from lazymig.sweeping.options import check_fills_v2
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -24,7 +25,10 @@ async def retry_dead(
 
     Without ids, all open dead letters are tried. An entity that fails again keeps its dead letter, with the new error
     and one more attempt.
+
+    Raises `PhaseError` if the phase does not allow it.
     """
+    check_fills_v2(repository, "a retry")
     pair = calls_of(repository).pair
     mover = Mover(pair, control, Counter(), dry_run=False)
     return await review_letters(

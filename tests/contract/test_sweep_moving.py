@@ -13,7 +13,9 @@ from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Time
 from bson.raw_bson import RawBSONDocument
 
 from lazymig import Phase, PhaseError, Sweeper
+from lazymig.control import Control
 from lazymig.sweeping import remainder
+from lazymig.sweeping.retry import retry_dead
 from tests.sweeps import WRITES, by_id, letters, moved, passes, repository, stored, sweeper, thing
 
 SEED = 20_240_501
@@ -224,9 +226,11 @@ async def test_an_undecodable_document(server_database: Any) -> None:
 )
 @pytest.mark.parametrize("driver", ["mock"])
 async def test_phases_in_which_v1_must_not_fill_v2_are_refused(database: Any, phase: Phase, why: str) -> None:
-    """A sweep there is refused before anything is sent, with the reason."""
+    """A sweep or a retry there is refused before anything is sent, with the reason."""
     with pytest.raises(PhaseError, match=f"^a sweep fills V2 from V1. In the phase {phase} {why}"):
         Sweeper(repository(database, phase=phase))
+    with pytest.raises(PhaseError, match=f"^a retry fills V2 from V1. In the phase {phase} {why}"):
+        await retry_dead(repository(database, phase=phase), Control(database["control"]))
 
 
 @pytest.mark.parametrize("phase", [Phase.SHADOW, Phase.V2_PRIMARY])
