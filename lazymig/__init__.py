@@ -13,7 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lazymig.comparing.equivalences import Equivalence
     from lazymig.control import Control, RunRecord
+    from lazymig.dark.settings import DarkReads
     from lazymig.errors import (
         AlreadyExists,
         ConfigurationError,
@@ -34,8 +36,9 @@ if TYPE_CHECKING:
     from lazymig.shapes.migration import Migration
     from lazymig.stores.given import Collection, Collections, Id, Session
     from lazymig.stores.records import DeadLetter
+    from lazymig.stores.verdicts import Difference, Mismatch, Verdict
     from lazymig.sweeper import Progress, Sweeper, SweepReport
-    from lazymig.telemetry import Tally
+    from lazymig.telemetry import Histogram, Tally
     from lazymig.v1_view import V1View
 
 __all__ = [
@@ -48,11 +51,16 @@ __all__ = [
     "Control",
     "ConversionError",
     "Criteria",
+    "DarkReads",
     "DeadLetter",
+    "Difference",
+    "Equivalence",
     "ForeignDocument",
+    "Histogram",
     "Id",
     "LazymigError",
     "Migration",
+    "Mismatch",
     "NotFound",
     "OnError",
     "PassVanished",
@@ -67,6 +75,7 @@ __all__ = [
     "Sweeper",
     "Tally",
     "V1View",
+    "Verdict",
     "make_converter",
     "rename",
 ]
@@ -81,11 +90,16 @@ _HOMES = {
     "Control": "control",
     "ConversionError": "errors",
     "Criteria": "query",
+    "DarkReads": "dark.settings",
     "DeadLetter": "stores.records",
+    "Difference": "stores.verdicts",
+    "Equivalence": "comparing.equivalences",
     "ForeignDocument": "errors",
+    "Histogram": "telemetry",
     "Id": "stores.given",
     "LazymigError": "errors",
     "Migration": "shapes.migration",
+    "Mismatch": "stores.verdicts",
     "NotFound": "errors",
     "OnError": "query",
     "PassVanished": "errors",
@@ -100,6 +114,7 @@ _HOMES = {
     "Sweeper": "sweeper",
     "Tally": "telemetry",
     "V1View": "v1_view",
+    "Verdict": "stores.verdicts",
     "make_converter": "shapes.bson_types",
     "rename": "shapes.entities",
 }

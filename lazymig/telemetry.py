@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 #: A read found its entity in V1 only and stored it in V2.
 MIGRATED: Final = "lazymig.migrated"
@@ -56,8 +57,12 @@ def _make_counter(name: str) -> Any:
     return metrics.get_meter("lazymig").create_counter(name)
 
 
+class _Recorder(Protocol):
+    def record(self, amount: float, attributes: Mapping[str, str]) -> None: ...
+
+
 @cache
-def _make_histogram(name: str) -> Any:
+def _make_histogram(name: str) -> _Recorder | None:
     try:
         from opentelemetry import metrics
     except ImportError:
@@ -96,11 +101,12 @@ class Tally:
         Args:
             name: The metric's name.
             elapsed_s: The duration in seconds.
-            **attributes: Further attributes of the measurement.
+            **attributes: Further attributes of the measurement; their names get the prefix `lazymig.`.
         """
         histogram = _make_histogram(name)
         if histogram is not None:
-            histogram.record(elapsed_s, self._attributes | attributes)
+            further = {f"lazymig.{key}": value for key, value in attributes.items()}
+            histogram.record(elapsed_s, self._attributes | further)
 
 
 #: The upper bound of the first bucket, in seconds, and how many buckets double it.

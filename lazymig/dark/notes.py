@@ -7,7 +7,8 @@ from typing import TypeVar, cast
 
 from attrs import evolve, field, frozen
 
-from lazymig.errors import ForeignDocument
+from lazymig.errors import ConversionError, ForeignDocument
+from lazymig.protocol.bodies import await_own_body
 from lazymig.protocol.pair import Pair
 from lazymig.stores.given import RawId
 from lazymig.stores.ports import Bodies, Truth
@@ -19,7 +20,7 @@ V2 = TypeVar("V2")
 
 @frozen
 class Notes:
-    """The documents that a call read last, by id; None where a side lacked the entity.
+    """The documents that were read last, by id; None where a side lacked the entity.
 
     The call's entity is no substitute: its caller may change it, and it does not say which revision it is of.
     """
@@ -31,6 +32,40 @@ class Notes:
         """Return V2's document if it was clean: only then V2 could answer."""
         seen = self.v2.get(id)
         return seen if seen is not None and seen.clean else None
+
+
+async def ask_v1(pair: Pair[V1, V2], ids: Sequence[RawId]) -> Notes:
+    """Read V1's documents by one statement. A single read may share its statement with those of callers."""
+    if len(ids) == 1:
+        return Notes(v1={ids[0]: await pair.v1.find(ids[0])})
+    found = await pair.v1.find_many(ids) if ids else {}
+    return Notes(v1={id: found.get(id) for id in ids})
+
+
+async def ask_v2(pair: Pair[V1, V2], ids: Sequence[RawId]) -> Notes:
+    """Read V2's documents by one statement. Those that lazymig did not store are left out of the notes."""
+    if len(ids) == 1:
+        await await_own_body(pair, ids[0])
+        return Notes(v2={ids[0]: await pair.bodies.find(ids[0])})
+    found = await pair.bodies.find_many(ids) if ids else {}
+    return Notes(v2=_without_foreign(ids, found))
+
+
+async def answer(pair: Pair[V1, V2], id: RawId, asked: Notes, notes: Notes) -> None:
+    """Make the answer that a candidate would give, for its latency."""
+    truth, seen = asked.v1.get(id), asked.find_clean(id)
+    if truth is not None:
+        await upgrade(pair, truth, notes.find_clean(id))
+    elif seen is not None:
+        pair.conversions.trusted(seen)
+
+
+async def upgrade(pair: Pair[V1, V2], truth: StoredV1, seen: StoredV2 | None) -> V2 | None:
+    """Convert V1's document; None where that fails."""
+    try:
+        return await pair.conversions.upgraded(truth, seen)
+    except ConversionError:
+        return None
 
 
 def take_notes(pair: Pair[V1, V2], notes: Notes) -> Pair[V1, V2]:
@@ -73,8 +108,11 @@ class _NotingV2:
 
     async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredV2 | ForeignDocument]:
         found = await self._store.find_many(ids)
-        for id in ids:
-            stored = found.get(id)
-            if not isinstance(stored, ForeignDocument):
-                self._notes.v2[id] = stored
+        self._notes.v2.update(_without_foreign(ids, found))
         return found
+
+
+def _without_foreign(
+    ids: Sequence[RawId], found: dict[RawId, StoredV2 | ForeignDocument]
+) -> dict[RawId, StoredV2 | None]:
+    return {id: stored for id in ids if not isinstance(stored := found.get(id), ForeignDocument)}
