@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
+from functools import cached_property
 
 from attrs import evolve
 
-from lazymig.control import Parts
+from lazymig.control.mismatches import Mismatches
 from lazymig.dark.contests import SOURCE
 from lazymig.loop.clock import Clock
 from lazymig.stores.documents import raw_id
@@ -27,14 +29,19 @@ class Log:
     several processes may exceed it by what they add within a minute.
     """
 
-    def __init__(self, parts: Parts, clock: Clock, migration: str, limit: int) -> None:
-        self._mismatches = parts.mismatches
+    def __init__(self, open_mismatches: Callable[[], Mismatches], clock: Clock, migration: str, limit: int) -> None:
+        self._open_mismatches = open_mismatches
         self._clock = clock
         self._migration = migration
         self._limit = limit
         self._known: set[RawId] = set()
         self._looked_at_s: float | None = None
         self._turn = asyncio.Lock()
+
+    @cached_property
+    def _mismatches(self) -> Mismatches:
+        # Opened when it is needed, so that repositories without a database, such as the explorer's, need none.
+        return self._open_mismatches()
 
     async def add(self, mismatch: Mismatch) -> None:
         """Record a mismatch, unless the log is full or a verification has recorded the entity."""

@@ -14,6 +14,7 @@ from typing import Generic, Literal, TypeVar
 
 from lazymig.comparing.comparer import Comparer
 from lazymig.control import control_beside, parts_of
+from lazymig.control.mismatches import Mismatches
 from lazymig.dark.contests import Contest, Look, Outcome, Side, Sides, Twice, TwoSides
 from lazymig.dark.log import Log
 from lazymig.dark.looking import look_until_settled
@@ -52,11 +53,14 @@ class Watch(Generic[V1, V2]):
         comparer = Comparer(pair.conversions, setup.checks)
         both = TwoSides(pair, comparer, expects_all=setup.expects_all)
         self._contest: Contest = Twice(pair) if dark.aa else both
-        parts = parts_of(setup.control or control_beside(pair.bodies, pair.clock))
-        self._log = Log(parts, pair.clock, migration.name, setup.log_max)
+        self._log = Log(self._open_mismatches, pair.clock, migration.name, setup.log_max)
         self._background = Background(setup.in_flight_max)
         #: The errors of failing comparisons that were logged already, by class: one of each is enough.
         self._logged: set[type[BaseException]] = set()
+
+    def _open_mismatches(self) -> Mismatches:
+        control = self._setup.control or control_beside(self._pair.bodies, self._pair.clock)
+        return parts_of(control).mismatches
 
     def pick(self, ids: Sequence[RawId]) -> Sequence[RawId]:
         """Return the ids whose reads are to be compared. Without a share no random number is drawn."""
