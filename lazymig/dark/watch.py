@@ -84,8 +84,8 @@ class Watch(Generic[V1, V2]):
         self._background.start(self._run(ids[:free], notes, side, timed=control_s is not None), free)
 
     async def drain(self) -> None:
-        """Wait for running comparisons, as long as one may take, and cancel the rest."""
-        await self._background.drain(self._setup.timeout_s)
+        """Wait for running comparisons, as long as one and its report may take, and cancel the rest."""
+        await self._background.drain(2 * self._setup.timeout_s)
 
     async def _run(self, ids: Sequence[RawId], notes: Notes, side: Side, *, timed: bool) -> None:
         looks: dict[RawId, Look] = {}
@@ -95,7 +95,8 @@ class Watch(Generic[V1, V2]):
                 await asyncio.gather(*(self._look(id, sides, looks) for id, sides in found.items()))
         except Exception as error:  # whatever it is, the caller has its answer
             self._note(error)
-        self._pair.tally.count(DARK_FAILED, len(ids) - len(looks))
+        finally:  # also at the end of the event loop
+            self._pair.tally.count(DARK_FAILED, len(ids) - len(looks))
         for id, look in looks.items():
             await self._report(id, look)
 
