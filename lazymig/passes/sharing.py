@@ -17,6 +17,7 @@ from lazymig.errors import PassVanished
 from lazymig.loop.clock import Clock
 from lazymig.passes.partitions import plan_partitions
 from lazymig.stores.given import RawId, Store
+from lazymig.stores.records import Partition
 from lazymig.stores.rows import Row
 
 #: Seconds after which a process without a partition looks for a free one: at first, and at most.
@@ -59,10 +60,12 @@ class Hooks:
 class Share:
     """Leases partitions of the open pass one after the other, and plans a new pass where none is open."""
 
-    def __init__(self, passes: Passes, store: Store, terms: Terms, hooks: Hooks, clock: Clock) -> None:
+    def __init__(
+        self, passes: Passes, store: Store, terms: Terms, hooks: Hooks, clock: Clock, *, beside: Store | None = None
+    ) -> None:
         self._passes = passes
-        #: The store whose collection is partitioned.
-        self._store = store
+        #: The store whose collection is partitioned, and another whose ids the partitions must cover too.
+        self._store, self._beside = store, beside
         self._terms = terms
         self._hooks = hooks
         self.on_progress = hooks.on_progress
@@ -114,11 +117,16 @@ class Share:
             number = await self._passes.claim_planning(owner, self._over)
             if number is not None:
                 async with self._keep_beating(partial(self._passes.renew_planning, number)):
-                    partitions = await plan_partitions(self._store, self._terms.partition_size)
+                    partitions = await self._plan()
                 if await self._passes.open_pass(number, partitions):
                     return number
             await self._wait()
         return None
+
+    async def _plan(self) -> list[Partition]:
+        if self._beside is None:
+            return await plan_partitions(self._store, self._terms.partition_size)
+        return await plan_partitions(self._store, self._terms.partition_size, beside=self._beside)
 
     def _is_over(self, current: Row) -> bool:
         """Whether a pass is over the present collections, and not over earlier ones with their names."""
