@@ -17,7 +17,6 @@ from lazymig.errors import PassVanished
 from lazymig.loop.clock import Clock
 from lazymig.passes.partitions import plan_partitions
 from lazymig.stores.given import RawId, Store
-from lazymig.stores.records import Partition
 from lazymig.stores.rows import Row
 
 #: Seconds after which a process without a partition looks for a free one: at first, and at most.
@@ -117,16 +116,11 @@ class Share:
             number = await self._passes.claim_planning(owner, self._over)
             if number is not None:
                 async with self._keep_beating(partial(self._passes.renew_planning, number)):
-                    partitions = await self._plan()
+                    partitions = await plan_partitions(self._store, self._terms.partition_size, beside=self._beside)
                 if await self._passes.open_pass(number, partitions):
                     return number
             await self._wait()
         return None
-
-    async def _plan(self) -> list[Partition]:
-        if self._beside is None:
-            return await plan_partitions(self._store, self._terms.partition_size)
-        return await plan_partitions(self._store, self._terms.partition_size, beside=self._beside)
 
     def _is_over(self, current: Row) -> bool:
         """Whether a pass is over the present collections, and not over earlier ones with their names."""

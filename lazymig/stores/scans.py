@@ -27,7 +27,7 @@ class Part(Generic[T]):
     """The first documents of those that a filter finds, in the order of their ids."""
 
     documents: Undecoded[T]
-    #: Whether the filter finds no others. False where that is unknown.
+    #: Whether the filter finds no others.
     complete: bool
     #: The last document's id; None without documents.
     last: RawId
@@ -66,15 +66,17 @@ class Scan:
 
     async def find_part(self, where: Mapping[str, Any], limit: int, make: Callable[[Document], T]) -> Part[T]:
         """Find the first `limit` documents, or as many as one reply (16 MB) holds, each decoded when it is accessed."""
-        if not self.is_raw:
-            found = await self._in_memory(where, None, limit)
-            last = raw_id(found[-1]["_id"]) if found else None
-            return Part(Undecoded(found, None, make), len(found) < limit, last)
-        found, ended = await self._find_reply(where, limit)
+        # One more shows whether there are more.
+        if self.is_raw:
+            found, ended = await self._find_reply(where, limit + 1)
+        else:
+            found, ended = await self._in_memory(where, None, limit + 1), True
+        complete = ended and len(found) <= limit
+        found = found[:limit]
         last = raw_id(decode_for_id(found[-1])["_id"]) if found else None
-        return Part(Undecoded(found, self._documents.codec_options, make), ended and len(found) < limit, last)
+        return Part(Undecoded(found, self._documents.codec_options if self.is_raw else None, make), complete, last)
 
-    async def _find_reply(self, where: Mapping[str, Any], limit: int) -> tuple[list[bytes], bool]:
+    async def _find_reply(self, where: Mapping[str, Any], limit: int) -> tuple[list[Any], bool]:
         """Find the documents of one reply, and whether the server has no more within the limit."""
         cursor = self._raw(where, None, limit).batch_size(limit)
         async for batch in cursor:
