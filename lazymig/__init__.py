@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lazymig.comparing.equivalences import Equivalence
     from lazymig.control import Control, RunRecord
     from lazymig.errors import (
         AlreadyExists,
@@ -52,6 +53,7 @@ __all__ = [
     "Criteria",
     "DeadLetter",
     "Difference",
+    "Equivalence",
     "ForeignDocument",
     "Id",
     "LazymigError",
@@ -92,6 +94,7 @@ _HOMES = {
     "Criteria": "query",
     "DeadLetter": "stores.records",
     "Difference": "stores.verdicts",
+    "Equivalence": "comparing.equivalences",
     "ForeignDocument": "errors",
     "Id": "stores.given",
     "LazymigError": "errors",

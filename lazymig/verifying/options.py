@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
+from typing import TypeVar
 
 from attrs import frozen
 
@@ -15,6 +15,9 @@ from lazymig.passes.throttle import Limits
 from lazymig.repository import Repository, calls_of
 from lazymig.stores.records import Document
 from lazymig.verifying.report import VerifyProgress
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
 
 #: The kind of the runs that verifications record, and of the pass over everything by the conversions alone.
 KIND = "verify"
@@ -36,7 +39,7 @@ class VerifyOptions:
     since: datetime | None
     on_progress: Callable[[VerifyProgress], None] | None
 
-    def check(self, repository: Repository[Any, Any]) -> None:
+    def check(self, repository: Repository[V1, V2]) -> None:
         """Raise `PhaseError` if the phase does not fill V2, `ConfigurationError` if an option cannot work."""
         if not calls_of(repository).route.fills_v2:
             raise PhaseError(

@@ -182,9 +182,11 @@ class Verification(Generic[V1, V2]):
         ]
 
     def _make_report(self, summary: Summary, compared: int, total: int, *, finished: bool) -> VerifyReport:
+        counts = summary.counts
         return VerifyReport(
-            migration=self._name, total=total, compared=compared,
-            match=max(0, compared - sum(summary.counts.values())), **summary.by_verdict(),
+            migration=self._name, total=total, compared=compared, match=max(0, compared - sum(counts.values())),
+            missing=counts["missing"], stale=counts["stale"], different=counts["different"], orphan=counts["orphan"],
+            dirty=counts["dirty"], unknown=counts["unknown"],
             accepted=dict(self._examiner.accepted), rechecked=self._counts["rechecked"],
             repaired=self._counts["repaired"], mismatches=tuple(summary.mismatches), groups=summary.groups,
             limits=(_FILTERED,) if self._sides.question else (), finished=finished, elapsed_s=self._elapsed_s,
