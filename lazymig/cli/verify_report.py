@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from shlex import quote
 from typing import Any
 
 import attrs
@@ -21,16 +22,13 @@ _IDS_SHOWN = 3
 _MOMENT = "%Y-%m-%d %H:%M:%S"
 _MEANINGS = {
     Verdict.MISSING: "in V1, not in V2",
-    Verdict.STALE: "V2 is of another revision than V1, or of an older conversion",
+    Verdict.STALE: "V2 is of another revision or conversion",
     Verdict.DIFFERENT: "of one revision, and they do not agree",
     Verdict.ORPHAN: "in V2, not in V1",
     Verdict.DIRTY: "a write was announced and is not finished",
     Verdict.UNKNOWN: "could not be compared",
 }
-_NEXT = {
-    "repair": "lazymig verify --repair brings V2 to what V1 holds, except where a conversion fails.",
-    "again": "It did not reach the end; run it again to continue.",
-}
+_REPAIR = "lazymig verify --repair brings V2 to what V1 holds, where that converts."
 
 
 def show_report(report: VerifyReport) -> None:
@@ -41,7 +39,7 @@ def show_report(report: VerifyReport) -> None:
     for name, value in _counts(report).items():
         say(f"  {name:<30} {value}")
     for text in filter(None, (report.sample, *report.limits)):
-        wrapped(text if text.endswith(".") else f"{text}.")
+        wrapped(f"{text[0].upper()}{text[1:].removesuffix('.')}.")
     if not report.needs_person:
         say("All that was compared agrees." if report.compared else "There was nothing to compare.")
         return
@@ -49,9 +47,9 @@ def show_report(report: VerifyReport) -> None:
     _show_values(report)
     suggested = suggest(Difference(one.path, one.expected, one.found, accept=one.accept) for one in report.groups)
     if suggested:
-        wrapped(f"To accept differences of form: {' '.join(f'--accept {name}' for name in suggested)}")
+        wrapped(f"To accept differences of form: {' '.join(f'--accept {quote(name)}' for name in suggested)}")
     if not report.repaired:
-        wrapped(_NEXT["repair"])
+        wrapped(_REPAIR)
 
 
 def _counts(report: VerifyReport) -> dict[str, str]:

@@ -92,7 +92,8 @@ def sum_verifications(reports: Sequence[VerifyReport]) -> VerifyReport:
     return evolve(
         last,
         accepted=dict(accepted),
-        rechecked=sum(report.rechecked for report in reports),
+        # Each looks again at all that does not agree.
+        rechecked=max(report.rechecked for report in reports),
         repaired=sum(report.repaired for report in reports),
         finished=any(report.finished for report in reports),
     )
@@ -100,7 +101,7 @@ def sum_verifications(reports: Sequence[VerifyReport]) -> VerifyReport:
 
 def sum_verify_progress(parts: Sequence[VerifyProgress], last: VerifyProgress, count: int) -> VerifyProgress:
     """Add up the progress of all workers; `last` is the newest part, and the first of `parts` the oldest."""
-    names = ("compared", "suspected", "rechecked", "repaired")
+    names = ("compared", "suspected", "repaired")
     summed = {name: sum(getattr(part, name) for part in parts) for name in names}
     done = max(summed["compared"], *(part.done for part in parts))
     return evolve(
@@ -108,6 +109,7 @@ def sum_verify_progress(parts: Sequence[VerifyProgress], last: VerifyProgress, c
         **summed,
         done=done,
         total=max(parts[0].total, done),
+        rechecked=max(part.rechecked for part in parts),
         elapsed_s=max(part.elapsed_s for part in parts),
         waiting=len(parts) == count and all(part.waiting for part in parts),
     )
