@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from lazymig.sweeper import Progress, Sweeper, SweepReport
     from lazymig.telemetry import Histogram, Tally
     from lazymig.v1_view import V1View
+    from lazymig.verifier import MismatchGroup, Verifier, VerifyProgress, VerifyReport
 
 __all__ = [
     "AlreadyExists",
@@ -61,6 +62,7 @@ __all__ = [
     "LazymigError",
     "Migration",
     "Mismatch",
+    "MismatchGroup",
     "NotFound",
     "OnError",
     "PassVanished",
@@ -76,6 +78,9 @@ __all__ = [
     "Tally",
     "V1View",
     "Verdict",
+    "Verifier",
+    "VerifyProgress",
+    "VerifyReport",
     "make_converter",
     "rename",
 ]
@@ -100,6 +105,7 @@ _HOMES = {
     "LazymigError": "errors",
     "Migration": "shapes.migration",
     "Mismatch": "stores.verdicts",
+    "MismatchGroup": "verifier",
     "NotFound": "errors",
     "OnError": "query",
     "PassVanished": "errors",
@@ -115,6 +121,9 @@ _HOMES = {
     "Tally": "telemetry",
     "V1View": "v1_view",
     "Verdict": "stores.verdicts",
+    "Verifier": "verifier",
+    "VerifyProgress": "verifier",
+    "VerifyReport": "verifier",
     "make_converter": "shapes.bson_types",
     "rename": "shapes.entities",
 }

@@ -94,6 +94,12 @@ ROOMS = {
         {"dead_letters"},
         {"retry", "sweep"},
     ),
+    "verifying": (
+        {"confidence", "ranges", "repairs", "report", "sampling"},
+        {"examining", "options", "samples", "scopes"},
+        {"flow", "rechecking"},
+        {"verification"},
+    ),
     "loop": ({"clock", "deadline", "in_flight", "turns"}, {"background", "batcher", "behind"}),
     "dark": ({"notes", "settings"}, {"contests"}, {"log", "looking"}, {"watch"}),
     "routes": ({"route"}, {"coexist", "v1_only"}, {"dark", "v1_answers"}, {"building"}, {"calls"}),
