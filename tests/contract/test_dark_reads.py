@@ -13,6 +13,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import NetworkTimeout, OperationFailure
 
 from lazymig import ConversionError, DarkReads, Repository, Verdict
+from lazymig.cli.status import _render, looked_up
 from lazymig.control import control_beside, parts_of
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.repository import calls_of
@@ -206,3 +207,25 @@ async def test_a_failing_control_fails_as_without_dark_reads(
     with failpoint(data), pytest.raises(raised):
         await repository.get(1)
     assert await counted(repository) == {}
+
+
+async def test_status_shows_the_log(
+    database: Any, open_repository: Callable[..., People], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """How many entities the log holds and since when; nothing while it is empty."""
+    await database["v1"].insert_many([ada_v1(id) for id in (1, 2, 3)])
+    repository = open_repository(database, dark_reads=DarkReads(1))
+    await repository.get_many([1, 2, 3])
+    await counted(repository)
+    _render(await looked_up(repository, exact=True))
+    assert "dark reads" not in capsys.readouterr().out
+    await database["v2"].update_many({"_id": {"$in": [1, 2]}}, {"$set": {"age": 1}})
+    await repository.get_many([1, 2, 3])
+    await counted(repository)
+    found = await looked_up(repository, exact=True)
+    assert found.dark_reads.mismatches == 2
+    oldest = found.dark_reads.oldest
+    assert oldest is not None
+    _render(found)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"In the log of dark reads: 2, the oldest found at {oldest:%Y-%m-%d %H:%M:%S} UTC" in shown
