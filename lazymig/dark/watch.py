@@ -92,7 +92,8 @@ class Watch(Generic[V1, V2]):
         try:
             async with Deadline(self._setup.timeout_s):
                 found = await self._read(ids, notes, side, timed=timed)
-                await asyncio.gather(*(self._look(id, sides, looks) for id, sides in found.items()))
+                looking = [self._look(id, sides, looks) for id, sides in found.items()]
+                await (looking[0] if len(looking) == 1 else asyncio.gather(*looking))
         except Exception as error:  # whatever it is, the caller has its answer
             self._note(error)
         finally:  # also at the end of the event loop
@@ -129,7 +130,8 @@ class Watch(Generic[V1, V2]):
             count(DARK_COMPARED)
             count(DARK_MATCHED if look.mismatch is None else DARK_MISMATCHED)
             if look.mismatch is None:
-                await self._try(self._log.forget(id))
+                if self._log.may_hold(id):  # nearly never
+                    await self._try(self._log.forget(id))
             else:
                 await self._try(self._log.add(look.mismatch))
                 await self._try(self._call_hook(look.mismatch))
