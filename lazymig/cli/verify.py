@@ -56,13 +56,12 @@ async def verify(
     if pace.workers > 1:
         return _code(await _verify_by_workers(app, pace.workers, keywords, shown, json=json), shown)
     async with opened(app, in_json=json) as repository:
+        if what.continuous:
+            return await _verify_continuously(make_verifier(repository, **keywords), shown)
         with reporter("verify", as_json=json) as bar:
             update: Callable[[VerifyProgress], None] = lambda progress: bar.update(standing(progress))  # noqa: E731
             verifier = make_verifier(repository, on_progress=update, **keywords)
-            if not what.continuous:
-                report = await run_stoppable(_Run(verifier, what.sample))
-        if what.continuous:
-            return await _verify_continuously(verifier, shown)
+            report = await run_stoppable(_Run(verifier, what.sample))
     return _code(report, shown)
 
 

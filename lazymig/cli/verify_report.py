@@ -47,7 +47,9 @@ def show_report(report: VerifyReport) -> None:
     _show_values(report)
     suggested = suggest(Difference(one.path, one.expected, one.found, accept=one.accept) for one in report.groups)
     if suggested:
-        wrapped(f"To accept differences of form: {' '.join(f'--accept {quote(name)}' for name in suggested)}")
+        say("To accept differences of form, add:")
+        for name in suggested[:_GROUPS_SHOWN]:
+            say(f"  --accept {quote(name)}")  # not wrapped, so that it can be copied
     if not report.repaired:
         wrapped(_REPAIR)
 
