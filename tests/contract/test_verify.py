@@ -173,13 +173,15 @@ async def test_parts_are_bounded(database: Any, monkeypatch: pytest.MonkeyPatch)
 
     async def counted(self: Any, where: Any, limit: int, make: Any) -> Any:
         part = await find_part(self, where, limit, make)
-        sizes.append(len(part.documents))
+        if "$in" not in repr(where.get("_id")):  # by ranges, and not by the ids of what is looked at again
+            sizes.append(len(part.documents))
         return part
 
     monkeypatch.setattr(Scan, "find_part", counted)
     report = await verifier(database, batch_size=4, partition_size=1000).run()
     assert (report.orphan, report.missing, report.match) == (199, 99, 3)
-    assert max(sizes[: sizes.index(0) if 0 in sizes else None]) <= 8
+    assert len(sizes) > 50
+    assert max(sizes) <= 8
     assert len({repr(row.id) for row in await rows(database)}) == 199 + 99
 
 
