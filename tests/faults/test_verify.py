@@ -181,13 +181,12 @@ async def test_a_step_down(replica_set: ReplicaSet, seed: int) -> None:
             if not changes:
                 changes.append(asyncio.create_task(asyncio.to_thread(replica_set.step_down)))
 
-        clock = MeddlingClock()
+        clock = LaterClock()
+        options: Any = {"batch_size": 20, "partition_size": 500, "on_progress": change, "clock": clock}
         while True:
             runs += 1
             try:
-                report = await verifier(
-                    database, batch_size=20, partition_size=500, on_progress=change, clock=clock
-                ).run()
+                report = await verifier(database, **options).run()
                 break
             except PyMongoError as error:
                 print(f"run {runs} failed: {error!r}")
