@@ -34,6 +34,12 @@ from tests.verifications import (
 AGE_S = 0.2
 
 
+@pytest.fixture(params=["pymongo", "mock"])
+def driver(request: pytest.FixtureRequest) -> str:
+    """Rows are recorded by other statements in memory; Motor's are PyMongo's."""
+    return str(request.param)
+
+
 @pytest.fixture
 async def filled(database: Any) -> Any:
     """Both sides agree, but for one entity whose V2 is damaged."""

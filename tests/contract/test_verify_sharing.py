@@ -19,6 +19,12 @@ COUNT = 60
 PLAIN = [defect for defect in DEFECTS if defect.check != "expected"]
 
 
+@pytest.fixture(params=["pymongo", "mock"])
+def driver(request: pytest.FixtureRequest) -> str:
+    """Rows are recorded by other statements in memory; Motor's are PyMongo's."""
+    return str(request.param)
+
+
 @pytest.fixture
 async def filled(database: Any) -> Any:
     """Both sides agree."""
