@@ -115,7 +115,9 @@ async def test_live_clients_cause_no_false_mismatch(
     """Sixteen clients of two processes write and read eight entities, all of them compared."""
     clients, calls = 16, 600 if WIDENING.full else 60
     await live_database["v1"].insert_many([ada_v1(id) for id in range(8)])
-    processes = [open_repository(live_database, dark_reads=DarkReads(1, serve=serve)) for _ in range(2)]
+    # Time enough for a loaded machine: here every comparison shall come to its end.
+    darks = [DarkReads(1, serve=serve, timeout_s=20, in_flight_max=64) for _ in range(2)]
+    processes = [open_repository(live_database, dark_reads=dark) for dark in darks]
 
     async def work(client: int) -> None:
         repository = processes[client % 2]
@@ -133,12 +135,11 @@ async def test_live_clients_cause_no_false_mismatch(
     await asyncio.gather(*(work(client) for client in range(clients)))
     counts = [await counted(process) for process in processes]
     print(counts)
-    assert [process.dark_reads.consistency for process in processes if process.dark_reads] == [1.0, 1.0]
-    assert all("mismatched" not in each and each["compared"] > clients for each in counts)
-    for process in processes:  # and when nothing moves, nothing is left out
-        before = (process.dark_reads and process.dark_reads.counts["matched"]) or 0
+    assert [dark.consistency for dark in darks] == [1.0, 1.0]
+    assert all("mismatched" not in each and "failed" not in each and each["compared"] > clients for each in counts)
+    for process, before in zip(processes, counts, strict=True):  # and when nothing moves, nothing is left out
         await process.get_many(range(8))
-        assert (await counted(process))["matched"] == before + 8
+        assert (await counted(process))["matched"] == before["matched"] + 8
 
 
 # A side that fails
@@ -177,14 +178,13 @@ async def test_a_failing_candidate_never_touches_the_control(
     repository = open_repository(failing_database, dark_reads=dark, **{candidate: theirs[candidate]})
     await repository.check()
     data = {"failCommands": ["find"], "namespace": f"dark_reads.{candidate}", **FAILURES[failure]}
-    slowest_s = 0.0
     with failpoint(data):
+        started_s = SYSTEM_CLOCK.monotonic()
         for id in range(10):
-            started_s = SYSTEM_CLOCK.monotonic()
             assert await repository.get(id) == ada(id)
-            slowest_s = max(slowest_s, SYSTEM_CLOCK.monotonic() - started_s)
+        elapsed_s = SYSTEM_CLOCK.monotonic() - started_s
         assert await counted(repository) == {"failed": 10}
-    assert slowest_s < 0.3
+    assert elapsed_s < 2  # 3 s, if each of them waited for a candidate that hangs
     assert await repository.get(1) == ada(1)
     assert await counted(repository) == {"failed": 10, "compared": 1, "matched": 1}
     assert dark.latency["candidate"].count == 11
