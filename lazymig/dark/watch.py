@@ -20,7 +20,7 @@ from lazymig.dark.log import Log
 from lazymig.dark.looking import look_until_settled
 from lazymig.dark.notes import Notes, answer, ask_v1, ask_v2
 from lazymig.dark.settings import DarkReads, open_dark_reads
-from lazymig.loop.background import Background
+from lazymig.loop.background import Allowance, Background
 from lazymig.loop.deadline import Deadline
 from lazymig.protocol.pair import Pair
 from lazymig.stores.given import RawId
@@ -55,6 +55,7 @@ class Watch(Generic[V1, V2]):
         self._contest: Contest = Twice(pair) if dark.aa else both
         self._log = Log(self._open_mismatches, pair.clock, migration.name, setup.log_max)
         self._background = Background(setup.in_flight_max)
+        self._allowance = Allowance(setup.rate_max)
         #: The errors of failing comparisons that were logged already, by class: one of each is enough.
         self._logged: set[type[BaseException]] = set()
 
@@ -74,7 +75,7 @@ class Watch(Generic[V1, V2]):
 
         `control_s` is how long a read of a single entity took.
         """
-        free = min(len(ids), self._background.free)
+        free = self._allowance.take(min(len(ids), self._background.free), self._pair.clock.monotonic())
         self._pair.tally.count(DARK_DROPPED, len(ids) - free)
         if not free:
             return

@@ -116,7 +116,7 @@ async def test_live_clients_cause_no_false_mismatch(
     clients, calls = 16, 600 if WIDENING.full else 60
     await live_database["v1"].insert_many([ada_v1(id) for id in range(8)])
     # Time enough for a loaded machine: here every comparison shall come to its end.
-    darks = [DarkReads(1, serve=serve, timeout_s=20, in_flight_max=64) for _ in range(2)]
+    darks = [DarkReads(1, serve=serve, timeout_s=20, in_flight_max=64, rate_max=None) for _ in range(2)]
     processes = [open_repository(live_database, dark_reads=dark) for dark in darks]
 
     async def work(client: int) -> None:

@@ -165,6 +165,18 @@ async def test_above_the_bound_reads_are_dropped_and_never_queued() -> None:
     assert await counted(repository) == {"compared": 5, "matched": 5, "dropped": 10}
 
 
+async def test_above_the_rate_reads_are_dropped() -> None:
+    """A second later some more are compared."""
+    clock = TestClock()
+    repository = await opened(*range(10), dark=DarkReads(1, rate_max=4), clock=clock)
+    assert len(await repository.get_many(range(10))) == 10
+    await repository.get(1)
+    assert await counted(repository) == {"compared": 4, "matched": 4, "dropped": 7}
+    clock.time += timedelta(seconds=0.5)
+    await repository.get_many(range(10))
+    assert await counted(repository) == {"compared": 6, "matched": 6, "dropped": 15}
+
+
 async def test_a_caller_may_change_its_entity() -> None:
     """The documents are compared, and a second look reads them anew."""
 
