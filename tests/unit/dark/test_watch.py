@@ -310,6 +310,29 @@ async def test_the_log_is_bounded(log_max: int) -> None:
     assert [one.id for one in await logged(repository)] == list(range(log_max))
 
 
+async def test_a_damaged_entity_that_is_read_often_is_recorded_seldom() -> None:
+    """Each read is counted; the row is written again when something changes, or some seconds later."""
+    clock = TestClock()
+    control: Any = Control(memory_repository(people()).collections.v1)
+    rows, written = parts_of(control).mismatches, []
+    record = rows.record
+
+    async def noting(migration: str, found: Any) -> None:
+        written.append(found[0].signature)
+        await record(migration, found)
+
+    rows.record = noting  # type: ignore[method-assign]
+    repository = await opened(1, dark=DarkReads(1, control=control), clock=clock)
+    for age, elapsed_s in ((37, 0), (37, 0), (37, 1), (38, 0), (38, 0), (38, 6)):
+        clock.time += timedelta(seconds=elapsed_s)
+        await damage(repository, age=age)
+        await repository.get(1)
+        await counted(repository)
+    assert (await counted(repository))["mismatched"] == 6
+    assert len(written) == 3
+    assert len(set(written)) == 2
+
+
 async def test_an_entity_leaves_the_log_when_both_sides_are_equal_again() -> None:
     """Also when another process had recorded it, a minute later at most."""
     clock = TestClock()
