@@ -72,7 +72,7 @@ ROOMS = {
         {"fingerprint"},
     ),
     "control": ({"part"}, {"conversions", "dead_letters", "mismatches", "passes", "runs"}),
-    "passes": ({"pace", "partitions"}, {"sharing", "throttle"}, {"walking"}),
+    "passes": ({"pace", "shedding"}, {"partitions", "throttle"}, {"sharing"}, {"walking"}),
     "surroundings": (
         {"looking", "uuids"},
         {"contents", "unique", "validators"},

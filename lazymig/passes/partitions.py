@@ -7,6 +7,7 @@ from itertools import groupby, pairwise
 from math import ceil
 from typing import Any
 
+from lazymig.passes.shedding import as_patient_as
 from lazymig.stores.counts import Counts
 from lazymig.stores.given import Store
 from lazymig.stores.keyset import bracket_of
@@ -28,7 +29,7 @@ async def plan_partitions(store: Store, documents_each: int = DOCUMENTS_EACH) ->
     Ids may be of any BSON types. An empty collection has no partitions. Documents that are inserted later need none:
     their inserts store them in V2 as well.
     """
-    scan, count = Scan(store), await Counts(store).count_all()
+    scan, count = as_patient_as(store, Scan(store)), await as_patient_as(store, Counts(store)).count_all()
     wanted = min(max(ceil(count / documents_each), min(_SHARED, count // _WORTH_SHARING)), _PARTITIONS_MAX)
     bounds = await _find_bounds(scan, wanted) if wanted > 1 else []
     partitions: list[Partition] = []
