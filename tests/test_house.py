@@ -71,6 +71,12 @@ ROOMS = {
         {"conversions"},
         {"fingerprint"},
     ),
+    "comparing": (
+        {"differences", "failures", "signatures"},
+        {"equivalences", "schema"},
+        {"checks", "sides"},
+        {"comparer"},
+    ),
     "control": ({"part"}, {"conversions", "dead_letters", "mismatches", "passes", "runs"}),
     "passes": ({"pace", "shedding"}, {"partitions", "throttle"}, {"sharing"}, {"walking"}),
     "surroundings": (

@@ -115,14 +115,19 @@ def _make_row(migration: str, one: Mismatch, now: datetime) -> dict[str, object]
         "kind": "mismatch", "migration": migration, "id": raw_id(one.id), "verdict": str(one.verdict),
         "check": one.check, "reason": one.reason, "revision": one.revision, "v2_revision": one.v2_revision,
         # Never the values: the control collection holds nothing of the documents.
-        "differences": [[each.path, each.expected, each.found] for each in one.differences],
+        "differences": [[each.path, each.expected, each.found, each.accept] for each in one.differences],
         "signature": one.signature, "source": one.source, "confirmed": one.confirmed, "last_at": now,
     }  # fmt: skip
 
 
 def _make_mismatch(row: Row) -> Mismatch:
     return Mismatch(
-        row["id"], Verdict(row["verdict"]), row["check"], tuple(Difference(*each) for each in row["differences"]),
+        row["id"], Verdict(row["verdict"]), row["check"], tuple(map(_make_difference, row["differences"])),
         row["reason"], row["revision"], row["v2_revision"], row["signature"], row["source"], row["confirmed"],
         row.get("since"), row.get("first_at"), row["last_at"],
     )  # fmt: skip
+
+
+def _make_difference(stored: Sequence[str]) -> Difference:
+    path, expected, found, accept = stored
+    return Difference(path, expected, found, accept=accept)
