@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lazymig.control import Control, RunRecord
+    from lazymig.doctor import Diagnosis, Doctor, Finding, Severity
     from lazymig.errors import (
         AlreadyExists,
         ConfigurationError,
@@ -49,6 +50,9 @@ __all__ = [
     "ConversionError",
     "Criteria",
     "DeadLetter",
+    "Diagnosis",
+    "Doctor",
+    "Finding",
     "ForeignDocument",
     "Id",
     "LazymigError",
@@ -62,6 +66,7 @@ __all__ = [
     "Repository",
     "RunRecord",
     "Session",
+    "Severity",
     "Sort",
     "SweepReport",
     "Sweeper",
@@ -82,6 +87,9 @@ _HOMES = {
     "ConversionError": "errors",
     "Criteria": "query",
     "DeadLetter": "stores.records",
+    "Diagnosis": "doctor",
+    "Doctor": "doctor",
+    "Finding": "doctor",
     "ForeignDocument": "errors",
     "Id": "stores.given",
     "LazymigError": "errors",
@@ -95,6 +103,7 @@ _HOMES = {
     "Repository": "repository",
     "RunRecord": "control",
     "Session": "stores.given",
+    "Severity": "doctor",
     "Sort": "query",
     "SweepReport": "sweeper",
     "Sweeper": "sweeper",

@@ -49,7 +49,7 @@ ROOMS = {
         {"chunks", "records", "verdicts"},
         {"decoding", "drivers"},
         {"indexes"},
-        {"clients", "documents", "keyset", "probes", "replication", "rows", "server_time"},
+        {"clients", "documents", "inspecting", "keyset", "probes", "replication", "rows", "server_time"},
         {"counts", "pipelines", "raw", "sampling", "staging"},
         {"ports", "scans"},
         {"ledger", "mongo_v1"},
@@ -79,6 +79,13 @@ ROOMS = {
     ),
     "control": ({"part"}, {"conversions", "dead_letters", "mismatches", "passes", "runs"}),
     "passes": ({"pace", "shedding"}, {"partitions", "throttle"}, {"sharing"}, {"walking"}),
+    "diagnosis": (
+        {"findings", "values"},
+        {"facts", "writers"},
+        {"examining", "collections", "servers"},
+        {"conversion", "growth", "ids", "mapping"},
+        {"indexes", "releases"},
+    ),
     "surroundings": (
         {"looking", "uuids"},
         {"contents", "unique", "validators"},
