@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lazymig.comparing.equivalences import Equivalence
     from lazymig.control import Control, RunRecord
     from lazymig.doctor import Diagnosis, Doctor, Finding, Severity
     from lazymig.errors import (
@@ -35,9 +36,11 @@ if TYPE_CHECKING:
     from lazymig.shapes.migration import Migration
     from lazymig.stores.given import Collection, Collections, Id, Session
     from lazymig.stores.records import DeadLetter
+    from lazymig.stores.verdicts import Difference, Mismatch, Verdict
     from lazymig.sweeper import Progress, Sweeper, SweepReport
     from lazymig.telemetry import Tally
     from lazymig.v1_view import V1View
+    from lazymig.verifier import MismatchGroup, Verifier, VerifyProgress, VerifyReport
 
 __all__ = [
     "AlreadyExists",
@@ -51,12 +54,16 @@ __all__ = [
     "Criteria",
     "DeadLetter",
     "Diagnosis",
+    "Difference",
     "Doctor",
+    "Equivalence",
     "Finding",
     "ForeignDocument",
     "Id",
     "LazymigError",
     "Migration",
+    "Mismatch",
+    "MismatchGroup",
     "NotFound",
     "OnError",
     "PassVanished",
@@ -72,6 +79,10 @@ __all__ = [
     "Sweeper",
     "Tally",
     "V1View",
+    "Verdict",
+    "Verifier",
+    "VerifyProgress",
+    "VerifyReport",
     "make_converter",
     "rename",
 ]
@@ -88,12 +99,16 @@ _HOMES = {
     "Criteria": "query",
     "DeadLetter": "stores.records",
     "Diagnosis": "doctor",
+    "Difference": "stores.verdicts",
     "Doctor": "doctor",
+    "Equivalence": "comparing.equivalences",
     "Finding": "doctor",
     "ForeignDocument": "errors",
     "Id": "stores.given",
     "LazymigError": "errors",
     "Migration": "shapes.migration",
+    "Mismatch": "stores.verdicts",
+    "MismatchGroup": "verifier",
     "NotFound": "errors",
     "OnError": "query",
     "PassVanished": "errors",
@@ -109,6 +124,10 @@ _HOMES = {
     "Sweeper": "sweeper",
     "Tally": "telemetry",
     "V1View": "v1_view",
+    "Verdict": "stores.verdicts",
+    "Verifier": "verifier",
+    "VerifyProgress": "verifier",
+    "VerifyReport": "verifier",
     "make_converter": "shapes.bson_types",
     "rename": "shapes.entities",
 }

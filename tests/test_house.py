@@ -100,6 +100,12 @@ ROOMS = {
         {"dead_letters"},
         {"retry", "sweep"},
     ),
+    "verifying": (
+        {"confidence", "ranges", "repairs", "report", "sampling"},
+        {"examining", "options", "samples", "scopes"},
+        {"flow", "rechecking"},
+        {"verification"},
+    ),
     "loop": ({"clock", "deadline", "in_flight", "turns"}, {"batcher", "behind"}),
     "routes": ({"route"}, {"coexist", "v1_only"}, {"building"}, {"calls"}),
     "protocol": (

@@ -24,6 +24,7 @@ from lazymig.cli.options import Exit, examples
 from lazymig.cli.output import complain
 from lazymig.cli.status import status
 from lazymig.cli.sweep import sweep
+from lazymig.cli.verify import verify
 
 _HELP = """Change the shape of your MongoDB data while the service stays up.
 
@@ -67,6 +68,12 @@ _VERBS: dict[Callable[..., object], str] = {
     status: examples(f"lazymig status {_APP}", "LAZYMIG_APP=shop.people:repository lazymig status --json"),
     sweep: examples(
         f"lazymig sweep {_APP} --dry-run", f"lazymig sweep {_APP}", f"lazymig sweep {_APP} --rate 500 --max-time 3600"
+    ),
+    verify: examples(
+        f"lazymig verify {_APP}",
+        f"lazymig verify {_APP} --sample 3000",
+        f"lazymig verify {_APP} --repair --accept missing-null:nickname",
+        f"lazymig verify {_APP} --continuous --rate 100",
     ),
     check: examples(f"lazymig check {_APP}", f"lazymig check {_APP} --offline --examples 1000"),
     completion: examples("lazymig completion bash > ~/.local/share/bash-completion/completions/lazymig"),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import get_args
 
 from attrs import define, field
 from cattrs import Converter
 
 from lazymig.comparing.differences import Steps, is_plain_name
-from lazymig.shapes.annotations import fields_of, is_class, is_namedtuple, is_union, members, stripped
+from lazymig.shapes.annotations import fields_of, is_class, is_mutable, is_namedtuple, is_union, members, stripped
 from lazymig.shapes.codec import Codec
 from lazymig.shapes.entities import declared_names
 from lazymig.shapes.stored_names import written_names
@@ -21,37 +21,43 @@ HIDDEN = "[...]"
 
 @define(eq=False)
 class Schema:
-    """The declared names of the values at one place: those of each class there, and of what else may be there."""
+    """The declared names of the values at one place."""
 
-    #: One mapping of stored names per class.
-    classes: list[Mapping[str, Schema]] = field(factory=list)
+    #: The stored names of the class there.
+    fields: Mapping[str, Schema] = field(factory=dict)
     #: The elements of arrays, and the values of maps.
     elements: list[Schema] = field(factory=list)
     entries: list[Schema] = field(factory=list)
+    #: The members of a union. They may still be incomplete when the union is made, as a class may contain itself.
+    members: list[Schema] = field(factory=list)
     #: Whether documents of no declared class may be there.
     is_open: bool = False
 
     @property
     def names(self) -> frozenset[str]:
         """The declared names."""
-        return frozenset(name for names in self.classes for name in names)
-
-    def declares(self, name: str) -> bool:
-        """Return whether a class here has a field that is stored under this name."""
-        return any(name in names for names in self.classes)
+        return frozenset(name for part in self._parts() for name in part.fields)
 
     def step(self, name: str | int) -> Schema:
         """Return what is declared below a name or at a place of an array."""
-        if isinstance(name, int):
-            return _merged(self.elements)
-        declared = [names[name] for names in self.classes if name in names]
-        return _merged([*declared, *self.entries])
+        below: list[Schema] = []
+        for part in self._parts():
+            if isinstance(name, int):
+                below += part.elements
+            else:
+                below += part.entries
+                if name in part.fields:
+                    below.append(part.fields[name])
+        return below[0] if len(below) == 1 else Schema(members=below)
 
     def is_unknown(self, steps: Steps) -> bool:
         """Return whether the last name of a path belongs to no class that may be there."""
-        here, last = self._above(steps), steps[-1]
-        is_of_class = bool(here.classes) and not here.entries and not here.is_open
-        return is_of_class and isinstance(last, str) and not here.declares(last)
+        here, last = self, steps[-1]
+        for step in steps[:-1]:
+            here = here.step(step)
+        names = here.names
+        may_be_other = any(part.entries or part.is_open for part in here._parts())
+        return bool(names) and not may_be_other and isinstance(last, str) and last not in names
 
     def show(self, steps: Steps, *, plain: bool = False) -> str:
         """Return a path as text, such as `lines[2].price`.
@@ -62,30 +68,17 @@ class Schema:
         for depth, step in enumerate(steps):
             if isinstance(step, int):
                 shown += f"[{step}]"
-            elif is_plain_name(step) and (here.declares(step) or (plain and not depth)):
+            elif is_plain_name(step) and (step in here.names or (plain and not depth)):
                 shown += f".{step}"
             else:
                 shown += HIDDEN
             here = here.step(step)
         return shown.removeprefix(".")
 
-    def _above(self, steps: Steps) -> Schema:
-        here = self
-        for step in steps[:-1]:
-            here = here.step(step)
-        return here
-
-
-def _merged(found: list[Schema]) -> Schema:
-    if len(found) == 1:
-        return found[0]
-    merged = Schema()
-    for one in found:
-        merged.classes += one.classes
-        merged.elements += one.elements
-        merged.entries += one.entries
-        merged.is_open = merged.is_open or one.is_open
-    return merged
+    def _parts(self) -> Iterator[Schema]:
+        yield self
+        for member in self.members:
+            yield from member._parts()
 
 
 def schema_of(codec: Codec[object]) -> Schema:
@@ -99,13 +92,11 @@ def _schema(converter: Converter, kind: object, known: dict[object, Schema]) -> 
         return known[kind]  # also a class inside itself
     known[kind] = schema = Schema()
     if is_union(kind):
-        merged = _merged([_schema(converter, member, known) for member in members(kind)])
-        schema.classes, schema.elements = merged.classes, merged.elements
-        schema.entries, schema.is_open = merged.entries, merged.is_open
+        schema.members += [_schema(converter, member, known) for member in members(kind)]
     elif is_class(kind):
         names = written_names(converter, kind) or declared_names(kind)
-        fields = fields_of(kind).items()
-        schema.classes.append({names.get(name, name): _schema(converter, inner, known) for name, inner in fields})
+        found = fields_of(kind).items()
+        schema.fields = {names.get(name, name): _schema(converter, inner, known) for name, inner in found}
     elif is_mapping(kind):
         schema.entries += [_schema(converter, inner, known) for inner in get_args(kind)[1:]]
         schema.is_open = not schema.entries
@@ -113,5 +104,5 @@ def _schema(converter: Converter, kind: object, known: dict[object, Schema]) -> 
         inside = fields_of(kind).values() if is_namedtuple(kind) else get_args(kind)
         schema.elements += [_schema(converter, inner, known) for inner in inside]
     else:
-        schema.is_open = True
+        schema.is_open = is_mutable(kind)  # no plain value has names
     return schema
