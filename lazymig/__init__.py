@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lazymig.comparing.equivalences import Equivalence
     from lazymig.control import Control, RunRecord
+    from lazymig.doctor import Diagnosis, Doctor, Finding, Severity
     from lazymig.errors import (
         AlreadyExists,
         ConfigurationError,
@@ -52,8 +53,11 @@ __all__ = [
     "ConversionError",
     "Criteria",
     "DeadLetter",
+    "Diagnosis",
     "Difference",
+    "Doctor",
     "Equivalence",
+    "Finding",
     "ForeignDocument",
     "Id",
     "LazymigError",
@@ -69,6 +73,7 @@ __all__ = [
     "Repository",
     "RunRecord",
     "Session",
+    "Severity",
     "Sort",
     "SweepReport",
     "Sweeper",
@@ -93,8 +98,11 @@ _HOMES = {
     "ConversionError": "errors",
     "Criteria": "query",
     "DeadLetter": "stores.records",
+    "Diagnosis": "doctor",
     "Difference": "stores.verdicts",
+    "Doctor": "doctor",
     "Equivalence": "comparing.equivalences",
+    "Finding": "doctor",
     "ForeignDocument": "errors",
     "Id": "stores.given",
     "LazymigError": "errors",
@@ -110,6 +118,7 @@ _HOMES = {
     "Repository": "repository",
     "RunRecord": "control",
     "Session": "stores.given",
+    "Severity": "doctor",
     "Sort": "query",
     "SweepReport": "sweeper",
     "Sweeper": "sweeper",
