@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lazymig.comparing.equivalences import Equivalence
     from lazymig.control import Control, RunRecord
+    from lazymig.dark.settings import DarkReads
     from lazymig.doctor import Diagnosis, Doctor, Finding, Severity
     from lazymig.errors import (
         AlreadyExists,
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
     from lazymig.stores.given import Collection, Collections, Id, Session
     from lazymig.stores.records import DeadLetter
     from lazymig.stores.verdicts import Difference, Mismatch, Verdict
-    from lazymig.sweeper import Progress, Sweeper, SweepReport
-    from lazymig.telemetry import Tally
+    from lazymig.sweeper import Progress, SweepReport, Sweeper
+    from lazymig.telemetry import Histogram, Tally
     from lazymig.v1_view import V1View
     from lazymig.verifier import MismatchGroup, Verifier, VerifyProgress, VerifyReport
 
@@ -52,6 +53,7 @@ __all__ = [
     "Control",
     "ConversionError",
     "Criteria",
+    "DarkReads",
     "DeadLetter",
     "Diagnosis",
     "Difference",
@@ -59,6 +61,7 @@ __all__ = [
     "Equivalence",
     "Finding",
     "ForeignDocument",
+    "Histogram",
     "Id",
     "LazymigError",
     "Migration",
@@ -97,6 +100,7 @@ _HOMES = {
     "Control": "control",
     "ConversionError": "errors",
     "Criteria": "query",
+    "DarkReads": "dark.settings",
     "DeadLetter": "stores.records",
     "Diagnosis": "doctor",
     "Difference": "stores.verdicts",
@@ -104,6 +108,7 @@ _HOMES = {
     "Equivalence": "comparing.equivalences",
     "Finding": "doctor",
     "ForeignDocument": "errors",
+    "Histogram": "telemetry",
     "Id": "stores.given",
     "LazymigError": "errors",
     "Migration": "shapes.migration",

@@ -29,6 +29,7 @@ STOREYS = (
     {"shapes", "query"},
     {"protocol", "surroundings", "control"},
     {"comparing"},
+    {"dark"},
     {"routes", "passes"},
     {"door"},
     {"v1_view"},
@@ -106,8 +107,9 @@ ROOMS = {
         {"flow", "rechecking"},
         {"verification"},
     ),
-    "loop": ({"clock", "deadline", "in_flight", "turns"}, {"batcher", "behind"}),
-    "routes": ({"route"}, {"coexist", "v1_only"}, {"building"}, {"calls"}),
+    "loop": ({"clock", "deadline", "in_flight", "turns"}, {"background", "batcher", "behind"}),
+    "dark": ({"notes", "settings"}, {"contests"}, {"log", "looking"}, {"watch"}),
+    "routes": ({"route"}, {"coexist", "v1_only"}, {"dark", "v1_answers"}, {"building"}, {"calls"}),
     "protocol": (
         {"pair", "edits"},
         {"bodies"},
@@ -413,7 +415,7 @@ def test_wheel() -> None:
         ({"stores.a": "from lazymig import protocol\n", "protocol": ""}, "stores.a (floor 3) imports protocol"),
         ({"stores.a": "import lazymig.protocol\n", "protocol": ""}, "stores.a (floor 3) imports protocol"),
         ({"stores.a": "def f():\n    import lazymig\n", "__init__": ""}, "stores.a (floor 3) imports __init__"),
-        ({"passes.a": "from lazymig.routes import b\n", "routes.b": ""}, "passes.a (floor 7) imports routes (floor 7)"),
+        ({"passes.a": "from lazymig.routes import b\n", "routes.b": ""}, "passes.a (floor 8) imports routes (floor 8)"),
         (
             {"stores.raw": "from lazymig.stores import ledger\n", "stores.ledger": ""},
             "stores.raw (room 5) imports stores.ledger (room 7)",
