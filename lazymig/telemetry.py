@@ -26,6 +26,14 @@ LEFT_DIRTY: Final = "lazymig.left_dirty"
 V2_AWAY: Final = "lazymig.v2_away"
 #: A checked read found V2 different from V1.
 MISMATCHED: Final = "lazymig.mismatched"
+#: The follower saw a change of V1, announced or not.
+FOLLOWED: Final = "lazymig.follower.events"
+#: The follower saw a change of V1 that was not announced.
+ROGUE: Final = "lazymig.follower.rogue"
+#: The follower could not heal an entity; it has a dead letter.
+UNHEALED: Final = "lazymig.follower.dead"
+#: The follower's position was unknown or lost, so that both sides are verified as a whole.
+CAUGHT_UP: Final = "lazymig.follower.catch_ups"
 
 
 @cache
