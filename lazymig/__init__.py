@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from lazymig.shapes.migration import Migration
     from lazymig.stores.given import Collection, Collections, Id, Session
     from lazymig.stores.records import DeadLetter
+    from lazymig.stores.verdicts import Difference, Mismatch, Verdict
     from lazymig.sweeper import Progress, Sweeper, SweepReport
     from lazymig.telemetry import Tally
     from lazymig.v1_view import V1View
+    from lazymig.verifier import MismatchGroup, Verifier, VerifyProgress, VerifyReport
 
 __all__ = [
     "AlreadyExists",
@@ -49,10 +51,13 @@ __all__ = [
     "ConversionError",
     "Criteria",
     "DeadLetter",
+    "Difference",
     "ForeignDocument",
     "Id",
     "LazymigError",
     "Migration",
+    "Mismatch",
+    "MismatchGroup",
     "NotFound",
     "OnError",
     "PassVanished",
@@ -67,6 +72,10 @@ __all__ = [
     "Sweeper",
     "Tally",
     "V1View",
+    "Verdict",
+    "Verifier",
+    "VerifyProgress",
+    "VerifyReport",
     "make_converter",
     "rename",
 ]
@@ -82,10 +91,13 @@ _HOMES = {
     "ConversionError": "errors",
     "Criteria": "query",
     "DeadLetter": "stores.records",
+    "Difference": "stores.verdicts",
     "ForeignDocument": "errors",
     "Id": "stores.given",
     "LazymigError": "errors",
     "Migration": "shapes.migration",
+    "Mismatch": "stores.verdicts",
+    "MismatchGroup": "verifier",
     "NotFound": "errors",
     "OnError": "query",
     "PassVanished": "errors",
@@ -100,6 +112,10 @@ _HOMES = {
     "Sweeper": "sweeper",
     "Tally": "telemetry",
     "V1View": "v1_view",
+    "Verdict": "stores.verdicts",
+    "Verifier": "verifier",
+    "VerifyProgress": "verifier",
+    "VerifyReport": "verifier",
     "make_converter": "shapes.bson_types",
     "rename": "shapes.entities",
 }

@@ -71,6 +71,12 @@ ROOMS = {
         {"conversions"},
         {"fingerprint"},
     ),
+    "comparing": (
+        {"differences", "failures", "signatures"},
+        {"equivalences", "schema"},
+        {"checks", "sides"},
+        {"comparer"},
+    ),
     "control": ({"part"}, {"conversions", "dead_letters", "mismatches", "passes", "runs"}),
     "passes": ({"pace", "partitions"}, {"sharing", "throttle"}, {"walking"}),
     "surroundings": (
@@ -86,6 +92,12 @@ ROOMS = {
         {"adopting", "flow", "marks", "reconverting"},
         {"dead_letters"},
         {"retry", "sweep"},
+    ),
+    "verifying": (
+        {"confidence", "ranges", "repairs", "report", "sampling"},
+        {"examining", "options", "samples", "scopes"},
+        {"flow", "rechecking"},
+        {"verification"},
     ),
     "loop": ({"clock", "deadline", "in_flight", "turns"}, {"batcher", "behind"}),
     "routes": ({"route"}, {"coexist", "v1_only"}, {"building"}, {"calls"}),

@@ -24,6 +24,7 @@ from lazymig.cli.sweep_options import SHARING, Options, Sharing, check, keywords
 from lazymig.cli.sweep_report import show_report
 from lazymig.control import LEASE
 from lazymig.fleet.dask import sweep_on_dask
+from lazymig.fleet.jobs import SWEEP
 from lazymig.fleet.workers import Workers
 from lazymig.repository import Repository
 from lazymig.sweeper import Progress, Sweeper, SweepReport
@@ -65,7 +66,7 @@ async def sweep(
         if sharing.dask:
             report = await sweep_on_dask(sharing.dask, partial(_checked, app, options.grace), keywords)
         elif sharing.workers > 1:
-            report = await _run(Workers(partial(made, app), sharing.workers, keywords, update))
+            report = await _run(Workers(SWEEP, partial(made, app), sharing.workers, keywords, update))
         else:
             async with opened(app, in_json=json) as repository:
                 _check_grace(repository, options.grace)

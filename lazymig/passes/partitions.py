@@ -22,19 +22,24 @@ _SHARED, _WORTH_SHARING = 16, 2_000
 _SAMPLES_EACH = 20
 
 
-async def plan_partitions(store: Store, documents_each: int = DOCUMENTS_EACH) -> list[Partition]:
+async def plan_partitions(
+    store: Store, documents_each: int = DOCUMENTS_EACH, *, beside: Store | None = None
+) -> list[Partition]:
     """Plan partitions that cover every id of a store's collection, each with about `documents_each` documents.
 
     Ids may be of any BSON types. An empty collection has no partitions. Documents that are inserted later need none:
-    their inserts store them in V2 as well.
+    their inserts store them in V2 as well. With `beside`, the partitions also cover the ids of that store, and are cut
+    by the ids of the larger one.
     """
-    scan, count = Scan(store), await Counts(store).count_all()
+    scans = [Scan(store), *([] if beside is None else [Scan(beside)])]
+    counts = [await Counts(one).count_all() for one in (store, *([] if beside is None else [beside]))]
+    count = max(counts)
     wanted = min(max(ceil(count / documents_each), min(_SHARED, count // _WORTH_SHARING)), _PARTITIONS_MAX)
-    bounds = await _find_bounds(scan, wanted) if wanted > 1 else []
+    bounds = await _find_bounds(scans[counts.index(count)], wanted) if wanted > 1 else []
     partitions: list[Partition] = []
-    for bracket in scan.brackets():
+    for bracket in scans[0].brackets():
         # A bracket without documents needs no partition.
-        if await scan.has_bracket(bracket):
+        if any([await scan.has_bracket(bracket) for scan in scans]):
             partitions += _cut(bracket, [bound for bound in bounds if bracket_of(bound) == bracket])
     return partitions
 

@@ -168,6 +168,10 @@ class Conversions(Generic[V1, V2]):
         """Return the document of a V1 entity that is already stored. It serves for comparison, so it is not checked."""
         return _attempted(getattr(entity, self.migration.id_field), direction, self.v1.encode, entity)
 
+    def v2_before(self, entity: V2, direction: Direction = "upgrade") -> dict[str, object]:
+        """Return the body of a V2 entity for comparison. It is not checked."""
+        return _attempted(getattr(entity, self.migration.id_field), direction, self.v2.encode, entity)
+
     def v1_document(self, entity: V1, direction: Direction = "downgrade") -> dict[str, Any]:
         """Return a V1 entity as a document without `_id`, checked to be read back as the same entity."""
         return _attempted(getattr(entity, self.migration.id_field), direction, self.v1.encode_exactly, entity)

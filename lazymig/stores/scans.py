@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from attrs import frozen
 
 from lazymig.stores.decoding import decode
 from lazymig.stores.documents import raw_id
 from lazymig.stores.drivers import LENIENT, READ_MAJORITY, Driver, await_if_needed, collection_of, driver_of, tune
 from lazymig.stores.given import RawId, Store
 from lazymig.stores.keyset import Order, is_nan, list_brackets, make_bracket_filter, make_partition_filter
-from lazymig.stores.raw import find_one, find_undecoded, split
-from lazymig.stores.records import Partition
+from lazymig.stores.raw import Undecoded, decode_for_id, find_one, find_undecoded, split
+from lazymig.stores.records import Document, Partition
+
+T = TypeVar("T")
 
 _IN_ORDER = [("_id", 1)]
 #: Ids per reply where the caller names no number. Ids are small, so large replies save round trips.
 _IDS_PER_REPLY = 10_000
+
+
+@frozen
+class Part(Generic[T]):
+    """The first documents of those that a filter finds, in the order of their ids."""
+
+    documents: Undecoded[T]
+    #: Whether the filter finds no others.
+    complete: bool
+    #: The last document's id; None without documents.
+    last: RawId
 
 
 class Scan:
@@ -47,11 +62,28 @@ class Scan:
         """
         if not self.is_raw:
             return await self._in_memory(where, None, limit)
+        return (await self._find_reply(where, limit))[0]
+
+    async def find_part(self, where: Mapping[str, Any], limit: int, make: Callable[[Document], T]) -> Part[T]:
+        """Find the first `limit` documents, or as many as one reply (16 MB) holds, each decoded when it is accessed."""
+        # One more shows whether there are more.
+        if self.is_raw:
+            found, ended = await self._find_reply(where, limit + 1)
+        else:
+            found, ended = await self._in_memory(where, None, limit + 1), True
+        complete = ended and len(found) <= limit
+        found = found[:limit]
+        last = raw_id(decode_for_id(found[-1])["_id"]) if found else None
+        return Part(Undecoded(found, self._documents.codec_options if self.is_raw else None, make), complete, last)
+
+    async def _find_reply(self, where: Mapping[str, Any], limit: int) -> tuple[list[Any], bool]:
+        """Find the documents of one reply, and whether the server has no more within the limit."""
         cursor = self._raw(where, None, limit).batch_size(limit)
         async for batch in cursor:
+            ended = not cursor.alive
             await cursor.close()
-            return split(batch)
-        return []
+            return split(batch), ended
+        return [], True
 
     def _raw(self, where: Mapping[str, Any], fields: Any, limit: int) -> Any:
         return self._documents.find_raw_batches(where, fields, sort=_IN_ORDER, limit=limit, hint=_IN_ORDER)
@@ -82,6 +114,18 @@ class Scan:
         stages: list[dict[str, Any]] = [{"$sample": {"size": count}}, {"$project": {"_id": 1}}, {"$sort": {"_id": 1}}]
         cursor = await await_if_needed(self._lenient.aggregate(stages))
         return [raw_id(document["_id"]) for document in await cursor.to_list(None) if not is_nan(document["_id"])]
+
+    async def find_random_ids(self, share: float, where: Mapping[str, Any] | None = None) -> list[Any]:
+        """Find ids in order, each with the same probability `share`, independently of all others.
+
+        `$sample` would be faster, but its random cursor prefers some parts of the tree that holds the documents. The
+        scan is covered by the index on `_id` where no filter is given.
+        """
+        stages: list[Mapping[str, Any]] = [{"$match": where}] if where else []
+        # The projection comes first: a condition on the whole document would make the server fetch each.
+        stages += [{"$project": {"_id": 1}}, {"$set": {"draw": {"$rand": {}}}}, {"$match": {"draw": {"$lt": share}}}]
+        cursor = await await_if_needed(self._lenient.aggregate(stages, hint=dict(_IN_ORDER)))
+        return [raw_id(row["_id"]) for row in await cursor.to_list(None)]
 
     async def has_bracket(self, bracket: str) -> bool:
         """Find out whether any id is in this bracket of BSON types, by one read of the index."""

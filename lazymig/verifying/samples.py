@@ -1,0 +1,67 @@
+"""The sample of a verification: ids of both sides, and what was found wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from lazymig.loop.clock import Clock
+from lazymig.protocol.pair import Pair
+from lazymig.stores.counts import Counts
+from lazymig.stores.given import RawId
+from lazymig.stores.raw import keys_of
+from lazymig.stores.verdicts import Mismatch, Verdict
+from lazymig.verifying.confidence import describe_sample
+from lazymig.verifying.ranges import BothSides
+from lazymig.verifying.sampling import draw_ids
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+
+class Sample:
+    """Ids drawn from V1, which show what V2 lacks or holds wrongly, and from V2, which show what V1 lacks.
+
+    Two draws, because an id that only V2 has is never drawn from V1. Each says something about its own side only.
+    """
+
+    def __init__(self, ours: Sequence[RawId], theirs: Sequence[RawId] | None, sizes: tuple[int, int]) -> None:
+        self._ours, self._theirs = ours, theirs
+        self._sizes = sizes
+        self._our_keys, self._their_keys = set(keys_of(ours)), set(keys_of(theirs or ()))
+        self._wrong = self._orphans = 0
+
+    @property
+    def ids(self) -> list[RawId]:
+        """All ids of both draws, each once."""
+        both = [*self._ours, *(self._theirs or ())]
+        return list(dict(zip(keys_of(both), both, strict=True)).values())
+
+    def note(self, mismatches: Sequence[Mismatch]) -> None:
+        """Note what is confirmed."""
+        for one, key in zip(mismatches, keys_of(one.id for one in mismatches), strict=True):
+            self._wrong += key in self._our_keys and one.verdict is not Verdict.ORPHAN
+            self._orphans += key in self._their_keys and one.verdict is Verdict.ORPHAN
+
+    def describe(self) -> str:
+        """Return what the sample says about all entities."""
+        v1, v2 = self._sizes
+        text = describe_sample(self._wrong, len(self._ours), v1, "entities of V1", "do not agree")
+        if self._theirs is None:
+            return text
+        more = describe_sample(self._orphans, len(self._theirs), v2, "documents of V2", "are orphans")
+        return f"{text}. {more}"
+
+
+async def draw_sample(
+    pair: Pair[V1, V2], sides: BothSides, where: Mapping[str, Any] | None, size: int, clock: Clock
+) -> Sample:
+    """Draw this many ids of V1, and as many of V2; with a filter on V1, of V1's documents that match only."""
+    if where:
+        count = await pair.v1.count(where)
+        ours = await draw_ids(sides.v1, size, count, clock, sides.question)
+        return Sample(ours, None, (max(count, len(ours)), 0))
+    v1, v2 = await Counts(pair.v1).count_all(), await Counts(pair.bodies).count_all()
+    ours = await draw_ids(sides.v1, size, v1, clock, {})
+    theirs = await draw_ids(sides.v2, size, v2, clock, {})
+    return Sample(ours, theirs, (max(v1, len(ours)), max(v2, len(theirs))))
