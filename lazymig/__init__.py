@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         PassVanished,
         PhaseError,
     )
+    from lazymig.follower import Follower, FollowReport
     from lazymig.loop.clock import Clock
     from lazymig.phases import Phase
     from lazymig.query import Criteria, OnError, Sort
@@ -52,6 +53,8 @@ __all__ = [
     "Criteria",
     "DeadLetter",
     "Difference",
+    "FollowReport",
+    "Follower",
     "ForeignDocument",
     "Id",
     "LazymigError",
@@ -92,6 +95,8 @@ _HOMES = {
     "Criteria": "query",
     "DeadLetter": "stores.records",
     "Difference": "stores.verdicts",
+    "FollowReport": "follower",
+    "Follower": "follower",
     "ForeignDocument": "errors",
     "Id": "stores.given",
     "LazymigError": "errors",

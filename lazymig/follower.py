@@ -80,8 +80,8 @@ class Follower(Generic[V1, V2]):
     async def run(self) -> FollowReport:
         """Follow until stopped.
 
-        Servers that are down for a while are waited for. Other driver errors pass through, and the next run goes on from
-        the stored position.
+        Servers that are down for a while are waited for. Other driver errors pass through, and the next run goes on
+        from the stored position.
 
         Returns:
             What this run did.

@@ -1,4 +1,4 @@
-"""Counters of what lazymig did, and their names.
+"""Counters and histograms of what lazymig did, and their names.
 
 They are kept in the process (`Tally.counts`) and, where `opentelemetry-api` is installed, also counted by the
 application's meter as `lazymig.*`. Database spans belong to the driver's own instrumentation.
@@ -7,8 +7,9 @@ application's meter as `lazymig.*`. Database spans belong to the driver's own in
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 #: A read found its entity in V1 only and stored it in V2.
 MIGRATED: Final = "lazymig.migrated"
@@ -34,6 +35,10 @@ ROGUE: Final = "lazymig.follower.rogue"
 UNHEALED: Final = "lazymig.follower.dead"
 #: The follower's position was unknown or lost, so that both sides are verified as a whole.
 CAUGHT_UP: Final = "lazymig.follower.catch_ups"
+#: The age of the last change that the follower handled: a histogram in seconds.
+LAG: Final = "lazymig.follower.lag"
+#: The time from a change that was not announced to its durable heal: a histogram in seconds.
+STALENESS: Final = "lazymig.follower.staleness"
 
 
 @cache
@@ -43,6 +48,19 @@ def _make_counter(name: str) -> Any:
     except ImportError:
         return None
     return metrics.get_meter("lazymig").create_counter(name)
+
+
+class _Recorder(Protocol):
+    def record(self, amount: float, attributes: Mapping[str, str]) -> None: ...
+
+
+@cache
+def _make_histogram(name: str) -> _Recorder | None:
+    try:
+        from opentelemetry import metrics
+    except ImportError:
+        return None
+    return metrics.get_meter("lazymig").create_histogram(name, unit="s")
 
 
 class Tally:
@@ -69,3 +87,16 @@ class Tally:
         counter = _make_counter(name)
         if counter is not None:
             counter.add(amount, self._attributes)
+
+    def measure(self, name: str, elapsed_s: float, **attributes: str) -> None:
+        """Add a duration to the application's histogram, where `opentelemetry-api` is installed; never raises.
+
+        Args:
+            name: The metric's name.
+            elapsed_s: The duration in seconds.
+            **attributes: Further attributes of the measurement; their names get the prefix `lazymig.`.
+        """
+        histogram = _make_histogram(name)
+        if histogram is not None:
+            further = {f"lazymig.{key}": value for key, value in attributes.items()}
+            histogram.record(elapsed_s, self._attributes | further)

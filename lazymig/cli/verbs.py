@@ -17,6 +17,7 @@ from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
 from lazymig.cli.dead_letters import dead_letters
 from lazymig.cli.demo import demo
 from lazymig.cli.failures import Unusable, in_one_line, raised_at, without_secrets
+from lazymig.cli.follow import follow
 from lazymig.cli.init import init
 from lazymig.cli.options import Exit, examples
 from lazymig.cli.output import complain
@@ -64,6 +65,9 @@ _VERBS: dict[Callable[..., object], str] = {
     status: examples(f"lazymig status {_APP}", "LAZYMIG_APP=shop.people:repository lazymig status --json"),
     sweep: examples(
         f"lazymig sweep {_APP} --dry-run", f"lazymig sweep {_APP}", f"lazymig sweep {_APP} --rate 500 --max-time 3600"
+    ),
+    follow: examples(
+        f"lazymig follow {_APP}", f"lazymig follow {_APP} --max-time 3600 --json", "lazymig status, for what it found"
     ),
     completion: examples("lazymig completion bash > ~/.local/share/bash-completion/completions/lazymig"),
 }

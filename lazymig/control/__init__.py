@@ -23,8 +23,8 @@ from lazymig.stores.records import DeadLetter
 from lazymig.stores.rows import Rows, control_collection_beside
 
 __all__ = [
-    "BEAT_S", "LEASE", "Control", "Followed", "Following", "Identities", "KnownConversion", "Lease", "Parts", "Passes", "RunRecord",
-    "control_beside", "parts_of",
+    "BEAT_S", "LEASE", "Control", "Followed", "Following", "Identities", "KnownConversion", "Lease", "Parts", "Passes",
+    "RunRecord", "control_beside", "parts_of",
 ]  # fmt: skip
 
 

@@ -107,9 +107,15 @@ class Following(Part):
         until = row.get("until")
         due = _parse_catch_up(row)
         return Followed(
-            until is not None and until >= self._clock.now(), row.get("seen_at"), row.get("lag_s", 0.0),
-            row.get("staleness_p50_s"), row.get("staleness_p99_s"), due and due.reason, row.get("catch_ups", 0), hours,
-        )  # fmt: skip
+            running=until is not None and until >= self._clock.now(),
+            seen_at=row.get("seen_at"),
+            lag_s=row.get("lag_s", 0.0),
+            staleness_p50_s=row.get("staleness_p50_s"),
+            staleness_p99_s=row.get("staleness_p99_s"),
+            catching_up=None if due is None else due.reason,
+            catch_ups=row.get("catch_ups", 0),
+            rogue_by_hour=hours,
+        )
 
     async def claim(self, owner: str) -> Claim | None:
         """Claim the right to follow. None: another process has it."""

@@ -15,13 +15,21 @@ from lazymig.loop.clock import Clock
 from lazymig.stores.events import Token
 
 
+class Verified(Protocol):
+    """The report of a verification."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether it was not stopped: every difference that it found was looked at again and repaired."""
+
+
 class Verifying(Protocol):
     """A verification with repair, by one process: `lazymig.Verifier`."""
 
     def stop(self) -> None:
         """End the run soon; the next one continues."""
 
-    async def run(self) -> object:
+    async def run(self) -> Verified:
         """Verify both collections as a whole, and repair what differs."""
 
 
@@ -54,14 +62,14 @@ class CatchingUp:
     async def run(self) -> None:
         """Verify until a pass that began after the position is finished, or until stopped: then it stays due."""
         while (due := self.due) is not None and not self._stopped:
-            current = await self._passes.current()
-            if current is not None and int(current.get("completed", 0)) > due.after_pass:
-                await self._following.end_catch_up(self._claim, due)
-                if self.due is due:
-                    self.due = None
-                continue  # otherwise the position was lost once more
             self._running = self._make()
-            await self._running.run()
+            finished = (await self._running.run()).finished
+            current = await self._passes.current()
+            # The pass's number alone does not do: what was found is repaired after the pass is completed.
+            if finished and current is not None and int(current.get("completed", 0)) > due.after_pass:
+                await self._following.end_catch_up(self._claim, due)
+                if self.due is due:  # otherwise the position was lost once more
+                    self.due = None
 
     def stop(self) -> None:
         """End the verification soon."""

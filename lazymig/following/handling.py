@@ -21,7 +21,7 @@ from lazymig.protocol.bodies import HEAL_AFTER
 from lazymig.protocol.pair import Pair
 from lazymig.stores.events import Changes, Event, Operation
 from lazymig.stores.given import RawId
-from lazymig.telemetry import FOLLOWED, ROGUE
+from lazymig.telemetry import FOLLOWED, ROGUE, STALENESS
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -115,6 +115,7 @@ class Handler:
             if found is Finding.VANISHED and age >= self._terms.in_flight:
                 continue  # lazymig may have deleted it, and its tombstone may have been purged since
             self.staleness.add(age.total_seconds())
+            self._tally.measure(STALENESS, max(age.total_seconds(), 0.0))
             self._counts[f"rogue {event.operation}"] += 1
             self._tally.count(ROGUE)
             part.count(event)

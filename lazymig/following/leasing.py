@@ -17,7 +17,7 @@ from lazymig.loop.clock import Clock
 _WAIT_S, _WAIT_MAX_S = 0.05, 1.0
 
 
-class TakenOver(Exception):  # noqa: N818 - a normal outcome
+class TakenOver(Exception):
     """Another process follows now."""
 
 

@@ -26,8 +26,8 @@ class Lookout:
         self._migration = pair.conversions.migration
         # By majority: an event is of the majority, and a revision that can be rolled back proves nothing.
         self._v1 = Scan(pair.v1, majority=True)
-        # Locally, on the primary, which has every announcement. One that was deposed may not know the last ones for some
-        # seconds, as with any read: it then shows an announced write as rogue, which is healed without harm.
+        # Locally, on the primary, which has every announcement. One that was deposed may not know the last ones for
+        # some seconds, as with any read: an announced write then looks rogue, and is healed without harm.
         self._v2 = Scan(pair.bodies)
 
     def can_hold(self, id: RawId) -> bool:
@@ -42,9 +42,7 @@ class Lookout:
         """Judge new events, in their order."""
         before = await self._find_v2(event.id for event in events)
         lasts = memory.trace(events)
-        findings = [
-            judge_at_once(event, before.get(event.id), last) for event, last in zip(events, lasts, strict=True)
-        ]
+        findings = [judge_at_once(event, before.get(event.id), last) for event, last in zip(events, lasts, strict=True)]
         asked = [event for event, finding in zip(events, findings, strict=True) if finding is Finding.ASK]
         answers = iter(await self._compare(asked, before))
         return [next(answers) if finding is Finding.ASK else finding for finding in findings]
@@ -61,7 +59,9 @@ class Lookout:
         return [judge(event, Sight(before.get(event.id), v1.get(event.id), after.get(event.id))) for event in events]
 
     async def _find_v1(self, ids: Iterable[RawId]) -> dict[RawId, int]:
-        found = [parse_v1(row) for part in split_ids(list(ids)) for row in await self._v1.find_fields(part, REVISION_FIELD)]
+        found = [
+            parse_v1(row) for part in split_ids(list(ids)) for row in await self._v1.find_fields(part, REVISION_FIELD)
+        ]
         return {stored.id: stored.revision for stored in found}
 
     async def _find_v2(self, ids: Iterable[RawId]) -> dict[RawId, StoredV2]:

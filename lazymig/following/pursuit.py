@@ -18,7 +18,7 @@ from lazymig.following.leasing import TakenOver
 from lazymig.following.standing import Part
 from lazymig.loop.clock import Clock
 from lazymig.stores.events import PositionLost, Token, is_passing
-from lazymig.telemetry import CAUGHT_UP, Tally
+from lazymig.telemetry import CAUGHT_UP, LAG, Tally
 
 #: Seconds after which a position without changes is stored: the oplog moves on, also by other collections.
 SAVE_EVERY_S = 5.0
@@ -121,6 +121,7 @@ class Pursuit:
             await handler.handle(batch)
             now = await self._feed.now()
             self.lag_s = max((now - batch.events[-1].at).total_seconds(), 0.0)
+            self._hooks.tally.measure(LAG, self.lag_s)
         else:
             self.lag_s = 0.0
             if batch.token is not None:
@@ -153,7 +154,8 @@ class Pursuit:
     async def _verify(self) -> None:
         while not self._hooks.stopping():
             try:
-                return await self._catching_up.run()
+                await self._catching_up.run()
+                return
             except PyMongoError as error:
                 if not is_passing(error):
                     raise

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from bson import Int64, Timestamp
-from pymongo.errors import ConnectionFailure, InvalidDocument, OperationFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import Clock
@@ -74,7 +75,7 @@ class Event(NamedTuple):
     token: Token
 
 
-class PositionLost(Exception):  # noqa: N818 - the follower's normal outcome, not a user's error
+class PositionLost(Exception):
     """The server cannot continue from this position; its text is the reason, in words."""
 
 
@@ -151,10 +152,8 @@ class Changes:
         """Close the stream. A server that does not answer is no error: it closes the cursor itself."""
         stream, self._stream = self._stream, None
         if stream is not None:
-            try:
+            with suppress(PyMongoError):
                 await stream.close()
-            except PyMongoError:
-                pass
 
 
 #: Only these leave the server. Field by field and never `fullDocument`: the follower must not see contents, and an
@@ -179,7 +178,8 @@ _PIPELINE: list[dict[str, object]] = [
 
 def _parse(change: Mapping[str, object]) -> Event:
     key, wall, at = change["documentKey"], change.get("wallTime"), change["clusterTime"]
-    assert isinstance(key, Mapping) and isinstance(at, Timestamp)
+    assert isinstance(key, Mapping)
+    assert isinstance(at, Timestamp)
     if not isinstance(wall, datetime):  # servers before 6.0
         wall = at.as_datetime()
     token = change["_id"]
@@ -202,7 +202,7 @@ def _explain(error: OperationFailure) -> Exception:
     return error
 
 
-def is_passing(error: PyMongoError | InvalidDocument) -> bool:
+def is_passing(error: PyMongoError) -> bool:
     """Whether what failed may succeed when it is tried again: the server's state is the reason, not the statement."""
     if isinstance(error, ConnectionFailure):
         return True
