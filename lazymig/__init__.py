@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         PassVanished,
         PhaseError,
     )
+    from lazymig.follower import Follower, FollowReport
     from lazymig.loop.clock import Clock
     from lazymig.phases import Phase
     from lazymig.query import Criteria, OnError, Sort
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from lazymig.stores.given import Collection, Collections, Id, Session
     from lazymig.stores.records import DeadLetter
     from lazymig.stores.verdicts import Difference, Mismatch, Verdict
-    from lazymig.sweeper import Progress, SweepReport, Sweeper
+    from lazymig.sweeper import Progress, Sweeper, SweepReport
     from lazymig.telemetry import Histogram, Tally
     from lazymig.v1_view import V1View
     from lazymig.verifier import MismatchGroup, Verifier, VerifyProgress, VerifyReport
@@ -60,6 +61,8 @@ __all__ = [
     "Doctor",
     "Equivalence",
     "Finding",
+    "FollowReport",
+    "Follower",
     "ForeignDocument",
     "Histogram",
     "Id",
@@ -107,6 +110,8 @@ _HOMES = {
     "Doctor": "doctor",
     "Equivalence": "comparing.equivalences",
     "Finding": "doctor",
+    "FollowReport": "follower",
+    "Follower": "follower",
     "ForeignDocument": "errors",
     "Histogram": "telemetry",
     "Id": "stores.given",

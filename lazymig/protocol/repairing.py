@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from lazymig.errors import Contention, NotFound
+from lazymig.errors import Contention, ConversionError, NotFound
 from lazymig.protocol.edits import Renew
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S
@@ -28,8 +28,17 @@ async def repair(pair: Pair[V1, V2], id: RawId) -> bool:
     To be called after the change of V1 that V2 may have missed: what V1 held before cannot be in V2 afterwards, not
     even by a reader that read V1 before the change and stores its conversion late.
 
-    Driver errors pass through. Raises `ConversionError` where V1's document does not convert, and `Contention`.
+    Driver errors pass through. Raises `ConversionError` where V1's document does not convert, and `Contention`. After a
+    `ConversionError` V2 no longer answers, so that readers get the error too, and not an entity that V1 has no more.
     """
+    try:
+        return await _bring_up(pair, id)
+    except ConversionError:
+        await _distrust(pair, id)
+        raise
+
+
+async def _bring_up(pair: Pair[V1, V2], id: RawId) -> bool:
     if await pair.bodies.find(id) is None and await _migrate(pair, id):
         return True
     for attempt in range(pair.max_attempts):
@@ -71,3 +80,40 @@ async def _migrate(pair: Pair[V1, V2], id: RawId) -> bool:
     pair.tally.count(MIGRATED, put is Put.STORED)
     # Stored late, it may be of an entity that was deleted and forgotten meanwhile.
     return put is Put.REFUSED or (put is Put.STORED and pair.clock.monotonic() - read_at_s <= OLD_READ_S)
+
+
+async def _distrust(pair: Pair[V1, V2], id: RawId) -> None:
+    """Take the answer from V2's body: V1 holds something else, which does not convert.
+
+    An open announcement is not enough. It would be healed later by `Keep`, which trusts a body at V1's revision. So V1
+    gets a new revision as well, with its content as it is; then every healer converts V1, and fails as this did.
+    """
+    for attempt in range(pair.max_attempts):
+        truth, seen = await pair.v1.find_local(id), await pair.bodies.find(id)
+        if truth is None or (seen is not None and not seen.clean and seen.revision != truth.revision):
+            return  # V2 does not answer, and no healer trusts its body
+        announced = (await pair.ledger.ticket(id)).intent
+        ticket = max(announced, truth.revision + 1)
+        if ticket > announced:
+            await pair.ledger.raise_intent(id, ticket)
+        if await pair.v1.compare_and_set(id, truth.revision, ticket, {}):
+            return
+        await back_off(pair, attempt)
+
+
+async def begin_life(pair: Pair[V1, V2], id: RawId) -> None:
+    """Remove the body of an earlier entity with this id, where another program inserted a new one into V1.
+
+    Without this, what only V2 held about the earlier entity would reach the new one. A body at V1's revision stays: it
+    is the new entity's, which a client of lazymig has written since.
+    """
+    seen = await pair.bodies.find(id)
+    if seen is None or not seen.clean:
+        return
+    truth = await pair.v1.find(id)
+    if truth is None or truth.revision == seen.revision:
+        return
+    ticket = seen.intent + 1
+    if await pair.ledger.vacate(seen, ticket):
+        # The repair that follows applies at a later revision, and this body's inserts must not count against it.
+        await pair.ledger.forget_insert(id, ticket)
