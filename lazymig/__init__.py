@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lazymig.shapes.bson_types import make_converter
     from lazymig.shapes.entities import rename
     from lazymig.shapes.migration import Migration
+    from lazymig.shapes.upcasting import Upcasters, upcasters
     from lazymig.stores.given import Collection, Collections, Id, Session
     from lazymig.stores.records import DeadLetter
     from lazymig.sweeper import Progress, Sweeper, SweepReport
@@ -66,9 +67,11 @@ __all__ = [
     "SweepReport",
     "Sweeper",
     "Tally",
+    "Upcasters",
     "V1View",
     "make_converter",
     "rename",
+    "upcasters",
 ]
 
 _HOMES = {
@@ -99,9 +102,11 @@ _HOMES = {
     "SweepReport": "sweeper",
     "Sweeper": "sweeper",
     "Tally": "telemetry",
+    "Upcasters": "shapes.upcasting",
     "V1View": "v1_view",
     "make_converter": "shapes.bson_types",
     "rename": "shapes.entities",
+    "upcasters": "shapes.upcasting",
 }
 
 
