@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lazymig.phases import Phase
     from lazymig.query import Criteria, OnError, Sort
     from lazymig.repository import Repository
+    from lazymig.rewriter import Rewriter, RewriteReport, Versions
     from lazymig.shapes.bson_types import make_converter
     from lazymig.shapes.entities import rename
     from lazymig.shapes.migration import Migration
@@ -61,6 +62,8 @@ __all__ = [
     "PhaseError",
     "Progress",
     "Repository",
+    "RewriteReport",
+    "Rewriter",
     "RunRecord",
     "Session",
     "Sort",
@@ -69,6 +72,7 @@ __all__ = [
     "Tally",
     "Upcasters",
     "V1View",
+    "Versions",
     "make_converter",
     "rename",
     "upcasters",
@@ -96,6 +100,8 @@ _HOMES = {
     "PhaseError": "errors",
     "Progress": "sweeper",
     "Repository": "repository",
+    "RewriteReport": "rewriter",
+    "Rewriter": "rewriter",
     "RunRecord": "control",
     "Session": "stores.given",
     "Sort": "query",
@@ -104,6 +110,7 @@ _HOMES = {
     "Tally": "telemetry",
     "Upcasters": "shapes.upcasting",
     "V1View": "v1_view",
+    "Versions": "rewriter",
     "make_converter": "shapes.bson_types",
     "rename": "shapes.entities",
     "upcasters": "shapes.upcasting",

@@ -23,7 +23,8 @@ from lazymig.stores.records import Document, Fields
 Upcaster: TypeAlias = Callable[[Fields], Document]
 Newer: TypeAlias = Literal["refuse", "pass"]
 
-_OWN = frozenset({"_id", REVISION_FIELD, META_FIELD})
+#: The names that upcasters cannot set.
+OWN = frozenset({"_id", REVISION_FIELD, META_FIELD})
 _MISSING = object()
 
 
@@ -178,7 +179,7 @@ def bring_up(chain: Upcasters, document: Document, options: CodecOptions[Fields]
     version = read_version(chain, document)
     if version >= chain.newest:
         return document
-    made: Fields = {name: deepcopy(value) for name, value in document.items() if name not in _OWN}
+    made: Fields = {name: deepcopy(value) for name, value in document.items() if name not in OWN}
     made = {"_id": document["_id"], **made}
     while version < chain.newest:
         made = _step(chain, version, made, document["_id"])
@@ -205,7 +206,7 @@ def _step(chain: Upcasters, version: int, document: Fields, id: object) -> Field
 def _check_names(before: Document, after: Document) -> None:
     """Raise `Rejected` where a name at the top changed that no update can address, or that is lazymig's own."""
     for name in {**before, **after}:
-        if name in _OWN and name in before and name not in after:
+        if name in OWN and name in before and name not in after:
             continue  # lazymig keeps them
         if name == "_id" or (isinstance(name, str) and is_free(name)):
             continue

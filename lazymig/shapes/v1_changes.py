@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
+import bson
+
 from lazymig.shapes.codec import Codec, changes, needs_stored
 from lazymig.shapes.fields import Rejected
-from lazymig.shapes.upcasting import NewerVersion, Upcasters, bring_up, read_version
+from lazymig.shapes.stored_names import is_step
+from lazymig.shapes.upcasting import OWN, NewerVersion, Upcasters, bring_up, read_version
 from lazymig.stores.decoding import Damaged, UnreadableError, check_readable
 from lazymig.stores.documents import get_at
 from lazymig.stores.records import Document, Fields
 
 E = TypeVar("E")
+
+#: A filter that held more would slow the update down.
+_HELD_BYTES = 100_000
 
 
 class V1Changes(NamedTuple):
@@ -60,8 +66,8 @@ def must_read_v1(codec: Codec[E], before: Document, after: Document) -> bool:
 def find_rewrite(codec: Codec[E], chain: Upcasters, stored: Document) -> V1Changes | None:
     """Return the changes that store an older document in the newest version; None where there is nothing to change.
 
-    The document must still have all its values then: programs that do not use lazymig change no revision. Raises what
-    `bring_up` and decoding raise.
+    The document must still have all its values then, because programs that do not use lazymig change no revision.
+    Raises what `bring_up` and decoding raise.
     """
     version = read_version(chain, stored)
     if version > chain.newest or (version == chain.newest and chain.field in stored):
@@ -69,7 +75,14 @@ def find_rewrite(codec: Codec[E], chain: Upcasters, stored: Document) -> V1Chang
     final = patched(bring_up(chain, stored, codec.options), ({}, [], []))
     final[chain.field] = chain.newest
     codec.decode(final)
-    return V1Changes(*_compare(stored, final))
+    return V1Changes(*_compare(stored, final), _hold(chain, stored))
+
+
+def _hold(chain: Upcasters, stored: Document) -> Document:
+    """Return the document's values, as far as a filter can name them; of a large document, its version only."""
+    version = {chain.field: get_at(stored, chain.field)}
+    values = {name: value for name, value in stored.items() if name not in OWN and is_step(name) and not _is_odd(value)}
+    return {**version, **values} if len(bson.encode(values)) <= _HELD_BYTES else version
 
 
 def _compare(stored: Document, final: Document) -> tuple[Fields, list[str], list[str]]:
@@ -79,7 +92,10 @@ def _compare(stored: Document, final: Document) -> tuple[Fields, list[str], list
         # What Python cannot read cannot be written either, so it must stay where it is.
         same = {name for name in stored if name in final and stored[name] == final[name] and _is_odd(stored[name])}
     one, other = ({name: value for name, value in side.items() if name not in same} for side in (stored, final))
-    return changes(one, other, one)
+    found = changes(one, other, one)
+    if isinstance(stored, Damaged) and _is_odd(found[0]):
+        raise Rejected("an upcaster moves a value that Python cannot read; correct the document")
+    return found
 
 
 def _is_odd(value: object) -> bool:
