@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from lazymig.phases import Phase
     from lazymig.query import Criteria, OnError, Sort
     from lazymig.repository import Repository
+    from lazymig.rewriter import Rewriter, RewriteReport, Versions
     from lazymig.shapes.bson_types import make_converter
     from lazymig.shapes.entities import rename
     from lazymig.shapes.migration import Migration
+    from lazymig.shapes.upcasting import Upcasters, upcasters
     from lazymig.stores.given import Collection, Collections, Id, Session
     from lazymig.stores.records import DeadLetter
     from lazymig.stores.verdicts import Difference, Mismatch, Verdict
@@ -77,6 +79,8 @@ __all__ = [
     "PhaseError",
     "Progress",
     "Repository",
+    "RewriteReport",
+    "Rewriter",
     "RunRecord",
     "Session",
     "Severity",
@@ -84,13 +88,16 @@ __all__ = [
     "SweepReport",
     "Sweeper",
     "Tally",
+    "Upcasters",
     "V1View",
     "Verdict",
     "Verifier",
     "VerifyProgress",
     "VerifyReport",
+    "Versions",
     "make_converter",
     "rename",
+    "upcasters",
 ]
 
 _HOMES = {
@@ -126,6 +133,8 @@ _HOMES = {
     "PhaseError": "errors",
     "Progress": "sweeper",
     "Repository": "repository",
+    "RewriteReport": "rewriter",
+    "Rewriter": "rewriter",
     "RunRecord": "control",
     "Session": "stores.given",
     "Severity": "doctor",
@@ -133,13 +142,16 @@ _HOMES = {
     "SweepReport": "sweeper",
     "Sweeper": "sweeper",
     "Tally": "telemetry",
+    "Upcasters": "shapes.upcasting",
     "V1View": "v1_view",
     "Verdict": "stores.verdicts",
     "Verifier": "verifier",
     "VerifyProgress": "verifier",
     "VerifyReport": "verifier",
+    "Versions": "rewriter",
     "make_converter": "shapes.bson_types",
     "rename": "shapes.entities",
+    "upcasters": "shapes.upcasting",
 }
 
 

@@ -16,7 +16,8 @@ from lazymig.door import Door
 from lazymig.errors import ConversionError
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.phases import Phase
-from lazymig.protocol.edits import ReplaceV2, UpdateV2, decide_insert_v2
+from lazymig.protocol.edits import ReplaceV2, UpdateV2
+from lazymig.protocol.inserting import decide_insert_v2
 from lazymig.query import Criteria, Listing, OnError, Sort
 from lazymig.routes.building import Options
 from lazymig.routes.calls import Calls, open_calls
@@ -37,7 +38,8 @@ class Repository(Door[V1, V2]):
         migration: The two classes and the conversions between them.
         v1: The collection of the old shape: async, of PyMongo, Motor or mongomock-motor, and of a client that belongs
             to the running event loop.
-        v2: The collection of the new shape. It may be in another database or cluster.
+        v2: The collection of the new shape. It may be in another database or cluster. A migration of
+            `Migration.upcasting` needs none.
         phase: Where the migration stands.
         coalesce: Let reads and lazy migrations that start in the same turn of the event loop share a round trip.
         write_behind: Store V2 bodies behind the caller, from a bounded queue that `async with repository:` drains.
@@ -65,7 +67,7 @@ class Repository(Door[V1, V2]):
         migration: Migration[V1, V2],
         *,
         v1: Collection,
-        v2: Collection,
+        v2: Collection | None = None,
         phase: Phase,
         coalesce: bool = True,
         write_behind: bool = False,
