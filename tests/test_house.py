@@ -112,7 +112,7 @@ ROOMS = {
     "routes": ({"route"}, {"coexist", "v1_only"}, {"dark", "v1_answers"}, {"building"}, {"calls"}),
     "protocol": (
         {"pair", "edits"},
-        {"bodies"},
+        {"births", "bodies"},
         {"writing"},
         {"v1_alone"},
         {"inserting", "reading"},
