@@ -12,8 +12,8 @@ from lazymig import Verdict
 from lazymig.comparing.comparer import Comparer
 from lazymig.passes.sharing import Share
 from lazymig.verifying.flow import Flow
+from lazymig.verifying.options import VerifyOptions
 from lazymig.verifying.rechecking import GENERATIONS
-from lazymig.verifying.verification import Verification
 from tests.sweeps import LaterClock, control, moved
 from tests.verifications import (
     DEFECTS,
@@ -266,7 +266,7 @@ async def older_conversion_story(database: Any) -> bool:
     return (await verifier(database, repo=newer, clock=clock).run()).stale == 30
 
 
-RECORD, COMPARE, IDENTIFY = Flow.record_candidates, Comparer.compare, Verification._identify
+RECORD, COMPARE, KIND_OF = Flow.record_candidates, Comparer.compare, VerifyOptions.make_pass_kind
 
 
 async def _record_late(flow: Any, found: list[Any]) -> None:
@@ -278,8 +278,8 @@ async def _sign_alike(comparer: Any, truth: Any, seen: Any) -> Any:
     return evolve(await COMPARE(comparer, truth, seen), signature="alike")
 
 
-async def _identify_collections(verification: Any) -> Any:
-    return {**await IDENTIFY(verification), "conversion": ""}
+def _ignore_the_release(options: Any, question: Any, _revision: int) -> str:
+    return KIND_OF(options, question, 1)
 
 
 def _share_v1(*given: Any, beside: Any) -> Any:
@@ -292,7 +292,7 @@ MUTANTS = {
     "the checkpoint comes first": ("flow.Flow.record_candidates", _record_late, dying_story),
     "every run judges every check": ("examining.Examiner.can_judge", lambda *_: True, forgetting_story),
     "filters share a pass": ("options.VerifyOptions.make_pass_kind", lambda *_: "verify", other_filter_story),
-    "releases share a pass": ("verification.Verification._identify", _identify_collections, older_conversion_story),
+    "releases share a pass": ("options.VerifyOptions.make_pass_kind", _ignore_the_release, older_conversion_story),
     "partitions of V1 only": ("verification.Share", _share_v1, orphan_story),
 }
 
