@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from shlex import quote
-from typing import Any
 
 import attrs
 
@@ -138,7 +137,7 @@ def show_json_report(report: VerifyReport) -> None:
     show_json({**attrs.asdict(report, recurse=False), **_lists(report, names), "agrees": report.agrees})
 
 
-def _lists(report: VerifyReport, names: Names) -> dict[str, Any]:
+def _lists(report: VerifyReport, names: Names) -> dict[str, object]:
     mismatches = [
         {**attrs.asdict(one), "id": decode_id(one.id), "ref": names.reference(one.id)} for one in report.mismatches
     ]
