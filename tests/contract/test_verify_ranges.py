@@ -18,6 +18,7 @@ from lazymig.passes.partitions import plan_partitions
 from lazymig.stores.drivers import RAW_LENIENT
 from lazymig.stores.raw import extract_id_bytes
 from lazymig.verifying.ranges import BothSides, Range, Ranges
+from lazymig.verifying.repairs import _UNTAKEN
 from tests.damage import element, inside, text
 from tests.sweeps import LaterClock, moved, repository, thing
 from tests.verifications import fill, rows, verifier
@@ -43,7 +44,7 @@ def names(both: Range) -> list[tuple[str | None, str | None]]:
 
 
 @pytest.mark.parametrize("driver", ["pymongo"])
-@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("number", range(8))
 async def test_each_entity_once(database: Any, driver: str, number: int) -> None:
     """With any sizes of parts and any interruptions, the union of both sides comes exactly once."""
     rng = random.Random(number)
@@ -70,12 +71,12 @@ async def test_each_entity_once(database: Any, driver: str, number: int) -> None
 
 async def test_a_reply_is_cut_by_its_bytes(server_database: Any) -> None:
     """Where V2's documents are larger than one reply holds, or V1's, parts are smaller and nothing is lost."""
-    count, large = 40, "x" * 1_000_000
+    count, large = 14, "x" * 2_000_000
     await fill(server_database, range(count))
-    await server_database["v2"].update_many({"_id": {"$lt": 35}}, {"$set": {"code": large}})
+    await server_database["v2"].update_many({"_id": {"$lt": 10}}, {"$set": {"code": large}})
     report = await verifier(server_database, batch_size=1000, partition_size=1000).run()
-    assert (report.compared, report.different) == (count, 35)
-    await server_database["v1"].update_many({"_id": {"$lt": 35}}, {"$set": {"code": large}})
+    assert (report.compared, report.different) == (count, 10)
+    await server_database["v1"].update_many({"_id": {"$lt": 10}}, {"$set": {"code": large}})
     report = await verifier(server_database, batch_size=1000, partition_size=1000).run()
     assert (report.compared, report.different) == (count, 0)
     assert (await verifier(server_database, batch_size=1000, where={"n": 1}).run()).compared == count
@@ -95,3 +96,26 @@ async def test_an_id_that_no_statement_can_name(server_database: Any) -> None:
     await server_database["v1"].delete_one({"n": 1, "code": {"$exists": False}})
     assert (await verifier(server_database, clock=LaterClock(120)).run()).agrees
     assert await rows(server_database) == []
+
+
+async def test_mismatches_with_ids_of_every_type(server_database: Any) -> None:
+    """An entity of any type of id is named once, and looked at again by its id; a repair buries its orphan."""
+    odd = [id for id in IDS if not isinstance(id, float) or id == id]
+    await server_database["v1"].insert_many([thing(id) for id in odd])
+    report = await verifier(server_database).run()
+    assert (report.missing, report.compared) == (len(odd), len(odd))
+    assert {extract_id_bytes({"_id": row.id}) for row in await rows(server_database)} == {
+        extract_id_bytes({"_id": id}) for id in odd
+    }
+    await server_database["v1"].delete_many({})
+    await server_database["v2"].insert_many([moved(id) for id in odd])
+    report = await verifier(server_database).run()
+    assert (report.orphan, report.missing) == (len(odd), 0)
+    report = await verifier(server_database, repair=True).run()
+    # No call takes ids of other types, so nothing is written for them.
+    left = {repr(one.id) for one in report.mismatches}
+    taken = [id for id in odd if type(id) in (int, Int64, float, str, bytes, ObjectId)]
+    assert left == {repr(id) for id in odd} - {repr(id) for id in taken}
+    assert {one.reason for one in report.mismatches} == {_UNTAKEN}
+    assert report.repaired == len(taken)
+    assert await server_database["v2"].count_documents({"_lazymig.gone": True}) == len(taken)
