@@ -79,6 +79,8 @@ async def test_a_sample_may_be_repaired(database: Any) -> None:
     await database["v2"].delete_many({})
     report = await verifier(database, repair=True).run(sample=15)
     assert (report.repaired, report.missing, report.agrees) == (15, 0, True)
+    # Of all the others, which were not repaired, the sample says what it found.
+    assert report.sample.startswith("15 of 15 sampled entities of V1 do not agree")
     assert len(await database["v2"].find({}).to_list(None)) == 15
 
 
@@ -89,6 +91,7 @@ async def test_a_sample_is_stopped(database: Any) -> None:
     report = await running.run(sample=50)
     assert not report.finished
     assert report.compared < 50
+    assert report.sample == "the sample was not finished, so it says nothing about all entities"
 
 
 @pytest.mark.parametrize("driver", ["pymongo", "mock"])
