@@ -52,6 +52,18 @@ def verifier(database: Any, **options: Any) -> Verifier[ThingV1, ThingV2]:
     return Verifier(repo, **({"batch_size": 4, "partition_size": 10, "clock": clock} | options))
 
 
+async def leave_candidates(database: Any, **options: Any) -> None:
+    """Run a verifier that is stopped while it waits, so that what it found is recorded and not confirmed."""
+    clock = MeddlingClock(ahead_s=options.pop("ahead_s", 0))
+    running = verifier(database, clock=clock, min_age_s=3600, **options)
+
+    async def stop() -> None:
+        running.stop()
+
+    clock.let_in(stop)
+    assert not (await running.run()).finished
+
+
 async def rows(database: Any) -> list[Mismatch]:
     """The recorded mismatches, those found first at the front."""
     table = parts_of(control(database)).mismatches
@@ -61,8 +73,12 @@ async def rows(database: Any) -> list[Mismatch]:
 class MeddlingClock(LaterClock):
     """Lets others act whenever a recheck waits."""
 
-    def __init__(self, *meddle: Callable[[], Awaitable[object]]) -> None:
-        super().__init__()
+    def __init__(self, *meddle: Callable[[], Awaitable[object]], ahead_s: float = 0) -> None:
+        super().__init__(ahead_s)
+        self._meddle = iter(meddle)
+
+    def let_in(self, *meddle: Callable[[], Awaitable[object]]) -> None:
+        """Let these act, one per wait."""
         self._meddle = iter(meddle)
 
     async def sleep(self, delay_s: float) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from itertools import compress
 from typing import Final, Generic, Protocol, TypeVar
@@ -46,6 +47,9 @@ class Scope(Protocol):
 
     async def asks_for(self, ids: Sequence[RawId]) -> list[bool]:
         """Return for each entity whether the run may count and repair it."""
+
+    def note(self, mismatches: Sequence[Mismatch]) -> None:
+        """Note what counts, before it is repaired."""
 
 
 @frozen(kw_only=True)
@@ -132,11 +136,14 @@ class Recheck(Generic[V1, V2]):
             if self._repairs is not None:
                 self._counts["repaired"] += self._repairs.forget_settled(gone)
         asked = await scope.asks_for([row.id for row, _ in standing])
-        return await self._judge(list(compress(standing, asked)), waited=waited, last=last)
+        return await self._judge(scope, list(compress(standing, asked)), waited=waited, last=last)
 
-    async def _examine(self, rows: Sequence[Mismatch]) -> tuple[list[object], list[Mismatch]]:
+    async def _examine(
+        self, rows: Sequence[Mismatch], *, repaired: bool = False
+    ) -> tuple[list[object], list[Mismatch]]:
+        """Compare the entities of these rows; return those that do not agree, and their keys."""
         found: list[Mismatch] = []
-        async for both in self._sides.find([row.id for row in rows if row.check != UNNAMED]):
+        async for both in self._sides.find([row.id for row in rows if row.check != UNNAMED], repaired=repaired):
             found += (await self._examiner.examine(both.pairs())).mismatches
         return keys_of(one.id for one in found), found
 
@@ -144,7 +151,9 @@ class Recheck(Generic[V1, V2]):
         """Keep what this run found, because it cannot be looked at again; drop what earlier runs found."""
         return row if row.last_at is None or row.last_at >= self._rules.began else None
 
-    async def _judge(self, standing: Sequence[tuple[Mismatch, Mismatch]], *, waited: bool, last: bool) -> int:
+    async def _judge(
+        self, scope: Scope, standing: Sequence[tuple[Mismatch, Mismatch]], *, waited: bool, last: bool
+    ) -> int:
         """Confirm what has stood, and repair it if asked; return how many must be looked at again."""
         changed: list[Mismatch] = []
         confirmed: list[Mismatch] = []
@@ -164,6 +173,7 @@ class Recheck(Generic[V1, V2]):
                 if moved:
                     changed.append(found)
         await self._table.record(self._rules.migration, [*changed, *confirmed])
+        scope.note([one for one in (*changed, *confirmed) if one.confirmed])
         return left + await self._repair([one for one in confirmed if one.verdict in REPAIRABLE])
 
     def _has_stood(self, row: Mismatch, *, waited: bool) -> bool:
@@ -176,16 +186,21 @@ class Recheck(Generic[V1, V2]):
 
     async def _repair(self, confirmed: Sequence[Mismatch]) -> int:
         """Repair, compare again and forget what agrees; return how many must be looked at again."""
-        if self._repairs is None or not confirmed:
-            return 0
-        tried = await self._repairs.repair(confirmed)
-        keys, found = await self._examine(tried)
-        still = dict(zip(keys, found, strict=True))
+        left = 0
+        if self._repairs is not None and confirmed:
+            async with aclosing(self._repairs.repair(confirmed)) as parts:
+                async for tried in parts:
+                    left += await self._settle(self._repairs, tried)
+        return left
+
+    async def _settle(self, repairs: Repairs[V1, V2], tried: Sequence[Mismatch]) -> int:
+        keys, found = await self._examine(tried, repaired=True)
+        still = set(keys)
         agree = [one.id for one, key in zip(tried, keys_of(one.id for one in tried), strict=True) if key not in still]
         if agree:
             await self._table.remove(self._rules.migration, agree)
             self._counts["repaired"] += len(agree)
+        repairs.note_unsettled(keys)
         # Clients may have moved them meanwhile: they are candidates again.
-        self._repairs.note_unsettled(keys)
         await self._table.record(self._rules.migration, found)
         return len(found)
