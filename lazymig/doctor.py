@@ -80,7 +80,7 @@ class Doctor(Generic[V1, V2]):
         if sample is not None and sample < 0:
             raise ConfigurationError("sample: pass a number of documents, 0 for none, or None for all")
         calls = calls_of(repository)
-        self._pair, self._first_use = calls.pair, calls.first_use
+        self._pair, self._first_use, self._given = calls.pair, calls.first_use, calls.collections
         self._migration = repository.migration
         self._control = control or control_beside(calls.pair.bodies, clock)
         self._sample = sample
@@ -96,8 +96,9 @@ class Doctor(Generic[V1, V2]):
         began_s, pair = self._clock.monotonic(), self._pair
         findings = list(self._check_control())
         found = await self._first_use.look(control=None if findings else self._control, whole=True)
-        v1 = await gather_facts(pair.v1, found.v1, self._clock)
-        v2 = await gather_facts(pair.bodies, found.v2 or Seen("v2", probe_of(pair.bodies).name), self._clock)
+        # The collections as they were given: the stores' own have lazymig's concerns.
+        v1 = await gather_facts(self._given.v1, found.v1, self._clock)
+        v2 = await gather_facts(self._given.v2, found.v2 or Seen("v2", probe_of(pair.bodies).name), self._clock)
         findings += self._check_servers(found, v1, v2)
         examiners = self._make_examiners(v1, v2)
         examination = Examination(pair, (examiners.fields, *examiners.others), examiners.writers)
