@@ -60,14 +60,22 @@ async def overloaded(database: Any, *commands: str, times: int, labels: list[str
         await admin.command("configureFailPoint", "failCommand", mode="off")
 
 
-@pytest.mark.parametrize("commands", [["find"], ["insert"], ["update", "findAndModify"], ["count", "aggregate"]])
-@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+@pytest.mark.parametrize(
+    ("driver", "commands"),
+    [
+        ("pymongo", ["find"]),
+        ("pymongo", ["insert"]),
+        ("pymongo", ["update", "findAndModify"]),
+        ("pymongo", ["count", "aggregate"]),
+        ("motor", ["find", "insert"]),
+    ],
+)
 async def test_an_overloaded_server_does_not_end_a_sweep(database: Any, driver: str, commands: list[str]) -> None:
     """A sweep whose statements are refused as overload is finished, moves everything, went slowly and said why."""
     await database["v1"].insert_many([thing(id) for id in range(COUNT)])
     clock, seen = LaterClock(), list[Progress]()
     sweeping = sweeper(database, clock=clock, on_progress=seen.append)
-    async with overloaded(database, *commands, times=TRIES * 3):
+    async with overloaded(database, *commands, times=TRIES * 2):
         report = await sweeping.run()
     assert (report.finished, report.scanned, report.dead, report.remaining) == (True, COUNT, 0, 0)
     assert len(await stored(database["v2"])) == COUNT
