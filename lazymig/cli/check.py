@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 from attrs import frozen
 from cyclopts import Parameter
@@ -68,7 +68,7 @@ def check(
 class _Release:
     """What the checks of a release need of its repository, and what those found that need a server."""
 
-    migration: Migration[Any, Any]
+    migration: Migration[object, object]
     tz_aware: bool
     findings: list[Finding]
     checked: Checked
@@ -85,7 +85,7 @@ async def _look(app: str, sample: int, *, offline: bool, in_json: bool) -> _Rele
         return _Release(repository.migration, aware, findings, checked)
 
 
-async def _convert(repository: Repository[Any, Any], sample: int, *, in_json: bool) -> Checked:
+async def _convert(repository: Repository[object, object], sample: int, *, in_json: bool) -> Checked:
     with reporter("check", as_json=in_json) as shown:
         return await check_conversions(
             calls_of(repository).pair, sample, lambda done, total: shown.update(Standing(done, total))

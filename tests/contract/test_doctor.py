@@ -95,7 +95,7 @@ async def test_documents_that_do_not_convert(database: Any) -> None:
     upgrade, *reads = of(diagnosis, "conversion")
     assert diagnosis.blocked
     assert upgrade.ids == (100, 101, 102, 103, 104)
-    assert upgrade.evidence.startswith("8 of 40 documents do not convert. upgrade: ValueError at sweeps.py:")
+    assert upgrade.evidence.startswith("8 of 40 documents do not convert: upgrade: ValueError at sweeps.py:")
     assert {id for one in reads for id in one.ids} == {"bad", "worse"}
     assert all("field n" in one.evidence for one in reads)
     assert "7777" not in repr(diagnosis)
