@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Generic
 
 from attrs import frozen
 from cyclopts import Parameter
@@ -13,7 +13,19 @@ from lazymig.cli.loading import made, opened
 from lazymig.cli.options import App, Debug, Exit, Json
 from lazymig.cli.progress import Standing, reporter
 from lazymig.cli.stopping import run_stoppable, step_back, stopped_by_signals
-from lazymig.cli.verify_options import CHECKS, PACE, Opinions, Pace, What, check, keywords_of, make_verifier
+from lazymig.cli.verify_options import (
+    CHECKS,
+    PACE,
+    V1,
+    V2,
+    Keywords,
+    Opinions,
+    Pace,
+    What,
+    check,
+    keywords_of,
+    make_verifier,
+)
 from lazymig.cli.verify_report import show_json_report, show_report
 from lazymig.control import LEASE
 from lazymig.fleet.jobs import Job, sum_verifications, sum_verify_progress
@@ -56,21 +68,20 @@ async def verify(
     if pace.workers > 1:
         return _code(await _verify_by_workers(app, pace.workers, keywords, shown, json=json), shown)
     async with opened(app, in_json=json) as repository:
+        if what.continuous:
+            return await _verify_continuously(make_verifier(repository, **keywords), shown)
         with reporter("verify", as_json=json) as bar:
             update: Callable[[VerifyProgress], None] = lambda progress: bar.update(standing(progress))  # noqa: E731
             verifier = make_verifier(repository, on_progress=update, **keywords)
-            if not what.continuous:
-                report = await run_stoppable(_Run(verifier, what.sample))
-        if what.continuous:
-            return await _verify_continuously(verifier, shown)
+            report = await run_stoppable(_Run(verifier, what.sample))
     return _code(report, shown)
 
 
 @frozen
-class _Run:
+class _Run(Generic[V1, V2]):
     """One run of a verifier, with the size of its sample."""
 
-    verifier: Verifier[Any, Any]
+    verifier: Verifier[V1, V2]
     sample: int | None
 
     def stop(self) -> None:
@@ -81,7 +92,7 @@ class _Run:
 
 
 async def _verify_by_workers(
-    app: str, count: int, keywords: dict[str, Any], shown: Callable[[VerifyReport], None], *, json: bool
+    app: str, count: int, keywords: Keywords, shown: Callable[[VerifyReport], None], *, json: bool
 ) -> VerifyReport:
     # Before any worker starts: here a typo or a server that is down is one line, there a failed worker.
     async with opened(app, in_json=json) as repository:
@@ -91,7 +102,7 @@ async def _verify_by_workers(
         return await run_stoppable(Workers(VERIFY, partial(made, app), count, keywords, update))
 
 
-async def _verify_continuously(verifier: Verifier[Any, Any], shown: Callable[[VerifyReport], None]) -> int:
+async def _verify_continuously(verifier: Verifier[V1, V2], shown: Callable[[VerifyReport], None]) -> int:
     """Show a report per pass until stopped, which is the usual end. The last full pass decides the exit code."""
     code = Exit.DONE
     with stopped_by_signals(verifier.stop):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 from attrs import frozen
 from bson import json_util
@@ -17,6 +17,12 @@ from lazymig.comparing.equivalences import resolved
 from lazymig.errors import ConfigurationError
 from lazymig.repository import Repository
 from lazymig.verifier import Verifier
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+#: Keywords of a `Verifier`.
+Keywords: TypeAlias = dict[str, Any]
 
 CHECKS, PACE = Group("Checks"), Group("Pace and processes")
 
@@ -60,7 +66,7 @@ class Opinions:
     accept: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ()
     ordered: Flag = False
 
-    def load(self) -> dict[str, Any]:
+    def load(self) -> Keywords:
         """Return the keywords of a `Verifier`. Raises `Unusable` for a name that leads nowhere."""
         try:
             resolved(self.accept)
@@ -108,7 +114,7 @@ def check(what: What, pace: Pace) -> None:
         raise Unusable("--continuous: pass --rate, such as --rate 100, because it never ends")
 
 
-def keywords_of(what: What, pace: Pace) -> dict[str, Any]:
+def keywords_of(what: What, pace: Pace) -> Keywords:
     """Return the keywords of a `Verifier` besides the checks. All can be sent to a process."""
     return {
         "where": None if what.where is None else parse_filter(what.where),
@@ -123,7 +129,7 @@ def keywords_of(what: What, pace: Pace) -> dict[str, Any]:
     }
 
 
-def parse_filter(text: str) -> dict[str, Any]:
+def parse_filter(text: str) -> dict[str, object]:
     """Return a filter that is given as extended JSON. Raises `Unusable` unless it is an object."""
     try:
         found = json_util.loads(text, json_options=json_util.JSONOptions(tz_aware=False))
@@ -135,7 +141,7 @@ def parse_filter(text: str) -> dict[str, Any]:
     return found
 
 
-def make_verifier(repository: Repository[Any, Any], *, opinions: Opinions, **options: Any) -> Verifier[Any, Any]:
+def make_verifier(repository: Repository[V1, V2], *, opinions: Opinions, **options: Any) -> Verifier[V1, V2]:
     """Make a verifier whose checks are found by their names, in whichever process this is."""
     return Verifier(repository, **opinions.load(), **options)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from shlex import quote
-from typing import Any
 
 import attrs
 
@@ -47,7 +46,9 @@ def show_report(report: VerifyReport) -> None:
     _show_values(report)
     suggested = suggest(Difference(one.path, one.expected, one.found, accept=one.accept) for one in report.groups)
     if suggested:
-        wrapped(f"To accept differences of form: {' '.join(f'--accept {quote(name)}' for name in suggested)}")
+        say("To accept differences of form, add:")
+        for name in suggested[:_GROUPS_SHOWN]:
+            say(f"  --accept {quote(name)}")  # not wrapped, so that it can be copied
     if not report.repaired:
         wrapped(_REPAIR)
 
@@ -136,7 +137,7 @@ def show_json_report(report: VerifyReport) -> None:
     show_json({**attrs.asdict(report, recurse=False), **_lists(report, names), "agrees": report.agrees})
 
 
-def _lists(report: VerifyReport, names: Names) -> dict[str, Any]:
+def _lists(report: VerifyReport, names: Names) -> dict[str, object]:
     mismatches = [
         {**attrs.asdict(one), "id": decode_id(one.id), "ref": names.reference(one.id)} for one in report.mismatches
     ]

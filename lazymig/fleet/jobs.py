@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 from lazymig.sweeper import Progress, Sweeper, SweepReport
 from lazymig.sweeping.report import COUNTED
 from lazymig.verifier import VerifyProgress, VerifyReport
+from lazymig.verifying.report import COUNTED as VERDICTS
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -89,8 +90,13 @@ def sum_verifications(reports: Sequence[VerifyReport]) -> VerifyReport:
     accepted: Counter[str] = Counter()
     for report in reports:
         accepted.update(report.accepted)
+    # A process that came when the others had finished may not see how much they compared.
+    compared = max(report.compared for report in reports)
     return evolve(
         last,
+        compared=compared,
+        match=max(0, compared - sum(getattr(last, name) for name in VERDICTS)),
+        total=max(report.total for report in reports),
         accepted=dict(accepted),
         # Each looks again at all that does not agree.
         rechecked=max(report.rechecked for report in reports),

@@ -56,21 +56,26 @@ class BothSides:
 
     def __init__(self, v1: Store, v2: Store, question: Document) -> None:
         self.v1, self.v2 = Scan(v1, majority=True), Scan(v2, majority=True)
+        self._v2_now = Scan(v2)
         #: V1's documents to compare; empty for all of both sides.
         self.question = question
 
-    async def find(self, ids: Sequence[RawId]) -> AsyncGenerator[Range]:
-        """Find these entities, in as few ranges as replies can hold."""
+    async def find(self, ids: Sequence[RawId], *, repaired: bool = False) -> AsyncGenerator[Range]:
+        """Find these entities, in as few ranges as replies can hold.
+
+        `repaired`: V2 is read as the primary has it. A repair's last step does not wait for the majority.
+        """
+        scan = self._v2_now if repaired else self.v2
         for part in split_ids(ids):
             where = {"_id": make_condition({"$in": list(part)})}
             v1 = await self.v1.find_part(where, len(part), parse_v1)
-            v2 = await self.v2.find_part(where, len(part), parse_v2_or_error)
+            v2 = await scan.find_part(where, len(part), parse_v2_or_error)
             if len(part) == 1 or (v1.complete and v2.complete):
                 yield Range(v1.documents, v2.documents, None)
                 continue
             half = len(part) // 2
             for rest in (part[:half], part[half:]):
-                async for found in self.find(rest):
+                async for found in self.find(rest, repaired=repaired):
                     yield found
 
     async def find_asked(self, ids: Sequence[RawId]) -> list[RawId]:
