@@ -15,8 +15,9 @@ from lazymig.passes.throttle import Limits, Throttle
 from lazymig.repository import calls_of
 from lazymig.stores.scans import Scan
 from lazymig.sweeper import Progress
+from lazymig.verifier import Verifier, VerifyProgress
 from tests.people import TestClock
-from tests.sweeps import LaterClock, repository, stored, sweeper, thing
+from tests.sweeps import LaterClock, moved, repository, stored, sweeper, thing
 
 LABELS = [OVERLOADED, RETRYABLE]
 #: The server's code for "too many requests": one that drivers do not retry without the labels.
@@ -81,6 +82,20 @@ async def test_an_overloaded_server_does_not_end_a_sweep(database: Any, driver: 
     assert len(await stored(database["v2"])) == COUNT
     assert "the server reports overload" in {progress.throttle for progress in seen}
     assert sum(clock.slept) > 0.5
+
+
+@pytest.mark.parametrize("commands", [["find"], ["update", "findAndModify"]])
+async def test_an_overloaded_server_does_not_end_a_verification(server_database: Any, commands: list[str]) -> None:
+    """A verification whose statements are refused as overload finishes, finds no fault, and says why it waited."""
+    await server_database["v1"].insert_many([thing(id) for id in range(COUNT)])
+    await server_database["v2"].insert_many([moved(id) for id in range(COUNT)])
+    clock, seen = LaterClock(), list[VerifyProgress]()
+    repo = repository(server_database)
+    verifier = Verifier(repo, clock=clock, batch_size=4, partition_size=10, on_progress=seen.append)
+    async with overloaded(server_database, *commands, times=TRIES * 2):
+        report = await verifier.run()
+    assert (report.finished, report.needs_person, report.compared) == (True, False, COUNT)
+    assert "the server reports overload" in {progress.throttle for progress in seen}
 
 
 async def test_a_calm_server_does_not_slow_a_sweep(server_database: Any) -> None:
