@@ -19,6 +19,7 @@ from lazymig.cli.dead_letters import dead_letters
 from lazymig.cli.demo import demo
 from lazymig.cli.doctor import doctor
 from lazymig.cli.failures import Unusable, in_one_line, raised_at, without_secrets
+from lazymig.cli.follow import follow
 from lazymig.cli.init import init
 from lazymig.cli.options import Exit, examples
 from lazymig.cli.output import complain
@@ -74,6 +75,9 @@ _VERBS: dict[Callable[..., object], str] = {
         f"lazymig verify {_APP} --sample 3000",
         f"lazymig verify {_APP} --repair --accept missing-null:nickname",
         f"lazymig verify {_APP} --continuous --rate 100",
+    ),
+    follow: examples(
+        f"lazymig follow {_APP}", f"lazymig follow {_APP} --max-time 3600 --json", "lazymig status, for what it found"
     ),
     check: examples(f"lazymig check {_APP}", f"lazymig check {_APP} --offline --examples 1000"),
     completion: examples("lazymig completion bash > ~/.local/share/bash-completion/completions/lazymig"),

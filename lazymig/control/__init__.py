@@ -14,6 +14,7 @@ from attrs import frozen
 
 from lazymig.control.conversions import KnownConversion, KnownConversions
 from lazymig.control.dead_letters import BY_AGE, DeadLetters
+from lazymig.control.following import Followed, Following
 from lazymig.control.mismatches import Mismatches
 from lazymig.control.passes import BEAT_S, LEASE, Identities, Lease, Passes
 from lazymig.control.runs import RunRecord, Runs
@@ -23,8 +24,8 @@ from lazymig.stores.records import DeadLetter
 from lazymig.stores.rows import Rows, control_collection_beside
 
 __all__ = [
-    "BEAT_S", "LEASE", "Control", "Identities", "KnownConversion", "Lease", "Parts", "Passes", "RunRecord",
-    "control_beside", "control_over", "parts_of",
+    "BEAT_S", "LEASE", "Control", "Followed", "Following", "Identities", "KnownConversion", "Lease", "Parts", "Passes",
+    "RunRecord", "control_beside", "control_over", "parts_of",
 ]  # fmt: skip
 
 
@@ -135,6 +136,10 @@ class Parts:
     def passes(self, migration: str, kind: str) -> Passes:
         """Return the passes of one kind over one migration's collections."""
         return Passes(self.rows, self.clock, migration, kind)
+
+    def following(self, migration: str) -> Following:
+        """Return the row of one migration's follower."""
+        return Following(self.rows, self.clock, migration)
 
     async def ensure_indexes(self) -> None:
         """Create the indexes that find rows without a scan, and dead letters in their order."""
