@@ -440,3 +440,18 @@ async def test_entities_that_v2_has_already(server_database: Any) -> None:
     await filled(server_database)
     await server_database["v2"].insert_many([moved(id, id) for id in range(5)])
     assert not (await diagnosed(server_database)).blocked
+
+
+async def test_documents_of_several_versions(database: Any) -> None:
+    """Documents of older versions are judged as their upcasters bring them up, and the version is a known field."""
+    from tests.older import alone, buyers, document
+
+    await database["v1"].insert_many([document(None if id < 5 else 1 + id % 3, id) for id in range(COUNT)])
+    diagnosis = await diagnosed(database, migration=buyers())
+    assert not diagnosis.blocked
+    assert only(diagnosis, "round trip").severity is Severity.OK
+    assert only(diagnosis, "unknown fields").evidence.endswith(": shoe (100 %)")
+    lonely = Repository(alone(), v1=database["v1"], phase=Phase.V1_ONLY)
+    diagnosis = await diagnosed(database, repo=lonely)
+    assert only(diagnosis, "round trip").severity is Severity.OK
+    assert "v2" not in repr(diagnosis).lower().replace("v2 document", "")  # there is none
