@@ -10,12 +10,14 @@ import pytest
 from attrs import frozen
 from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
+from lazymig import Phase, Rewriter, Sweeper
 from lazymig.passes.shedding import GIVE_UP_S, OVERLOADED, RETRYABLE, Shedding, as_patient_as
 from lazymig.passes.throttle import Limits, Throttle
 from lazymig.repository import calls_of
 from lazymig.stores.scans import Scan
 from lazymig.sweeper import Progress
 from lazymig.verifier import Verifier, VerifyProgress
+from tests.older import buyers, chain, document
 from tests.people import TestClock
 from tests.sweeps import LaterClock, moved, repository, stored, sweeper, thing
 
@@ -96,6 +98,18 @@ async def test_an_overloaded_server_does_not_end_a_verification(server_database:
         report = await verifier.run()
     assert (report.finished, report.needs_person, report.compared) == (True, False, COUNT)
     assert "the server reports overload" in {progress.throttle for progress in seen}
+
+
+@pytest.mark.parametrize("phase", [Phase.V1_ONLY, Phase.COEXIST])
+async def test_an_overloaded_server_does_not_end_a_rewriting(server_database: Any, phase: Phase) -> None:
+    """A rewriting of older documents whose statements are refused as overload finishes, and rewrites them all."""
+    await server_database["v1"].insert_many([document(1, id) for id in range(8)])
+    repo = repository(server_database, migration=buyers(upcasters=chain(persist=True)), phase=phase)
+    rewriter = Rewriter(repo, clock=LaterClock(), batch_size=4)
+    async with overloaded(server_database, "update", "findAndModify", times=TRIES * 2):
+        report = await rewriter.run()
+    assert (report.finished, report.needs_person, report.rewritten) == (True, False, 8)
+    assert await server_database["v1"].count_documents({"schema_version": 3}) == 8
 
 
 async def test_a_calm_server_does_not_slow_a_sweep(server_database: Any) -> None:
@@ -216,6 +230,22 @@ async def test_a_probe_is_a_reason(server_database: Any, answer: bool | Exceptio
         asked = -10
     await throttle.wait_for_page()
     assert throttle.reason == reason
+
+
+@pytest.mark.parametrize("make", [Sweeper, Verifier])
+async def test_a_failing_probe_slows_each_kind_of_pass(server_database: Any, make: Any) -> None:
+    """A sweep and a verification whose probe fails finish, rest between their pages, and say why."""
+    await server_database["v1"].insert_many([thing(id) for id in range(COUNT)])
+
+    async def broken() -> bool:
+        raise RuntimeError("no answer")
+
+    clock, seen = LaterClock(), list[Any]()
+    passing = make(repository(server_database), clock=clock, probe=broken, batch_size=4, on_progress=seen.append)
+    report = await passing.run()
+    assert report.finished
+    assert {progress.throttle for progress in seen} == {"the probe fails"}
+    assert len([s for s in clock.slept if s]) > 1
 
 
 async def test_an_overloaded_hello_counts(server_database: Any) -> None:
