@@ -8,6 +8,7 @@ from typing import TypeAlias
 from attrs import frozen
 
 from lazymig.errors import ForeignDocument
+from lazymig.passes.shedding import as_patient_as
 from lazymig.stores.chunks import split_ids
 from lazymig.stores.decoding import Unreadable, make_condition
 from lazymig.stores.documents import parse_v1, parse_v2_or_error, raw_id
@@ -55,8 +56,8 @@ class BothSides:
     """Reads V1 and V2 with read concern majority: what agrees then cannot be rolled back."""
 
     def __init__(self, v1: Store, v2: Store, question: Document) -> None:
-        self.v1, self.v2 = Scan(v1, majority=True), Scan(v2, majority=True)
-        self._v2_now = Scan(v2)
+        self.v1 = as_patient_as(v1, Scan(v1, majority=True))
+        self.v2, self._v2_now = as_patient_as(v2, Scan(v2, majority=True)), as_patient_as(v2, Scan(v2))
         #: V1's documents to compare; empty for all of both sides.
         self.question = question
 

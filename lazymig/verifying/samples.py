@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from lazymig.loop.clock import Clock
+from lazymig.passes.shedding import as_patient_as
 from lazymig.protocol.pair import Pair
 from lazymig.stores.counts import Counts
 from lazymig.stores.given import RawId
@@ -64,7 +65,7 @@ async def draw_sample(pair: Pair[V1, V2], sides: BothSides, where: Document | No
         count = await pair.v1.count(where)
         ours = await draw_ids(sides.v1, size, count, clock, sides.question)
         return Sample(ours, None, (max(count, len(ours)), 0))
-    v1, v2 = await Counts(pair.v1).count_all(), await Counts(pair.bodies).count_all()
+    v1, v2 = [await as_patient_as(one, Counts(one)).count_all() for one in (pair.v1, pair.bodies)]
     ours = await draw_ids(sides.v1, size, v1, clock, {})
     theirs = await draw_ids(sides.v2, size, v2, clock, {})
     return Sample(ours, theirs, (max(v1, len(ours)), max(v2, len(theirs))))

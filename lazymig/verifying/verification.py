@@ -13,6 +13,7 @@ from attrs import evolve
 from lazymig.control import Control, RunRecord, control_beside, parts_of
 from lazymig.loop.clock import Clock
 from lazymig.passes.sharing import Hooks, Share, Terms
+from lazymig.passes.shedding import as_patient_as
 from lazymig.passes.throttle import Throttle
 from lazymig.passes.walking import walk
 from lazymig.repository import Repository, calls_of
@@ -50,11 +51,13 @@ class Verification(Generic[V1, V2]):
         self, repository: Repository[V1, V2], control: Control | None, options: VerifyOptions, clock: Clock
     ) -> None:
         calls = calls_of(repository)
-        self._pair = pair = calls.pair
+        self._throttle = throttle = Throttle(calls.pair.bodies, options.limits, self._is_stopping, clock)
+        self._shedding = shedding = throttle.shedding
+        self._pair = pair = shedding.pair(calls.pair)
         self._first_use = calls.first_use
         self._options = options
         self._name = name = repository.migration.name
-        self._control = control = control or control_beside(pair.bodies, clock)
+        self._control = control = shedding.control(control or control_beside(pair.bodies, clock))
         check_apart(control, pair.v1, pair.bodies)
         self._clock = clock
         self._counts: Counter[str] = Counter()
@@ -65,7 +68,6 @@ class Verification(Generic[V1, V2]):
         question = pair.v1.question(options.where or {})
         self._sides = BothSides(pair.v1, pair.bodies, question)
         self._examiner = Examiner(pair.conversions, options.checks, clock, self._counts)
-        self._throttle = throttle = Throttle(pair.bodies, options.limits, self._is_stopping, clock)
         self._flow = Flow(
             self._sides, self._examiner, table, name, throttle, clock, self._counts, concurrency=options.concurrency
         )
@@ -86,7 +88,7 @@ class Verification(Generic[V1, V2]):
         return Hooks(
             stopping=self._is_stopping,
             on_progress=self._report_progress,
-            identify=partial(identify, self._pair.v1, self._pair.bodies),
+            identify=partial(self._shedding.call, identify, self._pair.v1, self._pair.bodies),
         )
 
     def stop(self) -> None:
@@ -100,7 +102,7 @@ class Verification(Generic[V1, V2]):
 
     async def run(self, sample: int | None = None) -> VerifyReport:
         """Compare everything, or a sample of this size, until nothing may change any more, or until stopped."""
-        found = await self._first_use.look(control=self._control, whole=True)
+        found = await self._shedding.call(self._first_use.look, control=self._control, whole=True)
         found.check(foreign=False)
         self._began, self._began_s, self._looked_at_s = self._clock.now(), self._clock.monotonic(), float("-inf")
         self._counts.clear()
@@ -221,7 +223,7 @@ class Verification(Generic[V1, V2]):
     async def _count_total(self) -> int:
         if self._options.where:
             return await self._pair.v1.count(self._options.where)
-        return max(await Counts(self._pair.v1).count_all(), 0)
+        return max(await as_patient_as(self._pair.v1, Counts(self._pair.v1)).count_all(), 0)
 
     async def _report_progress(self, *, waiting: bool = False) -> None:
         if self._options.on_progress is None:
@@ -236,6 +238,6 @@ class Verification(Generic[V1, V2]):
             VerifyProgress(
                 total=max(self._total, self._done), done=self._done, compared=counts["compared"],
                 suspected=counts["suspected"], rechecked=counts["rechecked"], repaired=counts["repaired"],
-                elapsed_s=self._elapsed_s, waiting=waiting,
+                elapsed_s=self._elapsed_s, waiting=waiting, throttle=self._throttle.reason,
             )
         )  # fmt: skip
