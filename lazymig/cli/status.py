@@ -15,6 +15,7 @@ from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json
 from lazymig.cli.output import encodable, say, show_json, table, wrapped
 from lazymig.control import Control, Followed, RunRecord, control_beside, parts_of
+from lazymig.dark.contests import SOURCE as DARK_READ
 from lazymig.repository import Repository, calls_of
 from lazymig.stores.counts import Counts
 from lazymig.stores.records import DeadLetter
@@ -58,6 +59,14 @@ class FollowerState:
 
 
 @frozen
+class DarkLog:
+    """The log of dark reads: how many entities it holds, and when the oldest was first found not to agree."""
+
+    mismatches: int
+    oldest: datetime | None
+
+
+@frozen
 class Status:
     """How far a migration is."""
 
@@ -70,6 +79,7 @@ class Status:
     letters: list[DeadLetter]
     runs: list[RunRecord]
     verified: Verified
+    dark_reads: DarkLog
     #: How many entities of V2 each conversion revision made.
     conversions: dict[int, int]
     #: What is wrong with this release; each says what to do.
@@ -135,6 +145,7 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
         letters=await _oldest(control, name),
         runs=await control.history(name, _SHOWN),
         verified=await _look_up_verified(control, name),
+        dark_reads=await _look_up_dark(control, name),
         conversions=await count_by_conversion(v2, held.live, exact=exact),
         warnings=await find_warnings(calls_of(repository).pair, control),
         unseen=seen.unseen,
@@ -176,6 +187,13 @@ async def _look_up_verified(control: Control, name: str) -> Verified:
     return Verified(runs[0] if runs else None, {str(verdict): count for verdict, count in counts.items()}, oldest)
 
 
+async def _look_up_dark(control: Control, name: str) -> DarkLog:
+    log = parts_of(control).mismatches
+    async for page in log.find_pages(name, source=DARK_READ, size=1):
+        return DarkLog(await log.count(name, source=DARK_READ), page[0].first_at if page else None)
+    return DarkLog(0, None)
+
+
 def _render(found: Status) -> None:
     say(f"{found.migration}: phase {found.phase}, {int(found.share * 1000) / 10} % migrated")
     by, about = found.moved_by, "about " if found.moved_by.estimated else ""
@@ -198,6 +216,9 @@ def _render(found: Status) -> None:
     for name, value in rows.items():
         say(f"  {name:<30} {value if isinstance(value, str) else f'{value:,}'}")
     _render_verified(found.verified)
+    if (oldest := found.dark_reads.oldest) is not None:
+        count = f"{found.dark_reads.mismatches:,}"
+        wrapped(f"In the log of dark reads: {count}, the oldest found at {oldest:%Y-%m-%d %H:%M:%S} UTC")
     for warning in (*found.warnings, *found.foreign):
         say(f"Warning: {warning}")
     for what in found.unseen:
