@@ -66,9 +66,7 @@ _VERBS: dict[Callable[..., object], str] = {
     sweep: examples(
         f"lazymig sweep {_APP} --dry-run", f"lazymig sweep {_APP}", f"lazymig sweep {_APP} --rate 500 --max-time 3600"
     ),
-    follow: examples(
-        f"lazymig follow {_APP}", f"lazymig follow {_APP} --max-time 3600 --json", "lazymig status, for what it found"
-    ),
+    follow: examples(f"lazymig follow {_APP}", f"lazymig follow {_APP} --max-time 3600 --json"),
     completion: examples("lazymig completion bash > ~/.local/share/bash-completion/completions/lazymig"),
 }
 for verb, epilogue in _VERBS.items():

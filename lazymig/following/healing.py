@@ -36,7 +36,8 @@ async def heal_one(pair: Pair[V1, V2], id: RawId, *, inserted: bool = False) -> 
     """
     if inserted:
         await begin_life(pair, id)
-    if await protocol.repair(pair, id):
+    # A body above V1's revision: a program has stored all that it read a while ago, with the revision of then.
+    if await protocol.repair(pair, id, same_life=not inserted):
         return True
     await announce_absence(pair, id)
     return False

@@ -86,7 +86,10 @@ def judge(event: Event, sight: Sight) -> Finding:
         return Finding.OPEN
     seen, v1_revision = sight.before, sight.v1_revision
     if v1_revision is not None:
-        # Also for a delete: V1 has the entity again. An insert by lazymig has brought V2 along.
+        if event.operation is Operation.DELETE and v1_revision == 0 and seen is not None and seen.revision == 0:
+            # V1 has the entity again, and V2 holds no trace of a delete, such as a tombstone at a higher revision.
+            return Finding.VANISHED
+        # Also for a delete: an insert by lazymig has brought V2 along.
         return Finding.ROGUE if _is_broken(event, seen, v1_revision) else Finding.OURS
     if event.operation is not Operation.DELETE:
         return Finding.OURS  # deleted since, and that event decides

@@ -56,7 +56,7 @@ class Pursuit:
         self._claim = claim
         self._following = following
         self._feed = feed
-        self._handler = handler
+        self.handler = handler
         self._catching_up = catching_up
         self._hooks = hooks
         #: Up to here all is handled, except for what is open.
@@ -92,7 +92,7 @@ class Pursuit:
         if self.catching_up and (self._verification is None or self._verification.done()):
             self._verification = asyncio.create_task(self._verify())
         # Events may come again. Those that came before would look like revisions that were set back.
-        self._handler.memory.forget()
+        self.handler.memory.forget()
         async with self._feed.opened(position):
             while not self._hooks.stopping():
                 await self._take_step(await self._feed.take())
@@ -111,12 +111,12 @@ class Pursuit:
             self._hooks.tally.count(CAUGHT_UP)
         if not held:
             raise TakenOver
-        self._handler.standing.clear()
+        self.handler.standing.clear()
         self._position, self._lost = token, None
         return token
 
     async def _take_step(self, batch: Batch) -> None:
-        handler = self._handler
+        handler = self.handler
         if batch.events:
             await handler.handle(batch)
             now = await self._feed.now()
@@ -137,29 +137,30 @@ class Pursuit:
             self._verification.result()  # raises what ended it
 
     async def _save(self, *, urgent: bool) -> None:
-        done = self._handler.standing.find_done()
+        done = self.handler.standing.find_done()
         now_s = self._hooks.clock.monotonic()
         if done is None or not (urgent or done[1] or now_s - self._saved_at_s >= SAVE_EVERY_S):
             return
         token, rogue, count = done
-        staleness = self._handler.staleness
+        staleness = self.handler.staleness
         handled = Handled(
             rogue=rogue, lag_s=self.lag_s, staleness_s=(staleness.find_quantile(0.5), staleness.find_quantile(0.99))
         )
         if not await self._following.save(self._claim, token, handled):
             raise TakenOver
-        self._handler.standing.drop(count)
+        self.handler.standing.drop(count)
         self._saved_at_s = now_s
 
     async def _verify(self) -> None:
         while not self._hooks.stopping():
             try:
                 await self._catching_up.run()
-                return
             except PyMongoError as error:
                 if not is_passing(error):
                     raise
                 await self._back_off()
+            else:
+                return
 
     async def _end_verification(self) -> None:
         self._catching_up.stop()

@@ -20,8 +20,10 @@ V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 
-async def repair(pair: Pair[V1, V2], id: RawId) -> bool:
+async def repair(pair: Pair[V1, V2], id: RawId, *, same_life: bool = False) -> bool:
     """Bring V2 to what V1 holds now, whatever V2 claims. False: V1 does not hold the entity, and V2 no longer does.
+
+    `same_life`: V2's body is of the entity that V1 holds, even where its revision is above V1's.
 
     Driver errors pass through. Raises `ConversionError` where V1's document does not convert, and `Contention`. After a
     `ConversionError` V2 no longer answers, so that readers get the error too, and not an entity that V1 has no more.
@@ -31,7 +33,7 @@ async def repair(pair: Pair[V1, V2], id: RawId) -> bool:
             return True
         # The ticket comes first, as in every write: V2 does not answer from then on. V1's compare-and-set gives V1 a
         # new revision, so that no write that started from V2's wrong body can win.
-        await write(pair, id, Renew(pair.conversions))
+        await write(pair, id, Renew(pair.conversions, same_life))
     except NotFound:
         await _bury(pair, id)
         return False
