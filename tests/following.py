@@ -52,7 +52,7 @@ class Watched:
         """Wait until all that was written before is handled, also what was open."""
         await self.until(lambda report: not report.catching_up and not report.waiting)
         seen, quiet = -1, 0
-        while quiet < _IDLE_REPORTS or self._pursuit.handler.standing.doubts:
+        while quiet < _IDLE_REPORTS or self.handler.find_oldest() is not None:
             before = self._reports
             await self.until(lambda _, before=before: self._reports > before)
             assert self.report is not None
@@ -62,8 +62,11 @@ class Watched:
         return self.report
 
     @property
-    def _pursuit(self) -> Any:
-        return self.follower._follow._pursuit
+    def handler(self) -> Any:
+        """What handles its batches."""
+        pursuit = self.follower._follow._pursuit
+        assert pursuit is not None
+        return pursuit.handler
 
     async def end(self) -> FollowReport:
         """Stop it and return its report."""

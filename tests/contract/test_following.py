@@ -1,4 +1,4 @@
-"""Following V1 on a real replica set: what programs outside change is healed, and lazymig's own writes count for none."""
+"""Following V1 on a real replica set: what programs outside change is healed; lazymig's own writes are not counted."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ ROGUE: dict[str, tuple[Callable[[Any], Awaitable[Any]], dict[str, int]]] = {
 
 @pytest.mark.parametrize("name", ROGUE)
 async def test_rogue_changes_are_healed(database: Any, name: str) -> None:
-    """Each way to change an entity behind lazymig is noticed, counted by its operation, and what reads return is V1's."""
+    """Each way to change an entity behind lazymig is noticed and counted; reads return what V1 holds."""
     change, counts = ROGUE[name]
     repo = repository(database)
     await database["v1"].insert_many([thing(1), thing(2), thing(3)])
