@@ -50,7 +50,7 @@ ROOMS = {
         {"decoding", "drivers"},
         {"indexes"},
         {"clients", "documents", "keyset", "probes", "replication", "rows", "server_time"},
-        {"counts", "pipelines", "raw", "sampling", "staging"},
+        {"counts", "events", "pipelines", "raw", "sampling", "staging"},
         {"ports", "scans"},
         {"ledger", "mongo_v1"},
         {"foreign", "mongo_v2"},
@@ -77,7 +77,7 @@ ROOMS = {
         {"checks", "sides"},
         {"comparer"},
     ),
-    "control": ({"part"}, {"conversions", "dead_letters", "mismatches", "passes", "runs"}),
+    "control": ({"part"}, {"conversions", "dead_letters", "mismatches", "passes", "runs"}, {"following"}),
     "passes": ({"pace", "partitions"}, {"sharing", "throttle"}, {"walking"}),
     "surroundings": (
         {"looking", "uuids"},
