@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lazymig.comparing.equivalences import Equivalence
     from lazymig.control import Control, RunRecord
     from lazymig.errors import (
         AlreadyExists,
@@ -53,6 +54,7 @@ __all__ = [
     "Criteria",
     "DeadLetter",
     "Difference",
+    "Equivalence",
     "FollowReport",
     "Follower",
     "ForeignDocument",
@@ -95,6 +97,7 @@ _HOMES = {
     "Criteria": "query",
     "DeadLetter": "stores.records",
     "Difference": "stores.verdicts",
+    "Equivalence": "comparing.equivalences",
     "FollowReport": "follower",
     "Follower": "follower",
     "ForeignDocument": "errors",

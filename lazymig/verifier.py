@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from pymongo.errors import AutoReconnect
 
@@ -21,6 +21,7 @@ from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.passes.partitions import DOCUMENTS_EACH
 from lazymig.passes.throttle import Limits, Probe
 from lazymig.repository import Repository
+from lazymig.stores.records import Document
 from lazymig.verifying.options import VerifyOptions
 from lazymig.verifying.report import MismatchGroup, VerifyProgress, VerifyReport
 from lazymig.verifying.verification import Verification
@@ -77,12 +78,12 @@ class Verifier(Generic[V1, V2]):
         repository: Repository[V1, V2],
         *,
         control: Control | None = None,
-        invariants: Mapping[str, Callable[[Any, Any], object]] | None = None,
+        invariants: Mapping[str, Callable[..., object]] | None = None,
         expected: Callable[..., object] | None = None,
         accept: Sequence[str | Equivalence] = (),
         ordered: bool = False,
         show_values: bool = False,
-        where: Mapping[str, Any] | None = None,
+        where: Document | None = None,
         min_age_s: float = 10.0,
         repair: bool = False,
         batch_size: int = 1000,

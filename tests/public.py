@@ -167,7 +167,11 @@ def hints(thing: Any) -> list[Any]:
     known = vars(sys.modules[target.__module__]) | _guarded(target.__module__)
     if not inspect.isclass(target):
         return list(typing.get_type_hints(target, known).values())
-    public = {name: hint for name, hint in inspect.get_annotations(target).items() if name[0] != "_"}
+    public = {
+        name: hint
+        for name, hint in inspect.get_annotations(target).items()
+        if name[0] != "_" and "ClassVar[" not in str(hint)
+    }
     return list(typing.get_type_hints(types.SimpleNamespace(__annotations__=public), known).values())
 
 

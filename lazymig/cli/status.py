@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import attrs
 from attrs import frozen
 
+from lazymig.cli.follower_state import FollowerState, describe_follower, follower_rows
 from lazymig.cli.ids import Names
 from lazymig.cli.letters import as_object, show_letters
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json
-from lazymig.cli.output import encodable, say, show_json, table
-from lazymig.control import Control, Followed, RunRecord, control_beside, parts_of
+from lazymig.cli.output import encodable, say, show_json, table, wrapped
+from lazymig.control import Control, RunRecord, control_beside, parts_of
 from lazymig.repository import Repository, calls_of
 from lazymig.stores.counts import Counts
 from lazymig.stores.records import DeadLetter
@@ -27,19 +28,18 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 @frozen
-class FollowerState:
-    """What the follower found lately, and how far it is behind."""
+class Verified:
+    """What the last verification and live reads found that still stands.
 
-    running: bool
-    seen_at: datetime | None
-    lag_s: float
-    staleness_p50_s: float | None
-    staleness_p99_s: float | None
-    catching_up: str | None
-    catch_ups: int
-    #: Changes that were not announced, by operation: over the last 24 hours, and since the last full hour.
-    rogue_last_day: dict[str, int]
-    rogue_last_hour: dict[str, int]
+    Attributes:
+        last: The last run of a verification, None if there was none.
+        mismatches: Entities that do not agree, by their verdicts. Only those that have stood for the minimum age count.
+        oldest: When the oldest of these was first found.
+    """
+
+    last: RunRecord | None
+    mismatches: Mapping[str, int]
+    oldest: datetime | None
 
 
 @frozen
@@ -54,6 +54,7 @@ class Status:
     dead_letters: int
     letters: list[DeadLetter]
     runs: list[RunRecord]
+    verified: Verified
     #: How many entities of V2 each conversion revision made.
     conversions: dict[int, int]
     #: What is wrong with this release; each says what to do.
@@ -83,9 +84,10 @@ async def status(
     json: Json = False,
     debug: Debug = False,
 ) -> int:
-    """Show how far a migration is: entities, open writes, dead letters, the last runs.
+    """Show how far a migration is: entities, open writes, dead letters, verification, the last runs.
 
-    Changes nothing; the role read is enough. The exit code is 3 when dead letters are open.
+    Changes nothing; the role read is enough. The exit code is 3 when dead letters are open, or V1 and V2 do not agree
+    somewhere.
 
     Args:
         exact: Count the documents. Without it the numbers are estimates, which cost next to nothing.
@@ -98,7 +100,7 @@ async def status(
         show_json({**attrs.asdict(found), "letters": letters, "remaining": found.remaining, "share": share})
     else:
         _render(found)
-    return Exit.NEEDS_PERSON if found.dead_letters or found.foreign else Exit.DONE
+    return Exit.NEEDS_PERSON if found.dead_letters or found.foreign or found.verified.mismatches else Exit.DONE
 
 
 async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
@@ -117,27 +119,12 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
         dead_letters=await control.dead_count(name),
         letters=await _oldest(control, name),
         runs=await control.history(name, _SHOWN),
+        verified=await _look_up_verified(control, name),
         conversions=await count_by_conversion(v2, held.live, exact=exact),
         warnings=await find_warnings(calls_of(repository).pair, control),
         unseen=seen.unseen,
         foreign=seen.foreign_problem,
-        follower=_describe(await parts_of(control).following(name).find(), parts_of(control).clock.now()),
-    )
-
-
-def _describe(found: Followed | None, now: datetime) -> FollowerState | None:
-    if found is None:
-        return None
-    return FollowerState(
-        running=found.running,
-        seen_at=found.seen_at,
-        lag_s=found.lag_s,
-        staleness_p50_s=found.staleness_p50_s,
-        staleness_p99_s=found.staleness_p99_s,
-        catching_up=found.catching_up,
-        catch_ups=found.catch_ups,
-        rogue_last_day=dict(found.count_since(now - timedelta(hours=24))),
-        rogue_last_hour=dict(found.count_since(now)),
+        follower=describe_follower(await parts_of(control).following(name).find(), parts_of(control).clock.now()),
     )
 
 
@@ -145,6 +132,17 @@ async def _oldest(control: Control, name: str) -> list[DeadLetter]:
     async for page in parts_of(control).letters.find_pages(name, waived=False, size=_SHOWN):
         return page[:_SHOWN]
     return []
+
+
+async def _look_up_verified(control: Control, name: str) -> Verified:
+    table = parts_of(control).mismatches
+    counts = await table.count_by_verdict(name, confirmed=True)
+    runs = await control.history(name, 1, kind="verify")
+    oldest = None
+    async for page in table.find_pages(name, confirmed=True, size=1):
+        oldest = page[0].first_at if page else None
+        break
+    return Verified(runs[0] if runs else None, {str(verdict): count for verdict, count in counts.items()}, oldest)
 
 
 def _render(found: Status) -> None:
@@ -165,9 +163,10 @@ def _render(found: Status) -> None:
         **unknown,
         **{f"conversion revision {conv}": f"{about}{count:,}" for conv, count in found.conversions.items()},
     }
-    rows |= {} if found.follower is None else _follower_rows(found.follower)
+    rows |= {} if found.follower is None else follower_rows(found.follower)
     for name, value in rows.items():
         say(f"  {name:<30} {value if isinstance(value, str) else f'{value:,}'}")
+    _render_verified(found.verified)
     for warning in (*found.warnings, *found.foreign):
         say(f"Warning: {warning}")
     for what in found.unseen:
@@ -181,23 +180,22 @@ def _render(found: Status) -> None:
         table("Last runs (UTC)", ("started", "seconds", "ended", "counts"), [_row(run) for run in found.runs])
 
 
-def _follower_rows(state: FollowerState) -> dict[str, int | str]:
-    seen = "no position yet" if state.seen_at is None else f"position of {state.seen_at:%Y-%m-%d %H:%M:%S}"
-    rows: dict[str, int | str] = {
-        "follower": f"{'running' if state.running else 'not running'}, {seen}, lag {state.lag_s:.1f} s",
-        "not announced, last 24 h": _by_operation(state.rogue_last_day),
-        "not announced, this hour": _by_operation(state.rogue_last_hour),
-    }
-    if state.staleness_p50_s is not None and state.staleness_p99_s is not None:
-        rows["staleness of heals"] = f"p50 {state.staleness_p50_s:.3f} s, p99 {state.staleness_p99_s:.3f} s"
-    if state.catching_up is not None:
-        rows["verification is due"] = state.catching_up
-    return rows
+def _render_verified(found: Verified) -> None:
+    last = found.last
+    if last is not None:
+        say(f"Last verification: {last.ended_at:%Y-%m-%d %H:%M:%S} UTC, {_describe_extent(last)}")
+    if found.mismatches:
+        counts = ", ".join(f"{count:,} {verdict}" for verdict, count in found.mismatches.items())
+        since = f", the oldest found at {found.oldest:%Y-%m-%d %H:%M:%S} UTC" if found.oldest is not None else ""
+        wrapped(f"V1 and V2 do not agree: {counts}{since}. lazymig verify says where.")
 
 
-def _by_operation(counts: dict[str, int]) -> str:
-    named = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
-    return f"{sum(counts.values()):,}" + (f" ({named})" if named else "")
+def _describe_extent(run: RunRecord) -> str:
+    compared = f"{run.counts.get('compared', 0):,} entities compared"
+    if not run.finished:
+        return f"stopped early, {compared}"
+    partly = "a sample, " if run.counts.get("sample") else "of a filter, " if run.counts.get("filtered") else ""
+    return f"finished, {partly}{compared}, {run.counts.get('match', 0):,} agreed"
 
 
 def _moved(run: RunRecord) -> int:

@@ -23,6 +23,7 @@ from lazymig.cli.options import Exit, examples
 from lazymig.cli.output import complain
 from lazymig.cli.status import status
 from lazymig.cli.sweep import sweep
+from lazymig.cli.verify import verify
 
 _HELP = """Change the shape of your MongoDB data while the service stays up.
 
@@ -65,6 +66,12 @@ _VERBS: dict[Callable[..., object], str] = {
     status: examples(f"lazymig status {_APP}", "LAZYMIG_APP=shop.people:repository lazymig status --json"),
     sweep: examples(
         f"lazymig sweep {_APP} --dry-run", f"lazymig sweep {_APP}", f"lazymig sweep {_APP} --rate 500 --max-time 3600"
+    ),
+    verify: examples(
+        f"lazymig verify {_APP}",
+        f"lazymig verify {_APP} --sample 3000",
+        f"lazymig verify {_APP} --repair --accept missing-null:nickname",
+        f"lazymig verify {_APP} --continuous --rate 100",
     ),
     follow: examples(f"lazymig follow {_APP}", f"lazymig follow {_APP} --max-time 3600 --json"),
     completion: examples("lazymig completion bash > ~/.local/share/bash-completion/completions/lazymig"),

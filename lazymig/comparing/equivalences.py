@@ -99,7 +99,7 @@ def _named(name: object) -> Equivalence:
         raise ConfigurationError(
             f"accept: pass an Equivalence or one of {', '.join(NAMES)}, for one field only as missing-null:address.zip"
         )
-    return Equivalence(name, _Named(BUILT_IN.get(kind, _never), _without_places(path)))
+    return Equivalence(name, _Named(BUILT_IN.get(kind, _never), without_places(path)))
 
 
 def _never(_expected: object, _found: object) -> bool:
@@ -118,10 +118,11 @@ class _Named:
 
     def concerns(self, path: str) -> bool:
         """Return whether this field is meant; `lines[].price` means that of every element."""
-        return not self.path or self.path == _without_places(path)
+        return not self.path or self.path == without_places(path)
 
 
-def _without_places(path: str) -> str:
+def without_places(path: str) -> str:
+    """Return a path that means the elements of arrays at any place, such as `lines[].price`."""
     return _PLACE.sub("[]", path)
 
 
@@ -147,5 +148,5 @@ def find_narrowest(gap: Gap, *, is_added: bool) -> str:
 
 def suggest(differences: Iterable[Difference]) -> list[str]:
     """Return the equivalences that would accept these differences, each for its field, as `accept` takes them."""
-    found = [f"{one.accept}:{_without_places(one.path)}" for one in differences if one.accept]
+    found = [f"{one.accept}:{without_places(one.path)}" for one in differences if one.accept]
     return list(dict.fromkeys(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -9,6 +10,8 @@ from attrs import evolve, frozen
 
 from lazymig.sweeper import Progress, Sweeper, SweepReport
 from lazymig.sweeping.report import COUNTED
+from lazymig.verifier import VerifyProgress, VerifyReport
+from lazymig.verifying.report import COUNTED as VERDICTS
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -78,3 +81,41 @@ def sum_progress(parts: Sequence[Progress], last: Progress, count: int) -> Progr
 
 
 SWEEP: Job[Progress, SweepReport] = Job("sweep", Sweeper, Progress, SweepReport, sum_reports, sum_progress)
+
+
+def sum_verifications(reports: Sequence[VerifyReport]) -> VerifyReport:
+    """Add up the reports of processes that shared a verification."""
+    # The verdicts are of the whole pass. The last process to end added them up last.
+    last = max(reports, key=lambda report: report.elapsed_s)
+    accepted: Counter[str] = Counter()
+    for report in reports:
+        accepted.update(report.accepted)
+    # A process that came when the others had finished may not see how much they compared.
+    compared = max(report.compared for report in reports)
+    return evolve(
+        last,
+        compared=compared,
+        match=max(0, compared - sum(getattr(last, name) for name in VERDICTS)),
+        total=max(report.total for report in reports),
+        accepted=dict(accepted),
+        # Each looks again at all that does not agree.
+        rechecked=max(report.rechecked for report in reports),
+        repaired=sum(report.repaired for report in reports),
+        finished=any(report.finished for report in reports),
+    )
+
+
+def sum_verify_progress(parts: Sequence[VerifyProgress], last: VerifyProgress, count: int) -> VerifyProgress:
+    """Add up the progress of all workers; `last` is the newest part, and the first of `parts` the oldest."""
+    names = ("compared", "suspected", "repaired")
+    summed = {name: sum(getattr(part, name) for part in parts) for name in names}
+    done = max(summed["compared"], *(part.done for part in parts))
+    return evolve(
+        last,
+        **summed,
+        done=done,
+        total=max(parts[0].total, done),
+        rechecked=max(part.rechecked for part in parts),
+        elapsed_s=max(part.elapsed_s for part in parts),
+        waiting=len(parts) == count and all(part.waiting for part in parts),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from attrs import frozen
@@ -47,7 +47,7 @@ class Scan:
         self._driver = driver_of(collection)
         self.is_raw = self._driver is not Driver.MEMORY
 
-    async def find_ids(self, where: Mapping[str, Any], limit: int = 0, *, per_reply: int = 0) -> list[Any]:
+    async def find_ids(self, where: Document, limit: int = 0, *, per_reply: int = 0) -> list[Any]:
         """Find ids in order by a covered scan: all that match, or the first `limit`."""
         fields = {"_id": 1}
         if not self.is_raw:
@@ -55,7 +55,7 @@ class Scan:
         cursor = self._raw(where, fields, limit).batch_size(per_reply or limit or _IDS_PER_REPLY)
         return [document async for batch in cursor for document in split(batch)]
 
-    async def find_whole(self, where: Mapping[str, Any], limit: int) -> list[Any]:
+    async def find_whole(self, where: Document, limit: int) -> list[Any]:
         """Find the first `limit` whole documents in the order of their ids, or as many as one reply (16 MB) holds.
 
         So a page is bounded in bytes too. The cursor is closed even if documents are left.
@@ -64,7 +64,7 @@ class Scan:
             return await self._in_memory(where, None, limit)
         return (await self._find_reply(where, limit))[0]
 
-    async def find_part(self, where: Mapping[str, Any], limit: int, make: Callable[[Document], T]) -> Part[T]:
+    async def find_part(self, where: Document, limit: int, make: Callable[[Document], T]) -> Part[T]:
         """Find the first `limit` documents, or as many as one reply (16 MB) holds, each decoded when it is accessed."""
         # One more shows whether there are more.
         if self.is_raw:
@@ -76,7 +76,7 @@ class Scan:
         last = raw_id(decode_for_id(found[-1])["_id"]) if found else None
         return Part(Undecoded(found, self._documents.codec_options if self.is_raw else None, make), complete, last)
 
-    async def _find_reply(self, where: Mapping[str, Any], limit: int) -> tuple[list[Any], bool]:
+    async def _find_reply(self, where: Document, limit: int) -> tuple[list[RawId], bool]:
         """Find the documents of one reply, and whether the server has no more within the limit."""
         cursor = self._raw(where, None, limit).batch_size(limit)
         async for batch in cursor:
@@ -85,10 +85,10 @@ class Scan:
             return split(batch), ended
         return [], True
 
-    def _raw(self, where: Mapping[str, Any], fields: Any, limit: int) -> Any:
+    def _raw(self, where: Document, fields: Any, limit: int) -> Any:
         return self._documents.find_raw_batches(where, fields, sort=_IN_ORDER, limit=limit, hint=_IN_ORDER)
 
-    async def _in_memory(self, where: Mapping[str, Any], fields: Any, limit: int) -> list[Any]:
+    async def _in_memory(self, where: Document, fields: Any, limit: int) -> list[Any]:
         cursor = self._documents.find(where, fields).sort(_IN_ORDER)
         return list(await (cursor.limit(limit) if limit else cursor).to_list(None))
 
@@ -115,13 +115,13 @@ class Scan:
         cursor = await await_if_needed(self._lenient.aggregate(stages))
         return [raw_id(document["_id"]) for document in await cursor.to_list(None) if not is_nan(document["_id"])]
 
-    async def find_random_ids(self, share: float, where: Mapping[str, Any] | None = None) -> list[Any]:
+    async def find_random_ids(self, share: float, where: Document | None = None) -> list[RawId]:
         """Find ids in order, each with the same probability `share`, independently of all others.
 
         `$sample` would be faster, but its random cursor prefers some parts of the tree that holds the documents. The
         scan is covered by the index on `_id` where no filter is given.
         """
-        stages: list[Mapping[str, Any]] = [{"$match": where}] if where else []
+        stages: list[Document] = [{"$match": where}] if where else []
         # The projection comes first: a condition on the whole document would make the server fetch each.
         stages += [{"$project": {"_id": 1}}, {"$set": {"draw": {"$rand": {}}}}, {"$match": {"draw": {"$lt": share}}}]
         cursor = await await_if_needed(self._lenient.aggregate(stages, hint=dict(_IN_ORDER)))
@@ -139,7 +139,7 @@ class Scan:
         """Return the filter for a partition's ids after the position, up to `last` where given. Sends nothing."""
         return make_partition_filter(partition, position, last, self._driver)
 
-    def after(self, order: Order, document: Mapping[str, Any]) -> dict[str, Any]:
+    def after(self, order: Order, document: Document) -> dict[str, Any]:
         """Return the filter for what comes after this document in that order. Sends nothing."""
         return order.after(document, self._driver)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
+from typing import TypeVar
 
 from attrs import frozen
 
@@ -15,6 +15,9 @@ from lazymig.passes.throttle import Limits
 from lazymig.repository import Repository, calls_of
 from lazymig.stores.records import Document
 from lazymig.verifying.report import VerifyProgress
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
 
 #: The kind of the runs that verifications record, and of the pass over everything by the conversions alone.
 KIND = "verify"
@@ -36,7 +39,7 @@ class VerifyOptions:
     since: datetime | None
     on_progress: Callable[[VerifyProgress], None] | None
 
-    def check(self, repository: Repository[Any, Any]) -> None:
+    def check(self, repository: Repository[V1, V2]) -> None:
         """Raise `PhaseError` if the phase does not fill V2, `ConfigurationError` if an option cannot work."""
         if not calls_of(repository).route.fills_v2:
             raise PhaseError(
@@ -51,14 +54,17 @@ class VerifyOptions:
         if self.where is not None and not isinstance(self.where, Mapping):
             raise ConfigurationError("where: pass a MongoDB filter for V1 (a mapping), or None for all")
 
-    def make_pass_kind(self, question: Document) -> str:
-        """Return the kind of pass: processes share one only if they compare the same documents by the same checks."""
+    def make_pass_kind(self, question: Document, revision: int) -> str:
+        """Return the kind of pass: processes share one only if they compare the same documents by the same checks.
+
+        `revision` is that of the conversion: what an older release compared says nothing about this one.
+        """
         checks = self.checks
         named = [
             sorted(checks.invariants), _name(checks.expected), [getattr(one, "name", one) for one in checks.accept],
-            checks.ordered,
+            checks.ordered, revision,
         ]  # fmt: skip
-        if not question and named == [[], "", [], False]:
+        if not question and named == [[], "", [], False, 1]:
             return KIND
         asked = bytes(getattr(question, "raw", b"")) or repr(question).encode()
         return f"{KIND} {blake2b(repr(named).encode() + asked, digest_size=8).hexdigest()}"

@@ -39,10 +39,10 @@ class Range:
 
     def pairs(self) -> Iterator[tuple[StoredV1 | None, Seen]]:
         """Yield both sides of each entity. Ids that MongoDB takes for one, such as 5 and 5.0, are one."""
-        ours, theirs = self.v1.keys, self.v2.keys
-        if ours == theirs:
+        if self.v1.has_ids_of(self.v2):  # nearly always
             yield from zip(self.v1, self.v2, strict=True)
             return
+        ours, theirs = self.v1.keys, self.v2.keys
         places = {key: place for place, key in enumerate(theirs)}
         for number, key in enumerate(ours):
             place = places.pop(key, None)
@@ -56,21 +56,26 @@ class BothSides:
 
     def __init__(self, v1: Store, v2: Store, question: Document) -> None:
         self.v1, self.v2 = Scan(v1, majority=True), Scan(v2, majority=True)
+        self._v2_now = Scan(v2)
         #: V1's documents to compare; empty for all of both sides.
         self.question = question
 
-    async def find(self, ids: Sequence[RawId]) -> AsyncGenerator[Range]:
-        """Find these entities, in as few ranges as replies can hold."""
+    async def find(self, ids: Sequence[RawId], *, repaired: bool = False) -> AsyncGenerator[Range]:
+        """Find these entities, in as few ranges as replies can hold.
+
+        `repaired`: V2 is read as the primary has it. A repair's last step does not wait for the majority.
+        """
+        scan = self._v2_now if repaired else self.v2
         for part in split_ids(ids):
             where = {"_id": make_condition({"$in": list(part)})}
             v1 = await self.v1.find_part(where, len(part), parse_v1)
-            v2 = await self.v2.find_part(where, len(part), parse_v2_or_error)
+            v2 = await scan.find_part(where, len(part), parse_v2_or_error)
             if len(part) == 1 or (v1.complete and v2.complete):
                 yield Range(v1.documents, v2.documents, None)
                 continue
             half = len(part) // 2
             for rest in (part[:half], part[half:]):
-                async for found in self.find(rest):
+                async for found in self.find(rest, repaired=repaired):
                     yield found
 
     async def find_asked(self, ids: Sequence[RawId]) -> list[RawId]:
@@ -98,12 +103,21 @@ class Ranges:
         self._cut = min(self._cut * 2, self.size)
         v1, v2, last = await (self._read_asked() if self._sides.question else self._read())
         self._ended = last is None or self._partition.bracket in ONE_VALUE
-        end = last if last is not None else v1.last
+        end = await self._find_end(v1.last, v2.last) if last is None else last
         if end is not None:
             self._position = end
             if not isinstance(end, Unreadable):
                 self._marked = end
         return Range(v1.documents, v2.documents, self._marked)
+
+    async def _find_end(self, ours: RawId, theirs: RawId) -> RawId:
+        """Return the last id of the partition, given each side's. The server decides which of two sorts later."""
+        if self._partition.high is not None:
+            return self._partition.high
+        if ours is None or theirs is None or self._sides.question:
+            return theirs if ours is None else ours
+        later = await self._sides.v2.find_ids(self._sides.v2.within(self._partition, ours), 1)
+        return theirs if later else ours
 
     async def _read(self) -> tuple[Part[StoredV1], Part[StoredV2 | ForeignDocument], RawId]:
         """Read both sides up to an id; None for the partition's end.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from itertools import compress
 from typing import Final, Generic, Protocol, TypeVar
@@ -134,9 +135,12 @@ class Recheck(Generic[V1, V2]):
         asked = await scope.asks_for([row.id for row, _ in standing])
         return await self._judge(list(compress(standing, asked)), waited=waited, last=last)
 
-    async def _examine(self, rows: Sequence[Mismatch]) -> tuple[list[object], list[Mismatch]]:
+    async def _examine(
+        self, rows: Sequence[Mismatch], *, repaired: bool = False
+    ) -> tuple[list[object], list[Mismatch]]:
+        """Compare the entities of these rows; return those that do not agree, and their keys."""
         found: list[Mismatch] = []
-        async for both in self._sides.find([row.id for row in rows if row.check != UNNAMED]):
+        async for both in self._sides.find([row.id for row in rows if row.check != UNNAMED], repaired=repaired):
             found += (await self._examiner.examine(both.pairs())).mismatches
         return keys_of(one.id for one in found), found
 
@@ -176,16 +180,21 @@ class Recheck(Generic[V1, V2]):
 
     async def _repair(self, confirmed: Sequence[Mismatch]) -> int:
         """Repair, compare again and forget what agrees; return how many must be looked at again."""
-        if self._repairs is None or not confirmed:
-            return 0
-        tried = await self._repairs.repair(confirmed)
-        keys, found = await self._examine(tried)
-        still = dict(zip(keys, found, strict=True))
+        left = 0
+        if self._repairs is not None and confirmed:
+            async with aclosing(self._repairs.repair(confirmed)) as parts:
+                async for tried in parts:
+                    left += await self._settle(self._repairs, tried)
+        return left
+
+    async def _settle(self, repairs: Repairs[V1, V2], tried: Sequence[Mismatch]) -> int:
+        keys, found = await self._examine(tried, repaired=True)
+        still = set(keys)
         agree = [one.id for one, key in zip(tried, keys_of(one.id for one in tried), strict=True) if key not in still]
         if agree:
             await self._table.remove(self._rules.migration, agree)
             self._counts["repaired"] += len(agree)
+        repairs.note_unsettled(keys)
         # Clients may have moved them meanwhile: they are candidates again.
-        self._repairs.note_unsettled(keys)
         await self._table.record(self._rules.migration, found)
         return len(found)

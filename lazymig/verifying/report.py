@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 from attrs import define, field, frozen
 
@@ -162,10 +161,6 @@ class Summary:
             group.count += 1
             if len(group.ids) < IDS_PER_GROUP:
                 group.ids.append(found.id)
-
-    def by_verdict(self) -> dict[str, Any]:
-        """Return the counts by the names of the report's fields."""
-        return {name: self.counts[name] for name in COUNTED}
 
     @property
     def groups(self) -> tuple[MismatchGroup, ...]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import TypeVar
 
 from lazymig.loop.clock import Clock
 from lazymig.protocol.pair import Pair
 from lazymig.stores.counts import Counts
 from lazymig.stores.given import RawId
 from lazymig.stores.raw import keys_of
+from lazymig.stores.records import Document
 from lazymig.stores.verdicts import Mismatch, Verdict
 from lazymig.verifying.confidence import describe_sample
 from lazymig.verifying.ranges import BothSides
@@ -53,9 +54,7 @@ class Sample:
         return f"{text}. {more}"
 
 
-async def draw_sample(
-    pair: Pair[V1, V2], sides: BothSides, where: Mapping[str, Any] | None, size: int, clock: Clock
-) -> Sample:
+async def draw_sample(pair: Pair[V1, V2], sides: BothSides, where: Document | None, size: int, clock: Clock) -> Sample:
     """Draw this many ids of V1, and as many of V2; with a filter on V1, of V1's documents that match only."""
     if where:
         count = await pair.v1.count(where)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 from uuid import uuid4
 
 from attrs import evolve
 
-from lazymig.control import Control, Identities, RunRecord, control_beside, parts_of
+from lazymig.control import Control, RunRecord, control_beside, parts_of
 from lazymig.loop.clock import Clock
 from lazymig.passes.sharing import Hooks, Share, Terms
 from lazymig.passes.throttle import Throttle
@@ -35,10 +36,7 @@ from lazymig.verifying.scopes import SampleScope, TableScope
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
-_REPLACED = (
-    "V1 or V2 was dropped or replaced while it was verified, or a release with another conversion revision verifies "
-    "too; run the verification again"
-)
+_REPLACED = "V1 or V2 was dropped or replaced while it was verified; run the verification again"
 _FILTERED = "only documents of V1 that the filter finds were compared; orphans in V2 were not looked for"
 #: Seconds between two counts of what all processes have done.
 _LOOK_EVERY_S = 1.0
@@ -70,7 +68,8 @@ class Verification(Generic[V1, V2]):
         self._flow = Flow(
             self._sides, self._examiner, table, name, throttle, clock, self._counts, concurrency=options.concurrency
         )
-        passes = parts_of(control).passes(name, options.make_pass_kind(question))
+        kind = options.make_pass_kind(question, repository.migration.revision)
+        passes = parts_of(control).passes(name, kind)
         self._share = Share(
             passes, pair.v1, self._make_terms(), self._make_hooks(), clock, beside=None if question else pair.bodies
         )
@@ -83,12 +82,11 @@ class Verification(Generic[V1, V2]):
         )  # fmt: skip
 
     def _make_hooks(self) -> Hooks:
-        return Hooks(stopping=self._is_stopping, on_progress=self._report_progress, identify=self._identify)
-
-    async def _identify(self) -> Identities:
-        """Return what identifies the collections and the conversion: a pass says nothing about others."""
-        found = await identify(self._pair.v1, self._pair.bodies) or {}
-        return {**found, "conversion": str(self._pair.conversions.migration.revision)}
+        return Hooks(
+            stopping=self._is_stopping,
+            on_progress=self._report_progress,
+            identify=partial(identify, self._pair.v1, self._pair.bodies),
+        )
 
     def stop(self) -> None:
         """Finish the ranges in flight, save the checkpoint, and return from `run`."""
@@ -182,9 +180,11 @@ class Verification(Generic[V1, V2]):
         ]
 
     def _make_report(self, summary: Summary, compared: int, total: int, *, finished: bool) -> VerifyReport:
+        counts = summary.counts
         return VerifyReport(
-            migration=self._name, total=total, compared=compared,
-            match=max(0, compared - sum(summary.counts.values())), **summary.by_verdict(),
+            migration=self._name, total=total, compared=compared, match=max(0, compared - sum(counts.values())),
+            missing=counts["missing"], stale=counts["stale"], different=counts["different"], orphan=counts["orphan"],
+            dirty=counts["dirty"], unknown=counts["unknown"],
             accepted=dict(self._examiner.accepted), rechecked=self._counts["rechecked"],
             repaired=self._counts["repaired"], mismatches=tuple(summary.mismatches), groups=summary.groups,
             limits=(_FILTERED,) if self._sides.question else (), finished=finished, elapsed_s=self._elapsed_s,
