@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeVar
 
 from lazymig.control import Control
 from lazymig.following.feed import Batch
-from lazymig.following.healing import Cause, Healer, Job, Terms
+from lazymig.following.healing import Cause, Healer, Job, Terms, heal_one
 from lazymig.following.judging import Finding, Memory
 from lazymig.following.looking import Lookout
 from lazymig.following.report import Histogram
 from lazymig.following.standing import Doubt, Part, Standing
 from lazymig.protocol.bodies import HEAL_AFTER
 from lazymig.protocol.pair import Pair
-from lazymig.stores.events import Changes, Event
+from lazymig.stores.events import Changes, Event, Operation
 from lazymig.telemetry import FOLLOWED, ROGUE, STALENESS
 
 V1 = TypeVar("V1")
@@ -23,6 +24,18 @@ V2 = TypeVar("V2")
 
 #: Seconds between two looks at what is open, and how much of it is looked at.
 _LOOK_AGAIN_S, _LOOKED_AT = 0.1, 1000
+
+
+async def handle_events(pair: Pair[V1, V2], events: Sequence[Event]) -> list[Event]:
+    """Judge events and heal what was not announced, one after the other; return the events that are open.
+
+    The steps of a follower without its position, its counts and its concurrency: for explorations and tests.
+    """
+    findings = await Lookout(pair).judge(events, Memory())
+    for event, found in zip(events, findings, strict=True):
+        if found in (Finding.ROGUE, Finding.VANISHED):
+            await heal_one(pair, event.id, inserted=event.operation is Operation.INSERT)
+    return [event for event, found in zip(events, findings, strict=True) if found is Finding.OPEN]
 
 
 class Handler:

@@ -25,7 +25,7 @@ from lazymig.stores.given import RawId
 from lazymig.stores.records import StoredV1
 from lazymig.stores.scans import Scan
 from lazymig.sweeping.failures import Failures
-from lazymig.telemetry import UNHEALED
+from lazymig.telemetry import REFUSED, UNHEALED, Tally
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -172,8 +172,9 @@ class Healer:
                 return
 
     async def _heal(self, job: Job) -> None:
+        tally = Tally(self._name)
         try:
-            await heal_one(self._pair, job.id, inserted=job.operation is Operation.INSERT)
+            await heal_one(evolve(self._pair, tally=tally), job.id, inserted=job.operation is Operation.INSERT)
         except ConversionError as error:
             self._failures.note_unconvertible(await self._find_standing(job.id), error)
         except ForeignDocument:
@@ -182,8 +183,13 @@ class Healer:
             self._failures.note(job.id, revision, "store", "ForeignDocument", text, "")
         else:
             self._counts["healed"] += 1
-            job.healed = True
-            return
+            # V2 may refuse the body, by a unique index say. V1 answers then, and a person must know.
+            if not tally.counts[REFUSED]:
+                job.healed = True
+                return
+            self._failures.note_refused(job.id, (await self._find_standing(job.id)).revision)
+        finally:
+            self._pair.tally.counts.update(tally.counts)
         self._pair.tally.count(UNHEALED)
         await self._failures.flush()
 

@@ -10,6 +10,7 @@ from attrs import frozen
 from pymongo.errors import PyMongoError
 
 from lazymig.control.following import Claim, Following, Handled
+from lazymig.errors import PassVanished
 from lazymig.following.catching_up import CatchingUp
 from lazymig.following.feed import Batch, Feed
 from lazymig.following.handling import Handler
@@ -168,6 +169,8 @@ class Pursuit:
         while not self._hooks.stopping():
             try:
                 await self._catching_up.run()
+            except PassVanished:
+                await self._back_off()  # a collection was dropped meanwhile: the verification begins again
             except PyMongoError as error:
                 if not is_passing(error):
                     raise

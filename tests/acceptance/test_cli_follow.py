@@ -36,7 +36,8 @@ class New:
 
 migration = lazymig.Migration(
     name="people", v1=Old, v2=New,
-    upgrade=lambda old: New(old.id, *old.name.split(" ", 1)), downgrade=lambda new: Old(new.id, f"{new.first} {new.last}"),
+    upgrade=lambda old: New(old.id, *old.name.split(" ", 1)),
+    downgrade=lambda new: Old(new.id, f"{new.first} {new.last}"),
 )
 
 def people(phase=lazymig.Phase.COEXIST):

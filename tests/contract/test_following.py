@@ -14,7 +14,7 @@ from pymongo import DeleteOne, InsertOne, UpdateOne
 from lazymig import ConfigurationError, ConversionError, Follower, Phase, PhaseError, Verifier, follower
 from lazymig.following import follow
 from tests.following import find_wrong, followed, recorded
-from tests.sweeps import ThingV1, ThingV2, control, letters, repository, sweeper, thing
+from tests.sweeps import ThingV1, ThingV2, control, letters, repository, sweeper, thing, unique_codes
 
 pytestmark = pytest.mark.parametrize("driver", ["pymongo", "motor"])
 
@@ -121,16 +121,17 @@ async def test_own_writes_are_not_rogue(database: Any) -> None:
     """Updates, inserts, deletes, replaces, the V1 door, sweeps and heals are announced: none is counted."""
     repo, behind = repository(database), repository(database, write_behind=True)
     await database["v1"].insert_many([thing(id) for id in range(30)])
-    async with followed(database) as watched, behind:
-        for store in (repo, behind):
-            for id in range(10):
-                await store.update(id, lambda v2: evolve(v2, count=v2.count + 1))
-                await store.replace(ThingV2(id, 5, None, "n"))
-                await store.v1.update(id, lambda v1: evolve(v1, n=v1.n + 1))
-                await store.delete(id)
-                await store.insert(ThingV2(id, 1))
-                await store.v1.delete(id)
-                await store.v1.insert(ThingV1(id, 2))
+    async with followed(database) as watched:
+        async with behind:
+            for store in (repo, behind):
+                for id in range(10):
+                    await store.update(id, lambda v2: evolve(v2, count=v2.count + 1))
+                    await store.replace(ThingV2(id, 5, None, "n"))
+                    await store.v1.update(id, lambda v1: evolve(v1, n=v1.n + 1))
+                    await store.delete(id)
+                    await store.insert(ThingV2(id, 1))
+                    await store.v1.delete(id)
+                    await store.v1.insert(ThingV1(id, 2))
         # Marks of writers that died: half of them are overtaken by writes, the rest is healed by the sweep.
         mark = {"$inc": {"_lazymig.intent": 1}, "$set": {"_lazymig.at": datetime(2020, 1, 1)}}
         await database["v2"].update_many({"_lazymig.gone": {"$exists": False}}, mark)
@@ -192,6 +193,33 @@ async def test_what_does_not_convert(database: Any) -> None:
         await watched.settled()
     assert [(await repo.get(id)).count for id in (1, 2, 3)] == [6, 6, 6]
     assert await letters(database) == {}
+
+
+async def test_what_v2_refuses(database: Any, driver: str) -> None:
+    """A body that V2 will never take gets a dead letter, and reads return what V1 holds."""
+    await unique_codes(database, driver)
+    repo = repository(database)
+    await database["v1"].insert_many([thing(1, code="a"), thing(2, code="b")])
+    await repo.get_many([1, 2])
+    async with followed(database) as watched:
+        await database["v1"].update_one({"_id": 2}, {"$set": {"code": "a"}})
+        report = await watched.settled()
+    assert (report.dead, report.needs_person) == (1, True)
+    assert set(await letters(database)) == {"2"}
+    assert (await repo.get(2)).code == "a"
+
+
+async def test_ids_that_no_entity_has(database: Any) -> None:
+    """A document whose id cannot be an entity's is left alone, and nothing else waits for it."""
+    repo = repository(database)
+    await database["v1"].insert_one(thing(1))
+    await repo.get(1)
+    async with followed(database) as watched:
+        await database["v1"].insert_many([{"_id": {"a": 1}}, {"_id": 1.5}])
+        await database["v1"].update_one({"_id": 1}, {"$set": {"n": 7}})
+        report = await watched.settled()
+    assert report.rogue == {"update": 1}
+    assert await database["v2"].count_documents({}) == 1
 
 
 async def test_first_start_verifies(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:

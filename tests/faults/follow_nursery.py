@@ -5,9 +5,6 @@ As `sweep_nursery`. No child verifies: what a killed one lost would stay lost.
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
 from datetime import timedelta
 
 from pymongo import AsyncMongoClient
@@ -15,6 +12,7 @@ from pymongo import AsyncMongoClient
 from lazymig import Follower
 from lazymig.control import following
 from lazymig.following import follow, leasing
+from tests.faults.sweep_nursery import serve
 from tests.sweeps import repository
 
 LEASE_S = 0.3
@@ -34,19 +32,5 @@ async def run(uri: str, name: str) -> None:
         await Follower(repository(client[name]), batch_size=5, concurrency=2, catch_up=False).run()
 
 
-def main() -> None:
-    """Serve until the input ends."""
-    for line in sys.stdin:
-        child = os.fork()
-        if not child:
-            asyncio.run(run(*line.split()))
-            os._exit(0)
-        print(child, flush=True)
-        _, status = os.waitpid(child, 0)
-        if not os.WIFSIGNALED(status):
-            sys.exit("a follower ended by itself")
-        print("killed", flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    serve(run)

@@ -16,7 +16,7 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure
 
-from lazymig import ConfigurationError, Follower, Verifier, follower
+from lazymig import ConfigurationError, Follower, Phase, Repository, Verifier, follower
 from lazymig.control import following
 from lazymig.following import follow, leasing
 from lazymig.following.feed import Batch
@@ -26,7 +26,7 @@ from lazymig.testing import ReplicaSet, Server, memory_repository
 from lazymig.testing.mongod import Mongod
 from tests.faults import follow_nursery
 from tests.faults.conftest import connected
-from tests.faults.outside import Writers, fill, find_served_wrongly
+from tests.faults.outside import COUNT, Writers, fill, find_served_wrongly
 from tests.faults.test_step_down import replica_set
 from tests.faults.test_sweep_kill import Nursery, nursery
 from tests.following import Watched, find_wrong, followed, recorded
@@ -77,17 +77,15 @@ async def _kill(children: Nursery, writers: Writers, calls: int) -> None:
     assert await children.end()
 
 
-async def test_kill_at_random_moments(
-    lazymig_server: Any, server_database: Any, seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_kill_at_random_moments(lazymig_server: Any, server_database: Any, seed: int) -> None:
     """Killed at random moments under load, followers lose nothing: the next one goes on from what was stored."""
-    monkeypatch.setattr("tests.faults.sweep_nursery.__file__", follow_nursery.__file__)
     await fill(server_database)
     repo, rng = repository(server_database), Random(seed)
     writers = Writers(server_database, repo, seed)
     async with followed(server_database, repo=repo):
         pass  # it took the position from which the others follow
-    async with nursery(lazymig_server.uri, server_database) as children, writers.at_work():
+    program = follow_nursery.__file__
+    async with nursery(lazymig_server.uri, server_database, program) as children, writers.at_work():
         for _ in range(KILLS):
             await _kill(children, writers, rng.randrange(20, 400))
     async with followed(server_database, repo=repo) as watched:
@@ -269,6 +267,23 @@ async def test_verification_stays_due(server_database: Any, monkeypatch: pytest.
         await second.settled()
     assert (await repo.get(1)).count == 7
     assert (await recorded(server_database)).catching_up is None
+
+
+async def test_two_clusters(mortal_server: Server, server_database: Any, seed: int) -> None:
+    """V1 and V2 may be in two clusters: own writes are not counted, and others are healed."""
+    async with connected(mortal_server.uri) as other:
+        repo = Repository(things(), v1=other["v1"], v2=server_database["v2"], phase=Phase.COEXIST)
+        await other["v1"].insert_many([thing(id) for id in range(COUNT)])
+        writers = Writers(other, repo, seed)
+        async with followed(server_database, repo=repo) as watched:
+            async with writers.at_work(outside=0):
+                await writers.after(60)
+            assert (await watched.settled()).rogue == {}
+            async with writers.at_work():
+                await writers.after(60)
+            report = await watched.settled()
+        assert report.rogue
+        assert await find_served_wrongly(other, repo) == {}
 
 
 async def test_two_followers(server_database: Any) -> None:
