@@ -103,6 +103,21 @@ async def test_rogue_deletes_are_healed(database: Any) -> None:
     assert report.rogue == {"delete": 2}
 
 
+async def test_deleted_entities_that_come_back(database: Any) -> None:
+    """A document that lazymig deleted and a program restores as it was is V1's again, and V2 follows."""
+    repo = repository(database)
+    await database["v1"].insert_one(thing(1))
+    await repo.update(1, lambda v2: evolve(v2, count=5))
+    backup = await database["v1"].find_one({"_id": 1})
+    async with followed(database) as watched:
+        await repo.delete(1)
+        await database["v1"].insert_one(backup)
+        report = await watched.settled()
+    assert report.rogue == {"insert": 1}
+    assert (await database["v2"].find_one({"_id": 1}))["count"] == 5
+    assert await find_wrong(database) == {}
+
+
 async def test_rogue_changes_of_what_v2_lacks_are_stored(database: Any) -> None:
     """A reader that converts what V1 held before a change cannot store that afterwards."""
     repo = repository(database)
