@@ -95,8 +95,8 @@ ROOMS = {
     ),
     "verifying": (
         {"confidence", "ranges", "repairs", "report", "sampling"},
-        {"examining", "options", "samples", "scopes"},
-        {"flow", "rechecking"},
+        {"examining", "options", "samples"},
+        {"flow", "rechecking", "scopes"},
         {"verification"},
     ),
     "loop": ({"clock", "deadline", "in_flight", "turns"}, {"batcher", "behind"}),

@@ -30,7 +30,7 @@ from lazymig.verifying.ranges import BothSides
 from lazymig.verifying.rechecking import Recheck, Rules, Scope
 from lazymig.verifying.repairs import Repairs
 from lazymig.verifying.report import COUNTED, LISTED_MAX, Summary, VerifyProgress, VerifyReport
-from lazymig.verifying.samples import Sample, draw_sample
+from lazymig.verifying.samples import draw_sample
 from lazymig.verifying.scopes import SampleScope, TableScope
 
 V1 = TypeVar("V1")
@@ -38,6 +38,7 @@ V2 = TypeVar("V2")
 
 _REPLACED = "V1 or V2 was dropped or replaced while it was verified; run the verification again"
 _FILTERED = "only documents of V1 that the filter finds were compared; orphans in V2 were not looked for"
+_UNFINISHED = "the sample was not finished, so it says nothing about all entities"
 #: Seconds between two counts of what all processes have done.
 _LOOK_EVERY_S = 1.0
 
@@ -120,11 +121,11 @@ class Verification(Generic[V1, V2]):
     async def _run_sample(self, size: int) -> VerifyReport:
         sample = await draw_sample(self._pair, self._sides, self._options.where, size, self._clock)
         self._total = len(sample.ids)
-        scope = SampleScope(self._table, self._name, sample.ids)
+        scope = SampleScope(self._table, self._name, sample)
         finished = await self._compare(sample.ids) and await self._recheck(scope)
-        summary = await self._summarise(scope, sample)
+        summary = await self._summarise(scope)
         report = self._make_report(summary, self._counts["compared"], self._total, finished=finished)
-        return await self._end(evolve(report, sample=sample.describe()), size)
+        return await self._end(evolve(report, sample=sample.describe() if finished else _UNFINISHED), size)
 
     async def _compare(self, ids: Sequence[RawId]) -> bool:
         """Compare these entities. False: the run is to stop before all are compared."""
@@ -151,7 +152,7 @@ class Verification(Generic[V1, V2]):
         )
         return await recheck.run(scope)
 
-    async def _summarise(self, scope: Scope, sample: Sample | None = None) -> Summary:
+    async def _summarise(self, scope: Scope) -> Summary:
         """Add up what is confirmed."""
         summary = Summary()
         async for rows in scope.pages(confirmed=True):
@@ -162,8 +163,6 @@ class Verification(Generic[V1, V2]):
                 rows = await self._with_values(rows)
             for row in rows:
                 summary.add(row)
-            if sample is not None:
-                sample.note(rows)
         return summary
 
     async def _with_values(self, rows: Sequence[Mismatch]) -> list[Mismatch]:

@@ -32,6 +32,8 @@ from tests.verifications import (
 
 #: Short enough for one sleep per wait of the recheck.
 AGE_S = 0.2
+#: Tests of what no driver does differently run on one.
+MEMORY = pytest.mark.parametrize("driver", ["mock"])
 
 
 @pytest.fixture(params=["pymongo", "mock"])
@@ -53,6 +55,7 @@ def damage(database: Any, count: int) -> Any:
     return partial(database["v2"].update_one, {"_id": 3}, {"$set": {"count": count}})
 
 
+@MEMORY
 async def test_what_agrees_later_is_no_mismatch(filled: Any) -> None:
     """An entity that agrees when it is looked at again is no mismatch, and no row is left of it."""
     clock = MeddlingClock(partial(filled["v2"].replace_one, {"_id": 3}, moved(3)))
@@ -61,6 +64,7 @@ async def test_what_agrees_later_is_no_mismatch(filled: Any) -> None:
     assert await rows(filled) == []
 
 
+@MEMORY
 async def test_a_deleted_entity_is_no_mismatch(filled: Any) -> None:
     """An entity that is gone from both sides when it is looked at again is no mismatch."""
 
@@ -73,6 +77,7 @@ async def test_a_deleted_entity_is_no_mismatch(filled: Any) -> None:
     assert await rows(filled) == []
 
 
+@MEMORY
 async def test_it_counts_once_it_has_stood(filled: Any) -> None:
     """A mismatch that stands is confirmed after the minimum age, and not before."""
     clock = LaterClock()
@@ -113,6 +118,7 @@ async def test_what_moves_all_the_time_is_unknown(filled: Any) -> None:
     assert [row.verdict for row in again.mismatches] == [Verdict.DIFFERENT]
 
 
+@MEMORY
 async def test_equal_once_is_enough(filled: Any) -> None:
     """An entity that moves all the time and agrees at one look, at one revision, agrees."""
     back = partial(filled["v2"].replace_one, {"_id": 3}, moved(3))
@@ -122,6 +128,7 @@ async def test_equal_once_is_enough(filled: Any) -> None:
     assert report.finished
 
 
+@MEMORY
 @pytest.mark.parametrize("ahead_s", [-5000, 5000])
 async def test_a_clock_that_is_wrong_confirms_nothing_early(filled: Any, ahead_s: float) -> None:
     """A row with the date of a machine whose clock is wrong waits for the minimum age here, and not longer."""
@@ -148,6 +155,7 @@ async def test_a_confirmed_mismatch_stays_so(filled: Any) -> None:
     assert sum(clock.slept) < 1
 
 
+@MEMORY
 async def test_a_stop_while_waiting(filled: Any) -> None:
     """A verifier that is stopped while it waits returns unfinished; its candidates are kept for the next run."""
     await leave_candidates(filled)
@@ -166,6 +174,7 @@ async def test_a_repair_that_clients_overtake(filled: Any) -> None:
     assert (await filled["v2"].find_one({"_id": 3}))["count"] == 1
 
 
+@MEMORY
 async def test_repairs_that_settle_nothing_end(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """After so many repairs that settled nothing, the rest is left, because each of them writes V1."""
     monkeypatch.setattr("lazymig.verifying.repairs.UNSETTLED_MAX", 3)

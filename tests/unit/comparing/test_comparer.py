@@ -11,8 +11,9 @@ import bson
 import pytest
 from attrs import evolve, field, frozen
 from bson import Binary, Decimal128, Int64
+from cattrs.gen import make_dict_unstructure_fn
 
-from lazymig import ConfigurationError, Migration
+from lazymig import ConfigurationError, Migration, make_converter
 from lazymig.comparing.checks import Checks, Comparison
 from lazymig.comparing.comparer import Comparer
 from lazymig.comparing.equivalences import Equivalence, suggest
@@ -228,6 +229,21 @@ def test_a_known_field_that_the_conversion_loses_shows() -> None:
 
     found = compare(v1(), v2(), orders(downgrade=lossy))
     assert (found.check, shown(found)) == ("downgrade", [("labels[...]", "string", "missing")])
+
+
+@pytest.mark.parametrize("opaque", [False, True], ids=["generated", "own hook"])
+def test_a_field_that_the_way_back_leaves_out_shows(opaque: bool) -> None:
+    """A known field that V1 holds and that the downgraded document lacks is a difference, whatever wrote that."""
+    own = make_converter()
+    write = make_dict_unstructure_fn(OrderV1, own, _cattrs_omit_if_default=True)
+    own.register_unstructure_hook(OrderV1, (lambda order: write(order)) if opaque else write)
+
+    def lossy(v2: OrderV2) -> OrderV1:
+        return evolve(downgrade(v2), nickname=None)
+
+    found = compare(v1(nickname=SECRET), v2(nickname=SECRET), orders(downgrade=lossy, v1_converter=own))
+    assert (found.check, shown(found)) == ("downgrade", [("nickname", "string", "missing")])
+    assert compare(v1(nickname=SECRET), v2(nickname=SECRET), orders(v1_converter=own)).verdict is Verdict.MATCH
 
 
 def swap_up(v1: OrderV1, previous: OrderV2 | None) -> OrderV2:
