@@ -76,9 +76,7 @@ _VERBS: dict[Callable[..., object], str] = {
         f"lazymig verify {_APP} --repair --accept missing-null:nickname",
         f"lazymig verify {_APP} --continuous --rate 100",
     ),
-    follow: examples(
-        f"lazymig follow {_APP}", f"lazymig follow {_APP} --max-time 3600 --json", "lazymig status, for what it found"
-    ),
+    follow: examples(f"lazymig follow {_APP}", f"lazymig follow {_APP} --max-time 3600 --json"),
     check: examples(f"lazymig check {_APP}", f"lazymig check {_APP} --offline --examples 1000"),
     completion: examples("lazymig completion bash > ~/.local/share/bash-completion/completions/lazymig"),
 }
