@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Protocol
 
@@ -18,8 +15,9 @@ from lazymig.cli.ids import Names
 from lazymig.cli.letters import as_object
 from lazymig.cli.loading import made, opened
 from lazymig.cli.options import App, Debug, Exit, Json
-from lazymig.cli.output import complain, show_json
+from lazymig.cli.output import show_json
 from lazymig.cli.progress import Standing, reporter
+from lazymig.cli.stopping import stopped_by_signals
 from lazymig.cli.sweep_options import SHARING, Options, Sharing, check, keywords_of
 from lazymig.cli.sweep_report import show_report
 from lazymig.control import LEASE
@@ -102,7 +100,7 @@ class _Sweeping(Protocol):
 
 
 async def _run(sweeping: _Sweeping) -> SweepReport:
-    with _stopped_by_signals(sweeping.stop):
+    with stopped_by_signals(sweeping.stop):
         return await sweeping.run()
 
 
@@ -115,30 +113,3 @@ def standing(progress: Progress) -> Standing:
     left = {name: getattr(progress, name) for name in ("remaining", "dead", "dirty")}
     note = _WAITING if progress.waiting else ""
     return Standing(progress.done, progress.total, counts, left, note, progress.before)
-
-
-@contextmanager
-def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    asked = False
-
-    def ask() -> None:
-        nonlocal asked
-        if asked and task is not None:
-            task.cancel()  # asked twice: stop at once, the checkpoint is right at any time
-            return
-        asked = True
-        complain("stopping after the batches in flight; press Ctrl-C or send the signal again to stop at once")
-        stop()
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        with suppress(NotImplementedError):  # not on Windows, where Ctrl-C aborts
-            loop.add_signal_handler(number, ask)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            with suppress(NotImplementedError):
-                loop.remove_signal_handler(number)

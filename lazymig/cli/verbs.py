@@ -20,6 +20,7 @@ from lazymig.cli.failures import Unusable, in_one_line, raised_at, without_secre
 from lazymig.cli.init import init
 from lazymig.cli.options import Exit, examples
 from lazymig.cli.output import complain
+from lazymig.cli.rewrite import rewrite
 from lazymig.cli.status import status
 from lazymig.cli.sweep import sweep
 
@@ -65,6 +66,7 @@ _VERBS: dict[Callable[..., object], str] = {
     sweep: examples(
         f"lazymig sweep {_APP} --dry-run", f"lazymig sweep {_APP}", f"lazymig sweep {_APP} --rate 500 --max-time 3600"
     ),
+    rewrite: examples(f"lazymig rewrite {_APP} --dry-run", f"lazymig rewrite {_APP} --rate 500"),
     completion: examples("lazymig completion bash > ~/.local/share/bash-completion/completions/lazymig"),
 }
 for verb, epilogue in _VERBS.items():
