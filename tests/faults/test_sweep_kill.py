@@ -45,13 +45,13 @@ class Nursery:
 
 
 @asynccontextmanager
-async def nursery(uri: str, database: Any) -> AsyncIterator[Nursery]:
+async def nursery(uri: str, database: Any, kind: str = "sweep") -> AsyncIterator[Nursery]:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     process = await asyncio.create_subprocess_exec(
         sys.executable, sweep_nursery.__file__, stdin=PIPE, stdout=PIPE, env=environment
     )
     try:
-        yield Nursery(process, f"{uri} {database.name}")
+        yield Nursery(process, f"{uri} {database.name} {kind}")
     finally:
         process.stdin.close()
         await process.wait()
