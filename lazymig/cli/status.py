@@ -57,12 +57,12 @@ class Status:
     @property
     def remaining(self) -> int:
         """About how many entities V2 lacks."""
-        return self.v2.remaining(self.v1)
+        return 0 if self.alone else self.v2.remaining(self.v1)
 
     @property
     def share(self) -> float:
         """The part that is migrated, from 0 to 1."""
-        return min(1.0, self.v2.live / self.v1) if self.v1 else 1.0
+        return min(1.0, self.v2.live / self.v1) if self.v1 and not self.alone else 1.0
 
 
 async def status(
