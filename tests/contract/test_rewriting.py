@@ -13,6 +13,7 @@ from lazymig import ConfigurationError, ConversionError, Phase, Repository, Rewr
 from lazymig.stores import rewrites
 from lazymig.sweeping import older
 from tests.older import ADA, Buyer, BuyerV2, alone, buyers, chain, document, upgrade
+from tests.widening import WIDENING
 
 #: The versions that documents have, in turn.
 VERSIONS = (None, 1, 2, 3)
@@ -203,7 +204,7 @@ async def test_a_killed_run_loses_nothing(database: Any, monkeypatch: pytest.Mon
     assert await stored(database) == {id: document(3, id) for id in range(30)}
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(20 if WIDENING.full else 2))
 async def test_writers_beside_a_run(database: Any, phase: Phase, seed: int) -> None:
     """Updates by lazymig and by a plain driver, at the same time as the pass, are all in the documents at the end."""
     print(f"seed {seed}")
