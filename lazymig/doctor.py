@@ -23,6 +23,7 @@ from lazymig.diagnosis.writers import Writers, check_class
 from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.repository import Repository, calls_of
+from lazymig.shapes.migration import is_upcasting_only
 from lazymig.stores.probes import probe_of
 from lazymig.surroundings.checking import Surroundings, check_apart
 from lazymig.surroundings.looking import Seen
@@ -80,8 +81,10 @@ class Doctor(Generic[V1, V2]):
         if sample is not None and sample < 0:
             raise ConfigurationError("sample: pass a number of documents, 0 for none, or None for all")
         calls = calls_of(repository)
-        self._pair, self._first_use = calls.pair, calls.first_use
+        self._pair, self._first_use, self._given = calls.pair, calls.first_use, calls.collections
         self._migration = repository.migration
+        #: Whether there is no V2: documents are brought up in V1.
+        self._alone = is_upcasting_only(repository.migration)
         self._control = control or control_beside(calls.pair.bodies, clock)
         self._sample = sample
         self._on_progress = on_progress
@@ -95,16 +98,19 @@ class Doctor(Generic[V1, V2]):
         """
         began_s, pair = self._clock.monotonic(), self._pair
         findings = list(self._check_control())
-        found = await self._first_use.look(control=None if findings else self._control, whole=True)
-        v1 = await gather_facts(pair.v1, found.v1, self._clock)
-        v2 = await gather_facts(pair.bodies, found.v2 or Seen("v2", probe_of(pair.bodies).name), self._clock)
+        found = await self._first_use.look(control=None if findings else self._control, whole=not self._alone)
+        # The collections as they were given: the stores' own have lazymig's concerns.
+        v1 = await gather_facts(self._given.v1, found.v1, self._clock)
+        v2 = await gather_facts(self._given.v2, found.v2 or Seen("v2", probe_of(pair.bodies).name), self._clock)
         findings += self._check_servers(found, v1, v2)
         examiners = self._make_examiners(v1, v2)
         examination = Examination(pair, (examiners.fields, *examiners.others), examiners.writers)
         if self._sample != 0 and found.v1.kind in (None, "collection"):  # the others are no collections to migrate
             await examination.run(self._sample, self._on_progress)
             findings += examiners.findings()
-        findings += [*check_class(self._migration.v1), *check_indexes(v1, v2, examiners.fields)]
+        findings += check_class(self._migration.v1)
+        if not self._alone:
+            findings += check_indexes(v1, v2, examiners.fields)
         if not any(finding.check == _CONTROL for finding in findings):
             findings += await check_release(pair, self._control)
         return Diagnosis(
@@ -119,11 +125,12 @@ class Doctor(Generic[V1, V2]):
             yield blocks(_CONTROL, str(error), "name another collection")
 
     def _check_servers(self, found: Surroundings, v1: SideFacts, v2: SideFacts) -> Iterator[Finding]:
-        both = (v1, v2)
+        both = (v1,) if self._alone else (v1, v2)
         same_client = probe_of(self._pair.v1).client_key == probe_of(self._pair.bodies).client_key
         yield from check_versions(both)
         yield from check_topology(both)
-        yield from check_clusters(v1, v2, same_client=same_client)
+        if not self._alone:
+            yield from check_clusters(v1, v2, same_client=same_client)
         yield from check_concerns(both)
         yield from check_clocks(both)
         yield from check_first_use(found)
@@ -132,10 +139,11 @@ class Doctor(Generic[V1, V2]):
         yield from check_shard_keys(both)
 
     def _make_examiners(self, v1: SideFacts, v2: SideFacts) -> _Examiners:
-        codec = self._pair.conversions.v1
+        codec, chain = self._pair.conversions.v1, self._migration.upcasters
+        known = (*codec.fields, *([] if chain is None else [chain.field]))
         fields = FieldMap(list_paths(list_indexes(v1.seen.indexes)))
-        others: tuple[Examiner, ...] = (
-            Failing(), ComingBack(), Ids(self._migration.check_id), Sizes(), Duplicates(v2.seen.indexes),
-            Unknown(codec.fields, opaque=codec.names.opaque), Additive(),
-        )  # fmt: skip
+        others: tuple[Examiner, ...] = (Failing(), ComingBack(), Ids(self._migration.check_id))
+        if not self._alone:
+            unknown = Unknown(known, opaque=codec.names.opaque)
+            others += (Sizes(), Duplicates(v2.seen.indexes), unknown, Additive())
         return _Examiners(fields, Writers(), others)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 from attrs import frozen
 from cyclopts import Parameter
@@ -11,7 +11,7 @@ from cyclopts.validators import Number
 
 from lazymig.cli.failures import Unusable
 from lazymig.cli.findings import show_diagnosis
-from lazymig.cli.laws import check_laws, require_hypothesis
+from lazymig.cli.laws import check_laws, find_entities
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Flag, Json
 from lazymig.cli.progress import Standing, reporter
@@ -23,6 +23,7 @@ from lazymig.repository import Repository, calls_of
 from lazymig.shapes.migration import Migration
 from lazymig.stores.opening import are_tz_aware
 
+Text = Annotated[str | None, Parameter(show_default=False)]
 Count = Annotated[int, Parameter(validator=Number(gte=0))]
 
 
@@ -30,6 +31,8 @@ def check(
     *,
     app: App,
     examples: Count = 100,
+    v1: Text = None,
+    v2: Text = None,
     sample: Count = 0,
     offline: Flag = False,
     json: Json = False,
@@ -42,16 +45,18 @@ def check(
 
     Args:
         examples: Random entities of each class to check the laws on; 0 to leave the laws out.
+        v1: module:attribute, a Hypothesis strategy for V1's entities or documents, or a function that returns one.
+            Without it, entities are made from the class.
+        v2: A strategy for V2's entities, likewise.
         sample: Documents of V1 to convert there and back, chosen at random.
         offline: Check the laws only, without a server.
     """
     if offline and sample:
         raise Unusable("--offline reads no documents; leave out --sample")
-    if examples:
-        require_hypothesis()
+    entities = find_entities(examples, v1, v2)
     began_s = SYSTEM_CLOCK.monotonic()
     release = asyncio.run(_look(app, sample, offline=offline, in_json=json))
-    laws = check_laws(release.migration, examples, tz_aware=release.tz_aware) if examples else []
+    laws = check_laws(release.migration, entities, tz_aware=release.tz_aware) if examples else []
     checked = release.checked
     findings = sort_findings([*laws, *release.findings, *checked.findings])
     elapsed_s = SYSTEM_CLOCK.monotonic() - began_s
@@ -63,7 +68,7 @@ def check(
 class _Release:
     """What the checks of a release need of its repository, and what those found that need a server."""
 
-    migration: Migration[Any, Any]
+    migration: Migration[object, object]
     tz_aware: bool
     findings: list[Finding]
     checked: Checked
@@ -80,7 +85,7 @@ async def _look(app: str, sample: int, *, offline: bool, in_json: bool) -> _Rele
         return _Release(repository.migration, aware, findings, checked)
 
 
-async def _convert(repository: Repository[Any, Any], sample: int, *, in_json: bool) -> Checked:
+async def _convert(repository: Repository[object, object], sample: int, *, in_json: bool) -> Checked:
     with reporter("check", as_json=in_json) as shown:
         return await check_conversions(
             calls_of(repository).pair, sample, lambda done, total: shown.update(Standing(done, total))

@@ -35,8 +35,8 @@ def _as_object(finding: Finding) -> dict[str, object]:
 
 
 def _show(diagnosis: Diagnosis, *, verbose: bool) -> None:
-    examined = f"{diagnosis.examined:,} of about {diagnosis.documents:,} documents examined"
-    say(f"{diagnosis.migration}: {examined}, {diagnosis.elapsed_s:.1f} s")
+    examined = f"{diagnosis.examined:,} of about {diagnosis.documents:,} documents examined, "
+    say(f"{diagnosis.migration}: {examined if diagnosis.documents else ''}{diagnosis.elapsed_s:.1f} s")
     shown = [one for one in diagnosis.findings if verbose or one.severity is not Severity.OK]
     for finding in shown:
         say("")

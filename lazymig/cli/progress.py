@@ -60,6 +60,11 @@ class Standing:
         return rate, max(self.total - self.done, 0) / rate
 
 
+def describe_throttle(reason: str) -> str:
+    """Return the note for a run that goes slowly for this reason; empty where there is none."""
+    return f"going slowly: {reason}" if reason else ""
+
+
 class Reporter(Protocol):
     """Shows the progress of a run, as often as is useful. A context manager."""
 

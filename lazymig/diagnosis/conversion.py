@@ -62,7 +62,7 @@ class Failing(Ignoring):
         of = self._count + sum(group.count for group in self._groups.values())
         found = [
             blocks(
-                self.check, f"{group.count:,} of {of:,} documents do not convert. {failure}",
+                self.check, f"{group.count:,} of {of:,} documents do not convert: {failure}",
                 "correct the documents, or let the class and the conversion take them; a sweep would record a dead "
                 "letter for each", group.ids,
             )

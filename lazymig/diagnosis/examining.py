@@ -40,6 +40,8 @@ class Converted:
     """A V1 document and the V2 document that it becomes, with their sizes in bytes."""
 
     truth: StoredV1
+    #: V1's document as upcasters bring it up; without any, as it is stored.
+    newest: Document
     v1_bytes: int
     seen: StoredV2
     v2_bytes: int
@@ -162,7 +164,8 @@ class Examination(Generic[V1, V2]):
         _, raw = conversions.v2_document(truth.id, entity, truth.revision, "sweep", compare=True)
         # As a later read of V2 would find it. The comparer upgrades once more, which must give the same bytes.
         seen = parse_v2(bson.decode(raw, conversions.v2.options))
-        return Converted(truth, v1_bytes, seen, len(raw), await self._comparer.compare(truth, seen))
+        newest = conversions.v1_stored(truth)
+        return Converted(truth, newest, v1_bytes, seen, len(raw), await self._comparer.compare(truth, seen))
 
 
 def _size_of(document: Document) -> int:

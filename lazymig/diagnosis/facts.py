@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Mapping
 from datetime import datetime
 
 from attrs import frozen
+from pymongo.errors import OperationFailure
 
 from lazymig.loop.clock import Clock
 from lazymig.stores.given import Store
@@ -67,7 +68,11 @@ async def gather_facts(store: Store, seen: Seen, clock: Clock) -> SideFacts:
     unseen: list[str] = []
 
     async def may_see(call: Awaitable[None], what: str) -> None:
-        await attempt(call, None, unseen, f"{seen.side}: {what}")
+        try:
+            await attempt(call, None, unseen, f"{seen.side}: {what}")
+        except OperationFailure as error:
+            # Servers and services differ in what they answer; none of these answers is needed.
+            unseen.append(f"{seen.side}: {what}; the server answers with error code {error.code}")
 
     version: list[tuple[int, ...]] = []
     defaults: list[Document] = []
@@ -83,7 +88,9 @@ async def gather_facts(store: Store, seen: Seen, clock: Clock) -> SideFacts:
         uses.append(await inspector.count_uses())
 
     await may_see(find_version(), "the server's version (the command buildInfo)")
-    await may_see(find_default_write(), f"the server's default write concern (right getDefaultRWConcern, {_MONITOR})")
+    if "setName" in seen.hello or seen.hello.get("msg") == "isdbgrid":  # others do not have one
+        right = f"right getDefaultRWConcern, {_MONITOR}"
+        await may_see(find_default_write(), f"the server's default write concern ({right})")
     if seen.kind == "collection":
         await may_see(count_uses(), f"how often its indexes are used (right indexStats, {_MONITOR})")
     others = 0 if seen.direct else len(seen.hello.get("hosts", ())) - 1

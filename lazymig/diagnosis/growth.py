@@ -10,7 +10,6 @@ from lazymig.diagnosis.examining import Converted, Ignoring
 from lazymig.diagnosis.findings import Finding, Group, blocks, notes, passes, warns
 from lazymig.diagnosis.values import key_of
 from lazymig.stores.given import RawId
-from lazymig.stores.records import StoredV1
 
 #: The largest document, and the size from which one is close to it.
 BYTES_MAX = 16 * 1024 * 1024
@@ -85,10 +84,10 @@ class Unknown(Ignoring):
         self._names: Counter[str] = Counter()
         self._count = 0
 
-    def note_stored(self, truth: StoredV1) -> None:
+    def note_converted(self, one: Converted) -> None:
         """Note the names at the top of one document."""
         self._count += 1
-        for name in strip_own(truth.document).keys() - self._known:
+        for name in strip_own(one.newest).keys() - self._known:
             if name in self._names or len(self._names) < _NAMES_MAX:
                 self._names[name] += 1
 
@@ -127,7 +126,7 @@ class Additive(Ignoring):
             return
         self._count += 1
         added: dict[str, bytes] = {}
-        same = _add_to(added, strip_own(one.truth.document), strip_own(one.seen.document))
+        same = _add_to(added, strip_own(one.newest), strip_own(one.seen.document))
         self._possible = same and (self._added is None or self._added == added)
         self._added = added
 

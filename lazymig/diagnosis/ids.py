@@ -52,7 +52,7 @@ class Ids(Ignoring):
         total = sum(self._kinds.values())
         found = [
             blocks(
-                self.check, f"{group.count:,} of {total:,} ids are of the type {kind}, which no call of lazymig accepts",
+                self.check, f"{group.count:,} of {total:,} ids have the type {kind}, which no call accepts",
                 "declare this type for the id in both classes, or store these documents under other ids", group.ids,
             )
             for kind, group in self._refused.items()

@@ -61,7 +61,8 @@ def _check_index(index: Document, uses: Uses | None, v2: SideFacts, fields: Fiel
     matches = [fields.find(path) for path, _ in keys]
     if not all(match.fields for match in matches):
         unmapped = ", ".join(path for (path, _), match in zip(keys, matches, strict=True) if not match.fields)
-        why = "no field of V2 holds the values of" if all(match.seen for match in matches) else "too few documents have"
+        clear = all(match.clear for match in matches)
+        why = "no field of V2 holds the values of" if clear else "too few values show which field of V2 holds"
         yield make(check, f"{start}; {why} {unmapped}", "look which queries use it, and create what V2's queries need")
         return
     choices = [

@@ -19,10 +19,13 @@ _VALUES_FROM = 2
 
 @frozen
 class Match:
-    """The fields of V2 that may hold what a field of V1 holds: one, several, or none; `seen`: whether V1 has values."""
+    """The fields of V2 that may hold what a field of V1 holds: one, several, or none.
+
+    `clear`: whether the documents have values enough to say so.
+    """
 
     fields: tuple[str, ...]
-    seen: bool
+    clear: bool
 
 
 class FieldMap(Ignoring):
@@ -59,13 +62,14 @@ class FieldMap(Ignoring):
     def find(self, path: str) -> Match:
         """Return which fields of V2 hold what this field of V1 holds."""
         if path == "_id":
-            return Match(("_id",), seen=True)
+            return Match(("_id",), clear=True)
         values, fields = self._values.get(path, set()), self._candidates.get(path, set())
         if path in fields:
-            return Match((path,), seen=True)
-        if len(values) < _VALUES_FROM:
-            return Match((), seen=bool(values))
-        return Match(tuple(sorted(fields)), seen=True)
+            return Match((path,), clear=True)
+        if not values or (fields and len(values) < _VALUES_FROM):
+            return Match((), clear=False)
+        # A field with the values of the id is not the id, where another field has them as well.
+        return Match(tuple(sorted(fields - {"_id"} or fields)), clear=True)
 
 
 def _significant(value: object) -> bytes | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import pymongo
 from attrs import frozen
@@ -120,8 +120,7 @@ class Inspector:
         ahead: timedelta = hello["localTime"].replace(tzinfo=None) - (before + half)
         return ServerClock(str(hello.get("me", "the server")), ahead.total_seconds(), half.total_seconds())
 
-    async def _command(self, name: str, preference: _ServerMode = ReadPreference.PRIMARY) -> dict[str, Any]:
-        found: dict[str, Any] = await self._given.database.client["admin"].command(
-            name, 1, read_preference=preference, codec_options=DEFAULT_CODEC_OPTIONS
-        )
-        return found
+    async def _command(self, name: str, preference: _ServerMode = ReadPreference.PRIMARY) -> Document:
+        admin = self._given.database.client["admin"]
+        found = await admin.command(name, 1, read_preference=preference, codec_options=DEFAULT_CODEC_OPTIONS)
+        return found  # noqa: RET504 - directly, the type of the result would decide that of the codec

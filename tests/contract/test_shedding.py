@@ -10,13 +10,16 @@ import pytest
 from attrs import frozen
 from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
+from lazymig import Phase, Rewriter, Sweeper
 from lazymig.passes.shedding import GIVE_UP_S, OVERLOADED, RETRYABLE, Shedding, as_patient_as
 from lazymig.passes.throttle import Limits, Throttle
 from lazymig.repository import calls_of
 from lazymig.stores.scans import Scan
 from lazymig.sweeper import Progress
+from lazymig.verifier import Verifier, VerifyProgress
+from tests.older import buyers, chain, document
 from tests.people import TestClock
-from tests.sweeps import LaterClock, repository, stored, sweeper, thing
+from tests.sweeps import LaterClock, moved, repository, stored, sweeper, thing
 
 LABELS = [OVERLOADED, RETRYABLE]
 #: The server's code for "too many requests": one that drivers do not retry without the labels.
@@ -60,19 +63,53 @@ async def overloaded(database: Any, *commands: str, times: int, labels: list[str
         await admin.command("configureFailPoint", "failCommand", mode="off")
 
 
-@pytest.mark.parametrize("commands", [["find"], ["insert"], ["update", "findAndModify"], ["count", "aggregate"]])
-@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+@pytest.mark.parametrize(
+    ("driver", "commands"),
+    [
+        ("pymongo", ["find"]),
+        ("pymongo", ["insert"]),
+        ("pymongo", ["update", "findAndModify"]),
+        ("pymongo", ["count", "aggregate"]),
+        ("motor", ["find", "insert"]),
+    ],
+)
 async def test_an_overloaded_server_does_not_end_a_sweep(database: Any, driver: str, commands: list[str]) -> None:
     """A sweep whose statements are refused as overload is finished, moves everything, went slowly and said why."""
     await database["v1"].insert_many([thing(id) for id in range(COUNT)])
     clock, seen = LaterClock(), list[Progress]()
     sweeping = sweeper(database, clock=clock, on_progress=seen.append)
-    async with overloaded(database, *commands, times=TRIES * 3):
+    async with overloaded(database, *commands, times=TRIES * 2):
         report = await sweeping.run()
     assert (report.finished, report.scanned, report.dead, report.remaining) == (True, COUNT, 0, 0)
     assert len(await stored(database["v2"])) == COUNT
     assert "the server reports overload" in {progress.throttle for progress in seen}
     assert sum(clock.slept) > 0.5
+
+
+@pytest.mark.parametrize("commands", [["find"], ["update", "findAndModify"]])
+async def test_an_overloaded_server_does_not_end_a_verification(server_database: Any, commands: list[str]) -> None:
+    """A verification whose statements are refused as overload finishes, finds no fault, and says why it waited."""
+    await server_database["v1"].insert_many([thing(id) for id in range(COUNT)])
+    await server_database["v2"].insert_many([moved(id) for id in range(COUNT)])
+    clock, seen = LaterClock(), list[VerifyProgress]()
+    repo = repository(server_database)
+    verifier = Verifier(repo, clock=clock, batch_size=4, partition_size=10, on_progress=seen.append)
+    async with overloaded(server_database, *commands, times=TRIES * 2):
+        report = await verifier.run()
+    assert (report.finished, report.needs_person, report.compared) == (True, False, COUNT)
+    assert "the server reports overload" in {progress.throttle for progress in seen}
+
+
+@pytest.mark.parametrize("phase", [Phase.V1_ONLY, Phase.COEXIST])
+async def test_an_overloaded_server_does_not_end_a_rewriting(server_database: Any, phase: Phase) -> None:
+    """A rewriting of older documents whose statements are refused as overload finishes, and rewrites them all."""
+    await server_database["v1"].insert_many([document(1, id) for id in range(8)])
+    repo = repository(server_database, migration=buyers(upcasters=chain(persist=True)), phase=phase)
+    rewriter = Rewriter(repo, clock=LaterClock(), batch_size=4)
+    async with overloaded(server_database, "update", "findAndModify", times=TRIES * 2):
+        report = await rewriter.run()
+    assert (report.finished, report.needs_person, report.rewritten) == (True, False, 8)
+    assert await server_database["v1"].count_documents({"schema_version": 3}) == 8
 
 
 async def test_a_calm_server_does_not_slow_a_sweep(server_database: Any) -> None:
@@ -193,6 +230,22 @@ async def test_a_probe_is_a_reason(server_database: Any, answer: bool | Exceptio
         asked = -10
     await throttle.wait_for_page()
     assert throttle.reason == reason
+
+
+@pytest.mark.parametrize("make", [Sweeper, Verifier])
+async def test_a_failing_probe_slows_each_kind_of_pass(server_database: Any, make: Any) -> None:
+    """A sweep and a verification whose probe fails finish, rest between their pages, and say why."""
+    await server_database["v1"].insert_many([thing(id) for id in range(COUNT)])
+
+    async def broken() -> bool:
+        raise RuntimeError("no answer")
+
+    clock, seen = LaterClock(), list[Any]()
+    passing = make(repository(server_database), clock=clock, probe=broken, batch_size=4, on_progress=seen.append)
+    report = await passing.run()
+    assert report.finished
+    assert {progress.throttle for progress in seen} == {"the probe fails"}
+    assert len([s for s in clock.slept if s]) > 1
 
 
 async def test_an_overloaded_hello_counts(server_database: Any) -> None:
