@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lazymig.comparing.equivalences import Equivalence
     from lazymig.control import Control, RunRecord
     from lazymig.dark.settings import DarkReads
+    from lazymig.doctor import Diagnosis, Doctor, Finding, Severity
     from lazymig.errors import (
         AlreadyExists,
         ConfigurationError,
@@ -27,13 +28,16 @@ if TYPE_CHECKING:
         PassVanished,
         PhaseError,
     )
+    from lazymig.follower import Follower, FollowReport
     from lazymig.loop.clock import Clock
     from lazymig.phases import Phase
     from lazymig.query import Criteria, OnError, Sort
     from lazymig.repository import Repository
+    from lazymig.rewriter import Rewriter, RewriteReport, Versions
     from lazymig.shapes.bson_types import make_converter
     from lazymig.shapes.entities import rename
     from lazymig.shapes.migration import Migration
+    from lazymig.shapes.upcasting import Upcasters, upcasters
     from lazymig.stores.given import Collection, Collections, Id, Session
     from lazymig.stores.records import DeadLetter
     from lazymig.stores.verdicts import Difference, Mismatch, Verdict
@@ -54,8 +58,13 @@ __all__ = [
     "Criteria",
     "DarkReads",
     "DeadLetter",
+    "Diagnosis",
     "Difference",
+    "Doctor",
     "Equivalence",
+    "Finding",
+    "FollowReport",
+    "Follower",
     "ForeignDocument",
     "Histogram",
     "Id",
@@ -70,19 +79,25 @@ __all__ = [
     "PhaseError",
     "Progress",
     "Repository",
+    "RewriteReport",
+    "Rewriter",
     "RunRecord",
     "Session",
+    "Severity",
     "Sort",
     "SweepReport",
     "Sweeper",
     "Tally",
+    "Upcasters",
     "V1View",
     "Verdict",
     "Verifier",
     "VerifyProgress",
     "VerifyReport",
+    "Versions",
     "make_converter",
     "rename",
+    "upcasters",
 ]
 
 _HOMES = {
@@ -97,8 +112,13 @@ _HOMES = {
     "Criteria": "query",
     "DarkReads": "dark.settings",
     "DeadLetter": "stores.records",
+    "Diagnosis": "doctor",
     "Difference": "stores.verdicts",
+    "Doctor": "doctor",
     "Equivalence": "comparing.equivalences",
+    "Finding": "doctor",
+    "FollowReport": "follower",
+    "Follower": "follower",
     "ForeignDocument": "errors",
     "Histogram": "telemetry",
     "Id": "stores.given",
@@ -113,19 +133,25 @@ _HOMES = {
     "PhaseError": "errors",
     "Progress": "sweeper",
     "Repository": "repository",
+    "RewriteReport": "rewriter",
+    "Rewriter": "rewriter",
     "RunRecord": "control",
     "Session": "stores.given",
+    "Severity": "doctor",
     "Sort": "query",
     "SweepReport": "sweeper",
     "Sweeper": "sweeper",
     "Tally": "telemetry",
+    "Upcasters": "shapes.upcasting",
     "V1View": "v1_view",
     "Verdict": "stores.verdicts",
     "Verifier": "verifier",
     "VerifyProgress": "verifier",
     "VerifyReport": "verifier",
+    "Versions": "rewriter",
     "make_converter": "shapes.bson_types",
     "rename": "shapes.entities",
+    "upcasters": "shapes.upcasting",
 }
 
 

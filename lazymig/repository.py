@@ -16,7 +16,8 @@ from lazymig.door import Door
 from lazymig.errors import ConversionError
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.phases import Phase
-from lazymig.protocol.edits import ReplaceV2, UpdateV2, decide_insert_v2
+from lazymig.protocol.births import decide_insert_v2
+from lazymig.protocol.edits import ReplaceV2, UpdateV2
 from lazymig.query import Criteria, Listing, OnError, Sort
 from lazymig.routes.building import Options
 from lazymig.routes.calls import Calls, open_calls
@@ -37,7 +38,8 @@ class Repository(Door[V1, V2]):
         migration: The two classes and the conversions between them.
         v1: The collection of the old shape: async, of PyMongo, Motor or mongomock-motor, and of a client that belongs
             to the running event loop.
-        v2: The collection of the new shape. It may be in another database or cluster.
+        v2: The collection of the new shape. It may be in another database or cluster. A migration of
+            `Migration.upcasting` needs none.
         phase: Where the migration stands.
         coalesce: Let reads and lazy migrations that start in the same turn of the event loop share a round trip.
         write_behind: Store V2 bodies behind the caller, from a bounded queue that `async with repository:` drains.
@@ -50,9 +52,8 @@ class Repository(Door[V1, V2]):
             `NetworkTimeout`; None for no bound. It must be well below the sweeper's grace period. The client's own
             time-outs, such as `serverSelectionTimeoutMS`, hold as well. Once V1 has a write, a V2 that hangs delays the
             call by half of this at most, and is no error.
-        v2_wait_s: Seconds that a read waits for V2; None for as long as the call may take. Where V2 cannot be reached
-            by then, V1 answers alone, without the fields that it cannot express. Writes always need V2, which holds
-            their announcements.
+        v2_wait_s: Seconds that a read waits for V2; None: as long as the call may take. Then V1 answers alone, without
+            the fields that it cannot express. Writes always need V2, which holds their announcements.
         dark_reads: A share of the reads by id is compared with the other side, behind their callers.
         clock: The source of time, for tests.
 
@@ -65,7 +66,7 @@ class Repository(Door[V1, V2]):
         migration: Migration[V1, V2],
         *,
         v1: Collection,
-        v2: Collection,
+        v2: Collection | None = None,
         phase: Phase,
         coalesce: bool = True,
         write_behind: bool = False,

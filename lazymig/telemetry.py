@@ -46,6 +46,18 @@ DARK_FAILED: Final = "lazymig.dark_reads.failed"
 DARK_UNREPORTED: Final = "lazymig.dark_reads.unreported"
 #: How long the two sides of dark reads took to answer: a histogram in seconds.
 DARK_DURATION: Final = "lazymig.dark_reads.duration"
+#: The follower saw a change of V1, announced or not.
+FOLLOWED: Final = "lazymig.follower.events"
+#: The follower saw a change of V1 that was not announced.
+ROGUE: Final = "lazymig.follower.rogue"
+#: The follower could not heal an entity; it has a dead letter.
+UNHEALED: Final = "lazymig.follower.dead"
+#: The follower's position was unknown or lost, so that both sides are verified as a whole.
+CAUGHT_UP: Final = "lazymig.follower.catch_ups"
+#: The age of the last change that the follower handled: a histogram in seconds.
+LAG: Final = "lazymig.follower.lag"
+#: The time from a change that was not announced to its durable heal: a histogram in seconds.
+STALENESS: Final = "lazymig.follower.staleness"
 
 
 @cache

@@ -9,18 +9,23 @@ from typing import Any
 import attrs
 from attrs import frozen
 
+from lazymig.cli.follower_state import FollowerState, describe_follower, follower_rows
 from lazymig.cli.ids import Names
 from lazymig.cli.letters import as_object, show_letters
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json
 from lazymig.cli.output import encodable, say, show_json, table, wrapped
+from lazymig.cli.versions import describe_deletable, describe_versions
 from lazymig.control import Control, RunRecord, control_beside, parts_of
 from lazymig.dark.contests import SOURCE as DARK_READ
 from lazymig.repository import Repository, calls_of
+from lazymig.shapes.migration import is_upcasting_only
 from lazymig.stores.counts import Counts
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.holdings import Holdings, MovedBy, count_by_conversion, count_moved_by, look_up_holdings
 from lazymig.sweeping.revisions import find_warnings
+from lazymig.sweeping.rewrite import KIND
+from lazymig.sweeping.versions import Versions, count_versions
 
 #: How many dead letters and runs are shown at most.
 _SHOWN = 10
@@ -68,20 +73,26 @@ class Status:
     conversions: dict[int, int]
     #: What is wrong with this release; each says what to do.
     warnings: list[str]
+    #: What the follower found; None where none ever ran.
+    follower: FollowerState | None = None
     #: What this user or this server does not allow to check.
     unseen: tuple[str, ...] = ()
     #: What to do about V2's documents without `_lazymig`, where there are some.
     foreign: tuple[str, ...] = ()
+    #: V1's documents by version, where the migration has upcasters.
+    versions: Versions | None = None
+    #: Whether there is one collection only, so that nothing is migrated.
+    alone: bool = False
 
     @property
     def remaining(self) -> int:
         """About how many entities V2 lacks."""
-        return self.v2.remaining(self.v1)
+        return 0 if self.alone else self.v2.remaining(self.v1)
 
     @property
     def share(self) -> float:
         """The part that is migrated, from 0 to 1."""
-        return min(1.0, self.v2.live / self.v1) if self.v1 else 1.0
+        return min(1.0, self.v2.live / self.v1) if self.v1 and not self.alone else 1.0
 
 
 async def status(
@@ -116,7 +127,7 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
     control, name = control_beside(calls_of(repository).pair.bodies), repository.migration.name
     seen = await calls_of(repository).first_use.look(control=control, whole=True)
     seen.check(foreign=False)
-    held = await look_up_holdings(v2, exact=exact)
+    held, chain = await look_up_holdings(v2, exact=exact), repository.migration.upcasters
     return Status(
         migration=name,
         phase=str(repository.phase),
@@ -125,13 +136,16 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
         moved_by=await count_moved_by(v2, held.live, exact=exact),
         dead_letters=await control.dead_count(name),
         letters=await _oldest(control, name),
-        runs=await control.history(name, _SHOWN),
+        runs=await _last_runs(control, name),
         verified=await _look_up_verified(control, name),
         dark_reads=await _look_up_dark(control, name),
         conversions=await count_by_conversion(v2, held.live, exact=exact),
         warnings=await find_warnings(calls_of(repository).pair, control),
         unseen=seen.unseen,
         foreign=seen.foreign_problem,
+        follower=describe_follower(await parts_of(control).following(name).find(), parts_of(control).clock.now()),
+        versions=None if chain is None else await count_versions(v1, chain, exact=exact),
+        alone=is_upcasting_only(repository.migration),
     )
 
 
@@ -159,26 +173,19 @@ async def _look_up_dark(control: Control, name: str) -> DarkLog:
     return DarkLog(0, None)
 
 
+async def _last_runs(control: Control, name: str) -> list[RunRecord]:
+    """Find the last runs that wrote documents, newest first."""
+    found = [run for kind in ("sweep", KIND) for run in await control.history(name, _SHOWN, kind=kind)]
+    return sorted(found, key=lambda run: run.started_at, reverse=True)[:_SHOWN]
+
+
 def _render(found: Status) -> None:
-    say(f"{found.migration}: phase {found.phase}, {int(found.share * 1000) / 10} % migrated")
-    by, about = found.moved_by, "about " if found.moved_by.estimated else ""
-    unknown = {"moved by unknown": f"{about}{by.unknown:,}"} if by.unknown else {}
-    rows = {
-        "V1 entities": found.v1,
-        "V2 clean": found.v2.clean,
-        "V2 dirty (open writes)": found.v2.dirty,
-        "V2 placeholders": found.v2.placeholders,
-        "V2 tombstones": found.v2.tombstones,
-        "remaining, about": found.remaining,
-        "open dead letters": found.dead_letters,
-        "moved by reads": f"{about}{by.read:,}",
-        "moved by writes": f"{about}{by.write:,}",
-        "moved by sweeps": f"{about}{by.sweep:,}",
-        **unknown,
-        **{f"conversion revision {conv}": f"{about}{count:,}" for conv, count in found.conversions.items()},
-    }
+    rows = _one_collection(found) if found.alone else _both_collections(found)
+    rows |= {} if found.follower is None else follower_rows(found.follower)
     for name, value in rows.items():
         say(f"  {name:<30} {value if isinstance(value, str) else f'{value:,}'}")
+    if found.versions is not None:
+        say(describe_deletable(found.versions))
     _render_verified(found.verified)
     if (oldest := found.dark_reads.oldest) is not None:
         count = f"{found.dark_reads.mismatches:,}"
@@ -214,8 +221,36 @@ def _describe_extent(run: RunRecord) -> str:
     return f"finished, {partly}{compared}, {run.counts.get('match', 0):,} agreed"
 
 
+def _one_collection(found: Status) -> dict[str, int | str]:
+    say(f"{found.migration}: phase {found.phase}, one collection whose documents are brought up when they are read")
+    versions = {} if found.versions is None else describe_versions(found.versions)
+    return {"documents": found.v1, **versions}
+
+
+def _both_collections(found: Status) -> dict[str, int | str]:
+    say(f"{found.migration}: phase {found.phase}, {int(found.share * 1000) / 10} % migrated")
+    by, about = found.moved_by, "about " if found.moved_by.estimated else ""
+    unknown = {"moved by unknown": f"{about}{by.unknown:,}"} if by.unknown else {}
+    versions = {} if found.versions is None else describe_versions(found.versions)
+    return {
+        "V1 entities": found.v1,
+        **{f"V1 {name}": value for name, value in versions.items()},
+        "V2 clean": found.v2.clean,
+        "V2 dirty (open writes)": found.v2.dirty,
+        "V2 placeholders": found.v2.placeholders,
+        "V2 tombstones": found.v2.tombstones,
+        "remaining, about": found.remaining,
+        "open dead letters": found.dead_letters,
+        "moved by reads": f"{about}{by.read:,}",
+        "moved by writes": f"{about}{by.write:,}",
+        "moved by sweeps": f"{about}{by.sweep:,}",
+        **unknown,
+        **{f"conversion revision {conv}": f"{about}{count:,}" for conv, count in found.conversions.items()},
+    }
+
+
 def _moved(run: RunRecord) -> int:
-    return run.counts.get("migrated", 0)
+    return run.counts.get("migrated", 0) + run.counts.get("rewritten", 0)
 
 
 def sparkline(values: Sequence[int]) -> str:

@@ -15,7 +15,7 @@ from lazymig.cli.letters import as_object
 from lazymig.cli.loading import made, opened
 from lazymig.cli.options import App, Debug, Exit, Json
 from lazymig.cli.output import show_json
-from lazymig.cli.progress import Standing, reporter
+from lazymig.cli.progress import Standing, describe_throttle, reporter
 from lazymig.cli.stopping import run_stoppable, step_back
 from lazymig.cli.sweep_options import SHARING, Options, Sharing, check, keywords_of
 from lazymig.cli.sweep_report import show_report
@@ -98,5 +98,5 @@ def standing(progress: Progress) -> Standing:
         for name in ("migrated", "present", "moved_by_clients", "reconverted", "healed", "purged")
     }
     left = {name: getattr(progress, name) for name in ("remaining", "dead", "dirty")}
-    note = _WAITING if progress.waiting else ""
+    note = _WAITING if progress.waiting else describe_throttle(progress.throttle)
     return Standing(progress.done, progress.total, counts, left, note, progress.before)

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from lazymig.cli.loading import made, opened
 from lazymig.cli.options import App, Debug, Exit, Json
-from lazymig.cli.progress import Standing, reporter
+from lazymig.cli.progress import Standing, describe_throttle, reporter
 from lazymig.cli.stopping import run_stoppable, step_back, stopped_by_signals
 from lazymig.cli.verify_options import (
     CHECKS,
@@ -131,6 +131,6 @@ def standing(progress: VerifyProgress) -> Standing:
         progress.done,
         progress.total,
         counts,
-        note=_WAITING if progress.waiting else "",
+        note=_WAITING if progress.waiting else describe_throttle(progress.throttle),
         before=max(progress.done - progress.compared, 0),
     )

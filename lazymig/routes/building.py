@@ -20,9 +20,9 @@ from lazymig.routes.route import Route
 from lazymig.routes.v1_answers import V1Answers
 from lazymig.routes.v1_only import V1Only
 from lazymig.shapes.conversions import conversions_for
-from lazymig.shapes.migration import Migration, get_upgrading
+from lazymig.shapes.migration import Migration, get_upgrading, is_upcasting_only
 from lazymig.stores.given import Collections, Session
-from lazymig.stores.opening import Terms, are_tz_aware, check_collection, open_stores
+from lazymig.stores.opening import Terms, are_tz_aware, check_collection, name_unused_beside, open_stores
 from lazymig.surroundings.checking import is_same
 from lazymig.surroundings.uuids import check_uuids
 from lazymig.telemetry import LEFT_DIRTY, Tally
@@ -103,6 +103,21 @@ def build_watched(phase: Phase, pair: Pair[V1, V2], dark: DarkReads) -> Dark[V1,
             'DarkReads(serve="v1", aa=True), or begin dark reads in Phase.COEXIST'
         )
     return Dark(control, pair, build, Watch(pair, dark), "v1" if dark.serve == "v2" else "v2")
+
+
+def complete(migration: Migration[V1, V2], given: Collections, phase: Phase) -> Collections:
+    """Return both collections. A migration of `Migration.upcasting` needs no V2, and gets one that is never used.
+
+    Raises `ConfigurationError` where V2 is missing.
+    """
+    if given.v2 is not None:
+        return given
+    if not (isinstance(migration, Migration) and is_upcasting_only(migration)):
+        raise ConfigurationError("v2: pass the collection of the new shape; only Migration.upcasting(...) needs none")
+    if check_phase(phase) is not Phase.V1_ONLY:
+        raise ConfigurationError("phase: a repository of Migration.upcasting(...) without v2 runs in Phase.V1_ONLY")
+    check_collection("v1", given.v1)
+    return Collections(given.v1, name_unused_beside(given.v1))
 
 
 def build_pair(migration: Migration[V1, V2], given: Collections, options: Options) -> Pair[V1, V2]:

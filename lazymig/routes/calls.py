@@ -25,7 +25,15 @@ from lazymig.query import (
     orders_of,
     sift,
 )
-from lazymig.routes.building import Options, build_pair, build_pair_in_session, build_watched, check_phase, choose_route
+from lazymig.routes.building import (
+    Options,
+    build_pair,
+    build_pair_in_session,
+    build_watched,
+    check_phase,
+    choose_route,
+    complete,
+)
 from lazymig.routes.dark import Dark
 from lazymig.routes.route import Route
 from lazymig.shapes.conversions import Conversions
@@ -140,6 +148,7 @@ class Calls(Generic[V1, V2]):
 
 def open_calls(migration: Migration[V1, V2], given: Collections, phase: Phase, options: Options) -> Calls[V1, V2]:
     """Check what the user passed and build the calls. Raises `ConfigurationError`, which says what to change."""
+    given = complete(migration, given, phase)
     pair = build_pair(migration, given, options)
     phase = check_phase(phase)
     dark = options.dark_reads

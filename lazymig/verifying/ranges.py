@@ -8,6 +8,7 @@ from typing import TypeAlias
 from attrs import frozen
 
 from lazymig.errors import ForeignDocument
+from lazymig.passes.shedding import as_patient_as
 from lazymig.stores.chunks import split_ids
 from lazymig.stores.decoding import Unreadable, make_condition
 from lazymig.stores.documents import parse_v1, parse_v2_or_error, raw_id
@@ -39,10 +40,10 @@ class Range:
 
     def pairs(self) -> Iterator[tuple[StoredV1 | None, Seen]]:
         """Yield both sides of each entity. Ids that MongoDB takes for one, such as 5 and 5.0, are one."""
-        ours, theirs = self.v1.keys, self.v2.keys
-        if ours == theirs:
+        if self.v1.has_ids_of(self.v2):  # nearly always
             yield from zip(self.v1, self.v2, strict=True)
             return
+        ours, theirs = self.v1.keys, self.v2.keys
         places = {key: place for place, key in enumerate(theirs)}
         for number, key in enumerate(ours):
             place = places.pop(key, None)
@@ -55,8 +56,8 @@ class BothSides:
     """Reads V1 and V2 with read concern majority: what agrees then cannot be rolled back."""
 
     def __init__(self, v1: Store, v2: Store, question: Document) -> None:
-        self.v1, self.v2 = Scan(v1, majority=True), Scan(v2, majority=True)
-        self._v2_now = Scan(v2)
+        self.v1 = as_patient_as(v1, Scan(v1, majority=True))
+        self.v2, self._v2_now = as_patient_as(v2, Scan(v2, majority=True)), as_patient_as(v2, Scan(v2))
         #: V1's documents to compare; empty for all of both sides.
         self.question = question
 
@@ -103,12 +104,21 @@ class Ranges:
         self._cut = min(self._cut * 2, self.size)
         v1, v2, last = await (self._read_asked() if self._sides.question else self._read())
         self._ended = last is None or self._partition.bracket in ONE_VALUE
-        end = last if last is not None else v1.last
+        end = await self._find_end(v1.last, v2.last) if last is None else last
         if end is not None:
             self._position = end
             if not isinstance(end, Unreadable):
                 self._marked = end
         return Range(v1.documents, v2.documents, self._marked)
+
+    async def _find_end(self, ours: RawId, theirs: RawId) -> RawId:
+        """Return the last id of the partition, given each side's. The server decides which of two sorts later."""
+        if self._partition.high is not None:
+            return self._partition.high
+        if ours is None or theirs is None or self._sides.question:
+            return theirs if ours is None else ours
+        later = await self._sides.v2.find_ids(self._sides.v2.within(self._partition, ours), 1)
+        return theirs if later else ours
 
     async def _read(self) -> tuple[Part[StoredV1], Part[StoredV2 | ForeignDocument], RawId]:
         """Read both sides up to an id; None for the partition's end.

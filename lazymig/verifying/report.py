@@ -32,6 +32,8 @@ class VerifyProgress:
         repaired: Entities that were repaired and agree now.
         elapsed_s: Seconds since the run began.
         waiting: Whether nothing is left except what other processes hold.
+        throttle: Why this process waits or goes slowly now, such as "the server reports overload"; empty where it
+            does not.
     """
 
     total: int
@@ -42,6 +44,7 @@ class VerifyProgress:
     repaired: int
     elapsed_s: float
     waiting: bool = False
+    throttle: str = ""
 
 
 @frozen

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 from uuid import uuid4
 
 from attrs import evolve
 
-from lazymig.control import Control, Identities, RunRecord, control_beside, parts_of
+from lazymig.control import Control, RunRecord, control_beside, parts_of
 from lazymig.loop.clock import Clock
 from lazymig.passes.sharing import Hooks, Share, Terms
+from lazymig.passes.shedding import as_patient_as
 from lazymig.passes.throttle import Throttle
 from lazymig.passes.walking import walk
 from lazymig.repository import Repository, calls_of
@@ -29,17 +31,15 @@ from lazymig.verifying.ranges import BothSides
 from lazymig.verifying.rechecking import Recheck, Rules, Scope
 from lazymig.verifying.repairs import Repairs
 from lazymig.verifying.report import COUNTED, LISTED_MAX, Summary, VerifyProgress, VerifyReport
-from lazymig.verifying.samples import Sample, draw_sample
+from lazymig.verifying.samples import draw_sample
 from lazymig.verifying.scopes import SampleScope, TableScope
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
-_REPLACED = (
-    "V1 or V2 was dropped or replaced while it was verified, or a release with another conversion revision verifies "
-    "too; run the verification again"
-)
+_REPLACED = "V1 or V2 was dropped or replaced while it was verified; run the verification again"
 _FILTERED = "only documents of V1 that the filter finds were compared; orphans in V2 were not looked for"
+_UNFINISHED = "the sample was not finished, so it says nothing about all entities"
 #: Seconds between two counts of what all processes have done.
 _LOOK_EVERY_S = 1.0
 
@@ -51,11 +51,13 @@ class Verification(Generic[V1, V2]):
         self, repository: Repository[V1, V2], control: Control | None, options: VerifyOptions, clock: Clock
     ) -> None:
         calls = calls_of(repository)
-        self._pair = pair = calls.pair
+        self._throttle = throttle = Throttle(calls.pair.bodies, options.limits, self._is_stopping, clock)
+        self._shedding = shedding = throttle.shedding
+        self._pair = pair = shedding.pair(calls.pair)
         self._first_use = calls.first_use
         self._options = options
         self._name = name = repository.migration.name
-        self._control = control = control or control_beside(pair.bodies, clock)
+        self._control = control = shedding.control(control or control_beside(pair.bodies, clock))
         check_apart(control, pair.v1, pair.bodies)
         self._clock = clock
         self._counts: Counter[str] = Counter()
@@ -66,11 +68,11 @@ class Verification(Generic[V1, V2]):
         question = pair.v1.question(options.where or {})
         self._sides = BothSides(pair.v1, pair.bodies, question)
         self._examiner = Examiner(pair.conversions, options.checks, clock, self._counts)
-        self._throttle = throttle = Throttle(pair.bodies, options.limits, self._is_stopping, clock)
         self._flow = Flow(
             self._sides, self._examiner, table, name, throttle, clock, self._counts, concurrency=options.concurrency
         )
-        passes = parts_of(control).passes(name, options.make_pass_kind(question))
+        kind = options.make_pass_kind(question, repository.migration.revision)
+        passes = parts_of(control).passes(name, kind)
         self._share = Share(
             passes, pair.v1, self._make_terms(), self._make_hooks(), clock, beside=None if question else pair.bodies
         )
@@ -83,12 +85,11 @@ class Verification(Generic[V1, V2]):
         )  # fmt: skip
 
     def _make_hooks(self) -> Hooks:
-        return Hooks(stopping=self._is_stopping, on_progress=self._report_progress, identify=self._identify)
-
-    async def _identify(self) -> Identities:
-        """Return what identifies the collections and the conversion: a pass says nothing about others."""
-        found = await identify(self._pair.v1, self._pair.bodies) or {}
-        return {**found, "conversion": str(self._pair.conversions.migration.revision)}
+        return Hooks(
+            stopping=self._is_stopping,
+            on_progress=self._report_progress,
+            identify=partial(self._shedding.call, identify, self._pair.v1, self._pair.bodies),
+        )
 
     def stop(self) -> None:
         """Finish the ranges in flight, save the checkpoint, and return from `run`."""
@@ -101,7 +102,7 @@ class Verification(Generic[V1, V2]):
 
     async def run(self, sample: int | None = None) -> VerifyReport:
         """Compare everything, or a sample of this size, until nothing may change any more, or until stopped."""
-        found = await self._first_use.look(control=self._control, whole=True)
+        found = await self._shedding.call(self._first_use.look, control=self._control, whole=True)
         found.check(foreign=False)
         self._began, self._began_s, self._looked_at_s = self._clock.now(), self._clock.monotonic(), float("-inf")
         self._counts.clear()
@@ -122,11 +123,11 @@ class Verification(Generic[V1, V2]):
     async def _run_sample(self, size: int) -> VerifyReport:
         sample = await draw_sample(self._pair, self._sides, self._options.where, size, self._clock)
         self._total = len(sample.ids)
-        scope = SampleScope(self._table, self._name, sample.ids)
+        scope = SampleScope(self._table, self._name, sample)
         finished = await self._compare(sample.ids) and await self._recheck(scope)
-        summary = await self._summarise(scope, sample)
+        summary = await self._summarise(scope)
         report = self._make_report(summary, self._counts["compared"], self._total, finished=finished)
-        return await self._end(evolve(report, sample=sample.describe()), size)
+        return await self._end(evolve(report, sample=sample.describe() if finished else _UNFINISHED), size)
 
     async def _compare(self, ids: Sequence[RawId]) -> bool:
         """Compare these entities. False: the run is to stop before all are compared."""
@@ -153,7 +154,7 @@ class Verification(Generic[V1, V2]):
         )
         return await recheck.run(scope)
 
-    async def _summarise(self, scope: Scope, sample: Sample | None = None) -> Summary:
+    async def _summarise(self, scope: Scope) -> Summary:
         """Add up what is confirmed."""
         summary = Summary()
         async for rows in scope.pages(confirmed=True):
@@ -164,8 +165,6 @@ class Verification(Generic[V1, V2]):
                 rows = await self._with_values(rows)
             for row in rows:
                 summary.add(row)
-            if sample is not None:
-                sample.note(rows)
         return summary
 
     async def _with_values(self, rows: Sequence[Mismatch]) -> list[Mismatch]:
@@ -224,7 +223,7 @@ class Verification(Generic[V1, V2]):
     async def _count_total(self) -> int:
         if self._options.where:
             return await self._pair.v1.count(self._options.where)
-        return max(await Counts(self._pair.v1).count_all(), 0)
+        return max(await as_patient_as(self._pair.v1, Counts(self._pair.v1)).count_all(), 0)
 
     async def _report_progress(self, *, waiting: bool = False) -> None:
         if self._options.on_progress is None:
@@ -239,6 +238,6 @@ class Verification(Generic[V1, V2]):
             VerifyProgress(
                 total=max(self._total, self._done), done=self._done, compared=counts["compared"],
                 suspected=counts["suspected"], rechecked=counts["rechecked"], repaired=counts["repaired"],
-                elapsed_s=self._elapsed_s, waiting=waiting,
+                elapsed_s=self._elapsed_s, waiting=waiting, throttle=self._throttle.reason,
             )
         )  # fmt: skip

@@ -5,7 +5,20 @@ from typing import Any, assert_type
 
 from attrs import evolve, frozen
 
-from lazymig import ConversionError, Criteria, DarkReads, Migration, Mismatch, Phase, Repository, V1View
+from lazymig import (
+    ConversionError,
+    Criteria,
+    DarkReads,
+    Migration,
+    Mismatch,
+    Phase,
+    Repository,
+    Rewriter,
+    RewriteReport,
+    Upcasters,
+    V1View,
+    upcasters,
+)
 
 
 @frozen
@@ -75,6 +88,18 @@ async def v1_calls(books: Repository[BookV1, BookV2], session: Any) -> None:
     assert_type(books.v1.list(sort="title"), AsyncIterator[BookV1])
     assert_type(await books.v1.count(), int)
     assert_type(books.v1.with_session(session), V1View[BookV1, BookV2])
+
+
+async def upcasting(v1: Any) -> None:
+    chain = upcasters({1: lambda book: {**book, "title": ""}}, newer="pass", persist=True)
+    assert_type(chain, Upcasters)
+    books = Migration.upcasting("books", BookV1, chain)
+    assert_type(books, Migration[BookV1, BookV1])
+    repo = Repository(books, v1=v1, phase=Phase.V1_ONLY)
+    assert_type(repo, Repository[BookV1, BookV1])
+    assert_type(await Rewriter(repo).run(), RewriteReport)
+    upcasters({1: "title"})  # type: ignore[arg-type]
+    upcasters({1: longer})  # type: ignore[arg-type]
 
 
 async def mistakes(books: Repository[BookV1, BookV2]) -> None:
