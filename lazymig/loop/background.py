@@ -10,11 +10,12 @@ from lazymig.loop.turns import let_others_run
 
 
 class Allowance:
-    """So many per second at most, and a second's worth at once; None for no bound."""
+    """So many per second at most, and a tenth of that at once; None for no bound."""
 
     def __init__(self, per_s: float | None) -> None:
         self._per_s = per_s
-        self._most = self._left = 0.0 if per_s is None else max(per_s, 1.0)
+        # Two at least: a bound of one would cut off the fraction that each grant leaves.
+        self._most = self._left = 0.0 if per_s is None else max(per_s / 10, 2.0)
         self._at_s: float | None = None
 
     def take(self, wanted: int, now_s: float) -> int:

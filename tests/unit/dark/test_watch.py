@@ -166,13 +166,13 @@ async def test_above_the_bound_reads_are_dropped_and_never_queued() -> None:
 
 
 async def test_above_the_rate_reads_are_dropped() -> None:
-    """A second later some more are compared."""
+    """A moment later some more are compared."""
     clock = TestClock()
-    repository = await opened(*range(10), dark=DarkReads(1, rate_max=4), clock=clock)
+    repository = await opened(*range(10), dark=DarkReads(1, rate_max=40), clock=clock)
     assert len(await repository.get_many(range(10))) == 10
     await repository.get(1)
     assert await counted(repository) == {"compared": 4, "matched": 4, "dropped": 7}
-    clock.time += timedelta(seconds=0.5)
+    clock.time += timedelta(seconds=0.06)
     await repository.get_many(range(10))
     assert await counted(repository) == {"compared": 6, "matched": 6, "dropped": 15}
 
