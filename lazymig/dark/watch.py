@@ -64,9 +64,21 @@ class Watch(Generic[V1, V2]):
         return parts_of(control).mismatches
 
     def pick(self, ids: Sequence[RawId]) -> Sequence[RawId]:
-        """Return the ids whose reads are to be compared. Without a share no random number is drawn."""
+        """Return the ids whose reads are to be compared, before they are read: a read that is dropped costs no notes."""
+        sampled = self._sample(ids)
+        if not sampled:
+            return ()
+        free = self._allowance.take(min(len(sampled), self._background.free), self._pair.clock.monotonic())
+        if free == len(sampled):
+            return sampled
+        self._pair.tally.count(DARK_DROPPED, len(sampled) - free)
+        # From anywhere in the batch, or the ids at its end would never be compared.
+        start = int(self._pair.clock.random() * len(sampled)) if free else 0
+        return [*sampled, *sampled][start : start + free]
+
+    def _sample(self, ids: Sequence[RawId]) -> Sequence[RawId]:
         share = self._dark.share
-        if share in (0, 1):
+        if share in (0, 1):  # where no random number is needed
             return ids if share else ()
         return [id for id in ids if self._pair.clock.random() < share]
 
@@ -75,7 +87,7 @@ class Watch(Generic[V1, V2]):
 
         `control_s` is how long a read of a single entity took.
         """
-        free = self._allowance.take(min(len(ids), self._background.free), self._pair.clock.monotonic())
+        free = min(len(ids), self._background.free)  # others may have started since the ids were picked
         self._pair.tally.count(DARK_DROPPED, len(ids) - free)
         if not free:
             return

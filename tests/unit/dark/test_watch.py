@@ -177,6 +177,20 @@ async def test_above_the_rate_reads_are_dropped() -> None:
     assert await counted(repository) == {"compared": 6, "matched": 6, "dropped": 15}
 
 
+async def test_any_part_of_a_batch_may_be_compared() -> None:
+    """Where a bound drops the rest: the ids at its end as well, and around the end."""
+    compared: list[int] = []
+    dark = DarkReads(1, in_flight_max=4, on_mismatch=lambda mismatch: compared.append(mismatch.id))
+    clock = TestClock()
+    repository = await opened(*range(10), dark=dark, clock=clock)
+    await repository.collections.v2.update_many({}, {"$set": {"age": 1}})
+    for drawn in (0.0, 0.5, 0.99):
+        clock.random = lambda drawn=drawn: drawn  # type: ignore[method-assign, misc]
+        await repository.get_many(range(10))
+        await counted(repository)
+    assert [sorted(compared[start : start + 4]) for start in (0, 4, 8)] == [[0, 1, 2, 3], [5, 6, 7, 8], [0, 1, 2, 9]]
+
+
 async def test_a_caller_may_change_its_entity() -> None:
     """The documents are compared, and a second look reads them anew."""
 
