@@ -64,7 +64,7 @@ class Watch(Generic[V1, V2]):
         return parts_of(control).mismatches
 
     def pick(self, ids: Sequence[RawId]) -> Sequence[RawId]:
-        """Return the ids whose reads are to be compared, before they are read: a read that is dropped costs no notes."""
+        """Return the ids whose reads are to be compared. Asked before they are read: a dropped read costs no notes."""
         sampled = self._sample(ids)
         if not sampled:
             return ()
