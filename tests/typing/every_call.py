@@ -5,7 +5,7 @@ from typing import Any, assert_type
 
 from attrs import evolve, frozen
 
-from lazymig import ConversionError, Criteria, Migration, Phase, Repository, V1View
+from lazymig import ConversionError, Criteria, Migration, Mismatch, Phase, Repository, V1View, Verifier, VerifyReport
 
 
 @frozen
@@ -91,3 +91,12 @@ async def mistakes(books: Repository[BookV1, BookV2]) -> None:
     await books.count({"title": "x"})  # type: ignore[arg-type]
     Criteria(v1={})  # type: ignore[call-arg]
     Repository(MIGRATION, v1=None, v2=None, phase="coexist")  # type: ignore[arg-type]
+
+
+async def verification(books: Repository[BookV1, BookV2]) -> None:
+    verifier = Verifier(books, invariants={"titles": lambda v1, v2: v1.title == v2.title}, where={"title": "x"})
+    assert_type(verifier, Verifier[BookV1, BookV2])
+    assert_type(await verifier.run(), VerifyReport)
+    assert_type((await verifier.run(sample=100)).mismatches, tuple[Mismatch, ...])
+    async for report in verifier.run_continuously():
+        assert_type(report, VerifyReport)
