@@ -25,6 +25,7 @@ import bson
 from pymongo import AsyncMongoClient
 
 import lazymig
+from benchmarks.beside import peak_kb
 from benchmarks.subject import MIGRATION, document, orders, to_v1, to_v2
 from lazymig.cli.verify import VERIFY
 from lazymig.cli.verify_options import Opinions
@@ -99,10 +100,10 @@ async def _timed(client: Any, uri: str, count: int, rounds: int) -> dict[str, An
         for name, leg in LEGS.items():
             await client[NAME].drop_collection("lazymig_control")
             gc.collect()
-            began, began_cpu = perf_counter(), process_time()
+            began, began_cpu = perf_counter(), _processor_s()
             await leg(client, uri, count)
             if number:  # the first round warms up
-                taken[name].append((perf_counter() - began, process_time() - began_cpu))
+                taken[name].append((perf_counter() - began, _processor_s() - began_cpu))
     rows: dict[str, Any] = {}
     for name, times in taken.items():
         rows[name] = {
@@ -113,6 +114,12 @@ async def _timed(client: Any, uri: str, count: int, rounds: int) -> dict[str, An
             ratios = [theirs / ours for (ours, _), (theirs, _) in zip(times, taken[other], strict=True)]
             rows[name][f"beside {other}"] = {"ratio": round(median(ratios), 2), "range": _range(ratios)}
     return rows
+
+
+def _processor_s() -> float:
+    """Processor seconds of this process and of the workers that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return process_time() + children.ru_utime + children.ru_stime
 
 
 def _range(values: list[float]) -> list[float]:
@@ -180,7 +187,7 @@ async def _memory(client: Any, uri: str, sizes: list[int]) -> dict[str, float]:
 async def _alone(uri: str, name: str) -> None:
     found = await lazymig.Verifier(made(uri, name)).run()
     assert found.agrees
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(peak_kb() / 1024)
 
 
 async def _run(uri: str, arguments: argparse.Namespace) -> None:

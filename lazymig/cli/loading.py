@@ -22,12 +22,13 @@ class Quit(LazymigError):
 
 
 @asynccontextmanager
-async def opened(app: str, *, in_json: bool = False) -> AsyncIterator[Repository[Any, Any]]:
+async def opened(app: str, *, in_json: bool = False, reaching: bool = True) -> AsyncIterator[Repository[Any, Any]]:
     """Open the repository that `app` names; drain its queue and close its clients afterwards.
 
     Args:
         app: `module:attribute`. A function is called inside the running event loop, where async clients belong.
         in_json: Report a wait for a server as JSON.
+        reaching: Wait until each server answers. Without it, nothing is sent.
 
     Raises:
         Unusable: The name leads to no repository.
@@ -35,7 +36,7 @@ async def opened(app: str, *, in_json: bool = False) -> AsyncIterator[Repository
     """
     repository = await made(app)
     try:
-        for client in _clients(repository):
+        for client in _clients(repository) if reaching else ():
             await reach(client, in_json=in_json)
         async with repository:
             yield repository

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
@@ -14,7 +14,7 @@ from lazymig.cli.letters import as_object, show_letters
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json
 from lazymig.cli.output import encodable, say, show_json, table, wrapped
-from lazymig.control import Control, RunRecord, control_beside, parts_of
+from lazymig.control import Control, Followed, RunRecord, control_beside, parts_of
 from lazymig.repository import Repository, calls_of
 from lazymig.stores.counts import Counts
 from lazymig.stores.records import DeadLetter
@@ -42,6 +42,22 @@ class Verified:
 
 
 @frozen
+class FollowerState:
+    """What the follower found lately, and how far it is behind."""
+
+    running: bool
+    seen_at: datetime | None
+    lag_s: float
+    staleness_p50_s: float | None
+    staleness_p99_s: float | None
+    catching_up: str | None
+    catch_ups: int
+    #: Changes that were not announced, by operation: over the last 24 hours, and since the last full hour.
+    rogue_last_day: dict[str, int]
+    rogue_last_hour: dict[str, int]
+
+
+@frozen
 class Status:
     """How far a migration is."""
 
@@ -58,6 +74,8 @@ class Status:
     conversions: dict[int, int]
     #: What is wrong with this release; each says what to do.
     warnings: list[str]
+    #: What the follower found; None where none ever ran.
+    follower: FollowerState | None = None
     #: What this user or this server does not allow to check.
     unseen: tuple[str, ...] = ()
     #: What to do about V2's documents without `_lazymig`, where there are some.
@@ -121,6 +139,23 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
         warnings=await find_warnings(calls_of(repository).pair, control),
         unseen=seen.unseen,
         foreign=seen.foreign_problem,
+        follower=_describe(await parts_of(control).following(name).find(), parts_of(control).clock.now()),
+    )
+
+
+def _describe(found: Followed | None, now: datetime) -> FollowerState | None:
+    if found is None:
+        return None
+    return FollowerState(
+        running=found.running,
+        seen_at=found.seen_at,
+        lag_s=found.lag_s,
+        staleness_p50_s=found.staleness_p50_s,
+        staleness_p99_s=found.staleness_p99_s,
+        catching_up=found.catching_up,
+        catch_ups=found.catch_ups,
+        rogue_last_day=dict(found.count_since(now - timedelta(hours=24))),
+        rogue_last_hour=dict(found.count_since(now)),
     )
 
 
@@ -159,6 +194,7 @@ def _render(found: Status) -> None:
         **unknown,
         **{f"conversion revision {conv}": f"{about}{count:,}" for conv, count in found.conversions.items()},
     }
+    rows |= {} if found.follower is None else _follower_rows(found.follower)
     for name, value in rows.items():
         say(f"  {name:<30} {value if isinstance(value, str) else f'{value:,}'}")
     _render_verified(found.verified)
@@ -191,6 +227,25 @@ def _describe_extent(run: RunRecord) -> str:
         return f"stopped early, {compared}"
     partly = "a sample, " if run.counts.get("sample") else "of a filter, " if run.counts.get("filtered") else ""
     return f"finished, {partly}{compared}, {run.counts.get('match', 0):,} agreed"
+
+
+def _follower_rows(state: FollowerState) -> dict[str, int | str]:
+    seen = "no position yet" if state.seen_at is None else f"position of {state.seen_at:%Y-%m-%d %H:%M:%S}"
+    rows: dict[str, int | str] = {
+        "follower": f"{'running' if state.running else 'not running'}, {seen}, lag {state.lag_s:.1f} s",
+        "not announced, last 24 h": _by_operation(state.rogue_last_day),
+        "not announced, this hour": _by_operation(state.rogue_last_hour),
+    }
+    if state.staleness_p50_s is not None and state.staleness_p99_s is not None:
+        rows["staleness of heals"] = f"p50 {state.staleness_p50_s:.3f} s, p99 {state.staleness_p99_s:.3f} s"
+    if state.catching_up is not None:
+        rows["verification is due"] = state.catching_up
+    return rows
+
+
+def _by_operation(counts: dict[str, int]) -> str:
+    named = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
+    return f"{sum(counts.values()):,}" + (f" ({named})" if named else "")
 
 
 def _moved(run: RunRecord) -> int:

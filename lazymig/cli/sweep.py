@@ -98,5 +98,6 @@ def standing(progress: Progress) -> Standing:
         for name in ("migrated", "present", "moved_by_clients", "reconverted", "healed", "purged")
     }
     left = {name: getattr(progress, name) for name in ("remaining", "dead", "dirty")}
-    note = _WAITING if progress.waiting else ""
+    slowly = f"going slowly: {progress.throttle}" if progress.throttle else ""
+    note = _WAITING if progress.waiting else slowly
     return Standing(progress.done, progress.total, counts, left, note, progress.before)

@@ -156,8 +156,9 @@ class Comparer(Generic[V1, V2]):
         """Compare V2 downgraded with V1's document, but for the fields that V1's class does not know."""
         conversions, rules = self._conversions, self._v1_rules
         made = conversions.v1_before(await conversions.downgrade(v2, v1 if self._downgrade_takes_other else None))
+        stored = conversions.v1_stored(truth)  # an older version's document is compared as its upcasters bring it up
         with encoding(DOWNGRADE):
-            if has_same_bytes(made, truth.document, ordered=rules.ordered, known=self._known):
+            if has_same_bytes(made, stored, ordered=rules.ordered, known=self._known):
                 return
             # What V1's class makes of V1's document: it knows these names, and adds some.
             rewritten = as_stored(conversions.v1_before(v1, "read"))
@@ -165,7 +166,7 @@ class Comparer(Generic[V1, V2]):
             def is_unknown(steps: Steps) -> bool:
                 return rules.schema.is_unknown(steps) and get_value(rewritten, steps) is MISSING
 
-            judgement = rules.judge(strip_own(truth.document), made, is_unknown, rewritten)
+            judgement = rules.judge(strip_own(stored), made, is_unknown, rewritten)
         _take(DOWNGRADE, judgement, accepted)
 
     async def _check_expected(self, v1: V1, v2: V2, seen: StoredV2, accepted: dict[str, None]) -> None:

@@ -8,11 +8,13 @@ TTL index.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from copy import copy
 
 from attrs import frozen
 
 from lazymig.control.conversions import KnownConversion, KnownConversions
 from lazymig.control.dead_letters import BY_AGE, DeadLetters
+from lazymig.control.following import Followed, Following
 from lazymig.control.mismatches import Mismatches
 from lazymig.control.passes import BEAT_S, LEASE, Identities, Lease, Passes
 from lazymig.control.runs import RunRecord, Runs
@@ -22,8 +24,8 @@ from lazymig.stores.records import DeadLetter
 from lazymig.stores.rows import Rows, control_collection_beside
 
 __all__ = [
-    "BEAT_S", "LEASE", "Control", "Identities", "KnownConversion", "Lease", "Parts", "Passes", "RunRecord",
-    "control_beside", "parts_of",
+    "BEAT_S", "LEASE", "Control", "Followed", "Following", "Identities", "KnownConversion", "Lease", "Parts", "Passes",
+    "RunRecord", "control_beside", "control_over", "parts_of",
 ]  # fmt: skip
 
 
@@ -42,11 +44,7 @@ class Control:
     def __init__(self, collection: Collection, clock: Clock = SYSTEM_CLOCK) -> None:
         #: The control collection as it was given.
         self.collection = collection
-        rows = Rows(collection)
-        self._parts = Parts(
-            rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock),
-            Mismatches(rows, clock),
-        )  # fmt: skip
+        self._parts = _compose(Rows(collection), clock)
 
     async def dead_letters(self, migration: str, *, waived: bool | None = None) -> AsyncIterator[DeadLetter]:
         """Yield a migration's dead letters, oldest first. Letters may be added and removed meanwhile.
@@ -139,10 +137,27 @@ class Parts:
         """Return the passes of one kind over one migration's collections."""
         return Passes(self.rows, self.clock, migration, kind)
 
+    def following(self, migration: str) -> Following:
+        """Return the row of one migration's follower."""
+        return Following(self.rows, self.clock, migration)
+
     async def ensure_indexes(self) -> None:
         """Create the indexes that find rows without a scan, and dead letters in their order."""
         await self.rows.ensure_index([("kind", 1), ("migration", 1), ("state", 1)], "lazymig_kind")
         await self.rows.ensure_index([("kind", 1), ("migration", 1), *BY_AGE], "lazymig_first_at")
+
+
+def _compose(rows: Rows, clock: Clock) -> Parts:
+    return Parts(
+        rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock), Mismatches(rows, clock)
+    )
+
+
+def control_over(control: Control, rows: Rows) -> Control:
+    """Return the control collection with these rows, such as rows that wait where others raise an error."""
+    over = copy(control)
+    over._parts = _compose(rows, parts_of(control).clock)
+    return over
 
 
 def parts_of(control: Control) -> Parts:

@@ -7,6 +7,7 @@ from itertools import groupby, pairwise
 from math import ceil
 from typing import Any
 
+from lazymig.passes.shedding import as_patient_as
 from lazymig.stores.counts import Counts
 from lazymig.stores.given import Store
 from lazymig.stores.keyset import bracket_of
@@ -31,8 +32,9 @@ async def plan_partitions(
     their inserts store them in V2 as well. With `beside`, the partitions also cover the ids of that store, and are cut
     by the ids of the larger one.
     """
-    scans = [Scan(store), *([] if beside is None else [Scan(beside)])]
-    counts = [await Counts(one).count_all() for one in (store, *([] if beside is None else [beside]))]
+    stores = [store, *([] if beside is None else [beside])]
+    scans = [as_patient_as(one, Scan(one)) for one in stores]
+    counts = [await as_patient_as(one, Counts(one)).count_all() for one in stores]
     count = max(counts)
     wanted = min(max(ceil(count / documents_each), min(_SHARED, count // _WORTH_SHARING)), _PARTITIONS_MAX)
     bounds = await _find_bounds(scans[counts.index(count)], wanted) if wanted > 1 else []

@@ -74,14 +74,14 @@ async def test_a_sample_where_v2_is_large(database: Any, monkeypatch: pytest.Mon
 async def test_an_empty_v2(database: Any, driver: str) -> None:
     """Nothing is moved by nobody, from a sample too."""
     assert attrs.astuple(await count_moved_by(Counts(database["v2"]), 0)) == (0, 0, 0, 0, False)
-    assert holdings._scaled({"read": 0, "write": 0}, 0) == {"read": 0, "write": 0}
+    assert holdings.scaled({"read": 0, "write": 0}, 0) == {"read": 0, "write": 0}
 
 
 @pytest.mark.parametrize("whole", [0, 1, 2, 3, 10, 999_999_937])
 def test_shares_add_up(whole: int) -> None:
     """Whatever the sample, its shares of the whole are not negative and add up to the whole."""
     for counts in ({"a": 1, "b": 1, "c": 1}, {"a": 0, "b": 2000, "c": 0}, {"a": 667, "b": 1, "c": 1332}):
-        scaled = holdings._scaled(counts, whole)
+        scaled = holdings.scaled(counts, whole)
         assert sum(scaled.values()) == whole
         assert all(value >= 0 for value in scaled.values())
         assert all(counts[name] or not scaled[name] for name in counts)

@@ -1,0 +1,245 @@
+"""The rewriting pass: older documents are stored in the newest version, in place, whoever else writes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from lazymig import ConfigurationError, ConversionError, Phase, Repository, Rewriter, RewriteReport, Sweeper, upcasters
+from lazymig.stores import rewrites
+from lazymig.sweeping import older
+from tests.older import ADA, Buyer, BuyerV2, alone, buyers, chain, document, upgrade
+
+#: The versions that documents have, in turn.
+VERSIONS = (None, 1, 2, 3)
+
+
+def repository(database: Any, phase: Phase, **options: Any) -> Repository[Buyer, BuyerV2]:
+    """A repository whose older documents may be rewritten."""
+    migration = buyers(upcasters=chain(**{"persist": True, **options}))
+    return Repository(migration, v1=database["v1"], v2=database["v2"], phase=phase)
+
+
+def rewriter(repo: Repository[Any, Any], **options: Any) -> Rewriter[Any, Any]:
+    """A rewriter in small steps."""
+    return Rewriter(repo, **{"batch_size": 4, "partition_size": 10, **options})
+
+
+async def stored(database: Any) -> dict[Any, dict[str, Any]]:
+    """V1's documents by id, without their revisions."""
+    found = {one["_id"]: one for one in await database["v1"].find({}).to_list(None)}
+    for one in found.values():
+        one.pop("_lazymig_rev", None)
+    return found
+
+
+async def fill(database: Any, count: int = 30) -> None:
+    """Insert documents of all versions."""
+    await database["v1"].insert_many([document(VERSIONS[id % 4], id) for id in range(count)])
+
+
+class Died(BaseException):
+    """The end of a process, which no handler catches."""
+
+
+async def test_every_older_document_is_rewritten(database: Any, phase: Phase) -> None:
+    """Each is stored in the newest version once, unknown fields stay, and both doors read what they read before."""
+    await fill(database)
+    repo = repository(database, phase)
+    report = await rewriter(repo).run()
+    assert (report.finished, report.scanned, report.rewritten, report.failed) == (True, 30, 23, 0)
+    assert await stored(database) == {id: document(3, id) for id in range(30)}
+    assert report.versions is not None
+    assert (report.versions.counts, report.versions.deletable) == ({"3": 30}, (1, 2))
+    assert await repo.v1.get(5) == evolve(ADA, id=5)
+    assert await repo.get(5) == evolve(upgrade(ADA), id=5)
+    again = await rewriter(repo).run()
+    assert (again.finished, again.rewritten) == (True, 0)
+
+
+async def test_alone_it_is_copy_and_transform_in_place(database: Any) -> None:
+    """One collection, no V2: the documents and the control collection are all that there is."""
+    await fill(database)
+    report = await rewriter(Repository(alone(persist=True), v1=database["v1"], phase=Phase.V1_ONLY)).run()
+    assert report.rewritten == 23
+    assert sorted(await database.list_collection_names()) == ["lazymig_control", "v1"]
+
+
+async def test_what_cannot_be_rewritten_is_named_and_left(database: Any, phase: Phase) -> None:
+    """A failing step, a version of another type and a newer document stop no other; they stay byte for byte."""
+    odd = {
+        40: document(1, 40, name="Ada"),
+        41: {**document(2, 41), "schema_version": "2"},
+        42: document(4, 42),
+        43: {**document(2, 43), "first": 7},  # the class does not take it
+        44: {**document(3, 44), "schema_version": 3.0},
+    }
+    await fill(database)
+    await database["v1"].insert_many(list(odd.values()))
+    report = await rewriter(repository(database, phase)).run()
+    assert (report.rewritten, report.newer, report.failed, report.needs_person) == (23, 1, 4, True)
+    assert sorted(letter.id for letter in report.failures) == [40, 41, 43, 44]
+    assert "Ada" not in str(report.failures)
+    found = await stored(database)
+    assert {id: found[id] for id in odd} == odd
+    assert report.versions is not None
+    assert report.versions.counts == {"1": 1, "2": 1, "3": 30, "4": 1, "double": 1, "string": 1}
+    assert report.versions.deletable == ()
+
+
+async def test_a_dry_run_writes_nothing(database: Any, phase: Phase) -> None:
+    """It is allowed without `persist=True`, and says what a run would do."""
+    await fill(database)
+    before = await stored(database)
+    report = await rewriter(repository(database, phase, persist=False), dry_run=True).run()
+    assert (report.finished, report.rewritten) == (True, 23)
+    assert await stored(database) == before
+    assert "lazymig_control" not in await database.list_collection_names()
+
+
+async def test_a_sweep_and_reads_rewrite_nothing(database: Any) -> None:
+    """Only a rewriter rewrites, and only where the chain allows it."""
+    await fill(database)
+    before = await stored(database)
+    repo = repository(database, Phase.COEXIST, persist=False)
+    report = await Sweeper(repo).run()
+    assert (report.migrated, report.dead) == (30, 0)
+    assert await repo.get(1) == evolve(upgrade(ADA), id=1)
+    assert await stored(database) == before
+    with pytest.raises(ConfigurationError, match="persist=True"):
+        rewriter(repo)
+    assert await stored(database) == before
+
+
+async def test_a_stopped_run_continues(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next run begins at the checkpoint: no id is looked at twice."""
+    monkeypatch.setattr(older, "IDS_PER_PAGE", 5)
+    await fill(database)
+    repo = repository(database, Phase.V1_ONLY)
+    seen: list[RewriteReport] = []
+
+    def stop_later(report: RewriteReport) -> None:
+        seen.append(report)
+        if report.scanned >= 10:
+            first.stop()
+
+    first = rewriter(repo, on_progress=stop_later)
+    one = await first.run()
+    assert not one.finished
+    assert 0 < one.scanned < 30
+    assert one.versions is None
+    two = await rewriter(repo).run()
+    assert two.finished
+    assert one.scanned + two.scanned == 30
+    assert await stored(database) == {id: document(3, id) for id in range(30)}
+
+
+async def test_a_killed_run_loses_nothing(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that dies before or after a statement leaves whole documents, and the next run does the rest."""
+    monkeypatch.setattr(older, "IDS_PER_PAGE", 5)
+    await fill(database)
+    repo = repository(database, Phase.V1_ONLY)
+    store = rewrites.Rewrites.store
+    for dies_at, after in ((2, False), (2, True)):
+        left = [dies_at]
+
+        async def dying(self: Any, made: Any, left: list[int] = left, after: bool = after) -> Any:
+            left[0] -= 1
+            if left[0] == 0 and not after:
+                raise Died
+            done = await store(self, made)
+            if left[0] == 0:
+                raise Died
+            return done
+
+        monkeypatch.setattr(rewrites.Rewrites, "store", dying)
+        with pytest.raises(Died):
+            await rewriter(repo).run()
+        found = await stored(database)
+        assert all(one in (document(3, id), document(VERSIONS[id % 4], id)) for id, one in found.items())
+    monkeypatch.setattr(rewrites.Rewrites, "store", store)
+    report = await rewriter(repo).run()
+    assert report.finished
+    assert await stored(database) == {id: document(3, id) for id in range(30)}
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_writers_beside_a_run(database: Any, phase: Phase, seed: int) -> None:
+    """Updates by lazymig and by a plain driver, at the same time as the pass, are all in the documents at the end."""
+    print(f"seed {seed}")
+    choice = random.Random(seed)
+    await fill(database)
+    repo = repository(database, phase)
+    expected = {id: document(3, id) for id in range(30)}
+
+    async def write(id: int) -> None:
+        for _ in range(choice.randrange(3)):
+            await asyncio.sleep(0)
+        await repo.v1.update(id, lambda one: evolve(one, visits=one.visits + 10))
+        expected[id]["visits"] = 12
+
+    async def write_directly(id: int) -> None:
+        for _ in range(choice.randrange(3)):
+            await asyncio.sleep(0)
+        # Without a revision, as a program does that knows nothing of lazymig.
+        await database["v1"].update_one({"_id": id}, {"$set": {"shoe": 45}})
+        expected[id]["shoe"] = 45
+
+    ids = choice.sample(range(30), 20)
+    writers = [write(id) for id in ids[:10]] + [write_directly(id) for id in ids[10:]]
+    choice.shuffle(writers)
+    report, *_ = await asyncio.gather(rewriter(repo).run(), *writers)
+    assert report.failed == 0
+    assert (await rewriter(repo).run()).finished
+    assert await stored(database) == expected
+
+
+async def test_a_document_that_changed_since_it_was_read(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plain driver changes what an upcaster reads, between reading and storing: the new value is the one upcast."""
+    await fill(database, 2)
+    repo = repository(database, Phase.V1_ONLY)
+    store = rewrites.Rewrites.store
+
+    async def overtaken(self: Any, made: Any) -> Any:
+        await database["v1"].update_one({"_id": 0}, {"$set": {"name": "Grace Hopper"}})
+        await database["v1"].delete_one({"_id": 1})
+        return await store(self, made)
+
+    monkeypatch.setattr(rewrites.Rewrites, "store", overtaken)
+    report = await rewriter(repo).run()
+    assert report.rewritten == 1
+    assert await stored(database) == {0: document(3, 0, first="Grace", last="Hopper")}
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+async def test_a_document_that_v1_refuses(database: Any, driver: str, phase: Phase) -> None:
+    """A unique index that the newest version breaks: one is stored, the other is named and stays, the rest goes on."""
+    await fill(database)
+    await database["v1"].insert_many([document(2, 50, address=1, passport=1), document(2, 51, passport=1)])
+    await database["v1"].update_one({"_id": 50}, {"$unset": {"address": ""}})
+    await database["v1"].create_index("no", unique=True, partialFilterExpression={"no": {"$exists": True}})
+
+    def number(one: dict[str, Any]) -> dict[str, Any]:
+        return {**one, **({"no": one["passport"]} if "passport" in one else {})}
+
+    longer = upcasters({**chain().steps, 3: number}, persist=True)
+    repo = Repository(buyers(upcasters=longer), v1=database["v1"], v2=database["v2"], phase=phase)
+    report = await rewriter(repo).run()
+    assert (report.rewritten, report.failed) == (31, 1)
+    (letter,) = report.failures
+    assert letter.direction == "store"
+    assert (await stored(database))[letter.id]["schema_version"] == 2
+
+
+async def test_a_chain_is_needed(database: Any) -> None:
+    """Without upcasters there is nothing to rewrite, and the error says what to pass."""
+    repo = Repository(buyers(upcasters=None), v1=database["v1"], v2=database["v2"], phase=Phase.V1_ONLY)
+    with pytest.raises(ConfigurationError, match="upcasters"):
+        rewriter(repo)
+    await database["v1"].insert_one(document(1))
+    with pytest.raises(ConversionError):
+        await repo.get(1)
