@@ -1,18 +1,49 @@
-"""Ctrl-C and SIGTERM while a long run is under way: it stops cleanly, and at once when asked twice."""
+"""Long runs of a command: they go last on the machine, and stop cleanly when they are asked to."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Protocol, TypeVar
 
 from lazymig.cli.output import complain
+
+#: Added to the niceness of the process: other processes of the machine go first.
+_NICE = 10
+R_co = TypeVar("R_co", covariant=True)
+R = TypeVar("R")
+
+
+class Stoppable(Protocol[R_co]):
+    """A run that a signal may stop."""
+
+    def stop(self) -> None:
+        """Finish what is under way and return."""
+        ...
+
+    def run(self) -> Awaitable[R_co]:
+        """Run to the end, or until stopped."""
+        ...
+
+
+def step_back() -> None:
+    """Let other processes of the machine go first. Workers inherit it."""
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
+
+
+async def run_stoppable(running: Stoppable[R]) -> R:
+    """Run until the end, or until Ctrl-C or SIGTERM stops it."""
+    with stopped_by_signals(running.stop):
+        return await running.run()
 
 
 @contextmanager
 def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Stop a run at the first signal, and cancel it at the second."""
+    """Call `stop` at the first signal, and cancel the current task at the second one."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     asked = False

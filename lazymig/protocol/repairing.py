@@ -8,46 +8,114 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from lazymig.errors import NotFound
+from lazymig.errors import Contention, ConversionError, NotFound
 from lazymig.protocol.edits import Renew
 from lazymig.protocol.pair import Pair
-from lazymig.protocol.reading import read
-from lazymig.protocol.writing import write
+from lazymig.protocol.reading import OLD_READ_S
+from lazymig.protocol.writing import Done, back_off, finish, move_v1
+from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
-from lazymig.telemetry import HEALED
+from lazymig.stores.records import Applied, Put
+from lazymig.telemetry import HEALED, MIGRATED
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 
-async def repair(pair: Pair[V1, V2], id: RawId) -> bool:
+async def repair(pair: Pair[V1, V2], id: RawId, *, same_life: bool = False) -> bool:
     """Bring V2 to what V1 holds now, whatever V2 claims. False: V1 does not hold the entity, and V2 no longer does.
 
-    Driver errors pass through. Raises `ConversionError` where V1's document does not convert, and `Contention`.
+    To be called after the change of V1 that V2 may have missed: what V1 held before cannot be in V2 afterwards, not
+    even by a reader that read V1 before the change and stores its conversion late.
+
+    `same_life`: V2's body is of the entity that V1 holds, even where its revision is above V1's.
+
+    Driver errors pass through. Raises `ConversionError` where V1's document does not convert, and `Contention`. After a
+    `ConversionError` V2 no longer answers, so that readers get the error too, and not an entity that V1 has no more.
     """
-    if await pair.bodies.find(id) is None:
-        # Nothing to distrust: a lazy migration stores V1's conversion, and only while V2 is absent.
-        return await read(pair, id) is not None
     try:
-        # The ticket comes first, as in every write: V2 does not answer from then on. V1's compare-and-set gives V1 a
-        # new revision, so that no write that started from V2's wrong body can win.
-        await write(pair, id, Renew(pair.conversions))
+        return await _bring_up(pair, id, same_life=same_life)
+    except ConversionError:
+        await _distrust(pair, id)
+        raise
+
+
+async def _bring_up(pair: Pair[V1, V2], id: RawId, *, same_life: bool) -> bool:
+    if await pair.bodies.find(id) is None and await _migrate(pair, id):
+        return True
+    for attempt in range(pair.max_attempts):
+        done, outcome = await _renew(pair, id, same_life=same_life)
+        # V2 is past this ticket: another writer was faster, or a slow reader stored what it read at a revision that the
+        # other program has taken away from V1. Only the first is harmless, and they look alike.
+        if outcome is not Applied.NEWER:
+            pair.tally.count(HEALED)
+            return done.change is not None
+        await back_off(pair, attempt)
+    raise Contention(decode_id(id), pair.max_attempts)
+
+
+async def _renew(pair: Pair[V1, V2], id: RawId, *, same_life: bool) -> tuple[Done, Applied | None]:
+    """Give the entity a new revision and V2's body anew; return what was done to V1 and the outcome in V2."""
+    # The ticket comes first, as in every write: V2 does not answer from then on. V1's compare-and-set gives V1 a new
+    # revision, so that no write that started from V2's wrong body can win.
+    announced = await pair.ledger.ticket(id)
+    try:
+        done = await move_v1(pair, id, Renew(pair.conversions, same_life), announced)
     except NotFound:
-        await _bury(pair, id)
+        # Even an absent V2 gets a tombstone: without it, a slow reader could store the entity that was deleted.
+        done = Done(announced.intent, None, announced.intent)
+    # Not behind the caller: what it asks for is that V2 is right now.
+    return done, await finish(pair, id, done)
+
+
+async def _migrate(pair: Pair[V1, V2], id: RawId) -> bool:
+    """Store V1's conversion in V2, which lacks it. False: V1 lacks the entity as well, or V2 has a body by now.
+
+    A body that was stored meanwhile may be of what V1 held earlier, so it is not trusted as a read would trust it.
+    """
+    read_at_s = pair.clock.monotonic()
+    truth = await pair.v1.find(id)
+    if truth is None:
         return False
-    pair.tally.count(HEALED)
-    return True
+    body = pair.conversions.v2_body(await pair.conversions.upgraded(truth, None))
+    put = await pair.bodies.put_if_absent(id, body, truth.revision)
+    pair.tally.count(MIGRATED, put is Put.STORED)
+    # Stored late, it may be of an entity that was deleted and forgotten meanwhile.
+    return put is Put.REFUSED or (put is Put.STORED and pair.clock.monotonic() - read_at_s <= OLD_READ_S)
 
 
-async def _bury(pair: Pair[V1, V2], id: RawId) -> None:
-    """Replace V2's body of an entity that V1 lost by a tombstone, at the last announced revision.
+async def _distrust(pair: Pair[V1, V2], id: RawId) -> None:
+    """Take the answer from V2's body: V1 holds something else, which does not convert.
 
-    The write before found V1 without the entity and left its announcement open. An insert since then raised the intent
-    and removed the body in one statement, so this finds no body to bury, or comes too late.
+    An open announcement is not enough. It would be healed later by `Keep`, which trusts a body at V1's revision. So V1
+    gets a new revision as well, with its content as it is; then every healer converts V1, and fails as this did.
+    """
+    for attempt in range(pair.max_attempts):
+        truth, seen = await pair.v1.find_local(id), await pair.bodies.find(id)
+        if truth is None or (seen is not None and not seen.clean and seen.revision != truth.revision):
+            return  # V2 does not answer, and no healer trusts its body
+        announced = (await pair.ledger.ticket(id)).intent
+        ticket = max(announced, truth.revision + 1)
+        if ticket > announced:
+            await pair.ledger.raise_intent(id, ticket)
+        if await pair.v1.compare_and_set(id, truth.revision, ticket, {}):
+            return
+        await back_off(pair, attempt)
+
+
+async def begin_life(pair: Pair[V1, V2], id: RawId) -> None:
+    """Remove the body of an earlier entity with this id, where another program inserted a new one into V1.
+
+    Without this, what only V2 held about the earlier entity would reach the new one. A body at V1's revision stays: it
+    is the new entity's, which a client of lazymig has written since.
     """
     seen = await pair.bodies.find(id)
-    if seen is None or seen.gone or seen.clean:
+    if seen is None or not seen.clean:
         return
-    if await pair.v1.find(id) is None:
-        await pair.bodies.bury(id, seen.intent, since=seen.intent)
-        pair.tally.count(HEALED)
+    truth = await pair.v1.find(id)
+    if truth is None or truth.revision == seen.revision:
+        return
+    ticket = seen.intent + 1
+    if await pair.ledger.vacate(seen, ticket):
+        # The repair that follows applies at a later revision, and this body's inserts must not count against it.
+        await pair.ledger.forget_insert(id, ticket)

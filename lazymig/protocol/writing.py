@@ -16,7 +16,7 @@ from lazymig.protocol.pair import Pair
 from lazymig.shapes.migration import get_upgrading
 from lazymig.stores.documents import decode_id, get_at
 from lazymig.stores.given import RawId
-from lazymig.stores.records import StoredV1, StoredV2
+from lazymig.stores.records import Applied, StoredV1, StoredV2
 from lazymig.telemetry import CONTENDED, HEALED, LEFT_DIRTY
 
 V1 = TypeVar("V1")
@@ -34,17 +34,32 @@ async def write(pair: Pair[V1, V2], id: RawId, edit: Edit) -> Change | None:
     # 1. The ticket, before V1 is changed. After it V2 is not clean. If V1 were written first, a reader between the two
     # steps would get the old body from a clean V2.
     announced = await pair.ledger.ticket(id)
-    doubt = _Doubt()
     try:
-        done = await _change_v1_until_won(pair, id, edit, announced, doubt)
-    except (Exception, asyncio.CancelledError) as error:
-        # Nothing was written. Without this, readers would ask V1 until the mark is healed.
-        if not doubt.sent:
-            await withdraw(pair, announced, missing=isinstance(error, NotFound))
+        done = await move_v1(pair, id, edit, announced)
+    except NotFound:
+        await withdraw(pair, announced, missing=True)
         raise
     # 4. The body. V1 has the write, so whatever happens to this step is no error for the caller.
     await pair.behind.do(lambda: finish(pair, id, done), None, id)
     return done.change
+
+
+async def move_v1(pair: Pair[V1, V2], id: RawId, edit: Edit, announced: StoredV2) -> Done:
+    """Do steps 2 and 3 of a write: change V1 from its present revision to the ticket or above.
+
+    Where nothing was written, the announcement is withdrawn: otherwise readers would ask V1 until the mark is healed.
+    Only if V1 does not hold the entity, which raises `NotFound`, what becomes of the announcement is the caller's
+    decision.
+    """
+    doubt = _Doubt()
+    try:
+        return await _change_v1_until_won(pair, id, edit, announced, doubt)
+    except NotFound:
+        raise
+    except (Exception, asyncio.CancelledError):
+        if not doubt.sent:
+            await withdraw(pair, announced)
+        raise
 
 
 class Done(NamedTuple):
@@ -155,15 +170,14 @@ async def change_v1(pair: Pair[V1, V2], id: RawId, base: Base, ticket: int, chan
     return await pair.v1.compare_and_set(id, expected, ticket, change.v1_set, change.v1_unset, change.v1_within, held)
 
 
-async def finish(pair: Pair[V1, V2], id: RawId, done: Done) -> None:
-    """Do step 4 of a write: bring V2 up to V1."""
+async def finish(pair: Pair[V1, V2], id: RawId, done: Done) -> Applied | None:
+    """Do step 4 of a write: bring V2 up to V1. Returns its outcome, or None if it failed."""
     change, ticket, since = done.change, done.ticket, done.since
     if change is None:
         # A tombstone and no removal: a slow reader that still holds the deleted entity must not be able to store it.
-        await try_step(pair, lambda: pair.bodies.bury(id, ticket, since=since))
-    else:
-        body, conv = change.v2_body, change.conv
-        await try_step(pair, lambda: pair.bodies.apply(id, body, ticket, own=True, since=since, conv=conv))
+        return await try_step(pair, lambda: pair.bodies.bury(id, ticket, since=since))
+    body, conv = change.v2_body, change.conv
+    return await try_step(pair, lambda: pair.bodies.apply(id, body, ticket, own=True, since=since, conv=conv))
 
 
 async def back_off(pair: Pair[V1, V2], attempt: int) -> None:

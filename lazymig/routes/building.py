@@ -7,13 +7,17 @@ from typing import Any, Literal, TypeVar
 
 from attrs import evolve, frozen
 
+from lazymig.dark.settings import DarkReads
+from lazymig.dark.watch import Watch
 from lazymig.errors import ConfigurationError
 from lazymig.loop.behind import Behind
 from lazymig.loop.clock import Clock
 from lazymig.phases import Phase
 from lazymig.protocol.pair import Pair
 from lazymig.routes.coexist import Coexist
+from lazymig.routes.dark import Dark
 from lazymig.routes.route import Route
+from lazymig.routes.v1_answers import V1Answers
 from lazymig.routes.v1_only import V1Only
 from lazymig.shapes.conversions import conversions_for
 from lazymig.shapes.migration import Migration, get_upgrading, is_upcasting_only
@@ -49,6 +53,7 @@ class Options:
     max_in_flight: int | None
     timeout_s: float | None
     v2_wait_s: float | None
+    dark_reads: DarkReads | None = None
 
     def check(self) -> None:
         """Raise `ConfigurationError` for values with which no call could end well."""
@@ -59,6 +64,8 @@ class Options:
                 raise ConfigurationError(f"{name}: pass seconds above 0, or None for no bound")
         if self.read_concern not in (None, "linearizable"):
             raise ConfigurationError('read_concern: pass "linearizable", or None')
+        if self.dark_reads is not None and not isinstance(self.dark_reads, DarkReads):
+            raise ConfigurationError("dark_reads: pass a lazymig.DarkReads, or None")
 
     def in_session(self) -> Options:
         """Return these options for a session: no shared or deferred statements, and no bound in time of its own.
@@ -79,9 +86,23 @@ def check_phase(phase: Phase) -> Phase:
     raise ConfigurationError(f"phase: this release runs {able}")
 
 
-def build_route(phase: Phase, pair: Pair[V1, V2]) -> Route[V1, V2]:
-    """Return the route of a phase. Raises `ConfigurationError` for a phase that has none."""
-    return ROUTES[check_phase(phase)](pair)
+def choose_route(phase: Phase, dark: DarkReads | None) -> Callable[[Pair[V1, V2]], Route[V1, V2]]:
+    """Return what makes the route that answers. Raises `ConfigurationError` for a phase that has none."""
+    route: Callable[[Pair[V1, V2]], Route[V1, V2]] = ROUTES[check_phase(phase)]
+    # The only phase that reads V2 and leaves the choice. In `v1_only` V1 answers anyway.
+    return V1Answers if route is Coexist and dark is not None and dark.serve == "v1" else route
+
+
+def build_watched(phase: Phase, pair: Pair[V1, V2], dark: DarkReads) -> Dark[V1, V2]:
+    """Return the route that answers, with dark reads around it. Raises `ConfigurationError`."""
+    build: Callable[[Pair[V1, V2]], Route[V1, V2]] = choose_route(phase, dark)
+    control = build(pair)
+    if not control.uses_v2 and not dark.aa:
+        raise ConfigurationError(
+            f"dark_reads: in the phase {phase} there is no V2 to compare with; compare V1 with V1 by "
+            'DarkReads(serve="v1", aa=True), or begin dark reads in Phase.COEXIST'
+        )
+    return Dark(control, pair, build, Watch(pair, dark), "v1" if dark.serve == "v2" else "v2")
 
 
 def complete(migration: Migration[V1, V2], given: Collections, phase: Phase) -> Collections:

@@ -25,7 +25,16 @@ from lazymig.query import (
     orders_of,
     sift,
 )
-from lazymig.routes.building import Options, build_pair, build_pair_in_session, build_route, check_phase, complete
+from lazymig.routes.building import (
+    Options,
+    build_pair,
+    build_pair_in_session,
+    build_watched,
+    check_phase,
+    choose_route,
+    complete,
+)
+from lazymig.routes.dark import Dark
 from lazymig.routes.route import Route
 from lazymig.shapes.conversions import Conversions
 from lazymig.shapes.migration import Migration, get_id_types
@@ -67,8 +76,18 @@ class Calls(Generic[V1, V2]):
         return evolve(self.with_pair(pair), in_flight=InFlight(None))
 
     def with_pair(self, pair: Pair[V1, V2]) -> Calls[V1, V2]:
-        """Return these calls on another pair."""
-        return evolve(self, pair=pair, route=build_route(self.phase, pair))
+        """Return these calls on another pair, without dark reads.
+
+        In a session there are none: a session's statements run one at a time, and outside of it a transaction's own
+        writes are not seen.
+        """
+        return evolve(self, pair=pair, route=choose_route(self.phase, self.options.dark_reads)(pair))
+
+    async def drain(self) -> None:
+        """Wait until all bodies are stored that callers left behind, and for running dark reads, which are bounded."""
+        await self.pair.behind.drain()
+        if isinstance(self.route, Dark):
+            await self.route.watch.drain()
 
     def bounded(self, *, writes: bool = False) -> Deadline:
         """Return the context of one call: its bound in time, and for the first calls the check of the collections."""
@@ -132,7 +151,8 @@ def open_calls(migration: Migration[V1, V2], given: Collections, phase: Phase, o
     given = complete(migration, given, phase)
     pair = build_pair(migration, given, options)
     phase = check_phase(phase)
-    route = build_route(phase, pair)
+    dark = options.dark_reads
+    route: Route[V1, V2] = choose_route(phase, None)(pair) if dark is None else build_watched(phase, pair, dark)
     asked = Asked(
         v1=given.v1, v2=given.v2, id_types=get_id_types(migration),
         linearizable=options.read_concern is not None, compared=options.checked,

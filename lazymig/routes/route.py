@@ -7,7 +7,7 @@ caller bounds each call in time.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import ClassVar, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from lazymig.errors import ConversionError
 from lazymig.protocol.edits import Change, Edit
@@ -21,10 +21,15 @@ V2 = TypeVar("V2")
 class Route(Protocol[V1, V2]):
     """One phase's implementation of the repository's verbs."""
 
-    #: Whether V2 is read or written. If so, it is checked before the first call.
-    uses_v2: ClassVar[bool]
-    #: Whether V2 is filled from V1. Only then may a sweep run.
-    fills_v2: ClassVar[bool]
+    @property
+    def uses_v2(self) -> bool:
+        """Whether V2 is read or written. If so, it is checked before the first call."""
+        raise NotImplementedError
+
+    @property
+    def fills_v2(self) -> bool:
+        """Whether V2 is filled from V1. Only then may a sweep run."""
+        raise NotImplementedError
 
     async def read(self, id: RawId) -> V2 | None:
         """Return the entity in V2's type, or None."""

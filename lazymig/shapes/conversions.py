@@ -201,6 +201,10 @@ class Conversions(Generic[V1, V2]):
             document.pop(self.migration.upcasters.field, None)
         return document
 
+    def v2_before(self, entity: V2, direction: Direction = "upgrade") -> dict[str, object]:
+        """Return the body of a V2 entity for comparison. It is not checked."""
+        return _attempted(getattr(entity, self.migration.id_field), direction, self.v2.encode, entity)
+
     def v1_document(self, entity: V1, direction: Direction = "downgrade") -> Fields:
         """Return a V1 entity as a document without `_id`, checked to be read back as the same entity."""
         return _attempted(getattr(entity, self.migration.id_field), direction, self.v1.encode_exactly, entity)

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from attrs import frozen
 
 from lazymig.errors import Contention, ConversionError
+from lazymig.passes.shedding import as_patient_as
 from lazymig.passes.throttle import Throttle
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.rewriting import rewrite
@@ -67,8 +68,8 @@ class Older(Generic[V1, V2]):
         self._counts = counts
         self._concurrency = concurrency
         self._dry_run = dry_run
-        self._scan = Scan(pair.v1)
-        self._rewrites = Rewrites(pair.v1)
+        self._scan = as_patient_as(pair.v1, Scan(pair.v1))
+        self._rewrites = as_patient_as(pair.v1, Rewrites(pair.v1))
         self._older = make_older_filter(chain.field, chain.newest)
         self._writing = asyncio.Semaphore(_WRITES_EACH * concurrency)
         self.failures = Failures(None, pair.conversions.migration.name, counts)

@@ -15,6 +15,7 @@ from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import Clock
 from lazymig.passes.partitions import plan_partitions
 from lazymig.passes.sharing import Hooks, Share, Terms
+from lazymig.passes.shedding import as_patient_as
 from lazymig.passes.throttle import Limits, Throttle
 from lazymig.passes.walking import rehearse, walk
 from lazymig.repository import Repository, calls_of
@@ -109,20 +110,23 @@ class Rewriting(Generic[V1, V2]):
     def __init__(
         self, repository: Repository[V1, V2], control: Control | None, options: RewriteOptions, clock: Clock
     ) -> None:
-        calls = calls_of(repository)
+        given = calls_of(repository)
         self._chain = chain = options.check(repository.migration.upcasters)
+        throttle = Throttle(given.pair.v1, options.limits, self._is_stopping, clock)
+        self._shedding = shedding = throttle.shedding
+        calls = given.with_pair(shedding.pair(given.pair))
         self._pair = pair = calls.pair
         self._first_use = calls.first_use
         self._uses_v2 = calls.route.uses_v2
         self._options = options
         self._name = repository.migration.name
-        self._control = control = control or control_beside(pair.bodies, clock)
+        self._control = control = shedding.control(control or control_beside(pair.bodies, clock))
         check_apart(control, pair.v1, pair.bodies)
+        self._v1_counts = as_patient_as(pair.v1, Counts(pair.v1))
         self._clock = clock
         self._counts: Counter[str] = Counter()
         self._stopped = False
         self._total, self._began_s = 0, clock.monotonic()
-        throttle = Throttle(pair.v1, options.limits, self._is_stopping, clock)
         self._older = Older(
             pair, calls.route, chain, throttle, self._counts, concurrency=options.concurrency, dry_run=options.dry_run
         )
@@ -140,11 +144,11 @@ class Rewriting(Generic[V1, V2]):
     async def run(self) -> RewriteReport:
         """Rewrite until nothing is left, or until stopped."""
         control = None if self._options.dry_run else self._control
-        (await self._first_use.look(control=control, whole=self._uses_v2)).check()
+        (await self._shedding.call(self._first_use.look, control=control, whole=self._uses_v2)).check()
         self._counts.clear()
         self._older.failures.begin()
         self._began_s, began = self._clock.monotonic(), self._clock.now()
-        self._total = await Counts(self._pair.v1).count_all()
+        self._total = await self._v1_counts.count_all()
         with calm_collector():
             if self._options.dry_run:
                 return await self._rehearse()
@@ -163,7 +167,7 @@ class Rewriting(Generic[V1, V2]):
         return await self._finish(finished=not self._is_stopping())
 
     async def _finish(self, *, finished: bool) -> RewriteReport:
-        versions = await count_versions(Counts(self._pair.v1), self._chain, exact=True) if finished else None
+        versions = await count_versions(self._v1_counts, self._chain, exact=True) if finished else None
         await self._report_progress()
         return self._report(finished=finished, versions=versions)
 
@@ -184,7 +188,7 @@ class Rewriting(Generic[V1, V2]):
         return self._clock.monotonic() - self._began_s
 
     async def _identify(self) -> Identities | None:
-        uuid = await uuid_of(probe_of(self._pair.v1))
+        uuid = await self._shedding.call(uuid_of, probe_of(self._pair.v1))
         return None if uuid is None else {"v1": uuid}
 
     async def _report_progress(self, *, waiting: bool = False) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from pymongo import AsyncMongoClient
 
@@ -32,19 +34,19 @@ async def sweep(uri: str, name: str, kind: str = "sweep") -> None:
         await sweeper(client[name], batch_size=BATCH_SIZE, partition_size=PARTITION_SIZE).run()
 
 
-def main() -> None:
-    """Serve until the input ends."""
+def serve(work: Callable[[str, str], Coroutine[Any, Any, None]]) -> None:
+    """Serve until the input ends; each line is the work of one child."""
     for line in sys.stdin:
         child = os.fork()
         if not child:
-            asyncio.run(sweep(*line.split()))
+            asyncio.run(work(*line.split()))
             os._exit(0)
         print(child, flush=True)
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status) and os.WEXITSTATUS(status):
-            sys.exit("a sweep failed by itself")
+            sys.exit("a child failed by itself")
         print("killed" if os.WIFSIGNALED(status) else "ended", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    serve(sweep)

@@ -29,7 +29,7 @@ async def documents(database: Any) -> dict[int, dict[str, Any]]:
 async def test_kill_at_random_moments(lazymig_server: Any, server_database: Any, seed: int, wide: int) -> None:
     """Every document is whole after each kill; the next run rewrites the rest, and keeps what others wrote."""
     rng, kills = random.Random(seed), 0
-    async with nursery(lazymig_server.uri, server_database, "rewrite") as children:
+    async with nursery(lazymig_server.uri, server_database, kind="rewrite") as children:
         for number in range(ROUNDS_MAX * wide):
             for name in ("v1", "lazymig_control"):
                 await server_database[name].delete_many({})

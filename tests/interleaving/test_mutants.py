@@ -7,10 +7,11 @@ from lazymig.testing.explore import explore, total
 from tests.interleaving.mutants import MUTANTS as OF_THE_PROTOCOL
 from tests.interleaving.mutants import ignored_ticket, unguarded_apply
 from tests.interleaving.mutants_of_amendments import MUTANTS as OF_AMENDMENTS
+from tests.interleaving.mutants_of_repairs import MUTANTS as OF_REPAIRS
 from tests.interleaving.running import KILLED
 from tests.interleaving.subject import INVARIANTS, scenario
 
-MUTANTS = (*OF_THE_PROTOCOL, *OF_AMENDMENTS)
+MUTANTS = (*OF_THE_PROTOCOL, *OF_AMENDMENTS, *OF_REPAIRS)
 CROSSING = [("update", "update"), ("update", "delete"), ("update", "get"), ("update", "heal")]
 
 

@@ -8,7 +8,9 @@ from attrs import evolve, frozen
 from lazymig import (
     ConversionError,
     Criteria,
+    DarkReads,
     Migration,
+    Mismatch,
     Phase,
     Repository,
     Rewriter,
@@ -114,3 +116,17 @@ async def mistakes(books: Repository[BookV1, BookV2]) -> None:
     await books.count({"title": "x"})  # type: ignore[arg-type]
     Criteria(v1={})  # type: ignore[call-arg]
     Repository(MIGRATION, v1=None, v2=None, phase="coexist")  # type: ignore[arg-type]
+
+
+async def told(mismatch: Mismatch) -> None:
+    assert_type(mismatch.revision, int | None)
+
+
+async def dark_reads(collection: Any) -> None:
+    hooked = DarkReads(0.5, serve="v1", on_mismatch=told, in_flight_max=4)
+    repo = Repository(MIGRATION, v1=collection, v2=collection, phase=Phase.COEXIST, dark_reads=hooked)
+    assert_type(repo.dark_reads, DarkReads | None)
+    hooked.share = 1
+    assert_type(hooked.consistency, float | None)
+    assert_type(hooked.counts, dict[str, int])
+    assert_type(hooked.latency["control"].quantile(0.99), float | None)

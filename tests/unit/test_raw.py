@@ -49,6 +49,15 @@ def test_equal_numbers_have_one_key() -> None:
     assert len(set(undecoded([{"_id": five} for five in fives]).keys)) == 1
 
 
+def test_same_ids_are_recognised_by_their_bytes() -> None:
+    """Two lists of documents have the same ids if these have the same bytes, in the same order."""
+    ours = undecoded([{"_id": id, "n": 1} for id in IDS])
+    assert ours.has_ids_of(undecoded([{"_id": id, "count": "x"} for id in IDS]))
+    assert not ours.has_ids_of(undecoded([{"_id": id} for id in reversed(IDS)]))
+    assert not ours.has_ids_of(undecoded([{"_id": id} for id in IDS[1:]]))
+    assert not undecoded([{"_id": 5}]).has_ids_of(undecoded([{"_id": 5.0}]))
+
+
 def test_what_equals_nothing_has_a_key_too() -> None:
     """Not a number, in either type."""
     keys = undecoded([{"_id": id} for id in (float("nan"), Decimal128("NaN"), Decimal128("sNaN"))]).keys

@@ -23,6 +23,7 @@ HOME = Path(lazymig.__file__).parent
 ON_THE_WAY = {
     "routes.coexist": "route",
     "routes.v1_only": "route",
+    "protocol.births": "",
     "protocol.edits": "",
     "stores.mongo_v1": "store",
     "stores.mongo_v2": "store",

@@ -1,0 +1,83 @@
+"""Repairs by the follower and the verifier under every interleaving, beside clients and outside writers."""
+
+import pytest
+
+from lazymig.protocol import bodies
+from lazymig.testing.explore import explore, total
+from tests.interleaving import repairs
+from tests.interleaving.running import EXPLORED
+from tests.interleaving.subject import NAMES
+from tests.widening import WIDENING
+
+FULL = WIDENING.full
+SOME = (
+    "both clean",
+    "V1 only",
+    "neither",
+    "placeholder behind V1",
+    "dirty after V1's step",
+    "V2 wrong at V1's revision",
+    "orphan",
+)
+STATES = tuple(repairs.STATES) if FULL else SOME
+CALLS = NAMES if FULL else ("get", "get many", "insert", "update", "delete", "list", "sweep", "heal", "V1 update")
+OTHERS = tuple(repairs.OUTSIDE)
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch):
+    """A reader waits for a body once and not eight times: more of the same, and the states multiply."""
+    monkeypatch.setattr(bodies, "WRITER_WAITS_S", (0.001,))
+
+
+def visited(name, scenarios):
+    """The sum of these explorations, which found nothing and left nothing out."""
+    report = total(name, [explore(scenario) for scenario in scenarios])
+    EXPLORED.append(report)
+    print(report)
+    assert not report.violations, report.violations[0]
+    assert report.exhaustive
+
+
+@pytest.mark.parametrize("outside", repairs.OUTSIDE)
+def test_repaired_after_an_outside_write(outside):
+    """Both sides agree once the repair that follows an outside write is over, whichever client crossed them."""
+    some = [[[outside, "repair"], [name]] for name in CALLS]
+    visited("repairs", [repairs.scenario(state, clients) for state in STATES for clients in some])
+
+
+@pytest.mark.parametrize("outside", repairs.OUTSIDE)
+def test_repaired_after_a_crash(outside):
+    """Whoever dies, the follower included, both sides agree once the event is handled again."""
+    some = [[[outside, "repair"], [name]] for name in CALLS]
+    visited("repairs", [repairs.scenario(state, clients, crashes=True) for state in STATES for clients in some])
+
+
+@pytest.mark.parametrize("outside", repairs.OUTSIDE)
+def test_two_repairs_at_once(outside):
+    """A verifier that repairs beside the follower, and two outside writes in a row, leave both sides equal."""
+    others = OTHERS if FULL else ("outside rename", "outside delete")
+    some = [
+        [[outside, "repair"], ["repair"]],
+        *([[outside, "repair"], [other, "repair"]] for other in others),
+        *([[outside, other, "repair"], ["update" if other in others[:1] else "get"]] for other in others),
+    ]
+    visited("two repairs", [repairs.scenario(state, clients) for state in STATES for clients in some])
+
+
+def test_repairs_beside_two_clients():
+    """The same beside two clients of which one writes and one reads."""
+    states = STATES if FULL else ("V1 only",)
+    some = [
+        [[outside, "repair"], [writer], ["get"]]
+        for outside in (OTHERS if FULL else ("outside delete", "outside replace"))
+        for writer in (("update", "delete", "insert") if FULL else ("update",))
+    ]
+    visited("three clients", [repairs.scenario(state, clients) for state in states for clients in some])
+
+
+def test_a_repair_of_what_is_right_changes_nothing_that_clients_see():
+    """Without outside writes, a repair is one more call that every history can contain."""
+    some = [[["repair"], [name]] for name in CALLS]
+    states = [state for state in STATES if state in repairs.SOUND]
+    visited("repairs alone", [repairs.judged(state, clients) for state in states for clients in some])
