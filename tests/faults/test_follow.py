@@ -87,7 +87,7 @@ async def test_kill_at_random_moments(lazymig_server: Any, server_database: Any,
     program = follow_nursery.__file__
     async with nursery(lazymig_server.uri, server_database, program) as children, writers.at_work():
         for _ in range(KILLS):
-            await _kill(children, writers, rng.randrange(20, 400))
+            await _kill(children, writers, rng.randrange(20, 400 if WIDENING.full else 120))
     async with followed(server_database, repo=repo) as watched:
         await watched.settled()
     assert (await recorded(server_database)).catch_ups == 0
@@ -269,6 +269,23 @@ async def test_verification_stays_due(server_database: Any, monkeypatch: pytest.
     assert (await recorded(server_database)).catching_up is None
 
 
+async def test_overloaded_server(lazymig_server: Any, server_database: Any) -> None:
+    """A server that sheds load is asked again later; nothing is lost, and nobody needs to be called."""
+    repo = repository(server_database)
+    await server_database["v1"].insert_one(thing(1))
+    await repo.get(1)
+    shed = {
+        "failCommands": ["findAndModify"], "namespace": server_database["v2"].full_name, "errorCode": 462,
+        "errorLabels": ["SystemOverloadedError", "RetryableError"],
+    }  # fmt: skip
+    async with followed(server_database, repo=repo) as watched:
+        with lazymig_server.failpoint(shed, times=3):
+            await server_database["v1"].update_one({"_id": 1}, {"$set": {"n": 7}})
+            report = await watched.settled()
+    assert (report.rogue, report.healed, report.dead) == ({"update": 1}, 1, 0)
+    assert (await repo.get(1)).count == 7
+
+
 async def test_two_clusters(mortal_server: Server, server_database: Any, seed: int) -> None:
     """V1 and V2 may be in two clusters: own writes are not counted, and others are healed."""
     async with connected(mortal_server.uri) as other:
@@ -286,14 +303,19 @@ async def test_two_clusters(mortal_server: Server, server_database: Any, seed: i
         assert await find_served_wrongly(other, repo) == {}
 
 
-async def test_two_followers(server_database: Any) -> None:
+async def test_two_followers(lazymig_server: Any, server_database: Any) -> None:
     """One follows, the other waits; when the first ends, the second goes on from its position."""
     repo = repository(server_database)
     await server_database["v1"].insert_one(thing(1))
     await repo.get(1)
     async with followed(server_database, repo=repo) as first:
         second = Watched(server_database, repo=repo, catch_up=False)
-        await second.until(lambda report: report.waiting)
+        namespace = server_database["lazymig_control"].full_name
+        stepped_down = {"failCommands": ["findAndModify"], "errorCode": 10107, "namespace": namespace}
+        with lazymig_server.failpoint(stepped_down, times=4):
+            await second.until(lambda report: report.waiting)
+            reports = second.reports
+            await second.until(lambda _: second.reports > reports + 3)  # it goes on asking
         await server_database["v1"].update_one({"_id": 1}, {"$set": {"n": 7}})
         await first.settled()
         assert (await first.end()).rogue == {"update": 1}
