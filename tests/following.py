@@ -7,14 +7,25 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from attrs import evolve
+
 from lazymig import Follower, FollowReport
 from lazymig.control import parts_of
 from lazymig.stores.documents import META_FIELD, REVISION_FIELD
+from lazymig.verifying.options import VerifyOptions
 from tests.sweeps import control, repository
 
 #: Progress reports without a new change after which everything before the call was seen: the first two may have been
 #: under way.
 _IDLE_REPORTS = 3
+
+
+def repairing_after(min_age_s: float) -> Any:
+    """In place of `VerifyOptions.to_repair`: differences count after this age."""
+    return staticmethod(lambda: evolve(TO_REPAIR, min_age_s=min_age_s))
+
+
+TO_REPAIR = VerifyOptions.to_repair()
 
 
 class Watched:

@@ -192,11 +192,12 @@ class Verification(Generic[V1, V2]):
         )  # fmt: skip
 
     async def _end(self, report: VerifyReport, sample: int) -> VerifyReport:
-        """Record the run. `sample` and `filtered` are above 0 where not everything was compared."""
+        """Record the run. `sample`, `filtered` and `one_way` are above 0 where not everything was compared."""
         counts = {
             "total": report.total, "compared": report.compared, "match": report.match,
             **{name: getattr(report, name) for name in COUNTED}, "rechecked": report.rechecked,
             "repaired": report.repaired, "sample": sample, "filtered": int(bool(report.limits)),
+            "one_way": int(not self._options.checks.round_trip),
         }  # fmt: skip
         run = RunRecord(self._name, self._began, self._clock.now(), report.finished, counts)
         await parts_of(self._control).runs.record(run, kind=KIND)

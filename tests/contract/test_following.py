@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 import pytest
 from attrs import evolve
 from pymongo import DeleteOne, InsertOne, UpdateOne
 
-from lazymig import ConfigurationError, ConversionError, Follower, Phase, PhaseError, Verifier, follower
+from lazymig import ConfigurationError, ConversionError, Follower, Phase, PhaseError
 from lazymig.following import follow
-from tests.following import find_wrong, followed, recorded
+from lazymig.verifying.options import VerifyOptions
+from tests.following import find_wrong, followed, recorded, repairing_after
 from tests.sweeps import ThingV1, ThingV2, control, letters, repository, sweeper, thing, unique_codes
 
 FIRST = pytest.mark.parametrize("driver", ["pymongo"])
@@ -254,7 +254,7 @@ async def test_first_start_verifies(database: Any, monkeypatch: pytest.MonkeyPat
     await database["v1"].insert_many([thing(1), thing(2)])
     await repo.get(1)
     await database["v1"].update_one({"_id": 1}, {"$set": {"n": 7}})
-    monkeypatch.setattr(follower, "Verifier", partial(Verifier, min_age_s=0.1))
+    monkeypatch.setattr(VerifyOptions, "to_repair", repairing_after(0.1))
     async with followed(database, catch_up=True) as watched:
         report = await watched.settled()
     assert report.catch_ups == 1

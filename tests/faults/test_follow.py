@@ -8,7 +8,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from functools import partial
 from random import Random
 from typing import Any
 
@@ -16,7 +15,7 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure
 
-from lazymig import ConfigurationError, Follower, Phase, Repository, Verifier, follower
+from lazymig import ConfigurationError, Follower, Phase, Repository
 from lazymig.control import following
 from lazymig.following import follow, leasing
 from lazymig.following.feed import Batch
@@ -24,12 +23,13 @@ from lazymig.following.pursuit import Pursuit
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.testing import ReplicaSet, Server, memory_repository
 from lazymig.testing.mongod import Mongod
+from lazymig.verifying.options import VerifyOptions
 from tests.faults import follow_nursery
 from tests.faults.conftest import connected
 from tests.faults.outside import COUNT, Writers, fill, find_served_wrongly
 from tests.faults.test_step_down import replica_set
 from tests.faults.test_sweep_kill import Nursery, nursery
-from tests.following import Watched, find_wrong, followed, recorded
+from tests.following import Watched, find_wrong, followed, recorded, repairing_after
 from tests.sweeps import repository, thing, things
 from tests.widening import WIDENING
 
@@ -43,7 +43,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "LEASE", timedelta(seconds=follow_nursery.LEASE_S))
     monkeypatch.setattr(leasing, "BEAT_S", follow_nursery.LEASE_S / 3)
     monkeypatch.setattr(follow, "_IDLE_S", 0.02)
-    monkeypatch.setattr(follower, "Verifier", partial(Verifier, min_age_s=0.1))
+    monkeypatch.setattr(VerifyOptions, "to_repair", repairing_after(0.1))
 
 
 async def test_outside_writers(server_database: Any, seed: int) -> None:
@@ -258,7 +258,7 @@ async def test_verification_stays_due(server_database: Any, monkeypatch: pytest.
     await repo.get(1)
     await server_database["v1"].update_one({"_id": 1}, {"$set": {"n": 7}})
     with monkeypatch.context() as patched:
-        patched.setattr(follower, "Verifier", partial(Verifier, min_age_s=3600))
+        patched.setattr(VerifyOptions, "to_repair", repairing_after(3600))
         async with followed(server_database, repo=repo, catch_up=True) as first:
             await first.until(lambda report: report.catching_up)
     assert (await recorded(server_database)).catching_up
