@@ -156,7 +156,7 @@ def test_every_problem_of_the_first_use_blocks() -> None:
 
 
 def test_beanie_documents_are_noted() -> None:
-    """A Beanie document as V1's class is a note about the methods that replace whole documents; other classes are none."""
+    """A Beanie document as V1's class is a note about its methods that replace whole documents."""
 
     class Person(Document):
         name: str
