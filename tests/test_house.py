@@ -51,7 +51,7 @@ ROOMS = {
         {"decoding", "drivers"},
         {"indexes"},
         {"clients", "documents", "inspecting", "keyset", "probes", "replication", "rows", "server_time"},
-        {"counts", "pipelines", "raw", "sampling", "staging"},
+        {"counts", "events", "pipelines", "raw", "sampling", "staging"},
         {"ports", "scans"},
         {"ledger", "mongo_v1"},
         {"foreign", "mongo_v2", "rewrites"},
@@ -78,7 +78,7 @@ ROOMS = {
         {"checks", "sides"},
         {"comparer"},
     ),
-    "control": ({"part"}, {"conversions", "dead_letters", "mismatches", "passes", "runs"}),
+    "control": ({"part"}, {"conversions", "dead_letters", "mismatches", "passes", "runs"}, {"following"}),
     "passes": ({"pace", "shedding"}, {"partitions", "throttle"}, {"sharing"}, {"walking"}),
     "diagnosis": (
         {"findings", "values"},
@@ -103,8 +103,8 @@ ROOMS = {
     ),
     "verifying": (
         {"confidence", "ranges", "repairs", "report", "sampling"},
-        {"examining", "options", "samples", "scopes"},
-        {"flow", "rechecking"},
+        {"examining", "options", "samples"},
+        {"flow", "rechecking", "scopes"},
         {"verification"},
     ),
     "loop": ({"clock", "deadline", "in_flight", "turns"}, {"background", "batcher", "behind"}),

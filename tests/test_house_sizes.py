@@ -20,7 +20,9 @@ PARAMETERS_MAX = 8
 #: Constructors whose keywords are the options that the documentation lists.
 OPTIONS = {
     "dark.settings.DarkReads.__init__",
+    "follower.Follower.__init__",
     "repository.Repository.__init__",
+    "rewriter.Rewriter.__init__",
     "sweeper.Sweeper.__init__",
     "verifier.Verifier.__init__",
 }

@@ -34,7 +34,7 @@ def state_of(report: FollowReport) -> str:
         parts.append(f"{report.dead:,} not healed")
     parts.append(f"lag {report.lag_s:.1f} s")
     if report.staleness_p99_s is not None:
-        parts.append(f"stale {describe(report)}")
+        parts.append(f"p99 {report.staleness_p99_s * 1000:,.0f} ms")
     if report.catching_up:
         parts.append("verifying both sides")
     return ", ".join(parts)

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import attrs
 from attrs import frozen
 
+from lazymig.cli.follower_state import FollowerState, describe_follower, follower_rows
 from lazymig.cli.ids import Names
 from lazymig.cli.letters import as_object, show_letters
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json
 from lazymig.cli.output import encodable, say, show_json, table, wrapped
-from lazymig.control import Control, Followed, RunRecord, control_beside, parts_of
+from lazymig.cli.versions import describe_deletable, describe_versions
+from lazymig.control import Control, RunRecord, control_beside, parts_of
+from lazymig.dark.contests import SOURCE as DARK_READ
 from lazymig.repository import Repository, calls_of
+from lazymig.shapes.migration import is_upcasting_only
 from lazymig.stores.counts import Counts
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.holdings import Holdings, MovedBy, count_by_conversion, count_moved_by, look_up_holdings
 from lazymig.sweeping.revisions import find_warnings
+from lazymig.sweeping.rewrite import KIND
+from lazymig.sweeping.versions import Versions, count_versions
 
 #: How many dead letters and runs are shown at most.
 _SHOWN = 10
@@ -42,19 +48,11 @@ class Verified:
 
 
 @frozen
-class FollowerState:
-    """What the follower found lately, and how far it is behind."""
+class DarkLog:
+    """The log of dark reads: how many entities it holds, and when the oldest was first found not to agree."""
 
-    running: bool
-    seen_at: datetime | None
-    lag_s: float
-    staleness_p50_s: float | None
-    staleness_p99_s: float | None
-    catching_up: str | None
-    catch_ups: int
-    #: Changes that were not announced, by operation: over the last 24 hours, and since the last full hour.
-    rogue_last_day: dict[str, int]
-    rogue_last_hour: dict[str, int]
+    mismatches: int
+    oldest: datetime | None
 
 
 @frozen
@@ -70,6 +68,7 @@ class Status:
     letters: list[DeadLetter]
     runs: list[RunRecord]
     verified: Verified
+    dark_reads: DarkLog
     #: How many entities of V2 each conversion revision made.
     conversions: dict[int, int]
     #: What is wrong with this release; each says what to do.
@@ -80,16 +79,20 @@ class Status:
     unseen: tuple[str, ...] = ()
     #: What to do about V2's documents without `_lazymig`, where there are some.
     foreign: tuple[str, ...] = ()
+    #: V1's documents by version, where the migration has upcasters.
+    versions: Versions | None = None
+    #: Whether there is one collection only, so that nothing is migrated.
+    alone: bool = False
 
     @property
     def remaining(self) -> int:
         """About how many entities V2 lacks."""
-        return self.v2.remaining(self.v1)
+        return 0 if self.alone else self.v2.remaining(self.v1)
 
     @property
     def share(self) -> float:
         """The part that is migrated, from 0 to 1."""
-        return min(1.0, self.v2.live / self.v1) if self.v1 else 1.0
+        return min(1.0, self.v2.live / self.v1) if self.v1 and not self.alone else 1.0
 
 
 async def status(
@@ -124,7 +127,7 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
     control, name = control_beside(calls_of(repository).pair.bodies), repository.migration.name
     seen = await calls_of(repository).first_use.look(control=control, whole=True)
     seen.check(foreign=False)
-    held = await look_up_holdings(v2, exact=exact)
+    held, chain = await look_up_holdings(v2, exact=exact), repository.migration.upcasters
     return Status(
         migration=name,
         phase=str(repository.phase),
@@ -133,29 +136,16 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
         moved_by=await count_moved_by(v2, held.live, exact=exact),
         dead_letters=await control.dead_count(name),
         letters=await _oldest(control, name),
-        runs=await control.history(name, _SHOWN),
+        runs=await _last_runs(control, name),
         verified=await _look_up_verified(control, name),
+        dark_reads=await _look_up_dark(control, name),
         conversions=await count_by_conversion(v2, held.live, exact=exact),
         warnings=await find_warnings(calls_of(repository).pair, control),
         unseen=seen.unseen,
         foreign=seen.foreign_problem,
-        follower=_describe(await parts_of(control).following(name).find(), parts_of(control).clock.now()),
-    )
-
-
-def _describe(found: Followed | None, now: datetime) -> FollowerState | None:
-    if found is None:
-        return None
-    return FollowerState(
-        running=found.running,
-        seen_at=found.seen_at,
-        lag_s=found.lag_s,
-        staleness_p50_s=found.staleness_p50_s,
-        staleness_p99_s=found.staleness_p99_s,
-        catching_up=found.catching_up,
-        catch_ups=found.catch_ups,
-        rogue_last_day=dict(found.count_since(now - timedelta(hours=24))),
-        rogue_last_hour=dict(found.count_since(now)),
+        follower=describe_follower(await parts_of(control).following(name).find(), parts_of(control).clock.now()),
+        versions=None if chain is None else await count_versions(v1, chain, exact=exact),
+        alone=is_upcasting_only(repository.migration),
     )
 
 
@@ -176,28 +166,30 @@ async def _look_up_verified(control: Control, name: str) -> Verified:
     return Verified(runs[0] if runs else None, {str(verdict): count for verdict, count in counts.items()}, oldest)
 
 
+async def _look_up_dark(control: Control, name: str) -> DarkLog:
+    log = parts_of(control).mismatches
+    async for page in log.find_pages(name, source=DARK_READ, size=1):
+        return DarkLog(await log.count(name, source=DARK_READ), page[0].first_at if page else None)
+    return DarkLog(0, None)
+
+
+async def _last_runs(control: Control, name: str) -> list[RunRecord]:
+    """Find the last runs that wrote documents, newest first."""
+    found = [run for kind in ("sweep", KIND) for run in await control.history(name, _SHOWN, kind=kind)]
+    return sorted(found, key=lambda run: run.started_at, reverse=True)[:_SHOWN]
+
+
 def _render(found: Status) -> None:
-    say(f"{found.migration}: phase {found.phase}, {int(found.share * 1000) / 10} % migrated")
-    by, about = found.moved_by, "about " if found.moved_by.estimated else ""
-    unknown = {"moved by unknown": f"{about}{by.unknown:,}"} if by.unknown else {}
-    rows = {
-        "V1 entities": found.v1,
-        "V2 clean": found.v2.clean,
-        "V2 dirty (open writes)": found.v2.dirty,
-        "V2 placeholders": found.v2.placeholders,
-        "V2 tombstones": found.v2.tombstones,
-        "remaining, about": found.remaining,
-        "open dead letters": found.dead_letters,
-        "moved by reads": f"{about}{by.read:,}",
-        "moved by writes": f"{about}{by.write:,}",
-        "moved by sweeps": f"{about}{by.sweep:,}",
-        **unknown,
-        **{f"conversion revision {conv}": f"{about}{count:,}" for conv, count in found.conversions.items()},
-    }
-    rows |= {} if found.follower is None else _follower_rows(found.follower)
+    rows = _one_collection(found) if found.alone else _both_collections(found)
+    rows |= {} if found.follower is None else follower_rows(found.follower)
     for name, value in rows.items():
         say(f"  {name:<30} {value if isinstance(value, str) else f'{value:,}'}")
+    if found.versions is not None:
+        say(describe_deletable(found.versions))
     _render_verified(found.verified)
+    if (oldest := found.dark_reads.oldest) is not None:
+        count = f"{found.dark_reads.mismatches:,}"
+        wrapped(f"In the log of dark reads: {count}, the oldest found at {oldest:%Y-%m-%d %H:%M:%S} UTC")
     for warning in (*found.warnings, *found.foreign):
         say(f"Warning: {warning}")
     for what in found.unseen:
@@ -229,27 +221,36 @@ def _describe_extent(run: RunRecord) -> str:
     return f"finished, {partly}{compared}, {run.counts.get('match', 0):,} agreed"
 
 
-def _follower_rows(state: FollowerState) -> dict[str, int | str]:
-    seen = "no position yet" if state.seen_at is None else f"position of {state.seen_at:%Y-%m-%d %H:%M:%S}"
-    rows: dict[str, int | str] = {
-        "follower": f"{'running' if state.running else 'not running'}, {seen}, lag {state.lag_s:.1f} s",
-        "not announced, last 24 h": _by_operation(state.rogue_last_day),
-        "not announced, this hour": _by_operation(state.rogue_last_hour),
+def _one_collection(found: Status) -> dict[str, int | str]:
+    say(f"{found.migration}: phase {found.phase}, one collection whose documents are brought up when they are read")
+    versions = {} if found.versions is None else describe_versions(found.versions)
+    return {"documents": found.v1, **versions}
+
+
+def _both_collections(found: Status) -> dict[str, int | str]:
+    say(f"{found.migration}: phase {found.phase}, {int(found.share * 1000) / 10} % migrated")
+    by, about = found.moved_by, "about " if found.moved_by.estimated else ""
+    unknown = {"moved by unknown": f"{about}{by.unknown:,}"} if by.unknown else {}
+    versions = {} if found.versions is None else describe_versions(found.versions)
+    return {
+        "V1 entities": found.v1,
+        **{f"V1 {name}": value for name, value in versions.items()},
+        "V2 clean": found.v2.clean,
+        "V2 dirty (open writes)": found.v2.dirty,
+        "V2 placeholders": found.v2.placeholders,
+        "V2 tombstones": found.v2.tombstones,
+        "remaining, about": found.remaining,
+        "open dead letters": found.dead_letters,
+        "moved by reads": f"{about}{by.read:,}",
+        "moved by writes": f"{about}{by.write:,}",
+        "moved by sweeps": f"{about}{by.sweep:,}",
+        **unknown,
+        **{f"conversion revision {conv}": f"{about}{count:,}" for conv, count in found.conversions.items()},
     }
-    if state.staleness_p50_s is not None and state.staleness_p99_s is not None:
-        rows["staleness of heals"] = f"p50 {state.staleness_p50_s:.3f} s, p99 {state.staleness_p99_s:.3f} s"
-    if state.catching_up is not None:
-        rows["verification is due"] = state.catching_up
-    return rows
-
-
-def _by_operation(counts: dict[str, int]) -> str:
-    named = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
-    return f"{sum(counts.values()):,}" + (f" ({named})" if named else "")
 
 
 def _moved(run: RunRecord) -> int:
-    return run.counts.get("migrated", 0)
+    return run.counts.get("migrated", 0) + run.counts.get("rewritten", 0)
 
 
 def sparkline(values: Sequence[int]) -> str:

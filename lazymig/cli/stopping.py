@@ -22,9 +22,11 @@ class Stoppable(Protocol[R_co]):
 
     def stop(self) -> None:
         """Finish what is under way and return."""
+        ...
 
     def run(self) -> Awaitable[R_co]:
         """Run to the end, or until stopped."""
+        ...
 
 
 def step_back() -> None:

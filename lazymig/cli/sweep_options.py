@@ -81,7 +81,7 @@ def keywords_of(options: Options, sharing: Sharing) -> dict[str, Any]:
 
 
 def parse_shard(text: str | None) -> tuple[int, int]:
-    """Return `I/N` as numbers."""
+    """Return `I/N` as numbers. Raises `Unusable`."""
     if text is None:
         return 0, 1
     index, slash, count = text.partition("/")

@@ -23,6 +23,7 @@ from lazymig.cli.follow import follow
 from lazymig.cli.init import init
 from lazymig.cli.options import Exit, examples
 from lazymig.cli.output import complain
+from lazymig.cli.rewrite import rewrite
 from lazymig.cli.status import status
 from lazymig.cli.sweep import sweep
 from lazymig.cli.verify import verify
@@ -76,9 +77,8 @@ _VERBS: dict[Callable[..., object], str] = {
         f"lazymig verify {_APP} --repair --accept missing-null:nickname",
         f"lazymig verify {_APP} --continuous --rate 100",
     ),
-    follow: examples(
-        f"lazymig follow {_APP}", f"lazymig follow {_APP} --max-time 3600 --json", "lazymig status, for what it found"
-    ),
+    follow: examples(f"lazymig follow {_APP}", f"lazymig follow {_APP} --max-time 3600 --json"),
+    rewrite: examples(f"lazymig rewrite {_APP} --dry-run", f"lazymig rewrite {_APP} --rate 500"),
     check: examples(f"lazymig check {_APP}", f"lazymig check {_APP} --offline --examples 1000"),
     completion: examples("lazymig completion bash > ~/.local/share/bash-completion/completions/lazymig"),
 }

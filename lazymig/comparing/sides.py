@@ -51,8 +51,7 @@ def has_same_bytes(
         picked = {name: stored[name] for name in made}
     except KeyError:
         return False
-    more = len(stored) - len(made)
-    if more > 2 or more != len(_OWN & stored.keys()):
+    if len(stored) - len(made) != len(_OWN & stored.keys()):
         extra = stored.keys() - made.keys() - _OWN
         if extra and (known is None or not extra.isdisjoint(known)):
             return False

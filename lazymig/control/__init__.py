@@ -22,6 +22,7 @@ from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.stores.given import Collection, Id, Store
 from lazymig.stores.records import DeadLetter
 from lazymig.stores.rows import Rows, control_collection_beside
+from lazymig.stores.verdicts import Mismatch
 
 __all__ = [
     "BEAT_S", "LEASE", "Control", "Followed", "Following", "Identities", "KnownConversion", "Lease", "Parts", "Passes",
@@ -30,7 +31,7 @@ __all__ = [
 
 
 class Control:
-    """What a control collection holds about migrations: dead letters and the history of runs.
+    """What a control collection holds about migrations: dead letters, mismatches and the history of runs.
 
     Several migrations may share one collection. It is written and read with majority concern, so what it holds was
     really done.
@@ -107,6 +108,20 @@ class Control:
             False if there is no waiver.
         """
         return await self._parts.letters.unwaive(migration, id)
+
+    async def mismatches(self, migration: str, *, source: str | None = None) -> AsyncIterator[Mismatch]:
+        """Yield the entities whose two sides were found not to agree, those found first at the front.
+
+        Args:
+            migration: The migration's name.
+            source: "verify" or "dark read" for what those found; None for both.
+
+        Yields:
+            Mismatches, one for each entity. They contain ids and field paths, and nothing of the documents.
+        """
+        async for page in self._parts.mismatches.find_pages(migration, source=source):
+            for mismatch in page:
+                yield mismatch
 
     async def history(self, migration: str, limit: int = 20, *, kind: str = "sweep") -> list[RunRecord]:
         """Return the last runs, newest first. Each process of a run that several share has its own record.

@@ -59,16 +59,16 @@ class Log:
             await self._mismatches.record(self._migration, [evolve(mismatch, confirmed=confirmed)])
             self._known.add(id)
 
+    def may_hold(self, id: RawId) -> bool:
+        """Whether the log may hold the entity: it does, or it was not looked at for long."""
+        return bool(self._limit) and (self._is_due or id in self._known)
+
     async def forget(self, id: RawId) -> None:
         """Remove an entity's mismatch, because both sides were found equal."""
-        if not self._limit:
-            return
-        if self._is_due:
-            async with self._turn:
-                await self._look()
-        if id not in self._known:
-            return  # nearly always: no statement is sent
         async with self._turn:
+            await self._look()
+            if id not in self._known:
+                return
             held = await self._mismatches.find(self._migration, id)
             if held is not None and held.source == SOURCE:
                 await self._mismatches.remove(self._migration, [id])

@@ -28,6 +28,11 @@ class Notes:
     v1: dict[RawId, StoredV1 | None] = field(factory=dict)
     v2: dict[RawId, StoredV2 | None] = field(factory=dict)
 
+    def only(self, ids: Sequence[RawId]) -> Notes:
+        """Return the notes of these ids, so that the documents of others are kept no longer."""
+        v1 = {id: self.v1[id] for id in ids if id in self.v1}
+        return Notes(v1, {id: self.v2[id] for id in ids if id in self.v2})
+
     def find_clean(self, id: RawId) -> StoredV2 | None:
         """Return V2's document if it was clean: only then V2 could answer."""
         seen = self.v2.get(id)

@@ -86,7 +86,7 @@ class DarkReads:
         ordered: bool = False,
         on_mismatch: Callable[[Mismatch], object] | None = None,
         log_max: int = 1000,
-        in_flight_max: int = 32,
+        in_flight_max: int = 16,
         timeout_s: float = 1.0,
         control: Control | None = None,
     ) -> None:

@@ -78,24 +78,26 @@ class Watch(Generic[V1, V2]):
         self._pair.tally.count(DARK_DROPPED, len(ids) - free)
         if not free:
             return
-        if control_s is not None:
-            self._measure("control", control_s)
-        side: Side = "v1" if self._dark.aa else candidate
-        self._background.start(self._run(ids[:free], notes, side, timed=control_s is not None), free)
+        ids, side = ids[:free], "v1" if self._dark.aa else candidate
+        self._background.start(self._run(ids, notes.only(ids), side, control_s), free)
 
     async def drain(self) -> None:
-        """Wait for running comparisons, as long as one may take, and cancel the rest."""
-        await self._background.drain(self._setup.timeout_s)
+        """Wait for running comparisons, as long as one and its report may take, and cancel the rest."""
+        await self._background.drain(2 * self._setup.timeout_s)
 
-    async def _run(self, ids: Sequence[RawId], notes: Notes, side: Side, *, timed: bool) -> None:
+    async def _run(self, ids: Sequence[RawId], notes: Notes, side: Side, control_s: float | None) -> None:
         looks: dict[RawId, Look] = {}
         try:
+            if control_s is not None:
+                self._measure("control", control_s)
             async with Deadline(self._setup.timeout_s):
-                found = await self._read(ids, notes, side, timed=timed)
-                await asyncio.gather(*(self._look(id, sides, looks) for id, sides in found.items()))
+                found = await self._read(ids, notes, side, timed=control_s is not None)
+                looking = [self._look(id, sides, looks) for id, sides in found.items()]
+                await (looking[0] if len(looking) == 1 else asyncio.gather(*looking))
         except Exception as error:  # whatever it is, the caller has its answer
             self._note(error)
-        self._pair.tally.count(DARK_FAILED, len(ids) - len(looks))
+        finally:  # also at the end of the event loop
+            self._pair.tally.count(DARK_FAILED, len(ids) - len(looks))
         for id, look in looks.items():
             await self._report(id, look)
 
@@ -128,7 +130,8 @@ class Watch(Generic[V1, V2]):
             count(DARK_COMPARED)
             count(DARK_MATCHED if look.mismatch is None else DARK_MISMATCHED)
             if look.mismatch is None:
-                await self._try(self._log.forget(id))
+                if self._log.may_hold(id):  # nearly never
+                    await self._try(self._log.forget(id))
             else:
                 await self._try(self._log.add(look.mismatch))
                 await self._try(self._call_hook(look.mismatch))

@@ -23,9 +23,11 @@ class Running(Protocol[R_co]):
 
     def stop(self) -> None:
         """Finish what is under way, save the checkpoint and return."""
+        ...
 
     def run(self) -> Awaitable[R_co]:
         """Do the part, and return its report."""
+        ...
 
 
 @frozen

@@ -12,7 +12,8 @@ from lazymig.control import Control, control_beside, parts_of
 from lazymig.control.following import Claim
 from lazymig.following.catching_up import CatchingUp, Verifying
 from lazymig.following.feed import Feed
-from lazymig.following.handling import Handler, Terms
+from lazymig.following.handling import Handler
+from lazymig.following.healing import Terms
 from lazymig.following.leasing import Lease, TakenOver
 from lazymig.following.options import FollowOptions
 from lazymig.following.pursuit import Hooks, Pursuit
@@ -59,7 +60,7 @@ class Follow(Generic[V1, V2]):
         self._make_verifying = lambda: verifying(control)
         timeout_s = repository.timeout_s
         self._terms = Terms(
-            concurrency=options.concurrency, clock=clock,
+            concurrency=options.concurrency, stopping=self._is_stopping, under_way=options.batch_size, clock=clock,
             in_flight=_UNBOUNDED if timeout_s is None else timedelta(seconds=timeout_s),
         )  # fmt: skip
         self._hooks = Hooks(

@@ -75,8 +75,8 @@ def judge_at_once(event: Event, seen: StoredV2 | None, last: int | None) -> Find
         # Set back, such as by a program that stores all fields of what it read a while ago. This must not wait for the
         # sides' state: between a writer's compare-and-set and its apply V2 is dirty and shows nothing wrong yet.
         return Finding.ROGUE
-    if seen is not None and (seen.gone or seen.revision <= revision) and revision <= seen.intent:
-        return Finding.OURS
+    if seen is not None and seen.revision <= revision <= seen.intent:
+        return Finding.OURS  # announced, and V2 has not moved on since
     return Finding.ASK
 
 
@@ -86,7 +86,10 @@ def judge(event: Event, sight: Sight) -> Finding:
         return Finding.OPEN
     seen, v1_revision = sight.before, sight.v1_revision
     if v1_revision is not None:
-        # Also for a delete: V1 has the entity again. An insert by lazymig has brought V2 along.
+        if event.operation is Operation.DELETE and v1_revision == 0 and seen is not None and seen.revision == 0:
+            # V1 has the entity again, and V2 holds no trace of a delete, such as a tombstone at a higher revision.
+            return Finding.VANISHED
+        # Also for a delete: an insert by lazymig has brought V2 along.
         return Finding.ROGUE if _is_broken(event, seen, v1_revision) else Finding.OURS
     if event.operation is not Operation.DELETE:
         return Finding.OURS  # deleted since, and that event decides
@@ -105,7 +108,13 @@ def _is_broken(event: Event, seen: StoredV2 | None, v1_revision: int) -> bool:
         # A write of lazymig leaves a document in V2 before V1 has it. Only for the event that V1's revision is from: an
         # earlier life of the entity may have been purged.
         return event.operation is not Operation.DELETE and event.revision == v1_revision
-    return v1_revision > seen.intent or (not seen.gone and v1_revision < seen.revision)
+    if v1_revision > seen.intent:
+        return True
+    if seen.gone:
+        # An entity that was deleted and came back as it was, from a backup say. An insert by lazymig is above the
+        # tombstone. Not for earlier events: they were announced, whatever was inserted since.
+        return event.revision == v1_revision < seen.revision
+    return v1_revision < seen.revision
 
 
 class Memory:

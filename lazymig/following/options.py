@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 from attrs import frozen
 
 from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.following.report import FollowReport
 from lazymig.repository import Repository, calls_of
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
 
 
 @frozen(kw_only=True)
@@ -23,7 +26,7 @@ class FollowOptions:
     max_time_s: float | None
     on_progress: Callable[[FollowReport], None] | None
 
-    def check(self, repository: Repository[Any, Any]) -> None:
+    def check(self, repository: Repository[V1, V2]) -> None:
         """Raise `PhaseError` if the phase fills no V2, `ConfigurationError` if an option cannot work."""
         if not calls_of(repository).route.fills_v2:
             raise PhaseError(

@@ -10,11 +10,12 @@ from attrs import frozen
 from pymongo.errors import PyMongoError
 
 from lazymig.control.following import Claim, Following, Handled
-from lazymig.errors import Contention
+from lazymig.errors import PassVanished
 from lazymig.following.catching_up import CatchingUp
 from lazymig.following.feed import Batch, Feed
 from lazymig.following.handling import Handler
 from lazymig.following.leasing import TakenOver
+from lazymig.following.retrying import back_off
 from lazymig.following.standing import Part
 from lazymig.loop.clock import Clock
 from lazymig.stores.events import PositionLost, Token, is_passing
@@ -22,8 +23,6 @@ from lazymig.telemetry import CAUGHT_UP, LAG, Tally
 
 #: Seconds after which a position without changes is stored: the oplog moves on, also by other collections.
 SAVE_EVERY_S = 5.0
-#: The wait after an error, in seconds: at first, and at most.
-_BACK_OFF_S, _BACK_OFF_MAX_S = 0.1, 10.0
 
 
 @frozen(kw_only=True)
@@ -56,7 +55,7 @@ class Pursuit:
         self._claim = claim
         self._following = following
         self._feed = feed
-        self._handler = handler
+        self.handler = handler
         self._catching_up = catching_up
         self._hooks = hooks
         #: Up to here all is handled, except for what is open.
@@ -80,19 +79,30 @@ class Pursuit:
                     await self._stream()
                 except PositionLost as lost:
                     self._lost = str(lost)
-                except (PyMongoError, Contention) as error:
-                    if not isinstance(error, Contention) and not is_passing(error):
+                except PyMongoError as error:
+                    if not is_passing(error):
                         raise
                     await self._back_off()
+            await self._finish()
         finally:
+            await self.handler.end()
             await self._end_verification()
+
+    async def _finish(self) -> None:
+        """Store the position behind what is being healed. Where that fails, the next run begins further back."""
+        try:
+            await self.handler.drain()
+            await self._save(urgent=True)
+        except (PyMongoError, TakenOver) as error:
+            if isinstance(error, PyMongoError) and not is_passing(error):
+                raise
 
     async def _stream(self) -> None:
         position = await self._find_position()
         if self.catching_up and (self._verification is None or self._verification.done()):
             self._verification = asyncio.create_task(self._verify())
         # Events may come again. Those that came before would look like revisions that were set back.
-        self._handler.memory.forget()
+        self.handler.memory.forget()
         async with self._feed.opened(position):
             while not self._hooks.stopping():
                 await self._take_step(await self._feed.take())
@@ -111,55 +121,62 @@ class Pursuit:
             self._hooks.tally.count(CAUGHT_UP)
         if not held:
             raise TakenOver
-        self._handler.standing.clear()
+        self.handler.standing.clear()
         self._position, self._lost = token, None
         return token
 
     async def _take_step(self, batch: Batch) -> None:
-        handler = self._handler
+        handler = self.handler
         if batch.events:
             await handler.handle(batch)
-            now = await self._feed.now()
-            self.lag_s = max((now - batch.events[-1].at).total_seconds(), 0.0)
-            self._hooks.tally.measure(LAG, self.lag_s)
-        else:
-            self.lag_s = 0.0
-            if batch.token is not None:
-                handler.standing.add(Part(batch.token))
+        elif batch.token is not None:
+            handler.standing.add(Part(batch.token))
         if batch.token is not None:
             self._position = batch.token
         await handler.look_again()
+        await handler.take_done()
         # The order matters: what a position covers is durably healed before it is stored.
         await self._save(urgent=bool(batch.events))
         self._failed = 0
+        await self._measure_lag(batch)
         self._hooks.on_progress()
         if self._verification is not None and self._verification.done():
             self._verification.result()  # raises what ended it
 
+    async def _measure_lag(self, batch: Batch) -> None:
+        oldest = self.handler.find_oldest() or (batch.events[-1].at if batch.events else None)
+        self.lag_s = 0.0
+        if oldest is not None:
+            self.lag_s = max((await self._feed.now() - oldest).total_seconds(), 0.0)
+            self._hooks.tally.measure(LAG, self.lag_s)
+
     async def _save(self, *, urgent: bool) -> None:
-        done = self._handler.standing.find_done()
+        done = self.handler.standing.find_done()
         now_s = self._hooks.clock.monotonic()
         if done is None or not (urgent or done[1] or now_s - self._saved_at_s >= SAVE_EVERY_S):
             return
         token, rogue, count = done
-        staleness = self._handler.staleness
+        staleness = self.handler.staleness
         handled = Handled(
             rogue=rogue, lag_s=self.lag_s, staleness_s=(staleness.find_quantile(0.5), staleness.find_quantile(0.99))
         )
         if not await self._following.save(self._claim, token, handled):
             raise TakenOver
-        self._handler.standing.drop(count)
+        self.handler.standing.drop(count)
         self._saved_at_s = now_s
 
     async def _verify(self) -> None:
         while not self._hooks.stopping():
             try:
                 await self._catching_up.run()
-                return
+            except PassVanished:
+                await self._back_off()  # a collection was dropped meanwhile: the verification begins again
             except PyMongoError as error:
                 if not is_passing(error):
                     raise
                 await self._back_off()
+            else:
+                return
 
     async def _end_verification(self) -> None:
         self._catching_up.stop()
@@ -167,7 +184,5 @@ class Pursuit:
             await asyncio.gather(self._verification, return_exceptions=True)
 
     async def _back_off(self) -> None:
-        clock = self._hooks.clock
-        wait_s = min(_BACK_OFF_S * 2**self._failed, _BACK_OFF_MAX_S)
-        self._failed = min(self._failed + 1, 10)
-        await clock.sleep(wait_s * (0.5 + clock.random() / 2))
+        await back_off(self._hooks.clock, self._failed)
+        self._failed += 1

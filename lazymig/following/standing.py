@@ -18,6 +18,8 @@ class Part:
     """A handled batch: the position after it, what was counted, and how many of its events are open."""
 
     token: Token
+    #: When its first change happened; None without changes.
+    since: datetime | None = None
     rogue: Rogue = field(factory=Counter)
     open: int = 0
 
@@ -64,6 +66,10 @@ class Standing:
             token, count = part.token, count + 1
             rogue.update(part.rogue)
         return None if token is None else (token, rogue, count)
+
+    def find_oldest(self) -> datetime | None:
+        """Return when the oldest change happened that is not done; None where all is."""
+        return next((part.since for part in self._parts if part.open), None)
 
     def drop(self, count: int) -> None:
         """Drop batches whose position was stored."""

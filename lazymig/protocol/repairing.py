@@ -22,27 +22,29 @@ V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 
-async def repair(pair: Pair[V1, V2], id: RawId) -> bool:
+async def repair(pair: Pair[V1, V2], id: RawId, *, same_life: bool = False) -> bool:
     """Bring V2 to what V1 holds now, whatever V2 claims. False: V1 does not hold the entity, and V2 no longer does.
 
     To be called after the change of V1 that V2 may have missed: what V1 held before cannot be in V2 afterwards, not
     even by a reader that read V1 before the change and stores its conversion late.
 
+    `same_life`: V2's body is of the entity that V1 holds, even where its revision is above V1's.
+
     Driver errors pass through. Raises `ConversionError` where V1's document does not convert, and `Contention`. After a
     `ConversionError` V2 no longer answers, so that readers get the error too, and not an entity that V1 has no more.
     """
     try:
-        return await _bring_up(pair, id)
+        return await _bring_up(pair, id, same_life=same_life)
     except ConversionError:
         await _distrust(pair, id)
         raise
 
 
-async def _bring_up(pair: Pair[V1, V2], id: RawId) -> bool:
+async def _bring_up(pair: Pair[V1, V2], id: RawId, *, same_life: bool) -> bool:
     if await pair.bodies.find(id) is None and await _migrate(pair, id):
         return True
     for attempt in range(pair.max_attempts):
-        done, outcome = await _renew(pair, id)
+        done, outcome = await _renew(pair, id, same_life=same_life)
         # V2 is past this ticket: another writer was faster, or a slow reader stored what it read at a revision that the
         # other program has taken away from V1. Only the first is harmless, and they look alike.
         if outcome is not Applied.NEWER:
@@ -52,13 +54,13 @@ async def _bring_up(pair: Pair[V1, V2], id: RawId) -> bool:
     raise Contention(decode_id(id), pair.max_attempts)
 
 
-async def _renew(pair: Pair[V1, V2], id: RawId) -> tuple[Done, Applied | None]:
+async def _renew(pair: Pair[V1, V2], id: RawId, *, same_life: bool) -> tuple[Done, Applied | None]:
     """Give the entity a new revision and V2's body anew; return what was done to V1 and the outcome in V2."""
     # The ticket comes first, as in every write: V2 does not answer from then on. V1's compare-and-set gives V1 a new
     # revision, so that no write that started from V2's wrong body can win.
     announced = await pair.ledger.ticket(id)
     try:
-        done = await move_v1(pair, id, Renew(pair.conversions), announced)
+        done = await move_v1(pair, id, Renew(pair.conversions, same_life), announced)
     except NotFound:
         # Even an absent V2 gets a tombstone: without it, a slow reader could store the entity that was deleted.
         done = Done(announced.intent, None, announced.intent)

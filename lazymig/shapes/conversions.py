@@ -49,13 +49,12 @@ class Conversions(Generic[V1, V2]):
         return _attempted(decode_id(stored.id), "read", self.v1.decode, stored.document, "V1")
 
     def v1_stored(self, stored: StoredV1) -> Document:
-        """Return V1's document in the newest version, to compare it with what `v1_before` encodes."""
+        """Return V1's document in the newest version and without the version, to compare it with `v1_before`."""
         chain = self.migration.upcasters
         if chain is None:
             return stored.document
         document = _attempted(decode_id(stored.id), "read", self.v1.bring_up, stored.document, "V1")
-        # Also in one that a newer release wrote, and in one without the field: versions are not what is compared.
-        return {**document, chain.field: chain.newest}
+        return {name: value for name, value in document.items() if name != chain.field}
 
     def v2_entity(self, stored: StoredV2) -> V2:
         """Decode V2's body into an entity. The document must not be gone."""
@@ -196,10 +195,10 @@ class Conversions(Generic[V1, V2]):
         return _attempted(decode_id(truth.id), "read", partial(find_rewrite, self.v1, chain), truth.document, "V1")
 
     def v1_before(self, entity: V1, direction: Direction = "downgrade") -> Fields:
-        """Return the document of a V1 entity that is already stored. It serves for comparison, so it is not checked."""
+        """Return the document of a stored V1 entity, without its version. For comparison, so it is not checked."""
         document = _attempted(getattr(entity, self.migration.id_field), direction, self.v1.encode, entity)
         if self.migration.upcasters is not None:
-            document[self.migration.upcasters.field] = self.migration.upcasters.newest
+            document.pop(self.migration.upcasters.field, None)
         return document
 
     def v2_before(self, entity: V2, direction: Direction = "upgrade") -> dict[str, object]:

@@ -40,9 +40,10 @@ _NO_STREAMS = (
 )
 #: The server's code where it has no change streams: it is standalone.
 _NOT_A_REPLICA_SET = 40573
-#: Codes of a position that the server no longer has: the oplog has moved past it, the token is of another cluster or
-#: collection, or a change before the next ones cannot be read.
-_LOST = frozenset({136, 234, 260, 280, 286, 50811})
+#: Codes of a position that the server cannot continue from: the oplog has moved past it, a change cannot be read, or
+#: the token is no token of this server.
+_LOST = frozenset({9, 260, 280, 286, 40649, 50811})
+_NOT_RESUMABLE = "NonResumableChangeStreamError"
 #: Codes of this user's rights, which no second attempt changes.
 _RIGHTS = frozenset({13, 18, 391})
 #: Codes besides the server's state after which the stream can be opened again: the cursor is gone, or was killed.
@@ -109,7 +110,9 @@ class Changes:
                 readConcern={"level": "majority"},
             )  # fmt: skip
         except OperationFailure as error:
-            raise _explain(error) from None
+            if error.code != _NOT_A_REPLICA_SET:
+                raise
+            raise ConfigurationError(_NO_STREAMS.format("this server")) from None
         cursor = reply["cursor"]
         if cursor["id"]:
             await self._collection.database.command("killCursors", self._collection.name, cursors=[cursor["id"]])
@@ -193,13 +196,11 @@ def _parse(change: Mapping[str, object]) -> Event:
 
 
 def _explain(error: OperationFailure) -> Exception:
-    """Return the error to raise: that the position is lost, that the server has no change streams, or itself."""
-    if error.code == _NOT_A_REPLICA_SET:
-        return ConfigurationError(_NO_STREAMS.format("this server"))
-    if error.code in _LOST:
-        name = (error.details or {}).get("codeName") or f"code {error.code}"
-        return PositionLost(f"the server no longer has the changes after it ({name})")
-    return error
+    """Return the error to raise: that the position is lost, or itself."""
+    if error.code not in _LOST and not error.has_error_label(_NOT_RESUMABLE):
+        return error
+    name = (error.details or {}).get("codeName") or f"code {error.code}"
+    return PositionLost(f"the server no longer has the changes after it ({name})")
 
 
 def is_passing(error: PyMongoError) -> bool:

@@ -32,6 +32,8 @@ V2 = TypeVar("V2")
 
 #: Ids per page. Only documents of older versions are read whole.
 IDS_PER_PAGE = 10_000
+#: Ids per page under a rate limit.
+LIMITED_PAGE = 1000
 #: Single writes in flight per batch in flight, where writes must be announced in V2.
 _WRITES_EACH = 16
 #: Documents between two turns of the event loop.
@@ -76,7 +78,9 @@ class Older(Generic[V1, V2]):
         """Rewrite a partition after the position; yield each stretch once it is done. Ends early to stop."""
         marked = position
         while await self._throttle.wait_for_page():
-            ids = await self._scan.find_ids(self._scan.within(partition, position), IDS_PER_PAGE)
+            # Under a rate limit a page takes long, and checkpoints should still come soon.
+            size = min(IDS_PER_PAGE, LIMITED_PAGE) if self._throttle.limited else IDS_PER_PAGE
+            ids = await self._scan.find_ids(self._scan.within(partition, position), size)
             if not ids:
                 return
             last = raw_id(decode_for_id(ids[-1])["_id"])

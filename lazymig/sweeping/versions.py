@@ -37,7 +37,8 @@ async def count_versions(v1: Counts, chain: Upcasters, *, exact: bool) -> Versio
     sample = SAMPLE if not exact and total > SMALL else 0
     found = await v1.count_by_version(chain.field, sample=sample)
     counts = scaled(found, total) if sample else found
-    ordered = sorted(counts.items(), key=lambda item: (isinstance(item[0], str), item[0]))
+    # Documents without the field are usually the oldest; what is no version comes last.
+    ordered = sorted(counts.items(), key=lambda item: (item[0] != "missing", isinstance(item[0], str), item[0]))
     named = {str(version): count for version, count in ordered}
     return Versions(chain.field, chain.newest, named, sample > 0, () if sample else _find_deletable(chain, found))
 

@@ -54,14 +54,17 @@ class VerifyOptions:
         if self.where is not None and not isinstance(self.where, Mapping):
             raise ConfigurationError("where: pass a MongoDB filter for V1 (a mapping), or None for all")
 
-    def make_pass_kind(self, question: Document) -> str:
-        """Return the kind of pass: processes share one only if they compare the same documents by the same checks."""
+    def make_pass_kind(self, question: Document, revision: int) -> str:
+        """Return the kind of pass: processes share one only if they compare the same documents by the same checks.
+
+        `revision` is that of the conversion: what an older release compared says nothing about this one.
+        """
         checks = self.checks
         named = [
             sorted(checks.invariants), _name(checks.expected), [getattr(one, "name", one) for one in checks.accept],
-            checks.ordered,
+            checks.ordered, revision,
         ]  # fmt: skip
-        if not question and named == [[], "", [], False]:
+        if not question and named == [[], "", [], False, 1]:
             return KIND
         asked = bytes(getattr(question, "raw", b"")) or repr(question).encode()
         return f"{KIND} {blake2b(repr(named).encode() + asked, digest_size=8).hexdigest()}"

@@ -22,6 +22,8 @@ from lazymig.stores.scans import Part, Scan
 Seen: TypeAlias = StoredV2 | ForeignDocument | None
 #: How many times more documents V2 may hold than V1 within V1's page, before the page is cut.
 _V2_MORE = 2
+#: Documents of each side that are decoded together.
+_TOGETHER = 20
 
 
 @frozen
@@ -40,12 +42,12 @@ class Range:
 
     def pairs(self) -> Iterator[tuple[StoredV1 | None, Seen]]:
         """Yield both sides of each entity. Ids that MongoDB takes for one, such as 5 and 5.0, are one."""
-        ours, theirs = self.v1.keys, self.v2.keys
-        if ours == theirs:
-            yield from zip(self.v1, self.v2, strict=True)
+        if self.v1.has_ids_of(self.v2):  # nearly always
+            for ours, theirs in zip(self.v1.parts(_TOGETHER), self.v2.parts(_TOGETHER), strict=True):
+                yield from zip(ours, theirs, strict=True)
             return
-        places = {key: place for place, key in enumerate(theirs)}
-        for number, key in enumerate(ours):
+        places = {key: place for place, key in enumerate(self.v2.keys)}
+        for number, key in enumerate(self.v1.keys):
             place = places.pop(key, None)
             yield self.v1[number], None if place is None else self.v2[place]
         for place in places.values():
@@ -104,12 +106,21 @@ class Ranges:
         self._cut = min(self._cut * 2, self.size)
         v1, v2, last = await (self._read_asked() if self._sides.question else self._read())
         self._ended = last is None or self._partition.bracket in ONE_VALUE
-        end = last if last is not None else v1.last
+        end = await self._find_end(v1.last, v2.last) if last is None else last
         if end is not None:
             self._position = end
             if not isinstance(end, Unreadable):
                 self._marked = end
         return Range(v1.documents, v2.documents, self._marked)
+
+    async def _find_end(self, ours: RawId, theirs: RawId) -> RawId:
+        """Return the last id of the partition, given each side's. The server decides which of two sorts later."""
+        if self._partition.high is not None:
+            return self._partition.high
+        if ours is None or theirs is None or self._sides.question:
+            return theirs if ours is None else ours
+        later = await self._sides.v2.find_ids(self._sides.v2.within(self._partition, ours), 1)
+        return theirs if later else ours
 
     async def _read(self) -> tuple[Part[StoredV1], Part[StoredV2 | ForeignDocument], RawId]:
         """Read both sides up to an id; None for the partition's end.

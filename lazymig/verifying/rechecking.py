@@ -48,6 +48,9 @@ class Scope(Protocol):
     async def asks_for(self, ids: Sequence[RawId]) -> list[bool]:
         """Return for each entity whether the run may count and repair it."""
 
+    def note(self, mismatches: Sequence[Mismatch]) -> None:
+        """Note what counts, before it is repaired."""
+
 
 @frozen(kw_only=True)
 class Rules:
@@ -133,7 +136,7 @@ class Recheck(Generic[V1, V2]):
             if self._repairs is not None:
                 self._counts["repaired"] += self._repairs.forget_settled(gone)
         asked = await scope.asks_for([row.id for row, _ in standing])
-        return await self._judge(list(compress(standing, asked)), waited=waited, last=last)
+        return await self._judge(scope, list(compress(standing, asked)), waited=waited, last=last)
 
     async def _examine(
         self, rows: Sequence[Mismatch], *, repaired: bool = False
@@ -148,7 +151,9 @@ class Recheck(Generic[V1, V2]):
         """Keep what this run found, because it cannot be looked at again; drop what earlier runs found."""
         return row if row.last_at is None or row.last_at >= self._rules.began else None
 
-    async def _judge(self, standing: Sequence[tuple[Mismatch, Mismatch]], *, waited: bool, last: bool) -> int:
+    async def _judge(
+        self, scope: Scope, standing: Sequence[tuple[Mismatch, Mismatch]], *, waited: bool, last: bool
+    ) -> int:
         """Confirm what has stood, and repair it if asked; return how many must be looked at again."""
         changed: list[Mismatch] = []
         confirmed: list[Mismatch] = []
@@ -168,6 +173,7 @@ class Recheck(Generic[V1, V2]):
                 if moved:
                     changed.append(found)
         await self._table.record(self._rules.migration, [*changed, *confirmed])
+        scope.note([one for one in (*changed, *confirmed) if one.confirmed])
         return left + await self._repair([one for one in confirmed if one.verdict in REPAIRABLE])
 
     def _has_stood(self, row: Mismatch, *, waited: bool) -> bool:

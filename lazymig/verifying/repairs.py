@@ -13,6 +13,7 @@ from lazymig.errors import Contention, ConversionError
 from lazymig.passes.throttle import Throttle
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.repairing import repair
+from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
 from lazymig.stores.raw import keys_of
 from lazymig.stores.verdicts import Mismatch, Verdict
@@ -27,6 +28,7 @@ _AT_ONCE = 32
 #: After this many repairs that settled nothing, the rest are left: each writes V1, and the conversions are at fault.
 UNSETTLED_MAX: Final = 1000
 _UNSETTLED = "a repair did not settle it: look at the conversions and checks, or at what refuses V2's body"
+_UNTAKEN = "not repaired, because the repository takes no id of this type; remove the document yourself"
 _GIVEN_UP = "not repaired, because too many repairs settled nothing: look at the conversions and checks first"
 
 
@@ -67,7 +69,7 @@ class Repairs(Generic[V1, V2]):
     async def repair(self, confirmed: Sequence[Mismatch]) -> AsyncGenerator[list[Mismatch]]:
         """Repair mismatches that this run has not tried yet, a few at a time; yield each part, to be compared again.
 
-        Those that fail because a document does not convert are recorded as unknown.
+        Those that cannot be repaired are recorded with the reason: as unknown where a document does not convert.
         """
         todo = [one for one in confirmed if not self._is_unsettled(one)]
         for start in range(0, len(todo), _AT_ONCE):
@@ -84,7 +86,13 @@ class Repairs(Generic[V1, V2]):
             yield [one for one, failure in zip(part, results, strict=True) if failure is None]
 
     async def _repair(self, one: Mismatch) -> Mismatch | None:
-        """Repair one entity. Return it as unknown where it cannot be repaired."""
+        """Repair one entity. Return it with the reason where it cannot be repaired."""
+        try:
+            hash(one.id)  # calls share round trips by their ids
+            if not isinstance(one.id, float):  # to MongoDB, 5.0 is 5
+                self._pair.conversions.migration.check_id(decode_id(one.id))
+        except TypeError:
+            return evolve(one, reason="; ".join(filter(None, (one.reason, _UNTAKEN))), confirmed=True)
         try:
             await repair(self._pair, one.id)
         except Contention:

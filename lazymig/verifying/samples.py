@@ -31,7 +31,8 @@ class Sample:
         self._ours, self._theirs = ours, theirs
         self._sizes = sizes
         self._our_keys, self._their_keys = set(keys_of(ours)), set(keys_of(theirs or ()))
-        self._wrong = self._orphans = 0
+        self._wrong: set[object] = set()
+        self._orphans: set[object] = set()
 
     @property
     def ids(self) -> list[RawId]:
@@ -40,18 +41,21 @@ class Sample:
         return list(dict(zip(keys_of(both), both, strict=True)).values())
 
     def note(self, mismatches: Sequence[Mismatch]) -> None:
-        """Note what is confirmed."""
+        """Note what counts, whether it is repaired afterwards or not: nobody repairs what was not drawn."""
         for one, key in zip(mismatches, keys_of(one.id for one in mismatches), strict=True):
-            self._wrong += key in self._our_keys and one.verdict is not Verdict.ORPHAN
-            self._orphans += key in self._their_keys and one.verdict is Verdict.ORPHAN
+            if one.verdict is Verdict.ORPHAN:
+                self._orphans.add(key)
+            else:
+                self._wrong.add(key)
 
     def describe(self) -> str:
         """Return what the sample says about all entities."""
         v1, v2 = self._sizes
-        text = describe_sample(self._wrong, len(self._ours), v1, "entities of V1", "do not agree")
+        wrong, orphans = len(self._wrong & self._our_keys), len(self._orphans & self._their_keys)
+        text = describe_sample(wrong, len(self._ours), v1, "entities of V1", "do not agree")
         if self._theirs is None:
             return text
-        more = describe_sample(self._orphans, len(self._theirs), v2, "documents of V2", "are orphans")
+        more = describe_sample(orphans, len(self._theirs), v2, "documents of V2", "are orphans")
         return f"{text}. {more}"
 
 

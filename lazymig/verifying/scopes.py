@@ -9,6 +9,7 @@ from lazymig.stores.given import RawId
 from lazymig.stores.raw import keys_of
 from lazymig.stores.verdicts import Mismatch
 from lazymig.verifying.ranges import BothSides
+from lazymig.verifying.samples import Sample
 
 _PAGE = 1000
 
@@ -33,14 +34,18 @@ class TableScope:
         asked = set(keys_of(await self._sides.find_asked(ids)))
         return [key in asked for key in keys_of(ids)]
 
+    def note(self, mismatches: Sequence[Mismatch]) -> None:
+        """Do nothing: the table holds them."""
+
 
 class SampleScope:
-    """The recorded mismatches of these entities."""
+    """The recorded mismatches of a sample."""
 
-    def __init__(self, table: Mismatches, migration: str, ids: Sequence[RawId]) -> None:
+    def __init__(self, table: Mismatches, migration: str, sample: Sample) -> None:
         self._table = table
         self._migration = migration
-        self._ids = ids
+        self._sample = sample
+        self._ids = sample.ids
 
     async def pages(self, *, confirmed: bool | None = None) -> AsyncIterator[list[Mismatch]]:
         """Find the mismatches in pages."""
@@ -51,3 +56,7 @@ class SampleScope:
     async def asks_for(self, ids: Sequence[RawId]) -> list[bool]:
         """Return for each entity whether the run is about it: true for all."""
         return [True] * len(ids)
+
+    def note(self, mismatches: Sequence[Mismatch]) -> None:
+        """Note what counts, for what the sample says about all entities."""
+        self._sample.note(mismatches)

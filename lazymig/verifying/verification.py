@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 from uuid import uuid4
 
 from attrs import evolve
 
-from lazymig.control import Control, Identities, RunRecord, control_beside, parts_of
+from lazymig.control import Control, RunRecord, control_beside, parts_of
 from lazymig.loop.clock import Clock
 from lazymig.passes.sharing import Hooks, Share, Terms
 from lazymig.passes.shedding import as_patient_as
@@ -30,17 +31,15 @@ from lazymig.verifying.ranges import BothSides
 from lazymig.verifying.rechecking import Recheck, Rules, Scope
 from lazymig.verifying.repairs import Repairs
 from lazymig.verifying.report import COUNTED, LISTED_MAX, Summary, VerifyProgress, VerifyReport
-from lazymig.verifying.samples import Sample, draw_sample
+from lazymig.verifying.samples import draw_sample
 from lazymig.verifying.scopes import SampleScope, TableScope
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
-_REPLACED = (
-    "V1 or V2 was dropped or replaced while it was verified, or a release with another conversion revision verifies "
-    "too; run the verification again"
-)
+_REPLACED = "V1 or V2 was dropped or replaced while it was verified; run the verification again"
 _FILTERED = "only documents of V1 that the filter finds were compared; orphans in V2 were not looked for"
+_UNFINISHED = "the sample was not finished, so it says nothing about all entities"
 #: Seconds between two counts of what all processes have done.
 _LOOK_EVERY_S = 1.0
 
@@ -72,7 +71,8 @@ class Verification(Generic[V1, V2]):
         self._flow = Flow(
             self._sides, self._examiner, table, name, throttle, clock, self._counts, concurrency=options.concurrency
         )
-        passes = parts_of(control).passes(name, options.make_pass_kind(question))
+        kind = options.make_pass_kind(question, repository.migration.revision)
+        passes = parts_of(control).passes(name, kind)
         self._share = Share(
             passes, pair.v1, self._make_terms(), self._make_hooks(), clock, beside=None if question else pair.bodies
         )
@@ -85,12 +85,11 @@ class Verification(Generic[V1, V2]):
         )  # fmt: skip
 
     def _make_hooks(self) -> Hooks:
-        return Hooks(stopping=self._is_stopping, on_progress=self._report_progress, identify=self._identify)
-
-    async def _identify(self) -> Identities:
-        """Return what identifies the collections and the conversion: a pass says nothing about others."""
-        found = await self._shedding.call(identify, self._pair.v1, self._pair.bodies) or {}
-        return {**found, "conversion": str(self._pair.conversions.migration.revision)}
+        return Hooks(
+            stopping=self._is_stopping,
+            on_progress=self._report_progress,
+            identify=partial(self._shedding.call, identify, self._pair.v1, self._pair.bodies),
+        )
 
     def stop(self) -> None:
         """Finish the ranges in flight, save the checkpoint, and return from `run`."""
@@ -124,11 +123,11 @@ class Verification(Generic[V1, V2]):
     async def _run_sample(self, size: int) -> VerifyReport:
         sample = await draw_sample(self._pair, self._sides, self._options.where, size, self._clock)
         self._total = len(sample.ids)
-        scope = SampleScope(self._table, self._name, sample.ids)
+        scope = SampleScope(self._table, self._name, sample)
         finished = await self._compare(sample.ids) and await self._recheck(scope)
-        summary = await self._summarise(scope, sample)
+        summary = await self._summarise(scope)
         report = self._make_report(summary, self._counts["compared"], self._total, finished=finished)
-        return await self._end(evolve(report, sample=sample.describe()), size)
+        return await self._end(evolve(report, sample=sample.describe() if finished else _UNFINISHED), size)
 
     async def _compare(self, ids: Sequence[RawId]) -> bool:
         """Compare these entities. False: the run is to stop before all are compared."""
@@ -155,7 +154,7 @@ class Verification(Generic[V1, V2]):
         )
         return await recheck.run(scope)
 
-    async def _summarise(self, scope: Scope, sample: Sample | None = None) -> Summary:
+    async def _summarise(self, scope: Scope) -> Summary:
         """Add up what is confirmed."""
         summary = Summary()
         async for rows in scope.pages(confirmed=True):
@@ -166,8 +165,6 @@ class Verification(Generic[V1, V2]):
                 rows = await self._with_values(rows)
             for row in rows:
                 summary.add(row)
-            if sample is not None:
-                sample.note(rows)
         return summary
 
     async def _with_values(self, rows: Sequence[Mismatch]) -> list[Mismatch]:

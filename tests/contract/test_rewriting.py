@@ -10,9 +10,11 @@ import pytest
 from attrs import evolve
 
 from lazymig import ConfigurationError, ConversionError, Phase, Repository, Rewriter, RewriteReport, Sweeper, upcasters
+from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.stores import rewrites
 from lazymig.sweeping import older
 from tests.older import ADA, Buyer, BuyerV2, alone, buyers, chain, document, upgrade
+from tests.widening import WIDENING
 
 #: The versions that documents have, in turn.
 VERSIONS = (None, 1, 2, 3)
@@ -59,6 +61,42 @@ async def test_every_older_document_is_rewritten(database: Any, phase: Phase) ->
     assert await repo.get(5) == evolve(upgrade(ADA), id=5)
     again = await rewriter(repo).run()
     assert (again.finished, again.rewritten) == (True, 0)
+
+
+async def test_a_rewriting_is_a_revision(database: Any, phase: Phase) -> None:
+    """The revision rises, so that a writer who read the older document loses; V2 has the body at that revision."""
+    await database["v1"].insert_many([document(1, 1), document(2, 2, _lazymig_rev=5)])
+    repo = repository(database, phase)
+    await rewriter(repo).run()
+    revisions = {one["_id"]: one["_lazymig_rev"] for one in await database["v1"].find({}).to_list(None)}
+    bodies = {one.pop("_id"): one for one in await database["v2"].find({}).to_list(None)}
+    if phase is Phase.V1_ONLY:
+        assert (revisions, bodies) == ({1: 1, 2: 6}, {})
+        return
+    assert revisions[2] == 6
+    for id, body in bodies.items():
+        meta = body.pop("_lazymig")
+        assert (meta["rev"], meta["intent"]) == (revisions[id], revisions[id])
+        assert body == {"name": "Ada Lovelace", "city": "London", "country": "GB", "visits": 2}
+    assert sorted(bodies) == [1, 2]
+
+
+async def test_a_writer_that_read_before_loses(database: Any, phase: Phase) -> None:
+    """A rewriting between its read and its write: the update decides again, and both are in the document."""
+    await database["v1"].insert_one(document(1, 1))
+    repo = repository(database, phase)
+    calls: list[int] = []
+
+    async def change(one: Buyer) -> Buyer:
+        calls.append(one.visits)
+        if len(calls) == 1:
+            await rewriter(repository(database, phase)).run()
+        return evolve(one, visits=one.visits + 1)
+
+    await repo.v1.update(1, change)
+    assert calls == [2, 2]
+    assert await stored(database) == {1: document(3, 1, visits=3)}
+    assert await repo.get(1) == evolve(upgrade(ADA), visits=3)
 
 
 async def test_alone_it_is_copy_and_transform_in_place(database: Any) -> None:
@@ -167,7 +205,19 @@ async def test_a_killed_run_loses_nothing(database: Any, monkeypatch: pytest.Mon
     assert await stored(database) == {id: document(3, id) for id in range(30)}
 
 
-@pytest.mark.parametrize("seed", range(4))
+async def test_two_processes_share_a_pass(database: Any, phase: Phase) -> None:
+    """Each takes partitions that the other has not; together they rewrite every document once, by one pass."""
+    await fill(database)
+    began = SYSTEM_CLOCK.now()  # of two that begin together, the later one may find the pass finished
+    one, other = [rewriter(repository(database, phase), partition_size=3, since=began) for _ in range(2)]
+    reports = await asyncio.gather(one.run(), other.run())
+    assert [report.finished for report in reports] == [True, True]
+    assert sum(report.rewritten + report.moved_by_clients for report in reports) == 23
+    assert sum(report.scanned for report in reports) == 30
+    assert await stored(database) == {id: document(3, id) for id in range(30)}
+
+
+@pytest.mark.parametrize("seed", range(20 if WIDENING.full else 2))
 async def test_writers_beside_a_run(database: Any, phase: Phase, seed: int) -> None:
     """Updates by lazymig and by a plain driver, at the same time as the pass, are all in the documents at the end."""
     print(f"seed {seed}")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from lazymig import ConversionError, Criteria, Phase, Repository, upcasters
+from lazymig import ConversionError, Criteria, Phase, Repository, Rewriter, Sweeper, Verifier, upcasters
 from tests.older import ADA, Address, Buyer, BuyerV2, alone, buyers, chain, document, upgrade
 
 ADA_V2 = upgrade(ADA)
@@ -135,8 +135,9 @@ async def test_an_older_release_beside_a_newer_one(database: Any) -> None:
     assert await older.get(1) == evolve(ADA_V2, city="Paris", visits=20)
 
 
+@pytest.mark.parametrize("driver", ["pymongo", "mock"])
 @pytest.mark.parametrize("version", ["2", 2.0, 2.5, None, -1, 0, True, [2], {"v": 2}])
-async def test_a_version_of_another_type(database: Any, phase: Phase, version: object) -> None:
+async def test_a_version_of_another_type(database: Any, driver: str, phase: Phase, version: object) -> None:
     """What is no version is refused with the field's name and not its value; a replacement puts it right."""
     await database["v1"].insert_one({**document(2), "schema_version": version})
     repo = repository(database, phase)
@@ -176,3 +177,61 @@ async def test_one_collection_alone(database: Any) -> None:
     assert await stored(database, 0) == document(3, 0, visits=9)
     assert await repo.count() == 4
     assert await database.list_collection_names() == ["v1"]
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "mock"])
+async def test_checked_beside_a_program_that_writes_directly(database: Any, driver: str, phase: Phase) -> None:
+    """With `checked=True`, what a plain driver changes while an older document is rewritten by an update stays."""
+    await database["v1"].insert_many([document(1, 1), document(2, 2)])
+    repo = Repository(buyers(), v1=database["v1"], v2=database["v2"], phase=phase, checked=True)
+    calls: list[int] = []
+
+    async def change(one: BuyerV2) -> BuyerV2:
+        calls.append(one.visits)
+        if len(calls) == 1:
+            # It changes what the upcaster reads, and leaves the revision alone.
+            await database["v1"].update_one({"_id": 1}, {"$set": {"name": "Grace Hopper"}})
+        return evolve(one, visits=one.visits + 1)
+
+    assert await repo.update(1, change) == evolve(ADA_V2, name="Grace Hopper", visits=3)
+    assert calls == [2, 2]
+    assert await stored(database) == document(3, first="Grace", last="Hopper", visits=3)
+    assert await repo.get(2) == evolve(ADA_V2, id=2)
+
+
+@pytest.mark.parametrize("driver", ["pymongo"])
+async def test_a_first_update_of_an_older_document_reads_v1(database: Any, driver: str) -> None:
+    """In `coexist` a clean V2 answers; the guarded attempt leaves an older document alone, the next stores it whole."""
+    await database["v1"].insert_many([document(1, 1), document(3, 2)])
+    repo = repository(database, Phase.COEXIST)
+    for id, contended in ((1, 1), (2, 1)):
+        await repo.get(id)
+        await repo.update(id, lambda one: evolve(one, visits=3))
+        assert repo.tally.counts["lazymig.contended"] == contended
+        assert await stored(database, id) == document(3, id, visits=3)
+
+
+async def test_deletes_need_no_version(database: Any, phase: Phase) -> None:
+    """What cannot be read can be deleted, a newer document too."""
+    await database["v1"].insert_many([document(4, 1), {"_id": 2, "schema_version": "2"}])
+    repo = repository(database, phase)
+    for id in (1, 2):
+        await repo.delete(id)
+        assert not await repo.exists(id)
+    assert await database["v1"].count_documents({}) == 0
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "mock"])
+async def test_verification_compares_the_newest_version(database: Any, driver: str) -> None:
+    """Documents of all versions agree with V2, before and after they are rewritten; a changed body does not."""
+    await database["v1"].insert_many([document(version, id) for id, version in enumerate((None, 1, 2, 3))])
+    repo = repository(database, Phase.COEXIST, upcasters=chain(persist=True))
+    await Sweeper(repo).run()
+    before = await Verifier(repo, min_age_s=0).run()
+    assert (before.finished, before.match, before.different, before.unknown) == (True, 4, 0, 0)
+    await Rewriter(repo).run()
+    after = await Verifier(repo, min_age_s=0).run()
+    assert (after.finished, after.match, after.different, after.unknown) == (True, 4, 0, 0)
+    await database["v2"].update_one({"_id": 1}, {"$set": {"city": "Paris"}})
+    found = await Verifier(repo, min_age_s=0).run()
+    assert (found.match, found.different) == (3, 1)

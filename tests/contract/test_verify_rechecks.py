@@ -12,8 +12,8 @@ from lazymig import Verdict
 from lazymig.comparing.comparer import Comparer
 from lazymig.passes.sharing import Share
 from lazymig.verifying.flow import Flow
+from lazymig.verifying.options import VerifyOptions
 from lazymig.verifying.rechecking import GENERATIONS
-from lazymig.verifying.verification import Verification
 from tests.sweeps import LaterClock, control, moved
 from tests.verifications import (
     DEFECTS,
@@ -32,6 +32,8 @@ from tests.verifications import (
 
 #: Short enough for one sleep per wait of the recheck.
 AGE_S = 0.2
+#: Tests of what no driver does differently run on one.
+MEMORY = pytest.mark.parametrize("driver", ["mock"])
 
 
 @pytest.fixture(params=["pymongo", "mock"])
@@ -53,6 +55,7 @@ def damage(database: Any, count: int) -> Any:
     return partial(database["v2"].update_one, {"_id": 3}, {"$set": {"count": count}})
 
 
+@MEMORY
 async def test_what_agrees_later_is_no_mismatch(filled: Any) -> None:
     """An entity that agrees when it is looked at again is no mismatch, and no row is left of it."""
     clock = MeddlingClock(partial(filled["v2"].replace_one, {"_id": 3}, moved(3)))
@@ -61,6 +64,7 @@ async def test_what_agrees_later_is_no_mismatch(filled: Any) -> None:
     assert await rows(filled) == []
 
 
+@MEMORY
 async def test_a_deleted_entity_is_no_mismatch(filled: Any) -> None:
     """An entity that is gone from both sides when it is looked at again is no mismatch."""
 
@@ -73,6 +77,7 @@ async def test_a_deleted_entity_is_no_mismatch(filled: Any) -> None:
     assert await rows(filled) == []
 
 
+@MEMORY
 async def test_it_counts_once_it_has_stood(filled: Any) -> None:
     """A mismatch that stands is confirmed after the minimum age, and not before."""
     clock = LaterClock()
@@ -113,6 +118,7 @@ async def test_what_moves_all_the_time_is_unknown(filled: Any) -> None:
     assert [row.verdict for row in again.mismatches] == [Verdict.DIFFERENT]
 
 
+@MEMORY
 async def test_equal_once_is_enough(filled: Any) -> None:
     """An entity that moves all the time and agrees at one look, at one revision, agrees."""
     back = partial(filled["v2"].replace_one, {"_id": 3}, moved(3))
@@ -122,6 +128,7 @@ async def test_equal_once_is_enough(filled: Any) -> None:
     assert report.finished
 
 
+@MEMORY
 @pytest.mark.parametrize("ahead_s", [-5000, 5000])
 async def test_a_clock_that_is_wrong_confirms_nothing_early(filled: Any, ahead_s: float) -> None:
     """A row with the date of a machine whose clock is wrong waits for the minimum age here, and not longer."""
@@ -148,6 +155,7 @@ async def test_a_confirmed_mismatch_stays_so(filled: Any) -> None:
     assert sum(clock.slept) < 1
 
 
+@MEMORY
 async def test_a_stop_while_waiting(filled: Any) -> None:
     """A verifier that is stopped while it waits returns unfinished; its candidates are kept for the next run."""
     await leave_candidates(filled)
@@ -166,6 +174,7 @@ async def test_a_repair_that_clients_overtake(filled: Any) -> None:
     assert (await filled["v2"].find_one({"_id": 3}))["count"] == 1
 
 
+@MEMORY
 async def test_repairs_that_settle_nothing_end(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """After so many repairs that settled nothing, the rest is left, because each of them writes V1."""
     monkeypatch.setattr("lazymig.verifying.repairs.UNSETTLED_MAX", 3)
@@ -266,7 +275,7 @@ async def older_conversion_story(database: Any) -> bool:
     return (await verifier(database, repo=newer, clock=clock).run()).stale == 30
 
 
-RECORD, COMPARE, IDENTIFY = Flow.record_candidates, Comparer.compare, Verification._identify
+RECORD, COMPARE, KIND_OF = Flow.record_candidates, Comparer.compare, VerifyOptions.make_pass_kind
 
 
 async def _record_late(flow: Any, found: list[Any]) -> None:
@@ -278,8 +287,8 @@ async def _sign_alike(comparer: Any, truth: Any, seen: Any) -> Any:
     return evolve(await COMPARE(comparer, truth, seen), signature="alike")
 
 
-async def _identify_collections(verification: Any) -> Any:
-    return {**await IDENTIFY(verification), "conversion": ""}
+def _ignore_the_release(options: Any, question: Any, _revision: int) -> str:
+    return KIND_OF(options, question, 1)
 
 
 def _share_v1(*given: Any, beside: Any) -> Any:
@@ -292,7 +301,7 @@ MUTANTS = {
     "the checkpoint comes first": ("flow.Flow.record_candidates", _record_late, dying_story),
     "every run judges every check": ("examining.Examiner.can_judge", lambda *_: True, forgetting_story),
     "filters share a pass": ("options.VerifyOptions.make_pass_kind", lambda *_: "verify", other_filter_story),
-    "releases share a pass": ("verification.Verification._identify", _identify_collections, older_conversion_story),
+    "releases share a pass": ("options.VerifyOptions.make_pass_kind", _ignore_the_release, older_conversion_story),
     "partitions of V1 only": ("verification.Share", _share_v1, orphan_story),
 }
 

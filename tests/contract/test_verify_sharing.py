@@ -15,6 +15,9 @@ from tests.sweeps import LaterClock, control, sweeper
 from tests.verifications import DEFECTS, claims, fill, plain_repository, plant, rows, told, verifier
 
 COUNT = 60
+#: Tests of what no driver does differently run on one.
+MEMORY = pytest.mark.parametrize("driver", ["mock"])
+SERVER = pytest.mark.parametrize("driver", ["pymongo"])
 #: Those that need no expectation.
 PLAIN = [defect for defect in DEFECTS if defect.check != "expected"]
 
@@ -38,6 +41,7 @@ async def stopped_at_once(database: Any) -> Any:
     return await running.run()
 
 
+@SERVER
 async def test_stop_and_resume(filled: Any) -> None:
     """A stopped run says so; the next one goes on behind it, and reports what both of them found."""
     planted = await plant(filled, range(0, COUNT, 6), PLAIN)
@@ -56,6 +60,7 @@ async def test_stop_and_resume(filled: Any) -> None:
     assert told(report.mismatches) == claims(planted)
 
 
+@MEMORY
 async def test_time_is_limited(filled: Any) -> None:
     """After `max_time_s` a run ends as if stopped; run after run everything is compared."""
     clock = LaterClock()
@@ -71,6 +76,7 @@ async def test_time_is_limited(filled: Any) -> None:
     assert report.compared == COUNT
 
 
+@SERVER
 async def test_shards_cover_all_together(filled: Any) -> None:
     """Three shards compare every entity once, and each reports what was found so far."""
     planted = await plant(filled, range(0, COUNT, 6), PLAIN)
@@ -96,6 +102,7 @@ async def test_two_share_a_pass(filled: Any, repair: bool) -> None:
         assert told(await rows(filled)) == claims(planted)
 
 
+@MEMORY
 async def test_a_sweep_does_not_disturb(filled: Any) -> None:
     """A sweep and a verification are two kinds of passes, which go on beside each other."""
     await filled["v2"].delete_many({"_id": {"$gte": 30}})
@@ -108,6 +115,7 @@ async def test_a_sweep_does_not_disturb(filled: Any) -> None:
     assert (await verifier(filled).run()).agrees
 
 
+@SERVER
 async def test_a_dead_owner_is_taken_over(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The partition of a process that died is taken over once its lease has run out."""
     release = Passes.release
@@ -142,6 +150,7 @@ async def test_dropped_collections_are_noticed(server_database: Any) -> None:
     assert report.missing == COUNT
 
 
+@MEMORY
 async def test_rows_that_vanish_are_noticed(filled: Any) -> None:
     """A run whose pass was removed from the control collection does not say that it finished."""
     removed = []
@@ -155,6 +164,7 @@ async def test_rows_that_vanish_are_noticed(filled: Any) -> None:
         await verifier(filled, probe=remove).run()
 
 
+@MEMORY
 async def test_a_probe_pauses(filled: Any) -> None:
     """While the probe says no, nothing is read."""
     answers = iter([False, False, False])
@@ -168,6 +178,7 @@ async def test_a_probe_pauses(filled: Any) -> None:
     assert clock.slept.count(0.5) == 3
 
 
+@MEMORY
 async def test_a_rate_is_kept(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a rate limit, every entity waits for its turn, those that are looked at again too."""
     from aiolimiter import AsyncLimiter
@@ -183,6 +194,7 @@ async def test_a_rate_is_kept(filled: Any, monkeypatch: pytest.MonkeyPatch) -> N
     assert sum(taken) == COUNT + 2  # the one mismatch is looked at twice again: when it is new, and when it has stood
 
 
+@MEMORY
 async def test_a_lost_connection_is_no_end(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A continuous verification goes on from its checkpoint after a lost connection."""
     next_range, fails = Ranges.next, iter([False, False, True])
@@ -200,6 +212,7 @@ async def test_a_lost_connection_is_no_end(filled: Any, monkeypatch: pytest.Monk
     assert len(await control(filled).history("things", kind="verify")) == 1
 
 
+@MEMORY
 async def test_a_run_fails_with_the_connection(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A single run passes the driver's error on; what it had compared is kept."""
     next_range, fails = Ranges.next, iter([False] * 6 + [True])

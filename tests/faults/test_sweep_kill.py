@@ -45,11 +45,13 @@ class Nursery:
 
 
 @asynccontextmanager
-async def nursery(uri: str, database: Any, program: str = sweep_nursery.__file__) -> AsyncIterator[Nursery]:
+async def nursery(
+    uri: str, database: Any, program: str = sweep_nursery.__file__, kind: str = ""
+) -> AsyncIterator[Nursery]:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     process = await asyncio.create_subprocess_exec(sys.executable, program, stdin=PIPE, stdout=PIPE, env=environment)
     try:
-        yield Nursery(process, f"{uri} {database.name}")
+        yield Nursery(process, f"{uri} {database.name} {kind}".strip())
     finally:
         process.stdin.close()
         await process.wait()

@@ -40,7 +40,7 @@ PLAIN = [defect for defect in DEFECTS if defect.check != "expected"]
 
 async def test_defects_among_many(server_database: Any, seed: int) -> None:
     """Ten defects of each kind among many documents are found, named once, and repaired where a repair is defined."""
-    count = 200_000 if WIDENING.full else 20_000
+    count = 200_000 if WIDENING.full else 10_000
     for start in range(0, count, 10_000):
         await fill(server_database, range(start, start + 10_000))
     places = random.Random(seed).sample(range(count), 10 * len(DEFECTS))
@@ -109,7 +109,7 @@ async def test_beside_live_clients(server_database: Any, seed: int) -> None:
     async with clients.at_work(16):
         for _ in range(10 if WIDENING.full else 2):
             seen: list[Any] = []
-            report = await Verifier(repo, batch_size=200, min_age_s=5, on_progress=seen.append).run()
+            report = await Verifier(repo, batch_size=200, min_age_s=3, on_progress=seen.append).run()
             suspected.append(seen[-1].suspected)
             assert report.mismatches == ()
             assert report.agrees
@@ -120,7 +120,7 @@ async def test_beside_live_clients(server_database: Any, seed: int) -> None:
 
 async def test_kill_at_random_moments(lazymig_server: Any, server_database: Any, seed: int) -> None:
     """Killed at random moments, verification loses nothing: afterwards every planted mismatch is recorded."""
-    rng, count, kills, aim, longest = random.Random(seed), 400, 0, 10 if WIDENING.full else 3, 0.5
+    rng, count, kills, aim, longest = random.Random(seed), 300, 0, 10 if WIDENING.full else 3, 0.5
     async with nursery(lazymig_server.uri, server_database, verify_nursery.__file__) as children:
         for number in range(20 * aim):
             for name in ("v1", "v2", "lazymig_control"):

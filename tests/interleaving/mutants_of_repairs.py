@@ -50,7 +50,7 @@ def forgetful_repair(monkeypatch):
 def quiet_repair(monkeypatch):
     """V2's body is replaced without a ticket and without a new revision of V1."""
 
-    async def replacing(pair, id):
+    async def replacing(pair, id, *, same_life):
         truth, seen = await pair.v1.find(id), await pair.bodies.find(id)
         if truth is None:
             done = Done(seen.intent + 1, None, seen.intent)

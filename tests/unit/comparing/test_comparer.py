@@ -11,8 +11,9 @@ import bson
 import pytest
 from attrs import evolve, field, frozen
 from bson import Binary, Decimal128, Int64
+from cattrs.gen import make_dict_unstructure_fn
 
-from lazymig import ConfigurationError, Migration
+from lazymig import ConfigurationError, Migration, make_converter
 from lazymig.comparing.checks import Checks, Comparison
 from lazymig.comparing.comparer import Comparer
 from lazymig.comparing.equivalences import Equivalence, suggest
@@ -228,6 +229,58 @@ def test_a_known_field_that_the_conversion_loses_shows() -> None:
 
     found = compare(v1(), v2(), orders(downgrade=lossy))
     assert (found.check, shown(found)) == ("downgrade", [("labels[...]", "string", "missing")])
+
+
+@pytest.mark.parametrize("opaque", [False, True], ids=["generated", "own hook"])
+def test_a_field_that_the_way_back_leaves_out_shows(opaque: bool) -> None:
+    """A known field that V1 holds and that the downgraded document lacks is a difference, whatever wrote that."""
+    own = make_converter()
+    write = make_dict_unstructure_fn(OrderV1, own, _cattrs_omit_if_default=True)
+    own.register_unstructure_hook(OrderV1, (lambda order: write(order)) if opaque else write)
+
+    def lossy(v2: OrderV2) -> OrderV1:
+        return evolve(downgrade(v2), nickname=None)
+
+    found = compare(v1(nickname=SECRET), v2(nickname=SECRET), orders(downgrade=lossy, v1_converter=own))
+    assert (found.check, shown(found)) == ("downgrade", [("nickname", "string", "missing")])
+    assert compare(v1(nickname=SECRET), v2(nickname=SECRET), orders(v1_converter=own)).verdict is Verdict.MATCH
+
+
+def test_names_that_only_a_hook_knows_are_known_by_what_it_writes() -> None:
+    """A hook of the user's own may store a field under a name that no class declares; its loss shows as well."""
+    own = make_converter()
+    write = make_dict_unstructure_fn(OrderV1, own, _cattrs_omit_if_default=True)
+    read = own.get_structure_hook(OrderV1)
+
+    def unstructure(order: OrderV1) -> dict[str, Any]:
+        return {"nick" if name == "nickname" else name: value for name, value in write(order).items()}
+
+    def structure(document: dict[str, Any], kind: Any) -> Any:
+        return read({"nickname" if name == "nick" else name: value for name, value in document.items()}, kind)
+
+    own.register_unstructure_hook(OrderV1, unstructure)
+    own.register_structure_hook(OrderV1, structure)
+    truth = {"nick" if name == "nickname" else name: value for name, value in v1(nickname=SECRET).items()}
+    assert compare(truth, v2(nickname=SECRET), orders(v1_converter=own)).verdict is Verdict.MATCH
+
+    def lossy(v2: OrderV2) -> OrderV1:
+        return evolve(downgrade(v2), nickname=None)
+
+    found = compare(truth, v2(nickname=SECRET), orders(v1_converter=own, downgrade=lossy))
+    assert (found.check, shown(found)) == ("downgrade", [("[...]", "string", "missing")])
+
+
+def test_a_body_that_its_own_class_refuses_is_no_match() -> None:
+    """V2 holds exactly what `upgrade` makes, and its class does not read it: that is unknown, not a match."""
+    own = make_converter()
+
+    def refuse(document: Any, kind: Any) -> Any:
+        raise ValueError(SECRET)
+
+    own.register_structure_hook(OrderV2, refuse)
+    found = compare(v1(), v2(note=""), orders(upgrade=plain_upgrade, v2_converter=own))
+    assert (found.verdict, found.reason[:40]) == (Verdict.UNKNOWN, "V2 document does not decode: ValueError "[:40])
+    assert SECRET not in found.reason
 
 
 def swap_up(v1: OrderV1, previous: OrderV2 | None) -> OrderV2:
