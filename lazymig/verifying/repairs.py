@@ -10,13 +10,16 @@ from attrs import evolve
 
 from lazymig.comparing.checks import UPGRADE
 from lazymig.control.mismatches import Mismatches
-from lazymig.errors import Contention, ConversionError
+from lazymig.errors import ConfigurationError, Contention, ConversionError
+from lazymig.passes.shedding import as_patient_as
 from lazymig.passes.throttle import Throttle
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.repairing import repair
+from lazymig.stores.counts import Counts
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
 from lazymig.stores.raw import keys_of
+from lazymig.stores.scans import Scan
 from lazymig.stores.verdicts import Mismatch, Verdict
 
 V1 = TypeVar("V1")
@@ -32,6 +35,22 @@ _IN_VAIN = "V2 is what upgrade makes of V1, so no repair can settle it: look at 
 _UNSETTLED = "a repair did not settle it: look at the conversions and checks, or at what refuses V2's body"
 _UNTAKEN = "not repaired, because the repository takes no id of this type; remove the document yourself"
 _GIVEN_UP = "not repaired, because too many repairs settled nothing: look at the conversions and checks first"
+
+
+async def refuse_empty_v1(pair: Pair[V1, V2]) -> None:
+    """Raise `ConfigurationError` where V1 holds nothing and V2 holds entities.
+
+    To V1 as the truth, all of V2 is orphans. But a V1 that was dropped, renamed or never the right one looks the same,
+    and what a repair would remove may be the last copy.
+    """
+    if await as_patient_as(pair.v1, Scan(pair.v1, majority=True)).find_ids({}, 1):
+        return
+    live = await as_patient_as(pair.bodies, Counts(pair.bodies)).count_live()
+    if live:
+        raise ConfigurationError(
+            f"v1 holds no document and V2 holds {live:,} entities, which a repair would remove; restore V1, or pass "
+            "the right collection. If V1 was emptied on purpose, delete V2's documents yourself"
+        )
 
 
 def is_repairable(found: Mismatch) -> bool:

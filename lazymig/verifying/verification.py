@@ -29,7 +29,7 @@ from lazymig.verifying.flow import Flow, Stretch
 from lazymig.verifying.options import KIND, VerifyOptions
 from lazymig.verifying.ranges import BothSides
 from lazymig.verifying.rechecking import Recheck, Rules, Scope
-from lazymig.verifying.repairs import Repairs
+from lazymig.verifying.repairs import Repairs, refuse_empty_v1
 from lazymig.verifying.report import COUNTED, LISTED_MAX, Summary, VerifyProgress, VerifyReport
 from lazymig.verifying.samples import draw_sample
 from lazymig.verifying.scopes import SampleScope, TableScope
@@ -104,6 +104,8 @@ class Verification(Generic[V1, V2]):
         """Compare everything, or a sample of this size, until nothing may change any more, or until stopped."""
         found = await self._shedding.call(self._first_use.look, control=self._control, whole=True)
         found.check(foreign=False)
+        if self._options.repair:
+            await refuse_empty_v1(self._pair)
         self._began, self._began_s, self._looked_at_s = self._clock.now(), self._clock.monotonic(), float("-inf")
         self._counts.clear()
         self._examiner.accepted.clear()

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from lazymig import Verdict
+from lazymig import ConfigurationError, Verdict
 from lazymig.comparing.comparer import Comparer
 from lazymig.passes.sharing import Share
 from lazymig.verifying.flow import Flow
 from lazymig.verifying.options import VerifyOptions
 from lazymig.verifying.rechecking import GENERATIONS
-from tests.sweeps import LaterClock, ThingV2, control, moved
+from tests.sweeps import LaterClock, ThingV2, control, moved, stored
 from tests.verifications import (
     DEFECTS,
     MeddlingClock,
@@ -201,6 +201,17 @@ async def test_nothing_is_repaired_in_vain(filled: Any) -> None:
     assert (report.different, report.repaired) == (12, 0)
     assert await filled["v1"].count_documents({"_lazymig_rev": {"$exists": True}}) == 0
     assert all("no repair can settle it" in row.reason for row in report.mismatches)
+
+
+@MEMORY
+async def test_a_repair_does_not_empty_v2(filled: Any) -> None:
+    """Where V1 was dropped or emptied, a repair is refused, and V2 keeps what may be the last copy."""
+    before = await stored(filled["v2"])
+    await filled["v1"].drop()
+    with pytest.raises(ConfigurationError, match="V2 holds 12 entities"):
+        await verifier(filled, repair=True).run()
+    assert await stored(filled["v2"]) == before
+    assert (await verifier(filled).run()).orphan == 12
 
 
 async def test_a_refused_body(server_database: Any) -> None:
