@@ -38,7 +38,7 @@ DARK_MISMATCHED: Final = "lazymig.dark_reads.mismatched"
 DARK_MOVED: Final = "lazymig.dark_reads.moved"
 #: A dark read found no body in V2 that may answer: absent, or made by another conversion revision.
 DARK_MISSING: Final = "lazymig.dark_reads.missing"
-#: A sampled read was not compared, because enough comparisons were running.
+#: A sampled read was not compared, because enough others were.
 DARK_DROPPED: Final = "lazymig.dark_reads.dropped"
 #: A dark read ended in an error, or took too long. Its caller noticed nothing.
 DARK_FAILED: Final = "lazymig.dark_reads.failed"

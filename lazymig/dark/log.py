@@ -18,6 +18,8 @@ from lazymig.stores.verdicts import Mismatch
 
 #: How long the ids in the log count as known, in seconds. Other processes add and remove some meanwhile.
 _KNOWN_S = 60.0
+#: An unchanged mismatch is not recorded again before, in seconds: a damaged entity may be read very often.
+_AGAIN_S = 5.0
 #: A mismatch that has stood for this long is confirmed.
 _MIN_AGE = timedelta(seconds=10)
 
@@ -35,6 +37,8 @@ class Log:
         self._migration = migration
         self._limit = limit
         self._known: set[RawId] = set()
+        #: What this process recorded last for an entity: the signature, and when.
+        self._recorded: dict[RawId, tuple[str, float]] = {}
         self._looked_at_s: float | None = None
         self._turn = asyncio.Lock()
 
@@ -45,11 +49,13 @@ class Log:
 
     async def add(self, mismatch: Mismatch) -> None:
         """Record a mismatch, unless the log is full or a verification has recorded the entity."""
-        if not self._limit:
+        id = raw_id(mismatch.id)
+        if not self._limit or self._is_recent(id, mismatch):
             return
         async with self._turn:
             await self._look()
-            id = raw_id(mismatch.id)
+            if self._is_recent(id, mismatch):
+                return
             if id not in self._known and len(self._known) >= self._limit:
                 return
             held = await self._mismatches.find(self._migration, id)
@@ -58,6 +64,11 @@ class Log:
             confirmed = held is not None and self._has_stood(held, mismatch)
             await self._mismatches.record(self._migration, [evolve(mismatch, confirmed=confirmed)])
             self._known.add(id)
+            self._recorded[id] = (mismatch.signature, self._clock.monotonic())
+
+    def _is_recent(self, id: RawId, mismatch: Mismatch) -> bool:
+        signature, at_s = self._recorded.get(id, ("", 0.0))
+        return signature == mismatch.signature and self._clock.monotonic() - at_s < _AGAIN_S
 
     def may_hold(self, id: RawId) -> bool:
         """Whether the log may hold the entity: it does, or it was not looked at for long."""
@@ -73,6 +84,7 @@ class Log:
             if held is not None and held.source == SOURCE:
                 await self._mismatches.remove(self._migration, [id])
             self._known.discard(id)
+            self._recorded.pop(id, None)
 
     def _has_stood(self, held: Mismatch, mismatch: Mismatch) -> bool:
         if held.signature != mismatch.signature or held.since is None:
@@ -94,3 +106,4 @@ class Log:
             if len(known) >= self._limit:
                 break
         self._known = known
+        self._recorded = {id: recorded for id, recorded in self._recorded.items() if id in known}

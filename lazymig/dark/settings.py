@@ -39,6 +39,7 @@ class Setup:
     on_mismatch: Callable[[Mismatch], object] | None
     log_max: int
     in_flight_max: int
+    rate_max: float | None
     timeout_s: float
     control: Control | None
 
@@ -66,6 +67,8 @@ class DarkReads:
         log_max: How many entities the log in the control collection holds at most; 0 for no log.
         in_flight_max: How many entities are compared at a time at most. A read that is sampled while as many are in
             flight is not compared. Keep it well below the `maxPoolSize` of the client.
+        rate_max: How many entities are compared in a second at most; None for no bound. Further sampled reads are not
+            compared. Comparisons share the event loop, so this bounds the part of its time that they take.
         timeout_s: Seconds that one comparison may take, with a second look at a difference.
         control: The control collection with the log; `lazymig_control` in V2's database by default.
 
@@ -87,16 +90,20 @@ class DarkReads:
         on_mismatch: Callable[[Mismatch], object] | None = None,
         log_max: int = 1000,
         in_flight_max: int = 16,
+        rate_max: float | None = 200.0,
         timeout_s: float = 1.0,
         control: Control | None = None,
     ) -> None:
         _check_choices(serve, aa, on_mismatch, control)
-        _check_bounds(log_max, in_flight_max, timeout_s)
+        _check_bounds(log_max, in_flight_max)
+        _check_positive("timeout_s", timeout_s)
+        if rate_max is not None:
+            _check_positive("rate_max", rate_max)
         self.share = share
         self._serve, self._aa = serve, bool(aa)
         self._setup = Setup(
             expects_all=bool(expects_all), on_mismatch=on_mismatch, log_max=log_max, in_flight_max=in_flight_max,
-            timeout_s=timeout_s, control=control,
+            rate_max=rate_max, timeout_s=timeout_s, control=control,
             checks=Checks(invariants=invariants or {}, expected=expected, accept=accept, ordered=ordered),
         )  # fmt: skip
         self._latency = {"control": Histogram(), "candidate": Histogram()}
@@ -166,9 +173,12 @@ def _check_choices(serve: object, aa: object, on_mismatch: object, control: obje
         raise ConfigurationError("control: pass a lazymig.Control, or None")
 
 
-def _check_bounds(log_max: object, in_flight_max: object, timeout_s: object) -> None:
+def _check_bounds(log_max: object, in_flight_max: object) -> None:
     for name, number, least in (("log_max", log_max, 0), ("in_flight_max", in_flight_max, 1)):
         if isinstance(number, bool) or not isinstance(number, int) or number < least:
             raise ConfigurationError(f"{name}: pass a whole number, {least} or more")
-    if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or not timeout_s > 0:
-        raise ConfigurationError("timeout_s: pass seconds above 0")
+
+
+def _check_positive(name: str, number: object) -> None:
+    if isinstance(number, bool) or not isinstance(number, int | float) or not number > 0:
+        raise ConfigurationError(f"{name}: pass a number above 0")

@@ -20,7 +20,7 @@ from lazymig.dark.log import Log
 from lazymig.dark.looking import look_until_settled
 from lazymig.dark.notes import Notes, answer, ask_v1, ask_v2
 from lazymig.dark.settings import DarkReads, open_dark_reads
-from lazymig.loop.background import Background
+from lazymig.loop.background import Allowance, Background
 from lazymig.loop.deadline import Deadline
 from lazymig.protocol.pair import Pair
 from lazymig.stores.given import RawId
@@ -55,6 +55,7 @@ class Watch(Generic[V1, V2]):
         self._contest: Contest = Twice(pair) if dark.aa else both
         self._log = Log(self._open_mismatches, pair.clock, migration.name, setup.log_max)
         self._background = Background(setup.in_flight_max)
+        self._allowance = Allowance(setup.rate_max)
         #: The errors of failing comparisons that were logged already, by class: one of each is enough.
         self._logged: set[type[BaseException]] = set()
 
@@ -63,9 +64,21 @@ class Watch(Generic[V1, V2]):
         return parts_of(control).mismatches
 
     def pick(self, ids: Sequence[RawId]) -> Sequence[RawId]:
-        """Return the ids whose reads are to be compared. Without a share no random number is drawn."""
+        """Return the ids whose reads are to be compared. Asked before they are read: a dropped read costs no notes."""
+        sampled = self._sample(ids)
+        if not sampled:
+            return ()
+        free = self._allowance.take(min(len(sampled), self._background.free), self._pair.clock.monotonic())
+        if free == len(sampled):
+            return sampled
+        self._pair.tally.count(DARK_DROPPED, len(sampled) - free)
+        # From anywhere in the batch, or the ids at its end would never be compared.
+        start = int(self._pair.clock.random() * len(sampled)) if free else 0
+        return [*sampled, *sampled][start : start + free]
+
+    def _sample(self, ids: Sequence[RawId]) -> Sequence[RawId]:
         share = self._dark.share
-        if share in (0, 1):
+        if share in (0, 1):  # where no random number is needed
             return ids if share else ()
         return [id for id in ids if self._pair.clock.random() < share]
 
@@ -74,7 +87,7 @@ class Watch(Generic[V1, V2]):
 
         `control_s` is how long a read of a single entity took.
         """
-        free = min(len(ids), self._background.free)
+        free = min(len(ids), self._background.free)  # others may have started since the ids were picked
         self._pair.tally.count(DARK_DROPPED, len(ids) - free)
         if not free:
             return

@@ -9,6 +9,27 @@ from collections.abc import Coroutine
 from lazymig.loop.turns import let_others_run
 
 
+class Allowance:
+    """So many per second at most, and a tenth of that at once; None for no bound."""
+
+    def __init__(self, per_s: float | None) -> None:
+        self._per_s = per_s
+        # Two at least: a bound of one would cut off the fraction that each grant leaves.
+        self._most = self._left = 0.0 if per_s is None else max(per_s / 10, 2.0)
+        self._at_s: float | None = None
+
+    def take(self, wanted: int, now_s: float) -> int:
+        """Return how many of the wanted ones are allowed now. `now_s` never goes back."""
+        if self._per_s is None:
+            return wanted
+        if self._at_s is not None:
+            self._left = min(self._most, self._left + (now_s - self._at_s) * self._per_s)
+        self._at_s = now_s
+        allowed = min(wanted, int(self._left))
+        self._left -= allowed
+        return allowed
+
+
 class Background:
     """Runs work in tasks of their own. Their errors must be handled by the work itself.
 

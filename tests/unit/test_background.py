@@ -7,7 +7,7 @@ import contextvars
 
 import pytest
 
-from lazymig.loop.background import Background
+from lazymig.loop.background import Allowance, Background
 
 CALLER: contextvars.ContextVar[str] = contextvars.ContextVar("caller", default="nobody")
 
@@ -90,3 +90,22 @@ async def test_one_computation_per_turn(crowd: int) -> None:
     await counting
     assert len(computed) == crowd
     assert len(set(computed)) == crowd
+
+
+@pytest.mark.parametrize("per_s", [0.25, 1.0, 3.0, 200.0])
+@pytest.mark.parametrize("wanted", [1, 7])
+def test_an_allowance_is_kept_over_any_second(per_s: float, wanted: int) -> None:
+    """At most a tenth at once, and in the long run so many per second; fractions are not lost."""
+    allowance = Allowance(per_s)
+    granted = [allowance.take(wanted, step / 100) for step in range(4000)]
+    most = max(per_s / 10, 2.0)
+    for start in range(0, 3900, 50):
+        assert sum(granted[start : start + 100]) <= most + per_s
+    asked = min(wanted * 100.0, per_s)
+    assert sum(granted) == pytest.approx(40 * asked + min(most, wanted * 100), abs=most + 1)
+
+
+def test_without_a_bound_everything_is_allowed() -> None:
+    """Also where the clock stands."""
+    assert [Allowance(None).take(5, 0.0) for _ in range(3)] == [5, 5, 5]
+    assert Allowance(40).take(5, 0.0) == 4

@@ -16,7 +16,7 @@ from lazymig.dark.log import Log
 from lazymig.dark.notes import Notes, take_notes
 from lazymig.dark.watch import Watch
 from lazymig.errors import ConversionError
-from lazymig.loop.background import Background
+from lazymig.loop.background import Allowance, Background
 from lazymig.routes.dark import Dark
 from tests.unit import test_background
 from tests.unit.dark import test_looking, test_watch
@@ -126,6 +126,10 @@ CASES: dict[str, tuple[Patch, Callable[[], Any]]] = {
     "queues without a bound": (
         mutant(Background, "free", 1000),
         test_watch.test_above_the_bound_reads_are_dropped_and_never_queued,
+    ),
+    "knows no rate": (
+        mutant(Allowance, "take", lambda _self, wanted, _now_s: wanted),
+        test_watch.test_above_the_rate_reads_are_dropped,
     ),
     "computes all in one turn": (
         mutant(Background, "wait_for_turn", at_once),

@@ -57,6 +57,7 @@ def test_a_share_is_a_number_from_0_to_1(share: Any) -> None:
         ("control", ("lazymig_control", 1)),
         ("log_max", (-1, 1.5, None, True)),
         ("in_flight_max", (0, -1, None, True)),
+        ("rate_max", (0, -1, float("nan"), "1", True)),
         ("timeout_s", (0, -1, float("nan"), None, "1", True)),
         ("invariants", ({"": len}, {"upgrade": len}, {"name": None})),
     ],

@@ -165,6 +165,32 @@ async def test_above_the_bound_reads_are_dropped_and_never_queued() -> None:
     assert await counted(repository) == {"compared": 5, "matched": 5, "dropped": 10}
 
 
+async def test_above_the_rate_reads_are_dropped() -> None:
+    """A moment later some more are compared."""
+    clock = TestClock()
+    repository = await opened(*range(10), dark=DarkReads(1, rate_max=40), clock=clock)
+    assert len(await repository.get_many(range(10))) == 10
+    await repository.get(1)
+    assert await counted(repository) == {"compared": 4, "matched": 4, "dropped": 7}
+    clock.time += timedelta(seconds=0.06)
+    await repository.get_many(range(10))
+    assert await counted(repository) == {"compared": 6, "matched": 6, "dropped": 15}
+
+
+async def test_any_part_of_a_batch_may_be_compared() -> None:
+    """Where a bound drops the rest: the ids at its end as well, and around the end."""
+    compared: list[int] = []
+    dark = DarkReads(1, in_flight_max=4, on_mismatch=lambda mismatch: compared.append(mismatch.id))
+    clock = TestClock()
+    repository = await opened(*range(10), dark=dark, clock=clock)
+    await repository.collections.v2.update_many({}, {"$set": {"age": 1}})
+    for drawn in (0.0, 0.5, 0.99):
+        clock.random = lambda drawn=drawn: drawn  # type: ignore[method-assign, misc]
+        await repository.get_many(range(10))
+        await counted(repository)
+    assert [sorted(compared[start : start + 4]) for start in (0, 4, 8)] == [[0, 1, 2, 3], [5, 6, 7, 8], [0, 1, 2, 9]]
+
+
 async def test_a_caller_may_change_its_entity() -> None:
     """The documents are compared, and a second look reads them anew."""
 
@@ -296,6 +322,29 @@ async def test_the_log_is_bounded(log_max: int) -> None:
         await other.get(id)
         await counted(other)
     assert [one.id for one in await logged(repository)] == list(range(log_max))
+
+
+async def test_a_damaged_entity_that_is_read_often_is_recorded_seldom() -> None:
+    """Each read is counted; the row is written again when something changes, or some seconds later."""
+    clock = TestClock()
+    control: Any = Control(memory_repository(people()).collections.v1)
+    rows, written = parts_of(control).mismatches, []
+    record = rows.record
+
+    async def noting(migration: str, found: Any) -> None:
+        written.append(found[0].signature)
+        await record(migration, found)
+
+    rows.record = noting  # type: ignore[method-assign]
+    repository = await opened(1, dark=DarkReads(1, control=control), clock=clock)
+    for age, elapsed_s in ((37, 0), (37, 0), (37, 1), (38, 0), (38, 0), (38, 6)):
+        clock.time += timedelta(seconds=elapsed_s)
+        await damage(repository, age=age)
+        await repository.get(1)
+        await counted(repository)
+    assert (await counted(repository))["mismatched"] == 6
+    assert len(written) == 3
+    assert len(set(written)) == 2
 
 
 async def test_an_entity_leaves_the_log_when_both_sides_are_equal_again() -> None:
