@@ -15,7 +15,8 @@ from lazymig.following.options import FollowOptions
 from lazymig.following.report import FollowReport
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.repository import Repository
-from lazymig.verifier import Verifier
+from lazymig.verifying.options import VerifyOptions
+from lazymig.verifying.verification import Verification
 
 __all__ = ["FollowReport", "Follower"]
 
@@ -68,8 +69,8 @@ class Follower(Generic[V1, V2]):
         )  # fmt: skip
         options.check(repository)
 
-        def verifying(control: Control) -> Verifier[V1, V2]:
-            return Verifier(repository, control=control, repair=True, clock=clock)
+        def verifying(control: Control) -> Verification[V1, V2]:
+            return Verification(repository, control, VerifyOptions.to_repair(), clock)
 
         self._follow = Follow(repository, control, options, verifying, clock)
 

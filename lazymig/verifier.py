@@ -78,7 +78,7 @@ class Verifier(Generic[V1, V2]):
         repository: Repository[V1, V2],
         *,
         control: Control | None = None,
-        invariants: Mapping[str, Callable[..., object]] | None = None,
+        invariants: Mapping[str, Callable[[V1, V2], object]] | None = None,
         expected: Callable[..., object] | None = None,
         accept: Sequence[str | Equivalence] = (),
         ordered: bool = False,

@@ -7,14 +7,25 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from attrs import evolve
+
 from lazymig import Follower, FollowReport
 from lazymig.control import parts_of
 from lazymig.stores.documents import META_FIELD, REVISION_FIELD
+from lazymig.verifying.options import VerifyOptions
 from tests.sweeps import control, repository
 
 #: Progress reports without a new change after which everything before the call was seen: the first two may have been
 #: under way.
 _IDLE_REPORTS = 3
+
+
+def repairing_after(min_age_s: float) -> Any:
+    """In place of `VerifyOptions.to_repair`: differences count after this age."""
+    return staticmethod(lambda: evolve(TO_REPAIR, min_age_s=min_age_s))
+
+
+TO_REPAIR = VerifyOptions.to_repair()
 
 
 class Watched:
@@ -23,14 +34,14 @@ class Watched:
     def __init__(self, database: Any, **options: Any) -> None:
         self._turn = asyncio.Event()
         self.report: FollowReport | None = None
-        self._reports = 0
+        self.reports = 0
         repo = options.pop("repo", None) or repository(database)
         self.follower = Follower(repo, on_progress=self._note, **options)
         self.task = asyncio.ensure_future(self.follower.run())
 
     def _note(self, report: FollowReport) -> None:
         self.report = report
-        self._reports += 1
+        self.reports += 1
         self._turn.set()
 
     async def until(self, holds: Callable[[FollowReport], bool]) -> FollowReport:
@@ -53,8 +64,8 @@ class Watched:
         await self.until(lambda report: not report.catching_up and not report.waiting)
         seen, quiet = -1, 0
         while quiet < _IDLE_REPORTS or self.handler.find_oldest() is not None:
-            before = self._reports
-            await self.until(lambda _, before=before: self._reports > before)
+            before = self.reports
+            await self.until(lambda _, before=before: self.reports > before)
             assert self.report is not None
             quiet = quiet + 1 if self.report.events == seen else 0
             seen = self.report.events

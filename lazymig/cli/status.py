@@ -217,7 +217,8 @@ def _describe_extent(run: RunRecord) -> str:
     compared = f"{run.counts.get('compared', 0):,} entities compared"
     if not run.finished:
         return f"stopped early, {compared}"
-    partly = "a sample, " if run.counts.get("sample") else "of a filter, " if run.counts.get("filtered") else ""
+    parts = {"sample": "a sample, ", "filtered": "of a filter, ", "one_way": "by a follower, upgrade only, "}
+    partly = "".join(text for name, text in parts.items() if run.counts.get(name))
     return f"finished, {partly}{compared}, {run.counts.get('match', 0):,} agreed"
 
 

@@ -38,6 +38,7 @@ class Checks:
         accept: Names of equivalences, and equivalences of your own.
         ordered: Whether the order of the keys of documents counts.
         show_values: Whether differences show values. Without it, a comparison shows nothing of the documents.
+        round_trip: Whether V2 downgraded is compared with V1, too. Without it, `upgrade` is checked by itself.
 
     Raises:
         ConfigurationError: A function or a name cannot be used.
@@ -48,6 +49,7 @@ class Checks:
     accept: Sequence[str | Equivalence] = ()
     ordered: bool = False
     show_values: bool = False
+    round_trip: bool = True
 
 
 @frozen

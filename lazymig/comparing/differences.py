@@ -130,20 +130,17 @@ def find_gaps(
 def _in_documents(
     expected: dict[str, object], found: dict[str, object], ordered: bool, unknown: Unknown | None, at: Steps
 ) -> Iterator[Gap]:
-    compared = list(expected)
     for name, value in expected.items():
         steps = (*at, name)
         if name in found:
             yield from find_gaps(value, found[name], ordered=ordered, unknown=unknown, at=steps)
-        elif unknown is not None and unknown(steps):
-            compared.remove(name)
-        else:
+        elif unknown is None or not unknown(steps):
             yield Gap(steps, value, MISSING)
     for name, value in found.items():
         if name not in expected:
             yield Gap((*at, name), MISSING, value)
     # Names that only one side has are reported already.
-    if ordered and [name for name in compared if name in found] != [name for name in found if name in expected]:
+    if ordered and [name for name in expected if name in found] != [name for name in found if name in expected]:
         yield Gap(at, expected, found, reordered=True)
 
 

@@ -100,10 +100,15 @@ class Unknown(Ignoring):
         if len(self._names) >= _NAMES_MAX:
             text = f"V1's documents have more than {_NAMES_MAX} names at the top that its class does not know"
         else:
-            shown = (f"{name} ({count * 100 // self._count} %)" for name, count in self._names.most_common())
-            text = f"V1's class does not know: {', '.join(shown)}"
+            text = f"V1's class does not know: {self._list_names()}"
         advice = "they stay in V1 and never reach V2, so they end with V1; add those that are needed to both classes"
         return [notes(self.check, text, advice)]
+
+    def _list_names(self) -> str:
+        # A name that occurs once may be a value, such as an address that is used as a key.
+        shown = [f"{name} ({count * 100 // self._count} %)" for name, count in self._names.most_common() if count > 1]
+        once = sum(count == 1 for count in self._names.values())
+        return ", ".join([*shown, *([f"{once} that occur in one document only"] if once else [])])
 
 
 class Additive(Ignoring):

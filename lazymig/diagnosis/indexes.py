@@ -88,7 +88,7 @@ def _describe_use(name: str, uses: Uses | None) -> tuple[str, bool]:
     if uses is None:
         return "whose use this user may not see", True
     count, since = uses.get(name, (0, None))
-    when = f" since {since:%Y-%m-%d}" if since else ""
+    when = f" on the primary since {since:%Y-%m-%d}" if since else ""
     return f"used {count:,} times{when}", count > 0
 
 

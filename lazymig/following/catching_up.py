@@ -24,7 +24,7 @@ class Verified(Protocol):
 
 
 class Verifying(Protocol):
-    """A verification with repair, by one process: `lazymig.Verifier`."""
+    """A verification with repair, by one process."""
 
     def stop(self) -> None:
         """End the run soon; the next one continues."""

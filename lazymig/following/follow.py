@@ -22,6 +22,7 @@ from lazymig.loop.clock import Clock
 from lazymig.repository import Repository, calls_of
 from lazymig.stores.events import Changes, Operation
 from lazymig.surroundings.checking import check_apart
+from lazymig.verifying.options import VerifyOptions
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -30,8 +31,6 @@ V2 = TypeVar("V2")
 _IDLE_S = 0.25
 #: The longest time that an operation may be in flight where the repository has no bound: the sweeper's grace period.
 _UNBOUNDED = timedelta(hours=1)
-#: The kind of the pass that catches up.
-_VERIFY = "verify"
 
 
 class Follow(Generic[V1, V2]):
@@ -100,7 +99,8 @@ class Follow(Generic[V1, V2]):
         return report
 
     async def _follow(self, claim: Claim) -> None:
-        passes = parts_of(self._control).passes(self._name, _VERIFY)
+        kind = VerifyOptions.to_repair().make_pass_kind({}, self._pair.conversions.migration.revision)
+        passes = parts_of(self._control).passes(self._name, kind)
         catching_up = CatchingUp(self._following, passes, self._make_verifying, claim, self._clock)
         # Anew: another process may have followed meanwhile, and what this one left open is behind the stored position.
         handler = Handler(self._pair, self._control, self._changes, self._counts, self._staleness, self._terms)

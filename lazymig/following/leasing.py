@@ -12,6 +12,7 @@ from pymongo.errors import PyMongoError
 from lazymig.control import BEAT_S
 from lazymig.control.following import Claim, Following
 from lazymig.loop.clock import Clock
+from lazymig.stores.events import is_passing
 
 #: Seconds between two attempts to take over: at first, and at most.
 _WAIT_S, _WAIT_MAX_S = 0.05, 1.0
@@ -34,13 +35,21 @@ class Lease:
         """Wait until no other process follows. `waiting` is called meanwhile. None: the run is to stop."""
         wait_s = _WAIT_S
         while not self._stopping():
-            claim = await self._following.claim(self._owner)
+            claim = await self._try_to_claim()
             if claim is not None:
                 return claim
             waiting()
             await self._clock.sleep(wait_s)
             wait_s = min(wait_s * 2, _WAIT_MAX_S)
         return None
+
+    async def _try_to_claim(self) -> Claim | None:
+        try:
+            return await self._following.claim(self._owner)
+        except PyMongoError as error:
+            if not is_passing(error):
+                raise
+            return None  # a server that steps down or restarts: the next attempt shows
 
     @asynccontextmanager
     async def hold(self, claim: Claim) -> AsyncIterator[None]:

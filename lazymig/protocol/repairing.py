@@ -16,7 +16,7 @@ from lazymig.protocol.writing import Done, back_off, finish, move_v1
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Applied, Put
-from lazymig.telemetry import HEALED, MIGRATED
+from lazymig.telemetry import HEALED, MIGRATED, REFUSED
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -78,8 +78,11 @@ async def _migrate(pair: Pair[V1, V2], id: RawId) -> bool:
     if truth is None:
         return False
     body = pair.conversions.v2_body(await pair.conversions.upgraded(truth, None))
-    put = await pair.bodies.put_if_absent(id, body, truth.revision)
+    # Durably: rolled back, it would leave the place to a slow reader.
+    born = pair.bodies.born_clean(id, body, truth.revision, "read")
+    put = (await pair.bodies.put_many([born], durable=True))[0]
     pair.tally.count(MIGRATED, put is Put.STORED)
+    pair.tally.count(REFUSED, put is Put.REFUSED)
     # Stored late, it may be of an entity that was deleted and forgotten meanwhile.
     return put is Put.REFUSED or (put is Put.STORED and pair.clock.monotonic() - read_at_s <= OLD_READ_S)
 

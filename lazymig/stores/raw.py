@@ -68,6 +68,11 @@ class Undecoded(Generic[T]):
         except InvalidBSON:
             return list(self)
 
+    def parts(self, size: int) -> Iterator[list[T]]:
+        """Decode them in lists of this size. A few at once cost half as much as one by one."""
+        for start in range(0, len(self), size):
+            yield Undecoded(self._documents[start : start + size], self._options, self._make).at_once()
+
     @property
     def ids(self) -> list[Any]:
         """The ids. Nothing else is decoded."""

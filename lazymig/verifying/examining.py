@@ -49,7 +49,9 @@ class Examiner(Generic[V1, V2]):
 
     def __init__(self, conversions: Conversions[V1, V2], checks: Checks, clock: Clock, counts: Counter[str]) -> None:
         self._comparer = Comparer(conversions, checks)
-        self._own = {"", UPGRADE, DOWNGRADE, UNNAMED, *checks.invariants}
+        self._own = {"", UPGRADE, UNNAMED, *checks.invariants}
+        if checks.round_trip:
+            self._own.add(DOWNGRADE)
         if checks.expected is not None:
             self._own.add(EXPECTED)
         self._clock = clock

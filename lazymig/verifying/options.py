@@ -7,10 +7,11 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from lazymig.comparing.checks import Checks
 from lazymig.errors import ConfigurationError, PhaseError
+from lazymig.passes.partitions import DOCUMENTS_EACH
 from lazymig.passes.throttle import Limits
 from lazymig.repository import Repository, calls_of
 from lazymig.stores.records import Document
@@ -27,17 +28,26 @@ KIND = "verify"
 class VerifyOptions:
     """The keywords of `Verifier`, whose docstring explains them."""
 
-    limits: Limits
-    checks: Checks
-    where: Mapping[str, object] | None
-    min_age_s: float
-    repair: bool
-    concurrency: int
-    max_time_s: float | None
-    shard: tuple[int, int]
-    partition_size: int
-    since: datetime | None
-    on_progress: Callable[[VerifyProgress], None] | None
+    limits: Limits = field(factory=Limits)
+    checks: Checks = field(factory=Checks)
+    where: Mapping[str, object] | None = None
+    min_age_s: float = 10.0
+    repair: bool = False
+    concurrency: int = 2
+    max_time_s: float | None = None
+    shard: tuple[int, int] = (0, 1)
+    partition_size: int = DOCUMENTS_EACH
+    since: datetime | None = None
+    on_progress: Callable[[VerifyProgress], None] | None = None
+
+    @classmethod
+    def to_repair(cls) -> VerifyOptions:
+        """Return the options of a verification that looks for what a repair can settle, and repairs it.
+
+        A repair makes V2 what `upgrade` makes of V1, so no other check is asked: what one of them finds would have to
+        be accepted by a person, or the conversions changed.
+        """
+        return cls(checks=Checks(round_trip=False), repair=True)
 
     def check(self, repository: Repository[V1, V2]) -> None:
         """Raise `PhaseError` if the phase does not fill V2, `ConfigurationError` if an option cannot work."""
@@ -62,11 +72,11 @@ class VerifyOptions:
         checks = self.checks
         named = [
             sorted(checks.invariants), _name(checks.expected), [getattr(one, "name", one) for one in checks.accept],
-            checks.ordered, revision,
+            checks.ordered, checks.round_trip, revision,
         ]  # fmt: skip
-        if not question and named == [[], "", [], False, 1]:
+        if not question and named == [[], "", [], False, True, 1]:
             return KIND
-        asked = bytes(getattr(question, "raw", b"")) or repr(question).encode()
+        asked = (bytes(getattr(question, "raw", b"")) or repr(question).encode()) if question else b""
         return f"{KIND} {blake2b(repr(named).encode() + asked, digest_size=8).hexdigest()}"
 
 

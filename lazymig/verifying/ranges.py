@@ -22,6 +22,8 @@ from lazymig.stores.scans import Part, Scan
 Seen: TypeAlias = StoredV2 | ForeignDocument | None
 #: How many times more documents V2 may hold than V1 within V1's page, before the page is cut.
 _V2_MORE = 2
+#: Documents of each side that are decoded together.
+_TOGETHER = 20
 
 
 @frozen
@@ -41,11 +43,11 @@ class Range:
     def pairs(self) -> Iterator[tuple[StoredV1 | None, Seen]]:
         """Yield both sides of each entity. Ids that MongoDB takes for one, such as 5 and 5.0, are one."""
         if self.v1.has_ids_of(self.v2):  # nearly always
-            yield from zip(self.v1, self.v2, strict=True)
+            for ours, theirs in zip(self.v1.parts(_TOGETHER), self.v2.parts(_TOGETHER), strict=True):
+                yield from zip(ours, theirs, strict=True)
             return
-        ours, theirs = self.v1.keys, self.v2.keys
-        places = {key: place for place, key in enumerate(theirs)}
-        for number, key in enumerate(ours):
+        places = {key: place for place, key in enumerate(self.v2.keys)}
+        for number, key in enumerate(self.v1.keys):
             place = places.pop(key, None)
             yield self.v1[number], None if place is None else self.v2[place]
         for place in places.values():

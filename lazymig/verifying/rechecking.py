@@ -24,7 +24,7 @@ from lazymig.stores.raw import keys_of
 from lazymig.stores.verdicts import Mismatch, Verdict
 from lazymig.verifying.examining import UNNAMED, Examiner
 from lazymig.verifying.ranges import BothSides
-from lazymig.verifying.repairs import REPAIRABLE, Repairs
+from lazymig.verifying.repairs import Repairs, is_repairable
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -174,7 +174,7 @@ class Recheck(Generic[V1, V2]):
                     changed.append(found)
         await self._table.record(self._rules.migration, [*changed, *confirmed])
         scope.note([one for one in (*changed, *confirmed) if one.confirmed])
-        return left + await self._repair([one for one in confirmed if one.verdict in REPAIRABLE])
+        return left + await self._repair([one for one in confirmed if is_repairable(one)])
 
     def _has_stood(self, row: Mismatch, *, waited: bool) -> bool:
         """Whether a row whose signature is as recorded is old enough."""

@@ -8,28 +8,58 @@ from typing import Final, Generic, TypeVar
 
 from attrs import evolve
 
+from lazymig.comparing.checks import UPGRADE
 from lazymig.control.mismatches import Mismatches
-from lazymig.errors import Contention, ConversionError
+from lazymig.errors import ConfigurationError, Contention, ConversionError
+from lazymig.passes.shedding import as_patient_as
 from lazymig.passes.throttle import Throttle
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.repairing import repair
+from lazymig.stores.counts import Counts
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
 from lazymig.stores.raw import keys_of
+from lazymig.stores.scans import Scan
 from lazymig.stores.verdicts import Mismatch, Verdict
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
-#: What a repair may settle.
-REPAIRABLE: Final = frozenset({Verdict.MISSING, Verdict.STALE, Verdict.DIFFERENT, Verdict.DIRTY, Verdict.ORPHAN})
+#: Verdicts that a repair may settle.
+_REPAIRABLE: Final = frozenset({Verdict.MISSING, Verdict.STALE, Verdict.DIFFERENT, Verdict.DIRTY, Verdict.ORPHAN})
 #: Repairs at a time. Their statements share round trips.
 _AT_ONCE = 32
 #: After this many repairs that settled nothing, the rest are left: each writes V1, and the conversions are at fault.
 UNSETTLED_MAX: Final = 1000
+_IN_VAIN = "V2 is what upgrade makes of V1, so no repair can settle it: look at the conversions and checks"
 _UNSETTLED = "a repair did not settle it: look at the conversions and checks, or at what refuses V2's body"
 _UNTAKEN = "not repaired, because the repository takes no id of this type; remove the document yourself"
 _GIVEN_UP = "not repaired, because too many repairs settled nothing: look at the conversions and checks first"
+
+
+async def refuse_empty_v1(pair: Pair[V1, V2]) -> None:
+    """Raise `ConfigurationError` where V1 holds nothing and V2 holds entities.
+
+    To V1 as the truth, all of V2 is orphans. But a V1 that was dropped, renamed or never the right one looks the same,
+    and what a repair would remove may be the last copy.
+    """
+    if await as_patient_as(pair.v1, Scan(pair.v1, majority=True)).find_ids({}, 1):
+        return
+    live = await as_patient_as(pair.bodies, Counts(pair.bodies)).count_live()
+    if live:
+        raise ConfigurationError(
+            f"v1 holds no document and V2 holds {live:,} entities, which a repair would remove; restore V1, or pass "
+            "the right collection. If V1 was emptied on purpose, delete V2's documents yourself"
+        )
+
+
+def is_repairable(found: Mismatch) -> bool:
+    """Return whether a repair may settle it. If only checks beside `upgrade` fail, V2 is as a repair would make it."""
+    return found.verdict in _REPAIRABLE and not _is_in_vain(found)
+
+
+def _is_in_vain(found: Mismatch) -> bool:
+    return found.verdict is Verdict.DIFFERENT and found.check != UPGRADE
 
 
 class Repairs(Generic[V1, V2]):
@@ -54,8 +84,10 @@ class Repairs(Generic[V1, V2]):
 
     def explained(self, found: Mismatch) -> Mismatch:
         """Return the mismatch with the reason why it is not repaired; unchanged if it will be."""
-        if found.verdict not in REPAIRABLE:
+        if found.verdict not in _REPAIRABLE:
             return found
+        if _is_in_vain(found):
+            return evolve(found, reason="; ".join(filter(None, (found.reason, _IN_VAIN))))
         why = _UNSETTLED if self._is_unsettled(found) else _GIVEN_UP if self._has_given_up else ""
         return evolve(found, reason="; ".join(filter(None, (found.reason, why))))
 

@@ -29,7 +29,7 @@ from lazymig.verifying.flow import Flow, Stretch
 from lazymig.verifying.options import KIND, VerifyOptions
 from lazymig.verifying.ranges import BothSides
 from lazymig.verifying.rechecking import Recheck, Rules, Scope
-from lazymig.verifying.repairs import Repairs
+from lazymig.verifying.repairs import Repairs, refuse_empty_v1
 from lazymig.verifying.report import COUNTED, LISTED_MAX, Summary, VerifyProgress, VerifyReport
 from lazymig.verifying.samples import draw_sample
 from lazymig.verifying.scopes import SampleScope, TableScope
@@ -104,6 +104,8 @@ class Verification(Generic[V1, V2]):
         """Compare everything, or a sample of this size, until nothing may change any more, or until stopped."""
         found = await self._shedding.call(self._first_use.look, control=self._control, whole=True)
         found.check(foreign=False)
+        if self._options.repair:
+            await refuse_empty_v1(self._pair)
         self._began, self._began_s, self._looked_at_s = self._clock.now(), self._clock.monotonic(), float("-inf")
         self._counts.clear()
         self._examiner.accepted.clear()
@@ -192,11 +194,12 @@ class Verification(Generic[V1, V2]):
         )  # fmt: skip
 
     async def _end(self, report: VerifyReport, sample: int) -> VerifyReport:
-        """Record the run. `sample` and `filtered` are above 0 where not everything was compared."""
+        """Record the run. `sample`, `filtered` and `one_way` are above 0 where not everything was compared."""
         counts = {
             "total": report.total, "compared": report.compared, "match": report.match,
             **{name: getattr(report, name) for name in COUNTED}, "rechecked": report.rechecked,
             "repaired": report.repaired, "sample": sample, "filtered": int(bool(report.limits)),
+            "one_way": int(not self._options.checks.round_trip),
         }  # fmt: skip
         run = RunRecord(self._name, self._began, self._clock.now(), report.finished, counts)
         await parts_of(self._control).runs.record(run, kind=KIND)

@@ -128,10 +128,6 @@ def test_exit_code_of_dead_letters(database: Any) -> None:
 
 def test_first_start_catches_up(database: Any) -> None:
     """The first start verifies both sides; where there is no time for it, the report says so and it stays due."""
-    ended = run("follow", "--max-time", "3")
-    assert ended.returncode == 0, ended.stderr
-    assert "verifications begun            1\n" in ended.stdout
-    database["lazymig_control"].delete_many({})
     database["v1"].update_one({"_id": 1}, {"$set": {"name": "Ada King"}})
     ended = run("follow", "--max-time", "1")  # a difference must stand for ten seconds before it is repaired
     assert "not finished" in ended.stdout

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 import pytest
 from attrs import evolve
 from pymongo import DeleteOne, InsertOne, UpdateOne
 
-from lazymig import ConfigurationError, ConversionError, Follower, Phase, PhaseError, Verifier, follower
+from lazymig import ConfigurationError, ConversionError, Follower, Phase, PhaseError
 from lazymig.following import follow
-from tests.following import find_wrong, followed, recorded
+from lazymig.verifying.options import VerifyOptions
+from tests.following import find_wrong, followed, recorded, repairing_after
 from tests.sweeps import ThingV1, ThingV2, control, letters, repository, sweeper, thing, unique_codes
 
-pytestmark = pytest.mark.parametrize("driver", ["pymongo", "motor"])
+FIRST = pytest.mark.parametrize("driver", ["pymongo"])
+BOTH = pytest.mark.parametrize("driver", ["pymongo", "motor"])
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +67,7 @@ ROGUE: dict[str, tuple[Callable[[Any], Awaitable[Any]], dict[str, int]]] = {
 }
 
 
+@FIRST
 @pytest.mark.parametrize("name", ROGUE)
 async def test_rogue_changes_are_healed(database: Any, name: str) -> None:
     """Each way to change an entity behind lazymig is noticed and counted; reads return what V1 holds."""
@@ -89,6 +91,7 @@ async def test_rogue_changes_are_healed(database: Any, name: str) -> None:
     assert await database["v2"].find_one({"_id": 2}) is None
 
 
+@BOTH
 async def test_rogue_deletes_are_healed(database: Any) -> None:
     """An entity that a program deletes is gone for reads, whether V2 had it or not."""
     repo = repository(database)
@@ -103,6 +106,7 @@ async def test_rogue_deletes_are_healed(database: Any) -> None:
     assert report.rogue == {"delete": 2}
 
 
+@FIRST
 async def test_deleted_entities_that_come_back(database: Any) -> None:
     """A document that lazymig deleted and a program restores as it was is V1's again, and V2 follows."""
     repo = repository(database)
@@ -118,6 +122,7 @@ async def test_deleted_entities_that_come_back(database: Any) -> None:
     assert await find_wrong(database) == {}
 
 
+@BOTH
 async def test_rogue_changes_of_what_v2_lacks_are_stored(database: Any) -> None:
     """A reader that converts what V1 held before a change cannot store that afterwards."""
     repo = repository(database)
@@ -132,6 +137,7 @@ async def test_rogue_changes_of_what_v2_lacks_are_stored(database: Any) -> None:
     assert (await repo.get(1)).count == 7
 
 
+@BOTH
 async def test_own_writes_are_not_rogue(database: Any) -> None:
     """Updates, inserts, deletes, replaces, the V1 door, sweeps and heals are announced: none is counted."""
     repo, behind = repository(database), repository(database, write_behind=True)
@@ -160,6 +166,7 @@ async def test_own_writes_are_not_rogue(database: Any) -> None:
     assert await find_wrong(database) == {}
 
 
+@BOTH
 async def test_own_transactions_are_not_rogue(database: Any) -> None:
     """Announcement and write of a transaction become visible together."""
     repo = repository(database)
@@ -184,6 +191,7 @@ async def test_own_transactions_are_not_rogue(database: Any) -> None:
     assert report.rogue == {}
 
 
+@FIRST
 async def test_what_does_not_convert(database: Any) -> None:
     """It gets a dead letter, stops no other, and reads raise instead of returning what V1 held before."""
     repo = repository(database)
@@ -210,6 +218,7 @@ async def test_what_does_not_convert(database: Any) -> None:
     assert await letters(database) == {}
 
 
+@FIRST
 async def test_what_v2_refuses(database: Any, driver: str) -> None:
     """A body that V2 will never take gets a dead letter, and reads return what V1 holds."""
     await unique_codes(database, driver)
@@ -224,6 +233,7 @@ async def test_what_v2_refuses(database: Any, driver: str) -> None:
     assert (await repo.get(2)).code == "a"
 
 
+@FIRST
 async def test_ids_that_no_entity_has(database: Any) -> None:
     """A document whose id cannot be an entity's is left alone, and nothing else waits for it."""
     repo = repository(database)
@@ -237,13 +247,14 @@ async def test_ids_that_no_entity_has(database: Any) -> None:
     assert await database["v2"].count_documents({}) == 1
 
 
+@FIRST
 async def test_first_start_verifies(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was changed before the first start is found by a verification, and the position is older than that."""
     repo = repository(database)
     await database["v1"].insert_many([thing(1), thing(2)])
     await repo.get(1)
     await database["v1"].update_one({"_id": 1}, {"$set": {"n": 7}})
-    monkeypatch.setattr(follower, "Verifier", partial(Verifier, min_age_s=0.1))
+    monkeypatch.setattr(VerifyOptions, "to_repair", repairing_after(0.1))
     async with followed(database, catch_up=True) as watched:
         report = await watched.settled()
     assert report.catch_ups == 1
@@ -251,6 +262,7 @@ async def test_first_start_verifies(database: Any, monkeypatch: pytest.MonkeyPat
     assert (await database["v2"].find_one({"_id": 1}))["count"] == 7
 
 
+@FIRST
 async def test_refusals(database: Any) -> None:
     """A phase without V2, and options that cannot work, are refused."""
     with pytest.raises(PhaseError, match="coexist"):

@@ -10,6 +10,7 @@ import pytest
 from attrs import evolve
 
 from lazymig import ConfigurationError, ConversionError, Phase, Repository, Rewriter, RewriteReport, Sweeper, upcasters
+from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.stores import rewrites
 from lazymig.sweeping import older
 from tests.older import ADA, Buyer, BuyerV2, alone, buyers, chain, document, upgrade
@@ -201,6 +202,18 @@ async def test_a_killed_run_loses_nothing(database: Any, monkeypatch: pytest.Mon
     monkeypatch.setattr(rewrites.Rewrites, "store", store)
     report = await rewriter(repo).run()
     assert report.finished
+    assert await stored(database) == {id: document(3, id) for id in range(30)}
+
+
+async def test_two_processes_share_a_pass(database: Any, phase: Phase) -> None:
+    """Each takes partitions that the other has not; together they rewrite every document once, by one pass."""
+    await fill(database)
+    began = SYSTEM_CLOCK.now()  # of two that begin together, the later one may find the pass finished
+    one, other = [rewriter(repository(database, phase), partition_size=3, since=began) for _ in range(2)]
+    reports = await asyncio.gather(one.run(), other.run())
+    assert [report.finished for report in reports] == [True, True]
+    assert sum(report.rewritten + report.moved_by_clients for report in reports) == 23
+    assert sum(report.scanned for report in reports) == 30
     assert await stored(database) == {id: document(3, id) for id in range(30)}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from lazymig import ConversionError, Criteria, Phase, Repository, upcasters
+from lazymig import ConversionError, Criteria, Phase, Repository, Rewriter, Sweeper, Verifier, upcasters
 from tests.older import ADA, Address, Buyer, BuyerV2, alone, buyers, chain, document, upgrade
 
 ADA_V2 = upgrade(ADA)
@@ -219,3 +219,19 @@ async def test_deletes_need_no_version(database: Any, phase: Phase) -> None:
         await repo.delete(id)
         assert not await repo.exists(id)
     assert await database["v1"].count_documents({}) == 0
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "mock"])
+async def test_verification_compares_the_newest_version(database: Any, driver: str) -> None:
+    """Documents of all versions agree with V2, before and after they are rewritten; a changed body does not."""
+    await database["v1"].insert_many([document(version, id) for id, version in enumerate((None, 1, 2, 3))])
+    repo = repository(database, Phase.COEXIST, upcasters=chain(persist=True))
+    await Sweeper(repo).run()
+    before = await Verifier(repo, min_age_s=0).run()
+    assert (before.finished, before.match, before.different, before.unknown) == (True, 4, 0, 0)
+    await Rewriter(repo).run()
+    after = await Verifier(repo, min_age_s=0).run()
+    assert (after.finished, after.match, after.different, after.unknown) == (True, 4, 0, 0)
+    await database["v2"].update_one({"_id": 1}, {"$set": {"city": "Paris"}})
+    found = await Verifier(repo, min_age_s=0).run()
+    assert (found.match, found.different) == (3, 1)

@@ -108,7 +108,9 @@ async def test_mismatches_with_ids_of_every_type(server_database: Any) -> None:
         extract_id_bytes({"_id": id}) for id in odd
     }
     await server_database["v1"].delete_many({})
-    await server_database["v2"].insert_many([moved(id) for id in odd])
+    # A repair does not empty V2.
+    await server_database["v1"].insert_one(thing("one more"))
+    await server_database["v2"].insert_many([moved(id) for id in (*odd, "one more")])
     report = await verifier(server_database).run()
     assert (report.orphan, report.missing) == (len(odd), 0)
     report = await verifier(server_database, repair=True).run()

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import count
 from typing import Any
 
 import pytest
 from attrs import evolve
 
-from lazymig import Verdict
+from lazymig import ConfigurationError, Verdict
 from lazymig.comparing.comparer import Comparer
 from lazymig.passes.sharing import Share
 from lazymig.verifying.flow import Flow
 from lazymig.verifying.options import VerifyOptions
 from lazymig.verifying.rechecking import GENERATIONS
-from tests.sweeps import LaterClock, control, moved
+from tests.sweeps import LaterClock, ThingV2, control, moved, stored
 from tests.verifications import (
     DEFECTS,
     MeddlingClock,
@@ -179,14 +180,38 @@ async def test_repairs_that_settle_nothing_end(filled: Any, monkeypatch: pytest.
     """After so many repairs that settled nothing, the rest is left, because each of them writes V1."""
     monkeypatch.setattr("lazymig.verifying.repairs.UNSETTLED_MAX", 3)
     monkeypatch.setattr("lazymig.verifying.repairs._AT_ONCE", 1)
-    never = {"never": lambda v1, v2: False}
-    report = await verifier(filled, invariants=never, repair=True).run()
+    numbers = count(1000)  # a conversion that is not deterministic
+    fickle = plain(upgrade=lambda v1: ThingV2(v1.id, v1.n, str(next(numbers))))
+    repo = plain_repository(filled, migration=fickle)
+    report = await verifier(filled, repo=repo, repair=True).run()
     assert report.different == 12
     raised = await filled["v1"].count_documents({"_lazymig_rev": {"$gt": 0}})
     assert raised == 3
     reasons = [row.reason for row in report.mismatches]
     assert sum("did not settle it" in reason for reason in reasons) == raised
     assert sum("too many repairs" in reason for reason in reasons) == 12 - raised
+
+
+@MEMORY
+async def test_nothing_is_repaired_in_vain(filled: Any) -> None:
+    """Where V2 is what `upgrade` makes of V1 and another check fails, no repair is tried, and V1 is not written."""
+    await filled["v2"].replace_one({"_id": 3}, moved(3))
+    never = {"never": lambda v1, v2: False}
+    report = await verifier(filled, invariants=never, repair=True).run()
+    assert (report.different, report.repaired) == (12, 0)
+    assert await filled["v1"].count_documents({"_lazymig_rev": {"$exists": True}}) == 0
+    assert all("no repair can settle it" in row.reason for row in report.mismatches)
+
+
+@MEMORY
+async def test_a_repair_does_not_empty_v2(filled: Any) -> None:
+    """Where V1 was dropped or emptied, a repair is refused, and V2 keeps what may be the last copy."""
+    before = await stored(filled["v2"])
+    await filled["v1"].drop()
+    with pytest.raises(ConfigurationError, match="V2 holds 12 entities"):
+        await verifier(filled, repair=True).run()
+    assert await stored(filled["v2"]) == before
+    assert (await verifier(filled).run()).orphan == 12
 
 
 async def test_a_refused_body(server_database: Any) -> None:

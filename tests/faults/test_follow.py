@@ -8,7 +8,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from functools import partial
 from random import Random
 from typing import Any
 
@@ -16,7 +15,7 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure
 
-from lazymig import ConfigurationError, Follower, Phase, Repository, Verifier, follower
+from lazymig import ConfigurationError, Follower, Phase, Repository
 from lazymig.control import following
 from lazymig.following import follow, leasing
 from lazymig.following.feed import Batch
@@ -24,12 +23,13 @@ from lazymig.following.pursuit import Pursuit
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.testing import ReplicaSet, Server, memory_repository
 from lazymig.testing.mongod import Mongod
+from lazymig.verifying.options import VerifyOptions
 from tests.faults import follow_nursery
 from tests.faults.conftest import connected
 from tests.faults.outside import COUNT, Writers, fill, find_served_wrongly
 from tests.faults.test_step_down import replica_set
 from tests.faults.test_sweep_kill import Nursery, nursery
-from tests.following import Watched, find_wrong, followed, recorded
+from tests.following import Watched, find_wrong, followed, recorded, repairing_after
 from tests.sweeps import repository, thing, things
 from tests.widening import WIDENING
 
@@ -43,7 +43,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "LEASE", timedelta(seconds=follow_nursery.LEASE_S))
     monkeypatch.setattr(leasing, "BEAT_S", follow_nursery.LEASE_S / 3)
     monkeypatch.setattr(follow, "_IDLE_S", 0.02)
-    monkeypatch.setattr(follower, "Verifier", partial(Verifier, min_age_s=0.1))
+    monkeypatch.setattr(VerifyOptions, "to_repair", repairing_after(0.1))
 
 
 async def test_outside_writers(server_database: Any, seed: int) -> None:
@@ -87,7 +87,7 @@ async def test_kill_at_random_moments(lazymig_server: Any, server_database: Any,
     program = follow_nursery.__file__
     async with nursery(lazymig_server.uri, server_database, program) as children, writers.at_work():
         for _ in range(KILLS):
-            await _kill(children, writers, rng.randrange(20, 400))
+            await _kill(children, writers, rng.randrange(20, 400 if WIDENING.full else 120))
     async with followed(server_database, repo=repo) as watched:
         await watched.settled()
     assert (await recorded(server_database)).catch_ups == 0
@@ -258,7 +258,7 @@ async def test_verification_stays_due(server_database: Any, monkeypatch: pytest.
     await repo.get(1)
     await server_database["v1"].update_one({"_id": 1}, {"$set": {"n": 7}})
     with monkeypatch.context() as patched:
-        patched.setattr(follower, "Verifier", partial(Verifier, min_age_s=3600))
+        patched.setattr(VerifyOptions, "to_repair", repairing_after(3600))
         async with followed(server_database, repo=repo, catch_up=True) as first:
             await first.until(lambda report: report.catching_up)
     assert (await recorded(server_database)).catching_up
@@ -267,6 +267,23 @@ async def test_verification_stays_due(server_database: Any, monkeypatch: pytest.
         await second.settled()
     assert (await repo.get(1)).count == 7
     assert (await recorded(server_database)).catching_up is None
+
+
+async def test_overloaded_server(lazymig_server: Any, server_database: Any) -> None:
+    """A server that sheds load is asked again later; nothing is lost, and nobody needs to be called."""
+    repo = repository(server_database)
+    await server_database["v1"].insert_one(thing(1))
+    await repo.get(1)
+    shed = {
+        "failCommands": ["findAndModify"], "namespace": server_database["v2"].full_name, "errorCode": 462,
+        "errorLabels": ["SystemOverloadedError", "RetryableError"],
+    }  # fmt: skip
+    async with followed(server_database, repo=repo) as watched:
+        with lazymig_server.failpoint(shed, times=3):
+            await server_database["v1"].update_one({"_id": 1}, {"$set": {"n": 7}})
+            report = await watched.settled()
+    assert (report.rogue, report.healed, report.dead) == ({"update": 1}, 1, 0)
+    assert (await repo.get(1)).count == 7
 
 
 async def test_two_clusters(mortal_server: Server, server_database: Any, seed: int) -> None:
@@ -286,14 +303,19 @@ async def test_two_clusters(mortal_server: Server, server_database: Any, seed: i
         assert await find_served_wrongly(other, repo) == {}
 
 
-async def test_two_followers(server_database: Any) -> None:
+async def test_two_followers(lazymig_server: Any, server_database: Any) -> None:
     """One follows, the other waits; when the first ends, the second goes on from its position."""
     repo = repository(server_database)
     await server_database["v1"].insert_one(thing(1))
     await repo.get(1)
     async with followed(server_database, repo=repo) as first:
         second = Watched(server_database, repo=repo, catch_up=False)
-        await second.until(lambda report: report.waiting)
+        namespace = server_database["lazymig_control"].full_name
+        stepped_down = {"failCommands": ["findAndModify"], "errorCode": 10107, "namespace": namespace}
+        with lazymig_server.failpoint(stepped_down, times=4):
+            await second.until(lambda report: report.waiting)
+            reports = second.reports
+            await second.until(lambda _: second.reports > reports + 3)  # it goes on asking
         await server_database["v1"].update_one({"_id": 1}, {"$set": {"n": 7}})
         await first.settled()
         assert (await first.end()).rogue == {"update": 1}

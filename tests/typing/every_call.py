@@ -17,6 +17,8 @@ from lazymig import (
     RewriteReport,
     Upcasters,
     V1View,
+    Verifier,
+    VerifyReport,
     upcasters,
 )
 
@@ -118,15 +120,24 @@ async def mistakes(books: Repository[BookV1, BookV2]) -> None:
     Repository(MIGRATION, v1=None, v2=None, phase="coexist")  # type: ignore[arg-type]
 
 
-async def told(mismatch: Mismatch) -> None:
+async def reported(mismatch: Mismatch) -> None:
     assert_type(mismatch.revision, int | None)
 
 
 async def dark_reads(collection: Any) -> None:
-    hooked = DarkReads(0.5, serve="v1", on_mismatch=told, in_flight_max=4)
+    hooked = DarkReads(0.5, serve="v1", on_mismatch=reported, in_flight_max=4)
     repo = Repository(MIGRATION, v1=collection, v2=collection, phase=Phase.COEXIST, dark_reads=hooked)
     assert_type(repo.dark_reads, DarkReads | None)
     hooked.share = 1
     assert_type(hooked.consistency, float | None)
     assert_type(hooked.counts, dict[str, int])
     assert_type(hooked.latency["control"].quantile(0.99), float | None)
+
+
+async def verification(books: Repository[BookV1, BookV2]) -> None:
+    verifier = Verifier(books, invariants={"titles": lambda v1, v2: v1.title == v2.title}, where={"title": "x"})
+    assert_type(verifier, Verifier[BookV1, BookV2])
+    assert_type(await verifier.run(), VerifyReport)
+    assert_type((await verifier.run(sample=100)).mismatches, tuple[Mismatch, ...])
+    async for report in verifier.run_continuously():
+        assert_type(report, VerifyReport)

@@ -387,6 +387,14 @@ def test_key_order_counts_by_choice() -> None:
     assert [one.path for one in compare(v1(), below, ordered=True).differences] == ["items[0]"]
 
 
+def test_no_equivalence_accepts_another_order() -> None:
+    """Who asks for the order of keys gets it, even with a rule that accepts everything."""
+    anything = Equivalence("anything", lambda path, expected, found: True)
+    turned = dict(reversed(v2(first="Eva").items()))
+    assert compare(v1(), turned, accept=[anything]).accepted == ("anything",)
+    assert compare(v1(), turned, accept=[anything], ordered=True).verdict is Verdict.DIFFERENT
+
+
 def test_twenty_differences_are_enough() -> None:
     """A comparison lists at most 20 differences."""
     items = [{"sku": str(number), "price": "1.00"} for number in range(50)]

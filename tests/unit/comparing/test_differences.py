@@ -84,6 +84,7 @@ def test_every_two_values_differ_and_each_is_itself() -> None:
         ({"a": dt.datetime(2024, 1, 1)}, {"a": "2024"}, ("date", "string")),
         ({"a": True}, {"a": 1}, ("bool", "int32")),
         ({"a": Regex("a")}, {"a": Code("a")}, ("regex", "code")),
+        ({"a": Code("a")}, {"a": Code("a", {})}, ("code", "code with scope")),
     ],
 )
 def test_types_are_named(expected: Any, found: Any, kinds: tuple[str, str]) -> None:

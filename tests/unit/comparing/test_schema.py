@@ -101,3 +101,19 @@ def test_names_that_only_a_hook_knows() -> None:
     converter.register_unstructure_hook(Cat, lambda cat: {"kind": cat.kind, "n": cat.lives})
     schema = schema_of(codec_for(Zoo, "id", converter, tz_aware=False))  # type: ignore[arg-type]
     assert [schema.show(("pet", name)) for name in ("lives", "n")] == ["pet.lives", "pet[...]"]
+
+
+def test_what_a_hook_reads_may_hold_other_documents() -> None:
+    """Where a hook of the user's own reads a class or anything else, no name below is unknown to V1."""
+
+    @frozen
+    class Holder:
+        id: int
+        mixed: Cat | Any
+
+    converter = make_converter()
+    converter.register_structure_hook_func(lambda kind: kind == Cat | Any, lambda value, _: value)
+    converter.register_unstructure_hook_func(lambda kind: kind == Cat | Any, lambda value: value)
+    schema = schema_of(codec_for(Holder, "id", converter, tz_aware=False))  # type: ignore[arg-type]
+    assert [schema.show(("mixed", name)) for name in ("lives", "x")] == ["mixed.lives", "mixed[...]"]
+    assert not schema.is_unknown(("mixed", "x"))

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from beanie import Document
 
 from lazymig import Finding, Severity
 from lazymig.diagnosis.collections import check_first_use, check_shard_keys, check_unseen
 from lazymig.diagnosis.facts import SideFacts
 from lazymig.diagnosis.findings import merge_sides, notes, passes, sort_findings, warns
 from lazymig.diagnosis.servers import check_clocks, check_clusters, check_concerns, check_topology, check_versions
+from lazymig.diagnosis.writers import check_class
 from lazymig.stores.inspecting import Concerns, ServerClock
 from lazymig.surroundings.checking import Surroundings
 from lazymig.surroundings.contents import Foreign
@@ -151,6 +153,18 @@ def test_every_problem_of_the_first_use_blocks() -> None:
     assert "3 of 4" in found[3].evidence
     assert "--adopt" in found[3].advice
     assert "read" in found[4].advice
+
+
+def test_beanie_documents_are_noted() -> None:
+    """A Beanie document as V1's class is a note about its methods that replace whole documents."""
+
+    class Person(Document):
+        name: str
+
+    (found,) = check_class(Person)
+    assert found.severity is Severity.NOTE
+    assert "replace_many()" in found.evidence
+    assert check_class(Seen) == []
 
 
 def test_both_sides_make_one_finding() -> None:
