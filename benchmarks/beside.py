@@ -87,7 +87,8 @@ async def _p99_ms(repo: lazymig.Repository[Any, Any], ids: list[Any], seconds: f
     return quantiles(taken, n=100)[98] * 1000
 
 
-def _peak_kb() -> int:
+def peak_kb() -> int:
+    """The peak resident memory of this process."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
 
@@ -99,7 +100,7 @@ async def _only_sweep(uri: str, name: str) -> None:
     await lazymig.Sweeper(repository(client, name)).run()
     await client.close()
     # Not `getrusage`, whose peak a child inherits from the process that it was forked from.
-    print(_peak_kb() / 1024)
+    print(peak_kb() / 1024)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from benchmarks import report
 from benchmarks.beside import live, memory
 from benchmarks.invoices import FILL, InvoiceV1, documents, fill, repository, to_v2
 from benchmarks.measure import Outcome, alternate, outcome
+from lazymig.fleet.jobs import SWEEP
 from lazymig.fleet.workers import Workers
 from lazymig.stores.records import Partition
 from lazymig.sweeping.remainder import Remainder
@@ -100,7 +101,7 @@ async def _moving(client: Any, uri: str, count: int, rounds: int) -> list[Outcom
     loop = _timed(client, name, lambda: _by_hand(client[name]))
     sweep = _timed(client, name, lambda: lazymig.Sweeper(repository(client, name)).run())
     size = max(min(count // 8, 50_000), 1000)
-    workers = _timed(client, name, lambda: Workers(partial(made, uri, name), 2, {"partition_size": size}).run())
+    workers = _timed(client, name, lambda: Workers(SWEEP, partial(made, uri, name), 2, {"partition_size": size}).run())
     await loop()  # one of each ahead of the clock
     await sweep()
     taken: dict[str, list[tuple[float, float]]] = {"sweep": [], "sweep, 2 workers": []}

@@ -13,7 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lazymig.comparing.equivalences import Equivalence
     from lazymig.control import Control, RunRecord
+    from lazymig.dark.settings import DarkReads
+    from lazymig.doctor import Diagnosis, Doctor, Finding, Severity
     from lazymig.errors import (
         AlreadyExists,
         ConfigurationError,
@@ -25,18 +28,23 @@ if TYPE_CHECKING:
         PassVanished,
         PhaseError,
     )
+    from lazymig.follower import Follower, FollowReport
     from lazymig.loop.clock import Clock
     from lazymig.phases import Phase
     from lazymig.query import Criteria, OnError, Sort
     from lazymig.repository import Repository
+    from lazymig.rewriter import Rewriter, RewriteReport, Versions
     from lazymig.shapes.bson_types import make_converter
     from lazymig.shapes.entities import rename
     from lazymig.shapes.migration import Migration
+    from lazymig.shapes.upcasting import Upcasters, upcasters
     from lazymig.stores.given import Collection, Collections, Id, Session
     from lazymig.stores.records import DeadLetter
+    from lazymig.stores.verdicts import Difference, Mismatch, Verdict
     from lazymig.sweeper import Progress, Sweeper, SweepReport
-    from lazymig.telemetry import Tally
+    from lazymig.telemetry import Histogram, Tally
     from lazymig.v1_view import V1View
+    from lazymig.verifier import MismatchGroup, Verifier, VerifyProgress, VerifyReport
 
 __all__ = [
     "AlreadyExists",
@@ -48,11 +56,22 @@ __all__ = [
     "Control",
     "ConversionError",
     "Criteria",
+    "DarkReads",
     "DeadLetter",
+    "Diagnosis",
+    "Difference",
+    "Doctor",
+    "Equivalence",
+    "Finding",
+    "FollowReport",
+    "Follower",
     "ForeignDocument",
+    "Histogram",
     "Id",
     "LazymigError",
     "Migration",
+    "Mismatch",
+    "MismatchGroup",
     "NotFound",
     "OnError",
     "PassVanished",
@@ -60,15 +79,25 @@ __all__ = [
     "PhaseError",
     "Progress",
     "Repository",
+    "RewriteReport",
+    "Rewriter",
     "RunRecord",
     "Session",
+    "Severity",
     "Sort",
     "SweepReport",
     "Sweeper",
     "Tally",
+    "Upcasters",
     "V1View",
+    "Verdict",
+    "Verifier",
+    "VerifyProgress",
+    "VerifyReport",
+    "Versions",
     "make_converter",
     "rename",
+    "upcasters",
 ]
 
 _HOMES = {
@@ -81,11 +110,22 @@ _HOMES = {
     "Control": "control",
     "ConversionError": "errors",
     "Criteria": "query",
+    "DarkReads": "dark.settings",
     "DeadLetter": "stores.records",
+    "Diagnosis": "doctor",
+    "Difference": "stores.verdicts",
+    "Doctor": "doctor",
+    "Equivalence": "comparing.equivalences",
+    "Finding": "doctor",
+    "FollowReport": "follower",
+    "Follower": "follower",
     "ForeignDocument": "errors",
+    "Histogram": "telemetry",
     "Id": "stores.given",
     "LazymigError": "errors",
     "Migration": "shapes.migration",
+    "Mismatch": "stores.verdicts",
+    "MismatchGroup": "verifier",
     "NotFound": "errors",
     "OnError": "query",
     "PassVanished": "errors",
@@ -93,15 +133,25 @@ _HOMES = {
     "PhaseError": "errors",
     "Progress": "sweeper",
     "Repository": "repository",
+    "RewriteReport": "rewriter",
+    "Rewriter": "rewriter",
     "RunRecord": "control",
     "Session": "stores.given",
+    "Severity": "doctor",
     "Sort": "query",
     "SweepReport": "sweeper",
     "Sweeper": "sweeper",
     "Tally": "telemetry",
+    "Upcasters": "shapes.upcasting",
     "V1View": "v1_view",
+    "Verdict": "stores.verdicts",
+    "Verifier": "verifier",
+    "VerifyProgress": "verifier",
+    "VerifyReport": "verifier",
+    "Versions": "rewriter",
     "make_converter": "shapes.bson_types",
     "rename": "shapes.entities",
+    "upcasters": "shapes.upcasting",
 }
 
 

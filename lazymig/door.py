@@ -18,6 +18,14 @@ class Door(Generic[V1, V2]):
 
     _calls: Calls[V1, V2]
 
+    async def check(self) -> None:
+        """Check both collections now and not in the first call.
+
+        Raises:
+            ConfigurationError: If they cannot be used as they are; the message says what to change.
+        """
+        await self._calls.first_use.passed()
+
     async def exists(self, id: Id) -> bool:
         """Return whether the entity exists; nothing is converted. At most two round trips.
 

@@ -11,12 +11,13 @@ from functools import partial
 from types import TracebackType
 from typing import Literal, Self, TypeVar, overload
 
+from lazymig.dark.settings import DarkReads
 from lazymig.door import Door
 from lazymig.errors import ConversionError
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.phases import Phase
+from lazymig.protocol.births import decide_insert_v2
 from lazymig.protocol.edits import ReplaceV2, UpdateV2
-from lazymig.protocol.new_entities import decide_insert_v2
 from lazymig.query import Criteria, Listing, OnError, Sort
 from lazymig.routes.building import Options
 from lazymig.routes.calls import Calls, open_calls
@@ -37,7 +38,7 @@ class Repository(Door[V1, V2]):
         migration: The two classes and the conversions between them.
         v1: The collection of the old shape: async, of PyMongo, Motor or mongomock-motor, and of a client that belongs
             to the running event loop.
-        v2: The collection of the new shape. It may be in another database or cluster.
+        v2: The collection of the new shape, in any database or cluster. `Migration.upcasting` needs none.
         phase: Where the migration stands. `Phase` says what each phase does, and which ones may run side by side.
         coalesce: Let reads and lazy migrations that start in the same turn of the event loop share a round trip.
         write_behind: Store V2 bodies behind the caller, from a bounded queue that `async with repository:` drains. In
@@ -51,9 +52,9 @@ class Repository(Door[V1, V2]):
             `NetworkTimeout`; None for no bound. It must be well below the sweeper's grace period. The client's own
             time-outs, such as `serverSelectionTimeoutMS`, hold as well. Once V1 has a write, a V2 that hangs delays the
             call by half of this at most, and is no error.
-        v2_wait_s: Seconds that a read waits for V2; None for as long as the call may take. Where V2 cannot be reached
-            by then, V1 answers alone, without the fields that it cannot express. Writes always need V2, which holds
-            their announcements.
+        v2_wait_s: Seconds that a read waits for V2; None: as long as the call may take. Then V1 answers alone, without
+            the fields that it cannot express. Writes always need V2, which holds their announcements.
+        dark_reads: A share of the reads by id is compared with the other side, behind their callers.
         clock: The source of time, for tests.
 
     Raises:
@@ -65,7 +66,7 @@ class Repository(Door[V1, V2]):
         migration: Migration[V1, V2],
         *,
         v1: Collection,
-        v2: Collection,
+        v2: Collection | None = None,
         phase: Phase,
         coalesce: bool = True,
         write_behind: bool = False,
@@ -75,11 +76,13 @@ class Repository(Door[V1, V2]):
         max_in_flight: int | None = 500,
         timeout_s: float | None = 30.0,
         v2_wait_s: float | None = None,
+        dark_reads: DarkReads | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         options = Options(
             clock=clock, coalesce=coalesce, write_behind=write_behind, checked=checked, read_concern=read_concern,
             max_attempts=max_attempts, max_in_flight=max_in_flight, timeout_s=timeout_s, v2_wait_s=v2_wait_s,
+            dark_reads=dark_reads,
         )  # fmt: skip
         self._calls: Calls[V1, V2] = open_calls(migration, Collections(v1, v2), phase, options)
 
@@ -92,7 +95,7 @@ class Repository(Door[V1, V2]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._calls.pair.behind.drain()
+        await self._calls.drain()
 
     @property
     def migration(self) -> Migration[V1, V2]:
@@ -118,6 +121,11 @@ class Repository(Door[V1, V2]):
     def tally(self) -> Tally:
         """Counts of what this repository did, by metric name (`lazymig.migrated` and so on)."""
         return self._calls.pair.tally
+
+    @property
+    def dark_reads(self) -> DarkReads | None:
+        """The dark reads that were given, with what they found."""
+        return self._calls.options.dark_reads
 
     @property
     def v1(self) -> V1View[V1, V2]:
@@ -285,14 +293,6 @@ class Repository(Door[V1, V2]):
         """
         asked = Listing(criteria=criteria, sort=sort, limit=limit, after=after, on_error=on_error)
         return self._calls.each(self._calls.route.pages, asked)
-
-    async def check(self) -> None:
-        """Check both collections now and not in the first call.
-
-        Raises:
-            ConfigurationError: If they cannot be used as they are; the message says what to change.
-        """
-        await self._calls.first_use.passed()
 
 
 def calls_of(repository: Repository[V1, V2]) -> Calls[V1, V2]:

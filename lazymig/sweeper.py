@@ -28,7 +28,8 @@ V2 = TypeVar("V2")
 class Sweeper(Generic[V1, V2]):
     """Moves the entities that reads and writes have not moved yet, and cleans up after crashes and deletes.
 
-    It pauses by itself while replication lags, and slows down while the server answers much more slowly than before.
+    It pauses by itself while replication lags, and slows down while the server answers much more slowly than before or
+    reports overload. Statements that are refused as overload are tried again for a quarter of an hour.
 
     Args:
         repository: The repository to sweep.

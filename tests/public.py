@@ -167,7 +167,9 @@ def hints(thing: Any) -> list[Any]:
     known = vars(sys.modules[target.__module__]) | _guarded(target.__module__)
     if not inspect.isclass(target):
         return list(typing.get_type_hints(target, known).values())
-    public = {name: hint for name, hint in inspect.get_annotations(target).items() if name[0] != "_"}
+    # `get_type_hints` refuses class variables here.
+    annotated = {name: hint for name, hint in inspect.get_annotations(target).items() if "ClassVar[" not in str(hint)}
+    public = {name: hint for name, hint in annotated.items() if name[0] != "_"}
     return list(typing.get_type_hints(types.SimpleNamespace(__annotations__=public), known).values())
 
 

@@ -18,7 +18,14 @@ from tests.house import MODULES, Function, Sources, length, named, top
 LINES_MAX = 50
 PARAMETERS_MAX = 8
 #: Constructors whose keywords are the options that the documentation lists.
-OPTIONS = {"repository.Repository.__init__", "sweeper.Sweeper.__init__"}
+OPTIONS = {
+    "dark.settings.DarkReads.__init__",
+    "follower.Follower.__init__",
+    "repository.Repository.__init__",
+    "rewriter.Rewriter.__init__",
+    "sweeper.Sweeper.__init__",
+    "verifier.Verifier.__init__",
+}
 #: A docstring that begins so needs its neighbour, or begins in the middle of a sentence.
 LEANING = re.compile(r"(The same|As|Like)\b|[a-z]")
 #: Names that are written in lower case wherever they stand.

@@ -33,6 +33,8 @@ class Names:
         self._typed: dict[str, Any] = {}
         self._loose: dict[str, list[Any]] = {}
         for id in ids:
+            if typed(id) in self._typed:
+                continue  # named twice, which makes no text ambiguous
             self._typed[typed(id)] = id
             own = {str(id), f"str:{id}"} if isinstance(id, str) else set()
             for text in {id_text(id), *own}:

@@ -22,12 +22,13 @@ class Quit(LazymigError):
 
 
 @asynccontextmanager
-async def opened(app: str, *, in_json: bool = False) -> AsyncIterator[Repository[Any, Any]]:
+async def opened(app: str, *, in_json: bool = False, reaching: bool = True) -> AsyncIterator[Repository[Any, Any]]:
     """Open the repository that `app` names; drain its queue and close its clients afterwards.
 
     Args:
         app: `module:attribute`. A function is called inside the running event loop, where async clients belong.
         in_json: Report a wait for a server as JSON.
+        reaching: Wait until each server answers. Without it, nothing is sent.
 
     Raises:
         Unusable: The name leads to no repository.
@@ -35,7 +36,7 @@ async def opened(app: str, *, in_json: bool = False) -> AsyncIterator[Repository
     """
     repository = await made(app)
     try:
-        for client in _clients(repository):
+        for client in _clients(repository) if reaching else ():
             await reach(client, in_json=in_json)
         async with repository:
             yield repository
@@ -47,7 +48,7 @@ async def opened(app: str, *, in_json: bool = False) -> AsyncIterator[Repository
 async def made(app: str) -> Repository[Any, Any]:
     """Return the repository that `app` names, for this event loop; the caller closes its clients."""
     try:
-        value = _attribute(app)
+        value = find_attribute(app)
         if not isinstance(value, Repository) and callable(value):
             _check_call(app, value)
             value = value()
@@ -63,25 +64,26 @@ async def made(app: str) -> Repository[Any, Any]:
     return value
 
 
-def _attribute(app: str) -> Any:
-    module, colon, path = app.partition(":")
+def find_attribute(text: str, option: str = "--app", example: str = "shop.migrations:repository") -> Any:
+    """Return what `module:attribute` names, the value of this option. Raises `Unusable` where there is nothing."""
+    module, colon, path = text.partition(":")
     if not (module and colon and path):
-        raise Unusable("--app: name it as module:attribute, such as shop.migrations:repository")
+        raise Unusable(f"{option}: name it as module:attribute, such as {example}")
     if not all(module.split(".")) or module.endswith(".py") or set(module) & set("/\\ "):
         raise Unusable(
-            f"--app {app}: {module} is no module name; write it as in an import, such as shop.migrations, and run this "
-            "in the folder that holds it"
+            f"{option} {text}: {module} is no module name; write it as in an import, such as "
+            f"{example.partition(':')[0]}, and run this in the folder that holds it"
         )
-    value = _module(module, app)
+    value = _module(module, f"{option} {text}")
     for name in path.split("."):
         try:
             value = getattr(value, name)
         except AttributeError:
-            raise Unusable(f"--app {app}: module {module} has no attribute {path}") from None
+            raise Unusable(f"{option} {text}: module {module} has no attribute {path}") from None
     return value
 
 
-def _module(name: str, app: str) -> Any:
+def _module(name: str, given: str) -> Any:
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)  # unlike python -m, a console script does not search the present folder
@@ -91,7 +93,7 @@ def _module(name: str, app: str) -> Any:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise  # the module exists, but an import inside it fails
         raise Unusable(
-            f"--app {app}: no module {error.name}; run this where it can be imported, or set PYTHONPATH"
+            f"{given}: no module {error.name}; run this where it can be imported, or set PYTHONPATH"
         ) from None
 
 

@@ -27,7 +27,7 @@ _ROOM_FOR_TIME, _TIME_WIDTH, _SHARE_WIDTH = 60, 20, 8
 class Standing:
     """How far a run is: `done` of about `total` documents, of which `before` were done before it began.
 
-    `left` is always shown, `counts` where they are not zero. A `note` is shown once per run, on its own line.
+    `left` is always shown, `counts` where they are not zero. Each `note` is shown once per run, on its own line.
     """
 
     done: int
@@ -58,6 +58,11 @@ class Standing:
         if own <= 0 or own < _ETA_FROM_SHARE * (self.total - self.before) or elapsed_s < _ETA_FROM_S:
             return rate, None
         return rate, max(self.total - self.done, 0) / rate
+
+
+def describe_throttle(reason: str) -> str:
+    """Return the note for a run that goes slowly for this reason; empty where there is none."""
+    return f"going slowly: {reason}" if reason else ""
 
 
 class Reporter(Protocol):
@@ -95,7 +100,7 @@ class Bar:
         self._progress = Progress(*columns, console=talk)
         self._task = self._progress.add_task(verb, total=None, details=[])
         self._verb = verb
-        self._noted = False
+        self._noted: set[str] = set()
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -107,8 +112,8 @@ class Bar:
         self._progress.stop()
 
     def update(self, standing: Standing) -> None:
-        if standing.note and not self._noted:
-            self._noted = True
+        if standing.note and standing.note not in self._noted:
+            self._noted.add(standing.note)
             self._progress.console.print(Text(plain(f"{self._verb}: {standing.note}")))
         if standing.before and not self._progress.tasks[0].completed:
             self._progress.reset(self._task, completed=standing.before)  # not done by this run
@@ -159,7 +164,7 @@ class Lines:
     _started: float = 0.0
     _shown: float = float("-inf")
     _last: Standing | None = None
-    _noted: bool = False
+    _noted: set[str] = field(factory=set)
 
     def __enter__(self) -> Self:
         self._started = self.clock.monotonic()
@@ -172,8 +177,8 @@ class Lines:
 
     def update(self, standing: Standing) -> None:
         self._last = standing
-        if standing.note and not self._noted:
-            self._noted = True
+        if standing.note and standing.note not in self._noted:
+            self._noted.add(standing.note)
             note = {"event": "note", "of": self.verb, "note": standing.note}
             self._write(as_json(note) if self.in_json else f"{self.verb}: {standing.note}")
         if self.clock.monotonic() - self._shown >= self.every_s:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import attrs
 from cyclopts import Parameter
@@ -18,18 +14,18 @@ from lazymig.cli.ids import Names
 from lazymig.cli.letters import as_object
 from lazymig.cli.loading import made, opened
 from lazymig.cli.options import App, Debug, Exit, Json
-from lazymig.cli.output import complain, show_json
-from lazymig.cli.progress import Standing, reporter
+from lazymig.cli.output import show_json
+from lazymig.cli.progress import Standing, describe_throttle, reporter
+from lazymig.cli.stopping import run_stoppable, step_back
 from lazymig.cli.sweep_options import SHARING, Options, Sharing, check, keywords_of
 from lazymig.cli.sweep_report import show_report
 from lazymig.control import LEASE
 from lazymig.fleet.dask import sweep_on_dask
+from lazymig.fleet.jobs import SWEEP
 from lazymig.fleet.workers import Workers
 from lazymig.repository import Repository
-from lazymig.sweeper import Progress, Sweeper, SweepReport
+from lazymig.sweeper import Progress, Sweeper
 
-#: Added to the niceness of the process: other processes of the machine go first.
-_NICE = 10
 _WAITING = (
     "waiting for the lease of another sweeper; if that one is dead, this one goes on after "
     f"{LEASE.total_seconds():.0f} s at most"
@@ -58,18 +54,18 @@ async def sweep(
         # Before any worker starts: here a typo or a server that is down is one line, there a failed worker.
         async with opened(app, in_json=json) as repository:
             _check_grace(repository, options.grace)
-    if hasattr(os, "nice"):
-        os.nice(_NICE)  # workers inherit it
+    step_back()
     with reporter("sweep", as_json=json) as shown:
         update: Callable[[Progress], None] = lambda progress: shown.update(standing(progress))  # noqa: E731
         if sharing.dask:
             report = await sweep_on_dask(sharing.dask, partial(_checked, app, options.grace), keywords)
         elif sharing.workers > 1:
-            report = await _run(Workers(partial(made, app), sharing.workers, keywords, update))
+            report = await run_stoppable(Workers(SWEEP, partial(made, app), sharing.workers, keywords, update))
         else:
             async with opened(app, in_json=json) as repository:
                 _check_grace(repository, options.grace)
-                report = await _run(Sweeper(repository, dry_run=options.dry_run, on_progress=update, **keywords))
+                sweeper = Sweeper(repository, dry_run=options.dry_run, on_progress=update, **keywords)
+                report = await run_stoppable(sweeper)
     if json:
         names = Names(letter.id for letter in report.not_movable)
         letters = [as_object(letter, names) for letter in report.not_movable]
@@ -95,17 +91,6 @@ async def _checked(app: str, grace: float) -> Repository[Any, Any]:
     return repository
 
 
-class _Sweeping(Protocol):
-    def stop(self) -> None: ...
-
-    async def run(self) -> SweepReport: ...
-
-
-async def _run(sweeping: _Sweeping) -> SweepReport:
-    with _stopped_by_signals(sweeping.stop):
-        return await sweeping.run()
-
-
 def standing(progress: Progress) -> Standing:
     """Return a sweep's progress in the form that reporters show."""
     counts = {
@@ -113,32 +98,5 @@ def standing(progress: Progress) -> Standing:
         for name in ("migrated", "present", "moved_by_clients", "reconverted", "healed", "purged")
     }
     left = {name: getattr(progress, name) for name in ("remaining", "dead", "dirty")}
-    note = _WAITING if progress.waiting else ""
+    note = _WAITING if progress.waiting else describe_throttle(progress.throttle)
     return Standing(progress.done, progress.total, counts, left, note, progress.before)
-
-
-@contextmanager
-def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    asked = False
-
-    def ask() -> None:
-        nonlocal asked
-        if asked and task is not None:
-            task.cancel()  # asked twice: stop at once, the checkpoint is right at any time
-            return
-        asked = True
-        complain("stopping after the batches in flight; press Ctrl-C or send the signal again to stop at once")
-        stop()
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        with suppress(NotImplementedError):  # not on Windows, where Ctrl-C aborts
-            loop.add_signal_handler(number, ask)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            with suppress(NotImplementedError):
-                loop.remove_signal_handler(number)

@@ -75,13 +75,13 @@ def keywords_of(options: Options, sharing: Sharing) -> dict[str, Any]:
         "rate_limit": options.rate,
         "grace_s": options.grace,
         "max_time_s": options.max_time,
-        "shard": _shard(sharing.shard),
+        "shard": parse_shard(sharing.shard),
         "adopt": options.adopt,
     }
 
 
-def _shard(text: str | None) -> tuple[int, int]:
-    """`I/N` as numbers."""
+def parse_shard(text: str | None) -> tuple[int, int]:
+    """Return `I/N` as numbers. Raises `Unusable`."""
     if text is None:
         return 0, 1
     index, slash, count = text.partition("/")

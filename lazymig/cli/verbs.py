@@ -14,14 +14,19 @@ from typing import Any, Literal
 from cyclopts import App, CycloptsError
 from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
 
+from lazymig.cli.check import check
 from lazymig.cli.dead_letters import dead_letters
 from lazymig.cli.demo import demo
+from lazymig.cli.doctor import doctor
 from lazymig.cli.failures import Unusable, in_one_line, raised_at, without_secrets
+from lazymig.cli.follow import follow
 from lazymig.cli.init import init
 from lazymig.cli.options import Exit, examples
 from lazymig.cli.output import complain
+from lazymig.cli.rewrite import rewrite
 from lazymig.cli.status import status
 from lazymig.cli.sweep import sweep
+from lazymig.cli.verify import verify
 
 _HELP = """Change the shape of your MongoDB data while the service stays up.
 
@@ -61,10 +66,20 @@ _VERBS: dict[Callable[..., object], str] = {
         "lazymig init backend --library pydantic --name customers",
         "lazymig init --uri mongodb://localhost --collection shop.customers",
     ),
+    doctor: examples(f"lazymig doctor {_APP}", f"lazymig doctor {_APP} --all", f"lazymig doctor {_APP} --json"),
     status: examples(f"lazymig status {_APP}", "LAZYMIG_APP=shop.people:repository lazymig status --json"),
     sweep: examples(
         f"lazymig sweep {_APP} --dry-run", f"lazymig sweep {_APP}", f"lazymig sweep {_APP} --rate 500 --max-time 3600"
     ),
+    verify: examples(
+        f"lazymig verify {_APP}",
+        f"lazymig verify {_APP} --sample 3000",
+        f"lazymig verify {_APP} --repair --accept missing-null:nickname",
+        f"lazymig verify {_APP} --continuous --rate 100",
+    ),
+    follow: examples(f"lazymig follow {_APP}", f"lazymig follow {_APP} --max-time 3600 --json"),
+    rewrite: examples(f"lazymig rewrite {_APP} --dry-run", f"lazymig rewrite {_APP} --rate 500"),
+    check: examples(f"lazymig check {_APP}", f"lazymig check {_APP} --offline --examples 1000"),
     completion: examples("lazymig completion bash > ~/.local/share/bash-completion/completions/lazymig"),
 }
 for verb, epilogue in _VERBS.items():

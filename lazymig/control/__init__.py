@@ -8,11 +8,13 @@ TTL index.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from copy import copy
 
 from attrs import frozen
 
 from lazymig.control.conversions import KnownConversion, KnownConversions
 from lazymig.control.dead_letters import BY_AGE, DeadLetters
+from lazymig.control.following import Followed, Following
 from lazymig.control.mismatches import Mismatches
 from lazymig.control.passes import BEAT_S, LEASE, Identities, Lease, Passes
 from lazymig.control.runs import RunRecord, Runs
@@ -20,15 +22,16 @@ from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.stores.given import Collection, Id, Store
 from lazymig.stores.records import DeadLetter
 from lazymig.stores.rows import Rows, control_collection_beside
+from lazymig.stores.verdicts import Mismatch
 
 __all__ = [
-    "BEAT_S", "LEASE", "Control", "Identities", "KnownConversion", "Lease", "Parts", "Passes", "RunRecord",
-    "control_beside", "parts_of",
+    "BEAT_S", "LEASE", "Control", "Followed", "Following", "Identities", "KnownConversion", "Lease", "Parts", "Passes",
+    "RunRecord", "control_beside", "control_over", "parts_of",
 ]  # fmt: skip
 
 
 class Control:
-    """What a control collection holds about migrations: dead letters and the history of runs.
+    """What a control collection holds about migrations: dead letters, mismatches and the history of runs.
 
     Several migrations may share one collection. It is written and read with majority concern, so what it holds was
     really done.
@@ -42,11 +45,7 @@ class Control:
     def __init__(self, collection: Collection, clock: Clock = SYSTEM_CLOCK) -> None:
         #: The control collection as it was given.
         self.collection = collection
-        rows = Rows(collection)
-        self._parts = Parts(
-            rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock),
-            Mismatches(rows, clock),
-        )  # fmt: skip
+        self._parts = _compose(Rows(collection), clock)
 
     async def dead_letters(self, migration: str, *, waived: bool | None = None) -> AsyncIterator[DeadLetter]:
         """Yield a migration's dead letters, oldest first. Letters may be added and removed meanwhile.
@@ -110,6 +109,20 @@ class Control:
         """
         return await self._parts.letters.unwaive(migration, id)
 
+    async def mismatches(self, migration: str, *, source: str | None = None) -> AsyncIterator[Mismatch]:
+        """Yield the entities whose two sides were found not to agree, those found first at the front.
+
+        Args:
+            migration: The migration's name.
+            source: "verify" or "dark read" for what those found; None for both.
+
+        Yields:
+            Mismatches, one for each entity. They contain ids and field paths, and nothing of the documents.
+        """
+        async for page in self._parts.mismatches.find_pages(migration, source=source):
+            for mismatch in page:
+                yield mismatch
+
     async def history(self, migration: str, limit: int = 20, *, kind: str = "sweep") -> list[RunRecord]:
         """Return the last runs, newest first. Each process of a run that several share has its own record.
 
@@ -139,10 +152,27 @@ class Parts:
         """Return the passes of one kind over one migration's collections."""
         return Passes(self.rows, self.clock, migration, kind)
 
+    def following(self, migration: str) -> Following:
+        """Return the row of one migration's follower."""
+        return Following(self.rows, self.clock, migration)
+
     async def ensure_indexes(self) -> None:
         """Create the indexes that find rows without a scan, and dead letters in their order."""
         await self.rows.ensure_index([("kind", 1), ("migration", 1), ("state", 1)], "lazymig_kind")
         await self.rows.ensure_index([("kind", 1), ("migration", 1), *BY_AGE], "lazymig_first_at")
+
+
+def _compose(rows: Rows, clock: Clock) -> Parts:
+    return Parts(
+        rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock), Mismatches(rows, clock)
+    )
+
+
+def control_over(control: Control, rows: Rows) -> Control:
+    """Return the control collection with these rows, such as rows that wait where others raise an error."""
+    over = copy(control)
+    over._parts = _compose(rows, parts_of(control).clock)
+    return over
 
 
 def parts_of(control: Control) -> Parts:

@@ -27,7 +27,8 @@ class Mismatches(Part):
     async def record(self, migration: str, found: Sequence[Mismatch]) -> None:
         """Record mismatches, durably, a thousand per statement.
 
-        `first_at` stays. `since` stays while the signature does, and starts again when it changes.
+        `first_at` stays. `since` stays while the signature does, and starts again when it changes; a mismatch that was
+        confirmed stays so as long.
         """
         now = self._clock.now()
         for start in range(0, len(found), _PAGE):
@@ -43,6 +44,9 @@ class Mismatches(Part):
         key = {"_id": _make_key(migration, one.id)}
         fields = _make_row(migration, one, now)
         stands = {**key, "signature": one.signature}
+        # First, because the next statement sets the field.
+        if await self._rows.change({**stands, "confirmed": True}, {"$set": {**fields, "confirmed": True}}):
+            return
         if await self._rows.change(stands, {"$set": fields}):
             return
         await self._rows.put(key, {"$set": {**fields, "since": now}, "$setOnInsert": {"first_at": now}})
@@ -67,6 +71,15 @@ class Mismatches(Part):
                 return
             at, key = rows[-1]["first_at"], rows[-1]["_id"]
             after = {"first_at": {"$gte": at}, "$or": [{"first_at": {"$gt": at}}, {"_id": {"$gt": key}}]}
+
+    async def find_all_of(self, migration: str, ids: Sequence[RawId]) -> list[Mismatch]:
+        """Find the mismatches of these ids, a page of them; ids without one are left out."""
+        keys = [_make_key(migration, id) for id in ids]
+        return [
+            _make_mismatch(row)
+            for part in split_ids(keys)
+            for row in await self._rows.find_page({"_id": {"$in": list(part)}}, len(part))
+        ]
 
     async def count(self, migration: str, *, confirmed: bool | None = None, source: str | None = None) -> int:
         """Count the mismatches."""
@@ -104,6 +117,7 @@ def _make_pipeline(migration: str, one: Mismatch, now: datetime) -> list[dict[st
     kept: dict[str, object] = {
         "first_at": {"$ifNull": ["$first_at", now]},
         "since": {"$cond": [stands, {"$ifNull": ["$since", now]}, now]},
+        "confirmed": {"$or": [one.confirmed, {"$and": [stands, {"$ifNull": ["$confirmed", False]}]}]},
     }
     # As literals: the server would take a text that begins with a dollar sign for the name of a field.
     fields = {name: {"$literal": value} for name, value in _make_row(migration, one, now).items()}
@@ -115,14 +129,19 @@ def _make_row(migration: str, one: Mismatch, now: datetime) -> dict[str, object]
         "kind": "mismatch", "migration": migration, "id": raw_id(one.id), "verdict": str(one.verdict),
         "check": one.check, "reason": one.reason, "revision": one.revision, "v2_revision": one.v2_revision,
         # Never the values: the control collection holds nothing of the documents.
-        "differences": [[each.path, each.expected, each.found] for each in one.differences],
+        "differences": [[each.path, each.expected, each.found, each.accept] for each in one.differences],
         "signature": one.signature, "source": one.source, "confirmed": one.confirmed, "last_at": now,
     }  # fmt: skip
 
 
 def _make_mismatch(row: Row) -> Mismatch:
     return Mismatch(
-        row["id"], Verdict(row["verdict"]), row["check"], tuple(Difference(*each) for each in row["differences"]),
+        row["id"], Verdict(row["verdict"]), row["check"], tuple(map(_make_difference, row["differences"])),
         row["reason"], row["revision"], row["v2_revision"], row["signature"], row["source"], row["confirmed"],
         row.get("since"), row.get("first_at"), row["last_at"],
     )  # fmt: skip
+
+
+def _make_difference(stored: Sequence[str]) -> Difference:
+    path, expected, found, accept = stored
+    return Difference(path, expected, found, accept=accept)

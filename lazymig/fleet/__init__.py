@@ -1,1 +1,1 @@
-"""One sweep by several processes, on this machine or on a Dask cluster."""
+"""One pass by several processes on this machine, or a sweep on a Dask cluster."""

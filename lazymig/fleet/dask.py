@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 from lazymig.errors import ConfigurationError
-from lazymig.fleet.workers import MakeRepository, sum_reports, sweep_here
+from lazymig.fleet.jobs import SWEEP, sum_reports
+from lazymig.fleet.workers import MakeRepository, run_here
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.sweeper import SweepReport
 
@@ -37,4 +38,4 @@ async def sweep_on_dask(address: str, make_repository: MakeRepository, options: 
 
 def sweep_shard(shard: tuple[int, int], make_repository: MakeRepository, options: dict[str, Any]) -> SweepReport:
     """Sweep every n-th partition in this worker, as one task."""
-    return asyncio.run(sweep_here(make_repository, {**options, "shard": shard}))
+    return asyncio.run(run_here(SWEEP, make_repository, {**options, "shard": shard}))

@@ -65,3 +65,7 @@ class BatchSize:
             return
         factor = min(max(_BATCH_S / max(seconds, 0.001), 0.5), 2.0)
         self.size = min(max(int(self.size * factor), self._least), self._most)
+
+    def shed(self) -> None:
+        """Halve the size, because the server reports overload. Batches that are quick again make it grow."""
+        self.size = max(self.size // 2, self._least)

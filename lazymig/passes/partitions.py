@@ -7,6 +7,7 @@ from itertools import groupby, pairwise
 from math import ceil
 from typing import Any
 
+from lazymig.passes.shedding import as_patient_as
 from lazymig.stores.counts import Counts
 from lazymig.stores.given import Store
 from lazymig.stores.keyset import bracket_of
@@ -22,19 +23,25 @@ _SHARED, _WORTH_SHARING = 16, 2_000
 _SAMPLES_EACH = 20
 
 
-async def plan_partitions(store: Store, documents_each: int = DOCUMENTS_EACH) -> list[Partition]:
+async def plan_partitions(
+    store: Store, documents_each: int = DOCUMENTS_EACH, *, beside: Store | None = None
+) -> list[Partition]:
     """Plan partitions that cover every id of a store's collection, each with about `documents_each` documents.
 
     Ids may be of any BSON types. An empty collection has no partitions. Documents that are inserted later need none:
-    their inserts store them in V2 as well.
+    their inserts store them in V2 as well. With `beside`, the partitions also cover the ids of that store, and are cut
+    by the ids of the larger one.
     """
-    scan, count = Scan(store), await Counts(store).count_all()
+    stores = [store, *([] if beside is None else [beside])]
+    scans = [as_patient_as(one, Scan(one)) for one in stores]
+    counts = [await as_patient_as(one, Counts(one)).count_all() for one in stores]
+    count = max(counts)
     wanted = min(max(ceil(count / documents_each), min(_SHARED, count // _WORTH_SHARING)), _PARTITIONS_MAX)
-    bounds = await _find_bounds(scan, wanted) if wanted > 1 else []
+    bounds = await _find_bounds(scans[counts.index(count)], wanted) if wanted > 1 else []
     partitions: list[Partition] = []
-    for bracket in scan.brackets():
+    for bracket in scans[0].brackets():
         # A bracket without documents needs no partition.
-        if await scan.has_bracket(bracket):
+        if any([await scan.has_bracket(bracket) for scan in scans]):
             partitions += _cut(bracket, [bound for bound in bounds if bracket_of(bound) == bracket])
     return partitions
 

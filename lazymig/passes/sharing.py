@@ -59,10 +59,12 @@ class Hooks:
 class Share:
     """Leases partitions of the open pass one after the other, and plans a new pass where none is open."""
 
-    def __init__(self, passes: Passes, store: Store, terms: Terms, hooks: Hooks, clock: Clock) -> None:
+    def __init__(
+        self, passes: Passes, store: Store, terms: Terms, hooks: Hooks, clock: Clock, *, beside: Store | None = None
+    ) -> None:
         self._passes = passes
-        #: The store whose collection is partitioned.
-        self._store = store
+        #: The store whose collection is partitioned, and another whose ids the partitions must cover too.
+        self._store, self._beside = store, beside
         self._terms = terms
         self._hooks = hooks
         self.on_progress = hooks.on_progress
@@ -114,7 +116,7 @@ class Share:
             number = await self._passes.claim_planning(owner, self._over)
             if number is not None:
                 async with self._keep_beating(partial(self._passes.renew_planning, number)):
-                    partitions = await plan_partitions(self._store, self._terms.partition_size)
+                    partitions = await plan_partitions(self._store, self._terms.partition_size, beside=self._beside)
                 if await self._passes.open_pass(number, partitions):
                     return number
             await self._wait()

@@ -1,5 +1,7 @@
 """The throttle: a rate limit, and pauses while replication lags, the user's probe says so, or the server is slow.
 
+A server that reports overload slows it down too, see `shedding`.
+
 An unknown or failing signal makes a pass slower, never faster, and never ends it.
 """
 
@@ -15,6 +17,7 @@ from pymongo.errors import PyMongoError
 from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import Clock
 from lazymig.passes.pace import BatchSize, Latency
+from lazymig.passes.shedding import Shedding, is_overload
 from lazymig.stores.given import Store
 from lazymig.stores.replication import Replication
 
@@ -29,6 +32,11 @@ _PAUSE_S = 0.5
 _PROBE_S = 5.0
 #: With an unknown signal, each page waits as long as the last one took, but at most this many seconds.
 _UNKNOWN_WAIT_MAX_S = 5.0
+#: Why a pass goes slowly, by the verdicts on replication and of the probe.
+_WHY: tuple[dict[bool | None, str], ...] = (
+    {False: "replication lags behind", None: "it is unknown whether replication lags behind"},
+    {False: "the probe says that the server is not well", None: "the probe fails"},
+)
 
 
 @frozen(kw_only=True)
@@ -56,6 +64,16 @@ class Throttle:
         self._looked_at = float("-inf")
         self._released_at_s = clock.monotonic()
         self._verdict: bool | None = True
+        self._why = ""
+        #: Makes the statements of the pass patient: `pair = throttle.shedding.pair(pair)`.
+        self.shedding = Shedding(stopping, clock, self.batches.shed)
+
+    @property
+    def reason(self) -> str:
+        """Why the pass waits or goes slowly now; empty where it does not."""
+        if self.shedding.pause_s:
+            return "the server reports overload"
+        return self._why or ("the server has become slower" if self.latency.slow else "")
 
     @property
     def limited(self) -> bool:
@@ -71,6 +89,7 @@ class Throttle:
             if verdict is None or (verdict and self.latency.slow):
                 await self._clock.sleep(min(worked_s, _UNKNOWN_WAIT_MAX_S))
             if verdict is not False:
+                await self.shedding.wait_for_page()
                 break
             await self._clock.sleep(_PAUSE_S)
         self._released_at_s = self._clock.monotonic()
@@ -94,6 +113,7 @@ class Throttle:
         verdicts = [await self._keeps_up(), await self._ask_probe()]
         # False means pause, None means go slowly.
         self._verdict = False if False in verdicts else None if None in verdicts else True
+        self._why = next((why[verdict] for why, verdict in zip(_WHY, verdicts, strict=True) if verdict is not True), "")
         return self._verdict
 
     async def _ask_probe(self) -> bool | None:
@@ -109,7 +129,9 @@ class Throttle:
         """Whether the secondaries keep up; None where that is unknown."""
         try:
             return await self._replication.measure_lag_s() <= LAG_MAX_S
-        except PyMongoError:
+        except PyMongoError as error:
+            if is_overload(error):
+                self.shedding.note_overload()
             return None
 
 

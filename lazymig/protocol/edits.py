@@ -14,10 +14,11 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 from attrs import frozen
 
 from lazymig.errors import ConversionError
-from lazymig.shapes.codec import Codec, changes, needs_stored
+from lazymig.shapes.codec import Codec
 from lazymig.shapes.conversions import Conversions
 from lazymig.shapes.migration import get_downgrading
-from lazymig.stores.records import StoredV1, StoredV2
+from lazymig.shapes.v1_changes import V1Changes
+from lazymig.stores.records import Document, Fields, StoredV1, StoredV2
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -62,13 +63,20 @@ class Change:
     a lost race: V1's document, which is read then, shows which fields to set as a whole.
     """
 
-    v1_set: dict[str, Any]
+    v1_set: Fields
     v1_unset: list[str]
-    v2_body: dict[str, Any]
+    v2_body: Fields
     entity: Any = None
     v1_within: Sequence[str] = ()
     #: The revision of the conversion that made V2's body, where that is not this migration's.
     conv: int | None = None
+    #: Values that V1 must still have, by their paths. Where it has others, the attempt counts as a lost race.
+    v1_held: Document | None = None
+
+    @classmethod
+    def of(cls, found: V1Changes, v2_body: Fields, entity: object) -> Change:
+        """Return the change with what was found to change in V1."""
+        return cls(found.changed, found.vanished, v2_body, entity, found.within, v1_held=found.held)
 
 
 class More(enum.Enum):
@@ -153,11 +161,8 @@ class UpdateV2(Generic[V1, V2]):
         shares = conversions.v1.shares or conversions.v2.shares
         after = await _call_change(self.change, before, conversions.v2, shares)
         v1_after = conversions.v1_document(await conversions.downgrade(after, current))
-        if base.truth is None and needs_stored(v1_before, v1_after):
-            return More.TRUTH
-        stored = None if base.truth is None else base.truth.document
-        v1_set, v1_unset, within = changes(v1_before, v1_after, stored)
-        return Change(v1_set, v1_unset, conversions.v2_body(after, "downgrade"), after, within)
+        found = conversions.v1_changes(v1_before, v1_after, base.truth)
+        return More.TRUTH if found is None else Change.of(found, conversions.v2_body(after, "downgrade"), after)
 
     async def decide_alone(self, seen: StoredV2) -> Change:
         conversions = self.conversions
@@ -182,8 +187,9 @@ class UpdateV1(Generic[V1, V2]):
         after = await _call_change(self.change, before, conversions.v1, conversions.v1.shares)
         v1_after = conversions.v1_document(after, "upgrade")
         v2_after = await conversions.upgrade(after, conversions.previous(base.seen, base.truth))
-        v1_set, v1_unset, within = changes(v1_before, v1_after, base.truth.document)
-        return Change(v1_set, v1_unset, conversions.v2_body(v2_after), after, within)
+        found = conversions.v1_changes(v1_before, v1_after, base.truth)
+        assert found is not None  # V1 was read
+        return Change.of(found, conversions.v2_body(v2_after), after)
 
     async def decide_alone(self, seen: StoredV2) -> Change:
         conversions = self.conversions
@@ -196,7 +202,7 @@ class UpdateV1(Generic[V1, V2]):
         return Change({}, [], conversions.v2_body(v2_after), after)
 
 
-def _decode_standing(conversions: Conversions[V1, V2], truth: StoredV1) -> tuple[V1 | None, dict[str, Any]]:
+def _decode_standing(conversions: Conversions[V1, V2], truth: StoredV1) -> tuple[V1 | None, Fields]:
     """Return V1's entity and the document to compare with; if unreadable, None and its known fields as stored."""
     try:
         entity = conversions.v1_entity(truth)
@@ -225,15 +231,15 @@ class ReplaceV2(Generic[V1, V2]):
             return More.TRUTH
         current = _decode_standing(conversions, truth)[0] if truth is not None and self.needs_truth else None
         after = conversions.v1_document(await conversions.downgrade(self.entity, current))
-        if truth is None and needs_stored(before, after):
+        found = conversions.v1_changes(before, after, truth, replacing=True)
+        if found is None:
             return More.TRUTH
-        v1_set, v1_unset, within = changes(before, after, None if truth is None else truth.document)
-        return Change(v1_set, v1_unset, conversions.v2_body(self.entity, "downgrade"), self.entity, within)
+        return Change.of(found, conversions.v2_body(self.entity, "downgrade"), self.entity)
 
     async def decide_alone(self, seen: StoredV2) -> Change:
         return Change({}, [], self.conversions.v2_body(self.entity, "downgrade"), self.entity)
 
-    async def _before(self, base: Base) -> dict[str, Any]:
+    async def _before(self, base: Base) -> Fields:
         return self.conversions.v1_before(await self.conversions.downgrade(base.entity, None))
 
 
@@ -255,8 +261,10 @@ class ReplaceV1(Generic[V1, V2]):
         except ConversionError:
             previous = None  # the caller replaces it, so it need not be readable
         v2 = await conversions.upgrade(self.entity, previous)
-        v1_set, v1_unset, within = changes(before, conversions.v1_document(self.entity, "upgrade"), truth.document)
-        return Change(v1_set, v1_unset, conversions.v2_body(v2), self.entity, within)
+        after = conversions.v1_document(self.entity, "upgrade")
+        found = conversions.v1_changes(before, after, truth, replacing=True)
+        assert found is not None  # V1 was read
+        return Change.of(found, conversions.v2_body(v2), self.entity)
 
     async def decide_alone(self, seen: StoredV2) -> Change:
         conversions = self.conversions

@@ -38,14 +38,16 @@ class Renew(Generic[V1, V2]):
     """Keeps V1's content, gives it a new revision, and makes V2's body from it, whatever V2 holds now.
 
     `Keep` trusts a body that is at V1's revision. Here another program may have changed V1 without a new revision, or
-    V2's body is known to be wrong: it only counts as the previous entity.
+    V2's body is known to be wrong: it only counts as the previous entity. With `same_life` it also does where its
+    revision is above V1's: a program set that back.
     """
 
     conversions: Conversions[V1, V2]
+    same_life: bool = False
     needs_truth: bool = True
     needs_entity: bool = False
 
     async def decide(self, base: Base) -> Change:
         assert base.truth is not None  # needs_truth
-        entity = await self.conversions.upgraded(base.truth, base.seen)
+        entity = await self.conversions.upgraded(base.truth, base.seen, seen_later=self.same_life)
         return Change({}, [], self.conversions.v2_body(entity), entity)

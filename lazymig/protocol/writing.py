@@ -168,10 +168,11 @@ async def change_v1(pair: Pair[V1, V2], id: RawId, base: Base, ticket: int, chan
     expected = base.revision
     if change is None:
         return await pair.v1.delete(id, expected)
-    held = None
+    held = change.v1_held
     if pair.checked and base.truth is not None:
         # Other clients may write V1 without changing the revision: what they changed meanwhile must not be overwritten.
-        held = {path: get_at(base.truth.document, path) for path in (*change.v1_set, *change.v1_unset)}
+        standing = {path: get_at(base.truth.document, path) for path in (*change.v1_set, *change.v1_unset)}
+        held = {**standing, **(held or {})}
     return await pair.v1.compare_and_set(id, expected, ticket, change.v1_set, change.v1_unset, change.v1_within, held)
 
 

@@ -7,22 +7,26 @@ from typing import Any, Literal, TypeVar
 
 from attrs import evolve, frozen
 
+from lazymig.dark.settings import DarkReads
+from lazymig.dark.watch import Watch
 from lazymig.errors import ConfigurationError
 from lazymig.loop.behind import Behind
 from lazymig.loop.clock import Clock
 from lazymig.phases import Phase
 from lazymig.protocol.pair import Pair
 from lazymig.routes.coexist import Coexist
+from lazymig.routes.dark import Dark
 from lazymig.routes.prepare import Prepare
 from lazymig.routes.route import Route
 from lazymig.routes.shadow import Shadow
+from lazymig.routes.v1_answers import V1Answers
 from lazymig.routes.v1_only import V1Only
 from lazymig.routes.v2_only import V2Only
 from lazymig.routes.v2_primary import V2Primary
 from lazymig.shapes.conversions import conversions_for
-from lazymig.shapes.migration import Migration, get_upgrading
+from lazymig.shapes.migration import Migration, get_upgrading, is_upcasting_only
 from lazymig.stores.given import Collections, Session
-from lazymig.stores.opening import Terms, are_tz_aware, check_collection, open_stores
+from lazymig.stores.opening import Terms, are_tz_aware, check_collection, name_unused_beside, open_stores
 from lazymig.surroundings.checking import is_same
 from lazymig.surroundings.uuids import check_uuids
 from lazymig.telemetry import LEFT_DIRTY, Tally
@@ -57,6 +61,7 @@ class Options:
     max_in_flight: int | None
     timeout_s: float | None
     v2_wait_s: float | None
+    dark_reads: DarkReads | None = None
 
     def check(self) -> None:
         """Raise `ConfigurationError` for values with which no call could end well."""
@@ -67,6 +72,8 @@ class Options:
                 raise ConfigurationError(f"{name}: pass seconds above 0, or None for no bound")
         if self.read_concern not in (None, "linearizable"):
             raise ConfigurationError('read_concern: pass "linearizable", or None')
+        if self.dark_reads is not None and not isinstance(self.dark_reads, DarkReads):
+            raise ConfigurationError("dark_reads: pass a lazymig.DarkReads, or None")
 
     def in_session(self) -> Options:
         """Return these options for a session: no shared or deferred statements, and no bound in time of its own.
@@ -87,9 +94,48 @@ def check_phase(phase: Phase) -> Phase:
     raise ConfigurationError(f"phase: this release runs {able}")
 
 
-def build_route(phase: Phase, pair: Pair[V1, V2]) -> Route[V1, V2]:
-    """Return the route of a phase. Raises `ConfigurationError` for a phase that has none."""
-    return ROUTES[check_phase(phase)](pair)
+def choose_route(phase: Phase, dark: DarkReads | None) -> Callable[[Pair[V1, V2]], Route[V1, V2]]:
+    """Return what makes the route that answers. Raises `ConfigurationError` for a phase that has none."""
+    route: Callable[[Pair[V1, V2]], Route[V1, V2]] = ROUTES[check_phase(phase)]
+    # The only phase that leaves the choice. In those before V1 answers anyway, and in those after V2 must.
+    return V1Answers if route is Coexist and dark is not None and dark.serve == "v1" else route
+
+
+def build_watched(phase: Phase, pair: Pair[V1, V2], dark: DarkReads) -> Dark[V1, V2]:
+    """Return the route that answers, with dark reads around it. Raises `ConfigurationError`."""
+    build: Callable[[Pair[V1, V2]], Route[V1, V2]] = choose_route(phase, dark)
+    control = build(pair)
+    _check_comparable(phase, control, dark)
+    return Dark(control, pair, build, Watch(pair, dark), "v1" if control.serves_v2 else "v2")
+
+
+def _check_comparable(phase: Phase, control: Route[V1, V2], dark: DarkReads) -> None:
+    if not control.keeps_v1:
+        raise ConfigurationError(f"dark_reads: in the phase {phase} V1 is stale, so there is nothing to compare with")
+    if not control.fills_v2 and not dark.aa:
+        raise ConfigurationError(
+            f"dark_reads: in the phase {phase} there is no V2 to compare with; compare V1 with V1 by "
+            'DarkReads(serve="v1", aa=True), or begin dark reads in Phase.SHADOW'
+        )
+    if control.serves_v2 and dark.serve == "v1":
+        raise ConfigurationError(
+            f'dark_reads: in the phase {phase} V2 answers; pass DarkReads(serve="v2"), or go back to Phase.COEXIST'
+        )
+
+
+def complete(migration: Migration[V1, V2], given: Collections, phase: Phase) -> Collections:
+    """Return both collections. A migration of `Migration.upcasting` needs no V2, and gets one that is never used.
+
+    Raises `ConfigurationError` where V2 is missing.
+    """
+    if given.v2 is not None:
+        return given
+    if not (isinstance(migration, Migration) and is_upcasting_only(migration)):
+        raise ConfigurationError("v2: pass the collection of the new shape; only Migration.upcasting(...) needs none")
+    if check_phase(phase) is not Phase.V1_ONLY:
+        raise ConfigurationError("phase: a repository of Migration.upcasting(...) without v2 runs in Phase.V1_ONLY")
+    check_collection("v1", given.v1)
+    return Collections(given.v1, name_unused_beside(given.v1))
 
 
 def build_pair(migration: Migration[V1, V2], given: Collections, options: Options) -> Pair[V1, V2]:

@@ -8,10 +8,10 @@ from typing import Generic, Literal, TypeVar
 
 from attrs import evolve, frozen
 
-from lazymig.errors import ConfigurationError, ConversionError
+from lazymig.errors import ConfigurationError, ConversionError, PhaseError
 from lazymig.loop.deadline import Deadline
 from lazymig.loop.in_flight import InFlight
-from lazymig.phases import Phase
+from lazymig.phases import Phase, explain_unfilled
 from lazymig.protocol.edits import Change, ClientEdit
 from lazymig.protocol.pair import Pair
 from lazymig.query import (
@@ -25,7 +25,16 @@ from lazymig.query import (
     orders_of,
     sift,
 )
-from lazymig.routes.building import Options, build_pair, build_pair_in_session, build_route, check_phase
+from lazymig.routes.building import (
+    Options,
+    build_pair,
+    build_pair_in_session,
+    build_watched,
+    check_phase,
+    choose_route,
+    complete,
+)
+from lazymig.routes.dark import Dark
 from lazymig.routes.route import Route
 from lazymig.shapes.conversions import Conversions
 from lazymig.shapes.migration import Migration, get_id_types
@@ -67,8 +76,28 @@ class Calls(Generic[V1, V2]):
         return evolve(self.with_pair(pair), in_flight=InFlight(None))
 
     def with_pair(self, pair: Pair[V1, V2]) -> Calls[V1, V2]:
-        """Return these calls on another pair."""
-        return evolve(self, pair=pair, route=build_route(self.phase, pair))
+        """Return these calls on another pair, without dark reads.
+
+        In a session there are none: a session's statements run one at a time, and outside of it a transaction's own
+        writes are not seen.
+        """
+        return evolve(self, pair=pair, route=choose_route(self.phase, self.options.dark_reads)(pair))
+
+    def check_fills_v2(self, what: str) -> None:
+        """Raise `PhaseError`, with the reason, if V2 is not filled from V1 in this phase."""
+        if not self.route.fills_v2:
+            raise PhaseError(f"{what} runs only where V2 is filled from V1. {explain_unfilled(self.phase)}")
+
+    def check_keeps_v1(self, what: str) -> None:
+        """Raise `PhaseError` if V1 is not written in this phase."""
+        if not self.route.keeps_v1:
+            raise PhaseError(f"{what} writes V1, which the phase {self.phase} does not; V1 is stale there")
+
+    async def drain(self) -> None:
+        """Wait until all bodies are stored that callers left behind, and for running dark reads, which are bounded."""
+        await self.pair.behind.drain()
+        if isinstance(self.route, Dark):
+            await self.route.watch.drain()
 
     def bounded(self, *, writes: bool = False) -> Deadline:
         """Return the context of one call: its bound in time, and for the first calls the check of the collections."""
@@ -132,9 +161,11 @@ class Calls(Generic[V1, V2]):
 
 def open_calls(migration: Migration[V1, V2], given: Collections, phase: Phase, options: Options) -> Calls[V1, V2]:
     """Check what the user passed and build the calls. Raises `ConfigurationError`, which says what to change."""
+    given = complete(migration, given, phase)
     pair = build_pair(migration, given, options)
     phase = check_phase(phase)
-    route = build_route(phase, pair)
+    dark = options.dark_reads
+    route: Route[V1, V2] = choose_route(phase, None)(pair) if dark is None else build_watched(phase, pair, dark)
     if options.checked and not route.keeps_v1:
         raise ConfigurationError(f"checked: the phase {phase} does not read V1, so there is nothing to compare with")
     asked = Asked(

@@ -32,6 +32,9 @@ class Prepare(Route[V1, V2], Generic[V1, V2]):
     pair: Pair[V1, V2]
     uses_v2: ClassVar[bool] = True
     fills_v2: ClassVar[bool] = False
+    serves_v2: ClassVar[bool] = False
+    lists_v2: ClassVar[bool] = False
+    keeps_v1: ClassVar[bool] = True
 
     async def read(self, id: RawId) -> V2 | None:
         return await v1_alone.read_converted(self.pair, id)

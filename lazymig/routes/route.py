@@ -7,7 +7,7 @@ caller bounds each call in time.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import ClassVar, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from lazymig.errors import ConversionError
 from lazymig.protocol.edits import Change, ClientEdit
@@ -21,14 +21,30 @@ V2 = TypeVar("V2")
 class Route(Protocol[V1, V2]):
     """One phase's implementation of the repository's verbs."""
 
-    #: Whether V2 is read or written. If so, it is checked before the first call.
-    uses_v2: ClassVar[bool]
-    #: Whether V2 is filled from V1. Only then may a sweep run.
-    fills_v2: ClassVar[bool]
-    #: Whether an entity that V2 lacks does not exist. If so, V2 must hold them all before the first call.
-    lists_v2: ClassVar[bool] = False
-    #: Whether V1 is written. If not, V2 alone is the truth, and new entities need not be expressible in V1.
-    keeps_v1: ClassVar[bool] = True
+    @property
+    def uses_v2(self) -> bool:
+        """Whether V2 is read or written. If so, it is checked before the first call."""
+        raise NotImplementedError
+
+    @property
+    def fills_v2(self) -> bool:
+        """Whether V2 is filled from V1. Only then may a sweep run."""
+        raise NotImplementedError
+
+    @property
+    def serves_v2(self) -> bool:
+        """Whether V2 answers reads in V2's type, where it can. If not, V1 does."""
+        raise NotImplementedError
+
+    @property
+    def lists_v2(self) -> bool:
+        """Whether an entity that V2 lacks does not exist. If so, V2 must hold them all before the first call."""
+        raise NotImplementedError
+
+    @property
+    def keeps_v1(self) -> bool:
+        """Whether V1 is written. If not, V2 alone is the truth, and new entities need not be expressible in V1."""
+        raise NotImplementedError
 
     async def read(self, id: RawId) -> V2 | None:
         """Return the entity in V2's type, or None."""

@@ -29,6 +29,9 @@ class V1Only(Route[V1, V2], Generic[V1, V2]):
     pair: Pair[V1, V2]
     uses_v2: ClassVar[bool] = False
     fills_v2: ClassVar[bool] = False
+    serves_v2: ClassVar[bool] = False
+    lists_v2: ClassVar[bool] = False
+    keeps_v1: ClassVar[bool] = True
 
     async def read(self, id: RawId) -> V2 | None:
         return await v1_alone.read_converted(self.pair, id)

@@ -29,6 +29,7 @@ class V2Only(Route[V1, V2], Generic[V1, V2]):
     pair: Pair[V1, V2]
     uses_v2: ClassVar[bool] = True
     fills_v2: ClassVar[bool] = False
+    serves_v2: ClassVar[bool] = True
     lists_v2: ClassVar[bool] = True
     keeps_v1: ClassVar[bool] = False
 

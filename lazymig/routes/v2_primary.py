@@ -32,7 +32,9 @@ class V2Primary(Route[V1, V2], Generic[V1, V2]):
     pair: Pair[V1, V2]
     uses_v2: ClassVar[bool] = True
     fills_v2: ClassVar[bool] = True
+    serves_v2: ClassVar[bool] = True
     lists_v2: ClassVar[bool] = True
+    keeps_v1: ClassVar[bool] = True
 
     async def read(self, id: RawId) -> V2 | None:
         return await protocol.read(self.pair, id, lacking=False)

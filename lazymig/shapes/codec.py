@@ -18,9 +18,10 @@ from lazymig.shapes.bson_types import make_converter
 from lazymig.shapes.equality import first_difference, tells_apart
 from lazymig.shapes.fields import Rejected
 from lazymig.shapes.stored_names import TopNames, is_free, is_step, top_names
+from lazymig.shapes.upcasting import Upcasters, bring_up, stamp
 from lazymig.stores.decoding import Damaged, UnreadableError, check_readable
 from lazymig.stores.documents import META_FIELD, REVISION_FIELD, decode_id, raw_id
-from lazymig.stores.records import Document
+from lazymig.stores.records import Document, Fields
 
 E = TypeVar("E")
 
@@ -52,6 +53,8 @@ class Codec(Generic[E]):
     comparable: bool
     #: Whether an entity may share objects with the document that it was decoded from.
     shares: bool = True
+    #: What brings documents of older versions up to the class.
+    upcasters: Upcasters | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -60,21 +63,27 @@ class Codec(Generic[E]):
 
     def decode(self, document: Document) -> E:
         """Return the entity of a document. Raises cattrs' errors, whose path `failure_path` finds."""
-        named = self._named(document)
+        named = self._named(self.bring_up(document))
         try:
             entity = self.fast.structure(named, self.cls)
         except Exception:
             # Decode again with the slow converter, whose error knows its path. If it succeeds, use its result.
             entity = self.detailed.structure(named, self.cls)
-        if document.__class__ is Damaged:
+        if isinstance(document, Damaged):
             check_readable(self.fast.unstructure(entity, unstructure_as=self.cls))
         return entity
 
-    def _named(self, document: Document) -> dict[str, Any]:
+    def bring_up(self, document: Document) -> Document:
+        """Return a stored document in the newest version, the one that the class describes."""
+        return document if self.upcasters is None else bring_up(self.upcasters, document, self.options)
+
+    def _named(self, document: Document) -> Fields:
         """Return the document as the converter expects it: the id under its name there, without lazymig's fields."""
         named = dict(document)
         named.pop(REVISION_FIELD, None)
         named.pop(META_FIELD, None)
+        if self.upcasters is not None and not self.names.opaque and self.upcasters.field not in self.fields:
+            named.pop(self.upcasters.field, None)  # a class that forbids unknown fields need not declare it
         if self.names.opaque:
             # A user's own hook may look for the id under either name.
             if self.id_field != "_id" and named.get(self.id_field, named["_id"]) != named["_id"]:
@@ -87,16 +96,18 @@ class Codec(Generic[E]):
             named[self.names.id or self.id_field] = decode_id(named.pop("_id"))
         return named
 
-    def encode(self, entity: E) -> dict[str, Any]:
+    def encode(self, entity: E) -> Fields:
         """Return the document of an entity, without `_id`."""
-        document: dict[str, Any] = self.fast.unstructure(entity, unstructure_as=self.cls)
+        document: Fields = self.fast.unstructure(entity, unstructure_as=self.cls)
         document.pop(self.names.id or self.id_field, None)
         document.pop("_id", None)
         if not document.keys() <= self.names.checked:
             _check_names(document)
+        if self.upcasters is not None:
+            stamp(self.upcasters, document)
         return document
 
-    def encode_exactly(self, entity: E) -> dict[str, Any]:
+    def encode_exactly(self, entity: E) -> Fields:
         """Return the document of an entity, without `_id`, after checking that it is read back as the same entity.
 
         Raises `NotExact` for a value that would come back as another, and the errors of the BSON encoder and of the
@@ -130,7 +141,9 @@ def _check_names(document: Document) -> None:
             )
 
 
-def codec_for(cls: type[E], id_field: str, own: Converter | None, *, tz_aware: bool) -> Codec[E]:
+def codec_for(
+    cls: type[E], id_field: str, own: Converter | None, *, tz_aware: bool, upcasters: Upcasters | None = None
+) -> Codec[E]:
     """Make a codec with the user's converter, or with the default one for a client with this `tz_aware` option."""
     if own is None:
         fast = make_converter(tz_aware=tz_aware, detailed_validation=False)
@@ -140,11 +153,11 @@ def codec_for(cls: type[E], id_field: str, own: Converter | None, *, tz_aware: b
     options: CodecOptions[Any] = CodecOptions(tz_aware=tz_aware)
     shares = own is not None or holds_anything(cls)
     names = top_names(fast, cls, id_field)
-    return Codec(cls, id_field, fast, detailed, options, names, tells_apart(cls), shares)
+    return Codec(cls, id_field, fast, detailed, options, names, tells_apart(cls), shares, upcasters)
 
 
 #: The fields to set, the fields to unset, and the sub-documents that must exist for that, each by its path.
-Changes = tuple[dict[str, Any], list[str], list[str]]
+Changes = tuple[Fields, list[str], list[str]]
 
 _UNKNOWN: Any = object()
 

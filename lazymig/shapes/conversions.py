@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from copy import deepcopy
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import bson
@@ -15,8 +16,9 @@ from lazymig.shapes.codec import Codec, codec_for, failure_path, leaf_error
 from lazymig.shapes.entities import refused_path
 from lazymig.shapes.migration import Migration, get_downgrading, get_upgrading
 from lazymig.shapes.signatures import Conversion
+from lazymig.shapes.v1_changes import V1Changes, find_rewrite, find_v1_changes, must_read_v1
 from lazymig.stores.documents import META_FIELD, By, born_clean, check_revision, decode_id, raw_id
-from lazymig.stores.records import StoredV1, StoredV2
+from lazymig.stores.records import Document, Fields, StoredV1, StoredV2
 from lazymig.user_code import find_definition, find_raising_line
 
 V1 = TypeVar("V1")
@@ -45,6 +47,14 @@ class Conversions(Generic[V1, V2]):
         """Decode V1's document into an entity."""
         check_revision(stored)
         return _attempted(decode_id(stored.id), "read", self.v1.decode, stored.document, "V1")
+
+    def v1_stored(self, stored: StoredV1) -> Document:
+        """Return V1's document in the newest version and without the version, to compare it with `v1_before`."""
+        chain = self.migration.upcasters
+        if chain is None:
+            return stored.document
+        document = _attempted(decode_id(stored.id), "read", self.v1.bring_up, stored.document, "V1")
+        return {name: value for name, value in document.items() if name != chain.field}
 
     def v2_entity(self, stored: StoredV2) -> V2:
         """Decode V2's body into an entity. The document must not be gone."""
@@ -111,7 +121,7 @@ class Conversions(Generic[V1, V2]):
                 error.id, error.direction, _unreadable(seen.conv), error.path, error.line, error.side
             ) from None
 
-    def _reshaped(self, seen: StoredV2, reshape: Callable[[dict[str, Any]], V2]) -> V2:
+    def _reshaped(self, seen: StoredV2, reshape: Callable[[Fields], V2]) -> V2:
         id = decode_id(seen.id)
         body = {name: deepcopy(value) for name, value in seen.document.items() if name != META_FIELD} | {"_id": id}
         try:
@@ -164,15 +174,42 @@ class Conversions(Generic[V1, V2]):
     def _defined(self, direction: Direction) -> str:
         return find_definition(self.migration.upgrade if direction == "upgrade" else self.migration.downgrade)
 
-    def v1_before(self, entity: V1, direction: Direction = "downgrade") -> dict[str, Any]:
-        """Return the document of a V1 entity that is already stored. It serves for comparison, so it is not checked."""
-        return _attempted(getattr(entity, self.migration.id_field), direction, self.v1.encode, entity)
+    def v1_changes(
+        self, before: Document, after: Document, truth: StoredV1 | None, *, replacing: bool = False
+    ) -> V1Changes | None:
+        """Return what to change in V1's document so that `before` becomes `after`; None if it must be read first.
 
-    def v1_document(self, entity: V1, direction: Direction = "downgrade") -> dict[str, Any]:
+        `replacing`: `after` has every field of the class, so the stored document need not be readable.
+        """
+        if truth is None:
+            return None if must_read_v1(self.v1, before, after) else find_v1_changes(self.v1, before, after, None)
+        find = partial(find_v1_changes, self.v1, before, after, replacing=replacing)
+        return _attempted(decode_id(truth.id), "read", find, truth.document, "V1")
+
+    def v1_rewrite(self, truth: StoredV1) -> V1Changes | None:
+        """Return what stores V1's document in the newest version, and None where it is that or newer."""
+        chain = self.migration.upcasters
+        if chain is None:
+            return None
+        check_revision(truth)
+        return _attempted(decode_id(truth.id), "read", partial(find_rewrite, self.v1, chain), truth.document, "V1")
+
+    def v1_before(self, entity: V1, direction: Direction = "downgrade") -> Fields:
+        """Return the document of a stored V1 entity, without its version. For comparison, so it is not checked."""
+        document = _attempted(getattr(entity, self.migration.id_field), direction, self.v1.encode, entity)
+        if self.migration.upcasters is not None:
+            document.pop(self.migration.upcasters.field, None)
+        return document
+
+    def v2_before(self, entity: V2, direction: Direction = "upgrade") -> dict[str, object]:
+        """Return the body of a V2 entity for comparison. It is not checked."""
+        return _attempted(getattr(entity, self.migration.id_field), direction, self.v2.encode, entity)
+
+    def v1_document(self, entity: V1, direction: Direction = "downgrade") -> Fields:
         """Return a V1 entity as a document without `_id`, checked to be read back as the same entity."""
         return _attempted(getattr(entity, self.migration.id_field), direction, self.v1.encode_exactly, entity)
 
-    def v2_body(self, entity: V2, direction: Direction = "upgrade") -> dict[str, Any]:
+    def v2_body(self, entity: V2, direction: Direction = "upgrade") -> Fields:
         """Return a V2 entity as a body without `_id`, checked to be read back as the same entity."""
         return _attempted(getattr(entity, self.migration.id_field), direction, self.v2.encode_exactly, entity)
 
@@ -180,9 +217,7 @@ class Conversions(Generic[V1, V2]):
         """Return whether two entities have the same stored bytes. NaN equals itself, and 1 differs from 1.0."""
         return bson.encode(self.v2.encode(one)) == bson.encode(self.v2.encode(other))
 
-    def v2_document(
-        self, id: Any, entity: V2, revision: int, by: By, *, compare: bool = False
-    ) -> tuple[dict[str, Any], bytes]:
+    def v2_document(self, id: Any, entity: V2, revision: int, by: By, *, compare: bool = False) -> tuple[Fields, bytes]:
         """Return the V2 document of a lazy migration, and its BSON. Encoding it checks that BSON can hold it.
 
         With `compare`, it is also read back and compared, like every write of a client.
@@ -207,7 +242,9 @@ def conversions_for(migration: Migration[V1, V2], *, v1_aware: bool, v2_aware: b
     """Bind the conversions of a migration to its clients. The flags are the clients' `tz_aware` options."""
     return Conversions(
         migration,
-        codec_for(migration.v1, migration.id_field, migration.v1_converter, tz_aware=v1_aware),
+        codec_for(
+            migration.v1, migration.id_field, migration.v1_converter, tz_aware=v1_aware, upcasters=migration.upcasters
+        ),
         codec_for(migration.v2, migration.id_field, migration.v2_converter, tz_aware=v2_aware),
     )
 

@@ -16,9 +16,11 @@ from lazymig.shapes.entities import KINDS, fields, is_entity, is_model
 from lazymig.shapes.signatures import Conversion, check_annotations, recognised
 from lazymig.shapes.stored_names import is_free
 from lazymig.shapes.type_checks import check_class, resolved
+from lazymig.shapes.upcasting import Upcasters
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
+E = TypeVar("E")
 
 #: An id must fit into a statement of 16 MB. An id shorter than `_SHORT` needs no exact measurement.
 _ID_BYTES_MAX, _SHORT = 4_000_000, 1_000_000
@@ -63,6 +65,7 @@ class Migration(Generic[V1, V2]):
             entity is not converted but reported, and the V1 view continues to serve it.
         v1_converter: A cattrs converter for V1's documents, in place of `make_converter()`.
         v2_converter: A cattrs converter for V2's documents, in place of `make_converter()`.
+        upcasters: What brings V1's documents of older versions up to the V1 class; see `lazymig.upcasters`.
 
     Raises:
         ConfigurationError: The message says what to change. A class is not an entity class, or its declaration cannot
@@ -81,6 +84,7 @@ class Migration(Generic[V1, V2]):
     reshape: Mapping[int, Callable[[dict[str, Any]], V2] | None] = field(factory=dict)
     v1_converter: Converter | None = None
     v2_converter: Converter | None = None
+    upcasters: Upcasters | None = None
     _upgrading: Conversion = field(init=False, eq=False, repr=False)
     _downgrading: Conversion = field(init=False, eq=False, repr=False)
     #: The Python types that an id may have.
@@ -93,6 +97,8 @@ class Migration(Generic[V1, V2]):
         for side, cls, own in (("v1", self.v1, self.v1_converter), ("v2", self.v2, self.v2_converter)):
             _check_class(side, cls, self.id_field)
             check_class(side, cls, self.id_field, own)
+        if self.upcasters is not None:
+            _check_upcasters(self.upcasters, self.v1, self.id_field)
         if find_id_types(self.v1, self.id_field) != find_id_types(self.v2, self.id_field):
             raise ConfigurationError(f"{self.id_field}: declare the same id type in both classes; one id names both")
         object.__setattr__(self, "_upgrading", recognised("upgrade", self.upgrade))
@@ -100,6 +106,32 @@ class Migration(Generic[V1, V2]):
         check_annotations("upgrade", self.upgrade, self.v1, self.v2)
         check_annotations("downgrade", self.downgrade, self.v2, self.v1)
         object.__setattr__(self, "_id_types", find_id_types(self.v2, self.id_field))
+
+    @staticmethod
+    def upcasting(
+        name: str, cls: type[E], upcasters: Upcasters, *, id_field: str = "id", converter: Converter | None = None
+    ) -> Migration[E, E]:
+        """Return a migration for one collection alone: older documents are brought up on read, and there is no V2.
+
+        Its repository needs no `v2` and runs in `Phase.V1_ONLY`.
+
+        Args:
+            name: The name of the migration, which its control row and its metrics use.
+            cls: The entity class, which describes documents of the newest version.
+            upcasters: The chain that `lazymig.upcasters` returns.
+            id_field: The attribute of the class that is stored as `_id`.
+            converter: A cattrs converter for the documents, in place of `make_converter()`.
+
+        Returns:
+            The migration.
+
+        Raises:
+            ConfigurationError: As `Migration` raises it.
+        """
+        return Migration(
+            name=name, v1=cls, v2=cls, upgrade=_unchanged, downgrade=_unchanged, id_field=id_field,
+            v1_converter=converter, v2_converter=converter, upcasters=upcasters,
+        )  # fmt: skip
 
     def check_id(self, id: Any) -> None:
         """Raise an error unless a value can be an id of this migration, before it reaches a driver.
@@ -122,6 +154,15 @@ class Migration(Generic[V1, V2]):
             _check_length(id, self.name)
         if isinstance(id, str) and not id.isascii():
             _check_text(id, self.name)
+
+
+def _unchanged(entity: E) -> E:
+    return entity
+
+
+def is_upcasting_only(migration: Migration[V1, V2]) -> bool:
+    """Return whether `Migration.upcasting` made it: there is one class, and no V2."""
+    return migration.upgrade is _unchanged
 
 
 def get_upgrading(migration: Migration[V1, V2]) -> Conversion:
@@ -163,6 +204,20 @@ def _check_revision(revision: Any, reshape: Any) -> None:
             raise ConfigurationError(f"reshape: its keys are revisions from 1 to {revision - 1}, older than this one")
         if function is not None and not callable(function):
             raise ConfigurationError(f"reshape[{older}]: pass a function of the stored body, or None to drop it")
+
+
+def _check_upcasters(chain: Any, v1: type, id_field: str) -> None:
+    if not isinstance(chain, Upcasters):
+        raise ConfigurationError("upcasters: pass what lazymig.upcasters(...) returns")
+    if chain.field == id_field:
+        raise ConfigurationError(f"upcasters: {id_field!r} is the id; pass the field that holds the version")
+    defaults = {one.declared_name or one.name: one.default for one in fields(v1)}
+    stated = defaults.get(chain.field)
+    if isinstance(stated, int) and stated != chain.newest:
+        raise ConfigurationError(
+            f"v1: {v1.__name__} gives {chain.field!r} the default {stated}, and the upcasters lead to version "
+            f"{chain.newest}; set the default to that"
+        )
 
 
 def _check_class(side: str, cls: Any, id_field: str) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
 
 from lazymig.stores.documents import META_FIELD
-from lazymig.stores.drivers import await_if_needed, collection_of, tune
+from lazymig.stores.drivers import Driver, await_if_needed, collection_of, driver_of, tune
 from lazymig.stores.given import Store
-from lazymig.stores.records import PLACEHOLDER
+from lazymig.stores.records import PLACEHOLDER, Document
 
 _AT, _GONE, _REV = (f"{META_FIELD}.{name}" for name in ("at", "gone", "rev"))
+#: BSON's names of what an in-memory version may be.
+_MEMORY_NAMES = {str: "string", float: "double", bool: "bool", type(None): "null", list: "array", dict: "object"}
 _LIVE = {_GONE: {"$ne": True}}
 
 
@@ -23,6 +26,13 @@ class Marked:
     dirty: int
     placeholders: int
     tombstones: int
+
+
+def _name_version(document: Document, field: str) -> int | str:
+    if field not in document:
+        return "missing"
+    value = document[field]
+    return value if type(value) is int else _MEMORY_NAMES.get(type(value), "other")
 
 
 class Counts:
@@ -62,6 +72,20 @@ class Counts:
         """Count V2's entities by the value of a field in their meta data, or those of a random `sample`."""
         stages: list[Mapping[str, Any]] = [{"$sample": {"size": sample}}] if sample else []
         stages += [{"$match": _LIVE}, {"$group": {"_id": f"${META_FIELD}.{name}", "count": {"$sum": 1}}}]
+        return {row["_id"]: row["count"] for row in await self._rows(stages)}
+
+    async def count_by_version(self, field: str, *, sample: int = 0) -> dict[int | str, int]:
+        """Count V1's documents by the version in a field, or those of a random `sample`.
+
+        A value that is no int counts under the name of its BSON type: "string", or "missing".
+        """
+        if driver_of(self._collection) is Driver.MEMORY:
+            found = await self._collection.find({}, {field: 1}).to_list(None)
+            return dict(Counter(_name_version(document, field) for document in found))
+        stages: list[Mapping[str, Any]] = [{"$sample": {"size": sample}}] if sample else []
+        kind = {"$type": f"${field}"}
+        version = {"$cond": [{"$in": [kind, ["int", "long"]]}, f"${field}", kind]}
+        stages += [{"$group": {"_id": version, "count": {"$sum": 1}}}]
         return {row["_id"]: row["count"] for row in await self._rows(stages)}
 
     async def _rows(self, stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

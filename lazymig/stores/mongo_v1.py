@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
@@ -22,7 +21,15 @@ from lazymig.stores.keyset import Order
 from lazymig.stores.pages import encode_filter, find_page, join_filters
 from lazymig.stores.ports import Paths, Truth
 from lazymig.stores.raw import Undecoded, find_all, find_one, find_undecoded, find_undecoded_by_id
-from lazymig.stores.records import PLACEHOLDER, Document, StoredV1
+from lazymig.stores.records import PLACEHOLDER, Document, Fields, StoredV1
+
+
+def build_update(revision: int, changed: Document, vanished: Paths) -> Fields:
+    """Return the update that sets and unsets fields of a V1 document, and its revision."""
+    update: Fields = {"$set": {**changed, REVISION_FIELD: revision}}
+    if fields := dict.fromkeys(vanished, ""):
+        update["$unset"] = fields
+    return update
 
 
 class V1Store(Truth):
@@ -90,10 +97,8 @@ class V1Store(Truth):
         within: Paths = (),
         held: Document | None = None,
     ) -> bool:
-        update: dict[str, Any] = {"$set": {**changed, REVISION_FIELD: revision}}
-        if fields := dict.fromkeys(vanished, ""):
-            update["$unset"] = fields
         where = make_revision_filter(id, expected, within, held)
+        update = build_update(revision, changed, vanished)
         result = await self._durable.update_one(where, update, session=self._session)
         return bool(result.matched_count)
 

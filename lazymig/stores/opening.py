@@ -9,8 +9,8 @@ from attrs import frozen
 from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import Clock
 from lazymig.stores.coalescing import CoalescingAlone, CoalescingV1, CoalescingV2
-from lazymig.stores.drivers import DriverSession, driver_of, is_tz_aware
-from lazymig.stores.given import Collections, Session
+from lazymig.stores.drivers import DriverSession, collection_of, driver_of, is_tz_aware
+from lazymig.stores.given import Collection, Collections, Session, Store
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
 from lazymig.stores.v2_alone import AloneStore
@@ -63,3 +63,10 @@ def open_stores(given: Collections, terms: Terms) -> tuple[V1Store, V2Store, Alo
         V2Store(given.v2, terms.clock, terms.conv, session, terms.read_concern, remembers=terms.remembers),
         AloneStore(given.v2, terms.clock, terms.conv, session, terms.read_concern),
     )
+
+
+def name_unused_beside(v1: Store) -> Collection:
+    """Return a collection in V1's database for a repository that has no V2. Nothing reads or writes it."""
+    collection = collection_of(v1)
+    found: Collection = collection.database[f"{collection.name}_lazymig_unused"]
+    return found

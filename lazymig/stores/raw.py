@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from operator import eq
 from typing import Any, Generic, TypeVar
 
 import bson
@@ -73,12 +74,23 @@ class Undecoded(Generic[T]):
         except InvalidBSON:
             return list(self)
 
+    def parts(self, size: int) -> Iterator[list[T]]:
+        """Decode them in lists of this size. A few at once cost half as much as one by one."""
+        for start in range(0, len(self), size):
+            yield Undecoded(self._documents[start : start + size], self._options, self._make).at_once()
+
     @property
     def ids(self) -> list[Any]:
         """The ids. Nothing else is decoded."""
         if self._options is None:
             return [raw_id(document["_id"]) for document in self._documents]
         return [ObjectId(raw[9:21]) if raw[4:9] == _OBJECT_ID else _id_of(raw) for raw in self._documents]
+
+    def has_ids_of(self, other: Undecoded[Any]) -> bool:
+        """Whether both hold the same ids in the same order, byte for byte. Nothing is decoded."""
+        if len(self) != len(other) or self._options is None:
+            return False
+        return all(map(eq, map(extract_id_bytes, self._documents), map(extract_id_bytes, other._documents)))
 
     @property
     def keys(self) -> list[Any]:

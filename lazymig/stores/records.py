@@ -12,6 +12,8 @@ from attrs import frozen
 from lazymig.stores.given import RawId
 
 Document = Mapping[str, Any]
+#: A document, or a part of one, that its holder may change.
+Fields = dict[str, Any]
 
 #: The revision of a placeholder: a write was announced before V2 had the entity.
 PLACEHOLDER = -1

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from attrs import frozen
 
 from lazymig.stores.decoding import decode
 from lazymig.stores.documents import raw_id
 from lazymig.stores.drivers import LENIENT, READ_MAJORITY, Driver, await_if_needed, collection_of, driver_of, tune
 from lazymig.stores.given import RawId, Store
 from lazymig.stores.keyset import Order, is_nan, list_brackets, make_bracket_filter, make_partition_filter
-from lazymig.stores.raw import find_one, find_undecoded, split
-from lazymig.stores.records import Partition
+from lazymig.stores.raw import Undecoded, decode_for_id, find_one, find_undecoded, split
+from lazymig.stores.records import Document, Partition
+
+T = TypeVar("T")
 
 _IN_ORDER = [("_id", 1)]
 #: Ids per reply where the caller names no number. Ids are small, so large replies save round trips.
 _IDS_PER_REPLY = 10_000
+
+
+@frozen
+class Part(Generic[T]):
+    """The first documents of those that a filter finds, in the order of their ids."""
+
+    documents: Undecoded[T]
+    #: Whether the filter finds no others.
+    complete: bool
+    #: The last document's id; None without documents.
+    last: RawId
 
 
 class Scan:
@@ -32,7 +47,7 @@ class Scan:
         self._driver = driver_of(collection)
         self.is_raw = self._driver is not Driver.MEMORY
 
-    async def find_ids(self, where: Mapping[str, Any], limit: int = 0, *, per_reply: int = 0) -> list[Any]:
+    async def find_ids(self, where: Document, limit: int = 0, *, per_reply: int = 0) -> list[Any]:
         """Find ids in order by a covered scan: all that match, or the first `limit`."""
         fields = {"_id": 1}
         if not self.is_raw:
@@ -40,23 +55,40 @@ class Scan:
         cursor = self._raw(where, fields, limit).batch_size(per_reply or limit or _IDS_PER_REPLY)
         return [document async for batch in cursor for document in split(batch)]
 
-    async def find_whole(self, where: Mapping[str, Any], limit: int) -> list[Any]:
+    async def find_whole(self, where: Document, limit: int) -> list[Any]:
         """Find the first `limit` whole documents in the order of their ids, or as many as one reply (16 MB) holds.
 
         So a page is bounded in bytes too. The cursor is closed even if documents are left.
         """
         if not self.is_raw:
             return await self._in_memory(where, None, limit)
+        return (await self._find_reply(where, limit))[0]
+
+    async def find_part(self, where: Document, limit: int, make: Callable[[Document], T]) -> Part[T]:
+        """Find the first `limit` documents, or as many as one reply (16 MB) holds, each decoded when it is accessed."""
+        # One more shows whether there are more.
+        if self.is_raw:
+            found, ended = await self._find_reply(where, limit + 1)
+        else:
+            found, ended = await self._in_memory(where, None, limit + 1), True
+        complete = ended and len(found) <= limit
+        found = found[:limit]
+        last = raw_id(decode_for_id(found[-1])["_id"]) if found else None
+        return Part(Undecoded(found, self._documents.codec_options if self.is_raw else None, make), complete, last)
+
+    async def _find_reply(self, where: Document, limit: int) -> tuple[list[RawId], bool]:
+        """Find the documents of one reply, and whether the server has no more within the limit."""
         cursor = self._raw(where, None, limit).batch_size(limit)
         async for batch in cursor:
+            ended = not cursor.alive
             await cursor.close()
-            return split(batch)
-        return []
+            return split(batch), ended
+        return [], True
 
-    def _raw(self, where: Mapping[str, Any], fields: Any, limit: int) -> Any:
+    def _raw(self, where: Document, fields: Any, limit: int) -> Any:
         return self._documents.find_raw_batches(where, fields, sort=_IN_ORDER, limit=limit, hint=_IN_ORDER)
 
-    async def _in_memory(self, where: Mapping[str, Any], fields: Any, limit: int) -> list[Any]:
+    async def _in_memory(self, where: Document, fields: Any, limit: int) -> list[Any]:
         cursor = self._documents.find(where, fields).sort(_IN_ORDER)
         return list(await (cursor.limit(limit) if limit else cursor).to_list(None))
 
@@ -83,6 +115,18 @@ class Scan:
         cursor = await await_if_needed(self._lenient.aggregate(stages))
         return [raw_id(document["_id"]) for document in await cursor.to_list(None) if not is_nan(document["_id"])]
 
+    async def find_random_ids(self, share: float, where: Document | None = None) -> list[RawId]:
+        """Find ids in order, each with the same probability `share`, independently of all others.
+
+        `$sample` would be faster, but its random cursor prefers some parts of the tree that holds the documents. The
+        scan is covered by the index on `_id` where no filter is given.
+        """
+        stages: list[Document] = [{"$match": where}] if where else []
+        # The projection comes first: a condition on the whole document would make the server fetch each.
+        stages += [{"$project": {"_id": 1}}, {"$set": {"draw": {"$rand": {}}}}, {"$match": {"draw": {"$lt": share}}}]
+        cursor = await await_if_needed(self._lenient.aggregate(stages, hint=dict(_IN_ORDER)))
+        return [raw_id(row["_id"]) for row in await cursor.to_list(None)]
+
     async def has_bracket(self, bracket: str) -> bool:
         """Find out whether any id is in this bracket of BSON types, by one read of the index."""
         return await self._lenient.find_one(make_bracket_filter("_id", bracket, self._driver), {"_id": 1}) is not None
@@ -95,7 +139,7 @@ class Scan:
         """Return the filter for a partition's ids after the position, up to `last` where given. Sends nothing."""
         return make_partition_filter(partition, position, last, self._driver)
 
-    def after(self, order: Order, document: Mapping[str, Any]) -> dict[str, Any]:
+    def after(self, order: Order, document: Document) -> dict[str, Any]:
         """Return the filter for what comes after this document in that order. Sends nothing."""
         return order.after(document, self._driver)
 

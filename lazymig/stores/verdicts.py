@@ -39,12 +39,14 @@ class Difference:
         expected: The BSON type of what was expected, such as "int32", or "missing".
         found: The BSON type of what was found. Equal to `expected` where only the value differs.
         values: Both values as text, where the caller asked for values; None otherwise.
+        accept: The narrowest built-in equivalence that would accept it, such as "missing-null"; "" if there is none.
     """
 
     path: str
     expected: str
     found: str
     values: tuple[str, str] | None = None
+    accept: str = ""
 
 
 @frozen

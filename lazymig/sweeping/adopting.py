@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TypeVar
 
+from lazymig.passes.shedding import as_patient_as
 from lazymig.passes.throttle import Throttle
 from lazymig.protocol.pair import Pair
 from lazymig.stores.foreign import ForeignDocuments
@@ -26,7 +27,8 @@ async def adopt_foreign(pair: Pair[V1, V2], mover: Mover[V1, V2], throttle: Thro
     As long as a foreign document exists, no client changes its entity, because its ticket is refused before V1 is
     written. So V1 is the same when the conversion is stored as when it was read.
     """
-    foreign, truths = ForeignDocuments(pair.bodies), Remainder(pair.v1, pair.bodies, _ALL, None, _PAGE)
+    foreign = as_patient_as(pair.bodies, ForeignDocuments(pair.bodies))
+    truths = Remainder(pair.v1, pair.bodies, _ALL, None, _PAGE)
     last: RawId = None
     while await throttle.wait_for_page() and (found := await foreign.find_ids(_PAGE, last)):
         if not await throttle.wait_for_documents(len(found)):

@@ -10,6 +10,7 @@ import bson
 from attrs import frozen
 
 from lazymig.control import Control, parts_of
+from lazymig.passes.shedding import as_patient_as
 from lazymig.protocol.pair import Pair
 from lazymig.stores.documents import META_FIELD, REVISION_FIELD, is_foreign, parse_v1, parse_v2
 from lazymig.stores.given import RawId
@@ -83,6 +84,12 @@ class _Review(Generic[V1, V2]):
             if self._is_current(seen.get(key)) or (key in rest and key not in standing)  # it was deleted
         ]  # fmt: skip
 
+    def _scan_v1(self) -> Scan:
+        return as_patient_as(self.pair.v1, Scan(self.pair.v1, majority=True))
+
+    def _scan_v2(self) -> Scan:
+        return as_patient_as(self.pair.bodies, Scan(self.pair.bodies))
+
     def _is_current(self, seen: StoredV2 | None) -> bool:
         return seen is not None and self.pair.conversions.is_current(seen)
 
@@ -94,14 +101,14 @@ class _Review(Generic[V1, V2]):
             await self.mover.move(documents, read_at_s)
         for key in due.keys() & seen.keys():
             # With its body: `upgrade` may take it as the previous entity.
-            row = await Scan(self.pair.bodies).find_document(due[key].id)
+            row = await self._scan_v2().find_document(due[key].id)
             if row is not None and not is_foreign(row):
                 await resolve_mark(self.pair, self.mover, parse_v2(row), self.grace)
         await self.mover.failures.flush()
 
     async def _find_documents(self, rest: dict[Any, Any]) -> AsyncIterator[tuple[Sequence[Any], float]]:
         """Yield V1's whole documents of these ids, one reply at a time, with the time before the read."""
-        scan = Scan(self.pair.v1, majority=True)
+        scan = self._scan_v1()
         while rest:
             read_at_s = self.pair.clock.monotonic()
             found = await scan.find_whole({"_id": {"$in": list(rest.values())}}, len(rest))
@@ -115,13 +122,13 @@ class _Review(Generic[V1, V2]):
 
     async def _find_seen(self, letters: Sequence[DeadLetter]) -> dict[RawId, StoredV2]:
         # Not by the store, which may join calls by hashable ids: entities whose ids are not hashable have dead letters.
-        rows = await Scan(self.pair.bodies).find_fields([letter.id for letter in letters], META_FIELD)
+        rows = await self._scan_v2().find_fields([letter.id for letter in letters], META_FIELD)
         known = [row for row in rows if not is_foreign(row)]
         return dict(zip(keys_of(row["_id"] for row in known), map(parse_v2, known), strict=True))
 
     async def _find_revisions(self, letters: Sequence[DeadLetter]) -> dict[Any, Any]:
         """Find V1's revisions only, because some documents cannot be decoded."""
-        rows = await Scan(self.pair.v1, majority=True).find_fields([letter.id for letter in letters], REVISION_FIELD)
+        rows = await self._scan_v1().find_fields([letter.id for letter in letters], REVISION_FIELD)
         revisions = [parse_v1(row).revision for row in rows]  # parsed, as letters hold them
         return dict(zip(keys_of(row["_id"] for row in rows), revisions, strict=True))
 

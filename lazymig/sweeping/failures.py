@@ -46,6 +46,8 @@ class Failures:
         """Note a conversion error without the text of its cause, which may quote the document."""
         text = _TEXTS.get(error.direction) or f"the {error.side or 'stored'} document does not fit its class"
         text += f" at field {error.path!r}" if error.path else ""
+        if getattr(type(error.cause), "without_contents", False) is True:
+            text += f": {error.cause}"
         kind = type(error.cause).__name__
         self.note(truth.id, truth.revision, error.direction, kind, text, error.path, error.line)
 

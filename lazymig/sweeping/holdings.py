@@ -61,7 +61,7 @@ async def count_moved_by(v2: Counts, live: int, *, exact: bool = False) -> Moved
     counts = await v2.count_live_by("by", sample=sample)
     known = {by: counts.get(by, 0) for by in ("read", "write", "sweep")}
     found = {**known, "unknown": sum(counts.values()) - sum(known.values())}
-    return MovedBy(**(_scaled(found, live) if sample else found), estimated=sample > 0)
+    return MovedBy(**(scaled(found, live) if sample else found), estimated=sample > 0)
 
 
 async def count_by_conversion(v2: Counts, live: int, *, exact: bool = False) -> dict[int, int]:
@@ -70,7 +70,7 @@ async def count_by_conversion(v2: Counts, live: int, *, exact: bool = False) -> 
     counts: Counter[int] = Counter()
     for revision, count in (await v2.count_live_by("conv", sample=sample)).items():
         counts[revision or 1] += count  # missing means 1
-    return dict(sorted((_scaled(counts, live) if sample else counts).items()))
+    return dict(sorted((scaled(counts, live) if sample else counts).items()))
 
 
 async def _sample(v2: Counts, *, exact: bool) -> int:
@@ -78,7 +78,7 @@ async def _sample(v2: Counts, *, exact: bool) -> int:
     return SAMPLE if not exact and await v2.count_all() > SMALL else 0
 
 
-def _scaled(counts: Mapping[K, int], whole: int) -> dict[K, int]:
+def scaled(counts: Mapping[K, int], whole: int) -> dict[K, int]:
     """Scale the counts of a sample so that they add up to the whole."""
     of, seen, before = max(sum(counts.values()), 1), 0, 0
     scaled: dict[K, int] = {}

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from lazymig.errors import Contention, ConversionError
+from lazymig.passes.shedding import as_patient_as
 from lazymig.protocol import bodies, heal, purge
 from lazymig.protocol.pair import Pair
 from lazymig.stores.documents import REVISION_FIELD, parse_v1
@@ -111,5 +112,6 @@ async def _repair(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Applie
 
 async def _find_standing(pair: Pair[V1, V2], seen: StoredV2) -> StoredV1:
     """Find V1's present revision without the document, which may not decode."""
-    row = await Scan(pair.v1, majority=True).find_field(seen.id, REVISION_FIELD)
+    scan = as_patient_as(pair.v1, Scan(pair.v1, majority=True))
+    row = await scan.find_field(seen.id, REVISION_FIELD)
     return parse_v1(row or {"_id": seen.id})

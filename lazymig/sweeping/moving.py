@@ -14,6 +14,7 @@ from bson.raw_bson import RawBSONDocument
 
 from lazymig.control import Control, parts_of
 from lazymig.errors import ConversionError
+from lazymig.passes.shedding import as_patient_as
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S, look_again_at
 from lazymig.stores.documents import decode_id, parse_v1, raw_id
@@ -138,7 +139,8 @@ class Mover(Generic[V1, V2]):
         if self._dry_run or not batch:
             self._counts["adopted"] += len(batch)
             return
-        count, refused = await ForeignDocuments(self._pair.bodies).replace([converted.document for converted in batch])
+        foreign = as_patient_as(self._pair.bodies, ForeignDocuments(self._pair.bodies))
+        count, refused = await foreign.replace([converted.document for converted in batch])
         self._counts["adopted"] += count
         for place in refused:
             self.failures.note_refused(batch[place].id, batch[place].revision)

@@ -8,9 +8,8 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
-from lazymig.errors import ConfigurationError, PhaseError
+from lazymig.errors import ConfigurationError
 from lazymig.passes.throttle import Limits
-from lazymig.phases import explain_unfilled
 from lazymig.repository import Repository, calls_of
 from lazymig.sweeping.report import Progress
 
@@ -45,15 +44,9 @@ class SweepOptions:
 
     def check(self, repository: Repository[Any, Any]) -> None:
         """Raise `PhaseError` if the phase does not allow a sweep, `ConfigurationError` if an option cannot work."""
-        check_fills_v2(repository, "a sweep")
+        calls_of(repository).check_fills_v2("a sweep")
         index, count = self.shard
         if min(self.limits.batch_size, self.concurrency, self.partition_size) < 1 or not 0 <= index < count:
             raise ConfigurationError("batch_size, concurrency, partition_size: 1 or more; shard: 0 <= i < n")
         if repository.timeout_s is not None and self.grace_s <= repository.timeout_s:
             raise ConfigurationError("grace_s must exceed the repository's timeout_s: an operation may be in flight")
-
-
-def check_fills_v2(repository: Repository[V1, V2], what: str) -> None:
-    """Raise `PhaseError`, with the reason, if nothing may be moved from V1 to V2 in the repository's phase."""
-    if not calls_of(repository).route.fills_v2:
-        raise PhaseError(f"{what} fills V2 from V1. {explain_unfilled(repository.phase)}")

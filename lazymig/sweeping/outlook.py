@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from lazymig.loop.clock import Clock
+from lazymig.passes.shedding import as_patient_as
 from lazymig.stores.counts import Counts
 from lazymig.stores.given import Store
 from lazymig.sweeping.holdings import look_up_holdings
@@ -21,7 +22,7 @@ class Outlook:
     def __init__(
         self, v1: Store, v2: Store, clock: Clock, counts: Counter[str], swept: Callable[[], Awaitable[int]]
     ) -> None:
-        self._v1, self._v2 = Counts(v1), Counts(v2)
+        self._v1, self._v2 = as_patient_as(v1, Counts(v1)), as_patient_as(v2, Counts(v2))
         self._clock = clock
         self._counts = counts
         self._swept = swept

@@ -13,6 +13,7 @@ from typing import Any
 
 from attrs import frozen
 
+from lazymig.passes.shedding import as_patient_as
 from lazymig.stores.chunks import split_ids
 from lazymig.stores.decoding import Unreadable, make_condition
 from lazymig.stores.documents import raw_id
@@ -46,7 +47,7 @@ class Remainder:
         self, v1: Store, v2: Store, partition: Partition, position: RawId, batch_size: int, lean: bool | None = None
     ) -> None:
         # V1 with majority: what is converted must not be rolled back. V2 without: a wrong "absent" is safe.
-        self._v1, self._v2 = Scan(v1, majority=True), Scan(v2)
+        self._v1, self._v2 = as_patient_as(v1, Scan(v1, majority=True)), as_patient_as(v2, Scan(v2))
         self._partition = partition
         self._position = position
         #: Documents per page where they are read whole.

@@ -42,6 +42,8 @@ class Progress:
         elapsed_s: Seconds since the run began.
         waiting: Whether nothing is left except what other sweepers hold.
         adopted: V2 documents that lazymig had not stored and that were replaced by what V1 holds.
+        throttle: Why this process waits or goes slowly now, such as "the server reports overload"; empty where it
+            does not.
     """
 
     total: int
@@ -60,6 +62,7 @@ class Progress:
     elapsed_s: float
     waiting: bool = False
     adopted: int = 0
+    throttle: str = ""
 
 
 @frozen
@@ -126,7 +129,7 @@ def progress_of(
     """Return the progress with these counts; `total` is never less than `done`."""
     return Progress(
         total=max(total, done), done=done, before=before, remaining=left.remaining, dirty=left.dirty,
-        elapsed_s=elapsed_s, waiting=waiting, **{name: counts[name] for name in COUNTED},
+        elapsed_s=elapsed_s, waiting=waiting, throttle="", **{name: counts[name] for name in COUNTED},
     )  # fmt: skip
 
 

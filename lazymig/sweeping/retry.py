@@ -12,7 +12,6 @@ from lazymig.repository import Repository, calls_of
 from lazymig.stores.given import RawId
 from lazymig.sweeping.dead_letters import review_letters
 from lazymig.sweeping.moving import Mover
-from lazymig.sweeping.options import check_fills_v2
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -28,9 +27,8 @@ async def retry_dead(
 
     Raises `PhaseError` if the phase does not allow it.
     """
-    check_fills_v2(repository, "a retry")
-    pair = calls_of(repository).pair
+    calls = calls_of(repository)
+    calls.check_fills_v2("a retry")
+    pair = calls.pair
     mover = Mover(pair, control, Counter(), dry_run=False)
-    return await review_letters(
-        calls_of(repository).pair, control, mover, timedelta(seconds=grace_s), ids=ids, insist=True
-    )
+    return await review_letters(pair, control, mover, timedelta(seconds=grace_s), ids=ids, insist=True)

@@ -8,6 +8,8 @@ from functools import partial
 from typing import Generic, TypeVar
 from uuid import uuid4
 
+from attrs import evolve
+
 from lazymig.control import Control, RunRecord, control_beside, parts_of
 from lazymig.loop.clock import Clock
 from lazymig.passes.partitions import plan_partitions
@@ -47,18 +49,19 @@ class Sweep(Generic[V1, V2]):
         self, repository: Repository[V1, V2], control: Control | None, options: SweepOptions, clock: Clock
     ) -> None:
         calls = calls_of(repository)
-        self._pair = pair = calls.pair
+        self._throttle = throttle = Throttle(calls.pair.bodies, options.limits, self._is_stopping, clock)
+        self._shedding = shedding = throttle.shedding
+        self._pair = pair = shedding.pair(calls.pair)
         self._first_use = calls.first_use
         self._options = options
         self._name = repository.migration.name
-        self._control = control = control or control_beside(pair.bodies, clock)
+        self._control = control = shedding.control(control or control_beside(pair.bodies, clock))
         check_apart(control, pair.v1, pair.bodies)
         self._clock = clock
         self._counts: Counter[str] = Counter()
         self._stopped = False
         self._warnings: list[str] = []
         self._mover = Mover(pair, None if options.dry_run else control, self._counts, dry_run=options.dry_run)
-        self._throttle = throttle = Throttle(pair.bodies, options.limits, self._is_stopping, clock)
         self._flow = Flow(pair, self._mover, throttle, self._counts, concurrency=options.concurrency)
         self._reconverter = Reconverter(pair, self._mover, throttle, self._counts, dry_run=options.dry_run)
         passes = parts_of(control).passes(self._name, KIND)
@@ -76,7 +79,7 @@ class Sweep(Generic[V1, V2]):
         return Hooks(
             stopping=self._is_stopping,
             on_progress=self._report_progress,
-            identify=partial(identify, self._pair.v1, self._pair.bodies),
+            identify=partial(self._shedding.call, identify, self._pair.v1, self._pair.bodies),
         )
 
     def stop(self) -> None:
@@ -99,7 +102,7 @@ class Sweep(Generic[V1, V2]):
         """Refuse collections that cannot be swept before anything is written; return foreign documents to be left."""
         adopt = self._options.adopt
         control = None if self._options.dry_run else self._control
-        found = await self._first_use.look(control=control, whole=True)
+        found = await self._shedding.call(self._first_use.look, control=control, whole=True)
         found.check(foreign=False if adopt else None)
         return Foreign() if adopt else found.foreign
 
@@ -159,7 +162,8 @@ class Sweep(Generic[V1, V2]):
 
     async def _report_progress(self, *, waiting: bool = False) -> None:
         if self._options.on_progress is not None:
-            self._options.on_progress(await self._outlook.progress(waiting=waiting))
+            progress = await self._outlook.progress(waiting=waiting)
+            self._options.on_progress(evolve(progress, throttle=self._throttle.reason))
 
     async def _report(self, dead_letters: int, *, finished: bool) -> SweepReport:
         left = await self._outlook.look()

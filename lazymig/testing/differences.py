@@ -77,3 +77,19 @@ def _equal(expected: Any, found: Any) -> bool:
     if isinstance(expected, float | Decimal):
         return str(expected) == str(found)  # distinguishes 0.0 from -0.0 and 1.0 from 1.00, and NaN equals itself
     return bool(expected == found)
+
+
+def reduce_to_common(stored: Any, document: Any) -> tuple[Any, Any]:
+    """Return both documents reduced to their common keys at every depth. V1 keeps all other keys unchanged.
+
+    A stored int in a float field is replaced by the equal double, since V1 also keeps it until the field is written.
+    """
+    if isinstance(stored, Mapping) and isinstance(document, Mapping):
+        pairs = {key: reduce_to_common(stored[key], document[key]) for key in stored if key in document}
+        return {key: one for key, (one, _) in pairs.items()}, {key: pairs[key][1] for key in document if key in pairs}
+    if isinstance(stored, list) and isinstance(document, list) and len(stored) == len(document):
+        known = [reduce_to_common(one, other) for one, other in zip(stored, document, strict=True)]
+        return [one for one, _ in known], [other for _, other in known]
+    if type(stored) in (int, Int64) and type(document) is float and stored == document:
+        return document, document
+    return stored, document

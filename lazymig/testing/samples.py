@@ -18,6 +18,7 @@ from lazymig.errors import ConfigurationError
 from lazymig.shapes.annotations import fields_of, is_class, is_union, members, stripped
 from lazymig.shapes.codec import Codec, codec_for
 from lazymig.shapes.stored_names import written_names
+from lazymig.shapes.upcasting import Upcasters
 from lazymig.stores.documents import META_FIELD, REVISION_FIELD
 from lazymig.testing.extras import SearchStrategy, st
 
@@ -50,6 +51,7 @@ def documents_like(
     converter: Converter | None = None,
     id_field: str = "id",
     tz_aware: bool = False,
+    upcasters: Upcasters | None = None,
 ) -> SearchStrategy[Document]:
     """Return a strategy for the given documents and for recombinations of their values.
 
@@ -64,6 +66,7 @@ def documents_like(
         converter: The converter that `Migration` gets for the class, if any.
         id_field: The attribute that is stored as `_id`.
         tz_aware: Whether the client returns aware datetimes.
+        upcasters: The chain that `Migration` gets, if any. Only documents of one version are recombined.
 
     Returns:
         A strategy for `assert_laws(migration, v1=...)`.
@@ -74,10 +77,23 @@ def documents_like(
     given = [_without_own(document) for document in documents]
     if not given:
         raise ConfigurationError("documents_like: pass at least one document; sample_documents(collection) gets some")
-    codec: Codec[Any] = codec_for(cls, id_field, converter, tz_aware=tz_aware)
-    mixed = _recombined(given, cls, codec.fast).filter(lambda document: _is_taken(codec, document))
+    codec: Codec[Any] = codec_for(cls, id_field, converter, tz_aware=tz_aware, upcasters=upcasters)
+    mixed = [
+        _recombined(some, cls, codec.fast).filter(lambda document: _is_taken(codec, document))
+        for some in _by_version(given, upcasters)
+    ]
     # Real documents come first, so that shrinking ends at one of them. Copies, since a conversion may change its input.
-    return (st.sampled_from(given) | mixed).map(deepcopy)
+    return st.one_of(st.sampled_from(given), *mixed).map(deepcopy)
+
+
+def _by_version(documents: Sequence[Document], chain: Upcasters | None) -> list[list[Document]]:
+    """Return the documents of each version apart: one version's fields mean nothing beside another's."""
+    if chain is None:
+        return [list(documents)]
+    versions: dict[str, list[Document]] = {}
+    for document in documents:
+        versions.setdefault(repr(document.get(chain.field, _MISSING)), []).append(document)
+    return list(versions.values())
 
 
 def _without_own(document: Mapping[str, Any]) -> Document:

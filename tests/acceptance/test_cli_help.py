@@ -85,7 +85,11 @@ def test_each_command_shows_examples_that_parse(chain: tuple[str, ...]) -> None:
         start = words.index("lazymig")
         end = next((index for index, word in enumerate(words) if word in {"|", ">"}), len(words))
         tokens = words[start + 1 : end]
-        if "LAZYMIG_APP" not in example and "--app" not in tokens and chain[0] in {"dead-letters", "status", "sweep"}:
+        if (
+            "LAZYMIG_APP" not in example
+            and "--app" not in tokens
+            and chain[0] in {"dead-letters", "status", "sweep", "verify"}
+        ):
             tokens += ["--app", "shop.people:repository"]  # from the environment
         elif start:
             tokens += ["--app", words[0].partition("=")[2]]

@@ -13,6 +13,7 @@ import pymongo
 import pytest
 
 from lazymig.fleet.dask import sweep_on_dask
+from lazymig.fleet.jobs import SWEEP
 from lazymig.fleet.workers import WorkerFailed, Workers
 
 _COUNT = 16_000
@@ -101,7 +102,7 @@ async def test_workers_share_one_sweep(people: Any, uri: str, database: Any) -> 
     make = partial(people.make, uri, database.name)
     # Slow enough for the second to be there before the first is through.
     options = {"batch_size": 500, "rate_limit": 3000}
-    report = await Workers(make, 2, options, lambda progress: told.append(progress.scanned)).run()
+    report = await Workers(SWEEP, make, 2, options, lambda progress: told.append(progress.scanned)).run()
     _all_moved(database)
     assert (report.scanned, report.migrated, report.dead, report.finished) == (_COUNT + 2, _COUNT, 2, True)
     assert report.dead_letters == 2
@@ -114,14 +115,14 @@ async def test_workers_share_one_sweep(people: Any, uri: str, database: Any) -> 
 async def test_a_worker_that_cannot_start_is_told(people: Any, uri: str, database: Any) -> None:
     """Its failure is raised in words, and not taken for an end."""
     with pytest.raises(WorkerFailed, match="OSError"):
-        await Workers(partial(people.fail, uri, database.name), 2, {}).run()
+        await Workers(SWEEP, partial(people.fail, uri, database.name), 2, {}).run()
     assert database["v2"].count_documents({}) == 0
 
 
 async def test_workers_that_die_without_a_word_are_no_success(people: Any, uri: str, database: Any) -> None:
     """When nobody reports, the sweep has failed."""
     with pytest.raises(WorkerFailed):
-        await Workers(partial(people.die, uri, database.name), 2, {}).run()
+        await Workers(SWEEP, partial(people.die, uri, database.name), 2, {}).run()
 
 
 async def test_stopped_workers_save_their_checkpoints(people: Any, uri: str, database: Any) -> None:
@@ -133,10 +134,10 @@ async def test_stopped_workers_save_their_checkpoints(people: Any, uri: str, dat
         if progress.done:
             workers.stop()
 
-    workers = Workers(make, 2, {"batch_size": 200, "rate_limit": 4000}, stop_soon)
+    workers = Workers(SWEEP, make, 2, {"batch_size": 200, "rate_limit": 4000}, stop_soon)
     first = await workers.run()
     assert not first.finished
-    second = await Workers(make, 2, {}).run()
+    second = await Workers(SWEEP, make, 2, {}).run()
     assert second.finished
     assert second.scanned < _COUNT + 2
     _all_moved(database)

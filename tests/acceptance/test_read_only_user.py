@@ -16,7 +16,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.errors import OperationFailure
 
-from lazymig import ConfigurationError
+from lazymig import ConfigurationError, Doctor, Severity
 from lazymig.cli.status import looked_up
 from lazymig.stores.drivers import await_if_needed
 from lazymig.testing import ServerMissing
@@ -185,6 +185,34 @@ def narrow(root: Any, name: str, guarded: str) -> Iterator[str]:
     yield guarded.replace("root:", "narrow:")
     root.admin.command("dropUser", "narrow")
     root[name].command("dropRole", "finder")
+
+
+async def test_a_doctor_needs_the_role_read(root: Any, name: str, reading: Any) -> None:
+    """The doctor makes its checks for a user who may only read, names the rights that are missing, writes nothing."""
+    root[name]["v1"].insert_many(thing(id, -1 if id == BAD else id) for id in range(COUNT))
+    root[name]["v1"].create_index("n")
+    before, log = everything(root), Log(root)
+    diagnosis = await Doctor(repository(reading)).run()
+    by_check = {finding.check: finding for finding in reversed(diagnosis.findings)}
+    assert by_check["conversion"].ids == (BAD,)
+    assert "whose use this user may not see; V2 has none on (count)" in by_check["indexes"].evidence
+    unseen = [finding for finding in diagnosis.findings if finding.check == "rights"]
+    assert {one.severity for one in unseen} == {Severity.NOTE}
+    assert any("right indexStats" in one.evidence for one in unseen)
+    assert any("right getDefaultRWConcern" in one.evidence for one in unseen)
+    assert log.writes() == []
+    assert everything(root) == before
+
+
+async def test_a_doctor_without_rights_over_indexes(root: Any, name: str, narrow: str) -> None:
+    """A user who may find documents and nothing else gets a diagnosis of them, and notes about all the rest."""
+    root[name]["v1"].insert_many(thing(id, -1 if id == BAD else id) for id in range(COUNT))
+    async with AsyncMongoClient(narrow) as client:
+        diagnosis = await Doctor(repository(client[name])).run()
+    assert [one.ids for one in diagnosis.findings if one.severity is Severity.BLOCKS] == [(BAD,)]
+    unseen = " ".join(one.evidence for one in diagnosis.findings if one.check == "rights")
+    assert "v1: its indexes" in unseen
+    assert "v1: its options (capped, collation, validator)" in unseen
 
 
 @pytest.mark.parametrize("kind", [AsyncMongoClient, AsyncIOMotorClient], ids=["pymongo", "motor"])

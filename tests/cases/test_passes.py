@@ -10,7 +10,7 @@ import pytest
 
 from lazymig import LazymigError
 from lazymig.errors import PassVanished
-from lazymig.fleet.workers import sum_reports
+from lazymig.fleet.jobs import sum_reports
 from lazymig.stores.records import Partition
 from tests.sweeps import moved, passes, stored, sweeper, thing
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from lazymig import NotFound, Repository
 from lazymig.protocol import heal
 from lazymig.repository import calls_of
 from lazymig.stores.drivers import await_if_needed
-from lazymig.testing import Server, ServerMissing
+from lazymig.testing import Server
 from lazymig.testing.mongod import free_port
 from tests.contract.conftest import KINDS, Watched
 from tests.people import PersonV1, PersonV2, TestClock, ada, ada_v1
@@ -313,24 +312,6 @@ async def test_a_server_that_is_killed_and_comes_back(open_repository: Any) -> N
         await client.close()
 
 
-@pytest.fixture(scope="session")
-def fallible(lazymig_server: Any) -> Iterator[Any]:
-    """A server that may be made to fail: that of the session, or one of its own beside somebody else's."""
-    if hasattr(lazymig_server, "failpoint"):
-        yield lazymig_server
-        return
-    try:
-        server = Server()
-        server.start()
-    except ServerMissing as missing:
-        reason = f"the server of LAZYMIG_TEST_URI is not made to fail, and there is no other: {missing}"
-        if os.environ.get("CI"):
-            pytest.fail(f"no skipping in CI. {reason}", pytrace=False)
-        pytest.skip(reason)
-    yield server
-    server.stop()
-
-
 @pytest.fixture
 async def server_database(fallible: Any) -> AsyncIterator[Any]:
     """An empty async database on the server that may be made to fail."""
@@ -338,13 +319,6 @@ async def server_database(fallible: Any) -> AsyncIterator[Any]:
         name = f"test_{uuid.uuid4().hex[:12]}"
         yield client[name]
         await client.drop_database(name)
-
-
-@pytest.fixture
-def failpoint(fallible: Any) -> Callable[..., Any]:
-    """The server's own failure injection."""
-    fail: Callable[..., Any] = fallible.failpoint
-    return fail
 
 
 @pytest.mark.parametrize(

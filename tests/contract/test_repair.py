@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from lazymig import ConversionError, protocol
+from lazymig.following.healing import heal_one
 from lazymig.repository import calls_of
 from tests.sweeps import moved, repository, stored, thing
 
@@ -60,11 +61,34 @@ async def test_a_dropped_revision_is_overtaken(database: Any) -> None:
     assert (await stored(database["v1"]))["1"] == thing(1, 8, _lazymig_rev=8)
 
 
-async def test_what_does_not_convert_is_refused_and_unchanged(database: Any) -> None:
-    """A V1 document that does not convert raises, and neither side keeps a trace of the attempt."""
+async def test_what_does_not_convert_no_longer_answers(database: Any) -> None:
+    """A V1 document that does not convert raises, and V2's body of what V1 held before answers no more."""
     await database["v1"].insert_one({"_id": 1, "_lazymig_rev": 2})
     await database["v2"].insert_one(moved(1, rev=2))
     with pytest.raises(ConversionError):
         await repaired(database, 1)
-    assert (await stored(database["v2"]))["1"] == moved(1, rev=2)
-    assert (await stored(database["v1"]))["1"] == {"_id": 1, "_lazymig_rev": 2}
+    with pytest.raises(ConversionError):
+        await repository(database).get(1)
+    assert (await stored(database["v1"]))["1"] == {"_id": 1, "_lazymig_rev": 3}
+    meta = (await stored(database["v2"]))["1"]["_lazymig"]
+    assert (meta["rev"], meta["intent"]) == (2, 3)
+
+
+async def test_what_does_not_convert_is_no_writers_to_heal(database: Any) -> None:
+    """A later heal does not take V2's earlier body for V1's content either."""
+    await database["v1"].insert_one({"_id": 1, "_lazymig_rev": 2})
+    await database["v2"].insert_one(moved(1, rev=2))
+    with pytest.raises(ConversionError):
+        await repaired(database, 1)
+    with pytest.raises(ConversionError):
+        await protocol.heal(calls_of(repository(database)).pair, 1)
+
+
+async def test_an_earlier_entitys_values_do_not_reach_an_inserted_one(database: Any) -> None:
+    """Where another program inserted the entity anew, what only V2 held of the earlier one is gone."""
+    await database["v1"].insert_one(thing(1, 8))
+    await database["v2"].insert_one(moved(1, rev=7, note="of the earlier one"))
+    pair = calls_of(repository(database)).pair
+    assert await heal_one(pair, 1, inserted=True)
+    assert (await stored(database["v2"]))["1"]["note"] is None
+    assert (await repository(database).get(1)).count == 8

@@ -9,10 +9,12 @@ import attrs
 import pytest
 from attrs import evolve
 
+from lazymig import Phase, Repository
 from lazymig.cli.status import looked_up
 from lazymig.stores.counts import Counts
-from lazymig.sweeping import holdings
+from lazymig.sweeping import holdings, versions
 from lazymig.sweeping.holdings import Holdings, MovedBy, count_moved_by
+from tests.older import buyers, chain, document
 from tests.sweeps import ThingV2, moved, repository, stored, sweeper, thing
 
 LONG_AGO = datetime(2024, 1, 1)
@@ -74,14 +76,48 @@ async def test_a_sample_where_v2_is_large(database: Any, monkeypatch: pytest.Mon
 async def test_an_empty_v2(database: Any, driver: str) -> None:
     """Nothing is moved by nobody, from a sample too."""
     assert attrs.astuple(await count_moved_by(Counts(database["v2"]), 0)) == (0, 0, 0, 0, False)
-    assert holdings._scaled({"read": 0, "write": 0}, 0) == {"read": 0, "write": 0}
+    assert holdings.scaled({"read": 0, "write": 0}, 0) == {"read": 0, "write": 0}
 
 
 @pytest.mark.parametrize("whole", [0, 1, 2, 3, 10, 999_999_937])
 def test_shares_add_up(whole: int) -> None:
     """Whatever the sample, its shares of the whole are not negative and add up to the whole."""
     for counts in ({"a": 1, "b": 1, "c": 1}, {"a": 0, "b": 2000, "c": 0}, {"a": 667, "b": 1, "c": 1332}):
-        scaled = holdings._scaled(counts, whole)
+        scaled = holdings.scaled(counts, whole)
         assert sum(scaled.values()) == whole
         assert all(value >= 0 for value in scaled.values())
         assert all(counts[name] or not scaled[name] for name in counts)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+async def test_versions_of_v1(database: Any, exact: bool) -> None:
+    """Documents by their version, with those whose field is missing or holds none; without a chain, nothing."""
+    await database["v1"].insert_many(
+        [
+            *(document(version, id) for id, version in enumerate((None, 1, 2, 2, 3, 3, 3, 4))),
+            *(
+                {**document(3, 20 + id), "schema_version": value}
+                for id, value in enumerate(("3", 3.5, None, [3], {}, True))
+            ),
+        ]
+    )
+    given = {"v1": database["v1"], "v2": database["v2"], "phase": Phase.COEXIST}
+    found = await looked_up(Repository(buyers(), **given), exact=exact)
+    odd = dict.fromkeys(("array", "bool", "double", "null", "object", "string"), 1)
+    assert found.versions is not None
+    assert dict(found.versions.counts) == {"missing": 1, "1": 1, "2": 2, "3": 3, "4": 1, **odd}
+    assert (found.versions.estimated, found.versions.deletable) == (False, ())
+    assert (await looked_up(Repository(buyers(upcasters=None), **given), exact=exact)).versions is None
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+async def test_versions_of_a_large_v1(database: Any, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sample stands for all, adds up to what there is, and allows no upcaster to be deleted; an exact count does."""
+    monkeypatch.setattr(versions, "SMALL", 50)
+    monkeypatch.setattr(versions, "SAMPLE", 40)
+    await database["v1"].insert_many([document(2 if id % 4 else 3, id) for id in range(90)])
+    counts = Counts(database["v1"])
+    found = await versions.count_versions(counts, chain(), exact=False)
+    assert (found.estimated, found.deletable, sum(found.counts.values())) == (True, (), 90)
+    exactly = await versions.count_versions(counts, chain(), exact=True)
+    assert (exactly.counts, exactly.deletable) == ({"2": 67, "3": 23}, (1,))

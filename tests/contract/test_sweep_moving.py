@@ -227,9 +227,9 @@ async def test_an_undecodable_document(server_database: Any) -> None:
 @pytest.mark.parametrize("driver", ["mock"])
 async def test_phases_in_which_v1_must_not_fill_v2_are_refused(database: Any, phase: Phase, why: str) -> None:
     """A sweep or a retry there is refused before anything is sent, with the reason."""
-    with pytest.raises(PhaseError, match=f"^a sweep fills V2 from V1. In the phase {phase} {why}"):
+    with pytest.raises(PhaseError, match=f"^a sweep runs only where V2 is filled from V1. In the phase {phase} {why}"):
         Sweeper(repository(database, phase=phase))
-    with pytest.raises(PhaseError, match=f"^a retry fills V2 from V1. In the phase {phase} {why}"):
+    with pytest.raises(PhaseError, match=f"^a retry runs only where V2 is filled from V1. In the phase {phase} {why}"):
         await retry_dead(repository(database, phase=phase), Control(database["control"]))
 
 

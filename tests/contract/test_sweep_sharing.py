@@ -151,7 +151,7 @@ async def test_a_slow_planner_keeps_its_place(filled: Any, monkeypatch: pytest.M
     """A plan that takes longer than a lease is not taken over while its planner lives."""
     clock = BeatingClock()
 
-    async def slow(collection: Any, documents_each: int) -> list[Partition]:
+    async def slow(collection: Any, documents_each: int, *, beside: Any = None) -> list[Partition]:
         async with asyncio.timeout(20):
             await clock.beaten.wait()
         assert await passes(filled, clock).claim_planning("other") is None

@@ -26,32 +26,32 @@ TWINS = {(20, 21), (200, 260)}
 
 
 class Nursery:
-    """The process whose children sweep."""
+    """The process whose children sweep, or do other work."""
 
     def __init__(self, process: Any, address: str) -> None:
         self._process = process
         self._address = address
 
     async def sweep(self) -> int:
-        """Begin a sweep; its process id."""
+        """Begin a child's work; its process id."""
         self._process.stdin.write(f"{self._address}\n".encode())
         return int(await self._process.stdout.readline())
 
     async def end(self) -> bool:
-        """Wait for the end of the sweep; whether it was killed."""
+        """Wait for its end; whether it was killed."""
         word = (await self._process.stdout.readline()).decode().strip()
         assert word in ("killed", "ended")
         return word == "killed"
 
 
 @asynccontextmanager
-async def nursery(uri: str, database: Any) -> AsyncIterator[Nursery]:
+async def nursery(
+    uri: str, database: Any, program: str = sweep_nursery.__file__, kind: str = ""
+) -> AsyncIterator[Nursery]:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, sweep_nursery.__file__, stdin=PIPE, stdout=PIPE, env=environment
-    )
+    process = await asyncio.create_subprocess_exec(sys.executable, program, stdin=PIPE, stdout=PIPE, env=environment)
     try:
-        yield Nursery(process, f"{uri} {database.name}")
+        yield Nursery(process, f"{uri} {database.name} {kind}".strip())
     finally:
         process.stdin.close()
         await process.wait()

@@ -9,8 +9,9 @@ from attrs import field, frozen
 
 from lazymig import protocol
 from lazymig.errors import NotFound
-from lazymig.protocol import edits, listing, writing
+from lazymig.protocol import listing, writing
 from lazymig.protocol.edits import Base
+from lazymig.shapes import v1_changes
 from lazymig.stores import mongo_v2 as stores
 from lazymig.stores.documents import parse_v2
 from lazymig.stores.mongo_v1 import V1Store
@@ -203,7 +204,7 @@ def whole_sub_documents(monkeypatch):
     def flat(before, after, stored=None):
         return {name: value for name, value in after.items() if before.get(name) != value}, [], []
 
-    monkeypatch.setattr(edits, "changes", flat)
+    monkeypatch.setattr(v1_changes, "changes", flat)
 
 
 def overwriting_insert(monkeypatch):

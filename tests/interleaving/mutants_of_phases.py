@@ -1,6 +1,6 @@
 """The steps of single phases with one guard taken away, each under a name that says which, and where that shows."""
 
-from lazymig.protocol import preparing, reading, shadowing, v2_first, v2_listing, writing
+from lazymig.protocol import preparing, reading, repairing, shadowing, v2_first, v2_listing, writing
 from lazymig.protocol.inserting import announce
 from lazymig.protocol.writing import Done, finish
 from lazymig.routes.v2_primary import V2Primary
@@ -125,6 +125,15 @@ def burying_delete(monkeypatch):
     monkeypatch.setattr(V2Store, "bury", any_below)
 
 
+def burying_repair(monkeypatch):
+    """A repair buries what it did not find in V1, and does not look again."""
+
+    async def found_nothing(pair, id):
+        return False
+
+    monkeypatch.setattr(repairing, "_came_late", found_nothing)
+
+
 def unguarded_replace(monkeypatch):
     """In `v2_only`, a body is stored over whatever stands."""
     monkeypatch.setattr(stores, "_as_seen", lambda seen: {"_id": seen.id})
@@ -207,6 +216,10 @@ MUTANTS = (
     Mutant(
         "v2_primary: a later entity buried", burying_delete,
         shown(TWICE, "placeholder with V1", "insert", "delete", crashes=False),
+    ),
+    Mutant(
+        "v2_primary: a later entity buried by a repair", burying_repair,
+        shown(TWICE, "placeholder with V1", "insert", "delete, repair", crashes=False),
     ),
     Mutant("v2_only: no guard", unguarded_replace, shown(ALONE, "V2 alone", "update", "update")),
     Mutant("v2_only: a guard that lets pass", half_guarded_replace, shown(ALONE, "V2 alone", "update", "delete")),

@@ -1,11 +1,14 @@
 """The guards of a repair, each taken away, and where that shows."""
 
 from lazymig import protocol
+from lazymig.following import looking
+from lazymig.following.judging import Finding
 from lazymig.protocol import repairing
 from lazymig.protocol.edits import Change
 from lazymig.protocol.renewals import Keep
 from lazymig.protocol.writing import Done
-from tests.interleaving import repairs
+from lazymig.stores.events import Operation
+from tests.interleaving import following, repairs
 from tests.interleaving.mutants import Mutant
 
 
@@ -48,7 +51,7 @@ def forgetful_repair(monkeypatch):
 def quiet_repair(monkeypatch):
     """V2's body is replaced without a ticket and without a new revision of V1."""
 
-    async def replacing(pair, id):
+    async def replacing(pair, id, *, same_life):
         truth, seen = await pair.v1.find(id), await pair.bodies.find(id)
         if truth is None:
             done = Done(seen.intent + 1, None, seen.intent)
@@ -71,6 +74,56 @@ def hasty_repair(monkeypatch):
     monkeypatch.setattr(repairing, "finish", taken_for_done)
 
 
+# ---- the follower ---------------------------------------------------------------------------------------------------
+
+
+def sure_follower(monkeypatch):
+    """What a write under way leaves open is taken for announced."""
+    judge = looking.judge
+
+    def sure(event, sight):
+        finding = judge(event, sight)
+        return Finding.OURS if finding is Finding.OPEN else finding
+
+    monkeypatch.setattr(looking, "judge", sure)
+
+
+def trusting_follower(monkeypatch):
+    """An event that stores a revision is taken for announced."""
+    judge_at_once = looking.judge_at_once
+
+    def trusting(event, seen, last):
+        return Finding.OURS if event.revision is not None else judge_at_once(event, seen, last)
+
+    monkeypatch.setattr(looking, "judge_at_once", trusting)
+
+
+def deaf_follower(monkeypatch):
+    """A delete is taken for announced where V2 holds no tombstone."""
+    judge_at_once = looking.judge_at_once
+
+    def deaf(event, seen, last):
+        return Finding.OURS if event.operation is Operation.DELETE else judge_at_once(event, seen, last)
+
+    monkeypatch.setattr(looking, "judge_at_once", deaf)
+
+
+def suspicious_follower(monkeypatch):
+    """A delete that left no tombstone yet is taken for another program's, though a delete is under way."""
+    judge = looking.judge
+
+    def suspicious(event, sight):
+        finding = judge(event, sight)
+        return Finding.ROGUE if finding is Finding.OPEN else finding
+
+    monkeypatch.setattr(looking, "judge", suspicious)
+
+
+def followed(state, *clients, **changes):
+    """The calls of each client, separated by commas, and the follower at last."""
+    return lambda: following.scenario(state, [names.split(", ") for names in clients], **changes)
+
+
 def shown(state, *clients):
     """The calls of each client, separated by commas."""
     return lambda: repairs.scenario(state, [names.split(", ") for names in clients])
@@ -91,5 +144,18 @@ MUTANTS = (
     Mutant(
         "a repair that came too late is not repeated", hasty_repair,
         shown("placeholder behind V1", "outside replace, repair", "get"), visible=False,
+    ),
+    Mutant(
+        "the follower is sure of what is open", sure_follower,
+        followed("both clean", "outside delete", "update", "follow"), visible=False,
+    ),
+    Mutant(
+        "the follower trusts every revision", trusting_follower, followed("both clean", "outside ahead"),
+        visible=False,
+    ),
+    Mutant("the follower ignores deletes", deaf_follower, followed("both clean", "outside delete"), visible=False),
+    Mutant(
+        "the follower suspects what is open", suspicious_follower,
+        followed("both clean", "delete", "follow", strict=True), visible=False,
     ),
 )  # fmt: skip

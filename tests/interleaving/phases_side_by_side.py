@@ -15,6 +15,7 @@ from lazymig.repository import calls_of
 from lazymig.sweeping.marks import resolve_mark
 from lazymig.sweeping.moving import Mover
 from tests.interleaving import subject
+from tests.interleaving.repairs import repair
 from tests.interleaving.running import Task
 from tests.interleaving.subject import (
     CLOCK,
@@ -120,12 +121,13 @@ def all_calls(amount):
     """Every call of both doors, with a listing by a field's value and order."""
     made = subject.calls(amount)
     made["list by"] = Call("list", lambda s: found(s.repository.list(TALLIES, sort=BY_TALLY)))
+    made["repair"] = Call("repair", repair)
     made["update until stored"] = until_stored(made["update"])
     return made
 
 
 #: What only a process may do whose phase fills V2.
-SWEEPS = ("sweep", "heal", "purge")
+SWEEPS = ("sweep", "heal", "purge", "repair")
 NAMES = tuple(name for name in all_calls(0) if name != "update until stored")
 SOME = ("get", "insert", "update", "delete", "list by", "V1 update")
 

@@ -44,6 +44,11 @@ async def rename_outside(s):
     await s.v1.update_one({"_id": ID}, {"$set": {"name": "Out Side"}})
 
 
+async def raise_ahead_outside(s):
+    """A program that knows revisions and announces none, such as a process that is still in `v1_only`."""
+    await s.v1.update_one({"_id": ID}, {"$inc": {"_lazymig_rev": 1, "count.tally": 50}})
+
+
 async def insert_outside(s):
     """A program that inserts the entity where V1 lacks it."""
     if await s.v1.find_one({"_id": ID}) is None:
@@ -55,6 +60,7 @@ OUTSIDE = {
     "outside rename": rename_outside,
     "outside delete": outsiders.delete_outside,
     "outside replace": replace_outside,
+    "outside ahead": raise_ahead_outside,
     "outside insert": insert_outside,
 }
 

@@ -5,7 +5,22 @@ from typing import Any, assert_type
 
 from attrs import evolve, frozen
 
-from lazymig import ConversionError, Criteria, Migration, Phase, Repository, V1View
+from lazymig import (
+    ConversionError,
+    Criteria,
+    DarkReads,
+    Migration,
+    Mismatch,
+    Phase,
+    Repository,
+    Rewriter,
+    RewriteReport,
+    Upcasters,
+    V1View,
+    Verifier,
+    VerifyReport,
+    upcasters,
+)
 
 
 @frozen
@@ -77,6 +92,18 @@ async def v1_calls(books: Repository[BookV1, BookV2], session: Any) -> None:
     assert_type(books.v1.with_session(session), V1View[BookV1, BookV2])
 
 
+async def upcasting(v1: Any) -> None:
+    chain = upcasters({1: lambda book: {**book, "title": ""}}, newer="pass", persist=True)
+    assert_type(chain, Upcasters)
+    books = Migration.upcasting("books", BookV1, chain)
+    assert_type(books, Migration[BookV1, BookV1])
+    repo = Repository(books, v1=v1, phase=Phase.V1_ONLY)
+    assert_type(repo, Repository[BookV1, BookV1])
+    assert_type(await Rewriter(repo).run(), RewriteReport)
+    upcasters({1: "title"})  # type: ignore[arg-type]
+    upcasters({1: longer})  # type: ignore[arg-type]
+
+
 async def mistakes(books: Repository[BookV1, BookV2]) -> None:
     Migration(name="books", v1=BookV1, v2=BookV2, upgrade=downgrade, downgrade=downgrade)  # type: ignore[arg-type]
     await books.insert(BookV1("1", "x"))  # type: ignore[arg-type]
@@ -91,3 +118,26 @@ async def mistakes(books: Repository[BookV1, BookV2]) -> None:
     await books.count({"title": "x"})  # type: ignore[arg-type]
     Criteria(v1={})  # type: ignore[call-arg]
     Repository(MIGRATION, v1=None, v2=None, phase="coexist")  # type: ignore[arg-type]
+
+
+async def reported(mismatch: Mismatch) -> None:
+    assert_type(mismatch.revision, int | None)
+
+
+async def dark_reads(collection: Any) -> None:
+    hooked = DarkReads(0.5, serve="v1", on_mismatch=reported, in_flight_max=4)
+    repo = Repository(MIGRATION, v1=collection, v2=collection, phase=Phase.COEXIST, dark_reads=hooked)
+    assert_type(repo.dark_reads, DarkReads | None)
+    hooked.share = 1
+    assert_type(hooked.consistency, float | None)
+    assert_type(hooked.counts, dict[str, int])
+    assert_type(hooked.latency["control"].quantile(0.99), float | None)
+
+
+async def verification(books: Repository[BookV1, BookV2]) -> None:
+    verifier = Verifier(books, invariants={"titles": lambda v1, v2: v1.title == v2.title}, where={"title": "x"})
+    assert_type(verifier, Verifier[BookV1, BookV2])
+    assert_type(await verifier.run(), VerifyReport)
+    assert_type((await verifier.run(sample=100)).mismatches, tuple[Mismatch, ...])
+    async for report in verifier.run_continuously():
+        assert_type(report, VerifyReport)

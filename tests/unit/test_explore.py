@@ -239,6 +239,18 @@ def test_unexpected_error_is_found():
     assert explore(evolve(calls, outcomes={LostError: Outcome.UNCERTAIN})).ok
 
 
+def test_unexpected_error_is_found_behind_a_state_that_was_visited():
+    """A call without an entity leaves the same state whether it fails or not; both are judged."""
+
+    async def surprised(store):
+        assert await read(store) == await read(store)
+
+    calls = scenario(A=[Call("look", surprised)], B=[adding(careful_add, 1)])
+    (violation,) = explore(calls).violations
+    assert violation.check == "unexpected error"
+    assert "AssertionError" in violation.message
+
+
 def test_foreign_awaitable_is_refused():
     """Code that waits for an event loop is told so, since the explorer has none."""
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from lazymig.cli import progress as shown_by
 from lazymig.cli.progress import Bar, Lines, Standing
 from lazymig.cli.sweep import standing
-from lazymig.fleet.workers import _sum_progress
+from lazymig.fleet.jobs import sum_progress
 from lazymig.sweeper import Progress
 from tests.people import TestClock
 
@@ -111,7 +111,7 @@ def test_workers_add_up_and_never_go_back() -> None:
     sums = []
     for number, progress in story:
         parts[number] = progress
-        sums.append(_sum_progress(list(parts.values()), progress, 3))
+        sums.append(sum_progress(list(parts.values()), progress, 3))
     for before, after in pairwise(sums):
         assert before.done / before.total <= after.done / after.total <= 1
         assert (before.done, before.migrated) <= (after.done, after.migrated)
@@ -122,6 +122,6 @@ def test_workers_add_up_and_never_go_back() -> None:
 def test_workers_wait_together_or_not_at_all() -> None:
     """A worker that waits for another of the same sweep is no news; that all of them wait is."""
     waits = evolve(NOTHING, waiting=True)
-    assert not _sum_progress([waits], waits, 2).waiting
-    assert not _sum_progress([waits, NOTHING], waits, 2).waiting
-    assert _sum_progress([waits, waits], waits, 2).waiting
+    assert not sum_progress([waits], waits, 2).waiting
+    assert not sum_progress([waits, NOTHING], waits, 2).waiting
+    assert sum_progress([waits, waits], waits, 2).waiting

@@ -49,6 +49,27 @@ def test_equal_numbers_have_one_key() -> None:
     assert len(set(undecoded([{"_id": five} for five in fives]).keys)) == 1
 
 
+def test_same_ids_are_recognised_by_their_bytes() -> None:
+    """Two lists of documents have the same ids if these have the same bytes, in the same order."""
+    ours = undecoded([{"_id": id, "n": 1} for id in IDS])
+    assert ours.has_ids_of(undecoded([{"_id": id, "count": "x"} for id in IDS]))
+    assert not ours.has_ids_of(undecoded([{"_id": id} for id in reversed(IDS)]))
+    assert not ours.has_ids_of(undecoded([{"_id": id} for id in IDS[1:]]))
+    assert not undecoded([{"_id": 5}]).has_ids_of(undecoded([{"_id": 5.0}]))
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_parts_are_the_whole(size: int) -> None:
+    """Decoded a few at a time, they are the same documents in the same order, damaged ones among them."""
+    documents = [{"_id": id, "n": 1} for id in IDS]
+    damaged = bson.encode({"_id": 1, "x": "ab"}).replace(b"ab", b"\xffb")
+    whole = Undecoded([*map(bson.encode, documents), damaged], DEFAULT_CODEC_OPTIONS, dict)
+    parts = list(whole.parts(size))
+    assert [len(part) for part in parts[:-1]] == [size] * (len(parts) - 1)
+    assert [list(one) for part in parts for one in part] == [list(one) for one in whole]
+    assert sum(map(len, parts)) == len(documents) + 1
+
+
 def test_what_equals_nothing_has_a_key_too() -> None:
     """Not a number, in either type."""
     keys = undecoded([{"_id": id} for id in (float("nan"), Decimal128("NaN"), Decimal128("sNaN"))]).keys

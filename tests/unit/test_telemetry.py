@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
+from random import Random
 from typing import Any
 
 import pytest
 from opentelemetry import metrics
 
 from lazymig import telemetry
-from lazymig.telemetry import MIGRATED, REFUSED, Tally
+from lazymig.telemetry import DARK_DURATION, MIGRATED, REFUSED, Histogram, Tally
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +55,73 @@ def test_without_opentelemetry_counts_are_kept_all_the_same(monkeypatch: pytest.
     tally = Tally("people")
     tally.count(MIGRATED)
     assert tally.counts == {"lazymig.migrated": 1}
+
+
+# Histograms
+
+
+def test_a_histogram_knows_its_quantiles_to_within_five_percent() -> None:
+    """Against sorted values, over six decades, in constant memory."""
+    random = Random(7)
+    for scale in (1e-5, 1e-3, 1.0, 10.0):
+        values = sorted(scale * random.lognormvariate(0, 0.7) for _ in range(2000))
+        histogram = Histogram()
+        for value in values:
+            histogram.record(value)
+        for share in (0.01, 0.5, 0.9, 0.99, 1.0):
+            exact = max(values[math.ceil(share * len(values)) - 1], 1e-5)
+            assert histogram.quantile(share) == pytest.approx(exact, rel=0.05)
+        assert histogram.count == 2000
+        assert histogram.total_s == pytest.approx(sum(values))
+        assert sum(histogram.buckets.values()) == 2000
+        assert len(histogram._buckets) == len(Histogram()._buckets)
+
+
+@pytest.mark.parametrize("elapsed_s", [0.0, -1.0, 1e-9, 1e-5, 1e9])
+def test_a_histogram_takes_any_duration(elapsed_s: float) -> None:
+    """A clock may stand, and a call may hang for a day: the first and the last bucket hold those."""
+    histogram = Histogram()
+    histogram.record(elapsed_s)
+    assert histogram.count == 1
+    [(upper_s, count)] = histogram.buckets.items()
+    assert count == 1
+    assert (upper_s == math.inf) is (elapsed_s > 200)
+    assert histogram.quantile(0.5) is not None
+
+
+def test_an_empty_histogram_has_no_quantiles() -> None:
+    """And a share outside of 0 to 1 is refused."""
+    assert Histogram().quantile(0.5) is None
+    assert Histogram().buckets == {}
+    assert "0" in repr(Histogram())
+    for share in (-0.1, 1.1, math.nan):
+        with pytest.raises(ValueError, match="from 0 to 1"):
+            Histogram().quantile(share)
+
+
+def test_durations_reach_the_hosts_meter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In seconds, with the migration's name and the given attributes."""
+    recorded: list[Any] = []
+
+    class Meter:
+        def create_histogram(self, name: str, unit: str) -> Any:
+            class Recorder:
+                def record(self, amount: float, attributes: dict[str, str]) -> None:
+                    recorded.append((name, unit, amount, attributes))
+
+            return Recorder()
+
+    telemetry._make_histogram.cache_clear()
+    monkeypatch.setattr(metrics, "get_meter", lambda name: Meter())
+    Tally("people").measure(DARK_DURATION, 0.5, side="control")
+    telemetry._make_histogram.cache_clear()
+    attributes = {"lazymig.migration": "people", "lazymig.side": "control"}
+    assert recorded == [("lazymig.dark_reads.duration", "s", 0.5, attributes)]
+
+
+def test_without_opentelemetry_durations_are_not_measured_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an extra."""
+    telemetry._make_histogram.cache_clear()
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    Tally("people").measure(DARK_DURATION, 0.5)
+    telemetry._make_histogram.cache_clear()

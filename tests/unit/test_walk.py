@@ -22,8 +22,8 @@ HOME = Path(lazymig.__file__).parent
 #: The modules of the way down that are not called by their package; what an edit decides sends nothing.
 ON_THE_WAY = {
     **{f"routes.{phase}": "route" for phase in Phase},
+    "protocol.births": "",
     "protocol.edits": "",
-    "protocol.new_entities": "",
     "stores.mongo_v1": "store",
     "stores.mongo_v2": "store",
     "stores.v2_alone": "store",

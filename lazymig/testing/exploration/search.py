@@ -85,7 +85,8 @@ class Search:
         client, action = path[-1]
         state, new = self._graph.arrive(execution.key(execution.stores_key()))
         self._graph.connect(origin, state, client, alone=action is Action.STEP, ends_call=execution.call_ended)
-        return (self._visit(execution, path, state) if new else None), state
+        # A state does not contain the results of all calls, so a call that fails may lead to one that was visited.
+        return (self._visit(execution, path, state) if new or execution.failure is not None else None), state
 
     def _visit(self, execution: Execution, path: tuple[Choice, ...], state: int = 0) -> tuple[Choice, ...] | None:
         stores_key = execution.stores_key()

@@ -17,3 +17,6 @@ class Seventh(Route[object, object]):
     pair: Pair[object, object]
     uses_v2: ClassVar[bool] = False
     fills_v2: ClassVar[bool] = False
+    serves_v2: ClassVar[bool] = False
+    lists_v2: ClassVar[bool] = False
+    keeps_v1: ClassVar[bool] = True

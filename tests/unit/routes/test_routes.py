@@ -37,18 +37,18 @@ def test_a_phase_without_a_route_cannot_be_constructed(monkeypatch: pytest.Monke
 
 
 def test_what_only_some_routes_do() -> None:
-    """Where sweeps may run, where V2 must be complete, and where V1 is kept, is said by the route."""
+    """Where sweeps may run, who answers, where V2 must be complete, and where V1 is kept, is said by the route."""
     said = {
-        phase: [getattr(route, name) for name in ("uses_v2", "fills_v2", "lists_v2", "keeps_v1")]
+        phase: [getattr(route, name) for name in ("uses_v2", "fills_v2", "serves_v2", "lists_v2", "keeps_v1")]
         for phase, route in building.ROUTES.items()
     }
     assert said == {
-        Phase.V1_ONLY: [False, False, False, True],
-        Phase.PREPARE: [True, False, False, True],
-        Phase.SHADOW: [True, True, False, True],
-        Phase.COEXIST: [True, True, False, True],
-        Phase.V2_PRIMARY: [True, True, True, True],
-        Phase.V2_ONLY: [True, False, True, False],
+        Phase.V1_ONLY: [False, False, False, False, True],
+        Phase.PREPARE: [True, False, False, False, True],
+        Phase.SHADOW: [True, True, False, False, True],
+        Phase.COEXIST: [True, True, True, False, True],
+        Phase.V2_PRIMARY: [True, True, True, True, True],
+        Phase.V2_ONLY: [True, False, True, True, False],
     }
 
 
@@ -123,7 +123,7 @@ class Recording:
         self.pair = pair
         self.asked: list[str] = []
 
-    uses_v2 = fills_v2 = lists_v2 = False
+    uses_v2 = fills_v2 = serves_v2 = lists_v2 = False
     keeps_v1 = True
 
     def __getattr__(self, name: str) -> Any:

@@ -1,0 +1,72 @@
+"""Checks of the collections as the server describes them: what the first use checks, expiry, unique indexes, shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from lazymig.diagnosis.facts import SideFacts
+from lazymig.diagnosis.findings import Finding, blocks, notes, passes, warns
+from lazymig.surroundings.checking import Surroundings
+
+
+def check_first_use(found: Surroundings) -> Iterator[Finding]:
+    """Report everything that would end the first call, or a sweep."""
+    check = "collections"
+    for problem in found.problems:
+        evidence, advice = _split(problem)
+        yield blocks(check, evidence, advice)
+    for problem in found.foreign_problem:
+        evidence, advice = _split(problem)
+        seen = f"{evidence} (seen: {found.foreign.seen} of {found.foreign.looked_at})"
+        yield blocks(check, seen, advice or "run lazymig sweep --adopt")
+    for what in found.unseen:
+        yield notes("rights", f"not checked: {what}", "give this user the role read on both databases")
+    if not found.problems and not found.foreign_problem:
+        yield passes(check, "lazymig can work with both collections and the control collection")
+
+
+def _split(problem: str) -> tuple[str, str]:
+    """Split a sentence of the first use into what is wrong and what to do."""
+    for mark in ("; ", ". "):
+        evidence, found, advice = problem.partition(mark)
+        if found:
+            return evidence, advice
+    return problem, "see the message"
+
+
+def check_unseen(facts: Sequence[SideFacts]) -> Iterator[Finding]:
+    """Report what this user may not see."""
+    for one in facts:
+        for what in one.unseen:
+            yield notes("rights", f"not checked: {what}", "run the doctor once as a user with this right")
+
+
+def check_expiry(facts: Sequence[SideFacts]) -> Iterator[Finding]:
+    """Report TTL indexes that the first use accepts: V1's, where each read compares both sides."""
+    for one in facts:
+        names = [str(index["name"]) for index in one.seen.indexes if "expireAfterSeconds" in index]
+        if names and one.side == "v1":
+            yield warns(
+                "TTL indexes", f"v1: {', '.join(names)} makes the server delete entities, which V2 keeps until a read "
+                "or a verification with repair notices",
+                "delete through the repository, or expect verifications to find orphans",
+            )  # fmt: skip
+        elif not names and not one.in_memory:
+            yield passes("TTL indexes", f"{one.side}: none")
+
+
+def check_shard_keys(facts: Sequence[SideFacts]) -> Iterator[Finding]:
+    """Judge V1's shard key; V2's is judged at the first use."""
+    for one in facts:
+        key = one.seen.shard_key
+        if not one.is_sharded or one.side != "v1":
+            continue
+        if not key:
+            yield notes("shard keys", "v1: not sharded, or its shard key cannot be seen (right find on config)")
+        elif "_id" not in key:
+            yield warns(
+                "shard keys", f"v1: sharded by ({', '.join(key)}), so each step on one entity asks every shard",
+                "expect more load during the migration, or shard V1 by _id",
+            )  # fmt: skip
+        else:
+            yield passes("shard keys", f"v1: sharded by ({', '.join(key)})")

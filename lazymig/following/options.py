@@ -1,0 +1,33 @@
+"""The options of a follower, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from attrs import frozen
+
+from lazymig.errors import ConfigurationError
+from lazymig.following.report import FollowReport
+from lazymig.repository import Repository, calls_of
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+
+@frozen(kw_only=True)
+class FollowOptions:
+    """The keywords of `Follower`, whose docstring explains them."""
+
+    batch_size: int
+    batch_wait_s: float
+    concurrency: int
+    catch_up: bool
+    max_time_s: float | None
+    on_progress: Callable[[FollowReport], None] | None
+
+    def check(self, repository: Repository[V1, V2]) -> None:
+        """Raise `PhaseError` if the phase fills no V2, `ConfigurationError` if an option cannot work."""
+        calls_of(repository).check_fills_v2("a follower")
+        if min(self.batch_size, self.concurrency) < 1 or self.batch_wait_s < 0:
+            raise ConfigurationError("batch_size, concurrency: pass 1 or more; batch_wait_s: 0 or more")

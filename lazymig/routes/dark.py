@@ -1,0 +1,119 @@
+"""Dark reads around the route of any phase: it answers, and a share of its reads is compared with the other side.
+
+The other verbs are passed on. `exists`, `count` and listings are not compared: they do not answer one entity at one
+revision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from attrs import frozen
+
+from lazymig.dark.contests import Side
+from lazymig.dark.notes import Notes, take_notes
+from lazymig.dark.watch import Watch
+from lazymig.errors import ConversionError
+from lazymig.protocol.edits import Change, ClientEdit
+from lazymig.protocol.pair import Pair
+from lazymig.query import Criteria, Span
+from lazymig.routes.route import Route
+from lazymig.stores.given import RawId
+
+E = TypeVar("E")
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+
+@frozen
+class Dark(Route[V1, V2], Generic[V1, V2]):
+    """The control, which answers every call, and the watch, which compares some of them.
+
+    The caller of a read gets the control's entity or exception as it is, as soon as it is there. A sampled call runs
+    the control's own code and statements, on a pair that notes what it reads.
+    """
+
+    control: Route[V1, V2]
+    pair: Pair[V1, V2]
+    build: Callable[[Pair[V1, V2]], Route[V1, V2]]
+    watch: Watch[V1, V2]
+    #: The side that does not answer reads in V2's type.
+    candidate: Side
+
+    @property
+    def uses_v2(self) -> bool:
+        return self.control.uses_v2
+
+    @property
+    def fills_v2(self) -> bool:
+        return self.control.fills_v2
+
+    @property
+    def serves_v2(self) -> bool:
+        return self.control.serves_v2
+
+    @property
+    def lists_v2(self) -> bool:
+        return self.control.lists_v2
+
+    @property
+    def keeps_v1(self) -> bool:
+        return self.control.keeps_v1
+
+    async def read(self, id: RawId) -> V2 | None:
+        if not self.watch.pick((id,)):
+            return await self.control.read(id)
+        return await self._watched_one(lambda route: route.read(id), id, self.candidate)
+
+    async def read_many(self, ids: Sequence[RawId]) -> dict[RawId, V2 | ConversionError]:
+        if not (picked := self.watch.pick(ids)):
+            return await self.control.read_many(ids)
+        return await self._watched_many(lambda route: route.read_many(ids), picked, self.candidate)
+
+    async def read_v1(self, id: RawId) -> V1 | None:
+        if not self.watch.pick((id,)):
+            return await self.control.read_v1(id)
+        return await self._watched_one(lambda route: route.read_v1(id), id, "v2")
+
+    async def read_v1_many(self, ids: Sequence[RawId]) -> dict[RawId, V1 | ConversionError]:
+        if not (picked := self.watch.pick(ids)):
+            return await self.control.read_v1_many(ids)
+        return await self._watched_many(lambda route: route.read_v1_many(ids), picked, "v2")
+
+    async def _watched_one(self, read: Callable[[Route[V1, V2]], Awaitable[E]], id: RawId, candidate: Side) -> E:
+        notes, clock = Notes(), self.pair.clock
+        started_s = clock.monotonic()
+        try:
+            entity = await read(self.build(take_notes(self.pair, notes)))
+        except ConversionError:
+            self.watch.compare((id,), notes, candidate, clock.monotonic() - started_s)
+            raise
+        self.watch.compare((id,), notes, candidate, clock.monotonic() - started_s)
+        return entity
+
+    async def _watched_many(
+        self, read: Callable[[Route[V1, V2]], Awaitable[E]], picked: Sequence[RawId], candidate: Side
+    ) -> E:
+        notes = Notes()
+        entities = await read(self.build(take_notes(self.pair, notes)))
+        self.watch.compare(picked, notes, candidate)
+        return entities
+
+    async def exists(self, id: RawId) -> bool:
+        return await self.control.exists(id)
+
+    async def write(self, id: RawId, edit: ClientEdit) -> Change | None:
+        return await self.control.write(id, edit)
+
+    async def insert(self, id: RawId, change: Change) -> None:
+        await self.control.insert(id, change)
+
+    def pages(self, span: Span) -> AsyncGenerator[list[V2 | ConversionError]]:
+        return self.control.pages(span)
+
+    def v1_pages(self, span: Span) -> AsyncGenerator[list[V1 | ConversionError]]:
+        return self.control.v1_pages(span)
+
+    async def count(self, criteria: Criteria) -> int:
+        return await self.control.count(criteria)

@@ -1,0 +1,205 @@
+"""The steps of one process's rewriting pass: check, rewrite partition by partition, count what is left."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import uuid4
+
+from attrs import frozen
+
+from lazymig.control import Control, Identities, RunRecord, control_beside, parts_of
+from lazymig.errors import ConfigurationError
+from lazymig.loop.clock import Clock
+from lazymig.passes.partitions import plan_partitions
+from lazymig.passes.sharing import Hooks, Share, Terms
+from lazymig.passes.shedding import as_patient_as
+from lazymig.passes.throttle import Limits, Throttle
+from lazymig.passes.walking import rehearse, walk
+from lazymig.repository import Repository, calls_of
+from lazymig.shapes.upcasting import Upcasters
+from lazymig.stores.counts import Counts
+from lazymig.stores.given import RawId
+from lazymig.stores.probes import probe_of
+from lazymig.stores.records import DeadLetter, Partition
+from lazymig.surroundings.checking import check_apart
+from lazymig.surroundings.looking import uuid_of
+from lazymig.sweeping.moving import calm_collector
+from lazymig.sweeping.older import Older, Stretch
+from lazymig.sweeping.versions import Versions, count_versions
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+#: The kind of pass that a rewriting is.
+KIND = "rewrite"
+_REPLACED = "V1 was dropped or replaced while it was rewritten; run this again"
+
+
+@frozen
+class RewriteReport:
+    """What one run did; while it runs, what it did so far.
+
+    Attributes:
+        migration: The migration's name.
+        total: About how many documents V1 has.
+        scanned: V1 ids that were looked at.
+        rewritten: Documents that were stored in the newest version.
+        newer: Documents of a newer version than this release knows. They were left as they are.
+        failed: Documents that cannot be brought up, or that V1 refuses in the newest version.
+        moved_by_clients: Documents that a client wrote, or deleted, while the run was about to rewrite them.
+        contended: Documents that other programs changed again and again. The next run finds them.
+        elapsed_s: Seconds that the run took.
+        finished: False if the run was stopped before its end.
+        failures: The first 1,000 of the `failed`.
+        versions: V1's documents by version after a pass that is finished, counted one by one; else None.
+    """
+
+    migration: str
+    total: int
+    scanned: int
+    rewritten: int
+    newer: int
+    failed: int
+    moved_by_clients: int
+    contended: int
+    elapsed_s: float
+    finished: bool
+    failures: tuple[DeadLetter, ...] = ()
+    versions: Versions | None = None
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether a document is left that another run cannot rewrite."""
+        return self.failed > 0
+
+
+@frozen(kw_only=True)
+class RewriteOptions:
+    """The keywords of `Rewriter`, whose docstring explains them."""
+
+    limits: Limits
+    concurrency: int
+    max_time_s: float | None
+    shard: tuple[int, int]
+    dry_run: bool
+    partition_size: int
+    since: datetime | None
+    on_progress: Callable[[RewriteReport], None] | None
+
+    def check(self, chain: Upcasters | None) -> Upcasters:
+        """Return the chain. Raises `ConfigurationError` if there is none, or if an option cannot work."""
+        if chain is None:
+            raise ConfigurationError("the migration has no upcasters: pass Migration(upcasters=lazymig.upcasters(...))")
+        if not (chain.persist or self.dry_run):
+            raise ConfigurationError(
+                "these upcasters leave documents as they are stored; lazymig.upcasters(..., persist=True) allows that "
+                "they are rewritten"
+            )
+        index, count = self.shard
+        if min(self.limits.batch_size, self.concurrency, self.partition_size) < 1 or not 0 <= index < count:
+            raise ConfigurationError("batch_size, concurrency, partition_size: 1 or more; shard: 0 <= i < n")
+        return chain
+
+
+class Rewriting(Generic[V1, V2]):
+    """A rewriting pass by one process, which may run again."""
+
+    def __init__(
+        self, repository: Repository[V1, V2], control: Control | None, options: RewriteOptions, clock: Clock
+    ) -> None:
+        given = calls_of(repository)
+        given.check_keeps_v1("a rewriting pass")
+        self._chain = chain = options.check(repository.migration.upcasters)
+        throttle = Throttle(given.pair.v1, options.limits, self._is_stopping, clock)
+        self._shedding = shedding = throttle.shedding
+        calls = given.with_pair(shedding.pair(given.pair))
+        self._pair = pair = calls.pair
+        self._first_use = calls.first_use
+        self._uses_v2 = calls.route.uses_v2
+        self._options = options
+        self._name = repository.migration.name
+        self._control = control = shedding.control(control or control_beside(pair.bodies, clock))
+        check_apart(control, pair.v1, pair.bodies)
+        self._v1_counts = as_patient_as(pair.v1, Counts(pair.v1))
+        self._clock = clock
+        self._counts: Counter[str] = Counter()
+        self._stopped = False
+        self._total, self._began_s = 0, clock.monotonic()
+        self._older = Older(
+            pair, calls.route, chain, throttle, self._counts, concurrency=options.concurrency, dry_run=options.dry_run
+        )
+        terms = Terms(
+            owner=uuid4().hex, shard=options.shard, partition_size=options.partition_size, since=options.since,
+            replaced=_REPLACED,
+        )  # fmt: skip
+        hooks = Hooks(stopping=self._is_stopping, on_progress=self._report_progress, identify=self._identify)
+        self._share = Share(parts_of(control).passes(self._name, KIND), pair.v1, terms, hooks, clock)
+
+    def stop(self) -> None:
+        """Finish the batches in flight, save the checkpoint, and return from `run`."""
+        self._stopped = True
+
+    async def run(self) -> RewriteReport:
+        """Rewrite until nothing is left, or until stopped."""
+        control = None if self._options.dry_run else self._control
+        (await self._shedding.call(self._first_use.look, control=control, whole=self._uses_v2)).check()
+        self._counts.clear()
+        self._older.failures.begin()
+        self._began_s, began = self._clock.monotonic(), self._clock.now()
+        self._total = await self._v1_counts.count_all()
+        with calm_collector():
+            if self._options.dry_run:
+                return await self._rehearse()
+            await parts_of(self._control).ensure_indexes()
+            finished = await walk(self._share, self)
+        report = await self._finish(finished=finished)
+        counts = {**self._counts, "total": self._total}
+        run = RunRecord(self._name, began, self._clock.now(), finished, counts)
+        await parts_of(self._control).runs.record(run, kind=KIND)
+        return report
+
+    async def _rehearse(self) -> RewriteReport:
+        index, count = self._options.shard
+        partitions = await plan_partitions(self._pair.v1, self._options.partition_size)
+        await rehearse(partitions[index::count], self, self._report_progress)
+        return await self._finish(finished=not self._is_stopping())
+
+    async def _finish(self, *, finished: bool) -> RewriteReport:
+        versions = await count_versions(self._v1_counts, self._chain, exact=True) if finished else None
+        await self._report_progress()
+        return self._report(finished=finished, versions=versions)
+
+    def pages(self, partition: Partition, position: RawId) -> AsyncGenerator[Stretch]:
+        """Rewrite the older documents of a partition; yield each stretch once it is durably done."""
+        return self._older.pages(partition, position)
+
+    async def endings(self, partition: Partition) -> AsyncGenerator[Any]:
+        """Nothing remains to be done once all pages are done."""
+        return
+        yield
+
+    def _is_stopping(self) -> bool:
+        max_time_s = self._options.max_time_s
+        return self._stopped or (max_time_s is not None and self._elapsed_s() >= max_time_s)
+
+    def _elapsed_s(self) -> float:
+        return self._clock.monotonic() - self._began_s
+
+    async def _identify(self) -> Identities | None:
+        uuid = await self._shedding.call(uuid_of, probe_of(self._pair.v1))
+        return None if uuid is None else {"v1": uuid}
+
+    async def _report_progress(self, *, waiting: bool = False) -> None:
+        if self._options.on_progress is not None:
+            self._options.on_progress(self._report(finished=False, versions=None))
+
+    def _report(self, *, finished: bool, versions: Versions | None) -> RewriteReport:
+        counts, names = self._counts, ("scanned", "rewritten", "newer", "moved_by_clients", "contended")
+        return RewriteReport(
+            migration=self._name, total=max(self._total, counts["scanned"]), failed=counts["dead"],
+            elapsed_s=self._elapsed_s(), finished=finished, failures=self._older.failures.named, versions=versions,
+            **{name: counts[name] for name in names},
+        )  # fmt: skip

@@ -1,0 +1,246 @@
+"""The steps of one process's verification: compare, look again, repair, and add up what does not agree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from functools import partial
+from typing import Generic, TypeVar
+from uuid import uuid4
+
+from attrs import evolve
+
+from lazymig.control import Control, RunRecord, control_beside, parts_of
+from lazymig.loop.clock import Clock
+from lazymig.passes.sharing import Hooks, Share, Terms
+from lazymig.passes.shedding import as_patient_as
+from lazymig.passes.throttle import Throttle
+from lazymig.passes.walking import walk
+from lazymig.repository import Repository, calls_of
+from lazymig.stores.counts import Counts
+from lazymig.stores.given import RawId
+from lazymig.stores.raw import keys_of
+from lazymig.stores.records import Partition
+from lazymig.stores.verdicts import Mismatch
+from lazymig.surroundings.checking import check_apart
+from lazymig.surroundings.looking import identify
+from lazymig.verifying.examining import Examiner
+from lazymig.verifying.flow import Flow, Stretch
+from lazymig.verifying.options import KIND, VerifyOptions
+from lazymig.verifying.ranges import BothSides
+from lazymig.verifying.rechecking import Recheck, Rules, Scope
+from lazymig.verifying.repairs import Repairs, refuse_empty_v1
+from lazymig.verifying.report import COUNTED, LISTED_MAX, Summary, VerifyProgress, VerifyReport
+from lazymig.verifying.samples import draw_sample
+from lazymig.verifying.scopes import SampleScope, TableScope
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+_REPLACED = "V1 or V2 was dropped or replaced while it was verified; run the verification again"
+_FILTERED = "only documents of V1 that the filter finds were compared; orphans in V2 were not looked for"
+_UNFINISHED = "the sample was not finished, so it says nothing about all entities"
+#: Seconds between two counts of what all processes have done.
+_LOOK_EVERY_S = 1.0
+
+
+class Verification(Generic[V1, V2]):
+    """A verification by one process, which may run again. It does the work of a pass."""
+
+    def __init__(
+        self, repository: Repository[V1, V2], control: Control | None, options: VerifyOptions, clock: Clock
+    ) -> None:
+        calls = calls_of(repository)
+        self._throttle = throttle = Throttle(calls.pair.bodies, options.limits, self._is_stopping, clock)
+        self._shedding = shedding = throttle.shedding
+        self._pair = pair = shedding.pair(calls.pair)
+        self._first_use = calls.first_use
+        self._options = options
+        self._name = name = repository.migration.name
+        self._control = control = shedding.control(control or control_beside(pair.bodies, clock))
+        check_apart(control, pair.v1, pair.bodies)
+        self._clock = clock
+        self._counts: Counter[str] = Counter()
+        self._stopped = False
+        self._began, self._began_s, self._looked_at_s = clock.now(), clock.monotonic(), float("-inf")
+        self._total = self._done = 0
+        self._table = table = parts_of(control).mismatches
+        question = pair.v1.question(options.where or {})
+        self._sides = BothSides(pair.v1, pair.bodies, question)
+        self._examiner = Examiner(pair.conversions, options.checks, clock, self._counts)
+        self._flow = Flow(
+            self._sides, self._examiner, table, name, throttle, clock, self._counts, concurrency=options.concurrency
+        )
+        kind = options.make_pass_kind(question, repository.migration.revision)
+        passes = parts_of(control).passes(name, kind)
+        self._share = Share(
+            passes, pair.v1, self._make_terms(), self._make_hooks(), clock, beside=None if question else pair.bodies
+        )
+
+    def _make_terms(self) -> Terms:
+        options = self._options
+        return Terms(
+            owner=uuid4().hex, shard=options.shard, partition_size=options.partition_size, since=options.since,
+            replaced=_REPLACED,
+        )  # fmt: skip
+
+    def _make_hooks(self) -> Hooks:
+        return Hooks(
+            stopping=self._is_stopping,
+            on_progress=self._report_progress,
+            identify=partial(self._shedding.call, identify, self._pair.v1, self._pair.bodies),
+        )
+
+    def stop(self) -> None:
+        """Finish the ranges in flight, save the checkpoint, and return from `run`."""
+        self._stopped = True
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopped
+
+    async def run(self, sample: int | None = None) -> VerifyReport:
+        """Compare everything, or a sample of this size, until nothing may change any more, or until stopped."""
+        found = await self._shedding.call(self._first_use.look, control=self._control, whole=True)
+        found.check(foreign=False)
+        if self._options.repair:
+            await refuse_empty_v1(self._pair)
+        self._began, self._began_s, self._looked_at_s = self._clock.now(), self._clock.monotonic(), float("-inf")
+        self._counts.clear()
+        self._examiner.accepted.clear()
+        self._total = self._done = 0
+        await parts_of(self._control).ensure_indexes()
+        return await (self._run() if sample is None else self._run_sample(sample))
+
+    async def _run(self) -> VerifyReport:
+        self._total = await self._count_total()
+        scope = TableScope(self._table, self._name, self._sides)
+        finished = await walk(self._share, self) and await self._recheck(scope)
+        summary = await self._summarise(scope)
+        compared = max(self._counts["compared"], await self._share.count_scanned() or 0)
+        report = self._make_report(summary, compared, max(self._total, compared), finished=finished)
+        return await self._end(report, 0)
+
+    async def _run_sample(self, size: int) -> VerifyReport:
+        sample = await draw_sample(self._pair, self._sides, self._options.where, size, self._clock)
+        self._total = len(sample.ids)
+        scope = SampleScope(self._table, self._name, sample)
+        finished = await self._compare(sample.ids) and await self._recheck(scope)
+        summary = await self._summarise(scope)
+        report = self._make_report(summary, self._counts["compared"], self._total, finished=finished)
+        return await self._end(evolve(report, sample=sample.describe() if finished else _UNFINISHED), size)
+
+    async def _compare(self, ids: Sequence[RawId]) -> bool:
+        """Compare these entities. False: the run is to stop before all are compared."""
+        start = 0
+        while start < len(ids):
+            part = ids[start : start + self._throttle.batches.size]
+            if not (await self._throttle.wait_for_page() and await self._throttle.wait_for_documents(len(part))):
+                return False
+            async for both in self._sides.find(part):
+                examined = await self._examiner.examine(both.pairs(), first=True)
+                await self._flow.record_candidates(examined.mismatches)
+                self._counts["compared"] += examined.entities
+            start += len(part)
+            await self._report_progress()
+        return True
+
+    async def _recheck(self, scope: Scope) -> bool:
+        rules = Rules(
+            migration=self._name, min_age_s=self._options.min_age_s, began=self._began, stopping=self._is_stopping
+        )
+        repairs = Repairs(self._pair, self._table, self._throttle) if self._options.repair else None
+        recheck = Recheck(
+            self._sides, self._examiner, self._table, repairs, self._throttle, rules, self._clock, self._counts
+        )
+        return await recheck.run(scope)
+
+    async def _summarise(self, scope: Scope) -> Summary:
+        """Add up what is confirmed."""
+        summary = Summary()
+        async for rows in scope.pages(confirmed=True):
+            rows = [row for row in rows if self._examiner.can_judge(row)]
+            asked = await scope.asks_for([row.id for row in rows])
+            rows = [row for row, is_asked in zip(rows, asked, strict=True) if is_asked]
+            if self._options.checks.show_values and len(summary.mismatches) < LISTED_MAX:
+                rows = await self._with_values(rows)
+            for row in rows:
+                summary.add(row)
+        return summary
+
+    async def _with_values(self, rows: Sequence[Mismatch]) -> list[Mismatch]:
+        """Compare again for the values, which no row holds; a mismatch that has changed is left without."""
+        found: dict[object, Mismatch] = {}
+        async for both in self._sides.find([row.id for row in rows]):
+            mismatches = (await self._examiner.examine(both.pairs())).mismatches
+            found.update(zip(keys_of(one.id for one in mismatches), mismatches, strict=True))
+        keys = keys_of(row.id for row in rows)
+        now = [found.get(key) for key in keys]
+        return [
+            row if one is None or one.signature != row.signature else evolve(row, differences=one.differences)
+            for row, one in zip(rows, now, strict=True)
+        ]
+
+    def _make_report(self, summary: Summary, compared: int, total: int, *, finished: bool) -> VerifyReport:
+        counts = summary.counts
+        return VerifyReport(
+            migration=self._name, total=total, compared=compared, match=max(0, compared - sum(counts.values())),
+            missing=counts["missing"], stale=counts["stale"], different=counts["different"], orphan=counts["orphan"],
+            dirty=counts["dirty"], unknown=counts["unknown"],
+            accepted=dict(self._examiner.accepted), rechecked=self._counts["rechecked"],
+            repaired=self._counts["repaired"], mismatches=tuple(summary.mismatches), groups=summary.groups,
+            limits=(_FILTERED,) if self._sides.question else (), finished=finished, elapsed_s=self._elapsed_s,
+        )  # fmt: skip
+
+    async def _end(self, report: VerifyReport, sample: int) -> VerifyReport:
+        """Record the run. `sample`, `filtered` and `one_way` are above 0 where not everything was compared."""
+        counts = {
+            "total": report.total, "compared": report.compared, "match": report.match,
+            **{name: getattr(report, name) for name in COUNTED}, "rechecked": report.rechecked,
+            "repaired": report.repaired, "sample": sample, "filtered": int(bool(report.limits)),
+            "one_way": int(not self._options.checks.round_trip),
+        }  # fmt: skip
+        run = RunRecord(self._name, self._began, self._clock.now(), report.finished, counts)
+        await parts_of(self._control).runs.record(run, kind=KIND)
+        await self._report_progress()
+        return report
+
+    def pages(self, partition: Partition, position: RawId) -> AsyncGenerator[Stretch]:
+        """Compare a partition after a position."""
+        return self._flow.stretches(partition, position)
+
+    async def endings(self, partition: Partition) -> AsyncGenerator[object]:
+        """Do nothing: candidates are looked at again once the whole pass is done."""
+        return
+        yield
+
+    @property
+    def _elapsed_s(self) -> float:
+        return self._clock.monotonic() - self._began_s
+
+    def _is_stopping(self) -> bool:
+        max_time_s = self._options.max_time_s
+        return self._stopped or (max_time_s is not None and self._elapsed_s >= max_time_s)
+
+    async def _count_total(self) -> int:
+        if self._options.where:
+            return await self._pair.v1.count(self._options.where)
+        return max(await as_patient_as(self._pair.v1, Counts(self._pair.v1)).count_all(), 0)
+
+    async def _report_progress(self, *, waiting: bool = False) -> None:
+        if self._options.on_progress is None:
+            return
+        now_s = self._clock.monotonic()
+        if now_s - self._looked_at_s >= _LOOK_EVERY_S:
+            self._looked_at_s = now_s
+            self._done = max(self._done, await self._share.count_scanned() or 0)
+        counts = self._counts
+        self._done = max(self._done, counts["compared"])
+        self._options.on_progress(
+            VerifyProgress(
+                total=max(self._total, self._done), done=self._done, compared=counts["compared"],
+                suspected=counts["suspected"], rechecked=counts["rechecked"], repaired=counts["repaired"],
+                elapsed_s=self._elapsed_s, waiting=waiting, throttle=self._throttle.reason,
+            )
+        )  # fmt: skip
