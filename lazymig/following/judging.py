@@ -112,7 +112,9 @@ def _is_broken(event: Event, seen: StoredV2 | None, v1_revision: int) -> bool:
         return True
     if seen.gone:
         # An entity that was deleted and came back as it was, from a backup say. An insert by lazymig is above the
-        # tombstone. Not for earlier events: they were announced, whatever was inserted since.
+        # tombstone, unless it was announced before a delete, and V1 took it after: its last step heals V2, and if it
+        # died before that, the follower does, and counts it as another program's. Both look alike. Not for earlier
+        # events: they were announced, whatever was inserted since.
         return event.revision == v1_revision < seen.revision
     return v1_revision < seen.revision
 
