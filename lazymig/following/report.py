@@ -28,6 +28,7 @@ class FollowReport:
         catch_ups: How often the position was unknown or lost, so that both sides were verified as a whole.
         catching_up: Whether such a verification is not finished yet.
         waiting: Whether another process follows, and this one waits to take over.
+        throttle: Why it waits or goes slowly; empty where it does not.
         elapsed_s: Seconds since the run began.
     """
 
@@ -42,6 +43,7 @@ class FollowReport:
     catch_ups: int
     catching_up: bool
     waiting: bool
+    throttle: str
     elapsed_s: float
 
     @property
