@@ -15,7 +15,7 @@ from lazymig.passes.sharing import Share
 from lazymig.verifying.flow import Flow
 from lazymig.verifying.options import VerifyOptions
 from lazymig.verifying.rechecking import GENERATIONS
-from tests.sweeps import LaterClock, ThingV2, control, moved, stored
+from tests.sweeps import LaterClock, ThingV2, control, moved, repository, stored, thing
 from tests.verifications import (
     DEFECTS,
     MeddlingClock,
@@ -223,6 +223,20 @@ async def test_a_repair_ends_with_its_own_part(filled: Any, monkeypatch: pytest.
     assert await filled["v2"].count_documents({"count": 1}) == 12
     assert {(row.verdict, row.check) for row in report.mismatches} == {(Verdict.DIFFERENT, "downgrade")}
     assert all("no repair can settle it" in row.reason for row in report.mismatches)
+
+
+@pytest.mark.parametrize("revision", [1, None])
+async def test_a_repair_keeps_what_only_v2_holds(database: Any, revision: int | None) -> None:
+    """A program that stores what it read before, with or without the revision of then, takes no note from V2."""
+    repo = repository(database)
+    await database["v1"].insert_one(thing(1))
+    for number in (2, 3):
+        await repo.update(1, lambda v2, number=number: evolve(v2, count=number, note="only V2"))
+    old = thing(1, 50) if revision is None else thing(1, 50, _lazymig_rev=revision)
+    await database["v1"].replace_one({"_id": 1}, old)
+    report = await verifier(database, repo=repo, repair=True).run()
+    assert (report.agrees, report.repaired) == (True, 1)
+    assert await repo.get(1) == ThingV2(1, 50, None, "only V2")
 
 
 @MEMORY
