@@ -126,7 +126,9 @@ class Repairs(Generic[V1, V2]):
         except TypeError:
             return evolve(one, reason="; ".join(filter(None, (one.reason, _UNTAKEN))), confirmed=True)
         try:
-            await repair(self._pair, one.id)
+            # A body above V1's revision: a program stored what it had read before, revision and all. What only V2 holds
+            # would be lost for good otherwise. The follower keeps it as well.
+            await repair(self._pair, one.id, same_life=True)
         except Contention:
             pass  # its clients are alive, and the next look will show what they did
         except ConversionError as error:
