@@ -54,7 +54,7 @@ ROGUE: Final = "lazymig.follower.rogue"
 UNHEALED: Final = "lazymig.follower.dead"
 #: The follower's position was unknown or lost, so that both sides are verified as a whole.
 CAUGHT_UP: Final = "lazymig.follower.catch_ups"
-#: The age of the last change that the follower handled: a histogram in seconds.
+#: The age of the oldest change that the follower has not handled, or of the last one: a histogram in seconds.
 LAG: Final = "lazymig.follower.lag"
 #: The time from a change that was not announced to its durable heal: a histogram in seconds.
 STALENESS: Final = "lazymig.follower.staleness"
@@ -123,8 +123,8 @@ class Tally:
 
 #: The upper bound of the first bucket, in seconds, and how many buckets double it.
 _FIRST_S, _PER_DOUBLING = 1e-5, 8
-#: The last bucket begins at about 170 seconds and has no upper bound.
-_BUCKETS = 24 * _PER_DOUBLING
+#: The last bucket begins at about eight days, which a follower may have been away, and has no upper bound.
+_BUCKETS = 36 * _PER_DOUBLING
 
 
 class Histogram:
@@ -141,8 +141,9 @@ class Histogram:
         """Count one duration.
 
         Args:
-            elapsed_s: The duration in seconds.
+            elapsed_s: The duration in seconds. Clocks that differ may make it negative; it counts as 0 then.
         """
+        elapsed_s = max(elapsed_s, 0.0)
         steps = math.ceil(math.log2(elapsed_s / _FIRST_S) * _PER_DOUBLING) if elapsed_s > _FIRST_S else 0
         self._buckets[min(steps, _BUCKETS)] += 1
         self._total_s += elapsed_s
