@@ -14,7 +14,7 @@ from lazymig.stores.given import RawId
 #: The largest document, and the size from which one is close to it.
 BYTES_MAX = 16 * 1024 * 1024
 _CLOSE = int(BYTES_MAX * 0.8)
-#: Names at the top of V1's documents that are told apart; more mean that names are data.
+#: Names at the top of V1's documents that are distinguished; more mean that names are data.
 _NAMES_MAX = 50
 #: With fewer documents, a value that is always the same means nothing.
 _CONSTANT_FROM = 20
