@@ -135,7 +135,8 @@ class Histogram:
         self._total_s = 0.0
 
     def __repr__(self) -> str:
-        return f"<Histogram of {self.count}: p50 {self.quantile(0.5)} s, p99 {self.quantile(0.99)} s>"
+        p50, p99 = (_in_words(self.quantile(share)) for share in (0.5, 0.99))
+        return f"<Histogram of {self.count}: p50 {p50}, p99 {p99}>"
 
     def record(self, elapsed_s: float) -> None:
         """Count one duration.
@@ -183,6 +184,10 @@ class Histogram:
             if count and passed >= rank:
                 return float(_FIRST_S * 2 ** ((step - 0.5) / _PER_DOUBLING))
         return None
+
+
+def _in_words(elapsed_s: float | None) -> str:
+    return "unknown" if elapsed_s is None else f"{elapsed_s * 1000:,.2f} ms"
 
 
 def _upper_s(step: int) -> float:

@@ -90,11 +90,18 @@ def test_a_histogram_takes_any_duration(elapsed_s: float) -> None:
     assert histogram.quantile(0.5) is not None
 
 
+def test_a_histogram_is_shown_with_units() -> None:
+    """In milliseconds, whose digits mean something."""
+    histogram = Histogram()
+    histogram.record(0.25)
+    assert repr(histogram) == "<Histogram of 1: p50 241.96 ms, p99 241.96 ms>"
+
+
 def test_an_empty_histogram_has_no_quantiles() -> None:
     """And a share outside of 0 to 1 is refused."""
     assert Histogram().quantile(0.5) is None
     assert Histogram().buckets == {}
-    assert "0" in repr(Histogram())
+    assert repr(Histogram()) == "<Histogram of 0: p50 unknown, p99 unknown>"
     for share in (-0.1, 1.1, math.nan):
         with pytest.raises(ValueError, match="from 0 to 1"):
             Histogram().quantile(share)
