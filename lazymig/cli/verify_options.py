@@ -142,7 +142,7 @@ def parse_filter(text: str) -> dict[str, object]:
 
 
 def make_verifier(repository: Repository[V1, V2], *, opinions: Opinions, **options: Any) -> Verifier[V1, V2]:
-    """Make a verifier whose checks are found by their names, in whichever process this is."""
+    """Make a verifier whose checks are found by their names, in any process."""
     return Verifier(repository, **opinions.load(), **options)
 
 

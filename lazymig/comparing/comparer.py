@@ -9,7 +9,7 @@ from attrs import evolve
 
 from lazymig.comparing.checks import DOWNGRADE, EXPECTED, MATCH, UPGRADE, Checks, Comparison
 from lazymig.comparing.differences import Steps, as_stored
-from lazymig.comparing.equivalences import resolved, suggest
+from lazymig.comparing.equivalences import ADVICE, resolved, suggest
 from lazymig.comparing.failures import CheckFailed, call_check, describe, encoding
 from lazymig.comparing.schema import schema_of
 from lazymig.comparing.sides import Judgement, Rules, get_value, has_same_bytes, strip_own
@@ -212,7 +212,7 @@ def _take(check: str, judgement: Judgement, accepted: dict[str, None], reason: s
 
 def _conclude(check: str, judgement: Judgement, verdict: Verdict, reason: str) -> Comparison:
     suggested = ", ".join(suggest(judgement.differences))
-    advice = f"accept with {suggested}" if suggested else ""
+    advice = f"{ADVICE}{suggested}" if suggested else ""
     reasons = "; ".join(filter(None, (reason, advice)))
     return Comparison(verdict, check, tuple(judgement.differences), reasons, accepted=tuple(judgement.accepted))
 

@@ -17,12 +17,13 @@ from lazymig.following.healing import Terms
 from lazymig.following.leasing import Lease, TakenOver
 from lazymig.following.options import FollowOptions
 from lazymig.following.pursuit import Hooks, Pursuit
-from lazymig.following.report import FollowReport, Histogram
+from lazymig.following.report import FollowReport
 from lazymig.loop.clock import Clock
 from lazymig.passes.throttle import Limits, Throttle
 from lazymig.repository import Repository, calls_of
 from lazymig.stores.events import Changes, Operation
 from lazymig.surroundings.checking import check_apart
+from lazymig.telemetry import Histogram
 from lazymig.verifying.options import VerifyOptions
 
 V1 = TypeVar("V1")
@@ -128,7 +129,7 @@ class Follow(Generic[V1, V2]):
 
     def _make_report(self) -> FollowReport:
         counts, pursuit = self._counts, self._pursuit
-        p50, p99 = self._staleness.find_quantile(0.5), self._staleness.find_quantile(0.99)
+        p50, p99 = self._staleness.quantile(0.5), self._staleness.quantile(0.99)
         return FollowReport(
             migration=self._name, events=counts["events"],
             rogue={str(one): counts[f"rogue {one}"] for one in Operation if counts[f"rogue {one}"]},

@@ -160,7 +160,7 @@ class Pursuit:
         token, rogue, count = done
         staleness = self.handler.staleness
         handled = Handled(
-            rogue=rogue, lag_s=self.lag_s, staleness_s=(staleness.find_quantile(0.5), staleness.find_quantile(0.99))
+            rogue=rogue, lag_s=self.lag_s, staleness_s=(staleness.quantile(0.5), staleness.quantile(0.99))
         )
         if not await self._following.save(self._claim, token, handled):
             raise TakenOver
