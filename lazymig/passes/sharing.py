@@ -183,6 +183,10 @@ class Share:
         else:
             await self._passes.checkpoint(lease, position, done=True)
 
+    async def count_left(self) -> int:
+        """Count the partitions of the pass that no process has done, those of other shards included."""
+        return 0 if self.number is None else await self._passes.count_open(self.number, (0, 1))
+
     async def count_scanned(self) -> int | None:
         """Count the ids that all processes of the pass have looked at; None before its number is known."""
         return None if self.number is None else await self._passes.count_scanned(self.number)

@@ -121,7 +121,7 @@ class VerifyReport:
 
     @property
     def agrees(self) -> bool:
-        """Whether everything was compared and agrees. A sample or a filter says so of what it selected only."""
+        """Whether everything was compared and agrees. A sample, a filter or a shard says so of its part."""
         return self.finished and not self.needs_person
 
     @property
