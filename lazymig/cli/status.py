@@ -220,7 +220,7 @@ def _describe_extent(run: RunRecord) -> str:
         return f"stopped early, {compared}"
     parts = {
         "sample": "a sample, ", "filtered": "of a filter, ", "sharded": "other shards not done, ",
-        "one_way": "by a follower, upgrade only, ",
+        "upgrade_only": "by a follower, upgrade only, ",
     }  # fmt: skip
     partly = "".join(text for name, text in parts.items() if run.counts.get(name))
     return f"finished, {partly}{compared}, {run.counts.get('match', 0):,} agreed"

@@ -54,7 +54,8 @@ class Opinions:
     """What is checked besides both conversions.
 
     Args:
-        expected: module:function, an f(v1) that returns what V2 should hold, written by somebody else.
+        expected: module:function, an f(v1) or f(v1, stored_v2) that returns what V2 should hold, written by somebody
+            else.
         invariants: module:attribute, a mapping of names to functions f(v1, v2) -> bool, or one such function.
         accept: A difference that counts as agreement, such as missing-null, or missing-null:address.zip for one field.
             Give it once for each.

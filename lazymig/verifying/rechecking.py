@@ -203,6 +203,7 @@ class Recheck(Generic[V1, V2]):
         agree = [one.id for one, key in zip(tried, keys_of(one.id for one in tried), strict=True) if key not in still]
         if agree:
             await self._table.remove(self._rules.migration, agree)
+            await repairs.remove_letters(agree)
             self._counts["repaired"] += len(agree)
         # If only checks beside `upgrade` fail now, the repair has done its part.
         repairs.note_unsettled(compress(keys, map(is_repairable, found)))

@@ -113,7 +113,7 @@ class Verification(Generic[V1, V2]):
         self._counts.clear()
         self._examiner.accepted.clear()
         self._total = self._done = 0
-        self._sharded = False
+        self._sharded, self._continued = False, ""
         await parts_of(self._control).ensure_indexes()
         return await (self._run() if sample is None else self._run_sample(sample))
 
@@ -121,6 +121,7 @@ class Verification(Generic[V1, V2]):
         self._total = await self._count_total()
         scope = TableScope(self._table, self._name, self._sides)
         walked = await walk(self._share, self)
+        self._continued = self._describe_begin()
         # Before the recheck: what other shards find from now on may come too late for it.
         self._sharded = walked and bool(await self._share.count_left())
         finished = walked and await self._recheck(scope)
@@ -157,7 +158,8 @@ class Verification(Generic[V1, V2]):
         rules = Rules(
             migration=self._name, min_age_s=self._options.min_age_s, began=self._began, stopping=self._is_stopping
         )
-        repairs = Repairs(self._pair, self._table, self._throttle) if self._options.repair else None
+        letters = parts_of(self._control).letters
+        repairs = Repairs(self._pair, self._table, letters, self._throttle) if self._options.repair else None
         recheck = Recheck(
             self._sides, self._examiner, self._table, repairs, self._throttle, rules, self._clock, self._counts
         )
@@ -206,16 +208,29 @@ class Verification(Generic[V1, V2]):
             "total": report.total, "compared": report.compared, "match": report.match,
             **{name: getattr(report, name) for name in COUNTED}, "rechecked": report.rechecked,
             "repaired": report.repaired, "sample": sample, "filtered": int(bool(self._sides.question)),
-            "sharded": int(self._sharded), "one_way": int(not self._options.checks.round_trip),
+            "sharded": int(self._sharded), "upgrade_only": int(not self._options.checks.round_trip),
         }  # fmt: skip
         run = RunRecord(self._name, self._began, self._clock.now(), report.finished, counts)
         await parts_of(self._control).runs.record(run, kind=KIND)
         await self._report_progress()
         return report
 
+    def _describe_begin(self) -> str:
+        """Say since when the pass runs, where this run continued it; otherwise nothing."""
+        began = self._share.began
+        # Workers and shards that share one run join a pass that another of them opened.
+        shared = self._options.shard != (0, 1)
+        if shared or began is None or began >= (self._options.since or self._began):
+            return ""
+        return f"the pass began at {began:%Y-%m-%d %H:%M:%S} UTC; what had been compared was not compared again"
+
     @property
     def _limits(self) -> tuple[str, ...]:
-        return (*([_FILTERED] if self._sides.question else []), *([_SHARDED] if self._sharded else []))
+        return (
+            *([_FILTERED] if self._sides.question else []),
+            *([_SHARDED] if self._sharded else []),
+            *([self._continued] if self._continued else []),
+        )
 
     def pages(self, partition: Partition, position: RawId) -> AsyncGenerator[Stretch]:
         """Compare a partition after a position."""

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from lazymig import ConfigurationError, Verdict
+from lazymig import ConfigurationError, DeadLetter, Verdict
 from lazymig.comparing.comparer import Comparer
+from lazymig.control import parts_of
 from lazymig.passes.sharing import Share
 from lazymig.verifying.flow import Flow
 from lazymig.verifying.options import VerifyOptions
@@ -237,6 +238,26 @@ async def test_a_repair_keeps_what_only_v2_holds(database: Any, revision: int | 
     report = await verifier(database, repo=repo, repair=True).run()
     assert (report.agrees, report.repaired) == (True, 1)
     assert await repo.get(1) == ThingV2(1, 50, None, "only V2")
+
+
+@MEMORY
+async def test_a_continued_pass_says_when_it_began(database: Any) -> None:
+    """A run that continues a stopped pass says that what was compared before it was not compared again."""
+    await fill(database, range(40))
+    first = verifier(database, on_progress=lambda _: first.stop())
+    assert not (await first.run()).finished
+    report = await verifier(database).run()
+    assert report.finished
+    assert "was not compared again" in report.limits[0]
+    assert (await verifier(database).run()).limits == ()
+
+
+@MEMORY
+async def test_a_repair_ends_a_dead_letter(filled: Any) -> None:
+    """An entity that agrees after its repair needs no person any more."""
+    await parts_of(control(filled)).letters.record([DeadLetter("things", 3, 0, "upgrade", "ValueError", "bad", "n")])
+    assert (await verifier(filled, repair=True).run()).repaired == 1
+    assert await control(filled).dead_count("things") == 0
 
 
 @MEMORY
