@@ -229,7 +229,7 @@ async def test_what_v2_refuses(database: Any, driver: str) -> None:
     async with followed(database) as watched:
         await database["v1"].update_one({"_id": 2}, {"$set": {"code": "a"}})
         report = await watched.settled()
-    assert (report.dead, report.needs_person) == (1, True)
+    assert (report.healed, report.dead, report.needs_person) == (0, 1, True)
     assert set(await letters(database)) == {"2"}
     assert (await repo.get(2)).code == "a"
 
