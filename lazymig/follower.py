@@ -14,6 +14,7 @@ from lazymig.following.follow import Follow
 from lazymig.following.options import FollowOptions
 from lazymig.following.report import FollowReport
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
+from lazymig.passes.throttle import Probe
 from lazymig.repository import Repository
 from lazymig.verifying.options import VerifyOptions
 from lazymig.verifying.verification import Verification
@@ -33,6 +34,8 @@ class Follower(Generic[V1, V2]):
     At its first start, and where the server no longer has the changes after its position, it verifies both collections
     as a whole and repairs what differs, while it follows.
 
+    It pauses by itself while replication lags, and waits where the server reports overload.
+
     Args:
         repository: The repository whose V1 others write.
         control: The control collection; by default `lazymig_control` in V2's database.
@@ -41,6 +44,8 @@ class Follower(Generic[V1, V2]):
         concurrency: Entities that are healed at a time.
         catch_up: Verify both collections at the first start. Without it, changes from before that are not found. A
             position that is lost later is always answered by a verification.
+        probe: An async function that is asked about once a second: False pauses, an exception slows down. What changes
+            meanwhile is healed later.
         max_time_s: Seconds after which the run stops, as `stop` does; for cron.
         on_progress: Called with a `FollowReport` after each batch, and several times a second while nothing happens.
         clock: The source of time, for tests.
@@ -59,13 +64,14 @@ class Follower(Generic[V1, V2]):
         batch_wait_s: float = 0.01,
         concurrency: int = 32,
         catch_up: bool = True,
+        probe: Probe | None = None,
         max_time_s: float | None = None,
         on_progress: Callable[[FollowReport], None] | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         options = FollowOptions(
             batch_size=batch_size, batch_wait_s=batch_wait_s, concurrency=concurrency, catch_up=catch_up,
-            max_time_s=max_time_s, on_progress=on_progress,
+            probe=probe, max_time_s=max_time_s, on_progress=on_progress,
         )  # fmt: skip
         options.check(repository)
 

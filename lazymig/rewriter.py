@@ -27,8 +27,8 @@ V2 = TypeVar("V2")
 class Rewriter(Generic[V1, V2]):
     """Rewrites V1's documents of older versions in place: copy-and-transform within one collection.
 
-    A document is changed by one statement, and only while it is as it was read, whoever else writes. It pauses by
-    itself while replication lags.
+    A document is changed by one statement, and only while it is as it was read, so no other write is lost. It pauses
+    by itself while replication lags.
 
     Args:
         repository: The repository, whose migration has `upcasters(..., persist=True)`.

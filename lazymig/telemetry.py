@@ -54,7 +54,7 @@ ROGUE: Final = "lazymig.follower.rogue"
 UNHEALED: Final = "lazymig.follower.dead"
 #: The follower's position was unknown or lost, so that both sides are verified as a whole.
 CAUGHT_UP: Final = "lazymig.follower.catch_ups"
-#: The age of the last change that the follower handled: a histogram in seconds.
+#: The age of the oldest change that the follower has not handled, or of the last one: a histogram in seconds.
 LAG: Final = "lazymig.follower.lag"
 #: The time from a change that was not announced to its durable heal: a histogram in seconds.
 STALENESS: Final = "lazymig.follower.staleness"
@@ -123,8 +123,8 @@ class Tally:
 
 #: The upper bound of the first bucket, in seconds, and how many buckets double it.
 _FIRST_S, _PER_DOUBLING = 1e-5, 8
-#: The last bucket begins at about 170 seconds and has no upper bound.
-_BUCKETS = 24 * _PER_DOUBLING
+#: The last bucket begins at about eight days, which a follower may have been away, and has no upper bound.
+_BUCKETS = 36 * _PER_DOUBLING
 
 
 class Histogram:
@@ -135,14 +135,16 @@ class Histogram:
         self._total_s = 0.0
 
     def __repr__(self) -> str:
-        return f"<Histogram of {self.count}: p50 {self.quantile(0.5)} s, p99 {self.quantile(0.99)} s>"
+        p50, p99 = (_in_words(self.quantile(share)) for share in (0.5, 0.99))
+        return f"<Histogram of {self.count}: p50 {p50}, p99 {p99}>"
 
     def record(self, elapsed_s: float) -> None:
         """Count one duration.
 
         Args:
-            elapsed_s: The duration in seconds.
+            elapsed_s: The duration in seconds. Clocks that differ may make it negative; it counts as 0 then.
         """
+        elapsed_s = max(elapsed_s, 0.0)
         steps = math.ceil(math.log2(elapsed_s / _FIRST_S) * _PER_DOUBLING) if elapsed_s > _FIRST_S else 0
         self._buckets[min(steps, _BUCKETS)] += 1
         self._total_s += elapsed_s
@@ -182,6 +184,10 @@ class Histogram:
             if count and passed >= rank:
                 return float(_FIRST_S * 2 ** ((step - 0.5) / _PER_DOUBLING))
         return None
+
+
+def _in_words(elapsed_s: float | None) -> str:
+    return "unknown" if elapsed_s is None else f"{elapsed_s * 1000:,.2f} ms"
 
 
 def _upper_s(step: int) -> float:

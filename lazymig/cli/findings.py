@@ -81,6 +81,6 @@ def _count_up(counts: Counter[Severity]) -> str:
         f"{blocking} {'finding blocks' if blocking == 1 else 'findings block'} the migration",
         f"{warnings} warning{'' if warnings == 1 else 's'}",
         f"{notes} note{'' if notes == 1 else 's'}",
-        f"{fine} check{'' if fine == 1 else 's'} found nothing",
+        f"{fine} check{'' if fine == 1 else 's'} without a finding",
     ]
     return ", ".join(parts) if blocking else f"Nothing blocks the migration: {', '.join(parts[1:])}"

@@ -12,7 +12,7 @@ from cyclopts.validators import Number
 from lazymig.cli.follow_line import StatusLine, describe
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json
-from lazymig.cli.output import say, show_json
+from lazymig.cli.output import say, show_json, wrapped
 from lazymig.cli.stopping import stopped_by_signals
 from lazymig.cli.sweep_options import Count, Positive
 from lazymig.follower import Follower, FollowReport
@@ -77,11 +77,11 @@ def _show(report: FollowReport) -> None:
         "not healed": f"{report.dead:,}",
         "staleness": describe(report),
         "lag at the end": f"{report.lag_s:.2f} s",
-        "verifications begun": f"{report.catch_ups:,}" + (" (not finished)" if report.catching_up else ""),
+        "verifications begun": f"{report.catch_ups:,}",
     }
     for name, value in rows.items():
         say(f"  {name:<30} {value}")
     if report.catching_up:
-        say("The verification of both collections is not finished; the next run continues it.")
+        wrapped("The verification of both collections is not finished; the next run continues it.")
     if report.dead:
-        say("Some documents need a person: lazymig dead-letters list shows which ones, and why.")
+        wrapped("Some documents need a person: lazymig dead-letters list shows which ones, and why.")

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from lazymig.cli.output import as_json, talk
-from lazymig.cli.progress import LINE_EVERY_S
+from lazymig.cli.progress import LINE_EVERY_S, describe_throttle
 from lazymig.follower import FollowReport
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 
@@ -37,6 +37,8 @@ def state_of(report: FollowReport) -> str:
         parts.append(f"p99 {report.staleness_p99_s * 1000:,.0f} ms")
     if report.catching_up:
         parts.append("verifying both sides")
+    if report.throttle:
+        parts.append(describe_throttle(report.throttle))
     return ", ".join(parts)
 
 

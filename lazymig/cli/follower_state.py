@@ -44,9 +44,10 @@ def describe_follower(found: Followed | None, now: datetime) -> FollowerState | 
 
 def follower_rows(state: FollowerState) -> dict[str, str]:
     """Return the rows of `lazymig status` about the follower."""
-    seen = "no position yet" if state.seen_at is None else f"position of {state.seen_at:%Y-%m-%d %H:%M:%S}"
+    seen = "no position yet" if state.seen_at is None else f"last seen {state.seen_at:%Y-%m-%d %H:%M:%S} UTC"
     rows: dict[str, str] = {
-        "follower": f"{'running' if state.running else 'not running'}, {seen}, lag {state.lag_s:.1f} s",
+        # The lag was measured by a run. Where none goes on, it says nothing of now.
+        "follower": f"running, {seen}, lag {state.lag_s:.1f} s" if state.running else f"not running, {seen}",
         "not announced, last 24 h": _by_operation(state.rogue_last_day),
         "not announced, this hour": _by_operation(state.rogue_last_hour),
     }

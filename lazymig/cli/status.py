@@ -14,7 +14,7 @@ from lazymig.cli.ids import Names
 from lazymig.cli.letters import as_object, show_letters
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json
-from lazymig.cli.output import encodable, say, show_json, table, wrapped
+from lazymig.cli.output import encodable, is_terminal, say, show_json, table, wrapped
 from lazymig.cli.versions import describe_deletable, describe_versions
 from lazymig.control import Control, RunRecord, control_beside, parts_of
 from lazymig.dark.contests import SOURCE as DARK_READ
@@ -206,7 +206,8 @@ def _render(found: Status) -> None:
 def _render_verified(found: Verified) -> None:
     last = found.last
     if last is not None:
-        say(f"Last verification: {last.ended_at:%Y-%m-%d %H:%M:%S} UTC, {_describe_extent(last)}")
+        text = f"Last verification: {last.ended_at:%Y-%m-%d %H:%M:%S} UTC, {_describe_extent(last)}"
+        (wrapped if is_terminal() else say)(text)  # whole in a pipe, where it is searched for
     if found.mismatches:
         counts = ", ".join(f"{count:,} {verdict}" for verdict, count in found.mismatches.items())
         since = f", the oldest found at {found.oldest:%Y-%m-%d %H:%M:%S} UTC" if found.oldest is not None else ""
@@ -217,7 +218,10 @@ def _describe_extent(run: RunRecord) -> str:
     compared = f"{run.counts.get('compared', 0):,} entities compared"
     if not run.finished:
         return f"stopped early, {compared}"
-    parts = {"sample": "a sample, ", "filtered": "of a filter, ", "one_way": "by a follower, upgrade only, "}
+    parts = {
+        "sample": "a sample, ", "filtered": "of a filter, ", "sharded": "other shards not done, ",
+        "upgrade_only": "by a follower, upgrade only, ",
+    }  # fmt: skip
     partly = "".join(text for name, text in parts.items() if run.counts.get(name))
     return f"finished, {partly}{compared}, {run.counts.get('match', 0):,} agreed"
 

@@ -58,7 +58,7 @@ async def verify(
     started again.
 
     Progress goes to stderr, the report to stdout. The exit code is 0 when all was compared and agrees, 3 when
-    something does not agree, and 1 when it stopped before its end.
+    something does not agree, and 1 when it stopped before its end. With --continuous the last full pass decides.
     """
     check(what, pace)
     keywords = {"opinions": opinions, **keywords_of(what, pace)}

@@ -54,7 +54,8 @@ class Opinions:
     """What is checked besides both conversions.
 
     Args:
-        expected: module:function, an f(v1) that returns what V2 should hold, written by somebody else.
+        expected: module:function, an f(v1) or f(v1, stored_v2) that returns what V2 should hold, written by somebody
+            else.
         invariants: module:attribute, a mapping of names to functions f(v1, v2) -> bool, or one such function.
         accept: A difference that counts as agreement, such as missing-null, or missing-null:address.zip for one field.
             Give it once for each.
@@ -142,7 +143,7 @@ def parse_filter(text: str) -> dict[str, object]:
 
 
 def make_verifier(repository: Repository[V1, V2], *, opinions: Opinions, **options: Any) -> Verifier[V1, V2]:
-    """Make a verifier whose checks are found by their names, in whichever process this is."""
+    """Make a verifier whose checks are found by their names, in any process."""
     return Verifier(repository, **opinions.load(), **options)
 
 

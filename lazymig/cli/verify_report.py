@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from shlex import quote
+from typing import TypeAlias
 
 import attrs
 
 from lazymig.cli.ids import Names
 from lazymig.cli.output import is_terminal, plain, say, say_fields, show_json, wrapped
-from lazymig.comparing.equivalences import suggest
+from lazymig.comparing.equivalences import ADVICE, suggest, without_places
 from lazymig.stores.documents import decode_id
 from lazymig.stores.verdicts import Difference, Mismatch, Verdict
 from lazymig.verifier import MismatchGroup, VerifyReport
+from lazymig.verifying.repairs import is_repairable
 
 #: How many groups, and how many entities with their values, a person is shown.
 _GROUPS_SHOWN, _VALUES_SHOWN = 20, 20
@@ -27,6 +29,8 @@ _MEANINGS = {
     Verdict.DIRTY: "a write was announced and is not finished",
     Verdict.UNKNOWN: "could not be compared",
 }
+#: By verdict, check and field.
+Reasons: TypeAlias = dict[tuple[str, str, str], str]
 _REPAIR = "lazymig verify --repair brings V2 to what V1 holds, where that converts."
 
 
@@ -49,7 +53,7 @@ def show_report(report: VerifyReport) -> None:
         say("To accept differences of form, add:")
         for name in suggested[:_GROUPS_SHOWN]:
             say(f"  --accept {quote(name)}")  # not wrapped, so that it can be copied
-    if not report.repaired:
+    if any(map(is_repairable, report.mismatches)) and not report.repaired:
         wrapped(_REPAIR)
 
 
@@ -91,19 +95,20 @@ def _show_groups(report: VerifyReport) -> None:
     say("")
 
 
-def _row(group: MismatchGroup, names: Names, reasons: dict[tuple[str, str], str]) -> tuple[str, ...]:
+def _row(group: MismatchGroup, names: Names, reasons: Reasons) -> tuple[str, ...]:
     accept = ",".join(suggest([Difference(group.path, group.expected, group.found, accept=group.accept)]))
     ids = " ".join(names.reference(id) for id in group.ids)
-    reason = "" if group.expected else reasons.get((group.verdict, group.check), "")
+    reason = reasons.get((group.verdict, group.check, group.path), "")
     cells = (group.check, group.path, group.expected, group.found, accept, ids, reason)
     return (str(group.count), str(group.verdict), *(cell or "-" for cell in cells))
 
 
-def _show_group(group: MismatchGroup, names: Names, reasons: dict[tuple[str, str], str]) -> None:
+def _show_group(group: MismatchGroup, names: Names, reasons: Reasons) -> None:
     count, verdict, check, path, expected, found, accept, _, reason = _row(group, names, reasons)
     what = [f"{int(count):,} {verdict}", *([f"by {check}"] if check != "-" else [])]
     if group.expected:
-        kinds = f"{expected}, another value" if expected == found else f"{expected} expected, {found} found"
+        kinds = f"{_in_words(expected)} expected, {_in_words(found)} found"
+        kinds = f"{expected}, another value" if expected == found else kinds
         what.append(f"{path if path != '-' else 'the whole document'}: {kinds}")
     wrapped("  ".join(what), first="  ", rest="      ")
     shown = ", ".join(names.reference(id) for id in group.ids[:_IDS_SHOWN])
@@ -112,12 +117,17 @@ def _show_group(group: MismatchGroup, names: Names, reasons: dict[tuple[str, str
     wrapped("; ".join(details), first="      ", rest="      ")
 
 
-def _find_reasons(mismatches: Iterable[Mismatch]) -> dict[tuple[str, str], str]:
-    """Return the first reason of each verdict and check where no fields were compared."""
-    found: dict[tuple[str, str], str] = {}
+def _in_words(kind: str) -> str:
+    return "no field" if kind == "missing" else kind
+
+
+def _find_reasons(mismatches: Iterable[Mismatch]) -> Reasons:
+    """Return the first reason of each verdict, check and field. What would accept it is shown beside it already."""
+    found: Reasons = {}
     for one in mismatches:
-        if one.reason and not one.differences:
-            found.setdefault((one.verdict, one.check), one.reason)
+        reason = "; ".join(part for part in one.reason.split("; ") if not part.startswith(ADVICE))
+        for path in {without_places(each.path) for each in one.differences} or {""} if reason else ():
+            found.setdefault((one.verdict, one.check, path), reason)
     return found
 
 

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from lazymig.comparing.checks import DOWNGRADE, EXPECTED, MATCH, UPGRADE, Checks, Comparison
 from lazymig.comparing.differences import Steps, as_stored
-from lazymig.comparing.equivalences import resolved, suggest
+from lazymig.comparing.equivalences import ADVICE, resolved, suggest
 from lazymig.comparing.failures import CheckFailed, call_check, describe, encoding
 from lazymig.comparing.schema import schema_of
 from lazymig.comparing.sides import Judgement, Rules, get_value, has_same_bytes, strip_own
@@ -110,13 +110,14 @@ class Comparer(Generic[V1, V2]):
     async def _compare_bodies(self, truth: StoredV1, seen: StoredV2) -> Comparison:
         accepted: dict[str, None] = {}
         try:
-            v1 = self._conversions.v1_entity(truth)
-            v2 = await self._check_upgrade(v1, seen, accepted)
+            v2 = await self._check_upgrade(truth, seen, accepted)
             if self._checks.round_trip:
-                await self._check_downgrade(v1, v2, truth, accepted)
-            if self._expected is not None:
-                await self._check_expected(v1, v2, seen, accepted)
-            if self._checks.invariants:
+                await self._check_downgrade(v2, truth, accepted)
+            if self._expected is not None or self._checks.invariants:
+                # Decoded anew: a conversion may have changed the entities that it was given.
+                v1, v2 = self._conversions.v1_entity(truth), self._conversions.v2_entity(seen)
+                if self._expected is not None:
+                    await self._check_expected(v1, v2, seen, accepted)
                 await self._check_invariants(v1, v2)
         except (ConversionError, CheckFailed) as error:
             return Comparison(Verdict.UNKNOWN, reason=describe(error))
@@ -124,9 +125,10 @@ class Comparer(Generic[V1, V2]):
             return evolve(found.comparison, accepted=tuple(accepted | dict.fromkeys(found.comparison.accepted)))
         return Comparison(Verdict.MATCH, accepted=tuple(accepted)) if accepted else MATCH
 
-    async def _check_upgrade(self, v1: V1, seen: StoredV2, accepted: dict[str, None]) -> V2:
+    async def _check_upgrade(self, truth: StoredV1, seen: StoredV2, accepted: dict[str, None]) -> V2:
         """Compare V1 upgraded with V2's body, and return V2's entity."""
         conversions = self._conversions
+        v1 = conversions.v1_entity(truth)
         unreadable: ConversionError | None = None
         previous: V2 | None = None
         try:
@@ -141,7 +143,7 @@ class Comparer(Generic[V1, V2]):
         self._compare_v2(UPGRADE, made, seen, accepted, "" if unreadable is None else describe(unreadable))
         if unreadable is not None:
             raise unreadable
-        return v2
+        return v2 if previous is None else conversions.v2_entity(seen)  # `upgrade` may have changed what it was given
 
     def _compare_v2(
         self, check: str, made: Document, seen: StoredV2, accepted: dict[str, None], reason: str = ""
@@ -153,16 +155,17 @@ class Comparer(Generic[V1, V2]):
             judgement = rules.judge(made, strip_own(seen.document))
         _take(check, judgement, accepted, reason)
 
-    async def _check_downgrade(self, v1: V1, v2: V2, truth: StoredV1, accepted: dict[str, None]) -> None:
+    async def _check_downgrade(self, v2: V2, truth: StoredV1, accepted: dict[str, None]) -> None:
         """Compare V2 downgraded with V1's document, but for the fields that V1's class does not know."""
         conversions, rules = self._conversions, self._v1_rules
-        made = conversions.v1_before(await conversions.downgrade(v2, v1 if self._downgrade_takes_other else None))
+        current = conversions.v1_entity(truth) if self._downgrade_takes_other else None
+        made = conversions.v1_before(await conversions.downgrade(v2, current))
         stored = conversions.v1_stored(truth)  # an older version's document is compared as its upcasters bring it up
         with encoding(DOWNGRADE):
             if has_same_bytes(made, stored, ordered=rules.ordered, known=self._known):
                 return
             # What V1's class makes of V1's document: it knows these names, and adds some.
-            rewritten = as_stored(conversions.v1_before(v1, "read"))
+            rewritten = as_stored(conversions.v1_before(conversions.v1_entity(truth), "read"))
 
             def is_unknown(steps: Steps) -> bool:
                 return rules.schema.is_unknown(steps) and get_value(rewritten, steps) is MISSING
@@ -209,7 +212,7 @@ def _take(check: str, judgement: Judgement, accepted: dict[str, None], reason: s
 
 def _conclude(check: str, judgement: Judgement, verdict: Verdict, reason: str) -> Comparison:
     suggested = ", ".join(suggest(judgement.differences))
-    advice = f"accept with {suggested}" if suggested else ""
+    advice = f"{ADVICE}{suggested}" if suggested else ""
     reasons = "; ".join(filter(None, (reason, advice)))
     return Comparison(verdict, check, tuple(judgement.differences), reasons, accepted=tuple(judgement.accepted))
 

@@ -88,6 +88,8 @@ def as_stored(document: Document) -> dict[str, object]:
 
     Raises the errors of the BSON encoder.
     """
+    if not all(isinstance(name, str) for name in document):
+        raise bson.errors.InvalidDocument("a name is no text")  # which a conversion may make, and no server stores
     return {name: _stored_value(value) for name, value in document.items()}
 
 

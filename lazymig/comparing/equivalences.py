@@ -79,6 +79,8 @@ BUILT_IN: Final[Mapping[str, Callable[[object, object], bool]]] = {
     "int-width": lambda expected, found: _is_int(expected) and _is_int(found) and expected == found,
     "numbers": _are_equal_numbers,
 }
+#: What a reason begins with that names equivalences.
+ADVICE: Final = "accept with "
 NAMES: Final = ("missing-null", MISSING_DEFAULT, "missing-empty", "int-width", "numbers")
 
 
@@ -97,7 +99,8 @@ def _named(name: object) -> Equivalence:
     kind, colon, path = name.partition(":") if isinstance(name, str) else ("", "", "")
     if not isinstance(name, str) or kind not in NAMES or (colon and not path):
         raise ConfigurationError(
-            f"accept: pass an Equivalence or one of {', '.join(NAMES)}, for one field only as missing-null:address.zip"
+            f"accept: {name!r} is unknown; pass one of {', '.join(NAMES)}, for one field only as "
+            "missing-null:address.zip, or an Equivalence"
         )
     return Equivalence(name, _Named(BUILT_IN.get(kind, _never), without_places(path)))
 

@@ -24,19 +24,18 @@ from lazymig.comparing.equivalences import Equivalence, find_narrowest, is_defau
 from lazymig.comparing.failures import CheckFailed
 from lazymig.comparing.schema import Schema
 from lazymig.stores.decoding import Unreadable
-from lazymig.stores.documents import META_FIELD, MISSING, REVISION_FIELD
+from lazymig.stores.documents import MISSING, OWN_FIELDS
 from lazymig.stores.records import Document
 from lazymig.stores.verdicts import Difference
 
 #: How many differences of one check are reported.
 DIFFERENCES_MAX: Final = 20
 _VALUE_MAX: Final = 120
-_OWN: Final = frozenset({"_id", REVISION_FIELD, META_FIELD})
 
 
 def strip_own(document: Document) -> dict[str, object]:
     """Return a document without `_id` and lazymig's own field."""
-    return {name: value for name, value in document.items() if name not in _OWN}
+    return {name: value for name, value in document.items() if name not in OWN_FIELDS}
 
 
 def has_same_bytes(
@@ -51,8 +50,8 @@ def has_same_bytes(
         picked = {name: stored[name] for name in made}
     except KeyError:
         return False
-    if len(stored) - len(made) != len(_OWN & stored.keys()):
-        extra = stored.keys() - made.keys() - _OWN
+    if len(stored) - len(made) != len(OWN_FIELDS & stored.keys()):
+        extra = stored.keys() - made.keys() - OWN_FIELDS
         if extra and (known is None or not extra.isdisjoint(known)):
             return False
     if ordered and [name for name in stored if name in picked] != list(picked):

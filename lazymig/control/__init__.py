@@ -117,7 +117,8 @@ class Control:
             source: "verify" or "dark read" for what those found; None for both.
 
         Yields:
-            Mismatches, one for each entity. They contain ids and field paths, and nothing of the documents.
+            Mismatches, one for each entity, also those that do not count yet (`confirmed` is False). They contain ids
+            and field paths, and nothing of the documents.
         """
         async for page in self._parts.mismatches.find_pages(migration, source=source):
             for mismatch in page:

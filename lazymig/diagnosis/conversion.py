@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TypeVar
 
 from attrs import frozen
 
 from lazymig.comparing.checks import UPGRADE
+from lazymig.comparing.equivalences import without_places
 from lazymig.diagnosis.examining import Converted, Ignoring
 from lazymig.diagnosis.findings import Finding, Group, blocks, notes, passes, warns
 from lazymig.errors import ConversionError
@@ -17,8 +17,6 @@ from lazymig.stores.verdicts import Difference, Verdict
 
 K = TypeVar("K")
 
-#: A place in an array, which says nothing of the kind of trouble.
-_PLACE = re.compile(r"\[\d+\]")
 #: How many findings one check makes of one kind.
 GROUPS_SHOWN = 20
 
@@ -50,7 +48,7 @@ class Failing(Ignoring):
     def note_failure(self, id: RawId, error: ConversionError) -> None:
         """Note a document that does not convert."""
         step = f"reading the {error.side or 'stored'} document" if error.direction == "read" else error.direction
-        failure = Failure(step, type(error.cause).__name__, _PLACE.sub("[]", error.path), error.line)
+        failure = Failure(step, type(error.cause).__name__, without_places(error.path), error.line)
         self._groups.setdefault(failure, Group()).add(id)
 
     def note_converted(self, one: Converted) -> None:
@@ -143,7 +141,7 @@ def _describe(difference: Difference) -> str:
     kinds = f"{difference.expected} becomes {difference.found}"
     if difference.expected == difference.found:
         kinds = f"another {difference.found}"
-    return f"field {_PLACE.sub('[]', difference.path)}: {kinds}"
+    return f"field {without_places(difference.path)}: {kinds}"
 
 
 def _largest(groups: dict[K, Group]) -> list[tuple[K, Group]]:

@@ -9,12 +9,12 @@ from lazymig.comparing.sides import strip_own
 from lazymig.diagnosis.examining import Converted, Ignoring
 from lazymig.diagnosis.findings import Finding, Group, blocks, notes, passes, warns
 from lazymig.diagnosis.values import key_of
+from lazymig.stores.documents import DOCUMENT_BYTES_MAX
 from lazymig.stores.given import RawId
 
-#: The largest document, and the size from which one is close to it.
-BYTES_MAX = 16 * 1024 * 1024
-_CLOSE = int(BYTES_MAX * 0.8)
-#: Names at the top of V1's documents that are told apart; more mean that names are data.
+#: The size in bytes from which a document is close to the largest.
+_CLOSE = int(DOCUMENT_BYTES_MAX * 0.8)
+#: Names at the top of V1's documents that are distinguished; more mean that names are data.
 _NAMES_MAX = 50
 #: With fewer documents, a value that is always the same means nothing.
 _CONSTANT_FROM = 20
@@ -35,7 +35,7 @@ class Sizes(Ignoring):
         self._factors[round(one.v2_bytes / max(one.v1_bytes, 1), 2)] += 1
         if one.v2_bytes > self._largest:
             self._largest = one.v2_bytes
-        if one.v2_bytes > BYTES_MAX:
+        if one.v2_bytes > DOCUMENT_BYTES_MAX:
             self._too_large.add(one.truth.id)
         elif one.v2_bytes > _CLOSE:
             self._close.add(one.truth.id)

@@ -17,11 +17,13 @@ from lazymig.following.healing import Terms
 from lazymig.following.leasing import Lease, TakenOver
 from lazymig.following.options import FollowOptions
 from lazymig.following.pursuit import Hooks, Pursuit
-from lazymig.following.report import FollowReport, Histogram
+from lazymig.following.report import FollowReport
 from lazymig.loop.clock import Clock
+from lazymig.passes.throttle import Limits, Throttle
 from lazymig.repository import Repository, calls_of
 from lazymig.stores.events import Changes, Operation
 from lazymig.surroundings.checking import check_apart
+from lazymig.telemetry import Histogram
 from lazymig.verifying.options import VerifyOptions
 
 V1 = TypeVar("V1")
@@ -45,11 +47,13 @@ class Follow(Generic[V1, V2]):
         clock: Clock,
     ) -> None:
         calls = calls_of(repository)
-        self._pair = pair = calls.pair
+        limits = Limits(batch_size=options.batch_size, probe=options.probe)
+        self._throttle = throttle = Throttle(calls.pair.bodies, limits, self._is_stopping, clock)
+        self._pair = pair = throttle.shedding.pair(calls.pair)
         self._first_use = calls.first_use
         self._options = options
         self._name = repository.migration.name
-        self._control = control = control or control_beside(pair.bodies, clock)
+        self._control = control = throttle.shedding.control(control or control_beside(pair.bodies, clock))
         check_apart(control, pair.v1, pair.bodies)
         self._clock = clock
         self._changes = Changes(pair.v1, batch_size=options.batch_size, wait_s=_IDLE_S, clock=clock)
@@ -63,8 +67,8 @@ class Follow(Generic[V1, V2]):
             in_flight=_UNBOUNDED if timeout_s is None else timedelta(seconds=timeout_s),
         )  # fmt: skip
         self._hooks = Hooks(
-            stopping=self._is_stopping, on_progress=self._report_progress, verify_first=options.catch_up,
-            clock=clock, tally=pair.tally, counts=lambda: self._counts,
+            stopping=self._is_stopping, wait_for_turn=throttle.wait_for_page, on_progress=self._report_progress,
+            verify_first=options.catch_up, clock=clock, tally=pair.tally, counts=lambda: self._counts,
         )  # fmt: skip
         self._stopped = False
         self._begin()
@@ -125,12 +129,12 @@ class Follow(Generic[V1, V2]):
 
     def _make_report(self) -> FollowReport:
         counts, pursuit = self._counts, self._pursuit
-        p50, p99 = self._staleness.find_quantile(0.5), self._staleness.find_quantile(0.99)
+        p50, p99 = self._staleness.quantile(0.5), self._staleness.quantile(0.99)
         return FollowReport(
             migration=self._name, events=counts["events"],
             rogue={str(one): counts[f"rogue {one}"] for one in Operation if counts[f"rogue {one}"]},
             healed=counts["healed"], dead=counts["dead"], lag_s=0.0 if pursuit is None else pursuit.lag_s,
             staleness_p50_s=p50, staleness_p99_s=p99, catch_ups=counts["catch_ups"],
             catching_up=pursuit is not None and pursuit.catching_up, waiting=self._waiting,
-            elapsed_s=self._elapsed_s,
+            throttle=self._throttle.reason, elapsed_s=self._elapsed_s,
         )  # fmt: skip

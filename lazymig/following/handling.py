@@ -12,12 +12,11 @@ from lazymig.following.feed import Batch
 from lazymig.following.healing import Cause, Healer, Job, Terms, heal_one
 from lazymig.following.judging import Finding, Memory
 from lazymig.following.looking import Lookout
-from lazymig.following.report import Histogram
 from lazymig.following.standing import Doubt, Part, Standing
 from lazymig.protocol.bodies import HEAL_AFTER
 from lazymig.protocol.pair import Pair
 from lazymig.stores.events import Changes, Event, Operation
-from lazymig.telemetry import FOLLOWED, ROGUE, STALENESS
+from lazymig.telemetry import FOLLOWED, ROGUE, STALENESS, Histogram
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -116,7 +115,7 @@ class Handler:
             age = job.done_at - cause.event.at
             if not cause.counts or (cause.fades and age >= self._terms.in_flight):
                 continue  # lazymig may have deleted it, and its tombstone may have been purged since
-            self.staleness.add(age.total_seconds())
+            self.staleness.record(age.total_seconds())
             self._counts[f"rogue {cause.event.operation}"] += 1
             self._tally.count(ROGUE)
             self._tally.measure(STALENESS, max(age.total_seconds(), 0.0))

@@ -179,9 +179,9 @@ class Healer:
             revision = (await self._find_standing(job.id)).revision
             self._failures.note(job.id, revision, "store", "ForeignDocument", text, "")
         else:
-            self._counts["healed"] += 1
             # V2 may refuse the body, by a unique index say. V1 answers then, and a person must know.
             if not tally.counts[REFUSED]:
+                self._counts["healed"] += 1
                 job.healed = True
                 return
             self._failures.note_refused(job.id, (await self._find_standing(job.id)).revision)

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from lazymig.errors import ConfigurationError
 from lazymig.following.report import FollowReport
+from lazymig.passes.throttle import Probe
 from lazymig.repository import Repository, calls_of
 
 V1 = TypeVar("V1")
@@ -23,6 +24,7 @@ class FollowOptions:
     batch_wait_s: float
     concurrency: int
     catch_up: bool
+    probe: Probe | None
     max_time_s: float | None
     on_progress: Callable[[FollowReport], None] | None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from attrs import frozen
 from pymongo.errors import PyMongoError
@@ -30,6 +30,8 @@ class Hooks:
     """What a pursuit asks of its owner."""
 
     stopping: Callable[[], bool]
+    #: Waits until the server can take the next batch. False: the run is to stop.
+    wait_for_turn: Callable[[], Awaitable[bool]]
     on_progress: Callable[[], None]
     #: Whether the first start verifies both sides as a whole.
     verify_first: bool
@@ -104,7 +106,7 @@ class Pursuit:
         # Events may come again. Those that came before would look like revisions that were set back.
         self.handler.memory.forget()
         async with self._feed.opened(position):
-            while not self._hooks.stopping():
+            while await self._hooks.wait_for_turn():
                 await self._take_step(await self._feed.take())
 
     async def _find_position(self) -> Token:
@@ -158,7 +160,7 @@ class Pursuit:
         token, rogue, count = done
         staleness = self.handler.staleness
         handled = Handled(
-            rogue=rogue, lag_s=self.lag_s, staleness_s=(staleness.find_quantile(0.5), staleness.find_quantile(0.99))
+            rogue=rogue, lag_s=self.lag_s, staleness_s=(staleness.quantile(0.5), staleness.quantile(0.99))
         )
         if not await self._following.save(self._claim, token, handled):
             raise TakenOver

@@ -74,8 +74,9 @@ class Share:
         self._wait_s = _WAIT_S
         #: Whether the pass is finished, by this process or others.
         self.finished = False
-        #: The pass's number, once it is known.
+        #: The pass's number and when it was opened, naive UTC, once they are known.
         self.number: int | None = None
+        self.began: datetime | None = None
 
     async def leases(self) -> AsyncGenerator[Lease]:
         """Yield one lease after the other until this shard of the pass is done, by this process or others."""
@@ -109,6 +110,7 @@ class Share:
         while not self._hooks.stopping():
             current = await self._passes.current()
             if current is not None and current["state"] == "open" and self._is_over(current):
+                self.began = current.get("started_at")
                 return int(current["number"])
             if current is not None and since is not None and current.get("ended_at", _NEVER) >= since:
                 self.finished = True  # the other processes of this run finished before this one started
@@ -118,6 +120,7 @@ class Share:
                 async with self._keep_beating(partial(self._passes.renew_planning, number)):
                     partitions = await plan_partitions(self._store, self._terms.partition_size, beside=self._beside)
                 if await self._passes.open_pass(number, partitions):
+                    self.began = self._clock.now()
                     return number
             await self._wait()
         return None
@@ -182,6 +185,10 @@ class Share:
             await self._passes.release(lease)
         else:
             await self._passes.checkpoint(lease, position, done=True)
+
+    async def count_left(self) -> int:
+        """Count the partitions of the pass that no process has done, those of other shards included."""
+        return 0 if self.number is None else await self._passes.count_open(self.number, (0, 1))
 
     async def count_scanned(self) -> int | None:
         """Count the ids that all processes of the pass have looked at; None before its number is known."""

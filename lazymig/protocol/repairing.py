@@ -41,8 +41,12 @@ async def repair(pair: Pair[V1, V2], id: RawId, *, same_life: bool = False) -> b
 
 
 async def _bring_up(pair: Pair[V1, V2], id: RawId, *, same_life: bool) -> bool:
-    if await pair.bodies.find(id) is None and await _migrate(pair, id):
+    seen = await pair.bodies.find(id)
+    if seen is None and await _migrate(pair, id):
         return True
+    if seen is not None and seen.revision > seen.intent:
+        # No step leaves this: the meta data are damaged. A ticket below the body's revision would announce nothing.
+        await pair.ledger.raise_intent(id, seen.revision)
     for attempt in range(pair.max_attempts):
         done, outcome = await _renew(pair, id, same_life=same_life)
         # V2 is past this ticket: another writer was faster, or a slow reader stored what it read at a revision that the

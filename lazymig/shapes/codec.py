@@ -19,7 +19,7 @@ from lazymig.shapes.equality import first_difference, tells_apart
 from lazymig.shapes.fields import Rejected
 from lazymig.shapes.stored_names import TopNames, is_free, is_step, top_names
 from lazymig.shapes.upcasting import Upcasters, bring_up, stamp
-from lazymig.stores.decoding import Damaged, UnreadableError, check_readable
+from lazymig.stores.decoding import Damaged, UnreadableError, check_readable, copied
 from lazymig.stores.documents import META_FIELD, REVISION_FIELD, decode_id, raw_id
 from lazymig.stores.records import Document, Fields
 
@@ -72,6 +72,10 @@ class Codec(Generic[E]):
         if isinstance(document, Damaged):
             check_readable(self.fast.unstructure(entity, unstructure_as=self.cls))
         return entity
+
+    def decode_apart(self, document: Document) -> E:
+        """Return the entity of a document, which shares nothing with it: a conversion may change what it is given."""
+        return self.decode(copied(document) if self.shares else document)
 
     def bring_up(self, document: Document) -> Document:
         """Return a stored document in the newest version, the one that the class describes."""

@@ -16,15 +16,13 @@ from lazymig.shapes.fields import Rejected
 from lazymig.shapes.signatures import recognised
 from lazymig.shapes.stored_names import is_free
 from lazymig.stores.decoding import Damaged
-from lazymig.stores.documents import META_FIELD, REVISION_FIELD
+from lazymig.stores.documents import META_FIELD, OWN_FIELDS, REVISION_FIELD
 from lazymig.stores.records import Document, Fields
 
 #: `f(document) -> document of the next version`.
 Upcaster: TypeAlias = Callable[[Fields], Document]
 Newer: TypeAlias = Literal["refuse", "pass"]
 
-#: The names that upcasters cannot set.
-OWN = frozenset({"_id", REVISION_FIELD, META_FIELD})
 _MISSING = object()
 
 
@@ -179,7 +177,7 @@ def bring_up(chain: Upcasters, document: Document, options: CodecOptions[Fields]
     version = read_version(chain, document)
     if version >= chain.newest:
         return document
-    made: Fields = {name: deepcopy(value) for name, value in document.items() if name not in OWN}
+    made: Fields = {name: deepcopy(value) for name, value in document.items() if name not in OWN_FIELDS}
     made = {"_id": document["_id"], **made}
     while version < chain.newest:
         made = _step(chain, version, made, document["_id"])
@@ -206,7 +204,7 @@ def _step(chain: Upcasters, version: int, document: Fields, id: object) -> Field
 def _check_names(before: Document, after: Document) -> None:
     """Raise `Rejected` where a name at the top changed that no update can address, or that is lazymig's own."""
     for name in {**before, **after}:
-        if name in OWN and name in before and name not in after:
+        if name in OWN_FIELDS and name in before and name not in after:
             continue  # lazymig keeps them
         if name == "_id" or (isinstance(name, str) and is_free(name)):
             continue

@@ -10,9 +10,9 @@ import bson
 from lazymig.shapes.codec import Codec, changes, needs_stored
 from lazymig.shapes.fields import Rejected
 from lazymig.shapes.stored_names import is_step
-from lazymig.shapes.upcasting import OWN, NewerVersion, Upcasters, bring_up, read_version
+from lazymig.shapes.upcasting import NewerVersion, Upcasters, bring_up, read_version
 from lazymig.stores.decoding import Damaged, UnreadableError, check_readable
-from lazymig.stores.documents import get_at
+from lazymig.stores.documents import OWN_FIELDS, get_at
 from lazymig.stores.records import Document, Fields
 
 E = TypeVar("E")
@@ -81,7 +81,9 @@ def find_rewrite(codec: Codec[E], chain: Upcasters, stored: Document) -> V1Chang
 def _hold(chain: Upcasters, stored: Document) -> Document:
     """Return the document's values, as far as a filter can name them; of a large document, its version only."""
     version = {chain.field: get_at(stored, chain.field)}
-    values = {name: value for name, value in stored.items() if name not in OWN and is_step(name) and not _is_odd(value)}
+    values = {
+        name: value for name, value in stored.items() if name not in OWN_FIELDS and is_step(name) and not _is_odd(value)
+    }
     return {**version, **values} if len(bson.encode(values)) <= _HELD_BYTES else version
 
 

@@ -74,6 +74,18 @@ class Damaged(dict[str, Any]):
     """A document with an `Unreadable` somewhere."""
 
 
+def copied(document: Mapping[str, object]) -> dict[str, object]:
+    """Return a copy of a decoded document that shares nothing with it that can be changed."""
+    made = {name: _copied_value(value) for name, value in document.items()}
+    return Damaged(made) if isinstance(document, Damaged) else made
+
+
+def _copied_value(value: object) -> object:
+    if isinstance(value, dict):
+        return copied(value)
+    return [_copied_value(inner) for inner in value] if isinstance(value, list) else value
+
+
 def decode(raw: bytes, options: CodecOptions[Any]) -> dict[str, Any]:
     """Decode a document strictly, or as a `Damaged` one where that fails."""
     try:

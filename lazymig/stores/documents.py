@@ -24,6 +24,10 @@ _UUID_BYTES = 16
 REVISION_FIELD = "_lazymig_rev"
 #: V2's one extra field: {rev, intent, by?, conv?, gone?, at?}.
 META_FIELD = "_lazymig"
+#: The size in bytes that a server allows for a document.
+DOCUMENT_BYTES_MAX = 16 * 1024 * 1024
+#: The fields of a stored document that are the id or lazymig's own.
+OWN_FIELDS = frozenset({"_id", REVISION_FIELD, META_FIELD})
 #: The revision of a document whose field is a fraction, an array or the like. Only reads of this document fail.
 UNUSABLE = -2
 #: Revisions are smaller than this, so lazymig did not write a double of this size.

@@ -9,6 +9,7 @@ from typing import Any, Final
 from bson import Int64
 
 from lazymig.shapes.entities import fields, is_entity
+from lazymig.stores.documents import META_FIELD, REVISION_FIELD
 
 
 class _Nothing:
@@ -77,6 +78,11 @@ def _equal(expected: Any, found: Any) -> bool:
     if isinstance(expected, float | Decimal):
         return str(expected) == str(found)  # distinguishes 0.0 from -0.0 and 1.0 from 1.00, and NaN equals itself
     return bool(expected == found)
+
+
+def without_own(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored document without lazymig's own fields."""
+    return {key: value for key, value in document.items() if key not in (REVISION_FIELD, META_FIELD)}
 
 
 def reduce_to_common(stored: Any, document: Any) -> tuple[Any, Any]:

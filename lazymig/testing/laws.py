@@ -25,8 +25,8 @@ from lazymig.shapes.codec import Codec, failure_path, leaf_error
 from lazymig.shapes.conversions import Conversions, conversions_for
 from lazymig.shapes.entities import is_entity
 from lazymig.shapes.migration import Migration, get_downgrading, get_upgrading, is_upcasting_only
-from lazymig.stores.documents import META_FIELD, REVISION_FIELD
-from lazymig.testing.differences import differences, reduce_to_common
+from lazymig.stores.documents import DOCUMENT_BYTES_MAX, META_FIELD, REVISION_FIELD
+from lazymig.testing.differences import differences, reduce_to_common, without_own
 from lazymig.testing.extras import (
     FailedHealthCheck,
     HealthCheck,
@@ -58,7 +58,6 @@ STORABLE: Final = "every {side} entity can be stored as BSON"
 SAME_TYPES: Final = "a stored {side} entity is read back with the same values and BSON types"
 SIZE: Final = "a {side} document has at most 16 MB"
 
-BYTES_MAX: Final = 16 * 1024 * 1024
 #: lazymig's own fields count towards the size.
 _OWN_FIELDS: Final[Mapping[str, dict[str, Any]]] = {
     "V1": {REVISION_FIELD: Int64(1)},
@@ -237,16 +236,16 @@ class _Laws(Generic[V1, V2]):
     def _stored(self, side: str, codec: Codec[T], entity: T) -> dict[str, Any]:
         """Check the laws of storing an entity, and return its document as the server would return it."""
         raw = _encoded(STORABLE.format(side=side), side, codec, entity)
-        if len(raw) > BYTES_MAX:
+        if len(raw) > DOCUMENT_BYTES_MAX:
             raise LawBroken(SIZE.format(side=side), _largest(raw), f"{len(raw)} bytes")
         options: CodecOptions[Any] = CodecOptions(tz_aware=self.tz_aware)
-        document = _without_own(bson.decode(raw, options))
+        document = without_own(bson.decode(raw, options))
         try:
             read = codec.decode(document)
         except Exception as error:
             raise LawBroken(SAME_TYPES.format(side=side), "", f"reading it back: {error!r}") from error
         _same(SAME_TYPES.format(side=side), entity, read)
-        again = _without_own(bson.decode(_encoded(STORABLE.format(side=side), side, codec, read), options))
+        again = without_own(bson.decode(_encoded(STORABLE.format(side=side), side, codec, read), options))
         _same(SAME_TYPES.format(side=side), document, again)
         return document
 
@@ -273,10 +272,6 @@ def _refused(codec: Codec[Any], entity: Any) -> str:
 def _largest(raw: bytes) -> str:
     sizes = {key: len(bson.encode({"": value})) for key, value in bson.decode(raw).items()}
     return max(sizes, key=lambda key: sizes[key])
-
-
-def _without_own(document: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in document.items() if key not in (REVISION_FIELD, META_FIELD)}
 
 
 async def _total(law: str, converted: Awaitable[T]) -> T:

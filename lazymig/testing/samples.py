@@ -19,7 +19,7 @@ from lazymig.shapes.annotations import fields_of, is_class, is_union, members, s
 from lazymig.shapes.codec import Codec, codec_for
 from lazymig.shapes.stored_names import written_names
 from lazymig.shapes.upcasting import Upcasters
-from lazymig.stores.documents import META_FIELD, REVISION_FIELD
+from lazymig.testing.differences import without_own
 from lazymig.testing.extras import SearchStrategy, st
 
 Document = dict[str, Any]
@@ -41,7 +41,7 @@ async def sample_documents(collection: Any, size: int = 200) -> list[Document]:
     cursor = collection.aggregate([{"$sample": {"size": size}}])
     # PyMongo's async API returns a coroutine, Motor the cursor.
     found = await (await cursor if hasattr(cursor, "__await__") else cursor).to_list(None)
-    return [_without_own(document) for document in found]
+    return [without_own(document) for document in found]
 
 
 def documents_like(
@@ -74,7 +74,7 @@ def documents_like(
     Raises:
         ConfigurationError: `documents` is empty.
     """
-    given = [_without_own(document) for document in documents]
+    given = [without_own(document) for document in documents]
     if not given:
         raise ConfigurationError("documents_like: pass at least one document; sample_documents(collection) gets some")
     codec: Codec[Any] = codec_for(cls, id_field, converter, tz_aware=tz_aware, upcasters=upcasters)
@@ -94,10 +94,6 @@ def _by_version(documents: Sequence[Document], chain: Upcasters | None) -> list[
     for document in documents:
         versions.setdefault(repr(document.get(chain.field, _MISSING)), []).append(document)
     return list(versions.values())
-
-
-def _without_own(document: Mapping[str, Any]) -> Document:
-    return {key: value for key, value in document.items() if key not in (REVISION_FIELD, META_FIELD)}
 
 
 def _is_taken(codec: Codec[Any], document: Document) -> bool:

@@ -165,9 +165,13 @@ class Recheck(Generic[V1, V2]):
                 confirmed.append(evolve(found, confirmed=True))
             elif last:
                 reason = _MOVED if moved else _LATE
+                # Without the signature: what was seen last has not stood, so the next run must let it stand.
                 changed.append(
-                    evolve(found, verdict=Verdict.UNKNOWN, check="", differences=(), reason=reason, confirmed=True)
-                )
+                    evolve(
+                        found, verdict=Verdict.UNKNOWN, check="", differences=(), reason=reason, signature="",
+                        confirmed=True,
+                    )
+                )  # fmt: skip
             else:
                 left += 1
                 if moved:
@@ -199,8 +203,10 @@ class Recheck(Generic[V1, V2]):
         agree = [one.id for one, key in zip(tried, keys_of(one.id for one in tried), strict=True) if key not in still]
         if agree:
             await self._table.remove(self._rules.migration, agree)
+            await repairs.remove_letters(agree)
             self._counts["repaired"] += len(agree)
-        repairs.note_unsettled(keys)
+        # If only checks beside `upgrade` fail now, the repair has done its part.
+        repairs.note_unsettled(compress(keys, map(is_repairable, found)))
         # Clients may have moved them meanwhile: they are candidates again.
         await self._table.record(self._rules.migration, found)
         return len(found)

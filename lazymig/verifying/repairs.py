@@ -9,6 +9,7 @@ from typing import Final, Generic, TypeVar
 from attrs import evolve
 
 from lazymig.comparing.checks import UPGRADE
+from lazymig.control.dead_letters import DeadLetters
 from lazymig.control.mismatches import Mismatches
 from lazymig.errors import ConfigurationError, Contention, ConversionError
 from lazymig.passes.shedding import as_patient_as
@@ -65,9 +66,10 @@ def _is_in_vain(found: Mismatch) -> bool:
 class Repairs(Generic[V1, V2]):
     """The repairs of one run."""
 
-    def __init__(self, pair: Pair[V1, V2], table: Mismatches, throttle: Throttle) -> None:
+    def __init__(self, pair: Pair[V1, V2], table: Mismatches, letters: DeadLetters, throttle: Throttle) -> None:
         self._pair = pair
         self._table = table
+        self._letters = letters
         self._throttle = throttle
         #: Entities whose repair settled nothing. Bounded, because nothing is repaired once there are too many.
         self._unsettled: set[object] = set()
@@ -81,6 +83,10 @@ class Repairs(Generic[V1, V2]):
         settled = self._unsettled.intersection(keys_of(ids)) if self._unsettled else set()
         self._unsettled -= settled
         return len(settled)
+
+    async def remove_letters(self, ids: Sequence[RawId]) -> None:
+        """Remove the dead letters of entities that agree after their repair: they need no person any more."""
+        await self._letters.remove(self._pair.conversions.migration.name, ids)
 
     def explained(self, found: Mismatch) -> Mismatch:
         """Return the mismatch with the reason why it is not repaired; unchanged if it will be."""
@@ -126,7 +132,9 @@ class Repairs(Generic[V1, V2]):
         except TypeError:
             return evolve(one, reason="; ".join(filter(None, (one.reason, _UNTAKEN))), confirmed=True)
         try:
-            await repair(self._pair, one.id)
+            # A body above V1's revision: a program stored what it had read before, revision and all. What only V2 holds
+            # would be lost for good otherwise. The follower keeps it as well.
+            await repair(self._pair, one.id, same_life=True)
         except Contention:
             pass  # its clients are alive, and the next look will show what they did
         except ConversionError as error:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 
 from attrs import define, field, frozen
 
+from lazymig.comparing.equivalences import without_places
 from lazymig.stores.given import RawId
 from lazymig.stores.verdicts import Mismatch, Verdict
 
@@ -15,7 +15,6 @@ from lazymig.stores.verdicts import Mismatch, Verdict
 LISTED_MAX = 1000
 GROUPS_MAX = 1000
 IDS_PER_GROUP = 5
-_PLACE = re.compile(r"\[\d+\]")
 
 
 @frozen
@@ -122,7 +121,7 @@ class VerifyReport:
 
     @property
     def agrees(self) -> bool:
-        """Whether everything was compared and agrees. A sample or a filter says so of what it selected only."""
+        """Whether everything was compared and agrees. A sample, a filter or a shard says so of its part."""
         return self.finished and not self.needs_person
 
     @property
@@ -155,7 +154,7 @@ class Summary:
         if len(self.mismatches) < LISTED_MAX:
             self.mismatches.append(found)
         # The places in arrays do not separate groups.
-        fields = {(_PLACE.sub("[]", each.path), each.expected, each.found, each.accept) for each in found.differences}
+        fields = {(without_places(each.path), each.expected, each.found, each.accept) for each in found.differences}
         for each in fields or {("", "", "", "")}:
             key = (found.verdict, found.check, *each)
             if key not in self._groups and len(self._groups) >= GROUPS_MAX:

@@ -39,6 +39,7 @@ V2 = TypeVar("V2")
 
 _REPLACED = "V1 or V2 was dropped or replaced while it was verified; run the verification again"
 _FILTERED = "only documents of V1 that the filter finds were compared; orphans in V2 were not looked for"
+_SHARDED = "other shards were not done, so this says nothing about their entities; the last shard's report is about all"
 _UNFINISHED = "the sample was not finished, so it says nothing about all entities"
 #: Seconds between two counts of what all processes have done.
 _LOOK_EVERY_S = 1.0
@@ -64,6 +65,8 @@ class Verification(Generic[V1, V2]):
         self._stopped = False
         self._began, self._began_s, self._looked_at_s = clock.now(), clock.monotonic(), float("-inf")
         self._total = self._done = 0
+        #: Whether other shards of the pass were not done when this one was.
+        self._sharded = False
         self._table = table = parts_of(control).mismatches
         question = pair.v1.question(options.where or {})
         self._sides = BothSides(pair.v1, pair.bodies, question)
@@ -110,13 +113,18 @@ class Verification(Generic[V1, V2]):
         self._counts.clear()
         self._examiner.accepted.clear()
         self._total = self._done = 0
+        self._sharded, self._continued = False, ""
         await parts_of(self._control).ensure_indexes()
         return await (self._run() if sample is None else self._run_sample(sample))
 
     async def _run(self) -> VerifyReport:
         self._total = await self._count_total()
         scope = TableScope(self._table, self._name, self._sides)
-        finished = await walk(self._share, self) and await self._recheck(scope)
+        walked = await walk(self._share, self)
+        self._continued = self._describe_begin()
+        # Before the recheck: what other shards find from now on may come too late for it.
+        self._sharded = walked and bool(await self._share.count_left())
+        finished = walked and await self._recheck(scope)
         summary = await self._summarise(scope)
         compared = max(self._counts["compared"], await self._share.count_scanned() or 0)
         report = self._make_report(summary, compared, max(self._total, compared), finished=finished)
@@ -150,7 +158,8 @@ class Verification(Generic[V1, V2]):
         rules = Rules(
             migration=self._name, min_age_s=self._options.min_age_s, began=self._began, stopping=self._is_stopping
         )
-        repairs = Repairs(self._pair, self._table, self._throttle) if self._options.repair else None
+        letters = parts_of(self._control).letters
+        repairs = Repairs(self._pair, self._table, letters, self._throttle) if self._options.repair else None
         recheck = Recheck(
             self._sides, self._examiner, self._table, repairs, self._throttle, rules, self._clock, self._counts
         )
@@ -190,21 +199,38 @@ class Verification(Generic[V1, V2]):
             dirty=counts["dirty"], unknown=counts["unknown"],
             accepted=dict(self._examiner.accepted), rechecked=self._counts["rechecked"],
             repaired=self._counts["repaired"], mismatches=tuple(summary.mismatches), groups=summary.groups,
-            limits=(_FILTERED,) if self._sides.question else (), finished=finished, elapsed_s=self._elapsed_s,
+            limits=self._limits, finished=finished, elapsed_s=self._elapsed_s,
         )  # fmt: skip
 
     async def _end(self, report: VerifyReport, sample: int) -> VerifyReport:
-        """Record the run. `sample`, `filtered` and `one_way` are above 0 where not everything was compared."""
+        """Record the run. The last four counts are above 0 where not everything was compared."""
         counts = {
             "total": report.total, "compared": report.compared, "match": report.match,
             **{name: getattr(report, name) for name in COUNTED}, "rechecked": report.rechecked,
-            "repaired": report.repaired, "sample": sample, "filtered": int(bool(report.limits)),
-            "one_way": int(not self._options.checks.round_trip),
+            "repaired": report.repaired, "sample": sample, "filtered": int(bool(self._sides.question)),
+            "sharded": int(self._sharded), "upgrade_only": int(not self._options.checks.round_trip),
         }  # fmt: skip
         run = RunRecord(self._name, self._began, self._clock.now(), report.finished, counts)
         await parts_of(self._control).runs.record(run, kind=KIND)
         await self._report_progress()
         return report
+
+    def _describe_begin(self) -> str:
+        """Say since when the pass runs, where this run continued it; otherwise nothing."""
+        began = self._share.began
+        # Workers and shards that share one run join a pass that another of them opened.
+        shared = self._options.shard != (0, 1)
+        if shared or began is None or began >= (self._options.since or self._began):
+            return ""
+        return f"the pass began at {began:%Y-%m-%d %H:%M:%S} UTC; what had been compared was not compared again"
+
+    @property
+    def _limits(self) -> tuple[str, ...]:
+        return (
+            *([_FILTERED] if self._sides.question else []),
+            *([_SHARDED] if self._sharded else []),
+            *([self._continued] if self._continued else []),
+        )
 
     def pages(self, partition: Partition, position: RawId) -> AsyncGenerator[Stretch]:
         """Compare a partition after a position."""

@@ -139,5 +139,5 @@ def test_refusals(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAZYMIG_APP", "shop:alone")
     refused = run("follow")
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
-    assert "advance to coexist first" in refused.stderr
+    assert "a follower runs only where V2 is filled from V1" in refused.stderr
     assert run("follow", "--batch-size", "0").returncode == 2

@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from bson import Int64
 from pymongo import MongoClient
 
+from lazymig import Difference, Mismatch, Verdict, VerifyReport
 from lazymig.cli import verbs
+from lazymig.cli.verify_report import show_report
+from lazymig.verifying.report import Summary
 
 SCRIPT = Path(sys.executable).with_name("lazymig")
 COUNT, SECRET = 60, "Confidential"
@@ -143,13 +147,14 @@ def rows(out: str) -> dict[tuple[str, ...], list[str]]:
 def test_each_defect_is_one_line(lazymig: Run, database: Any) -> None:
     """Each kind of defect is one line in a pipe, with its field, ids and what accepts it; nothing shows contents."""
     spoil(database)
+    stale = "V2 was made from revision 0; V1 is at revision 3"
     code, out, _ = lazymig(*VERIFY, "--invariants", "shop:invariants")
     assert code == 3
     assert rows(out) == {
         ("different", "upgrade", "age", "int32", "int64"): ["2", "int-width:age", "2 3", "-"],
         ("different", "upgrade", "first", "string", "string"): ["1", "-", "4", "-"],
         ("different", "upgrade", "nickname", "null", "missing"): ["1", "missing-null:nickname", "5", "-"],
-        ("stale", "upgrade", "age", "int32", "int32"): ["1", "-", "9", "-"],
+        ("stale", "upgrade", "age", "int32", "int32"): ["1", "-", "9", stale],
         ("missing", "-", "-", "-", "-"): ["1", "-", "1", "-"],
         ("orphan", "-", "-", "-", "-"): ["1", "-", "8", "-"],
         ("dirty", "-", "-", "-", "-"): ["1", "-", "6", "a write of revision 1 was announced and is not finished"],
@@ -163,6 +168,26 @@ def test_each_defect_is_one_line(lazymig: Run, database: Any) -> None:
     assert said in out.replace("\n", " ")
     stored = json.loads(lazymig("status", "--json")[1])["verified"]
     assert (stored["mismatches"]["different"], stored["last"]["counts"]["compared"]) == (4, COUNT)
+
+
+def test_what_no_repair_settles(capsys: pytest.CaptureFixture[str]) -> None:
+    """The reason is beside the field, without what would accept it, and no repair is advised."""
+    field = Difference("tags[3].name", "int32", "int64", accept="int-width")
+    reason = "no repair can settle it; accept with int-width:tags[].name"
+    found = Mismatch(14, Verdict.DIFFERENT, "downgrade", (field,), reason, 1, 1, "", "verify", True)
+    summary = Summary()
+    summary.add(found)
+    report = VerifyReport(
+        migration="people", total=1, compared=1, match=0, different=1, mismatches=(found,), groups=summary.groups,
+        finished=True, elapsed_s=1.0,
+    )  # fmt: skip
+    show_report(report)
+    out = capsys.readouterr().out
+    row = ["1", "int-width:tags[].name", "14", "no repair can settle it"]
+    assert rows(out) == {("different", "downgrade", "tags[].name", "int32", "int64"): row}
+    assert "--repair" not in out
+    show_report(evolve(report, mismatches=(evolve(found, check="upgrade"),)))
+    assert "lazymig verify --repair" in capsys.readouterr().out
 
 
 def test_accepted_and_repaired(lazymig: Run, database: Any) -> None:
@@ -225,7 +250,7 @@ def test_stopped_early_is_no_success(lazymig: Run, database: Any) -> None:
     [
         (["--where", "[1]"], "--where: pass a JSON object"),
         (["--where", f'{{"{SECRET}'], "--where: pass a MongoDB filter as extended JSON"),
-        (["--accept", "nothing"], "--accept: pass an Equivalence or one of missing-null"),
+        (["--accept", "nothing"], "--accept: 'nothing' is unknown; pass one of missing-null"),
         (["--sample", "0"], "--sample: pass 1 or more"),
         (["--sample", "1", "--workers", "2"], "--sample runs in one process"),
         (["--sample", "1", "--shard", "0/2"], "--sample runs in one process"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
@@ -228,7 +229,7 @@ async def test_what_v2_refuses(database: Any, driver: str) -> None:
     async with followed(database) as watched:
         await database["v1"].update_one({"_id": 2}, {"$set": {"code": "a"}})
         report = await watched.settled()
-    assert (report.dead, report.needs_person) == (1, True)
+    assert (report.healed, report.dead, report.needs_person) == (0, 1, True)
     assert set(await letters(database)) == {"2"}
     assert (await repo.get(2)).code == "a"
 
@@ -270,3 +271,46 @@ async def test_refusals(database: Any) -> None:
             Follower(repository(database, phase=phase))
     with pytest.raises(ConfigurationError, match="batch_size"):
         Follower(repository(database), batch_size=0)
+
+
+@FIRST
+async def test_a_probe_pauses(database: Any) -> None:
+    """While the user's probe says that the server is not well, nothing is healed, and the report says why."""
+    repo, well, asked = repository(database), asyncio.Event(), asyncio.Event()
+    well.set()
+
+    async def probe() -> bool:
+        if not well.is_set():
+            asked.set()
+        return well.is_set()
+
+    await database["v1"].insert_one(thing(1))
+    await repo.get(1)
+    async with followed(database, repo=repo, probe=probe) as watched:
+        await watched.settled()
+        well.clear()
+        await asked.wait()  # from here on no batch is read
+        await database["v1"].update_one({"_id": 1}, {"$set": {"n": 7}})
+        asked.clear()
+        await asked.wait()
+        assert (await database["v2"].find_one({"_id": 1}))["count"] == 1
+        well.set()
+        assert (await watched.settled()).healed == 1
+    assert (await repo.get(1)).count == 7
+
+
+@FIRST
+async def test_a_failing_probe_does_not_end_it(database: Any) -> None:
+    """An exception of the probe is an unknown signal: the follower goes on, and says so."""
+
+    async def probe() -> bool:
+        raise OSError
+
+    repo = repository(database)
+    await database["v1"].insert_one(thing(1))
+    await repo.get(1)
+    async with followed(database, repo=repo, probe=probe) as watched:
+        await database["v1"].update_one({"_id": 1}, {"$set": {"n": 7}})
+        report = await watched.settled()
+    assert report.throttle == "the probe fails"
+    assert (await repo.get(1)).count == 7

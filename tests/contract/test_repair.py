@@ -61,6 +61,17 @@ async def test_a_dropped_revision_is_overtaken(database: Any) -> None:
     assert (await stored(database["v1"]))["1"] == thing(1, 8, _lazymig_rev=8)
 
 
+async def test_damaged_meta_data_are_overtaken(database: Any) -> None:
+    """Where V2 claims a revision that nobody announced, both sides are above it afterwards."""
+    await database["v1"].insert_one(thing(1, 8, _lazymig_rev=2))
+    await database["v2"].insert_one({**moved(1), "_lazymig": {"rev": 999, "intent": 0, "by": "sweep"}})
+    assert await repaired(database, 1)
+    document = (await stored(database["v2"]))["1"]
+    assert document["count"] == 8
+    assert document["_lazymig"]["rev"] == document["_lazymig"]["intent"] == 1000
+    assert (await stored(database["v1"]))["1"] == thing(1, 8, _lazymig_rev=1000)
+
+
 async def test_what_does_not_convert_no_longer_answers(database: Any) -> None:
     """A V1 document that does not convert raises, and V2's body of what V1 held before answers no more."""
     await database["v1"].insert_one({"_id": 1, "_lazymig_rev": 2})

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from lazymig import ConfigurationError, Verdict
+from lazymig import ConfigurationError, DeadLetter, Verdict
 from lazymig.comparing.comparer import Comparer
+from lazymig.control import parts_of
 from lazymig.passes.sharing import Share
 from lazymig.verifying.flow import Flow
 from lazymig.verifying.options import VerifyOptions
 from lazymig.verifying.rechecking import GENERATIONS
-from tests.sweeps import LaterClock, ThingV2, control, moved, stored
+from tests.sweeps import LaterClock, ThingV2, control, moved, repository, stored, thing
 from tests.verifications import (
     DEFECTS,
     MeddlingClock,
@@ -119,6 +120,15 @@ async def test_what_moves_all_the_time_is_unknown(filled: Any) -> None:
     assert [row.verdict for row in again.mismatches] == [Verdict.DIFFERENT]
 
 
+async def test_what_moved_all_the_time_must_stand_in_the_next_run(filled: Any) -> None:
+    """The last state of an entity that moved all the time does not count at once in the run after that."""
+    changes = [damage(filled, count) for count in range(100, 150)]
+    assert (await verifier(filled, clock=MeddlingClock(*changes), min_age_s=AGE_S).run()).unknown == 1
+    clock = MeddlingClock(partial(filled["v2"].replace_one, {"_id": 3}, moved(3)))
+    report = await verifier(filled, clock=clock, min_age_s=AGE_S).run()
+    assert (report.agrees, report.mismatches) == (True, ())
+
+
 @MEMORY
 async def test_equal_once_is_enough(filled: Any) -> None:
     """An entity that moves all the time and agrees at one look, at one revision, agrees."""
@@ -201,6 +211,53 @@ async def test_nothing_is_repaired_in_vain(filled: Any) -> None:
     assert (report.different, report.repaired) == (12, 0)
     assert await filled["v1"].count_documents({"_lazymig_rev": {"$exists": True}}) == 0
     assert all("no repair can settle it" in row.reason for row in report.mismatches)
+
+
+@MEMORY
+async def test_a_repair_ends_with_its_own_part(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repairs after which only the way back fails are no repairs in vain, however many they are."""
+    monkeypatch.setattr("lazymig.verifying.repairs.UNSETTLED_MAX", 3)
+    monkeypatch.setattr("lazymig.verifying.repairs._AT_ONCE", 1)
+    await filled["v1"].update_many({}, {"$unset": {"code": ""}})  # V1's class has a default for it
+    await filled["v2"].delete_many({})
+    report = await verifier(filled, repair=True).run()
+    assert await filled["v2"].count_documents({"count": 1}) == 12
+    assert {(row.verdict, row.check) for row in report.mismatches} == {(Verdict.DIFFERENT, "downgrade")}
+    assert all("no repair can settle it" in row.reason for row in report.mismatches)
+
+
+@pytest.mark.parametrize("revision", [1, None])
+async def test_a_repair_keeps_what_only_v2_holds(database: Any, revision: int | None) -> None:
+    """A program that stores what it read before, with or without the revision of then, takes no note from V2."""
+    repo = repository(database)
+    await database["v1"].insert_one(thing(1))
+    for number in (2, 3):
+        await repo.update(1, lambda v2, number=number: evolve(v2, count=number, note="only V2"))
+    old = thing(1, 50) if revision is None else thing(1, 50, _lazymig_rev=revision)
+    await database["v1"].replace_one({"_id": 1}, old)
+    report = await verifier(database, repo=repo, repair=True).run()
+    assert (report.agrees, report.repaired) == (True, 1)
+    assert await repo.get(1) == ThingV2(1, 50, None, "only V2")
+
+
+@MEMORY
+async def test_a_continued_pass_says_when_it_began(database: Any) -> None:
+    """A run that continues a stopped pass says that what was compared before it was not compared again."""
+    await fill(database, range(40))
+    first = verifier(database, on_progress=lambda _: first.stop())
+    assert not (await first.run()).finished
+    report = await verifier(database).run()
+    assert report.finished
+    assert "was not compared again" in report.limits[0]
+    assert (await verifier(database).run()).limits == ()
+
+
+@MEMORY
+async def test_a_repair_ends_a_dead_letter(filled: Any) -> None:
+    """An entity that agrees after its repair needs no person any more."""
+    await parts_of(control(filled)).letters.record([DeadLetter("things", 3, 0, "upgrade", "ValueError", "bad", "n")])
+    assert (await verifier(filled, repair=True).run()).repaired == 1
+    assert await control(filled).dead_count("things") == 0
 
 
 @MEMORY

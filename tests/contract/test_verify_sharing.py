@@ -84,6 +84,10 @@ async def test_shards_cover_all_together(filled: Any) -> None:
     assert all(report.finished for report in reports)
     assert reports[-1].compared == COUNT + 1
     assert told(reports[-1].mismatches) == claims(planted)
+    # Only the last one is about all. No other may pass for a full verification, in its report or in the history.
+    assert [len(report.limits) for report in reports] == [1, 1, 0]
+    runs = await control(filled).history("things", kind="verify")
+    assert sorted(run.counts["sharded"] for run in runs) == [0, 1, 1]
 
 
 @pytest.mark.parametrize("repair", [False, True])

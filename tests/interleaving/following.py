@@ -110,7 +110,9 @@ async def follow(s):
             continue
         handled.append(place)
         if finding in (Finding.ROGUE, Finding.VANISHED):
-            assert not s.strict or crossed(s, event), f"a change of lazymig's own was taken for another program's: {event}"
+            assert not s.strict or crossed(s, event), (
+                f"a change of lazymig's own was taken for another program's: {event}"
+            )
             await heal_one(pair, event.id, inserted=event.operation is Operation.INSERT)
     s.v1.done = s.v1.done | frozenset(handled)
     return left

@@ -9,7 +9,7 @@ from attrs import evolve
 from lazymig import protocol
 from lazymig.repository import calls_of
 from tests.interleaving import outsiders, subject
-from tests.interleaving.subject import ID, INVARIANTS, Call, read_afterwards, v1_document, v2_document
+from tests.interleaving.subject import ID, INVARIANTS, OLD, Call, read_afterwards, v1_document, v2_document
 
 STATES = {
     **{
@@ -22,6 +22,7 @@ STATES = {
     },
     "orphan": ((), (v2_document(2, 2, note="n"),)),
     "V2 wrong at V1's revision": ((v1_document(2, tally=7),), (v2_document(2, 2, note="n"),)),
+    "V2 ahead of its intent": ((v1_document(2, tally=7),), (v2_document(9, 1, OLD, note="n"),)),
     "V2 ahead of V1": ((v1_document(tally=7),), (v2_document(4, 4, note="n"),)),
 }  # fmt: skip
 #: Those in which the invariant holds at the beginning.

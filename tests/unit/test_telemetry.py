@@ -77,23 +77,31 @@ def test_a_histogram_knows_its_quantiles_to_within_five_percent() -> None:
         assert len(histogram._buckets) == len(Histogram()._buckets)
 
 
-@pytest.mark.parametrize("elapsed_s", [0.0, -1.0, 1e-9, 1e-5, 1e9])
+@pytest.mark.parametrize("elapsed_s", [0.0, -1.0, 1e-9, 1e-5, 86_400.0, 1e9])
 def test_a_histogram_takes_any_duration(elapsed_s: float) -> None:
-    """A clock may stand, and a call may hang for a day: the first and the last bucket hold those."""
+    """A clock may stand or differ, and a follower may be away for weeks: the first and the last bucket hold those."""
     histogram = Histogram()
     histogram.record(elapsed_s)
     assert histogram.count == 1
+    assert histogram.total_s == max(elapsed_s, 0.0)
     [(upper_s, count)] = histogram.buckets.items()
     assert count == 1
-    assert (upper_s == math.inf) is (elapsed_s > 200)
+    assert (upper_s == math.inf) is (elapsed_s > 1_000_000)
     assert histogram.quantile(0.5) is not None
+
+
+def test_a_histogram_is_shown_with_units() -> None:
+    """In milliseconds, whose digits mean something."""
+    histogram = Histogram()
+    histogram.record(0.25)
+    assert repr(histogram) == "<Histogram of 1: p50 241.96 ms, p99 241.96 ms>"
 
 
 def test_an_empty_histogram_has_no_quantiles() -> None:
     """And a share outside of 0 to 1 is refused."""
     assert Histogram().quantile(0.5) is None
     assert Histogram().buckets == {}
-    assert "0" in repr(Histogram())
+    assert repr(Histogram()) == "<Histogram of 0: p50 unknown, p99 unknown>"
     for share in (-0.1, 1.1, math.nan):
         with pytest.raises(ValueError, match="from 0 to 1"):
             Histogram().quantile(share)

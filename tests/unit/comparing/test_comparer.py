@@ -361,6 +361,7 @@ def test_sound_entities_pass_every_check() -> None:
         ({"expected": lambda a: a}, "expected returned OrderV1; return OrderV2 or a mapping"),
         ({"expected": lambda a: {"a": 2**70}}, "expected: BSON cannot hold the result (OverflowError)"),
         ({"expected": lambda a: {"a": object()}}, "expected: BSON cannot hold the result (InvalidDocument)"),
+        ({"expected": lambda a: {"a": {5: 1}}}, "expected: BSON cannot hold the result (InvalidDocument)"),
         ({"expected": lambda a: {SECRET[0]: int(SECRET)}}, "expected raised ValueError at test_comparer.py"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Positions, counts, durations and the order of changes within a heal."""
+"""Positions, counts and the order of changes within a heal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 import pytest
 
 from lazymig.following.healing import Cause, Job
-from lazymig.following.report import Histogram
 from lazymig.following.standing import Part, Standing
 from lazymig.stores.events import Event, Operation
 
@@ -68,17 +67,3 @@ def test_events_after_the_start_need_another_heal() -> None:
     assert job.later is not None
     assert job.later.operation is INSERT
     assert len(job.later.causes) == 2
-
-
-def test_quantiles() -> None:
-    """Quantiles are right to a tenth; a clock that runs behind makes no duration negative."""
-    histogram = Histogram()
-    assert histogram.find_quantile(0.5) is None
-    for milliseconds in range(1, 1001):
-        histogram.add(milliseconds / 1000)
-    p50, p99 = histogram.find_quantile(0.5), histogram.find_quantile(0.99)
-    assert p50 == pytest.approx(0.5, rel=0.1)
-    assert p99 == pytest.approx(0.99, rel=0.1)
-    behind = Histogram()
-    behind.add(-5.0)
-    assert behind.find_quantile(0.5) == 0.001
