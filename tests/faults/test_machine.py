@@ -23,8 +23,9 @@ from pymongo.errors import AutoReconnect
 
 from lazymig import AlreadyExists, Control, ConversionError, NotFound, Phase, Repository, Sweeper
 from lazymig.loop.clock import SYSTEM_CLOCK
-from lazymig.protocol import edits, heal
+from lazymig.protocol import heal
 from lazymig.repository import calls_of
+from lazymig.shapes import v1_changes
 from lazymig.stores.documents import decode_id, parse_v1, parse_v2, raw_id
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
@@ -297,7 +298,7 @@ TICKET = V2Store.ticket
 
 @pytest.mark.parametrize(
     ("place", "step", "broken"),
-    [(V2Store, "ticket", _no_ticket), (V1Store, "compare_and_set", _replaces), (edits, "changes", _flat)],
+    [(V2Store, "ticket", _no_ticket), (V1Store, "compare_and_set", _replaces), (v1_changes, "changes", _flat)],
 )
 def test_it_bites(runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch, place: Any, step: str, broken: Any) -> None:
     """A write without a ticket, and one that drops what it does not know, at the top or within, are each found."""
