@@ -102,7 +102,7 @@ def lazymig(environment: dict[str, str], tmp_path: Path) -> Run:
 
     def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         ended = subprocess.run(
-            [SCRIPT, *arguments], cwd=tmp_path, env={**environment, **more}, capture_output=True, text=True, timeout=60
+            [SCRIPT, *arguments], cwd=tmp_path, env={**environment, **more}, capture_output=True, text=True, timeout=300
         )
         assert "Warning" not in ended.stderr  # no client is left open
         return ended

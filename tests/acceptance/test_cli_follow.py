@@ -80,14 +80,14 @@ class Follow:
     def end(self, number: int = signal.SIGTERM) -> tuple[int, dict[str, Any], str]:
         """Send a signal; its exit code, its report, and what it said on stderr."""
         self._process.send_signal(number)
-        stdout, stderr = self._process.communicate(timeout=60)
+        stdout, stderr = self._process.communicate(timeout=300)
         return self._process.returncode, json.loads(stdout), self.first + stderr
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "lazymig", *arguments], capture_output=True, text=True, timeout=60, env=dict(os.environ)
+        [sys.executable, "-m", "lazymig", *arguments], capture_output=True, text=True, timeout=300, env=dict(os.environ)
     )
 
 

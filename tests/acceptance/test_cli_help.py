@@ -33,7 +33,7 @@ COMMANDS = [chain for chain in CHAINS if chain not in {(), ("dead-letters",)}]
 
 def run(*arguments: str, command: tuple[str, ...] = (str(SCRIPT),)) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": "80"}
-    return subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=300)
 
 
 def epilogue_of(chain: tuple[str, ...]) -> list[str]:

@@ -277,7 +277,7 @@ def test_worker_processes_share_a_verification(database: Any) -> None:
     spoil(database)
     ended = subprocess.run(
         [SCRIPT, *VERIFY, "--workers", "2", "--invariants", "shop:invariants", "--json"],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     report = json.loads(ended.stdout)
     assert (ended.returncode, report["finished"], report["compared"]) == (3, True, COUNT)
@@ -293,7 +293,7 @@ def test_continuous_reports_each_pass_until_stopped(database: Any) -> None:
     assert process.stdout is not None
     passes = [json.loads(process.stdout.readline()) for _ in range(2)]
     process.terminate()
-    rest, _ = process.communicate(timeout=30)
+    rest, _ = process.communicate(timeout=300)
     assert [(one["finished"], one["compared"], one["agrees"]) for one in passes] == [(True, COUNT, True)] * 2
     assert process.returncode == 0
     assert len(list(database["lazymig_control"].find({"kind": "verify run"}))) == 2 + len(rest.splitlines())

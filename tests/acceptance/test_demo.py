@@ -35,7 +35,7 @@ ALL_OPERATIONS = 2 * CLIENTS_EACH * OPERATIONS
 def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONWARNINGS": "always::ResourceWarning"}
     ended = subprocess.run(
-        [SCRIPT, "demo", *arguments], env=environment, capture_output=True, text=True, timeout=120
+        [SCRIPT, "demo", *arguments], env=environment, capture_output=True, text=True, timeout=300
     )  # fmt: skip
     assert "Warning" not in ended.stderr
     return ended

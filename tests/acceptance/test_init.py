@@ -61,7 +61,7 @@ def init(environment: dict[str, str], tmp_path: Path) -> Run:
     def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [SCRIPT, "init", *arguments], cwd=tmp_path, env={**environment, **more}, capture_output=True, text=True,
-            timeout=60,
+            timeout=300,
         )  # fmt: skip
 
     return run
@@ -74,7 +74,7 @@ def commands_of(printed: str) -> list[str]:
 
 def in_shell(command: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
     )  # fmt: skip
 
 

@@ -157,7 +157,7 @@ def test_the_command_line(root: Any, name: str, uri: str, tmp_path: Path, functi
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [SCRIPT, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+            [SCRIPT, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
         )
 
     before, log = everything(root), Log(root)

@@ -49,7 +49,7 @@ def test_the_first_command_ends_in_all_customers_equal() -> None:
     extras = re.findall(r"\.\[(.*)\]", DEMO)[0].split(",")
     project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
     assert set(extras) <= set(project["optional-dependencies"])
-    done = subprocess.run([SCRIPT, "demo"], capture_output=True, text=True, timeout=120, check=False, cwd=TOP)
+    done = subprocess.run([SCRIPT, "demo"], capture_output=True, text=True, timeout=300, check=False, cwd=TOP)
     assert done.returncode == 0, done.stderr
     equal, entities = re.findall(r"^(\d+) of (\d+) equal$", done.stdout, re.MULTILINE)[0]
     assert equal == entities
@@ -81,7 +81,7 @@ def test_the_sweep_of_the_readme_moves_the_services_customers(lazymig_server: An
         try:
             client[name]["customers"].insert_many(_customers())
             done = subprocess.run(
-                [SCRIPT, *SWEEPS[0].split()[1:]], cwd=TOP, capture_output=True, text=True, timeout=120, check=False,
+                [SCRIPT, *SWEEPS[0].split()[1:]], cwd=TOP, capture_output=True, text=True, timeout=300, check=False,
                 env={**os.environ, "MONGODB_URI": lazymig_server.uri, "MONGODB_DATABASE": name},
             )  # fmt: skip
             assert done.returncode == 0, done.stderr

@@ -42,7 +42,7 @@ def lazymig(lazymig_server: Any, members: Any) -> Run:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [SCRIPT, *arguments], cwd=TOP, env=environment, capture_output=True, text=True, timeout=60, check=False
+            [SCRIPT, *arguments], cwd=TOP, env=environment, capture_output=True, text=True, timeout=300, check=False
         )
 
     return run
