@@ -179,7 +179,7 @@ async def plant(database: Any, ids: Iterable[Any], defects: Iterable[Defect] = D
     return planted
 
 
-def told(mismatches: Iterable[Mismatch]) -> dict[Any, tuple[Any, ...]]:
+def verdicts_of(mismatches: Iterable[Mismatch]) -> dict[Any, tuple[Any, ...]]:
     """What mismatches say, by id; each id is named once."""
     found = list(mismatches)
     assert len({repr(one.id) for one in found}) == len(found)

@@ -98,15 +98,15 @@ def _all_moved(database: Any) -> None:
 
 async def test_workers_share_one_sweep(people: Any, uri: str, database: Any) -> None:
     """Two processes move everything once, and their reports add up."""
-    told: list[int] = []
+    scanned: list[int] = []
     make = partial(people.make, uri, database.name)
     # Slow enough for the second to be there before the first is through.
     options = {"batch_size": 500, "rate_limit": 3000}
-    report = await Workers(SWEEP, make, 2, options, lambda progress: told.append(progress.scanned)).run()
+    report = await Workers(SWEEP, make, 2, options, lambda progress: scanned.append(progress.scanned)).run()
     _all_moved(database)
     assert (report.scanned, report.migrated, report.dead, report.finished) == (_COUNT + 2, _COUNT, 2, True)
     assert report.dead_letters == 2
-    assert max(told) <= _COUNT + 2
+    assert max(scanned) <= _COUNT + 2
     runs = list(database["lazymig_control"].find({"kind": "run"}))
     assert len(runs) == 2
     assert all(run["counts"].get("migrated", 0) < _COUNT for run in runs)

@@ -73,13 +73,13 @@ async def test_an_empty_database(database: Any) -> None:
 async def test_samples(database: Any, sample: int | None, examined: int) -> None:
     """As many documents are examined as were asked for, at most all; a progress is reported."""
     await filled(database)
-    told: list[tuple[int, int]] = []
-    doctor = Doctor(repository(database), sample=sample, on_progress=lambda done, total: told.append((done, total)))
+    reported: list[tuple[int, int]] = []
+    doctor = Doctor(repository(database), sample=sample, on_progress=lambda done, total: reported.append((done, total)))
     diagnosis = await doctor.run()
     # A random sample may name a document twice.
     assert (examined - 3 if sample == 7 else examined) <= diagnosis.examined <= examined
-    assert bool(told) == bool(examined)
-    assert all(done <= total for done, total in told)
+    assert bool(reported) == bool(examined)
+    assert all(done <= total for done, total in reported)
 
 
 def test_a_sample_is_a_number_of_documents(server_database: Any) -> None:
@@ -184,7 +184,7 @@ def pages(database: Any, **changed: Any) -> Repository[Page, Page]:
 
 
 async def test_sizes(server_database: Any) -> None:
-    """Documents that outgrow 16 MB block, those within 20 % of it are a warning, and the growth is told."""
+    """Documents that outgrow 16 MB block, those within 20 % of it are a warning, and the growth is reported."""
     sizes = {1: 3_400_000, 2: 4_500_000, 3: 100}
     await server_database["v1"].insert_many(
         [{"_id": id, "text": "x" * size, "seal": "", "parts": []} for id, size in sizes.items()]

@@ -1,4 +1,4 @@
-"""The rewriting pass: older documents are stored in the newest version, in place, whoever else writes."""
+"""The rewriting pass: older documents are stored in the newest version, in place, beside other writers."""
 
 from __future__ import annotations
 

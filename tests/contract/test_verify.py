@@ -22,7 +22,7 @@ from tests.verifications import (
     plant,
     rows,
     same_code,
-    told,
+    verdicts_of,
     verifier,
 )
 
@@ -56,8 +56,8 @@ async def test_every_defect_is_named_once(database: Any) -> None:
     planted = await plant(database, range(3, COUNT, 2))
     for _ in range(2):
         report = await verifier(database, expected=expected).run()
-        assert told(report.mismatches) == claims(planted)
-        assert told(await rows(database)) == claims(planted)
+        assert verdicts_of(report.mismatches) == claims(planted)
+        assert verdicts_of(await rows(database)) == claims(planted)
         assert all(row.confirmed for row in await rows(database))
         assert report.finished
         assert not report.agrees
@@ -77,10 +77,10 @@ async def test_defects_are_repaired(database: Any) -> None:
     report = await verifier(database, expected=expected, repair=True).run()
     left = {id: defect for id, defect in planted.items() if not defect.repairable}
     assert report.repaired == len(planted) - len(left)
-    assert told(report.mismatches) == claims(left) == told(await rows(database))
+    assert verdicts_of(report.mismatches) == claims(left) == verdicts_of(await rows(database))
     assert "no repair can settle it" in report.mismatches[0].reason
     again = await verifier(database, expected=expected).run()
-    assert told(again.mismatches) == claims(left)
+    assert verdicts_of(again.mismatches) == claims(left)
     live = {id for id, document in (await stored(database["v2"])).items() if not document["_lazymig"].get("gone")}
     assert live == set(await stored(database["v1"]))
 
@@ -92,9 +92,9 @@ async def test_a_bug_on_both_sides(database: Any) -> None:
     planted = await plant(database, [5], [defect for defect in DEFECTS if defect.check == "expected"])
     assert (await verifier(database).run()).agrees
     report = await verifier(database, invariants={"same code": same_code}).run()
-    assert told(report.mismatches) == {5: (Verdict.DIFFERENT, "same code", ())}
+    assert verdicts_of(report.mismatches) == {5: (Verdict.DIFFERENT, "same code", ())}
     report = await verifier(database, expected=expected).run()
-    assert told(report.mismatches) == claims(planted)
+    assert verdicts_of(report.mismatches) == claims(planted)
 
 
 @MEMORY
@@ -115,7 +115,7 @@ MIXED = [
 
 @pytest.mark.parametrize("size", [1, 4])
 async def test_ids_of_every_type(database: Any, size: int) -> None:
-    """Ids of all types are matched, whichever of them V1 or V2 lacks."""
+    """Ids of all types are matched, also those that V1 or V2 lacks."""
     ids = [Binary.from_uuid(id) if isinstance(id, UUID) else id for id in MIXED]
     await fill(database, ids)
     report = await verifier(database, batch_size=size).run()
@@ -142,7 +142,7 @@ async def test_numbers_that_are_one_id(server_database: Any) -> None:
     report = await verifier(database).run()
     assert (report.compared, report.match) == (3, 2)
     # The class takes no double as an id.
-    assert told(report.mismatches) == {6: (Verdict.UNKNOWN, "", ())}
+    assert verdicts_of(report.mismatches) == {6: (Verdict.UNKNOWN, "", ())}
 
 
 async def test_orphans_where_v1_has_nothing(database: Any) -> None:
@@ -151,7 +151,7 @@ async def test_orphans_where_v1_has_nothing(database: Any) -> None:
     lost = ["x", ObjectId()]
     await database["v2"].insert_many([moved(id) for id in lost])
     report = await verifier(database).run()
-    assert told(report.mismatches) == dict.fromkeys(lost, (Verdict.ORPHAN, "", ()))
+    assert verdicts_of(report.mismatches) == dict.fromkeys(lost, (Verdict.ORPHAN, "", ()))
     await database["v1"].delete_many({})
     report = await verifier(database).run()
     assert (report.orphan, report.compared, report.match) == (5, 5, 0)
@@ -166,7 +166,7 @@ async def test_remainders_are_no_entities(database: Any) -> None:
     await database["v2"].insert_one({"_id": "placeholder", "_lazymig": {"rev": -1, "intent": 1, "gone": True}})
     await database["v1"].insert_one(thing("taken"))
     report = await verifier(database).run()
-    assert told(report.mismatches) == {"taken": (Verdict.MISSING, "", ())}
+    assert verdicts_of(report.mismatches) == {"taken": (Verdict.MISSING, "", ())}
     assert report.compared == 5
 
 
@@ -201,7 +201,7 @@ async def test_a_filter(database: Any) -> None:
     await database["v2"].delete_one({"_id": 20})
     report = await verifier(database, where={"code": "x"}).run()
     assert (report.compared, report.match, report.total) == (10, 9, 10)
-    assert told(report.mismatches) == {9: (Verdict.DIFFERENT, "upgrade", (("code", "string", "null"),))}
+    assert verdicts_of(report.mismatches) == {9: (Verdict.DIFFERENT, "upgrade", (("code", "string", "null"),))}
     assert "orphans in V2 were not looked for" in report.limits[0]
     whole = await verifier(database).run()
     assert (whole.orphan, whole.missing, whole.different) == (1, 1, 1)
@@ -244,7 +244,7 @@ async def test_foreign_documents(database: Any) -> None:
     await fill(database, range(5))
     await database["v2"].replace_one({"_id": 3}, {"_id": 3, "count": 1, "code": None, "note": None})
     report = await verifier(database, repair=True).run()
-    assert told(report.mismatches) == {3: (Verdict.UNKNOWN, "", ())}
+    assert verdicts_of(report.mismatches) == {3: (Verdict.UNKNOWN, "", ())}
     assert "lazymig sweep --adopt" in report.mismatches[0].reason
 
 

@@ -28,7 +28,7 @@ from tests.verifications import (
     plant,
     rows,
     same_code,
-    told,
+    verdicts_of,
     verifier,
 )
 
@@ -113,7 +113,7 @@ async def test_what_moves_all_the_time_is_unknown(filled: Any) -> None:
     changes = [damage(filled, count) for count in range(100, 150)]
     clock = MeddlingClock(*changes)
     report = await verifier(filled, clock=clock, min_age_s=AGE_S).run()
-    assert told(report.mismatches) == {3: (Verdict.UNKNOWN, "", ())}
+    assert verdicts_of(report.mismatches) == {3: (Verdict.UNKNOWN, "", ())}
     assert "changed each time" in report.mismatches[0].reason
     assert len([slept for slept in clock.slept if slept > 0.1]) == GENERATIONS - 1
     again = await verifier(filled, min_age_s=AGE_S).run()
@@ -279,7 +279,7 @@ async def test_a_refused_body(server_database: Any) -> None:
     unique = {"unique": True, "partialFilterExpression": {"code": {"$type": "string"}}}
     await server_database["v2"].create_index("code", **unique)
     report = await verifier(server_database, repair=True).run()
-    assert told(report.mismatches) == {2: (Verdict.DIRTY, "", ())}
+    assert verdicts_of(report.mismatches) == {2: (Verdict.DIRTY, "", ())}
     assert "a repair did not settle it" in report.mismatches[0].reason
 
 
@@ -318,7 +318,7 @@ async def dying_story(database: Any) -> bool:
     with pytest.raises(Died):
         await dying.run()
     report = await verifier(database, batch_size=2, clock=LaterClock(60)).run()
-    return told(report.mismatches) == claims(planted)
+    return verdicts_of(report.mismatches) == claims(planted)
 
 
 async def forgetting_story(database: Any) -> bool:

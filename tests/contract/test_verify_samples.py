@@ -12,7 +12,7 @@ from lazymig.loop.clock import SystemClock
 from lazymig.stores.scans import Scan
 from lazymig.verifying.sampling import draw_ids
 from tests.sweeps import LaterClock, control, moved, thing
-from tests.verifications import claims, expected, fill, plant, rows, told, verifier
+from tests.verifications import claims, expected, fill, plant, rows, verdicts_of, verifier
 
 COUNT = 60
 #: Tests of what no driver does differently run on one.
@@ -24,7 +24,7 @@ async def test_a_sample_of_everything(database: Any) -> None:
     await fill(database, range(COUNT))
     planted = await plant(database, range(3, COUNT, 5))
     report = await verifier(database, expected=expected).run(sample=1000)
-    assert told(report.mismatches) == claims(planted)
+    assert verdicts_of(report.mismatches) == claims(planted)
     assert report.sample.count("these are all") == 2
     assert "2 of 60 sampled documents of V2 are orphans" in report.sample
     (run,) = await control(database).history("things", kind="verify")

@@ -12,7 +12,7 @@ from lazymig import PassVanished
 from lazymig.control import Passes
 from lazymig.verifying.ranges import Ranges
 from tests.sweeps import LaterClock, control, sweeper
-from tests.verifications import DEFECTS, claims, fill, plain_repository, plant, rows, told, verifier
+from tests.verifications import DEFECTS, claims, fill, plain_repository, plant, rows, verdicts_of, verifier
 
 COUNT = 60
 #: Tests of what no driver does differently run on one.
@@ -57,7 +57,7 @@ async def test_stop_and_resume(filled: Any) -> None:
     assert report.finished
     # Nothing was compared twice.
     assert report.compared == COUNT + 1
-    assert told(report.mismatches) == claims(planted)
+    assert verdicts_of(report.mismatches) == claims(planted)
 
 
 @MEMORY
@@ -83,7 +83,7 @@ async def test_shards_cover_all_together(filled: Any) -> None:
     reports = [await verifier(filled, shard=(number, 3)).run() for number in range(3)]
     assert all(report.finished for report in reports)
     assert reports[-1].compared == COUNT + 1
-    assert told(reports[-1].mismatches) == claims(planted)
+    assert verdicts_of(reports[-1].mismatches) == claims(planted)
     # Only the last one is about all. No other may pass for a full verification, in its report or in the history.
     assert [len(report.limits) for report in reports] == [1, 1, 0]
     runs = await control(filled).history("things", kind="verify")
@@ -102,8 +102,8 @@ async def test_two_share_a_pass(filled: Any, repair: bool) -> None:
         assert (await verifier(filled).run()).agrees
         assert await rows(filled) == []
     else:
-        assert [told(report.mismatches) for report in reports] == [claims(planted)] * 2
-        assert told(await rows(filled)) == claims(planted)
+        assert [verdicts_of(report.mismatches) for report in reports] == [claims(planted)] * 2
+        assert verdicts_of(await rows(filled)) == claims(planted)
 
 
 @MEMORY
@@ -140,7 +140,7 @@ async def test_a_dead_owner_is_taken_over(filled: Any, monkeypatch: pytest.Monke
     monkeypatch.setattr(Passes, "release", release)
     report = await verifier(filled, clock=LaterClock(5)).run()
     assert report.finished
-    assert told(report.mismatches) == claims(planted)
+    assert verdicts_of(report.mismatches) == claims(planted)
 
 
 async def test_dropped_collections_are_noticed(server_database: Any) -> None:

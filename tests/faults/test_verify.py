@@ -29,7 +29,7 @@ from tests.verifications import (
     plain_repository,
     plant,
     rows,
-    told,
+    verdicts_of,
     verifier,
 )
 from tests.widening import WIDENING
@@ -50,11 +50,11 @@ async def test_defects_among_many(server_database: Any, seed: int) -> None:
     report = await Verifier(repo, **options).run()
     print(f"{report.compared / (perf_counter() - began_s):,.0f} entities per second, with an expectation")
     assert report.compared == count + 10
-    assert told(report.mismatches) == claims(planted) == told(await rows(server_database))
+    assert verdicts_of(report.mismatches) == claims(planted) == verdicts_of(await rows(server_database))
     left = {id: defect for id, defect in planted.items() if not defect.repairable}
     repaired = await Verifier(repo, repair=True, **options).run()
     assert repaired.repaired == len(planted) - len(left)
-    assert told(repaired.mismatches) == claims(left) == told(await rows(server_database))
+    assert verdicts_of(repaired.mismatches) == claims(left) == verdicts_of(await rows(server_database))
 
 
 class Clients:
@@ -139,7 +139,7 @@ async def test_kill_at_random_moments(lazymig_server: Any, server_database: Any,
                 longest = max(0.05, min(longest, perf_counter() - began_s))
             # Late enough for the leases of the dead.
             report = await verifier(server_database, batch_size=10, partition_size=50, clock=LaterClock(61)).run()
-            assert told(report.mismatches) == claims(planted) == told(await rows(server_database))
+            assert verdicts_of(report.mismatches) == claims(planted) == verdicts_of(await rows(server_database))
             assert report.finished
             if kills >= aim:
                 break
@@ -195,4 +195,4 @@ async def test_a_step_down(replica_set: ReplicaSet, seed: int) -> None:
         await asyncio.gather(*changes)
     assert len(changes) == 1
     assert report.finished
-    assert told(report.mismatches) == claims(planted)
+    assert verdicts_of(report.mismatches) == claims(planted)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from lazymig.protocol import bodies
 from tests.interleaving.running import EXPLORED, KILLED
 
 
@@ -23,3 +26,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         found = sum(len(report.violations) for report in EXPLORED)
         terminalreporter.write_line(f"in all: {runs:,} runs, {states:,} states, {found} violations")
     terminalreporter.write_line(f"mutants killed: {len(KILLED)}")
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader waits for a body once and not eight times: more of the same, and the states multiply."""
+    monkeypatch.setattr(bodies, "WRITER_WAITS_S", (0.001,))

@@ -1,7 +1,7 @@
 """The follower beside clients and outside programs: V1 keeps the events that its change stream would report.
 
 The follower sees each event at any later moment, when both sides may have moved on. It never stops for good, so the end
-of every run is judged after it has handled all events, whoever died: then both sides agree.
+of every run is judged after it has handled all events, even if clients died: then both sides agree.
 """
 
 from attrs import evolve, frozen
@@ -146,7 +146,7 @@ async def follow_and_read(s):
 
 
 def scenario(state, clients, *, strict=False, **changes):
-    """Clients by lists of call names, and the follower at last, whoever died."""
+    """Clients by lists of call names, and the follower at last, even if clients died."""
 
     def make(amount):
         return {**repairs.all_calls(amount), "follow": Call("follow", follow)}

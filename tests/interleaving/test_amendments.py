@@ -7,29 +7,12 @@ from itertools import combinations_with_replacement, product
 
 import pytest
 
-from lazymig.protocol import bodies
-from lazymig.testing.explore import explore, total
 from tests.interleaving import later, lives, outsiders, revisions
-from tests.interleaving.running import EXPLORED
+from tests.interleaving.running import visited
 from tests.widening import WIDENING
 
+pytestmark = pytest.mark.usefixtures("short_waits")
 FULL = WIDENING.full
-
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch):
-    """A reader waits for a body once and not eight times: more of the same, and the states multiply."""
-    monkeypatch.setattr(bodies, "WRITER_WAITS_S", (0.001,))
-
-
-def visited(name, scenarios):
-    """The sum of these explorations, which found nothing and left nothing out."""
-    report = total(name, [explore(scenario) for scenario in scenarios])
-    EXPLORED.append(report)
-    print(report)
-    assert not report.violations, report.violations[0]
-    assert report.exhaustive
-    return report
 
 
 def pairs(names, others):

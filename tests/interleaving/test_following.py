@@ -4,33 +4,17 @@ from itertools import combinations_with_replacement
 
 import pytest
 
-from lazymig.protocol import bodies
-from lazymig.testing.explore import explore, total
 from tests.interleaving import following, repairs
-from tests.interleaving.running import EXPLORED
+from tests.interleaving.running import visited
 from tests.interleaving.subject import NAMES
 from tests.widening import WIDENING
 
+pytestmark = pytest.mark.usefixtures("short_waits")
 FULL = WIDENING.full
 #: The states in which the invariant holds: what was wrong before the follower began is not its matter.
 STATES = repairs.SOUND if FULL else ("both clean", "V1 only", "neither", "tombstone", "dirty after V1's step")
 WRITES = ("insert", "update", "delete", "V1 insert", "V1 update", "heal")
 CALLS = NAMES if FULL else ("get", *WRITES)
-
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch):
-    """A reader waits for a body once and not eight times: more of the same, and the states multiply."""
-    monkeypatch.setattr(bodies, "WRITER_WAITS_S", (0.001,))
-
-
-def visited(name, scenarios):
-    """The sum of these explorations, which found nothing and left nothing out."""
-    report = total(name, [explore(scenario) for scenario in scenarios])
-    EXPLORED.append(report)
-    print(report)
-    assert not report.violations, report.violations[0]
-    assert report.exhaustive
 
 
 @pytest.mark.parametrize("outside", repairs.OUTSIDE)

@@ -64,7 +64,7 @@ def single_calls(phases):
 
 
 def two_writes(phases):
-    """Two writes in a row in one phase beside two reads in the other, whichever of the two it is."""
+    """Two writes in a row in one phase beside two reads in the other, and the other way round."""
     writes = ("insert", "update", "delete")
     some = product(writes, repeat=2) if FULL else [("update", "delete"), ("delete", "insert")]
     reads = [("get", "list by"), ("list by", "get")] if FULL else [("get", "list by")]

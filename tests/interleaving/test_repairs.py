@@ -2,13 +2,12 @@
 
 import pytest
 
-from lazymig.protocol import bodies
-from lazymig.testing.explore import explore, total
 from tests.interleaving import repairs
-from tests.interleaving.running import EXPLORED
+from tests.interleaving.running import visited
 from tests.interleaving.subject import NAMES
 from tests.widening import WIDENING
 
+pytestmark = pytest.mark.usefixtures("short_waits")
 FULL = WIDENING.full
 SOME = (
     "both clean",
@@ -24,24 +23,9 @@ CALLS = NAMES if FULL else ("get", "get many", "insert", "update", "delete", "li
 OTHERS = tuple(repairs.OUTSIDE)
 
 
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch):
-    """A reader waits for a body once and not eight times: more of the same, and the states multiply."""
-    monkeypatch.setattr(bodies, "WRITER_WAITS_S", (0.001,))
-
-
-def visited(name, scenarios):
-    """The sum of these explorations, which found nothing and left nothing out."""
-    report = total(name, [explore(scenario) for scenario in scenarios])
-    EXPLORED.append(report)
-    print(report)
-    assert not report.violations, report.violations[0]
-    assert report.exhaustive
-
-
 @pytest.mark.parametrize("outside", repairs.OUTSIDE)
 def test_repaired_after_an_outside_write(outside):
-    """Both sides agree once the repair that follows an outside write is over, whichever client crossed them."""
+    """Both sides agree once the repair that follows an outside write is over, no matter which client crossed them."""
     some = [[[outside, "repair"], [name]] for name in CALLS]
     visited("repairs", [repairs.scenario(state, clients) for state in STATES for clients in some])
 

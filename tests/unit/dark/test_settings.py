@@ -151,7 +151,7 @@ def test_the_control_is_the_route_of_the_side_that_answers(phase: Phase, dark: D
     ],
 )  # fmt: skip
 async def test_a_wrong_v2_is_found_in_every_phase_that_fills_it(phase: Phase, serve: Any) -> None:
-    """Either door finds it, whichever side answers, and the caller gets the answer of its phase."""
+    """Either door finds it, no matter which side answers, and the caller gets the answer of its phase."""
     repository = memory_repository(people(), phase, dark_reads=DarkReads(1, serve=serve), clock=TestClock())
     await repository.insert(ada())
     await repository.get(1)

@@ -125,7 +125,7 @@ def test_concerns(concerns: Concerns, default: Any, severity: str, said: str) ->
     [(0.2, 0.0, "ok"), (-3.0, 0.1, "note"), (3600, 0.1, "warning"), (-3600, 0.1, "warning"), (60.0, 59.5, "ok")],
 )
 def test_clocks(ahead_s: float, within_s: float, severity: str) -> None:
-    """Clocks apart are named, whichever is ahead; what a slow answer cannot exclude is no difference."""
+    """Clocks apart are named, no matter which is ahead; what a slow answer cannot exclude is no difference."""
     one = facts(clock=ServerClock("a:1", 0.0, 0.01), other_clocks=(ServerClock("b:1", ahead_s, within_s),))
     (found,) = check_clocks([one])
     assert found.severity == severity

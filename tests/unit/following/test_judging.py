@@ -94,7 +94,7 @@ def test_movement_decides_nothing(operation: Operation) -> None:
 @pytest.mark.parametrize(
     ("guard", "without"),
     [
-        # A delete that V2 knows nothing of, and one that lazymig has followed by an insert, are told apart by V1 only.
+        # A delete that V2 knows nothing of, and one that lazymig has followed by an insert, differ in V1 only.
         ("if v1_revision is not None:", "if v1_revision is not None and event.operation is not Operation.DELETE:"),
         ("v1_revision > seen.intent", "v1_revision >= seen.intent"),
         ("return v1_revision < seen.revision", "return v1_revision <= seen.revision"),

@@ -46,7 +46,7 @@ async def later(document: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("steps", "told"),
+    ("steps", "message"),
     [
         ({}, "at least one step"),
         ({1: same, 3: same}, "no step takes version 2"),
@@ -64,14 +64,14 @@ async def later(document: Any) -> Any:
         (same, "functions by version"),
     ],
 )
-def test_a_chain_that_cannot_work(steps: Any, told: str) -> None:
+def test_a_chain_that_cannot_work(steps: Any, message: str) -> None:
     """No gap, no fork, positive ints, and functions of one argument: refused when the chain is built."""
-    with pytest.raises(ConfigurationError, match=told):
+    with pytest.raises(ConfigurationError, match=message):
         upcasters(steps)
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"missing": 0}, "missing=0"),
         ({"missing": 4}, "missing=4"),
@@ -84,9 +84,9 @@ def test_a_chain_that_cannot_work(steps: Any, told: str) -> None:
         ({"persist": 1}, "persist"),
     ],
 )
-def test_options_that_cannot_work(options: Any, told: str) -> None:
+def test_options_that_cannot_work(options: Any, message: str) -> None:
     """Each is refused when the chain is built, and the message names it."""
-    with pytest.raises(ConfigurationError, match=told):
+    with pytest.raises(ConfigurationError, match=message):
         chain(**options)
 
 
@@ -111,12 +111,12 @@ def test_a_migration_checks_what_it_gets() -> None:
         id: int
         schema_version: int = 2
 
-    for wrong, told in (
+    for wrong, message in (
         (partial(buyers, upcasters={1: same}), "what lazymig.upcasters"),
         (partial(buyers, upcasters=chain(field="id")), "'id' is the id"),
         (partial(Migration.upcasting, "stale", Stale, chain()), "the default 2, and the upcasters lead to version 3"),
     ):
-        with pytest.raises(ConfigurationError, match=told):
+        with pytest.raises(ConfigurationError, match=message):
             wrong()
 
 
@@ -126,7 +126,7 @@ def test_what_a_step_returns() -> None:
     def read(step: Upcaster) -> Any:
         return bring_up(upcasters({1: step}), {"_id": 1, "n": 2, "_lazymig_rev": 7}, OPTIONS)
 
-    for step, told in (
+    for step, message in (
         (lambda one: None, "version 1 returned NoneType; return the document"),
         (lambda one: {**one, "_id": 2}, "version 1 changed the id"),
         (lambda one: {**one, "_lazymig_rev": 8}, "reserved or not plain"),
@@ -134,7 +134,7 @@ def test_what_a_step_returns() -> None:
         (lambda one: {**one, "$set": 8}, "reserved or not plain"),
         (lambda one: {**one, 7: 8}, "reserved or not plain"),
     ):
-        with pytest.raises(Rejected, match=told):
+        with pytest.raises(Rejected, match=message):
             read(step)  # type: ignore[arg-type]
     assert read(lambda one: {"m": one["n"]}) == {"_id": 1, "m": 2, "schema_version": 2, "_lazymig_rev": 7}
     # It neither sees lazymig's fields nor decides the version.
