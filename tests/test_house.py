@@ -50,7 +50,7 @@ ROOMS = {
         {"elements", "given"},
         {"chunks", "records", "verdicts"},
         {"decoding", "drivers"},
-        {"indexes"},
+        {"indexes", "record_changes", "sessions"},
         {"clients", "documents", "inspecting", "keyset", "probes", "replication", "rows", "server_time"},
         {"counts", "events", "pipelines", "raw", "sampling", "staging"},
         {"pages", "ports", "scans"},
@@ -84,7 +84,7 @@ ROOMS = {
         {"conversions", "dead_letters", "members", "mismatches", "passes", "phases", "runs"},
         {"following"},
     ),
-    "membership": ({"in_flight", "lease"}, {"member"}),
+    "membership": ({"in_flight", "lease", "waking"}, {"registration"}, {"keeping"}, {"member"}),
     "passes": ({"pace", "shedding"}, {"partitions", "throttle"}, {"sharing"}, {"walking"}),
     "diagnosis": (
         {"findings", "values"},
