@@ -27,8 +27,8 @@ def check_valid(document: Document, options: Document) -> None:
     if not matches(document, rule):
         details = {"operatorName": "$and", "clausesNotSatisfied": list(_explain(document, rule))}
         reason = {"failingDocumentId": document["_id"], "details": details}
-        found = {"index": 0, "code": _INVALID, "errmsg": "Document failed validation", "errInfo": reason}
-        raise WriteError(found["errmsg"], _INVALID, found)
+        text = "Document failed validation"
+        raise WriteError(text, _INVALID, {"index": 0, "code": _INVALID, "errmsg": text, "errInfo": reason})
 
 
 def _explain(document: Document, rule: Document) -> list[dict[str, Any]]:
