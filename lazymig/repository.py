@@ -17,7 +17,8 @@ from lazymig.errors import ConversionError
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.phases import Phase
 from lazymig.protocol.births import decide_insert_v2
-from lazymig.protocol.edits import ReplaceV2, UpdateV2
+from lazymig.protocol.edits import UpdateV2
+from lazymig.protocol.replacing import ReplaceV2
 from lazymig.query import Criteria, Listing, OnError, Sort
 from lazymig.routes.building import Options
 from lazymig.routes.calls import Calls, open_calls

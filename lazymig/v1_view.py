@@ -9,7 +9,8 @@ from typing import Literal, TypeVar, overload
 from lazymig.door import Door
 from lazymig.errors import ConversionError
 from lazymig.protocol.births import decide_insert_v1
-from lazymig.protocol.edits import ReplaceV1, UpdateV1
+from lazymig.protocol.edits import UpdateV1
+from lazymig.protocol.replacing import ReplaceV1
 from lazymig.query import Criteria, Listing, OnError, Sort
 from lazymig.routes.calls import Calls
 from lazymig.stores.given import Id, Session

@@ -60,6 +60,7 @@ ROOMS = {
     ),
     "shapes": (
         {"fields"},
+        {"leaving"},
         {"models"},
         {"entities"},
         {"annotations"},
@@ -68,6 +69,7 @@ ROOMS = {
         {"class_hooks", "unions", "upcasting"},
         {"bson_types"},
         {"codec", "type_checks"},
+        {"attempts"},
         {"migration", "v1_changes"},
         {"conversions"},
         {"fingerprint"},
