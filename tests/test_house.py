@@ -126,7 +126,7 @@ ROOMS = {
     ),
     "protocol": (
         {"pair", "edits"},
-        {"births", "bodies", "renewals"},
+        {"births", "bodies", "renewals", "replacing"},
         {"writing"},
         {"v1_alone"},
         {"inserting", "reading"},

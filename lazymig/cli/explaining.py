@@ -6,7 +6,7 @@ from typing import Any
 
 from bson.errors import InvalidBSON
 
-from lazymig.comparing.failures import tell
+from lazymig.comparing.failures import describe_unmoved
 from lazymig.errors import ConversionError
 from lazymig.repository import Repository, calls_of
 from lazymig.stores.documents import META_FIELD, parse_v2
@@ -36,7 +36,7 @@ async def _attempt(repository: Repository[Any, Any], letter: DeadLetter) -> str:
     seen = parse_v2(row) if row is not None and META_FIELD in row else None
     entity = await pair.conversions.upgraded(truth, seen)
     if isinstance(entity, Unmoved):
-        return f"{tell(entity)}: lazymig dead-letters retry records that"
+        return f"{describe_unmoved(entity)}: lazymig dead-letters retry records that"
     pair.conversions.v2_body(entity)
     if letter.direction == "downgrade":
         pair.conversions.v1_document(await pair.conversions.downgrade(entity, pair.conversions.v1_entity(truth)))

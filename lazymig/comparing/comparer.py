@@ -10,7 +10,7 @@ from attrs import evolve
 from lazymig.comparing.checks import DOWNGRADE, EXPECTED, MATCH, UPGRADE, Checks, Comparison
 from lazymig.comparing.differences import Steps, as_stored
 from lazymig.comparing.equivalences import ADVICE, resolved, suggest
-from lazymig.comparing.failures import CheckFailed, call_check, describe, encoding, tell
+from lazymig.comparing.failures import CheckFailed, call_check, describe, describe_unmoved, encoding
 from lazymig.comparing.schema import schema_of
 from lazymig.comparing.sides import Judgement, Rules, get_value, has_same_bytes, strip_own
 from lazymig.comparing.signatures import sign
@@ -94,7 +94,7 @@ class Comparer(Generic[V1, V2]):
         try:
             made = await self._conversions.upgraded(truth, None)
             if isinstance(made, Unmoved):
-                return f"{tell(made)}; the next sweep records that"
+                return f"{describe_unmoved(made)}; the next sweep records that"
             self._conversions.v2_before(made)
         except ConversionError as error:
             return describe(error)
@@ -108,8 +108,10 @@ class Comparer(Generic[V1, V2]):
             return Comparison(Verdict.UNKNOWN, reason=describe(error))
         if made == recorded:
             return Comparison(Verdict.WAITING if recorded.why == "waiting" else Verdict.LEFT)
-        now = tell(made) if isinstance(made, Unmoved) else "`upgrade` converts it"
-        return Comparison(Verdict.DIFFERENT, UPGRADE, reason=f"V2 has recorded that {tell(recorded)}, and now {now}")
+        now = describe_unmoved(made) if isinstance(made, Unmoved) else "`upgrade` converts it"
+        return Comparison(
+            Verdict.DIFFERENT, UPGRADE, reason=f"V2 has recorded that {describe_unmoved(recorded)}, and now {now}"
+        )
 
     async def _stale(self, truth: StoredV1, seen: StoredV2) -> Comparison:
         reason = f"V2 was made from revision {seen.revision}; V1 is at revision {truth.revision}"
@@ -161,7 +163,9 @@ class Comparer(Generic[V1, V2]):
         converted = await conversions.upgrade(v1, previous)
         if isinstance(converted, Unmoved):
             # Not to be repaired: it may be what its user has given, which V1 cannot express.
-            raise CheckFailed(f"{tell(converted)}, and V2 holds an entity: let upgrade take the previous V2 entity")
+            raise CheckFailed(
+                f"{describe_unmoved(converted)}, and V2 holds an entity: let upgrade take the previous V2 entity"
+            )
         made = conversions.v2_before(converted)
         self._compare_v2(UPGRADE, made, seen, accepted, "" if unreadable is None else describe(unreadable))
         if unreadable is not None:

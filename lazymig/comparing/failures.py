@@ -55,7 +55,7 @@ def describe(error: ConversionError | CheckFailed) -> str:
     return f"{what}{where}: {why}"
 
 
-def tell(unmoved: Unmoved) -> str:
+def describe_unmoved(unmoved: Unmoved) -> str:
     """Return in words why V2 has no body of V1's entity."""
     return f"it waits for its user ({unmoved.reason})" if unmoved.why == "waiting" else "`upgrade` leaves it"
 

@@ -59,7 +59,9 @@ async def list_converted(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[
             yield some
 
 
-async def _list_converted(pair: Pair[V1, V2], span: Span, missed: _Missed) -> AsyncGenerator[list[V2 | ConversionError]]:
+async def _list_converted(
+    pair: Pair[V1, V2], span: Span, missed: _Missed
+) -> AsyncGenerator[list[V2 | ConversionError]]:
     async with aclosing(_list_rows(pair, span, missed)) as found:
         async for some in found:
             answers: list[V2 | ConversionError] = []
@@ -195,7 +197,8 @@ async def _make_answers(
         if trusted is not None:
             answers.append(trusted)
             continue
-        truth = await page.find_truth(pair, key, row, stored)
+        decided = None if pair.checked else pair.conversions.decided(stored, row)
+        truth = row if decided is not None else await page.find_truth(pair, key, row, stored)
         if truth is not None:  # otherwise it was deleted, and is left out
             missed.note(row, answer := await make_answer(pair, stored, truth, seen_later=True))
             if answer is not None:

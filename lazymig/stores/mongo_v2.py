@@ -27,7 +27,7 @@ from lazymig.stores.drivers import (
 from lazymig.stores.given import RawId
 from lazymig.stores.indexes import ensure_index
 from lazymig.stores.keyset import Order
-from lazymig.stores.ledger import AT, CONV, GONE, LIVE, REV, UNMOVED, MongoLedger
+from lazymig.stores.ledger import AT, CONV, LIVE, REV, UNMOVED, MongoLedger
 from lazymig.stores.pages import encode_filter, find_page, join_filters
 from lazymig.stores.pipelines import (
     Pipeline,

@@ -181,7 +181,10 @@ class Bodies(Protocol):
         """Count the bodies that match, as the primary has them, but for those of these entities."""
 
     def born_clean(self, id: RawId, body: Body, revision: int, by: By) -> dict[str, Any]:
-        """Return the V2 document of a lazy migration by this process, with no write announced: clean, or without a body."""
+        """Return the V2 document of a lazy migration by this process, with no write announced.
+
+        It is clean, or says why there is no body.
+        """
 
     async def put_if_absent(self, id: RawId, body: Body, revision: int) -> Put:
         """Store a body for an entity that V2 does not have. LOST: another process was faster; nothing was changed."""

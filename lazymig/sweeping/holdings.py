@@ -57,9 +57,7 @@ async def look_up_holdings(v2: Counts, *, exact: bool = False) -> Holdings:
     """Count V2's documents by state. All except the clean ones have an entry in a sparse index."""
     whole, marked = await v2.count_all(exact=exact), await v2.count_marked()
     clean = whole - marked.dirty - marked.placeholders - marked.tombstones - marked.waiting - marked.left
-    return Holdings(
-        max(0, clean), marked.dirty, marked.placeholders, marked.tombstones, marked.waiting, marked.left
-    )
+    return Holdings(max(0, clean), marked.dirty, marked.placeholders, marked.tombstones, marked.waiting, marked.left)
 
 
 async def count_moved_by(v2: Counts, live: int, *, exact: bool = False) -> MovedBy:
