@@ -61,6 +61,7 @@ ROOMS = {
     ),
     "shapes": (
         {"fields"},
+        {"leaving"},
         {"models"},
         {"entities"},
         {"annotations"},
@@ -69,6 +70,7 @@ ROOMS = {
         {"class_hooks", "unions", "upcasting"},
         {"bson_types"},
         {"codec", "type_checks"},
+        {"attempts"},
         {"migration", "v1_changes"},
         {"conversions"},
         {"fingerprint"},
@@ -124,7 +126,7 @@ ROOMS = {
     ),
     "protocol": (
         {"pair", "edits", "seals"},
-        {"births", "bodies", "renewals"},
+        {"births", "bodies", "renewals", "replacing"},
         {"writing"},
         {"v1_alone"},
         {"inserting", "reading"},
