@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         ForeignDocument,
         LazymigError,
         NotFound,
+        NotYet,
         PassVanished,
         PhaseError,
     )
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from lazymig.rewriter import Rewriter, RewriteReport, Versions
     from lazymig.shapes.bson_types import make_converter
     from lazymig.shapes.entities import rename
+    from lazymig.shapes.leaving import LEAVE, Leave
     from lazymig.shapes.migration import Migration
     from lazymig.shapes.upcasting import Upcasters, upcasters
     from lazymig.stores.given import Collection, Collections, Id, Session
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from lazymig.verifier import MismatchGroup, Verifier, VerifyProgress, VerifyReport
 
 __all__ = [
+    "LEAVE",
     "AlreadyExists",
     "Clock",
     "Collection",
@@ -69,10 +72,12 @@ __all__ = [
     "Histogram",
     "Id",
     "LazymigError",
+    "Leave",
     "Migration",
     "Mismatch",
     "MismatchGroup",
     "NotFound",
+    "NotYet",
     "OnError",
     "PassVanished",
     "Phase",
@@ -122,11 +127,14 @@ _HOMES = {
     "ForeignDocument": "errors",
     "Histogram": "telemetry",
     "Id": "stores.given",
+    "LEAVE": "shapes.leaving",
     "LazymigError": "errors",
+    "Leave": "shapes.leaving",
     "Migration": "shapes.migration",
     "Mismatch": "stores.verdicts",
     "MismatchGroup": "verifier",
     "NotFound": "errors",
+    "NotYet": "errors",
     "OnError": "query",
     "PassVanished": "errors",
     "Phase": "phases",

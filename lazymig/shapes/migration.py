@@ -13,6 +13,7 @@ from cattrs import Converter
 from lazymig.errors import ConfigurationError
 from lazymig.shapes.annotations import is_union, members, stripped
 from lazymig.shapes.entities import KINDS, fields, is_entity, is_model
+from lazymig.shapes.leaving import Leave
 from lazymig.shapes.signatures import Conversion, check_annotations, recognised
 from lazymig.shapes.stored_names import is_free
 from lazymig.shapes.type_checks import check_class, resolved
@@ -40,6 +41,10 @@ Function: TypeAlias = (
 )
 
 
+#: An `upgrade`, which may also leave an entity.
+Upgrade: TypeAlias = Function[Given, Other] | Function[Given, Other | Leave]
+
+
 @frozen(kw_only=True)
 class Migration(Generic[V1, V2]):
     """The old entity, the new entity, and the two conversions between them.
@@ -52,7 +57,8 @@ class Migration(Generic[V1, V2]):
         name: The name of the migration, which its control row and its metrics use.
         v1: The old entity class: an attrs class, a dataclass or a pydantic model (see docs/entities.md).
         v2: The new entity class.
-        upgrade: `f(v1) -> v2`, or `f(v1, previous_v2_or_None) -> v2` to keep values that V1 cannot express.
+        upgrade: `f(v1) -> v2`, or `f(v1, previous_v2_or_None) -> v2` to keep values that V1 cannot express. It raises
+            `NotYet` for an entity that needs input of its user, and returns `LEAVE` for one that V2 does not take over.
         downgrade: `f(v2) -> v1`, or `f(v2, current_v1_or_None) -> v1`. The second form costs an update one more round
             trip, because it must read V1.
         id_field: The attribute of both classes that is stored as `_id`.
@@ -77,7 +83,7 @@ class Migration(Generic[V1, V2]):
     name: str
     v1: type[V1]
     v2: type[V2]
-    upgrade: Function[V1, V2]
+    upgrade: Upgrade[V1, V2]
     downgrade: Function[V2, V1]
     id_field: str = "id"
     revision: int = 1

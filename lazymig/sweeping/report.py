@@ -89,6 +89,8 @@ class SweepReport:
         adopted: V2 documents that lazymig had not stored and that were replaced by what V1 holds.
         foreign: V2 documents that lazymig had not stored and that were left.
         not_movable: In a dry run, the first 1,000 of the `dead`.
+        waiting: Of the scanned, entities that wait for their users, and of which this run recorded that.
+        left: Of the scanned, entities that are not taken over, and of which this run recorded that.
     """
 
     migration: str
@@ -110,6 +112,8 @@ class SweepReport:
     adopted: int = 0
     foreign: int = 0
     not_movable: tuple[DeadLetter, ...] = ()
+    waiting: int = 0
+    left: int = 0
 
     @property
     def needs_person(self) -> bool:
@@ -150,5 +154,6 @@ def report_of(
     return SweepReport(
         migration=migration, total=max(total, counts["scanned"]), remaining=left.remaining, dirty=left.dirty,
         elapsed_s=elapsed_s, foreign=counts["foreign"], finished=outcome.finished, dead_letters=outcome.dead_letters,
-        warnings=outcome.warnings, not_movable=outcome.not_movable, **{name: counts[name] for name in COUNTED},
+        warnings=outcome.warnings, not_movable=outcome.not_movable, waiting=counts["waiting"], left=counts["left"],
+        **{name: counts[name] for name in COUNTED},
     )  # fmt: skip

@@ -21,7 +21,7 @@ from lazymig.stores.counts import Counts
 from lazymig.stores.given import RawId
 from lazymig.stores.raw import keys_of
 from lazymig.stores.records import Partition
-from lazymig.stores.verdicts import Mismatch
+from lazymig.stores.verdicts import Mismatch, Verdict
 from lazymig.surroundings.checking import check_apart
 from lazymig.surroundings.looking import identify
 from lazymig.verifying.examining import Examiner
@@ -200,6 +200,7 @@ class Verification(Generic[V1, V2]):
             accepted=dict(self._examiner.accepted), rechecked=self._counts["rechecked"],
             repaired=self._counts["repaired"], mismatches=tuple(summary.mismatches), groups=summary.groups,
             limits=self._limits, finished=finished, elapsed_s=self._elapsed_s,
+            waiting=self._counts[Verdict.WAITING], left=self._counts[Verdict.LEFT],
         )  # fmt: skip
 
     async def _end(self, report: VerifyReport, sample: int) -> VerifyReport:
