@@ -68,6 +68,7 @@ ROOMS = {
         {"class_hooks", "unions", "upcasting"},
         {"bson_types"},
         {"codec", "type_checks"},
+        {"id_types"},
         {"migration", "v1_changes"},
         {"conversions"},
         {"fingerprint"},
@@ -89,7 +90,7 @@ ROOMS = {
     ),
     "surroundings": (
         {"looking", "uuids"},
-        {"complete", "contents", "unique", "validators"},
+        {"complete", "contents", "leftovers", "unique", "validators"},
         {"judging", "probing"},
         {"checking"},
         {"first_use"},

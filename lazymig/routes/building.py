@@ -24,7 +24,7 @@ from lazymig.routes.v1_only import V1Only
 from lazymig.routes.v2_only import V2Only
 from lazymig.routes.v2_primary import V2Primary
 from lazymig.shapes.conversions import conversions_for
-from lazymig.shapes.migration import Migration, get_upgrading, is_upcasting_only
+from lazymig.shapes.migration import Migration, get_upgrading, is_finished, is_upcasting_only
 from lazymig.stores.given import Collections, Session
 from lazymig.stores.opening import Terms, are_tz_aware, check_collection, name_unused_beside, open_stores
 from lazymig.surroundings.checking import is_same
@@ -124,10 +124,14 @@ def _check_comparable(phase: Phase, control: Route[V1, V2], dark: DarkReads) -> 
 
 
 def complete(migration: Migration[V1, V2], given: Collections, phase: Phase) -> Collections:
-    """Return both collections. A migration of `Migration.upcasting` needs no V2, and gets one that is never used.
+    """Return both collections. A migration of one class needs one, and gets another that is never used.
 
-    Raises `ConfigurationError` where V2 is missing.
+    Raises `ConfigurationError` where one is missing, and for a phase in which it would be needed.
     """
+    if isinstance(migration, Migration) and is_finished(migration):
+        return _complete_finished(given, phase)
+    if given.v1 is None:
+        raise ConfigurationError("v1: pass the collection of the old shape; only Migration.finished(...) needs none")
     if given.v2 is not None:
         return given
     if not (isinstance(migration, Migration) and is_upcasting_only(migration)):
@@ -136,6 +140,20 @@ def complete(migration: Migration[V1, V2], given: Collections, phase: Phase) -> 
         raise ConfigurationError("phase: a repository of Migration.upcasting(...) without v2 runs in Phase.V1_ONLY")
     check_collection("v1", given.v1)
     return Collections(given.v1, name_unused_beside(given.v1))
+
+
+def _complete_finished(given: Collections, phase: Phase) -> Collections:
+    if check_phase(phase) is not Phase.V2_ONLY:
+        raise ConfigurationError(
+            f"phase: this release has Migration.finished(...), which no longer knows V1, and the phase {phase} needs "
+            "V1; start it in Phase.V2_ONLY, or run the release that has both classes"
+        )
+    if given.v1 is not None:
+        raise ConfigurationError("v1: Migration.finished(...) knows no V1; leave it out")
+    if given.v2 is None:
+        raise ConfigurationError("v2: pass the collection of the entities")
+    check_collection("v2", given.v2)
+    return Collections(name_unused_beside(given.v2), given.v2)
 
 
 def build_pair(migration: Migration[V1, V2], given: Collections, options: Options) -> Pair[V1, V2]:
@@ -171,6 +189,7 @@ def _put_together(
     terms = Terms(
         clock=options.clock, conv=migration.revision, remembers=get_upgrading(migration).takes_other,
         coalesce=options.coalesce, timeout_s=options.timeout_s, read_concern=options.read_concern, session=session,
+        finished=is_finished(migration),
     )  # fmt: skip
     v1, v2, alone = open_stores(given, terms)
     v1_aware, v2_aware = are_tz_aware(given)

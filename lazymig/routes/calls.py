@@ -171,6 +171,7 @@ def open_calls(migration: Migration[V1, V2], given: Collections, phase: Phase, o
     asked = Asked(
         v1=given.v1, v2=given.v2, id_types=get_id_types(migration),
         linearizable=options.read_concern is not None, compared=options.checked, complete=route.lists_v2,
+        reads_v1=route.keeps_v1,
     )  # fmt: skip
     first_use = FirstUse(asked, both=route.uses_v2, timeout_s=options.timeout_s, read_wait_s=options.v2_wait_s)
     return Calls(migration, phase, given, options, pair, route, first_use, InFlight(options.max_in_flight))
