@@ -1,4 +1,4 @@
-"""After the end: a repository that knows no V1, one whose V1 was dropped, and the way back as a migration of its own."""
+"""After the end: a repository that knows no V1, one whose V1 was dropped, and the way back as a migration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import attrs
 import pytest
 from attrs import evolve, frozen
 
-from lazymig import ConfigurationError, Migration, Phase, Repository, Sweeper, Verifier, upcasters
+from lazymig import ConfigurationError, Control, Migration, Phase, PhaseError, Repository, Sweeper, Verifier, upcasters
+from lazymig.control import parts_of
 from tests.older import Buyer, buyers, chain
 from tests.people import PersonV1, PersonV2, ada, join, people
 
@@ -53,6 +54,21 @@ async def test_a_finished_migration_refuses_what_needs_v1(database: Any) -> None
             finished(database, phase=phase)
     with pytest.raises(ConfigurationError, match=r"only Migration\.finished"):
         Repository(people(), v2=database["v2"], phase=Phase.V2_ONLY)
+
+
+@pytest.mark.parametrize("driver", ["pymongo"])
+async def test_a_finished_migration_follows_the_fleet_into_no_other_phase(database: Any) -> None:
+    """With the phase under control it serves V2 alone, and refuses calls, with the reason, as long as V1 is needed."""
+    control = Control(database["lazymig_control"])
+    phases = parts_of(control).phases("people")
+    before = await phases.begin(Phase.V2_PRIMARY, by="me", why="test")
+    async with finished(database, phase=control) as repo:
+        with pytest.raises(PhaseError, match="no longer knows V1"):
+            await repo.get(1)
+        assert before is not None
+        assert await phases.move(before, Phase.V2_ONLY, by="me", why="test")
+    async with finished(database, phase=control) as repo:
+        assert await repo.get(1) is None
 
 
 async def test_v2_only_needs_no_v1_collection(database: Any, open_repository: Any) -> None:
