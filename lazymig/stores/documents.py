@@ -126,7 +126,7 @@ def get_at(document: Any, path: str) -> Any:
     return document
 
 
-def born_alone(id: RawId, body: Document, revision: int) -> dict[str, Any]:
+def born_alone(id: RawId, body: Document, revision: int) -> dict[str, object]:
     """Return the V2 document of an entity that V1 never had: with what optimistic locking needs, and nothing else."""
     return {"_id": id, **body, META_FIELD: {"rev": revision, "intent": revision}}
 
