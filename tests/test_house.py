@@ -70,7 +70,7 @@ ROOMS = {
         {"class_hooks", "unions", "upcasting"},
         {"bson_types"},
         {"codec", "type_checks"},
-        {"attempts"},
+        {"attempts", "id_types"},
         {"migration", "v1_changes"},
         {"conversions"},
         {"fingerprint"},
@@ -97,7 +97,7 @@ ROOMS = {
     ),
     "surroundings": (
         {"looking", "uuids"},
-        {"complete", "contents", "unique", "validators"},
+        {"complete", "contents", "leftovers", "unique", "validators"},
         {"judging", "probing"},
         {"checking"},
         {"first_use"},
