@@ -78,8 +78,8 @@ ROOMS = {
         {"checks", "sides"},
         {"comparer"},
     ),
-    "control": ({"part"}, {"conversions", "dead_letters", "mismatches", "passes", "runs"}, {"following"}),
-    "passes": ({"pace", "shedding"}, {"partitions", "throttle"}, {"sharing"}, {"walking"}),
+    "control": ({"part"}, {"conversions", "dead_letters", "mismatches", "passes", "runs"}, {"following", "steering"}),
+    "passes": ({"helm", "pace", "shedding"}, {"partitions", "throttle"}, {"sharing"}, {"walking"}),
     "diagnosis": (
         {"findings", "values"},
         {"facts", "writers"},
