@@ -24,7 +24,8 @@ class Door(Generic[V1, V2]):
         Raises:
             ConfigurationError: If they cannot be used as they are; the message says what to change.
         """
-        await self._calls.first_use.passed()
+        stage = await self._calls.join()
+        await stage.first_use.passed()
 
     async def exists(self, id: Id) -> bool:
         """Return whether the entity exists; nothing is converted. At most two round trips.
@@ -39,8 +40,8 @@ class Door(Generic[V1, V2]):
             TypeError: If the id is of another type.
         """
         raw = self._calls.conversions.raw_id(id)
-        async with self._calls.bounded():
-            return await self._calls.route.exists(raw)
+        async with self._calls.bounded() as stage:
+            return await stage.route.exists(raw)
 
     async def delete(self, id: Id) -> None:
         """Delete one entity from both collections.
@@ -65,5 +66,5 @@ class Door(Generic[V1, V2]):
             The number of documents that match, convertible or not.
         """
         where = check_criteria(criteria)
-        async with self._calls.bounded():
-            return await self._calls.route.count(where)
+        async with self._calls.bounded() as stage:
+            return await stage.route.count(where)

@@ -11,6 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Literal, Self, TypeVar, overload
 
+from lazymig.control import Control
 from lazymig.dark.settings import DarkReads
 from lazymig.door import Door
 from lazymig.errors import ConversionError
@@ -39,7 +40,7 @@ class Repository(Door[V1, V2]):
         v1: The collection of the old shape: async, of PyMongo, Motor or mongomock-motor, and of a client that belongs
             to the running event loop.
         v2: The collection of the new shape, in any database or cluster. `Migration.upcasting` needs none.
-        phase: Where the migration stands. `Phase` says what each phase does, and which ones may run side by side.
+        phase: Where the migration stands: a `Phase`, or the `Control` that records it for all processes.
         coalesce: Let reads and lazy migrations that start in the same turn of the event loop share a round trip.
         write_behind: Store V2 bodies behind the caller, from a bounded queue that `async with repository:` drains. In
             `V2_PRIMARY` only those of reads: its writes wait for V2.
@@ -67,7 +68,7 @@ class Repository(Door[V1, V2]):
         *,
         v1: Collection,
         v2: Collection | None = None,
-        phase: Phase,
+        phase: Phase | Control,
         coalesce: bool = True,
         write_behind: bool = False,
         checked: bool = False,
@@ -87,7 +88,7 @@ class Repository(Door[V1, V2]):
         self._calls: Calls[V1, V2] = open_calls(migration, Collections(v1, v2), phase, options)
 
     def __repr__(self) -> str:
-        return f"<Repository {self.migration.name} in {self.phase}>"
+        return f"<Repository {self.migration.name} {self._calls.stages}>"
 
     async def __aenter__(self) -> Self:
         return self
@@ -95,7 +96,7 @@ class Repository(Door[V1, V2]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._calls.drain()
+        await self._calls.close()
 
     @property
     def migration(self) -> Migration[V1, V2]:
@@ -104,7 +105,7 @@ class Repository(Door[V1, V2]):
 
     @property
     def phase(self) -> Phase:
-        """Where the migration stands."""
+        """Where the migration stands. Under a `Control` it is known after `check` or the first call."""
         return self._calls.phase
 
     @property
@@ -167,8 +168,8 @@ class Repository(Door[V1, V2]):
             TypeError: If the id is of another type.
         """
         raw = self._calls.conversions.raw_id(id)
-        async with self._calls.bounded():
-            return await self._calls.route.read(raw)
+        async with self._calls.bounded() as stage:
+            return await stage.route.read(raw)
 
     @overload
     async def get_many(self, ids: Iterable[K], *, on_error: OnError = "raise") -> dict[K, V2]: ...
@@ -196,7 +197,7 @@ class Repository(Door[V1, V2]):
             ExceptionGroup: Of `ConversionError`, with "raise"; the other entities are migrated.
             TypeError: If an id is of another type.
         """
-        return await self._calls.read_many(self._calls.route.read_many, ids, on_error)
+        return await self._calls.read_many(ids, on_error)
 
     async def insert(self, entity: V2) -> V2:
         """Store a new entity and return it. Three round trips while both collections are written.
@@ -269,9 +270,8 @@ class Repository(Door[V1, V2]):
     ) -> AsyncIterator[V2]:
         """Yield the entities that match, in a stable order, paged inside: memory does not grow with their number.
 
-        Entities that are inserted or deleted meanwhile may or may not be yielded. All others are yielded exactly once,
-        unless their sort field changes. Each is as it was when its page of up to 1,000 entities was read, at most one
-        page ahead.
+        Entities that are inserted or deleted meanwhile may or may not be yielded, all others exactly once unless their
+        sort field changes. Each is as it was when its page of up to 1,000 was read, at most one page ahead.
 
         Args:
             criteria: The question in both shapes; None for all.
@@ -292,7 +292,7 @@ class Repository(Door[V1, V2]):
             TypeError: If an argument is of another type.
         """
         asked = Listing(criteria=criteria, sort=sort, limit=limit, after=after, on_error=on_error)
-        return self._calls.each(self._calls.route.pages, asked)
+        return self._calls.list_v2(asked)
 
 
 def calls_of(repository: Repository[V1, V2]) -> Calls[V1, V2]:

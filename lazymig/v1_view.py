@@ -32,7 +32,7 @@ class V1View(Door[V1, V2]):
         self._calls = calls
 
     def __repr__(self) -> str:
-        return f"<V1 view of <Repository {self._calls.migration.name} in {self._calls.phase}>>"
+        return f"<V1 view of <Repository {self._calls.migration.name} {self._calls.stages}>>"
 
     def with_session(self, session: Session) -> V1View[V1, V2]:
         """Return this view with every step in a driver session, and in its transaction if one is open.
@@ -62,8 +62,8 @@ class V1View(Door[V1, V2]):
             TypeError: If the id is of another type.
         """
         raw = self._calls.conversions.raw_id(id)
-        async with self._calls.bounded():
-            return await self._calls.route.read_v1(raw)
+        async with self._calls.bounded() as stage:
+            return await stage.route.read_v1(raw)
 
     @overload
     async def get_many(self, ids: Iterable[K], *, on_error: OnError = "raise") -> dict[K, V1]: ...
@@ -90,7 +90,7 @@ class V1View(Door[V1, V2]):
             ExceptionGroup: Of `ConversionError`, with "raise".
             TypeError: If an id is of another type.
         """
-        return await self._calls.read_many(self._calls.route.read_v1_many, ids, on_error)
+        return await self._calls.read_v1_many(ids, on_error)
 
     async def insert(self, entity: V1) -> V1:
         """Store a new entity and return it.
@@ -187,4 +187,4 @@ class V1View(Door[V1, V2]):
             TypeError: If an argument is of another type.
         """
         asked = Listing(criteria=criteria, sort=sort, limit=limit, after=after, on_error=on_error)
-        return self._calls.each(self._calls.route.v1_pages, asked)
+        return self._calls.list_v1(asked)

@@ -16,8 +16,10 @@ from attrs import frozen
 from lazymig.control.conversions import KnownConversion, KnownConversions
 from lazymig.control.dead_letters import BY_AGE, DeadLetters
 from lazymig.control.following import Followed, Following
+from lazymig.control.members import MemberRecord, Members
 from lazymig.control.mismatches import Mismatches
 from lazymig.control.passes import BEAT_S, LEASE, Identities, Lease, Passes
+from lazymig.control.phases import Moved, Phases, Standing
 from lazymig.control.runs import RunRecord, Runs
 from lazymig.control.steering import Orders, Runners, Running, Steering
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
@@ -27,8 +29,9 @@ from lazymig.stores.rows import Rows, control_collection_beside
 from lazymig.stores.verdicts import Mismatch
 
 __all__ = [
-    "BEAT_S", "LEASE", "Control", "Followed", "Following", "Identities", "KnownConversion", "Lease", "Orders", "Parts",
-    "Passes", "RunRecord", "Runners", "Running", "Steering", "control_beside", "control_over", "parts_of",
+    "BEAT_S", "LEASE", "Control", "Followed", "Following", "Identities", "KnownConversion", "Lease", "MemberRecord",
+    "Members", "Moved", "Orders", "Parts", "Passes", "Phases", "RunRecord", "Runners", "Running", "Standing",
+    "Steering", "control_beside", "control_over", "parts_of",
 ]  # fmt: skip
 
 
@@ -223,6 +226,14 @@ class Parts:
     def runners(self, migration: str) -> Runners:
         """Return the processes that run passes over one migration."""
         return Runners(self.rows, self.clock, migration)
+
+    def phases(self, migration: str) -> Phases:
+        """Return the record of one migration's phase."""
+        return Phases(self.rows, self.clock, migration)
+
+    def members(self, migration: str) -> Members:
+        """Return the records of the processes in one migration's fleet."""
+        return Members(self.rows, self.clock, migration)
 
     async def ensure_indexes(self) -> None:
         """Create the indexes that find rows without a scan, and dead letters in their order."""

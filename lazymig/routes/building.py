@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from attrs import evolve, frozen
 
+from lazymig.control import Control, Standing
 from lazymig.dark.settings import DarkReads
 from lazymig.dark.watch import Watch
 from lazymig.errors import ConfigurationError
@@ -19,15 +20,17 @@ from lazymig.routes.dark import Dark
 from lazymig.routes.prepare import Prepare
 from lazymig.routes.route import Route
 from lazymig.routes.shadow import Shadow
+from lazymig.routes.stages import Stage
 from lazymig.routes.v1_answers import V1Answers
 from lazymig.routes.v1_only import V1Only
 from lazymig.routes.v2_only import V2Only
 from lazymig.routes.v2_primary import V2Primary
 from lazymig.shapes.conversions import conversions_for
-from lazymig.shapes.migration import Migration, get_upgrading, is_upcasting_only
+from lazymig.shapes.migration import Migration, get_id_types, get_upgrading, is_upcasting_only
 from lazymig.stores.given import Collections, Session
 from lazymig.stores.opening import Terms, are_tz_aware, check_collection, name_unused_beside, open_stores
-from lazymig.surroundings.checking import is_same
+from lazymig.surroundings.checking import Asked, is_same
+from lazymig.surroundings.first_use import FirstUse
 from lazymig.surroundings.uuids import check_uuids
 from lazymig.telemetry import LEFT_DIRTY, Tally
 
@@ -101,29 +104,28 @@ def choose_route(phase: Phase, dark: DarkReads | None) -> Callable[[Pair[V1, V2]
     return V1Answers if route is Coexist and dark is not None and dark.serve == "v1" else route
 
 
-def build_watched(phase: Phase, pair: Pair[V1, V2], dark: DarkReads) -> Dark[V1, V2]:
-    """Return the route that answers, with dark reads around it. Raises `ConfigurationError`."""
+def build_watched(phase: Phase, pair: Pair[V1, V2], dark: DarkReads, watch: Watch[V1, V2]) -> Dark[V1, V2]:
+    """Return the route that answers, with dark reads around it."""
     build: Callable[[Pair[V1, V2]], Route[V1, V2]] = choose_route(phase, dark)
     control = build(pair)
-    _check_comparable(phase, control, dark)
-    return Dark(control, pair, build, Watch(pair, dark), "v1" if control.serves_v2 else "v2")
+    return Dark(control, pair, build, watch, "v1" if control.serves_v2 else "v2")
 
 
-def _check_comparable(phase: Phase, control: Route[V1, V2], dark: DarkReads) -> None:
+def find_incomparable(phase: Phase, control: Route[V1, V2], dark: DarkReads) -> str:
+    """Return why no dark reads are possible in this phase; an empty text where they are."""
     if not control.keeps_v1:
-        raise ConfigurationError(f"dark_reads: in the phase {phase} V1 is stale, so there is nothing to compare with")
+        return f"dark_reads: in the phase {phase} V1 is stale, so there is nothing to compare with"
     if not control.fills_v2 and not dark.aa:
-        raise ConfigurationError(
+        return (
             f"dark_reads: in the phase {phase} there is no V2 to compare with; compare V1 with V1 by "
             'DarkReads(serve="v1", aa=True), or begin dark reads in Phase.SHADOW'
         )
     if control.serves_v2 and dark.serve == "v1":
-        raise ConfigurationError(
-            f'dark_reads: in the phase {phase} V2 answers; pass DarkReads(serve="v2"), or go back to Phase.COEXIST'
-        )
+        return f'dark_reads: in the phase {phase} V2 answers; pass DarkReads(serve="v2"), or go back to Phase.COEXIST'
+    return ""
 
 
-def complete(migration: Migration[V1, V2], given: Collections, phase: Phase) -> Collections:
+def complete(migration: Migration[V1, V2], given: Collections, phase: Phase | Control) -> Collections:
     """Return both collections. A migration of `Migration.upcasting` needs no V2, and gets one that is never used.
 
     Raises `ConfigurationError` where V2 is missing.
@@ -132,7 +134,7 @@ def complete(migration: Migration[V1, V2], given: Collections, phase: Phase) -> 
         return given
     if not (isinstance(migration, Migration) and is_upcasting_only(migration)):
         raise ConfigurationError("v2: pass the collection of the new shape; only Migration.upcasting(...) needs none")
-    if check_phase(phase) is not Phase.V1_ONLY:
+    if isinstance(phase, Control) or check_phase(phase) is not Phase.V1_ONLY:
         raise ConfigurationError("phase: a repository of Migration.upcasting(...) without v2 runs in Phase.V1_ONLY")
     check_collection("v1", given.v1)
     return Collections(given.v1, name_unused_beside(given.v1))
@@ -186,3 +188,44 @@ def _check_distinct(given: Collections) -> None:
     if is_same(given.v1, given.v2):
         name = getattr(given.v1, "full_name", "")
         raise ConfigurationError(f"v1 and v2 are the same collection, {name}; V2 needs one of its own")
+
+
+@frozen
+class StageBuilder(Generic[V1, V2]):
+    """What the stages of one repository are built of."""
+
+    collections: Collections
+    migration: Migration[V1, V2]
+    options: Options
+    pair: Pair[V1, V2]
+    watch: Watch[V1, V2] | None
+
+    def build(self, at: Standing | Phase) -> Stage[V1, V2]:
+        """Return the stage of a phase, or of what the control collection records."""
+        phase = at.phase if isinstance(at, Standing) else at
+        route = self._build_route(phase)
+        asked = Asked(
+            v1=self.collections.v1, v2=self.collections.v2, id_types=get_id_types(self.migration),
+            linearizable=self.options.read_concern is not None, compared=self.options.checked, complete=route.lists_v2,
+        )  # fmt: skip
+        options = self.options
+        first_use = FirstUse(asked, both=route.uses_v2, timeout_s=options.timeout_s, read_wait_s=options.v2_wait_s)
+        return Stage(phase, route, first_use)
+
+    def build_strictly(self, phase: Phase) -> Stage[V1, V2]:
+        """Return the stage of a phase that stays. Raises `ConfigurationError` for options without a use in it."""
+        stage, dark = self.build(phase), self.options.dark_reads
+        if dark is not None and (problem := find_incomparable(phase, choose_route(phase, dark)(self.pair), dark)):
+            raise ConfigurationError(problem)
+        if self.options.checked and not stage.route.keeps_v1:
+            raise ConfigurationError(
+                f"checked: the phase {phase} does not read V1, so there is nothing to compare with"
+            )
+        return stage
+
+    def _build_route(self, phase: Phase) -> Route[V1, V2]:
+        dark = self.options.dark_reads
+        bare: Route[V1, V2] = choose_route(phase, dark)(self.pair)
+        if dark is None or self.watch is None or find_incomparable(phase, bare, dark):
+            return bare
+        return build_watched(phase, self.pair, dark, self.watch)

@@ -8,9 +8,11 @@ from typing import Generic, Literal, TypeVar
 
 from attrs import evolve, frozen
 
-from lazymig.errors import ConfigurationError, ConversionError, PhaseError
-from lazymig.loop.deadline import Deadline
+from lazymig.control import Control, parts_of
+from lazymig.dark.watch import Watch
+from lazymig.errors import ConversionError, PhaseError
 from lazymig.loop.in_flight import InFlight
+from lazymig.membership.member import Member
 from lazymig.phases import Phase, explain_unfilled
 from lazymig.protocol.edits import Change, ClientEdit
 from lazymig.protocol.pair import Pair
@@ -27,19 +29,17 @@ from lazymig.query import (
 )
 from lazymig.routes.building import (
     Options,
+    StageBuilder,
     build_pair,
     build_pair_in_session,
-    build_watched,
     check_phase,
-    choose_route,
     complete,
 )
-from lazymig.routes.dark import Dark
 from lazymig.routes.route import Route
+from lazymig.routes.stages import Call, FixedStages, Stage, Stages, SteeredStages
 from lazymig.shapes.conversions import Conversions
-from lazymig.shapes.migration import Migration, get_id_types
+from lazymig.shapes.migration import Migration
 from lazymig.stores.given import Collections, Id, RawId, Session
-from lazymig.surroundings.checking import Asked
 from lazymig.surroundings.first_use import FirstUse
 
 E = TypeVar("E")
@@ -56,13 +56,31 @@ class Calls(Generic[V1, V2]):
     """
 
     migration: Migration[V1, V2]
-    phase: Phase
     collections: Collections
     options: Options
     pair: Pair[V1, V2]
-    route: Route[V1, V2]
-    first_use: FirstUse
+    stages: Stages[V1, V2]
     in_flight: InFlight
+    watch: Watch[V1, V2] | None = None
+
+    @property
+    def phase(self) -> Phase:
+        """The phase in which a call runs that begins now. Raises `PhaseError` where it is not known yet."""
+        return self.stages.now.phase
+
+    @property
+    def route(self) -> Route[V1, V2]:
+        """The route of this phase. Raises `PhaseError` where it is not known yet."""
+        return self.stages.now.route
+
+    @property
+    def first_use(self) -> FirstUse:
+        """The check of the collections in this phase. Raises `PhaseError` where it is not known yet."""
+        return self.stages.now.first_use
+
+    async def join(self) -> Stage[V1, V2]:
+        """Join the fleet, if this repository follows one, and return the stage. Raises `PhaseError`."""
+        return await self.stages.arrive()
 
     @property
     def conversions(self) -> Conversions[V1, V2]:
@@ -81,7 +99,8 @@ class Calls(Generic[V1, V2]):
         In a session there are none: a session's statements run one at a time, and outside of it a transaction's own
         writes are not seen.
         """
-        return evolve(self, pair=pair, route=choose_route(self.phase, self.options.dark_reads)(pair))
+        builder = StageBuilder(self.collections, self.migration, self.options, pair, None)
+        return evolve(self, pair=pair, stages=self.stages.rebuilt(builder.build), watch=None)
 
     def check_fills_v2(self, what: str) -> None:
         """Raise `PhaseError`, with the reason, if V2 is not filled from V1 in this phase."""
@@ -96,19 +115,22 @@ class Calls(Generic[V1, V2]):
     async def drain(self) -> None:
         """Wait until all bodies are stored that callers left behind, and for running dark reads, which are bounded."""
         await self.pair.behind.drain()
-        if isinstance(self.route, Dark):
-            await self.route.watch.drain()
+        if self.watch is not None:
+            await self.watch.drain()
 
-    def bounded(self, *, writes: bool = False) -> Deadline:
-        """Return the context of one call: its bound in time, and for the first calls the check of the collections."""
-        if self.first_use.due:
-            return self.first_use.call(writes=writes)
-        return Deadline(self.options.timeout_s)
+    async def close(self) -> None:
+        """Drain, and leave the fleet, if this repository follows one."""
+        await self.drain()
+        await self.stages.leave()
+
+    def bounded(self, *, writes: bool = False) -> Call[V1, V2]:
+        """Return the context of one call: its stage and its bound in time; the first calls check the collections."""
+        return self.stages.call(writes=writes)
 
     async def write(self, raw: RawId, edit: ClientEdit) -> Change | None:
         """Make one edit by the route; `raw` is a checked id."""
-        async with self.in_flight.place(), self.bounded(writes=True), self.first_use.explaining:
-            return await self.route.write(raw, edit)
+        async with self.in_flight.place(), self.bounded(writes=True) as stage, stage.first_use.explaining:
+            return await stage.route.write(raw, edit)
 
     async def insert(self, raw: RawId, make: Callable[[bool], Awaitable[Change]]) -> None:
         """Make one insert by the route; the entity is converted once the write has its place.
@@ -116,32 +138,50 @@ class Calls(Generic[V1, V2]):
         `make` gets whether V1 is kept.
         """
         async with self.in_flight.place():
-            change = await make(self.route.keeps_v1)  # conversion errors are raised here, before anything is sent
-            async with self.bounded(writes=True), self.first_use.explaining:
-                await self.route.insert(raw, change)
+            # Conversion errors are raised here, before anything is sent. Where V1 is not kept, no later phase keeps it.
+            change = await make((await self.stages.arrive()).route.keeps_v1)
+            async with self.bounded(writes=True) as stage, stage.first_use.explaining:
+                await stage.route.insert(raw, change)
 
-    async def read_many(
+    async def read_many(self, ids: Iterable[K], on_error: OnError | Literal["return"]) -> dict[K, V2 | ConversionError]:
+        """Read entities in V2's type and return them in the order of `ids`."""
+        return await self._read_many(lambda route, raws: route.read_many(raws), ids, on_error)
+
+    async def read_v1_many(
+        self, ids: Iterable[K], on_error: OnError | Literal["return"]
+    ) -> dict[K, V1 | ConversionError]:
+        """Read entities in V1's type and return them in the order of `ids`."""
+        return await self._read_many(lambda route, raws: route.read_v1_many(raws), ids, on_error)
+
+    def list_v2(self, asked: Listing) -> AsyncGenerator[V2]:
+        """Yield a listing's entities in V2's type one by one."""
+        return self._each(lambda route, span: route.pages(span), asked)
+
+    def list_v1(self, asked: Listing) -> AsyncGenerator[V1]:
+        """Yield a listing's entities in V1's type one by one."""
+        return self._each(lambda route, span: route.v1_pages(span), asked)
+
+    async def _read_many(
         self,
-        read: Callable[[Sequence[RawId]], Awaitable[dict[RawId, E | ConversionError]]],
+        read: Callable[[Route[V1, V2], Sequence[RawId]], Awaitable[dict[RawId, E | ConversionError]]],
         ids: Iterable[K],
         on_error: OnError | Literal["return"],
     ) -> dict[K, E | ConversionError]:
-        """Read entities by one of the route's verbs and return them in the order of `ids`."""
         check_on_error(on_error)
         raws = {self.conversions.raw_id(id): id for id in ids}
-        async with self.bounded():
-            answers = await read(list(raws))
+        async with self.bounded() as stage:
+            answers = await read(stage.route, list(raws))
         return await sift({raws[raw]: answers[raw] for raw in raws if raw in answers}, on_error)
 
-    async def each(
-        self, pages: Callable[[Span], AsyncGenerator[list[E | ConversionError]]], asked: Listing
+    async def _each(
+        self, pages: Callable[[Route[V1, V2], Span], AsyncGenerator[list[E | ConversionError]]], asked: Listing
     ) -> AsyncGenerator[E]:
-        """Yield a listing's entities one by one, read by one of the route's verbs."""
         report, span = make_reporter(asked.on_error), self._make_span(asked)
-        async with self.bounded():
+        async with self.bounded() as stage:
             pass  # only the check of the collections; each page has its own time
-        async with aclosing(pages(span)) as found:
+        async with aclosing(pages(stage.route, span)) as found:
             async for answers in found:
+                await self.stages.keep_on(stage)
                 for answer in answers:
                     if isinstance(answer, ConversionError):
                         await report(answer)
@@ -159,18 +199,19 @@ class Calls(Generic[V1, V2]):
         )
 
 
-def open_calls(migration: Migration[V1, V2], given: Collections, phase: Phase, options: Options) -> Calls[V1, V2]:
+def open_calls(
+    migration: Migration[V1, V2], given: Collections, phase: Phase | Control, options: Options
+) -> Calls[V1, V2]:
     """Check what the user passed and build the calls. Raises `ConfigurationError`, which says what to change."""
     given = complete(migration, given, phase)
     pair = build_pair(migration, given, options)
-    phase = check_phase(phase)
     dark = options.dark_reads
-    route: Route[V1, V2] = choose_route(phase, None)(pair) if dark is None else build_watched(phase, pair, dark)
-    if options.checked and not route.keeps_v1:
-        raise ConfigurationError(f"checked: the phase {phase} does not read V1, so there is nothing to compare with")
-    asked = Asked(
-        v1=given.v1, v2=given.v2, id_types=get_id_types(migration),
-        linearizable=options.read_concern is not None, compared=options.checked, complete=route.lists_v2,
-    )  # fmt: skip
-    first_use = FirstUse(asked, both=route.uses_v2, timeout_s=options.timeout_s, read_wait_s=options.v2_wait_s)
-    return Calls(migration, phase, given, options, pair, route, first_use, InFlight(options.max_in_flight))
+    watch = None if dark is None else Watch(pair, dark)
+    builder = StageBuilder(given, migration, options, pair, watch)
+    stages: Stages[V1, V2]
+    if isinstance(phase, Control):
+        member = Member(parts_of(phase), migration.name, migration.revision)
+        stages = SteeredStages(member, builder.build, options.timeout_s)
+    else:
+        stages = FixedStages(builder.build_strictly(check_phase(phase)), options.timeout_s)
+    return Calls(migration, given, options, pair, stages, InFlight(options.max_in_flight), watch)

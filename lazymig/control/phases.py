@@ -1,0 +1,168 @@
+"""The phase of a migration: one row, which every process follows.
+
+Each change of the row raises its epoch by one, by a compare-and-set. Processes acknowledge epochs, so that a step knows
+when all of them work by the row as it is now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal
+
+from attrs import evolve, field, frozen
+
+from lazymig.control.part import Part
+from lazymig.errors import PhaseError
+from lazymig.loop.clock import Clock
+from lazymig.phases import Phase
+from lazymig.stores.rows import Row, Rows
+
+#: How many moves the row keeps.
+_KEPT = 500
+#: What processes are asked to hold: nothing, writes soon ("announced": look often), or writes now.
+Hold = Literal["announced", "writes"]
+_UNCHANGED: Mapping[str, object] = {}
+
+
+@frozen
+class Moved:
+    """One change of the phase.
+
+    Attributes:
+        at: When, naive UTC by the clock of the process that made it.
+        by: Who made it.
+        why: The reason that was given.
+        before: The phase before; None at the beginning.
+        after: The phase since then.
+        epoch: The epoch that began with it.
+    """
+
+    at: datetime
+    by: str
+    why: str
+    before: Phase | None
+    after: Phase
+    epoch: int
+
+
+@frozen
+class Standing:
+    """Where a migration stands, as the control collection records it.
+
+    Attributes:
+        migration: The migration's name.
+        phase: The phase of all processes that have acknowledged the epoch.
+        epoch: The number of changes of this record.
+        hold: What processes are asked to hold: None, "announced" or "writes".
+        settings: What else all processes follow, by name.
+        retirement: How far V1's retirement is; None before it begins.
+        history: The changes of the phase, oldest first.
+    """
+
+    migration: str
+    phase: Phase
+    epoch: int
+    hold: Hold | None
+    settings: Mapping[str, object]
+    retirement: Mapping[str, object] | None
+    history: tuple[Moved, ...] = field(repr=False)
+
+    @property
+    def last(self) -> Moved:
+        """The last change of the phase."""
+        return self.history[-1]
+
+
+class Phases(Part):
+    """The phase of one migration. `Parts.phases` makes it."""
+
+    def __init__(self, rows: Rows, clock: Clock, migration: str) -> None:
+        super().__init__(rows, clock)
+        self._key = f"{migration}/phase"
+        self._migration = migration
+
+    async def find(self) -> Standing | None:
+        """Find where the migration stands; None where no phase was recorded. Raises `PhaseError` for an unknown one."""
+        row = await self._rows.find_first({"_id": self._key})
+        return None if row is None else _parse(row)
+
+    async def begin(self, phase: Phase, *, by: str, why: str) -> Standing | None:
+        """Record the first phase, durably. None: one is recorded already; nothing was changed."""
+        moved = Moved(self._clock.now(), by, why, None, phase, 1)
+        row = {
+            "kind": "phase", "migration": self._migration, "phase": str(phase), "epoch": 1, "hold": None,
+            "settings": {}, "retirement": None, "history": [_make_row(moved)],
+        }  # fmt: skip
+        claimed = await self._rows.claim({"_id": self._key, "epoch": 0}, {"$set": row})
+        return None if claimed is None else _parse(claimed)
+
+    async def move(
+        self, standing: Standing, to: Phase, *, by: str, why: str, settings: Mapping[str, object] = _UNCHANGED
+    ) -> Standing | None:
+        """Record another phase, durably, and end the hold. None: the record has changed; nothing was done."""
+        epoch = standing.epoch + 1
+        moved = Moved(self._clock.now(), by, why, standing.phase, to, epoch)
+        kept = {**standing.settings, **settings}
+        fields = {"phase": str(to), "hold": None, "settings": kept}
+        made = evolve(standing, phase=to, epoch=epoch, hold=None, settings=kept, history=(*standing.history, moved))
+        pushed = {"history": {"$each": [_make_row(moved)], "$slice": -_KEPT}}
+        return made if await self._change(standing, fields, {"$push": pushed}) else None
+
+    async def change(
+        self,
+        standing: Standing,
+        *,
+        hold: Hold | None = None,
+        settings: Mapping[str, object] = _UNCHANGED,
+        retirement: Mapping[str, object] | None = None,
+    ) -> Standing | None:
+        """Record what processes hold and other settings, durably; settings that are not named stay.
+
+        The retirement stays as well where none is given. None: the record has changed; nothing was done.
+        """
+        made = evolve(
+            standing, epoch=standing.epoch + 1, hold=hold, settings={**standing.settings, **settings},
+            retirement=standing.retirement if retirement is None else dict(retirement),
+        )  # fmt: skip
+        fields = {"hold": hold, "settings": made.settings, "retirement": made.retirement}
+        return made if await self._change(standing, fields, {}) else None
+
+    async def remove(self, standing: Standing) -> bool:
+        """Remove the record. False: it has changed; nothing was done."""
+        return bool(await self._rows.remove({"_id": self._key, "epoch": standing.epoch}))
+
+    async def _change(self, standing: Standing, fields: Row, others: Row) -> bool:
+        change = {"$set": {**fields, "epoch": standing.epoch + 1}, **others}
+        return await self._rows.change({"_id": self._key, "epoch": standing.epoch}, change)
+
+
+def _make_row(moved: Moved) -> dict[str, object]:
+    before = None if moved.before is None else str(moved.before)
+    return {
+        "at": moved.at, "by": moved.by, "why": moved.why, "before": before, "after": str(moved.after),
+        "epoch": moved.epoch,
+    }  # fmt: skip
+
+
+def _parse(row: Row) -> Standing:
+    history = tuple(
+        Moved(
+            one["at"], one["by"], one["why"], None if one["before"] is None else _parse_phase(one["before"]),
+            _parse_phase(one["after"]), one["epoch"],
+        )
+        for one in row["history"]
+    )  # fmt: skip
+    return Standing(
+        row["migration"], _parse_phase(row["phase"]), row["epoch"], row["hold"], row["settings"], row["retirement"],
+        history,
+    )  # fmt: skip
+
+
+def _parse_phase(text: str) -> Phase:
+    try:
+        return Phase(text)
+    except ValueError:
+        raise PhaseError(
+            f"the control collection records the phase {text!r}, which this release does not know"
+        ) from None
