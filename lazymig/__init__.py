@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lazymig.comparing.equivalences import Equivalence
-    from lazymig.control import Control, RunRecord
+    from lazymig.control import Control, RunRecord, Steering
     from lazymig.dark.settings import DarkReads
     from lazymig.doctor import Diagnosis, Doctor, Finding, Severity
     from lazymig.errors import (
@@ -90,6 +90,7 @@ __all__ = [
     "Session",
     "Severity",
     "Sort",
+    "Steering",
     "SweepReport",
     "Sweeper",
     "Tally",
@@ -147,6 +148,7 @@ _HOMES = {
     "Session": "stores.given",
     "Severity": "doctor",
     "Sort": "query",
+    "Steering": "control",
     "SweepReport": "sweeper",
     "Sweeper": "sweeper",
     "Tally": "telemetry",

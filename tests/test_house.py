@@ -84,10 +84,10 @@ ROOMS = {
     "control": (
         {"part"},
         {"conversions", "dead_letters", "members", "mismatches", "passes", "phases", "runs"},
-        {"following"},
+        {"following", "steering"},
     ),
     "membership": ({"in_flight", "lease"}, {"member"}),
-    "passes": ({"pace", "shedding"}, {"partitions", "throttle"}, {"sharing"}, {"walking"}),
+    "passes": ({"helm", "pace", "shedding"}, {"partitions", "throttle"}, {"sharing"}, {"walking"}),
     "diagnosis": (
         {"findings", "values"},
         {"facts", "writers"},
