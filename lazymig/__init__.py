@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lazymig.comparing.equivalences import Equivalence
-    from lazymig.control import Control, RunRecord
+    from lazymig.control import Control, Moved, RunRecord
     from lazymig.dark.settings import DarkReads
     from lazymig.doctor import Diagnosis, Doctor, Finding, Severity
     from lazymig.errors import (
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from lazymig.stores.records import DeadLetter
     from lazymig.stores.verdicts import Difference, Mismatch, Verdict
     from lazymig.sweeper import Progress, Sweeper, SweepReport
+    from lazymig.switch import Gate, Plan, Switch
     from lazymig.telemetry import Histogram, Tally
     from lazymig.v1_view import V1View
     from lazymig.verifier import MismatchGroup, Verifier, VerifyProgress, VerifyReport
@@ -66,17 +67,20 @@ __all__ = [
     "FollowReport",
     "Follower",
     "ForeignDocument",
+    "Gate",
     "Histogram",
     "Id",
     "LazymigError",
     "Migration",
     "Mismatch",
     "MismatchGroup",
+    "Moved",
     "NotFound",
     "OnError",
     "PassVanished",
     "Phase",
     "PhaseError",
+    "Plan",
     "Progress",
     "Repository",
     "RewriteReport",
@@ -87,6 +91,7 @@ __all__ = [
     "Sort",
     "SweepReport",
     "Sweeper",
+    "Switch",
     "Tally",
     "Upcasters",
     "V1View",
@@ -120,17 +125,20 @@ _HOMES = {
     "FollowReport": "follower",
     "Follower": "follower",
     "ForeignDocument": "errors",
+    "Gate": "switch",
     "Histogram": "telemetry",
     "Id": "stores.given",
     "LazymigError": "errors",
     "Migration": "shapes.migration",
     "Mismatch": "stores.verdicts",
     "MismatchGroup": "verifier",
+    "Moved": "control",
     "NotFound": "errors",
     "OnError": "query",
     "PassVanished": "errors",
     "Phase": "phases",
     "PhaseError": "errors",
+    "Plan": "switch",
     "Progress": "sweeper",
     "Repository": "repository",
     "RewriteReport": "rewriter",
@@ -141,6 +149,7 @@ _HOMES = {
     "Sort": "query",
     "SweepReport": "sweeper",
     "Sweeper": "sweeper",
+    "Switch": "switch",
     "Tally": "telemetry",
     "Upcasters": "shapes.upcasting",
     "V1View": "v1_view",
