@@ -207,6 +207,7 @@ class StageBuilder(Generic[V1, V2]):
         asked = Asked(
             v1=self.collections.v1, v2=self.collections.v2, id_types=get_id_types(self.migration),
             linearizable=self.options.read_concern is not None, compared=self.options.checked, complete=route.lists_v2,
+            sealed=not route.keeps_v1,
         )  # fmt: skip
         options = self.options
         first_use = FirstUse(asked, both=route.uses_v2, timeout_s=options.timeout_s, read_wait_s=options.v2_wait_s)

@@ -115,6 +115,7 @@ class Ledger(Protocol):
     async def raise_intent(self, id: RawId, intent: int) -> None:
         """Announce a write at this intent at least, durably, where V1 was ahead of the ticket. Never lowers.
 
+        Does nothing where V2's body is at this revision or past it: V1 has moved on then, and the write loses its race.
         Records that it was raised: another writer's ticket may have the same number and must not be withdrawn then.
         """
 

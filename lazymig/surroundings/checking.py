@@ -17,6 +17,7 @@ from lazymig.surroundings.contents import Foreign, find_legacy_ids, look_for_for
 from lazymig.surroundings.judging import find_problems
 from lazymig.surroundings.looking import Seen, greet_all, look
 from lazymig.surroundings.probing import find_refusals, find_refused_revision
+from lazymig.surroundings.validators import is_fenced
 
 _Hellos = Mapping[str, Document]
 
@@ -37,6 +38,8 @@ class Asked:
     compared: bool = False
     #: Whether V2 must hold every entity that V1 holds.
     complete: bool = False
+    #: Whether V1 is neither read nor written any more, so that the seal's fences refuse nothing of what is stored.
+    sealed: bool = False
     #: Whether to look at a sample of V2's documents as well.
     widely: bool = False
 
@@ -52,6 +55,11 @@ class Surroundings:
     #: What could not be checked.
     unseen: tuple[str, ...]
     foreign: Foreign
+
+    @property
+    def fenced(self) -> tuple[bool, bool]:
+        """Whether V1 and V2 have the fences of the seal, as far as this user may see that."""
+        return is_fenced(self.v1), is_fenced(self.v2)
 
     @property
     def foreign_problem(self) -> tuple[str, ...]:
