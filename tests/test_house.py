@@ -83,10 +83,18 @@ ROOMS = {
     ),
     "control": (
         {"part"},
-        {"conversions", "dead_letters", "members", "mismatches", "passes", "phases", "runs"},
+        {"conversions", "dead_letters", "members", "mismatches", "passes", "phases", "running", "runs"},
         {"following", "steering"},
     ),
     "membership": ({"in_flight", "lease"}, {"member"}),
+    "switching": (
+        {"plan"},
+        {"case", "waiting"},
+        {"proofs", "standing", "wording"},
+        {"contents"},
+        {"gates"},
+        {"moves"},
+    ),
     "passes": ({"helm", "pace", "shedding"}, {"partitions", "throttle"}, {"sharing"}, {"walking"}),
     "diagnosis": (
         {"findings", "values"},

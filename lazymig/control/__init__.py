@@ -20,6 +20,7 @@ from lazymig.control.members import MemberRecord, Members
 from lazymig.control.mismatches import Mismatches
 from lazymig.control.passes import BEAT_S, LEASE, Identities, Lease, Passes
 from lazymig.control.phases import Moved, Phases, Standing
+from lazymig.control.running import Running
 from lazymig.control.runs import RunRecord, Runs
 from lazymig.control.steering import Orders, Runners, Running, Steering
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
@@ -210,6 +211,7 @@ class Parts:
     runs: Runs
     conversions: KnownConversions
     mismatches: Mismatches
+    running: Running
 
     def passes(self, migration: str, kind: str) -> Passes:
         """Return the passes of one kind over one migration's collections."""
@@ -243,8 +245,9 @@ class Parts:
 
 def _compose(rows: Rows, clock: Clock) -> Parts:
     return Parts(
-        rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock), Mismatches(rows, clock)
-    )
+        rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock),
+        Mismatches(rows, clock), Running(rows, clock),
+    )  # fmt: skip
 
 
 def control_over(control: Control, rows: Rows) -> Control:

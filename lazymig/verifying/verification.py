@@ -220,7 +220,11 @@ class Verification(Generic[V1, V2]):
             "repaired": report.repaired, "sample": sample, "filtered": int(bool(self._sides.question)),
             "sharded": int(self._sharded), "upgrade_only": int(not self._options.checks.round_trip),
         }  # fmt: skip
-        run = RunRecord(self._name, self._began, self._clock.now(), report.finished, counts)
+        # A pass that an earlier run or another process began has compared some entities before this run began.
+        opened = self._began if sample else self._share.began
+        began = None if opened is None else min(opened, self._began)
+        revision = self._pair.conversions.migration.revision
+        run = RunRecord(self._name, self._began, self._clock.now(), report.finished, counts, began, revision)
         await parts_of(self._control).runs.record(run, kind=KIND)
         await self._report_progress()
         return report
