@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lazymig.comparing.equivalences import Equivalence
-    from lazymig.control import Control, RunRecord
+    from lazymig.control import Control, Moved, RunRecord, Steering
     from lazymig.dark.settings import DarkReads
     from lazymig.doctor import Diagnosis, Doctor, Finding, Severity
     from lazymig.errors import (
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from lazymig.stores.records import DeadLetter
     from lazymig.stores.verdicts import Difference, Mismatch, Verdict
     from lazymig.sweeper import Progress, Sweeper, SweepReport
+    from lazymig.switch import Gate, Plan, Switch
     from lazymig.telemetry import Histogram, Tally
     from lazymig.v1_view import V1View
     from lazymig.verifier import MismatchGroup, Verifier, VerifyProgress, VerifyReport
@@ -69,6 +70,7 @@ __all__ = [
     "FollowReport",
     "Follower",
     "ForeignDocument",
+    "Gate",
     "Histogram",
     "Id",
     "LazymigError",
@@ -76,12 +78,14 @@ __all__ = [
     "Migration",
     "Mismatch",
     "MismatchGroup",
+    "Moved",
     "NotFound",
     "NotYet",
     "OnError",
     "PassVanished",
     "Phase",
     "PhaseError",
+    "Plan",
     "Progress",
     "Repository",
     "RewriteReport",
@@ -90,8 +94,10 @@ __all__ = [
     "Session",
     "Severity",
     "Sort",
+    "Steering",
     "SweepReport",
     "Sweeper",
+    "Switch",
     "Tally",
     "Upcasters",
     "V1View",
@@ -125,6 +131,7 @@ _HOMES = {
     "FollowReport": "follower",
     "Follower": "follower",
     "ForeignDocument": "errors",
+    "Gate": "switch",
     "Histogram": "telemetry",
     "Id": "stores.given",
     "LEAVE": "shapes.leaving",
@@ -133,12 +140,14 @@ _HOMES = {
     "Migration": "shapes.migration",
     "Mismatch": "stores.verdicts",
     "MismatchGroup": "verifier",
+    "Moved": "control",
     "NotFound": "errors",
     "NotYet": "errors",
     "OnError": "query",
     "PassVanished": "errors",
     "Phase": "phases",
     "PhaseError": "errors",
+    "Plan": "switch",
     "Progress": "sweeper",
     "Repository": "repository",
     "RewriteReport": "rewriter",
@@ -147,8 +156,10 @@ _HOMES = {
     "Session": "stores.given",
     "Severity": "doctor",
     "Sort": "query",
+    "Steering": "control",
     "SweepReport": "sweeper",
     "Sweeper": "sweeper",
+    "Switch": "switch",
     "Tally": "telemetry",
     "Upcasters": "shapes.upcasting",
     "V1View": "v1_view",

@@ -246,6 +246,9 @@ def open_calls(
     def find_unfinished() -> list[Unfinished]:
         return [*pair.behind.unfinished, *(() if watch is None else watch.running)]
 
-    terms = Terms(revision=migration.revision, find_unfinished=find_unfinished, tally=pair.tally)
+    terms = Terms(
+        revision=migration.revision, find_unfinished=find_unfinished, tally=pair.tally,
+        check=lambda standing: builder.check(standing.phase),
+    )  # fmt: skip
     stages = SteeredStages(Member(parts_of(phase), migration.name, terms), builder.build, options.timeout_s)
     return Calls(migration, given, options, pair, stages, InFlight(options.max_in_flight), builder, watch, phase)

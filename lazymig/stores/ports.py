@@ -282,7 +282,7 @@ class Alone(Protocol):
     async def bury(self, seen: StoredV2) -> bool:
         """Store a tombstone at the revision after the last announced one, durably, if the document is as it was seen.
 
-        False: V2 has changed; nothing was written.
+        Where no process knows V1 any more, the document is removed instead. False: V2 has changed; nothing was written.
         """
 
     def question(self, criteria: Document) -> Document:
