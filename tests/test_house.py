@@ -131,6 +131,7 @@ ROOMS = {
         {"dark", "resuming", "v1_answers"},
         {"building"},
         {"calls"},
+        {"shifts"},
     ),
     "protocol": (
         {"pair", "edits", "seals"},

@@ -9,10 +9,11 @@ from typing import Generic, Protocol, TypeVar
 from attrs import frozen
 
 from lazymig.control import Standing
+from lazymig.errors import PhaseError
 from lazymig.loop.deadline import Deadline
 from lazymig.membership.in_flight import Generation
 from lazymig.membership.member import Member
-from lazymig.phases import Phase
+from lazymig.phases import Phase, explain_unfilled
 from lazymig.routes.route import Route
 from lazymig.stores.given import Session
 from lazymig.surroundings.first_use import FirstUse
@@ -30,6 +31,18 @@ class Stage(Generic[V1, V2]):
     first_use: FirstUse
     #: The epoch in which the phase began; 0 where it is fixed.
     since: int = 0
+
+
+def check_fills_v2(what: str, stage: Stage[V1, V2]) -> None:
+    """Raise `PhaseError`, with the reason, if V2 is not filled from V1 in this stage."""
+    if not stage.route.fills_v2:
+        raise PhaseError(f"{what} runs only where V2 is filled from V1. {explain_unfilled(stage.phase)}")
+
+
+def check_keeps_v1(what: str, stage: Stage[V1, V2]) -> None:
+    """Raise `PhaseError` if V1 is not written in this stage."""
+    if not stage.route.keeps_v1:
+        raise PhaseError(f"{what} writes V1, which the phase {stage.phase} does not; V1 is stale there")
 
 
 class Call(Protocol[V1, V2]):
