@@ -61,6 +61,7 @@ ROOMS = {
     ),
     "shapes": (
         {"fields"},
+        {"leaving"},
         {"models"},
         {"entities"},
         {"annotations"},
@@ -69,6 +70,7 @@ ROOMS = {
         {"class_hooks", "unions", "upcasting"},
         {"bson_types"},
         {"codec", "type_checks"},
+        {"attempts", "id_types"},
         {"migration", "v1_changes"},
         {"conversions"},
         {"fingerprint"},
@@ -82,7 +84,7 @@ ROOMS = {
     "control": (
         {"part"},
         {"conversions", "dead_letters", "members", "mismatches", "passes", "phases", "running", "runs"},
-        {"following"},
+        {"following", "steering"},
     ),
     "membership": ({"in_flight", "lease"}, {"member"}),
     "switching": (
@@ -93,7 +95,7 @@ ROOMS = {
         {"gates"},
         {"moves"},
     ),
-    "passes": ({"pace", "shedding"}, {"partitions", "throttle"}, {"sharing"}, {"walking"}),
+    "passes": ({"helm", "pace", "shedding"}, {"partitions", "throttle"}, {"sharing"}, {"walking"}),
     "diagnosis": (
         {"findings", "values"},
         {"facts", "writers"},
@@ -103,7 +105,7 @@ ROOMS = {
     ),
     "surroundings": (
         {"looking", "uuids"},
-        {"complete", "contents", "unique", "validators"},
+        {"complete", "contents", "leftovers", "unique", "validators"},
         {"judging", "probing"},
         {"checking"},
         {"first_use"},
@@ -132,7 +134,7 @@ ROOMS = {
     ),
     "protocol": (
         {"pair", "edits", "seals"},
-        {"births", "bodies", "renewals"},
+        {"births", "bodies", "renewals", "replacing"},
         {"writing"},
         {"v1_alone"},
         {"inserting", "reading"},

@@ -56,7 +56,7 @@ class FirstUse:
         #: Whether calls must still check. False once the check has passed for good.
         self.due = not all(probe.in_memory for probe in (asked.v1, asked.v2) if probe is not None)
         #: Whether this is the phase that the fences are for.
-        self.sealed = asked.sealed
+        self.sealed = not asked.reads_v1
         #: Finds out, after a write was refused, whether an index or a validator refuses announcements.
         self.explaining = Explaining(self)
 
