@@ -16,11 +16,11 @@ from attrs import frozen
 from lazymig.control.conversions import KnownConversion, KnownConversions
 from lazymig.control.dead_letters import BY_AGE, DeadLetters
 from lazymig.control.following import Followed, Following
+from lazymig.control.leases import Leases
 from lazymig.control.members import MemberRecord, Members
 from lazymig.control.mismatches import Mismatches
 from lazymig.control.passes import BEAT_S, LEASE, Identities, Lease, Passes
 from lazymig.control.phases import Moved, Phases, Standing
-from lazymig.control.running import Running
 from lazymig.control.runs import RunRecord, Runs
 from lazymig.control.steering import Orders, Runners, Running, Steering
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
@@ -211,7 +211,7 @@ class Parts:
     runs: Runs
     conversions: KnownConversions
     mismatches: Mismatches
-    running: Running
+    leases: Leases
 
     def passes(self, migration: str, kind: str) -> Passes:
         """Return the passes of one kind over one migration's collections."""
@@ -246,7 +246,7 @@ class Parts:
 def _compose(rows: Rows, clock: Clock) -> Parts:
     return Parts(
         rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock),
-        Mismatches(rows, clock), Running(rows, clock),
+        Mismatches(rows, clock), Leases(rows, clock),
     )  # fmt: skip
 
 

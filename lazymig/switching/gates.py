@@ -14,6 +14,7 @@ from lazymig.switching.contents import (
     open_writes,
     outside_writes,
     remaining,
+    waiting,
 )
 from lazymig.switching.plan import Gate, accept
 from lazymig.switching.proofs import mismatches, soak, suspect, verification
@@ -26,7 +27,7 @@ Check = Callable[[AnyCase], Awaitable[Gate]]
 _ABLE: tuple[Check, ...] = (fleet, collections, options)
 #: V2 holds everything, and has done so for a while.
 _COMPLETE: tuple[Check, ...] = (
-    releases, verification, soak, mismatches, remaining, open_writes, dead_letters, indexes,
+    releases, verification, soak, mismatches, remaining, open_writes, dead_letters, waiting, indexes,
 )  # fmt: skip
 
 GATES: dict[tuple[Phase, Phase], tuple[Check, ...]] = {

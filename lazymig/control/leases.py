@@ -5,8 +5,8 @@ from __future__ import annotations
 from lazymig.control.part import Part
 
 
-class Running(Part):
-    """The leases in a control collection."""
+class Leases(Part):
+    """The leases that processes hold in a control collection."""
 
     async def find(self, migration: str) -> list[str]:
         """Find the kinds of work that a process holds a lease for, such as "verify partition" and "follower"."""
