@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from attrs import field, frozen
 
-from lazymig.control import Control, Moved, Phases, Standing, parts_of
+from lazymig.control import Control, MemberRecord, Moved, Phases, Standing, parts_of
 from lazymig.errors import PhaseError
 from lazymig.phases import Phase
 from lazymig.routes.calls import Calls
@@ -80,6 +80,21 @@ class Mover(Generic[V1, V2]):
                 "lazymig phase begin, or Switch.begin"
             )
         return standing
+
+    async def find_members(self) -> list[MemberRecord]:
+        """Find the processes of the fleet."""
+        return await parts_of(self.control).members(self.name).find_all()
+
+    async def find_left_over(self) -> list[str]:
+        """Find the fences that stand although the phase needs none, in words."""
+        return [barrier.why for barrier in await find_fences(self.calls.pair, await self.find())]
+
+    def check_way(self, plan: Plan, wanted: Phase | None) -> None:
+        """Raise `PhaseError` where there is no such step, or where it leads elsewhere."""
+        if plan.target is None:
+            raise PhaseError(explain_no_way(self.name, plan.phase, plan.direction))
+        if wanted not in (None, plan.target):
+            raise PhaseError(f"{self.name} is in {plan.phase}, and the step leads to {plan.target}, not to {wanted}")
 
     async def plan(self, direction: Direction, accepted: frozenset[str]) -> Plan:
         """Check what the next step needs, and change nothing."""
