@@ -50,7 +50,7 @@ ROOMS = {
         {"elements", "given"},
         {"chunks", "records", "verdicts"},
         {"decoding", "drivers"},
-        {"indexes"},
+        {"indexes", "record_changes", "sessions"},
         {"clients", "documents", "inspecting", "keyset", "probes", "replication", "rows", "server_time"},
         {"counts", "events", "fencing", "pipelines", "raw", "sampling", "staging"},
         {"fences", "pages", "ports", "scans"},
@@ -83,10 +83,10 @@ ROOMS = {
     ),
     "control": (
         {"part"},
-        {"conversions", "dead_letters", "leases", "members", "mismatches", "passes", "phases", "runs"},
+        {"at_work", "conversions", "dead_letters", "members", "mismatches", "passes", "phases", "runs"},
         {"following", "steering"},
     ),
-    "membership": ({"in_flight", "lease"}, {"member"}),
+    "membership": ({"in_flight", "lease", "waking"}, {"registration"}, {"keeping"}, {"member"}),
     "switching": (
         {"plan"},
         {"case", "waiting"},

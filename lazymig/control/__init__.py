@@ -13,10 +13,10 @@ from copy import copy
 
 from attrs import frozen
 
+from lazymig.control.at_work import AtWork
 from lazymig.control.conversions import KnownConversion, KnownConversions
 from lazymig.control.dead_letters import BY_AGE, DeadLetters
 from lazymig.control.following import Followed, Following
-from lazymig.control.leases import Leases
 from lazymig.control.members import MemberRecord, Members
 from lazymig.control.mismatches import Mismatches
 from lazymig.control.passes import BEAT_S, LEASE, Identities, Lease, Passes
@@ -211,7 +211,7 @@ class Parts:
     runs: Runs
     conversions: KnownConversions
     mismatches: Mismatches
-    leases: Leases
+    at_work: AtWork
 
     def passes(self, migration: str, kind: str) -> Passes:
         """Return the passes of one kind over one migration's collections."""
@@ -246,7 +246,7 @@ class Parts:
 def _compose(rows: Rows, clock: Clock) -> Parts:
     return Parts(
         rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock),
-        Mismatches(rows, clock), Leases(rows, clock),
+        Mismatches(rows, clock), AtWork(rows, clock),
     )  # fmt: skip
 
 
