@@ -5,13 +5,8 @@ from __future__ import annotations
 from lazymig.control.part import Part
 
 
-<<<<<<<< HEAD:lazymig/control/leases.py
-class Leases(Part):
-    """The leases that processes hold in a control collection."""
-========
 class AtWork(Part):
     """The leases in a control collection."""
->>>>>>>> main:lazymig/control/at_work.py
 
     async def find(self, migration: str) -> list[str]:
         """Find the kinds of work that a process holds a lease for, such as "verify partition" and "follower"."""
