@@ -84,7 +84,7 @@ async def outside_writes(case: AnyCase) -> Gate:
     since = case.since if proof is None else proof.began_at
     followed = await case.parts.following(case.name).find()
     if followed is None:
-        return opens(name, "no follower has ever run; the verification has found none that stands")
+        return opens(name, "no follower has ever run, so only verifications find them")
     if followed.catching_up is not None:
         return closes(
             name, f"the follower may have missed changes: {followed.catching_up}", "run lazymig follow until it is done"

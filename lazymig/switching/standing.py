@@ -66,7 +66,7 @@ async def collections(case: AnyCase) -> Gate:
 async def options(case: AnyCase) -> Gate:
     """The repository's options make sense in the phase after the step."""
     try:
-        case.builder.build_strictly(case.to)
+        case.calls.builder.build_strictly(case.to)
     except ConfigurationError as error:
         return closes("options", str(error), "deploy the repository without this option")
     return opens("options", f"the repository can be made in {case.to}")
