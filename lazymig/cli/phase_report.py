@@ -53,9 +53,9 @@ def show_phase(found: Shown) -> None:
         wrapped(
             f"A step is at work, or was cut off: {found.cut_off}. If nobody is at it, lazymig phase release undoes it."
         )
-    if standing.settings:
-        settings = ", ".join(f"{name} {value}" for name, value in sorted(standing.settings.items()))
-        wrapped(f"Settings: {settings}", rest="  ")
+    settings = [f"{name} {value}" for name, value in sorted(standing.settings.items()) if value is not None]
+    if settings:
+        wrapped(f"Settings: {', '.join(settings)}", rest="  ")
     _show_fleet(found.members, standing.epoch)
     for plan in (found.advance, found.rollback):
         show_plan(plan)

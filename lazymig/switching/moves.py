@@ -163,7 +163,8 @@ class Mover(Generic[V1, V2]):
         if target is Phase.V2_ONLY:
             intent = Intent(by=order.by, why=why, leases_only="seal" in accepted, wait_s=self.wait_s)
             return await self._seal(Sealing(self.calls.pair, self.phases, roll, intent, standing))
-        settings = {"suspect_since": None} if target is Phase.COEXIST and standing.phase is Phase.SHADOW else {}
+        verified = standing.phase is Phase.SHADOW and standing.settings.get("suspect_since") is not None
+        settings = {"suspect_since": None} if verified and target is Phase.COEXIST else {}
         moved = await self.phases.move(standing, target, by=order.by, why=why, settings=settings)
         if moved is None:
             raise await self._lost(standing)

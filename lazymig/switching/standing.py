@@ -85,7 +85,8 @@ async def cohorts(case: AnyCase) -> Gate:
 async def tools(case: AnyCase) -> Gate:
     """Nothing is at work that moves entities from V1 to V2."""
     kinds = await case.parts.at_work.find(case.name)
-    names = sorted({kind.split(" ")[0] if kind != "partition" else "sweep" for kind in kinds})
+    # Rows of sweeps name no tool.
+    names = sorted({"sweep" if kind in ("partition", "pass") else kind.split(" ")[0] for kind in kinds})
     names += sorted({f"{one.name} ({one.role})" for one in await case.members() if one.role != "service"})
     if names:
         return closes("tools", f"at work: {', '.join(names)}", "stop it; after a crash its lease is over within 20 s")
