@@ -38,7 +38,7 @@ class Repository(V2Door[V1, V2]):
     Args:
         migration: The two classes and the conversions between them.
         v1: The collection of the old shape: async, of PyMongo, Motor or mongomock-motor, and of a client that belongs
-            to the running event loop.
+            to the running event loop. `Migration.finished` needs none.
         v2: The collection of the new shape, in any database or cluster. `Migration.upcasting` needs none.
         phase: Where the migration stands: a `Phase`, or the `Control` that records it for all processes.
         coalesce: Let reads and lazy migrations that start in the same turn of the event loop share a round trip.
@@ -66,7 +66,7 @@ class Repository(V2Door[V1, V2]):
         self,
         migration: Migration[V1, V2],
         *,
-        v1: Collection,
+        v1: Collection | None = None,
         v2: Collection | None = None,
         phase: Phase | Control,
         coalesce: bool = True,

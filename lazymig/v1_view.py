@@ -7,12 +7,13 @@ from functools import partial
 from typing import Literal, TypeVar, overload
 
 from lazymig.door import Door
-from lazymig.errors import ConversionError
+from lazymig.errors import ConfigurationError, ConversionError
 from lazymig.protocol.births import decide_insert_v1
 from lazymig.protocol.edits import UpdateV1
 from lazymig.protocol.replacing import ReplaceV1
 from lazymig.query import Criteria, Listing, OnError, Sort, check_criteria
 from lazymig.routes.calls import Calls
+from lazymig.shapes.migration import is_finished
 from lazymig.stores.given import Id, Session
 
 K = TypeVar("K", bound=Id)
@@ -27,9 +28,14 @@ class V1View(Door[V1, V2]):
 
     Args:
         calls: What the repository is composed of.
+
+    Raises:
+        ConfigurationError: `Migration.finished` made the migration, which knows no V1.
     """
 
     def __init__(self, calls: Calls[V1, V2]) -> None:
+        if is_finished(calls.migration):
+            raise ConfigurationError("v1: Migration.finished(...) knows no V1; use the repository itself")
         self._calls = calls
 
     def __repr__(self) -> str:

@@ -46,7 +46,7 @@ async def _bring_up(pair: Pair[V1, V2], id: RawId, *, same_life: bool) -> bool:
         return True
     if seen is not None and seen.revision > seen.intent:
         # No step leaves this: the meta data are damaged. A ticket below the body's revision would announce nothing.
-        await pair.ledger.raise_intent(id, seen.revision)
+        await pair.ledger.raise_intent(id, seen.revision + 1)
     for attempt in range(pair.max_attempts):
         done, outcome = await _renew(pair, id, same_life=same_life)
         # V2 is past this ticket: another writer was faster, or a slow reader stored what it read at a revision that the

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from attrs import frozen
@@ -78,6 +79,10 @@ class Counts:
         for row in await self._rows([marked, {"$group": {"_id": kind, "count": {"$sum": 1}}}]):
             counts[_name_kind(row["_id"])] += row["count"]
         return Marked(**{name: counts[name] for name in ("dirty", "placeholders", "tombstones", "waiting", "left")})
+
+    async def count_dirty(self, before: datetime) -> int:
+        """Count V2's entities with a write that was announced before this moment and is still open."""
+        return int(await self._collection.count_documents({_AT: {"$lt": before}, **_LIVE}))
 
     async def count_live_by(self, name: str, *, sample: int = 0) -> dict[Any, int]:
         """Count V2's entities by the value of a field in their meta data, or those of a random `sample`."""

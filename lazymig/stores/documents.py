@@ -126,6 +126,11 @@ def get_at(document: Any, path: str) -> Any:
     return document
 
 
+def born_alone(id: RawId, body: Document, revision: int) -> dict[str, object]:
+    """Return the V2 document of an entity that V1 never had: with what optimistic locking needs, and nothing else."""
+    return {"_id": id, **body, META_FIELD: {"rev": revision, "intent": revision}}
+
+
 def born_clean(id: RawId, body: Body, revision: int, by: By, conv: int = 1) -> dict[str, Any]:
     """Return the V2 document of a lazy migration, with no write announced: clean, or without a body and why."""
     meta: dict[str, Any] = {"rev": revision, "intent": revision, "by": by}

@@ -117,6 +117,7 @@ class Ledger(Protocol):
     async def raise_intent(self, id: RawId, intent: int) -> None:
         """Announce a write at this intent at least, durably, where V1 was ahead of the ticket. Never lowers.
 
+        Does nothing where V2's body is at this revision or past it: V1 has moved on then, and the write loses its race.
         Records that it was raised: another writer's ticket may have the same number and must not be withdrawn then.
         """
 
@@ -281,7 +282,7 @@ class Alone(Protocol):
     async def bury(self, seen: StoredV2) -> bool:
         """Store a tombstone at the revision after the last announced one, durably, if the document is as it was seen.
 
-        False: V2 has changed; nothing was written.
+        Where no process knows V1 any more, the document is removed instead. False: V2 has changed; nothing was written.
         """
 
     def question(self, criteria: Document) -> Document:

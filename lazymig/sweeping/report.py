@@ -91,6 +91,7 @@ class SweepReport:
         not_movable: In a dry run, the first 1,000 of the `dead`.
         waiting: Of the scanned, entities that wait for their users, and of which this run recorded that.
         left: Of the scanned, entities that are not taken over, and of which this run recorded that.
+        limits: What the run did not do, because of its filter or its direction; each in words.
     """
 
     migration: str
@@ -114,6 +115,7 @@ class SweepReport:
     not_movable: tuple[DeadLetter, ...] = ()
     waiting: int = 0
     left: int = 0
+    limits: tuple[str, ...] = ()
 
     @property
     def needs_person(self) -> bool:
@@ -145,6 +147,7 @@ class Outcome:
     dead_letters: int
     warnings: tuple[str, ...]
     not_movable: tuple[DeadLetter, ...]
+    limits: tuple[str, ...]
 
 
 def report_of(
@@ -155,5 +158,6 @@ def report_of(
         migration=migration, total=max(total, counts["scanned"]), remaining=left.remaining, dirty=left.dirty,
         elapsed_s=elapsed_s, foreign=counts["foreign"], finished=outcome.finished, dead_letters=outcome.dead_letters,
         warnings=outcome.warnings, not_movable=outcome.not_movable, waiting=counts["waiting"], left=counts["left"],
+        limits=outcome.limits,
         **{name: counts[name] for name in COUNTED},
     )  # fmt: skip
