@@ -14,6 +14,7 @@ from lazymig.switching.contents import (
     open_writes,
     outside_writes,
     remaining,
+    waiting,
 )
 from lazymig.switching.plan import Gate, accept
 from lazymig.switching.proofs import mismatches, soak, suspect, verification
@@ -25,7 +26,7 @@ Check = Callable[[AnyCase], Awaitable[Gate]]
 _ABLE: tuple[Check, ...] = (fleet, collections, options)
 #: V2 holds everything, and has done so for a while.
 _COMPLETE: tuple[Check, ...] = (
-    releases, verification, soak, mismatches, remaining, open_writes, dead_letters, indexes,
+    releases, verification, soak, mismatches, remaining, open_writes, dead_letters, waiting, indexes,
 )  # fmt: skip
 
 GATES: dict[tuple[Phase, Phase], tuple[Check, ...]] = {
@@ -40,8 +41,9 @@ GATES: dict[tuple[Phase, Phase], tuple[Check, ...]] = {
     (Phase.SHADOW, Phase.PREPARE): (fleet,),
     (Phase.PREPARE, Phase.V1_ONLY): (fleet,),
 }
-#: What may be accepted: time, speed, and what cannot be checked and a person can vouch for. Nothing stored is lost.
-ACCEPTABLE = frozenset({"soak", "indexes", "outside-writes"})
+#: What may be accepted: time, speed, and what cannot be checked and a person can vouch for. Nothing stored is lost:
+#: entities that wait stay in V1.
+ACCEPTABLE = frozenset({"soak", "indexes", "outside-writes", "waiting"})
 
 
 def check_accepted(names: Iterable[str]) -> frozenset[str]:

@@ -8,7 +8,7 @@ from attrs import evolve
 
 import lazymig
 from lazymig import Criteria
-from lazymig.errors import AlreadyExists, ConversionError, NotFound
+from lazymig.errors import ConversionError
 from lazymig.testing.linearizability import ABSENT, Outcome, entity_model
 from tests.interleaving import phases_side_by_side, subject
 from tests.interleaving.phases_side_by_side import (
