@@ -246,6 +246,8 @@ def _both_collections(found: Status) -> dict[str, int | str]:
         "V2 placeholders": found.v2.placeholders,
         "V2 tombstones": found.v2.tombstones,
         "remaining, about": found.remaining,
+        **({"waiting for their users": found.v2.waiting} if found.v2.waiting else {}),
+        **({"left in V1": found.v2.left} if found.v2.left else {}),
         "open dead letters": found.dead_letters,
         "moved by reads": f"{about}{by.read:,}",
         "moved by writes": f"{about}{by.write:,}",
