@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from lazymig.phases import Phase
     from lazymig.query import Criteria, OnError, Sort
     from lazymig.repository import Repository
+    from lazymig.retirement import Condition, Reduction, Retirement, RetirementReport, WatchReport
     from lazymig.rewriter import Rewriter, RewriteReport, Versions
     from lazymig.shapes.bson_types import make_converter
     from lazymig.shapes.entities import rename
@@ -51,6 +52,7 @@ __all__ = [
     "Clock",
     "Collection",
     "Collections",
+    "Condition",
     "ConfigurationError",
     "Contention",
     "Control",
@@ -78,7 +80,10 @@ __all__ = [
     "Phase",
     "PhaseError",
     "Progress",
+    "Reduction",
     "Repository",
+    "Retirement",
+    "RetirementReport",
     "RewriteReport",
     "Rewriter",
     "RunRecord",
@@ -95,6 +100,7 @@ __all__ = [
     "VerifyProgress",
     "VerifyReport",
     "Versions",
+    "WatchReport",
     "make_converter",
     "rename",
     "upcasters",
@@ -105,6 +111,7 @@ _HOMES = {
     "Clock": "loop.clock",
     "Collection": "stores.given",
     "Collections": "stores.given",
+    "Condition": "retirement",
     "ConfigurationError": "errors",
     "Contention": "errors",
     "Control": "control",
@@ -132,7 +139,10 @@ _HOMES = {
     "Phase": "phases",
     "PhaseError": "errors",
     "Progress": "sweeper",
+    "Reduction": "retirement",
     "Repository": "repository",
+    "Retirement": "retirement",
+    "RetirementReport": "retirement",
     "RewriteReport": "rewriter",
     "Rewriter": "rewriter",
     "RunRecord": "control",
@@ -149,6 +159,7 @@ _HOMES = {
     "VerifyProgress": "verifier",
     "VerifyReport": "verifier",
     "Versions": "rewriter",
+    "WatchReport": "retirement",
     "make_converter": "shapes.bson_types",
     "rename": "shapes.entities",
     "upcasters": "shapes.upcasting",
