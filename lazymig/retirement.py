@@ -217,7 +217,7 @@ class Retirement(Generic[V1, V2]):
         return (await reduce(self._ground, record, options))[1]
 
     async def finish(self) -> RetirementReport:
-        """Remove lazymig's indexes of V2 and the migration's rows in the control collection.
+        """Remove V2's fence, lazymig's indexes of V2, and the migration's rows in the control collection.
 
         The phase stays recorded, so that processes with `phase=control` work on, and so does this end.
 
@@ -225,6 +225,7 @@ class Retirement(Generic[V1, V2]):
             How far the retirement is.
 
         Raises:
+            LazymigError: If V2's fence cannot be removed; the message says what to change.
             PhaseError: If V2 is not reduced.
         """
         record, standing = await self._look()

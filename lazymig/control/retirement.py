@@ -69,8 +69,8 @@ class RetirementRecord:
     #: When the stage began, naive UTC.
     since: datetime | None = None
     archive: Archive | None = None
-    #: The last id up to which V2's documents are reduced; None before the first.
-    position: RawId = None
+    #: The last id up to which V2's documents are reduced, alone; empty before the first.
+    position: tuple[RawId, ...] = ()
     #: Whether `_lazymig` was taken out of V2's documents as a whole.
     stripped: bool = False
 
@@ -141,7 +141,7 @@ def _make_row(record: RetirementRecord) -> dict[str, object]:
     return {
         "stage": str(record.stage), "doing": record.doing, "version": record.version, "v1": record.v1,
         "identity": record.identity, "quarantine": record.quarantine, "since": record.since, "archive": stored,
-        "position": record.position, "stripped": record.stripped,
+        "position": list(record.position), "stripped": record.stripped,
     }  # fmt: skip
 
 
@@ -149,7 +149,7 @@ def _parse(row: Row) -> RetirementRecord:
     return RetirementRecord(
         stage=RetirementStage(row["stage"]), doing=row["doing"], version=row["version"], v1=row["v1"],
         identity=row["identity"], quarantine=row["quarantine"], since=row["since"],
-        archive=_parse_archive(row["archive"]), position=row["position"], stripped=row["stripped"],
+        archive=_parse_archive(row["archive"]), position=tuple(row["position"]), stripped=row["stripped"],
     )  # fmt: skip
 
 

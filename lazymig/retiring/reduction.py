@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
 from attrs import evolve, field, frozen
 
 from lazymig.control.retirement import RetirementRecord, RetirementStage
-from lazymig.errors import ConfigurationError, PhaseError
+from lazymig.errors import ConfigurationError, LazymigError, PhaseError
 from lazymig.passes.throttle import Limits, Throttle
 from lazymig.retiring.ground import Ground, check_step
+from lazymig.stores.decoding import Unreadable
 from lazymig.stores.documents import raw_id
+from lazymig.stores.fences import MongoFence
+from lazymig.stores.fencing import Ability
 from lazymig.stores.given import RawId
 from lazymig.stores.keyset import BY_ID
 from lazymig.stores.moving_away import Removable
@@ -23,7 +26,9 @@ from lazymig.stores.scans import Scan
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
-REDUCE, STRIP, FINISH = "reduce", "strip", "finish"
+REDUCE, STRIP, FINISH = "reduce", "reduce --strip", "finish"
+#: Seconds that the change of V2's validator may take.
+_FENCE_S = 30.0
 #: Documents per batch.
 _BATCH = 1000
 #: The indexes that lazymig made in V2.
@@ -92,20 +97,21 @@ async def find_alive(ground: Ground[V1, V2]) -> list[str]:
 async def reduce(
     ground: Ground[V1, V2], record: RetirementRecord, options: ReduceOptions
 ) -> tuple[RetirementRecord, Reduction]:
-    """Reduce or strip V2's documents, from where an earlier run stopped. A further run begins at the first one again."""
+    """Reduce or strip V2's documents, from where an earlier run stopped; after the end, from the first one again."""
     step = options.step
     check_step(record, step, *_AFTER_DROP)
     if record.stripped:
         raise PhaseError(f"{step}: _lazymig was taken out of V2's documents; nothing is left to reduce")
     if record.doing != step:
-        record = await ground.begin(record, step, position=None)
+        record = await ground.begin(record, step, position=())
+    position = record.position
     store = Reducing(ground.pair.bodies, ground.clock)
     before = await store.now() - timedelta(seconds=options.grace_s)
     scan, found = Scan(ground.pair.bodies), Reduction()
     throttle = Throttle(ground.pair.bodies, Limits(batch_size=_BATCH), ground.stopping, ground.clock)
     retirements = ground.parts.retirement(ground.name)
     while await throttle.wait_for_page():
-        ids = await _find_page(scan, record.position)
+        ids = await _find_page(scan, position)
         if not ids:
             return await _end(ground, record, options, evolve(found, left=await store.count_gone(), finished=True))
         done = await (store.strip(ids) if options.strip else store.reduce(ids, before))
@@ -113,14 +119,16 @@ async def reduce(
             found, scanned=found.scanned + len(ids), reduced=found.reduced + done.documents,
             tombstones=found.tombstones + done.tombstones,
         )  # fmt: skip
-        record = await retirements.save(record, evolve(record, position=ids[-1]), by=ground.by, what="")
+        position = tuple(ids[-1:])
+        if not isinstance(ids[-1], Unreadable):  # which no row can hold; the next page records the place
+            record = await retirements.save(record, evolve(record, position=position), by=ground.by, what="")
         if options.on_progress is not None:
             options.on_progress(found)
     return record, found
 
 
-async def _find_page(scan: Scan, position: RawId) -> list[RawId]:
-    where = {} if position is None else scan.after(BY_ID, {"_id": position})
+async def _find_page(scan: Scan, position: Sequence[RawId]) -> list[RawId]:
+    where = scan.after(BY_ID, {"_id": position[0]}) if position else {}
     return [raw_id(decode_for_id(found)["_id"]) for found in await scan.find_ids(where, _BATCH)]
 
 
@@ -129,14 +137,17 @@ async def _end(
 ) -> tuple[RetirementRecord, Reduction]:
     stage = RetirementStage.REDUCED if record.stage is RetirementStage.DROPPED else record.stage
     said = f"{'stripped' if options.strip else 'reduced'} V2, {found.tombstones:,} tombstones removed"
-    return await ground.end(record, said, stage=stage, position=None, stripped=options.strip), found
+    return await ground.end(record, said, stage=stage, position=(), stripped=options.strip), found
 
 
 async def finish(ground: Ground[V1, V2], record: RetirementRecord) -> RetirementRecord:
-    """Remove lazymig's indexes of V2 and the migration's rows. The phase stays recorded, and so does this end."""
+    """Remove V2's fence and lazymig's indexes, and the migration's rows. The phase and this end stay recorded."""
     check_step(record, FINISH, RetirementStage.REDUCED)
     if record.doing != FINISH:
         record = await ground.begin(record, FINISH)
+    fence = await MongoFence(ground.pair.bodies, "v2").take_down(_FENCE_S)
+    if fence.stands or fence.ability is Ability.BUSY or fence.ability is Ability.FORBIDDEN:
+        raise LazymigError(f"finish: V2's fence is not removed. {fence.why}")
     v2 = Removable(ground.pair.bodies)
     for index in _INDEXES:
         await v2.drop_index(index)

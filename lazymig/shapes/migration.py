@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from attrs import field, frozen
 from cattrs import Converter
@@ -11,6 +11,7 @@ from cattrs import Converter
 from lazymig.errors import ConfigurationError
 from lazymig.shapes.entities import KINDS, fields, is_entity
 from lazymig.shapes.id_types import ID_TYPES, check_sendable, find_id_types
+from lazymig.shapes.leaving import Leave
 from lazymig.shapes.signatures import Conversion, check_annotations, recognised
 from lazymig.shapes.stored_names import is_free
 from lazymig.shapes.type_checks import check_class, resolved
@@ -32,6 +33,10 @@ Function: TypeAlias = (
 )
 
 
+#: An `upgrade`, which may also leave an entity.
+Upgrade: TypeAlias = Function[Given, Other] | Function[Given, Other | Leave]
+
+
 @frozen(kw_only=True)
 class Migration(Generic[V1, V2]):
     """The old entity, the new entity, and the two conversions between them.
@@ -44,7 +49,8 @@ class Migration(Generic[V1, V2]):
         name: The name of the migration, which its control row and its metrics use.
         v1: The old entity class: an attrs class, a dataclass or a pydantic model (see docs/entities.md).
         v2: The new entity class.
-        upgrade: `f(v1) -> v2`, or `f(v1, previous_v2_or_None) -> v2` to keep values that V1 cannot express.
+        upgrade: `f(v1) -> v2`, or `f(v1, previous_v2_or_None) -> v2` to keep values that V1 cannot express. It raises
+            `NotYet` for an entity that needs input of its user, and returns `LEAVE` for one that V2 does not take over.
         downgrade: `f(v2) -> v1`, or `f(v2, current_v1_or_None) -> v1`. The second form costs an update one more round
             trip, because it must read V1.
         id_field: The attribute of both classes that is stored as `_id`.
@@ -69,7 +75,7 @@ class Migration(Generic[V1, V2]):
     name: str
     v1: type[V1]
     v2: type[V2]
-    upgrade: Function[V1, V2]
+    upgrade: Upgrade[V1, V2]
     downgrade: Function[V2, V1]
     id_field: str = "id"
     revision: int = 1
@@ -167,8 +173,10 @@ class Migration(Generic[V1, V2]):
                 version that its documents carry, so that those of the way back would be taken for the oldest.
         """
         _check_reversible(self, name)
+        # On the way back it is a `downgrade`, which leaves no entity: one that it would leave is a `ConversionError`.
+        back = cast(Function[V1, V2], self.upgrade)
         return Migration(
-            name=name, v1=self.v2, v2=self.v1, upgrade=self.downgrade, downgrade=self.upgrade, id_field=self.id_field,
+            name=name, v1=self.v2, v2=self.v1, upgrade=self.downgrade, downgrade=back, id_field=self.id_field,
             v1_converter=self.v2_converter, v2_converter=self.v1_converter,
         )  # fmt: skip
 

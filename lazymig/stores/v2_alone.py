@@ -18,7 +18,7 @@ from lazymig.stores.pages import encode_filter, find_page, join_filters
 from lazymig.stores.pipelines import build_tombstone
 from lazymig.stores.ports import Alone
 from lazymig.stores.raw import Undecoded, find_all, find_one
-from lazymig.stores.records import PLACEHOLDER, Applied, Document, StoredV2
+from lazymig.stores.records import PLACEHOLDER, Document, StoredV2
 
 
 class AloneStore(MongoLedger, Alone):
@@ -75,7 +75,7 @@ class AloneStore(MongoLedger, Alone):
         document = self._born_again(seen, body, seen.intent + 1)
         if self._in_memory:
             made = [{"$replaceWith": {"$literal": document}}]
-            return await self._update(_as_seen(seen), made, durable=True) is Applied.APPLIED
+            return await self._send(_as_seen(seen), made, durable=True)
         result = await self._durable.replace_one(_as_seen(seen), document, session=self._session)
         return bool(result.matched_count)
 
@@ -92,7 +92,7 @@ class AloneStore(MongoLedger, Alone):
             return bool(removed.deleted_count)
         revision = seen.intent + 1
         made = build_tombstone(revision, revision, self._moment)
-        return await self._update(_as_seen(seen), made, durable=True) is Applied.APPLIED
+        return await self._send(_as_seen(seen), made, durable=True)
 
     def question(self, criteria: Document) -> Document:
         return encode_filter(self.given, criteria)

@@ -18,6 +18,7 @@ from lazymig.surroundings.judging import find_problems
 from lazymig.surroundings.leftovers import find_tombstones
 from lazymig.surroundings.looking import Seen, greet_all, look
 from lazymig.surroundings.probing import find_refusals, find_refused_revision
+from lazymig.surroundings.validators import is_fenced
 
 _Hellos = Mapping[str, Document]
 
@@ -55,6 +56,11 @@ class Surroundings:
     #: What could not be checked.
     unseen: tuple[str, ...]
     foreign: Foreign
+
+    @property
+    def fenced(self) -> tuple[bool, bool]:
+        """Whether V1 and V2 have the fences of the seal, as far as this user may see that."""
+        return is_fenced(self.v1), is_fenced(self.v2)
 
     @property
     def foreign_problem(self) -> tuple[str, ...]:
