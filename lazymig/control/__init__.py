@@ -21,7 +21,7 @@ from lazymig.control.mismatches import Mismatches
 from lazymig.control.passes import BEAT_S, LEASE, Identities, Lease, Passes
 from lazymig.control.phases import Moved, Phases, Standing
 from lazymig.control.retirement import Retirements
-from lazymig.control.running import Running
+from lazymig.control.running import Running as Leases
 from lazymig.control.runs import RunRecord, Runs
 from lazymig.control.steering import Orders, Runners, Running, Steering
 from lazymig.control.watching import Watching
@@ -213,7 +213,7 @@ class Parts:
     runs: Runs
     conversions: KnownConversions
     mismatches: Mismatches
-    running: Running
+    running: Leases
 
     def passes(self, migration: str, kind: str) -> Passes:
         """Return the passes of one kind over one migration's collections."""
@@ -256,7 +256,7 @@ class Parts:
 def _compose(rows: Rows, clock: Clock) -> Parts:
     return Parts(
         rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock),
-        Mismatches(rows, clock), Running(rows, clock),
+        Mismatches(rows, clock), Leases(rows, clock),
     )  # fmt: skip
 
 
