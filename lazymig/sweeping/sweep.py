@@ -91,7 +91,7 @@ class Sweep(Generic[V1, V2]):
 
     def _make_aboard(self) -> Aboard:
         return Aboard(
-            owner=uuid4().hex, kind=KIND, began=lambda: self._share.began, done=lambda: self._counts["scanned"],
+            owner=uuid4().hex, kind=KIND, began=lambda: self._share.began, done=self._count_done,
             on_wait=self._report_progress,
         )  # fmt: skip
 
@@ -170,6 +170,11 @@ class Sweep(Generic[V1, V2]):
     def _is_stopping(self) -> bool:
         max_time_s = self._options.max_time_s
         return self._stopped or (max_time_s is not None and self._outlook.elapsed_s >= max_time_s)
+
+    def _count_done(self) -> int:
+        """Count the documents that this process is done with, also those of pages that are not finished."""
+        counts = self._counts
+        return max(counts["scanned"], sum(counts[name] for name in ("migrated", "moved_by_clients", "dead")))
 
     async def _count_scanned(self) -> int:
         """Count the V1 ids that all processes of the pass have looked at; in a dry run, this process only."""

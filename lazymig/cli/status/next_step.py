@@ -30,10 +30,10 @@ def _find_blocks(found: Status, after: Phase) -> tuple[str, ...]:
     if after not in {Phase.V2_PRIMARY, Phase.V2_ONLY}:
         return ()
     counts = {
-        "remaining": found.remaining, "dirty": found.v2.dirty, "open dead letters": found.dead_letters,
-        "that do not agree": sum(found.verified.mismatches.values()),
+        "remaining": found.remaining, "dirty": found.v2.dirty, "dead letters": found.dead_letters,
+        "mismatches": sum(found.verified.mismatches.values()),
     }  # fmt: skip
-    blocks = [f"{count:,} {name}" for name, count in counts.items() if count]
+    blocks = [f"{name} {count:,}" for name, count in counts.items() if count]
     last = found.verified.last
     if last is None or not last.finished or last.counts.get("sample") or last.counts.get("filtered"):
         blocks.append("no full verification that finished")

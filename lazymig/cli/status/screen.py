@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -32,6 +33,8 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 _NAME_WIDTH, _TWO_FROM, _BAR_MAX = 30, 76, 50
 #: Columns between two rows on one line, and of a row's name there.
 _GAP, _SHORT_NAME = 2, 23
+#: Lines that a table takes besides its rows, about.
+_AROUND_LETTERS, _AROUND_RUNS = 8, 7
 
 
 @frozen
@@ -77,13 +80,15 @@ def _paragraphs(found: Status) -> Iterator[str]:
     yield from describe_next(found)
 
 
-def show_tables(found: Status) -> None:
-    """Print what is behind the screen: the oldest dead letters, and the last runs."""
-    if found.letters:
+def show_tables(found: Status, room: float = math.inf) -> None:
+    """Print what is behind the screen: the oldest dead letters, and the last runs; only what fits into the room."""
+    if found.letters and (room := room - len(found.letters) - _AROUND_LETTERS) < 0:
+        say(f"The {found.dead_letters:,} open dead letters: lazymig dead-letters list")
+    elif found.letters:
         names = Names(letter.id for letter in found.letters)
         say("")
         show_letters(f"Dead letters, the oldest {len(found.letters)}", found.letters, names)
-    if found.runs:
+    if found.runs and len(found.runs) + _AROUND_RUNS <= room:
         say(f"Documents moved per run, oldest first: {sparkline([_moved(run) for run in reversed(found.runs)])}")
         table("Last runs (UTC)", ("started", "seconds", "ended", "counts"), [_row(run) for run in found.runs])
 
@@ -107,7 +112,8 @@ def sparkline(values: Sequence[int]) -> str:
 
 def _lay_out(rows: Mapping[str, str], page: Page, *, two: bool = True) -> Iterator[str]:
     if not (two and page.terminal and page.width >= _TWO_FROM):
-        yield from (f"  {name:<{_NAME_WIDTH}} {plain(value)}" for name, value in rows.items())
+        width = _SHORT_NAME if page.terminal and page.width < _TWO_FROM else _NAME_WIDTH
+        yield from (f"  {name:<{width}} {plain(value)}" for name, value in rows.items())
         return
     half = (page.width - _GAP) // 2
     cells = [f"  {name:<{_SHORT_NAME}} {plain(value)}" for name, value in rows.items()]
@@ -175,6 +181,8 @@ def _row(run: RunRecord) -> tuple[str, str, str, str]:
 
 def show(found: Status) -> None:
     """Print the screen, and the tables behind it."""
-    for line in lines_of(found, Page(Console().width, is_terminal())):
+    console = Console()
+    lines = list(lines_of(found, Page(console.width, is_terminal())))
+    for line in lines:
         say(line)
-    show_tables(found)
+    show_tables(found, console.height - len(lines) if is_terminal() else math.inf)
