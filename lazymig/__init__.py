@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lazymig.comparing.equivalences import Equivalence
-    from lazymig.control import Control, RunRecord, Steering
+    from lazymig.control import Control, Moved, RunRecord, Steering
     from lazymig.dark.settings import DarkReads
     from lazymig.doctor import Diagnosis, Doctor, Finding, Severity
     from lazymig.errors import (
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         ForeignDocument,
         LazymigError,
         NotFound,
+        NotYet,
         PassVanished,
         PhaseError,
     )
@@ -36,17 +37,20 @@ if TYPE_CHECKING:
     from lazymig.rewriter import Rewriter, RewriteReport, Versions
     from lazymig.shapes.bson_types import make_converter
     from lazymig.shapes.entities import rename
+    from lazymig.shapes.leaving import LEAVE, Leave
     from lazymig.shapes.migration import Migration
     from lazymig.shapes.upcasting import Upcasters, upcasters
     from lazymig.stores.given import Collection, Collections, Id, Session
     from lazymig.stores.records import DeadLetter
     from lazymig.stores.verdicts import Difference, Mismatch, Verdict
     from lazymig.sweeper import Progress, Sweeper, SweepReport
+    from lazymig.switch import Gate, Plan, Switch
     from lazymig.telemetry import Histogram, Tally
     from lazymig.v1_view import V1View
     from lazymig.verifier import MismatchGroup, Verifier, VerifyProgress, VerifyReport
 
 __all__ = [
+    "LEAVE",
     "AlreadyExists",
     "Clock",
     "Collection",
@@ -66,17 +70,22 @@ __all__ = [
     "FollowReport",
     "Follower",
     "ForeignDocument",
+    "Gate",
     "Histogram",
     "Id",
     "LazymigError",
+    "Leave",
     "Migration",
     "Mismatch",
     "MismatchGroup",
+    "Moved",
     "NotFound",
+    "NotYet",
     "OnError",
     "PassVanished",
     "Phase",
     "PhaseError",
+    "Plan",
     "Progress",
     "Repository",
     "RewriteReport",
@@ -88,6 +97,7 @@ __all__ = [
     "Steering",
     "SweepReport",
     "Sweeper",
+    "Switch",
     "Tally",
     "Upcasters",
     "V1View",
@@ -121,17 +131,23 @@ _HOMES = {
     "FollowReport": "follower",
     "Follower": "follower",
     "ForeignDocument": "errors",
+    "Gate": "switch",
     "Histogram": "telemetry",
     "Id": "stores.given",
+    "LEAVE": "shapes.leaving",
     "LazymigError": "errors",
+    "Leave": "shapes.leaving",
     "Migration": "shapes.migration",
     "Mismatch": "stores.verdicts",
     "MismatchGroup": "verifier",
+    "Moved": "control",
     "NotFound": "errors",
+    "NotYet": "errors",
     "OnError": "query",
     "PassVanished": "errors",
     "Phase": "phases",
     "PhaseError": "errors",
+    "Plan": "switch",
     "Progress": "sweeper",
     "Repository": "repository",
     "RewriteReport": "rewriter",
@@ -143,6 +159,7 @@ _HOMES = {
     "Steering": "control",
     "SweepReport": "sweeper",
     "Sweeper": "sweeper",
+    "Switch": "switch",
     "Tally": "telemetry",
     "Upcasters": "shapes.upcasting",
     "V1View": "v1_view",

@@ -13,6 +13,7 @@ from copy import copy
 
 from attrs import frozen
 
+from lazymig.control.at_work import AtWork
 from lazymig.control.conversions import KnownConversion, KnownConversions
 from lazymig.control.dead_letters import BY_AGE, DeadLetters
 from lazymig.control.following import Followed, Following
@@ -210,6 +211,7 @@ class Parts:
     runs: Runs
     conversions: KnownConversions
     mismatches: Mismatches
+    at_work: AtWork
 
     def passes(self, migration: str, kind: str) -> Passes:
         """Return the passes of one kind over one migration's collections."""
@@ -243,8 +245,9 @@ class Parts:
 
 def _compose(rows: Rows, clock: Clock) -> Parts:
     return Parts(
-        rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock), Mismatches(rows, clock)
-    )
+        rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock),
+        Mismatches(rows, clock), AtWork(rows, clock),
+    )  # fmt: skip
 
 
 def control_over(control: Control, rows: Rows) -> Control:

@@ -91,7 +91,7 @@ class _Review(Generic[V1, V2]):
         return as_patient_as(self.pair.bodies, Scan(self.pair.bodies))
 
     def _is_current(self, seen: StoredV2 | None) -> bool:
-        return seen is not None and self.pair.conversions.is_current(seen)
+        return seen is not None and self.pair.conversions.is_settled(seen)
 
     def _is_due(self, key: Any, letter: DeadLetter, standing: dict[Any, Any]) -> bool:
         return key in standing and (self.insist or standing[key] != letter.revision)

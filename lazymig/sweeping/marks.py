@@ -89,7 +89,7 @@ async def _bring_up(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> bool
     if not await heal(pair, seen.id):
         return True
     now = await pair.bodies.find(seen.id)
-    if now is None or now.clean:
+    if now is None or now.settled:
         return True
     # The heal's last step failed or is unfinished, or another write is open.
     after = await pair.v1.find(seen.id)
@@ -98,7 +98,7 @@ async def _bring_up(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> bool
 
 async def _repair(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Applied:
     for _ in range(pair.max_attempts):
-        body = pair.conversions.v2_body(await pair.conversions.upgraded(truth, seen))
+        body = pair.conversions.v2_stored(await pair.conversions.upgraded(truth, seen))
         applied = await pair.bodies.apply(truth.id, body, truth.revision, over=seen)
         if applied is not Applied.NEWER:
             break

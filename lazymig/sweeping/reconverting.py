@@ -14,7 +14,7 @@ from lazymig.stores.chunks import split_ids
 from lazymig.stores.decoding import make_condition
 from lazymig.stores.keyset import ONE_VALUE
 from lazymig.stores.raw import decode_for_id, keys_of
-from lazymig.stores.records import Applied, Document, Partition, StoredV1, StoredV2
+from lazymig.stores.records import Applied, Body, Document, Partition, StoredV1, StoredV2
 from lazymig.stores.scans import Scan
 from lazymig.sweeping.moving import Mover
 from lazymig.sweeping.remainder import EVERYTHING
@@ -22,7 +22,7 @@ from lazymig.sweeping.remainder import EVERYTHING
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
-_Repair = tuple[StoredV2, Document, int]
+_Repair = tuple[StoredV2, Body, int]
 
 
 class Reconverter(Generic[V1, V2]):
@@ -101,7 +101,7 @@ class Reconverter(Generic[V1, V2]):
     async def _convert_one(self, seen: StoredV2, truth: StoredV1) -> list[_Repair]:
         conversions = self._pair.conversions
         try:
-            body = conversions.v2_body(await conversions.upgraded(truth, seen))
+            body = conversions.v2_stored(await conversions.upgraded(truth, seen))
         except ConversionError as error:
             self._mover.failures.note_unconvertible(truth, error)
             return []

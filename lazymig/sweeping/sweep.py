@@ -127,6 +127,7 @@ class Sweep(Generic[V1, V2]):
     async def _run(self) -> SweepReport:
         began = self._clock.now()
         await self._pair.ledger.ensure_mark_index()
+        await self._pair.bodies.ensure_unmoved_index()
         await ensure_conversion_index(self._pair)
         await parts_of(self._control).ensure_indexes()
         await self._adopt()

@@ -22,7 +22,7 @@ from lazymig.stores.counts import Counts
 from lazymig.stores.given import RawId
 from lazymig.stores.raw import keys_of
 from lazymig.stores.records import Partition
-from lazymig.stores.verdicts import Mismatch
+from lazymig.stores.verdicts import Mismatch, Verdict
 from lazymig.surroundings.checking import check_apart
 from lazymig.surroundings.looking import identify
 from lazymig.verifying.examining import Examiner
@@ -209,6 +209,7 @@ class Verification(Generic[V1, V2]):
             accepted=dict(self._examiner.accepted), rechecked=self._counts["rechecked"],
             repaired=self._counts["repaired"], mismatches=tuple(summary.mismatches), groups=summary.groups,
             limits=self._limits, finished=finished, elapsed_s=self._elapsed_s,
+            waiting=self._counts[Verdict.WAITING], left=self._counts[Verdict.LEFT],
         )  # fmt: skip
 
     async def _end(self, report: VerifyReport, sample: int) -> VerifyReport:
@@ -219,7 +220,11 @@ class Verification(Generic[V1, V2]):
             "repaired": report.repaired, "sample": sample, "filtered": int(bool(self._sides.question)),
             "sharded": int(self._sharded), "upgrade_only": int(not self._options.checks.round_trip),
         }  # fmt: skip
-        run = RunRecord(self._name, self._began, self._clock.now(), report.finished, counts)
+        # A pass that an earlier run or another process began has compared some entities before this run began.
+        opened = self._began if sample else self._share.began
+        began = None if opened is None else min(opened, self._began)
+        revision = self._pair.conversions.migration.revision
+        run = RunRecord(self._name, self._began, self._clock.now(), report.finished, counts, began, revision)
         await parts_of(self._control).runs.record(run, kind=KIND)
         await self._report_progress()
         return report
