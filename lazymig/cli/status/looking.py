@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from attrs import field, frozen
+from pymongo.errors import OperationFailure
 
 from lazymig.cli.follower_state import FollowerState, describe_follower
-from lazymig.control import Control, MemberRecord, Running, RunRecord, Standing, Steering, control_beside, parts_of
+from lazymig.cli.loading import control_of
+from lazymig.control import Control, MemberRecord, Running, RunRecord, Standing, Steering, parts_of
 from lazymig.dark.contests import SOURCE as DARK_READ
 from lazymig.repository import Repository, calls_of
 from lazymig.shapes.migration import is_upcasting_only
@@ -19,6 +21,7 @@ from lazymig.sweeping.holdings import Holdings, MovedBy, count_by_conversion, co
 from lazymig.sweeping.revisions import find_warnings
 from lazymig.sweeping.rewrite import KIND
 from lazymig.sweeping.versions import Versions, count_versions
+from lazymig.switch import Plan, Switch
 
 #: How many dead letters and runs are shown at most.
 SHOWN = 10
@@ -101,6 +104,8 @@ class Status:
     alone: bool = False
     fleet: Fleet = Fleet()
     passes: Passes = Passes()
+    #: The next step and what it needs; None where the phase is fixed, or nothing is left.
+    plan: Plan | None = None
     #: When this was looked up, by this machine's clock.
     at: datetime = datetime.min
 
@@ -123,7 +128,7 @@ class Status:
 async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
     """Look at both collections and the control collection."""
     v1, v2 = Counts(calls_of(repository).pair.v1), Counts(calls_of(repository).pair.bodies)
-    control, name = control_beside(calls_of(repository).pair.bodies), repository.migration.name
+    control, name = control_of(repository), repository.migration.name
     fleet = await _look_up_fleet(control, name)
     stage = calls_of(repository).stages.at(fleet.standing)
     seen = await stage.first_use.look(control=control, whole=True)
@@ -149,8 +154,19 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
         alone=is_upcasting_only(repository.migration),
         fleet=fleet,
         passes=await _look_up_passes(control, name),
+        plan=await _look_up_plan(repository, fleet.standing),
         at=parts_of(control).clock.now(),
     )
+
+
+async def _look_up_plan(repository: Repository[Any, Any], standing: Standing | None) -> Plan | None:
+    if standing is None or calls_of(repository).control is None:
+        return None
+    try:
+        plan = await Switch(repository).plan("advance")
+    except OperationFailure:
+        return None  # this user may not look at all that a step needs
+    return None if plan.target is None else plan
 
 
 async def _look_up_fleet(control: Control, name: str) -> Fleet:

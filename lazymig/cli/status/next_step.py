@@ -10,7 +10,7 @@ from lazymig.phases import Phase
 
 @frozen
 class NextStep:
-    """What comes next, and what stands in its way; both in words."""
+    """What comes next, and what stands in its way; all in words."""
 
     what: str
     blocked_by: tuple[str, ...] = ()
@@ -20,6 +20,9 @@ def find_next_step(found: Status) -> NextStep | None:
     """Return the next step; None where nothing is left to do."""
     if found.alone or found.phase == Phase.V2_ONLY:
         return None
+    if found.plan is not None:
+        gates = tuple(f"{gate.name}: {gate.evidence} ({gate.remedy})" for gate in found.plan.blocking)
+        return NextStep(f"lazymig phase advance, to {found.plan.target}", gates)
     phases = list(Phase)
     after = phases[phases.index(Phase(found.phase)) + 1]
     return NextStep(f"the phase {after}", _find_blocks(found, after))

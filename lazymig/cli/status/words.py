@@ -21,6 +21,8 @@ _MEANINGS = {
 }
 #: How many processes are named that have not acknowledged an epoch.
 _NAMED = 3
+#: How many gates are shown that block the next step.
+_GATES = 4
 
 
 def describe_phase(phase: str) -> str:
@@ -113,9 +115,17 @@ def describe_warnings(found: Status) -> Iterator[str]:
 def describe_next(found: Status) -> Iterator[str]:
     """Yield the next step and what still blocks it."""
     step = find_next_step(found)
-    if step is not None:
-        blocked = f"; blocked by {', '.join(step.blocked_by)}" if step.blocked_by else ""
-        yield f"Next: {step.what}{blocked}"
+    if step is None:
+        return
+    if not step.blocked_by:
+        yield f"Next: {step.what}"
+    elif found.plan is None:
+        yield f"Next: {step.what}; blocked by {', '.join(step.blocked_by)}"
+    else:
+        yield f"Next: {step.what}; blocked by {len(step.blocked_by):,} of {len(found.plan.gates):,} gates:"
+        yield from (f"  {gate}" for gate in step.blocked_by[:_GATES])
+        if len(step.blocked_by) > _GATES:
+            yield f"  and {len(step.blocked_by) - _GATES:,} more: lazymig phase show"
 
 
 def _describe_extent(run: RunRecord) -> str:
