@@ -155,6 +155,7 @@ def _both_collections(found: Status) -> dict[str, str]:
         "V2 dirty (open writes)": f"{found.v2.dirty:,}",
         "V2 placeholders": f"{found.v2.placeholders:,}",
         "V2 tombstones": f"{found.v2.tombstones:,}",
+        **{name: f"{count:,}" for name, count in _without_body(found).items() if count},
         "remaining, about": f"{found.remaining:,}",
         "open dead letters": f"{found.dead_letters:,}",
         "moved by reads": f"{about}{by.read:,}",
@@ -163,6 +164,10 @@ def _both_collections(found: Status) -> dict[str, str]:
         **unknown,
         **{f"conversion revision {conv}": f"{about}{count:,}" for conv, count in found.conversions.items()},
     }
+
+
+def _without_body(found: Status) -> dict[str, int]:
+    return {"waiting for users": found.v2.waiting, "not taken over": found.v2.left}
 
 
 def _number(value: int | str) -> str:
