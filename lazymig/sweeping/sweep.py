@@ -12,6 +12,7 @@ from attrs import evolve
 
 from lazymig.control import Control, RunRecord, control_beside, parts_of
 from lazymig.loop.clock import Clock
+from lazymig.metrics import DEAD_LETTERS
 from lazymig.passes.helm import Aboard, Helm
 from lazymig.passes.partitions import plan_partitions
 from lazymig.passes.sharing import Hooks, Share, Terms, directed
@@ -71,7 +72,7 @@ class Sweep(Generic[V1, V2]):
         passes = parts_of(control).passes(self._name, options.make_pass_kind(question))
         self._share = Share(passes, pair.v1, self._make_terms(), self._make_hooks(), clock)
         count = partial(pair.v1.count, options.where) if options.where else None
-        self._outlook = Outlook(pair.v1, pair.bodies, clock, self._counts, self._count_scanned, count)
+        self._outlook = Outlook(pair, clock, self._counts, self._count_scanned, count)
         self._helm = Helm(given, self._name, self._make_aboard(), clock, silent=options.dry_run)
         throttle.steer_by(self._helm)
 
@@ -92,7 +93,7 @@ class Sweep(Generic[V1, V2]):
     def _make_aboard(self) -> Aboard:
         return Aboard(
             owner=uuid4().hex, kind=KIND, began=lambda: self._share.began, done=self._count_done,
-            on_wait=self._report_progress,
+            on_wait=self._report_progress, tally=self._pair.tally,
         )  # fmt: skip
 
     def stop(self) -> None:
@@ -136,7 +137,9 @@ class Sweep(Generic[V1, V2]):
         if self._options.leads and not self._question:
             finished &= await self._tidy()
         await self._mover.failures.flush()  # after this, a crash loses no letter
-        report = await self._report(await self._control.dead_count(self._name), finished=finished)
+        dead = await self._control.dead_count(self._name)
+        self._pair.tally.show(DEAD_LETTERS, dead)
+        report = await self._report(dead, finished=finished)
         counts = {**self._counts, "total": self._outlook.total, "filtered": int(bool(self._question))}
         run = RunRecord(self._name, began, self._clock.now(), report.finished, counts)
         await parts_of(self._control).runs.record(run, kind=KIND)

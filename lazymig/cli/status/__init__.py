@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -11,10 +11,12 @@ from cyclopts.validators import Number
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json
 from lazymig.cli.output import show_json
+from lazymig.cli.status.gauges import show_gauges
 from lazymig.cli.status.looking import Status, looked_up
 from lazymig.cli.status.objects import object_of
 from lazymig.cli.status.screen import show, sparkline
 from lazymig.cli.status.watching import watch as watch_on
+from lazymig.repository import Repository, calls_of
 
 __all__ = ["Status", "looked_up", "show", "sparkline", "status"]
 
@@ -39,12 +41,20 @@ async def status(
         interval: Seconds between two looks, with --watch.
     """
     async with opened(app, in_json=json) as repository:
+        look = partial(_look, repository, exact=exact)
         if watch:
-            await watch_on(partial(looked_up, repository, exact=exact), interval, in_json=json)
+            await watch_on(look, interval, in_json=json)
             return Exit.DONE
-        found = await looked_up(repository, exact=exact)
+        found = await look()
     if json:
         show_json(object_of(found))
     else:
         show(found)
     return Exit.NEEDS_PERSON if found.needs_person else Exit.DONE
+
+
+async def _look(repository: Repository[Any, Any], *, exact: bool) -> Status:
+    """Look up the status, and set the gauges of an application that exports metrics."""
+    found = await looked_up(repository, exact=exact)
+    show_gauges(calls_of(repository).pair.tally, found)
+    return found
