@@ -89,7 +89,7 @@ METRICS: Mapping[str, Metric] = {
     LEASE_LEFT: Metric("gauge", _SECONDS),
     MEMBERS: Metric("gauge"),
     BEHIND: Metric("gauge"),
-    SHARE: Metric("gauge", "1"),
+    SHARE: Metric("gauge"),
     REMAINING: Metric("gauge"),
     DIRTY: Metric("gauge"),
     DEAD_LETTERS: Metric("gauge"),

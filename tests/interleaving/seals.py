@@ -22,15 +22,11 @@ from tests.interleaving import subject
 from tests.interleaving.phases_side_by_side import V2_ONLY, V2_PRIMARY, alone_truth
 from tests.interleaving.running import Task
 from tests.interleaving.subject import (
-    ID,
     INVARIANTS,
     MIGRATION,
     STATES,
     Subject,
-    gone,
     opened,
-    v1_document,
-    v2_document,
 )
 
 #: What one process after another may have left in `v2_primary` by the time of the seal.
