@@ -210,7 +210,7 @@ def open_calls(
     builder = StageBuilder(given, migration, options, pair, watch)
     stages: Stages[V1, V2]
     if isinstance(phase, Control):
-        member = Member(parts_of(phase), migration.name, migration.revision)
+        member = Member(parts_of(phase), migration.name, migration.revision, lease_s=phase.lease_s)
         stages = SteeredStages(member, builder.build, options.timeout_s)
     else:
         stages = FixedStages(builder.build_strictly(check_phase(phase)), options.timeout_s)
