@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lazymig.comparing.equivalences import Equivalence
-    from lazymig.control import Control, RunRecord
+    from lazymig.control import Control, Moved, RunRecord, Steering
     from lazymig.dark.settings import DarkReads
     from lazymig.doctor import Diagnosis, Doctor, Finding, Severity
     from lazymig.errors import (
@@ -25,23 +25,26 @@ if TYPE_CHECKING:
         ForeignDocument,
         LazymigError,
         NotFound,
+        NotYet,
         PassVanished,
         PhaseError,
     )
-    from lazymig.follower import Follower, FollowReport
+    from lazymig.follower import FollowReport, Follower
     from lazymig.loop.clock import Clock
     from lazymig.phases import Phase
     from lazymig.query import Criteria, OnError, Sort
     from lazymig.repository import Repository
-    from lazymig.rewriter import Rewriter, RewriteReport, Versions
+    from lazymig.rewriter import RewriteReport, Rewriter, Versions
     from lazymig.shapes.bson_types import make_converter
     from lazymig.shapes.entities import rename
+    from lazymig.shapes.leaving import LEAVE, Leave
     from lazymig.shapes.migration import Migration
     from lazymig.shapes.upcasting import Upcasters, upcasters
     from lazymig.stores.given import Collection, Collections, Id, Session
     from lazymig.stores.records import DeadLetter
     from lazymig.stores.verdicts import Difference, Mismatch, Verdict
-    from lazymig.sweeper import Progress, Sweeper, SweepReport
+    from lazymig.sweeper import Progress, SweepReport, Sweeper
+    from lazymig.switch import Gate, Plan, Switch
     from lazymig.telemetry import Histogram, Tally
     from lazymig.v1_view import V1View
     from lazymig.verifier import MismatchGroup, Verifier, VerifyProgress, VerifyReport
@@ -66,17 +69,23 @@ __all__ = [
     "FollowReport",
     "Follower",
     "ForeignDocument",
+    "Gate",
     "Histogram",
     "Id",
+    "LEAVE",
     "LazymigError",
+    "Leave",
     "Migration",
     "Mismatch",
     "MismatchGroup",
+    "Moved",
     "NotFound",
+    "NotYet",
     "OnError",
     "PassVanished",
     "Phase",
     "PhaseError",
+    "Plan",
     "Progress",
     "Repository",
     "RewriteReport",
@@ -85,8 +94,10 @@ __all__ = [
     "Session",
     "Severity",
     "Sort",
+    "Steering",
     "SweepReport",
     "Sweeper",
+    "Switch",
     "Tally",
     "Upcasters",
     "V1View",
@@ -120,17 +131,23 @@ _HOMES = {
     "FollowReport": "follower",
     "Follower": "follower",
     "ForeignDocument": "errors",
+    "Gate": "switch",
     "Histogram": "telemetry",
     "Id": "stores.given",
+    "LEAVE": "shapes.leaving",
     "LazymigError": "errors",
+    "Leave": "shapes.leaving",
     "Migration": "shapes.migration",
     "Mismatch": "stores.verdicts",
     "MismatchGroup": "verifier",
+    "Moved": "control",
     "NotFound": "errors",
+    "NotYet": "errors",
     "OnError": "query",
     "PassVanished": "errors",
     "Phase": "phases",
     "PhaseError": "errors",
+    "Plan": "switch",
     "Progress": "sweeper",
     "Repository": "repository",
     "RewriteReport": "rewriter",
@@ -139,8 +156,10 @@ _HOMES = {
     "Session": "stores.given",
     "Severity": "doctor",
     "Sort": "query",
+    "Steering": "control",
     "SweepReport": "sweeper",
     "Sweeper": "sweeper",
+    "Switch": "switch",
     "Tally": "telemetry",
     "Upcasters": "shapes.upcasting",
     "V1View": "v1_view",

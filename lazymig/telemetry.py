@@ -14,6 +14,10 @@ from typing import Any, Final, Protocol
 
 #: A read found its entity in V1 only and stored it in V2.
 MIGRATED: Final = "lazymig.migrated"
+#: A read found in V1 only an entity that waits for its user, and recorded that in V2.
+WAITING: Final = "lazymig.waiting"
+#: A read found in V1 only an entity that is not taken over, and recorded that in V2.
+LEFT: Final = "lazymig.left"
 #: A read found V2 behind V1 and updated it.
 REPAIRED: Final = "lazymig.repaired"
 #: The mark of a writer that died was resolved.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lazymig.cli.ids import Names
 from lazymig.cli.letters import show_letters
-from lazymig.cli.output import say
+from lazymig.cli.output import say, wrapped
 from lazymig.sweeper import SweepReport
 
 #: How many documents that do not convert a dry run names; --json names more.
@@ -40,6 +40,8 @@ def show_report(report: SweepReport, *, dry_run: bool) -> None:
     }
     for name, value in rows.items():
         say(f"  {name:<30} {value}")
+    for limit in report.limits:
+        wrapped(f"{limit[0].upper()}{limit[1:]}.")
     for warning in report.warnings:
         say(f"Warning: {warning}")
     if report.foreign:

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from lazymig.control import Control, Standing
 from lazymig.dark.settings import DarkReads
 from lazymig.dark.watch import Watch
-from lazymig.errors import ConfigurationError
+from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.loop.behind import Behind
 from lazymig.loop.clock import Clock
 from lazymig.phases import Phase
@@ -26,7 +26,7 @@ from lazymig.routes.v1_only import V1Only
 from lazymig.routes.v2_only import V2Only
 from lazymig.routes.v2_primary import V2Primary
 from lazymig.shapes.conversions import conversions_for
-from lazymig.shapes.migration import Migration, get_id_types, get_upgrading, is_upcasting_only
+from lazymig.shapes.migration import Migration, get_id_types, get_upgrading, is_finished, is_upcasting_only
 from lazymig.stores.given import Collections, Session
 from lazymig.stores.opening import Terms, are_tz_aware, check_collection, name_unused_beside, open_stores
 from lazymig.surroundings.checking import Asked, is_same
@@ -126,10 +126,14 @@ def find_incomparable(phase: Phase, control: Route[V1, V2], dark: DarkReads) -> 
 
 
 def complete(migration: Migration[V1, V2], given: Collections, phase: Phase | Control) -> Collections:
-    """Return both collections. A migration of `Migration.upcasting` needs no V2, and gets one that is never used.
+    """Return both collections. A migration of one class needs one, and gets another that is never used.
 
-    Raises `ConfigurationError` where V2 is missing.
+    Raises `ConfigurationError` where one is missing, and for a phase in which it would be needed.
     """
+    if isinstance(migration, Migration) and is_finished(migration):
+        return _complete_finished(given, phase)
+    if given.v1 is None:
+        raise ConfigurationError("v1: pass the collection of the old shape; only Migration.finished(...) needs none")
     if given.v2 is not None:
         return given
     if not (isinstance(migration, Migration) and is_upcasting_only(migration)):
@@ -138,6 +142,27 @@ def complete(migration: Migration[V1, V2], given: Collections, phase: Phase | Co
         raise ConfigurationError("phase: a repository of Migration.upcasting(...) without v2 runs in Phase.V1_ONLY")
     check_collection("v1", given.v1)
     return Collections(given.v1, name_unused_beside(given.v1))
+
+
+def find_unable(phase: Phase) -> str:
+    """Return why a release that no longer knows V1 cannot work in this phase; an empty text where it can."""
+    if phase is Phase.V2_ONLY:
+        return ""
+    return (
+        f"this release has Migration.finished(...), which no longer knows V1, and the phase {phase} needs V1; start it "
+        "in Phase.V2_ONLY, or run the release that has both classes"
+    )
+
+
+def _complete_finished(given: Collections, phase: Phase | Control) -> Collections:
+    if not isinstance(phase, Control) and (unable := find_unable(check_phase(phase))):
+        raise ConfigurationError(f"phase: {unable}")
+    if given.v1 is not None:
+        raise ConfigurationError("v1: Migration.finished(...) knows no V1; leave it out")
+    if given.v2 is None:
+        raise ConfigurationError("v2: pass the collection of the entities")
+    check_collection("v2", given.v2)
+    return Collections(name_unused_beside(given.v2), given.v2)
 
 
 def build_pair(migration: Migration[V1, V2], given: Collections, options: Options) -> Pair[V1, V2]:
@@ -173,6 +198,7 @@ def _put_together(
     terms = Terms(
         clock=options.clock, conv=migration.revision, remembers=get_upgrading(migration).takes_other,
         coalesce=options.coalesce, timeout_s=options.timeout_s, read_concern=options.read_concern, session=session,
+        finished=is_finished(migration),
     )  # fmt: skip
     v1, v2, alone = open_stores(given, terms)
     v1_aware, v2_aware = are_tz_aware(given)
@@ -201,12 +227,18 @@ class StageBuilder(Generic[V1, V2]):
     watch: Watch[V1, V2] | None
 
     def build(self, at: Standing | Phase) -> Stage[V1, V2]:
-        """Return the stage of a phase, or of what the control collection records."""
+        """Return the stage of a phase, or of what the control collection records.
+
+        Raises `PhaseError` where this release cannot work in it.
+        """
         phase = at.phase if isinstance(at, Standing) else at
+        if is_finished(self.migration) and (unable := find_unable(phase)):
+            raise PhaseError(unable)
         route = self._build_route(phase)
         asked = Asked(
             v1=self.collections.v1, v2=self.collections.v2, id_types=get_id_types(self.migration),
             linearizable=self.options.read_concern is not None, compared=self.options.checked, complete=route.lists_v2,
+            reads_v1=route.keeps_v1,
         )  # fmt: skip
         options = self.options
         first_use = FirstUse(asked, both=route.uses_v2, timeout_s=options.timeout_s, read_wait_s=options.v2_wait_s)

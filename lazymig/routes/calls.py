@@ -62,6 +62,8 @@ class Calls(Generic[V1, V2]):
     stages: Stages[V1, V2]
     in_flight: InFlight
     watch: Watch[V1, V2] | None = None
+    #: The control collection that the phase follows; None where the phase is fixed.
+    control: Control | None = None
 
     @property
     def phase(self) -> Phase:
@@ -214,4 +216,5 @@ def open_calls(
         stages = SteeredStages(member, builder.build, options.timeout_s)
     else:
         stages = FixedStages(builder.build_strictly(check_phase(phase)), options.timeout_s)
-    return Calls(migration, given, options, pair, stages, InFlight(options.max_in_flight), watch)
+    control = phase if isinstance(phase, Control) else None
+    return Calls(migration, given, options, pair, stages, InFlight(options.max_in_flight), watch, control)

@@ -13,7 +13,7 @@ from lazymig.protocol.pair import Pair
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Partition
 from lazymig.sweeping.moving import Mover
-from lazymig.sweeping.remainder import Page, Remainder
+from lazymig.sweeping.remainder import EVERYTHING, Choice, Page, Remainder
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -33,14 +33,13 @@ class Flow(Generic[V1, V2]):
         mover: Mover[V1, V2],
         throttle: Throttle,
         counts: Counter[str],
-        *,
-        concurrency: int,
+        choice: Choice = EVERYTHING,
     ) -> None:
         self._pair = pair
         self._mover = mover
         self._throttle = throttle
         self._counts = counts
-        self._concurrency = concurrency
+        self._choice = choice
         self.begin()
 
     def begin(self) -> None:
@@ -54,13 +53,14 @@ class Flow(Generic[V1, V2]):
         Ends early when the sweep is to stop. A page that is not finished is not yielded.
         """
         v1, v2 = self._pair.v1, self._pair.bodies
-        remainder = Remainder(v1, v2, partition, position, self._throttle.batches.size, self._lean)
+        size = self._throttle.batches.size
+        remainder = Remainder(v1, v2, partition, position, size, lean=self._lean, choice=self._choice)
         running: _Running = deque()
         try:
             async with aclosing(self._find_pages(remainder)) as found:
                 async for page, read_at_s in found:
                     running.append((page, asyncio.create_task(self._move(remainder, page, read_at_s))))
-                    while len(running) >= self._concurrency and await running[0][1]:
+                    while len(running) >= self._throttle.concurrency and await running[0][1]:
                         yield self._count(running.popleft()[0])
             while running and await running[0][1]:
                 yield self._count(running.popleft()[0])

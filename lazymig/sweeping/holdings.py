@@ -17,12 +17,17 @@ SMALL, SAMPLE = 10_000, 2_000
 
 @frozen
 class Holdings:
-    """V2's documents by state: clean and dirty entities, and two kinds without a body."""
+    """V2's documents by state: clean and dirty entities, and those without a body.
+
+    `waiting` and `left` are entities that V1 holds and `upgrade` gives no body.
+    """
 
     clean: int
     dirty: int
     placeholders: int
     tombstones: int
+    waiting: int = 0
+    left: int = 0
 
     @property
     def live(self) -> int:
@@ -30,8 +35,8 @@ class Holdings:
         return self.clean + self.dirty
 
     def remaining(self, v1: int) -> int:
-        """Return about how many entities V2 lacks if V1 has this many."""
-        return max(0, v1 - self.live)
+        """Return about how many entities are still to be moved if V1 has this many."""
+        return max(0, v1 - self.live - self.waiting - self.left)
 
 
 @frozen
@@ -49,10 +54,10 @@ class MovedBy:
 
 
 async def look_up_holdings(v2: Counts, *, exact: bool = False) -> Holdings:
-    """Count V2's documents by state. All except the clean ones have a mark."""
+    """Count V2's documents by state. All except the clean ones have an entry in a sparse index."""
     whole, marked = await v2.count_all(exact=exact), await v2.count_marked()
-    clean = whole - marked.dirty - marked.placeholders - marked.tombstones
-    return Holdings(max(0, clean), marked.dirty, marked.placeholders, marked.tombstones)
+    clean = whole - marked.dirty - marked.placeholders - marked.tombstones - marked.waiting - marked.left
+    return Holdings(max(0, clean), marked.dirty, marked.placeholders, marked.tombstones, marked.waiting, marked.left)
 
 
 async def count_moved_by(v2: Counts, live: int, *, exact: bool = False) -> MovedBy:

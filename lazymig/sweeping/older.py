@@ -59,19 +59,17 @@ class Older(Generic[V1, V2]):
         throttle: Throttle,
         counts: Counter[str],
         *,
-        concurrency: int,
         dry_run: bool,
     ) -> None:
         self._pair = pair
         self._route = route
         self._throttle = throttle
         self._counts = counts
-        self._concurrency = concurrency
         self._dry_run = dry_run
         self._scan = as_patient_as(pair.v1, Scan(pair.v1))
         self._rewrites = as_patient_as(pair.v1, Rewrites(pair.v1))
         self._older = make_older_filter(chain.field, chain.newest)
-        self._writing = asyncio.Semaphore(_WRITES_EACH * concurrency)
+        self._writing = asyncio.Semaphore(_WRITES_EACH * throttle.concurrency)
         self.failures = Failures(None, pair.conversions.migration.name, counts)
 
     async def pages(self, partition: Partition, position: RawId) -> AsyncGenerator[Stretch]:
@@ -101,7 +99,7 @@ class Older(Generic[V1, V2]):
             async for documents in self._find_older(partition, position, last):
                 if not await self._throttle.wait_for_documents(len(documents)):
                     return False
-                while len(running) >= self._concurrency:
+                while len(running) >= self._throttle.concurrency:
                     await running.popleft()
                 running.append(asyncio.create_task(self._rewrite_batch(documents)))
                 if not await self._throttle.wait_for_page():

@@ -20,12 +20,20 @@ class Outlook:
     """Counts both collections from time to time. What it reports never goes back and never exceeds the total."""
 
     def __init__(
-        self, v1: Store, v2: Store, clock: Clock, counts: Counter[str], swept: Callable[[], Awaitable[int]]
+        self,
+        v1: Store,
+        v2: Store,
+        clock: Clock,
+        counts: Counter[str],
+        swept: Callable[[], Awaitable[int]],
+        count: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
         self._v1, self._v2 = as_patient_as(v1, Counts(v1)), as_patient_as(v2, Counts(v2))
         self._clock = clock
         self._counts = counts
         self._swept = swept
+        #: Counts the ids of V1 that the run is about, where these are not all.
+        self._count = count or self._v1.count_all
         self.total = 0
         self._started_s = self._look_at_s = 0.0
         self._others = self._before = 0
@@ -35,7 +43,7 @@ class Outlook:
     async def begin(self) -> None:
         """Begin a run."""
         self._started_s = self._look_at_s = self._clock.monotonic()
-        self.total = await self._v1.count_all()
+        self.total = await self._count()
         self._others, self._before, self._remaining, self._dirty = 0, 0, None, 0
 
     @property

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 from uuid import uuid4
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from lazymig.control import Control, Identities, RunRecord, control_beside, parts_of
 from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import Clock
+from lazymig.passes.helm import Aboard, Helm
 from lazymig.passes.partitions import plan_partitions
 from lazymig.passes.sharing import Hooks, Share, Terms
 from lazymig.passes.shedding import as_patient_as
@@ -55,6 +56,7 @@ class RewriteReport:
         finished: False if the run was stopped before its end.
         failures: The first 1,000 of the `failed`.
         versions: V1's documents by version after a pass that is finished, counted one by one; else None.
+        throttle: While it runs, why this process waits or goes slowly now; empty where it does not.
     """
 
     migration: str
@@ -69,6 +71,7 @@ class RewriteReport:
     finished: bool
     failures: tuple[DeadLetter, ...] = ()
     versions: Versions | None = None
+    throttle: str = ""
 
     @property
     def needs_person(self) -> bool:
@@ -81,7 +84,6 @@ class RewriteOptions:
     """The keywords of `Rewriter`, whose docstring explains them."""
 
     limits: Limits
-    concurrency: int
     max_time_s: float | None
     shard: tuple[int, int]
     dry_run: bool
@@ -99,7 +101,7 @@ class RewriteOptions:
                 "they are rewritten"
             )
         index, count = self.shard
-        if min(self.limits.batch_size, self.concurrency, self.partition_size) < 1 or not 0 <= index < count:
+        if min(self.limits.batch_size, self.limits.concurrency, self.partition_size) < 1 or not 0 <= index < count:
             raise ConfigurationError("batch_size, concurrency, partition_size: 1 or more; shard: 0 <= i < n")
         return chain
 
@@ -113,7 +115,7 @@ class Rewriting(Generic[V1, V2]):
         given = calls_of(repository)
         given.check_keeps_v1("a rewriting pass")
         self._chain = chain = options.check(repository.migration.upcasters)
-        throttle = Throttle(given.pair.v1, options.limits, self._is_stopping, clock)
+        self._throttle = throttle = Throttle(given.pair.v1, options.limits, self._is_stopping, clock)
         self._shedding = shedding = throttle.shedding
         calls = given.with_pair(shedding.pair(given.pair))
         self._pair = pair = calls.pair
@@ -121,22 +123,29 @@ class Rewriting(Generic[V1, V2]):
         self._uses_v2 = calls.route.uses_v2
         self._options = options
         self._name = repository.migration.name
-        self._control = control = shedding.control(control or control_beside(pair.bodies, clock))
+        kept = control or control_beside(pair.bodies, clock)
+        self._control = control = shedding.control(kept)
         check_apart(control, pair.v1, pair.bodies)
         self._v1_counts = as_patient_as(pair.v1, Counts(pair.v1))
         self._clock = clock
         self._counts: Counter[str] = Counter()
         self._stopped = False
         self._total, self._began_s = 0, clock.monotonic()
-        self._older = Older(
-            pair, calls.route, chain, throttle, self._counts, concurrency=options.concurrency, dry_run=options.dry_run
-        )
+        self._older = Older(pair, calls.route, chain, throttle, self._counts, dry_run=options.dry_run)
         terms = Terms(
             owner=uuid4().hex, shard=options.shard, partition_size=options.partition_size, since=options.since,
             replaced=_REPLACED,
         )  # fmt: skip
         hooks = Hooks(stopping=self._is_stopping, on_progress=self._report_progress, identify=self._identify)
         self._share = Share(parts_of(control).passes(self._name, KIND), pair.v1, terms, hooks, clock)
+        self._helm = Helm(kept, self._name, self._make_aboard(), clock, silent=options.dry_run)
+        throttle.steer_by(self._helm)
+
+    def _make_aboard(self) -> Aboard:
+        return Aboard(
+            owner=uuid4().hex, kind=KIND, began=lambda: self._share.began, done=lambda: self._counts["scanned"],
+            on_wait=self._report_progress,
+        )  # fmt: skip
 
     def stop(self) -> None:
         """Finish the batches in flight, save the checkpoint, and return from `run`."""
@@ -150,11 +159,12 @@ class Rewriting(Generic[V1, V2]):
         self._older.failures.begin()
         self._began_s, began = self._clock.monotonic(), self._clock.now()
         self._total = await self._v1_counts.count_all()
-        with calm_collector():
-            if self._options.dry_run:
-                return await self._rehearse()
-            await parts_of(self._control).ensure_indexes()
-            finished = await walk(self._share, self)
+        async with self._helm.run():
+            with calm_collector():
+                if self._options.dry_run:
+                    return await self._rehearse()
+                await parts_of(self._control).ensure_indexes()
+                finished = await walk(self._share, self)
         report = await self._finish(finished=finished)
         counts = {**self._counts, "total": self._total}
         run = RunRecord(self._name, began, self._clock.now(), finished, counts)
@@ -176,7 +186,7 @@ class Rewriting(Generic[V1, V2]):
         """Rewrite the older documents of a partition; yield each stretch once it is durably done."""
         return self._older.pages(partition, position)
 
-    async def endings(self, partition: Partition) -> AsyncGenerator[Any]:
+    async def endings(self, partition: Partition) -> AsyncGenerator[object]:
         """Nothing remains to be done once all pages are done."""
         return
         yield
@@ -193,13 +203,16 @@ class Rewriting(Generic[V1, V2]):
         return None if uuid is None else {"v1": uuid}
 
     async def _report_progress(self, *, waiting: bool = False) -> None:
+        if waiting:
+            await self._throttle.look_at_orders()
         if self._options.on_progress is not None:
-            self._options.on_progress(self._report(finished=False, versions=None))
+            report = self._report(finished=False, versions=None)
+            self._options.on_progress(evolve(report, throttle=self._throttle.reason))
 
     def _report(self, *, finished: bool, versions: Versions | None) -> RewriteReport:
         counts, names = self._counts, ("scanned", "rewritten", "newer", "moved_by_clients", "contended")
         return RewriteReport(
             migration=self._name, total=max(self._total, counts["scanned"]), failed=counts["dead"],
             elapsed_s=self._elapsed_s(), finished=finished, failures=self._older.failures.named, versions=versions,
-            **{name: counts[name] for name in names},
+            throttle="", **{name: counts[name] for name in names},
         )  # fmt: skip

@@ -43,8 +43,6 @@ class Flow(Generic[V1, V2]):
         throttle: Throttle,
         clock: Clock,
         counts: Counter[str],
-        *,
-        concurrency: int,
     ) -> None:
         self._sides = sides
         self._examiner = examiner
@@ -53,7 +51,6 @@ class Flow(Generic[V1, V2]):
         self._throttle = throttle
         self._clock = clock
         self._counts = counts
-        self._concurrency = concurrency
 
     async def stretches(self, partition: Partition, position: RawId) -> AsyncGenerator[Stretch]:
         """Compare a partition after the position; yield its ranges in order, each once its candidates are durable.
@@ -65,7 +62,7 @@ class Flow(Generic[V1, V2]):
             async with aclosing(self._read(partition, position)) as found:
                 async for both, began_s in found:
                     running.append(asyncio.create_task(self._examine(both, began_s)))
-                    while len(running) >= self._concurrency:
+                    while len(running) >= self._throttle.concurrency:
                         yield await running[0]
                         running.popleft()
             while running:
@@ -84,11 +81,13 @@ class Flow(Generic[V1, V2]):
             both = await ranges.next()
             if both is None:
                 return
+            read_s = self._clock.monotonic() - began_s
             if both.size:
-                self._throttle.latency.note_page(True, both.size, self._clock.monotonic() - began_s)
+                self._throttle.latency.note_page(True, both.size, read_s)
             if not await self._throttle.wait_for_documents(both.size):
                 return
-            yield both, began_s
+            # What it waited for its rate, or while it was paused, says nothing about the server.
+            yield both, self._clock.monotonic() - read_s
 
     async def _examine(self, both: Range, began_s: float) -> Stretch:
         examined = await self._examiner.examine(both.pairs(), first=True)

@@ -12,6 +12,7 @@ from attrs import evolve
 
 from lazymig.control import Control, RunRecord, control_beside, parts_of
 from lazymig.loop.clock import Clock
+from lazymig.passes.helm import Aboard, Helm
 from lazymig.passes.sharing import Hooks, Share, Terms
 from lazymig.passes.shedding import as_patient_as
 from lazymig.passes.throttle import Throttle
@@ -21,7 +22,7 @@ from lazymig.stores.counts import Counts
 from lazymig.stores.given import RawId
 from lazymig.stores.raw import keys_of
 from lazymig.stores.records import Partition
-from lazymig.stores.verdicts import Mismatch
+from lazymig.stores.verdicts import Mismatch, Verdict
 from lazymig.surroundings.checking import check_apart
 from lazymig.surroundings.looking import identify
 from lazymig.verifying.examining import Examiner
@@ -58,7 +59,8 @@ class Verification(Generic[V1, V2]):
         self._first_use = calls.first_use
         self._options = options
         self._name = name = repository.migration.name
-        self._control = control = shedding.control(control or control_beside(pair.bodies, clock))
+        given = control or control_beside(pair.bodies, clock)
+        self._control = control = shedding.control(given)
         check_apart(control, pair.v1, pair.bodies)
         self._clock = clock
         self._counts: Counter[str] = Counter()
@@ -71,14 +73,14 @@ class Verification(Generic[V1, V2]):
         question = pair.v1.question(options.where or {})
         self._sides = BothSides(pair.v1, pair.bodies, question)
         self._examiner = Examiner(pair.conversions, options.checks, clock, self._counts)
-        self._flow = Flow(
-            self._sides, self._examiner, table, name, throttle, clock, self._counts, concurrency=options.concurrency
-        )
+        self._flow = Flow(self._sides, self._examiner, table, name, throttle, clock, self._counts)
         kind = options.make_pass_kind(question, repository.migration.revision)
         passes = parts_of(control).passes(name, kind)
         self._share = Share(
             passes, pair.v1, self._make_terms(), self._make_hooks(), clock, beside=None if question else pair.bodies
         )
+        self._helm = Helm(given, name, self._make_aboard(), clock)
+        throttle.steer_by(self._helm)
 
     def _make_terms(self) -> Terms:
         options = self._options
@@ -93,6 +95,12 @@ class Verification(Generic[V1, V2]):
             on_progress=self._report_progress,
             identify=partial(self._shedding.call, identify, self._pair.v1, self._pair.bodies),
         )
+
+    def _make_aboard(self) -> Aboard:
+        return Aboard(
+            owner=uuid4().hex, kind=KIND, began=lambda: self._share.began, done=lambda: self._counts["compared"],
+            on_wait=self._report_progress,
+        )  # fmt: skip
 
     def stop(self) -> None:
         """Finish the ranges in flight, save the checkpoint, and return from `run`."""
@@ -115,7 +123,8 @@ class Verification(Generic[V1, V2]):
         self._total = self._done = 0
         self._sharded, self._continued = False, ""
         await parts_of(self._control).ensure_indexes()
-        return await (self._run() if sample is None else self._run_sample(sample))
+        async with self._helm.run():
+            return await (self._run() if sample is None else self._run_sample(sample))
 
     async def _run(self) -> VerifyReport:
         self._total = await self._count_total()
@@ -200,6 +209,7 @@ class Verification(Generic[V1, V2]):
             accepted=dict(self._examiner.accepted), rechecked=self._counts["rechecked"],
             repaired=self._counts["repaired"], mismatches=tuple(summary.mismatches), groups=summary.groups,
             limits=self._limits, finished=finished, elapsed_s=self._elapsed_s,
+            waiting=self._counts[Verdict.WAITING], left=self._counts[Verdict.LEFT],
         )  # fmt: skip
 
     async def _end(self, report: VerifyReport, sample: int) -> VerifyReport:
@@ -210,7 +220,11 @@ class Verification(Generic[V1, V2]):
             "repaired": report.repaired, "sample": sample, "filtered": int(bool(self._sides.question)),
             "sharded": int(self._sharded), "upgrade_only": int(not self._options.checks.round_trip),
         }  # fmt: skip
-        run = RunRecord(self._name, self._began, self._clock.now(), report.finished, counts)
+        # A pass that an earlier run or another process began has compared some entities before this run began.
+        opened = self._began if sample else self._share.began
+        began = None if opened is None else min(opened, self._began)
+        revision = self._pair.conversions.migration.revision
+        run = RunRecord(self._name, self._began, self._clock.now(), report.finished, counts, began, revision)
         await parts_of(self._control).runs.record(run, kind=KIND)
         await self._report_progress()
         return report
@@ -255,6 +269,8 @@ class Verification(Generic[V1, V2]):
         return max(await as_patient_as(self._pair.v1, Counts(self._pair.v1)).count_all(), 0)
 
     async def _report_progress(self, *, waiting: bool = False) -> None:
+        if waiting:
+            await self._throttle.look_at_orders()
         if self._options.on_progress is None:
             return
         now_s = self._clock.monotonic()

@@ -1,0 +1,15 @@
+"""What tools are at work on a migration, by the leases that they hold."""
+
+from __future__ import annotations
+
+from lazymig.control.part import Part
+
+
+class Running(Part):
+    """The leases in a control collection."""
+
+    async def find(self, migration: str) -> list[str]:
+        """Find the kinds of work that a process holds a lease for, such as "verify partition" and "follower"."""
+        now = self._clock.now()
+        rows = await self._rows.find_all({"migration": migration, "until": {"$gte": now}}, ["kind"])
+        return sorted({str(row["kind"]) for row in rows})
