@@ -11,7 +11,8 @@ from attrs import define, field, frozen
 from pymongo import AsyncMongoClient
 
 from examples.customers import load_documents
-from lazymig import Control
+from examples.customers_in_pydantic import migration
+from lazymig import Control, Phase, Repository, Switch
 from lazymig.control import Standing, parts_of
 from lazymig.loop.clock import SYSTEM_CLOCK
 from tests.faults.proxy import Proxy
@@ -54,6 +55,7 @@ class Walk:
     pace: Pace
     database: Any
     control: Control
+    switch: Any
     variables: Mapping[str, str]
     proxy: Proxy
     ran: list[tuple[str, Ran]] = field(factory=list)
@@ -75,6 +77,18 @@ class Walk:
         found = await parts_of(self.control).phases(NAME).find()
         assert found is not None
         return found
+
+    async def move(self, to: Phase) -> None:
+        """Move the fleet one phase on or back; before V2 is trusted, everything is moved and verified."""
+        if to is Phase.V2_PRIMARY:
+            await self.lazymig("sweep")
+            await self.lazymig("verify")
+        back = list(Phase).index(to) < list(Phase).index((await self.standing()).phase)
+        if back:
+            await self.switch.rollback(by="the walk", why="to see the way back")
+        else:
+            await self.switch.advance(by="the walk", why="the next step", accept=["soak"])
+        assert (await self.standing()).phase is to
 
     async def work(self, requests: int | None = None) -> None:
         """Let the clients send some more requests, and check what every client saw until then."""
@@ -165,5 +179,9 @@ async def under_way(uri: str, port: int, database: str, pace: Pace, seed: int) -
         async with started({"a": variables, "b": variables, "c": third}) as services:
             rotation = list(services)
             async with at_work(rotation, history, cold, seed, count=pace.clients, think_s=pace.think_s) as clients:
-                yield Walk(services, rotation, history, clients, pace, db, control, variables, proxy)
+                repository = Repository(
+                    migration, v1=db["customers"], v2=db["customers_v2"], phase=Control(db["lazymig_control"])
+                )
+                switch = Switch(repository, on_wait=print)
+                yield Walk(services, rotation, history, clients, pace, db, control, switch, variables, proxy)
         await client.drop_database(database)
