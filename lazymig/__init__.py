@@ -29,12 +29,12 @@ if TYPE_CHECKING:
         PassVanished,
         PhaseError,
     )
-    from lazymig.follower import FollowReport, Follower
+    from lazymig.follower import Follower, FollowReport
     from lazymig.loop.clock import Clock
     from lazymig.phases import Phase
     from lazymig.query import Criteria, OnError, Sort
     from lazymig.repository import Repository
-    from lazymig.rewriter import RewriteReport, Rewriter, Versions
+    from lazymig.rewriter import Rewriter, RewriteReport, Versions
     from lazymig.shapes.bson_types import make_converter
     from lazymig.shapes.entities import rename
     from lazymig.shapes.leaving import LEAVE, Leave
@@ -43,13 +43,14 @@ if TYPE_CHECKING:
     from lazymig.stores.given import Collection, Collections, Id, Session
     from lazymig.stores.records import DeadLetter
     from lazymig.stores.verdicts import Difference, Mismatch, Verdict
-    from lazymig.sweeper import Progress, SweepReport, Sweeper
+    from lazymig.sweeper import Progress, Sweeper, SweepReport
     from lazymig.switch import Gate, Plan, Switch
     from lazymig.telemetry import Histogram, Tally
     from lazymig.v1_view import V1View
     from lazymig.verifier import MismatchGroup, Verifier, VerifyProgress, VerifyReport
 
 __all__ = [
+    "LEAVE",
     "AlreadyExists",
     "Clock",
     "Collection",
@@ -72,7 +73,6 @@ __all__ = [
     "Gate",
     "Histogram",
     "Id",
-    "LEAVE",
     "LazymigError",
     "Leave",
     "Migration",

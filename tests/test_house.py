@@ -83,7 +83,7 @@ ROOMS = {
     ),
     "control": (
         {"part"},
-        {"conversions", "dead_letters", "members", "mismatches", "passes", "phases", "running", "runs"},
+        {"at_work", "conversions", "dead_letters", "members", "mismatches", "passes", "phases", "runs"},
         {"following", "steering"},
     ),
     "membership": ({"in_flight", "lease"}, {"member"}),

@@ -84,7 +84,7 @@ async def cohorts(case: AnyCase) -> Gate:
 
 async def tools(case: AnyCase) -> Gate:
     """Nothing is at work that moves entities from V1 to V2."""
-    kinds = await case.parts.running.find(case.name)
+    kinds = await case.parts.at_work.find(case.name)
     names = sorted({kind.split(" ")[0] if kind != "partition" else "sweep" for kind in kinds})
     names += sorted({f"{one.name} ({one.role})" for one in await case.members() if one.role != "service"})
     if names:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lazymig.control.part import Part
 
 
-class Running(Part):
+class AtWork(Part):
     """The leases in a control collection."""
 
     async def find(self, migration: str) -> list[str]:
