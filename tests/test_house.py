@@ -50,7 +50,7 @@ ROOMS = {
         {"elements", "given"},
         {"chunks", "records", "verdicts"},
         {"decoding", "drivers"},
-        {"indexes"},
+        {"indexes", "record_changes", "sessions"},
         {"clients", "documents", "inspecting", "keyset", "probes", "replication", "rows", "server_time"},
         {"counts", "events", "fencing", "pipelines", "raw", "sampling", "staging"},
         {"fences", "pages", "ports", "scans"},
@@ -86,7 +86,7 @@ ROOMS = {
         {"at_work", "conversions", "dead_letters", "members", "mismatches", "passes", "phases", "runs"},
         {"following", "steering"},
     ),
-    "membership": ({"in_flight", "lease"}, {"member"}),
+    "membership": ({"in_flight", "lease", "waking"}, {"registration"}, {"keeping"}, {"member"}),
     "switching": (
         {"plan"},
         {"case", "waiting"},
