@@ -86,7 +86,7 @@ ROOMS = {
         {"at_work", "conversions", "dead_letters", "members", "mismatches", "passes", "phases", "runs"},
         {"following", "steering"},
     ),
-    "membership": ({"in_flight", "lease", "waking"}, {"registration"}, {"keeping"}, {"member"}),
+    "membership": ({"in_flight", "lease", "waking"}, {"registration", "terms"}, {"keeping"}, {"member"}),
     "switching": (
         {"plan"},
         {"case", "waiting"},
@@ -128,9 +128,10 @@ ROOMS = {
     "routes": (
         {"route"},
         {"coexist", "prepare", "shadow", "stages", "v1_only", "v2_only", "v2_primary"},
-        {"dark", "v1_answers"},
+        {"dark", "resuming", "v1_answers"},
         {"building"},
         {"calls"},
+        {"shifts"},
     ),
     "protocol": (
         {"pair", "edits", "seals"},

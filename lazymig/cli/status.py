@@ -125,12 +125,13 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
     """Look at both collections and the control collection."""
     v1, v2 = Counts(calls_of(repository).pair.v1), Counts(calls_of(repository).pair.bodies)
     control, name = control_beside(calls_of(repository).pair.bodies), repository.migration.name
-    seen = await calls_of(repository).first_use.look(control=control, whole=True)
+    stage = await calls_of(repository).look()
+    seen = await stage.first_use.look(control=control, whole=True)
     seen.check(foreign=False)
     held, chain = await look_up_holdings(v2, exact=exact), repository.migration.upcasters
     return Status(
         migration=name,
-        phase=str(repository.phase),
+        phase=str(stage.phase),
         v1=await v1.count_all(exact=exact),
         v2=held,
         moved_by=await count_moved_by(v2, held.live, exact=exact),

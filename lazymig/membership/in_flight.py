@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from typing import Protocol, TypeVar
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from attrs import define, field
+from pymongo.errors import PyMongoError
 
 from lazymig.control import Standing
+from lazymig.errors import PhaseError
 from lazymig.stores.given import Session
 from lazymig.stores.sessions import transaction_of
-
-T = TypeVar("T")
 
 
 class Unfinished(Protocol):
@@ -20,6 +20,17 @@ class Unfinished(Protocol):
 
     def done(self) -> bool:
         """Whether it is over."""
+
+
+class TransactionLost(PhaseError, PyMongoError):
+    """A transaction began under a registration that is over: what it does now, nobody waits for."""
+
+    def __init__(self) -> None:
+        PyMongoError.__init__(
+            self,
+            "the lease of this process was over during this transaction: run it again, as with_transaction does",
+            ["TransientTransactionError"],
+        )
 
 
 @define(eq=False)

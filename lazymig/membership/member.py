@@ -7,25 +7,22 @@ call costs no statement, and a control collection that is away costs nothing unt
 from __future__ import annotations
 
 import os
-import socket
 import weakref
-from collections.abc import Callable, Iterable
-from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
-from attrs import evolve, field, frozen
+from attrs import evolve
 from pymongo.errors import PyMongoError
 
 from lazymig.control import MemberRecord, Parts, Standing
 from lazymig.errors import PhaseError
 from lazymig.loop.deadline import Deadline
-from lazymig.membership.in_flight import CallsInFlight, Generation, Unfinished
+from lazymig.membership.in_flight import CallsInFlight, Generation, TransactionLost
 from lazymig.membership.keeping import Keeper, remove
-from lazymig.membership.lease import LEASE_S
 from lazymig.membership.registration import Registration
+from lazymig.membership.terms import Terms, name_process
 from lazymig.stores.given import Session
 from lazymig.stores.sessions import transaction_of
-from lazymig.telemetry import EPOCHS, LEASES_LOST, REFUSED_CALLS, Tally
+from lazymig.telemetry import EPOCHS, LEASES_LOST, REFUSED_CALLS
 
 #: Seconds between two looks at the phase: beside a change stream, without one, and while writes are about to be held or
 #: the process waits for its own calls.
@@ -36,34 +33,6 @@ HOLD_MAX_S = 10.0
 _RENEW_AT, _ATTEMPT = 0.8, 0.3
 #: Seconds that a process that leaves waits for its calls.
 _LEAVE_S = 10.0
-
-
-class _TransactionLost(PhaseError, PyMongoError):
-    """A transaction began under a registration that is over: what it does now, nobody waits for."""
-
-    def __init__(self) -> None:
-        PyMongoError.__init__(
-            self,
-            "the lease of this process was over during this transaction: run it again, as session.with_transaction does",
-            ["TransientTransactionError"],
-        )
-
-
-@frozen(kw_only=True)
-class Terms:
-    """What a process says of itself, and what its membership needs of it."""
-
-    #: "service", or the tool that it runs.
-    role: str = "service"
-    #: The conversion revision of its migration.
-    revision: int = 1
-    #: Seconds that it may work after a heartbeat.
-    lease_s: float = LEASE_S
-    #: Returns the work that its calls left behind.
-    find_unfinished: Callable[[], Iterable[Unfinished]] = tuple
-    #: Raises `PhaseError` where it cannot work by a record.
-    check: Callable[[Standing], None] = lambda _: None
-    tally: Tally = field(factory=lambda: Tally(""))
 
 
 class Member:
@@ -77,9 +46,7 @@ class Member:
         self._clock = clock = parts.clock
         self._tally = terms.tally
         self.calls = CallsInFlight(terms.find_unfinished)
-        record = MemberRecord(
-            "", _name(), terms.role, _release(), terms.revision, 0, 0, terms.lease_s, clock.now()
-        )  # fmt: skip
+        record = terms.make_record(clock.now())
         self._registration = Registration(
             self._phases, parts.members(migration), record, self.calls, clock, terms.check
         )
@@ -102,6 +69,11 @@ class Member:
     def known(self) -> Standing | None:
         """Where the migration stands, as far as it is known."""
         return self._registration.standing
+
+    @property
+    def may_work(self) -> bool:
+        """Whether the lease is held."""
+        return self._lease.held
 
     @property
     def record(self) -> MemberRecord:
@@ -178,7 +150,7 @@ class Member:
         if not self._lease.held:
             await self._arrive()
         if pinned.lost:
-            raise _TransactionLost
+            raise TransactionLost
         pinned.calls += 1
         pinned.writes += writes
         return pinned
@@ -275,18 +247,7 @@ class Member:
         """Forget the fleet: this process was forked from the one that joined."""
         self._keeper = None
         self._registration.forget()
-        self._registration.record = evolve(self._registration.record, name=_name())
-
-
-def _name() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def _release() -> str:
-    try:
-        return version("lazymig")
-    except PackageNotFoundError:
-        return ""
+        self._registration.record = evolve(self._registration.record, name=name_process())
 
 
 #: All members of this process, which a forked process must not continue.

@@ -5,8 +5,8 @@ The order of steps is what the fleet rests on.
 - A process registers before it reads the phase by which it works. Whoever moves the phase later waits for it.
 - Its lease is counted from before a heartbeat was sent, and others see the heartbeat after that. So the process stops
   before anyone may judge it dead.
-- Each heartbeat has a number of its own, whether or not its answer arrived. Otherwise one that was sent twice would look
-  like none, and the process could be judged dead while it holds its lease.
+- Each heartbeat has a number of its own, whether or not its answer arrived. Otherwise one that was sent twice would
+  look like none, and the process could be judged dead while it holds its lease.
 - It acknowledges an epoch only once nothing is in flight that began under an earlier one.
 - Once it was removed it is registered anew, and has acknowledged nothing. What began before counts as earlier.
 """
@@ -24,10 +24,13 @@ from lazymig.loop.clock import Clock
 from lazymig.membership.in_flight import CallsInFlight
 from lazymig.membership.lease import Lease
 
-_UNRECORDED = (
-    "no phase is recorded for the migration {!r}: record the first one by lazymig phase begin, while no process uses "
-    "the migration, or while all of them are in that phase"
-)
+
+def explain_unrecorded(migration: str) -> str:
+    """Return what to do where no phase is recorded."""
+    return (
+        f"no phase is recorded for the migration {migration!r}: lazymig phase begin records the first one, which "
+        "must be that of all processes that run"
+    )
 
 
 class Registration:
@@ -127,13 +130,15 @@ class Registration:
 
     async def _find(self, *, newest: bool = False) -> Standing:
         try:
-            standing = await (self._phases.find_newest() if newest else self._phases.find())
-            if standing is None:
-                raise PhaseError(_UNRECORDED.format(self._members.migration))
-            self._check(standing)
+            return self._usable(await (self._phases.find_newest() if newest else self._phases.find()))
         except PhaseError:
             self.lease.end()  # no further call begins by the record before
             raise
+
+    def _usable(self, standing: Standing | None) -> Standing:
+        if standing is None:
+            raise PhaseError(explain_unrecorded(self._members.migration))
+        self._check(standing)
         return standing
 
     def _follow(self, standing: Standing) -> None:

@@ -18,6 +18,8 @@ from lazymig.passes.sharing import Hooks, Share, Terms, directed
 from lazymig.passes.throttle import Throttle
 from lazymig.passes.walking import rehearse, walk
 from lazymig.repository import Repository, calls_of
+from lazymig.routes.shifts import Shift
+from lazymig.routes.stages import check_fills_v2
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Partition
 from lazymig.surroundings.checking import check_apart
@@ -48,10 +50,10 @@ class Sweep(Generic[V1, V2]):
         self, repository: Repository[V1, V2], control: Control | None, options: SweepOptions, clock: Clock
     ) -> None:
         calls = calls_of(repository)
+        self._shift = Shift(calls, KIND, partial(check_fills_v2, "a sweep"), self._is_stopped)
         self._throttle = throttle = Throttle(calls.pair.bodies, options.limits, self._is_stopping, clock)
         self._shedding = shedding = throttle.shedding
         self._pair = pair = shedding.pair(calls.pair)
-        self._first_use = calls.first_use
         self._options = options
         self._name = repository.migration.name
         given = control or control_beside(pair.bodies, clock)
@@ -101,6 +103,10 @@ class Sweep(Generic[V1, V2]):
 
     async def run(self) -> SweepReport:
         """Sweep until nothing is left, or until stopped."""
+        async with self._shift.begun(joins=not self._options.dry_run):
+            return await self._begin()
+
+    async def _begin(self) -> SweepReport:
         foreign = await self._look()
         self._counts.clear()
         self._counts["foreign"] = foreign.seen
@@ -116,7 +122,7 @@ class Sweep(Generic[V1, V2]):
         """Refuse collections that cannot be swept before anything is written; return foreign documents to be left."""
         adopt = self._options.adopt
         control = None if self._options.dry_run else self._control
-        found = await self._shedding.call(self._first_use.look, control=control, whole=True)
+        found = await self._shedding.call(self._shift.stage.first_use.look, control=control, whole=True)
         found.check(foreign=False if adopt else None)
         return Foreign() if adopt else found.foreign
 
@@ -130,11 +136,12 @@ class Sweep(Generic[V1, V2]):
         await self._pair.bodies.ensure_unmoved_index()
         await ensure_conversion_index(self._pair)
         await parts_of(self._control).ensure_indexes()
-        await self._adopt()
+        through = self._shift.through
+        await through(self._adopt)
         await remember_revision(self._pair, self._control)
-        finished = await walk(self._share, self)
+        finished = await through(partial(walk, self._share, self))
         if self._options.leads and not self._question:
-            finished &= await self._tidy()
+            finished &= await through(self._tidy)
         await self._mover.failures.flush()  # after this, a crash loses no letter
         report = await self._report(await self._control.dead_count(self._name), finished=finished)
         counts = {**self._counts, "total": self._outlook.total, "filtered": int(bool(self._question))}
@@ -169,6 +176,9 @@ class Sweep(Generic[V1, V2]):
                 yield converted
 
     def _is_stopping(self) -> bool:
+        return self._shift.is_over
+
+    def _is_stopped(self) -> bool:
         max_time_s = self._options.max_time_s
         return self._stopped or (max_time_s is not None and self._outlook.elapsed_s >= max_time_s)
 
