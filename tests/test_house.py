@@ -90,8 +90,8 @@ ROOMS = {
     "switching": (
         {"plan"},
         {"case", "waiting"},
-        {"proofs", "standing", "wording"},
-        {"contents"},
+        {"proofs", "sealed", "standing"},
+        {"contents", "wording"},
         {"gates"},
         {"moves"},
     ),

@@ -16,7 +16,7 @@ from lazymig.cli.letters import as_object, grouped, in_full, show_letters
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json, examples
 from lazymig.cli.output import say, show_json
-from lazymig.control import Control, control_beside
+from lazymig.control import Control
 from lazymig.repository import Repository, calls_of
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.retry import retry_dead
@@ -144,7 +144,7 @@ async def waive(
 
 
 def _control(repository: Repository[Any, Any]) -> Control:
-    return control_beside(calls_of(repository).pair.bodies)
+    return calls_of(repository).choose_control()
 
 
 async def _known(repository: Repository[Any, Any]) -> tuple[list[DeadLetter], Names]:

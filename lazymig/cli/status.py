@@ -16,7 +16,7 @@ from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json
 from lazymig.cli.output import encodable, is_terminal, say, show_json, table, wrapped
 from lazymig.cli.versions import describe_deletable, describe_versions
-from lazymig.control import Control, RunRecord, control_beside, parts_of
+from lazymig.control import Control, RunRecord, parts_of
 from lazymig.dark.contests import SOURCE as DARK_READ
 from lazymig.repository import Repository, calls_of
 from lazymig.shapes.migration import is_upcasting_only
@@ -124,7 +124,7 @@ async def status(
 async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
     """Look at both collections and the control collection."""
     v1, v2 = Counts(calls_of(repository).pair.v1), Counts(calls_of(repository).pair.bodies)
-    control, name = control_beside(calls_of(repository).pair.bodies), repository.migration.name
+    control, name = calls_of(repository).choose_control(), repository.migration.name
     stage = await calls_of(repository).look()
     seen = await stage.first_use.look(control=control, whole=True)
     seen.check(foreign=False)

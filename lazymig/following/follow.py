@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Generic, TypeVar
 
-from lazymig.control import Control, control_beside, parts_of
+from lazymig.control import Control, parts_of
 from lazymig.control.following import Claim
 from lazymig.following.catching_up import CatchingUp, Verifying
 from lazymig.following.feed import Feed
@@ -56,7 +56,7 @@ class Follow(Generic[V1, V2]):
         self._pair = pair = throttle.shedding.pair(calls.pair)
         self._options = options
         self._name = repository.migration.name
-        self._control = control = throttle.shedding.control(control or control_beside(pair.bodies, clock))
+        self._control = control = throttle.shedding.control(calls.choose_control(control, clock))
         check_apart(control, pair.v1, pair.bodies)
         self._clock = clock
         self._changes = Changes(pair.v1, batch_size=options.batch_size, wait_s=_IDLE_S, clock=clock)

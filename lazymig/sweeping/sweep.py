@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from attrs import evolve
 
-from lazymig.control import Control, RunRecord, control_beside, parts_of
+from lazymig.control import Control, RunRecord, parts_of
 from lazymig.loop.clock import Clock
 from lazymig.passes.helm import Aboard, Helm
 from lazymig.passes.partitions import plan_partitions
@@ -56,7 +56,7 @@ class Sweep(Generic[V1, V2]):
         self._pair = pair = shedding.pair(calls.pair)
         self._options = options
         self._name = repository.migration.name
-        given = control or control_beside(pair.bodies, clock)
+        given = calls.choose_control(control, clock)
         self._control = control = shedding.control(given)
         check_apart(control, pair.v1, pair.bodies)
         self._clock = clock
