@@ -171,7 +171,10 @@ class SteeredStages(Stages[V1, V2], Generic[V1, V2]):
         return self.of(self.member.standing)
 
     def of(self, standing: Standing) -> Stage[V1, V2]:
-        """Return the stage of a record that this process follows. A change that leaves phase and settings as they are keeps the stage."""
+        """Return the stage of a record that this process follows.
+
+        A change that leaves phase and settings as they are keeps the stage.
+        """
         built = self._built
         if built is not None and (built[0] is standing or _is_alike(built[0], standing)):
             return built[1]
