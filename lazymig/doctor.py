@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from attrs import frozen
 
-from lazymig.control import Control, control_beside
+from lazymig.control import Control
 from lazymig.diagnosis.collections import check_expiry, check_first_use, check_shard_keys, check_unseen
 from lazymig.diagnosis.conversion import ComingBack, Failing
 from lazymig.diagnosis.examining import Examination, Examiner
@@ -85,7 +85,7 @@ class Doctor(Generic[V1, V2]):
         self._migration = repository.migration
         #: Whether there is no V2: documents are brought up in V1.
         self._alone = is_upcasting_only(repository.migration)
-        self._control = control or control_beside(calls.pair.bodies, clock)
+        self._control = calls.choose_control(control, clock)
         self._sample = sample
         self._on_progress = on_progress
         self._clock = clock

@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Generic, TypeVar
 
-from lazymig.control import Control, control_beside, parts_of
+from lazymig.control import Control, parts_of
 from lazymig.control.following import Claim
 from lazymig.following.catching_up import CatchingUp, Verifying
 from lazymig.following.feed import Feed
@@ -19,6 +19,7 @@ from lazymig.following.leasing import Lease, TakenOver
 from lazymig.following.options import FollowOptions
 from lazymig.following.pursuit import Hooks, Pursuit
 from lazymig.following.report import FollowReport
+from lazymig.histogram import Histogram
 from lazymig.loop.clock import Clock
 from lazymig.passes.throttle import Limits, Throttle
 from lazymig.repository import Repository, calls_of
@@ -26,7 +27,6 @@ from lazymig.routes.shifts import Shift
 from lazymig.routes.stages import check_fills_v2
 from lazymig.stores.events import Changes, Operation
 from lazymig.surroundings.checking import check_apart
-from lazymig.telemetry import Histogram
 from lazymig.verifying.options import VerifyOptions
 
 V1 = TypeVar("V1")
@@ -56,7 +56,7 @@ class Follow(Generic[V1, V2]):
         self._pair = pair = throttle.shedding.pair(calls.pair)
         self._options = options
         self._name = repository.migration.name
-        self._control = control = throttle.shedding.control(control or control_beside(pair.bodies, clock))
+        self._control = control = throttle.shedding.control(calls.choose_control(control, clock))
         check_apart(control, pair.v1, pair.bodies)
         self._clock = clock
         self._changes = Changes(pair.v1, batch_size=options.batch_size, wait_s=_IDLE_S, clock=clock)

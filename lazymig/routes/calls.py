@@ -8,9 +8,10 @@ from typing import Generic, Literal, TypeVar
 
 from attrs import evolve, frozen
 
-from lazymig.control import Control, Standing, parts_of
+from lazymig.control import Control, Standing, control_beside, parts_of
 from lazymig.dark.watch import Watch
 from lazymig.errors import ConversionError, PhaseError
+from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.loop.in_flight import InFlight
 from lazymig.membership.in_flight import Unfinished
 from lazymig.membership.member import Member
@@ -85,6 +86,10 @@ class Calls(Generic[V1, V2]):
     def first_use(self) -> FirstUse:
         """The check of the collections in this phase. Raises `PhaseError` where it is not known yet."""
         return self.stages.now.first_use
+
+    def choose_control(self, given: Control | None = None, clock: Clock = SYSTEM_CLOCK) -> Control:
+        """Return the control collection for a tool: the given one, the one of the phase, or the one beside V2."""
+        return given or self.control or control_beside(self.pair.bodies, clock)
 
     async def join(self) -> Stage[V1, V2]:
         """Join the fleet, if this repository follows one, and return the stage. Raises `PhaseError`."""
@@ -237,7 +242,7 @@ def open_calls(
         return [*pair.behind.unfinished, *(() if watch is None else watch.running)]
 
     terms = Terms(
-        revision=migration.revision, find_unfinished=find_unfinished, tally=pair.tally,
+        revision=migration.revision, lease_s=phase.lease_s, find_unfinished=find_unfinished, tally=pair.tally,
         check=lambda standing: builder.check(standing.phase),
     )  # fmt: skip
     stages = SteeredStages(Member(parts_of(phase), migration.name, terms), builder.build, options.timeout_s)

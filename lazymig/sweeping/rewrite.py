@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from attrs import evolve, frozen
 
-from lazymig.control import Control, Identities, RunRecord, control_beside, parts_of
+from lazymig.control import Control, Identities, RunRecord, parts_of
 from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import Clock
 from lazymig.passes.helm import Aboard, Helm
@@ -124,7 +124,7 @@ class Rewriting(Generic[V1, V2]):
         self._shift = Shift(calls, KIND, partial(check_keeps_v1, "a rewriting pass"), self._is_stopped)
         self._options = options
         self._name = repository.migration.name
-        kept = control or control_beside(pair.bodies, clock)
+        kept = calls.choose_control(control, clock)
         self._control = control = shedding.control(kept)
         check_apart(control, pair.v1, pair.bodies)
         self._v1_counts = as_patient_as(pair.v1, Counts(pair.v1))
@@ -147,7 +147,7 @@ class Rewriting(Generic[V1, V2]):
     def _make_aboard(self) -> Aboard:
         return Aboard(
             owner=uuid4().hex, kind=KIND, began=lambda: self._share.began, done=lambda: self._counts["scanned"],
-            on_wait=self._report_progress,
+            on_wait=self._report_progress, tally=self._pair.tally,
         )  # fmt: skip
 
     def stop(self) -> None:
