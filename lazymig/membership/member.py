@@ -71,6 +71,11 @@ class Member:
         return self._registration.standing
 
     @property
+    def may_work(self) -> bool:
+        """Whether the lease is held."""
+        return self._lease.held
+
+    @property
     def record(self) -> MemberRecord:
         """How this process is registered."""
         return self._registration.record

@@ -17,7 +17,7 @@ from lazymig.membership.in_flight import Unfinished
 from lazymig.membership.member import Member
 from lazymig.membership.registration import explain_unrecorded
 from lazymig.membership.terms import Terms
-from lazymig.phases import Phase, explain_unfilled
+from lazymig.phases import Phase
 from lazymig.protocol.edits import Change, ClientEdit
 from lazymig.protocol.pair import Pair
 from lazymig.query import (
@@ -135,16 +135,6 @@ class Calls(Generic[V1, V2]):
         stages = self.stages.rebuilt(builder.build, session)
         return evolve(self, pair=pair, stages=stages, builder=builder, watch=None)
 
-    def check_fills_v2(self, what: str) -> None:
-        """Raise `PhaseError`, with the reason, if V2 is not filled from V1 in this phase."""
-        if not self.route.fills_v2:
-            raise PhaseError(f"{what} runs only where V2 is filled from V1. {explain_unfilled(self.phase)}")
-
-    def check_keeps_v1(self, what: str) -> None:
-        """Raise `PhaseError` if V1 is not written in this phase."""
-        if not self.route.keeps_v1:
-            raise PhaseError(f"{what} writes V1, which the phase {self.phase} does not; V1 is stale there")
-
     async def drain(self) -> None:
         """Wait until all bodies are stored that callers left behind, and for running dark reads, which are bounded."""
         await self.pair.behind.drain()
@@ -252,7 +242,7 @@ def open_calls(
         return [*pair.behind.unfinished, *(() if watch is None else watch.running)]
 
     terms = Terms(
-        revision=migration.revision, find_unfinished=find_unfinished, tally=pair.tally,
+        revision=migration.revision, lease_s=phase.lease_s, find_unfinished=find_unfinished, tally=pair.tally,
         check=lambda standing: builder.check(standing.phase),
     )  # fmt: skip
     stages = SteeredStages(Member(parts_of(phase), migration.name, terms), builder.build, options.timeout_s)
