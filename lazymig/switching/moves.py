@@ -97,15 +97,17 @@ class Mover(Generic[V1, V2]):
         if wanted not in (None, plan.target):
             raise PhaseError(f"{self.name} is in {plan.phase}, and the step leads to {plan.target}, not to {wanted}")
 
-    async def plan(self, direction: Direction, accepted: frozenset[str]) -> Plan:
-        """Check what the next step needs, and change nothing."""
-        return await self._plan(await self.find(), direction, accepted)
+    async def plan(self, direction: Direction, accepted: frozenset[str], *, thorough: bool = False) -> Plan:
+        """Check what the next step needs, and change nothing. `thorough`: as if it was about to be made."""
+        return await self._plan(await self.find(), direction, accepted, thorough=thorough)
 
-    async def _plan(self, standing: Standing, direction: Direction, accepted: frozenset[str]) -> Plan:
+    async def _plan(
+        self, standing: Standing, direction: Direction, accepted: frozenset[str], *, thorough: bool
+    ) -> Plan:
         target = find_target(standing.phase, direction)
         if target is None:
             return Plan(self.name, direction, standing.phase, None, standing.epoch, ())
-        case = Case(self.calls, self.control, standing, target, self.demands)
+        case = Case(self.calls, self.control, standing, target, self.demands, thorough)
         return Plan(
             self.name, direction, standing.phase, target, standing.epoch, await judge(case, accepted),
             await describe_steps(case), describe_consequences(standing.phase, target),
@@ -134,7 +136,7 @@ class Mover(Generic[V1, V2]):
             return moved.last
 
     async def _check(self, standing: Standing, direction: Direction, order: Order) -> Plan:
-        plan = await self._plan(standing, direction, order.accepted)
+        plan = await self._plan(standing, direction, order.accepted, thorough=True)
         if plan.blocked:
             raise Refused(plan)
         if plan.confirm and order.confirm != plan.confirm:

@@ -62,8 +62,8 @@ class Verification(Generic[V1, V2]):
         self._pair = pair = shedding.pair(calls.pair)
         self._options = options
         self._name = name = repository.migration.name
-        given = calls.choose_control(control, clock)
-        self._control = control = shedding.control(given)
+        self._revision = repository.migration.revision
+        self._control = control = shedding.control(calls.choose_control(control, clock))
         check_apart(control, pair.v1, pair.bodies)
         self._clock = clock
         self._counts: Counter[str] = Counter()
@@ -229,13 +229,11 @@ class Verification(Generic[V1, V2]):
             "sharded": int(self._sharded), "upgrade_only": int(not self._options.checks.round_trip),
         }  # fmt: skip
         # A pass that an earlier run or another process began has compared some entities before this run began.
-        opened = self._began if sample else self._share.began
-        began = None if opened is None else min(opened, self._began)
-        revision = self._pair.conversions.migration.revision
+        began = self._began if sample else self._share.began and min(self._share.began, self._began)
         if report.finished and not (sample or self._sides.question or self._sharded):
             for name in COUNTED:
                 self._pair.tally.show(MISMATCHES, getattr(report, name), verdict=name)
-        run = RunRecord(self._name, self._began, self._clock.now(), report.finished, counts, began, revision)
+        run = RunRecord(self._name, self._began, self._clock.now(), report.finished, counts, began, self._revision)
         await parts_of(self._control).runs.record(run, kind=KIND)
         await self._report_progress()
         return report
