@@ -63,7 +63,8 @@ class Verification(Generic[V1, V2]):
         self._options = options
         self._name = name = repository.migration.name
         self._revision = repository.migration.revision
-        self._control = control = shedding.control(calls.choose_control(control, clock))
+        given = calls.choose_control(control, clock)
+        self._control = control = shedding.control(given)
         check_apart(control, pair.v1, pair.bodies)
         self._clock = clock
         self._counts: Counter[str] = Counter()
@@ -77,8 +78,7 @@ class Verification(Generic[V1, V2]):
         self._sides = BothSides(pair.v1, pair.bodies, question)
         self._examiner = Examiner(pair.conversions, options.checks, clock, self._counts)
         self._flow = Flow(self._sides, self._examiner, table, name, throttle, clock, self._counts, pair.tally)
-        kind = options.make_pass_kind(question, repository.migration.revision)
-        passes = parts_of(control).passes(name, kind)
+        passes = parts_of(control).passes(name, options.make_pass_kind(question, self._revision))
         self._share = Share(
             passes, pair.v1, self._make_terms(), self._make_hooks(), clock, beside=None if question else pair.bodies
         )
