@@ -16,7 +16,9 @@ from lazymig.control import Control, MemberRecord, Moved, Phases, Standing, part
 from lazymig.errors import PhaseError
 from lazymig.metrics import PHASE_MOVE
 from lazymig.phases import Phase
+from lazymig.protocol.distrusting import raise_all_intents
 from lazymig.routes.calls import Calls
+from lazymig.stores.counts import Counts
 from lazymig.switching.case import Case, Demands
 from lazymig.switching.gates import judge
 from lazymig.switching.plan import Direction, Plan, Refused, find_target, is_upwards
@@ -151,7 +153,15 @@ class Mover(Generic[V1, V2]):
             return standing
         if standing.phase is Phase.SHADOW and standing.settings.get("degrade"):
             return await self._change(standing, roll, {"degrade": False})
+        if standing.phase is Phase.PREPARE:
+            await self._distrust()
         return standing
+
+    async def _distrust(self) -> None:
+        """Let V1 answer for all that V2 holds from earlier: processes in `v1_only` wrote without announcing it."""
+        if held := await Counts(self.calls.pair.bodies).count_all():
+            self.say(f"V2 holds {held:,} documents; each is marked as not to be trusted until V1 has been asked")
+            await raise_all_intents(self.calls.pair)
 
     async def _change(self, standing: Standing, roll: RollCall, settings: Mapping[str, object]) -> Standing:
         changed = await self.phases.change(standing, settings=settings)

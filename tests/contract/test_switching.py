@@ -184,6 +184,20 @@ async def test_writes_may_not_leave_v2_out_any_more_before_v2_answers(database: 
     assert (now.phase, now.settings["suspect_since"]) == (Phase.COEXIST, None)
 
 
+@on_both
+async def test_nothing_that_v2_holds_from_earlier_is_trusted(database: Any) -> None:
+    """Documents that look clean and are out of date are marked before SHADOW begins, and answers are V1's."""
+    ready = Ready(database)
+    await ready.begin(Phase.PREPARE)
+    await database["v1"].update_one({"_id": 1}, {"$set": {"n": 7}})  # by a process in V1_ONLY, at an unchanged revision
+    assert any("mark the 5 documents" in step for step in (await ready.switch().plan("advance")).steps)
+    await ready.switch().advance(**ORDER)
+    marked = await database["v2"].count_documents({"_lazymig.intent": 1, "_lazymig.rev": 0})
+    assert marked == COUNT
+    repo = followed(database, phase=Phase.COEXIST)
+    assert await repo.get(1) == ThingV2(1, 7)
+
+
 # Gates that only a server can close.
 
 
