@@ -43,7 +43,7 @@ def _name_version(document: Document, field: str) -> int | str:
 
 def _name_kind(kind: Document) -> str:
     if (unmoved := kind.get("unmoved")) is not None:
-        return "dirty" if kind["marked"] else str(unmoved)
+        return "dirty" if kind.get("marked") else str(unmoved)
     if not kind.get("gone"):
         return "dirty"
     return "placeholders" if kind["placeholder"] else "tombstones"
