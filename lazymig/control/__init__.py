@@ -13,6 +13,7 @@ from copy import copy
 
 from attrs import frozen
 
+from lazymig.control.at_work import AtWork
 from lazymig.control.conversions import KnownConversion, KnownConversions
 from lazymig.control.dead_letters import BY_AGE, DeadLetters
 from lazymig.control.following import Followed, Following
@@ -20,9 +21,10 @@ from lazymig.control.members import MemberRecord, Members
 from lazymig.control.mismatches import Mismatches
 from lazymig.control.passes import BEAT_S, LEASE, Identities, Lease, Passes
 from lazymig.control.phases import Moved, Phases, Standing
-from lazymig.control.running import Running
+from lazymig.control.retirement import Retirements
 from lazymig.control.runs import RunRecord, Runs
 from lazymig.control.steering import Orders, Runners, Running, Steering
+from lazymig.control.watching import Watching
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.stores.given import Collection, Id, Store
 from lazymig.stores.records import DeadLetter
@@ -211,7 +213,7 @@ class Parts:
     runs: Runs
     conversions: KnownConversions
     mismatches: Mismatches
-    running: Running
+    at_work: AtWork
 
     def passes(self, migration: str, kind: str) -> Passes:
         """Return the passes of one kind over one migration's collections."""
@@ -233,6 +235,14 @@ class Parts:
         """Return the record of one migration's phase."""
         return Phases(self.rows, self.clock, migration)
 
+    def watching(self, migration: str) -> Watching:
+        """Return the record of one migration's watch on V1."""
+        return Watching(self.rows, self.clock, migration)
+
+    def retirement(self, migration: str) -> Retirements:
+        """Return the record of one migration's retirement."""
+        return Retirements(self.rows, self.clock, migration)
+
     def members(self, migration: str) -> Members:
         """Return the records of the processes in one migration's fleet."""
         return Members(self.rows, self.clock, migration)
@@ -246,7 +256,7 @@ class Parts:
 def _compose(rows: Rows, clock: Clock) -> Parts:
     return Parts(
         rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock),
-        Mismatches(rows, clock), Running(rows, clock),
+        Mismatches(rows, clock), AtWork(rows, clock),
     )  # fmt: skip
 
 
