@@ -43,6 +43,8 @@ async def archive(ground: Ground[V1, V2], record: RetirementRecord, into: str | 
     asked = name_archive(into, record.v1.partition(".")[0])
     known = record.archive
     if known is not None and known.digest is not None:
+        if known.target == asked.target:
+            return record
         raise PhaseError(f"archive: V1 is archived already, in {known.target}")
     if record.doing != ARCHIVE or known != asked:
         if await _exists(ground, asked):
