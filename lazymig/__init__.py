@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         PhaseError,
     )
     from lazymig.follower import Follower, FollowReport
+    from lazymig.histogram import Histogram
     from lazymig.loop.clock import Clock
     from lazymig.phases import Phase
     from lazymig.query import Criteria, OnError, Sort
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from lazymig.stores.verdicts import Difference, Mismatch, Verdict
     from lazymig.sweeper import Progress, Sweeper, SweepReport
     from lazymig.switch import Gate, Plan, Switch
-    from lazymig.telemetry import Histogram, Tally
+    from lazymig.telemetry import Tally
     from lazymig.v1_view import V1View
     from lazymig.verifier import MismatchGroup, Verifier, VerifyProgress, VerifyReport
 
@@ -139,7 +140,7 @@ _HOMES = {
     "Follower": "follower",
     "ForeignDocument": "errors",
     "Gate": "switch",
-    "Histogram": "telemetry",
+    "Histogram": "histogram",
     "Id": "stores.given",
     "LEAVE": "shapes.leaving",
     "LazymigError": "errors",

@@ -22,8 +22,8 @@ from tests.house import MODULES, ROOT, TESTS, Sources, functions, length, top
 
 #: The house, from the ground up. A package or module imports from floors below its own only.
 STOREYS = (
-    {"user_code", "phases", "telemetry"},
-    {"errors"},
+    {"histogram", "metrics", "phases", "user_code"},
+    {"errors", "telemetry"},
     {"loop"},
     {"stores"},
     {"shapes", "query"},
@@ -50,7 +50,7 @@ ROOMS = {
         {"elements", "given"},
         {"chunks", "records", "verdicts"},
         {"decoding", "drivers"},
-        {"indexes"},
+        {"indexes", "record_changes", "sessions"},
         {"clients", "documents", "inspecting", "keyset", "probes", "replication", "rows", "server_time"},
         {"counts", "events", "fencing", "moving_away", "pipelines", "raw", "sampling", "staging"},
         {"archives", "fences", "pages", "ports", "scans", "strays"},
@@ -83,16 +83,26 @@ ROOMS = {
     ),
     "control": (
         {"part"},
-        {"conversions", "dead_letters", "members", "mismatches", "passes", "phases", "retirement", "running", "runs"},
+        {
+            "at_work",
+            "conversions",
+            "dead_letters",
+            "members",
+            "mismatches",
+            "passes",
+            "phases",
+            "retirement",
+            "runs",
+        },
         {"following", "steering"},
         {"watching"},
     ),
-    "membership": ({"in_flight", "lease"}, {"member"}),
+    "membership": ({"in_flight", "lease", "waking"}, {"registration", "terms"}, {"keeping"}, {"member"}),
     "switching": (
         {"plan"},
         {"case", "waiting"},
-        {"proofs", "standing", "wording"},
-        {"contents"},
+        {"proofs", "sealed", "standing"},
+        {"contents", "wording"},
         {"gates"},
         {"moves"},
     ),
@@ -129,9 +139,10 @@ ROOMS = {
     "routes": (
         {"route"},
         {"coexist", "prepare", "shadow", "stages", "v1_only", "v2_only", "v2_primary"},
-        {"dark", "v1_answers"},
+        {"dark", "resuming", "v1_answers"},
         {"building"},
         {"calls"},
+        {"shifts"},
     ),
     "protocol": (
         {"pair", "edits", "seals"},

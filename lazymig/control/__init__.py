@@ -13,6 +13,7 @@ from copy import copy
 
 from attrs import frozen
 
+from lazymig.control.at_work import AtWork
 from lazymig.control.conversions import KnownConversion, KnownConversions
 from lazymig.control.dead_letters import BY_AGE, DeadLetters
 from lazymig.control.following import Followed, Following
@@ -21,7 +22,6 @@ from lazymig.control.mismatches import Mismatches
 from lazymig.control.passes import BEAT_S, LEASE, Identities, Lease, Passes
 from lazymig.control.phases import Moved, Phases, Standing
 from lazymig.control.retirement import Retirements
-from lazymig.control.running import Running as Leases
 from lazymig.control.runs import RunRecord, Runs
 from lazymig.control.steering import Orders, Runners, Running, Steering
 from lazymig.control.watching import Watching
@@ -48,11 +48,15 @@ class Control:
         collection: The control collection, of any of the drivers that `Repository` takes. The sweeper uses
             `lazymig_control` in V2's database where it is given no other.
         clock: The source of time, for tests.
+        lease_s: Seconds that a process which follows the phase may work without a heartbeat. A step waits as long for
+            a process that died.
     """
 
-    def __init__(self, collection: Collection, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, collection: Collection, clock: Clock = SYSTEM_CLOCK, *, lease_s: float = 15.0) -> None:
         #: The control collection as it was given.
         self.collection = collection
+        #: How long a process may work without a heartbeat.
+        self.lease_s = lease_s
         self._parts = _compose(Rows(collection), clock)
 
     async def dead_letters(self, migration: str, *, waived: bool | None = None) -> AsyncIterator[DeadLetter]:
@@ -213,7 +217,7 @@ class Parts:
     runs: Runs
     conversions: KnownConversions
     mismatches: Mismatches
-    running: Leases
+    at_work: AtWork
 
     def passes(self, migration: str, kind: str) -> Passes:
         """Return the passes of one kind over one migration's collections."""
@@ -256,7 +260,7 @@ class Parts:
 def _compose(rows: Rows, clock: Clock) -> Parts:
     return Parts(
         rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock),
-        Mismatches(rows, clock), Leases(rows, clock),
+        Mismatches(rows, clock), AtWork(rows, clock),
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from lazymig.diagnosis.findings import Severity
 from lazymig.diagnosis.indexes import check_indexes, list_indexes, list_paths
 from lazymig.diagnosis.mapping import FieldMap
 from lazymig.diagnosis.writers import Writers
+from lazymig.phases import Phase
 from lazymig.protocol.bodies import HEAL_AFTER
 from lazymig.stores.counts import Counts
 from lazymig.stores.probes import probe_of
@@ -29,20 +30,37 @@ _SEEN = timedelta(minutes=10)
 
 
 async def remaining(case: AnyCase) -> Gate:
-    """V2 holds as many entities as V1, but for those that are waived."""
+    """V2 holds as many entities as V1, but for those that are waived, wait for their users, or are not taken over."""
     v1, v2, waived = Counts(case.pair.v1), Counts(case.pair.bodies), await case.waived()
     of, held = await v1.count_all(), await look_up_holdings(v2)
-    left = held.remaining(of) - waived
+    lacking = held.remaining(of) - waived
     for look in range(_LOOKS):
-        if look and left <= 0:
+        if look and lacking <= 0:
             break
         await case.clock.sleep(_APART_S if look else 0)
         # One by one: the estimates of a server may be wrong, and these numbers are compared.
-        of = await v1.count_all(exact=True)
-        left = of - await v2.count_live() - waived
-    if left > 0:
-        return closes("remaining", f"V2 lacks {left:,} of {of:,} entities", "run lazymig sweep to its end")
-    return opens("remaining", f"V2 holds all {of:,} entities" + (f" but {waived:,} waived" if waived else ""))
+        of, live, marked = await v1.count_all(exact=True), await v2.count_live(), await v2.count_marked()
+        lacking = of - live - marked.waiting - marked.left - waived
+    if lacking > 0:
+        return closes("remaining", f"V2 lacks {lacking:,} of {of:,} entities", "run lazymig sweep to its end")
+    others = {"waived": waived, "not taken over": held.left, "waiting for their users": held.waiting}
+    but = ", ".join(f"{count:,} {what}" for what, count in others.items() if count)
+    return opens("remaining", f"V2 holds all {of:,} entities" + (f" but {but}" if but else ""))
+
+
+async def waiting(case: AnyCase) -> Gate:
+    """No entity waits for its user: from the phase after the step on, V2's listings and counts miss those that do.
+
+    In `v2_only` even reads miss them, so that nobody may accept it there.
+    """
+    count = (await Counts(case.pair.bodies).count_marked()).waiting
+    if count:
+        return closes(
+            "waiting", f"{count:,} entities wait for their users, and V2 lacks them",
+            "lazymig waiting lists them: let their users supply what is missing, or let upgrade return LEAVE for them",
+            acceptable=case.to is Phase.V2_PRIMARY,
+        )  # fmt: skip
+    return opens("waiting", "no entity waits for its user")
 
 
 async def open_writes(case: AnyCase) -> Gate:
@@ -71,7 +89,7 @@ async def outside_writes(case: AnyCase) -> Gate:
     since = case.since if proof is None else proof.began_at
     followed = await case.parts.following(case.name).find()
     if followed is None:
-        return opens(name, "no follower has ever run; the verification has found none that stands")
+        return opens(name, "no follower has ever run, so only verifications find them")
     if followed.catching_up is not None:
         return closes(
             name, f"the follower may have missed changes: {followed.catching_up}", "run lazymig follow until it is done"
