@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import attrs
 from cyclopts import App as CycloptsApp
@@ -174,7 +174,7 @@ async def finish(*, app: App, json: Json = False, debug: Debug = False) -> int:
 
 
 @asynccontextmanager
-async def _opened(app: str, in_json: bool, soak: Soaking = Soaking()) -> AsyncIterator[Retirement[Any, Any]]:
+async def _opened(app: str, in_json: bool, soak: Soaking = Soaking()) -> AsyncIterator[Retirement[object, object]]:
     async with opened(app, in_json=in_json) as repository:
         yield Retirement(
             repository, soak_s=soak.soak_days * _DAY_S, unwatched=soak.unwatched, by=_find_user()
@@ -188,7 +188,7 @@ def _find_user() -> str:
         return "unknown"
 
 
-def _confirmed(retirement: Retirement[Any, Any], yes: str | None, warning: str) -> str:
+def _confirmed(retirement: Retirement[object, object], yes: str | None, warning: str) -> str:
     """Return the migration's name as it was typed, or passed. Raises `Unusable` where nobody can type."""
     if yes is not None:
         return yes

@@ -112,7 +112,7 @@ async def _judge_return(ground: Ground[V1, V2]) -> Condition:
     returned = await ground.v1.identify() is not None
     return Condition(
         "V1's name", not returned,
-        f"{ground.v1.full_name} exists again: a program wrote it" if returned else "nothing has that name",
+        f"{ground.v1.place} exists again: a program wrote it" if returned else "nothing has that name",
         "find the program and stop it, save what it wrote, and drop that collection",
     )  # fmt: skip
 

@@ -53,9 +53,9 @@ class Ground(Generic[V1, V2]):
     async def find(self) -> RetirementRecord:
         """Find the record. Raises `ConfigurationError` if it is about another V1 than this repository has."""
         record = await self.parts.retirement(self.name).find()
-        if record.v1 and record.v1 != self.v1.full_name and not is_finished(self.pair.conversions.migration):
+        if record.v1 and record.v1 != self.v1.place and not is_finished(self.pair.conversions.migration):
             raise ConfigurationError(
-                f"v1: the retirement of {record.v1} has begun, and this repository has {self.v1.full_name}; pass the "
+                f"v1: the retirement of {record.v1} has begun, and this repository has {self.v1.place}; pass the "
                 "repository of that collection"
             )
         return record

@@ -78,13 +78,13 @@ async def _list_what_goes(ground: Ground[V1, V2], record: RetirementRecord) -> l
     if record.stage in (RetirementStage.SERVING, RetirementStage.QUARANTINED):
         here = ground.v1 if record.stage is RetirementStage.SERVING else ground.in_quarantine(record)
         if await here.identify() is not None:
-            goes.append(f"V1, {here.full_name}: {_describe(await here.measure())}")
+            goes.append(f"V1, {here.place}: {_describe(await here.measure())}")
     if record.stage is not RetirementStage.RETIRED:
         gone = await Reducing(ground.pair.bodies, ground.clock).count_gone()
         v2 = Removable(ground.pair.bodies)
         size = await v2.measure()
         goes.append(
-            f"in V2, {v2.full_name}: {gone:,} tombstones, and of {size.documents - gone:,} documents what only the "
+            f"in V2, {v2.place}: {gone:,} tombstones, and of {size.documents - gone:,} documents what only the "
             "migration needed"
         )
         rows = await ground.parts.retirement(ground.name).count_others()

@@ -37,7 +37,7 @@ class Removable:
         return str(self._collection.name)
 
     @property
-    def full_name(self) -> str:
+    def place(self) -> str:
         """Database and collection."""
         return str(self._collection.full_name)
 

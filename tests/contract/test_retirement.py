@@ -37,6 +37,12 @@ SERVER = pytest.mark.parametrize("driver", ["pymongo"])
 CONFIRM = {"confirm": "people"}
 
 
+@pytest.fixture(params=["pymongo", "mock"])
+def driver(request: pytest.FixtureRequest) -> str:
+    """Motor goes all the way once; time is short."""
+    return str(request.param)
+
+
 async def to_quarantine(database: Any) -> Retirement[Any, Any]:
     await filled(database)
     retiring = retirement(database)
@@ -50,6 +56,7 @@ async def to_drop(database: Any) -> Retirement[Any, Any]:
     return retiring
 
 
+@pytest.mark.parametrize("driver", ["pymongo", "motor", "mock"])
 async def test_all_the_way(database: Any) -> None:
     """From report to finish: V1 is gone, V2 holds entities and revisions, the phase and this end stay recorded."""
     await filled(database)
