@@ -535,7 +535,7 @@ class Counting:
 
 STATEMENTS = {
     "lazymig.control.retirement.Retirements": ["save", "remove_others"],
-    "lazymig.stores.moving_away.Removable": ["rename", "drop", "drop_index"],
+    "lazymig.stores.moving_away.Removable": ["rename", "drop", "remove_index"],
     "lazymig.stores.archives.Archived": ["copy_into", "write_to", "digest"],
     "lazymig.stores.reducing.Reducing": ["reduce"],
     "lazymig.stores.fences.MongoFence": ["take_down"],
