@@ -32,7 +32,7 @@ _FENCE_S = 30.0
 #: Documents per batch.
 _BATCH = 1000
 #: The indexes that lazymig made in V2.
-_INDEXES = ("lazymig_at", "lazymig_conv")
+_INDEXES = ("lazymig_at", "lazymig_conv", "lazymig_unmoved")
 _AFTER_DROP = (RetirementStage.DROPPED, RetirementStage.REDUCED, RetirementStage.RETIRED)
 
 

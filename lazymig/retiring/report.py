@@ -12,6 +12,7 @@ from lazymig.retiring.conditions import Condition
 from lazymig.retiring.ground import Ground
 from lazymig.retiring.leftovers import list_removable_code
 from lazymig.shapes.migration import is_finished
+from lazymig.stores.counts import Counts
 from lazymig.stores.moving_away import Removable, Size
 from lazymig.stores.reducing import Reducing
 
@@ -106,6 +107,9 @@ async def _list_warnings(ground: Ground[V1, V2], record: RetirementRecord) -> li
     waived = await ground.parts.letters.count_waived(ground.name)
     if waived:
         found.append(f"{waived:,} entities whose dead letters were waived are in V1 alone, and go with it")
+    left = (await Counts(ground.pair.bodies).count_marked()).left
+    if left:
+        found.append(f"{left:,} entities that upgrade leaves in V1 (LEAVE) go with it")
     if record.stage is RetirementStage.QUARANTINED and (record.archive is None or record.archive.digest is None):
         found.append("V1 is not archived; lazymig retire archive does that")
     return found

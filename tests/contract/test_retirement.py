@@ -17,7 +17,7 @@ from lazymig.control import parts_of
 from lazymig.control.retirement import OvertakenError
 from lazymig.stores.fences import MongoFence
 from lazymig.stores.records import DeadLetter
-from tests.people import PersonV2, ada, people
+from tests.people import PersonV2, ada, ada_v1, people
 from tests.retiring import (
     DAY_S,
     META,
@@ -195,6 +195,35 @@ async def test_unfinished_writes_keep_v1(database: Any) -> None:
         await retiring.quarantine()
     await repository(database).replace(ada(1))
     await retiring.quarantine()
+
+
+async def test_an_insert_that_died_between_v1_and_v2_keeps_v1(database: Any) -> None:
+    """V1 holds its entity, and V2 its announcement; one that V1 knows nothing of is no matter."""
+    await filled(database)
+    open_meta = {"rev": -1, "intent": 1, "gone": True, "at": NEVER}
+    await database["v2"].insert_many([{"_id": 8, META: open_meta}, {"_id": 9, META: open_meta}])
+    retiring = retirement(database)
+    await database["v1"].insert_one(ada_v1(8))
+    with pytest.raises(PhaseError, match=r"V1 may hold newer data than V2: 8;"):
+        await retiring.quarantine()
+    await repository(database).insert(ada(8))
+    await retiring.quarantine()
+
+
+@SERVER
+async def test_entities_that_wait_keep_v1_and_left_ones_go_with_it(database: Any) -> None:
+    """The first are needed, the others were given up by `upgrade`; both marks go with the reduction."""
+    await filled(database)
+    for id, why in ((8, "waiting"), (9, "left")):
+        await database["v2"].insert_one({"_id": id, META: {"rev": 1, "intent": 1, "gone": True, "unmoved": why}})
+    retiring = retirement(database)
+    with pytest.raises(PhaseError, match="1 entities wait in V1 alone"):
+        await retiring.quarantine()
+    await repository(database).insert(ada(8))
+    assert any("1 entities that upgrade leaves" in one for one in (await retiring.quarantine()).warnings)
+    await retiring.drop(**CONFIRM)
+    await retiring.reduce(grace_s=0)
+    assert await database["v2"].find_one({"_id": 9}) is None
 
 
 @pytest.mark.parametrize("driver", ["mock"])
