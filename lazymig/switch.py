@@ -140,6 +140,19 @@ class Switch(Generic[V1, V2]):
             )
         return begun.last
 
+    async def release(self) -> bool:
+        """Undo what a step into `V2_ONLY` left that was cut off: held writes, and fences that refuse writes.
+
+        `advance` and `rollback` do this as well. A step that is at work is left alone.
+
+        Returns:
+            False if there was nothing to undo.
+
+        Raises:
+            PhaseError: If a step is at work, or a fence cannot be lifted; the message says what to do.
+        """
+        return await self._mover.release()
+
     async def history(self) -> tuple[Moved, ...]:
         """Find the changes of the phase. Driver errors pass through.
 

@@ -11,5 +11,7 @@ class AtWork(Part):
     async def find(self, migration: str) -> list[str]:
         """Find the kinds of work that a process holds a lease for, such as "verify partition" and "follower"."""
         now = self._clock.now()
-        rows = await self._rows.find_all({"migration": migration, "until": {"$gte": now}}, ["kind"])
+        # The row of a finished pass still has the time until which its planner held it.
+        held = {"migration": migration, "until": {"$gte": now}, "state": {"$nin": ["done", "abandoned"]}}
+        rows = await self._rows.find_all(held, ["kind"])
         return sorted({str(row["kind"]) for row in rows})

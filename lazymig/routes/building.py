@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, Literal, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from lazymig.control import Control, Standing
 from lazymig.dark.settings import DarkReads
@@ -225,24 +225,38 @@ class StageBuilder(Generic[V1, V2]):
     options: Options
     pair: Pair[V1, V2]
     watch: Watch[V1, V2] | None
+    #: The checks of the collections by phase, each with the epoch in which the phase began; sessions share them.
+    _checks: dict[Phase, tuple[int, FirstUse]] = field(factory=dict)
 
     def build(self, at: Standing | Phase) -> Stage[V1, V2]:
         """Return the stage of a phase, or of what the control collection records.
 
         Raises `PhaseError` where this release cannot work in it.
         """
-        phase = at.phase if isinstance(at, Standing) else at
+        phase, since = (at.phase, at.last.epoch) if isinstance(at, Standing) else (at, 0)
+        self.check(phase)
+        if self.watch is not None and isinstance(at, Standing):
+            self.watch.share = _find_share(at)
+        route = self._build_route(phase)
+        known = self._checks.get(phase)
+        if known is None or known[0] != since:
+            # A phase that is entered again is checked again; a change of anything else is no reason.
+            known = self._checks[phase] = since, self._make_check(route)
+        return Stage(phase, route, known[1], since)
+
+    def check(self, phase: Phase) -> None:
+        """Raise `PhaseError` where this release cannot work in this phase."""
         if is_finished(self.migration) and (unable := find_unable(phase)):
             raise PhaseError(unable)
-        route = self._build_route(phase)
+
+    def _make_check(self, route: Route[V1, V2]) -> FirstUse:
+        options = self.options
         asked = Asked(
             v1=self.collections.v1, v2=self.collections.v2, id_types=get_id_types(self.migration),
-            linearizable=self.options.read_concern is not None, compared=self.options.checked, complete=route.lists_v2,
+            linearizable=options.read_concern is not None, compared=options.checked, complete=route.lists_v2,
             reads_v1=route.keeps_v1,
         )  # fmt: skip
-        options = self.options
-        first_use = FirstUse(asked, both=route.uses_v2, timeout_s=options.timeout_s, read_wait_s=options.v2_wait_s)
-        return Stage(phase, route, first_use)
+        return FirstUse(asked, both=route.uses_v2, timeout_s=options.timeout_s, read_wait_s=options.v2_wait_s)
 
     def build_strictly(self, phase: Phase) -> Stage[V1, V2]:
         """Return the stage of a phase that stays. Raises `ConfigurationError` for options without a use in it."""
@@ -261,3 +275,10 @@ class StageBuilder(Generic[V1, V2]):
         if dark is None or self.watch is None or find_incomparable(phase, bare, dark):
             return bare
         return build_watched(phase, self.pair, dark, self.watch)
+
+
+def _find_share(standing: Standing) -> float | None:
+    """Return the share of dark reads that all processes follow; None where each has its own."""
+    share = standing.settings.get("dark_share")
+    usable = isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1
+    return float(str(share)) if usable else None

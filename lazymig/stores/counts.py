@@ -82,7 +82,8 @@ class Counts:
 
     async def count_dirty(self, before: datetime) -> int:
         """Count V2's entities with a write that was announced before this moment and is still open."""
-        return int(await self._collection.count_documents({_AT: {"$lt": before}, **_LIVE}))
+        entities = {"$or": [_LIVE, {_UNMOVED: {"$exists": True}}]}
+        return int(await self._collection.count_documents({_AT: {"$lt": before}, **entities}))
 
     async def count_live_by(self, name: str, *, sample: int = 0) -> dict[Any, int]:
         """Count V2's entities by the value of a field in their meta data, or those of a random `sample`."""

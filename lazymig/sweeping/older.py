@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from attrs import frozen
@@ -55,7 +55,7 @@ class Older(Generic[V1, V2]):
     def __init__(
         self,
         pair: Pair[V1, V2],
-        route: Route[V1, V2],
+        find_route: Callable[[], Route[V1, V2]],
         chain: Upcasters,
         throttle: Throttle,
         counts: Counter[str],
@@ -63,7 +63,7 @@ class Older(Generic[V1, V2]):
         dry_run: bool,
     ) -> None:
         self._pair = pair
-        self._route = route
+        self._find_route = find_route
         self._throttle = throttle
         self._counts = counts
         self._dry_run = dry_run
@@ -136,7 +136,7 @@ class Older(Generic[V1, V2]):
             await clock.sleep(0)
         if self._dry_run:
             self._counts["rewritten"] += len(made)
-        elif self._route.uses_v2:
+        elif self._find_route().uses_v2:
             await self._write_each([one.id for one in made])
         elif made:
             await self._store(made)
@@ -185,7 +185,7 @@ class Older(Generic[V1, V2]):
         await asyncio.gather(*map(self._write, ids))
 
     async def _write(self, id: RawId) -> None:
-        route = self._route
+        route = self._find_route()
         async with self._writing:
             try:
                 done = await rewrite(self._pair.conversions, id, route.write, both=route.fills_v2)

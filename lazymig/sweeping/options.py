@@ -11,7 +11,7 @@ from attrs import frozen
 
 from lazymig.errors import ConfigurationError
 from lazymig.passes.throttle import Limits
-from lazymig.repository import Repository, calls_of
+from lazymig.repository import Repository
 from lazymig.stores.records import Document
 from lazymig.sweeping.report import Progress
 
@@ -58,7 +58,6 @@ class SweepOptions:
 
     def check(self, repository: Repository[Any, Any]) -> None:
         """Raise `PhaseError` if the phase does not allow a sweep, `ConfigurationError` if an option cannot work."""
-        calls_of(repository).check_fills_v2("a sweep")
         index, count = self.shard
         if min(self.limits.batch_size, self.limits.concurrency, self.partition_size) < 1 or not 0 <= index < count:
             raise ConfigurationError("batch_size, concurrency, partition_size: 1 or more; shard: 0 <= i < n")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
+from functools import partial
 from typing import Generic, TypeVar
 from uuid import uuid4
 
 from attrs import evolve, frozen
 
-from lazymig.control import Control, Identities, RunRecord, control_beside, parts_of
+from lazymig.control import Control, Identities, RunRecord, parts_of
 from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import Clock
 from lazymig.passes.helm import Aboard, Helm
@@ -20,6 +21,8 @@ from lazymig.passes.shedding import as_patient_as
 from lazymig.passes.throttle import Limits, Throttle
 from lazymig.passes.walking import rehearse, walk
 from lazymig.repository import Repository, calls_of
+from lazymig.routes.shifts import Shift
+from lazymig.routes.stages import check_keeps_v1
 from lazymig.shapes.upcasting import Upcasters
 from lazymig.stores.counts import Counts
 from lazymig.stores.given import RawId
@@ -113,17 +116,15 @@ class Rewriting(Generic[V1, V2]):
         self, repository: Repository[V1, V2], control: Control | None, options: RewriteOptions, clock: Clock
     ) -> None:
         given = calls_of(repository)
-        given.check_keeps_v1("a rewriting pass")
         self._chain = chain = options.check(repository.migration.upcasters)
         self._throttle = throttle = Throttle(given.pair.v1, options.limits, self._is_stopping, clock)
         self._shedding = shedding = throttle.shedding
         calls = given.with_pair(shedding.pair(given.pair))
         self._pair = pair = calls.pair
-        self._first_use = calls.first_use
-        self._uses_v2 = calls.route.uses_v2
+        self._shift = Shift(calls, KIND, partial(check_keeps_v1, "a rewriting pass"), self._is_stopped)
         self._options = options
         self._name = repository.migration.name
-        kept = control or control_beside(pair.bodies, clock)
+        kept = calls.choose_control(control, clock)
         self._control = control = shedding.control(kept)
         check_apart(control, pair.v1, pair.bodies)
         self._v1_counts = as_patient_as(pair.v1, Counts(pair.v1))
@@ -131,7 +132,9 @@ class Rewriting(Generic[V1, V2]):
         self._counts: Counter[str] = Counter()
         self._stopped = False
         self._total, self._began_s = 0, clock.monotonic()
-        self._older = Older(pair, calls.route, chain, throttle, self._counts, dry_run=options.dry_run)
+        self._older = Older(
+            pair, lambda: self._shift.stage.route, chain, throttle, self._counts, dry_run=options.dry_run
+        )
         terms = Terms(
             owner=uuid4().hex, shard=options.shard, partition_size=options.partition_size, since=options.since,
             replaced=_REPLACED,
@@ -153,8 +156,13 @@ class Rewriting(Generic[V1, V2]):
 
     async def run(self) -> RewriteReport:
         """Rewrite until nothing is left, or until stopped."""
+        async with self._shift.begun(joins=not self._options.dry_run):
+            return await self._begin()
+
+    async def _begin(self) -> RewriteReport:
+        stage = self._shift.stage
         control = None if self._options.dry_run else self._control
-        (await self._shedding.call(self._first_use.look, control=control, whole=self._uses_v2)).check()
+        (await self._shedding.call(stage.first_use.look, control=control, whole=stage.route.uses_v2)).check()
         self._counts.clear()
         self._older.failures.begin()
         self._began_s, began = self._clock.monotonic(), self._clock.now()
@@ -164,7 +172,7 @@ class Rewriting(Generic[V1, V2]):
                 if self._options.dry_run:
                     return await self._rehearse()
                 await parts_of(self._control).ensure_indexes()
-                finished = await walk(self._share, self)
+                finished = await self._shift.through(partial(walk, self._share, self))
         report = await self._finish(finished=finished)
         counts = {**self._counts, "total": self._total}
         run = RunRecord(self._name, began, self._clock.now(), finished, counts)
@@ -192,6 +200,9 @@ class Rewriting(Generic[V1, V2]):
         yield
 
     def _is_stopping(self) -> bool:
+        return self._shift.is_over
+
+    def _is_stopped(self) -> bool:
         max_time_s = self._options.max_time_s
         return self._stopped or (max_time_s is not None and self._elapsed_s() >= max_time_s)
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from attrs import evolve
 
-from lazymig.control import Control, RunRecord, control_beside, parts_of
+from lazymig.control import Control, RunRecord, parts_of
 from lazymig.loop.clock import Clock
 from lazymig.metrics import DEAD_LETTERS
 from lazymig.passes.helm import Aboard, Helm
@@ -19,6 +19,8 @@ from lazymig.passes.sharing import Hooks, Share, Terms, directed
 from lazymig.passes.throttle import Throttle
 from lazymig.passes.walking import rehearse, walk
 from lazymig.repository import Repository, calls_of
+from lazymig.routes.shifts import Shift
+from lazymig.routes.stages import check_fills_v2
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Partition
 from lazymig.surroundings.checking import check_apart
@@ -49,13 +51,13 @@ class Sweep(Generic[V1, V2]):
         self, repository: Repository[V1, V2], control: Control | None, options: SweepOptions, clock: Clock
     ) -> None:
         calls = calls_of(repository)
+        self._shift = Shift(calls, KIND, partial(check_fills_v2, "a sweep"), self._is_stopped)
         self._throttle = throttle = Throttle(calls.pair.bodies, options.limits, self._is_stopping, clock)
         self._shedding = shedding = throttle.shedding
         self._pair = pair = shedding.pair(calls.pair)
-        self._first_use = calls.first_use
         self._options = options
         self._name = repository.migration.name
-        given = control or control_beside(pair.bodies, clock)
+        given = calls.choose_control(control, clock)
         self._control = control = shedding.control(given)
         check_apart(control, pair.v1, pair.bodies)
         self._clock = clock
@@ -102,6 +104,10 @@ class Sweep(Generic[V1, V2]):
 
     async def run(self) -> SweepReport:
         """Sweep until nothing is left, or until stopped."""
+        async with self._shift.begun(joins=not self._options.dry_run):
+            return await self._begin()
+
+    async def _begin(self) -> SweepReport:
         foreign = await self._look()
         self._counts.clear()
         self._counts["foreign"] = foreign.seen
@@ -117,7 +123,7 @@ class Sweep(Generic[V1, V2]):
         """Refuse collections that cannot be swept before anything is written; return foreign documents to be left."""
         adopt = self._options.adopt
         control = None if self._options.dry_run else self._control
-        found = await self._shedding.call(self._first_use.look, control=control, whole=True)
+        found = await self._shedding.call(self._shift.stage.first_use.look, control=control, whole=True)
         found.check(foreign=False if adopt else None)
         return Foreign() if adopt else found.foreign
 
@@ -131,11 +137,12 @@ class Sweep(Generic[V1, V2]):
         await self._pair.bodies.ensure_unmoved_index()
         await ensure_conversion_index(self._pair)
         await parts_of(self._control).ensure_indexes()
-        await self._adopt()
+        through = self._shift.through
+        await through(self._adopt)
         await remember_revision(self._pair, self._control)
-        finished = await walk(self._share, self)
+        finished = await through(partial(walk, self._share, self))
         if self._options.leads and not self._question:
-            finished &= await self._tidy()
+            finished &= await through(self._tidy)
         await self._mover.failures.flush()  # after this, a crash loses no letter
         dead = await self._control.dead_count(self._name)
         self._pair.tally.show(DEAD_LETTERS, dead)
@@ -172,6 +179,9 @@ class Sweep(Generic[V1, V2]):
                 yield converted
 
     def _is_stopping(self) -> bool:
+        return self._shift.is_over
+
+    def _is_stopped(self) -> bool:
         max_time_s = self._options.max_time_s
         return self._stopped or (max_time_s is not None and self._outlook.elapsed_s >= max_time_s)
 

@@ -11,7 +11,6 @@ from lazymig.control import Control, MemberRecord, Parts, RunRecord, Standing, p
 from lazymig.loop.clock import Clock
 from lazymig.phases import Phase
 from lazymig.protocol.pair import Pair
-from lazymig.routes.building import StageBuilder
 from lazymig.routes.calls import Calls
 from lazymig.surroundings.checking import Surroundings
 from lazymig.surroundings.first_use import FirstUse
@@ -76,15 +75,9 @@ class Case(Generic[V1, V2]):
         return self.standing.last.at
 
     @property
-    def builder(self) -> StageBuilder[V1, V2]:
-        """What builds the stages of this repository."""
-        calls = self.calls
-        return StageBuilder(calls.collections, calls.migration, calls.options, calls.pair, None)
-
-    @property
     def first_use(self) -> FirstUse:
         """The check of the collections that processes make in the phase after the step."""
-        return self.builder.build(self.to).first_use
+        return self.calls.builder.build(self.to).first_use
 
     async def members(self) -> list[MemberRecord]:
         """Find the processes of the fleet. They change at any moment, so they are read anew."""

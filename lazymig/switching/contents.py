@@ -29,20 +29,33 @@ _SEEN = timedelta(minutes=10)
 
 
 async def remaining(case: AnyCase) -> Gate:
-    """V2 holds as many entities as V1, but for those that are waived."""
+    """V2 holds as many entities as V1, but for those that are waived, wait for their users, or are not taken over."""
     v1, v2, waived = Counts(case.pair.v1), Counts(case.pair.bodies), await case.waived()
     of, held = await v1.count_all(), await look_up_holdings(v2)
-    left = held.remaining(of) - waived
+    lacking = held.remaining(of) - waived
     for look in range(_LOOKS):
-        if look and left <= 0:
+        if look and lacking <= 0:
             break
         await case.clock.sleep(_APART_S if look else 0)
         # One by one: the estimates of a server may be wrong, and these numbers are compared.
-        of = await v1.count_all(exact=True)
-        left = of - await v2.count_live() - waived
-    if left > 0:
-        return closes("remaining", f"V2 lacks {left:,} of {of:,} entities", "run lazymig sweep to its end")
-    return opens("remaining", f"V2 holds all {of:,} entities" + (f" but {waived:,} waived" if waived else ""))
+        of, live, marked = await v1.count_all(exact=True), await v2.count_live(), await v2.count_marked()
+        lacking = of - live - marked.waiting - marked.left - waived
+    if lacking > 0:
+        return closes("remaining", f"V2 lacks {lacking:,} of {of:,} entities", "run lazymig sweep to its end")
+    others = {"waived": waived, "not taken over": held.left, "waiting for their users": held.waiting}
+    but = ", ".join(f"{count:,} {what}" for what, count in others.items() if count)
+    return opens("remaining", f"V2 holds all {of:,} entities" + (f" but {but}" if but else ""))
+
+
+async def waiting(case: AnyCase) -> Gate:
+    """No entity waits for its user: `upgrade` raised `NotYet` for it, so V2 lacks it."""
+    count = (await Counts(case.pair.bodies).count_marked()).waiting
+    if count:
+        return closes(
+            "waiting", f"{count:,} entities wait for their users, and V2 lacks them",
+            "supply what they wait for, or let upgrade return LEAVE for them",
+        )  # fmt: skip
+    return opens("waiting", "no entity waits for its user")
 
 
 async def open_writes(case: AnyCase) -> Gate:
@@ -71,7 +84,7 @@ async def outside_writes(case: AnyCase) -> Gate:
     since = case.since if proof is None else proof.began_at
     followed = await case.parts.following(case.name).find()
     if followed is None:
-        return opens(name, "no follower has ever run; the verification has found none that stands")
+        return opens(name, "no follower has ever run, so only verifications find them")
     if followed.catching_up is not None:
         return closes(
             name, f"the follower may have missed changes: {followed.catching_up}", "run lazymig follow until it is done"

@@ -14,9 +14,11 @@ from lazymig.switching.contents import (
     open_writes,
     outside_writes,
     remaining,
+    waiting,
 )
 from lazymig.switching.plan import Gate, accept
 from lazymig.switching.proofs import mismatches, soak, suspect, verification
+from lazymig.switching.sealed import can_be_sealed
 from lazymig.switching.standing import cohorts, collections, fleet, options, releases, tools
 
 Check = Callable[[AnyCase], Awaitable[Gate]]
@@ -25,7 +27,7 @@ Check = Callable[[AnyCase], Awaitable[Gate]]
 _ABLE: tuple[Check, ...] = (fleet, collections, options)
 #: V2 holds everything, and has done so for a while.
 _COMPLETE: tuple[Check, ...] = (
-    releases, verification, soak, mismatches, remaining, open_writes, dead_letters, indexes,
+    releases, verification, soak, mismatches, remaining, open_writes, dead_letters, waiting, indexes,
 )  # fmt: skip
 
 GATES: dict[tuple[Phase, Phase], tuple[Check, ...]] = {
@@ -33,7 +35,7 @@ GATES: dict[tuple[Phase, Phase], tuple[Check, ...]] = {
     (Phase.PREPARE, Phase.SHADOW): _ABLE,
     (Phase.SHADOW, Phase.COEXIST): (*_ABLE, suspect),
     (Phase.COEXIST, Phase.V2_PRIMARY): (*_ABLE, cohorts, *_COMPLETE, outside_writes),
-    (Phase.V2_PRIMARY, Phase.V2_ONLY): (*_ABLE, *_COMPLETE, last_outside_writes, tools),
+    (Phase.V2_PRIMARY, Phase.V2_ONLY): (*_ABLE, *_COMPLETE, last_outside_writes, tools, can_be_sealed),
     # V1 is exact below V2_ONLY, so the way back needs nothing but a fleet that follows.
     (Phase.V2_PRIMARY, Phase.COEXIST): (fleet,),
     (Phase.COEXIST, Phase.SHADOW): (fleet,),
@@ -41,7 +43,7 @@ GATES: dict[tuple[Phase, Phase], tuple[Check, ...]] = {
     (Phase.PREPARE, Phase.V1_ONLY): (fleet,),
 }
 #: What may be accepted: time, speed, and what cannot be checked and a person can vouch for. Nothing stored is lost.
-ACCEPTABLE = frozenset({"soak", "indexes", "outside-writes"})
+ACCEPTABLE = frozenset({"soak", "indexes", "outside-writes", "seal"})
 
 
 def check_accepted(names: Iterable[str]) -> frozenset[str]:

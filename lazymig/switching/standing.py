@@ -66,7 +66,7 @@ async def collections(case: AnyCase) -> Gate:
 async def options(case: AnyCase) -> Gate:
     """The repository's options make sense in the phase after the step."""
     try:
-        case.builder.build_strictly(case.to)
+        case.calls.builder.build_strictly(case.to)
     except ConfigurationError as error:
         return closes("options", str(error), "deploy the repository without this option")
     return opens("options", f"the repository can be made in {case.to}")
@@ -85,7 +85,8 @@ async def cohorts(case: AnyCase) -> Gate:
 async def tools(case: AnyCase) -> Gate:
     """Nothing is at work that moves entities from V1 to V2."""
     kinds = await case.parts.at_work.find(case.name)
-    names = sorted({kind.split(" ")[0] if kind != "partition" else "sweep" for kind in kinds})
+    # Rows of sweeps name no tool.
+    names = sorted({"sweep" if kind in ("partition", "pass") else kind.split(" ")[0] for kind in kinds})
     names += sorted({f"{one.name} ({one.role})" for one in await case.members() if one.role != "service"})
     if names:
         return closes("tools", f"at work: {', '.join(names)}", "stop it; after a crash its lease is over within 20 s")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from lazymig.phases import Phase
-from lazymig.stores.counts import Counts
 from lazymig.switching.case import AnyCase
 from lazymig.switching.plan import Direction
+from lazymig.switching.sealed import find_fences
 
 _CONSEQUENCES: dict[tuple[Phase, Phase], tuple[str, ...]] = {
     (Phase.V1_ONLY, Phase.PREPARE): ("writes announce themselves in V2 first, and fail while V2 is down",),
@@ -37,21 +37,21 @@ async def describe_steps(case: AnyCase) -> tuple[str, ...]:
     """Return what a step does, in order."""
     standing, epoch = case.standing, case.standing.epoch
     steps = []
-    if standing.hold is not None:
-        steps.append("end the hold on writes, which a step that was cut off has left")
+    fences = await find_fences(case.pair, standing)
+    if standing.hold is not None or fences:
+        named = "".join(f", and the fence of {barrier.name}" for barrier in fences)
+        steps.append(f"end the hold on writes{named}: a step that was cut off has left that, unless one is at work")
     behind = sorted(member.name for member in await case.members() if member.epoch < epoch)
     if behind:
         steps.append(f"wait until {', '.join(behind)} has acknowledged epoch {epoch}, or its lease is over")
     if standing.phase is Phase.SHADOW and case.to is Phase.COEXIST and standing.settings.get("degrade"):
         steps.append("switch off that writes may leave V2 out, and wait until all processes have acknowledged it")
+    if case.to is Phase.V2_ONLY:
+        steps.append("hold writes, for a second or less, and finish those that are open")
+        steps.append("fence both collections, so that the server refuses a process that wakes up late")
     steps.append(f"record the phase {case.to}, for all processes")
     steps.append("wait until all processes have acknowledged it")
     return tuple(steps)
-
-
-async def holds_anything(case: AnyCase) -> bool:
-    """Whether V2 holds any document."""
-    return bool(await Counts(case.pair.bodies).count_all())
 
 
 def explain_no_way(name: str, phase: Phase, direction: Direction) -> str:

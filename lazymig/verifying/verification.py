@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from attrs import evolve
 
-from lazymig.control import Control, RunRecord, control_beside, parts_of
+from lazymig.control import Control, RunRecord, parts_of
 from lazymig.loop.clock import Clock
 from lazymig.metrics import MISMATCHES
 from lazymig.passes.helm import Aboard, Helm
@@ -19,6 +19,8 @@ from lazymig.passes.shedding import as_patient_as
 from lazymig.passes.throttle import Throttle
 from lazymig.passes.walking import walk
 from lazymig.repository import Repository, calls_of
+from lazymig.routes.shifts import Shift
+from lazymig.routes.stages import check_fills_v2
 from lazymig.stores.counts import Counts
 from lazymig.stores.given import RawId
 from lazymig.stores.raw import keys_of
@@ -54,13 +56,13 @@ class Verification(Generic[V1, V2]):
         self, repository: Repository[V1, V2], control: Control | None, options: VerifyOptions, clock: Clock
     ) -> None:
         calls = calls_of(repository)
+        self._shift = Shift(calls, KIND, partial(check_fills_v2, "a verification"), self._is_stopped)
         self._throttle = throttle = Throttle(calls.pair.bodies, options.limits, self._is_stopping, clock)
         self._shedding = shedding = throttle.shedding
         self._pair = pair = shedding.pair(calls.pair)
-        self._first_use = calls.first_use
         self._options = options
         self._name = name = repository.migration.name
-        given = control or control_beside(pair.bodies, clock)
+        given = calls.choose_control(control, clock)
         self._control = control = shedding.control(given)
         check_apart(control, pair.v1, pair.bodies)
         self._clock = clock
@@ -114,7 +116,11 @@ class Verification(Generic[V1, V2]):
 
     async def run(self, sample: int | None = None) -> VerifyReport:
         """Compare everything, or a sample of this size, until nothing may change any more, or until stopped."""
-        found = await self._shedding.call(self._first_use.look, control=self._control, whole=True)
+        async with self._shift.begun():
+            return await self._begin(sample)
+
+    async def _begin(self, sample: int | None) -> VerifyReport:
+        found = await self._shedding.call(self._shift.stage.first_use.look, control=self._control, whole=True)
         found.check(foreign=False)
         if self._options.repair:
             await refuse_empty_v1(self._pair)
@@ -130,11 +136,11 @@ class Verification(Generic[V1, V2]):
     async def _run(self) -> VerifyReport:
         self._total = await self._count_total()
         scope = TableScope(self._table, self._name, self._sides)
-        walked = await walk(self._share, self)
+        walked = await self._shift.through(partial(walk, self._share, self))
         self._continued = self._describe_begin()
         # Before the recheck: what other shards find from now on may come too late for it.
         self._sharded = walked and bool(await self._share.count_left())
-        finished = walked and await self._recheck(scope)
+        finished = walked and await self._shift.through(partial(self._recheck, scope))
         summary = await self._summarise(scope)
         compared = max(self._counts["compared"], await self._share.count_scanned() or 0)
         report = self._make_report(summary, compared, max(self._total, compared), finished=finished)
@@ -144,23 +150,24 @@ class Verification(Generic[V1, V2]):
         sample = await draw_sample(self._pair, self._sides, self._options.where, size, self._clock)
         self._total = len(sample.ids)
         scope = SampleScope(self._table, self._name, sample)
-        finished = await self._compare(sample.ids) and await self._recheck(scope)
+        rest = list(sample.ids)
+        finished = await self._shift.through(partial(self._compare, rest))
+        finished = finished and await self._shift.through(partial(self._recheck, scope))
         summary = await self._summarise(scope)
         report = self._make_report(summary, self._counts["compared"], self._total, finished=finished)
         return await self._end(evolve(report, sample=sample.describe() if finished else _UNFINISHED), size)
 
-    async def _compare(self, ids: Sequence[RawId]) -> bool:
-        """Compare these entities. False: the run is to stop before all are compared."""
-        start = 0
-        while start < len(ids):
-            part = ids[start : start + self._throttle.batches.size]
+    async def _compare(self, rest: list[RawId]) -> bool:
+        """Compare these entities, and leave those that were not. False: the run is to stop before all are compared."""
+        while rest:
+            part = rest[: self._throttle.batches.size]
             if not (await self._throttle.wait_for_page() and await self._throttle.wait_for_documents(len(part))):
                 return False
             async for both in self._sides.find(part):
                 examined = await self._examiner.examine(both.pairs(), first=True)
                 await self._flow.record_candidates(examined.mismatches)
                 self._counts["compared"] += examined.entities
-            start += len(part)
+            del rest[: len(part)]
             await self._report_progress()
         return True
 
@@ -264,6 +271,9 @@ class Verification(Generic[V1, V2]):
         return self._clock.monotonic() - self._began_s
 
     def _is_stopping(self) -> bool:
+        return self._shift.is_over
+
+    def _is_stopped(self) -> bool:
         max_time_s = self._options.max_time_s
         return self._stopped or (max_time_s is not None and self._elapsed_s >= max_time_s)
 

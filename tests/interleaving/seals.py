@@ -1,4 +1,4 @@
-"""The seal beside stale clients: those that were invoked in `v2_primary`, and wake up at any time, also after the switch.
+"""The seal beside stale clients, which were invoked in `v2_primary` and wake up at any time, also after the switch.
 
 One client, the operator, makes the seal and then some calls of its own: in `v2_only` if it is sealed, else in
 `v2_primary`. The fences are put up by the statements that the server gets; the explorer's collections know validators.
