@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from lazymig.phases import Phase
     from lazymig.query import Criteria, OnError, Sort
     from lazymig.repository import Repository
+    from lazymig.retirement import Condition, Reduction, Retirement, RetirementReport, WatchReport
     from lazymig.rewriter import Rewriter, RewriteReport, Versions
     from lazymig.shapes.bson_types import make_converter
     from lazymig.shapes.entities import rename
@@ -56,6 +57,7 @@ __all__ = [
     "Clock",
     "Collection",
     "Collections",
+    "Condition",
     "ConfigurationError",
     "Contention",
     "Control",
@@ -88,7 +90,10 @@ __all__ = [
     "PhaseError",
     "Plan",
     "Progress",
+    "Reduction",
     "Repository",
+    "Retirement",
+    "RetirementReport",
     "RewriteReport",
     "Rewriter",
     "RunRecord",
@@ -107,6 +112,7 @@ __all__ = [
     "VerifyProgress",
     "VerifyReport",
     "Versions",
+    "WatchReport",
     "make_converter",
     "rename",
     "upcasters",
@@ -117,6 +123,7 @@ _HOMES = {
     "Clock": "loop.clock",
     "Collection": "stores.given",
     "Collections": "stores.given",
+    "Condition": "retirement",
     "ConfigurationError": "errors",
     "Contention": "errors",
     "Control": "control",
@@ -150,7 +157,10 @@ _HOMES = {
     "PhaseError": "errors",
     "Plan": "switch",
     "Progress": "sweeper",
+    "Reduction": "retirement",
     "Repository": "repository",
+    "Retirement": "retirement",
+    "RetirementReport": "retirement",
     "RewriteReport": "rewriter",
     "Rewriter": "rewriter",
     "RunRecord": "control",
@@ -169,6 +179,7 @@ _HOMES = {
     "VerifyProgress": "verifier",
     "VerifyReport": "verifier",
     "Versions": "rewriter",
+    "WatchReport": "retirement",
     "make_converter": "shapes.bson_types",
     "rename": "shapes.entities",
     "upcasters": "shapes.upcasting",

@@ -21,8 +21,10 @@ from lazymig.control.members import MemberRecord, Members
 from lazymig.control.mismatches import Mismatches
 from lazymig.control.passes import BEAT_S, LEASE, Identities, Lease, Passes
 from lazymig.control.phases import Moved, Phases, Standing
+from lazymig.control.retirement import Retirements
 from lazymig.control.runs import RunRecord, Runs
 from lazymig.control.steering import Orders, Runners, Running, Steering
+from lazymig.control.watching import Watching
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.stores.given import Collection, Id, Store
 from lazymig.stores.records import DeadLetter
@@ -46,11 +48,15 @@ class Control:
         collection: The control collection, of any of the drivers that `Repository` takes. The sweeper uses
             `lazymig_control` in V2's database where it is given no other.
         clock: The source of time, for tests.
+        lease_s: Seconds that a process which follows the phase may work without a heartbeat. A step waits as long for
+            a process that died.
     """
 
-    def __init__(self, collection: Collection, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, collection: Collection, clock: Clock = SYSTEM_CLOCK, *, lease_s: float = 15.0) -> None:
         #: The control collection as it was given.
         self.collection = collection
+        #: How long a process may work without a heartbeat.
+        self.lease_s = lease_s
         self._parts = _compose(Rows(collection), clock)
 
     async def dead_letters(self, migration: str, *, waived: bool | None = None) -> AsyncIterator[DeadLetter]:
@@ -232,6 +238,14 @@ class Parts:
     def phases(self, migration: str) -> Phases:
         """Return the record of one migration's phase."""
         return Phases(self.rows, self.clock, migration)
+
+    def watching(self, migration: str) -> Watching:
+        """Return the record of one migration's watch on V1."""
+        return Watching(self.rows, self.clock, migration)
+
+    def retirement(self, migration: str) -> Retirements:
+        """Return the record of one migration's retirement."""
+        return Retirements(self.rows, self.clock, migration)
 
     def members(self, migration: str) -> Members:
         """Return the records of the processes in one migration's fleet."""

@@ -158,10 +158,13 @@ class SteeredStages(Stages[V1, V2], Generic[V1, V2]):
 
     @property
     def now(self) -> Stage[V1, V2]:
-        return self.at(self.member.standing)
+        return self.of(self.member.standing)
 
-    def at(self, standing: Standing) -> Stage[V1, V2]:
-        """Return the stage of a record. A change that leaves phase and settings as they are keeps the stage."""
+    def of(self, standing: Standing) -> Stage[V1, V2]:
+        """Return the stage of a record that this process follows.
+
+        A change that leaves phase and settings as they are keeps the stage.
+        """
         built = self._built
         if built is not None and (built[0] is standing or _is_alike(built[0], standing)):
             return built[1]
@@ -212,7 +215,7 @@ class _SteeredCall(Generic[V1, V2]):
             if generation is None:
                 generation = await stages.member.enter(writes=writes, session=stages.session)
             self._generation = generation
-            stage = stages.at(generation.standing)
+            stage = stages.of(generation.standing)
             if stage.first_use.due:
                 await stage.first_use.passed(writes=writes)
         except BaseException as error:

@@ -119,23 +119,19 @@ class Mover(Generic[V1, V2]):
         if target is None:
             raise PhaseError(explain_no_way(self.name, standing.phase, direction))
         with self.calls.pair.tally.span(PHASE_MOVE, before=str(standing.phase), after=str(target)):
-            return await self._make(direction, order, await self._release(standing), target, roll)
-
-    async def _make(
-        self, direction: Direction, order: Order, standing: Standing, target: Phase, roll: RollCall
-    ) -> Moved:
-        await roll.wait(standing.epoch, at_most_s=self.wait_s)
-        plan = await self._check(standing, direction, order)
-        changed = await self._prepare(standing, target, roll)
-        if changed is not standing:
-            plan = await self._check(changed, direction, order)
-        moved = await self._record(changed, target, order, plan, roll)
-        try:
-            await roll.wait(moved.epoch, at_most_s=self.wait_s)
-        except NotAcknowledged as error:
-            # The step is made, and the next one waits for them.
-            self.say(str(error))
-        return moved.last
+            standing = await self._release(standing)
+            await roll.wait(standing.epoch, at_most_s=self.wait_s)
+            plan = await self._check(standing, direction, order)
+            changed = await self._prepare(standing, target, roll)
+            if changed is not standing:
+                plan = await self._check(changed, direction, order)
+            moved = await self._record(changed, target, order, plan, roll)
+            try:
+                await roll.wait(moved.epoch, at_most_s=self.wait_s)
+            except NotAcknowledged as error:
+                # The step is made, and the next one waits for them.
+                self.say(str(error))
+            return moved.last
 
     async def _check(self, standing: Standing, direction: Direction, order: Order) -> Plan:
         plan = await self._plan(standing, direction, order.accepted)

@@ -10,6 +10,7 @@ from attrs import field, frozen
 from pymongo.errors import OperationFailure
 
 from lazymig.cli.follower_state import FollowerState, describe_follower
+from lazymig.cli.loading import control_of
 from lazymig.control import Control, MemberRecord, Running, RunRecord, Standing, Steering, parts_of
 from lazymig.dark.contests import SOURCE as DARK_READ
 from lazymig.repository import Repository, calls_of
@@ -127,7 +128,7 @@ class Status:
 async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
     """Look at both collections and the control collection."""
     v1, v2 = Counts(calls_of(repository).pair.v1), Counts(calls_of(repository).pair.bodies)
-    control, name = calls_of(repository).choose_control(), repository.migration.name
+    control, name = control_of(repository), repository.migration.name
     fleet = await _look_up_fleet(control, name)
     stage = await calls_of(repository).look()
     seen = await stage.first_use.look(control=control, whole=True)
