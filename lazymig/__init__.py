@@ -30,10 +30,12 @@ if TYPE_CHECKING:
         PhaseError,
     )
     from lazymig.follower import Follower, FollowReport
+    from lazymig.histogram import Histogram
     from lazymig.loop.clock import Clock
     from lazymig.phases import Phase
     from lazymig.query import Criteria, OnError, Sort
     from lazymig.repository import Repository
+    from lazymig.retirement import Condition, Reduction, Retirement, RetirementReport, WatchReport
     from lazymig.rewriter import Rewriter, RewriteReport, Versions
     from lazymig.shapes.bson_types import make_converter
     from lazymig.shapes.entities import rename
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     from lazymig.stores.verdicts import Difference, Mismatch, Verdict
     from lazymig.sweeper import Progress, Sweeper, SweepReport
     from lazymig.switch import Gate, Plan, Switch
-    from lazymig.telemetry import Histogram, Tally
+    from lazymig.telemetry import Tally
     from lazymig.v1_view import V1View
     from lazymig.verifier import MismatchGroup, Verifier, VerifyProgress, VerifyReport
 
@@ -55,6 +57,7 @@ __all__ = [
     "Clock",
     "Collection",
     "Collections",
+    "Condition",
     "ConfigurationError",
     "Contention",
     "Control",
@@ -87,7 +90,10 @@ __all__ = [
     "PhaseError",
     "Plan",
     "Progress",
+    "Reduction",
     "Repository",
+    "Retirement",
+    "RetirementReport",
     "RewriteReport",
     "Rewriter",
     "RunRecord",
@@ -106,6 +112,7 @@ __all__ = [
     "VerifyProgress",
     "VerifyReport",
     "Versions",
+    "WatchReport",
     "make_converter",
     "rename",
     "upcasters",
@@ -116,6 +123,7 @@ _HOMES = {
     "Clock": "loop.clock",
     "Collection": "stores.given",
     "Collections": "stores.given",
+    "Condition": "retirement",
     "ConfigurationError": "errors",
     "Contention": "errors",
     "Control": "control",
@@ -132,7 +140,7 @@ _HOMES = {
     "Follower": "follower",
     "ForeignDocument": "errors",
     "Gate": "switch",
-    "Histogram": "telemetry",
+    "Histogram": "histogram",
     "Id": "stores.given",
     "LEAVE": "shapes.leaving",
     "LazymigError": "errors",
@@ -149,7 +157,10 @@ _HOMES = {
     "PhaseError": "errors",
     "Plan": "switch",
     "Progress": "sweeper",
+    "Reduction": "retirement",
     "Repository": "repository",
+    "Retirement": "retirement",
+    "RetirementReport": "retirement",
     "RewriteReport": "rewriter",
     "Rewriter": "rewriter",
     "RunRecord": "control",
@@ -168,6 +179,7 @@ _HOMES = {
     "VerifyProgress": "verifier",
     "VerifyReport": "verifier",
     "Versions": "rewriter",
+    "WatchReport": "retirement",
     "make_converter": "shapes.bson_types",
     "rename": "shapes.entities",
     "upcasters": "shapes.upcasting",

@@ -22,8 +22,8 @@ from tests.house import MODULES, ROOT, TESTS, Sources, functions, length, top
 
 #: The house, from the ground up. A package or module imports from floors below its own only.
 STOREYS = (
-    {"user_code", "phases", "telemetry"},
-    {"errors"},
+    {"histogram", "metrics", "phases", "user_code"},
+    {"errors", "telemetry"},
     {"loop"},
     {"stores"},
     {"shapes", "query"},
@@ -52,10 +52,10 @@ ROOMS = {
         {"decoding", "drivers"},
         {"indexes", "record_changes", "sessions"},
         {"clients", "documents", "inspecting", "keyset", "probes", "replication", "rows", "server_time"},
-        {"counts", "events", "fencing", "pipelines", "raw", "sampling", "staging"},
-        {"fences", "pages", "ports", "scans"},
+        {"counts", "events", "fencing", "moving_away", "pipelines", "raw", "sampling", "staging"},
+        {"archives", "fences", "pages", "ports", "scans", "strays"},
         {"ledger", "mongo_v1"},
-        {"foreign", "mongo_v2", "rewrites", "v2_alone"},
+        {"foreign", "mongo_v2", "reducing", "rewrites", "v2_alone"},
         {"coalescing"},
         {"opening"},
     ),
@@ -83,8 +83,19 @@ ROOMS = {
     ),
     "control": (
         {"part"},
-        {"at_work", "conversions", "dead_letters", "members", "mismatches", "passes", "phases", "runs"},
+        {
+            "at_work",
+            "conversions",
+            "dead_letters",
+            "members",
+            "mismatches",
+            "passes",
+            "phases",
+            "retirement",
+            "runs",
+        },
         {"following", "steering"},
+        {"watching"},
     ),
     "membership": ({"in_flight", "lease", "waking"}, {"registration", "terms"}, {"keeping"}, {"member"}),
     "switching": (

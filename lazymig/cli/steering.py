@@ -11,12 +11,11 @@ from cyclopts import App as CycloptsApp
 from cyclopts import Parameter
 
 from lazymig.cli.failures import Unusable
-from lazymig.cli.loading import opened
+from lazymig.cli.loading import control_of, opened
 from lazymig.cli.options import App, Debug, Exit, Json, examples
 from lazymig.cli.output import say, show_json, wrapped
 from lazymig.control import Running, Steering, parts_of
 from lazymig.control.steering import Orders
-from lazymig.repository import calls_of
 
 By: TypeAlias = Annotated[
     str | None,
@@ -153,7 +152,7 @@ async def _ordered(
 ) -> tuple[_Steered, bool, Steering]:
     """Give an order; return what it is about, whether it changed anything, and the orders that stand now."""
     async with opened(app, in_json=json) as repository:
-        parts, name = parts_of(calls_of(repository).choose_control()), repository.migration.name
+        parts, name = parts_of(control_of(repository)), repository.migration.name
         orders = parts.orders(name, kind)
         changed = await order(orders)
         running = [one for one in await parts.runners(name).find_all() if one.kind == kind]

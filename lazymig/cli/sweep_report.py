@@ -16,6 +16,11 @@ def _foreign(report: SweepReport, dry_run: bool) -> dict[str, str]:
     return {name: f"{count:,}" for name, count in counts.items() if count}
 
 
+def _unmoved(report: SweepReport) -> dict[str, str]:
+    counts = {"waiting for their users": report.waiting, "left in V1": report.left}
+    return {name: f"{count:,}" for name, count in counts.items() if count}
+
+
 def show_report(report: SweepReport, *, dry_run: bool) -> None:
     """Print the report for a person."""
     ended = "finished" if report.finished else "stopped early; run it again to continue"
@@ -32,6 +37,7 @@ def show_report(report: SweepReport, *, dry_run: bool) -> None:
         "healed": f"{report.healed:,}",
         "purged": f"{report.purged:,}",
         "not movable": f"{report.dead:,}",
+        **_unmoved(report),
         **_foreign(report, dry_run),
         "remaining, about": f"{report.remaining:,}",
         "dirty (open writes)": f"{report.dirty:,}",

@@ -29,6 +29,7 @@ from lazymig.cli.status import status
 from lazymig.cli.steering import steered
 from lazymig.cli.sweep import sweep
 from lazymig.cli.verify import verify
+from lazymig.cli.waiting import waiting
 
 _HELP = """Change the shape of your MongoDB data while the service stays up.
 
@@ -70,6 +71,7 @@ _VERBS: dict[Callable[..., object], str] = {
     ),
     doctor: examples(f"lazymig doctor {_APP}", f"lazymig doctor {_APP} --all", f"lazymig doctor {_APP} --json"),
     status: examples(f"lazymig status {_APP}", "LAZYMIG_APP=shop.people:repository lazymig status --json"),
+    waiting: examples(f"lazymig waiting {_APP}", "lazymig waiting | cut -f 1", f"lazymig waiting {_APP} --left"),
     follow: examples(f"lazymig follow {_APP}", f"lazymig follow {_APP} --max-time 3600 --json"),
     check: examples(f"lazymig check {_APP}", f"lazymig check {_APP} --offline --examples 1000"),
     completion: examples("lazymig completion bash > ~/.local/share/bash-completion/completions/lazymig"),

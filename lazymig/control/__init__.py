@@ -21,8 +21,10 @@ from lazymig.control.members import MemberRecord, Members
 from lazymig.control.mismatches import Mismatches
 from lazymig.control.passes import BEAT_S, LEASE, Identities, Lease, Passes
 from lazymig.control.phases import Moved, Phases, Standing
+from lazymig.control.retirement import Retirements
 from lazymig.control.runs import RunRecord, Runs
 from lazymig.control.steering import Orders, Runners, Running, Steering
+from lazymig.control.watching import Watching
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.stores.given import Collection, Id, Store
 from lazymig.stores.records import DeadLetter
@@ -236,6 +238,14 @@ class Parts:
     def phases(self, migration: str) -> Phases:
         """Return the record of one migration's phase."""
         return Phases(self.rows, self.clock, migration)
+
+    def watching(self, migration: str) -> Watching:
+        """Return the record of one migration's watch on V1."""
+        return Watching(self.rows, self.clock, migration)
+
+    def retirement(self, migration: str) -> Retirements:
+        """Return the record of one migration's retirement."""
+        return Retirements(self.rows, self.clock, migration)
 
     def members(self, migration: str) -> Members:
         """Return the records of the processes in one migration's fleet."""

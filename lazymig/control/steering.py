@@ -134,12 +134,13 @@ class Runners(Part):
 
     async def forget_dead(self) -> None:
         """Remove the rows of processes that ended long ago without saying so."""
-        await self._rows.remove({**self._all, "until": {"$lt": self._clock.now() - _FORGOTTEN}})
+        await self._rows.remove({**self._all, "shown_until": {"$lt": self._clock.now() - _FORGOTTEN}})
 
     async def report(self, owner: str, state: Mapping[str, object]) -> None:
         """Store what a process reports of itself; `state` has the fields of `Running` but for `seen_at`."""
         now = self._clock.now()
-        row = {**self._all, **state, "seen_at": now, "until": now + LEASE}
+        # Named otherwise than the leases of those that are at work, because it is none.
+        row = {**self._all, **state, "seen_at": now, "shown_until": now + LEASE}
         await self._rows.put({"_id": self._key(owner)}, {"$set": row})
 
     async def end(self, owner: str) -> None:
@@ -148,7 +149,7 @@ class Runners(Part):
 
     async def find_all(self) -> list[Running]:
         """Find the processes that run, those that began first at the front."""
-        alive = {**self._all, "until": {"$gte": self._clock.now()}}
+        alive = {**self._all, "shown_until": {"$gte": self._clock.now()}}
         return [
             Running(
                 process=row["process"], kind=row["of"], since=row["since"], seen_at=row["seen_at"], done=row["done"],

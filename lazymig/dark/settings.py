@@ -11,6 +11,7 @@ from lazymig.comparing.checks import Checks
 from lazymig.comparing.equivalences import Equivalence
 from lazymig.control import Control
 from lazymig.errors import ConfigurationError
+from lazymig.histogram import Histogram
 from lazymig.stores.verdicts import Mismatch
 from lazymig.telemetry import (
     DARK_COMPARED,
@@ -21,7 +22,6 @@ from lazymig.telemetry import (
     DARK_MISSING,
     DARK_MOVED,
     DARK_UNREPORTED,
-    Histogram,
     Tally,
 )
 

@@ -19,6 +19,7 @@ from lazymig.following.leasing import Lease, TakenOver
 from lazymig.following.options import FollowOptions
 from lazymig.following.pursuit import Hooks, Pursuit
 from lazymig.following.report import FollowReport
+from lazymig.histogram import Histogram
 from lazymig.loop.clock import Clock
 from lazymig.passes.throttle import Limits, Throttle
 from lazymig.repository import Repository, calls_of
@@ -26,7 +27,6 @@ from lazymig.routes.shifts import Shift
 from lazymig.routes.stages import check_fills_v2
 from lazymig.stores.events import Changes, Operation
 from lazymig.surroundings.checking import check_apart
-from lazymig.telemetry import Histogram
 from lazymig.verifying.options import VerifyOptions
 
 V1 = TypeVar("V1")

@@ -17,8 +17,10 @@ from pymongo.errors import PyMongoError
 
 from lazymig.control import Control, Orders, Runners, Steering, parts_of
 from lazymig.loop.clock import Clock
+from lazymig.metrics import PACE, PAUSED, THROTTLED
+from lazymig.telemetry import Tally
 
-_PAUSED = "paused by"
+_BY = "paused by"
 _LOOK_EVERY_S = 1.0
 #: Seconds between two reports where nothing but the counts has changed.
 _REPORT_EVERY_S = 3.0
@@ -26,7 +28,7 @@ _REPORT_EVERY_S = 3.0
 
 def is_pause(reason: str) -> bool:
     """Whether a throttle's reason is that somebody paused the pass."""
-    return reason.startswith(_PAUSED)
+    return reason.startswith(_BY)
 
 
 @frozen
@@ -52,6 +54,7 @@ class Aboard:
     done: Callable[[], int]
     #: Is called while the pass waits because of an order, so that its progress can show that.
     on_wait: Callable[[], Awaitable[None]]
+    tally: Tally
 
 
 class Helm:
@@ -81,6 +84,7 @@ class Helm:
         try:
             yield
         finally:
+            self._show(0.0, paused=False, throttled=False)
             if self._runners is not None:
                 # If this fails, the row counts for a moment longer.
                 with suppress(PyMongoError):
@@ -106,7 +110,7 @@ class Helm:
         if not found.paused:
             return ""
         reason = f": {found.reason}" if found.reason else ""
-        return f"{_PAUSED} {found.paused_by} since {found.paused_at:%Y-%m-%d %H:%M:%S} UTC{reason}"
+        return f"{_BY} {found.paused_by} since {found.paused_at:%Y-%m-%d %H:%M:%S} UTC{reason}"
 
     def rate(self, given: float | None) -> float | None:
         """Return the documents per second at most: as ordered, or as given where nothing was ordered for this pass."""
@@ -124,8 +128,6 @@ class Helm:
 
     async def report(self, state: State) -> None:
         """Report the process's state if that is due: at once where it has changed, else every few seconds."""
-        if self._runners is None:
-            return
         now_s, paused = self._clock.monotonic(), self._found.paused
         elapsed_s = now_s - self._reported_at_s
         if elapsed_s < _REPORT_EVERY_S and self._reported == (paused, state):
@@ -137,10 +139,18 @@ class Helm:
             self._done = done
             self._reported_at_s = now_s
         self._reported = paused, state
+        self._show(self._per_s, paused=paused, throttled=bool(state.throttle) and not paused)
+        if self._runners is None:
+            return
         try:
             await self._runners.report(self._aboard.owner, self._describe(paused, state, done))
         except PyMongoError:
             self._reported = None  # again when the throttle asks the next time
+
+    def _show(self, per_s: float, *, paused: bool, throttled: bool) -> None:
+        of = {"pass": self._aboard.kind}
+        for name, value in ((PACE, per_s), (PAUSED, float(paused)), (THROTTLED, float(throttled))):
+            self._aboard.tally.show(name, value, **of)
 
     def _describe(self, paused: bool, state: State, done: int) -> dict[str, object]:
         return {

@@ -134,7 +134,7 @@ async def make_v2(
     return await conversions.upgraded(base.truth, base.seen, storing=storing, seen_later=seen_later)
 
 
-async def check_known(conversions: Conversions[Any, Any], base: Base) -> None:
+async def check_known(conversions: Conversions[V1, V2], base: Base) -> None:
     """Raise `NotFound` if V2's door does not know the entity, because `upgrade` leaves it.
 
     An entity that does not convert is known: V2's door can replace and delete it.

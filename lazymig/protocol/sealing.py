@@ -19,8 +19,8 @@ Whatever fails before the switch lifts the fences. A crash leaves them: writes f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
 
 from attrs import evolve
 from pymongo.errors import NetworkTimeout, PyMongoError
@@ -236,9 +236,7 @@ class _Work(Generic[V1, V2]):
         guess = "a process wrote although writes were held, or V2 refuses the body; try again"
         return _Lifted(f"a write is open on entities that V1 holds, with the ids {shown}: {(reasons or [guess])[0]}")
 
-    async def _for_each(
-        self, marks: Sequence[StoredV2], step: Callable[[StoredV2], Coroutine[Any, Any, bool]]
-    ) -> list[bool]:
+    async def _for_each(self, marks: Sequence[StoredV2], step: Callable[[StoredV2], Awaitable[bool]]) -> list[bool]:
         """Take the step for each of them, some at a time."""
         if self._terms.at_once == 1:
             return [await step(seen) for seen in marks]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from attrs import frozen
 
@@ -77,4 +76,4 @@ class Seal:
     held_s: float = 0.0
     fenced: bool = False
     unfenced: tuple[str, ...] = ()
-    late: tuple[Any, ...] = ()
+    late: tuple[object, ...] = ()

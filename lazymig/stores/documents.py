@@ -14,7 +14,7 @@ from bson.decimal128 import Decimal128
 from lazymig.errors import ConfigurationError, ConversionError, ForeignDocument
 from lazymig.stores.decoding import Unreadable
 from lazymig.stores.given import RawId
-from lazymig.stores.records import Body, Document, StoredV1, StoredV2, Unmoved
+from lazymig.stores.records import Body, Document, Fields, StoredV1, StoredV2, Unmoved
 
 S = TypeVar("S", StoredV1, StoredV2)
 
@@ -141,9 +141,9 @@ def born_clean(id: RawId, body: Body, revision: int, by: By, conv: int = 1) -> d
     return {"_id": id, **body, META_FIELD: meta}
 
 
-def spell_unmoved(unmoved: Unmoved) -> dict[str, Any]:
+def spell_unmoved(unmoved: Unmoved) -> Fields:
     """Return the meta data that say why V2 has no body."""
-    meta: dict[str, Any] = {"gone": True, "unmoved": unmoved.why}
+    meta: Fields = {"gone": True, "unmoved": unmoved.why}
     if unmoved.reason:
         meta["reason"] = unmoved.reason
     if unmoved.kept is not None:

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
@@ -96,7 +95,7 @@ class MongoFence(Fence):
         where = {"$nor": [own.validator]}
         return await self._documents.find_one(where, {"_id": 1}, max_time_ms=_milliseconds(within_s)) is not None
 
-    async def _answer(self, ask: Callable[[], Coroutine[Any, Any, Barrier]]) -> Barrier:
+    async def _answer(self, ask: Callable[[], Awaitable[Barrier]]) -> Barrier:
         """Return what was found out, also where the server cannot do it; other driver errors pass through."""
         if self._none:
             return self._barrier(Ability.IN_MEMORY)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import bson
 from attrs import evolve, field, frozen
@@ -138,7 +138,7 @@ def is_refused_by_fence(error: BaseException) -> bool:
     return any(rule in _list_unsatisfied((error.details or {}).get("errInfo")) for rule in RULES.values())
 
 
-def _list_unsatisfied(info: Any) -> list[Any]:
+def _list_unsatisfied(info: object) -> list[Document]:
     """List the conditions that a refused document does not satisfy. The values of the document are left out."""
     if isinstance(info, list):
         return [one for inner in info for one in _list_unsatisfied(inner)]
@@ -171,7 +171,7 @@ class Own:
         return self.level == "off" or self.action == "warn"
 
     @property
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> Document:
         """The arguments of `collMod`."""
         return {"validator": self.validator, "validationLevel": self.level, "validationAction": self.action}
 
@@ -182,7 +182,7 @@ class Own:
         return Own({"$and": [kept, note, RULES[side]]}, "strict", "error")
 
 
-def _plain(value: Any) -> Document:
+def _plain(value: object) -> Document:
     """Return a part of a reply, decoded."""
     if isinstance(value, RawBSONDocument):
         decoded: Document = bson.decode(value.raw)

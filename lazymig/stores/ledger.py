@@ -138,7 +138,7 @@ class MongoLedger(Ledger):
         update = {"$max": {INTENT: intent}, "$inc": {RAISED: 1}, **self._marking(), "$setOnInsert": on_insert}
         # With a guard on the revision: the seal's fence refuses an intent above the revision, and this must not pass it
         # because a write in `v2_only` has brought V2 to the same number.
-        where = {"_id": id, REV: {"$lt": intent}}
+        where = {"_id": id, REV: {"$not": {"$gte": intent}}}
         try:
             await self._durable.update_one(where, update, upsert=True, session=self._session)
         except DuplicateKeyError as error:

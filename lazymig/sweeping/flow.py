@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
+from lazymig.metrics import SWEEP_BATCH
 from lazymig.passes.throttle import Throttle
 from lazymig.protocol.pair import Pair
 from lazymig.stores.given import RawId
@@ -92,8 +93,10 @@ class Flow(Generic[V1, V2]):
 
     async def _move(self, remainder: Remainder, page: Page, read_at_s: float) -> bool:
         """Move what V2 lacks of the page, a batch at a time. False: the sweep is to stop before all of it is moved."""
+        span = self._pair.tally.span
         if page.whole:
-            await self._mover.move(page.missing, read_at_s)
+            with span(SWEEP_BATCH, documents=len(page.missing)):
+                await self._mover.move(page.missing, read_at_s)
             self._throttle.batches.note_batch(len(page.missing), self._pair.clock.monotonic() - read_at_s)
             return True
         rest, clock = page.missing, self._pair.clock
@@ -103,8 +106,9 @@ class Flow(Generic[V1, V2]):
             if not await self._throttle.wait_for_documents(len(batch)):
                 return False
             read_at_s = began_s = clock.monotonic()
-            async for documents in remainder.read_whole(batch):
-                await self._mover.move(documents, read_at_s)
-                read_at_s = clock.monotonic()
+            with span(SWEEP_BATCH, documents=len(batch)):
+                async for documents in remainder.read_whole(batch):
+                    await self._mover.move(documents, read_at_s)
+                    read_at_s = clock.monotonic()
             self._throttle.batches.note_batch(len(batch), clock.monotonic() - began_s)
         return True

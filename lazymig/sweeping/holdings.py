@@ -8,7 +8,9 @@ from typing import TypeVar
 
 from attrs import frozen
 
+from lazymig.metrics import DIRTY, LEFT_NOW, REMAINING, SHARE, WAITING_NOW
 from lazymig.stores.counts import Counts
+from lazymig.telemetry import Tally
 
 K = TypeVar("K")
 #: Up to SMALL documents all are counted; of more, SAMPLE documents are an estimate.
@@ -51,6 +53,15 @@ class MovedBy:
     sweep: int
     unknown: int
     estimated: bool
+
+
+def show_holdings(tally: Tally, v1: int, held: Holdings) -> None:
+    """Set the gauges of what V2 holds if V1 has this many entities."""
+    tally.show(SHARE, min(1.0, held.live / v1) if v1 else 1.0)
+    tally.show(REMAINING, held.remaining(v1))
+    tally.show(DIRTY, held.dirty)
+    tally.show(WAITING_NOW, held.waiting)
+    tally.show(LEFT_NOW, held.left)
 
 
 async def look_up_holdings(v2: Counts, *, exact: bool = False) -> Holdings:

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from attrs import frozen
 
 from lazymig.errors import Contention, ConversionError, LazymigError
+from lazymig.metrics import REWRITE_BATCH
 from lazymig.passes.shedding import as_patient_as
 from lazymig.passes.throttle import Throttle
 from lazymig.protocol.pair import Pair
@@ -123,6 +124,10 @@ class Older(Generic[V1, V2]):
             position = raw_id(decode_for_id(found[-1])["_id"])
 
     async def _rewrite_batch(self, documents: Sequence[Any]) -> None:
+        with self._pair.tally.span(REWRITE_BATCH, documents=len(documents)):
+            await self._make_and_store(documents)
+
+    async def _make_and_store(self, documents: Sequence[RawId]) -> None:
         clock = self._pair.clock
         began_s = clock.monotonic()
         made: list[Rewrite] = []

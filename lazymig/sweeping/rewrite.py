@@ -147,7 +147,7 @@ class Rewriting(Generic[V1, V2]):
     def _make_aboard(self) -> Aboard:
         return Aboard(
             owner=uuid4().hex, kind=KIND, began=lambda: self._share.began, done=lambda: self._counts["scanned"],
-            on_wait=self._report_progress,
+            on_wait=self._report_progress, tally=self._pair.tally,
         )  # fmt: skip
 
     def stop(self) -> None:

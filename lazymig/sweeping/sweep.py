@@ -12,6 +12,7 @@ from attrs import evolve
 
 from lazymig.control import Control, RunRecord, parts_of
 from lazymig.loop.clock import Clock
+from lazymig.metrics import DEAD_LETTERS
 from lazymig.passes.helm import Aboard, Helm
 from lazymig.passes.partitions import plan_partitions
 from lazymig.passes.sharing import Hooks, Share, Terms, directed
@@ -73,7 +74,7 @@ class Sweep(Generic[V1, V2]):
         passes = parts_of(control).passes(self._name, options.make_pass_kind(question))
         self._share = Share(passes, pair.v1, self._make_terms(), self._make_hooks(), clock)
         count = partial(pair.v1.count, options.where) if options.where else None
-        self._outlook = Outlook(pair.v1, pair.bodies, clock, self._counts, self._count_scanned, count)
+        self._outlook = Outlook(pair, clock, self._counts, self._count_scanned, count)
         self._helm = Helm(given, self._name, self._make_aboard(), clock, silent=options.dry_run)
         throttle.steer_by(self._helm)
 
@@ -93,8 +94,8 @@ class Sweep(Generic[V1, V2]):
 
     def _make_aboard(self) -> Aboard:
         return Aboard(
-            owner=uuid4().hex, kind=KIND, began=lambda: self._share.began, done=lambda: self._counts["scanned"],
-            on_wait=self._report_progress,
+            owner=uuid4().hex, kind=KIND, began=lambda: self._share.began, done=self._count_done,
+            on_wait=self._report_progress, tally=self._pair.tally,
         )  # fmt: skip
 
     def stop(self) -> None:
@@ -143,7 +144,9 @@ class Sweep(Generic[V1, V2]):
         if self._options.leads and not self._question:
             finished &= await through(self._tidy)
         await self._mover.failures.flush()  # after this, a crash loses no letter
-        report = await self._report(await self._control.dead_count(self._name), finished=finished)
+        dead = await self._control.dead_count(self._name)
+        self._pair.tally.show(DEAD_LETTERS, dead)
+        report = await self._report(dead, finished=finished)
         counts = {**self._counts, "total": self._outlook.total, "filtered": int(bool(self._question))}
         run = RunRecord(self._name, began, self._clock.now(), report.finished, counts)
         await parts_of(self._control).runs.record(run, kind=KIND)
@@ -181,6 +184,11 @@ class Sweep(Generic[V1, V2]):
     def _is_stopped(self) -> bool:
         max_time_s = self._options.max_time_s
         return self._stopped or (max_time_s is not None and self._outlook.elapsed_s >= max_time_s)
+
+    def _count_done(self) -> int:
+        """Count the documents that this process is done with, also those of pages that are not finished."""
+        counts = self._counts
+        return max(counts["scanned"], sum(counts[name] for name in ("migrated", "moved_by_clients", "dead")))
 
     async def _count_scanned(self) -> int:
         """Count the V1 ids that all processes of the pass have looked at; in a dry run, this process only."""

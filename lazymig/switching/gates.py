@@ -42,8 +42,9 @@ GATES: dict[tuple[Phase, Phase], tuple[Check, ...]] = {
     (Phase.SHADOW, Phase.PREPARE): (fleet,),
     (Phase.PREPARE, Phase.V1_ONLY): (fleet,),
 }
-#: What may be accepted: time, speed, and what cannot be checked and a person can vouch for. Nothing stored is lost.
-ACCEPTABLE = frozenset({"soak", "indexes", "outside-writes", "seal"})
+#: What may be accepted: time, speed, and what cannot be checked and a person can vouch for. Nothing stored is lost:
+#: entities that wait stay in V1.
+ACCEPTABLE = frozenset({"soak", "indexes", "outside-writes", "seal", "waiting"})
 
 
 def check_accepted(names: Iterable[str]) -> frozenset[str]:

@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from lazymig.control import Control, MemberRecord, Moved, Phases, Standing, parts_of
 from lazymig.errors import PhaseError
+from lazymig.metrics import PHASE_MOVE
 from lazymig.phases import Phase
 from lazymig.routes.calls import Calls
 from lazymig.switching.case import Case, Demands
@@ -117,19 +118,20 @@ class Mover(Generic[V1, V2]):
         target = find_target(standing.phase, direction)
         if target is None:
             raise PhaseError(explain_no_way(self.name, standing.phase, direction))
-        standing = await self._release(standing)
-        await roll.wait(standing.epoch, at_most_s=self.wait_s)
-        plan = await self._check(standing, direction, order)
-        changed = await self._prepare(standing, target, roll)
-        if changed is not standing:
-            plan = await self._check(changed, direction, order)
-        moved = await self._record(changed, target, order, plan, roll)
-        try:
-            await roll.wait(moved.epoch, at_most_s=self.wait_s)
-        except NotAcknowledged as error:
-            # The step is made, and the next one waits for them.
-            self.say(str(error))
-        return moved.last
+        with self.calls.pair.tally.span(PHASE_MOVE, before=str(standing.phase), after=str(target)):
+            standing = await self._release(standing)
+            await roll.wait(standing.epoch, at_most_s=self.wait_s)
+            plan = await self._check(standing, direction, order)
+            changed = await self._prepare(standing, target, roll)
+            if changed is not standing:
+                plan = await self._check(changed, direction, order)
+            moved = await self._record(changed, target, order, plan, roll)
+            try:
+                await roll.wait(moved.epoch, at_most_s=self.wait_s)
+            except NotAcknowledged as error:
+                # The step is made, and the next one waits for them.
+                self.say(str(error))
+            return moved.last
 
     async def _check(self, standing: Standing, direction: Direction, order: Order) -> Plan:
         plan = await self._plan(standing, direction, order.accepted)

@@ -12,6 +12,7 @@ from attrs import evolve
 
 from lazymig.control import Control, RunRecord, parts_of
 from lazymig.loop.clock import Clock
+from lazymig.metrics import MISMATCHES
 from lazymig.passes.helm import Aboard, Helm
 from lazymig.passes.sharing import Hooks, Share, Terms
 from lazymig.passes.shedding import as_patient_as
@@ -75,7 +76,7 @@ class Verification(Generic[V1, V2]):
         question = pair.v1.question(options.where or {})
         self._sides = BothSides(pair.v1, pair.bodies, question)
         self._examiner = Examiner(pair.conversions, options.checks, clock, self._counts)
-        self._flow = Flow(self._sides, self._examiner, table, name, throttle, clock, self._counts)
+        self._flow = Flow(self._sides, self._examiner, table, name, throttle, clock, self._counts, pair.tally)
         kind = options.make_pass_kind(question, repository.migration.revision)
         passes = parts_of(control).passes(name, kind)
         self._share = Share(
@@ -101,7 +102,7 @@ class Verification(Generic[V1, V2]):
     def _make_aboard(self) -> Aboard:
         return Aboard(
             owner=uuid4().hex, kind=KIND, began=lambda: self._share.began, done=lambda: self._counts["compared"],
-            on_wait=self._report_progress,
+            on_wait=self._report_progress, tally=self._pair.tally,
         )  # fmt: skip
 
     def stop(self) -> None:
@@ -231,6 +232,9 @@ class Verification(Generic[V1, V2]):
         opened = self._began if sample else self._share.began
         began = None if opened is None else min(opened, self._began)
         revision = self._pair.conversions.migration.revision
+        if report.finished and not (sample or self._sides.question or self._sharded):
+            for name in COUNTED:
+                self._pair.tally.show(MISMATCHES, getattr(report, name), verdict=name)
         run = RunRecord(self._name, self._began, self._clock.now(), report.finished, counts, began, revision)
         await parts_of(self._control).runs.record(run, kind=KIND)
         await self._report_progress()

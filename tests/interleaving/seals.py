@@ -1,4 +1,4 @@
-"""The seal beside stale clients: those that were invoked in `v2_primary`, and wake up at any time, also after the switch.
+"""The seal beside stale clients, which were invoked in `v2_primary` and wake up at any time, also after the switch.
 
 One client, the operator, makes the seal and then some calls of its own: in `v2_only` if it is sealed, else in
 `v2_primary`. The fences are put up by the statements that the server gets; the explorer's collections know validators.
@@ -22,15 +22,11 @@ from tests.interleaving import subject
 from tests.interleaving.phases_side_by_side import V2_ONLY, V2_PRIMARY, alone_truth
 from tests.interleaving.running import Task
 from tests.interleaving.subject import (
-    ID,
     INVARIANTS,
     MIGRATION,
     STATES,
     Subject,
-    gone,
     opened,
-    v1_document,
-    v2_document,
 )
 
 #: What one process after another may have left in `v2_primary` by the time of the seal.

@@ -26,9 +26,11 @@ REVISIONS = st.sampled_from(["_lazymig_rev", "_lazymig.rev", "_lazymig.intent", 
 ORDERINGS = st.dictionaries(
     st.sampled_from(["$lt", "$lte", "$gt", "$gte"]), st.one_of(NUMBERS, st.just("x")), min_size=1
 )
+NEGATIONS = st.builds(lambda condition: {"$not": condition}, ORDERINGS)
 CONDITIONS = st.one_of(
     SCALARS,
     ORDERINGS,
+    NEGATIONS,
     st.builds(lambda values: {"$in": values}, st.lists(SCALARS, max_size=3)),
     st.builds(lambda values: {"$nin": values}, st.lists(SCALARS, max_size=2)),
     st.builds(lambda value: {"$ne": value}, SCALARS),
@@ -50,7 +52,7 @@ FILTERS = st.one_of(
     st.builds(lambda parts: {"$nor": parts}, st.lists(PARTS, min_size=1, max_size=2)),
 )
 # An upsert's filter names the id, as the protocol's do: the collection invents none.
-UPSERT_PARTS = st.dictionaries(PATHS, st.one_of(SCALARS, ORDERINGS), max_size=2)
+UPSERT_PARTS = st.dictionaries(PATHS, st.one_of(SCALARS, ORDERINGS, NEGATIONS), max_size=2)
 UPSERT_FILTERS = st.builds(lambda id, rest: {"_id": id, **rest}, IDS, UPSERT_PARTS)
 CHANGES = st.one_of(
     st.dictionaries(PATHS, SCALARS, min_size=1, max_size=3),

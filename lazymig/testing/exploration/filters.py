@@ -108,6 +108,7 @@ _COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "$ne": lambda value, operand: not _equal(value, operand),
     "$in": lambda value, operands: any(_equal(value, operand) for operand in operands),
     "$nin": lambda value, operands: not any(_equal(value, operand) for operand in operands),
+    "$not": lambda value, condition: not _satisfies(value, condition),
     "$exists": lambda value, expected: (value is not MISSING) == bool(expected),
     "$type": _has_type,
     "$lt": _comparison(lambda value, operand: value < operand, equal=False),
