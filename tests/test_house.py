@@ -48,7 +48,7 @@ FLOORS = {module: floor for floor, storey in enumerate(STOREYS) for module in st
 ROOMS = {
     "stores": (
         {"elements", "given"},
-        {"chunks", "records", "verdicts"},
+        {"chunks", "positions", "records", "verdicts"},
         {"decoding", "drivers"},
         {"indexes"},
         {"clients", "documents", "inspecting", "keyset", "probes", "replication", "rows", "server_time"},
@@ -81,8 +81,9 @@ ROOMS = {
     ),
     "control": (
         {"part"},
-        {"conversions", "dead_letters", "members", "mismatches", "passes", "phases", "runs"},
-        {"following"},
+        {"cohorts", "conversions", "dead_letters", "members", "mismatches", "passes", "phases", "runs"},
+        {"cut_over", "following"},
+        {"figures"},
     ),
     "membership": ({"in_flight", "lease"}, {"member"}),
     "passes": ({"pace", "shedding"}, {"partitions", "throttle"}, {"sharing"}, {"walking"}),
@@ -114,11 +115,11 @@ ROOMS = {
         {"verification"},
     ),
     "loop": ({"clock", "deadline", "in_flight", "turns"}, {"background", "batcher", "behind"}),
-    "dark": ({"notes", "settings"}, {"contests"}, {"log", "looking"}, {"watch"}),
+    "dark": ({"figures", "notes", "settings"}, {"contests"}, {"log", "looking"}, {"watch"}),
     "routes": (
-        {"route"},
-        {"coexist", "prepare", "shadow", "stages", "v1_only", "v2_only", "v2_primary"},
-        {"dark", "v1_answers"},
+        {"choice", "route"},
+        {"coexist", "gradual", "prepare", "shadow", "stages", "v1_only", "v2_only", "v2_primary"},
+        {"dark", "steering", "v1_answers"},
         {"building"},
         {"calls"},
     ),

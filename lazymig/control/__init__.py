@@ -7,13 +7,16 @@ TTL index.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from copy import copy
 
 from attrs import frozen
 
+from lazymig.control.cohorts import BY_SHARE, REST, Cohorts
 from lazymig.control.conversions import KnownConversion, KnownConversions
+from lazymig.control.cut_over import CutOver, read_cut_over, set_cut_over
 from lazymig.control.dead_letters import BY_AGE, DeadLetters
+from lazymig.control.figures import FiguresRecord, FiguresRows, GroupFigures, sum_up
 from lazymig.control.following import Followed, Following
 from lazymig.control.members import MemberRecord, Members
 from lazymig.control.mismatches import Mismatches
@@ -27,9 +30,10 @@ from lazymig.stores.rows import Rows, control_collection_beside
 from lazymig.stores.verdicts import Mismatch
 
 __all__ = [
-    "BEAT_S", "LEASE", "Control", "Followed", "Following", "Identities", "KnownConversion", "Lease", "MemberRecord",
-    "Members", "Moved", "Parts", "Passes", "Phases", "RunRecord", "Standing", "control_beside", "control_over",
-    "parts_of",
+    "BEAT_S", "BY_SHARE", "LEASE", "REST", "Cohorts", "Control", "CutOver", "FiguresRecord", "FiguresRows",
+    "Followed", "Following", "GroupFigures", "Identities", "KnownConversion", "Lease", "MemberRecord", "Members",
+    "Moved", "Parts", "Passes", "Phases", "RunRecord", "Standing", "cohorts_of", "control_beside", "control_over",
+    "parts_of", "read_cut_over", "set_cut_over", "sum_up",
 ]  # fmt: skip
 
 
@@ -49,6 +53,47 @@ class Control:
         #: The control collection as it was given.
         self.collection = collection
         self._parts = _compose(Rows(collection), clock)
+        self._cohorts = Cohorts()
+
+    def cohort(self, name: str, ids_or_predicate: Iterable[Id] | Callable[[Id], object]) -> None:
+        """Declare a cohort: entities to which V2 answers first once the cohort is switched on.
+
+        Declare it in every process, with the same meaning. A process that does not know a cohort lets V1 answer for it.
+
+        Args:
+            name: The name by which the cohort is switched on: `lazymig cut-over --cohort NAME`.
+            ids_or_predicate: The ids, or a function of an id that says at once whether it belongs to the cohort.
+
+        Raises:
+            ConfigurationError: If the name is taken or no name, or if the argument says nothing about ids.
+        """
+        self._cohorts.declare(name, ids_or_predicate)
+
+    async def cut_over(
+        self,
+        migration: str,
+        *,
+        share: float | None = None,
+        cohorts: Iterable[str] | None = None,
+        dark_share: float | None = None,
+    ) -> None:
+        """Change at run time, for all processes, whose reads V2 answers first in the phase `coexist`.
+
+        Each process follows within a second. What is None stays as it is. At the beginning the share is 1.
+
+        Args:
+            migration: The migration's name.
+            share: The part of all entities, from 0 to 1. A fixed hash of the id chooses, so a larger share only adds
+                entities.
+            cohorts: The names of all cohorts that are switched on.
+            dark_share: The part of the reads that is compared, from 0 to 1, in place of `DarkReads.share`.
+
+        Raises:
+            ConfigurationError: If a value cannot work.
+            PhaseError: If no phase is recorded, or if V2 answers for everybody already.
+        """
+        phases = self._parts.phases(migration)
+        await set_cut_over(phases, share=share, cohorts=cohorts, dark_share=dark_share)
 
     async def dead_letters(self, migration: str, *, waived: bool | None = None) -> AsyncIterator[DeadLetter]:
         """Yield a migration's dead letters, oldest first. Letters may be added and removed meanwhile.
@@ -168,6 +213,10 @@ class Parts:
         """Return the records of the processes in one migration's fleet."""
         return Members(self.rows, self.clock, migration)
 
+    def figures(self, migration: str) -> FiguresRows:
+        """Return what the processes of one migration's fleet found while the cut-over is gradual."""
+        return FiguresRows(self.rows, self.clock, migration)
+
     async def ensure_indexes(self) -> None:
         """Create the indexes that find rows without a scan, and dead letters in their order."""
         await self.rows.ensure_index([("kind", 1), ("migration", 1), ("state", 1)], "lazymig_kind")
@@ -190,6 +239,11 @@ def control_over(control: Control, rows: Rows) -> Control:
 def parts_of(control: Control) -> Parts:
     """Return what a `Control` is composed of, for lazymig's own tools."""
     return control._parts
+
+
+def cohorts_of(control: Control) -> Cohorts:
+    """Return the cohorts that were declared in this process, for lazymig's own tools."""
+    return control._cohorts
 
 
 def control_beside(store: Store, clock: Clock = SYSTEM_CLOCK) -> Control:

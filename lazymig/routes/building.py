@@ -7,20 +7,24 @@ from typing import Any, Generic, Literal, TypeVar
 
 from attrs import evolve, frozen
 
-from lazymig.control import Control, Standing
-from lazymig.dark.settings import DarkReads
+from lazymig.control import Control, Standing, read_cut_over
+from lazymig.dark.figures import Figures
+from lazymig.dark.settings import DarkReads, steer
 from lazymig.dark.watch import Watch
 from lazymig.errors import ConfigurationError
 from lazymig.loop.behind import Behind
 from lazymig.loop.clock import Clock
 from lazymig.phases import Phase
 from lazymig.protocol.pair import Pair
+from lazymig.routes.choice import Choice
 from lazymig.routes.coexist import Coexist
 from lazymig.routes.dark import Dark
+from lazymig.routes.gradual import Gradual
 from lazymig.routes.prepare import Prepare
 from lazymig.routes.route import Route
 from lazymig.routes.shadow import Shadow
 from lazymig.routes.stages import Stage
+from lazymig.routes.steering import Steering
 from lazymig.routes.v1_answers import V1Answers
 from lazymig.routes.v1_only import V1Only
 from lazymig.routes.v2_only import V2Only
@@ -104,11 +108,15 @@ def choose_route(phase: Phase, dark: DarkReads | None) -> Callable[[Pair[V1, V2]
     return V1Answers if route is Coexist and dark is not None and dark.serve == "v1" else route
 
 
-def build_watched(phase: Phase, pair: Pair[V1, V2], dark: DarkReads, watch: Watch[V1, V2]) -> Dark[V1, V2]:
+def build_watched(
+    build: Callable[[Pair[V1, V2]], Route[V1, V2]],
+    pair: Pair[V1, V2],
+    watch: Watch[V1, V2],
+    figures: Figures | None = None,
+) -> Dark[V1, V2]:
     """Return the route that answers, with dark reads around it."""
-    build: Callable[[Pair[V1, V2]], Route[V1, V2]] = choose_route(phase, dark)
     control = build(pair)
-    return Dark(control, pair, build, watch, "v1" if control.serves_v2 else "v2")
+    return Dark(control, pair, build, watch, "v1" if control.serves_v2 else "v2", figures)
 
 
 def find_incomparable(phase: Phase, control: Route[V1, V2], dark: DarkReads) -> str:
@@ -199,11 +207,13 @@ class StageBuilder(Generic[V1, V2]):
     options: Options
     pair: Pair[V1, V2]
     watch: Watch[V1, V2] | None
+    #: Where a control collection steers the repository.
+    steering: Steering | None = None
 
     def build(self, at: Standing | Phase) -> Stage[V1, V2]:
         """Return the stage of a phase, or of what the control collection records."""
         phase = at.phase if isinstance(at, Standing) else at
-        route = self._build_route(phase)
+        route = self._build_steered(at) if isinstance(at, Standing) else self._build_route(phase)
         asked = Asked(
             v1=self.collections.v1, v2=self.collections.v2, id_types=get_id_types(self.migration),
             linearizable=self.options.read_concern is not None, compared=self.options.checked, complete=route.lists_v2,
@@ -211,6 +221,26 @@ class StageBuilder(Generic[V1, V2]):
         options = self.options
         first_use = FirstUse(asked, both=route.uses_v2, timeout_s=options.timeout_s, read_wait_s=options.v2_wait_s)
         return Stage(phase, route, first_use)
+
+    def _build_steered(self, at: Standing) -> Route[V1, V2]:
+        cut_over, dark = read_cut_over(at.settings), self.options.dark_reads
+        if dark is not None:
+            steer(dark, cut_over.dark_share)
+        if at.phase is not Phase.COEXIST or (cut_over.whole and not cut_over.cohorts) or self.steering is None:
+            return self._build_route(at.phase)
+        choice = Choice(cut_over, self.steering.cohorts)
+        figures = self.steering.begin(choice)
+        first, rest = (self._build_side(phase, figures) for phase in (Phase.COEXIST, Phase.SHADOW))
+        return Gradual(self.pair, choice, first, rest)
+
+    def _build_side(self, phase: Phase, figures: Figures) -> Route[V1, V2]:
+        """Return the route of one side of a gradual cut-over."""
+        dark = self.options.dark_reads
+        build: Callable[[Pair[V1, V2]], Route[V1, V2]] = choose_route(phase, dark)
+        if dark is None or self.watch is None:
+            return build(self.pair)
+        # V1 compared with V1 says nothing about the groups.
+        return build_watched(build, self.pair, self.watch, None if dark.aa else figures)
 
     def build_strictly(self, phase: Phase) -> Stage[V1, V2]:
         """Return the stage of a phase that stays. Raises `ConfigurationError` for options without a use in it."""
@@ -228,4 +258,4 @@ class StageBuilder(Generic[V1, V2]):
         bare: Route[V1, V2] = choose_route(phase, dark)(self.pair)
         if dark is None or self.watch is None or find_incomparable(phase, bare, dark):
             return bare
-        return build_watched(phase, self.pair, dark, self.watch)
+        return build_watched(choose_route(phase, dark), self.pair, self.watch)

@@ -37,6 +37,7 @@ from lazymig.routes.building import (
 )
 from lazymig.routes.route import Route
 from lazymig.routes.stages import Call, FixedStages, Stage, Stages, SteeredStages
+from lazymig.routes.steering import Steering, open_steering
 from lazymig.shapes.conversions import Conversions
 from lazymig.shapes.migration import Migration
 from lazymig.stores.given import Collections, Id, RawId, Session
@@ -62,6 +63,7 @@ class Calls(Generic[V1, V2]):
     stages: Stages[V1, V2]
     in_flight: InFlight
     watch: Watch[V1, V2] | None = None
+    steering: Steering | None = None
 
     @property
     def phase(self) -> Phase:
@@ -99,7 +101,8 @@ class Calls(Generic[V1, V2]):
         In a session there are none: a session's statements run one at a time, and outside of it a transaction's own
         writes are not seen.
         """
-        builder = StageBuilder(self.collections, self.migration, self.options, pair, None)
+        steering = None if self.steering is None else self.steering.in_session()
+        builder = StageBuilder(self.collections, self.migration, self.options, pair, None, steering)
         return evolve(self, pair=pair, stages=self.stages.rebuilt(builder.build), watch=None)
 
     def check_fills_v2(self, what: str) -> None:
@@ -117,6 +120,8 @@ class Calls(Generic[V1, V2]):
         await self.pair.behind.drain()
         if self.watch is not None:
             await self.watch.drain()
+        if self.steering is not None:
+            await self.steering.drain()
 
     async def close(self) -> None:
         """Drain, and leave the fleet, if this repository follows one."""
@@ -207,11 +212,12 @@ def open_calls(
     pair = build_pair(migration, given, options)
     dark = options.dark_reads
     watch = None if dark is None else Watch(pair, dark)
-    builder = StageBuilder(given, migration, options, pair, watch)
+    steering = open_steering(phase, migration.name) if isinstance(phase, Control) else None
+    builder = StageBuilder(given, migration, options, pair, watch, steering)
     stages: Stages[V1, V2]
     if isinstance(phase, Control):
         member = Member(parts_of(phase), migration.name, migration.revision)
         stages = SteeredStages(member, builder.build, options.timeout_s)
     else:
         stages = FixedStages(builder.build_strictly(check_phase(phase)), options.timeout_s)
-    return Calls(migration, given, options, pair, stages, InFlight(options.max_in_flight), watch)
+    return Calls(migration, given, options, pair, stages, InFlight(options.max_in_flight), watch, steering)
