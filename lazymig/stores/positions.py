@@ -17,7 +17,7 @@ from bson.decimal128 import Decimal128
 from lazymig.stores.given import RawId
 
 _SCALE: Final = 2.0**-64
-_INT64: Final = range(-(2**63), 2**63)
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 #: Where the value begins in `{_id: value}`: after the size, the type, the name and its end. A zero ends the document.
 _VALUE = slice(9, -1)
 
@@ -31,7 +31,7 @@ def make_canonical(id: RawId) -> bytes:
     """Return the bytes of an id, which are the same for all ids that the server takes for one."""
     if isinstance(id, int | float | Decimal128) and not isinstance(id, bool):
         id = _simplify(id)
-        if isinstance(id, int) and id in _INT64:
+        if isinstance(id, int) and _INT64_MIN <= id <= _INT64_MAX:
             return b"\x12" + int(id).to_bytes(8, "little", signed=True)
     encoded = bson.encode({"_id": id})
     return encoded[4:5] + encoded[_VALUE]

@@ -45,10 +45,10 @@ async def test_the_server_takes_them_for_one_as_well(server_database: Any) -> No
 
 
 def test_positions_never_change() -> None:
-    """A release that moved them would change whose reads V2 answers. Another implementation can check itself by these."""
+    """A release that moved them would change whose reads V2 answers. Other implementations can check these."""
     known = {
-        5: 0.691262443, "ada": 0.451173872, b"ada": 0.645881275, 0.5: 0.39340131, ObjectId("0123456789abcdef01234567"): 0.408562681,
-        raw_id(UUID(int=7)): 0.990717598,
+        5: 0.691262443, "ada": 0.451173872, b"ada": 0.645881275, 0.5: 0.39340131,
+        ObjectId("0123456789abcdef01234567"): 0.408562681, raw_id(UUID(int=7)): 0.990717598,
     }  # fmt: skip
     assert {id: round(measure_position(id), 9) for id in known} == known
 
