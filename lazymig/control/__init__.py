@@ -7,11 +7,13 @@ TTL index.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable, Iterable
 from copy import copy
 
 from attrs import frozen
 
+from lazymig.control.at_work import AtWork
 from lazymig.control.cohorts import BY_SHARE, REST, Cohorts
 from lazymig.control.conversions import KnownConversion, KnownConversions
 from lazymig.control.cut_over import CutOver, read_cut_over, set_cut_over
@@ -22,7 +24,10 @@ from lazymig.control.members import MemberRecord, Members
 from lazymig.control.mismatches import Mismatches
 from lazymig.control.passes import BEAT_S, LEASE, Identities, Lease, Passes
 from lazymig.control.phases import Moved, Phases, Standing
+from lazymig.control.retirement import Retirements
 from lazymig.control.runs import RunRecord, Runs
+from lazymig.control.steering import Orders, Runners, Running, Steering
+from lazymig.control.watching import Watching
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.stores.given import Collection, Id, Store
 from lazymig.stores.records import DeadLetter
@@ -32,13 +37,13 @@ from lazymig.stores.verdicts import Mismatch
 __all__ = [
     "BEAT_S", "BY_SHARE", "LEASE", "REST", "Cohorts", "Control", "CutOver", "FiguresRecord", "FiguresRows",
     "Followed", "Following", "GroupFigures", "Identities", "KnownConversion", "Lease", "MemberRecord", "Members",
-    "Moved", "Parts", "Passes", "Phases", "RunRecord", "Standing", "cohorts_of", "control_beside", "control_over",
-    "parts_of", "read_cut_over", "set_cut_over", "sum_up",
+    "Moved", "Orders", "Parts", "Passes", "Phases", "RunRecord", "Runners", "Running", "Standing", "Steering",
+    "cohorts_of", "control_beside", "control_over", "parts_of", "read_cut_over", "set_cut_over", "sum_up",
 ]  # fmt: skip
 
 
 class Control:
-    """What a control collection holds about migrations: dead letters, mismatches and the history of runs.
+    """What a control collection holds about migrations: dead letters, mismatches, the history of runs, and orders.
 
     Several migrations may share one collection. It is written and read with majority concern, so what it holds was
     really done.
@@ -185,6 +190,63 @@ class Control:
         """
         return await self._parts.runs.find_last(migration, limit, kind=kind)
 
+    async def steering(self, migration: str, *, kind: str = "sweep") -> Steering:
+        """Return the orders for running passes.
+
+        Args:
+            migration: The migration's name.
+            kind: "sweep", "verify" or "rewrite".
+
+        Returns:
+            The orders, which each running process follows within about a second.
+        """
+        return await self._parts.orders(migration, kind).find()
+
+    async def pause(self, migration: str, *, by: str, reason: str = "", kind: str = "sweep") -> bool:
+        """Make all processes of these passes wait, those that start later too, until `resume`.
+
+        They finish the batches in flight, keep their leases, and can be stopped meanwhile.
+
+        Args:
+            migration: The migration's name.
+            by: Who pauses them. Progress and status show it.
+            reason: Why, for those who see that nothing moves.
+            kind: "sweep", "verify" or "rewrite".
+
+        Returns:
+            False if they are paused already. Who did it and why stands.
+        """
+        return await self._parts.orders(migration, kind).pause(by, reason)
+
+    async def resume(self, migration: str, *, by: str, kind: str = "sweep") -> bool:
+        """End a pause.
+
+        Args:
+            migration: The migration's name.
+            by: Who ends it.
+            kind: "sweep", "verify" or "rewrite".
+
+        Returns:
+            False if they are not paused.
+        """
+        return await self._parts.orders(migration, kind).resume(by)
+
+    async def set_rate(self, migration: str, rate: float | None, *, by: str, kind: str = "sweep") -> None:
+        """Set how many documents a second each running process may do. Later passes go by their own options again.
+
+        Args:
+            migration: The migration's name.
+            rate: Documents per second in each process; None for no limit.
+            by: Who sets it.
+            kind: "sweep", "verify" or "rewrite".
+
+        Raises:
+            ValueError: If the rate is not above 0.
+        """
+        if rate is not None and not 0 < rate < math.inf:
+            raise ValueError("rate: pass documents per second above 0, or None for no limit")
+        await self._parts.orders(migration, kind).set_rate(rate, by)
+
 
 @frozen
 class Parts:
@@ -196,6 +258,7 @@ class Parts:
     runs: Runs
     conversions: KnownConversions
     mismatches: Mismatches
+    at_work: AtWork
 
     def passes(self, migration: str, kind: str) -> Passes:
         """Return the passes of one kind over one migration's collections."""
@@ -205,9 +268,25 @@ class Parts:
         """Return the row of one migration's follower."""
         return Following(self.rows, self.clock, migration)
 
+    def orders(self, migration: str, kind: str) -> Orders:
+        """Return the orders for passes of one kind, however they are filtered or directed."""
+        return Orders(self.rows, self.clock, migration, kind.partition(" ")[0])
+
+    def runners(self, migration: str) -> Runners:
+        """Return the processes that run passes over one migration."""
+        return Runners(self.rows, self.clock, migration)
+
     def phases(self, migration: str) -> Phases:
         """Return the record of one migration's phase."""
         return Phases(self.rows, self.clock, migration)
+
+    def watching(self, migration: str) -> Watching:
+        """Return the record of one migration's watch on V1."""
+        return Watching(self.rows, self.clock, migration)
+
+    def retirement(self, migration: str) -> Retirements:
+        """Return the record of one migration's retirement."""
+        return Retirements(self.rows, self.clock, migration)
 
     def members(self, migration: str) -> Members:
         """Return the records of the processes in one migration's fleet."""
@@ -225,8 +304,9 @@ class Parts:
 
 def _compose(rows: Rows, clock: Clock) -> Parts:
     return Parts(
-        rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock), Mismatches(rows, clock)
-    )
+        rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock),
+        Mismatches(rows, clock), AtWork(rows, clock),
+    )  # fmt: skip
 
 
 def control_over(control: Control, rows: Rows) -> Control:

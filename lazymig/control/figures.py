@@ -11,9 +11,9 @@ from attrs import define, field, frozen
 
 from lazymig.control.cut_over import CutOver
 from lazymig.control.part import Part
+from lazymig.histogram import Histogram
 from lazymig.loop.clock import Clock
 from lazymig.stores.rows import Row, Rows
-from lazymig.telemetry import Histogram
 
 SideName: TypeAlias = Literal["v1", "v2"]
 SIDES: Final[tuple[SideName, SideName]] = ("v1", "v2")

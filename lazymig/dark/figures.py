@@ -5,7 +5,6 @@ A row per process, written behind the callers at most every ten seconds, so that
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -77,9 +76,8 @@ class Publisher:
         self._figures = Figures(str)
 
     def begin(self, figures: Figures, cut_over: CutOver, undeclared: tuple[str, ...]) -> None:
-        """Publish these figures from now on, in place of those of an earlier choice."""
+        """Publish these figures from now on, in place of those of an earlier choice. Nothing is sent yet."""
         self._figures, self._choice, self._at_s = figures, (cut_over, undeclared), None
-        self.publish()
 
     def publish(self) -> None:
         """Start a publication if one is due. Returns at once, and never raises."""
@@ -88,17 +86,13 @@ class Publisher:
         now_s = self._clock.monotonic()
         if self._at_s is not None and now_s - self._at_s < PUBLISH_S:
             return
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return  # a repository that is made outside of an event loop; its first reads publish
         self._at_s = now_s
         self._background.start(self._write())
 
     async def drain(self) -> None:
         """Wait for a running publication, and publish once more."""
         await self._background.drain(_TIMEOUT_S)
-        if self._choice is not None:
+        if self._figures.groups:
             await self._write()
 
     async def _write(self) -> None:

@@ -11,6 +11,7 @@ from lazymig.comparing.checks import Checks
 from lazymig.comparing.equivalences import Equivalence
 from lazymig.control import Control
 from lazymig.errors import ConfigurationError
+from lazymig.histogram import Histogram
 from lazymig.stores.verdicts import Mismatch
 from lazymig.telemetry import (
     DARK_COMPARED,
@@ -21,7 +22,6 @@ from lazymig.telemetry import (
     DARK_MISSING,
     DARK_MOVED,
     DARK_UNREPORTED,
-    Histogram,
     Tally,
 )
 
@@ -100,7 +100,6 @@ class DarkReads:
         _check_positive("timeout_s", timeout_s)
         if rate_max is not None:
             _check_positive("rate_max", rate_max)
-        self._steered: float | None = None
         self.share = share
         self._serve, self._aa = serve, bool(aa)
         self._setup = Setup(
@@ -118,9 +117,9 @@ class DarkReads:
     def share(self) -> float:
         """The part of the reads that is compared, from 0 to 1; it may be set at any time.
 
-        Where the fleet's dark share is set (`lazymig cut-over --dark-share`), that is it, and what is set here waits.
+        Where the fleet's dark share is set (`lazymig cut-over --dark-share`), that holds in its place.
         """
-        return self._share if self._steered is None else self._steered
+        return self._share
 
     @share.setter
     def share(self, share: float) -> None:
@@ -165,11 +164,6 @@ def open_dark_reads(dark: DarkReads, tally: Tally) -> Setup:
         raise ConfigurationError("dark_reads: this DarkReads belongs to another repository; make one for each")
     dark._tally = tally
     return dark._setup
-
-
-def steer(dark: DarkReads, share: float | None) -> None:
-    """Let the fleet's share of dark reads hold; None: the process's own."""
-    dark._steered = share
 
 
 def _check_choices(serve: object, aa: object, on_mismatch: object, control: object) -> None:

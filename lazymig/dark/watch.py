@@ -59,6 +59,8 @@ class Watch(Generic[V1, V2]):
         self._log = Log(self._open_mismatches, pair.clock, migration.name, setup.log_max)
         self._background = Background(setup.in_flight_max)
         self._allowance = Allowance(setup.rate_max)
+        #: The share that all processes follow; None: what the user set.
+        self.share: float | None = None
         #: The errors of failing comparisons that were logged already, by class: one of each is enough.
         self._logged: set[type[BaseException]] = set()
 
@@ -80,7 +82,7 @@ class Watch(Generic[V1, V2]):
         return [*sampled, *sampled][start : start + free]
 
     def _sample(self, ids: Sequence[RawId]) -> Sequence[RawId]:
-        share = self._dark.share
+        share = self._dark.share if self.share is None else self.share
         if share in (0, 1):  # where no random number is needed
             return ids if share else ()
         return [id for id in ids if self._pair.clock.random() < share]
@@ -105,6 +107,11 @@ class Watch(Generic[V1, V2]):
         if figures is not None:
             figures.note_answers(ids, OTHER[candidate], control_s)
         self._background.start(self._run(ids, notes.only(ids), side, control_s, figures), free)
+
+    @property
+    def running(self) -> frozenset[asyncio.Task[None]]:
+        """The comparisons that are not over."""
+        return self._background.running
 
     async def drain(self) -> None:
         """Wait for running comparisons, as long as one and its report may take, and cancel the rest."""

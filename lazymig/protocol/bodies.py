@@ -12,8 +12,8 @@ from lazymig.loop.deadline import Deadline
 from lazymig.protocol.pair import Pair
 from lazymig.shapes.migration import get_upgrading
 from lazymig.stores.given import RawId
-from lazymig.stores.records import Applied, StoredV1, StoredV2
-from lazymig.telemetry import LEFT_DIRTY, REFUSED, V2_AWAY
+from lazymig.stores.records import Applied, Body, StoredV1, StoredV2, Unmoved
+from lazymig.telemetry import LEFT, LEFT_DIRTY, MIGRATED, REFUSED, V2_AWAY, WAITING
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -74,6 +74,11 @@ async def await_own_body(pair: Pair[V1, V2], id: RawId) -> None:
     """Wait a moment for a body of the entity that this process is still storing behind its caller."""
     if pair.behind.holds(id):
         await pair.behind.wait_for(id, sum(WRITER_WAITS_S))
+
+
+def name_stored(body: Body) -> str:
+    """Return the name of the counter for what a read stores where V2 had nothing."""
+    return MIGRATED if not isinstance(body, Unmoved) else WAITING if body.why == "waiting" else LEFT
 
 
 async def try_step(pair: Pair[V1, V2], step: Callable[[], Coroutine[Any, Any, Applied]]) -> Applied | None:

@@ -46,7 +46,7 @@ async def _bring_up(pair: Pair[V1, V2], id: RawId, *, same_life: bool) -> bool:
         return True
     if seen is not None and seen.revision > seen.intent:
         # No step leaves this: the meta data are damaged. A ticket below the body's revision would announce nothing.
-        await pair.ledger.raise_intent(id, seen.revision)
+        await pair.ledger.raise_intent(id, seen.revision + 1)
     for attempt in range(pair.max_attempts):
         done, outcome = await _renew(pair, id, same_life=same_life)
         # V2 is past this ticket: another writer was faster, or a slow reader stored what it read at a revision that the
@@ -90,7 +90,7 @@ async def _migrate(pair: Pair[V1, V2], id: RawId) -> bool:
     truth = await pair.v1.find(id)
     if truth is None:
         return False
-    body = pair.conversions.v2_body(await pair.conversions.upgraded(truth, None))
+    body = pair.conversions.v2_stored(await pair.conversions.upgraded(truth, None))
     # Durably: rolled back, it would leave the place to a slow reader.
     born = pair.bodies.born_clean(id, body, truth.revision, "read")
     put = (await pair.bodies.put_many([born], durable=True))[0]
@@ -126,7 +126,7 @@ async def begin_life(pair: Pair[V1, V2], id: RawId) -> None:
     is the new entity's, which a client of lazymig has written since.
     """
     seen = await pair.bodies.find(id)
-    if seen is None or not seen.clean:
+    if seen is None or not seen.settled:
         return
     truth = await pair.v1.find(id)
     if truth is None or truth.revision == seen.revision:

@@ -48,6 +48,7 @@ async def _finish(pair: Pair[V1, V2], id: RawId, done: Done) -> None:
     if outcome is Applied.REFUSED:
         pair.tally.count(REFUSED)
         raise LazymigError(
-            f"V2 refuses the body of the entity with id {decode_id(id)!r}, by a unique index, a validator or its size. "
-            "V1 has the write and reads answer it, but listings may miss it: change the index or the entity"
+            f"V2 refuses the body of the entity with id {decode_id(id)!r}, by a unique index, a validator or its size, "
+            "or because it is being sealed for v2_only. V1 has the write and reads answer it, but listings may miss "
+            "it: change the index or the entity"
         )

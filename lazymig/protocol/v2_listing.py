@@ -167,6 +167,8 @@ async def _settle_page(pair: Pair[V1, V2], page: Sequence[StoredV2]) -> list[Raw
 def _differs(truth: StoredV1 | None, seen: StoredV2) -> bool:
     if truth is None:
         return not seen.gone  # a delete that has yet to reach V2
+    if seen.unmoved is not None and truth.revision == seen.revision:
+        return False  # V2's door does not list it
     return seen.gone or truth.revision != seen.revision
 
 
@@ -177,7 +179,7 @@ async def _repair(pair: Pair[V1, V2], behind: Sequence[tuple[StoredV2, StoredV1]
         if pair.conversions.is_newer(seen):
             continue  # a newer release's body, which this one must not replace
         try:
-            body = pair.conversions.v2_body(await pair.conversions.upgraded(truth, seen))
+            body = pair.conversions.v2_stored(await pair.conversions.upgraded(truth, seen))
         except ConversionError:
             continue
         repairs.append((seen, body, truth.revision))

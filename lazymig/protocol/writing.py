@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from pymongo.errors import PyMongoError, WriteError
 
@@ -105,7 +105,7 @@ async def _change_v1_until_won(pair: Pair[V1, V2], id: RawId, edit: Edit, seen: 
             # invariant.
             ticket = base.revision + 1
             await pair.ledger.raise_intent(id, ticket)
-        change = await edit.decide(base)
+        change = await decide(pair, edit, base)
         if change is More.TRUTH:
             continue
         # 3. V1's compare-and-set orders the writers; the loser starts over from what the winner wrote. A writer that
@@ -163,6 +163,16 @@ async def _refresh_seen(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, tic
     return seen
 
 
+async def decide(pair: Pair[V1, V2], edit: Edit, base: Base) -> Change | Literal[More.TRUTH] | None:
+    """Let the edit decide from what is stored. Raises what it raises."""
+    try:
+        return await edit.decide(base)
+    except NotFound:
+        # `upgrade` leaves the entity. No compare-and-set follows that would check that V1 holds what was read.
+        await pair.v1.confirm_missing(base.id)
+        raise
+
+
 async def change_v1(pair: Pair[V1, V2], id: RawId, base: Base, ticket: int, change: Change | None) -> bool:
     """Change V1 from the base's revision to the ticket. False: the race is lost, and nothing was written."""
     expected = base.revision
@@ -198,7 +208,7 @@ async def revive(pair: Pair[V1, V2], id: RawId) -> None:
     Reads ask V1 where they meet a tombstone, but listings by V2 would miss it.
     """
     seen = await pair.bodies.find(id)
-    if seen is not None and seen.gone:
+    if seen is not None and seen.gone and seen.unmoved is None:
         await close_mark(pair, id)
 
 

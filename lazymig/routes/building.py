@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, Literal, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
-from lazymig.control import Control, Standing, read_cut_over
+from lazymig.control import Control, Standing
 from lazymig.dark.figures import Figures
-from lazymig.dark.settings import DarkReads, steer
+from lazymig.dark.settings import DarkReads
 from lazymig.dark.watch import Watch
-from lazymig.errors import ConfigurationError
+from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.loop.behind import Behind
 from lazymig.loop.clock import Clock
 from lazymig.phases import Phase
 from lazymig.protocol.pair import Pair
-from lazymig.routes.choice import Choice
+from lazymig.routes.choosing import Choosing
 from lazymig.routes.coexist import Coexist
 from lazymig.routes.dark import Dark
 from lazymig.routes.gradual import Gradual
@@ -24,13 +24,12 @@ from lazymig.routes.prepare import Prepare
 from lazymig.routes.route import Route
 from lazymig.routes.shadow import Shadow
 from lazymig.routes.stages import Stage
-from lazymig.routes.steering import Steering
 from lazymig.routes.v1_answers import V1Answers
 from lazymig.routes.v1_only import V1Only
 from lazymig.routes.v2_only import V2Only
 from lazymig.routes.v2_primary import V2Primary
 from lazymig.shapes.conversions import conversions_for
-from lazymig.shapes.migration import Migration, get_id_types, get_upgrading, is_upcasting_only
+from lazymig.shapes.migration import Migration, get_id_types, get_upgrading, is_finished, is_upcasting_only
 from lazymig.stores.given import Collections, Session
 from lazymig.stores.opening import Terms, are_tz_aware, check_collection, name_unused_beside, open_stores
 from lazymig.surroundings.checking import Asked, is_same
@@ -109,12 +108,10 @@ def choose_route(phase: Phase, dark: DarkReads | None) -> Callable[[Pair[V1, V2]
 
 
 def build_watched(
-    build: Callable[[Pair[V1, V2]], Route[V1, V2]],
-    pair: Pair[V1, V2],
-    watch: Watch[V1, V2],
-    figures: Figures | None = None,
+    phase: Phase, pair: Pair[V1, V2], dark: DarkReads, watch: Watch[V1, V2], figures: Figures | None = None
 ) -> Dark[V1, V2]:
     """Return the route that answers, with dark reads around it."""
+    build: Callable[[Pair[V1, V2]], Route[V1, V2]] = choose_route(phase, dark)
     control = build(pair)
     return Dark(control, pair, build, watch, "v1" if control.serves_v2 else "v2", figures)
 
@@ -134,10 +131,14 @@ def find_incomparable(phase: Phase, control: Route[V1, V2], dark: DarkReads) -> 
 
 
 def complete(migration: Migration[V1, V2], given: Collections, phase: Phase | Control) -> Collections:
-    """Return both collections. A migration of `Migration.upcasting` needs no V2, and gets one that is never used.
+    """Return both collections. A migration of one class needs one, and gets another that is never used.
 
-    Raises `ConfigurationError` where V2 is missing.
+    Raises `ConfigurationError` where one is missing, and for a phase in which it would be needed.
     """
+    if isinstance(migration, Migration) and is_finished(migration):
+        return _complete_finished(given, phase)
+    if given.v1 is None:
+        raise ConfigurationError("v1: pass the collection of the old shape; only Migration.finished(...) needs none")
     if given.v2 is not None:
         return given
     if not (isinstance(migration, Migration) and is_upcasting_only(migration)):
@@ -146,6 +147,27 @@ def complete(migration: Migration[V1, V2], given: Collections, phase: Phase | Co
         raise ConfigurationError("phase: a repository of Migration.upcasting(...) without v2 runs in Phase.V1_ONLY")
     check_collection("v1", given.v1)
     return Collections(given.v1, name_unused_beside(given.v1))
+
+
+def find_unable(phase: Phase) -> str:
+    """Return why a release that no longer knows V1 cannot work in this phase; an empty text where it can."""
+    if phase is Phase.V2_ONLY:
+        return ""
+    return (
+        f"this release has Migration.finished(...), which no longer knows V1, and the phase {phase} needs V1; start it "
+        "in Phase.V2_ONLY, or run the release that has both classes"
+    )
+
+
+def _complete_finished(given: Collections, phase: Phase | Control) -> Collections:
+    if not isinstance(phase, Control) and (unable := find_unable(check_phase(phase))):
+        raise ConfigurationError(f"phase: {unable}")
+    if given.v1 is not None:
+        raise ConfigurationError("v1: Migration.finished(...) knows no V1; leave it out")
+    if given.v2 is None:
+        raise ConfigurationError("v2: pass the collection of the entities")
+    check_collection("v2", given.v2)
+    return Collections(name_unused_beside(given.v2), given.v2)
 
 
 def build_pair(migration: Migration[V1, V2], given: Collections, options: Options) -> Pair[V1, V2]:
@@ -181,6 +203,7 @@ def _put_together(
     terms = Terms(
         clock=options.clock, conv=migration.revision, remembers=get_upgrading(migration).takes_other,
         coalesce=options.coalesce, timeout_s=options.timeout_s, read_concern=options.read_concern, session=session,
+        finished=is_finished(migration),
     )  # fmt: skip
     v1, v2, alone = open_stores(given, terms)
     v1_aware, v2_aware = are_tz_aware(given)
@@ -207,40 +230,40 @@ class StageBuilder(Generic[V1, V2]):
     options: Options
     pair: Pair[V1, V2]
     watch: Watch[V1, V2] | None
-    #: Where a control collection steers the repository.
-    steering: Steering | None = None
+    #: Where a control collection is followed.
+    choosing: Choosing | None = None
+    #: The checks of the collections by phase, each with the epoch in which the phase began; sessions share them.
+    _checks: dict[Phase, tuple[int, FirstUse]] = field(factory=dict)
 
     def build(self, at: Standing | Phase) -> Stage[V1, V2]:
-        """Return the stage of a phase, or of what the control collection records."""
-        phase = at.phase if isinstance(at, Standing) else at
+        """Return the stage of a phase, or of what the control collection records.
+
+        Raises `PhaseError` where this release cannot work in it.
+        """
+        phase, since = (at.phase, at.last.epoch) if isinstance(at, Standing) else (at, 0)
+        self.check(phase)
+        if self.watch is not None and isinstance(at, Standing):
+            self.watch.share = _find_share(at)
         route = self._build_steered(at) if isinstance(at, Standing) else self._build_route(phase)
+        known = self._checks.get(phase)
+        if known is None or known[0] != since:
+            # A phase that is entered again is checked again; a change of anything else is no reason.
+            known = self._checks[phase] = since, self._make_check(route)
+        return Stage(phase, route, known[1], since)
+
+    def check(self, phase: Phase) -> None:
+        """Raise `PhaseError` where this release cannot work in this phase."""
+        if is_finished(self.migration) and (unable := find_unable(phase)):
+            raise PhaseError(unable)
+
+    def _make_check(self, route: Route[V1, V2]) -> FirstUse:
+        options = self.options
         asked = Asked(
             v1=self.collections.v1, v2=self.collections.v2, id_types=get_id_types(self.migration),
-            linearizable=self.options.read_concern is not None, compared=self.options.checked, complete=route.lists_v2,
+            linearizable=options.read_concern is not None, compared=options.checked, complete=route.lists_v2,
+            reads_v1=route.keeps_v1,
         )  # fmt: skip
-        options = self.options
-        first_use = FirstUse(asked, both=route.uses_v2, timeout_s=options.timeout_s, read_wait_s=options.v2_wait_s)
-        return Stage(phase, route, first_use)
-
-    def _build_steered(self, at: Standing) -> Route[V1, V2]:
-        cut_over, dark = read_cut_over(at.settings), self.options.dark_reads
-        if dark is not None:
-            steer(dark, cut_over.dark_share)
-        if at.phase is not Phase.COEXIST or (cut_over.whole and not cut_over.cohorts) or self.steering is None:
-            return self._build_route(at.phase)
-        choice = Choice(cut_over, self.steering.cohorts)
-        figures = self.steering.begin(choice)
-        first, rest = (self._build_side(phase, figures) for phase in (Phase.COEXIST, Phase.SHADOW))
-        return Gradual(self.pair, choice, first, rest)
-
-    def _build_side(self, phase: Phase, figures: Figures) -> Route[V1, V2]:
-        """Return the route of one side of a gradual cut-over."""
-        dark = self.options.dark_reads
-        build: Callable[[Pair[V1, V2]], Route[V1, V2]] = choose_route(phase, dark)
-        if dark is None or self.watch is None:
-            return build(self.pair)
-        # V1 compared with V1 says nothing about the groups.
-        return build_watched(build, self.pair, self.watch, None if dark.aa else figures)
+        return FirstUse(asked, both=route.uses_v2, timeout_s=options.timeout_s, read_wait_s=options.v2_wait_s)
 
     def build_strictly(self, phase: Phase) -> Stage[V1, V2]:
         """Return the stage of a phase that stays. Raises `ConfigurationError` for options without a use in it."""
@@ -253,9 +276,25 @@ class StageBuilder(Generic[V1, V2]):
             )
         return stage
 
-    def _build_route(self, phase: Phase) -> Route[V1, V2]:
+    def _build_steered(self, at: Standing) -> Route[V1, V2]:
+        choice = None if self.choosing is None else self.choosing.find_choice(at)
+        if choice is None or self.choosing is None:
+            return self._build_route(at.phase)
+        figures = self.choosing.begin(choice)
+        chosen, rest = (self._build_route(phase, figures) for phase in (Phase.COEXIST, Phase.SHADOW))
+        return Gradual(self.pair, choice, chosen, rest)
+
+    def _build_route(self, phase: Phase, figures: Figures | None = None) -> Route[V1, V2]:
         dark = self.options.dark_reads
         bare: Route[V1, V2] = choose_route(phase, dark)(self.pair)
         if dark is None or self.watch is None or find_incomparable(phase, bare, dark):
             return bare
-        return build_watched(choose_route(phase, dark), self.pair, self.watch)
+        # V1 compared with V1 says nothing about groups.
+        return build_watched(phase, self.pair, dark, self.watch, None if dark.aa else figures)
+
+
+def _find_share(standing: Standing) -> float | None:
+    """Return the share of dark reads that all processes follow; None where each has its own."""
+    share = standing.settings.get("dark_share")
+    usable = isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1
+    return float(str(share)) if usable else None

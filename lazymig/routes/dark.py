@@ -118,6 +118,9 @@ class Dark(Route[V1, V2], Generic[V1, V2]):
     async def exists(self, id: RawId) -> bool:
         return await self.control.exists(id)
 
+    async def exists_in_v1(self, id: RawId) -> bool:
+        return await self.control.exists_in_v1(id)
+
     async def write(self, id: RawId, edit: ClientEdit) -> Change | None:
         return await self.control.write(id, edit)
 
@@ -132,3 +135,6 @@ class Dark(Route[V1, V2], Generic[V1, V2]):
 
     async def count(self, criteria: Criteria) -> int:
         return await self.control.count(criteria)
+
+    async def count_v1(self, criteria: Criteria) -> int:
+        return await self.control.count_v1(criteria)

@@ -75,6 +75,9 @@ class Gradual(Route[V1, V2], Generic[V1, V2]):
     async def exists(self, id: RawId) -> bool:
         return await self._pick(id).exists(id)
 
+    async def exists_in_v1(self, id: RawId) -> bool:
+        return await self._pick(id).exists_in_v1(id)
+
     async def write(self, id: RawId, edit: ClientEdit) -> Change | None:
         return await self.chosen.write(id, edit)
 
@@ -92,7 +95,10 @@ class Gradual(Route[V1, V2], Generic[V1, V2]):
         return self.chosen.v1_pages(span)
 
     async def count(self, criteria: Criteria) -> int:
-        return await self.pair.v1.count(criteria.v1)
+        return await self.chosen.count(criteria)
+
+    async def count_v1(self, criteria: Criteria) -> int:
+        return await self.chosen.count_v1(criteria)
 
 
 class _ChosenBodies:

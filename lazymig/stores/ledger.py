@@ -49,6 +49,7 @@ from lazymig.stores.server_time import ServerTime
 _NOT_OURS = frozenset({14, 28})
 REV, INTENT = f"{META_FIELD}.rev", f"{META_FIELD}.intent"
 GONE, AT, CONV = f"{META_FIELD}.gone", f"{META_FIELD}.at", f"{META_FIELD}.conv"
+UNMOVED = f"{META_FIELD}.unmoved"
 RAISED, INSERTS = f"{META_FIELD}.raised", f"{META_FIELD}.inserts"
 #: The filter for documents with a body.
 LIVE: Document = {GONE: {"$ne": True}}
@@ -100,7 +101,9 @@ class MongoLedger(Ledger):
         return await self._announce({"_id": id}, {**_PLACEHOLDER, GONE: True}, 1)
 
     async def vacant_ticket(self, id: RawId, step: int = 1) -> StoredV2 | None:
-        where = {"_id": id, GONE: True}  # an upsert copies `gone` into the document that it inserts
+        # An upsert copies `gone` into the document that it inserts. What has no body by V1's revision is no vacancy: V1
+        # holds the entity, and V2 may keep the body before.
+        where = {"_id": id, GONE: True, UNMOVED: {"$exists": False}}
         try:
             if self._remembers:
                 return await self._transformed(where, build_insert_announcement(PLACEHOLDER, step, self._moment))
@@ -133,7 +136,14 @@ class MongoLedger(Ledger):
     async def raise_intent(self, id: RawId, intent: int) -> None:
         on_insert = {**_PLACEHOLDER, GONE: True}
         update = {"$max": {INTENT: intent}, "$inc": {RAISED: 1}, **self._marking(), "$setOnInsert": on_insert}
-        await self._durable.update_one({"_id": id}, update, upsert=True, session=self._session)
+        # With a guard on the revision: the seal's fence refuses an intent above the revision, and this must not pass it
+        # because a write in `v2_only` has brought V2 to the same number.
+        where = {"_id": id, REV: {"$not": {"$gte": intent}}}
+        try:
+            await self._durable.update_one(where, update, upsert=True, session=self._session)
+        except DuplicateKeyError as error:
+            if not is_id_taken(error):
+                raise
 
     def _marking(self) -> dict[str, Any]:
         # All marks are set and their ages measured by one clock, the server's.
@@ -142,7 +152,7 @@ class MongoLedger(Ledger):
     async def vacate(self, seen: StoredV2, ticket: int) -> bool:
         where = {"_id": seen.id, REV: seen.revision, INTENT: seen.intent}
         made = build_vacancy(seen.intent, ticket, self._moment)
-        return await self._update(where, made, durable=True) is Applied.APPLIED
+        return await self._send(where, made, durable=True)
 
     async def forget_insert(self, id: RawId, ticket: int) -> None:
         if self._remembers:
@@ -195,25 +205,30 @@ class MongoLedger(Ledger):
     async def _update(
         self, where: Document, pipeline: Pipeline, *, upsert: bool = False, durable: bool = False
     ) -> Applied:
-        collection = self._durable if durable else self._quick
         try:
-            if not self._takes_pipelines:
-                return await _update_by_replacing(collection, where, pipeline, upsert)
-            result = await collection.update_one(where, pipeline, upsert=upsert, session=self._session)
+            changed = await self._send(where, pipeline, upsert=upsert, durable=durable)
         except STATEMENT_ERRORS as error:
             return judge_apply(error)
-        return Applied.APPLIED if result.matched_count or result.upserted_id is not None else Applied.NEWER
+        return Applied.APPLIED if changed else Applied.NEWER
+
+    async def _send(self, where: Document, pipeline: Pipeline, *, upsert: bool = False, durable: bool = False) -> bool:
+        """Update one document; return whether there was one or one was inserted. Driver errors pass through."""
+        collection = self._durable if durable else self._quick
+        if not self._takes_pipelines:
+            return await _update_by_replacing(collection, where, pipeline, upsert)
+        result = await collection.update_one(where, pipeline, upsert=upsert, session=self._session)
+        return bool(result.matched_count or result.upserted_id is not None)
 
 
-async def _update_by_replacing(collection: Handle, where: Document, pipeline: Pipeline, upsert: bool) -> Applied:
+async def _update_by_replacing(collection: Handle, where: Document, pipeline: Pipeline, upsert: bool) -> bool:
     """Do what an update by a pipeline does, for a collection that does not know pipelines."""
     while True:
         found = await collection.find_one(where)
         if found is None:
             if not upsert:
-                return Applied.NEWER
+                return False
             await collection.insert_one(evaluate(pipeline, {"_id": where["_id"]}))
-            return Applied.APPLIED
+            return True
         guard = {"_id": found["_id"], META_FIELD: found[META_FIELD]}
         if (await collection.replace_one(guard, evaluate(pipeline, found))).matched_count:
-            return Applied.APPLIED
+            return True

@@ -15,8 +15,9 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
 )
 
-from lazymig.errors import ConfigurationError
+from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.loop.deadline import Deadline
+from lazymig.stores.fencing import is_refused_by_fence
 from lazymig.stores.given import Store
 from lazymig.stores.probes import Probe
 from lazymig.surroundings.checking import Asked, Surroundings, look_around
@@ -30,7 +31,13 @@ _TRIES = (False, False, True)
 #: Errors after which another try is useless: the driver has waited already, or waiting does not help.
 _FINAL = (ServerSelectionTimeoutError, NetworkTimeout, NoPrimary)
 #: The codes of refusals by a unique index and by a validator.
-_REFUSALS = frozenset({11000, 121})
+_INVALID = 121
+_REFUSALS = frozenset({11000, _INVALID})
+_SEALED = (
+    "the migration has gone on to v2_only, or is being sealed for it: the database refuses writes of earlier phases, "
+    "and this one was not made. Run this process in v2_only; with phase=control it goes there by itself. If a seal "
+    "was interrupted, lazymig phase show says so"
+)
 
 
 class FirstUse:
@@ -48,6 +55,8 @@ class FirstUse:
         self._direct: tuple[Probe, ...] = ()
         #: Whether calls must still check. False once the check has passed for good.
         self.due = not all(probe.in_memory for probe in (asked.v1, asked.v2) if probe is not None)
+        #: Whether this is the phase that the fences are for.
+        self.sealed = not asked.reads_v1
         #: Finds out, after a write was refused, whether an index or a validator refuses announcements.
         self.explaining = Explaining(self)
 
@@ -143,7 +152,8 @@ class _FirstCall(Deadline):
 class Explaining:
     """Checks again where a write within the block is refused: an index or a validator may be newer than the last check.
 
-    Raises `ConfigurationError` instead of the server's error where that is the reason.
+    Raises `ConfigurationError` instead of the server's error where that is the reason, and `PhaseError` where the fence
+    of a later phase is.
     """
 
     __slots__ = ("_first_use",)
@@ -157,8 +167,15 @@ class Explaining:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, OperationFailure) and error.code in _REFUSALS:
-            try:
-                await self._first_use.recheck()
-            except ConfigurationError as wrong:
-                raise wrong from None  # the server's text quotes the document
+        if not isinstance(error, OperationFailure) or error.code not in _REFUSALS:
+            return
+        if is_refused_by_fence(error):
+            raise PhaseError(_SEALED) from None
+        found = await self._first_use.look()
+        # Servers before 5.0 do not say which rule refused it.
+        if error.code == _INVALID and any(found.fenced) and not self._first_use.sealed:
+            raise PhaseError(_SEALED) from None
+        try:
+            found.check()
+        except ConfigurationError as wrong:
+            raise wrong from None  # the server's text quotes the document

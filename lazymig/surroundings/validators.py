@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lazymig.stores.documents import META_FIELD, REVISION_FIELD
+from lazymig.stores.fencing import Own, find_fencing
 from lazymig.stores.records import Document
 from lazymig.surroundings.looking import Seen
 
@@ -18,10 +19,17 @@ _KINDS = {"v1": "an int or a long", "v2": "an object with any fields"}
 
 
 def find_enforced_rule(seen: Seen) -> Document:
-    """Return the rule that every new document must satisfy; an empty one where the server only warns."""
-    enforced = seen.options.get("validationLevel") != "off" and seen.options.get("validationAction") != "warn"
-    rule: Document = seen.options.get("validator", {}) if enforced else {}
-    return rule
+    """Return the user's rule that every new document must satisfy; an empty one where the server only warns.
+
+    lazymig's own fence is no part of it: it refuses nothing of what its phase stores.
+    """
+    own = Own.of(seen.options)
+    return {} if own.is_loose else own.validator
+
+
+def is_fenced(seen: Seen | None) -> bool:
+    """Whether the collection has the fence of the seal, which only `v2_only` can work with."""
+    return seen is not None and find_fencing(seen.options) is not None
 
 
 def describe_gone(seen: Seen) -> str:

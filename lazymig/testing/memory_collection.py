@@ -10,21 +10,21 @@ relies on more than that seems correct here and fails there.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Hashable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, MutableMapping
 from typing import Any, Self
 
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
 from pymongo.results import DeleteResult, InsertManyResult, InsertOneResult, UpdateResult
 
+from lazymig.testing.exploration.cursor import Document, MemoryCursor, Projection, Query
 from lazymig.testing.exploration.filters import has_operators, matches
 from lazymig.testing.exploration.projection import projected
 from lazymig.testing.exploration.statement import Gate, Statement
 from lazymig.testing.exploration.updates import Update, updated, upserted
-from lazymig.testing.exploration.values import MISSING, freeze, fresh, look_up, order
+from lazymig.testing.exploration.validation import MemoryDatabase, check_valid
+from lazymig.testing.exploration.values import MISSING, freeze, fresh, order
 
-Document = dict[str, Any]
-Query = Mapping[str, Any]
-Projection = Mapping[str, Any] | Sequence[str] | None
+Snapshot = tuple[dict[Hashable, Document], dict[Hashable, int], dict[str, Any]]
 
 
 class MemoryCollection:
@@ -35,6 +35,7 @@ class MemoryCollection:
     """
 
     takes_pipelines = True
+    takes_validators = True
 
     def __init__(self, name: str = "memory", documents: Iterable[Query] = (), *, gate: Gate | None = None) -> None:
         self.name = name
@@ -42,6 +43,8 @@ class MemoryCollection:
         self.gate = gate
         self._documents: dict[Hashable, Document] = {}
         self._numbers: dict[Hashable, int] = {}
+        #: The validator and how it is enforced, as `listCollections` shows them.
+        self.options: dict[str, Any] = {}
         for document in documents:
             self._put(fresh(document))
 
@@ -51,6 +54,11 @@ class MemoryCollection:
     def with_options(self, **_options: Any) -> Self:
         """Return this collection, since concerns and preferences have no effect in memory."""
         return self
+
+    @property
+    def database(self) -> MemoryDatabase:
+        """The collection's database, for commands about the collection."""
+        return MemoryDatabase(self)
 
     # ---- inspection from outside, without a scheduling point --------------------------------------------------------
 
@@ -67,15 +75,16 @@ class MemoryCollection:
         for key, document in self._documents.items():
             if key not in self._numbers:
                 self._numbers[key] = numbers[freeze(document)]
-        return tuple(sorted(self._numbers.values()))
+        rules = (-numbers[freeze(self.options)],) if self.options else ()
+        return (*rules, *sorted(self._numbers.values()))
 
-    def snapshot(self) -> tuple[dict[Hashable, Document], dict[Hashable, int]]:
-        """Return a copy of the contents for `restore`."""
-        return dict(self._documents), dict(self._numbers)
+    def snapshot(self) -> Snapshot:
+        """Return a copy of the contents and options for `restore`."""
+        return dict(self._documents), dict(self._numbers), self.options
 
-    def restore(self, snapshot: tuple[dict[Hashable, Document], dict[Hashable, int]]) -> None:
-        """Restore the contents that a snapshot recorded."""
-        self._documents, self._numbers = dict(snapshot[0]), dict(snapshot[1])
+    def restore(self, snapshot: Snapshot) -> None:
+        """Restore the contents and options that a snapshot recorded."""
+        self._documents, self._numbers, self.options = dict(snapshot[0]), dict(snapshot[1]), snapshot[2]
 
     # ---- statements -------------------------------------------------------------------------------------------------
 
@@ -98,7 +107,9 @@ class MemoryCollection:
         comment: Any = None,
     ) -> MemoryCursor:
         """Return a cursor. Its first fetch is its only scheduling point, and reads all matching documents."""
-        cursor = MemoryCursor(self, filter or {}, projection).limit(limit)
+        arguments = (filter or {}, projection)
+        cursor = MemoryCursor(lambda read: Statement(self.gate, self.name, "find", read, *arguments), self._matching)
+        cursor = cursor.limit(limit)
         return cursor.sort(sort) if sort is not None else cursor
 
     def count_documents(self, filter: Query, *, session: Any = None, comment: Any = None) -> Statement:
@@ -170,7 +181,7 @@ class MemoryCollection:
         for index, document in enumerate(documents):
             try:
                 self._insert(fresh(document))
-            except DuplicateKeyError as error:
+            except WriteError as error:
                 refused.append({**(error.details or {}), "index": index, "op": document})
                 if ordered:
                     break
@@ -205,6 +216,8 @@ class MemoryCollection:
         # In Python 1, 1.0 and True are equal, but not in MongoDB. The cheap comparison comes first.
         if after == before and freeze(after) == freeze(before):
             return before, before
+        if self.options:
+            check_valid(after, self.options)
         self._put(after)
         return before, after
 
@@ -219,6 +232,8 @@ class MemoryCollection:
     def _insert(self, document: Document) -> None:
         if "_id" not in document:
             raise NotImplementedError("MemoryCollection does not generate ids; give the document an _id")
+        if self.options:
+            check_valid(document, self.options)  # before the index is asked, as on the server
         if _key(document["_id"]) in self._documents:
             raise _duplicate(self.full_name, document["_id"])
         self._put(document)
@@ -227,64 +242,6 @@ class MemoryCollection:
         key = _key(document["_id"])
         self._documents[key] = document
         self._numbers.pop(key, None)
-
-
-class MemoryCursor:
-    """The result of `find`. The first fetch reads copies of all its documents."""
-
-    def __init__(self, collection: MemoryCollection, criteria: Query, projection: Projection) -> None:
-        self._collection = collection
-        self._criteria = criteria
-        self._projection = projection
-        self._order: list[tuple[str, int]] = []
-        self._limit = 0
-        self._left: list[Document] | None = None
-
-    def sort(self, key_or_list: Any, direction: int = 1) -> Self:
-        """Sort by one field, or by a list or mapping of fields with their directions."""
-        if isinstance(key_or_list, str):
-            self._order = [(key_or_list, direction)]
-        else:
-            self._order = list(key_or_list.items() if isinstance(key_or_list, Mapping) else key_or_list)
-        return self
-
-    def limit(self, limit: int) -> Self:
-        """Limit the number of documents; 0 means all."""
-        self._limit = limit
-        return self
-
-    def batch_size(self, _size: int) -> Self:
-        """Do nothing, since the first fetch reads all documents."""
-        return self
-
-    async def to_list(self, length: int | None = None) -> list[Document]:
-        """Return the remaining documents, or the next `length` of them."""
-        left = await self._fetched()
-        taken = left[:length]
-        del left[:length]
-        return taken
-
-    async def close(self) -> None:
-        """Discard the remaining documents."""
-        self._left = []
-
-    async def __aiter__(self) -> AsyncIterator[Document]:
-        left = await self._fetched()
-        while left:
-            yield left.pop(0)
-
-    async def _fetched(self) -> list[Document]:
-        if self._left is None:
-            collection = self._collection
-            arguments = (self._criteria, self._projection)
-            self._left = await Statement(collection.gate, collection.name, "find", self._read, *arguments)
-        return self._left
-
-    def _read(self, criteria: Query, projection: Projection) -> list[Document]:
-        found = list(self._collection._matching(criteria))
-        for path, direction in reversed(self._order):
-            found.sort(key=lambda document: order(look_up(document, path)), reverse=direction < 0)
-        return [projected(document, projection) for document in found[: self._limit or None]]
 
 
 def _key(id: Any) -> Hashable:

@@ -68,7 +68,7 @@ async def test_damaged_meta_data_are_overtaken(database: Any) -> None:
     assert await repaired(database, 1)
     document = (await stored(database["v2"]))["1"]
     assert document["count"] == 8
-    assert document["_lazymig"]["rev"] == document["_lazymig"]["intent"] == 1000
+    assert document["_lazymig"]["rev"] == document["_lazymig"]["intent"] == 1001
     assert (await stored(database["v1"]))["1"] == thing(1, 8, _lazymig_rev=1000)
 
 

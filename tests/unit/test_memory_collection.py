@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError, WriteError
 
+from lazymig.stores import fencing
 from lazymig.stores.documents import make_revision_filter
 from lazymig.testing.exploration.statement import Gate, drive
 from lazymig.testing.exploration.values import freeze
@@ -25,9 +26,11 @@ REVISIONS = st.sampled_from(["_lazymig_rev", "_lazymig.rev", "_lazymig.intent", 
 ORDERINGS = st.dictionaries(
     st.sampled_from(["$lt", "$lte", "$gt", "$gte"]), st.one_of(NUMBERS, st.just("x")), min_size=1
 )
+NEGATIONS = st.builds(lambda condition: {"$not": condition}, ORDERINGS)
 CONDITIONS = st.one_of(
     SCALARS,
     ORDERINGS,
+    NEGATIONS,
     st.builds(lambda values: {"$in": values}, st.lists(SCALARS, max_size=3)),
     st.builds(lambda values: {"$nin": values}, st.lists(SCALARS, max_size=2)),
     st.builds(lambda value: {"$ne": value}, SCALARS),
@@ -49,7 +52,7 @@ FILTERS = st.one_of(
     st.builds(lambda parts: {"$nor": parts}, st.lists(PARTS, min_size=1, max_size=2)),
 )
 # An upsert's filter names the id, as the protocol's do: the collection invents none.
-UPSERT_PARTS = st.dictionaries(PATHS, st.one_of(SCALARS, ORDERINGS), max_size=2)
+UPSERT_PARTS = st.dictionaries(PATHS, st.one_of(SCALARS, ORDERINGS, NEGATIONS), max_size=2)
 UPSERT_FILTERS = st.builds(lambda id, rest: {"_id": id, **rest}, IDS, UPSERT_PARTS)
 CHANGES = st.one_of(
     st.dictionaries(PATHS, SCALARS, min_size=1, max_size=3),
@@ -133,7 +136,7 @@ def outcome(call):
         result = call()
         result = list(result) if hasattr(result, "sort") and not isinstance(result, list) else result
     except BulkWriteError as error:
-        refused = [(entry["index"], entry["code"], entry["keyPattern"]) for entry in error.details["writeErrors"]]
+        refused = [(entry["index"], entry["code"], entry.get("keyPattern")) for entry in error.details["writeErrors"]]
         return "bulk", freeze(refused), error.details["nInserted"]
     except DuplicateKeyError as error:
         return "duplicate", error.code, freeze(error.details["keyPattern"]), freeze(error.details["keyValue"])
@@ -152,6 +155,33 @@ def test_random_statements_end_alike_on_the_server(server_collection, statements
     for name, arguments, keywords in statements:
         expected = on_server(server_collection, name, arguments, keywords)
         assert in_memory(memory, name, arguments, keywords) == expected, (name, arguments, keywords)
+
+
+RULES = st.sampled_from(
+    [
+        *fencing.RULES.values(),
+        {"_lazymig_rev": {"$gt": 0}},
+        fencing.Own({"a": {"$exists": True}}).fenced("v2", "key").validator,
+        fencing.Own().fenced("v1", "key").validator,
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(statements=st.lists(STATEMENTS, min_size=4, max_size=12), rule=RULES, first=st.integers(0, 4))
+def test_a_validator_refuses_the_same_as_on_the_server(server_collection, statements, rule, first):
+    """With a validator that comes after some statements, each of the others is refused here as there, or by neither."""
+    database, name = server_collection.database, server_collection.name
+    database.drop_collection(name)
+    database.create_collection(name)
+    memory = MemoryCollection(name)
+    for position, (method, arguments, keywords) in enumerate(statements):
+        if position == first:
+            database.command("collMod", name, validator=rule)
+            drive(awaited(memory.database.command("collMod", name, validator=rule)))
+        expected = on_server(server_collection, method, arguments, keywords)
+        assert in_memory(memory, method, arguments, keywords) == expected, (method, arguments, keywords)
+    database.drop_collection(name)
 
 
 NESTED = st.recursive(

@@ -12,7 +12,8 @@ import pytest
 from opentelemetry import metrics
 
 from lazymig import telemetry
-from lazymig.telemetry import DARK_DURATION, MIGRATED, REFUSED, Histogram, Tally
+from lazymig.histogram import Histogram
+from lazymig.telemetry import DARK_DURATION, MIGRATED, REFUSED, Tally
 
 
 @pytest.fixture(autouse=True)

@@ -90,11 +90,25 @@ def _has_type(value: Any, name: str) -> bool:
     return value is not MISSING and type_name(value) == name
 
 
+def _holds(document: Mapping[str, Any], expression: Mapping[str, Any]) -> bool:
+    """Return the value of an expression that compares two fields. Unlike a filter, it compares values of any types."""
+    (operator, paths), *others = expression.items()
+    if operator != "$lte" or others or any(not isinstance(path, str) or path[:1] != "$" for path in paths):
+        raise NotImplementedError("MemoryCollection knows the expression $lte of two fields only")
+    left, right = (_place(look_up(document, path[1:])) for path in paths)
+    return left <= right
+
+
+def _place(value: Any) -> tuple[int, Any]:
+    return (-1, 0) if value is MISSING else order(value)
+
+
 _COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "$eq": _equal,
     "$ne": lambda value, operand: not _equal(value, operand),
     "$in": lambda value, operands: any(_equal(value, operand) for operand in operands),
     "$nin": lambda value, operands: not any(_equal(value, operand) for operand in operands),
+    "$not": lambda value, condition: not _satisfies(value, condition),
     "$exists": lambda value, expected: (value is not MISSING) == bool(expected),
     "$type": _has_type,
     "$lt": _comparison(lambda value, operand: value < operand, equal=False),
@@ -103,6 +117,7 @@ _COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "$gte": _comparison(lambda value, operand: value >= operand, equal=True),
 }
 _LOGICAL: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    "$expr": lambda document, expression: _holds(document, expression),
     "$and": lambda document, parts: all(matches(document, part) for part in parts),
     "$or": lambda document, parts: any(matches(document, part) for part in parts),
     "$nor": lambda document, parts: not any(matches(document, part) for part in parts),

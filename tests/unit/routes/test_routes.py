@@ -154,9 +154,9 @@ class Recording:
         (lambda repo: anext(repo.list(), None), "pages"),
         (lambda repo: repo.v1.get(1), "read_v1"),
         (lambda repo: repo.v1.get_many([1]), "read_v1_many"),
-        (lambda repo: repo.v1.exists(1), "exists"),
+        (lambda repo: repo.v1.exists(1), "exists_in_v1"),
         (lambda repo: repo.v1.delete(1), "write"),
-        (lambda repo: repo.v1.count(), "count"),
+        (lambda repo: repo.v1.count(), "count_v1"),
         (lambda repo: anext(repo.v1.list(), None), "v1_pages"),
     ],
 )
