@@ -52,11 +52,15 @@ class Control:
         collection: The control collection, of any of the drivers that `Repository` takes. The sweeper uses
             `lazymig_control` in V2's database where it is given no other.
         clock: The source of time, for tests.
+        lease_s: Seconds that a process which follows the phase may work without a heartbeat. A step waits as long for
+            a process that died.
     """
 
-    def __init__(self, collection: Collection, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, collection: Collection, clock: Clock = SYSTEM_CLOCK, *, lease_s: float = 15.0) -> None:
         #: The control collection as it was given.
         self.collection = collection
+        #: How long a process may work without a heartbeat.
+        self.lease_s = lease_s
         self._parts = _compose(Rows(collection), clock)
         self._cohorts = Cohorts()
 

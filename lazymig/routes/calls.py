@@ -248,7 +248,7 @@ def open_calls(
         return [*pair.behind.unfinished, *(() if watch is None else watch.running)]
 
     terms = Terms(
-        revision=migration.revision, find_unfinished=find_unfinished, tally=pair.tally,
+        revision=migration.revision, lease_s=phase.lease_s, find_unfinished=find_unfinished, tally=pair.tally,
         check=lambda standing: builder.check(standing.phase),
     )  # fmt: skip
     stages = SteeredStages(Member(parts_of(phase), migration.name, terms), builder.build, options.timeout_s)

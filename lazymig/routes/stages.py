@@ -168,12 +168,13 @@ class SteeredStages(Stages[V1, V2], Generic[V1, V2]):
 
     @property
     def now(self) -> Stage[V1, V2]:
-        return self.at(self.member.standing)
+        return self.of(self.member.standing)
 
-    def at(self, standing: Standing | None) -> Stage[V1, V2]:
-        """Return the stage of a record. A change that leaves phase and settings as they are keeps the stage."""
-        if standing is None:
-            raise PhaseError("no phase is recorded: lazymig phase begin --app ... records the first one")
+    def of(self, standing: Standing) -> Stage[V1, V2]:
+        """Return the stage of a record that this process follows.
+
+        A change that leaves phase and settings as they are keeps the stage.
+        """
         built = self._built
         if built is not None and (built[0] is standing or _is_alike(built[0], standing)):
             return built[1]
@@ -185,6 +186,11 @@ class SteeredStages(Stages[V1, V2], Generic[V1, V2]):
     async def arrive(self) -> Stage[V1, V2]:
         await self.member.join()
         return self.now
+
+    def at(self, standing: Standing | None) -> Stage[V1, V2]:
+        if standing is None:
+            raise PhaseError("no phase is recorded: lazymig phase begin --app ... records the first one")
+        return self._build(standing)
 
     async def leave(self) -> None:
         await self.member.leave()
@@ -224,7 +230,7 @@ class _SteeredCall(Generic[V1, V2]):
             if generation is None:
                 generation = await stages.member.enter(writes=writes, session=stages.session)
             self._generation = generation
-            stage = stages.at(generation.standing)
+            stage = stages.of(generation.standing)
             if stage.first_use.due:
                 await stage.first_use.passed(writes=writes)
         except BaseException as error:

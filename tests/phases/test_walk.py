@@ -1,0 +1,42 @@
+"""The whole life of a migration: a service of several processes, with clients of both versions at work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from random import SystemRandom
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from lazymig import Phase
+from tests.phases.walking import Pace, Walk, under_way
+from tests.widening import WIDENING
+
+#: Behind `--full`: ten times the requests in each place.
+PACE = Pace(requests=1_500, clients=12) if WIDENING.full else Pace()
+
+
+@pytest.fixture
+async def walk(lazymig_server: Any) -> AsyncIterator[Walk]:
+    """The service with 200 real customers in V1, and its clients at work."""
+    seed = 1 if WIDENING.seed is None and os.environ.get("CI") else WIDENING.seed
+    seed = SystemRandom().randrange(10**6) if seed is None else seed
+    print(f"--seed {seed}")
+    name = f"walk_{uuid4().hex[:12]}"
+    async with under_way(lazymig_server.uri, lazymig_server.port, name, PACE, seed) as walk:
+        yield walk
+
+
+async def test_the_whole_life(walk: Walk) -> None:
+    """Through each phase, back and forth again, no client sees a lost, stale or resurrected read."""
+    await walk.switch.begin(Phase.V1_ONLY, by="the walk", why="the service as it is")
+    await walk.work()
+    for before, phase in pairwise(list(Phase)[:5]):
+        for to in (phase, before, phase):
+            await walk.move(to)
+            await walk.work()
+        await walk.suffer()
+        await walk.work()
