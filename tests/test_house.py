@@ -97,6 +97,7 @@ ROOMS = {
         },
         {"cut_over", "following", "steering"},
         {"figures", "watching"},
+        {"parts"},
     ),
     "membership": ({"in_flight", "lease", "waking"}, {"registration", "terms"}, {"keeping"}, {"member"}),
     "switching": (
@@ -138,7 +139,7 @@ ROOMS = {
     "loop": ({"clock", "deadline", "in_flight", "turns"}, {"background", "batcher", "behind", "breaker"}),
     "dark": ({"figures", "notes", "settings"}, {"contests"}, {"log", "looking"}, {"watch"}),
     "routes": (
-        {"choice", "route"},
+        {"choice", "options", "route"},
         {"choosing", "coexist", "gradual", "prepare", "shadow", "stages", "v1_only", "v2_only", "v2_primary"},
         {"dark", "resuming", "v1_answers"},
         {"building"},

@@ -11,23 +11,17 @@ import math
 from collections.abc import AsyncIterator, Callable, Iterable
 from copy import copy
 
-from attrs import frozen
-
-from lazymig.control.at_work import AtWork
 from lazymig.control.cohorts import BY_SHARE, REST, Cohorts
-from lazymig.control.conversions import KnownConversion, KnownConversions
+from lazymig.control.conversions import KnownConversion
 from lazymig.control.cut_over import CutOver, read_cut_over, set_cut_over
-from lazymig.control.dead_letters import BY_AGE, DeadLetters
 from lazymig.control.figures import FiguresRecord, FiguresRows, GroupFigures, sum_up
 from lazymig.control.following import Followed, Following
 from lazymig.control.members import MemberRecord, Members
-from lazymig.control.mismatches import Mismatches
+from lazymig.control.parts import Parts, compose
 from lazymig.control.passes import BEAT_S, LEASE, Identities, Lease, Passes
 from lazymig.control.phases import Moved, Phases, Standing
-from lazymig.control.retirement import Retirements
-from lazymig.control.runs import RunRecord, Runs
+from lazymig.control.runs import RunRecord
 from lazymig.control.steering import Orders, Runners, Running, Steering
-from lazymig.control.watching import Watching
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.stores.given import Collection, Id, Store
 from lazymig.stores.records import DeadLetter
@@ -61,7 +55,7 @@ class Control:
         self.collection = collection
         #: How long a process may work without a heartbeat.
         self.lease_s = lease_s
-        self._parts = _compose(Rows(collection), clock)
+        self._parts = compose(Rows(collection), clock)
         self._cohorts = Cohorts()
 
     def cohort(self, name: str, ids_or_predicate: Iterable[Id] | Callable[[Id], object]) -> None:
@@ -252,71 +246,10 @@ class Control:
         await self._parts.orders(migration, kind).set_rate(rate, by)
 
 
-@frozen
-class Parts:
-    """The parts of one control collection, for lazymig's own tools."""
-
-    rows: Rows
-    clock: Clock
-    letters: DeadLetters
-    runs: Runs
-    conversions: KnownConversions
-    mismatches: Mismatches
-    at_work: AtWork
-
-    def passes(self, migration: str, kind: str) -> Passes:
-        """Return the passes of one kind over one migration's collections."""
-        return Passes(self.rows, self.clock, migration, kind)
-
-    def following(self, migration: str) -> Following:
-        """Return the row of one migration's follower."""
-        return Following(self.rows, self.clock, migration)
-
-    def orders(self, migration: str, kind: str) -> Orders:
-        """Return the orders for passes of one kind, however they are filtered or directed."""
-        return Orders(self.rows, self.clock, migration, kind.partition(" ")[0])
-
-    def runners(self, migration: str) -> Runners:
-        """Return the processes that run passes over one migration."""
-        return Runners(self.rows, self.clock, migration)
-
-    def phases(self, migration: str) -> Phases:
-        """Return the record of one migration's phase."""
-        return Phases(self.rows, self.clock, migration)
-
-    def watching(self, migration: str) -> Watching:
-        """Return the record of one migration's watch on V1."""
-        return Watching(self.rows, self.clock, migration)
-
-    def retirement(self, migration: str) -> Retirements:
-        """Return the record of one migration's retirement."""
-        return Retirements(self.rows, self.clock, migration)
-
-    def members(self, migration: str) -> Members:
-        """Return the records of the processes in one migration's fleet."""
-        return Members(self.rows, self.clock, migration)
-
-    def figures(self, migration: str) -> FiguresRows:
-        """Return what the processes of one migration's fleet found while the cut-over is gradual."""
-        return FiguresRows(self.rows, self.clock, migration)
-
-    async def ensure_indexes(self) -> None:
-        """Create the indexes that find rows without a scan, and dead letters in their order."""
-        await self.rows.ensure_index([("kind", 1), ("migration", 1), ("state", 1)], "lazymig_kind")
-        await self.rows.ensure_index([("kind", 1), ("migration", 1), *BY_AGE], "lazymig_first_at")
-
-
-def _compose(rows: Rows, clock: Clock) -> Parts:
-    return Parts(
-        rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock),
-        Mismatches(rows, clock), AtWork(rows, clock),
-    )  # fmt: skip
-
-
 def control_over(control: Control, rows: Rows) -> Control:
     """Return the control collection with these rows, such as rows that wait where others raise an error."""
     over = copy(control)
-    over._parts = _compose(rows, parts_of(control).clock)
+    over._parts = compose(rows, parts_of(control).clock)
     return over
 
 

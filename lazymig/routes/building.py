@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from lazymig.control import Control, Standing
 from lazymig.dark.figures import Figures
@@ -13,13 +13,13 @@ from lazymig.dark.settings import DarkReads
 from lazymig.dark.watch import Watch
 from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.loop.behind import Behind
-from lazymig.loop.clock import Clock
 from lazymig.phases import Phase
 from lazymig.protocol.pair import Pair
 from lazymig.routes.choosing import Choosing
 from lazymig.routes.coexist import Coexist
 from lazymig.routes.dark import Dark
 from lazymig.routes.gradual import Gradual
+from lazymig.routes.options import Options
 from lazymig.routes.prepare import Prepare
 from lazymig.routes.route import Route
 from lazymig.routes.shadow import Shadow
@@ -52,43 +52,6 @@ ROUTES: dict[Phase, Callable[[Pair[Any, Any]], Route[Any, Any]]] = {
     Phase.V2_PRIMARY: V2Primary,
     Phase.V2_ONLY: V2Only,
 }
-
-
-@frozen(kw_only=True)
-class Options:
-    """The options of `Repository`, by the names of its keywords."""
-
-    clock: Clock
-    coalesce: bool
-    write_behind: bool
-    checked: bool
-    read_concern: Literal["linearizable"] | None
-    max_attempts: int
-    max_in_flight: int | None
-    timeout_s: float | None
-    v2_wait_s: float | None
-    dark_reads: DarkReads | None = None
-
-    def check(self) -> None:
-        """Raise `ConfigurationError` for values with which no call could end well."""
-        if self.max_attempts < 1:
-            raise ConfigurationError("max_attempts: pass 1 or more")
-        for name, seconds in (("timeout_s", self.timeout_s), ("v2_wait_s", self.v2_wait_s)):
-            if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
-                raise ConfigurationError(f"{name}: pass seconds above 0, or None for no bound")
-        if self.read_concern not in (None, "linearizable"):
-            raise ConfigurationError('read_concern: pass "linearizable", or None')
-        if self.dark_reads is not None and not isinstance(self.dark_reads, DarkReads):
-            raise ConfigurationError("dark_reads: pass a lazymig.DarkReads, or None")
-
-    def in_session(self) -> Options:
-        """Return these options for a session: no shared or deferred statements, and no bound in time of its own.
-
-        Raises `ConfigurationError` for options that a transaction cannot keep.
-        """
-        if self.read_concern is not None:
-            raise ConfigurationError("with_session: no transaction keeps read_concern; make a repository without it")
-        return evolve(self, coalesce=False, write_behind=False, timeout_s=None)
 
 
 def check_phase(phase: Phase) -> Phase:

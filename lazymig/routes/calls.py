@@ -32,7 +32,6 @@ from lazymig.query import (
     sift,
 )
 from lazymig.routes.building import (
-    Options,
     StageBuilder,
     build_pair,
     build_pair_in_session,
@@ -40,6 +39,7 @@ from lazymig.routes.building import (
     complete,
 )
 from lazymig.routes.choosing import open_choosing
+from lazymig.routes.options import Options
 from lazymig.routes.resuming import list_through
 from lazymig.routes.route import Route
 from lazymig.routes.stages import Call, FixedStages, Stage, Stages, SteeredStages
