@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from attrs import field, frozen
@@ -19,7 +20,7 @@ from lazymig.routes.choosing import Choosing
 from lazymig.routes.coexist import Coexist
 from lazymig.routes.dark import Dark
 from lazymig.routes.gradual import Gradual
-from lazymig.routes.options import Options
+from lazymig.routes.options import IN_SESSION, Options, Outage, plan_outage
 from lazymig.routes.prepare import Prepare
 from lazymig.routes.route import Route
 from lazymig.routes.shadow import Shadow
@@ -35,7 +36,7 @@ from lazymig.stores.opening import Terms, are_tz_aware, check_collection, name_u
 from lazymig.surroundings.checking import Asked, is_same
 from lazymig.surroundings.first_use import FirstUse
 from lazymig.surroundings.uuids import check_uuids
-from lazymig.telemetry import LEFT_DIRTY, Tally
+from lazymig.telemetry import Tally
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -143,16 +144,15 @@ def build_pair(migration: Migration[V1, V2], given: Collections, options: Option
     _check_distinct(given)
     check_uuids(migration, v1=given.v1, v2=given.v2)
     tally = Tally(migration.name)
-    # Half of a call's time: if V2 hangs, the call still ends in time, with V1's answer or write and without an error.
-    half_s = None if options.timeout_s is None else options.timeout_s / 2
-    behind = Behind(_BEHIND_MAX if options.write_behind else 0, half_s, lambda: tally.count(LEFT_DIRTY))
-    return _put_together(migration, given, options, tally, behind)
+    outage = plan_outage(options, remembers=get_upgrading(migration).takes_other)
+    behind = Behind(_BEHIND_MAX if options.write_behind else 0, outage.step_wait_s, partial(outage.note_late, tally))
+    return _put_together(migration, given, options, tally, behind, outage)
 
 
 def build_pair_in_session(pair: Pair[V1, V2], given: Collections, options: Options, session: Session) -> Pair[V1, V2]:
     """Return the pair with every statement in a session. Both pairs share their counts and unfinished bodies."""
     migration, behind = pair.conversions.migration, pair.behind.at_once()
-    return _put_together(migration, given, options, pair.tally, behind, session)
+    return _put_together(migration, given, options, pair.tally, behind, IN_SESSION, session)
 
 
 def _put_together(
@@ -161,6 +161,7 @@ def _put_together(
     options: Options,
     tally: Tally,
     behind: Behind,
+    outage: Outage,
     session: Session | None = None,
 ) -> Pair[V1, V2]:
     terms = Terms(
@@ -174,7 +175,7 @@ def _put_together(
     return Pair(
         v1, v2, v2, conversions, options.clock, tally, behind,
         max_attempts=options.max_attempts, checked=options.checked, in_session=session is not None,
-        ahead=options.coalesce, alone=alone, v2_wait_s=options.v2_wait_s,
+        ahead=options.coalesce, alone=alone, v2_wait_s=outage.read_wait_s, breaker=outage.breaker,
     )  # fmt: skip
 
 
