@@ -215,7 +215,7 @@ class Verification(Generic[V1, V2]):
             **{name: counts[name] for name in COUNTED}, accepted=dict(self._examiner.accepted),
             rechecked=self._counts["rechecked"], repaired=self._counts["repaired"], elapsed_s=self._elapsed_s,
             mismatches=tuple(summary.mismatches), groups=summary.groups, limits=self._limits, finished=finished,
-            **{verdict: self._counts[verdict] for verdict in (Verdict.WAITING, Verdict.LEFT)},
+            waiting=self._counts[Verdict.WAITING], left=self._counts[Verdict.LEFT], sample="",
         )  # fmt: skip
 
     async def _end(self, report: VerifyReport, sample: int) -> VerifyReport:
