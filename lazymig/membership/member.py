@@ -20,6 +20,8 @@ from lazymig.membership.in_flight import CallsInFlight, Generation, TransactionL
 from lazymig.membership.keeping import Keeper, remove
 from lazymig.membership.registration import Registration
 from lazymig.membership.terms import Terms, name_process
+from lazymig.metrics import EPOCH, HEARTBEAT, LEASE_LEFT, PHASE
+from lazymig.phases import Phase
 from lazymig.stores.given import Session
 from lazymig.stores.sessions import transaction_of
 from lazymig.telemetry import EPOCHS, LEASES_LOST, REFUSED_CALLS
@@ -220,6 +222,7 @@ class Member:
             self._failure = None
         except Exception as error:
             self._failure = error  # calls show it once the lease is over
+        self._tally.show(LEASE_LEFT, self._lease.left_s)
         self._tally.count(LEASES_LOST, registration.lost - lost)
 
     async def exchange(self) -> None:
@@ -228,7 +231,11 @@ class Member:
         beats = self._lease.left_s < self._lease.lease_s * _RENEW_AT
         while True:
             before = registration.standing
-            await (registration.beat() if beats else registration.look())
+            if beats:
+                with self._tally.span(HEARTBEAT):
+                    await registration.beat()
+            else:
+                await registration.look()
             self._note(before)
             if registration.settled == registration.acknowledged:
                 return
@@ -238,6 +245,8 @@ class Member:
         standing = self._registration.standing
         if standing is not before and standing is not None:
             self._tally.count(EPOCHS)
+            self._tally.show(EPOCH, standing.epoch)
+            self._tally.show(PHASE, list(Phase).index(standing.phase))
             if standing.hold == "writes":
                 self._held_since_s = self._clock.monotonic()
 
