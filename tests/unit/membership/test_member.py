@@ -401,7 +401,7 @@ async def test_a_listing_whose_place_is_gone_says_so(repository: Any, operator: 
     for id in range(2, 130):
         await repository.insert(ada(id, age=id))
     listing = repository.list(sort="age")
-    found = [(await anext(listing)).id for _ in range(60)]
+    found = [(await anext(listing)).id for _ in range(100)]
     await operator.move(Phase.COEXIST)
     await clock.move(1)
     for id in found:
