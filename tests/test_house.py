@@ -139,7 +139,7 @@ ROOMS = {
     "loop": ({"clock", "deadline", "in_flight", "turns"}, {"background", "batcher", "behind", "breaker"}),
     "dark": ({"figures", "notes", "settings"}, {"contests"}, {"log", "looking"}, {"watch"}),
     "routes": (
-        {"choice", "options", "route"},
+        {"recorded", "choice", "options", "route"},
         {"choosing", "coexist", "gradual", "prepare", "shadow", "stages", "v1_only", "v2_only", "v2_primary"},
         {"dark", "resuming", "v1_answers"},
         {"building"},
