@@ -76,6 +76,9 @@ class Proxy:
         if self.closed:
             writer.close()
             return
+        if self._severed:
+            writer.close()
+            return
         upstream, downstream = await asyncio.open_connection("127.0.0.1", self._target)
         carried_out = asyncio.Event()
         pumps = [
