@@ -189,7 +189,7 @@ async def test_nothing_that_v2_holds_from_earlier_is_trusted(database: Any) -> N
     """Documents that look clean and are out of date are marked before SHADOW begins, and answers are V1's."""
     ready = Ready(database)
     await ready.begin(Phase.PREPARE)
-    await database["v1"].update_one({"_id": 1}, {"$set": {"n": 7}})  # by a process in V1_ONLY, at an unchanged revision
+    await followed(database, phase=Phase.V1_ONLY).update(1, lambda thing: evolve(thing, count=7))
     assert any("mark the 5 documents" in step for step in (await ready.switch().plan("advance")).steps)
     await ready.switch().advance(**ORDER)
     marked = await database["v2"].count_documents({"_lazymig.intent": 1, "_lazymig.rev": 0})
