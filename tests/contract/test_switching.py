@@ -12,33 +12,18 @@ from attrs import evolve
 
 from lazymig import ConfigurationError, Phase, PhaseError, Repository, Sweeper, Switch, Verifier
 from lazymig.control import Phases
-from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.protocol.sealing import fences_of, look
 from lazymig.repository import calls_of
 from lazymig.stores.fences import MongoFence
 from lazymig.switching.plan import Refused
-from tests.people import TestClock
 from tests.sweeps import ThingV2
-from tests.switches import COUNT, ORDER, Ready, followed, process, standing
+from tests.switches import COUNT, ORDER, HurriedClock, Ready, followed, process, standing
 from tests.widening import WIDENING
 
 UP = list(Phase)
 on_both = pytest.mark.parametrize("driver", ["pymongo", "mock"])
 on_server = pytest.mark.parametrize("driver", ["pymongo"])
 in_memory = pytest.mark.parametrize("driver", ["mock"])
-
-
-class HurriedClock(TestClock):
-    """The machine's time, and sleeps of a twentieth: heartbeats and looks come sooner."""
-
-    def now(self) -> Any:
-        return SYSTEM_CLOCK.now()
-
-    def monotonic(self) -> float:
-        return SYSTEM_CLOCK.monotonic()
-
-    async def sleep(self, delay_s: float) -> None:
-        await SYSTEM_CLOCK.sleep(delay_s / 20)
 
 
 async def compare(repo: Repository[Any, Any]) -> None:
