@@ -212,12 +212,10 @@ class Verification(Generic[V1, V2]):
         counts = summary.counts
         return VerifyReport(
             migration=self._name, total=total, compared=compared, match=max(0, compared - sum(counts.values())),
-            missing=counts["missing"], stale=counts["stale"], different=counts["different"], orphan=counts["orphan"],
-            dirty=counts["dirty"], unknown=counts["unknown"],
-            accepted=dict(self._examiner.accepted), rechecked=self._counts["rechecked"],
-            repaired=self._counts["repaired"], mismatches=tuple(summary.mismatches), groups=summary.groups,
-            limits=self._limits, finished=finished, elapsed_s=self._elapsed_s,
-            waiting=self._counts[Verdict.WAITING], left=self._counts[Verdict.LEFT],
+            **{name: counts[name] for name in COUNTED}, accepted=dict(self._examiner.accepted),
+            rechecked=self._counts["rechecked"], repaired=self._counts["repaired"], elapsed_s=self._elapsed_s,
+            mismatches=tuple(summary.mismatches), groups=summary.groups, limits=self._limits, finished=finished,
+            waiting=self._counts[Verdict.WAITING], left=self._counts[Verdict.LEFT], sample="",
         )  # fmt: skip
 
     async def _end(self, report: VerifyReport, sample: int) -> VerifyReport:
