@@ -1,11 +1,13 @@
-"""A process of a fleet: it follows the recorded phase and writes until it is killed. "URI DATABASE [stuck]".
+"""A process of a fleet: it follows the recorded phase and writes until it is killed. "URI DATABASE".
 
-It prints a line once it has joined. A stuck one begins an update that never ends, so it acknowledges nothing any more.
+It prints a line once it has joined. After SIGUSR1 it begins an update that never ends, and says so: from then on it
+acknowledges nothing any more.
 """
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 
 from pymongo import AsyncMongoClient
@@ -17,11 +19,14 @@ from tests.switches import followed, with_lease
 LEASE_S = 1.0
 
 
-async def serve(uri: str, name: str, kind: str = "busy") -> None:
+async def serve(uri: str, name: str) -> None:
     """Join the fleet, say so, and work."""
+    stuck = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, stuck.set)
 
     async def change(thing: ThingV2) -> ThingV2:
-        if kind == "stuck":
+        if stuck.is_set():
+            print("stuck", flush=True)
             await asyncio.get_running_loop().create_future()
         return thing
 
