@@ -54,12 +54,13 @@ def fences_of(pair: Pair[V1, V2]) -> Fences:
     return Fences(MongoFence(pair.v1, "v1"), MongoFence(pair.ledger, "v2"))
 
 
-async def rehearse(fences: Fences, *, within_s: float = 30.0) -> tuple[Barrier, Barrier]:
+async def rehearse(fences: Fences, *, within_s: float = 0.5, look_s: float = 30.0) -> tuple[Barrier, Barrier]:
     """Return whether V1 and V2 can be fenced, in this order. Changes nothing.
 
-    `within_s` bounds each statement: where V2 has a validator of validationLevel "moderate", all of V2 is looked at.
+    `within_s`: as long a collection waits for open transactions, and other statements behind it. `look_s` bounds a look
+    at all of V2, where its validator is of validationLevel "moderate".
     """
-    return await fences.v1.rehearse(within_s), await fences.v2.rehearse(within_s)
+    return await fences.v1.rehearse(within_s, look_s), await fences.v2.rehearse(within_s, look_s)
 
 
 async def look(fences: Fences) -> tuple[Barrier, Barrier]:
@@ -142,7 +143,7 @@ class _Work(Generic[V1, V2]):
 
     async def prepare(self) -> str:
         """Do what can be done while writes go on; return why the seal cannot be made, "" if it can."""
-        found = await rehearse(self._fences)
+        found = await rehearse(self._fences, within_s=self._terms.change_s)
         barred = [barrier for barrier in found if barrier.ability not in (Ability.OPEN, Ability.STANDS)]
         why = tuple(barrier.why for barrier in barred)
         if barred and not (self._terms.leases_only and all(barrier.lasting for barrier in barred)):
