@@ -395,13 +395,13 @@ def test_an_undecided_upgrade_is_broken() -> None:
             return lazymig.LEAVE
         raise lazymig.NotYet("later")
 
-    with pytest.raises(LawBroken) as caught:
+    with pytest.raises(laws.LawBroken) as caught:
         assert_laws(deciding(upgrade=undecided), v1=st.just(WAITING), examples=1)
     assert caught.value.law == "upgrade is deterministic"
 
 
 def test_what_a_user_supplied_must_not_wait_again() -> None:
     """A V2 entity that would wait or stay after the next write of V1's door would be lost by it."""
-    with pytest.raises(LawBroken) as caught:
+    with pytest.raises(laws.LawBroken) as caught:
         assert_laws(deciding(), v1=st.just(WAITING), v2=st.just(PersonV2(1, "Ada", "King", 0)), examples=1)
     assert caught.value.law == "upgrade(downgrade(v2), v2) gives V2 back"
