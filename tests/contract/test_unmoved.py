@@ -499,7 +499,7 @@ async def test_a_dead_letter_says_what_a_retry_would_do(database: Any) -> None:
 @pytest.mark.parametrize("driver", ["pymongo"])
 async def test_a_rewrite_keeps_the_record(database: Any) -> None:
     """A document that is stored in a newer version by itself stays one that waits, at V1's new revision."""
-    chain = lazymig.upcasters({1: lambda document: {**document, "name": "Wait Please"}}, field="version")
+    chain = lazymig.upcasters({1: lambda document: {**document, "name": "Wait Please"}}, field="version", persist=True)
     v1 = await _versioned(database, chain)
     await Sweeper(v1).run()
     await lazymig.Rewriter(v1).run()
