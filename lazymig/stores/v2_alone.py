@@ -43,13 +43,11 @@ class AloneStore(MongoLedger, Alone):
         self._one = self._settled if read_concern is None else tune(collection, read=ReadConcern(read_concern))
 
     async def find(self, id: RawId) -> StoredV2 | None:
-        return await self._find(self._one, id)
+        document = await find_one(self._one, id, self._session)
+        return None if document is None else check_same_id(id, parse_v2(document))
 
     async def find_local(self, id: RawId) -> StoredV2 | None:
-        return await self._find(self._durable, id)
-
-    async def _find(self, collection: Handle, id: RawId) -> StoredV2 | None:
-        document = await find_one(collection, id, self._session)
+        document = await find_one(self._durable, id, self._session)
         return None if document is None else check_same_id(id, parse_v2(document))
 
     async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredV2 | ForeignDocument]:
