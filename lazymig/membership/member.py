@@ -169,8 +169,10 @@ class Member:
         """Count the end of a call."""
         generation.calls -= 1
         generation.writes -= writes
-        if (generation is not self.calls.now or generation.holds) and self._keeper is not None:
-            self._keeper.waker.wake()
+        if self._keeper is not None and (
+            (writes and generation.holds) or (not generation.calls and generation is not self.calls.now)
+        ):
+            self._keeper.waker.wake()  # it may be able to acknowledge now
 
     async def _wait_for_release(self) -> bool:
         """Wait while writes are held. False: this took too long."""
@@ -212,25 +214,32 @@ class Member:
     # What the keeper does.
 
     async def attempt(self) -> None:
-        """Look at the phase, send a heartbeat where one is due, and acknowledge where that is possible."""
+        """Do what is due in the control collection, within a bounded time. Raises nothing: the lease runs on."""
         registration, lost = self._registration, self._registration.lost
-        before = registration.standing
         try:
             async with Deadline(registration.record.lease_s * _ATTEMPT):
-                if self._lease.left_s < self._lease.lease_s * _RENEW_AT:
-                    with self._tally.span(HEARTBEAT):
-                        await registration.beat()
-                else:
-                    await registration.look()
-                self._note(before)
-                while registration.settled != registration.acknowledged:
-                    await registration.beat()
+                await self.exchange()
             self._failure = None
         except Exception as error:
-            # The lease runs on; calls say so once it is over.
-            self._failure = error
+            self._failure = error  # calls show it once the lease is over
         self._tally.show(LEASE_LEFT, self._lease.left_s)
         self._tally.count(LEASES_LOST, registration.lost - lost)
+
+    async def exchange(self) -> None:
+        """Look at the phase, send a heartbeat where one is due, and acknowledge where that is possible."""
+        registration = self._registration
+        beats = self._lease.left_s < self._lease.lease_s * _RENEW_AT
+        while True:
+            before = registration.standing
+            if beats:
+                with self._tally.span(HEARTBEAT):
+                    await registration.beat()
+            else:
+                await registration.look()
+            self._note(before)
+            if registration.settled == registration.acknowledged:
+                return
+            beats = True
 
     def _note(self, before: Standing | None) -> None:
         standing = self._registration.standing
