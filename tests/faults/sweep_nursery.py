@@ -1,6 +1,6 @@
 """A process that sweeps in children of its own, one per line of its input, for tests that kill them.
 
-A line is "URI DATABASE", with "rewrite" behind it for a rewriting pass in place of a sweep, or with "newest" for a sweep
+A line is "URI DATABASE", with "rewrite" behind it for a rewriting pass in place of a sweep, or "newest" for a sweep
 from the highest id down. Each child costs no start-up: everything is imported before the first fork. Its process id is
 printed when it begins, and when it has ended "killed" or "ended".
 """
