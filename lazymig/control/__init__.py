@@ -22,6 +22,7 @@ from lazymig.control.passes import BEAT_S, LEASE, Identities, Lease, Passes
 from lazymig.control.phases import Moved, Phases, Standing
 from lazymig.control.runs import RunRecord
 from lazymig.control.steering import Orders, Runners, Running, Steering
+from lazymig.control.suspicion import DEGRADE, SUSPECT_SINCE, Suspicion
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.stores.given import Collection, Id, Store
 from lazymig.stores.records import DeadLetter
@@ -29,10 +30,11 @@ from lazymig.stores.rows import Rows, control_collection_beside
 from lazymig.stores.verdicts import Mismatch
 
 __all__ = [
-    "BEAT_S", "BY_SHARE", "LEASE", "REST", "Cohorts", "Control", "CutOver", "FiguresRecord", "FiguresRows",
-    "Followed", "Following", "GroupFigures", "Identities", "KnownConversion", "Lease", "MemberRecord", "Members",
-    "Moved", "Orders", "Parts", "Passes", "Phases", "RunRecord", "Runners", "Running", "Standing", "Steering",
-    "cohorts_of", "control_beside", "control_over", "parts_of", "read_cut_over", "set_cut_over", "sum_up",
+    "BEAT_S", "BY_SHARE", "DEGRADE", "LEASE", "REST", "SUSPECT_SINCE", "Cohorts", "Control", "CutOver",
+    "FiguresRecord", "FiguresRows", "Followed", "Following", "GroupFigures", "Identities", "KnownConversion", "Lease",
+    "MemberRecord", "Members", "Moved", "Orders", "Parts", "Passes", "Phases", "RunRecord", "Runners", "Running",
+    "Standing", "Steering", "Suspicion", "cohorts_of", "control_beside", "control_over", "parts_of", "read_cut_over",
+    "set_cut_over", "sum_up",
 ]  # fmt: skip
 
 
