@@ -66,7 +66,7 @@ class Control:
         Declare it in every process, with the same meaning. A process that does not know a cohort lets V1 answer for it.
 
         Args:
-            name: The name by which the cohort is switched on: `lazymig cut-over --cohort NAME`.
+            name: The name by which the cohort is switched on: `lazymig phase cut-over --cohort NAME`.
             ids_or_predicate: The ids, or a function of an id that says at once whether it belongs to the cohort.
 
         Raises:

@@ -15,6 +15,7 @@ from lazymig import Phase
 from tests.phases.walking import Pace, Walk, under_way
 from tests.widening import WIDENING
 
+
 #: Behind `--full`: ten times the requests in each place.
 PACE = Pace(requests=1_500, clients=12) if WIDENING.full else Pace()
 
@@ -32,11 +33,29 @@ async def walk(lazymig_server: Any) -> AsyncIterator[Walk]:
 
 async def test_the_whole_life(walk: Walk) -> None:
     """Through each phase, back and forth again, no client sees a lost, stale or resurrected read."""
-    await walk.switch.begin(Phase.V1_ONLY, by="the walk", why="the service as it is")
+    await walk.lazymig("phase", "begin", "v1_only", "--why", "the service as it is", "--yes")
     await walk.work()
     for before, phase in pairwise(list(Phase)[:5]):
         for to in (phase, before, phase):
+            if to is Phase.V2_PRIMARY:
+                await walk.fill()
             await walk.move(to)
             await walk.work()
         await walk.suffer()
         await walk.work()
+    await walk.fill()
+    await walk.seal()
+    await walk.suffer()
+    await walk.work()
+
+
+async def test_dev(walk):
+    await walk.lazymig("phase", "begin", "coexist", "--why", "the service as it is", "--yes")
+    await walk.work()
+    await walk.fill()
+    await walk.move(Phase.V2_PRIMARY)
+    await walk.work()
+    await walk.fill()
+    await walk.seal()
+    await walk.suffer()
+    await walk.work()
