@@ -23,6 +23,8 @@ from lazymig.repository import Repository, calls_of
 from lazymig.switch import Switch, mover_of
 from lazymig.switching.outages import allow_degrading, forbid_degrading
 
+__all__ = ["phase"]
+
 _APP = "--app shop.people:repository"
 _Share = Annotated[float | None, Parameter(validator=Number(gte=0, lte=1), show_default=False)]
 
@@ -76,7 +78,8 @@ async def cut_over(
     """Show or change for whose reads V2 answers first in coexist: cohorts, and a share of all entities.
 
     For each group it shows what dark reads found: how both sides agree, how fast each is, and how often it fails.
-    Processes follow a change within a second. Set the share before the step to coexist, which begins with all otherwise.
+    Processes follow a change within a second. Set the share before the step to coexist: without one, V2 answers first
+    for all entities there.
     """
     changes.check()
     async with _followed(app, in_json=json) as (repository, parts):
