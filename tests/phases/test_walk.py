@@ -15,7 +15,6 @@ from lazymig import Phase
 from tests.phases.walking import Pace, Walk, under_way
 from tests.widening import WIDENING
 
-
 #: Behind `--full`: ten times the requests in each place.
 PACE = Pace(requests=1_500, clients=12) if WIDENING.full else Pace()
 
@@ -33,29 +32,46 @@ async def walk(lazymig_server: Any) -> AsyncIterator[Walk]:
 
 async def test_the_whole_life(walk: Walk) -> None:
     """Through each phase, back and forth again, no client sees a lost, stale or resurrected read."""
-    await walk.lazymig("phase", "begin", "v1_only", "--why", "the service as it is", "--yes")
     await walk.work()
     for before, phase in pairwise(list(Phase)[:5]):
         for to in (phase, before, phase):
             if to is Phase.V2_PRIMARY:
-                await walk.fill()
-            await walk.move(to)
+                await walk.operator.fill()
+            await walk.operator.move(to)
             await walk.work()
         await walk.suffer()
         await walk.work()
-    await walk.fill()
-    await walk.seal()
+    await walk.operator.fill()
+    await into_v2_only(walk)
     await walk.suffer()
     await walk.work()
 
 
-async def test_dev(walk):
-    await walk.lazymig("phase", "begin", "coexist", "--why", "the service as it is", "--yes")
+async def into_v2_only(walk: Walk) -> None:
+    """The seal, while a process sleeps with writes half way: the database refuses what it does when it wakes up."""
+    await walk.operator.try_to_seal_by_mistake()
+    sleeper = walk.services[1]
+    late = await walk.sleep(sleeper)
+    await walk.operator.seal()
     await walk.work()
-    await walk.fill()
-    await walk.move(Phase.V2_PRIMARY)
+    await walk.wake(sleeper, late)
+    refusals = [line for line in sleeper.log if "the database refuses writes of earlier phases" in line]
+    print(f"{len(refusals)} of {len(late)} late writes were refused by the database")
+    assert refusals
     await walk.work()
-    await walk.fill()
-    await walk.seal()
+    await walk.operator.try_what_is_over()
+
+
+async def test_dev(walk: Walk) -> None:
+    """x."""
+    await walk.work()
+    for to in list(Phase)[1:5]:
+        if to is Phase.V2_PRIMARY:
+            await walk.operator.fill()
+        await walk.operator.move(to)
+        await walk.work()
+    await walk.operator.fill()
+    await into_v2_only(walk)
     await walk.suffer()
     await walk.work()
+    print(walk.history.reasons)
