@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 #: The upper bound of the first bucket, in seconds, and how many buckets double it.
 _FIRST_S, _PER_DOUBLING = 1e-5, 8
@@ -31,6 +32,40 @@ class Histogram:
         steps = math.ceil(math.log2(elapsed_s / _FIRST_S) * _PER_DOUBLING) if elapsed_s > _FIRST_S else 0
         self._buckets[min(steps, _BUCKETS)] += 1
         self._total_s += elapsed_s
+
+    def add(self, other: Histogram) -> None:
+        """Count what another histogram has counted.
+
+        Args:
+            other: The other histogram.
+        """
+        self._buckets = [mine + others for mine, others in zip(self._buckets, other._buckets, strict=True)]
+        self._total_s += other._total_s
+
+    def pack(self) -> list[list[float]]:
+        """Return all that the histogram holds, to be stored: the sum, then each bucket's number with its count.
+
+        Returns:
+            A list that BSON and JSON can hold.
+        """
+        counted = [[float(step), float(count)] for step, count in enumerate(self._buckets) if count]
+        return [[self._total_s], *counted]
+
+    @classmethod
+    def unpack(cls, packed: Sequence[Sequence[float]]) -> Histogram:
+        """Return the histogram that was packed.
+
+        Args:
+            packed: What `pack` returned.
+
+        Returns:
+            A histogram of its own.
+        """
+        made = cls()
+        made._total_s = packed[0][0]
+        for step, count in packed[1:]:
+            made._buckets[min(int(step), _BUCKETS)] += int(count)
+        return made
 
     @property
     def count(self) -> int:

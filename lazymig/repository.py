@@ -20,8 +20,8 @@ from lazymig.phases import Phase
 from lazymig.protocol.births import decide_insert_v2
 from lazymig.protocol.edits import UpdateV2
 from lazymig.query import Criteria, Listing, OnError, Sort
-from lazymig.routes.building import Options
 from lazymig.routes.calls import Calls, open_calls
+from lazymig.routes.options import Options
 from lazymig.shapes.migration import Migration
 from lazymig.stores.given import Collection, Collections, Id, Session
 from lazymig.telemetry import Tally

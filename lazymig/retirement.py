@@ -72,6 +72,11 @@ class Retirement(Generic[V1, V2]):
             stopping=lambda: self._stopped,
         )  # fmt: skip
 
+    @property
+    def name(self) -> str:
+        """The migration's name, by which a drop is confirmed."""
+        return self._ground.name
+
     def stop(self) -> None:
         """Let `watch` or `reduce` record how far it is, and return. A signal handler may call it."""
         self._stopped = True

@@ -196,6 +196,9 @@ class Tally:
         Args:
             name: The span's name.
             **attributes: Further attributes of the span; their names get the prefix `lazymig.`.
+
+        Returns:
+            A context manager: the span is current within it, and ends with it.
         """
         tracer = _make_tracer()
         if tracer is None:

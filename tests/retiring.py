@@ -31,16 +31,15 @@ def retirement(database: Any, **options: Any) -> Retirement[PersonV1, PersonV2]:
 
 async def filled(database: Any) -> None:
     """V1 with three documents; V2 with the same entities, one that only V2 has, and one that was deleted."""
-    await database["v1"].insert_many([ada_v1(id) for id in (1, 2, 3)])
-    await database["v1"].create_index("name")
     repo = repository(database)
     for id in (1, 2, 3, 4):
         await repo.insert(ada(id))
     await repo.delete(3)
     for id, more in ((1, {"by": "sweep"}), (2, {"by": "read", "conv": 3, "inserts": [1], "raised": 1})):
-        await database["v2"].update_one(
-            {"_id": id}, {"$set": {f"{META}.{name}": value for name, value in more.items()}}
-        )
+        meta = {f"{META}.{name}": value for name, value in more.items()}
+        await database["v2"].update_one({"_id": id}, {"$set": meta})
+    await database["v1"].insert_many([ada_v1(id) for id in (1, 2, 3)])
+    await database["v1"].create_index("name")
 
 
 async def watched(database: Any, clock: LaterClock, *, since: timedelta, **more: Any) -> None:

@@ -48,7 +48,7 @@ FLOORS = {module: floor for floor, storey in enumerate(STOREYS) for module in st
 ROOMS = {
     "stores": (
         {"elements", "given"},
-        {"chunks", "records", "verdicts"},
+        {"chunks", "positions", "records", "verdicts"},
         {"decoding", "drivers"},
         {"indexes", "record_changes", "sessions"},
         {"clients", "documents", "inspecting", "keyset", "probes", "replication", "rows", "server_time"},
@@ -85,6 +85,7 @@ ROOMS = {
         {"part"},
         {
             "at_work",
+            "cohorts",
             "conversions",
             "dead_letters",
             "members",
@@ -94,8 +95,9 @@ ROOMS = {
             "retirement",
             "runs",
         },
-        {"following", "steering"},
-        {"watching"},
+        {"cut_over", "following", "steering"},
+        {"figures", "watching"},
+        {"parts"},
     ),
     "membership": ({"in_flight", "lease", "waking"}, {"registration", "terms"}, {"keeping"}, {"member"}),
     "switching": (
@@ -134,11 +136,11 @@ ROOMS = {
         {"flow", "rechecking", "scopes"},
         {"verification"},
     ),
-    "loop": ({"clock", "deadline", "in_flight", "turns"}, {"background", "batcher", "behind"}),
-    "dark": ({"notes", "settings"}, {"contests"}, {"log", "looking"}, {"watch"}),
+    "loop": ({"clock", "deadline", "in_flight", "turns"}, {"background", "batcher", "behind", "breaker"}),
+    "dark": ({"figures", "notes", "settings"}, {"contests"}, {"log", "looking"}, {"watch"}),
     "routes": (
-        {"route"},
-        {"coexist", "prepare", "shadow", "stages", "v1_only", "v2_only", "v2_primary"},
+        {"choice", "options", "route"},
+        {"choosing", "coexist", "gradual", "prepare", "shadow", "stages", "v1_only", "v2_only", "v2_primary"},
         {"dark", "resuming", "v1_answers"},
         {"building"},
         {"calls"},

@@ -21,6 +21,7 @@ from lazymig.control import Moved
 from lazymig.errors import ConfigurationError
 from lazymig.phases import Phase
 from lazymig.switch import Plan, Switch, mover_of
+from lazymig.switching.gates import check_accepted
 from lazymig.switching.plan import Direction, Refused
 from lazymig.switching.waiting import NotAcknowledged
 
@@ -172,7 +173,7 @@ class _Step:
 
     async def make(self, switch: Switch[object, object]) -> int:
         """Show the plan, ask, make the step, and report it."""
-        plan = await switch.plan(self.direction, accept=self.accept)
+        plan = await mover_of(switch).plan(self.direction, check_accepted(self.accept), thorough=True)
         if plan.target is None or (self.to is not None and self.to is not plan.target):
             mover_of(switch).check_way(plan, self.to)
         if not self.json:

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from lazymig.cli.failures import Unusable
 from lazymig.cli.loading import control_of, opened
 from lazymig.cli.options import App, Debug, Exit, Json, examples
-from lazymig.cli.output import say, show_json, wrapped
+from lazymig.cli.output import is_terminal, say, show_json, wrapped
 from lazymig.control import Running, Steering, parts_of
 from lazymig.control.steering import Orders
 
@@ -85,7 +85,7 @@ def _make_pause(kind: str) -> Callable[..., object]:
             say(f"{found.migration}: paused already, {describe_pause(standing)}")
             return Exit.DONE
         waiting = f"{found.now} will wait" if found.running else f"{found.now}; one that starts will wait"
-        wrapped(f"{found.migration}: paused; {waiting} until lazymig {kind} resume")
+        _tell(f"{found.migration}: paused; {waiting} until lazymig {kind} resume")
         return Exit.DONE
 
     return pause
@@ -140,8 +140,9 @@ def _make_set(kind: str) -> Callable[..., object]:
         if json:
             return _show_json(found, standing, changed=True)
         parts = [] if rate is None else [f"{limit:,g} documents/s in each process" if limit else "no limit on the rate"]
-        parts += [] if concurrency is None else [f"{concurrency:,} batches in flight in each process"]
-        wrapped(f"{found.migration}: {', '.join(parts)}; {found.now}")
+        if concurrency is not None:
+            parts.append(f"{concurrency:,} batch{'' if concurrency == 1 else 'es'} in flight in each process")
+        _tell(f"{found.migration}: {', '.join(parts)}; {found.now}")
         return Exit.DONE
 
     return set_
@@ -175,6 +176,11 @@ def describe_pause(standing: Steering) -> str:
     """Return who paused a kind of pass, when and why."""
     reason = f": {standing.reason}" if standing.reason else ""
     return f"by {standing.paused_by} since {standing.paused_at:%Y-%m-%d %H:%M:%S} UTC{reason}"
+
+
+def _tell(message: str) -> None:
+    """Print a line of the result; on a terminal broken between words, in a pipe whole, where it is searched for."""
+    (wrapped if is_terminal() else say)(message)
 
 
 def _by(given: str | None) -> str:

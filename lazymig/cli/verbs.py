@@ -24,6 +24,7 @@ from lazymig.cli.init import init
 from lazymig.cli.options import Exit, examples
 from lazymig.cli.output import complain
 from lazymig.cli.phase import phase
+from lazymig.cli.retire import retire
 from lazymig.cli.rewrite import rewrite
 from lazymig.cli.status import status
 from lazymig.cli.steering import steered
@@ -95,6 +96,7 @@ for verb, epilogue in _STEERED.items():
     app.command(steered(verb.__name__, verb, epilogue))
 app.command(dead_letters)
 app.command(phase)
+app.command(retire)
 
 
 def run(tokens: Sequence[str]) -> int:

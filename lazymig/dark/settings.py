@@ -115,7 +115,10 @@ class DarkReads:
 
     @property
     def share(self) -> float:
-        """The part of the reads that is compared, from 0 to 1; it may be set at any time."""
+        """The part of the reads that is compared, from 0 to 1; it may be set at any time.
+
+        Where the fleet's dark share is set (`lazymig cut-over --dark-share`), that holds in its place.
+        """
         return self._share
 
     @share.setter

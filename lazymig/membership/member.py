@@ -20,6 +20,8 @@ from lazymig.membership.in_flight import CallsInFlight, Generation, TransactionL
 from lazymig.membership.keeping import Keeper, remove
 from lazymig.membership.registration import Registration
 from lazymig.membership.terms import Terms, name_process
+from lazymig.metrics import EPOCH, HEARTBEAT, LEASE_LEFT, PHASE
+from lazymig.phases import Phase
 from lazymig.stores.given import Session
 from lazymig.stores.sessions import transaction_of
 from lazymig.telemetry import EPOCHS, LEASES_LOST, REFUSED_CALLS
@@ -167,8 +169,10 @@ class Member:
         """Count the end of a call."""
         generation.calls -= 1
         generation.writes -= writes
-        if (generation is not self.calls.now or generation.holds) and self._keeper is not None:
-            self._keeper.waker.wake()
+        if self._keeper is not None and (
+            (writes and generation.holds) or (not generation.calls and generation is not self.calls.now)
+        ):
+            self._keeper.waker.wake()  # it may be able to acknowledge now
 
     async def _wait_for_release(self) -> bool:
         """Wait while writes are held. False: this took too long."""
@@ -210,28 +214,39 @@ class Member:
     # What the keeper does.
 
     async def attempt(self) -> None:
-        """Look at the phase, send a heartbeat where one is due, and acknowledge where that is possible."""
+        """Do what is due in the control collection, within a bounded time. Raises nothing: the lease runs on."""
         registration, lost = self._registration, self._registration.lost
-        before = registration.standing
         try:
             async with Deadline(registration.record.lease_s * _ATTEMPT):
-                if self._lease.left_s < self._lease.lease_s * _RENEW_AT:
-                    await registration.beat()
-                else:
-                    await registration.look()
-                self._note(before)
-                while registration.settled != registration.acknowledged:
-                    await registration.beat()
+                await self.exchange()
             self._failure = None
         except Exception as error:
-            # The lease runs on; calls say so once it is over.
-            self._failure = error
+            self._failure = error  # calls show it once the lease is over
+        self._tally.show(LEASE_LEFT, self._lease.left_s)
         self._tally.count(LEASES_LOST, registration.lost - lost)
+
+    async def exchange(self) -> None:
+        """Look at the phase, send a heartbeat where one is due, and acknowledge where that is possible."""
+        registration = self._registration
+        beats = self._lease.left_s < self._lease.lease_s * _RENEW_AT
+        while True:
+            before = registration.standing
+            if beats:
+                with self._tally.span(HEARTBEAT):
+                    await registration.beat()
+            else:
+                await registration.look()
+            self._note(before)
+            if registration.settled == registration.acknowledged:
+                return
+            beats = True
 
     def _note(self, before: Standing | None) -> None:
         standing = self._registration.standing
         if standing is not before and standing is not None:
             self._tally.count(EPOCHS)
+            self._tally.show(EPOCH, standing.epoch)
+            self._tally.show(PHASE, list(Phase).index(standing.phase))
             if standing.hold == "writes":
                 self._held_since_s = self._clock.monotonic()
 

@@ -94,7 +94,8 @@ class Registration:
 
     async def look(self) -> None:
         """Read the phase and work by it from now on. Raises `PhaseError` where this release cannot."""
-        self._follow(await self._find())
+        # Its first look since it was registered must not be answered by a primary that was replaced.
+        self._follow(await self._find(newest=self.standing is None))
 
     async def leave(self) -> None:
         """End the lease and remove the record, so that nobody waits for it. Call it while nothing is in flight."""
@@ -123,7 +124,7 @@ class Registration:
         # Kept before it is sent: where the answer is lost, the next heartbeat finds the record.
         self.record = evolve(self.record, key=uuid4().hex, beat=1)
         await self._members.register(self.record)
-        self._follow(await self._find(newest=True))
+        await self.look()
         if self._replaced:
             await self._members.remove_own(self._replaced)
             self._replaced = ""

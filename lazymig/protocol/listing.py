@@ -215,7 +215,7 @@ async def _find_pages_with_bodies(pair: Pair[V1, V2], span: Span, missed: _Misse
         rows = found.at_once() if lean else found
         ids = [row.id for row in rows] if lean else found.ids
         async with Deadline(span.timeout_s):
-            bodies = ByKey((await ask_in_time(pair, pair.bodies.find_each(ids)))[0])
+            bodies = ByKey((await ask_in_time(pair, partial(pair.bodies.find_each, ids)))[0])
             missing = [id for id, key in zip(ids, keys, strict=True) if key not in bodies]
             truths = await pair.v1.find_each(missing) if lean and missing else None
         width.note_page(len(ids) - len(missing), len(ids))

@@ -70,7 +70,7 @@ async def _read_part(pair: Pair[V1, V2], ids: Sequence[RawId], lacking: bool) ->
     # Wait for all at once: one after the other, a V2 that hangs would use up the time of the whole call.
     if held := [id for id in ids if pair.behind.holds(id)]:
         await asyncio.gather(*(await_own_body(pair, id) for id in held))
-    answer, reachable = await ask_in_time(pair, pair.bodies.find_many(ids))
+    answer, reachable = await ask_in_time(pair, lambda: pair.bodies.find_many(ids))
     found = answer or {}
     answers: dict[RawId, V2 | ConversionError | Unmoved] = {
         id: stored for id, stored in found.items() if isinstance(stored, ForeignDocument)

@@ -10,7 +10,7 @@ from pymongo.errors import PyMongoError, WriteError
 
 from lazymig.errors import Contention, ConversionError, NotFound
 from lazymig.protocol import bodies
-from lazymig.protocol.bodies import is_due, try_step
+from lazymig.protocol.bodies import ask_in_time, is_due, try_step
 from lazymig.protocol.edits import Base, Change, Edit, More
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.renewals import Keep
@@ -148,7 +148,7 @@ async def _refresh_seen(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, tic
     """
     overtaken = truth.revision > ticket and get_upgrading(pair.conversions.migration).takes_other
     if (attempt or overtaken) and seen.revision != truth.revision:
-        seen = await pair.bodies.find(truth.id) or seen
+        seen = await _look_again(pair, seen)
     for delay_s in bodies.WRITER_WAITS_S:
         if not await is_due(pair, seen, truth, ticket):
             break
@@ -156,11 +156,17 @@ async def _refresh_seen(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, tic
             # This process is storing it, so it will come. In a transaction that step may wait for this one, so wait
             # briefly.
             await pair.behind.wait_for(truth.id, delay_s if pair.in_session else None)
-            seen = await pair.bodies.find(truth.id) or seen
+            seen = await _look_again(pair, seen)
             continue
         await pair.clock.sleep(delay_s)
-        seen = await pair.bodies.find(truth.id) or seen
+        seen = await _look_again(pair, seen)
     return seen
+
+
+async def _look_again(pair: Pair[V1, V2], seen: StoredV2) -> StoredV2:
+    """Return V2's document as it is now; the one that was seen where V2 does not answer, which V1 does without."""
+    found, _ = await ask_in_time(pair, lambda: pair.bodies.find(seen.id))
+    return found or seen
 
 
 async def decide(pair: Pair[V1, V2], edit: Edit, base: Base) -> Change | Literal[More.TRUTH] | None:

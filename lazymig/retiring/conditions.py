@@ -15,14 +15,18 @@ from lazymig.control.watching import Watched
 from lazymig.errors import PhaseError
 from lazymig.phases import Phase
 from lazymig.retiring.ground import Ground
+from lazymig.stores.counts import Counts
+from lazymig.stores.documents import decode_id, raw_id
+from lazymig.stores.raw import keys_of
+from lazymig.stores.scans import Scan
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 #: A watch that has recorded nothing for longer does not run.
 _FRESH = timedelta(minutes=10)
-#: Open marks that are named.
-_NAMED = 5
+#: Open marks that are named, and that are looked at.
+_NAMED, _LOOKED_AT = 5, 1000
 
 
 @frozen
@@ -72,7 +76,7 @@ async def find_conditions(
 ) -> list[Condition]:
     """Look at everything that V1's end depends on. Changes nothing."""
     found = [] if standing is None else [await _judge_fleet(ground, standing)]
-    found += [await _judge_letters(ground), await _judge_marks(ground)]
+    found += [await _judge_letters(ground), await _judge_waiting(ground), await _judge_marks(ground, record)]
     watched = await ground.parts.watching(ground.name).find_watched()
     begun = None if standing is None else standing.last.at
     base = record.since if record.stage is RetirementStage.QUARANTINED else begun
@@ -99,12 +103,29 @@ async def _judge_letters(ground: Ground[V1, V2]) -> Condition:
     )  # fmt: skip
 
 
-async def _judge_marks(ground: Ground[V1, V2]) -> Condition:
-    marks = [seen for seen in await ground.pair.ledger.open_marks(_NAMED + 1) if not seen.gone]
-    ids = ", ".join(repr(seen.id) for seen in marks[:_NAMED]) + (" and more" if len(marks) > _NAMED else "")
+async def _judge_waiting(ground: Ground[V1, V2]) -> Condition:
+    waiting = (await Counts(ground.pair.bodies).count_marked()).waiting
     return Condition(
-        "unfinished writes", not marks, f"V1 may hold newer data than V2: {ids}" if marks else "none",
-        "compare both documents, and store the right one by replace(), which ends the write",
+        "waiting entities", not waiting, f"{waiting:,} entities wait in V1 alone for their users (NotYet)",
+        "store what is needed through the repository, which ends the wait",
+    )  # fmt: skip
+
+
+async def _judge_marks(ground: Ground[V1, V2], record: RetirementRecord) -> Condition:
+    marks = await ground.pair.ledger.open_marks(_LOOKED_AT)
+    bodiless = [seen.id for seen in marks if seen.gone]
+    # An announced insert or delete that V1 knows nothing of has no effect any more.
+    held = await Scan(ground.here(record)).find_fields(bodiless, "_id")
+    kept = keys_of(raw_id(found["_id"]) for found in held)
+    open_ids = [
+        seen.id
+        for seen, key in zip(marks, keys_of(seen.id for seen in marks), strict=True)
+        if not seen.gone or key in kept
+    ]
+    named = ", ".join(repr(decode_id(id)) for id in open_ids[:_NAMED]) + (" and more" if len(open_ids) > _NAMED else "")
+    return Condition(
+        "unfinished writes", not open_ids, f"V1 may hold newer data than V2: {named}" if open_ids else "none",
+        "compare both documents, and store the right one by replace() or insert(), which ends the write",
     )  # fmt: skip
 
 
@@ -112,7 +133,7 @@ async def _judge_return(ground: Ground[V1, V2]) -> Condition:
     returned = await ground.v1.identify() is not None
     return Condition(
         "V1's name", not returned,
-        f"{ground.v1.full_name} exists again: a program wrote it" if returned else "nothing has that name",
+        f"{ground.v1.place} exists again: a program wrote it" if returned else "nothing has that name",
         "find the program and stop it, save what it wrote, and drop that collection",
     )  # fmt: skip
 

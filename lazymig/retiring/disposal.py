@@ -43,6 +43,8 @@ async def archive(ground: Ground[V1, V2], record: RetirementRecord, into: str | 
     asked = name_archive(into, record.v1.partition(".")[0])
     known = record.archive
     if known is not None and known.digest is not None:
+        if known.target == asked.target:
+            return record
         raise PhaseError(f"archive: V1 is archived already, in {known.target}")
     if record.doing != ARCHIVE or known != asked:
         if await _exists(ground, asked):
@@ -115,11 +117,11 @@ async def drop(ground: Ground[V1, V2], record: RetirementRecord) -> RetirementRe
     there = ground.in_quarantine(record)
     if not await is_dropped(ground, record):
         if await there.identify() != record.identity:
-            raise PhaseError(f"drop: {there.full_name} is not the collection that was put there; look at what it is")
+            raise PhaseError(f"drop: {there.place} is not the collection that was put there; look at what it is")
         await _check_archive(ground, record)
         record = await ground.begin(record, DROP)
         await there.drop()
-    return await ground.end(record, f"{there.full_name} dropped", stage=RetirementStage.DROPPED)
+    return await ground.end(record, f"{there.place} dropped", stage=RetirementStage.DROPPED)
 
 
 async def _check_archive(ground: Ground[V1, V2], record: RetirementRecord) -> None:

@@ -13,6 +13,7 @@ from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.loop.clock import Clock
 from lazymig.protocol.pair import Pair
 from lazymig.shapes.migration import is_finished
+from lazymig.stores.given import Store
 from lazymig.stores.moving_away import Removable
 
 V1 = TypeVar("V1")
@@ -50,12 +51,16 @@ class Ground(Generic[V1, V2]):
         """Return V1 under its name in quarantine."""
         return Removable(self.v1.named(record.quarantine))
 
+    def here(self, record: RetirementRecord) -> Store:
+        """Return V1's collection where it is now."""
+        return self.v1.named(record.quarantine if record.stage is RetirementStage.QUARANTINED else self.v1.name)
+
     async def find(self) -> RetirementRecord:
         """Find the record. Raises `ConfigurationError` if it is about another V1 than this repository has."""
         record = await self.parts.retirement(self.name).find()
-        if record.v1 and record.v1 != self.v1.full_name and not is_finished(self.pair.conversions.migration):
+        if record.v1 and record.v1 != self.v1.place and not is_finished(self.pair.conversions.migration):
             raise ConfigurationError(
-                f"v1: the retirement of {record.v1} has begun, and this repository has {self.v1.full_name}; pass the "
+                f"v1: the retirement of {record.v1} has begun, and this repository has {self.v1.place}; pass the "
                 "repository of that collection"
             )
         return record

@@ -25,9 +25,9 @@ async def quarantine(ground: Ground[V1, V2], record: RetirementRecord) -> Retire
     if record.doing != QUARANTINE:
         identity = await ground.v1.identify()
         if identity is None:  # somebody has dropped it
-            return await ground.end(record, "found no V1", v1=ground.v1.full_name, stage=RetirementStage.DROPPED)
+            return await ground.end(record, "found no V1", v1=ground.v1.place, stage=RetirementStage.DROPPED)
         name = await _choose_name(ground)
-        record = await ground.begin(record, QUARANTINE, v1=ground.v1.full_name, identity=identity, quarantine=name)
+        record = await ground.begin(record, QUARANTINE, v1=ground.v1.place, identity=identity, quarantine=name)
     await _move(ground.v1, ground.in_quarantine(record), record)
     said = f"{record.v1} renamed to {record.quarantine}"
     return await ground.end(record, said, stage=RetirementStage.QUARANTINED)
@@ -64,6 +64,6 @@ async def _move(source: Removable, target: Removable, record: RetirementRecord) 
         return
     if await target.identify() != record.identity:  # another process may have done it just now
         raise PhaseError(
-            f"{record.doing}: V1 is neither {source.full_name} nor {target.full_name}, or another collection has that "
+            f"{record.doing}: V1 is neither {source.place} nor {target.place}, or another collection has that "
             "name; look at what these are, and rename V1 by hand"
         )

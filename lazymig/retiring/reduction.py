@@ -32,7 +32,7 @@ _FENCE_S = 30.0
 #: Documents per batch.
 _BATCH = 1000
 #: The indexes that lazymig made in V2.
-_INDEXES = ("lazymig_at", "lazymig_conv")
+_INDEXES = ("lazymig_at", "lazymig_conv", "lazymig_unmoved")
 _AFTER_DROP = (RetirementStage.DROPPED, RetirementStage.REDUCED, RetirementStage.RETIRED)
 
 
@@ -150,6 +150,6 @@ async def finish(ground: Ground[V1, V2], record: RetirementRecord) -> Retirement
         raise LazymigError(f"finish: V2's fence is not removed. {fence.why}")
     v2 = Removable(ground.pair.bodies)
     for index in _INDEXES:
-        await v2.drop_index(index)
+        await v2.remove_index(index)
     await ground.parts.retirement(ground.name).remove_others()
     return await ground.end(record, "finished", stage=RetirementStage.RETIRED)

@@ -12,6 +12,7 @@ from lazymig.retiring.conditions import Condition
 from lazymig.retiring.ground import Ground
 from lazymig.retiring.leftovers import list_removable_code
 from lazymig.shapes.migration import is_finished
+from lazymig.stores.counts import Counts
 from lazymig.stores.moving_away import Removable, Size
 from lazymig.stores.reducing import Reducing
 
@@ -78,13 +79,13 @@ async def _list_what_goes(ground: Ground[V1, V2], record: RetirementRecord) -> l
     if record.stage in (RetirementStage.SERVING, RetirementStage.QUARANTINED):
         here = ground.v1 if record.stage is RetirementStage.SERVING else ground.in_quarantine(record)
         if await here.identify() is not None:
-            goes.append(f"V1, {here.full_name}: {_describe(await here.measure())}")
+            goes.append(f"V1, {here.place}: {_describe(await here.measure())}")
     if record.stage is not RetirementStage.RETIRED:
         gone = await Reducing(ground.pair.bodies, ground.clock).count_gone()
         v2 = Removable(ground.pair.bodies)
         size = await v2.measure()
         goes.append(
-            f"in V2, {v2.full_name}: {gone:,} tombstones, and of {size.documents - gone:,} documents what only the "
+            f"in V2, {v2.place}: {gone:,} tombstones, and of {size.documents - gone:,} documents what only the "
             "migration needed"
         )
         rows = await ground.parts.retirement(ground.name).count_others()
@@ -106,6 +107,9 @@ async def _list_warnings(ground: Ground[V1, V2], record: RetirementRecord) -> li
     waived = await ground.parts.letters.count_waived(ground.name)
     if waived:
         found.append(f"{waived:,} entities whose dead letters were waived are in V1 alone, and go with it")
+    left = (await Counts(ground.pair.bodies).count_marked()).left
+    if left:
+        found.append(f"{left:,} entities that upgrade leaves in V1 (LEAVE) go with it")
     if record.stage is RetirementStage.QUARANTINED and (record.archive is None or record.archive.digest is None):
         found.append("V1 is not archived; lazymig retire archive does that")
     return found

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, Literal, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from lazymig.control import Control, Standing
+from lazymig.dark.figures import Figures
 from lazymig.dark.settings import DarkReads
 from lazymig.dark.watch import Watch
 from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.loop.behind import Behind
-from lazymig.loop.clock import Clock
 from lazymig.phases import Phase
 from lazymig.protocol.pair import Pair
+from lazymig.routes.choosing import Choosing
 from lazymig.routes.coexist import Coexist
 from lazymig.routes.dark import Dark
+from lazymig.routes.gradual import Gradual
+from lazymig.routes.options import IN_SESSION, Options, Outage, plan_outage
 from lazymig.routes.prepare import Prepare
 from lazymig.routes.route import Route
 from lazymig.routes.shadow import Shadow
@@ -32,7 +36,7 @@ from lazymig.stores.opening import Terms, are_tz_aware, check_collection, name_u
 from lazymig.surroundings.checking import Asked, is_same
 from lazymig.surroundings.first_use import FirstUse
 from lazymig.surroundings.uuids import check_uuids
-from lazymig.telemetry import LEFT_DIRTY, Tally
+from lazymig.telemetry import Tally
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -51,43 +55,6 @@ ROUTES: dict[Phase, Callable[[Pair[Any, Any]], Route[Any, Any]]] = {
 }
 
 
-@frozen(kw_only=True)
-class Options:
-    """The options of `Repository`, by the names of its keywords."""
-
-    clock: Clock
-    coalesce: bool
-    write_behind: bool
-    checked: bool
-    read_concern: Literal["linearizable"] | None
-    max_attempts: int
-    max_in_flight: int | None
-    timeout_s: float | None
-    v2_wait_s: float | None
-    dark_reads: DarkReads | None = None
-
-    def check(self) -> None:
-        """Raise `ConfigurationError` for values with which no call could end well."""
-        if self.max_attempts < 1:
-            raise ConfigurationError("max_attempts: pass 1 or more")
-        for name, seconds in (("timeout_s", self.timeout_s), ("v2_wait_s", self.v2_wait_s)):
-            if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
-                raise ConfigurationError(f"{name}: pass seconds above 0, or None for no bound")
-        if self.read_concern not in (None, "linearizable"):
-            raise ConfigurationError('read_concern: pass "linearizable", or None')
-        if self.dark_reads is not None and not isinstance(self.dark_reads, DarkReads):
-            raise ConfigurationError("dark_reads: pass a lazymig.DarkReads, or None")
-
-    def in_session(self) -> Options:
-        """Return these options for a session: no shared or deferred statements, and no bound in time of its own.
-
-        Raises `ConfigurationError` for options that a transaction cannot keep.
-        """
-        if self.read_concern is not None:
-            raise ConfigurationError("with_session: no transaction keeps read_concern; make a repository without it")
-        return evolve(self, coalesce=False, write_behind=False, timeout_s=None)
-
-
 def check_phase(phase: Phase) -> Phase:
     """Return the phase as a member of `Phase`. Raises `ConfigurationError` for a phase without a route."""
     for known in ROUTES:
@@ -104,11 +71,13 @@ def choose_route(phase: Phase, dark: DarkReads | None) -> Callable[[Pair[V1, V2]
     return V1Answers if route is Coexist and dark is not None and dark.serve == "v1" else route
 
 
-def build_watched(phase: Phase, pair: Pair[V1, V2], dark: DarkReads, watch: Watch[V1, V2]) -> Dark[V1, V2]:
+def build_watched(
+    phase: Phase, pair: Pair[V1, V2], dark: DarkReads, watch: Watch[V1, V2], figures: Figures | None = None
+) -> Dark[V1, V2]:
     """Return the route that answers, with dark reads around it."""
     build: Callable[[Pair[V1, V2]], Route[V1, V2]] = choose_route(phase, dark)
     control = build(pair)
-    return Dark(control, pair, build, watch, "v1" if control.serves_v2 else "v2")
+    return Dark(control, pair, build, watch, "v1" if control.serves_v2 else "v2", figures)
 
 
 def find_incomparable(phase: Phase, control: Route[V1, V2], dark: DarkReads) -> str:
@@ -175,16 +144,15 @@ def build_pair(migration: Migration[V1, V2], given: Collections, options: Option
     _check_distinct(given)
     check_uuids(migration, v1=given.v1, v2=given.v2)
     tally = Tally(migration.name)
-    # Half of a call's time: if V2 hangs, the call still ends in time, with V1's answer or write and without an error.
-    half_s = None if options.timeout_s is None else options.timeout_s / 2
-    behind = Behind(_BEHIND_MAX if options.write_behind else 0, half_s, lambda: tally.count(LEFT_DIRTY))
-    return _put_together(migration, given, options, tally, behind)
+    outage = plan_outage(options, remembers=get_upgrading(migration).takes_other)
+    behind = Behind(_BEHIND_MAX if options.write_behind else 0, outage.step_wait_s, partial(outage.note_late, tally))
+    return _put_together(migration, given, options, tally, behind, outage)
 
 
 def build_pair_in_session(pair: Pair[V1, V2], given: Collections, options: Options, session: Session) -> Pair[V1, V2]:
     """Return the pair with every statement in a session. Both pairs share their counts and unfinished bodies."""
     migration, behind = pair.conversions.migration, pair.behind.at_once()
-    return _put_together(migration, given, options, pair.tally, behind, session)
+    return _put_together(migration, given, options, pair.tally, behind, IN_SESSION, session)
 
 
 def _put_together(
@@ -193,6 +161,7 @@ def _put_together(
     options: Options,
     tally: Tally,
     behind: Behind,
+    outage: Outage,
     session: Session | None = None,
 ) -> Pair[V1, V2]:
     terms = Terms(
@@ -206,7 +175,7 @@ def _put_together(
     return Pair(
         v1, v2, v2, conversions, options.clock, tally, behind,
         max_attempts=options.max_attempts, checked=options.checked, in_session=session is not None,
-        ahead=options.coalesce, alone=alone, v2_wait_s=options.v2_wait_s,
+        ahead=options.coalesce, alone=alone, v2_wait_s=outage.read_wait_s, breaker=outage.breaker,
     )  # fmt: skip
 
 
@@ -225,6 +194,8 @@ class StageBuilder(Generic[V1, V2]):
     options: Options
     pair: Pair[V1, V2]
     watch: Watch[V1, V2] | None
+    #: Where a control collection is followed.
+    choosing: Choosing | None = None
     #: The checks of the collections by phase, each with the epoch in which the phase began; sessions share them.
     _checks: dict[Phase, tuple[int, FirstUse]] = field(factory=dict)
 
@@ -237,7 +208,7 @@ class StageBuilder(Generic[V1, V2]):
         self.check(phase)
         if self.watch is not None and isinstance(at, Standing):
             self.watch.share = _find_share(at)
-        route = self._build_route(phase)
+        route = self._build_steered(at) if isinstance(at, Standing) else self._build_route(phase)
         known = self._checks.get(phase)
         if known is None or known[0] != since:
             # A phase that is entered again is checked again; a change of anything else is no reason.
@@ -269,12 +240,21 @@ class StageBuilder(Generic[V1, V2]):
             )
         return stage
 
-    def _build_route(self, phase: Phase) -> Route[V1, V2]:
+    def _build_steered(self, at: Standing) -> Route[V1, V2]:
+        choice = None if self.choosing is None else self.choosing.find_choice(at)
+        if choice is None or self.choosing is None:
+            return self._build_route(at.phase)
+        figures = self.choosing.begin(choice)
+        chosen, rest = (self._build_route(phase, figures) for phase in (Phase.COEXIST, Phase.SHADOW))
+        return Gradual(self.pair, choice, chosen, rest)
+
+    def _build_route(self, phase: Phase, figures: Figures | None = None) -> Route[V1, V2]:
         dark = self.options.dark_reads
         bare: Route[V1, V2] = choose_route(phase, dark)(self.pair)
         if dark is None or self.watch is None or find_incomparable(phase, bare, dark):
             return bare
-        return build_watched(phase, self.pair, dark, self.watch)
+        # V1 compared with V1 says nothing about groups.
+        return build_watched(phase, self.pair, dark, self.watch, None if dark.aa else figures)
 
 
 def _find_share(standing: Standing) -> float | None:

@@ -32,13 +32,14 @@ from lazymig.query import (
     sift,
 )
 from lazymig.routes.building import (
-    Options,
     StageBuilder,
     build_pair,
     build_pair_in_session,
     check_phase,
     complete,
 )
+from lazymig.routes.choosing import open_choosing
+from lazymig.routes.options import Options
 from lazymig.routes.resuming import list_through
 from lazymig.routes.route import Route
 from lazymig.routes.stages import Call, FixedStages, Stage, Stages, SteeredStages
@@ -131,7 +132,9 @@ class Calls(Generic[V1, V2]):
         In a session there are none: a session's statements run one at a time, and outside of it a transaction's own
         writes are not seen.
         """
-        builder = evolve(self.builder, pair=pair, watch=None)
+        choosing = self.builder.choosing
+        choosing = None if choosing is None else choosing.in_session()
+        builder = evolve(self.builder, pair=pair, watch=None, choosing=choosing)
         stages = self.stages.rebuilt(builder.build, session)
         return evolve(self, pair=pair, stages=stages, builder=builder, watch=None)
 
@@ -140,6 +143,8 @@ class Calls(Generic[V1, V2]):
         await self.pair.behind.drain()
         if self.watch is not None:
             await self.watch.drain()
+        if self.builder.choosing is not None:
+            await self.builder.choosing.drain()
 
     async def close(self) -> None:
         """Drain, and leave the fleet, if this repository follows one."""
@@ -232,7 +237,8 @@ def open_calls(
     pair = build_pair(migration, given, options)
     dark = options.dark_reads
     watch = None if dark is None else Watch(pair, dark)
-    builder = StageBuilder(given, migration, options, pair, watch)
+    choosing = open_choosing(phase, migration.name) if isinstance(phase, Control) else None
+    builder = StageBuilder(given, migration, options, pair, watch, choosing)
     stages: Stages[V1, V2]
     if not isinstance(phase, Control):
         stages = FixedStages(builder.build_strictly(check_phase(phase)), options.timeout_s)

@@ -67,13 +67,6 @@ class Stages(Protocol[V1, V2]):
         """Return the stage of a call that began now, once the phase is known. Raises `PhaseError`."""
         raise NotImplementedError
 
-    def at(self, standing: Standing | None) -> Stage[V1, V2]:
-        """Return the stage where the migration stands so, for tools that only look and join no fleet.
-
-        Raises `PhaseError` where a phase is followed and none is recorded.
-        """
-        raise NotImplementedError
-
     async def leave(self) -> None:
         """Leave the fleet, if this repository follows one."""
         raise NotImplementedError
@@ -108,9 +101,6 @@ class FixedStages(Stages[V1, V2], Generic[V1, V2]):
         return self._stage
 
     async def arrive(self) -> Stage[V1, V2]:
-        return self._stage
-
-    def at(self, standing: Standing | None) -> Stage[V1, V2]:
         return self._stage
 
     async def leave(self) -> None:
@@ -186,11 +176,6 @@ class SteeredStages(Stages[V1, V2], Generic[V1, V2]):
     async def arrive(self) -> Stage[V1, V2]:
         await self.member.join()
         return self.now
-
-    def at(self, standing: Standing | None) -> Stage[V1, V2]:
-        if standing is None:
-            raise PhaseError("no phase is recorded: lazymig phase begin --app ... records the first one")
-        return self._build(standing)
 
     async def leave(self) -> None:
         await self.member.leave()

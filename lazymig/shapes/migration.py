@@ -34,7 +34,13 @@ Function: TypeAlias = (
 
 
 #: An `upgrade`, which may also leave an entity.
-Upgrade: TypeAlias = Function[Given, Other] | Function[Given, Other | Leave]
+Upgrade: TypeAlias = (
+    Function[Given, Other]
+    | Callable[[Given], Other | Leave]
+    | Callable[[Given], Awaitable[Other | Leave]]
+    | Callable[[Given, Other | None], Other | Leave]
+    | Callable[[Given, Other | None], Awaitable[Other | Leave]]
+)
 
 
 @frozen(kw_only=True)

@@ -14,7 +14,7 @@ from lazymig.stores.drivers import Driver, await_if_needed, collection_of, drive
 from lazymig.stores.given import Store
 from lazymig.stores.records import PLACEHOLDER, Document
 
-_AT, _GONE, _REV, _UNMOVED = (f"{META_FIELD}.{name}" for name in ("at", "gone", "rev", "unmoved"))
+_AT, _GONE, _REV, _INTENT, _UNMOVED = (f"{META_FIELD}.{name}" for name in ("at", "gone", "rev", "intent", "unmoved"))
 #: BSON's names of what an in-memory version may be.
 _MEMORY_NAMES = {str: "string", float: "double", bool: "bool", type(None): "null", list: "array", dict: "object"}
 _LIVE = {_GONE: {"$ne": True}}
@@ -43,7 +43,7 @@ def _name_version(document: Document, field: str) -> int | str:
 
 def _name_kind(kind: Document) -> str:
     if (unmoved := kind.get("unmoved")) is not None:
-        return "dirty" if kind["marked"] else str(unmoved)
+        return "dirty" if kind["open"] else str(unmoved)
     if not kind.get("gone"):
         return "dirty"
     return "placeholders" if kind["placeholder"] else "tombstones"
@@ -72,7 +72,7 @@ class Counts:
         """
         kind = {
             "gone": f"${_GONE}", "placeholder": {"$eq": [f"${_REV}", PLACEHOLDER]}, "unmoved": f"${_UNMOVED}",
-            "marked": {"$gt": [f"${_AT}", None]},
+            "open": {"$gt": [f"${_INTENT}", f"${_REV}"]},
         }  # fmt: skip
         marked = {"$match": {"$or": [{_AT: {"$exists": True}}, {_UNMOVED: {"$exists": True}}]}}
         counts: Counter[str] = Counter()

@@ -5,6 +5,7 @@ A body and its announcements share one document, so one read of a clean document
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -144,6 +145,14 @@ class MongoLedger(Ledger):
         except DuplicateKeyError as error:
             if not is_id_taken(error):
                 raise
+
+    async def raise_each(self, ids: Sequence[RawId]) -> int:
+        where, update = {REV: {"$exists": True}}, {"$inc": {INTENT: 1}, **self._marking()}
+        if self._in_memory:
+            results = [await self._durable.update_one({"_id": id, **where}, update) for id in ids]
+            return sum(result.matched_count for result in results)
+        result = await self._durable.update_many({"_id": {"$in": list(ids)}, **where}, update, session=self._session)
+        return int(result.matched_count)
 
     def _marking(self) -> dict[str, Any]:
         # All marks are set and their ages measured by one clock, the server's.

@@ -37,7 +37,7 @@ class Removable:
         return str(self._collection.name)
 
     @property
-    def full_name(self) -> str:
+    def place(self) -> str:
         """Database and collection."""
         return str(self._collection.full_name)
 
@@ -94,7 +94,7 @@ class Removable:
         """Drop it with its indexes. Nothing happens where it does not exist."""
         await self._collection.drop()
 
-    async def drop_index(self, name: str) -> bool:
+    async def remove_index(self, name: str) -> bool:
         """Drop the index of this name. False: there is none."""
         if self._in_memory or name not in await self._collection.index_information():
             return False

@@ -121,6 +121,12 @@ class Ledger(Protocol):
         Records that it was raised: another writer's ticket may have the same number and must not be withdrawn then.
         """
 
+    async def raise_each(self, ids: Sequence[RawId]) -> int:
+        """Raise the intents of these by one, durably, for nobody's write; return how many there were.
+
+        Documents that lazymig did not store stay as they are.
+        """
+
     async def vacate(self, seen: StoredV2, ticket: int) -> bool:
         """Remove the body and announce an insert at this ticket, durably, if the document is as it was seen.
 

@@ -16,7 +16,7 @@ from lazymig.stores.decoding import make_condition
 from lazymig.stores.documents import META_FIELD
 from lazymig.stores.drivers import MAJORITY, Driver, Handle, collection_of, driver_of, tune
 from lazymig.stores.given import RawId, Store
-from lazymig.stores.ledger import AT, CONV, GONE, INSERTS, INTENT, RAISED, REV
+from lazymig.stores.ledger import AT, CONV, GONE, INSERTS, INTENT, RAISED, REV, UNMOVED
 from lazymig.stores.records import Document
 from lazymig.stores.server_time import ServerTime
 
@@ -52,7 +52,8 @@ class Reducing:
         A document with an open announcement stays as it is.
         """
         named = {"_id": make_condition({"$in": list(ids)})}
-        tombstones = await self._bury({**named, GONE: True, AT: {"$lt": before}})
+        unmoved = {UNMOVED: {"$exists": True}, AT: {"$exists": False}}  # V1, where it was left, is gone
+        tombstones = await self._bury({**named, GONE: True, "$or": [{AT: {"$lt": before}}, unmoved]})
         where: Document = {**named, GONE: {"$exists": False}, REV: {"$exists": True}, **_WITH_SPARE}
         if self._in_memory:
             return Reduced(await self._reduce_in_memory(where), tombstones)

@@ -45,6 +45,8 @@ class Case(Generic[V1, V2]):
     standing: Standing
     to: Phase
     demands: Demands = field(factory=Demands)
+    #: Whether the step is about to be made: then what costs the servers more is worth it.
+    thorough: bool = False
     _runs: list[RunRecord] | None = field(default=None, init=False)
     _surroundings: Surroundings | None = field(default=None, init=False)
     _waived: int | None = field(default=None, init=False)

@@ -16,7 +16,9 @@ from lazymig.control import Control, MemberRecord, Moved, Phases, Standing, part
 from lazymig.errors import PhaseError
 from lazymig.metrics import PHASE_MOVE
 from lazymig.phases import Phase
+from lazymig.protocol.distrusting import raise_all_intents
 from lazymig.routes.calls import Calls
+from lazymig.stores.counts import Counts
 from lazymig.switching.case import Case, Demands
 from lazymig.switching.gates import judge
 from lazymig.switching.plan import Direction, Plan, Refused, find_target, is_upwards
@@ -97,15 +99,17 @@ class Mover(Generic[V1, V2]):
         if wanted not in (None, plan.target):
             raise PhaseError(f"{self.name} is in {plan.phase}, and the step leads to {plan.target}, not to {wanted}")
 
-    async def plan(self, direction: Direction, accepted: frozenset[str]) -> Plan:
-        """Check what the next step needs, and change nothing."""
-        return await self._plan(await self.find(), direction, accepted)
+    async def plan(self, direction: Direction, accepted: frozenset[str], *, thorough: bool = False) -> Plan:
+        """Check what the next step needs, and change nothing. `thorough`: as if it was about to be made."""
+        return await self._plan(await self.find(), direction, accepted, thorough=thorough)
 
-    async def _plan(self, standing: Standing, direction: Direction, accepted: frozenset[str]) -> Plan:
+    async def _plan(
+        self, standing: Standing, direction: Direction, accepted: frozenset[str], *, thorough: bool
+    ) -> Plan:
         target = find_target(standing.phase, direction)
         if target is None:
             return Plan(self.name, direction, standing.phase, None, standing.epoch, ())
-        case = Case(self.calls, self.control, standing, target, self.demands)
+        case = Case(self.calls, self.control, standing, target, self.demands, thorough)
         return Plan(
             self.name, direction, standing.phase, target, standing.epoch, await judge(case, accepted),
             await describe_steps(case), describe_consequences(standing.phase, target),
@@ -134,7 +138,7 @@ class Mover(Generic[V1, V2]):
             return moved.last
 
     async def _check(self, standing: Standing, direction: Direction, order: Order) -> Plan:
-        plan = await self._plan(standing, direction, order.accepted)
+        plan = await self._plan(standing, direction, order.accepted, thorough=True)
         if plan.blocked:
             raise Refused(plan)
         if plan.confirm and order.confirm != plan.confirm:
@@ -149,7 +153,15 @@ class Mover(Generic[V1, V2]):
             return standing
         if standing.phase is Phase.SHADOW and standing.settings.get("degrade"):
             return await self._change(standing, roll, {"degrade": False})
+        if standing.phase is Phase.PREPARE:
+            await self._distrust()
         return standing
+
+    async def _distrust(self) -> None:
+        """Let V1 answer for all that V2 holds from earlier: processes in `v1_only` wrote without announcing it."""
+        if held := await Counts(self.calls.pair.bodies).count_all():
+            self.say(f"V2 holds {held:,} documents; each is marked as not to be trusted until V1 has been asked")
+            await raise_all_intents(self.calls.pair)
 
     async def _change(self, standing: Standing, roll: RollCall, settings: Mapping[str, object]) -> Standing:
         changed = await self.phases.change(standing, settings=settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lazymig.phases import Phase
+from lazymig.stores.counts import Counts
 from lazymig.switching.case import AnyCase
 from lazymig.switching.plan import Direction
 from lazymig.switching.sealed import find_fences
@@ -46,6 +47,9 @@ async def describe_steps(case: AnyCase) -> tuple[str, ...]:
         steps.append(f"wait until {', '.join(behind)} has acknowledged epoch {epoch}, or its lease is over")
     if standing.phase is Phase.SHADOW and case.to is Phase.COEXIST and standing.settings.get("degrade"):
         steps.append("switch off that writes may leave V2 out, and wait until all processes have acknowledged it")
+    held = await Counts(case.pair.bodies).count_all() if standing.phase is Phase.PREPARE else 0
+    if held and case.to is Phase.SHADOW:
+        steps.append(f"mark the {held:,} documents that V2 holds, so that none is trusted until V1 has been asked")
     if case.to is Phase.V2_ONLY:
         steps.append("hold writes, for a second or less, and finish those that are open")
         steps.append("fence both collections, so that the server refuses a process that wakes up late")

@@ -62,6 +62,7 @@ class Verification(Generic[V1, V2]):
         self._pair = pair = shedding.pair(calls.pair)
         self._options = options
         self._name = name = repository.migration.name
+        self._revision = repository.migration.revision
         given = calls.choose_control(control, clock)
         self._control = control = shedding.control(given)
         check_apart(control, pair.v1, pair.bodies)
@@ -77,8 +78,7 @@ class Verification(Generic[V1, V2]):
         self._sides = BothSides(pair.v1, pair.bodies, question)
         self._examiner = Examiner(pair.conversions, options.checks, clock, self._counts)
         self._flow = Flow(self._sides, self._examiner, table, name, throttle, clock, self._counts, pair.tally)
-        kind = options.make_pass_kind(question, repository.migration.revision)
-        passes = parts_of(control).passes(name, kind)
+        passes = parts_of(control).passes(name, options.make_pass_kind(question, self._revision))
         self._share = Share(
             passes, pair.v1, self._make_terms(), self._make_hooks(), clock, beside=None if question else pair.bodies
         )
@@ -212,12 +212,10 @@ class Verification(Generic[V1, V2]):
         counts = summary.counts
         return VerifyReport(
             migration=self._name, total=total, compared=compared, match=max(0, compared - sum(counts.values())),
-            missing=counts["missing"], stale=counts["stale"], different=counts["different"], orphan=counts["orphan"],
-            dirty=counts["dirty"], unknown=counts["unknown"],
-            accepted=dict(self._examiner.accepted), rechecked=self._counts["rechecked"],
-            repaired=self._counts["repaired"], mismatches=tuple(summary.mismatches), groups=summary.groups,
-            limits=self._limits, finished=finished, elapsed_s=self._elapsed_s,
-            waiting=self._counts[Verdict.WAITING], left=self._counts[Verdict.LEFT],
+            **{name: counts[name] for name in COUNTED}, accepted=dict(self._examiner.accepted),
+            rechecked=self._counts["rechecked"], repaired=self._counts["repaired"], elapsed_s=self._elapsed_s,
+            mismatches=tuple(summary.mismatches), groups=summary.groups, limits=self._limits, finished=finished,
+            waiting=self._counts[Verdict.WAITING], left=self._counts[Verdict.LEFT], sample="",
         )  # fmt: skip
 
     async def _end(self, report: VerifyReport, sample: int) -> VerifyReport:
@@ -229,13 +227,11 @@ class Verification(Generic[V1, V2]):
             "sharded": int(self._sharded), "upgrade_only": int(not self._options.checks.round_trip),
         }  # fmt: skip
         # A pass that an earlier run or another process began has compared some entities before this run began.
-        opened = self._began if sample else self._share.began
-        began = None if opened is None else min(opened, self._began)
-        revision = self._pair.conversions.migration.revision
+        began = self._began if sample else self._share.began and min(self._share.began, self._began)
         if report.finished and not (sample or self._sides.question or self._sharded):
             for name in COUNTED:
                 self._pair.tally.show(MISMATCHES, getattr(report, name), verdict=name)
-        run = RunRecord(self._name, self._began, self._clock.now(), report.finished, counts, began, revision)
+        run = RunRecord(self._name, self._began, self._clock.now(), report.finished, counts, began, self._revision)
         await parts_of(self._control).runs.record(run, kind=KIND)
         await self._report_progress()
         return report

@@ -69,7 +69,7 @@ async def test_damaged_meta_data_are_overtaken(database: Any) -> None:
     document = (await stored(database["v2"]))["1"]
     assert document["count"] == 8
     assert document["_lazymig"]["rev"] == document["_lazymig"]["intent"] == 1001
-    assert (await stored(database["v1"]))["1"] == thing(1, 8, _lazymig_rev=1000)
+    assert (await stored(database["v1"]))["1"] == thing(1, 8, _lazymig_rev=1001)
 
 
 async def test_what_does_not_convert_no_longer_answers(database: Any) -> None:

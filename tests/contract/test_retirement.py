@@ -1,8 +1,9 @@
-"""V1's retirement on every driver: each step, each refusal by trying it, and each step interrupted at every statement."""
+"""V1's retirement on every driver: each step, each refusal by trying it, and each step killed at every statement."""
 
 from __future__ import annotations
 
 import gzip
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from lazymig.control import parts_of
 from lazymig.control.retirement import OvertakenError
 from lazymig.stores.fences import MongoFence
 from lazymig.stores.records import DeadLetter
-from tests.people import PersonV2, ada, people
+from tests.people import PersonV2, ada, ada_v1, people
 from tests.retiring import (
     DAY_S,
     META,
@@ -36,6 +37,12 @@ SERVER = pytest.mark.parametrize("driver", ["pymongo"])
 CONFIRM = {"confirm": "people"}
 
 
+@pytest.fixture(params=["pymongo", "mock"])
+def driver(request: pytest.FixtureRequest) -> str:
+    """Motor goes all the way once; time is short."""
+    return str(request.param)
+
+
 async def to_quarantine(database: Any) -> Retirement[Any, Any]:
     await filled(database)
     retiring = retirement(database)
@@ -49,6 +56,7 @@ async def to_drop(database: Any) -> Retirement[Any, Any]:
     return retiring
 
 
+@pytest.mark.parametrize("driver", ["pymongo", "motor", "mock"])
 async def test_all_the_way(database: Any) -> None:
     """From report to finish: V1 is gone, V2 holds entities and revisions, the phase and this end stay recorded."""
     await filled(database)
@@ -189,6 +197,35 @@ async def test_unfinished_writes_keep_v1(database: Any) -> None:
     await retiring.quarantine()
 
 
+async def test_an_insert_that_died_between_v1_and_v2_keeps_v1(database: Any) -> None:
+    """V1 holds its entity, and V2 its announcement; one that V1 knows nothing of is no matter."""
+    await filled(database)
+    open_meta = {"rev": -1, "intent": 1, "gone": True, "at": NEVER}
+    await database["v2"].insert_many([{"_id": 8, META: open_meta}, {"_id": 9, META: open_meta}])
+    retiring = retirement(database)
+    await database["v1"].insert_one(ada_v1(8))
+    with pytest.raises(PhaseError, match=r"V1 may hold newer data than V2: 8;"):
+        await retiring.quarantine()
+    await repository(database).insert(ada(8))
+    await retiring.quarantine()
+
+
+@SERVER
+async def test_entities_that_wait_keep_v1_and_left_ones_go_with_it(database: Any) -> None:
+    """The first are needed, the others were given up by `upgrade`; both marks go with the reduction."""
+    await filled(database)
+    for id, why in ((8, "waiting"), (9, "left")):
+        await database["v2"].insert_one({"_id": id, META: {"rev": 1, "intent": 1, "gone": True, "unmoved": why}})
+    retiring = retirement(database)
+    with pytest.raises(PhaseError, match="1 entities wait in V1 alone"):
+        await retiring.quarantine()
+    await repository(database).insert(ada(8))
+    assert any("1 entities that upgrade leaves" in one for one in (await retiring.quarantine()).warnings)
+    await retiring.drop(**CONFIRM)
+    await retiring.reduce(grace_s=0)
+    assert await database["v2"].find_one({"_id": 9}) is None
+
+
 @pytest.mark.parametrize("driver", ["mock"])
 async def test_processes_that_have_not_followed_keep_v1(database: Any) -> None:
     """A process of the fleet that has not acknowledged `v2_only` may still write V1."""
@@ -313,7 +350,7 @@ async def test_a_file_holds_every_document(database: Any, tmp_path: Path, name: 
     with opening(tmp_path / name, "rb") as file:
         kept = list(bson.decode_file_iter(file))
     assert kept == await database[(await record(database)).quarantine].find().to_list(None)
-    assert [one.name for one in tmp_path.iterdir()] == [name]
+    assert os.listdir(tmp_path) == [name]
     await retiring.drop(**CONFIRM)
 
 
@@ -444,23 +481,28 @@ async def test_strip_takes_everything_out(database: Any) -> None:
 @pytest.mark.parametrize("driver", ["mock"])
 async def test_strip_is_refused_while_a_process_lives(database: Any) -> None:
     """One whose heartbeat goes on during its lease; a dead one does not count."""
-    retiring = await to_drop(database)
-    clock, parts = LaterClock(), parts_of(control(database))
+    await to_drop(database)
+    parts = parts_of(control(database))
     await parts.phases("people").begin(Phase.V2_ONLY, by="me", why="")
     async with Repository(people(), v1=database["v1"], v2=database["v2"], phase=control(database)) as repo:
         await repo.get(1)
         (member,) = await parts.members("people").find_all()
     await parts.members("people").register(member)
 
-    class Beating(LaterClock):
+    class Waiting(LaterClock):
+        def __init__(self, beats: int) -> None:
+            super().__init__()
+            self.beats = beats
+
         async def sleep(self, delay_s: float) -> None:
-            await parts.members("people").renew(evolve(member, beat=member.beat + 1))
+            assert delay_s > member.lease_s
+            await parts.members("people").renew(evolve(member, beat=member.beat + self.beats))
 
     with pytest.raises(PhaseError, match="1 processes still use V2"):
-        await retirement(database, clock=Beating()).reduce(strip=True, **CONFIRM)
+        await retirement(database, clock=Waiting(1)).reduce(strip=True, **CONFIRM)
     assert (await database["v2"].find_one({"_id": 1}))[META]
-    assert (await retirement(database, clock=clock).reduce(strip=True, **CONFIRM)).finished
-    del retiring
+    await parts.members("people").renew(member)
+    assert (await retirement(database, clock=Waiting(0)).reduce(strip=True, **CONFIRM)).finished
 
 
 @SERVER
@@ -522,10 +564,21 @@ class Counting:
 
 STATEMENTS = {
     "lazymig.control.retirement.Retirements": ["save", "remove_others"],
-    "lazymig.stores.moving_away.Removable": ["rename", "drop", "drop_index"],
+    "lazymig.stores.moving_away.Removable": ["rename", "drop", "remove_index"],
     "lazymig.stores.archives.Archived": ["copy_into", "write_to", "digest"],
     "lazymig.stores.reducing.Reducing": ["reduce"],
     "lazymig.stores.fences.MongoFence": ["take_down"],
+}
+
+
+STAGES = {
+    "quarantine": "quarantined",
+    "restore": "serving",
+    "quarantine again": "quarantined",
+    "archive": "quarantined",
+    "drop": "dropped",
+    "reduce": "reduced",
+    "finish": "retired",
 }
 
 
@@ -557,10 +610,13 @@ async def test_killed_at_any_statement_it_resumes(
                 finished = True
             except Killed:
                 kills, at = kills + 1, at + 1
+            except PhaseError:  # the step before was killed behind its last statement
+                finished = at > 1 and not (await record(database)).doing
+                assert finished
             counting.left = -1
             await check_kept(database, tmp_path, held, name)
+        assert (await record(database)).stage == STAGES[name]
     assert kills > 25
-    assert (await record(database)).stage == "retired"
     assert await names(database) == ({"v2", "old"} if kind == "collection" else {"v2"})
 
 

@@ -35,13 +35,20 @@ from tests.sweeps import (
 )
 from tests.widening import WIDENING
 
-#: What is sent differs between drivers in nothing that these tests are about; memory has its own sorting.
-pytestmark = pytest.mark.parametrize("driver", ["pymongo", "motor", "mock"] if WIDENING.full else ["pymongo", "mock"])
+#: What is sent differs between drivers in nothing that these tests are about, but memory has its own sorting.
+DRIVERS = ["pymongo", "motor", "mock"] if WIDENING.full else ["pymongo"]
+SORTING = sorted({*DRIVERS, "mock"})
 
 COUNT = 60
 EVERYTHING = by_id(moved(id) for id in range(COUNT))
 #: Every third document is red.
 RED = {"colour": "red"}
+
+
+@pytest.fixture(params=DRIVERS)
+def driver(request: pytest.FixtureRequest) -> Any:
+    """The driver of a test."""
+    return request.param
 
 
 @pytest.fixture
@@ -196,6 +203,7 @@ async def test_the_newest_come_first(filled: Any, dry_run: bool) -> None:
     assert await stored(filled["v2"]) == ({} if dry_run else EVERYTHING)
 
 
+@pytest.mark.parametrize("driver", SORTING)
 async def test_ids_of_every_type_downwards(database: Any, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ids of all BSON types are found from the highest down, NaN and null too, each once."""
     monkeypatch.setattr(remainder, "IDS_PER_PAGE", 3)
@@ -211,6 +219,7 @@ async def test_ids_of_every_type_downwards(database: Any, driver: str, monkeypat
     assert set(await letters(database)) == {repr(id) for id in refused}
 
 
+@pytest.mark.parametrize("driver", SORTING)
 async def test_a_partition_is_read_downwards_as_upwards(database: Any, driver: str) -> None:
     """For every position and bounds, both directions find each id of a partition once, in opposite order."""
     server_only = [None, float("nan")] if driver != "mock" else []

@@ -122,6 +122,15 @@ def _get(state, seen, operation):
     return _is(operation, seen), state
 
 
+def _list_v2(state, seen, operation):
+    # By V2's fields: a waiting entity has none.
+    return _is(operation, ABSENT if seen == WAITS else seen), state
+
+
+def _count_v2(state, seen, operation):
+    return _is(operation, int(seen not in (ABSENT, WAITS))), state
+
+
 def _exists(state, seen, operation):
     # An entity that is left counts as missing only where V2 has recorded that.
     possible = {seen is not ABSENT, state is not ABSENT}
@@ -153,7 +162,10 @@ def _supply(state, seen, operation):
     return _is(operation, operation.argument), operation.argument
 
 
-_KNOWN = {"get": _get, "exists": _exists, "update": _update, "replace": _replace, "delete": _delete, "supply": _supply}
+_KNOWN = {
+    "get": _get, "list": _list_v2, "exists": _exists, "update": _update, "replace": _replace, "delete": _delete,
+    "supply": _supply, "count": _count_v2,
+}  # fmt: skip
 
 
 # ---- calls ----------------------------------------------------------------------------------------------------------
@@ -164,8 +176,7 @@ async def waited(answer):
     try:
         return common(await answer)
     except ConversionError as error:
-        assert isinstance(error.cause, lazymig.NotYet), error
-        return WAITS
+        return WAITS if isinstance(error.cause, lazymig.NotYet) else f"does not convert: {error}"
 
 
 async def listed(listing):
@@ -225,10 +236,11 @@ def calls(amount):
         "heal": made["heal"],
         "purge": made["purge"],
         "repair": Call("repair", repair),
+        "count by V2": Call("known count", lambda s: s.repository.count(TALLIES), ID),
     }  # fmt: skip
 
 
-NAMES = tuple(calls(0))
+NAMES = tuple(name for name in calls(0) if name != "count by V2")
 
 
 # ---- checks ---------------------------------------------------------------------------------------------------------
@@ -309,8 +321,18 @@ def side_by_side(phases, state, clients, *, crashes=True):
         afterwards=resolve_and_read if crashes and V2_PRIMARY in phases else read_both,
     )  # fmt: skip
     sides = {client: int(index > 0) for index, client in enumerate(made.clients)}
-    moved = {client: [on_side(call, sides[client]) for call in some] for client, some in made.clients.items()}
+    moved = {
+        client: [
+            on_side(_in_phase(call, name, phases[sides[client]]), sides[client])
+            for call, name in zip(some, names, strict=True)
+        ]
+        for (client, some), names in zip(made.clients.items(), clients, strict=True)
+    }
     return evolve(made, name=f"{' beside '.join(phases)}: {made.name}", clients=moved)
+
+
+def _in_phase(call, name, phase):
+    return evolve(call, name="known list") if name == "list" and phase is V2_PRIMARY else call
 
 
 def alone(state, clients):

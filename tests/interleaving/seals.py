@@ -13,7 +13,7 @@ from lazymig.errors import LazymigError, PhaseError
 from lazymig.protocol import sealing
 from lazymig.protocol.seals import Fleet, Terms
 from lazymig.repository import calls_of
-from lazymig.stores.fencing import is_refused_by_fence
+from lazymig.stores.fencing import Own, find_fencing, is_refused_by_fence
 from lazymig.testing.explore import Call, World
 from lazymig.testing.linearizability import Outcome, entity_model
 from lazymig.testing.memory_collection import MemoryCollection
@@ -37,6 +37,12 @@ LEFT = {
         "placeholder without V1", "deleted half way",
     )
 }  # fmt: skip
+#: What an attempt that died leaves beside that: V2's fence, or both.
+FENCED = {
+    f"{name}, {told} fenced": (name, sides)
+    for name in ("both clean", "dirty before V1's step", "placeholder without V1")
+    for told, sides in (("V2", ("v2",)), ("both", ("v1", "v2")))
+}
 #: What a call answers that the database, or the process's own lease, refused: nothing has happened.
 REFUSED = "refused"
 PHASE = {"_id": "phase", "phase": "v2_primary"}
@@ -75,12 +81,17 @@ async def seal(s):
     fleet = Fleet(hold=nothing, switch=s.switch, release=nothing)
     made = await sealing.seal(pair, s.fences, fleet, Terms(key="1", within_s=None, at_once=1))
     assert made.sealed == s.switched, "the answer is wrong"
-    assert made.fenced == made.sealed, "the fences are not as the answer says"
+    fenced = [find_fencing(store.options) is not None for store in (s.sides[0].v1, s.sides[0].v2)]
+    assert fenced == [made.fenced] * 2 == [made.sealed] * 2, "the fences are not as the answer says"
+    return made
 
 
 def setup(state, migration=MIGRATION):
     """A function that gives the world of one starting state."""
+    state, fenced = FENCED.get(state, (state, ()))
     v1, v2 = (MemoryCollection(name, some) for name, some in zip(("V1", "V2"), LEFT[state], strict=True))
+    for side in fenced:
+        {"v1": v1, "v2": v2}[side].options = Own().fenced(side, "an attempt that died").arguments
     record = MemoryCollection("record", [PHASE])
     clock = subject.FixedClock()
     sides = tuple(Subject(opened(migration, v1, v2, clock, phase=phase), v1, v2) for phase in (V2_PRIMARY, V2_ONLY))
@@ -98,6 +109,11 @@ def setup(state, migration=MIGRATION):
 
 
 # ---- calls ----------------------------------------------------------------------------------------------------------
+
+
+async def seal_alone(s):
+    """The operator's, beside whom nobody is: nothing keeps the phase from being switched."""
+    assert (await seal(s)).sealed, "nobody is late, and the seal was given up"
 
 
 def _refusable(call, run):
@@ -195,6 +211,7 @@ async def end_and_read(s):
 def scenario(state, clients, *, crashes=True, **changes):
     """Clients by lists of call names: the last one is the operator, whose seal comes first; the others are stale."""
     *late, mine = clients
+    mine_first = Call("seal", seal if late else seal_alone)
     made = subject.scenario(
         state, [*late, mine], make=phases.all_calls, setup=setup(state), truth=truth, afterwards=end_and_read,
         invariants=CHECKS, crashes=crashes, model=model, **changes,
@@ -203,7 +220,7 @@ def scenario(state, clients, *, crashes=True, **changes):
     operator = list(calls)[-1]
     for name, some in calls.items():
         wrapped = [current(call) if name == operator else stale(call) for call in some]
-        calls[name] = [Call("seal", seal), *wrapped] if name == operator else wrapped
+        calls[name] = [mine_first, *wrapped] if name == operator else wrapped
     return evolve(made, name=f"stale beside the seal: {made.name}", clients=calls)
 
 

@@ -130,7 +130,7 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
     v1, v2 = Counts(calls_of(repository).pair.v1), Counts(calls_of(repository).pair.bodies)
     control, name = control_of(repository), repository.migration.name
     fleet = await _look_up_fleet(control, name)
-    stage = calls_of(repository).stages.at(fleet.standing)
+    stage = await calls_of(repository).look()
     seen = await stage.first_use.look(control=control, whole=True)
     seen.check(foreign=False)
     held, chain = await look_up_holdings(v2, exact=exact), repository.migration.upcasters

@@ -52,8 +52,10 @@ class MemoryDatabase:
         effect = {"listCollections": self._list, "collMod": self._modify}.get(name)
         if effect is None:
             raise NotImplementedError(f"MemoryCollection does not know the command {name}")
+        # Only a change of the validator is a scheduling point: clients never read options.
+        gate = collection.gate if "validator" in arguments else None
         shown = {key: given for key, given in arguments.items() if key in ("filter", "validator")}
-        return Statement(collection.gate, collection.name, name, lambda _: effect(arguments), shown)
+        return Statement(gate, collection.name, name, lambda _: effect(arguments), shown)
 
     def _list(self, arguments: Document) -> dict[str, Any]:
         options = dict(self._collection.options)
