@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from itertools import pairwise
+from pathlib import Path
 from random import SystemRandom
 from typing import Any
 from uuid import uuid4
@@ -12,10 +13,11 @@ from uuid import uuid4
 import pytest
 
 from lazymig import Phase
+from tests.phases.retiring import retire
 from tests.phases.walking import Pace, Walk, under_way
 from tests.widening import WIDENING
 
-#: Behind `--full`: ten times the requests in each place.
+#: Behind `--full`: many more requests in each place.
 PACE = Pace(requests=1_500, clients=12) if WIDENING.full else Pace()
 
 
@@ -30,7 +32,7 @@ async def walk(lazymig_server: Any) -> AsyncIterator[Walk]:
         yield walk
 
 
-async def test_the_whole_life(walk: Walk) -> None:
+async def test_the_whole_life(walk: Walk, tmp_path: Path) -> None:
     """Through each phase, back and forth again, no client sees a lost, stale or resurrected read."""
     await walk.work()
     for before, phase in pairwise(list(Phase)[:5]):
@@ -45,6 +47,7 @@ async def test_the_whole_life(walk: Walk) -> None:
     await into_v2_only(walk)
     await walk.suffer()
     await walk.work()
+    await retire(walk, tmp_path / "customers.bson")
 
 
 async def into_v2_only(walk: Walk) -> None:
@@ -60,18 +63,3 @@ async def into_v2_only(walk: Walk) -> None:
     assert refusals
     await walk.work()
     await walk.operator.try_what_is_over()
-
-
-async def test_dev(walk: Walk) -> None:
-    """x."""
-    await walk.work()
-    for to in list(Phase)[1:5]:
-        if to is Phase.V2_PRIMARY:
-            await walk.operator.fill()
-        await walk.operator.move(to)
-        await walk.work()
-    await walk.operator.fill()
-    await into_v2_only(walk)
-    await walk.suffer()
-    await walk.work()
-    print(walk.history.reasons)
