@@ -46,6 +46,17 @@ class Proxy:
         self.port = 0
         self.cut: Cut | None = None
         self.cuts = 0
+        self._severed = False
+
+    def sever(self) -> None:
+        """Close every connection, and each new one at once, until `restore`."""
+        self._severed = True
+        for connection in self._connections:
+            connection.cancel()
+
+    def restore(self) -> None:
+        """Let connections through again."""
+        self._severed = False
         self.closed = False
 
     def close(self) -> None:
