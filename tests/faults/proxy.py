@@ -46,17 +46,6 @@ class Proxy:
         self.port = 0
         self.cut: Cut | None = None
         self.cuts = 0
-        self._severed = False
-
-    def sever(self) -> None:
-        """Close every connection, and each new one at once, until `restore`."""
-        self._severed = True
-        for connection in self._connections:
-            connection.cancel()
-
-    def restore(self) -> None:
-        """Let connections through again."""
-        self._severed = False
         self.closed = False
 
     def close(self) -> None:
@@ -85,9 +74,6 @@ class Proxy:
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.closed:
-            writer.close()
-            return
-        if self._severed:
             writer.close()
             return
         upstream, downstream = await asyncio.open_connection("127.0.0.1", self._target)

@@ -67,7 +67,7 @@ async def test_a_process_that_is_cut_off_refuses_calls_and_recovers(server_datab
         await until(lambda: is_allowed(repository.check))
         await repository.insert(ada(1))
         (before,) = await operator.members()
-        proxy.sever()
+        proxy.close()
         assert await repository.get(1) == ada(1)  # its lease is held
         await until(lambda: is_refused(lambda: repository.get(1)))
         assert "cannot renew its lease" in await is_refused(lambda: repository.get(1))
@@ -77,7 +77,7 @@ async def test_a_process_that_is_cut_off_refuses_calls_and_recovers(server_datab
             epoch = (await operator.move(phase)).epoch
             await roll_call.wait(epoch, at_most_s=20)
         assert await operator.members() == []
-        proxy.restore()
+        proxy.closed = False
         await until(lambda: is_allowed(lambda: repository.get(1)))
         assert repository.phase is Phase.SHADOW
         (after,) = await operator.members()
