@@ -6,15 +6,19 @@ from typing import Any, assert_type
 from attrs import evolve, frozen
 
 from lazymig import (
+    Control,
     ConversionError,
     Criteria,
     DarkReads,
+    MemberRecord,
     Migration,
     Mismatch,
+    Moved,
     Phase,
     Repository,
     Rewriter,
     RewriteReport,
+    Standing,
     Upcasters,
     V1View,
     Verifier,
@@ -141,3 +145,16 @@ async def verification(books: Repository[BookV1, BookV2]) -> None:
     assert_type((await verifier.run(sample=100)).mismatches, tuple[Mismatch, ...])
     async for report in verifier.run_continuously():
         assert_type(report, VerifyReport)
+
+
+async def fleets(v1: Any, v2: Any, collection: Any) -> None:
+    control = Control(collection)
+    async with Repository(MIGRATION, v1=v1, v2=v2, phase=control) as books:
+        assert_type(books, Repository[BookV1, BookV2])
+        assert_type(books.phase, Phase)
+    standing = await control.standing("books")
+    assert_type(standing, Standing | None)
+    if standing is not None:
+        assert_type(standing.phase, Phase)
+        assert_type(standing.last, Moved)
+    assert_type(await control.members("books"), list[MemberRecord])
