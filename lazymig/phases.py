@@ -9,8 +9,8 @@ class Phase(enum.StrEnum):
     """Where a migration stands.
 
     Processes may run side by side in the same phase or in two adjacent ones, but for `V2_PRIMARY` and `V2_ONLY`: before
-    the first process goes to `V2_ONLY`, stop all others. With a fixed phase nothing but you sees to that. Processes that
-    are given a `Control` in its place follow what it records, and `Switch` moves all of them.
+    the first process goes to `V2_ONLY`, stop all others. With a fixed phase nothing but you sees to that. Processes
+    that are given a `Control` in its place follow what it records, and `Switch` moves all of them.
     """
 
     #: Reads and writes go to V1 alone; V2 is neither read nor written. Way back: none needed.

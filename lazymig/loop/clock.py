@@ -16,13 +16,17 @@ class Clock(Protocol):
         """Return the time of day: naive UTC in whole milliseconds, as BSON stores it."""
 
     def monotonic(self) -> float:
-        """Return seconds since an arbitrary start; they never go back."""
+        """Return seconds since an arbitrary start. They never go back, and pass while the machine is suspended."""
 
     def random(self) -> float:
         """Return a number in [0, 1), for jitter."""
 
     async def sleep(self, delay_s: float) -> None:
         """Sleep for about `delay_s` seconds."""
+
+
+#: Linux's `time.monotonic` stands while the machine is suspended, and a lease must not.
+_THROUGH_SLEEP: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 class SystemClock:
@@ -33,7 +37,7 @@ class SystemClock:
         return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return time.monotonic() if _THROUGH_SLEEP is None else time.clock_gettime(_THROUGH_SLEEP)
 
     def random(self) -> float:
         return random.random()

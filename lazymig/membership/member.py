@@ -169,9 +169,9 @@ class Member:
         """Count the end of a call."""
         generation.calls -= 1
         generation.writes -= writes
-        if self._keeper is not None and (
-            (writes and generation.holds) or (not generation.calls and generation is not self.calls.now)
-        ):
+        if generation is self.calls.now and not generation.holds:
+            return
+        if self._keeper is not None and (writes or not generation.calls):
             self._keeper.waker.wake()  # it may be able to acknowledge now
 
     async def _wait_for_release(self) -> bool:

@@ -183,10 +183,11 @@ class SteeredStages(Stages[V1, V2], Generic[V1, V2]):
         A change that leaves phase and settings as they are keeps the stage.
         """
         built = self._built
-        if built is not None and (built[0] is standing or _is_alike(built[0], standing)):
+        if built is not None and built[0] is standing:
             return built[1]
-        stage = self._build(standing)
-        if built is None or built[0].epoch <= standing.epoch or self.member.known is standing:
+        kept = built is not None and _is_alike(built[0], standing)
+        stage = built[1] if built is not None and kept else self._build(standing)
+        if self.member.known is standing:  # and not that of a transaction that began earlier
             self._built = standing, stage
         return stage
 
@@ -203,7 +204,8 @@ class SteeredStages(Stages[V1, V2], Generic[V1, V2]):
     async def is_current(self, stage: Stage[V1, V2]) -> bool:
         # While this process has not acknowledged another phase, the fleet is one step away at most. So what it read
         # until now was read beside phases that may run beside its own.
-        return (await self.arrive()).since == stage.since
+        now = await self.arrive()
+        return (now.phase, now.since) == (stage.phase, stage.since)
 
     def rebuilt(
         self, build: Callable[[Standing | Phase], Stage[V1, V2]], session: Session | None = None
