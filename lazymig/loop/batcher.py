@@ -84,7 +84,8 @@ class Batcher(Generic[A, R]):
 
     def _launch(self) -> None:
         # A new task in a new context: one caller's cancellation or deadline must not affect the others.
-        waiting, self._waiting = self._waiting, []
+        # Without those whose callers were cancelled: nobody waits for them, so nothing may be sent for them any more.
+        waiting, self._waiting = [one for one in self._waiting if not one[1].done()], []
         for start in range(0, len(waiting), _CALLS_MAX):
             work = self._run(waiting[start : start + _CALLS_MAX])
             task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())

@@ -272,3 +272,16 @@ async def test_one_entity_put_twice_in_a_turn_is_lost_once() -> None:
     store = CoalescingV2(MemoryCollection("v2"), ["name"], None)
     puts = await asyncio.gather(*(store.put_if_absent(id, {"name": "x"}, 0) for id in (9, 1, 1)))
     assert sorted(put.name for put in puts) == ["LOST", "STORED", "STORED"]
+
+
+async def test_nothing_is_sent_for_a_caller_that_was_cancelled_before(calls: Calls) -> None:
+    """Its statement was not on its way yet, and what comes after the caller must not meet it later."""
+    first = asyncio.ensure_future(calls.patient.call(1))
+    await turns()
+    cancelled, third = (asyncio.ensure_future(calls.patient.call(number)) for number in (2, 3))
+    await turns()
+    cancelled.cancel()
+    await turns()
+    calls.go.set()
+    assert await asyncio.gather(first, third) == [10, 30]
+    assert calls.made == [1, [3]]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import bson
+import pytest
 
 from lazymig import Phase
 from lazymig.loop.clock import SYSTEM_CLOCK
@@ -23,3 +25,13 @@ async def test_the_system_clock_tells_time_as_bson_stores_it() -> None:
     await SYSTEM_CLOCK.sleep(0)
     assert SYSTEM_CLOCK.monotonic() >= before
     assert 0 <= SYSTEM_CLOCK.random() < 1
+
+
+def test_the_system_clock_counts_suspended_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system has a clock that does not stand while the machine is suspended, a lease is counted by it."""
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        pytest.skip("this system has no such clock")
+    asked: list[int] = []
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: asked.append(clock) or 7.0)
+    assert SYSTEM_CLOCK.monotonic() == 7.0
+    assert asked == [time.CLOCK_BOOTTIME]
