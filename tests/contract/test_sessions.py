@@ -11,6 +11,7 @@ from attrs import evolve
 from pymongo.errors import OperationFailure
 
 from lazymig import AlreadyExists, NotFound, Phase, Repository
+from lazymig.repository import calls_of
 from lazymig.stores.drivers import await_if_needed
 from tests.contract.conftest import Watched
 from tests.people import PersonV1, PersonV2, ada, ada_v1, people
@@ -150,3 +151,8 @@ async def test_with_session_keeps_a_users_own_class(watched: Watched, session: A
     assert bound.tally is repository.tally
     assert bound.collections == repository.collections == (v1, v2)
     assert await repository.find_first_name(1) == "Ada"
+
+
+async def test_calls_in_a_session_share_the_check_of_the_collections(repository: Any, session: Any) -> None:
+    """A repository that is bound anew for each transaction does not check anew each time."""
+    assert calls_of(repository.with_session(session)).first_use is calls_of(repository).first_use
