@@ -26,9 +26,9 @@ from lazymig.stores.given import Session
 from lazymig.stores.sessions import transaction_of
 from lazymig.telemetry import EPOCHS, LEASES_LOST, REFUSED_CALLS
 
-#: Seconds between two looks at the phase: beside a change stream, without one, and while writes are about to be held or
-#: the process waits for its own calls.
-STREAMED_S, POLL_S, ATTENTIVE_S = 2.0, 0.5, 0.02
+#: Seconds between two looks at the phase: beside a change stream, without one, while the process waits for what it
+#: cannot see end (transactions, bodies behind callers), and while writes are about to be held.
+STREAMED_S, POLL_S, WAITING_S, ATTENTIVE_S = 2.0, 0.5, 0.1, 0.02
 #: Seconds that a write waits while writes are held, at most. Then it goes on: the database refuses what comes too late.
 HOLD_MAX_S = 10.0
 #: The part of the lease that is left when the next heartbeat is sent, and the part that one attempt may take.
@@ -254,8 +254,10 @@ class Member:
         """Return the seconds until the next attempt."""
         registration = self._registration
         standing = registration.standing
-        if standing is not None and (standing.hold or registration.acknowledged != standing.epoch):
+        if standing is not None and standing.hold:
             return ATTENTIVE_S
+        if standing is not None and registration.acknowledged != standing.epoch:
+            return WAITING_S
         return STREAMED_S if streamed and self._failure is None else POLL_S
 
     def forget(self) -> None:
