@@ -59,6 +59,10 @@ class ByHand:
         await self.v2.insert_one(document(order))
         return order
 
+    async def delete(self, id: Any) -> None:
+        await self.v1.delete_one({"_id": id})
+        await self.v2.delete_one({"_id": id})
+
     async def list(self) -> AsyncIterator[OrderV2]:
         async for found in self.v1.find({}).sort("_id", 1):
             yield to_v2(entity(found, OrderV1))

@@ -1,9 +1,10 @@
-"""What each phase costs: `python -m benchmarks.phases [--operations 1000] [--rounds 7] [--phases v2_only …]`.
+"""What each phase costs: `python -m benchmarks.phases [--operations 1000] [--rounds 7] [--phases …] [--control]`.
 
-`get`, `update`, `insert` and a listing in each phase, one task, against what one would write by hand for the same
-purpose: a repository with optimistic locking on V1 whose entities are converted on the way, "write V1, then V2", or a
-repository with optimistic locking on V2. Every entity is in V2 where the phase puts it there. Writes
-`results/phases.json`, and prints a table for `README.md`.
+`get`, `update`, `insert`, `delete` and a listing in each phase, one task, against what one would write by hand for the
+same purpose: a repository with optimistic locking on V1 whose entities are converted on the way, "write V1, then V2",
+or a repository with optimistic locking on V2. Every entity is in V2 where the phase puts it there. With `--control` the
+repository follows the phase that a control collection records, as a fleet does. Writes `results/phases.json`, and
+prints a table for `README.md`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from pymongo import AsyncMongoClient
 from benchmarks.by_hand import ByHand
 from benchmarks.measure import Outcome, alternate, outcome, spread
 from benchmarks.subject import MIGRATION, OrderV1, OrderV2, document, entity, orders, ship, to_v1, to_v2
-from lazymig import Phase, Repository
+from lazymig import Control, Phase, Repository
+from lazymig.control import parts_of
 from lazymig.testing import Server
 
 RESULTS = Path(__file__).parent / "results" / "phases.json"
@@ -60,6 +62,12 @@ class Locking:
         await self.collection.insert_one({**self.encode(order), "version": 1})
         return order
 
+    async def delete(self, id: Any) -> None:
+        while True:
+            found = await self.collection.find_one({"_id": id}, {"version": 1})
+            if (await self.collection.delete_one({"_id": id, "version": found["version"]})).deleted_count:
+                return
+
     async def list(self) -> AsyncIterator[OrderV2]:
         async for found in self.collection.find({}).sort("_id", 1):
             found.pop("version")
@@ -87,11 +95,11 @@ def _by_hand(phase: Phase, database: Any) -> tuple[Any, str]:
     )
 
 
-async def _fill(client: Any, name: str, phase: Phase) -> tuple[Repository[Any, Any], Any, str, list[Any]]:
+async def _fill(client: Any, phase: Phase, *, control: bool) -> tuple[Repository[Any, Any], Any, str, list[Any]]:
     """Both sides with equal documents; the ids."""
     for side in ("ours", "theirs"):
-        await client.drop_database(f"{name}_{side}")
-    ours, theirs = client[f"{name}_ours"], client[f"{name}_theirs"]
+        await client.drop_database(f"phases_{side}")
+    ours, theirs = client["phases_ours"], client["phases_theirs"]
     made = orders(STORED, 1)
     await ours["v1"].insert_many([document(order) for order in made])
     await theirs["v1"].insert_many([{**document(order), "version": 1} for order in made])
@@ -104,38 +112,85 @@ async def _fill(client: Any, name: str, phase: Phase) -> tuple[Repository[Any, A
     if isinstance(by_hand, ByHand):
         for collection in (theirs["v1"], theirs["v2"]):
             await collection.update_many({}, {"$unset": {"version": ""}})
-    return Repository(MIGRATION, phase=phase, **pair), by_hand, against, ids
+    return Repository(MIGRATION, phase=await _steer(ours, phase) if control else phase, **pair), by_hand, against, ids
+
+
+async def _steer(database: Any, phase: Phase) -> Control:
+    """A control collection that records the phase."""
+    control = Control(database["lazymig_control"])
+    await parts_of(control).phases(MIGRATION.name).begin(phase, by="the benchmark", why="to measure it")
+    return control
 
 
 async def _list(side: Any) -> int:
     return len([order async for order in side.list()])
 
 
-async def _measure(client: Any, phase: Phase, operations: int, rounds: int) -> list[Row]:
-    ours, theirs, against, ids = await _fill(client, "phases", phase)
-    await ours.check()
-    fresh = iter([to_v2(order) for order in orders(3 * operations * (rounds + 1), 2)])
-    calls: dict[str, tuple[Callable[[Any], Callable[[Any], Awaitable[Any]]], int]] = {
-        "list of 2,000": (lambda side: lambda _: _list(side), 1),
-        "get": (lambda side: side.get, operations),
-        "update": (lambda side: lambda id: side.update(id, ship), operations // 2),
-        "insert": (lambda side: side.insert, operations // 2),
+async def _measure(client: Any, phase: Phase, operations: int, rounds: int, *, control: bool) -> list[Row]:
+    ours, theirs, against, ids = await _fill(client, phase, control=control)
+    named = f"{phase} under control" if control else str(phase)
+    async with ours:
+        await ours.check()
+        return [
+            await _contest(ours, theirs, _Contest(f"{named} {call}", against, TARGETS.get((phase, call)), made, rounds))
+            for call, made in _calls(ids, operations, rounds).items()
+        ]
+
+
+@frozen
+class _Made:
+    """One call: how often it is made in a round, how a side makes it, and of what its arguments are made."""
+
+    count: int
+    make: Callable[[Any], Callable[[Any], Awaitable[Any]]]
+    prepare: Callable[[Any, int], Awaitable[list[Any]]]
+
+
+@frozen
+class _Contest:
+    row: str
+    against: str
+    target: float | None
+    made: _Made
+    rounds: int
+
+
+def _calls(ids: Sequence[Any], operations: int, rounds: int) -> dict[str, _Made]:
+    # Both sides insert and delete as many, in one round more than is counted.
+    fresh = iter([to_v2(order) for order in orders(2 * operations * (rounds + 1), 2)])
+
+    async def known(_: Any, count: int) -> list[Any]:
+        return list(islice(cycle(ids), count))
+
+    async def new(_: Any, count: int) -> list[Any]:
+        return list(islice(fresh, count))
+
+    async def stored(side: Any, count: int) -> list[Any]:
+        return [(await side.insert(order)).id for order in islice(fresh, count)]
+
+    return {
+        "list of 2,000": _Made(1, lambda side: lambda _: _list(side), known),
+        "get": _Made(operations, lambda side: side.get, known),
+        "update": _Made(operations // 2, lambda side: lambda id: side.update(id, ship), known),
+        "insert": _Made(operations // 2, lambda side: side.insert, new),
+        "delete": _Made(operations // 2, lambda side: side.delete, stored),
     }
-    found: list[Row] = []
-    for row, (make, count) in calls.items():
-        used: dict[int, list[float]] = {id(ours): [], id(theirs): []}
 
-        async def leg(side: Any, row: str = row, make: Any = make, count: int = count, used: Any = used) -> float:
-            arguments = list(islice(fresh, count)) if row == "insert" else list(islice(cycle(ids), count))
-            started_s = process_time()
-            taken_s = await spread(make(side), arguments, 1)
-            used[id(side)].append((process_time() - started_s) / count * 1000)
-            return taken_s
 
-        taken = await alternate(lambda leg=leg: leg(ours), lambda leg=leg: leg(theirs), rounds)
-        one = outcome(f"{phase} {row}", against, 1, TARGETS.get((phase, row)), taken, count)
-        found.append(Row(one, min(used[id(ours)]), min(used[id(theirs)])))
-    return found
+async def _contest(ours: Any, theirs: Any, contest: _Contest) -> Row:
+    used: dict[int, list[float]] = {id(ours): [], id(theirs): []}
+    made = contest.made
+
+    async def leg(side: Any) -> float:
+        arguments = await made.prepare(side, made.count)
+        started_s = process_time()
+        taken_s = await spread(made.make(side), arguments, 1)
+        used[id(side)].append((process_time() - started_s) / made.count * 1000)
+        return taken_s
+
+    taken = await alternate(lambda: leg(ours), lambda: leg(theirs), contest.rounds)
+    one = outcome(contest.row, contest.against, 1, contest.target, taken, made.count)
+    return Row(one, min(used[id(ours)]), min(used[id(theirs)]))
 
 
 def _show(measured: Row) -> None:
@@ -150,7 +205,7 @@ def _show(measured: Row) -> None:
     )
 
 
-async def _main(phases: Sequence[Phase], operations: int, rounds: int) -> None:
+async def _main(phases: Sequence[Phase], operations: int, rounds: int, *, control: bool) -> None:
     known = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else []
     found = {one["outcome"]["row"]: one for one in known}
     print("| call | against, by hand | ratio | range | target | ms each, lazymig / by hand | ratio of processor time |")
@@ -158,7 +213,7 @@ async def _main(phases: Sequence[Phase], operations: int, rounds: int) -> None:
     with Server() as server:
         async with AsyncMongoClient(server.uri) as client:
             for phase in phases:
-                for one in await _measure(client, phase, operations, rounds):
+                for one in await _measure(client, phase, operations, rounds, control=control):
                     _show(one)
                     found[one.outcome.row] = asdict(one)
     RESULTS.write_text(json.dumps(list(found.values()), indent=2) + "\n")
@@ -169,5 +224,6 @@ if __name__ == "__main__":
     parser.add_argument("--operations", type=int, default=1_000)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--phases", nargs="*", type=Phase, default=list(Phase))
+    parser.add_argument("--control", action="store_true", help="follow a recorded phase")
     given = parser.parse_args()
-    asyncio.run(_main(given.phases, given.operations, given.rounds))
+    asyncio.run(_main(given.phases, given.operations, given.rounds, control=given.control))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lazymig.comparing.equivalences import Equivalence
-    from lazymig.control import Control, RunRecord
+    from lazymig.control import Control, Moved, RunRecord, Steering
     from lazymig.dark.settings import DarkReads
     from lazymig.doctor import Diagnosis, Doctor, Finding, Severity
     from lazymig.errors import (
@@ -25,32 +25,39 @@ if TYPE_CHECKING:
         ForeignDocument,
         LazymigError,
         NotFound,
+        NotYet,
         PassVanished,
         PhaseError,
     )
     from lazymig.follower import Follower, FollowReport
+    from lazymig.histogram import Histogram
     from lazymig.loop.clock import Clock
     from lazymig.phases import Phase
     from lazymig.query import Criteria, OnError, Sort
     from lazymig.repository import Repository
+    from lazymig.retirement import Condition, Reduction, Retirement, RetirementReport, WatchReport
     from lazymig.rewriter import Rewriter, RewriteReport, Versions
     from lazymig.shapes.bson_types import make_converter
     from lazymig.shapes.entities import rename
+    from lazymig.shapes.leaving import LEAVE, Leave
     from lazymig.shapes.migration import Migration
     from lazymig.shapes.upcasting import Upcasters, upcasters
     from lazymig.stores.given import Collection, Collections, Id, Session
     from lazymig.stores.records import DeadLetter
     from lazymig.stores.verdicts import Difference, Mismatch, Verdict
     from lazymig.sweeper import Progress, Sweeper, SweepReport
-    from lazymig.telemetry import Histogram, Tally
+    from lazymig.switch import Gate, Plan, Switch
+    from lazymig.telemetry import Tally
     from lazymig.v1_view import V1View
     from lazymig.verifier import MismatchGroup, Verifier, VerifyProgress, VerifyReport
 
 __all__ = [
+    "LEAVE",
     "AlreadyExists",
     "Clock",
     "Collection",
     "Collections",
+    "Condition",
     "ConfigurationError",
     "Contention",
     "Control",
@@ -66,27 +73,37 @@ __all__ = [
     "FollowReport",
     "Follower",
     "ForeignDocument",
+    "Gate",
     "Histogram",
     "Id",
     "LazymigError",
+    "Leave",
     "Migration",
     "Mismatch",
     "MismatchGroup",
+    "Moved",
     "NotFound",
+    "NotYet",
     "OnError",
     "PassVanished",
     "Phase",
     "PhaseError",
+    "Plan",
     "Progress",
+    "Reduction",
     "Repository",
+    "Retirement",
+    "RetirementReport",
     "RewriteReport",
     "Rewriter",
     "RunRecord",
     "Session",
     "Severity",
     "Sort",
+    "Steering",
     "SweepReport",
     "Sweeper",
+    "Switch",
     "Tally",
     "Upcasters",
     "V1View",
@@ -95,6 +112,7 @@ __all__ = [
     "VerifyProgress",
     "VerifyReport",
     "Versions",
+    "WatchReport",
     "make_converter",
     "rename",
     "upcasters",
@@ -105,6 +123,7 @@ _HOMES = {
     "Clock": "loop.clock",
     "Collection": "stores.given",
     "Collections": "stores.given",
+    "Condition": "retirement",
     "ConfigurationError": "errors",
     "Contention": "errors",
     "Control": "control",
@@ -120,27 +139,38 @@ _HOMES = {
     "FollowReport": "follower",
     "Follower": "follower",
     "ForeignDocument": "errors",
-    "Histogram": "telemetry",
+    "Gate": "switch",
+    "Histogram": "histogram",
     "Id": "stores.given",
+    "LEAVE": "shapes.leaving",
     "LazymigError": "errors",
+    "Leave": "shapes.leaving",
     "Migration": "shapes.migration",
     "Mismatch": "stores.verdicts",
     "MismatchGroup": "verifier",
+    "Moved": "control",
     "NotFound": "errors",
+    "NotYet": "errors",
     "OnError": "query",
     "PassVanished": "errors",
     "Phase": "phases",
     "PhaseError": "errors",
+    "Plan": "switch",
     "Progress": "sweeper",
+    "Reduction": "retirement",
     "Repository": "repository",
+    "Retirement": "retirement",
+    "RetirementReport": "retirement",
     "RewriteReport": "rewriter",
     "Rewriter": "rewriter",
     "RunRecord": "control",
     "Session": "stores.given",
     "Severity": "doctor",
     "Sort": "query",
+    "Steering": "control",
     "SweepReport": "sweeper",
     "Sweeper": "sweeper",
+    "Switch": "switch",
     "Tally": "telemetry",
     "Upcasters": "shapes.upcasting",
     "V1View": "v1_view",
@@ -149,6 +179,7 @@ _HOMES = {
     "VerifyProgress": "verifier",
     "VerifyReport": "verifier",
     "Versions": "rewriter",
+    "WatchReport": "retirement",
     "make_converter": "shapes.bson_types",
     "rename": "shapes.entities",
     "upcasters": "shapes.upcasting",

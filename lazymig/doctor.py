@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from attrs import frozen
 
-from lazymig.control import Control, control_beside
+from lazymig.control import Control
 from lazymig.diagnosis.collections import check_expiry, check_first_use, check_shard_keys, check_unseen
 from lazymig.diagnosis.conversion import ComingBack, Failing
 from lazymig.diagnosis.examining import Examination, Examiner
@@ -81,11 +81,11 @@ class Doctor(Generic[V1, V2]):
         if sample is not None and sample < 0:
             raise ConfigurationError("sample: pass a number of documents, 0 for none, or None for all")
         calls = calls_of(repository)
-        self._pair, self._first_use, self._given = calls.pair, calls.first_use, calls.collections
+        self._pair, self._look, self._given = calls.pair, calls.look, calls.collections
         self._migration = repository.migration
         #: Whether there is no V2: documents are brought up in V1.
         self._alone = is_upcasting_only(repository.migration)
-        self._control = control or control_beside(calls.pair.bodies, clock)
+        self._control = calls.choose_control(control, clock)
         self._sample = sample
         self._on_progress = on_progress
         self._clock = clock
@@ -98,7 +98,8 @@ class Doctor(Generic[V1, V2]):
         """
         began_s, pair = self._clock.monotonic(), self._pair
         findings = list(self._check_control())
-        found = await self._first_use.look(control=None if findings else self._control, whole=not self._alone)
+        first_use = (await self._look()).first_use
+        found = await first_use.look(control=None if findings else self._control, whole=not self._alone)
         # The collections as they were given: the stores' own have lazymig's concerns.
         v1 = await gather_facts(self._given.v1, found.v1, self._clock)
         v2 = await gather_facts(self._given.v2, found.v2 or Seen("v2", probe_of(pair.bodies).name), self._clock)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from lazymig.protocol.edits import Delete
+from lazymig.protocol.edits import ClientEdit, Delete, DeleteV2
+from lazymig.protocol.replacing import ReplaceV2, Supply
 from lazymig.query import Criteria, check_criteria
 from lazymig.routes.calls import Calls
 from lazymig.stores.given import Id
@@ -34,7 +35,8 @@ class Door(Generic[V1, V2]):
             id: The entity's id, a value of the id attribute's type.
 
         Returns:
-            Whether it existed at some moment of this call.
+            Whether it existed at some moment of this call. V2's door also counts entities that wait for their users,
+            and those that `upgrade` leaves until V2 has recorded that.
 
         Raises:
             TypeError: If the id is of another type.
@@ -50,11 +52,14 @@ class Door(Generic[V1, V2]):
             id: The entity's id, a value of the id attribute's type.
 
         Raises:
-            NotFound: If there is no such entity.
+            NotFound: If there is no such entity. V2's door does not know one that `upgrade` leaves.
             Contention: If other writers won every attempt.
             TypeError: If the id is of another type.
         """
-        await self._calls.write(self._calls.conversions.raw_id(id), Delete())
+        await self._calls.write(self._calls.conversions.raw_id(id), self._make_deletion())
+
+    def _make_deletion(self) -> ClientEdit:
+        return Delete()
 
     async def count(self, criteria: Criteria | None = None) -> int:
         """Count the entities that match.
@@ -63,8 +68,65 @@ class Door(Generic[V1, V2]):
             criteria: The question in both shapes; None for all.
 
         Returns:
-            The number of documents that match, convertible or not.
+            The number of documents that match, convertible or not. Before `V2_PRIMARY` it includes entities that wait
+            for their users and those that `upgrade` leaves; from then on V2's door counts neither.
         """
         where = check_criteria(criteria)
         async with self._calls.bounded() as stage:
             return await stage.route.count(where)
+
+
+class V2Door(Door[V1, V2]):
+    """Writes of whole entities in V2's type."""
+
+    def _make_deletion(self) -> ClientEdit:
+        return DeleteV2(self._calls.conversions)
+
+    async def replace(self, entity: V2) -> V2:
+        """Replace the stored entity by this one and return it. The last write wins, and V1 and V2 agree.
+
+        The stored document need not be convertible: `replace` is how to put a good entity in its place. An entity that
+        waits for its user is moved by it.
+
+        Args:
+            entity: An instance of the migration's V2 class.
+
+        Returns:
+            The entity as given.
+
+        Raises:
+            NotFound: If there is no such entity, or `upgrade` leaves it.
+            Contention: If other writers won every attempt.
+            TypeError: If it is of another class.
+        """
+        raw = self._calls.conversions.raw_id_of(entity, self._calls.migration.v2)
+        self._calls.conversions.v2_body(entity, "downgrade")  # raises here, before anything is announced
+        await self._calls.write(raw, ReplaceV2(self._calls.conversions, entity))
+        return entity
+
+    async def supply(self, id: Id, entity: V2) -> V2:
+        """Give an entity that waits for its user what `upgrade` lacks, and return it.
+
+        Unlike `replace`, it replaces nothing that somebody else has given or that converts by itself.
+
+        Args:
+            id: The entity's id.
+            entity: The whole entity, an instance of the migration's V2 class with this id.
+
+        Returns:
+            The entity as given.
+
+        Raises:
+            AlreadyExists: If the entity does not wait: V2's door has it.
+            NotFound: If there is no such entity, or `upgrade` leaves it.
+            ConversionError: If V1's document does not convert for another reason, or the entity does not.
+            Contention: If other writers won every attempt.
+            TypeError: If the id or the entity is of another type, or the entity has another id.
+        """
+        conversions = self._calls.conversions
+        raw = conversions.raw_id(id)
+        if conversions.raw_id_of(entity, self._calls.migration.v2) != raw:
+            raise TypeError("supply: the entity has another id; pass the entity with the id that is asked for")
+        conversions.v2_body(entity, "downgrade")  # raises here, before anything is announced
+        await self._calls.write(raw, Supply(conversions, entity))
+        return entity

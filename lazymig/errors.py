@@ -16,6 +16,7 @@ Direction = Literal["upgrade", "downgrade", "read"]
 Side = Literal["", "V1", "V2"]
 #: The environment variable that makes errors chain their causes, whose texts may quote documents.
 SHOW_CAUSES = "LAZYMIG_SHOW_CAUSES"
+_REASON_MAX = 500
 
 
 class LazymigError(Exception):
@@ -91,6 +92,29 @@ class Contention(LazymigError):
         return type(self), (self.id, self.attempts)
 
 
+class NotYet(LazymigError):
+    """The entity needs input that only its user can give.
+
+    To be raised by `upgrade`. The entity stays in V1, where V1's door goes on serving it, and counts as waiting until
+    `Repository.supply` or another write gives V2 its entity.
+
+    Args:
+        reason: What is needed, such as "no postal address". It is stored, shown by tools and part of error messages, so
+            it must hold no contents of the document. At most 500 characters are kept.
+
+    Attributes:
+        reason: The reason.
+    """
+
+    def __init__(self, reason: str) -> None:
+        # What UTF-8 cannot hold would fail the statement that stores it.
+        self.reason = str(reason)[:_REASON_MAX].encode("utf-8", "replace").decode()
+        super().__init__(self.reason)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.reason,)
+
+
 class ConversionError(LazymigError, ValueError):
     """A document or entity cannot be converted.
 
@@ -102,8 +126,9 @@ class ConversionError(LazymigError, ValueError):
         path: The field, "" when unknown.
         line: The innermost line of the user's own code in the traceback, as `model.py:61 in upgrade`; "" when there is
             none.
-        cause: The original exception. It is a field and not `__cause__` because its text may quote the document, and a
-            logged traceback would print it. Set `LAZYMIG_SHOW_CAUSES=1` in development to make it `__cause__` as well.
+        cause: The original exception; `NotYet` for an entity that waits for its user. It is a field and not
+            `__cause__` because its text may quote the document, and a logged traceback would print it. Set
+            `LAZYMIG_SHOW_CAUSES=1` in development to make it `__cause__` as well.
     """
 
     def __init__(
@@ -120,6 +145,11 @@ class ConversionError(LazymigError, ValueError):
             self.__cause__ = cause
 
     def _text(self) -> str:
+        if isinstance(self.cause, NotYet) and self.direction == "upgrade":
+            return (
+                f"the entity with id {self.id!r} waits for its user: {self.cause.reason}; pass its V2 entity to "
+                "Repository.supply() or replace(). Until then only V1's door serves it"
+            )
         if self.direction == "read":
             what, remedy = f"read the {self.side or 'stored'} document", "correct the document, its class or converter"
         else:

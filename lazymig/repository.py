@@ -13,15 +13,15 @@ from typing import Literal, Self, TypeVar, overload
 
 from lazymig.control import Control
 from lazymig.dark.settings import DarkReads
-from lazymig.door import Door
+from lazymig.door import V2Door
 from lazymig.errors import ConversionError
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.phases import Phase
 from lazymig.protocol.births import decide_insert_v2
-from lazymig.protocol.edits import ReplaceV2, UpdateV2
+from lazymig.protocol.edits import UpdateV2
 from lazymig.query import Criteria, Listing, OnError, Sort
-from lazymig.routes.building import Options
 from lazymig.routes.calls import Calls, open_calls
+from lazymig.routes.options import Options
 from lazymig.shapes.migration import Migration
 from lazymig.stores.given import Collection, Collections, Id, Session
 from lazymig.telemetry import Tally
@@ -32,13 +32,13 @@ V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 
-class Repository(Door[V1, V2]):
+class Repository(V2Door[V1, V2]):
     """A migration's entities in V2's type. The phase decides which collections are read and written.
 
     Args:
         migration: The two classes and the conversions between them.
         v1: The collection of the old shape: async, of PyMongo, Motor or mongomock-motor, and of a client that belongs
-            to the running event loop.
+            to the running event loop. `Migration.finished` needs none.
         v2: The collection of the new shape, in any database or cluster. `Migration.upcasting` needs none.
         phase: Where the migration stands: a `Phase`, or the `Control` that records it for all processes.
         coalesce: Let reads and lazy migrations that start in the same turn of the event loop share a round trip.
@@ -66,7 +66,7 @@ class Repository(Door[V1, V2]):
         self,
         migration: Migration[V1, V2],
         *,
-        v1: Collection,
+        v1: Collection | None = None,
         v2: Collection | None = None,
         phase: Phase | Control,
         coalesce: bool = True,
@@ -164,7 +164,7 @@ class Repository(Door[V1, V2]):
             The entity as it was at some moment of this call.
 
         Raises:
-            ConversionError: If the document does not convert, or does not fit its class.
+            ConversionError: If the document does not convert, or does not fit its class, or with the cause `NotYet`.
             TypeError: If the id is of another type.
         """
         raw = self._calls.conversions.raw_id(id)
@@ -229,34 +229,14 @@ class Repository(Door[V1, V2]):
             The entity that `change` returned, as it is stored now.
 
         Raises:
-            NotFound: If there is no such entity.
+            NotFound: If there is no such entity, or `upgrade` leaves it.
+            ConversionError: If it does not convert, or with the cause `NotYet`: there is no entity to start from.
             Contention: If other writers won every attempt.
             Exception: What `change` raises. In all these cases nothing was written.
         """
         made = await self._calls.write(self._calls.conversions.raw_id(id), UpdateV2(self._calls.conversions, change))
         assert made is not None  # an update is no delete
         entity: V2 = made.entity
-        return entity
-
-    async def replace(self, entity: V2) -> V2:
-        """Replace the stored entity by this one and return it. The last write wins, and V1 and V2 agree.
-
-        The stored document need not be convertible: `replace` is how to put a good entity in its place.
-
-        Args:
-            entity: An instance of the migration's V2 class.
-
-        Returns:
-            The entity as given.
-
-        Raises:
-            NotFound: If there is no such entity.
-            Contention: If other writers won every attempt.
-            TypeError: If it is of another class.
-        """
-        raw = self._calls.conversions.raw_id_of(entity, self.migration.v2)
-        self._calls.conversions.v2_body(entity, "downgrade")  # raises here, before anything is announced
-        await self._calls.write(raw, ReplaceV2(self._calls.conversions, entity))
         return entity
 
     def list(

@@ -69,7 +69,7 @@ class Rewriter(Generic[V1, V2]):
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         options = RewriteOptions(
-            limits=Limits(batch_size=batch_size, rate_limit=rate_limit, probe=probe), concurrency=concurrency,
+            limits=Limits(batch_size=batch_size, concurrency=concurrency, rate_limit=rate_limit, probe=probe),
             max_time_s=max_time_s, shard=shard, dry_run=dry_run, partition_size=partition_size, since=since,
             on_progress=on_progress,
         )  # fmt: skip

@@ -6,7 +6,7 @@ and their checkpoints. A killed process loses the batches in flight at most; mov
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Generic, TypeVar
 
@@ -49,6 +49,9 @@ class Sweeper(Generic[V1, V2]):
         on_progress: Called with a `Progress` after each page, at least once a second while the sweep waits for others,
             and at the end.
         partition_size: About how many documents a partition holds.
+        where: A MongoDB filter on V1: move only the documents that it finds. This is no full pass: it leaves marks and
+            dead letters alone, and neither continues nor ends the pass over all.
+        newest_first: Begin with the highest ids. Such a pass has its own checkpoints.
         since: A pass that others finished after this time (naive UTC) counts as this run's, and no new one begins.
         clock: The source of time, for tests.
 
@@ -74,13 +77,15 @@ class Sweeper(Generic[V1, V2]):
         probe: Probe | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         partition_size: int = DOCUMENTS_EACH,
+        where: Mapping[str, object] | None = None,
+        newest_first: bool = False,
         since: datetime | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         options = SweepOptions(
-            limits=Limits(batch_size=batch_size, rate_limit=rate_limit, probe=probe), concurrency=concurrency,
+            limits=Limits(batch_size=batch_size, concurrency=concurrency, rate_limit=rate_limit, probe=probe),
             grace_s=grace_s, max_time_s=max_time_s, shard=shard, dry_run=dry_run, adopt=adopt,
-            partition_size=partition_size, since=since, on_progress=on_progress,
+            partition_size=partition_size, since=since, on_progress=on_progress, where=where, newest_first=newest_first,
         )  # fmt: skip
         options.check(repository)
         self._sweep = Sweep(repository, control, options, clock)

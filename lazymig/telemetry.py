@@ -1,19 +1,28 @@
-"""Counters and histograms of what lazymig did, and their names.
+"""Counters, gauges, histograms and spans of what lazymig does. `metrics` has the kinds, units and attributes of all.
 
-They are kept in the process (`Tally.counts`) and, where `opentelemetry-api` is installed, also counted by the
-application's meter as `lazymig.*`. Database spans belong to the driver's own instrumentation.
+Counts are kept in the process (`Tally.counts`) and, where `opentelemetry-api` is installed, also given to the
+application's meter and tracer as `lazymig.*`. Spans of statements belong to the driver's own instrumentation.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from lazymig.metrics import METRICS
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 #: A read found its entity in V1 only and stored it in V2.
 MIGRATED: Final = "lazymig.migrated"
+#: A read found in V1 only an entity that waits for its user, and recorded that in V2.
+WAITING: Final = "lazymig.waiting"
+#: A read found in V1 only an entity that is not taken over, and recorded that in V2.
+LEFT: Final = "lazymig.left"
 #: A read found V2 behind V1 and updated it.
 REPAIRED: Final = "lazymig.repaired"
 #: The mark of a writer that died was resolved.
@@ -26,6 +35,8 @@ REFUSED: Final = "lazymig.refused"
 LEFT_DIRTY: Final = "lazymig.left_dirty"
 #: A read could not reach V2 within the time that it waits for it, and V1 answered alone.
 V2_AWAY: Final = "lazymig.v2_away"
+#: V2 could not take an announcement, and V1 took the write alone; V2 must be verified before it is trusted.
+DEGRADED: Final = "lazymig.degraded"
 #: A checked read found V2 different from V1.
 MISMATCHED: Final = "lazymig.mismatched"
 #: A dark read compared both sides at one revision: the sum of the next two.
@@ -59,6 +70,13 @@ LAG: Final = "lazymig.follower.lag"
 #: The time from a change that was not announced to its durable heal: a histogram in seconds.
 STALENESS: Final = "lazymig.follower.staleness"
 
+#: A call was refused, because this process does not know the phase or cannot work in it.
+REFUSED_CALLS: Final = "lazymig.fleet.refused_calls"
+#: This process was taken out of its fleet, because its lease was over, and joined anew.
+LEASES_LOST: Final = "lazymig.fleet.leases_lost"
+#: This process took over a change of the phase or of what goes with it.
+EPOCHS: Final = "lazymig.fleet.epochs"
+
 
 @cache
 def _make_counter(name: str) -> Any:
@@ -80,6 +98,47 @@ def _make_histogram(name: str) -> _Recorder | None:
     except ImportError:
         return None
     return metrics.get_meter("lazymig").create_histogram(name, unit="s")
+
+
+class _Gauge(Protocol):
+    def set(self, amount: float, attributes: Mapping[str, str]) -> None: ...
+
+
+@cache
+def _make_gauge(name: str) -> _Gauge | None:
+    try:
+        from opentelemetry import metrics
+    except ImportError:
+        return None
+    return metrics.get_meter("lazymig").create_gauge(name, unit=METRICS[name].unit)
+
+
+@cache
+def _make_tracer() -> Tracer | None:
+    try:
+        from opentelemetry import trace
+    except ImportError:
+        return None
+    return trace.get_tracer("lazymig")
+
+
+@contextmanager
+def _spanning(tracer: Tracer, name: str, attributes: Mapping[str, str | int]) -> Iterator[None]:
+    from opentelemetry.trace import StatusCode
+
+    # An exception is neither recorded nor described: a driver's may quote a document.
+    with tracer.start_as_current_span(
+        name, attributes=attributes, record_exception=False, set_status_on_exception=False
+    ) as span:
+        try:
+            yield
+        except Exception as error:
+            span.set_attribute("error.type", type(error).__qualname__)
+            span.set_status(StatusCode.ERROR)
+            raise
+
+
+_NO_SPAN = nullcontext()
 
 
 class Tally:
@@ -120,75 +179,31 @@ class Tally:
             further = {f"lazymig.{key}": value for key, value in attributes.items()}
             histogram.record(elapsed_s, self._attributes | further)
 
-
-#: The upper bound of the first bucket, in seconds, and how many buckets double it.
-_FIRST_S, _PER_DOUBLING = 1e-5, 8
-#: The last bucket begins at about eight days, which a follower may have been away, and has no upper bound.
-_BUCKETS = 36 * _PER_DOUBLING
-
-
-class Histogram:
-    """Durations in buckets whose bounds grow by a twelfth: constant memory, and quantiles to within five percent."""
-
-    def __init__(self) -> None:
-        self._buckets = [0] * (_BUCKETS + 1)
-        self._total_s = 0.0
-
-    def __repr__(self) -> str:
-        p50, p99 = (_in_words(self.quantile(share)) for share in (0.5, 0.99))
-        return f"<Histogram of {self.count}: p50 {p50}, p99 {p99}>"
-
-    def record(self, elapsed_s: float) -> None:
-        """Count one duration.
+    def show(self, name: str, value: float, **attributes: str) -> None:
+        """Set the application's gauge, where `opentelemetry-api` is installed; never raises.
 
         Args:
-            elapsed_s: The duration in seconds. Clocks that differ may make it negative; it counts as 0 then.
+            name: The metric's name.
+            value: What it is now.
+            **attributes: Further attributes of the measurement; their names get the prefix `lazymig.`.
         """
-        elapsed_s = max(elapsed_s, 0.0)
-        steps = math.ceil(math.log2(elapsed_s / _FIRST_S) * _PER_DOUBLING) if elapsed_s > _FIRST_S else 0
-        self._buckets[min(steps, _BUCKETS)] += 1
-        self._total_s += elapsed_s
+        gauge = _make_gauge(name)
+        if gauge is not None:
+            further = {f"lazymig.{key}": text for key, text in attributes.items()}
+            gauge.set(value, self._attributes | further)
 
-    @property
-    def count(self) -> int:
-        """How many durations were counted."""
-        return sum(self._buckets)
-
-    @property
-    def total_s(self) -> float:
-        """The sum of the durations, in seconds."""
-        return self._total_s
-
-    @property
-    def buckets(self) -> dict[float, int]:
-        """The counts by the upper bounds of the buckets in seconds, without empty buckets."""
-        return {_upper_s(step): count for step, count in enumerate(self._buckets) if count}
-
-    def quantile(self, share: float) -> float | None:
-        """Return the duration that this share of the counted ones did not exceed.
+    def span(self, name: str, **attributes: str | int) -> AbstractContextManager[None]:
+        """Return the context of a span by the application's tracer; it does nothing without `opentelemetry-api`.
 
         Args:
-            share: From 0 to 1: 0.5 for the median, 0.99 for p99.
+            name: The span's name.
+            **attributes: Further attributes of the span; their names get the prefix `lazymig.`.
 
         Returns:
-            Seconds, the middle of the bucket that holds the duration; None where nothing was counted.
-
-        Raises:
-            ValueError: If the share is not between 0 and 1.
+            A context manager: the span is current within it, and ends with it.
         """
-        if not 0 <= share <= 1:
-            raise ValueError("share: pass a number from 0 to 1")
-        rank, passed = max(1, math.ceil(share * self.count)), 0
-        for step, count in enumerate(self._buckets):
-            passed += count
-            if count and passed >= rank:
-                return float(_FIRST_S * 2 ** ((step - 0.5) / _PER_DOUBLING))
-        return None
-
-
-def _in_words(elapsed_s: float | None) -> str:
-    return "unknown" if elapsed_s is None else f"{elapsed_s * 1000:,.2f} ms"
-
-
-def _upper_s(step: int) -> float:
-    return math.inf if step == _BUCKETS else float(_FIRST_S * 2 ** (step / _PER_DOUBLING))
+        tracer = _make_tracer()
+        if tracer is None:
+            return _NO_SPAN
+        further = {f"lazymig.{key}": value for key, value in attributes.items()}
+        return _spanning(tracer, name, self._attributes | further)

@@ -46,6 +46,15 @@ def find_definition(function: Callable[..., Any]) -> str:
     return f"{os.path.basename(code.co_filename)}:{code.co_firstlineno} in {code.co_name}" if code else ""
 
 
+def find_class(cls: type) -> str:
+    """Return where a class begins, as `model.py:12, class Person`; its name alone where that is unknown."""
+    try:
+        file, (_, line) = inspect.getsourcefile(cls), inspect.getsourcelines(cls)
+    except (OSError, TypeError):
+        return f"class {cls.__name__}"
+    return f"{os.path.basename(file or '')}:{line}, class {cls.__name__}"
+
+
 def _find_line(error: BaseException) -> str:
     frames = [(frame, line) for frame, line in walk_tb(error.__traceback__) if not _is_of_library(frame)]
     if not frames:

@@ -7,11 +7,13 @@ from functools import partial
 from typing import Literal, TypeVar, overload
 
 from lazymig.door import Door
-from lazymig.errors import ConversionError
+from lazymig.errors import ConfigurationError, ConversionError
 from lazymig.protocol.births import decide_insert_v1
-from lazymig.protocol.edits import ReplaceV1, UpdateV1
-from lazymig.query import Criteria, Listing, OnError, Sort
+from lazymig.protocol.edits import UpdateV1
+from lazymig.protocol.replacing import ReplaceV1
+from lazymig.query import Criteria, Listing, OnError, Sort, check_criteria
 from lazymig.routes.calls import Calls
+from lazymig.shapes.migration import is_finished
 from lazymig.stores.given import Id, Session
 
 K = TypeVar("K", bound=Id)
@@ -26,13 +28,47 @@ class V1View(Door[V1, V2]):
 
     Args:
         calls: What the repository is composed of.
+
+    Raises:
+        ConfigurationError: `Migration.finished` made the migration, which knows no V1.
     """
 
     def __init__(self, calls: Calls[V1, V2]) -> None:
+        if is_finished(calls.migration):
+            raise ConfigurationError("v1: Migration.finished(...) knows no V1; use the repository itself")
         self._calls = calls
 
     def __repr__(self) -> str:
         return f"<V1 view of <Repository {self._calls.migration.name} {self._calls.stages}>>"
+
+    async def exists(self, id: Id) -> bool:
+        """Return whether the entity exists; nothing is converted. One round trip.
+
+        Args:
+            id: The entity's id, a value of the id attribute's type.
+
+        Returns:
+            Whether it existed at some moment of this call.
+
+        Raises:
+            TypeError: If the id is of another type.
+        """
+        raw = self._calls.conversions.raw_id(id)
+        async with self._calls.bounded() as stage:
+            return await stage.route.exists_in_v1(raw)
+
+    async def count(self, criteria: Criteria | None = None) -> int:
+        """Count the entities that match. V1's side of the question is asked while V1 is written.
+
+        Args:
+            criteria: The question in both shapes; None for all.
+
+        Returns:
+            The number of documents that match, convertible or not.
+        """
+        where = check_criteria(criteria)
+        async with self._calls.bounded() as stage:
+            return await stage.route.count_v1(where)
 
     def with_session(self, session: Session) -> V1View[V1, V2]:
         """Return this view with every step in a driver session, and in its transaction if one is open.

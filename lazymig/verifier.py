@@ -102,8 +102,8 @@ class Verifier(Generic[V1, V2]):
             show_values=show_values,
         )  # fmt: skip
         options = VerifyOptions(
-            limits=Limits(batch_size=batch_size, rate_limit=rate_limit, probe=probe), checks=checks, where=where,
-            min_age_s=min_age_s, repair=repair, concurrency=concurrency, max_time_s=max_time_s, shard=shard,
+            limits=Limits(batch_size=batch_size, concurrency=concurrency, rate_limit=rate_limit, probe=probe),
+            checks=checks, where=where, min_age_s=min_age_s, repair=repair, max_time_s=max_time_s, shard=shard,
             partition_size=partition_size, since=since, on_progress=on_progress,
         )  # fmt: skip
         options.check(repository)

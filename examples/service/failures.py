@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from pymongo.errors import PyMongoError
 
-from lazymig import AlreadyExists, Contention, ConversionError, NotFound
+from lazymig import AlreadyExists, Contention, ConversionError, NotFound, PhaseError
 
 _LOG = logging.getLogger("examples.service")
 _LATER = {"Retry-After": "1"}
@@ -49,6 +49,12 @@ async def conversion_error(request: Request, error: ConversionError) -> JSONResp
     return _answer(500, f"the stored customer {error.id} is in no known form; the log names it")
 
 
+async def phase_error(_: Request, error: PhaseError) -> JSONResponse:
+    """This process does not know the phase at present, and another one may. Nothing was written."""
+    _LOG.warning("%s", error)
+    return _answer(503, "this process cannot take calls at present; nothing was written", headers=_LATER)
+
+
 async def database_error(_: Request, error: PyMongoError) -> JSONResponse:
     """The database is away. A write may or may not have happened; the next read gives the right answer."""
     _LOG.error("the database failed: %s", type(error).__name__)
@@ -61,6 +67,7 @@ _ANSWERS: dict[type[Exception], Any] = {
     AlreadyExists: already_exists,
     Contention: contention,
     ConversionError: conversion_error,
+    PhaseError: phase_error,
     PyMongoError: database_error,
 }
 

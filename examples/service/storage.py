@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from pymongo import AsyncMongoClient
 
 from examples.customers_in_pydantic import CustomerV1, CustomerV2, migration
-from lazymig import Phase, Repository
+from lazymig import Control, Phase, Repository
 
 Customers = Repository[CustomerV1, CustomerV2]
+Client = AsyncMongoClient[dict[str, object]]
 
 _DEFAULT_URI = "mongodb://127.0.0.1:27017/?replicaSet=rs0"
 
@@ -19,25 +20,46 @@ _DEFAULT_URI = "mongodb://127.0.0.1:27017/?replicaSet=rs0"
 async def repository() -> Customers:
     """The repository, for `lazymig sweep --app examples.service.app:repository` and for the service itself.
 
-    Reads `MONGODB_URI`, `MONGODB_DATABASE`, `CUSTOMERS_PHASE` and `CUSTOMERS_TIMEOUT_S` from the environment. A
-    coroutine, because a client of MongoDB belongs to the event loop it is made in.
+    README.md explains the environment variables that it reads. A coroutine, because a client of MongoDB belongs to the
+    event loop it is made in.
     """
-    client = AsyncMongoClient[dict[str, object]](os.environ.get("MONGODB_URI", _DEFAULT_URI))
-    database = client[os.environ.get("MONGODB_DATABASE", "shop")]
-    phase = Phase(os.environ.get("CUSTOMERS_PHASE", Phase.COEXIST))
-    # Together all round trips of one request take no longer than a client would wait for them.
-    timeout_s = float(os.environ.get("CUSTOMERS_TIMEOUT_S", "10"))
-    return Repository(
-        migration, v1=database["customers"], v2=database["customers_v2"], phase=phase, timeout_s=timeout_s
-    )
+    client = _connect()
+    return _make(client, _connect_control(client))
 
 
 @asynccontextmanager
 async def opened() -> AsyncIterator[Customers]:
     """The repository for as long as the service runs; afterwards its connections are closed."""
-    customers = await repository()
-    try:
-        async with customers:
-            yield customers
-    finally:
-        await customers.collections.v1.database.client.close()
+    async with _connect() as client, _connect_control(client) as controlling, _make(client, controlling) as customers:
+        yield customers
+
+
+def _make(client: Client, controlling: Client) -> Customers:
+    database = client[_database()]
+    # Together all round trips of one request take no longer than a client would wait for them.
+    timeout_s = float(os.environ.get("CUSTOMERS_TIMEOUT_S", "10"))
+    return Repository(
+        migration, v1=database["customers"], v2=database["customers_v2"], phase=_phase(controlling), timeout_s=timeout_s
+    )
+
+
+def _phase(client: Client) -> Phase | Control:
+    """The phase of this process, or what records the phase of all of them."""
+    phase = os.environ.get("CUSTOMERS_PHASE", Phase.COEXIST)
+    if phase != "control":
+        return Phase(phase)
+    lease_s = float(os.environ.get("CUSTOMERS_LEASE_S", "15"))
+    return Control(client[_database()]["lazymig_control"], lease_s=lease_s)
+
+
+def _connect() -> Client:
+    return Client(os.environ.get("MONGODB_URI", _DEFAULT_URI))
+
+
+def _connect_control(client: Client) -> Client:
+    uri = os.environ.get("CUSTOMERS_CONTROL_URI")
+    return Client(uri) if uri else client
+
+
+def _database() -> str:
+    return os.environ.get("MONGODB_DATABASE", "shop")

@@ -15,7 +15,6 @@ from lazymig.cli.laws import check_laws, find_entities
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Flag, Json
 from lazymig.cli.progress import Standing, reporter
-from lazymig.control import control_beside
 from lazymig.diagnosis.findings import Diagnosis, Finding, sort_findings
 from lazymig.diagnosis.releases import Checked, check_conversions, check_release
 from lazymig.loop.clock import SYSTEM_CLOCK
@@ -80,7 +79,7 @@ async def _look(app: str, sample: int, *, offline: bool, in_json: bool) -> _Rele
         if offline:
             return _Release(repository.migration, aware, [], Checked((), 0, 0))
         pair = calls_of(repository).pair
-        findings = list(await check_release(pair, control_beside(pair.bodies)))
+        findings = list(await check_release(pair, calls_of(repository).choose_control()))
         checked = await _convert(repository, sample, in_json=in_json) if sample else Checked((), 0, 0)
         return _Release(repository.migration, aware, findings, checked)
 

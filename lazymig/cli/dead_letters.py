@@ -13,11 +13,10 @@ from lazymig.cli.explaining import explanation
 from lazymig.cli.failures import Unusable
 from lazymig.cli.ids import KINDS, Names, typed
 from lazymig.cli.letters import as_object, grouped, in_full, show_letters
-from lazymig.cli.loading import opened
+from lazymig.cli.loading import control_of, opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json, examples
 from lazymig.cli.output import say, show_json
-from lazymig.control import Control, control_beside
-from lazymig.repository import Repository, calls_of
+from lazymig.repository import Repository
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.retry import retry_dead
 
@@ -103,7 +102,7 @@ async def retry(*ids: _Id, app: App, json: Json = False, debug: Debug = False) -
     A sweep does this by itself. The exit code is 3 when dead letters are left.
     """
     async with opened(app, in_json=json) as repository:
-        control, name = _control(repository), repository.migration.name
+        control, name = control_of(repository), repository.migration.name
         letters = _named(*await _known(repository), ids) if ids else []
         tried = len(letters) if ids else await control.dead_count(name)
         removed = await retry_dead(repository, control, [letter.id for letter in letters]) if tried else 0
@@ -133,7 +132,7 @@ async def waive(
     async with opened(app, in_json=json) as repository:
         known, names = await _known(repository)
         (letter,) = _named(known, names, [id])
-        done = await _control(repository).waive(repository.migration.name, letter.id, reason)
+        done = await control_of(repository).waive(repository.migration.name, letter.id, reason)
     if not done:
         raise Unusable(f"the dead letter of {id} has just changed; look at it again before you waive it")
     if json:
@@ -143,13 +142,9 @@ async def waive(
     return Exit.DONE
 
 
-def _control(repository: Repository[Any, Any]) -> Control:
-    return control_beside(calls_of(repository).pair.bodies)
-
-
 async def _known(repository: Repository[Any, Any]) -> tuple[list[DeadLetter], Names]:
     """All letters, open and waived, and the names by which a command line refers to their ids."""
-    letters = [letter async for letter in _control(repository).dead_letters(repository.migration.name)]
+    letters = [letter async for letter in control_of(repository).dead_letters(repository.migration.name)]
     return letters, Names(letter.id for letter in letters)
 
 

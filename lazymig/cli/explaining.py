@@ -6,10 +6,11 @@ from typing import Any
 
 from bson.errors import InvalidBSON
 
+from lazymig.comparing.failures import describe_unmoved
 from lazymig.errors import ConversionError
 from lazymig.repository import Repository, calls_of
 from lazymig.stores.documents import META_FIELD, parse_v2
-from lazymig.stores.records import DeadLetter
+from lazymig.stores.records import DeadLetter, Unmoved
 from lazymig.stores.scans import Scan
 
 
@@ -34,6 +35,8 @@ async def _attempt(repository: Repository[Any, Any], letter: DeadLetter) -> str:
     row = await Scan(pair.bodies).find_document(letter.id)
     seen = parse_v2(row) if row is not None and META_FIELD in row else None
     entity = await pair.conversions.upgraded(truth, seen)
+    if isinstance(entity, Unmoved):
+        return f"{describe_unmoved(entity)}: lazymig dead-letters retry records that"
     pair.conversions.v2_body(entity)
     if letter.direction == "downgrade":
         pair.conversions.v1_document(await pair.conversions.downgrade(entity, pair.conversions.v1_entity(truth)))

@@ -33,7 +33,7 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def plain(value: Any) -> str:
+def plain(value: object) -> str:
     r"""Return the text of a value on one line, with an escape for what a terminal would obey, such as `\x1b`.
 
     These are control characters, line breaks, and characters that change the direction of writing.
@@ -72,7 +72,7 @@ def say(message: str) -> None:
     sys.stdout.write(plain(message) + "\n")
 
 
-def say_fields(fields: Sequence[Any]) -> None:
+def say_fields(fields: Sequence[object]) -> None:
     """Print one line of the result on stdout, its fields separated by tabs. A field holds no tab."""
     sys.stdout.write("\t".join(map(plain, fields)) + "\n")
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from lazymig.cli.output import as_json, plain, talk
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
+from lazymig.passes.helm import is_pause
 
 #: Seconds between two lines where stderr is no terminal.
 LINE_EVERY_S = 30.0
@@ -36,6 +37,7 @@ class Standing:
     left: dict[str, int] = field(factory=dict)
     note: str = ""
     before: int = 0
+    paused: bool = False
 
     @property
     def share(self) -> float:
@@ -44,9 +46,10 @@ class Standing:
 
     @property
     def details(self) -> list[str]:
-        """What is left and the counts that are not zero, in words."""
+        """Whether it is paused, what is left and the counts that are not zero, in words."""
         shown = {**self.left, **{name: count for name, count in self.counts.items() if count}}
-        return [f"{name.replace('_', ' ')} {count:,}" for name, count in shown.items()]
+        words = [f"{name.replace('_', ' ')} {count:,}" for name, count in shown.items()]
+        return ["paused", *words] if self.paused else words
 
     def pace(self, elapsed_s: float) -> tuple[float, float | None]:
         """Return the documents per second so far, and the seconds that the rest takes at that rate.
@@ -61,8 +64,8 @@ class Standing:
 
 
 def describe_throttle(reason: str) -> str:
-    """Return the note for a run that goes slowly for this reason; empty where there is none."""
-    return f"going slowly: {reason}" if reason else ""
+    """Return the note for a run that waits or goes slowly for this reason; empty where there is none."""
+    return reason if not reason or is_pause(reason) else f"going slowly: {reason}"
 
 
 class Reporter(Protocol):
@@ -208,4 +211,5 @@ class Lines:
         facts = {"event": self.verb, "done": standing.done, "total": standing.total, **standing.left, **standing.counts}
         rate, left_s = standing.pace(elapsed_s)
         left = None if left_s is None else round(left_s, 1)
+        facts |= {"paused": True} if standing.paused else {}
         return as_json({**facts, "elapsed_s": round(elapsed_s, 3), "per_s": round(rate, 1), "left_s": left})

@@ -15,10 +15,11 @@ from lazymig.cli.letters import as_object, show_letters
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json
 from lazymig.cli.output import say, show_json
-from lazymig.cli.progress import Standing, reporter
+from lazymig.cli.progress import Standing, describe_throttle, reporter
 from lazymig.cli.stopping import stopped_by_signals
 from lazymig.cli.sweep_options import Count, Positive, Text, parse_shard
 from lazymig.cli.versions import describe_deletable, describe_versions
+from lazymig.passes.helm import is_pause
 from lazymig.rewriter import Rewriter, RewriteReport
 
 #: How many documents that cannot be rewritten are named; --json names more.
@@ -88,7 +89,8 @@ async def rewrite(
 def standing(report: RewriteReport) -> Standing:
     """Return a run's progress in the form that reporters show."""
     counts = {"rewritten": report.rewritten, "newer": report.newer, "failed": report.failed}
-    return Standing(report.scanned, report.total, counts)
+    note = describe_throttle(report.throttle)
+    return Standing(report.scanned, report.total, counts, note=note, paused=is_pause(report.throttle))
 
 
 def _show(report: RewriteReport, *, dry_run: bool) -> None:

@@ -42,7 +42,7 @@ async def run_stoppable(running: Stoppable[R]) -> R:
 
 
 @contextmanager
-def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+def stopped_by_signals(stop: Callable[[], None], *, quietly: bool = False) -> Iterator[None]:
     """Call `stop` at the first signal, and cancel the current task at the second one."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
@@ -54,7 +54,8 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
             task.cancel()  # asked twice: stop at once, the checkpoint is right at any time
             return
         asked = True
-        complain("stopping after the batches in flight; press Ctrl-C or send the signal again to stop at once")
+        if not quietly:
+            complain("stopping after the batches in flight; press Ctrl-C or send the signal again to stop at once")
         stop()
 
     numbers = (signal.SIGINT, signal.SIGTERM)

@@ -23,6 +23,7 @@ from lazymig.control import LEASE
 from lazymig.fleet.dask import sweep_on_dask
 from lazymig.fleet.jobs import SWEEP
 from lazymig.fleet.workers import Workers
+from lazymig.passes.helm import is_pause
 from lazymig.repository import Repository
 from lazymig.sweeper import Progress, Sweeper
 
@@ -99,4 +100,6 @@ def standing(progress: Progress) -> Standing:
     }
     left = {name: getattr(progress, name) for name in ("remaining", "dead", "dirty")}
     note = _WAITING if progress.waiting else describe_throttle(progress.throttle)
-    return Standing(progress.done, progress.total, counts, left, note, progress.before)
+    return Standing(
+        progress.done, progress.total, counts, left, note, progress.before, paused=is_pause(progress.throttle)
+    )

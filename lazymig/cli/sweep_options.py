@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from attrs import frozen
+from bson import json_util
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
@@ -30,6 +31,8 @@ class Options:
         rate: Documents per second at most. Without it there is no limit.
         max_time: Seconds after which it stops, as by Ctrl-C.
         grace: Seconds to keep the marks of deletes. Must exceed the longest time that a read can take.
+        where: A MongoDB filter on V1 as extended JSON: move only the documents that it finds.
+        newest_first: Begin with the highest ids.
         dry_run: Convert everything and write nothing. Lists the first 20 documents that do not convert (with --json
             1,000).
         adopt: Replace documents in V2 that lazymig did not store, such as those of an earlier back-fill, by V1's.
@@ -40,6 +43,8 @@ class Options:
     rate: Positive = None
     max_time: Positive = None
     grace: Seconds = 3600.0
+    where: Text = None
+    newest_first: Flag = False
     dry_run: Flag = False
     adopt: Flag = False
 
@@ -63,6 +68,8 @@ def check(options: Options, sharing: Sharing) -> None:
     """Raise `Unusable` for options that exclude each other."""
     if options.dry_run and (sharing.workers > 1 or sharing.dask or sharing.shard):
         raise Unusable("--dry-run runs in one process only; leave out --workers, --shard and --dask")
+    if options.where is not None and options.adopt:
+        raise Unusable("--adopt replaces all documents that lazymig did not store; leave out --where")
     if sharing.dask and (sharing.workers > 1 or sharing.shard):
         raise Unusable("--dask shares the work by itself; leave out --workers and --shard")
 
@@ -77,7 +84,21 @@ def keywords_of(options: Options, sharing: Sharing) -> dict[str, Any]:
         "max_time_s": options.max_time,
         "shard": parse_shard(sharing.shard),
         "adopt": options.adopt,
+        "where": None if options.where is None else parse_filter(options.where),
+        "newest_first": options.newest_first,
     }
+
+
+def parse_filter(text: str) -> dict[str, object]:
+    """Return a filter that is given as extended JSON. Raises `Unusable` unless it is an object."""
+    try:
+        found = json_util.loads(text, json_options=json_util.JSONOptions(tz_aware=False))
+    except Exception:
+        # Not chained: the text of the cause quotes the filter, which may hold contents.
+        raise Unusable("""--where: pass a MongoDB filter as extended JSON, such as '{"status": "open"}'""") from None
+    if not isinstance(found, dict):
+        raise Unusable("""--where: pass a JSON object, such as '{"status": "open"}'""")
+    return found
 
 
 def parse_shard(text: str | None) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lazymig.cli.ids import Names
 from lazymig.cli.letters import show_letters
-from lazymig.cli.output import say
+from lazymig.cli.output import say, wrapped
 from lazymig.sweeper import SweepReport
 
 #: How many documents that do not convert a dry run names; --json names more.
@@ -13,6 +13,11 @@ _SHOWN = 20
 
 def _foreign(report: SweepReport, dry_run: bool) -> dict[str, str]:
     counts = {"would be adopted" if dry_run else "adopted": report.adopted, "not stored by lazymig": report.foreign}
+    return {name: f"{count:,}" for name, count in counts.items() if count}
+
+
+def _unmoved(report: SweepReport) -> dict[str, str]:
+    counts = {"waiting for users": report.waiting, "not taken over": report.left}
     return {name: f"{count:,}" for name, count in counts.items() if count}
 
 
@@ -32,6 +37,7 @@ def show_report(report: SweepReport, *, dry_run: bool) -> None:
         "healed": f"{report.healed:,}",
         "purged": f"{report.purged:,}",
         "not movable": f"{report.dead:,}",
+        **_unmoved(report),
         **_foreign(report, dry_run),
         "remaining, about": f"{report.remaining:,}",
         "dirty (open writes)": f"{report.dirty:,}",
@@ -40,6 +46,8 @@ def show_report(report: SweepReport, *, dry_run: bool) -> None:
     }
     for name, value in rows.items():
         say(f"  {name:<30} {value}")
+    for limit in report.limits:
+        wrapped(f"{limit[0].upper()}{limit[1:]}.")
     for warning in report.warnings:
         say(f"Warning: {warning}")
     if report.foreign:

@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError
 from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
 
 from lazymig.cli.check import check
+from lazymig.cli.cut_over import phase
 from lazymig.cli.dead_letters import dead_letters
 from lazymig.cli.demo import demo
 from lazymig.cli.doctor import doctor
@@ -23,10 +24,13 @@ from lazymig.cli.follow import follow
 from lazymig.cli.init import init
 from lazymig.cli.options import Exit, examples
 from lazymig.cli.output import complain
+from lazymig.cli.retire import retire
 from lazymig.cli.rewrite import rewrite
 from lazymig.cli.status import status
+from lazymig.cli.steering import steered
 from lazymig.cli.sweep import sweep
 from lazymig.cli.verify import verify
+from lazymig.cli.waiting import waiting
 
 _HELP = """Change the shape of your MongoDB data while the service stays up.
 
@@ -68,6 +72,13 @@ _VERBS: dict[Callable[..., object], str] = {
     ),
     doctor: examples(f"lazymig doctor {_APP}", f"lazymig doctor {_APP} --all", f"lazymig doctor {_APP} --json"),
     status: examples(f"lazymig status {_APP}", "LAZYMIG_APP=shop.people:repository lazymig status --json"),
+    waiting: examples(f"lazymig waiting {_APP}", "lazymig waiting | cut -f 1", f"lazymig waiting {_APP} --left"),
+    follow: examples(f"lazymig follow {_APP}", f"lazymig follow {_APP} --max-time 3600 --json"),
+    check: examples(f"lazymig check {_APP}", f"lazymig check {_APP} --offline --examples 1000"),
+    completion: examples("lazymig completion bash > ~/.local/share/bash-completion/completions/lazymig"),
+}
+#: The verbs whose passes can be steered while they run.
+_STEERED: dict[Callable[..., object], str] = {
     sweep: examples(
         f"lazymig sweep {_APP} --dry-run", f"lazymig sweep {_APP}", f"lazymig sweep {_APP} --rate 500 --max-time 3600"
     ),
@@ -77,14 +88,15 @@ _VERBS: dict[Callable[..., object], str] = {
         f"lazymig verify {_APP} --repair --accept missing-null:nickname",
         f"lazymig verify {_APP} --continuous --rate 100",
     ),
-    follow: examples(f"lazymig follow {_APP}", f"lazymig follow {_APP} --max-time 3600 --json"),
     rewrite: examples(f"lazymig rewrite {_APP} --dry-run", f"lazymig rewrite {_APP} --rate 500"),
-    check: examples(f"lazymig check {_APP}", f"lazymig check {_APP} --offline --examples 1000"),
-    completion: examples("lazymig completion bash > ~/.local/share/bash-completion/completions/lazymig"),
 }
 for verb, epilogue in _VERBS.items():
     app.command(verb, help_epilogue=epilogue)
+for verb, epilogue in _STEERED.items():
+    app.command(steered(verb.__name__, verb, epilogue))
 app.command(dead_letters)
+app.command(phase)
+app.command(retire)
 
 
 def run(tokens: Sequence[str]) -> int:

@@ -30,6 +30,7 @@ from lazymig.cli.verify_report import show_json_report, show_report
 from lazymig.control import LEASE
 from lazymig.fleet.jobs import Job, sum_verifications, sum_verify_progress
 from lazymig.fleet.workers import Workers
+from lazymig.passes.helm import is_pause
 from lazymig.verifier import Verifier, VerifyProgress, VerifyReport
 
 _WAITING = (
@@ -133,4 +134,5 @@ def standing(progress: VerifyProgress) -> Standing:
         counts,
         note=_WAITING if progress.waiting else describe_throttle(progress.throttle),
         before=max(progress.done - progress.compared, 0),
+        paused=is_pause(progress.throttle),
     )

@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 from attrs import frozen
-from bson import json_util
 from cyclopts import Group, Parameter
 
 from lazymig.cli.failures import Unusable
 from lazymig.cli.loading import find_attribute
 from lazymig.cli.options import Flag
-from lazymig.cli.sweep_options import Count, Positive, Seconds, Text, parse_shard
+from lazymig.cli.sweep_options import Count, Positive, Seconds, Text, parse_filter, parse_shard
 from lazymig.comparing.equivalences import resolved
 from lazymig.errors import ConfigurationError
 from lazymig.repository import Repository
@@ -128,18 +127,6 @@ def keywords_of(what: What, pace: Pace) -> Keywords:
         "max_time_s": pace.max_time,
         "shard": parse_shard(pace.shard),
     }
-
-
-def parse_filter(text: str) -> dict[str, object]:
-    """Return a filter that is given as extended JSON. Raises `Unusable` unless it is an object."""
-    try:
-        found = json_util.loads(text, json_options=json_util.JSONOptions(tz_aware=False))
-    except Exception:
-        # Not chained: the text of the cause quotes the filter, which may hold contents.
-        raise Unusable("""--where: pass a MongoDB filter as extended JSON, such as '{"status": "open"}'""") from None
-    if not isinstance(found, dict):
-        raise Unusable("""--where: pass a JSON object, such as '{"status": "open"}'""")
-    return found
 
 
 def make_verifier(repository: Repository[V1, V2], *, opinions: Opinions, **options: Any) -> Verifier[V1, V2]:

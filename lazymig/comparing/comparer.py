@@ -10,7 +10,7 @@ from attrs import evolve
 from lazymig.comparing.checks import DOWNGRADE, EXPECTED, MATCH, UPGRADE, Checks, Comparison
 from lazymig.comparing.differences import Steps, as_stored
 from lazymig.comparing.equivalences import ADVICE, resolved, suggest
-from lazymig.comparing.failures import CheckFailed, call_check, describe, encoding
+from lazymig.comparing.failures import CheckFailed, call_check, describe, describe_unmoved, encoding
 from lazymig.comparing.schema import schema_of
 from lazymig.comparing.sides import Judgement, Rules, get_value, has_same_bytes, strip_own
 from lazymig.comparing.signatures import sign
@@ -20,8 +20,8 @@ from lazymig.shapes.conversions import Conversions
 from lazymig.shapes.migration import get_downgrading, get_upgrading
 from lazymig.shapes.signatures import recognised
 from lazymig.stores.documents import MISSING, REVISION_FIELD, UNUSABLE
-from lazymig.stores.records import Document, StoredV1, StoredV2
-from lazymig.stores.verdicts import Verdict
+from lazymig.stores.records import Document, StoredV1, StoredV2, Unmoved
+from lazymig.stores.verdicts import AGREEING, Verdict
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -63,16 +63,16 @@ class Comparer(Generic[V1, V2]):
             The verdict, and what it rests on. It shows nothing of the documents unless the checks say so.
         """
         comparison = await self._judge(truth, seen)
-        return comparison if comparison.verdict is Verdict.MATCH else evolve(comparison, signature=sign(truth, seen))
+        return comparison if comparison.verdict in AGREEING else evolve(comparison, signature=sign(truth, seen))
 
     async def _judge(self, truth: StoredV1 | None, seen: StoredV2 | None) -> Comparison:
         if truth is None:
-            if seen is None or seen.gone:
+            if seen is None or (seen.gone and seen.unmoved is None):
                 return MATCH
             return _dirty(seen) if seen.intent > seen.revision else Comparison(Verdict.ORPHAN)
         if seen is not None and seen.intent > seen.revision:
             return _dirty(seen)
-        if seen is None or seen.gone:
+        if seen is None or (seen.gone and seen.unmoved is None):
             return await self._missing(truth)
         if truth.revision == UNUSABLE:
             return Comparison(Verdict.UNKNOWN, reason=_NO_REVISION)
@@ -82,6 +82,8 @@ class Comparer(Generic[V1, V2]):
         if seen.conv != ours:
             verdict = Verdict.STALE if seen.conv < ours else Verdict.UNKNOWN
             return Comparison(verdict, reason=f"conversion revision {seen.conv}; this release has {ours}")
+        if seen.unmoved is not None:
+            return await self._compare_unmoved(truth, seen, seen.unmoved)
         return await self._compare_bodies(truth, seen)
 
     async def _missing(self, truth: StoredV1) -> Comparison:
@@ -90,15 +92,34 @@ class Comparer(Generic[V1, V2]):
     async def _find_failure(self, truth: StoredV1) -> str:
         """Return why V1's document does not convert; "" if it does."""
         try:
-            self._conversions.v2_before(await self._conversions.upgraded(truth, None))
+            made = await self._conversions.upgraded(truth, None)
+            if isinstance(made, Unmoved):
+                return f"{describe_unmoved(made)}; the next sweep records that"
+            self._conversions.v2_before(made)
         except ConversionError as error:
             return describe(error)
         return ""
 
+    async def _compare_unmoved(self, truth: StoredV1, seen: StoredV2, recorded: Unmoved) -> Comparison:
+        """Compare why V2 has no body with what `upgrade` decides about V1."""
+        try:
+            made = await self._conversions.upgraded(truth, seen)
+        except ConversionError as error:
+            return Comparison(Verdict.UNKNOWN, reason=describe(error))
+        if made == recorded:
+            return Comparison(Verdict.WAITING if recorded.why == "waiting" else Verdict.LEFT)
+        now = describe_unmoved(made) if isinstance(made, Unmoved) else "`upgrade` converts it"
+        return Comparison(
+            Verdict.DIFFERENT, UPGRADE, reason=f"V2 has recorded that {describe_unmoved(recorded)}, and now {now}"
+        )
+
     async def _stale(self, truth: StoredV1, seen: StoredV2) -> Comparison:
         reason = f"V2 was made from revision {seen.revision}; V1 is at revision {truth.revision}"
         try:
-            made = self._conversions.v2_before(await self._conversions.upgraded(truth, seen))
+            converted = await self._conversions.upgraded(truth, seen)
+            if isinstance(converted, Unmoved) or seen.unmoved is not None:
+                return Comparison(Verdict.STALE, reason=reason)
+            made = self._conversions.v2_before(converted)
             with encoding(UPGRADE):
                 judgement = self._v2_rules.judge(made, strip_own(seen.document))
         except (ConversionError, CheckFailed) as error:
@@ -139,7 +160,13 @@ class Comparer(Generic[V1, V2]):
             unreadable = error
         else:
             previous = v2 if self._upgrade_takes_other else None
-        made = conversions.v2_before(await conversions.upgrade(v1, previous))
+        converted = await conversions.upgrade(v1, previous)
+        if isinstance(converted, Unmoved):
+            # Not to be repaired: it may be what its user has given, which V1 cannot express.
+            raise CheckFailed(
+                f"{describe_unmoved(converted)}, and V2 holds an entity: let upgrade take the previous V2 entity"
+            )
+        made = conversions.v2_before(converted)
         self._compare_v2(UPGRADE, made, seen, accepted, "" if unreadable is None else describe(unreadable))
         if unreadable is not None:
             raise unreadable

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import bson.errors
 
 from lazymig.errors import ConversionError, LazymigError
+from lazymig.stores.records import Unmoved
 from lazymig.user_code import find_raising_line
 
 
@@ -52,6 +53,11 @@ def describe(error: ConversionError | CheckFailed) -> str:
         why = str(error.cause)  # it contains nothing of the document
     what = f"{error.side or 'a'} document does not decode" if error.direction == "read" else f"{error.direction} failed"
     return f"{what}{where}: {why}"
+
+
+def describe_unmoved(unmoved: Unmoved) -> str:
+    """Return in words why V2 has no body of V1's entity."""
+    return f"it waits for its user ({unmoved.reason})" if unmoved.why == "waiting" else "`upgrade` leaves it"
 
 
 def _name(error: Exception) -> str:

@@ -7,19 +7,22 @@ TTL index.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Callable, Iterable
 from copy import copy
 
-from attrs import frozen
-
-from lazymig.control.conversions import KnownConversion, KnownConversions
-from lazymig.control.dead_letters import BY_AGE, DeadLetters
+from lazymig.control.cohorts import BY_SHARE, REST, Cohorts
+from lazymig.control.conversions import KnownConversion
+from lazymig.control.cut_over import CutOver, read_cut_over, set_cut_over
+from lazymig.control.figures import FiguresRecord, FiguresRows, GroupFigures, sum_up
 from lazymig.control.following import Followed, Following
 from lazymig.control.members import MemberRecord, Members
-from lazymig.control.mismatches import Mismatches
+from lazymig.control.parts import Parts, compose
 from lazymig.control.passes import BEAT_S, LEASE, Identities, Lease, Passes
 from lazymig.control.phases import Moved, Phases, Standing
-from lazymig.control.runs import RunRecord, Runs
+from lazymig.control.runs import RunRecord
+from lazymig.control.steering import Orders, Runners, Running, Steering
+from lazymig.control.suspicion import DEGRADE, SUSPECT_SINCE, Suspicion
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.stores.given import Collection, Id, Store
 from lazymig.stores.records import DeadLetter
@@ -27,14 +30,16 @@ from lazymig.stores.rows import Rows, control_collection_beside
 from lazymig.stores.verdicts import Mismatch
 
 __all__ = [
-    "BEAT_S", "LEASE", "Control", "Followed", "Following", "Identities", "KnownConversion", "Lease", "MemberRecord",
-    "Members", "Moved", "Parts", "Passes", "Phases", "RunRecord", "Standing", "control_beside", "control_over",
-    "parts_of",
+    "BEAT_S", "BY_SHARE", "DEGRADE", "LEASE", "REST", "SUSPECT_SINCE", "Cohorts", "Control", "CutOver",
+    "FiguresRecord", "FiguresRows", "Followed", "Following", "GroupFigures", "Identities", "KnownConversion", "Lease",
+    "MemberRecord", "Members", "Moved", "Orders", "Parts", "Passes", "Phases", "RunRecord", "Runners", "Running",
+    "Standing", "Steering", "Suspicion", "cohorts_of", "control_beside", "control_over", "parts_of", "read_cut_over",
+    "set_cut_over", "sum_up",
 ]  # fmt: skip
 
 
 class Control:
-    """What a control collection holds about migrations: dead letters, mismatches and the history of runs.
+    """What a control collection holds about migrations: dead letters, mismatches, the history of runs, and orders.
 
     Several migrations may share one collection. It is written and read with majority concern, so what it holds was
     really done.
@@ -43,12 +48,57 @@ class Control:
         collection: The control collection, of any of the drivers that `Repository` takes. The sweeper uses
             `lazymig_control` in V2's database where it is given no other.
         clock: The source of time, for tests.
+        lease_s: Seconds that a process which follows the phase may work without a heartbeat. A step waits as long for
+            a process that died.
     """
 
-    def __init__(self, collection: Collection, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, collection: Collection, clock: Clock = SYSTEM_CLOCK, *, lease_s: float = 15.0) -> None:
         #: The control collection as it was given.
         self.collection = collection
-        self._parts = _compose(Rows(collection), clock)
+        #: How long a process may work without a heartbeat.
+        self.lease_s = lease_s
+        self._parts = compose(Rows(collection), clock)
+        self._cohorts = Cohorts()
+
+    def cohort(self, name: str, ids_or_predicate: Iterable[Id] | Callable[[Id], object]) -> None:
+        """Declare a cohort: entities to which V2 answers first once the cohort is switched on.
+
+        Declare it in every process, with the same meaning. A process that does not know a cohort lets V1 answer for it.
+
+        Args:
+            name: The name by which the cohort is switched on: `lazymig phase cut-over --cohort NAME`.
+            ids_or_predicate: The ids, or a function of an id that says at once whether it belongs to the cohort.
+
+        Raises:
+            ConfigurationError: If the name is taken or no name, or if the argument says nothing about ids.
+        """
+        self._cohorts.declare(name, ids_or_predicate)
+
+    async def cut_over(
+        self,
+        migration: str,
+        *,
+        share: float | None = None,
+        cohorts: Iterable[str] | None = None,
+        dark_share: float | None = None,
+    ) -> None:
+        """Change at run time, for all processes, whose reads V2 answers first in the phase `coexist`.
+
+        Each process follows within a second. What is None stays as it is. At the beginning the share is 1.
+
+        Args:
+            migration: The migration's name.
+            share: The part of all entities, from 0 to 1. A fixed hash of the id chooses, so a larger share only adds
+                entities.
+            cohorts: The names of all cohorts that are switched on.
+            dark_share: The part of the reads that is compared, from 0 to 1, in place of `DarkReads.share`.
+
+        Raises:
+            ConfigurationError: If a value cannot work.
+            PhaseError: If no phase is recorded, or if V2 answers for everybody already.
+        """
+        phases = self._parts.phases(migration)
+        await set_cut_over(phases, share=share, cohorts=cohorts, dark_share=dark_share)
 
     async def dead_letters(self, migration: str, *, waived: bool | None = None) -> AsyncIterator[DeadLetter]:
         """Yield a migration's dead letters, oldest first. Letters may be added and removed meanwhile.
@@ -140,56 +190,79 @@ class Control:
         """
         return await self._parts.runs.find_last(migration, limit, kind=kind)
 
+    async def steering(self, migration: str, *, kind: str = "sweep") -> Steering:
+        """Return the orders for running passes.
 
-@frozen
-class Parts:
-    """The parts of one control collection, for lazymig's own tools."""
+        Args:
+            migration: The migration's name.
+            kind: "sweep", "verify" or "rewrite".
 
-    rows: Rows
-    clock: Clock
-    letters: DeadLetters
-    runs: Runs
-    conversions: KnownConversions
-    mismatches: Mismatches
+        Returns:
+            The orders, which each running process follows within about a second.
+        """
+        return await self._parts.orders(migration, kind).find()
 
-    def passes(self, migration: str, kind: str) -> Passes:
-        """Return the passes of one kind over one migration's collections."""
-        return Passes(self.rows, self.clock, migration, kind)
+    async def pause(self, migration: str, *, by: str, reason: str = "", kind: str = "sweep") -> bool:
+        """Make all processes of these passes wait, those that start later too, until `resume`.
 
-    def following(self, migration: str) -> Following:
-        """Return the row of one migration's follower."""
-        return Following(self.rows, self.clock, migration)
+        They finish the batches in flight, keep their leases, and can be stopped meanwhile.
 
-    def phases(self, migration: str) -> Phases:
-        """Return the record of one migration's phase."""
-        return Phases(self.rows, self.clock, migration)
+        Args:
+            migration: The migration's name.
+            by: Who pauses them. Progress and status show it.
+            reason: Why, for those who see that nothing moves.
+            kind: "sweep", "verify" or "rewrite".
 
-    def members(self, migration: str) -> Members:
-        """Return the records of the processes in one migration's fleet."""
-        return Members(self.rows, self.clock, migration)
+        Returns:
+            False if they are paused already. Who did it and why stands.
+        """
+        return await self._parts.orders(migration, kind).pause(by, reason)
 
-    async def ensure_indexes(self) -> None:
-        """Create the indexes that find rows without a scan, and dead letters in their order."""
-        await self.rows.ensure_index([("kind", 1), ("migration", 1), ("state", 1)], "lazymig_kind")
-        await self.rows.ensure_index([("kind", 1), ("migration", 1), *BY_AGE], "lazymig_first_at")
+    async def resume(self, migration: str, *, by: str, kind: str = "sweep") -> bool:
+        """End a pause.
 
+        Args:
+            migration: The migration's name.
+            by: Who ends it.
+            kind: "sweep", "verify" or "rewrite".
 
-def _compose(rows: Rows, clock: Clock) -> Parts:
-    return Parts(
-        rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock), Mismatches(rows, clock)
-    )
+        Returns:
+            False if they are not paused.
+        """
+        return await self._parts.orders(migration, kind).resume(by)
+
+    async def set_rate(self, migration: str, rate: float | None, *, by: str, kind: str = "sweep") -> None:
+        """Set how many documents a second each running process may do. Later passes go by their own options again.
+
+        Args:
+            migration: The migration's name.
+            rate: Documents per second in each process; None for no limit.
+            by: Who sets it.
+            kind: "sweep", "verify" or "rewrite".
+
+        Raises:
+            ValueError: If the rate is not above 0.
+        """
+        if rate is not None and not 0 < rate < math.inf:
+            raise ValueError("rate: pass documents per second above 0, or None for no limit")
+        await self._parts.orders(migration, kind).set_rate(rate, by)
 
 
 def control_over(control: Control, rows: Rows) -> Control:
     """Return the control collection with these rows, such as rows that wait where others raise an error."""
     over = copy(control)
-    over._parts = _compose(rows, parts_of(control).clock)
+    over._parts = compose(rows, parts_of(control).clock)
     return over
 
 
 def parts_of(control: Control) -> Parts:
     """Return what a `Control` is composed of, for lazymig's own tools."""
     return control._parts
+
+
+def cohorts_of(control: Control) -> Cohorts:
+    """Return the cohorts that were declared in this process, for lazymig's own tools."""
+    return control._cohorts
 
 
 def control_beside(store: Store, clock: Clock = SYSTEM_CLOCK) -> Control:

@@ -98,6 +98,10 @@ class DeadLetters(Part):
         """Count the dead letters that are not waived."""
         return await self._rows.count({"kind": "dead", "migration": migration, "waived": {"$exists": False}})
 
+    async def count_waived(self, migration: str) -> int:
+        """Count the dead letters that are waived."""
+        return await self._rows.count({"kind": "dead", "migration": migration, "waived": {"$exists": True}})
+
     async def remove(self, migration: str, ids: Sequence[RawId]) -> int:
         """Remove the dead letters of these ids; return how many there were."""
         keys = [_make_key(migration, id) for id in ids]

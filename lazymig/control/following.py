@@ -91,9 +91,14 @@ class Followed:
 class Following(Part):
     """The follower's row of one migration. `Parts.following` makes it."""
 
+    #: What the row is of, in its key and its kind.
+    _NAME = "follower"
+    #: The fields that hold counts by hour.
+    _TABLES: tuple[str, ...] = ("rogue",)
+
     def __init__(self, rows: Rows, clock: Clock, migration: str) -> None:
         super().__init__(rows, clock)
-        self._key = f"{migration}/follower"
+        self._key = f"{migration}/{self._NAME}"
         self._migration = migration
         #: The hours that the row holds, so that old ones can be removed without reading it.
         self._hours: set[str] = set()
@@ -103,7 +108,7 @@ class Following(Part):
         row = await self._rows.find_first({"_id": self._key})
         if row is None:
             return None
-        hours = {datetime.strptime(hour, _HOUR): counts for hour, counts in row.get("rogue", {}).items()}
+        hours = {parse_hour(hour): counts for hour, counts in row.get("rogue", {}).items()}
         until = row.get("until")
         due = _parse_catch_up(row)
         return Followed(
@@ -121,11 +126,11 @@ class Following(Part):
         """Claim the right to follow. None: another process has it."""
         now = self._clock.now()
         free = {"_id": self._key, "$or": [{"until": None}, {"until": {"$lt": now}}]}
-        held = {"kind": "follower", "migration": self._migration, "owner": owner, "until": now + LEASE}
+        held = {"kind": self._NAME, "migration": self._migration, "owner": owner, "until": now + LEASE}
         row = await self._rows.claim(free, {"$set": held, "$inc": {"fence": 1}})
         if row is None:
             return None
-        self._hours = set(row.get("rogue", {}))
+        self._hours = {hour for table in self._TABLES for hour in row.get(table, {})}
         return Claim(int(row["fence"]), row.get("token"), _parse_catch_up(row))
 
     async def renew(self, claim: Claim) -> bool:
@@ -143,15 +148,16 @@ class Following(Part):
             "token": dict(token), "seen_at": now, "until": now + LEASE, "lag_s": handled.lag_s,
             "staleness_p50_s": handled.staleness_s[0], "staleness_p99_s": handled.staleness_s[1],
         }  # fmt: skip
-        added = {f"rogue.{hour.strftime(_HOUR)}.{name}": count for (hour, name), count in handled.rogue.items()}
-        self._hours |= {hour.strftime(_HOUR) for hour, _ in handled.rogue}
+        added = {f"rogue.{format_hour(hour)}.{name}": count for (hour, name), count in handled.rogue.items()}
+        self._hours |= {format_hour(hour) for hour, _ in handled.rogue}
         return await self._change(claim, fields, added, self._take_old_hours(now))
 
     def _take_old_hours(self, now: datetime) -> list[str]:
+        """Return the fields of hours that are no longer kept."""
         # The names of hours sort like the hours.
-        old = {hour for hour in self._hours if hour < (now - KEPT).strftime(_HOUR)}
+        old = {hour for hour in self._hours if hour < format_hour(now - KEPT)}
         self._hours -= old
-        return [f"rogue.{hour}" for hour in old]
+        return [f"{table}.{hour}" for hour in old for table in self._TABLES]
 
     async def begin_catch_up(self, claim: Claim, token: Token, due: CatchUp) -> bool:
         """Record a new position together with the verification that is due because of it. False: taken over."""
@@ -177,6 +183,16 @@ class Following(Part):
         if removed:
             change["$unset"] = dict.fromkeys(removed, "")
         return await self._rows.change({"_id": self._key, "fence": claim.fence}, change)
+
+
+def format_hour(at: datetime) -> str:
+    """Return the hour of a time as a field's name. Names sort like the hours."""
+    return at.strftime(_HOUR)
+
+
+def parse_hour(name: str) -> datetime:
+    """Return the hour that a field's name stands for."""
+    return datetime.strptime(name, _HOUR)
 
 
 def _parse_catch_up(row: Row) -> CatchUp | None:

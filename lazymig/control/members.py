@@ -48,19 +48,27 @@ class Members(Part):
 
     def __init__(self, rows: Rows, clock: Clock, migration: str) -> None:
         super().__init__(rows, clock)
-        self._migration = migration
+        self.migration = migration
 
     async def register(self, member: MemberRecord) -> None:
         """Add a process, durably. It must read the phase after this, and never before."""
         await self._rows.add({"_id": self._key(member.key), **self._fleet, **_make_row(member)})
 
     async def renew(self, member: MemberRecord) -> bool:
-        """Record a heartbeat and the acknowledged epoch, durably. False: the process was removed; register anew."""
-        return await self._rows.change({"_id": self._key(member.key)}, {"$set": _make_row(member)})
+        """Record a heartbeat and the acknowledged epoch, durably. False: the process was removed; register anew.
+
+        A heartbeat that arrives after a later one changes nothing.
+        """
+        where = {"_id": self._key(member.key), "beat": {"$lt": member.beat}}
+        return await self._rows.change(where, {"$set": _make_row(member)})
 
     async def remove(self, member: MemberRecord) -> bool:
         """Remove a process whose lease is over, or which leaves. False: it sent a heartbeat since, or is not there."""
         return bool(await self._rows.remove({"_id": self._key(member.key), "beat": member.beat}))
+
+    async def remove_own(self, key: str) -> bool:
+        """Remove the process that calls this, whatever its last heartbeat was. False: it is not there."""
+        return bool(await self._rows.remove({"_id": self._key(key)}))
 
     async def find_all(self) -> list[MemberRecord]:
         """Find all processes, by their names."""
@@ -69,10 +77,10 @@ class Members(Part):
 
     @property
     def _fleet(self) -> dict[str, object]:
-        return {"kind": "member", "migration": self._migration}
+        return {"kind": "member", "migration": self.migration}
 
     def _key(self, key: str) -> str:
-        return f"{self._migration}/member/{key}"
+        return f"{self.migration}/member/{key}"
 
 
 def _make_row(member: MemberRecord) -> dict[str, object]:

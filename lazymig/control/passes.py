@@ -35,7 +35,7 @@ class Lease:
 
     key: str
     partition: Partition
-    #: The last `_id` whose page is durably done; `partition.low` where there is none.
+    #: The last `_id` whose page is durably done. Where there is none: `partition.low`, or None in a descending pass.
     position: RawId
     owner: str
     fence: int
@@ -84,15 +84,19 @@ class Passes(Part):
         mine = {"_id": self._key, "number": number, "state": "planning"}
         return await self._rows.change(mine, {"$set": {"until": self._clock.now() + LEASE}})
 
-    async def open_pass(self, number: int, partitions: Sequence[Partition]) -> bool:
-        """Store the plan and open the pass to all. False: another planner has taken over."""
+    async def open_pass(self, number: int, partitions: Sequence[Partition], *, descending: bool = False) -> bool:
+        """Store the plan and open the pass to all. False: another planner has taken over.
+
+        A descending pass goes from each partition's highest id down, so its first position is none.
+        """
         planned = await self.current()
         if planned is None:
             return False
         token = planned["token"]
         # Remove the plan of a pass with this number that was removed.
         await self._rows.remove({**self._plan(number), "token": {"$ne": token}})
-        await self._rows.add_all([self._row(number, token, *numbered) for numbered in enumerate(partitions)])
+        rows = [self._row(number, token, *numbered) for numbered in enumerate(partitions)]
+        await self._rows.add_all([{**row, "position": None} for row in rows] if descending else rows)
         change = {"$set": {"state": "open", "started_at": self._clock.now(), "partitions": len(partitions)}}
         mine = {"_id": self._key, "number": number, "state": "planning", "token": token}
         return await self._rows.change(mine, change)

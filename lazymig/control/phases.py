@@ -16,6 +16,7 @@ from lazymig.control.part import Part
 from lazymig.errors import PhaseError
 from lazymig.loop.clock import Clock
 from lazymig.phases import Phase
+from lazymig.stores.record_changes import RecordChanges
 from lazymig.stores.rows import Row, Rows
 
 #: How many moves the row keeps.
@@ -86,6 +87,18 @@ class Phases(Part):
         """Find where the migration stands; None where no phase was recorded. Raises `PhaseError` for an unknown one."""
         row = await self._rows.find_first({"_id": self._key})
         return None if row is None else _parse(row)
+
+    async def find_newest(self) -> Standing | None:
+        """Find where the migration stands as `find` does, and never by a primary that was replaced.
+
+        By a write, which only the present primary can make durable. A process needs it once it has registered.
+        """
+        row = await self._rows.change_and_find({"_id": self._key}, {"$inc": {"joined": 1}})
+        return None if row is None else _parse(row)
+
+    def changes(self) -> RecordChanges:
+        """Return the change stream of the record. Nothing is sent."""
+        return self._rows.changes_of(self._key)
 
     async def begin(self, phase: Phase, *, by: str, why: str) -> Standing | None:
         """Record the first phase, durably. None: one is recorded already; nothing was changed."""

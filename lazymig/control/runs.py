@@ -20,6 +20,9 @@ class RunRecord:
         ended_at: When it ended.
         finished: Whether the process saw the end of its pass.
         counts: What it did, by the names of `SweepReport`'s counts.
+        pass_began_at: When its pass began, which may have been before the run, or by another process; None where that
+            was not recorded.
+        revision: The conversion revision that it ran with; None where that was not recorded.
     """
 
     migration: str
@@ -27,6 +30,8 @@ class RunRecord:
     ended_at: datetime
     finished: bool
     counts: Mapping[str, int] = field(factory=dict)
+    pass_began_at: datetime | None = None
+    revision: int | None = None
 
 
 class Runs(Part):
@@ -37,6 +42,7 @@ class Runs(Part):
         row = {
             "kind": make_row_kind("run", kind), "migration": run.migration, "started_at": run.started_at,
             "ended_at": run.ended_at, "finished": run.finished, "counts": dict(run.counts),
+            "pass_began_at": run.pass_began_at, "revision": run.revision,
         }  # fmt: skip
         await self._rows.add(row)
 
@@ -45,5 +51,9 @@ class Runs(Part):
         where = {"kind": make_row_kind("run", kind), "migration": migration}
         rows = await self._rows.find_page(where, limit, sort=[("started_at", -1)])
         return [
-            RunRecord(migration, row["started_at"], row["ended_at"], row["finished"], row["counts"]) for row in rows
-        ]
+            RunRecord(
+                migration, row["started_at"], row["ended_at"], row["finished"], row["counts"],
+                row.get("pass_began_at"), row.get("revision"),
+            )
+            for row in rows
+        ]  # fmt: skip

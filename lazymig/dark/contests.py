@@ -17,7 +17,7 @@ from lazymig.protocol.pair import Pair
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
 from lazymig.stores.records import StoredV1, StoredV2
-from lazymig.stores.verdicts import Mismatch, Verdict
+from lazymig.stores.verdicts import AGREEING, Mismatch, Verdict
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -111,7 +111,7 @@ class TwoSides(Contest, Generic[V1, V2]):
         return Look(outcome, _make_mismatch(id, comparison, None if truth is None else truth.revision, v2_revision))
 
     def _decide(self, verdict: Verdict, sides: Sides) -> Outcome:
-        if verdict is Verdict.MATCH:
+        if verdict in AGREEING:
             return Outcome.MATCHED
         if verdict is Verdict.DIRTY:
             return Outcome.MOVED

@@ -12,7 +12,7 @@ from lazymig.protocol.bodies import await_own_body
 from lazymig.protocol.pair import Pair
 from lazymig.stores.given import RawId
 from lazymig.stores.ports import Bodies, Truth
-from lazymig.stores.records import StoredV1, StoredV2
+from lazymig.stores.records import StoredV1, StoredV2, Unmoved
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -65,7 +65,7 @@ async def answer(pair: Pair[V1, V2], id: RawId, asked: Notes, notes: Notes) -> N
         pair.conversions.trusted(seen)
 
 
-async def upgrade(pair: Pair[V1, V2], truth: StoredV1, seen: StoredV2 | None) -> V2 | None:
+async def upgrade(pair: Pair[V1, V2], truth: StoredV1, seen: StoredV2 | None) -> V2 | Unmoved | None:
     """Convert V1's document; None where that fails."""
     try:
         return await pair.conversions.upgraded(truth, seen)

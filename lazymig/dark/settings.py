@@ -11,6 +11,7 @@ from lazymig.comparing.checks import Checks
 from lazymig.comparing.equivalences import Equivalence
 from lazymig.control import Control
 from lazymig.errors import ConfigurationError
+from lazymig.histogram import Histogram
 from lazymig.stores.verdicts import Mismatch
 from lazymig.telemetry import (
     DARK_COMPARED,
@@ -21,7 +22,6 @@ from lazymig.telemetry import (
     DARK_MISSING,
     DARK_MOVED,
     DARK_UNREPORTED,
-    Histogram,
     Tally,
 )
 
@@ -115,7 +115,10 @@ class DarkReads:
 
     @property
     def share(self) -> float:
-        """The part of the reads that is compared, from 0 to 1; it may be set at any time."""
+        """The part of the reads that is compared, from 0 to 1; it may be set at any time.
+
+        Where the fleet's dark share is set (`lazymig phase cut-over --dark-share`), that holds in its place.
+        """
         return self._share
 
     @share.setter

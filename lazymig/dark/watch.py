@@ -10,12 +10,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
 from inspect import isawaitable
-from typing import Generic, Literal, TypeVar
+from typing import Final, Generic, Literal, TypeVar
 
 from lazymig.comparing.comparer import Comparer
 from lazymig.control import control_beside, parts_of
 from lazymig.control.mismatches import Mismatches
 from lazymig.dark.contests import Contest, Look, Outcome, Side, Sides, Twice, TwoSides
+from lazymig.dark.figures import Figures
 from lazymig.dark.log import Log
 from lazymig.dark.looking import look_until_settled
 from lazymig.dark.notes import Notes, answer, ask_v1, ask_v2
@@ -40,6 +41,8 @@ from lazymig.telemetry import (
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
+#: The side that answered where this one is the candidate.
+OTHER: Final[dict[Side, Side]] = {"v1": "v2", "v2": "v1"}
 _LOGGER = logging.getLogger("lazymig.dark_reads")
 
 
@@ -56,6 +59,8 @@ class Watch(Generic[V1, V2]):
         self._log = Log(self._open_mismatches, pair.clock, migration.name, setup.log_max)
         self._background = Background(setup.in_flight_max)
         self._allowance = Allowance(setup.rate_max)
+        #: The share that all processes follow; None: what the user set.
+        self.share: float | None = None
         #: The errors of failing comparisons that were logged already, by class: one of each is enough.
         self._logged: set[type[BaseException]] = set()
 
@@ -77,34 +82,50 @@ class Watch(Generic[V1, V2]):
         return [*sampled, *sampled][start : start + free]
 
     def _sample(self, ids: Sequence[RawId]) -> Sequence[RawId]:
-        share = self._dark.share
+        share = self._dark.share if self.share is None else self.share
         if share in (0, 1):  # where no random number is needed
             return ids if share else ()
         return [id for id in ids if self._pair.clock.random() < share]
 
-    def compare(self, ids: Sequence[RawId], notes: Notes, candidate: Side, control_s: float | None = None) -> None:
+    def compare(
+        self,
+        ids: Sequence[RawId],
+        notes: Notes,
+        candidate: Side,
+        control_s: float | None = None,
+        figures: Figures | None = None,
+    ) -> None:
         """Start to compare what a call read with a candidate; return at once.
 
-        `control_s` is how long a read of a single entity took.
+        `control_s` is how long a read of a single entity took. `figures` counts by group.
         """
         free = min(len(ids), self._background.free)  # others may have started since the ids were picked
         self._pair.tally.count(DARK_DROPPED, len(ids) - free)
         if not free:
             return
         ids, side = ids[:free], "v1" if self._dark.aa else candidate
-        self._background.start(self._run(ids, notes.only(ids), side, control_s), free)
+        if figures is not None:
+            figures.note_answers(ids, OTHER[candidate], control_s)
+        self._background.start(self._run(ids, notes.only(ids), side, control_s, figures), free)
+
+    @property
+    def running(self) -> frozenset[asyncio.Task[None]]:
+        """The comparisons that are not over."""
+        return self._background.running
 
     async def drain(self) -> None:
         """Wait for running comparisons, as long as one and its report may take, and cancel the rest."""
         await self._background.drain(2 * self._setup.timeout_s)
 
-    async def _run(self, ids: Sequence[RawId], notes: Notes, side: Side, control_s: float | None) -> None:
+    async def _run(
+        self, ids: Sequence[RawId], notes: Notes, side: Side, control_s: float | None, figures: Figures | None
+    ) -> None:
         looks: dict[RawId, Look] = {}
         try:
             if control_s is not None:
                 self._measure("control", control_s)
             async with Deadline(self._setup.timeout_s):
-                found = await self._read(ids, notes, side, timed=control_s is not None)
+                found = await self._read(ids, notes, side, timed=control_s is not None, figures=figures)
                 looking = [self._look(id, sides, looks) for id, sides in found.items()]
                 await (looking[0] if len(looking) == 1 else asyncio.gather(*looking))
         except Exception as error:  # whatever it is, the caller has its answer
@@ -112,14 +133,26 @@ class Watch(Generic[V1, V2]):
         finally:  # also at the end of the event loop
             self._pair.tally.count(DARK_FAILED, len(ids) - len(looks))
         for id, look in looks.items():
+            if figures is not None:
+                figures.note_outcome(id, _name(look))
             await self._report(id, look)
+        if figures is not None:
+            figures.publish()
 
-    async def _read(self, ids: Sequence[RawId], notes: Notes, side: Side, *, timed: bool) -> dict[RawId, Sides]:
+    async def _read(
+        self, ids: Sequence[RawId], notes: Notes, side: Side, *, timed: bool, figures: Figures | None
+    ) -> dict[RawId, Sides]:
         started_s = self._pair.clock.monotonic()
         try:
             asked = await (ask_v1 if side == "v1" else ask_v2)(self._pair, ids)
             if timed:
                 await answer(self._pair, ids[0], asked, notes)
+            if figures is not None:
+                figures.note_answers(ids, side, self._pair.clock.monotonic() - started_s if timed else None)
+        except (Exception, asyncio.CancelledError):
+            if figures is not None:
+                figures.note_failure(ids, side)
+            raise
         finally:  # one that failed or hung as well: leaving those out would flatter the candidate
             if timed:
                 self._measure("candidate", self._pair.clock.monotonic() - started_s)
@@ -172,3 +205,10 @@ class Watch(Generic[V1, V2]):
     def _measure(self, side: Literal["control", "candidate"], elapsed_s: float) -> None:
         self._dark.latency[side].record(elapsed_s)
         self._pair.tally.measure(DARK_DURATION, elapsed_s, side=side)
+
+
+def _name(look: Look) -> str:
+    """Return what a look found, as the counters call it."""
+    if look.outcome in (Outcome.MOVED, Outcome.MISSING):
+        return look.outcome.name.lower()
+    return "matched" if look.mismatch is None else "mismatched"

@@ -13,12 +13,17 @@ from lazymig.diagnosis.examining import Converted, Ignoring
 from lazymig.diagnosis.findings import Finding, Group, blocks, notes, passes, warns
 from lazymig.errors import ConversionError
 from lazymig.stores.given import RawId
+from lazymig.stores.records import Unmoved
 from lazymig.stores.verdicts import Difference, Verdict
 
 K = TypeVar("K")
 
 #: How many findings one check makes of one kind.
 GROUPS_SHOWN = 20
+_UNMOVED_TEXTS = {
+    "waiting": "wait for their users, because upgrade raises NotYet",
+    "left": "stay in V1, because upgrade returns LEAVE",
+}
 
 
 @frozen
@@ -44,6 +49,7 @@ class Failing(Ignoring):
     def __init__(self) -> None:
         self._groups: dict[Failure, Group] = {}
         self._count = 0
+        self._unmoved = {"waiting": Group(), "left": Group()}
 
     def note_failure(self, id: RawId, error: ConversionError) -> None:
         """Note a document that does not convert."""
@@ -55,6 +61,11 @@ class Failing(Ignoring):
         """Count a document that converts."""
         self._count += 1
 
+    def note_unmoved(self, id: RawId, unmoved: Unmoved) -> None:
+        """Note a document that waits for its user, or is left."""
+        self._count += 1
+        self._unmoved[unmoved.why].add(id)
+
     def findings(self) -> Sequence[Finding]:
         """Return one finding per group, the largest first."""
         of = self._count + sum(group.count for group in self._groups.values())
@@ -65,6 +76,13 @@ class Failing(Ignoring):
                 "letter for each", group.ids,
             )
             for failure, group in _largest(self._groups)
+        ]  # fmt: skip
+        found += [
+            notes(
+                self.check, f"{group.count:,} of {of:,} documents {_UNMOVED_TEXTS[why]}",
+                "nothing, if that is what upgrade is meant to decide", group.ids,
+            )
+            for why, group in self._unmoved.items() if group.count
         ]  # fmt: skip
         return found or ([passes(self.check, f"{of:,} documents convert")] if of else [])
 

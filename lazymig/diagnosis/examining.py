@@ -22,7 +22,7 @@ from lazymig.stores.documents import META_FIELD, parse_v1, parse_v2, raw_id
 from lazymig.stores.given import RawId
 from lazymig.stores.keyset import ONE_VALUE
 from lazymig.stores.raw import decode_for_id, keys_of
-from lazymig.stores.records import Document, Partition, StoredV1, StoredV2
+from lazymig.stores.records import Document, Partition, StoredV1, StoredV2, Unmoved
 from lazymig.stores.scans import Scan
 
 V1 = TypeVar("V1")
@@ -60,6 +60,9 @@ class Examiner(Protocol):
     def note_converted(self, one: Converted) -> None:
         """Note a document that converts."""
 
+    def note_unmoved(self, id: RawId, unmoved: Unmoved) -> None:
+        """Note a document that `upgrade` gives no body in V2."""
+
     def findings(self) -> Sequence[Finding]:
         """Return what was found in all documents."""
 
@@ -74,6 +77,9 @@ class Ignoring:
         """Ignore the failure."""
 
     def note_converted(self, one: Converted) -> None:
+        """Ignore the document."""
+
+    def note_unmoved(self, id: RawId, unmoved: Unmoved) -> None:
         """Ignore the document."""
 
 
@@ -151,16 +157,21 @@ class Examination(Generic[V1, V2]):
             self._fail(truth.id, error)
         else:
             for examiner in self._examiners:
-                examiner.note_converted(converted)
+                if isinstance(converted, Unmoved):
+                    examiner.note_unmoved(truth.id, converted)
+                else:
+                    examiner.note_converted(converted)
         return None if isinstance(truth.id, Unreadable) else truth
 
     def _fail(self, id: RawId, error: ConversionError) -> None:
         for examiner in self._examiners:
             examiner.note_failure(id, error)
 
-    async def _convert(self, truth: StoredV1, v1_bytes: int) -> Converted:
+    async def _convert(self, truth: StoredV1, v1_bytes: int) -> Converted | Unmoved:
         conversions = self._pair.conversions
         entity = await conversions.upgraded(truth, None)
+        if isinstance(entity, Unmoved):
+            return entity
         _, raw = conversions.v2_document(truth.id, entity, truth.revision, "sweep", compare=True)
         # As a later read of V2 would find it. The comparer upgrades once more, which must give the same bytes.
         seen = parse_v2(bson.decode(raw, conversions.v2.options))

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Generic, TypeVar
 
-from lazymig.control import Control, control_beside, parts_of
+from lazymig.control import Control, parts_of
 from lazymig.control.following import Claim
 from lazymig.following.catching_up import CatchingUp, Verifying
 from lazymig.following.feed import Feed
@@ -18,12 +19,14 @@ from lazymig.following.leasing import Lease, TakenOver
 from lazymig.following.options import FollowOptions
 from lazymig.following.pursuit import Hooks, Pursuit
 from lazymig.following.report import FollowReport
+from lazymig.histogram import Histogram
 from lazymig.loop.clock import Clock
 from lazymig.passes.throttle import Limits, Throttle
 from lazymig.repository import Repository, calls_of
+from lazymig.routes.shifts import Shift
+from lazymig.routes.stages import check_fills_v2
 from lazymig.stores.events import Changes, Operation
 from lazymig.surroundings.checking import check_apart
-from lazymig.telemetry import Histogram
 from lazymig.verifying.options import VerifyOptions
 
 V1 = TypeVar("V1")
@@ -47,13 +50,13 @@ class Follow(Generic[V1, V2]):
         clock: Clock,
     ) -> None:
         calls = calls_of(repository)
+        self._shift = Shift(calls, "follow", partial(check_fills_v2, "a follower"), self._is_stopped)
         limits = Limits(batch_size=options.batch_size, probe=options.probe)
         self._throttle = throttle = Throttle(calls.pair.bodies, limits, self._is_stopping, clock)
         self._pair = pair = throttle.shedding.pair(calls.pair)
-        self._first_use = calls.first_use
         self._options = options
         self._name = repository.migration.name
-        self._control = control = throttle.shedding.control(control or control_beside(pair.bodies, clock))
+        self._control = control = throttle.shedding.control(calls.choose_control(control, clock))
         check_apart(control, pair.v1, pair.bodies)
         self._clock = clock
         self._changes = Changes(pair.v1, batch_size=options.batch_size, wait_s=_IDLE_S, clock=clock)
@@ -87,20 +90,28 @@ class Follow(Generic[V1, V2]):
     async def run(self) -> FollowReport:
         """Follow until stopped."""
         self._begin()
-        (await self._first_use.look(control=self._control, whole=True)).check(foreign=False)
-        await parts_of(self._control).ensure_indexes()
-        await self._changes.take_position()  # refuses a server without change streams before anything is written
-        while not self._is_stopping():
-            claim = await self._lease.claim(self._report_waiting)
-            if claim is None:
-                break
-            self._waiting = False
-            with suppress(TakenOver):
-                async with self._lease.hold(claim):
-                    await self._follow(claim)
+        async with self._shift.begun():
+            await self._run()
         report = self._make_report()
         self._report_progress()
         return report
+
+    async def _run(self) -> None:
+        (await self._shift.stage.first_use.look(control=self._control, whole=True)).check(foreign=False)
+        await parts_of(self._control).ensure_indexes()
+        await self._changes.take_position()  # refuses a server without change streams before anything is written
+        while not self._is_stopped():
+            await self._shift.through(self._follow_once)
+
+    async def _follow_once(self) -> None:
+        """Follow until stopped, interrupted or taken over."""
+        claim = await self._lease.claim(self._report_waiting)
+        if claim is None:
+            return
+        self._waiting = False
+        with suppress(TakenOver):
+            async with self._lease.hold(claim):
+                await self._follow(claim)
 
     async def _follow(self, claim: Claim) -> None:
         kind = VerifyOptions.to_repair().make_pass_kind({}, self._pair.conversions.migration.revision)
@@ -112,6 +123,9 @@ class Follow(Generic[V1, V2]):
         await self._pursuit.run()
 
     def _is_stopping(self) -> bool:
+        return self._shift.is_over
+
+    def _is_stopped(self) -> bool:
         max_time_s = self._options.max_time_s
         return self._stopped or (max_time_s is not None and self._elapsed_s >= max_time_s)
 

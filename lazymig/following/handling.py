@@ -13,10 +13,12 @@ from lazymig.following.healing import Cause, Healer, Job, Terms, heal_one
 from lazymig.following.judging import Finding, Memory
 from lazymig.following.looking import Lookout
 from lazymig.following.standing import Doubt, Part, Standing
+from lazymig.histogram import Histogram
+from lazymig.metrics import FOLLOW_BATCH
 from lazymig.protocol.bodies import HEAL_AFTER
 from lazymig.protocol.pair import Pair
 from lazymig.stores.events import Changes, Event, Operation
-from lazymig.telemetry import FOLLOWED, ROGUE, STALENESS, Histogram
+from lazymig.telemetry import FOLLOWED, ROGUE, STALENESS
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -61,6 +63,10 @@ class Handler:
 
     async def handle(self, batch: Batch) -> None:
         """Judge a batch, and begin to heal what it changed unannounced."""
+        with self._tally.span(FOLLOW_BATCH, documents=len(batch.events)):
+            await self._handle(batch)
+
+    async def _handle(self, batch: Batch) -> None:
         assert batch.token is not None  # a batch with events
         await self._healer.wait_for_room(self._terms.under_way)
         events = [event for event in batch.events if self._lookout.can_hold(event.id)]

@@ -67,7 +67,7 @@ def judge_at_once(event: Event, seen: StoredV2 | None, last: int | None) -> Find
     if event.operation is Operation.DELETE:
         # A tombstone without an open write: a delete of lazymig leaves it, and it does not answer. Whether a write is
         # open counts, because a body may still follow (see `judge`).
-        return Finding.OURS if seen is not None and seen.gone and seen.intent == seen.revision else Finding.ASK
+        return Finding.OURS if seen is not None and _is_buried(seen) else Finding.ASK
     if event.operation is Operation.REPLACE or revision is None:
         # Also a replace that carries the revision along, as "read, change, save" does: lazymig never replaces.
         return Finding.ROGUE
@@ -95,11 +95,15 @@ def judge(event: Event, sight: Sight) -> Finding:
         return Finding.OURS  # deleted since, and that event decides
     if seen is None:
         return Finding.VANISHED
-    if seen.clean:
-        return Finding.ROGUE  # no delete of lazymig leaves a live document
+    if seen.settled:
+        return Finding.ROGUE  # no delete of lazymig leaves a live document, or the reason why V1's entity has no body
     # Dirty: a delete of lazymig whose tombstone is yet to come. Or a delete from outside in the middle of a write of
     # lazymig, whose body is yet to come and will look clean. The last announcement decides.
-    return Finding.OURS if seen.gone and seen.intent == seen.revision else Finding.OPEN
+    return Finding.OURS if _is_buried(seen) else Finding.OPEN
+
+
+def _is_buried(seen: StoredV2) -> bool:
+    return seen.gone and seen.intent == seen.revision and seen.unmoved is None
 
 
 def _is_broken(event: Event, seen: StoredV2 | None, v1_revision: int) -> bool:
@@ -110,7 +114,7 @@ def _is_broken(event: Event, seen: StoredV2 | None, v1_revision: int) -> bool:
         return event.operation is not Operation.DELETE and event.revision == v1_revision
     if v1_revision > seen.intent:
         return True
-    if seen.gone:
+    if seen.gone and seen.unmoved is None:
         # An entity that was deleted and came back as it was, from a backup say. An insert by lazymig is above the
         # tombstone, unless it was announced before a delete, and V1 took it after: its last step heals V2, and if it
         # died before that, the follower does, and counts it as another program's. Both look alike. Not for earlier

@@ -10,7 +10,7 @@ from attrs import frozen
 from lazymig.errors import ConfigurationError
 from lazymig.following.report import FollowReport
 from lazymig.passes.throttle import Probe
-from lazymig.repository import Repository, calls_of
+from lazymig.repository import Repository
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -30,6 +30,5 @@ class FollowOptions:
 
     def check(self, repository: Repository[V1, V2]) -> None:
         """Raise `PhaseError` if the phase fills no V2, `ConfigurationError` if an option cannot work."""
-        calls_of(repository).check_fills_v2("a follower")
         if min(self.batch_size, self.concurrency) < 1 or self.batch_wait_s < 0:
             raise ConfigurationError("batch_size, concurrency: pass 1 or more; batch_wait_s: 0 or more")

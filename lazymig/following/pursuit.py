@@ -18,6 +18,7 @@ from lazymig.following.leasing import TakenOver
 from lazymig.following.retrying import back_off
 from lazymig.following.standing import Part
 from lazymig.loop.clock import Clock
+from lazymig.metrics import FOLLOWER_LAG
 from lazymig.stores.events import PositionLost, Token, is_passing
 from lazymig.telemetry import CAUGHT_UP, LAG, Tally
 
@@ -151,6 +152,7 @@ class Pursuit:
         if oldest is not None:
             self.lag_s = max((await self._feed.now() - oldest).total_seconds(), 0.0)
             self._hooks.tally.measure(LAG, self.lag_s)
+        self._hooks.tally.show(FOLLOWER_LAG, self.lag_s)
 
     async def _save(self, *, urgent: bool) -> None:
         done = self.handler.standing.find_done()

@@ -47,6 +47,11 @@ class Background:
         """How much may start now."""
         return self._free
 
+    @property
+    def running(self) -> frozenset[asyncio.Task[None]]:
+        """The work that is not over."""
+        return frozenset(self._running)
+
     def start(self, work: Coroutine[object, None, None], size: int = 1) -> None:
         """Start work of this size, which must be free."""
         self._free -= size

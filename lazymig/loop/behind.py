@@ -62,6 +62,11 @@ class Behind:
         if id is not None and self._by_id.get(id) is done:
             del self._by_id[id]
 
+    @property
+    def unfinished(self) -> frozenset[asyncio.Task[object]]:
+        """The steps that callers left behind and that are not over."""
+        return frozenset(self._running)
+
     def holds(self, id: Hashable) -> bool:
         """Whether a step of this id is unfinished."""
         return id in self._by_id

@@ -16,24 +16,24 @@ class Lease:
     """
 
     def __init__(self, clock: Clock, lease_s: float = LEASE_S) -> None:
-        self._clock = clock
+        self._monotonic = clock.monotonic
         self.lease_s = lease_s
-        self._until: float | None = None
+        self._until_s = float("-inf")
 
     @property
     def held(self) -> bool:
         """Whether the process may work now."""
-        return self._until is not None and self._clock.monotonic() < self._until
+        return self._monotonic() < self._until_s
 
     @property
     def left_s(self) -> float:
         """Seconds until it is over; 0 where it is."""
-        return 0.0 if self._until is None else max(0.0, self._until - self._clock.monotonic())
+        return max(0.0, self._until_s - self._monotonic())
 
     def renew(self, sent_s: float) -> None:
         """Renew it by a heartbeat that was sent at this moment of the monotonic clock and was recorded."""
-        self._until = sent_s + self.lease_s
+        self._until_s = sent_s + self.lease_s
 
     def end(self) -> None:
         """End it now."""
-        self._until = None
+        self._until_s = float("-inf")

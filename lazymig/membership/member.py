@@ -1,191 +1,278 @@
-"""One process in the fleet of a migration: it follows the recorded phase, and shows others which one it works by.
+"""One process in the fleet of a migration: it follows the recorded phase, and lets calls in while it may.
 
-The order of steps is what the fleet rests on. A process registers before it reads the phase, so that whoever moves the
-phase afterwards waits for it. It acknowledges an epoch only once no call is in flight that began under an earlier one.
-It works only while its lease is held, so a process that is judged dead has stopped before the fleet goes on without it.
+A task in the background does all that is sent to the control collection. Calls only look at what it found, so that a
+call costs no statement, and a control collection that is away costs nothing until the lease is over.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import os
-import socket
 import weakref
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
-from uuid import uuid4
+from typing import NoReturn
 
 from attrs import evolve
 from pymongo.errors import PyMongoError
 
 from lazymig.control import MemberRecord, Parts, Standing
 from lazymig.errors import PhaseError
-from lazymig.loop.clock import Clock
-from lazymig.membership.in_flight import CallsInFlight, Entered
-from lazymig.membership.lease import LEASE_S, Lease
+from lazymig.loop.deadline import Deadline
+from lazymig.membership.in_flight import CallsInFlight, Generation, TransactionLost
+from lazymig.membership.keeping import Keeper, remove
+from lazymig.membership.registration import Registration
+from lazymig.membership.terms import Terms, name_process
+from lazymig.metrics import EPOCH, HEARTBEAT, LEASE_LEFT, PHASE
+from lazymig.phases import Phase
+from lazymig.stores.given import Session
+from lazymig.stores.sessions import transaction_of
+from lazymig.telemetry import EPOCHS, LEASES_LOST, REFUSED_CALLS
 
-#: Seconds between two looks at the phase: usually, and while writes are about to be held.
-POLL_S, ATTENTIVE_S = 0.5, 0.02
+#: Seconds between two looks at the phase: beside a change stream, without one, and while writes are about to be held or
+#: the process waits for its own calls.
+STREAMED_S, POLL_S, ATTENTIVE_S = 2.0, 0.5, 0.02
 #: Seconds that a write waits while writes are held, at most. Then it goes on: the database refuses what comes too late.
 HOLD_MAX_S = 10.0
+#: The part of the lease that is left when the next heartbeat is sent, and the part that one attempt may take.
+_RENEW_AT, _ATTEMPT = 0.8, 0.3
+#: Seconds that a process that leaves waits for its calls.
+_LEAVE_S = 10.0
 
 
 class Member:
     """Registers this process, renews its lease, and lets calls in.
 
-    Args:
-        parts: The control collection.
-        migration: The migration's name.
-        revision: The conversion revision of this process's migration.
-        role: What the process does: "service", or the tool that it runs.
-        lease_s: Seconds that it may work after a heartbeat.
+    It belongs to the event loop that runs when it joins. In another one, or in a forked process, it joins anew.
     """
 
-    def __init__(
-        self, parts: Parts, migration: str, revision: int, *, role: str = "service", lease_s: float = LEASE_S
-    ) -> None:
-        self._phases, self._members = parts.phases(migration), parts.members(migration)
-        self._clock: Clock = parts.clock
-        self._migration = migration
-        self._lease = Lease(self._clock, lease_s)
-        self._calls = CallsInFlight()
-        name = f"{socket.gethostname()}:{os.getpid()}"
-        self._record = MemberRecord("", name, role, _release(), revision, 0, 0, lease_s, self._clock.now())
-        self._standing: Standing | None = None
-        self._held_since_s: float | None = None
-        self._changed = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._beating = asyncio.Lock()
+    def __init__(self, parts: Parts, migration: str, terms: Terms) -> None:
+        self._phases = parts.phases(migration)
+        self._clock = clock = parts.clock
+        self._tally = terms.tally
+        self.calls = CallsInFlight(terms.find_unfinished)
+        record = terms.make_record(clock.now())
+        self._registration = Registration(
+            self._phases, parts.members(migration), record, self.calls, clock, terms.check
+        )
+        self._lease = self._registration.lease
+        self._keeper: Keeper | None = None
+        #: Why the last attempt to reach the control collection failed; None where it did not.
+        self._failure: Exception | None = None
+        self._held_since_s = 0.0
+        _MEMBERS.add(self)
 
     @property
     def standing(self) -> Standing:
         """Where the migration stands. Raises `PhaseError` before the process has joined."""
-        if self._standing is None:
+        standing = self._registration.standing
+        if standing is None:
             raise PhaseError("the phase is not known before the first call: await repository.check() first")
-        return self._standing
+        return standing
+
+    @property
+    def known(self) -> Standing | None:
+        """Where the migration stands, as far as it is known."""
+        return self._registration.standing
+
+    @property
+    def may_work(self) -> bool:
+        """Whether the lease is held."""
+        return self._lease.held
 
     @property
     def record(self) -> MemberRecord:
         """How this process is registered."""
-        return self._record
+        return self._registration.record
 
     async def join(self) -> Standing:
-        """Register and read the phase, unless that is done. Raises `PhaseError` where no phase is recorded."""
-        if not self._lease.held or self._task is None or self._task.done():
-            await self._beat()
-            if self._task is None or self._task.done():
-                self._task = asyncio.get_running_loop().create_task(
-                    _keep(weakref.ref(self)), context=contextvars.Context()
-                )
+        """Return where the migration stands, once this process is registered and its lease is held.
+
+        Raises `PhaseError` where that cannot be.
+        """
+        if not self._lease.held:
+            await self._arrive()
         return self.standing
 
     async def leave(self) -> None:
-        """Take the process out of the fleet, so that nobody waits for its lease."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        """Take the process out of the fleet, so that nobody waits for its lease.
+
+        Calls in flight are waited for. Where they do not end soon, the lease runs out by itself.
+        """
+        keeper, self._keeper = self._keeper, None
+        if keeper is None or not keeper.is_mine:
+            return
+        until_s = self._clock.monotonic() + _LEAVE_S
+        while not (idle := self.calls.idle) and self._clock.monotonic() < until_s:
+            await self._clock.sleep(ATTENTIVE_S)
         self._lease.end()
-        if self._record.key:
-            with suppress(PyMongoError):  # its lease will be over
-                await self._members.remove(self._record)
-            self._record = evolve(self._record, key="", epoch=0, beat=0)
+        await keeper.stop()
+        if idle:
+            await remove(self._registration)
+        else:
+            self._registration.forget()
 
-    async def enter(self, *, writes: bool) -> Entered:
-        """Let a call in, and return what ends it. Waits while writes are held.
+    # Calls.
 
+    def try_to_enter(self, *, writes: bool) -> Generation | None:
+        """Let a call in that need not wait for anything. None: call `enter`."""
+        now = self.calls.now
+        if now is None or (writes and now.holds) or not self._lease.held:
+            return None
+        now.calls += 1
+        now.writes += writes
+        return now
+
+    async def enter(self, *, writes: bool, session: Session | None = None) -> Generation:
+        """Let a call in. Waits while writes are held, a bounded time.
+
+        All calls of one transaction belong to the generation of its first: what it wrote takes effect when it commits.
         Raises `PhaseError` where the lease is over and cannot be renewed.
         """
-        if not self._lease.held:
-            await self._renew_or_refuse()
-        if writes and self.standing.hold == "writes":
-            await self._wait_for_release()
-        return self._calls.begin(self.standing.epoch, writes=writes)
+        transaction = None if session is None else transaction_of(session)
+        if session is None or transaction is None:
+            return await self._enter(writes=writes)
+        pinned = self.calls.find_pinned(session, transaction)
+        if pinned is not None:
+            return await self._enter_again(pinned, writes=writes)
+        # As a write, also where it reads: a transaction that has begun does not wait in the middle.
+        generation = await self._enter(writes=True)
+        generation.pin(session, transaction)
+        if not writes:
+            generation.writes -= 1
+        return generation
 
-    def end(self, entered: Entered) -> None:
+    async def _enter(self, *, writes: bool) -> Generation:
+        while True:
+            if not self._lease.held:
+                await self._arrive()
+            if (generation := self.try_to_enter(writes=writes)) is not None:
+                return generation
+            if self._lease.held and not await self._wait_for_release():
+                return self._overdue()
+
+    async def _enter_again(self, pinned: Generation, *, writes: bool) -> Generation:
+        if not self._lease.held:
+            await self._arrive()
+        if pinned.lost:
+            raise TransactionLost
+        pinned.calls += 1
+        pinned.writes += writes
+        return pinned
+
+    def _overdue(self) -> Generation:
+        """Let a write in although writes are held, because it has waited for long enough."""
+        generation = self.calls.now
+        assert generation is not None  # the lease is held
+        generation.calls += 1
+        generation.writes += 1
+        return generation
+
+    def end(self, generation: Generation, *, writes: bool) -> None:
         """Count the end of a call."""
-        self._calls.end(entered)
+        generation.calls -= 1
+        generation.writes -= writes
+        if self._keeper is not None and (
+            (writes and generation.holds) or (not generation.calls and generation is not self.calls.now)
+        ):
+            self._keeper.waker.wake()  # it may be able to acknowledge now
 
-    async def _renew_or_refuse(self) -> None:
-        try:
-            await self.join()
-        except PyMongoError as error:
-            raise PhaseError(
-                "this process cannot renew its lease in the control collection, so it does not know the phase; it "
-                f"goes on by itself once that answers ({type(error).__name__})"
-            ) from error
+    async def _wait_for_release(self) -> bool:
+        """Wait while writes are held. False: this took too long."""
+        keeper = self._keeper
+        left_s = self._held_since_s + HOLD_MAX_S - self._clock.monotonic()
+        if left_s <= 0 or keeper is None:
+            return False
+        await keeper.wait_for_attempt(left_s)
+        return True
+
+    async def _arrive(self) -> None:
+        keeper = self._keeper
+        if keeper is None or not keeper.is_alive:
+            keeper = self._make_keeper(keeper)
+        if not isinstance(self._failure, PyMongoError):
+            keeper.waker.wake()
+            await keeper.wait_for_attempt(self._registration.record.lease_s)
         if not self._lease.held:
-            raise PhaseError("the lease of this process is over, and was not renewed in time; call again")
+            self._refuse()
 
-    async def _wait_for_release(self) -> None:
-        until_s = (self._held_since_s or self._clock.monotonic()) + HOLD_MAX_S
-        while self.standing.hold == "writes" and (left_s := until_s - self._clock.monotonic()) > 0:
-            self._changed.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), left_s)
+    def _make_keeper(self, former: Keeper | None) -> Keeper:
+        if former is not None and former.is_elsewhere:
+            raise PhaseError("this repository is used in another event loop that still runs: open one in each")
+        if former is not None and not former.is_mine:
+            self._registration.forget()  # with the calls of an event loop that is gone
+        self._failure = None
+        self._keeper = Keeper(self, self._registration, self._phases.changes(), self._clock)
+        return self._keeper
 
-    # Heartbeats.
+    def _refuse(self) -> NoReturn:
+        self._tally.count(REFUSED_CALLS)
+        if isinstance(self._failure, PhaseError):
+            raise PhaseError(*self._failure.args)
+        raise PhaseError(
+            "this process cannot renew its lease in the control collection, so it does not know the phase; it goes on "
+            f"by itself once that answers ({type(self._failure).__name__})"
+        ) from self._failure
 
-    async def _beat(self) -> None:
-        """Send a heartbeat with the acknowledged epoch, and read the phase after it."""
-        async with self._beating:
-            sent_s = self._clock.monotonic()
-            record = evolve(self._record, beat=self._record.beat + 1, seen_at=self._clock.now(), epoch=self._settled)
-            if not record.key or not await self._members.renew(record):
-                # Registered anew, it has acknowledged nothing.
-                record = evolve(record, key=uuid4().hex, beat=1, epoch=0)
-                await self._members.register(record)
-            self._record = record
-            await self._look()
-            self._lease.renew(sent_s)
+    # What the keeper does.
 
-    @property
-    def _settled(self) -> int:
-        """The newest epoch under which alone this process works."""
-        if self._standing is None:
-            return 0
-        epoch, held = self._standing.epoch, self._standing.hold == "writes"
-        return epoch if self._calls.is_drained(epoch, of_writes=held) else self._record.epoch
-
-    async def _look(self) -> None:
-        standing = await self._phases.find()
-        if standing is None:
-            raise PhaseError(
-                f"no phase is recorded for the migration {self._migration}: lazymig phase begin --app ... records the "
-                "first one"
-            )
-        if self._standing is None or standing.epoch != self._standing.epoch:
-            self._held_since_s = self._clock.monotonic() if standing.hold == "writes" else None
-            self._standing = standing
-            self._changed.set()
-
-    async def _step(self) -> None:
-        """Look at the phase, send a heartbeat where one is due, and wait a moment."""
-        due = self._lease.left_s < self._lease.lease_s * 0.8
+    async def attempt(self) -> None:
+        """Do what is due in the control collection, within a bounded time. Raises nothing: the lease runs on."""
+        registration, lost = self._registration, self._registration.lost
         try:
-            if due:
-                await self._beat()
+            async with Deadline(registration.record.lease_s * _ATTEMPT):
+                await self.exchange()
+            self._failure = None
+        except Exception as error:
+            self._failure = error  # calls show it once the lease is over
+        self._tally.show(LEASE_LEFT, self._lease.left_s)
+        self._tally.count(LEASES_LOST, registration.lost - lost)
+
+    async def exchange(self) -> None:
+        """Look at the phase, send a heartbeat where one is due, and acknowledge where that is possible."""
+        registration = self._registration
+        beats = self._lease.left_s < self._lease.lease_s * _RENEW_AT
+        while True:
+            before = registration.standing
+            if beats:
+                with self._tally.span(HEARTBEAT):
+                    await registration.beat()
             else:
-                await self._look()
-            if self._settled != self._record.epoch:
-                await self._beat()
-        except (PyMongoError, PhaseError):
-            pass  # the lease runs on; calls say so once it is over
-        attentive = self._standing is not None and (self._standing.hold or self._settled != self._standing.epoch)
-        await self._clock.sleep(ATTENTIVE_S if attentive else POLL_S)
+                await registration.look()
+            self._note(before)
+            if registration.settled == registration.acknowledged:
+                return
+            beats = True
+
+    def _note(self, before: Standing | None) -> None:
+        standing = self._registration.standing
+        if standing is not before and standing is not None:
+            self._tally.count(EPOCHS)
+            self._tally.show(EPOCH, standing.epoch)
+            self._tally.show(PHASE, list(Phase).index(standing.phase))
+            if standing.hold == "writes":
+                self._held_since_s = self._clock.monotonic()
+
+    def pause_s(self, *, streamed: bool) -> float:
+        """Return the seconds until the next attempt."""
+        registration = self._registration
+        standing = registration.standing
+        if standing is not None and (standing.hold or registration.acknowledged != standing.epoch):
+            return ATTENTIVE_S
+        return STREAMED_S if streamed and self._failure is None else POLL_S
+
+    def forget(self) -> None:
+        """Forget the fleet: this process was forked from the one that joined."""
+        self._keeper = None
+        self._registration.forget()
+        self._registration.record = evolve(self._registration.record, name=name_process())
 
 
-async def _keep(member: weakref.ref[Member]) -> None:
-    """Keep a process in its fleet as long as anything uses it."""
-    while (kept := member()) is not None:
-        step = kept._step()
-        del kept
-        await step
+#: All members of this process, which a forked process must not continue.
+_MEMBERS: weakref.WeakSet[Member] = weakref.WeakSet()
 
 
-def _release() -> str:
-    try:
-        return version("lazymig")
-    except PackageNotFoundError:
-        return ""
+def _forget_all() -> None:
+    for member in list(_MEMBERS):
+        member.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

@@ -54,10 +54,15 @@ class BatchSize:
     """The number of documents per batch that takes about half a second, within the user's limit."""
 
     def __init__(self, most: int, rate_limit: float | None) -> None:
-        # At most a second's documents: a batch waits until the rate allows all of it.
-        self._most = most if rate_limit is None else max(1, min(most, int(rate_limit)))
-        self._least = min(_BATCH_MIN, self._most)
+        self._given = most
+        self.limit(rate_limit)
         self.size = self._most
+
+    def limit(self, rate_limit: float | None) -> None:
+        """Allow at most a second's documents, because a batch waits until the rate allows all of it."""
+        self._most = self._given if rate_limit is None else max(1, min(self._given, int(rate_limit)))
+        self._least = min(_BATCH_MIN, self._most)
+        self.size = min(getattr(self, "size", self._most), self._most)
 
     def note_batch(self, documents: int, seconds: float) -> None:
         """Adapt the size to the time that a batch took. Batches that were not full do not count."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -17,6 +17,7 @@ from lazymig.errors import PassVanished
 from lazymig.loop.clock import Clock
 from lazymig.passes.partitions import plan_partitions
 from lazymig.stores.given import RawId, Store
+from lazymig.stores.records import Partition
 from lazymig.stores.rows import Row
 
 #: Seconds after which a process without a partition looks for a free one: at first, and at most.
@@ -43,6 +44,8 @@ class Terms:
     since: datetime | None
     #: The text of the error where the collections are no longer those of the pass.
     replaced: str
+    #: Whether the pass goes from the highest id down.
+    descending: bool = False
 
 
 @frozen(kw_only=True)
@@ -54,6 +57,11 @@ class Hooks:
     on_progress: OnProgress
     #: Returns what identifies the collections now; None where that is unknown.
     identify: Callable[[], Awaitable[Identities | None]]
+
+
+def directed(partitions: Sequence[Partition], descending: bool) -> list[Partition]:
+    """Return the partitions in the order in which they are worked on."""
+    return list(reversed(partitions)) if descending else list(partitions)
 
 
 class Share:
@@ -119,7 +127,8 @@ class Share:
             if number is not None:
                 async with self._keep_beating(partial(self._passes.renew_planning, number)):
                     partitions = await plan_partitions(self._store, self._terms.partition_size, beside=self._beside)
-                if await self._passes.open_pass(number, partitions):
+                descending = self._terms.descending
+                if await self._passes.open_pass(number, directed(partitions, descending), descending=descending):
                     self.began = self._clock.now()
                     return number
             await self._wait()

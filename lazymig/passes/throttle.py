@@ -1,6 +1,6 @@
 """The throttle: a rate limit, and pauses while replication lags, the user's probe says so, or the server is slow.
 
-A server that reports overload slows it down too, see `shedding`.
+A server that reports overload slows it down too, see `shedding`, and so do the orders of a person, see `helm`.
 
 An unknown or failing signal makes a pass slower, never faster, and never ends it.
 """
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Protocol
 
 from attrs import frozen
 from pymongo.errors import PyMongoError
 
 from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import Clock
+from lazymig.passes.helm import Helm, State
 from lazymig.passes.pace import BatchSize, Latency
 from lazymig.passes.shedding import Shedding, is_overload
 from lazymig.stores.given import Store
@@ -45,22 +46,35 @@ class Limits:
 
     #: Documents per batch, at most.
     batch_size: int = 1000
+    #: Batches in flight at a time.
+    concurrency: int = 2
     #: Documents per second, at most.
     rate_limit: float | None = None
     probe: Probe | None = None
+
+
+class _Limiter(Protocol):
+    max_rate: float
+
+    async def acquire(self, amount: float) -> None: ...
 
 
 class Throttle:
     """Makes a pass wait before each page until the server can take it."""
 
     def __init__(self, store: Store, limits: Limits, stopping: Callable[[], bool], clock: Clock) -> None:
+        self._limits = limits
         self.latency = Latency()
         self.batches = BatchSize(limits.batch_size, limits.rate_limit)
         self._clock = clock
         self._replication = Replication(store)
         self._probe = limits.probe
         self._stopping = stopping
-        self._limiter = _make_limiter(limits.rate_limit)
+        self._rate = limits.rate_limit
+        self._limiter: _Limiter | None = _make_limiter(limits.rate_limit)
+        self._helm: Helm | None = None
+        #: Why a rate that was ordered cannot be kept; empty where it is.
+        self._unkept = ""
         self._looked_at = float("-inf")
         self._released_at_s = clock.monotonic()
         self._verdict: bool | None = True
@@ -68,9 +82,20 @@ class Throttle:
         #: Makes the statements of the pass patient: `pair = throttle.shedding.pair(pair)`.
         self.shedding = Shedding(stopping, clock, self.batches.shed)
 
+    def steer_by(self, helm: Helm) -> None:
+        """Follow the orders that this helm reads."""
+        self._helm = helm
+
+    @property
+    def paused(self) -> bool:
+        """Whether the pass waits because somebody paused it."""
+        return self._helm is not None and bool(self._helm.pause)
+
     @property
     def reason(self) -> str:
         """Why the pass waits or goes slowly now; empty where it does not."""
+        if self._helm is not None and (ordered := self._helm.pause or self._unkept):
+            return ordered
         if self.shedding.pause_s:
             return "the server reports overload"
         return self._why or ("the server has become slower" if self.latency.slow else "")
@@ -83,7 +108,7 @@ class Throttle:
     async def wait_for_page(self) -> bool:
         """Wait until the next page may be read. False: the run is to stop."""
         worked_s = self._clock.monotonic() - self._released_at_s
-        while not self._stopping():
+        while not self._stopping() and await self.follow_orders():
             verdict = await self._judge_health()
             # Go slowly while the server is slow. A pause would end the measurements that show it.
             if verdict is None or (verdict and self.latency.slow):
@@ -97,13 +122,51 @@ class Throttle:
 
     async def wait_for_documents(self, count: int) -> bool:
         """Wait until the rate limit allows this many documents. False: the run is to stop."""
-        if self._limiter is not None:
-            step = max(int(self._limiter.max_rate), 1)
-            for start in range(0, count, step):
-                if self._stopping():
-                    break
-                await self._limiter.acquire(min(step, count - start))
+        left = count
+        while left > 0 and not self._stopping() and await self.follow_orders():
+            limiter = self._limiter  # each time anew: an order may change it
+            if limiter is None:
+                break
+            step = min(max(int(limiter.max_rate), 1), left)
+            await limiter.acquire(step)
+            left -= step
         return not self._stopping()
+
+    async def follow_orders(self) -> bool:
+        """Wait while the pass is paused, and go at the rate that was ordered. False: the run is to stop."""
+        while not self._stopping():
+            await self.look_at_orders()
+            if self._helm is None or not (self._helm.pause or self._unkept):
+                return True
+            await self._helm.wait()
+            await self._clock.sleep(_PAUSE_S)
+        return False
+
+    async def look_at_orders(self) -> None:
+        """Read the orders and report the state of the pass, each if that is due. Waits for nothing."""
+        helm = self._helm
+        if helm is not None:
+            if await helm.look():
+                self._change_rate(helm.rate(self._limits.rate_limit))
+            await helm.report(State(self.reason, self._rate, self.concurrency))
+
+    def _change_rate(self, rate: float | None) -> None:
+        if rate == self._rate and not self._unkept:
+            return
+        try:
+            self._limiter, self._unkept = _make_limiter(rate), ""
+        except ConfigurationError as error:
+            # Never faster than ordered: the pass waits until it can keep the rate, or needs not.
+            self._unkept = f"waiting: {error}"
+            return
+        self._rate = rate
+        self.batches.limit(rate)
+
+    @property
+    def concurrency(self) -> int:
+        """How many batches may be in flight at a time."""
+        given = self._limits.concurrency
+        return given if self._helm is None else self._helm.concurrency(given)
 
     async def _judge_health(self) -> bool | None:
         now = self._clock.monotonic()
@@ -135,7 +198,7 @@ class Throttle:
             return None
 
 
-def _make_limiter(rate_limit: float | None) -> Any:
+def _make_limiter(rate_limit: float | None) -> _Limiter | None:
     if rate_limit is None:
         return None
     if rate_limit <= 0:

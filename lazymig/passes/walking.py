@@ -54,10 +54,12 @@ async def _walk_partition(share: Share, lease: Lease, work: Work) -> None:
         await share.leave(lease, position)
 
 
-async def rehearse(partitions: Sequence[Partition], work: Work, on_progress: OnProgress) -> None:
+async def rehearse(
+    partitions: Sequence[Partition], work: Work, on_progress: OnProgress, *, descending: bool = False
+) -> None:
     """Do these partitions without leases and checkpoints, for a run that writes nothing."""
     for partition in partitions:
-        async with aclosing(work.pages(partition, partition.low)) as pages:
+        async with aclosing(work.pages(partition, None if descending else partition.low)) as pages:
             async for _ in pages:
                 await on_progress()
         await _finish(work, partition, on_progress)

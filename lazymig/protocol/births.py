@@ -8,6 +8,7 @@ from lazymig.errors import ConversionError, Direction
 from lazymig.protocol.edits import Change
 from lazymig.shapes.conversions import Conversions
 from lazymig.shapes.fields import Rejected
+from lazymig.shapes.leaving import check_moved
 from lazymig.stores.records import Document
 
 V1 = TypeVar("V1")
@@ -29,7 +30,10 @@ async def decide_insert_v1(conversions: Conversions[V1, V2], entity: V1, keeps_v
     document = conversions.v1_document(entity, "upgrade")
     _check_newest(conversions, entity, document, "upgrade")
     v2 = await conversions.upgrade(entity, None)
-    return Change(document if keeps_v1 else {}, [], conversions.v2_body(v2), entity)
+    if keeps_v1:
+        return Change(document, [], conversions.v2_stored(v2), entity)
+    id = getattr(entity, conversions.migration.id_field)
+    return Change({}, [], conversions.v2_body(check_moved(id, v2)), entity)
 
 
 def _check_newest(conversions: Conversions[V1, V2], entity: V1, document: Document, direction: Direction) -> None:

@@ -12,8 +12,8 @@ from lazymig.loop.deadline import Deadline
 from lazymig.protocol.pair import Pair
 from lazymig.shapes.migration import get_upgrading
 from lazymig.stores.given import RawId
-from lazymig.stores.records import Applied, StoredV1, StoredV2
-from lazymig.telemetry import LEFT_DIRTY, REFUSED, V2_AWAY
+from lazymig.stores.records import Applied, Body, StoredV1, StoredV2, Unmoved
+from lazymig.telemetry import LEFT, LEFT_DIRTY, MIGRATED, REFUSED, V2_AWAY, WAITING
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -27,16 +27,26 @@ HEAL_AFTER = timedelta(seconds=5)
 WRITER_WAITS_S = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128)
 
 
-async def ask_in_time(pair: Pair[V1, V2], asked: Awaitable[T]) -> tuple[T | None, bool]:
-    """Return V2's answer, and whether V2 could be reached within the time that a read waits for it."""
-    if pair.v2_wait_s is None:
-        return await asked, True
-    try:
-        async with Deadline(pair.v2_wait_s):
-            return await asked, True
-    except PyMongoError:
-        pair.tally.count(V2_AWAY)
-        return None, False
+async def ask_in_time(pair: Pair[V1, V2], ask: Callable[[], Awaitable[T]]) -> tuple[T | None, bool]:
+    """Return V2's answer, and whether V2 could be reached within the time that is waited for it.
+
+    While V2 keeps failing it is not asked at all, so that V1's answer does not wait for V2's time-out. To take V2 for
+    silent is always safe where V1 is exact.
+    """
+    breaker = pair.breaker
+    if breaker is None:
+        return await ask(), True
+    if breaker.admits():
+        try:
+            async with Deadline(pair.v2_wait_s):
+                answer = await ask()
+        except PyMongoError:
+            breaker.failed()
+        else:
+            breaker.succeeded()
+            return answer, True
+    pair.tally.count(V2_AWAY)
+    return None, False
 
 
 async def measure_age(pair: Pair[V1, V2], seen: StoredV2) -> timedelta | None:
@@ -44,9 +54,10 @@ async def measure_age(pair: Pair[V1, V2], seen: StoredV2) -> timedelta | None:
     if seen.at is None:
         return None
     try:
-        return await pair.ledger.now() - seen.at
+        now, _ = await ask_in_time(pair, pair.ledger.now)
     except PyMongoError:
         return None  # the next reader can ask again
+    return None if now is None else now - seen.at
 
 
 async def is_old(pair: Pair[V1, V2], seen: StoredV2) -> bool:
@@ -76,15 +87,29 @@ async def await_own_body(pair: Pair[V1, V2], id: RawId) -> None:
         await pair.behind.wait_for(id, sum(WRITER_WAITS_S))
 
 
+def name_stored(body: Body) -> str:
+    """Return the name of the counter for what a read stores where V2 had nothing."""
+    return MIGRATED if not isinstance(body, Unmoved) else WAITING if body.why == "waiting" else LEFT
+
+
 async def try_step(pair: Pair[V1, V2], step: Callable[[], Coroutine[Any, Any, Applied]]) -> Applied | None:
     """Run a V2 step that follows V1's; return its outcome, or None if it failed.
 
-    A failure is no error for the caller: V1 has the write, V2 stays dirty, and dirty means "ask V1".
+    A failure is no error for the caller: V1 has the write, V2 stays dirty, and dirty means "ask V1". So the step is
+    left out while V2 keeps failing.
     """
+    breaker = pair.breaker
+    if breaker is not None and not breaker.admits():
+        pair.tally.count(LEFT_DIRTY)
+        return None
     try:
         outcome = await step()
     except PyMongoError:
         pair.tally.count(LEFT_DIRTY)
+        if breaker is not None:
+            breaker.failed()
         return None
+    if breaker is not None:
+        breaker.succeeded()
     pair.tally.count(REFUSED, outcome is Applied.REFUSED)
     return outcome

@@ -13,12 +13,15 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from attrs import frozen
 
-from lazymig.errors import ConversionError
+from lazymig.errors import ConversionError, NotFound
 from lazymig.shapes.codec import Codec
 from lazymig.shapes.conversions import Conversions
+from lazymig.shapes.leaving import check_moved, expect
 from lazymig.shapes.migration import get_downgrading
 from lazymig.shapes.v1_changes import V1Changes
-from lazymig.stores.records import Document, Fields, StoredV1, StoredV2
+from lazymig.stores.documents import decode_id
+from lazymig.stores.given import RawId
+from lazymig.stores.records import Body, Document, Fields, StoredV1, StoredV2, Unmoved
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -39,6 +42,11 @@ class Base(NamedTuple):
     trust_v2: bool = True
 
     @property
+    def id(self) -> RawId:
+        """The entity's id."""
+        return self.truth.id if self.truth is not None else self.seen.id if self.seen is not None else None
+
+    @property
     def revision(self) -> int:
         """V1's revision: what the compare-and-set expects."""
         if self.truth is not None:
@@ -57,7 +65,7 @@ class Base(NamedTuple):
 
 @frozen
 class Change:
-    """What to store: V1's fields to set and unset, V2's whole body, and the entity that the caller gets.
+    """What to store: V1's fields to set and unset, V2's whole body or why it gets none, and the caller's entity.
 
     `v1_within` are the paths of V1's sub-documents that must exist for that. Where one does not, the attempt counts as
     a lost race: V1's document, which is read then, shows which fields to set as a whole.
@@ -65,7 +73,7 @@ class Change:
 
     v1_set: Fields
     v1_unset: list[str]
-    v2_body: Fields
+    v2_body: Body
     entity: Any = None
     v1_within: Sequence[str] = ()
     #: The revision of the conversion that made V2's body, where that is not this migration's.
@@ -74,7 +82,7 @@ class Change:
     v1_held: Document | None = None
 
     @classmethod
-    def of(cls, found: V1Changes, v2_body: Fields, entity: object) -> Change:
+    def of(cls, found: V1Changes, v2_body: Body, entity: object) -> Change:
         """Return the change with what was found to change in V1."""
         return cls(found.changed, found.vanished, v2_body, entity, found.within, v1_held=found.held)
 
@@ -109,8 +117,8 @@ class ClientEdit(Edit, Protocol):
 
 async def make_v2(
     conversions: Conversions[Any, V2], base: Base, *, storing: bool = True, seen_later: bool = False
-) -> V2:
-    """Return the entity in V2's type.
+) -> V2 | Unmoved:
+    """Return the entity in V2's type, or why there is none.
 
     This is V2's body where that was made from V1's present revision and may answer, because it may hold fields that V1
     cannot express. Otherwise it is V1's entity, converted.
@@ -124,6 +132,19 @@ async def make_v2(
             return trusted
     assert base.truth is not None  # without a body that may answer, V1 was read
     return await conversions.upgraded(base.truth, base.seen, storing=storing, seen_later=seen_later)
+
+
+async def check_known(conversions: Conversions[V1, V2], base: Base) -> None:
+    """Raise `NotFound` if V2's door does not know the entity, because `upgrade` leaves it.
+
+    An entity that does not convert is known: V2's door can replace and delete it.
+    """
+    try:
+        made = await make_v2(conversions, base)
+    except ConversionError:
+        return
+    if isinstance(made, Unmoved) and made.why == "left":
+        raise NotFound(decode_id(base.id))
 
 
 async def _call_change(function: Callable[[E], Any], entity: E, codec: Codec[E], shares: bool) -> E:
@@ -153,7 +174,8 @@ class UpdateV2(Generic[V1, V2]):
 
     async def decide(self, base: Base) -> Change | Literal[More.TRUTH]:
         conversions = self.conversions
-        before = await make_v2(conversions, base)
+        made = await make_v2(conversions, base)
+        before = expect(base.id, made)
         current = conversions.v1_entity(base.truth) if base.truth is not None and self.needs_truth else None
         # Downgraded before `change` is called, which may alter a mutable entity in place.
         v1_before = conversions.v1_before(await conversions.downgrade(before, current))
@@ -186,10 +208,10 @@ class UpdateV1(Generic[V1, V2]):
         v1_before = conversions.v1_before(before, "upgrade")
         after = await _call_change(self.change, before, conversions.v1, conversions.v1.shares)
         v1_after = conversions.v1_document(after, "upgrade")
-        v2_after = await conversions.upgrade(after, conversions.previous(base.seen, base.truth))
+        v2_after = await conversions.upgrade(after, conversions.previous(base.seen, base.truth), base.seen)
         found = conversions.v1_changes(v1_before, v1_after, base.truth)
         assert found is not None  # V1 was read
-        return Change.of(found, conversions.v2_body(v2_after), after)
+        return Change.of(found, conversions.v2_stored(v2_after), after)
 
     async def decide_alone(self, seen: StoredV2) -> Change:
         conversions = self.conversions
@@ -198,82 +220,24 @@ class UpdateV1(Generic[V1, V2]):
         # The entity that V2 holds is compared with later, so `change` gets an entity of its own.
         after = await _call_change(self.change, before, conversions.v1, True)
         conversions.v1_document(after, "upgrade")
-        v2_after = await conversions.upgrade(after, stored)
+        v2_after = check_moved(seen.id, await conversions.upgrade(after, stored))
         return Change({}, [], conversions.v2_body(v2_after), after)
 
 
-def _decode_standing(conversions: Conversions[V1, V2], truth: StoredV1) -> tuple[V1 | None, Fields]:
-    """Return V1's entity and the document to compare with; if unreadable, None and its known fields as stored."""
-    try:
-        entity = conversions.v1_entity(truth)
-        return entity, conversions.v1_before(entity)
-    except ConversionError:
-        return None, {name: value for name, value in truth.document.items() if name in conversions.v1.fields}
-
-
 @frozen
-class ReplaceV2(Generic[V1, V2]):
-    """Replaces the stored entity, which may be unreadable, by one in V2's type."""
+class DeleteV2(Generic[V1, V2]):
+    """Deletes the entity by V2's door, which does not know one that is left."""
 
     conversions: Conversions[V1, V2]
-    entity: V2
+    needs_truth: bool = False
+    #: Where V2's body does not answer, V1's entity must be converted.
     needs_entity: bool = True
 
-    @property
-    def needs_truth(self) -> bool:
-        return get_downgrading(self.conversions.migration).takes_other
+    async def decide(self, base: Base) -> None:
+        await check_known(self.conversions, base)
 
-    async def decide(self, base: Base) -> Change | Literal[More.TRUTH] | None:
-        conversions, truth = self.conversions, base.truth
-        try:
-            before = await self._before(base) if truth is None else _decode_standing(conversions, truth)[1]
-        except ConversionError:
-            return More.TRUTH
-        current = _decode_standing(conversions, truth)[0] if truth is not None and self.needs_truth else None
-        after = conversions.v1_document(await conversions.downgrade(self.entity, current))
-        found = conversions.v1_changes(before, after, truth, replacing=True)
-        if found is None:
-            return More.TRUTH
-        return Change.of(found, conversions.v2_body(self.entity, "downgrade"), self.entity)
-
-    async def decide_alone(self, seen: StoredV2) -> Change:
-        return Change({}, [], self.conversions.v2_body(self.entity, "downgrade"), self.entity)
-
-    async def _before(self, base: Base) -> Fields:
-        return self.conversions.v1_before(await self.conversions.downgrade(base.entity, None))
-
-
-@frozen
-class ReplaceV1(Generic[V1, V2]):
-    """Replaces the stored entity, which may be unreadable, by one in V1's type."""
-
-    conversions: Conversions[V1, V2]
-    entity: V1
-    needs_truth: bool = True
-    needs_entity: bool = False
-
-    async def decide(self, base: Base) -> Change:
-        conversions, truth = self.conversions, base.truth
-        assert truth is not None  # needs_truth
-        _, before = _decode_standing(conversions, truth)
-        try:
-            previous = conversions.previous(base.seen, truth)
-        except ConversionError:
-            previous = None  # the caller replaces it, so it need not be readable
-        v2 = await conversions.upgrade(self.entity, previous)
-        after = conversions.v1_document(self.entity, "upgrade")
-        found = conversions.v1_changes(before, after, truth, replacing=True)
-        assert found is not None  # V1 was read
-        return Change.of(found, conversions.v2_body(v2), self.entity)
-
-    async def decide_alone(self, seen: StoredV2) -> Change:
-        conversions = self.conversions
-        try:
-            previous = conversions.v2_entity(seen)
-        except ConversionError:
-            previous = None  # the caller replaces it, so it need not be readable
-        v2 = await conversions.upgrade(self.entity, previous)
-        return Change({}, [], conversions.v2_body(v2), self.entity)
+    async def decide_alone(self, seen: StoredV2) -> None:
+        return None
 
 
 @frozen

@@ -30,7 +30,7 @@ async def insert(pair: Pair[V1, V2], id: RawId, change: Change) -> None:
 async def announce_and_insert(pair: Pair[V1, V2], id: RawId, change: Change) -> Done:
     """Do steps 1 and 2 of an insert. Raises `AlreadyExists`."""
     # 1. The announcement, where V2 holds no live document.
-    announced, step = await announce(pair, id)
+    announced, step = await announce(pair, id, trusting=not pair.suspect)
     ticket = announced.intent
     # 2. V1 decides whether the id is free.
     try:
@@ -64,7 +64,7 @@ async def announce(pair: Pair[V1, V2], id: RawId, *, trusting: bool = True) -> t
     step = pick_unused_step(pair.clock)
     for attempt in range(pair.max_attempts):
         seen = await _check_free(pair, id, trusting) if pair.in_session else None
-        if seen is None or seen.gone:
+        if seen is None or (seen.gone and seen.unmoved is None):
             announced = await pair.ledger.vacant_ticket(id, step)
             if announced is not None:
                 return announced, step

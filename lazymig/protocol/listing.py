@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable, Iterator
 from contextlib import aclosing
+from functools import partial
 from itertools import islice
 from typing import Generic, TypeAlias, TypeVar
 
-from attrs import define
+from attrs import define, evolve
 
 from lazymig.errors import ConversionError, ForeignDocument, NotFound
 from lazymig.loop.deadline import Deadline
@@ -42,7 +43,7 @@ _TURN = 50
 
 async def list_v1(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V1 | ConversionError]]:
     """Yield V1's entities in V1's type, or why one cannot be read, some at a time."""
-    async with aclosing(_list_rows(pair, span)) as found:
+    async with aclosing(_list_rows(pair, span, _Missed())) as found:
         async for some in found:
             answers: list[V1 | ConversionError] = []
             for row in some:
@@ -53,27 +54,67 @@ async def list_v1(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V1 | Co
 
 async def list_converted(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V2 | ConversionError]]:
     """Yield V1's entities converted to V2's type, some at a time. V2 is not read."""
-    async with aclosing(_list_rows(pair, span)) as found:
+    async with aclosing(_until_full(span, partial(_list_converted, pair))) as found:
+        async for some in found:
+            yield some
+
+
+async def _list_converted(
+    pair: Pair[V1, V2], span: Span, missed: _Missed
+) -> AsyncGenerator[list[V2 | ConversionError]]:
+    async with aclosing(_list_rows(pair, span, missed)) as found:
         async for some in found:
             answers: list[V2 | ConversionError] = []
             for row in some:
-                answer = await make_answer(pair, None, row)
-                answers.append(answer)
+                missed.note(row, answer := await make_answer(pair, None, row))
+                if answer is not None:
+                    answers.append(answer)
             yield answers
 
 
 async def list_entities(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V2 | ConversionError]]:
     """Yield V1's entities in V2's type, some at a time: V2's body where it was made from V1's revision."""
-    async with fetch_pages(pair, _find_pages_with_bodies(pair, span)) as pages:
+    async with aclosing(_until_full(span, partial(_list_entities, pair))) as found:
+        async for some in found:
+            yield some
+
+
+async def _list_entities(pair: Pair[V1, V2], span: Span, missed: _Missed) -> AsyncGenerator[list[V2 | ConversionError]]:
+    async with fetch_pages(pair, _find_pages_with_bodies(pair, span, missed)) as pages:
         async for page in pages:
             for some in split_rows(page.rows):
-                yield await _make_answers(pair, page, some)
+                yield await _make_answers(pair, page, some, missed)
                 await let_others(pair)
 
 
-async def _list_rows(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[StoredV1]]:
+class _Missed:
+    """V1's documents that a listing left out because V2's door does not know them, and the last one that it read."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.last: Document | None = None
+
+    def note(self, row: StoredV1, answer: object) -> None:
+        """Note a row and its answer, None where it is left out."""
+        self.count += answer is None
+        self.last = row.document
+
+
+async def _until_full(span: Span, run: Callable[[Span, _Missed], AsyncGenerator[list[T]]]) -> AsyncGenerator[list[T]]:
+    """Run a listing, and again after its last row while its limit is not reached because rows were left out."""
+    missed = _Missed()
+    while True:
+        async with aclosing(run(span, missed)) as found:
+            async for some in found:
+                yield some
+        if span.limit is None or not missed.count:
+            return
+        span, missed.count = evolve(span, limit=missed.count), 0
+
+
+async def _list_rows(pair: Pair[V1, V2], span: Span, missed: _Missed) -> AsyncGenerator[list[StoredV1]]:
     """Yield V1's whole documents, some at a time."""
-    async with fetch_pages(pair, _find_pages(pair, span, _Width())) as pages:
+    async with fetch_pages(pair, _find_pages(pair, span, _Width(), missed)) as pages:
         async for page in pages:
             for some in split_rows(page):
                 yield some
@@ -140,10 +181,11 @@ def _holds(stored: StoredV2, row: StoredV1) -> bool:
 
 
 async def _make_answers(
-    pair: Pair[V1, V2], page: _Page, some: Iterable[tuple[Key, StoredV1]]
+    pair: Pair[V1, V2], page: _Page, some: Iterable[tuple[Key, StoredV1]], missed: _Missed
 ) -> list[V2 | ConversionError]:
     answers: list[V2 | ConversionError] = []
     for key, row in some:
+        missed.last = row.document
         try:
             stored = page.v2.get(key)
         except ForeignDocument as error:
@@ -155,23 +197,25 @@ async def _make_answers(
         if trusted is not None:
             answers.append(trusted)
             continue
-        truth = await page.find_truth(pair, key, row, stored)
+        decided = None if pair.checked else pair.conversions.decided(stored, row)
+        truth = row if decided is not None else await page.find_truth(pair, key, row, stored)
         if truth is not None:  # otherwise it was deleted, and is left out
-            converted = await make_answer(pair, stored, truth, seen_later=True)
-            answers.append(converted)
+            missed.note(row, answer := await make_answer(pair, stored, truth, seen_later=True))
+            if answer is not None:
+                answers.append(answer)
     return answers
 
 
-async def _find_pages_with_bodies(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[_Page]:
+async def _find_pages_with_bodies(pair: Pair[V1, V2], span: Span, missed: _Missed) -> AsyncGenerator[_Page]:
     await pair.behind.wait_for_all(sum(WRITER_WAITS_S))
     # Checked reads compare every body with V1's, so V1 is read whole.
     width = _Width(lean=not pair.checked)
-    async for found in _find_pages(pair, span, width):
+    async for found in _find_pages(pair, span, width, missed):
         keys, lean = found.keys, width.lean
         rows = found.at_once() if lean else found
         ids = [row.id for row in rows] if lean else found.ids
         async with Deadline(span.timeout_s):
-            bodies = ByKey((await ask_in_time(pair, pair.bodies.find_each(ids)))[0])
+            bodies = ByKey((await ask_in_time(pair, partial(pair.bodies.find_each, ids)))[0])
             missing = [id for id, key in zip(ids, keys, strict=True) if key not in bodies]
             truths = await pair.v1.find_each(missing) if lean and missing else None
         width.note_page(len(ids) - len(missing), len(ids))
@@ -190,9 +234,11 @@ class _Width:
         self.lean = self._adaptive and present * 5 >= total * 2
 
 
-async def _find_pages(pair: Pair[V1, V2], span: Span, width: _Width) -> AsyncGenerator[Undecoded[StoredV1]]:
+async def _find_pages(
+    pair: Pair[V1, V2], span: Span, width: _Width, missed: _Missed
+) -> AsyncGenerator[Undecoded[StoredV1]]:
     question, order = pair.v1.question(span.criteria.v1), span.orders[0]
-    after = await _find_last_seen(pair, span, order)
+    after = missed.last or await _find_last_seen(pair, span, order)
 
     def find(size: int, after: Document | None) -> Awaitable[Undecoded[StoredV1]]:
         return pair.v1.page(question, order, size, after, [order.field] if width.lean else None)

@@ -9,14 +9,15 @@ from typing import Any, TypeVar
 from pymongo.errors import PyMongoError
 
 from lazymig.errors import ConversionError, ForeignDocument
-from lazymig.protocol.bodies import ask_in_time, await_own_body
+from lazymig.protocol.bodies import ask_in_time, await_own_body, name_stored
 from lazymig.protocol.edits import Base, make_v2
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S, compare, look_again_at, read
+from lazymig.shapes.leaving import make_waiting_error
 from lazymig.stores.chunks import split_ids
 from lazymig.stores.given import RawId
-from lazymig.stores.records import Applied, Put, StoredV1, StoredV2
-from lazymig.telemetry import LEFT_DIRTY, MIGRATED, REFUSED, REPAIRED
+from lazymig.stores.records import Applied, Put, StoredV1, StoredV2, Unmoved
+from lazymig.telemetry import LEFT_DIRTY, REFUSED, REPAIRED
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -59,7 +60,7 @@ async def convert_many(pair: Pair[V1, V2], ids: Sequence[RawId]) -> dict[RawId, 
     """Return V1's entities in V2's type; nothing is stored. One statement per thousand ids."""
     answers: dict[RawId, V2 | ConversionError] = {}
     for part in split_ids(ids):
-        answers |= await make_answers(pair, {}, await pair.v1.find_many(part))
+        answers |= as_answers(await make_answers(pair, {}, await pair.v1.find_many(part)))
     return answers
 
 
@@ -69,9 +70,9 @@ async def _read_part(pair: Pair[V1, V2], ids: Sequence[RawId], lacking: bool) ->
     # Wait for all at once: one after the other, a V2 that hangs would use up the time of the whole call.
     if held := [id for id in ids if pair.behind.holds(id)]:
         await asyncio.gather(*(await_own_body(pair, id) for id in held))
-    answer, reachable = await ask_in_time(pair, pair.bodies.find_many(ids))
+    answer, reachable = await ask_in_time(pair, lambda: pair.bodies.find_many(ids))
     found = answer or {}
-    answers: dict[RawId, V2 | ConversionError] = {
+    answers: dict[RawId, V2 | ConversionError | Unmoved] = {
         id: stored for id, stored in found.items() if isinstance(stored, ForeignDocument)
     }
     seen = {id: stored for id, stored in found.items() if not isinstance(stored, ForeignDocument)}
@@ -84,22 +85,39 @@ async def _read_part(pair: Pair[V1, V2], ids: Sequence[RawId], lacking: bool) ->
     truths = await pair.v1.find_many(rest) if rest else {}
     answers.update(await make_answers(pair, seen, truths))
     if not reachable:
-        return {id: answers[id] for id in ids if id in answers}
+        return as_answers({id: answers[id] for id in ids if id in answers})
     lost = await put_many(pair, [truth for id, truth in truths.items() if id not in seen], answers, read_at_s)
     for id in lost:
         del answers[id]  # it is read again; if it was deleted meanwhile, it is left out
     answers.update({id: answer async for id, answer in _read_one_by_one(pair, lost)})
     await store_anew(pair, seen, truths, answers)
-    return {id: answers[id] for id in ids if id in answers}
+    return as_answers({id: answers[id] for id in ids if id in answers})
+
+
+def as_answers(made: dict[RawId, V2 | ConversionError | Unmoved]) -> dict[RawId, V2 | ConversionError]:
+    """Return what V2's door answers, an error for an entity that waits; those that are left are left out."""
+    answers: dict[RawId, V2 | ConversionError] = {}
+    for id, one in made.items():
+        answer = as_answer(id, one)
+        if answer is not None:
+            answers[id] = answer
+    return answers
+
+
+def as_answer(id: RawId, made: V2 | ConversionError | Unmoved) -> V2 | ConversionError | None:
+    """Return what V2's door answers, an error for an entity that waits, and None for one that is left."""
+    if not isinstance(made, Unmoved):
+        return made
+    return make_waiting_error(id, made) if made.why == "waiting" else None
 
 
 async def store_anew(
     pair: Pair[V1, V2],
     seen: dict[RawId, StoredV2],
     truths: dict[RawId, StoredV1],
-    answers: dict[RawId, V2 | ConversionError],
+    answers: dict[RawId, V2 | ConversionError | Unmoved],
 ) -> None:
-    """Replace bodies of older conversions, and unreadable ones, by one statement.
+    """Replace what older conversions stored, and unreadable bodies, by one statement.
 
     Each new body only replaces the one that was seen. Dirty entities are repaired by reads of single entities.
     """
@@ -108,10 +126,12 @@ async def store_anew(
         truth, entity = truths.get(id), answers.get(id)
         if truth is None or entity is None or isinstance(entity, ConversionError):
             continue
-        if not stored.clean or stored.revision != truth.revision or pair.conversions.is_newer(stored):
+        if not stored.settled or stored.revision != truth.revision or pair.conversions.is_newer(stored):
+            continue
+        if pair.conversions.decided(stored, truth) is not None:
             continue
         try:
-            repairs.append((stored, pair.conversions.v2_body(entity), truth.revision))
+            repairs.append((stored, pair.conversions.v2_stored(entity), truth.revision))
         except ConversionError as error:
             answers[id] = error
     if not repairs:
@@ -127,17 +147,21 @@ async def store_anew(
 
 
 async def put_many(
-    pair: Pair[V1, V2], truths: Sequence[StoredV1], answers: dict[RawId, V2 | ConversionError], read_at_s: float
+    pair: Pair[V1, V2],
+    truths: Sequence[StoredV1],
+    answers: dict[RawId, V2 | ConversionError | Unmoved],
+    read_at_s: float,
 ) -> list[Any]:
     """Store new conversions by one statement; return the ids that others stored first."""
-    documents = []
+    documents, names = [], []
     for truth in truths:
         entity = answers[truth.id]
         if isinstance(entity, ConversionError):
             continue
         try:
-            body = pair.conversions.v2_body(entity)
+            body = pair.conversions.v2_stored(entity)
             documents.append(pair.bodies.born_clean(truth.id, body, truth.revision, "read"))
+            names.append(name_stored(body))
         except ConversionError as error:
             answers[truth.id] = error
     if not documents:
@@ -149,29 +173,38 @@ async def put_many(
     except PyMongoError:
         pair.tally.count(LEFT_DIRTY)
         return []
-    pair.tally.count(MIGRATED, puts.count(Put.STORED))
+    for name, put in zip(names, puts, strict=True):
+        pair.tally.count(name, put is Put.STORED)
     pair.tally.count(REFUSED, puts.count(Put.REFUSED))
     return [document["_id"] for document, put in zip(documents, puts, strict=True) if put is Put.LOST]
 
 
 async def make_answers(
     pair: Pair[V1, V2], seen: dict[RawId, StoredV2], truths: dict[RawId, StoredV1]
-) -> dict[RawId, V2 | ConversionError]:
-    """Return an answer in V2's type for each of V1's documents.
+) -> dict[RawId, V2 | ConversionError | Unmoved]:
+    """Return what is made in V2's type of each of V1's documents.
 
     It is V2's body where that was made from V1's revision and may answer, else V1's entity, converted.
     """
-    answers: dict[RawId, V2 | ConversionError] = {}
+    answers: dict[RawId, V2 | ConversionError | Unmoved] = {}
     for id, truth in truths.items():
-        answer = await make_answer(pair, seen.get(id), truth)
+        answer = await make_one(pair, seen.get(id), truth)
         answers[id] = answer
     return answers
 
 
 async def make_answer(
     pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, *, seen_later: bool = False
-) -> V2 | ConversionError:
-    """Return the answer in V2's type for one of V1's documents, or why there is none.
+) -> V2 | ConversionError | None:
+    """Return V2's door's answer for one of V1's documents, or why there is none; None for one that is left."""
+    made = await make_one(pair, seen, truth, seen_later=seen_later)
+    return as_answer(truth.id, made)
+
+
+async def make_one(
+    pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, *, seen_later: bool = False
+) -> V2 | ConversionError | Unmoved:
+    """Return what is made in V2's type of one of V1's documents, or why it cannot be made.
 
     It is V2's body where that was made from V1's revision and may answer, else V1's entity, converted. `seen_later`:
     V2 was read after V1.
@@ -179,11 +212,13 @@ async def make_answer(
     try:
         if pair.checked and seen is not None:
             return (await compare(pair, seen, truth, seen_later=seen_later))[0]
+        unmoved = pair.conversions.decided(seen, truth)
+        if unmoved is not None:
+            return unmoved
         base = Base(seen, truth)
-        entity: V2 = await make_v2(pair.conversions, base, storing=False, seen_later=seen_later)
+        return await make_v2(pair.conversions, base, storing=False, seen_later=seen_later)
     except ConversionError as error:
         return error
-    return entity
 
 
 async def _read_one_by_one(pair: Pair[V1, V2], ids: Sequence[RawId]) -> AsyncIterator[tuple[Any, V2 | ConversionError]]:

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 from attrs import field, frozen
 
 from lazymig.loop.behind import Behind
+from lazymig.loop.breaker import Breaker
 from lazymig.loop.clock import Clock
 from lazymig.shapes.conversions import Conversions
 from lazymig.stores.ports import Alone, Bodies, Ledger, Truth
@@ -37,3 +38,7 @@ class Pair(Generic[V1, V2]):
     alone: Alone = field(kw_only=True)
     #: Seconds that a read waits for V2 before V1 answers alone; None: as long as the call may take.
     v2_wait_s: float | None = None
+    #: Where V1 answers if V2 does not: whether it is worth while to ask V2. None: V2's failure is the caller's error.
+    breaker: Breaker | None = None
+    #: Whether V2 may be behind V1 although it is clean, so that no write may start from it.
+    suspect: bool = False

@@ -15,7 +15,7 @@ from lazymig.errors import AlreadyExists, Contention, NotFound
 from lazymig.protocol.edits import Base, Change, Edit, More
 from lazymig.protocol.inserting import announce, forget
 from lazymig.protocol.pair import Pair
-from lazymig.protocol.writing import Doubt, back_off, change_v1, withdraw
+from lazymig.protocol.writing import Doubt, back_off, change_v1, decide, withdraw
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
 from lazymig.telemetry import CONTENDED
@@ -51,7 +51,7 @@ async def _change_until_won(pair: Pair[V1, V2], id: RawId, edit: Edit, ticket: i
         if truth.revision >= ticket:
             ticket = truth.revision + 1
             await pair.ledger.raise_intent(id, ticket)
-        change = await edit.decide(base)
+        change = await decide(pair, edit, base)
         assert change is not More.TRUTH  # it was given V1's document
         doubt.sent = True
         try:

@@ -9,13 +9,14 @@ from pymongo.errors import PyMongoError
 
 from lazymig.errors import Contention
 from lazymig.protocol import bodies, v1_alone
-from lazymig.protocol.bodies import ask_in_time, await_own_body, is_due, is_old, try_step
+from lazymig.protocol.bodies import ask_in_time, await_own_body, is_due, is_old, name_stored, try_step
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.writing import close_mark
+from lazymig.shapes.leaving import answer
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
-from lazymig.stores.records import Applied, Put, StoredV1, StoredV2
-from lazymig.telemetry import LEFT_DIRTY, MIGRATED, MISMATCHED, REFUSED, REPAIRED
+from lazymig.stores.records import Applied, Body, Put, StoredV1, StoredV2, Unmoved
+from lazymig.telemetry import LEFT_DIRTY, MISMATCHED, REFUSED, REPAIRED
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -43,7 +44,7 @@ async def read(pair: Pair[V1, V2], id: RawId, *, lacking: bool = True) -> V2 | N
     await await_own_body(pair, id)
     for attempt in range(pair.max_attempts):
         # 1. V2 first: a clean document is V1's current revision.
-        seen, reachable = await ask_in_time(pair, pair.bodies.find(id))
+        seen, reachable = await ask_in_time(pair, lambda: pair.bodies.find(id))
         if not reachable:
             return await v1_alone.read_converted(pair, id)
         if seen is not None and seen.clean and not pair.checked:
@@ -64,33 +65,40 @@ async def read(pair: Pair[V1, V2], id: RawId, *, lacking: bool = True) -> V2 | N
             continue
         # 3. Fill or repair V2. If a writer wins that race, V2's body is better than the one converted here: it may hold
         # fields that V1 cannot express. So read again.
-        answer, stands = await fill(pair, seen, truth, read_at_s)
+        filled = await fill(pair, seen, truth, read_at_s)
+        made, stands = filled
         if stands or attempt + 1 == pair.max_attempts:
-            return answer
+            return answer(id, made)
     raise Contention(decode_id(id), pair.max_attempts)
 
 
-async def fill(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, read_at_s: float) -> tuple[V2, bool]:
-    """Fill or repair V2 with V1's entity.
+async def fill(
+    pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, read_at_s: float
+) -> tuple[V2 | Unmoved, bool]:
+    """Fill or repair V2 with V1's entity, or with the reason why V2 gets no body.
 
     Returns V1's answer, and whether it may be used: False where V2 was changed in the meantime.
     """
     if seen is None:
         entity = await pair.conversions.upgraded(truth, None)
-        body = pair.conversions.v2_body(entity)
+        body = pair.conversions.v2_stored(entity)
         # Put if absent, never an upsert: a slow reader must not overwrite what a writer stored meanwhile.
         return entity, await pair.behind.do(lambda: _put(pair, truth, body, read_at_s), True)
     if pair.checked and seen.revision >= truth.revision:
         return await _answer_checked(pair, seen, truth), True
+    # Only with V1's revision beside it: V2 alone answers by bodies alone.
+    if (unmoved := pair.conversions.decided(seen, truth)) is not None:
+        await _heal_if_old(pair, seen, truth)
+        return unmoved, True
     # A newer release's body is not replaced, even where this release cannot read it.
     storing = not pair.conversions.is_newer(seen)
-    held = not seen.gone and seen.revision == truth.revision
-    trusted = pair.conversions.trusted(seen) if held else None
+    held = seen.revision == truth.revision and (not seen.gone or seen.unmoved is not None)
+    trusted = pair.conversions.trusted(seen) if held and not seen.gone else None
     if trusted is not None:
         await _heal_if_old(pair, seen, truth)
         return trusted, True
     entity = await pair.conversions.upgraded(truth, seen, storing=storing)
-    body = pair.conversions.v2_body(entity)
+    body = pair.conversions.v2_stored(entity)
     if not storing or (seen.revision >= truth.revision and not held) or await is_due(pair, seen, truth):
         await _heal_if_old(pair, seen, truth)
         return entity, True
@@ -99,7 +107,7 @@ async def fill(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, read_
     return entity, await pair.behind.do(lambda: _repair(pair, seen, truth, body), True)
 
 
-async def _put(pair: Pair[V1, V2], truth: StoredV1, body: dict[str, Any], read_at_s: float) -> bool:
+async def _put(pair: Pair[V1, V2], truth: StoredV1, body: Body, read_at_s: float) -> bool:
     try:
         put = await pair.bodies.put_if_absent(truth.id, body, truth.revision)
         if put is Put.STORED and pair.clock.monotonic() - read_at_s > OLD_READ_S:
@@ -107,7 +115,7 @@ async def _put(pair: Pair[V1, V2], truth: StoredV1, body: dict[str, Any], read_a
     except PyMongoError:
         pair.tally.count(LEFT_DIRTY)  # V1 has the answer, and V2 may be absent
         return True
-    pair.tally.count(MIGRATED, put is Put.STORED)
+    pair.tally.count(name_stored(body), put is Put.STORED)
     pair.tally.count(REFUSED, put is Put.REFUSED)
     return put is not Put.LOST
 
@@ -124,7 +132,7 @@ async def look_again_at(pair: Pair[V1, V2], truths: Iterable[Revised]) -> int:
     return len(changed)
 
 
-async def _repair(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, body: dict[str, Any]) -> bool:
+async def _repair(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, body: Body) -> bool:
     outcome = await try_step(pair, lambda: pair.bodies.apply(truth.id, body, truth.revision, over=seen))
     pair.tally.count(REPAIRED, outcome is Applied.APPLIED)
     return outcome is not Applied.NEWER
@@ -137,9 +145,10 @@ async def _heal_if_old(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> N
         await pair.behind.do(lambda: close_mark(pair, seen.id), None)
 
 
-async def _answer_checked(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> V2:
+async def _answer_checked(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> V2 | Unmoved:
     """Return V1's entity for a checked read. Heal V2 where another client has changed V1, even if V2 is clean."""
-    entity, agrees = await compare(pair, seen, truth)
+    compared = await compare(pair, seen, truth)
+    entity, agrees = compared
     if agrees:
         await _heal_if_old(pair, seen, truth)
     else:
@@ -148,20 +157,31 @@ async def _answer_checked(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -
     return entity
 
 
-async def compare(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, *, seen_later: bool = False) -> tuple[V2, bool]:
+async def compare(
+    pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, *, seen_later: bool = False
+) -> tuple[V2 | Unmoved, bool]:
     """Return V1's entity in V2's type, and whether V2's body is equal to it, byte for byte."""
     conversions = pair.conversions
     expected = await conversions.upgraded(truth, seen, seen_later=seen_later)
+    if isinstance(expected, Unmoved):
+        return expected, conversions.decided(seen, truth) == expected
     held = not seen.gone and seen.revision == truth.revision
     trusted = conversions.trusted(seen) if held else None
     return expected, trusted is not None and conversions.is_same_v2(expected, trusted)
 
 
 async def exists(pair: Pair[V1, V2], id: RawId, *, lacking: bool = True) -> bool:
-    """Whether the entity existed at some moment of this call; nothing is converted."""
-    seen, reachable = await ask_in_time(pair, pair.bodies.find(id))
+    """Whether V2's door knew the entity at some moment of this call; nothing is converted.
+
+    One that is left counts as missing only where V2 has recorded that.
+    """
+    seen, reachable = await ask_in_time(pair, lambda: pair.bodies.find(id))
     if seen is None and reachable and not lacking and not pair.checked:
         return False
     if seen is not None and seen.clean and not pair.checked:
         return True
-    return await pair.v1.find(id) is not None
+    truth = await pair.v1.find(id)
+    if truth is None:
+        return False
+    unmoved = pair.conversions.decided(seen, truth)
+    return unmoved is None or unmoved.why == "waiting"

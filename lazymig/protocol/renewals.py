@@ -30,7 +30,7 @@ class Keep(Generic[V1, V2]):
             # The body as it is stored: decoding and encoding would drop what a newer release stored in it.
             return Change({}, [], body_of(seen), conv=seen.conv)
         entity = await conversions.upgraded(base.truth, base.seen)
-        return Change({}, [], conversions.v2_body(entity), entity)
+        return Change({}, [], conversions.v2_stored(entity), entity)
 
 
 @frozen
@@ -50,4 +50,4 @@ class Renew(Generic[V1, V2]):
     async def decide(self, base: Base) -> Change:
         assert base.truth is not None  # needs_truth
         entity = await self.conversions.upgraded(base.truth, base.seen, seen_later=self.same_life)
-        return Change({}, [], self.conversions.v2_body(entity), entity)
+        return Change({}, [], self.conversions.v2_stored(entity), entity)

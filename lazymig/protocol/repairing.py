@@ -90,7 +90,7 @@ async def _migrate(pair: Pair[V1, V2], id: RawId) -> bool:
     truth = await pair.v1.find(id)
     if truth is None:
         return False
-    body = pair.conversions.v2_body(await pair.conversions.upgraded(truth, None))
+    body = pair.conversions.v2_stored(await pair.conversions.upgraded(truth, None))
     # Durably: rolled back, it would leave the place to a slow reader.
     born = pair.bodies.born_clean(id, body, truth.revision, "read")
     put = (await pair.bodies.put_many([born], durable=True))[0]
@@ -126,7 +126,7 @@ async def begin_life(pair: Pair[V1, V2], id: RawId) -> None:
     is the new entity's, which a client of lazymig has written since.
     """
     seen = await pair.bodies.find(id)
-    if seen is None or not seen.clean:
+    if seen is None or not seen.settled:
         return
     truth = await pair.v1.find(id)
     if truth is None or truth.revision == seen.revision:

@@ -15,12 +15,13 @@ from pymongo.errors import PyMongoError
 
 from lazymig.errors import ConversionError, ForeignDocument
 from lazymig.protocol.bodies import ask_in_time
-from lazymig.protocol.many import make_answers, put_many, store_anew
+from lazymig.protocol.many import as_answers, make_answers, put_many, store_anew
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import fill
+from lazymig.shapes.leaving import answer
 from lazymig.stores.chunks import split_ids
 from lazymig.stores.given import RawId
-from lazymig.stores.records import StoredV1
+from lazymig.stores.records import StoredV1, Unmoved
 from lazymig.telemetry import V2_AWAY
 
 V1 = TypeVar("V1")
@@ -33,15 +34,15 @@ async def read(pair: Pair[V1, V2], id: RawId) -> V2 | None:
     truth = await pair.v1.find(id)
     if truth is None:
         return None
-    answer = await pair.conversions.upgraded(truth, None)
+    made = await pair.conversions.upgraded(truth, None)
     await pair.behind.do(lambda: _fill(pair, truth, read_at_s), None)
-    return answer
+    return answer(id, made)
 
 
 async def _fill(pair: Pair[V1, V2], truth: StoredV1, read_at_s: float) -> None:
     try:
-        seen, reachable = await ask_in_time(pair, pair.bodies.find(truth.id))
-        if reachable and (pair.checked or seen is None or not pair.conversions.is_current(seen)):
+        seen, reachable = await ask_in_time(pair, lambda: pair.bodies.find(truth.id))
+        if reachable and (pair.checked or seen is None or not pair.conversions.is_settled(seen)):
             await fill(pair, seen, truth, read_at_s)
     except PyMongoError:
         pair.tally.count(V2_AWAY)
@@ -60,7 +61,7 @@ async def read_many(pair: Pair[V1, V2], ids: Sequence[RawId]) -> dict[RawId, V2 
             for id in truths:
                 converted |= await _read_checked(pair, id)
         else:
-            converted = await make_answers(pair, {}, truths)
+            converted = as_answers(await make_answers(pair, {}, truths))
             await pair.behind.do(partial(_fill_many, pair, truths, read_at_s), None)
         answers |= {id: converted[id] for id in part if id in converted}
     return answers
@@ -76,14 +77,14 @@ async def _read_checked(pair: Pair[V1, V2], id: RawId) -> dict[RawId, V2 | Conve
 
 async def _fill_many(pair: Pair[V1, V2], truths: dict[RawId, StoredV1], read_at_s: float) -> None:
     try:
-        found, reachable = await ask_in_time(pair, pair.bodies.find_many(list(truths)))
+        found, reachable = await ask_in_time(pair, lambda: pair.bodies.find_many(list(truths)))
         if not reachable:
             return
         seen = {id: stored for id, stored in (found or {}).items() if not isinstance(stored, ForeignDocument)}
-        current = {id for id, stored in seen.items() if pair.conversions.is_current(stored)}
+        current = {id for id, stored in seen.items() if pair.conversions.is_settled(stored)}
         left = {id: truth for id, truth in truths.items() if id not in current}
         # Made with V2's body as the previous entity, which the answers were made without.
-        made: dict[RawId, V2 | ConversionError] = await make_answers(pair, seen, left)
+        made: dict[RawId, V2 | ConversionError | Unmoved] = await make_answers(pair, seen, left)
         await put_many(pair, [truth for id, truth in left.items() if id not in (found or {})], made, read_at_s)
         await store_anew(pair, seen, left, made)
     except PyMongoError:

@@ -8,7 +8,8 @@ from lazymig.errors import AlreadyExists, Contention, NotFound
 from lazymig.loop.clock import pick_unused_step
 from lazymig.protocol.edits import Base, Change, Edit, More
 from lazymig.protocol.pair import Pair
-from lazymig.protocol.writing import back_off, change_v1
+from lazymig.protocol.writing import back_off, change_v1, decide
+from lazymig.shapes.leaving import answer
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
 from lazymig.telemetry import CONTENDED
@@ -26,7 +27,7 @@ async def read_v1(pair: Pair[V1, V2], id: RawId) -> V1 | None:
 async def read_converted(pair: Pair[V1, V2], id: RawId) -> V2 | None:
     """Return V1's entity in V2's type; nothing is stored. One round trip."""
     truth = await pair.v1.find(id)
-    return None if truth is None else await pair.conversions.upgraded(truth, None)
+    return None if truth is None else answer(id, await pair.conversions.upgraded(truth, None))
 
 
 async def exists_in_v1(pair: Pair[V1, V2], id: RawId) -> bool:
@@ -42,7 +43,7 @@ async def write_v1(pair: Pair[V1, V2], id: RawId, edit: Edit) -> Change | None:
             await pair.v1.confirm_missing(id)
             raise NotFound(decode_id(id))
         base = Base(None, truth)
-        change = await edit.decide(base)
+        change = await decide(pair, edit, base)
         assert change is not More.TRUTH  # it was given V1's document
         if await change_v1(pair, id, base, max(truth.revision, 0) + 1, change):
             return change

@@ -18,10 +18,11 @@ from lazymig.protocol.pair import Pair
 from lazymig.protocol.v2_listing import find_v2_pages
 from lazymig.protocol.writing import back_off
 from lazymig.query import Span
+from lazymig.shapes.leaving import check_moved
 from lazymig.stores.chunks import split_ids
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
-from lazymig.stores.records import StoredV2
+from lazymig.stores.records import Document, StoredV2
 from lazymig.telemetry import CONTENDED
 
 V1 = TypeVar("V1")
@@ -87,6 +88,11 @@ async def _downgrade(pair: Pair[V1, V2], seen: StoredV2) -> V1:
     return await pair.conversions.downgrade(pair.conversions.v2_entity(seen), None)
 
 
+def _get_body(id: RawId, change: Change) -> Document:
+    """Return the body to store. Raises `ConversionError` where there is none, decided while V1 was still written."""
+    return check_moved(id, change.v2_body)
+
+
 async def write(pair: Pair[V1, V2], id: RawId, edit: ClientEdit) -> Change | None:
     """Change or delete one entity in V2. Two round trips. Raises `NotFound`, `Contention`, or what the edit raises."""
     for attempt in range(pair.max_attempts):
@@ -95,7 +101,7 @@ async def write(pair: Pair[V1, V2], id: RawId, edit: ClientEdit) -> Change | Non
             await pair.alone.confirm_missing(id)
             raise NotFound(decode_id(id))
         change = await edit.decide_alone(seen)
-        store = pair.alone.bury(seen) if change is None else pair.alone.replace(seen, change.v2_body)
+        store = pair.alone.bury(seen) if change is None else pair.alone.replace(seen, _get_body(id, change))
         if await store:
             return change
         pair.tally.count(CONTENDED)
@@ -109,12 +115,12 @@ async def insert(pair: Pair[V1, V2], id: RawId, change: Change) -> None:
         # In a transaction this comes first, because a duplicate key would abort the transaction.
         seen = await pair.alone.find_local(id) if pair.in_session or attempt else None
         # An id that V2 never had starts at a revision that no entity with it can have had.
-        if seen is None and await pair.alone.insert(id, change.v2_body, pick_unused_step(pair.clock)):
+        if seen is None and await pair.alone.insert(id, _get_body(id, change), pick_unused_step(pair.clock)):
             return
         seen = seen or await pair.alone.find_local(id)
         if seen is not None and not seen.gone:
             raise AlreadyExists(decode_id(id))
-        if seen is not None and await pair.alone.replace(seen, change.v2_body):
+        if seen is not None and await pair.alone.replace(seen, _get_body(id, change)):
             return
         pair.tally.count(CONTENDED)
         await back_off(pair, attempt)

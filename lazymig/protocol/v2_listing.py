@@ -21,8 +21,8 @@ from pymongo.errors import PyMongoError
 
 from lazymig.errors import ConversionError, ForeignDocument, NotFound
 from lazymig.loop.deadline import Deadline
-from lazymig.protocol.bodies import WRITER_WAITS_S, is_due
-from lazymig.protocol.listing import ByKey, fetch_pages, let_others, split_rows, walk_pages
+from lazymig.protocol.bodies import WRITER_WAITS_S, ask_in_time, is_due
+from lazymig.protocol.listing import ByKey, fetch_pages, let_others, list_converted, split_rows, walk_pages
 from lazymig.protocol.many import make_answer
 from lazymig.protocol.pair import Pair
 from lazymig.query import Criteria, Span
@@ -41,9 +41,17 @@ _PAGE = 500
 
 
 async def list_entities(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V2 | ConversionError]]:
-    """Yield V2's entities in V2's order, some at a time; what is gone is left out, and V1 answers for what is dirty."""
+    """Yield V2's entities in V2's order, some at a time; what is gone is left out, and V1 answers for what is dirty.
+
+    Where V2 does not answer at the beginning, V1 answers it all. V1 is exact, and has its own side of the question.
+    """
     async with Deadline(span.timeout_s):
-        await settle(pair)
+        reachable = await settle(pair) is not None
+    if not reachable:
+        async with aclosing(list_converted(pair, span)) as converted:
+            async for answers in converted:
+                yield answers
+        return
     async with fetch_pages(pair, find_v2_pages(pair.bodies, span)) as pages:
         async for page in pages:
             for rows in split_rows(page):
@@ -52,8 +60,10 @@ async def list_entities(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V
 
 
 async def count(pair: Pair[V1, V2], criteria: Criteria) -> int:
-    """Count V2's entities that match; V1 counts those whose body is not V1's present entity."""
+    """Count V2's entities that match; V1 counts those whose body is not V1's present entity, or all without V2."""
     asked = await settle(pair)
+    if asked is None:
+        return await pair.v1.count(criteria.v1)
     counted = await pair.bodies.count(criteria.v2, asked)
     return counted + (await pair.v1.count(criteria.v1, asked) if asked else 0)
 
@@ -123,18 +133,19 @@ def _has_moved(truth: StoredV1 | None, row: StoredV2) -> bool:
     return truth is not None and truth.revision != row.revision
 
 
-async def settle(pair: Pair[V1, V2]) -> list[RawId]:
+async def settle(pair: Pair[V1, V2]) -> list[RawId] | None:
     """Bring V2 up to V1 where a write is announced and V1 has moved on. One round trip where no write is open.
 
     Returns the ids of those that only V1 can answer for: V2 could not be brought up, or holds what V1 has deleted.
+    None: V2 does not answer.
     """
     asked: list[RawId] = []
-    after = None
-    while page := await pair.ledger.open_marks(_PAGE, after):
+    page, reachable = await ask_in_time(pair, lambda: pair.ledger.open_marks(_PAGE, None))
+    if not reachable:
+        return None
+    while page:
         asked += await _settle_page(pair, page)
-        if len(page) < _PAGE:
-            break
-        after = page[-1]
+        page = await pair.ledger.open_marks(_PAGE, page[-1]) if len(page) == _PAGE else []
     return asked
 
 
@@ -167,6 +178,8 @@ async def _settle_page(pair: Pair[V1, V2], page: Sequence[StoredV2]) -> list[Raw
 def _differs(truth: StoredV1 | None, seen: StoredV2) -> bool:
     if truth is None:
         return not seen.gone  # a delete that has yet to reach V2
+    if seen.unmoved is not None and truth.revision == seen.revision:
+        return False  # V2's door does not list it
     return seen.gone or truth.revision != seen.revision
 
 
@@ -177,7 +190,7 @@ async def _repair(pair: Pair[V1, V2], behind: Sequence[tuple[StoredV2, StoredV1]
         if pair.conversions.is_newer(seen):
             continue  # a newer release's body, which this one must not replace
         try:
-            body = pair.conversions.v2_body(await pair.conversions.upgraded(truth, seen))
+            body = pair.conversions.v2_stored(await pair.conversions.upgraded(truth, seen))
         except ConversionError:
             continue
         repairs.append((seen, body, truth.revision))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from pymongo.errors import PyMongoError, WriteError
 
 from lazymig.errors import Contention, ConversionError, NotFound
 from lazymig.protocol import bodies
-from lazymig.protocol.bodies import is_due, try_step
+from lazymig.protocol.bodies import ask_in_time, is_due, try_step
 from lazymig.protocol.edits import Base, Change, Edit, More
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.renewals import Keep
@@ -88,7 +88,7 @@ async def _change_v1_until_won(pair: Pair[V1, V2], id: RawId, edit: Edit, seen: 
     if not (edit.needs_truth or pair.checked) and seen.clean_before_ticket and edit.needs_entity:
         entity = pair.conversions.trusted(seen)
     # A single attempt must not be lost because V1 lacks a sub-document of which a part is to be set: read V1 first.
-    asked = edit.needs_truth or pair.checked or not seen.clean_before_ticket or pair.max_attempts == 1
+    asked = edit.needs_truth or pair.checked or not seen.clean_before_ticket or pair.max_attempts == 1 or pair.suspect
     asked |= edit.needs_entity and entity is None
     for attempt in range(pair.max_attempts):
         if asked or attempt:
@@ -105,7 +105,7 @@ async def _change_v1_until_won(pair: Pair[V1, V2], id: RawId, edit: Edit, seen: 
             # invariant.
             ticket = base.revision + 1
             await pair.ledger.raise_intent(id, ticket)
-        change = await edit.decide(base)
+        change = await decide(pair, edit, base)
         if change is More.TRUTH:
             continue
         # 3. V1's compare-and-set orders the writers; the loser starts over from what the winner wrote. A writer that
@@ -148,7 +148,7 @@ async def _refresh_seen(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, tic
     """
     overtaken = truth.revision > ticket and get_upgrading(pair.conversions.migration).takes_other
     if (attempt or overtaken) and seen.revision != truth.revision:
-        seen = await pair.bodies.find(truth.id) or seen
+        seen = await _look_again(pair, seen)
     for delay_s in bodies.WRITER_WAITS_S:
         if not await is_due(pair, seen, truth, ticket):
             break
@@ -156,11 +156,27 @@ async def _refresh_seen(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, tic
             # This process is storing it, so it will come. In a transaction that step may wait for this one, so wait
             # briefly.
             await pair.behind.wait_for(truth.id, delay_s if pair.in_session else None)
-            seen = await pair.bodies.find(truth.id) or seen
+            seen = await _look_again(pair, seen)
             continue
         await pair.clock.sleep(delay_s)
-        seen = await pair.bodies.find(truth.id) or seen
+        seen = await _look_again(pair, seen)
     return seen
+
+
+async def _look_again(pair: Pair[V1, V2], seen: StoredV2) -> StoredV2:
+    """Return V2's document as it is now; the one that was seen where V2 does not answer, which V1 does without."""
+    found, _ = await ask_in_time(pair, lambda: pair.bodies.find(seen.id))
+    return found or seen
+
+
+async def decide(pair: Pair[V1, V2], edit: Edit, base: Base) -> Change | Literal[More.TRUTH] | None:
+    """Let the edit decide from what is stored. Raises what it raises."""
+    try:
+        return await edit.decide(base)
+    except NotFound:
+        # `upgrade` leaves the entity. No compare-and-set follows that would check that V1 holds what was read.
+        await pair.v1.confirm_missing(base.id)
+        raise
 
 
 async def change_v1(pair: Pair[V1, V2], id: RawId, base: Base, ticket: int, change: Change | None) -> bool:
@@ -198,7 +214,7 @@ async def revive(pair: Pair[V1, V2], id: RawId) -> None:
     Reads ask V1 where they meet a tombstone, but listings by V2 would miss it.
     """
     seen = await pair.bodies.find(id)
-    if seen is not None and seen.gone:
+    if seen is not None and seen.gone and seen.unmoved is None:
         await close_mark(pair, id)
 
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, Literal, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from lazymig.control import Control, Standing
+from lazymig.dark.figures import Figures
 from lazymig.dark.settings import DarkReads
 from lazymig.dark.watch import Watch
-from lazymig.errors import ConfigurationError
+from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.loop.behind import Behind
-from lazymig.loop.clock import Clock
 from lazymig.phases import Phase
 from lazymig.protocol.pair import Pair
+from lazymig.routes.choosing import Choosing
 from lazymig.routes.coexist import Coexist
 from lazymig.routes.dark import Dark
+from lazymig.routes.degradable import Degradable
+from lazymig.routes.gradual import Gradual
+from lazymig.routes.options import IN_SESSION, Options, Outage, plan_outage
 from lazymig.routes.prepare import Prepare
 from lazymig.routes.route import Route
 from lazymig.routes.shadow import Shadow
@@ -26,13 +31,13 @@ from lazymig.routes.v1_only import V1Only
 from lazymig.routes.v2_only import V2Only
 from lazymig.routes.v2_primary import V2Primary
 from lazymig.shapes.conversions import conversions_for
-from lazymig.shapes.migration import Migration, get_id_types, get_upgrading, is_upcasting_only
+from lazymig.shapes.migration import Migration, get_id_types, get_upgrading, is_finished, is_upcasting_only
 from lazymig.stores.given import Collections, Session
 from lazymig.stores.opening import Terms, are_tz_aware, check_collection, name_unused_beside, open_stores
 from lazymig.surroundings.checking import Asked, is_same
 from lazymig.surroundings.first_use import FirstUse
 from lazymig.surroundings.uuids import check_uuids
-from lazymig.telemetry import LEFT_DIRTY, Tally
+from lazymig.telemetry import Tally
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -51,43 +56,6 @@ ROUTES: dict[Phase, Callable[[Pair[Any, Any]], Route[Any, Any]]] = {
 }
 
 
-@frozen(kw_only=True)
-class Options:
-    """The options of `Repository`, by the names of its keywords."""
-
-    clock: Clock
-    coalesce: bool
-    write_behind: bool
-    checked: bool
-    read_concern: Literal["linearizable"] | None
-    max_attempts: int
-    max_in_flight: int | None
-    timeout_s: float | None
-    v2_wait_s: float | None
-    dark_reads: DarkReads | None = None
-
-    def check(self) -> None:
-        """Raise `ConfigurationError` for values with which no call could end well."""
-        if self.max_attempts < 1:
-            raise ConfigurationError("max_attempts: pass 1 or more")
-        for name, seconds in (("timeout_s", self.timeout_s), ("v2_wait_s", self.v2_wait_s)):
-            if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
-                raise ConfigurationError(f"{name}: pass seconds above 0, or None for no bound")
-        if self.read_concern not in (None, "linearizable"):
-            raise ConfigurationError('read_concern: pass "linearizable", or None')
-        if self.dark_reads is not None and not isinstance(self.dark_reads, DarkReads):
-            raise ConfigurationError("dark_reads: pass a lazymig.DarkReads, or None")
-
-    def in_session(self) -> Options:
-        """Return these options for a session: no shared or deferred statements, and no bound in time of its own.
-
-        Raises `ConfigurationError` for options that a transaction cannot keep.
-        """
-        if self.read_concern is not None:
-            raise ConfigurationError("with_session: no transaction keeps read_concern; make a repository without it")
-        return evolve(self, coalesce=False, write_behind=False, timeout_s=None)
-
-
 def check_phase(phase: Phase) -> Phase:
     """Return the phase as a member of `Phase`. Raises `ConfigurationError` for a phase without a route."""
     for known in ROUTES:
@@ -104,11 +72,13 @@ def choose_route(phase: Phase, dark: DarkReads | None) -> Callable[[Pair[V1, V2]
     return V1Answers if route is Coexist and dark is not None and dark.serve == "v1" else route
 
 
-def build_watched(phase: Phase, pair: Pair[V1, V2], dark: DarkReads, watch: Watch[V1, V2]) -> Dark[V1, V2]:
+def build_watched(
+    phase: Phase, pair: Pair[V1, V2], dark: DarkReads, watch: Watch[V1, V2], figures: Figures | None = None
+) -> Dark[V1, V2]:
     """Return the route that answers, with dark reads around it."""
     build: Callable[[Pair[V1, V2]], Route[V1, V2]] = choose_route(phase, dark)
     control = build(pair)
-    return Dark(control, pair, build, watch, "v1" if control.serves_v2 else "v2")
+    return Dark(control, pair, build, watch, "v1" if control.serves_v2 else "v2", figures)
 
 
 def find_incomparable(phase: Phase, control: Route[V1, V2], dark: DarkReads) -> str:
@@ -126,10 +96,14 @@ def find_incomparable(phase: Phase, control: Route[V1, V2], dark: DarkReads) -> 
 
 
 def complete(migration: Migration[V1, V2], given: Collections, phase: Phase | Control) -> Collections:
-    """Return both collections. A migration of `Migration.upcasting` needs no V2, and gets one that is never used.
+    """Return both collections. A migration of one class needs one, and gets another that is never used.
 
-    Raises `ConfigurationError` where V2 is missing.
+    Raises `ConfigurationError` where one is missing, and for a phase in which it would be needed.
     """
+    if isinstance(migration, Migration) and is_finished(migration):
+        return _complete_finished(given, phase)
+    if given.v1 is None:
+        raise ConfigurationError("v1: pass the collection of the old shape; only Migration.finished(...) needs none")
     if given.v2 is not None:
         return given
     if not (isinstance(migration, Migration) and is_upcasting_only(migration)):
@@ -138,6 +112,27 @@ def complete(migration: Migration[V1, V2], given: Collections, phase: Phase | Co
         raise ConfigurationError("phase: a repository of Migration.upcasting(...) without v2 runs in Phase.V1_ONLY")
     check_collection("v1", given.v1)
     return Collections(given.v1, name_unused_beside(given.v1))
+
+
+def find_unable(phase: Phase) -> str:
+    """Return why a release that no longer knows V1 cannot work in this phase; an empty text where it can."""
+    if phase is Phase.V2_ONLY:
+        return ""
+    return (
+        f"this release has Migration.finished(...), which no longer knows V1, and the phase {phase} needs V1; start it "
+        "in Phase.V2_ONLY, or run the release that has both classes"
+    )
+
+
+def _complete_finished(given: Collections, phase: Phase | Control) -> Collections:
+    if not isinstance(phase, Control) and (unable := find_unable(check_phase(phase))):
+        raise ConfigurationError(f"phase: {unable}")
+    if given.v1 is not None:
+        raise ConfigurationError("v1: Migration.finished(...) knows no V1; leave it out")
+    if given.v2 is None:
+        raise ConfigurationError("v2: pass the collection of the entities")
+    check_collection("v2", given.v2)
+    return Collections(name_unused_beside(given.v2), given.v2)
 
 
 def build_pair(migration: Migration[V1, V2], given: Collections, options: Options) -> Pair[V1, V2]:
@@ -150,16 +145,15 @@ def build_pair(migration: Migration[V1, V2], given: Collections, options: Option
     _check_distinct(given)
     check_uuids(migration, v1=given.v1, v2=given.v2)
     tally = Tally(migration.name)
-    # Half of a call's time: if V2 hangs, the call still ends in time, with V1's answer or write and without an error.
-    half_s = None if options.timeout_s is None else options.timeout_s / 2
-    behind = Behind(_BEHIND_MAX if options.write_behind else 0, half_s, lambda: tally.count(LEFT_DIRTY))
-    return _put_together(migration, given, options, tally, behind)
+    outage = plan_outage(options, remembers=get_upgrading(migration).takes_other)
+    behind = Behind(_BEHIND_MAX if options.write_behind else 0, outage.step_wait_s, partial(outage.note_late, tally))
+    return _put_together(migration, given, options, tally, behind, outage)
 
 
 def build_pair_in_session(pair: Pair[V1, V2], given: Collections, options: Options, session: Session) -> Pair[V1, V2]:
     """Return the pair with every statement in a session. Both pairs share their counts and unfinished bodies."""
     migration, behind = pair.conversions.migration, pair.behind.at_once()
-    return _put_together(migration, given, options, pair.tally, behind, session)
+    return _put_together(migration, given, options, pair.tally, behind, IN_SESSION, session)
 
 
 def _put_together(
@@ -168,11 +162,13 @@ def _put_together(
     options: Options,
     tally: Tally,
     behind: Behind,
+    outage: Outage,
     session: Session | None = None,
 ) -> Pair[V1, V2]:
     terms = Terms(
         clock=options.clock, conv=migration.revision, remembers=get_upgrading(migration).takes_other,
         coalesce=options.coalesce, timeout_s=options.timeout_s, read_concern=options.read_concern, session=session,
+        finished=is_finished(migration),
     )  # fmt: skip
     v1, v2, alone = open_stores(given, terms)
     v1_aware, v2_aware = are_tz_aware(given)
@@ -180,8 +176,14 @@ def _put_together(
     return Pair(
         v1, v2, v2, conversions, options.clock, tally, behind,
         max_attempts=options.max_attempts, checked=options.checked, in_session=session is not None,
-        ahead=options.coalesce, alone=alone, v2_wait_s=options.v2_wait_s,
+        ahead=options.coalesce, alone=alone, v2_wait_s=outage.read_wait_s, breaker=outage.breaker,
     )  # fmt: skip
+
+
+def make_suspect(pair: Pair[V1, V2], options: Options) -> Pair[V1, V2]:
+    """Return the pair for writes that take nothing from V2 for granted, which has to answer in time."""
+    outage = plan_outage(options, remembers=False)
+    return evolve(pair, suspect=True, breaker=pair.breaker or outage.breaker, v2_wait_s=outage.read_wait_s)
 
 
 def _check_distinct(given: Collections) -> None:
@@ -199,19 +201,40 @@ class StageBuilder(Generic[V1, V2]):
     options: Options
     pair: Pair[V1, V2]
     watch: Watch[V1, V2] | None
+    #: Where a control collection is followed.
+    choosing: Choosing | None = None
+    #: The checks of the collections by phase, each with the epoch in which the phase began; sessions share them.
+    _checks: dict[Phase, tuple[int, FirstUse]] = field(factory=dict)
 
     def build(self, at: Standing | Phase) -> Stage[V1, V2]:
-        """Return the stage of a phase, or of what the control collection records."""
-        phase = at.phase if isinstance(at, Standing) else at
-        route = self._build_route(phase)
+        """Return the stage of a phase, or of what the control collection records.
+
+        Raises `PhaseError` where this release cannot work in it.
+        """
+        phase, since = (at.phase, at.last.epoch) if isinstance(at, Standing) else (at, 0)
+        self.check(phase)
+        if self.watch is not None and isinstance(at, Standing):
+            self.watch.share = _find_share(at)
+        route = self._build_steered(at) if isinstance(at, Standing) else self._build_route(phase)
+        known = self._checks.get(phase)
+        if known is None or known[0] != since:
+            # A phase that is entered again is checked again; a change of anything else is no reason.
+            known = self._checks[phase] = since, self._make_check(route)
+        return Stage(phase, route, known[1], since)
+
+    def check(self, phase: Phase) -> None:
+        """Raise `PhaseError` where this release cannot work in this phase."""
+        if is_finished(self.migration) and (unable := find_unable(phase)):
+            raise PhaseError(unable)
+
+    def _make_check(self, route: Route[V1, V2]) -> FirstUse:
+        options = self.options
         asked = Asked(
             v1=self.collections.v1, v2=self.collections.v2, id_types=get_id_types(self.migration),
-            linearizable=self.options.read_concern is not None, compared=self.options.checked, complete=route.lists_v2,
-            sealed=not route.keeps_v1,
+            linearizable=options.read_concern is not None, compared=options.checked, complete=route.lists_v2,
+            reads_v1=route.keeps_v1,
         )  # fmt: skip
-        options = self.options
-        first_use = FirstUse(asked, both=route.uses_v2, timeout_s=options.timeout_s, read_wait_s=options.v2_wait_s)
-        return Stage(phase, route, first_use)
+        return FirstUse(asked, both=route.uses_v2, timeout_s=options.timeout_s, read_wait_s=options.v2_wait_s)
 
     def build_strictly(self, phase: Phase) -> Stage[V1, V2]:
         """Return the stage of a phase that stays. Raises `ConfigurationError` for options without a use in it."""
@@ -224,9 +247,30 @@ class StageBuilder(Generic[V1, V2]):
             )
         return stage
 
-    def _build_route(self, phase: Phase) -> Route[V1, V2]:
+    def _build_steered(self, at: Standing) -> Route[V1, V2]:
+        if self.choosing is None:
+            return self._build_route(at.phase)
+        suspicion = self.choosing.find_suspicion(at)
+        if suspicion is not None:
+            return Degradable(make_suspect(self.pair, self.options), self._build_route(at.phase), suspicion)
+        choice = self.choosing.find_choice(at)
+        if choice is None:
+            return self._build_route(at.phase)
+        figures = self.choosing.begin(choice)
+        chosen, rest = (self._build_route(phase, figures) for phase in (Phase.COEXIST, Phase.SHADOW))
+        return Gradual(self.pair, choice, chosen, rest)
+
+    def _build_route(self, phase: Phase, figures: Figures | None = None) -> Route[V1, V2]:
         dark = self.options.dark_reads
         bare: Route[V1, V2] = choose_route(phase, dark)(self.pair)
         if dark is None or self.watch is None or find_incomparable(phase, bare, dark):
             return bare
-        return build_watched(phase, self.pair, dark, self.watch)
+        # V1 compared with V1 says nothing about groups.
+        return build_watched(phase, self.pair, dark, self.watch, None if dark.aa else figures)
+
+
+def _find_share(standing: Standing) -> float | None:
+    """Return the share of dark reads that all processes follow; None where each has its own."""
+    share = standing.settings.get("dark_share")
+    usable = isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1
+    return float(str(share)) if usable else None

@@ -8,12 +8,16 @@ from typing import Generic, Literal, TypeVar
 
 from attrs import evolve, frozen
 
-from lazymig.control import Control, parts_of
+from lazymig.control import Control, Standing, control_beside, parts_of
 from lazymig.dark.watch import Watch
 from lazymig.errors import ConversionError, PhaseError
+from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.loop.in_flight import InFlight
+from lazymig.membership.in_flight import Unfinished
 from lazymig.membership.member import Member
-from lazymig.phases import Phase, explain_unfilled
+from lazymig.membership.registration import explain_unrecorded
+from lazymig.membership.terms import Terms
+from lazymig.phases import Phase
 from lazymig.protocol.edits import Change, ClientEdit
 from lazymig.protocol.pair import Pair
 from lazymig.query import (
@@ -28,17 +32,20 @@ from lazymig.query import (
     sift,
 )
 from lazymig.routes.building import (
-    Options,
     StageBuilder,
     build_pair,
     build_pair_in_session,
     check_phase,
     complete,
 )
+from lazymig.routes.choosing import open_choosing
+from lazymig.routes.options import Options
+from lazymig.routes.resuming import list_through
 from lazymig.routes.route import Route
 from lazymig.routes.stages import Call, FixedStages, Stage, Stages, SteeredStages
 from lazymig.shapes.conversions import Conversions
 from lazymig.shapes.migration import Migration
+from lazymig.stores.documents import raw_id
 from lazymig.stores.given import Collections, Id, RawId, Session
 from lazymig.surroundings.first_use import FirstUse
 
@@ -61,7 +68,10 @@ class Calls(Generic[V1, V2]):
     pair: Pair[V1, V2]
     stages: Stages[V1, V2]
     in_flight: InFlight
+    builder: StageBuilder[V1, V2]
     watch: Watch[V1, V2] | None = None
+    #: The control collection whose phase is followed; None where the phase is fixed.
+    control: Control | None = None
 
     @property
     def phase(self) -> Phase:
@@ -78,9 +88,32 @@ class Calls(Generic[V1, V2]):
         """The check of the collections in this phase. Raises `PhaseError` where it is not known yet."""
         return self.stages.now.first_use
 
+    def choose_control(self, given: Control | None = None, clock: Clock = SYSTEM_CLOCK) -> Control:
+        """Return the control collection for a tool: the given one, the one of the phase, or the one beside V2."""
+        return given or self.control or control_beside(self.pair.bodies, clock)
+
     async def join(self) -> Stage[V1, V2]:
         """Join the fleet, if this repository follows one, and return the stage. Raises `PhaseError`."""
         return await self.stages.arrive()
+
+    async def standing(self) -> Standing | None:
+        """Find what the control collection records, without joining the fleet.
+
+        None where this repository follows none, or nothing is recorded.
+        """
+        return None if self.control is None else await parts_of(self.control).phases(self.migration.name).find()
+
+    async def look(self) -> Stage[V1, V2]:
+        """Return the stage of the recorded phase, without joining the fleet: for tools that only read.
+
+        Raises `PhaseError` where a control collection is followed and no phase is recorded.
+        """
+        if self.control is None:
+            return self.stages.now
+        standing = await self.standing()
+        if standing is None:
+            raise PhaseError(explain_unrecorded(self.migration.name))
+        return self.builder.build(standing)
 
     @property
     def conversions(self) -> Conversions[V1, V2]:
@@ -91,32 +124,27 @@ class Calls(Generic[V1, V2]):
         """Return these calls with every step in a driver session. Raises `ConfigurationError`."""
         pair = build_pair_in_session(self.pair, self.collections, self.options.in_session(), session)
         # A transaction must not wait for writes that wait for it, so its writes are not bounded.
-        return evolve(self.with_pair(pair), in_flight=InFlight(None))
+        return evolve(self.with_pair(pair, session), in_flight=InFlight(None))
 
-    def with_pair(self, pair: Pair[V1, V2]) -> Calls[V1, V2]:
+    def with_pair(self, pair: Pair[V1, V2], session: Session | None = None) -> Calls[V1, V2]:
         """Return these calls on another pair, without dark reads.
 
         In a session there are none: a session's statements run one at a time, and outside of it a transaction's own
         writes are not seen.
         """
-        builder = StageBuilder(self.collections, self.migration, self.options, pair, None)
-        return evolve(self, pair=pair, stages=self.stages.rebuilt(builder.build), watch=None)
-
-    def check_fills_v2(self, what: str) -> None:
-        """Raise `PhaseError`, with the reason, if V2 is not filled from V1 in this phase."""
-        if not self.route.fills_v2:
-            raise PhaseError(f"{what} runs only where V2 is filled from V1. {explain_unfilled(self.phase)}")
-
-    def check_keeps_v1(self, what: str) -> None:
-        """Raise `PhaseError` if V1 is not written in this phase."""
-        if not self.route.keeps_v1:
-            raise PhaseError(f"{what} writes V1, which the phase {self.phase} does not; V1 is stale there")
+        choosing = self.builder.choosing
+        choosing = None if choosing is None else choosing.in_session()
+        builder = evolve(self.builder, pair=pair, watch=None, choosing=choosing)
+        stages = self.stages.rebuilt(builder.build, session)
+        return evolve(self, pair=pair, stages=stages, builder=builder, watch=None)
 
     async def drain(self) -> None:
         """Wait until all bodies are stored that callers left behind, and for running dark reads, which are bounded."""
         await self.pair.behind.drain()
         if self.watch is not None:
             await self.watch.drain()
+        if self.builder.choosing is not None:
+            await self.builder.choosing.drain()
 
     async def close(self) -> None:
         """Drain, and leave the fleet, if this repository follows one."""
@@ -177,16 +205,18 @@ class Calls(Generic[V1, V2]):
         self, pages: Callable[[Route[V1, V2], Span], AsyncGenerator[list[E | ConversionError]]], asked: Listing
     ) -> AsyncGenerator[E]:
         report, span = make_reporter(asked.on_error), self._make_span(asked)
-        async with self.bounded() as stage:
-            pass  # only the check of the collections; each page has its own time
-        async with aclosing(pages(stage.route, span)) as found:
+        async with aclosing(list_through(self.stages, pages, span, self._find_id)) as found:
             async for answers in found:
-                await self.stages.keep_on(stage)
                 for answer in answers:
                     if isinstance(answer, ConversionError):
                         await report(answer)
                     else:
                         yield answer
+
+    def _find_id(self, answer: object) -> RawId:
+        if isinstance(answer, ConversionError):
+            return raw_id(answer.id)
+        return self.conversions.raw_id(getattr(answer, self.migration.id_field))
 
     def _make_span(self, asked: Listing) -> Span:
         v1, v2 = self.conversions.v1.fields, self.conversions.v2.fields
@@ -207,11 +237,19 @@ def open_calls(
     pair = build_pair(migration, given, options)
     dark = options.dark_reads
     watch = None if dark is None else Watch(pair, dark)
-    builder = StageBuilder(given, migration, options, pair, watch)
+    choosing = open_choosing(phase, migration.name) if isinstance(phase, Control) else None
+    builder = StageBuilder(given, migration, options, pair, watch, choosing)
     stages: Stages[V1, V2]
-    if isinstance(phase, Control):
-        member = Member(parts_of(phase), migration.name, migration.revision)
-        stages = SteeredStages(member, builder.build, options.timeout_s)
-    else:
+    if not isinstance(phase, Control):
         stages = FixedStages(builder.build_strictly(check_phase(phase)), options.timeout_s)
-    return Calls(migration, given, options, pair, stages, InFlight(options.max_in_flight), watch)
+        return Calls(migration, given, options, pair, stages, InFlight(options.max_in_flight), builder, watch)
+
+    def find_unfinished() -> list[Unfinished]:
+        return [*pair.behind.unfinished, *(() if watch is None else watch.running)]
+
+    terms = Terms(
+        revision=migration.revision, lease_s=phase.lease_s, find_unfinished=find_unfinished, tally=pair.tally,
+        check=lambda standing: builder.check(standing.phase),
+    )  # fmt: skip
+    stages = SteeredStages(Member(parts_of(phase), migration.name, terms), builder.build, options.timeout_s)
+    return Calls(migration, given, options, pair, stages, InFlight(options.max_in_flight), builder, watch, phase)

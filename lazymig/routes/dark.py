@@ -10,10 +10,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from attrs import frozen
+from pymongo.errors import PyMongoError
 
 from lazymig.dark.contests import Side
+from lazymig.dark.figures import Figures
 from lazymig.dark.notes import Notes, take_notes
-from lazymig.dark.watch import Watch
+from lazymig.dark.watch import OTHER, Watch
 from lazymig.errors import ConversionError
 from lazymig.protocol.edits import Change, ClientEdit
 from lazymig.protocol.pair import Pair
@@ -40,6 +42,8 @@ class Dark(Route[V1, V2], Generic[V1, V2]):
     watch: Watch[V1, V2]
     #: The side that does not answer reads in V2's type.
     candidate: Side
+    #: What counts by group, while the cut-over is gradual.
+    figures: Figures | None = None
 
     @property
     def uses_v2(self) -> bool:
@@ -87,21 +91,35 @@ class Dark(Route[V1, V2], Generic[V1, V2]):
         try:
             entity = await read(self.build(take_notes(self.pair, notes)))
         except ConversionError:
-            self.watch.compare((id,), notes, candidate, clock.monotonic() - started_s)
+            self.watch.compare((id,), notes, candidate, clock.monotonic() - started_s, self.figures)
             raise
-        self.watch.compare((id,), notes, candidate, clock.monotonic() - started_s)
+        except PyMongoError:
+            self._note_failure((id,), candidate)
+            raise
+        self.watch.compare((id,), notes, candidate, clock.monotonic() - started_s, self.figures)
         return entity
 
     async def _watched_many(
         self, read: Callable[[Route[V1, V2]], Awaitable[E]], picked: Sequence[RawId], candidate: Side
     ) -> E:
         notes = Notes()
-        entities = await read(self.build(take_notes(self.pair, notes)))
-        self.watch.compare(picked, notes, candidate)
+        try:
+            entities = await read(self.build(take_notes(self.pair, notes)))
+        except PyMongoError:
+            self._note_failure(picked, candidate)
+            raise
+        self.watch.compare(picked, notes, candidate, figures=self.figures)
         return entities
+
+    def _note_failure(self, ids: Sequence[RawId], candidate: Side) -> None:
+        if self.figures is not None:
+            self.figures.note_failure(ids, OTHER[candidate])
 
     async def exists(self, id: RawId) -> bool:
         return await self.control.exists(id)
+
+    async def exists_in_v1(self, id: RawId) -> bool:
+        return await self.control.exists_in_v1(id)
 
     async def write(self, id: RawId, edit: ClientEdit) -> Change | None:
         return await self.control.write(id, edit)
@@ -117,3 +135,6 @@ class Dark(Route[V1, V2], Generic[V1, V2]):
 
     async def count(self, criteria: Criteria) -> int:
         return await self.control.count(criteria)
+
+    async def count_v1(self, criteria: Criteria) -> int:
+        return await self.control.count_v1(criteria)

@@ -63,7 +63,11 @@ class Route(Protocol[V1, V2]):
         raise NotImplementedError
 
     async def exists(self, id: RawId) -> bool:
-        """Return whether the entity exists; nothing is converted."""
+        """Return whether the entity exists for V2's door; nothing is converted."""
+        raise NotImplementedError
+
+    async def exists_in_v1(self, id: RawId) -> bool:
+        """Return whether the entity exists for V1's door, which also knows those that V2's door does not."""
         raise NotImplementedError
 
     async def write(self, id: RawId, edit: ClientEdit) -> Change | None:
@@ -86,5 +90,9 @@ class Route(Protocol[V1, V2]):
         raise NotImplementedError
 
     async def count(self, criteria: Criteria) -> int:
-        """Count the entities that match."""
+        """Count the entities that match, for V2's door."""
+        raise NotImplementedError
+
+    async def count_v1(self, criteria: Criteria) -> int:
+        """Count the entities that match, for V1's door."""
         raise NotImplementedError

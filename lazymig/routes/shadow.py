@@ -49,6 +49,9 @@ class Shadow(Route[V1, V2], Generic[V1, V2]):
     async def exists(self, id: RawId) -> bool:
         return await v1_alone.exists_in_v1(self.pair, id)
 
+    async def exists_in_v1(self, id: RawId) -> bool:
+        return await v1_alone.exists_in_v1(self.pair, id)
+
     async def write(self, id: RawId, edit: ClientEdit) -> Change | None:
         return await protocol.write(self.pair, id, edit)
 
@@ -62,4 +65,7 @@ class Shadow(Route[V1, V2], Generic[V1, V2]):
         return listing.list_v1(self.pair, span)
 
     async def count(self, criteria: Criteria) -> int:
+        return await self.pair.v1.count(criteria.v1)
+
+    async def count_v1(self, criteria: Criteria) -> int:
         return await self.pair.v1.count(criteria.v1)

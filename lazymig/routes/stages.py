@@ -11,10 +11,11 @@ from attrs import frozen
 from lazymig.control import Standing
 from lazymig.errors import PhaseError
 from lazymig.loop.deadline import Deadline
-from lazymig.membership.in_flight import Entered
+from lazymig.membership.in_flight import Generation
 from lazymig.membership.member import Member
-from lazymig.phases import Phase
+from lazymig.phases import Phase, explain_unfilled
 from lazymig.routes.route import Route
+from lazymig.stores.given import Session
 from lazymig.surroundings.first_use import FirstUse
 
 V1 = TypeVar("V1")
@@ -28,6 +29,20 @@ class Stage(Generic[V1, V2]):
     phase: Phase
     route: Route[V1, V2]
     first_use: FirstUse
+    #: The epoch in which the phase began; 0 where it is fixed.
+    since: int = 0
+
+
+def check_fills_v2(what: str, stage: Stage[V1, V2]) -> None:
+    """Raise `PhaseError`, with the reason, if V2 is not filled from V1 in this stage."""
+    if not stage.route.fills_v2:
+        raise PhaseError(f"{what} runs only where V2 is filled from V1. {explain_unfilled(stage.phase)}")
+
+
+def check_keeps_v1(what: str, stage: Stage[V1, V2]) -> None:
+    """Raise `PhaseError` if V1 is not written in this stage."""
+    if not stage.route.keeps_v1:
+        raise PhaseError(f"{what} writes V1, which the phase {stage.phase} does not; V1 is stale there")
 
 
 class Call(Protocol[V1, V2]):
@@ -60,12 +75,14 @@ class Stages(Protocol[V1, V2]):
         """Return the context of one call."""
         raise NotImplementedError
 
-    async def keep_on(self, stage: Stage[V1, V2]) -> None:
-        """Return if a listing that began in this stage may give another page. Raises `PhaseError`."""
+    async def is_current(self, stage: Stage[V1, V2]) -> bool:
+        """Whether what was read in this stage until now may be given to a caller. Raises `PhaseError`."""
         raise NotImplementedError
 
-    def rebuilt(self, build: Callable[[Standing | Phase], Stage[V1, V2]]) -> Stages[V1, V2]:
-        """Return the same stages with other routes."""
+    def rebuilt(
+        self, build: Callable[[Standing | Phase], Stage[V1, V2]], session: Session | None = None
+    ) -> Stages[V1, V2]:
+        """Return the same stages with other routes, of calls in this session if one is given."""
         raise NotImplementedError
 
 
@@ -90,22 +107,41 @@ class FixedStages(Stages[V1, V2], Generic[V1, V2]):
         """Do nothing: there is no fleet."""
 
     def call(self, *, writes: bool) -> Call[V1, V2]:
-        return _FixedCall(self._stage, self._timeout_s, writes=writes)
+        stage = self._stage
+        if stage.first_use.due:
+            return _FirstCall(stage, stage.first_use.call(writes=writes))
+        return _FixedCall(stage, self._timeout_s)
 
-    async def keep_on(self, stage: Stage[V1, V2]) -> None:
-        """Return: the phase does not change."""
+    async def is_current(self, stage: Stage[V1, V2]) -> bool:
+        return True
 
-    def rebuilt(self, build: Callable[[Standing | Phase], Stage[V1, V2]]) -> FixedStages[V1, V2]:
+    def rebuilt(
+        self, build: Callable[[Standing | Phase], Stage[V1, V2]], session: Session | None = None
+    ) -> FixedStages[V1, V2]:
         return FixedStages(build(self._stage.phase), self._timeout_s)
 
 
-class _FixedCall(Generic[V1, V2]):
+class _FixedCall(Deadline, Generic[V1, V2]):
+    """A deadline that also returns the stage: one object, because every call of a service makes one."""
+
+    __slots__ = ("_stage",)
+
+    def __init__(self, stage: Stage[V1, V2], timeout_s: float | None) -> None:
+        super().__init__(timeout_s)
+        self._stage = stage
+
+    async def __aenter__(self) -> Stage[V1, V2]:
+        if self._timeout is not None:
+            await self._timeout.__aenter__()
+        return self._stage
+
+
+class _FirstCall(Generic[V1, V2]):
     __slots__ = ("_deadline", "_stage")
 
-    def __init__(self, stage: Stage[V1, V2], timeout_s: float | None, *, writes: bool) -> None:
+    def __init__(self, stage: Stage[V1, V2], deadline: Deadline) -> None:
         self._stage = stage
-        due = stage.first_use.due
-        self._deadline = stage.first_use.call(writes=writes) if due else Deadline(timeout_s)
+        self._deadline = deadline
 
     async def __aenter__(self) -> Stage[V1, V2]:
         await self._deadline.__aenter__()
@@ -121,30 +157,38 @@ class SteeredStages(Stages[V1, V2], Generic[V1, V2]):
     """The phase that the fleet follows: each call runs in the one that is recorded when it begins."""
 
     def __init__(
-        self, member: Member, build: Callable[[Standing | Phase], Stage[V1, V2]], timeout_s: float | None
+        self,
+        member: Member,
+        build: Callable[[Standing | Phase], Stage[V1, V2]],
+        timeout_s: float | None,
+        session: Session | None = None,
     ) -> None:
         self.member = member
+        self.session = session
         self._build = build
         self._timeout_s = timeout_s
         self._built: tuple[Standing, Stage[V1, V2]] | None = None
 
     def __str__(self) -> str:
-        return "under control" if self._built is None else f"in {self._built[0].phase}, under control"
+        known = self.member.known
+        return "under control" if known is None else f"in {known.phase}, under control"
 
     @property
     def now(self) -> Stage[V1, V2]:
-        standing = self.member.standing
-        if self._built is None or self._built[0].epoch != standing.epoch:
-            self._built = standing, self._adopt(standing)
-        return self._built[1]
+        return self.of(self.member.standing)
 
-    def _adopt(self, standing: Standing) -> Stage[V1, V2]:
-        """Return the stage of this record. A change that leaves phase and settings as they are keeps the stage."""
-        if self._built is not None:
-            before, stage = self._built
-            if (before.phase, before.settings) == (standing.phase, standing.settings):
-                return stage
-        return self._build(standing)
+    def of(self, standing: Standing) -> Stage[V1, V2]:
+        """Return the stage of a record that this process follows.
+
+        A change that leaves phase and settings as they are keeps the stage.
+        """
+        built = self._built
+        if built is not None and (built[0] is standing or _is_alike(built[0], standing)):
+            return built[1]
+        stage = self._build(standing)
+        if built is None or built[0].epoch <= standing.epoch or self.member.known is standing:
+            self._built = standing, stage
+        return stage
 
     async def arrive(self) -> Stage[V1, V2]:
         await self.member.join()
@@ -156,36 +200,41 @@ class SteeredStages(Stages[V1, V2], Generic[V1, V2]):
     def call(self, *, writes: bool) -> Call[V1, V2]:
         return _SteeredCall(self, Deadline(self._timeout_s), writes=writes)
 
-    async def keep_on(self, stage: Stage[V1, V2]) -> None:
-        phase = (await self.arrive()).phase
-        if phase is not stage.phase and (phase is Phase.V2_ONLY or _distance(phase, stage.phase) > 1):
-            raise PhaseError(f"this listing began in the phase {stage.phase}, and it is {phase} now: list again")
+    async def is_current(self, stage: Stage[V1, V2]) -> bool:
+        # While this process has not acknowledged another phase, the fleet is one step away at most. So what it read
+        # until now was read beside phases that may run beside its own.
+        return (await self.arrive()).since == stage.since
 
-    def rebuilt(self, build: Callable[[Standing | Phase], Stage[V1, V2]]) -> SteeredStages[V1, V2]:
-        return SteeredStages(self.member, build, self._timeout_s)
+    def rebuilt(
+        self, build: Callable[[Standing | Phase], Stage[V1, V2]], session: Session | None = None
+    ) -> SteeredStages[V1, V2]:
+        return SteeredStages(self.member, build, self._timeout_s, session)
 
 
-def _distance(one: Phase, other: Phase) -> int:
-    order = list(Phase)
-    return abs(order.index(one) - order.index(other))
+def _is_alike(one: Standing, other: Standing) -> bool:
+    return one.last == other.last and one.settings == other.settings
 
 
 class _SteeredCall(Generic[V1, V2]):
-    __slots__ = ("_deadline", "_entered", "_stages", "_writes")
+    __slots__ = ("_deadline", "_generation", "_stages", "_writes")
 
     def __init__(self, stages: SteeredStages[V1, V2], deadline: Deadline, *, writes: bool) -> None:
         self._stages = stages
         self._deadline = deadline
         self._writes = writes
-        self._entered: Entered | None = None
+        self._generation: Generation | None = None
 
     async def __aenter__(self) -> Stage[V1, V2]:
         await self._deadline.__aenter__()
         try:
-            self._entered = await self._stages.member.enter(writes=self._writes)
-            stage = self._stages.now
+            stages, writes = self._stages, self._writes
+            generation = None if stages.session is not None else stages.member.try_to_enter(writes=writes)
+            if generation is None:
+                generation = await stages.member.enter(writes=writes, session=stages.session)
+            self._generation = generation
+            stage = stages.of(generation.standing)
             if stage.first_use.due:
-                await stage.first_use.passed(writes=self._writes)
+                await stage.first_use.passed(writes=writes)
         except BaseException as error:
             # Python does not call `__aexit__` for an error in `__aenter__`.
             await self.__aexit__(type(error), error, error.__traceback__)
@@ -195,6 +244,6 @@ class _SteeredCall(Generic[V1, V2]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._entered is not None:
-            self._stages.member.end(self._entered)
+        if self._generation is not None:
+            self._stages.member.end(self._generation, writes=self._writes)
         await self._deadline.__aexit__(kind, error, trace)

@@ -48,6 +48,9 @@ class V2Only(Route[V1, V2], Generic[V1, V2]):
     async def exists(self, id: RawId) -> bool:
         return await v2_alone.exists(self.pair, id)
 
+    async def exists_in_v1(self, id: RawId) -> bool:
+        return await v2_alone.exists(self.pair, id)
+
     async def write(self, id: RawId, edit: ClientEdit) -> Change | None:
         return await v2_alone.write(self.pair, id, edit)
 
@@ -61,4 +64,7 @@ class V2Only(Route[V1, V2], Generic[V1, V2]):
         return v2_alone.list_v1(self.pair, span)
 
     async def count(self, criteria: Criteria) -> int:
+        return await self.pair.alone.count(criteria.v2)
+
+    async def count_v1(self, criteria: Criteria) -> int:
         return await self.pair.alone.count(criteria.v2)

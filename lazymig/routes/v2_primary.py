@@ -51,6 +51,9 @@ class V2Primary(Route[V1, V2], Generic[V1, V2]):
     async def exists(self, id: RawId) -> bool:
         return await protocol.exists(self.pair, id, lacking=False)
 
+    async def exists_in_v1(self, id: RawId) -> bool:
+        return await v1_alone.exists_in_v1(self.pair, id)
+
     async def write(self, id: RawId, edit: ClientEdit) -> Change | None:
         return await v2_first.write(self.pair, id, edit)
 
@@ -65,3 +68,6 @@ class V2Primary(Route[V1, V2], Generic[V1, V2]):
 
     async def count(self, criteria: Criteria) -> int:
         return await v2_listing.count(self.pair, criteria)
+
+    async def count_v1(self, criteria: Criteria) -> int:
+        return await self.pair.v1.count(criteria.v1)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 import bson
-from attrs import frozen
+from attrs import evolve, frozen
 
-from lazymig.errors import ConversionError, Direction, LazymigError, Side
-from lazymig.shapes.annotations import fields_of
-from lazymig.shapes.codec import Codec, codec_for, failure_path, leaf_error
-from lazymig.shapes.entities import refused_path
+from lazymig.errors import ConversionError, Direction, LazymigError, NotYet
+from lazymig.shapes.attempts import attempt, call, find_swapped, make_failure
+from lazymig.shapes.codec import Codec, codec_for
+from lazymig.shapes.leaving import LEAVE
 from lazymig.shapes.migration import Migration, get_downgrading, get_upgrading
 from lazymig.shapes.signatures import Conversion
 from lazymig.shapes.v1_changes import V1Changes, find_rewrite, find_v1_changes, must_read_v1
-from lazymig.stores.documents import META_FIELD, By, born_clean, check_revision, decode_id, raw_id
-from lazymig.stores.records import Document, Fields, StoredV1, StoredV2
-from lazymig.user_code import find_definition, find_raising_line
+from lazymig.stores.documents import META_FIELD, By, body_of, born_clean, check_revision, decode_id, raw_id
+from lazymig.stores.records import Body, Document, Fields, StoredV1, StoredV2, Unmoved
+from lazymig.user_code import find_definition
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -46,23 +46,27 @@ class Conversions(Generic[V1, V2]):
     def v1_entity(self, stored: StoredV1) -> V1:
         """Decode V1's document into an entity."""
         check_revision(stored)
-        return _attempted(decode_id(stored.id), "read", self.v1.decode_apart, stored.document, "V1")
+        return attempt(decode_id(stored.id), "read", self.v1.decode_apart, stored.document, "V1")
 
     def v1_stored(self, stored: StoredV1) -> Document:
         """Return V1's document in the newest version and without the version, to compare it with `v1_before`."""
         chain = self.migration.upcasters
         if chain is None:
             return stored.document
-        document = _attempted(decode_id(stored.id), "read", self.v1.bring_up, stored.document, "V1")
+        document = attempt(decode_id(stored.id), "read", self.v1.bring_up, stored.document, "V1")
         return {name: value for name, value in document.items() if name != chain.field}
 
     def v2_entity(self, stored: StoredV2) -> V2:
         """Decode V2's body into an entity. The document must not be gone."""
-        return _attempted(decode_id(stored.id), "read", self.v2.decode_apart, stored.document, "V2")
+        return attempt(decode_id(stored.id), "read", self.v2.decode_apart, stored.document, "V2")
 
     def is_current(self, seen: StoredV2) -> bool:
         """Return whether V2's document can answer alone: it is clean, and of this conversion or a newer one."""
         return seen.clean and seen.conv >= self.migration.revision
+
+    def is_settled(self, seen: StoredV2) -> bool:
+        """Return whether V2's document is what this conversion or a newer one stores of V1's revision."""
+        return seen.settled and seen.conv >= self.migration.revision
 
     def is_newer(self, seen: StoredV2) -> bool:
         """Return whether a newer release made V2's body."""
@@ -73,7 +77,7 @@ class Conversions(Generic[V1, V2]):
 
         That is so if a newer release made it, it is behind V1, and `upgrade` needs the previous V2 entity.
         """
-        behind = seen.revision < truth.revision and not seen.gone
+        behind = seen.revision < truth.revision and not seen.with_kept_body().gone
         return behind and self.is_newer(seen) and get_upgrading(self.migration).takes_other
 
     def trusted(self, seen: StoredV2) -> V2 | None:
@@ -99,7 +103,10 @@ class Conversions(Generic[V1, V2]):
 
         Raises `ConversionError` if the body cannot be read, because the values that only V2 holds would be lost.
         """
-        if seen is None or seen.gone or not get_upgrading(self.migration).takes_other:
+        if seen is None or not get_upgrading(self.migration).takes_other:
+            return None
+        seen = seen.with_kept_body()
+        if seen.gone:
             return None
         # An insert came after the body, so V1 may already hold the entity of another life. It does not if V1 is still
         # at the body's own revision, because no entity of another life ever has that revision.
@@ -127,39 +134,66 @@ class Conversions(Generic[V1, V2]):
         try:
             entity = reshape(body)
         except Exception as error:
-            failure = _failure(id, "read", error, "V2")
+            failure = make_failure(id, "read", error, "V2")
         else:
             return self._checked(entity, self.migration.v2, id, "read")
         raise failure
 
     async def upgraded(
         self, stored: StoredV1, seen: StoredV2 | None, *, storing: bool = True, seen_later: bool = False
-    ) -> V2:
+    ) -> V2 | Unmoved:
         """Convert V1's document to a V2 entity. `previous` decides which V2 body `upgrade` gets."""
         previous = self.previous(seen, stored, storing=storing, seen_later=seen_later)
-        return await self.upgrade(self.v1_entity(stored), previous)
+        return await self.upgrade(self.v1_entity(stored), previous, seen)
 
-    async def upgrade(self, entity: V1, previous: V2 | None) -> V2:
-        """Convert a V1 entity to a V2 entity, and check its class and its id."""
-        return await self._converted(get_upgrading(self.migration), "upgrade", entity, previous, self.migration.v2)
+    async def upgrade(self, entity: V1, previous: V2 | None, seen: StoredV2 | None = None) -> V2 | Unmoved:
+        """Convert a V1 entity to a V2 entity, and check its class and its id; or return why V2 gets no body.
+
+        `seen` is V2's document that `previous` was read from. Its body is kept for the next conversion.
+        """
+        unmoved = Unmoved("left")
+        try:
+            upgrading = get_upgrading(self.migration)
+            converted = await self._converted(upgrading, "upgrade", entity, previous, self.migration.v2)
+            if converted is not None:
+                return converted
+        except ConversionError as error:
+            if not isinstance(error.cause, NotYet):
+                raise
+            unmoved = Unmoved("waiting", error.cause.reason)
+        if seen is None or previous is None:
+            return unmoved
+        seen = seen.with_kept_body()
+        return evolve(unmoved, kept=body_of(seen), kept_conv=seen.conv)
 
     async def downgrade(self, entity: V2, current: V1 | None) -> V1:
         """Convert a V2 entity to a V1 entity, and check its class and its id."""
-        return await self._converted(get_downgrading(self.migration), "downgrade", entity, current, self.migration.v1)
+        downgrading = get_downgrading(self.migration)
+        converted = await self._converted(downgrading, "downgrade", entity, current, self.migration.v1)
+        assert converted is not None  # only `upgrade` may leave an entity
+        return converted
+
+    def decided(self, seen: StoredV2 | None, truth: StoredV1) -> Unmoved | None:
+        """Return why V2 has no body, where that is recorded about V1's revision by this conversion or a newer one."""
+        if seen is None or seen.revision != truth.revision or seen.conv < self.migration.revision:
+            return None
+        return seen.unmoved
 
     async def _converted(
         self, conversion: Conversion, direction: Direction, entity: Any, other: Any, cls: type[T]
-    ) -> T:
+    ) -> T | None:
+        """Return what a conversion made; None where `upgrade` leaves the entity."""
         id = getattr(entity, self.migration.id_field)
         try:
-            converted = _called(conversion, id, direction, (entity, other), cls)
+            converted = call(conversion, id, direction, (entity, other), cls)
             if conversion.is_async:
                 converted = await converted
         except ConversionError as error:
-            if (failure := _swapped(error, entity, cls)) is None:
+            if (failure := find_swapped(error, entity, cls)) is None:
                 raise
         else:
-            return self._checked(converted, cls, id, direction)
+            left = converted is LEAVE and direction == "upgrade"
+            return None if left else self._checked(converted, cls, id, direction)
         raise failure
 
     def _checked(self, converted: Any, cls: type[T], id: Any, direction: Direction) -> T:
@@ -184,7 +218,7 @@ class Conversions(Generic[V1, V2]):
         if truth is None:
             return None if must_read_v1(self.v1, before, after) else find_v1_changes(self.v1, before, after, None)
         find = partial(find_v1_changes, self.v1, before, after, replacing=replacing)
-        return _attempted(decode_id(truth.id), "read", find, truth.document, "V1")
+        return attempt(decode_id(truth.id), "read", find, truth.document, "V1")
 
     def v1_rewrite(self, truth: StoredV1) -> V1Changes | None:
         """Return what stores V1's document in the newest version, and None where it is that or newer."""
@@ -192,39 +226,49 @@ class Conversions(Generic[V1, V2]):
         if chain is None:
             return None
         check_revision(truth)
-        return _attempted(decode_id(truth.id), "read", partial(find_rewrite, self.v1, chain), truth.document, "V1")
+        return attempt(decode_id(truth.id), "read", partial(find_rewrite, self.v1, chain), truth.document, "V1")
 
     def v1_before(self, entity: V1, direction: Direction = "downgrade") -> Fields:
         """Return the document of a stored V1 entity, without its version. For comparison, so it is not checked."""
-        document = _attempted(getattr(entity, self.migration.id_field), direction, self.v1.encode, entity)
+        document = attempt(getattr(entity, self.migration.id_field), direction, self.v1.encode, entity)
         if self.migration.upcasters is not None:
             document.pop(self.migration.upcasters.field, None)
         return document
 
     def v2_before(self, entity: V2, direction: Direction = "upgrade") -> dict[str, object]:
         """Return the body of a V2 entity for comparison. It is not checked."""
-        return _attempted(getattr(entity, self.migration.id_field), direction, self.v2.encode, entity)
+        return attempt(getattr(entity, self.migration.id_field), direction, self.v2.encode, entity)
 
     def v1_document(self, entity: V1, direction: Direction = "downgrade") -> Fields:
         """Return a V1 entity as a document without `_id`, checked to be read back as the same entity."""
-        return _attempted(getattr(entity, self.migration.id_field), direction, self.v1.encode_exactly, entity)
+        return attempt(getattr(entity, self.migration.id_field), direction, self.v1.encode_exactly, entity)
 
     def v2_body(self, entity: V2, direction: Direction = "upgrade") -> Fields:
         """Return a V2 entity as a body without `_id`, checked to be read back as the same entity."""
-        return _attempted(getattr(entity, self.migration.id_field), direction, self.v2.encode_exactly, entity)
+        return attempt(getattr(entity, self.migration.id_field), direction, self.v2.encode_exactly, entity)
 
-    def is_same_v2(self, one: V2, other: V2) -> bool:
+    def v2_stored(self, made: V2 | Unmoved) -> Body:
+        """Return what V2 stores of a conversion: a body, checked as by `v2_body`, or why there is none."""
+        return made if isinstance(made, Unmoved) else self.v2_body(made)
+
+    def is_same_v2(self, one: V2 | Unmoved, other: V2 | Unmoved) -> bool:
         """Return whether two entities have the same stored bytes. NaN equals itself, and 1 differs from 1.0."""
+        if isinstance(one, Unmoved) or isinstance(other, Unmoved):
+            return one == other
         return bson.encode(self.v2.encode(one)) == bson.encode(self.v2.encode(other))
 
-    def v2_document(self, id: Any, entity: V2, revision: int, by: By, *, compare: bool = False) -> tuple[Fields, bytes]:
+    def v2_document(
+        self, id: Any, made: V2 | Unmoved, revision: int, by: By, *, compare: bool = False
+    ) -> tuple[Fields, bytes]:
         """Return the V2 document of a lazy migration, and its BSON. Encoding it checks that BSON can hold it.
 
         With `compare`, it is also read back and compared, like every write of a client.
         """
-        body = _attempted(decode_id(id), "upgrade", self.v2.encode_exactly if compare else self.v2.encode, entity)
+        body: Body | None = made if isinstance(made, Unmoved) else None
+        if body is None:
+            body = attempt(decode_id(id), "upgrade", self.v2.encode_exactly if compare else self.v2.encode, made)
         document = born_clean(id, body, revision, by, self.migration.revision)
-        return document, _attempted(decode_id(id), "upgrade", bson.encode, document)
+        return document, attempt(decode_id(id), "upgrade", bson.encode, document)
 
     def raw_id(self, id: Any) -> Any:
         """Return an id in the form that is stored in `_id`. Raises `TypeError` if it cannot be an id."""
@@ -247,53 +291,3 @@ def conversions_for(migration: Migration[V1, V2], *, v1_aware: bool, v2_aware: b
         ),
         codec_for(migration.v2, migration.id_field, migration.v2_converter, tz_aware=v2_aware),
     )
-
-
-def _swapped(error: ConversionError, entity: Any, cls: type) -> ConversionError | None:
-    """Return a clearer error if a conversion reads an attribute that only the other class has; None otherwise."""
-    cause = error.cause
-    if not isinstance(cause, AttributeError) or cause.obj is not entity or cause.name not in fields_of(cls):
-        return None
-    given = type(entity).__name__
-    text = (
-        f"it was given {given} and reads {cause.name!r}, which {cls.__name__} has: are upgrade and downgrade swapped?"
-    )
-    return ConversionError(error.id, error.direction, TypeError(text).with_traceback(cause.__traceback__), error.path)
-
-
-def _called(conversion: Conversion, id: Any, direction: Direction, given: tuple[Any, Any], cls: type) -> Any:
-    """Call a conversion. Return its result, or an awaitable of it if the conversion is async."""
-    try:
-        result = conversion.function(*given) if conversion.takes_other else conversion.function(given[0])
-    except Exception as error:
-        failure = _failure(id, direction, error, cls=cls)
-    else:
-        return _awaited(result, id, direction, cls) if conversion.is_async else result
-    raise failure
-
-
-async def _awaited(result: Awaitable[Any], id: Any, direction: Direction, cls: type) -> Any:
-    try:
-        return await result
-    except Exception as error:
-        failure = _failure(id, direction, error, cls=cls)
-    raise failure
-
-
-def _attempted(id: Any, direction: Direction, function: Callable[[Any], T], value: Any, side: Side = "") -> T:
-    try:
-        return function(value)
-    except Exception as error:
-        failure = _failure(id, direction, error, side)
-    # Raised outside the handler, so that the cause does not become its context. The cause may quote the document, and a
-    # logged traceback or a pickled error would show it.
-    raise failure
-
-
-def _failure(
-    id: Any, direction: Direction, error: Exception, side: Side = "", cls: type | None = None
-) -> ConversionError:
-    """Make the `ConversionError` of a cause. `cls` is the class that a conversion should have returned."""
-    path = failure_path(error) or (refused_path(error, cls) if cls is not None else "")
-    # Find the line from the whole group: the traceback of its first error may contain only library code.
-    return ConversionError(id, direction, leaf_error(error), path, find_raising_line(error), side)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Generic, TypeAlias, TypeVar
-from uuid import UUID
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from attrs import field, frozen
-from bson import ObjectId
 from cattrs import Converter
 
 from lazymig.errors import ConfigurationError
-from lazymig.shapes.annotations import is_union, members, stripped
-from lazymig.shapes.entities import KINDS, fields, is_entity, is_model
+from lazymig.shapes.entities import KINDS, fields, is_entity
+from lazymig.shapes.id_types import ID_TYPES, check_sendable, find_id_types
+from lazymig.shapes.leaving import Leave
 from lazymig.shapes.signatures import Conversion, check_annotations, recognised
 from lazymig.shapes.stored_names import is_free
 from lazymig.shapes.type_checks import check_class, resolved
@@ -21,12 +20,6 @@ from lazymig.shapes.upcasting import Upcasters
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 E = TypeVar("E")
-
-#: An id must fit into a statement of 16 MB. An id shorter than `_SHORT` needs no exact measurement.
-_ID_BYTES_MAX, _SHORT = 4_000_000, 1_000_000
-#: Scalars that BSON compares by value; a dict is refused, since one with operators would become a filter.
-ID_TYPES = (str, int, bytes, ObjectId, UUID)
-
 
 Given = TypeVar("Given")
 Other = TypeVar("Other")
@@ -37,6 +30,16 @@ Function: TypeAlias = (
     | Callable[[Given], Awaitable[Other]]
     | Callable[[Given, Other | None], Other]
     | Callable[[Given, Other | None], Awaitable[Other]]
+)
+
+
+#: An `upgrade`, which may also leave an entity.
+Upgrade: TypeAlias = (
+    Function[Given, Other]
+    | Callable[[Given], Other | Leave]
+    | Callable[[Given], Awaitable[Other | Leave]]
+    | Callable[[Given, Other | None], Other | Leave]
+    | Callable[[Given, Other | None], Awaitable[Other | Leave]]
 )
 
 
@@ -52,7 +55,8 @@ class Migration(Generic[V1, V2]):
         name: The name of the migration, which its control row and its metrics use.
         v1: The old entity class: an attrs class, a dataclass or a pydantic model (see docs/entities.md).
         v2: The new entity class.
-        upgrade: `f(v1) -> v2`, or `f(v1, previous_v2_or_None) -> v2` to keep values that V1 cannot express.
+        upgrade: `f(v1) -> v2`, or `f(v1, previous_v2_or_None) -> v2` to keep values that V1 cannot express. It raises
+            `NotYet` for an entity that needs input of its user, and returns `LEAVE` for one that V2 does not take over.
         downgrade: `f(v2) -> v1`, or `f(v2, current_v1_or_None) -> v1`. The second form costs an update one more round
             trip, because it must read V1.
         id_field: The attribute of both classes that is stored as `_id`.
@@ -77,7 +81,7 @@ class Migration(Generic[V1, V2]):
     name: str
     v1: type[V1]
     v2: type[V2]
-    upgrade: Function[V1, V2]
+    upgrade: Upgrade[V1, V2]
     downgrade: Function[V2, V1]
     id_field: str = "id"
     revision: int = 1
@@ -133,6 +137,55 @@ class Migration(Generic[V1, V2]):
             v1_converter=converter, v2_converter=converter, upcasters=upcasters,
         )  # fmt: skip
 
+    @staticmethod
+    def finished(
+        name: str, *, v2: type[E], id_field: str = "id", converter: Converter | None = None
+    ) -> Migration[E, E]:
+        """Return a migration whose V1 is gone: for a release that no longer has V1's class and the conversions.
+
+        Its repository needs no `v1` and runs in `Phase.V2_ONLY` alone.
+
+        Args:
+            name: The name that the migration always had.
+            v2: The entity class.
+            id_field: The attribute of the class that is stored as `_id`.
+            converter: A cattrs converter for the documents, in place of `make_converter()`.
+
+        Returns:
+            The migration.
+
+        Raises:
+            ConfigurationError: As `Migration` raises it.
+        """
+        return Migration(
+            name=name, v1=v2, v2=v2, upgrade=_kept, downgrade=_kept, id_field=id_field, v1_converter=converter,
+            v2_converter=converter,
+        )  # fmt: skip
+
+    def reversed(self, name: str) -> Migration[V2, V1]:
+        """Return the migration that leads back from V2, once this one has ended: the classes and conversions exchanged.
+
+        V2's collection is its V1, and an empty collection its V2. `upgrade` is this migration's `downgrade`. Its
+        conversions are at revision 1: its bodies are new. Raise that by `attrs.evolve(..., revision=2)`.
+
+        Args:
+            name: Another name. The control collection keeps the two apart by it.
+
+        Returns:
+            The migration.
+
+        Raises:
+            ConfigurationError: There are no two classes; the name is the same; or V1's class does not declare the
+                version that its documents carry, so that those of the way back would be taken for the oldest.
+        """
+        _check_reversible(self, name)
+        # On the way back it is a `downgrade`, which leaves no entity: one that it would leave is a `ConversionError`.
+        back = cast(Function[V1, V2], self.upgrade)
+        return Migration(
+            name=name, v1=self.v2, v2=self.v1, upgrade=self.downgrade, downgrade=back, id_field=self.id_field,
+            v1_converter=self.v2_converter, v2_converter=self.v1_converter,
+        )  # fmt: skip
+
     def check_id(self, id: Any) -> None:
         """Raise an error unless a value can be an id of this migration, before it reaches a driver.
 
@@ -146,23 +199,25 @@ class Migration(Generic[V1, V2]):
         if not isinstance(id, self._id_types) or (isinstance(id, bool) and bool not in self._id_types):
             expected = " or ".join(kind.__name__ for kind in self._id_types)
             raise TypeError(f"an id of {self.name} is {expected}, not {type(id).__name__}; pass the id's own value")
-        # An id that cannot be sent would fail the whole statement, which other ids may share.
-        if isinstance(id, int):
-            if not -(2**63) <= id < 2**63:
-                raise TypeError(f"an id of {self.name} is an int of at most 64 bits; pass a smaller one")
-        elif isinstance(id, str | bytes) and len(id) >= _SHORT:
-            _check_length(id, self.name)
-        if isinstance(id, str) and not id.isascii():
-            _check_text(id, self.name)
+        check_sendable(id, self.name)
 
 
 def _unchanged(entity: E) -> E:
     return entity
 
 
+def _kept(entity: E) -> E:
+    return entity
+
+
 def is_upcasting_only(migration: Migration[V1, V2]) -> bool:
     """Return whether `Migration.upcasting` made it: there is one class, and no V2."""
     return migration.upgrade is _unchanged
+
+
+def is_finished(migration: Migration[V1, V2]) -> bool:
+    """Return whether `Migration.finished` made it: there is one class, and no V1."""
+    return migration.upgrade is _kept
 
 
 def get_upgrading(migration: Migration[V1, V2]) -> Conversion:
@@ -178,20 +233,6 @@ def get_downgrading(migration: Migration[V1, V2]) -> Conversion:
 def get_id_types(migration: Migration[V1, V2]) -> tuple[type, ...]:
     """Return the Python types that an id of this migration may have."""
     return migration._id_types
-
-
-def _check_length(id: str | bytes, name: str) -> None:
-    size = len(id.encode("utf-8", "surrogatepass")) if isinstance(id, str) else len(id)
-    if size > _ID_BYTES_MAX:
-        raise TypeError(f"an id of {name} has at most {_ID_BYTES_MAX:,} bytes; pass a shorter one")
-
-
-def _check_text(id: str, name: str) -> None:
-    try:
-        id.encode()
-    except UnicodeEncodeError:
-        # Not chained: the text of the cause quotes the id.
-        raise TypeError(f"an id of {name} is text that UTF-8 can hold; pass one without lone surrogates") from None
 
 
 def _check_revision(revision: Any, reshape: Any) -> None:
@@ -241,18 +282,17 @@ def _check_class(side: str, cls: Any, id_field: str) -> None:
         raise ConfigurationError(f"{side}: {cls.__name__}.{id_field} cannot be an id; declare it as one of {allowed}")
 
 
-def find_id_types(cls: type, id_field: str) -> tuple[type, ...]:
-    """Return the classes in the annotation of the id attribute: each member of a union, or all id types for `Any`."""
-    annotation = stripped(resolved(cls)[id_field])
-    if annotation is Any:
-        return ID_TYPES
-    kinds = members(annotation) if is_union(annotation) else [annotation]
-    if is_model(cls) and type(None) in kinds and _has_default(cls, id_field):
-        kinds.remove(type(None))  # `id: ObjectId | None = None` is usual for an entity that is not stored yet
-    # Beanie's PydanticObjectId is an ObjectId, and V2 need not depend on Beanie.
-    kinds = [ObjectId if isinstance(kind, type) and issubclass(kind, ObjectId) else kind for kind in kinds]
-    return tuple(kind if isinstance(kind, type) else dict for kind in kinds)
-
-
-def _has_default(cls: type, name: str) -> bool:
-    return any(one.name == name and not one.required for one in fields(cls))
+def _check_reversible(migration: Migration[V1, V2], name: str) -> None:
+    if is_finished(migration) or is_upcasting_only(migration):
+        raise ConfigurationError("reversed: the migration has one class only, so there is no shape to go back to")
+    if name == migration.name:
+        raise ConfigurationError("reversed: give the way back a name of its own; the control collection still has this")
+    chain = migration.upcasters
+    if chain is None:
+        return
+    declared = {one.declared_name or one.name: one.default for one in fields(migration.v1)}
+    if declared.get(chain.field) != chain.newest:
+        raise ConfigurationError(
+            f"reversed: V1's documents carry their version in {chain.field!r}, which {migration.v1.__name__} does not "
+            f"declare; declare it with the default {chain.newest}, or what the way back stores counts as the oldest"
+        )

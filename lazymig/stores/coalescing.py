@@ -106,8 +106,10 @@ class CoalescingV2(V2Store):
 class CoalescingAlone(AloneStore):
     """V2's store once it is the only truth, whose concurrent `find`s share a statement."""
 
-    def __init__(self, collection: Handle, clock: Clock, conv: int, timeout_s: float | None) -> None:
-        super().__init__(collection, clock, conv)
+    def __init__(
+        self, collection: Handle, clock: Clock, conv: int, timeout_s: float | None, *, forgets: bool = False
+    ) -> None:
+        super().__init__(collection, clock, conv, forgets=forgets)
         self._finds: Batcher[RawId, StoredV2 | None] = Batcher(super().find, self._find_each, timeout_s)
 
     async def find(self, id: RawId) -> StoredV2 | None:

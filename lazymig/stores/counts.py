@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from attrs import frozen
@@ -13,7 +14,7 @@ from lazymig.stores.drivers import Driver, await_if_needed, collection_of, drive
 from lazymig.stores.given import Store
 from lazymig.stores.records import PLACEHOLDER, Document
 
-_AT, _GONE, _REV = (f"{META_FIELD}.{name}" for name in ("at", "gone", "rev"))
+_AT, _GONE, _REV, _INTENT, _UNMOVED = (f"{META_FIELD}.{name}" for name in ("at", "gone", "rev", "intent", "unmoved"))
 #: BSON's names of what an in-memory version may be.
 _MEMORY_NAMES = {str: "string", float: "double", bool: "bool", type(None): "null", list: "array", dict: "object"}
 _LIVE = {_GONE: {"$ne": True}}
@@ -21,11 +22,16 @@ _LIVE = {_GONE: {"$ne": True}}
 
 @frozen
 class Marked:
-    """V2's documents with a mark: dirty ones (live, with an announced write), and two kinds without a body."""
+    """V2's documents that are not clean: dirty ones (with an announced write), and those without a body.
+
+    `waiting` and `left` are entities that `upgrade` gives no body, without an announced write.
+    """
 
     dirty: int
     placeholders: int
     tombstones: int
+    waiting: int = 0
+    left: int = 0
 
 
 def _name_version(document: Document, field: str) -> int | str:
@@ -33,6 +39,14 @@ def _name_version(document: Document, field: str) -> int | str:
         return "missing"
     value = document[field]
     return value if type(value) is int else _MEMORY_NAMES.get(type(value), "other")
+
+
+def _name_kind(kind: Document) -> str:
+    if (unmoved := kind.get("unmoved")) is not None:
+        return "dirty" if kind["open"] else str(unmoved)
+    if not kind.get("gone"):
+        return "dirty"
+    return "placeholders" if kind["placeholder"] else "tombstones"
 
 
 class Counts:
@@ -52,21 +66,24 @@ class Counts:
         return int(await self._collection.count_documents({_GONE: {"$exists": False}}))
 
     async def count_marked(self) -> Marked:
-        """Count V2's marked documents by kind, using the sparse index on the mark.
+        """Count V2's documents that are not clean by kind, using two sparse indexes.
 
         One statement counts all kinds: with one per kind, a write in between could appear in two counts or in none.
         """
-        kind = {"gone": f"${_GONE}", "placeholder": {"$eq": [f"${_REV}", PLACEHOLDER]}}
-        marked, by_kind = {"$match": {_AT: {"$exists": True}}}, {"$group": {"_id": kind, "count": {"$sum": 1}}}
-        dirty = placeholders = tombstones = 0
-        for row in await self._rows([marked, by_kind]):
-            if not row["_id"].get("gone"):
-                dirty += row["count"]
-            elif row["_id"]["placeholder"]:
-                placeholders += row["count"]
-            else:
-                tombstones += row["count"]
-        return Marked(dirty, placeholders, tombstones)
+        kind = {
+            "gone": f"${_GONE}", "placeholder": {"$eq": [f"${_REV}", PLACEHOLDER]}, "unmoved": f"${_UNMOVED}",
+            "open": {"$gt": [f"${_INTENT}", f"${_REV}"]},
+        }  # fmt: skip
+        marked = {"$match": {"$or": [{_AT: {"$exists": True}}, {_UNMOVED: {"$exists": True}}]}}
+        counts: Counter[str] = Counter()
+        for row in await self._rows([marked, {"$group": {"_id": kind, "count": {"$sum": 1}}}]):
+            counts[_name_kind(row["_id"])] += row["count"]
+        return Marked(**{name: counts[name] for name in ("dirty", "placeholders", "tombstones", "waiting", "left")})
+
+    async def count_dirty(self, before: datetime) -> int:
+        """Count V2's entities with a write that was announced before this moment and is still open."""
+        entities = {"$or": [_LIVE, {_UNMOVED: {"$exists": True}}]}
+        return int(await self._collection.count_documents({_AT: {"$lt": before}, **entities}))
 
     async def count_live_by(self, name: str, *, sample: int = 0) -> dict[Any, int]:
         """Count V2's entities by the value of a field in their meta data, or those of a random `sample`."""

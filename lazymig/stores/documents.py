@@ -14,7 +14,7 @@ from bson.decimal128 import Decimal128
 from lazymig.errors import ConfigurationError, ConversionError, ForeignDocument
 from lazymig.stores.decoding import Unreadable
 from lazymig.stores.given import RawId
-from lazymig.stores.records import Document, StoredV1, StoredV2
+from lazymig.stores.records import Body, Document, Fields, StoredV1, StoredV2, Unmoved
 
 S = TypeVar("S", StoredV1, StoredV2)
 
@@ -22,7 +22,7 @@ _UUID_BYTES = 16
 
 #: V1's one extra field, the entity's revision. Missing means 0.
 REVISION_FIELD = "_lazymig_rev"
-#: V2's one extra field: {rev, intent, by?, conv?, gone?, at?}.
+#: V2's one extra field: {rev, intent, by?, conv?, gone?, at?, unmoved?, reason?, kept?}.
 META_FIELD = "_lazymig"
 #: The size in bytes that a server allows for a document.
 DOCUMENT_BYTES_MAX = 16 * 1024 * 1024
@@ -126,12 +126,37 @@ def get_at(document: Any, path: str) -> Any:
     return document
 
 
-def born_clean(id: RawId, body: Document, revision: int, by: By, conv: int = 1) -> dict[str, Any]:
-    """Return the V2 document of a lazy migration: clean, with no write announced."""
+def born_alone(id: RawId, body: Document, revision: int) -> dict[str, object]:
+    """Return the V2 document of an entity that V1 never had: with what optimistic locking needs, and nothing else."""
+    return {"_id": id, **body, META_FIELD: {"rev": revision, "intent": revision}}
+
+
+def born_clean(id: RawId, body: Body, revision: int, by: By, conv: int = 1) -> dict[str, Any]:
+    """Return the V2 document of a lazy migration, with no write announced: clean, or without a body and why."""
     meta: dict[str, Any] = {"rev": revision, "intent": revision, "by": by}
     if conv != 1:  # missing means 1
         meta["conv"] = conv
+    if isinstance(body, Unmoved):
+        return {"_id": id, META_FIELD: meta | spell_unmoved(body)}
     return {"_id": id, **body, META_FIELD: meta}
+
+
+def spell_unmoved(unmoved: Unmoved) -> Fields:
+    """Return the meta data that say why V2 has no body."""
+    meta: Fields = {"gone": True, "unmoved": unmoved.why}
+    if unmoved.reason:
+        meta["reason"] = unmoved.reason
+    if unmoved.kept is not None:
+        meta["kept"] = {"conv": unmoved.kept_conv, "body": dict(unmoved.kept)}
+    return meta
+
+
+def _parse_unmoved(meta: Document) -> Unmoved | None:
+    why = meta.get("unmoved")
+    if why not in ("waiting", "left"):
+        return None
+    kept = meta.get("kept") or {}
+    return Unmoved(why, meta.get("reason", ""), kept.get("body"), kept.get("conv", 1))
 
 
 def body_of(stored: StoredV2) -> dict[str, Any]:
@@ -182,6 +207,7 @@ def parse_v2(document: Document) -> StoredV2:
         document,
         meta.get("conv", 1),
         tuple(meta.get("inserts", ())),
+        _parse_unmoved(meta) if "unmoved" in meta else None,
     )
 
 

@@ -18,6 +18,7 @@ from lazymig.stores.drivers import (
     LENIENT,
     READ_MAJORITY,
     Driver,
+    Handle,
     await_if_needed,
     collection_of,
     driver_of,
@@ -28,7 +29,8 @@ from lazymig.stores.given import RawId, Store
 from lazymig.stores.server_time import ServerTime
 
 if TYPE_CHECKING:
-    from pymongo.asynchronous.change_stream import AsyncCollectionChangeStream
+    from pymongo.asynchronous.change_stream import AsyncChangeStream
+    from pymongo.asynchronous.database import AsyncDatabase
 
 #: A position in the stream: the server's resume token.
 Token: TypeAlias = Mapping[str, object]
@@ -93,10 +95,11 @@ class Changes:
             raise ConfigurationError(_NO_STREAMS.format("an in-memory collection"))
         # Ids as documents hold them, however this client would decode them.
         self._collection = tune(collection, read=READ_MAJORITY, codec=LENIENT)
+        self._pipeline = _PIPELINE
         self._batch_size = batch_size
         self._wait_ms = int(wait_s * 1000)
         self._time = ServerTime(collection, clock)
-        self._stream: AsyncCollectionChangeStream[dict[str, object]] | None = None
+        self._stream: AsyncChangeStream[dict[str, object]] | None = None
 
     async def now(self) -> datetime:
         """Return the time of the server that reports the changes, naive UTC."""
@@ -106,7 +109,7 @@ class Changes:
         """Return the stream's present position: every later change comes after it."""
         try:
             reply = await self._collection.database.command(
-                "aggregate", self._collection.name, pipeline=[{"$changeStream": {}}], cursor={"batchSize": 0},
+                "aggregate", self._watched, pipeline=[{"$changeStream": {}}], cursor={"batchSize": 0},
                 readConcern={"level": "majority"},
             )  # fmt: skip
         except OperationFailure as error:
@@ -115,9 +118,23 @@ class Changes:
             raise ConfigurationError(_NO_STREAMS.format("this server")) from None
         cursor = reply["cursor"]
         if cursor["id"]:
-            await self._collection.database.command("killCursors", self._collection.name, cursors=[cursor["id"]])
+            await self._collection.database.command("killCursors", self._cursors_of, cursors=[cursor["id"]])
         token: Token = cursor["postBatchResumeToken"]
         return token
+
+    @property
+    def _watched(self) -> str | int:
+        """What an aggregation of changes names: the collection, or 1 for its database."""
+        return str(self._collection.name)
+
+    @property
+    def _cursors_of(self) -> str:
+        return str(self._collection.name)
+
+    @property
+    def _source(self) -> Handle | AsyncDatabase[dict[str, object]]:
+        """The driver's object whose changes are watched."""
+        return self._collection
 
     async def open(self, token: Token) -> None:
         """Open the stream after a position. Raises `PositionLost`."""
@@ -125,8 +142,8 @@ class Changes:
         try:
             # Also behind the event of a dropped collection, where `resume_after` would be refused.
             stream = await await_if_needed(
-                self._collection.watch(
-                    _PIPELINE, start_after=token, batch_size=self._batch_size, max_await_time_ms=self._wait_ms
+                self._source.watch(
+                    self._pipeline, start_after=token, batch_size=self._batch_size, max_await_time_ms=self._wait_ms
                 )
             )
             self._stream = stream

@@ -87,6 +87,26 @@ def make_partition_filter(partition: Partition, position: RawId, last: RawId, dr
     return {"$and": [bracket, {"$or": [{"_id": make_condition(bounds)}, *first]}]}
 
 
+def make_descending_filter(partition: Partition, position: RawId, last: RawId, driver: Driver) -> dict[str, object]:
+    """Return the filter for a partition's ids before the position, down to `last` where that is given."""
+    bracket = make_bracket_filter("_id", partition.bracket, driver)
+    if partition.bracket in ONE_VALUE:
+        return bracket
+    if is_nan(position):
+        return {"_id": {"$in": []}}  # NaN sorts before all numbers
+    above = {"$lte": partition.high} if partition.high is not None else {}
+    bounds: dict[str, object] = above if position is None else {"$lt": position}
+    if last is not None and not is_nan(last):
+        bounds["$gte"] = last
+    elif partition.low is not None:
+        bounds |= make_lower_bound(partition.low)
+    else:
+        # Without a lower bound NaN belongs to it, which no comparison finds.
+        last_of_all = [{"_id": math.nan}] if partition.bracket == "int" else []
+        return {"$and": [bracket, {"$or": [{"_id": make_condition(bounds)}, *last_of_all]}]} if bounds else bracket
+    return {"_id": make_condition(bounds)}  # a comparison stays within its value's bracket
+
+
 def list_brackets(driver: Driver) -> list[str]:
     """Return the brackets that ids can sort in."""
     never = {"array", "regex"}

@@ -50,6 +50,7 @@ from lazymig.stores.server_time import ServerTime
 _NOT_OURS = frozenset({14, 28})
 REV, INTENT = f"{META_FIELD}.rev", f"{META_FIELD}.intent"
 GONE, AT, CONV = f"{META_FIELD}.gone", f"{META_FIELD}.at", f"{META_FIELD}.conv"
+UNMOVED = f"{META_FIELD}.unmoved"
 RAISED, INSERTS = f"{META_FIELD}.raised", f"{META_FIELD}.inserts"
 #: The filter for documents with a body.
 LIVE: Document = {GONE: {"$ne": True}}
@@ -101,7 +102,9 @@ class MongoLedger(Ledger):
         return await self._announce({"_id": id}, {**_PLACEHOLDER, GONE: True}, 1)
 
     async def vacant_ticket(self, id: RawId, step: int = 1) -> StoredV2 | None:
-        where = {"_id": id, GONE: True}  # an upsert copies `gone` into the document that it inserts
+        # An upsert copies `gone` into the document that it inserts. What has no body by V1's revision is no vacancy: V1
+        # holds the entity, and V2 may keep the body before.
+        where = {"_id": id, GONE: True, UNMOVED: {"$exists": False}}
         try:
             if self._remembers:
                 return await self._transformed(where, build_insert_announcement(PLACEHOLDER, step, self._moment))

@@ -18,6 +18,7 @@ from lazymig.stores.drivers import (
     STATEMENT_ERRORS,
     Handle,
     describe_refusal,
+    driver_of,
     is_too_large,
     judge_applies,
     judge_put,
@@ -26,7 +27,7 @@ from lazymig.stores.drivers import (
 from lazymig.stores.given import RawId
 from lazymig.stores.indexes import ensure_index
 from lazymig.stores.keyset import Order
-from lazymig.stores.ledger import CONV, GONE, LIVE, REV, MongoLedger
+from lazymig.stores.ledger import AT, CONV, LIVE, REV, UNMOVED, MongoLedger
 from lazymig.stores.pages import encode_filter, find_page, join_filters
 from lazymig.stores.pipelines import (
     Pipeline,
@@ -35,7 +36,7 @@ from lazymig.stores.pipelines import (
 )
 from lazymig.stores.ports import Bodies, Repair
 from lazymig.stores.raw import Undecoded, find_all, find_one, find_undecoded, find_undecoded_by_id
-from lazymig.stores.records import Applied, Document, Put, StoredV2
+from lazymig.stores.records import Applied, Body, Document, Put, StoredV2
 
 
 class V2Store(MongoLedger, Bodies):
@@ -52,7 +53,7 @@ class V2Store(MongoLedger, Bodies):
     async def find_each(self, ids: Sequence[RawId]) -> Undecoded[StoredV2]:
         return await find_undecoded_by_id(self._read, parse_v2, ids, self._session)
 
-    async def put_if_absent(self, id: RawId, body: Document, revision: int) -> Put:
+    async def put_if_absent(self, id: RawId, body: Body, revision: int) -> Put:
         try:
             await self._quick.insert_one(self.born_clean(id, body, revision, "read"), session=self._session)
         except STATEMENT_ERRORS as error:
@@ -90,13 +91,13 @@ class V2Store(MongoLedger, Bodies):
         where = join_filters(self.question(criteria), LIVE, others)
         return int(await self._read.count_documents(where, session=self._session))
 
-    def born_clean(self, id: RawId, body: Document, revision: int, by: By) -> dict[str, Any]:
+    def born_clean(self, id: RawId, body: Body, revision: int, by: By) -> dict[str, Any]:
         return born_clean(id, body, revision, by, self._conv)
 
     async def apply(
         self,
         id: RawId,
-        body: Document,
+        body: Body,
         revision: int,
         *,
         own: bool = False,
@@ -155,7 +156,8 @@ class V2Store(MongoLedger, Bodies):
 
     async def stale(self, where: Document, limit: int) -> list[StoredV2]:
         fields = None if self._remembers else {META_FIELD: 1}
-        older = {CONV: {"$in": [None, *range(1, self._conv)]}, GONE: {"$ne": True}, REV: {"$exists": True}}
+        older: Document = {CONV: {"$in": [None, *range(1, self._conv)]}, REV: {"$exists": True}}
+        older = {**older, "$or": [LIVE, {UNMOVED: {"$exists": True}}]}
         found = await find_undecoded(
             self._read, parse_v2, {"$and": [where, older]}, size=limit, limit=limit, fields=fields, sort=[("_id", 1)],
             session=self._session,
@@ -164,3 +166,16 @@ class V2Store(MongoLedger, Bodies):
 
     async def ensure_conversion_index(self) -> None:
         await ensure_index(self.collection, [(CONV, 1), ("_id", 1)], "lazymig_conv")
+
+    async def unmoved(self, why: str, limit: int, after: RawId = None) -> list[StoredV2]:
+        where: Document = {UNMOVED: why, AT: {"$exists": False}}
+        if after is not None:
+            where = {"$and": [where, Order("_id", 1).after({"_id": after}, driver_of(self.collection))]}
+        found = await find_undecoded(
+            self._read, parse_v2, where, size=limit, limit=limit, fields={META_FIELD: 1}, sort=[("_id", 1)],
+            session=self._session,
+        )  # fmt: skip
+        return list(found)
+
+    async def ensure_unmoved_index(self) -> None:
+        await ensure_index(self.collection, [(UNMOVED, 1)], "lazymig_unmoved", sparse=True)

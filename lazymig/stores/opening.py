@@ -31,6 +31,8 @@ class Terms:
     timeout_s: float | None
     read_concern: Literal["linearizable"] | None
     session: Session | None = None
+    #: Whether no process knows V1 any more.
+    finished: bool = False
 
 
 def check_collection(side: str, collection: object) -> None:
@@ -55,18 +57,18 @@ def open_stores(given: Collections, terms: Terms) -> tuple[V1Store, V2Store, Alo
         terms.coalesce and terms.read_concern is None
     ):  # linearizable reads cannot share a statement: each finds one document
         v2 = CoalescingV2(given.v2, terms.clock, terms.conv, terms.timeout_s, remembers=terms.remembers)
-        alone = CoalescingAlone(given.v2, terms.clock, terms.conv, terms.timeout_s)
+        alone = CoalescingAlone(given.v2, terms.clock, terms.conv, terms.timeout_s, forgets=terms.finished)
         return CoalescingV1(given.v1, terms.timeout_s), v2, alone
     session = cast("DriverSession | None", terms.session)  # the driver checks that it is one of its own
     return (
         V1Store(given.v1, session, terms.read_concern),
         V2Store(given.v2, terms.clock, terms.conv, session, terms.read_concern, remembers=terms.remembers),
-        AloneStore(given.v2, terms.clock, terms.conv, session, terms.read_concern),
+        AloneStore(given.v2, terms.clock, terms.conv, session, terms.read_concern, forgets=terms.finished),
     )
 
 
-def name_unused_beside(v1: Store) -> Collection:
-    """Return a collection in V1's database for a repository that has no V2. Nothing reads or writes it."""
-    collection = collection_of(v1)
+def name_unused_beside(one: Store) -> Collection:
+    """Return a collection in this one's database for a repository that has no other. Nothing reads or writes it."""
+    collection = collection_of(one)
     found: Collection = collection.database[f"{collection.name}_lazymig_unused"]
     return found

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from lazymig.stores.documents import META_FIELD
-from lazymig.stores.records import Document
+from lazymig.stores.documents import META_FIELD, spell_unmoved
+from lazymig.stores.records import Body, Document, Unmoved
 
 Pipeline = Sequence[Document]
 #: A moment: the server's (`SERVER_NOW`), or one of the caller's clock.
@@ -26,6 +26,7 @@ SERVER_NOW: Final = "$$NOW"
 _REV, _INTENT, _AT = (f"${META_FIELD}.{name}" for name in ("rev", "intent", "at"))
 _BY, _CONV, _GONE, _RAISED = (f"${META_FIELD}.{name}" for name in ("by", "conv", "gone", "raised"))
 _INSERTS = f"${META_FIELD}.inserts"
+_UNMOVED, _REASON, _KEPT_BODY = (f"${META_FIELD}.{name}" for name in ("unmoved", "reason", "kept"))
 _ID = {"_id": "$_id"}
 _KEPT = {"by": _BY, "conv": _CONV, "raised": _RAISED}
 
@@ -40,8 +41,8 @@ def _keep_inserts(operator: str, ticket: int) -> dict[str, Any]:
     return _remove_if({"$eq": [found, []]}, found)
 
 
-def build_apply(body: Document, revision: int, since: int, conv: int) -> Pipeline:
-    """Return the pipeline that stores a body at this revision, of the entity that V1 held at `since`.
+def build_apply(body: Body, revision: int, since: int, conv: int) -> Pipeline:
+    """Return the pipeline that stores a body, or why there is none, at this revision, of what V1 held at `since`.
 
     The intent is never lowered, and the mark is removed only with the last open announcement. Inserts that were
     announced after `since` stay remembered: this may be the body of the entity before them.
@@ -55,6 +56,9 @@ def build_apply(body: Document, revision: int, since: int, conv: int) -> Pipelin
     }  # fmt: skip
     if conv != 1:
         meta["conv"] = conv
+    if isinstance(body, Unmoved):
+        meta |= {name: {"$literal": value} for name, value in spell_unmoved(body).items()}
+        return [{"$replaceWith": {**_ID, META_FIELD: meta}}]
     return [{"$replaceWith": {"$mergeObjects": [_ID, {"$literal": body}, {META_FIELD: meta}]}}]
 
 
@@ -90,12 +94,14 @@ def build_withdrawal(ticket: int, before: int) -> Pipeline:
 
     It also removes the mark where no announcement is open any more.
     """
+    buried = {"$cond": [{"$eq": [{"$ifNull": [_UNMOVED, "none"]}, "none"]}, _GONE, False]}
     meta = {
         # Not below the body: a reader may have stored V1's body at a revision that was never announced, such as one
         # from before V2 existed.
         **_KEPT, "rev": _REV, "intent": {"$max": [before, _REV]}, "gone": _GONE,
-        "at": {"$cond": [{"$gt": [before, _REV]}, _AT, {"$cond": [_GONE, _AT, "$$REMOVE"]}]},
-        "inserts": _keep_inserts("$ne", ticket),
+        # A tombstone keeps its mark, by which it is purged. What has no body by V1's revision is no tombstone.
+        "at": {"$cond": [{"$gt": [before, _REV]}, _AT, {"$cond": [buried, _AT, "$$REMOVE"]}]},
+        "inserts": _keep_inserts("$ne", ticket), "unmoved": _UNMOVED, "reason": _REASON, "kept": _KEPT_BODY,
     }  # fmt: skip
     return [{"$replaceWith": {"$mergeObjects": ["$$ROOT", {META_FIELD: meta}]}}]
 

@@ -19,11 +19,11 @@ from lazymig.stores.documents import By
 from lazymig.stores.given import RawId
 from lazymig.stores.keyset import Order
 from lazymig.stores.raw import Undecoded
-from lazymig.stores.records import Applied, Document, Put, StoredV1, StoredV2
+from lazymig.stores.records import Applied, Body, Document, Put, StoredV1, StoredV2
 
 Paths = Sequence[str]
-#: One of many repairs: the document that was seen, the new body, and the revision that the body was made from.
-Repair = tuple[StoredV2, Document, int]
+#: One of many repairs: the document that was seen, what to store, and the revision that it was made from.
+Repair = tuple[StoredV2, Body, int]
 
 
 class Truth(Protocol):
@@ -107,9 +107,10 @@ class Ledger(Protocol):
         """
 
     async def vacant_ticket(self, id: RawId, step: int = 1) -> StoredV2 | None:
-        """Announce an insert, durably, by `step`, where V2 holds nothing live. None: a live document stands, unchanged.
+        """Announce an insert, durably, by `step`, where V2 holds nothing of an entity. None: it does; unchanged.
 
-        Where bodies hold what V1 cannot express, remember the insert: earlier bodies belong to another entity.
+        It holds a live document, or why V1's entity has no body. Where bodies hold what V1 cannot express, remember the
+        insert: earlier bodies belong to another entity.
         """
 
     async def raise_intent(self, id: RawId, intent: int) -> None:
@@ -185,10 +186,10 @@ class Bodies(Protocol):
     async def count(self, criteria: Document, without: Sequence[RawId] = ()) -> int:
         """Count the bodies that match, as the primary has them, but for those of these entities."""
 
-    def born_clean(self, id: RawId, body: Document, revision: int, by: By) -> dict[str, Any]:
-        """Return the V2 document of a lazy migration by this process: clean, with no write announced."""
+    def born_clean(self, id: RawId, body: Body, revision: int, by: By) -> dict[str, Any]:
+        """Return the V2 document of a lazy migration, with no write announced: clean, or why there is no body."""
 
-    async def put_if_absent(self, id: RawId, body: Document, revision: int) -> Put:
+    async def put_if_absent(self, id: RawId, body: Body, revision: int) -> Put:
         """Store a body for an entity that V2 does not have. LOST: another process was faster; nothing was changed."""
 
     async def put_many(self, documents: Sequence[Document], *, durable: bool = False) -> list[Put]:
@@ -200,7 +201,7 @@ class Bodies(Protocol):
     async def apply(
         self,
         id: RawId,
-        body: Document,
+        body: Body,
         revision: int,
         *,
         own: bool = False,
@@ -208,7 +209,7 @@ class Bodies(Protocol):
         since: int | None = None,
         conv: int | None = None,
     ) -> Applied:
-        """Bring V2 up to a revision: store exactly this body, and remove the mark if no write is open.
+        """Bring V2 up to a revision: store exactly this body, or why there is none; unmark it if no write is open.
 
         Never lowers the intent, so no other writer's announcement is dropped. NEWER: V2 is at this revision or past it.
         The revision's writer (`own`) also overwrites a body at the same revision, since a reader's repair lacks what V1
@@ -239,13 +240,19 @@ class Bodies(Protocol):
         """
 
     async def stale(self, where: Document, limit: int) -> list[StoredV2]:
-        """Find live documents that match and whose body an older conversion made, in the order of their ids.
+        """Find documents that match and that an older conversion made of V1's entity, in the order of their ids.
 
         Bodies are left out where they hold nothing that V1 cannot express.
         """
 
     async def ensure_conversion_index(self) -> None:
         """Create the index on conversion revision and id, which finds older bodies without a scan."""
+
+    async def unmoved(self, why: str, limit: int, after: RawId = None) -> list[StoredV2]:
+        """Find entities that have no body by V1's revision, waiting or left, after this id, in the order of ids."""
+
+    async def ensure_unmoved_index(self) -> None:
+        """Create the sparse index that finds and counts entities without a body."""
 
 
 class Alone(Protocol):
@@ -275,7 +282,7 @@ class Alone(Protocol):
     async def bury(self, seen: StoredV2) -> bool:
         """Store a tombstone at the revision after the last announced one, durably, if the document is as it was seen.
 
-        False: V2 has changed; nothing was written.
+        Where no process knows V1 any more, the document is removed instead. False: V2 has changed; nothing was written.
         """
 
     async def bury_each(self, seen: Sequence[StoredV2]) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
 from lazymig.stores.given import RawId
 
@@ -17,6 +17,25 @@ Fields = dict[str, Any]
 
 #: The revision of a placeholder: a write was announced before V2 had the entity.
 PLACEHOLDER = -1
+
+
+@frozen
+class Unmoved:
+    """Why V2 holds no body of an entity that V1 holds: what `upgrade` decided about V1's revision.
+
+    `kept` is the body that V2 held before, for an `upgrade` that takes the previous entity, and `kept_conv` the
+    revision of the conversion that made it. Neither counts in comparisons.
+    """
+
+    #: "waiting" where it waits for its user, "left" where it is not taken over.
+    why: Literal["waiting", "left"]
+    reason: str = ""
+    kept: Document | None = field(default=None, eq=False)
+    kept_conv: int = field(default=1, eq=False)
+
+
+#: What V2 stores at a revision of V1: a body without `_id`, or why there is none.
+Body: TypeAlias = Document | Unmoved
 
 
 # Named tuples: listings make one of each per document, and a named tuple is made in half the time of an attrs object.
@@ -34,7 +53,8 @@ class StoredV2(NamedTuple):
     """A V2 document: its body, the revision that the body was made from, and the highest announced write.
 
     `conv` is the revision of the conversion that made the body. `inserts` are the tickets of inserts that were
-    announced after it; V2 does not know whether they reached V1.
+    announced after it; V2 does not know whether they reached V1. `unmoved` says why there is no body, where `upgrade`
+    decided that; such a document is `gone`, and never answers without V1.
     """
 
     id: RawId
@@ -45,6 +65,19 @@ class StoredV2(NamedTuple):
     document: Document
     conv: int = 1
     inserts: tuple[int, ...] = ()
+    unmoved: Unmoved | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether no announced write is open, and it is V1's current revision: it is clean, or has no body by it."""
+        return self.revision == self.intent and (not self.gone or self.unmoved is not None)
+
+    def with_kept_body(self) -> StoredV2:
+        """Return it with the body that it keeps for the next conversion; unchanged if it keeps none."""
+        if self.unmoved is None or self.unmoved.kept is None:
+            return self
+        document = {"_id": self.id, **self.unmoved.kept}
+        return self._replace(gone=False, document=document, conv=self.unmoved.kept_conv, unmoved=None)
 
     @property
     def clean(self) -> bool:

@@ -15,6 +15,7 @@ from pymongo.errors import DuplicateKeyError
 from lazymig.stores.drivers import LENIENT, MAJORITY, READ_MAJORITY, Driver, collection_of, driver_of, tune
 from lazymig.stores.given import Collection, Store
 from lazymig.stores.indexes import Keys, ensure_index
+from lazymig.stores.record_changes import RecordChanges
 
 Row = Mapping[str, Any]
 #: The control collection's name where the user gives none.
@@ -87,6 +88,11 @@ class Rows:
             return None
         return row
 
+    async def change_and_find(self, where: Row, change: Row) -> Row | None:
+        """Change the row that the filter finds, durably, and return the new row. None: it finds none."""
+        row: Row | None = await self._rows.find_one_and_update(where, change, return_document=ReturnDocument.AFTER)
+        return row
+
     async def put_each(self, changes: Sequence[tuple[Row, Sequence[Row]]]) -> None:
         """Change or insert many rows, each by its filter and pipeline, durably, by one unordered statement."""
         await self._rows.bulk_write([UpdateOne(*change, upsert=True) for change in changes], ordered=False)
@@ -94,6 +100,10 @@ class Rows:
     async def remove(self, where: Row) -> int:
         """Remove every row that matches, durably; return how many there were."""
         return int((await self._rows.delete_many(where)).deleted_count)
+
+    def changes_of(self, id: str) -> RecordChanges:
+        """Return the change stream of one row. Nothing is sent."""
+        return RecordChanges(self._rows, id)
 
     async def ensure_index(self, keys: Keys, name: str) -> None:
         """Create the index unless one exists that serves as well."""

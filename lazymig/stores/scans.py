@@ -1,4 +1,4 @@
-"""Scans of one collection in `_id` order, a page per statement. No cursor stays open after its page."""
+"""Scans of one collection in the order of `_id`, a page per statement. No cursor stays open after its page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from lazymig.stores.decoding import decode
 from lazymig.stores.documents import raw_id
 from lazymig.stores.drivers import LENIENT, READ_MAJORITY, Driver, await_if_needed, collection_of, driver_of, tune
 from lazymig.stores.given import RawId, Store
-from lazymig.stores.keyset import Order, is_nan, list_brackets, make_bracket_filter, make_partition_filter
+from lazymig.stores.keyset import (
+    Order,
+    is_nan,
+    list_brackets,
+    make_bracket_filter,
+    make_descending_filter,
+    make_partition_filter,
+)
 from lazymig.stores.raw import Undecoded, decode_for_id, find_one, find_undecoded, split
 from lazymig.stores.records import Document, Partition
 
@@ -36,15 +43,18 @@ class Part(Generic[T]):
 class Scan:
     """Reads a collection's documents, whole or in part, in the order of their ids.
 
-    With `majority`, nothing that a scan finds can be rolled back. Without it, it reads the primary's present state.
-    Pages are raw BSON (`is_raw`), except in memory, where they are decoded documents.
+    With `majority`, nothing that a scan finds can be rolled back. Without it, it reads the primary's present state. A
+    `descending` scan begins with the highest id, and what comes "after" a position is below it then. Pages are raw BSON
+    (`is_raw`), except in memory, where they are decoded documents.
     """
 
-    def __init__(self, store: Store, *, majority: bool = False) -> None:
+    def __init__(self, store: Store, *, majority: bool = False, descending: bool = False) -> None:
         collection, concern = collection_of(store), READ_MAJORITY if majority else None
         self._documents = tune(collection, read=concern)
         self._lenient = tune(collection, read=concern, codec=LENIENT)
         self._driver = driver_of(collection)
+        self._order = [("_id", -1 if descending else 1)]
+        self._make_filter = make_descending_filter if descending else make_partition_filter
         self.is_raw = self._driver is not Driver.MEMORY
 
     async def find_ids(self, where: Document, limit: int = 0, *, per_reply: int = 0) -> list[Any]:
@@ -86,10 +96,10 @@ class Scan:
         return [], True
 
     def _raw(self, where: Document, fields: Any, limit: int) -> Any:
-        return self._documents.find_raw_batches(where, fields, sort=_IN_ORDER, limit=limit, hint=_IN_ORDER)
+        return self._documents.find_raw_batches(where, fields, sort=self._order, limit=limit, hint=_IN_ORDER)
 
     async def _in_memory(self, where: Document, fields: Any, limit: int) -> list[Any]:
-        cursor = self._documents.find(where, fields).sort(_IN_ORDER)
+        cursor = self._documents.find(where, fields).sort(self._order)
         return list(await (cursor.limit(limit) if limit else cursor).to_list(None))
 
     async def find_document(self, id: RawId) -> Any:
@@ -135,9 +145,9 @@ class Scan:
         """Return the brackets that ids of this collection can sort in. Sends nothing."""
         return list_brackets(self._driver)
 
-    def within(self, partition: Partition, position: RawId, last: RawId = None) -> dict[str, Any]:
+    def within(self, partition: Partition, position: RawId, last: RawId = None) -> Document:
         """Return the filter for a partition's ids after the position, up to `last` where given. Sends nothing."""
-        return make_partition_filter(partition, position, last, self._driver)
+        return self._make_filter(partition, position, last, self._driver)
 
     def after(self, order: Order, document: Document) -> dict[str, Any]:
         """Return the filter for what comes after this document in that order. Sends nothing."""

@@ -10,7 +10,7 @@ from pymongo.read_concern import ReadConcern
 
 from lazymig.errors import ForeignDocument
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
-from lazymig.stores.documents import META_FIELD, born_clean, check_same_id, parse_v2, parse_v2_or_error
+from lazymig.stores.documents import META_FIELD, born_alone, born_clean, check_same_id, parse_v2, parse_v2_or_error
 from lazymig.stores.drivers import READ_MAJORITY, DriverSession, Handle, is_id_taken, tune
 from lazymig.stores.given import RawId
 from lazymig.stores.keyset import Order
@@ -32,20 +32,22 @@ class AloneStore(MongoLedger, Alone):
         conv: int = 1,
         session: DriverSession | None = None,
         read_concern: str | None = None,
+        *,
+        forgets: bool = False,
     ) -> None:
+        """With `forgets`, deletes leave no tombstone: no process writes V1 that a tombstone would have to stop."""
         super().__init__(collection, clock, conv, session, read_concern)
+        self._forgets = forgets
         # What an answer was made from must not be rolled back: no other collection holds it.
         self._settled = tune(collection, read=READ_MAJORITY)
         self._one = self._settled if read_concern is None else tune(collection, read=ReadConcern(read_concern))
 
     async def find(self, id: RawId) -> StoredV2 | None:
-        return await self._find(self._one, id)
+        document = await find_one(self._one, id, self._session)
+        return None if document is None else check_same_id(id, parse_v2(document))
 
     async def find_local(self, id: RawId) -> StoredV2 | None:
-        return await self._find(self._durable, id)
-
-    async def _find(self, collection: Handle, id: RawId) -> StoredV2 | None:
-        document = await find_one(collection, id, self._session)
+        document = await find_one(self._durable, id, self._session)
         return None if document is None else check_same_id(id, parse_v2(document))
 
     async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredV2 | ForeignDocument]:
@@ -61,8 +63,7 @@ class AloneStore(MongoLedger, Alone):
 
     async def insert(self, id: RawId, body: Document, revision: int) -> bool:
         try:
-            document = born_clean(id, body, revision, "write", self._conv)
-            await self._durable.insert_one(document, session=self._session)
+            await self._durable.insert_one(born_alone(id, body, revision), session=self._session)
         except DuplicateKeyError as error:
             if not is_id_taken(error):
                 raise  # another unique index refuses it, which the caller must know
@@ -70,16 +71,24 @@ class AloneStore(MongoLedger, Alone):
         return True
 
     async def replace(self, seen: StoredV2, body: Document) -> bool:
-        revision = seen.intent + 1
-        by = seen.document[META_FIELD].get("by", "write")
-        document = born_clean(seen.id, body, revision, by, self._conv)
+        document = self._born_again(seen, body, seen.intent + 1)
         if self._in_memory:
             made = [{"$replaceWith": {"$literal": document}}]
             return await self._send(_as_seen(seen), made, durable=True)
         result = await self._durable.replace_one(_as_seen(seen), document, session=self._session)
         return bool(result.matched_count)
 
+    def _born_again(self, seen: StoredV2, body: Document, revision: int) -> Document:
+        # Who moved an entity out of V1 stays on record, until retirement has removed it.
+        by = None if seen.gone else seen.document[META_FIELD].get("by")
+        if by is None:
+            return born_alone(seen.id, body, revision)
+        return born_clean(seen.id, body, revision, by, self._conv)
+
     async def bury(self, seen: StoredV2) -> bool:
+        if self._forgets:
+            removed = await self._durable.delete_one(_as_seen(seen), session=self._session)
+            return bool(removed.deleted_count)
         return await self._send(_as_seen(seen), self._build_grave(seen), durable=True)
 
     async def bury_each(self, seen: Sequence[StoredV2]) -> int:

@@ -15,6 +15,10 @@ class Verdict(enum.StrEnum):
 
     #: V2's body was made from V1's revision, and both agree.
     MATCH = "match"
+    #: V1 holds the entity, which waits for its user, and V2 has recorded that. No mismatch.
+    WAITING = "waiting"
+    #: V1 holds the entity, which is not taken over, and V2 has recorded that. No mismatch.
+    LEFT = "left"
     #: V1 holds the entity and V2 does not.
     MISSING = "missing"
     #: V2 claims to be clean and is of another revision than V1, or of an older conversion.
@@ -27,6 +31,10 @@ class Verdict(enum.StrEnum):
     DIRTY = "dirty"
     #: The two could not be compared: they moved all the time, or one of them does not convert.
     UNKNOWN = "unknown"
+
+
+#: The verdicts of entities whose two sides agree.
+AGREEING = frozenset({Verdict.MATCH, Verdict.WAITING, Verdict.LEFT})
 
 
 @frozen

@@ -15,6 +15,7 @@ from lazymig.stores.records import Document
 from lazymig.surroundings.complete import find_incomplete
 from lazymig.surroundings.contents import Foreign, find_legacy_ids, look_for_foreign
 from lazymig.surroundings.judging import find_problems
+from lazymig.surroundings.leftovers import find_tombstones
 from lazymig.surroundings.looking import Seen, greet_all, look
 from lazymig.surroundings.probing import find_refusals, find_refused_revision
 from lazymig.surroundings.validators import is_fenced
@@ -38,8 +39,8 @@ class Asked:
     compared: bool = False
     #: Whether V2 must hold every entity that V1 holds.
     complete: bool = False
-    #: Whether V1 is neither read nor written any more, so that the seal's fences refuse nothing of what is stored.
-    sealed: bool = False
+    #: Whether calls read or write V1. Where none does, its documents are not looked at.
+    reads_v1: bool = True
     #: Whether to look at a sample of V2's documents as well.
     widely: bool = False
 
@@ -99,7 +100,8 @@ async def _look_at_v1(asked: Asked, hellos: _Hellos, unseen: list[str]) -> tuple
     seen = await look("v1", asked.v1, hellos["v1"])
     unseen += seen.unseen
     found = list(find_problems(seen, linearizable=asked.linearizable, compared=asked.compared or asked.v2 is None))
-    if not found:
+    if not found and asked.reads_v1:
+        found += await find_tombstones(asked.v1, seen, unseen)
         found += await find_refused_revision(asked.v1, seen, unseen)
         found += await find_legacy_ids(asked.v1, asked.id_types, unseen)
     return seen, found

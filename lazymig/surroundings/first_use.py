@@ -51,12 +51,14 @@ class FirstUse:
         given_s = _READ_WAIT_S if timeout_s is None else timeout_s / _READ_PART
         self._read_wait_s = given_s if read_wait_s is None else read_wait_s
         self._task: asyncio.Task[None] | None = None
+        #: Whether a server could not be reached by the last check. Reads do not wait for the next one then.
+        self._away = False
         #: Direct connections to members of replica sets that passed the check: each may step down and still answer.
         self._direct: tuple[Probe, ...] = ()
         #: Whether calls must still check. False once the check has passed for good.
         self.due = not all(probe.in_memory for probe in (asked.v1, asked.v2) if probe is not None)
         #: Whether this is the phase that the fences are for.
-        self.sealed = asked.sealed
+        self.sealed = not asked.reads_v1
         #: Finds out, after a write was refused, whether an index or a validator refuses announcements.
         self.explaining = Explaining(self)
 
@@ -86,15 +88,18 @@ class FirstUse:
         if not self.due or (self._direct and all(probe.is_still_primary for probe in self._direct)):
             return
         task = self._join_look()
+        if self._away and not writes:
+            return
         # `wait` does not cancel the task with a caller: other callers may wait for it too.
         await asyncio.wait({task}, timeout=None if writes else self._read_wait_s)
+        if not task.done():
+            self._away = True
         if not task.done() or task.cancelled():
             return
         error = task.exception()
         if error is None:
             return
-        unreachable = isinstance(error, ConnectionFailure) and not isinstance(error, NoPrimary)
-        if writes or not unreachable:
+        if writes or not _is_unreachable(error):
             raise error
 
     def _join_look(self) -> asyncio.Task[None]:
@@ -113,6 +118,11 @@ class FirstUse:
             sides = ((found.v1, self._asked.v1), (found.v2, self._asked.v2))
             self._direct = tuple(one for seen, one in sides if one is not None and seen and seen.may_step_down)
             self.due = bool(self._direct)
+            self._away = False
+        except Exception as error:
+            # Any other error is raised in the next read, which so must wait for it.
+            self._away = _is_unreachable(error)
+            raise
         finally:
             self._task = None
 
@@ -121,6 +131,10 @@ class FirstUse:
         found = await self.look()
         found.check()
         return found
+
+
+def _is_unreachable(error: BaseException) -> bool:
+    return isinstance(error, ConnectionFailure) and not isinstance(error, NoPrimary)
 
 
 def _retrieve_error(task: asyncio.Task[None]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
@@ -27,8 +27,8 @@ V2 = TypeVar("V2")
 _ID_BYTES = 1_000_000
 
 
-def _never() -> bool:
-    return False
+async def _always() -> bool:
+    return True
 
 
 async def review_letters(
@@ -39,13 +39,13 @@ async def review_letters(
     *,
     ids: Sequence[RawId] = (),
     insist: bool = False,
-    stopping: Callable[[], bool] = _never,
+    goes_on: Callable[[], Awaitable[bool]] = _always,
 ) -> int:
     """Review the dead letters, or those of `ids`; return how many were removed.
 
     Letters of entities that V2 holds now or V1 no longer holds are removed. First, entities whose V1 document has
     another revision now are tried again; with `insist`, the others too. A thousand letters whose entities have not
-    changed cost three statements.
+    changed cost three statements. `goes_on` is awaited before those, and may wait; False ends the review.
     """
     await mover.failures.flush()
     name, count = pair.conversions.migration.name, 0
@@ -54,7 +54,7 @@ async def review_letters(
     pages = dead.find_pages_of(name, ids) if ids else dead.find_pages(name, waived=False if insist else None)
     async for page in pages:
         for letters in _by_size(page):
-            if stopping():
+            if not await goes_on():
                 return count
             resolved = await review.find_resolved(letters)
             count += await dead.remove(name, [letter.id for letter in resolved])
@@ -91,7 +91,7 @@ class _Review(Generic[V1, V2]):
         return as_patient_as(self.pair.bodies, Scan(self.pair.bodies))
 
     def _is_current(self, seen: StoredV2 | None) -> bool:
-        return seen is not None and self.pair.conversions.is_current(seen)
+        return seen is not None and self.pair.conversions.is_settled(seen)
 
     def _is_due(self, key: Any, letter: DeadLetter, standing: dict[Any, Any]) -> bool:
         return key in standing and (self.insist or standing[key] != letter.revision)

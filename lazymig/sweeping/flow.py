@@ -8,12 +8,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
+from lazymig.metrics import SWEEP_BATCH
 from lazymig.passes.throttle import Throttle
 from lazymig.protocol.pair import Pair
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Partition
 from lazymig.sweeping.moving import Mover
-from lazymig.sweeping.remainder import Page, Remainder
+from lazymig.sweeping.remainder import EVERYTHING, Choice, Page, Remainder
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -33,14 +34,13 @@ class Flow(Generic[V1, V2]):
         mover: Mover[V1, V2],
         throttle: Throttle,
         counts: Counter[str],
-        *,
-        concurrency: int,
+        choice: Choice = EVERYTHING,
     ) -> None:
         self._pair = pair
         self._mover = mover
         self._throttle = throttle
         self._counts = counts
-        self._concurrency = concurrency
+        self._choice = choice
         self.begin()
 
     def begin(self) -> None:
@@ -54,13 +54,14 @@ class Flow(Generic[V1, V2]):
         Ends early when the sweep is to stop. A page that is not finished is not yielded.
         """
         v1, v2 = self._pair.v1, self._pair.bodies
-        remainder = Remainder(v1, v2, partition, position, self._throttle.batches.size, self._lean)
+        size = self._throttle.batches.size
+        remainder = Remainder(v1, v2, partition, position, size, lean=self._lean, choice=self._choice)
         running: _Running = deque()
         try:
             async with aclosing(self._find_pages(remainder)) as found:
                 async for page, read_at_s in found:
                     running.append((page, asyncio.create_task(self._move(remainder, page, read_at_s))))
-                    while len(running) >= self._concurrency and await running[0][1]:
+                    while len(running) >= self._throttle.concurrency and await running[0][1]:
                         yield self._count(running.popleft()[0])
             while running and await running[0][1]:
                 yield self._count(running.popleft()[0])
@@ -92,8 +93,10 @@ class Flow(Generic[V1, V2]):
 
     async def _move(self, remainder: Remainder, page: Page, read_at_s: float) -> bool:
         """Move what V2 lacks of the page, a batch at a time. False: the sweep is to stop before all of it is moved."""
+        span = self._pair.tally.span
         if page.whole:
-            await self._mover.move(page.missing, read_at_s)
+            with span(SWEEP_BATCH, documents=len(page.missing)):
+                await self._mover.move(page.missing, read_at_s)
             self._throttle.batches.note_batch(len(page.missing), self._pair.clock.monotonic() - read_at_s)
             return True
         rest, clock = page.missing, self._pair.clock
@@ -103,8 +106,9 @@ class Flow(Generic[V1, V2]):
             if not await self._throttle.wait_for_documents(len(batch)):
                 return False
             read_at_s = began_s = clock.monotonic()
-            async for documents in remainder.read_whole(batch):
-                await self._mover.move(documents, read_at_s)
-                read_at_s = clock.monotonic()
+            with span(SWEEP_BATCH, documents=len(batch)):
+                async for documents in remainder.read_whole(batch):
+                    await self._mover.move(documents, read_at_s)
+                    read_at_s = clock.monotonic()
             self._throttle.batches.note_batch(len(batch), clock.monotonic() - began_s)
         return True

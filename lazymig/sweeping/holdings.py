@@ -8,7 +8,9 @@ from typing import TypeVar
 
 from attrs import frozen
 
+from lazymig.metrics import DIRTY, LEFT_NOW, REMAINING, SHARE, WAITING_NOW
 from lazymig.stores.counts import Counts
+from lazymig.telemetry import Tally
 
 K = TypeVar("K")
 #: Up to SMALL documents all are counted; of more, SAMPLE documents are an estimate.
@@ -17,12 +19,17 @@ SMALL, SAMPLE = 10_000, 2_000
 
 @frozen
 class Holdings:
-    """V2's documents by state: clean and dirty entities, and two kinds without a body."""
+    """V2's documents by state: clean and dirty entities, and those without a body.
+
+    `waiting` and `left` are entities that V1 holds and `upgrade` gives no body.
+    """
 
     clean: int
     dirty: int
     placeholders: int
     tombstones: int
+    waiting: int = 0
+    left: int = 0
 
     @property
     def live(self) -> int:
@@ -30,8 +37,8 @@ class Holdings:
         return self.clean + self.dirty
 
     def remaining(self, v1: int) -> int:
-        """Return about how many entities V2 lacks if V1 has this many."""
-        return max(0, v1 - self.live)
+        """Return about how many entities are still to be moved if V1 has this many."""
+        return max(0, v1 - self.live - self.waiting - self.left)
 
 
 @frozen
@@ -48,11 +55,20 @@ class MovedBy:
     estimated: bool
 
 
+def show_holdings(tally: Tally, v1: int, held: Holdings) -> None:
+    """Set the gauges of what V2 holds if V1 has this many entities."""
+    tally.show(SHARE, min(1.0, held.live / v1) if v1 else 1.0)
+    tally.show(REMAINING, held.remaining(v1))
+    tally.show(DIRTY, held.dirty)
+    tally.show(WAITING_NOW, held.waiting)
+    tally.show(LEFT_NOW, held.left)
+
+
 async def look_up_holdings(v2: Counts, *, exact: bool = False) -> Holdings:
-    """Count V2's documents by state. All except the clean ones have a mark."""
+    """Count V2's documents by state. All except the clean ones have an entry in a sparse index."""
     whole, marked = await v2.count_all(exact=exact), await v2.count_marked()
-    clean = whole - marked.dirty - marked.placeholders - marked.tombstones
-    return Holdings(max(0, clean), marked.dirty, marked.placeholders, marked.tombstones)
+    clean = whole - marked.dirty - marked.placeholders - marked.tombstones - marked.waiting - marked.left
+    return Holdings(max(0, clean), marked.dirty, marked.placeholders, marked.tombstones, marked.waiting, marked.left)
 
 
 async def count_moved_by(v2: Counts, live: int, *, exact: bool = False) -> MovedBy:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
 
@@ -24,8 +24,8 @@ _PAGE = 500
 _BY_AGE = Order("_lazymig.at", 1)
 
 
-def _never() -> bool:
-    return False
+async def _always() -> bool:
+    return True
 
 
 async def resolve_marks(
@@ -33,17 +33,17 @@ async def resolve_marks(
     mover: Mover[V1, V2],
     counts: Counter[str],
     grace: timedelta,
-    stopping: Callable[[], bool] = _never,
+    goes_on: Callable[[], Awaitable[bool]] = _always,
 ) -> bool:
     """Resolve every mark and tombstone that is old enough, oldest first, found by the sparse index on `at`.
 
-    False: the sweep is to stop before the end.
+    `goes_on` is awaited before each, and may wait. False: the sweep is to stop before the end.
     """
     before = await pair.ledger.now() - bodies.HEAL_AFTER
     after = None
     while page := await pair.ledger.marks(before, _PAGE, after):
         for seen in page:
-            if stopping():
+            if not await goes_on():
                 await mover.failures.flush()
                 return False
             outcome = await resolve_mark(pair, mover, seen, grace)
@@ -89,7 +89,7 @@ async def _bring_up(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> bool
     if not await heal(pair, seen.id):
         return True
     now = await pair.bodies.find(seen.id)
-    if now is None or now.clean:
+    if now is None or now.settled:
         return True
     # The heal's last step failed or is unfinished, or another write is open.
     after = await pair.v1.find(seen.id)
@@ -98,7 +98,7 @@ async def _bring_up(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> bool
 
 async def _repair(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Applied:
     for _ in range(pair.max_attempts):
-        body = pair.conversions.v2_body(await pair.conversions.upgraded(truth, seen))
+        body = pair.conversions.v2_stored(await pair.conversions.upgraded(truth, seen))
         applied = await pair.bodies.apply(truth.id, body, truth.revision, over=seen)
         if applied is not Applied.NEWER:
             break

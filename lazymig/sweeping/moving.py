@@ -20,7 +20,7 @@ from lazymig.protocol.reading import OLD_READ_S, look_again_at
 from lazymig.stores.documents import decode_id, parse_v1, raw_id
 from lazymig.stores.foreign import ForeignDocuments
 from lazymig.stores.given import RawId
-from lazymig.stores.records import Put, StoredV1
+from lazymig.stores.records import Put, StoredV1, Unmoved
 from lazymig.stores.scans import Scan
 from lazymig.sweeping.failures import Failures
 
@@ -43,6 +43,8 @@ class _Converted:
     revision: int
     document: Any
     size: int
+    #: The count of a report that it belongs to once it is stored.
+    counted: str
 
 
 class Mover(Generic[V1, V2]):
@@ -85,19 +87,19 @@ class Mover(Generic[V1, V2]):
                 continue
             try:
                 self._check_id(truth.id)
-                entity = await self._pair.conversions.upgraded(truth, None)
+                made = await self._pair.conversions.upgraded(truth, None)
                 compare = self._dry_run or self._to_compare > 0
                 self._to_compare -= 1
                 whole, raw = self._pair.conversions.v2_document(
-                    truth.id, entity, truth.revision, "sweep", compare=compare
+                    truth.id, made, truth.revision, "sweep", compare=compare
                 )
             except ConversionError as error:
                 self.failures.note_unconvertible(truth, error)
             else:
                 # Encoded once: the driver sends these bytes as they are.
-                converted.append(
-                    _Converted(truth.id, truth.revision, RawBSONDocument(raw) if self._v2.is_raw else whole, len(raw))
-                )
+                document = RawBSONDocument(raw) if self._v2.is_raw else whole
+                counted = made.why if isinstance(made, Unmoved) else "migrated"
+                converted.append(_Converted(truth.id, truth.revision, document, len(raw), counted))
         return converted
 
     def _check_id(self, id: RawId) -> None:
@@ -111,7 +113,7 @@ class Mover(Generic[V1, V2]):
 
     async def _store(self, batch: Sequence[_Converted], read_at_s: float) -> None:
         if self._dry_run:
-            self._counts["migrated"] += len(batch)
+            self._counts.update(converted.counted for converted in batch)
             return
         if self._is_old(read_at_s):
             read_at_s = self._pair.clock.monotonic()
@@ -122,7 +124,7 @@ class Mover(Generic[V1, V2]):
         if self._is_old(read_at_s):
             stored = [converted for converted, put in zip(batch, puts, strict=True) if put is Put.STORED]
             await look_again_at(self._pair, stored)
-        self._counts["migrated"] += puts.count(Put.STORED)
+        self._counts.update(one.counted for one, put in zip(batch, puts, strict=True) if put is Put.STORED)
         # A client was faster, which is no error.
         self._counts["moved_by_clients"] += puts.count(Put.LOST)
         for converted, put in zip(batch, puts, strict=True):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from attrs import frozen
 
 from lazymig.errors import Contention, ConversionError, LazymigError
+from lazymig.metrics import REWRITE_BATCH
 from lazymig.passes.shedding import as_patient_as
 from lazymig.passes.throttle import Throttle
 from lazymig.protocol.pair import Pair
@@ -54,24 +55,22 @@ class Older(Generic[V1, V2]):
     def __init__(
         self,
         pair: Pair[V1, V2],
-        route: Route[V1, V2],
+        find_route: Callable[[], Route[V1, V2]],
         chain: Upcasters,
         throttle: Throttle,
         counts: Counter[str],
         *,
-        concurrency: int,
         dry_run: bool,
     ) -> None:
         self._pair = pair
-        self._route = route
+        self._find_route = find_route
         self._throttle = throttle
         self._counts = counts
-        self._concurrency = concurrency
         self._dry_run = dry_run
         self._scan = as_patient_as(pair.v1, Scan(pair.v1))
         self._rewrites = as_patient_as(pair.v1, Rewrites(pair.v1))
         self._older = make_older_filter(chain.field, chain.newest)
-        self._writing = asyncio.Semaphore(_WRITES_EACH * concurrency)
+        self._writing = asyncio.Semaphore(_WRITES_EACH * throttle.concurrency)
         self.failures = Failures(None, pair.conversions.migration.name, counts)
 
     async def pages(self, partition: Partition, position: RawId) -> AsyncGenerator[Stretch]:
@@ -101,7 +100,7 @@ class Older(Generic[V1, V2]):
             async for documents in self._find_older(partition, position, last):
                 if not await self._throttle.wait_for_documents(len(documents)):
                     return False
-                while len(running) >= self._concurrency:
+                while len(running) >= self._throttle.concurrency:
                     await running.popleft()
                 running.append(asyncio.create_task(self._rewrite_batch(documents)))
                 if not await self._throttle.wait_for_page():
@@ -125,6 +124,10 @@ class Older(Generic[V1, V2]):
             position = raw_id(decode_for_id(found[-1])["_id"])
 
     async def _rewrite_batch(self, documents: Sequence[Any]) -> None:
+        with self._pair.tally.span(REWRITE_BATCH, documents=len(documents)):
+            await self._make_and_store(documents)
+
+    async def _make_and_store(self, documents: Sequence[RawId]) -> None:
         clock = self._pair.clock
         began_s = clock.monotonic()
         made: list[Rewrite] = []
@@ -133,7 +136,7 @@ class Older(Generic[V1, V2]):
             await clock.sleep(0)
         if self._dry_run:
             self._counts["rewritten"] += len(made)
-        elif self._route.uses_v2:
+        elif self._find_route().uses_v2:
             await self._write_each([one.id for one in made])
         elif made:
             await self._store(made)
@@ -182,7 +185,7 @@ class Older(Generic[V1, V2]):
         await asyncio.gather(*map(self._write, ids))
 
     async def _write(self, id: RawId) -> None:
-        route = self._route
+        route = self._find_route()
         async with self._writing:
             try:
                 done = await rewrite(self._pair.conversions, id, route.write, both=route.fills_v2)

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from hashlib import blake2b
 from typing import Any, TypeVar
 
 from attrs import frozen
 
 from lazymig.errors import ConfigurationError
 from lazymig.passes.throttle import Limits
-from lazymig.repository import Repository, calls_of
+from lazymig.repository import Repository
+from lazymig.stores.records import Document
 from lazymig.sweeping.report import Progress
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
+
+#: The kind of the runs that sweeps record, and of the pass over all of V1 from the lowest id up.
+KIND = "sweep"
+FILTERED = (
+    "only documents of V1 that the filter finds were moved; open marks and dead letters were left to a sweep without a "
+    "filter"
+)
+NEWEST_FIRST = (
+    "the highest ids were moved first; what programs outside lazymig insert meanwhile, with higher ids, is left to the "
+    "next sweep"
+)
 
 
 @frozen(kw_only=True)
@@ -22,7 +35,6 @@ class SweepOptions:
     """The keywords of `Sweeper`, whose docstring explains them."""
 
     limits: Limits
-    concurrency: int
     grace_s: float
     max_time_s: float | None
     shard: tuple[int, int]
@@ -31,6 +43,8 @@ class SweepOptions:
     partition_size: int
     since: datetime | None
     on_progress: Callable[[Progress], None] | None
+    where: Mapping[str, object] | None = None
+    newest_first: bool = False
 
     @property
     def grace(self) -> timedelta:
@@ -44,9 +58,28 @@ class SweepOptions:
 
     def check(self, repository: Repository[Any, Any]) -> None:
         """Raise `PhaseError` if the phase does not allow a sweep, `ConfigurationError` if an option cannot work."""
-        calls_of(repository).check_fills_v2("a sweep")
         index, count = self.shard
-        if min(self.limits.batch_size, self.concurrency, self.partition_size) < 1 or not 0 <= index < count:
+        if min(self.limits.batch_size, self.limits.concurrency, self.partition_size) < 1 or not 0 <= index < count:
             raise ConfigurationError("batch_size, concurrency, partition_size: 1 or more; shard: 0 <= i < n")
         if repository.timeout_s is not None and self.grace_s <= repository.timeout_s:
             raise ConfigurationError("grace_s must exceed the repository's timeout_s: an operation may be in flight")
+        if self.where is not None and not isinstance(self.where, Mapping):
+            raise ConfigurationError("where: pass a MongoDB filter for V1 (a mapping), or None for all")
+        if self.where and self.adopt:
+            raise ConfigurationError("adopt replaces all documents that lazymig did not store: leave out where")
+
+    def make_pass_kind(self, question: Document) -> str:
+        """Return the kind of pass: a checkpoint says nothing to a sweep of other documents or in the other direction.
+
+        So neither continues nor closes the other's pass.
+        """
+        if not question:
+            return f"{KIND} newest-first" if self.newest_first else KIND
+        asked = bytes(getattr(question, "raw", b"")) or repr(question).encode()
+        return f"{KIND} {blake2b(asked + bytes([self.newest_first]), digest_size=8).hexdigest()}"
+
+    @property
+    def limits_in_words(self) -> tuple[str, ...]:
+        """What the report says that a run does not do, and in which order it works."""
+        filtered = (FILTERED,) if self.where else ()
+        return (*filtered, NEWEST_FIRST) if self.newest_first else filtered

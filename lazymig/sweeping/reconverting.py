@@ -7,17 +7,22 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Generic, TypeVar
 
 from lazymig.errors import ConversionError
+from lazymig.passes.shedding import as_patient_as
 from lazymig.passes.throttle import Throttle
 from lazymig.protocol.pair import Pair
+from lazymig.stores.chunks import split_ids
+from lazymig.stores.decoding import make_condition
 from lazymig.stores.keyset import ONE_VALUE
-from lazymig.stores.records import Applied, Document, Partition, StoredV1, StoredV2
+from lazymig.stores.raw import decode_for_id, keys_of
+from lazymig.stores.records import Applied, Body, Document, Partition, StoredV1, StoredV2
 from lazymig.stores.scans import Scan
 from lazymig.sweeping.moving import Mover
+from lazymig.sweeping.remainder import EVERYTHING
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
-_Repair = tuple[StoredV2, Document, int]
+_Repair = tuple[StoredV2, Body, int]
 
 
 class Reconverter(Generic[V1, V2]):
@@ -28,13 +33,21 @@ class Reconverter(Generic[V1, V2]):
     """
 
     def __init__(
-        self, pair: Pair[V1, V2], mover: Mover[V1, V2], throttle: Throttle, counts: Counter[str], *, dry_run: bool
+        self,
+        pair: Pair[V1, V2],
+        mover: Mover[V1, V2],
+        throttle: Throttle,
+        counts: Counter[str],
+        *,
+        dry_run: bool,
+        question: Document = EVERYTHING.question,
     ) -> None:
         self._pair = pair
         self._mover = mover
         self._throttle = throttle
         self._counts = counts
         self._dry_run = dry_run
+        self._question = question
 
     @property
     def needed(self) -> bool:
@@ -52,11 +65,23 @@ class Reconverter(Generic[V1, V2]):
             stale = await pair.bodies.stale(scan.within(partition, position), self._throttle.batches.size)
             if not stale or not await self._throttle.wait_for_documents(len(stale)):
                 return
-            await self._convert_page(stale)
+            await self._convert_page(await self._choose(stale))
             yield len(stale)
             if partition.bracket in ONE_VALUE:
                 return
             position = stale[-1].id
+
+    async def _choose(self, stale: Sequence[StoredV2]) -> Sequence[StoredV2]:
+        """Return those whose V1 document matches the filter, if there is one."""
+        if not self._question:
+            return stale
+        asked: set[object] = set()
+        scan = as_patient_as(self._pair.v1, Scan(self._pair.v1, majority=True))
+        for part in split_ids([seen.id for seen in stale]):
+            found = await scan.find_ids({"$and": [{"_id": make_condition({"$in": list(part)})}, self._question]})
+            asked |= set(keys_of(decode_for_id(document)["_id"] for document in found))
+        keys = keys_of(seen.id for seen in stale)
+        return [seen for seen, key in zip(stale, keys, strict=True) if key in asked]
 
     async def _convert_page(self, stale: Sequence[StoredV2]) -> None:
         clock = self._pair.clock
@@ -76,7 +101,7 @@ class Reconverter(Generic[V1, V2]):
     async def _convert_one(self, seen: StoredV2, truth: StoredV1) -> list[_Repair]:
         conversions = self._pair.conversions
         try:
-            body = conversions.v2_body(await conversions.upgraded(truth, seen))
+            body = conversions.v2_stored(await conversions.upgraded(truth, seen))
         except ConversionError as error:
             self._mover.failures.note_unconvertible(truth, error)
             return []

@@ -89,6 +89,9 @@ class SweepReport:
         adopted: V2 documents that lazymig had not stored and that were replaced by what V1 holds.
         foreign: V2 documents that lazymig had not stored and that were left.
         not_movable: In a dry run, the first 1,000 of the `dead`.
+        waiting: Of the scanned, entities that wait for their users, and of which this run recorded that.
+        left: Of the scanned, entities that are not taken over, and of which this run recorded that.
+        limits: What the run did not do, because of its filter or its direction; each in words.
     """
 
     migration: str
@@ -110,6 +113,9 @@ class SweepReport:
     adopted: int = 0
     foreign: int = 0
     not_movable: tuple[DeadLetter, ...] = ()
+    waiting: int = 0
+    left: int = 0
+    limits: tuple[str, ...] = ()
 
     @property
     def needs_person(self) -> bool:
@@ -141,6 +147,7 @@ class Outcome:
     dead_letters: int
     warnings: tuple[str, ...]
     not_movable: tuple[DeadLetter, ...]
+    limits: tuple[str, ...]
 
 
 def report_of(
@@ -150,5 +157,7 @@ def report_of(
     return SweepReport(
         migration=migration, total=max(total, counts["scanned"]), remaining=left.remaining, dirty=left.dirty,
         elapsed_s=elapsed_s, foreign=counts["foreign"], finished=outcome.finished, dead_letters=outcome.dead_letters,
-        warnings=outcome.warnings, not_movable=outcome.not_movable, **{name: counts[name] for name in COUNTED},
+        warnings=outcome.warnings, not_movable=outcome.not_movable, waiting=counts["waiting"], left=counts["left"],
+        limits=outcome.limits,
+        **{name: counts[name] for name in COUNTED},
     )  # fmt: skip

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
 from lazymig.control import Control
 from lazymig.repository import Repository, calls_of
+from lazymig.routes.shifts import Shift
+from lazymig.routes.stages import check_fills_v2
 from lazymig.stores.given import RawId
 from lazymig.sweeping.dead_letters import review_letters
 from lazymig.sweeping.moving import Mover
@@ -28,7 +31,9 @@ async def retry_dead(
     Raises `PhaseError` if the phase does not allow it.
     """
     calls = calls_of(repository)
-    calls.check_fills_v2("a retry")
+    shift = Shift(calls, "retry", partial(check_fills_v2, "a retry"), lambda: False)
     pair = calls.pair
     mover = Mover(pair, control, Counter(), dry_run=False)
-    return await review_letters(pair, control, mover, timedelta(seconds=grace_s), ids=ids, insist=True)
+    review = partial(review_letters, pair, control, mover, timedelta(seconds=grace_s), ids=ids, insist=True)
+    async with shift.begun():
+        return await shift.through(review)

@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Generic, TypeVar
 from uuid import uuid4
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from lazymig.control import Control, Identities, RunRecord, control_beside, parts_of
+from lazymig.control import Control, Identities, RunRecord, parts_of
 from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import Clock
+from lazymig.passes.helm import Aboard, Helm
 from lazymig.passes.partitions import plan_partitions
 from lazymig.passes.sharing import Hooks, Share, Terms
 from lazymig.passes.shedding import as_patient_as
 from lazymig.passes.throttle import Limits, Throttle
 from lazymig.passes.walking import rehearse, walk
 from lazymig.repository import Repository, calls_of
+from lazymig.routes.shifts import Shift
+from lazymig.routes.stages import check_keeps_v1
 from lazymig.shapes.upcasting import Upcasters
 from lazymig.stores.counts import Counts
 from lazymig.stores.given import RawId
@@ -55,6 +59,7 @@ class RewriteReport:
         finished: False if the run was stopped before its end.
         failures: The first 1,000 of the `failed`.
         versions: V1's documents by version after a pass that is finished, counted one by one; else None.
+        throttle: While it runs, why this process waits or goes slowly now; empty where it does not.
     """
 
     migration: str
@@ -69,6 +74,7 @@ class RewriteReport:
     finished: bool
     failures: tuple[DeadLetter, ...] = ()
     versions: Versions | None = None
+    throttle: str = ""
 
     @property
     def needs_person(self) -> bool:
@@ -81,7 +87,6 @@ class RewriteOptions:
     """The keywords of `Rewriter`, whose docstring explains them."""
 
     limits: Limits
-    concurrency: int
     max_time_s: float | None
     shard: tuple[int, int]
     dry_run: bool
@@ -99,7 +104,7 @@ class RewriteOptions:
                 "they are rewritten"
             )
         index, count = self.shard
-        if min(self.limits.batch_size, self.concurrency, self.partition_size) < 1 or not 0 <= index < count:
+        if min(self.limits.batch_size, self.limits.concurrency, self.partition_size) < 1 or not 0 <= index < count:
             raise ConfigurationError("batch_size, concurrency, partition_size: 1 or more; shard: 0 <= i < n")
         return chain
 
@@ -111,17 +116,16 @@ class Rewriting(Generic[V1, V2]):
         self, repository: Repository[V1, V2], control: Control | None, options: RewriteOptions, clock: Clock
     ) -> None:
         given = calls_of(repository)
-        given.check_keeps_v1("a rewriting pass")
         self._chain = chain = options.check(repository.migration.upcasters)
-        throttle = Throttle(given.pair.v1, options.limits, self._is_stopping, clock)
+        self._throttle = throttle = Throttle(given.pair.v1, options.limits, self._is_stopping, clock)
         self._shedding = shedding = throttle.shedding
         calls = given.with_pair(shedding.pair(given.pair))
         self._pair = pair = calls.pair
-        self._first_use = calls.first_use
-        self._uses_v2 = calls.route.uses_v2
+        self._shift = Shift(calls, KIND, partial(check_keeps_v1, "a rewriting pass"), self._is_stopped)
         self._options = options
         self._name = repository.migration.name
-        self._control = control = shedding.control(control or control_beside(pair.bodies, clock))
+        kept = calls.choose_control(control, clock)
+        self._control = control = shedding.control(kept)
         check_apart(control, pair.v1, pair.bodies)
         self._v1_counts = as_patient_as(pair.v1, Counts(pair.v1))
         self._clock = clock
@@ -129,7 +133,7 @@ class Rewriting(Generic[V1, V2]):
         self._stopped = False
         self._total, self._began_s = 0, clock.monotonic()
         self._older = Older(
-            pair, calls.route, chain, throttle, self._counts, concurrency=options.concurrency, dry_run=options.dry_run
+            pair, lambda: self._shift.stage.route, chain, throttle, self._counts, dry_run=options.dry_run
         )
         terms = Terms(
             owner=uuid4().hex, shard=options.shard, partition_size=options.partition_size, since=options.since,
@@ -137,6 +141,14 @@ class Rewriting(Generic[V1, V2]):
         )  # fmt: skip
         hooks = Hooks(stopping=self._is_stopping, on_progress=self._report_progress, identify=self._identify)
         self._share = Share(parts_of(control).passes(self._name, KIND), pair.v1, terms, hooks, clock)
+        self._helm = Helm(kept, self._name, self._make_aboard(), clock, silent=options.dry_run)
+        throttle.steer_by(self._helm)
+
+    def _make_aboard(self) -> Aboard:
+        return Aboard(
+            owner=uuid4().hex, kind=KIND, began=lambda: self._share.began, done=lambda: self._counts["scanned"],
+            on_wait=self._report_progress, tally=self._pair.tally,
+        )  # fmt: skip
 
     def stop(self) -> None:
         """Finish the batches in flight, save the checkpoint, and return from `run`."""
@@ -144,17 +156,23 @@ class Rewriting(Generic[V1, V2]):
 
     async def run(self) -> RewriteReport:
         """Rewrite until nothing is left, or until stopped."""
+        async with self._shift.begun(joins=not self._options.dry_run):
+            return await self._begin()
+
+    async def _begin(self) -> RewriteReport:
+        stage = self._shift.stage
         control = None if self._options.dry_run else self._control
-        (await self._shedding.call(self._first_use.look, control=control, whole=self._uses_v2)).check()
+        (await self._shedding.call(stage.first_use.look, control=control, whole=stage.route.uses_v2)).check()
         self._counts.clear()
         self._older.failures.begin()
         self._began_s, began = self._clock.monotonic(), self._clock.now()
         self._total = await self._v1_counts.count_all()
-        with calm_collector():
-            if self._options.dry_run:
-                return await self._rehearse()
-            await parts_of(self._control).ensure_indexes()
-            finished = await walk(self._share, self)
+        async with self._helm.run():
+            with calm_collector():
+                if self._options.dry_run:
+                    return await self._rehearse()
+                await parts_of(self._control).ensure_indexes()
+                finished = await self._shift.through(partial(walk, self._share, self))
         report = await self._finish(finished=finished)
         counts = {**self._counts, "total": self._total}
         run = RunRecord(self._name, began, self._clock.now(), finished, counts)
@@ -176,12 +194,15 @@ class Rewriting(Generic[V1, V2]):
         """Rewrite the older documents of a partition; yield each stretch once it is durably done."""
         return self._older.pages(partition, position)
 
-    async def endings(self, partition: Partition) -> AsyncGenerator[Any]:
+    async def endings(self, partition: Partition) -> AsyncGenerator[object]:
         """Nothing remains to be done once all pages are done."""
         return
         yield
 
     def _is_stopping(self) -> bool:
+        return self._shift.is_over
+
+    def _is_stopped(self) -> bool:
         max_time_s = self._options.max_time_s
         return self._stopped or (max_time_s is not None and self._elapsed_s() >= max_time_s)
 
@@ -193,13 +214,16 @@ class Rewriting(Generic[V1, V2]):
         return None if uuid is None else {"v1": uuid}
 
     async def _report_progress(self, *, waiting: bool = False) -> None:
+        if waiting:
+            await self._throttle.look_at_orders()
         if self._options.on_progress is not None:
-            self._options.on_progress(self._report(finished=False, versions=None))
+            report = self._report(finished=False, versions=None)
+            self._options.on_progress(evolve(report, throttle=self._throttle.reason))
 
     def _report(self, *, finished: bool, versions: Versions | None) -> RewriteReport:
         counts, names = self._counts, ("scanned", "rewritten", "newer", "moved_by_clients", "contended")
         return RewriteReport(
             migration=self._name, total=max(self._total, counts["scanned"]), failed=counts["dead"],
             elapsed_s=self._elapsed_s(), finished=finished, failures=self._older.failures.named, versions=versions,
-            **{name: counts[name] for name in names},
+            throttle="", **{name: counts[name] for name in names},
         )  # fmt: skip

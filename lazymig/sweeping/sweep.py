@@ -10,13 +10,17 @@ from uuid import uuid4
 
 from attrs import evolve
 
-from lazymig.control import Control, RunRecord, control_beside, parts_of
+from lazymig.control import Control, RunRecord, parts_of
 from lazymig.loop.clock import Clock
+from lazymig.metrics import DEAD_LETTERS
+from lazymig.passes.helm import Aboard, Helm
 from lazymig.passes.partitions import plan_partitions
-from lazymig.passes.sharing import Hooks, Share, Terms
+from lazymig.passes.sharing import Hooks, Share, Terms, directed
 from lazymig.passes.throttle import Throttle
 from lazymig.passes.walking import rehearse, walk
 from lazymig.repository import Repository, calls_of
+from lazymig.routes.shifts import Shift
+from lazymig.routes.stages import check_fills_v2
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Partition
 from lazymig.surroundings.checking import check_apart
@@ -27,18 +31,16 @@ from lazymig.sweeping.dead_letters import review_letters
 from lazymig.sweeping.flow import Flow
 from lazymig.sweeping.marks import resolve_marks
 from lazymig.sweeping.moving import Mover, calm_collector
-from lazymig.sweeping.options import SweepOptions
+from lazymig.sweeping.options import KIND, SweepOptions
 from lazymig.sweeping.outlook import Outlook
 from lazymig.sweeping.reconverting import Reconverter, ensure_conversion_index
-from lazymig.sweeping.remainder import Page
+from lazymig.sweeping.remainder import Choice, Page
 from lazymig.sweeping.report import Outcome, SweepReport, report_of
 from lazymig.sweeping.revisions import find_warnings, remember_revision
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
-#: The kind of pass that a sweep is.
-KIND = "sweep"
 _REPLACED = "V1 or V2 was dropped or replaced while it was swept; run the sweep again"
 
 
@@ -49,30 +51,38 @@ class Sweep(Generic[V1, V2]):
         self, repository: Repository[V1, V2], control: Control | None, options: SweepOptions, clock: Clock
     ) -> None:
         calls = calls_of(repository)
+        self._shift = Shift(calls, KIND, partial(check_fills_v2, "a sweep"), self._is_stopped)
         self._throttle = throttle = Throttle(calls.pair.bodies, options.limits, self._is_stopping, clock)
         self._shedding = shedding = throttle.shedding
         self._pair = pair = shedding.pair(calls.pair)
-        self._first_use = calls.first_use
         self._options = options
         self._name = repository.migration.name
-        self._control = control = shedding.control(control or control_beside(pair.bodies, clock))
+        given = calls.choose_control(control, clock)
+        self._control = control = shedding.control(given)
         check_apart(control, pair.v1, pair.bodies)
         self._clock = clock
         self._counts: Counter[str] = Counter()
         self._stopped = False
         self._warnings: list[str] = []
         self._mover = Mover(pair, None if options.dry_run else control, self._counts, dry_run=options.dry_run)
-        self._flow = Flow(pair, self._mover, throttle, self._counts, concurrency=options.concurrency)
-        self._reconverter = Reconverter(pair, self._mover, throttle, self._counts, dry_run=options.dry_run)
-        passes = parts_of(control).passes(self._name, KIND)
+        self._question = question = pair.v1.question(options.where or {})
+        choice = Choice(question=question, descending=options.newest_first)
+        self._flow = Flow(pair, self._mover, throttle, self._counts, choice)
+        self._reconverter = Reconverter(
+            pair, self._mover, throttle, self._counts, dry_run=options.dry_run, question=question
+        )
+        passes = parts_of(control).passes(self._name, options.make_pass_kind(question))
         self._share = Share(passes, pair.v1, self._make_terms(), self._make_hooks(), clock)
-        self._outlook = Outlook(pair.v1, pair.bodies, clock, self._counts, self._count_scanned)
+        count = partial(pair.v1.count, options.where) if options.where else None
+        self._outlook = Outlook(pair, clock, self._counts, self._count_scanned, count)
+        self._helm = Helm(given, self._name, self._make_aboard(), clock, silent=options.dry_run)
+        throttle.steer_by(self._helm)
 
     def _make_terms(self) -> Terms:
         options = self._options
         return Terms(
             owner=uuid4().hex, shard=options.shard, partition_size=options.partition_size, since=options.since,
-            replaced=_REPLACED,
+            replaced=_REPLACED, descending=options.newest_first,
         )  # fmt: skip
 
     def _make_hooks(self) -> Hooks:
@@ -82,12 +92,22 @@ class Sweep(Generic[V1, V2]):
             identify=partial(self._shedding.call, identify, self._pair.v1, self._pair.bodies),
         )
 
+    def _make_aboard(self) -> Aboard:
+        return Aboard(
+            owner=uuid4().hex, kind=KIND, began=lambda: self._share.began, done=self._count_done,
+            on_wait=self._report_progress, tally=self._pair.tally,
+        )  # fmt: skip
+
     def stop(self) -> None:
         """Finish the batches in flight, save the checkpoint, and return from `run`."""
         self._stopped = True
 
     async def run(self) -> SweepReport:
         """Sweep until nothing is left, or until stopped."""
+        async with self._shift.begun(joins=not self._options.dry_run):
+            return await self._begin()
+
+    async def _begin(self) -> SweepReport:
         foreign = await self._look()
         self._counts.clear()
         self._counts["foreign"] = foreign.seen
@@ -95,14 +115,15 @@ class Sweep(Generic[V1, V2]):
         self._mover.failures.begin()
         await self._outlook.begin()
         self._warnings = [*foreign.problem, *await find_warnings(self._pair, self._control)]
-        with calm_collector():
-            return await (self._rehearse() if self._options.dry_run else self._run())
+        async with self._helm.run():
+            with calm_collector():
+                return await (self._rehearse() if self._options.dry_run else self._run())
 
     async def _look(self) -> Foreign:
         """Refuse collections that cannot be swept before anything is written; return foreign documents to be left."""
         adopt = self._options.adopt
         control = None if self._options.dry_run else self._control
-        found = await self._shedding.call(self._first_use.look, control=control, whole=True)
+        found = await self._shedding.call(self._shift.stage.first_use.look, control=control, whole=True)
         found.check(foreign=False if adopt else None)
         return Foreign() if adopt else found.foreign
 
@@ -113,16 +134,20 @@ class Sweep(Generic[V1, V2]):
     async def _run(self) -> SweepReport:
         began = self._clock.now()
         await self._pair.ledger.ensure_mark_index()
+        await self._pair.bodies.ensure_unmoved_index()
         await ensure_conversion_index(self._pair)
         await parts_of(self._control).ensure_indexes()
-        await self._adopt()
+        through = self._shift.through
+        await through(self._adopt)
         await remember_revision(self._pair, self._control)
-        finished = await walk(self._share, self)
-        if self._options.leads:
-            finished &= await self._tidy()
+        finished = await through(partial(walk, self._share, self))
+        if self._options.leads and not self._question:
+            finished &= await through(self._tidy)
         await self._mover.failures.flush()  # after this, a crash loses no letter
-        report = await self._report(await self._control.dead_count(self._name), finished=finished)
-        counts = {**self._counts, "total": self._outlook.total}
+        dead = await self._control.dead_count(self._name)
+        self._pair.tally.show(DEAD_LETTERS, dead)
+        report = await self._report(dead, finished=finished)
+        counts = {**self._counts, "total": self._outlook.total, "filtered": int(bool(self._question))}
         run = RunRecord(self._name, began, self._clock.now(), report.finished, counts)
         await parts_of(self._control).runs.record(run, kind=KIND)
         return report
@@ -130,15 +155,17 @@ class Sweep(Generic[V1, V2]):
     async def _tidy(self) -> bool:
         """Resolve marks and review dead letters. False: the sweep is to stop before all marks were resolved."""
         pair, grace = self._pair, self._options.grace
-        finished = await resolve_marks(pair, self._mover, self._counts, grace, self._is_stopping)
-        await review_letters(pair, self._control, self._mover, grace, stopping=self._is_stopping)
+        goes_on = self._throttle.follow_orders
+        finished = await resolve_marks(pair, self._mover, self._counts, grace, goes_on)
+        await review_letters(pair, self._control, self._mover, grace, goes_on=goes_on)
         return finished
 
     async def _rehearse(self) -> SweepReport:
         await self._adopt()
         index, count = self._options.shard
-        partitions = await plan_partitions(self._pair.v1, self._options.partition_size)
-        await rehearse(partitions[index::count], self, self._report_progress)
+        down = self._options.newest_first
+        partitions = directed(await plan_partitions(self._pair.v1, self._options.partition_size), down)
+        await rehearse(partitions[index::count], self, self._report_progress, descending=down)
         return await self._report(self._counts["dead"], finished=not self._is_stopping())
 
     def pages(self, partition: Partition, position: RawId) -> AsyncGenerator[Page]:
@@ -152,8 +179,16 @@ class Sweep(Generic[V1, V2]):
                 yield converted
 
     def _is_stopping(self) -> bool:
+        return self._shift.is_over
+
+    def _is_stopped(self) -> bool:
         max_time_s = self._options.max_time_s
         return self._stopped or (max_time_s is not None and self._outlook.elapsed_s >= max_time_s)
+
+    def _count_done(self) -> int:
+        """Count the documents that this process is done with, also those of pages that are not finished."""
+        counts = self._counts
+        return max(counts["scanned"], sum(counts[name] for name in ("migrated", "moved_by_clients", "dead")))
 
     async def _count_scanned(self) -> int:
         """Count the V1 ids that all processes of the pass have looked at; in a dry run, this process only."""
@@ -161,6 +196,8 @@ class Sweep(Generic[V1, V2]):
         return self._counts["scanned"] if scanned is None else scanned
 
     async def _report_progress(self, *, waiting: bool = False) -> None:
+        if waiting:
+            await self._throttle.look_at_orders()
         if self._options.on_progress is not None:
             progress = await self._outlook.progress(waiting=waiting)
             self._options.on_progress(evolve(progress, throttle=self._throttle.reason))
@@ -170,6 +207,6 @@ class Sweep(Generic[V1, V2]):
         await self._report_progress()
         outcome = Outcome(
             finished=finished, dead_letters=dead_letters, warnings=tuple(self._warnings),
-            not_movable=self._mover.failures.named,
+            not_movable=self._mover.failures.named, limits=self._options.limits_in_words,
         )  # fmt: skip
         return report_of(self._name, self._counts, self._outlook.total, left, self._outlook.elapsed_s, outcome)

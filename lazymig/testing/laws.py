@@ -26,6 +26,7 @@ from lazymig.shapes.conversions import Conversions, conversions_for
 from lazymig.shapes.entities import is_entity
 from lazymig.shapes.migration import Migration, get_downgrading, get_upgrading, is_upcasting_only
 from lazymig.stores.documents import DOCUMENT_BYTES_MAX, META_FIELD, REVISION_FIELD
+from lazymig.stores.records import Unmoved
 from lazymig.testing.differences import differences, reduce_to_common, without_own
 from lazymig.testing.extras import (
     FailedHealthCheck,
@@ -192,6 +193,11 @@ class _Laws(Generic[V1, V2]):
             _same(SAME_TYPES.format(side="V1"), *reduce_to_common(stored, document))
         upgraded = await _total(UPGRADE_TOTAL, conversions.upgrade(entity, None))
         again = await _total(UPGRADE_TOTAL, conversions.upgrade(entity, None))
+        if isinstance(upgraded, Unmoved) or isinstance(again, Unmoved):
+            if upgraded != again:
+                raise LawBroken(UPGRADE_DETERMINISTIC, "", f"expected {upgraded}, found {again}")
+            _same(UPGRADE_PURE, document, self._stored("V1", conversions.v1, entity))
+            return
         _same(UPGRADE_DETERMINISTIC, upgraded, again)
         _same(UPGRADE_PURE, document, self._stored("V1", conversions.v1, entity))
         self._stored("V2", conversions.v2, upgraded)
@@ -208,6 +214,9 @@ class _Laws(Generic[V1, V2]):
         _same(DOWNGRADE_DETERMINISTIC, downgraded, again)
         self._stored("V1", conversions.v1, downgraded)
         back = await _total(UPGRADE_TOTAL, conversions.upgrade(downgraded, entity))
+        if isinstance(back, Unmoved):
+            # A V2 entity that was stored would be lost with the next write through V1's door.
+            raise LawBroken(V2_BACK, "", f"expected {entity}, found {back}")
         _same(DOWNGRADE_PURE, document, self._stored("V2", conversions.v2, entity))
         self._come_back(V2_BACK, entity, back)
         self._come_back(V2_BACK, document, self._stored("V2", conversions.v2, back))

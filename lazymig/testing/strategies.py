@@ -24,7 +24,7 @@ from bson.decimal128 import Decimal128
 
 from lazymig.shapes.annotations import fields_of, is_class, is_namedtuple, is_stand_in, stripped
 from lazymig.shapes.entities import fields, is_entity, made_of
-from lazymig.shapes.migration import find_id_types
+from lazymig.shapes.id_types import find_id_types
 from lazymig.testing.constraints import STAND_INS, Limits, limits_of, narrowed, sizes
 from lazymig.testing.extras import SearchStrategy, reject, st
 

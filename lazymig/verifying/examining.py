@@ -17,7 +17,7 @@ from lazymig.shapes.conversions import Conversions
 from lazymig.stores.decoding import Unreadable
 from lazymig.stores.given import RawId
 from lazymig.stores.records import StoredV1, StoredV2
-from lazymig.stores.verdicts import Mismatch, Verdict
+from lazymig.stores.verdicts import AGREEING, Mismatch, Verdict
 from lazymig.verifying.ranges import Seen
 
 V1 = TypeVar("V1")
@@ -86,9 +86,10 @@ class Examiner(Generic[V1, V2]):
             comparison = await self._comparer.compare(truth, seen)
             revision = None if seen is None else seen.revision
             id = truth.id if truth is not None else None if seen is None else seen.id
-        if comparison.verdict is Verdict.MATCH:
+        if comparison.verdict in AGREEING:
             if first:
                 self.accepted.update(comparison.accepted)
+                self._counts[comparison.verdict] += 1
             return None
         found = Mismatch(
             id, comparison.verdict, comparison.check, comparison.differences, comparison.reason,

@@ -12,10 +12,12 @@ from attrs import frozen
 
 from lazymig.control.mismatches import Mismatches
 from lazymig.loop.clock import Clock
+from lazymig.metrics import VERIFY_RANGE
 from lazymig.passes.throttle import Throttle
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Partition
 from lazymig.stores.verdicts import Mismatch
+from lazymig.telemetry import Tally
 from lazymig.verifying.examining import Examiner
 from lazymig.verifying.ranges import BothSides, Range, Ranges
 
@@ -43,8 +45,7 @@ class Flow(Generic[V1, V2]):
         throttle: Throttle,
         clock: Clock,
         counts: Counter[str],
-        *,
-        concurrency: int,
+        tally: Tally,
     ) -> None:
         self._sides = sides
         self._examiner = examiner
@@ -53,7 +54,7 @@ class Flow(Generic[V1, V2]):
         self._throttle = throttle
         self._clock = clock
         self._counts = counts
-        self._concurrency = concurrency
+        self._tally = tally
 
     async def stretches(self, partition: Partition, position: RawId) -> AsyncGenerator[Stretch]:
         """Compare a partition after the position; yield its ranges in order, each once its candidates are durable.
@@ -65,7 +66,7 @@ class Flow(Generic[V1, V2]):
             async with aclosing(self._read(partition, position)) as found:
                 async for both, began_s in found:
                     running.append(asyncio.create_task(self._examine(both, began_s)))
-                    while len(running) >= self._concurrency:
+                    while len(running) >= self._throttle.concurrency:
                         yield await running[0]
                         running.popleft()
             while running:
@@ -84,15 +85,18 @@ class Flow(Generic[V1, V2]):
             both = await ranges.next()
             if both is None:
                 return
+            read_s = self._clock.monotonic() - began_s
             if both.size:
-                self._throttle.latency.note_page(True, both.size, self._clock.monotonic() - began_s)
+                self._throttle.latency.note_page(True, both.size, read_s)
             if not await self._throttle.wait_for_documents(both.size):
                 return
-            yield both, began_s
+            # What it waited for its rate, or while it was paused, says nothing about the server.
+            yield both, self._clock.monotonic() - read_s
 
     async def _examine(self, both: Range, began_s: float) -> Stretch:
-        examined = await self._examiner.examine(both.pairs(), first=True)
-        await self.record_candidates(examined.mismatches)
+        with self._tally.span(VERIFY_RANGE, documents=both.size):
+            examined = await self._examiner.examine(both.pairs(), first=True)
+            await self.record_candidates(examined.mismatches)
         self._counts["compared"] += examined.entities
         self._throttle.batches.note_batch(both.size, self._clock.monotonic() - began_s)
         return Stretch(both.last, examined.entities)

@@ -13,7 +13,7 @@ from lazymig.comparing.checks import Checks
 from lazymig.errors import ConfigurationError
 from lazymig.passes.partitions import DOCUMENTS_EACH
 from lazymig.passes.throttle import Limits
-from lazymig.repository import Repository, calls_of
+from lazymig.repository import Repository
 from lazymig.stores.records import Document
 from lazymig.verifying.report import VerifyProgress
 
@@ -33,7 +33,6 @@ class VerifyOptions:
     where: Mapping[str, object] | None = None
     min_age_s: float = 10.0
     repair: bool = False
-    concurrency: int = 2
     max_time_s: float | None = None
     shard: tuple[int, int] = (0, 1)
     partition_size: int = DOCUMENTS_EACH
@@ -51,9 +50,8 @@ class VerifyOptions:
 
     def check(self, repository: Repository[V1, V2]) -> None:
         """Raise `PhaseError` if the phase does not fill V2, `ConfigurationError` if an option cannot work."""
-        calls_of(repository).check_fills_v2("a verification")
         index, count = self.shard
-        if min(self.limits.batch_size, self.concurrency, self.partition_size) < 1 or not 0 <= index < count:
+        if min(self.limits.batch_size, self.limits.concurrency, self.partition_size) < 1 or not 0 <= index < count:
             raise ConfigurationError("batch_size, concurrency, partition_size: 1 or more; shard: 0 <= i < n")
         if not self.min_age_s >= 0:
             raise ConfigurationError("min_age_s: 0 or more seconds")

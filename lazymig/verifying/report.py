@@ -88,6 +88,8 @@ class VerifyReport:
         orphan: Entities that V1 lacks.
         dirty: Entities with an announced write that was not finished.
         unknown: Entities that could not be compared: one side does not convert, or they changed at each look.
+        waiting: Of the matching, entities that wait for their users, as this process found when it first compared them.
+        left: Of the matching, entities that are not taken over, found in the same way.
         accepted: How many entities an equivalence made agree in this process, by its name.
         rechecked: Entities that this process looked at again because they did not agree at first.
         repaired: Entities that this process repaired, and which agree now. They count as `match`.
@@ -118,6 +120,8 @@ class VerifyReport:
     limits: tuple[str, ...] = ()
     finished: bool
     elapsed_s: float
+    waiting: int = 0
+    left: int = 0
 
     @property
     def agrees(self) -> bool:

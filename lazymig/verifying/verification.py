@@ -10,18 +10,22 @@ from uuid import uuid4
 
 from attrs import evolve
 
-from lazymig.control import Control, RunRecord, control_beside, parts_of
+from lazymig.control import Control, RunRecord, parts_of
 from lazymig.loop.clock import Clock
+from lazymig.metrics import MISMATCHES
+from lazymig.passes.helm import Aboard, Helm
 from lazymig.passes.sharing import Hooks, Share, Terms
 from lazymig.passes.shedding import as_patient_as
 from lazymig.passes.throttle import Throttle
 from lazymig.passes.walking import walk
 from lazymig.repository import Repository, calls_of
+from lazymig.routes.shifts import Shift
+from lazymig.routes.stages import check_fills_v2
 from lazymig.stores.counts import Counts
 from lazymig.stores.given import RawId
 from lazymig.stores.raw import keys_of
 from lazymig.stores.records import Partition
-from lazymig.stores.verdicts import Mismatch
+from lazymig.stores.verdicts import Mismatch, Verdict
 from lazymig.surroundings.checking import check_apart
 from lazymig.surroundings.looking import identify
 from lazymig.verifying.examining import Examiner
@@ -52,13 +56,15 @@ class Verification(Generic[V1, V2]):
         self, repository: Repository[V1, V2], control: Control | None, options: VerifyOptions, clock: Clock
     ) -> None:
         calls = calls_of(repository)
+        self._shift = Shift(calls, KIND, partial(check_fills_v2, "a verification"), self._is_stopped)
         self._throttle = throttle = Throttle(calls.pair.bodies, options.limits, self._is_stopping, clock)
         self._shedding = shedding = throttle.shedding
         self._pair = pair = shedding.pair(calls.pair)
-        self._first_use = calls.first_use
         self._options = options
         self._name = name = repository.migration.name
-        self._control = control = shedding.control(control or control_beside(pair.bodies, clock))
+        self._revision = repository.migration.revision
+        given = calls.choose_control(control, clock)
+        self._control = control = shedding.control(given)
         check_apart(control, pair.v1, pair.bodies)
         self._clock = clock
         self._counts: Counter[str] = Counter()
@@ -71,14 +77,13 @@ class Verification(Generic[V1, V2]):
         question = pair.v1.question(options.where or {})
         self._sides = BothSides(pair.v1, pair.bodies, question)
         self._examiner = Examiner(pair.conversions, options.checks, clock, self._counts)
-        self._flow = Flow(
-            self._sides, self._examiner, table, name, throttle, clock, self._counts, concurrency=options.concurrency
-        )
-        kind = options.make_pass_kind(question, repository.migration.revision)
-        passes = parts_of(control).passes(name, kind)
+        self._flow = Flow(self._sides, self._examiner, table, name, throttle, clock, self._counts, pair.tally)
+        passes = parts_of(control).passes(name, options.make_pass_kind(question, self._revision))
         self._share = Share(
             passes, pair.v1, self._make_terms(), self._make_hooks(), clock, beside=None if question else pair.bodies
         )
+        self._helm = Helm(given, name, self._make_aboard(), clock)
+        throttle.steer_by(self._helm)
 
     def _make_terms(self) -> Terms:
         options = self._options
@@ -94,6 +99,12 @@ class Verification(Generic[V1, V2]):
             identify=partial(self._shedding.call, identify, self._pair.v1, self._pair.bodies),
         )
 
+    def _make_aboard(self) -> Aboard:
+        return Aboard(
+            owner=uuid4().hex, kind=KIND, began=lambda: self._share.began, done=lambda: self._counts["compared"],
+            on_wait=self._report_progress, tally=self._pair.tally,
+        )  # fmt: skip
+
     def stop(self) -> None:
         """Finish the ranges in flight, save the checkpoint, and return from `run`."""
         self._stopped = True
@@ -105,7 +116,11 @@ class Verification(Generic[V1, V2]):
 
     async def run(self, sample: int | None = None) -> VerifyReport:
         """Compare everything, or a sample of this size, until nothing may change any more, or until stopped."""
-        found = await self._shedding.call(self._first_use.look, control=self._control, whole=True)
+        async with self._shift.begun():
+            return await self._begin(sample)
+
+    async def _begin(self, sample: int | None) -> VerifyReport:
+        found = await self._shedding.call(self._shift.stage.first_use.look, control=self._control, whole=True)
         found.check(foreign=False)
         if self._options.repair:
             await refuse_empty_v1(self._pair)
@@ -115,16 +130,17 @@ class Verification(Generic[V1, V2]):
         self._total = self._done = 0
         self._sharded, self._continued = False, ""
         await parts_of(self._control).ensure_indexes()
-        return await (self._run() if sample is None else self._run_sample(sample))
+        async with self._helm.run():
+            return await (self._run() if sample is None else self._run_sample(sample))
 
     async def _run(self) -> VerifyReport:
         self._total = await self._count_total()
         scope = TableScope(self._table, self._name, self._sides)
-        walked = await walk(self._share, self)
+        walked = await self._shift.through(partial(walk, self._share, self))
         self._continued = self._describe_begin()
         # Before the recheck: what other shards find from now on may come too late for it.
         self._sharded = walked and bool(await self._share.count_left())
-        finished = walked and await self._recheck(scope)
+        finished = walked and await self._shift.through(partial(self._recheck, scope))
         summary = await self._summarise(scope)
         compared = max(self._counts["compared"], await self._share.count_scanned() or 0)
         report = self._make_report(summary, compared, max(self._total, compared), finished=finished)
@@ -134,23 +150,24 @@ class Verification(Generic[V1, V2]):
         sample = await draw_sample(self._pair, self._sides, self._options.where, size, self._clock)
         self._total = len(sample.ids)
         scope = SampleScope(self._table, self._name, sample)
-        finished = await self._compare(sample.ids) and await self._recheck(scope)
+        rest = list(sample.ids)
+        finished = await self._shift.through(partial(self._compare, rest))
+        finished = finished and await self._shift.through(partial(self._recheck, scope))
         summary = await self._summarise(scope)
         report = self._make_report(summary, self._counts["compared"], self._total, finished=finished)
         return await self._end(evolve(report, sample=sample.describe() if finished else _UNFINISHED), size)
 
-    async def _compare(self, ids: Sequence[RawId]) -> bool:
-        """Compare these entities. False: the run is to stop before all are compared."""
-        start = 0
-        while start < len(ids):
-            part = ids[start : start + self._throttle.batches.size]
+    async def _compare(self, rest: list[RawId]) -> bool:
+        """Compare these entities, and leave those that were not. False: the run is to stop before all are compared."""
+        while rest:
+            part = rest[: self._throttle.batches.size]
             if not (await self._throttle.wait_for_page() and await self._throttle.wait_for_documents(len(part))):
                 return False
             async for both in self._sides.find(part):
                 examined = await self._examiner.examine(both.pairs(), first=True)
                 await self._flow.record_candidates(examined.mismatches)
                 self._counts["compared"] += examined.entities
-            start += len(part)
+            del rest[: len(part)]
             await self._report_progress()
         return True
 
@@ -195,11 +212,10 @@ class Verification(Generic[V1, V2]):
         counts = summary.counts
         return VerifyReport(
             migration=self._name, total=total, compared=compared, match=max(0, compared - sum(counts.values())),
-            missing=counts["missing"], stale=counts["stale"], different=counts["different"], orphan=counts["orphan"],
-            dirty=counts["dirty"], unknown=counts["unknown"],
-            accepted=dict(self._examiner.accepted), rechecked=self._counts["rechecked"],
-            repaired=self._counts["repaired"], mismatches=tuple(summary.mismatches), groups=summary.groups,
-            limits=self._limits, finished=finished, elapsed_s=self._elapsed_s,
+            **{name: counts[name] for name in COUNTED}, accepted=dict(self._examiner.accepted),
+            rechecked=self._counts["rechecked"], repaired=self._counts["repaired"], elapsed_s=self._elapsed_s,
+            mismatches=tuple(summary.mismatches), groups=summary.groups, limits=self._limits, finished=finished,
+            waiting=self._counts[Verdict.WAITING], left=self._counts[Verdict.LEFT], sample="",
         )  # fmt: skip
 
     async def _end(self, report: VerifyReport, sample: int) -> VerifyReport:
@@ -210,7 +226,12 @@ class Verification(Generic[V1, V2]):
             "repaired": report.repaired, "sample": sample, "filtered": int(bool(self._sides.question)),
             "sharded": int(self._sharded), "upgrade_only": int(not self._options.checks.round_trip),
         }  # fmt: skip
-        run = RunRecord(self._name, self._began, self._clock.now(), report.finished, counts)
+        # A pass that an earlier run or another process began has compared some entities before this run began.
+        began = self._began if sample else self._share.began and min(self._share.began, self._began)
+        if report.finished and not (sample or self._sides.question or self._sharded):
+            for name in COUNTED:
+                self._pair.tally.show(MISMATCHES, getattr(report, name), verdict=name)
+        run = RunRecord(self._name, self._began, self._clock.now(), report.finished, counts, began, self._revision)
         await parts_of(self._control).runs.record(run, kind=KIND)
         await self._report_progress()
         return report
@@ -246,6 +267,9 @@ class Verification(Generic[V1, V2]):
         return self._clock.monotonic() - self._began_s
 
     def _is_stopping(self) -> bool:
+        return self._shift.is_over
+
+    def _is_stopped(self) -> bool:
         max_time_s = self._options.max_time_s
         return self._stopped or (max_time_s is not None and self._elapsed_s >= max_time_s)
 
@@ -255,6 +279,8 @@ class Verification(Generic[V1, V2]):
         return max(await as_patient_as(self._pair.v1, Counts(self._pair.v1)).count_all(), 0)
 
     async def _report_progress(self, *, waiting: bool = False) -> None:
+        if waiting:
+            await self._throttle.look_at_orders()
         if self._options.on_progress is None:
             return
         now_s = self._clock.monotonic()

@@ -28,7 +28,7 @@ def chains(command: App, *above: str) -> Iterator[tuple[str, ...]]:
 
 
 CHAINS = sorted(chains(app))
-COMMANDS = [chain for chain in CHAINS if chain not in {(), ("dead-letters",)}]
+COMMANDS = [chain for chain in CHAINS if chain not in {(), ("dead-letters",), ("phase",), ("retire",)}]
 
 
 def run(*arguments: str, command: tuple[str, ...] = (str(SCRIPT),)) -> subprocess.CompletedProcess[str]:

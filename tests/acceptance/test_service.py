@@ -21,7 +21,8 @@ sys.path.append(str(Path(__file__).parents[2]))
 from examples.customers import load_documents
 from examples.service.app import create_app
 from examples.service.storage import Customers
-from lazymig import Contention
+from lazymig import Contention, Control, Phase
+from lazymig.control import parts_of
 
 DOCUMENTS = load_documents()[:20]
 ID = DOCUMENTS[0]["_id"]
@@ -265,6 +266,28 @@ async def test_contention_is_503_with_a_time_to_retry(service: Service, monkeypa
     answer = await service.v2.patch(f"/customers/{ID}", json={"loyalty_points": 7})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert "nothing was written" in answer.json()["detail"][0]
+
+
+async def test_an_unknown_phase_is_503_until_one_is_recorded(
+    lazymig_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that follows the recorded phase refuses calls while there is none, writes nothing, and then goes on."""
+    name = f"service_{uuid.uuid4().hex[:12]}"
+    for variable, value in {"URI": lazymig_server.uri, "DATABASE": name}.items():
+        monkeypatch.setenv(f"MONGODB_{variable}", value)
+    monkeypatch.setenv("CUSTOMERS_PHASE", "control")
+    async with running() as service:
+        database = service.customers.collections.v1.database
+        await database["customers"].insert_one(DOCUMENTS[0])
+        refused = await service.v2.patch(f"/customers/{ID}", json={"loyalty_points": 7})
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert "nothing was written" in refused.text
+        assert await service.stored(ID) == (DOCUMENTS[0], None)
+        phases = parts_of(Control(database["lazymig_control"])).phases("customers")
+        await phases.begin(Phase.V1_ONLY, by="a test", why="the first phase")
+        assert (await service.v2.patch(f"/customers/{ID}", json={"email": "a@example.com"})).status_code == 200
+        assert [one["email"] for one in await service.stored(ID) if one] == ["a@example.com"]
+        await database.client.drop_database(name)
 
 
 async def test_a_database_that_is_away_is_503(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ import pytest
 from attrs import evolve, frozen
 
 from lazymig import Migration, Phase, Repository, Sweeper
-from lazymig.cli.status import _render as render
 from lazymig.cli.status import looked_up
+from lazymig.cli.status import show as render
 from lazymig.errors import ConfigurationError, ConversionError
 from lazymig.repository import calls_of
 

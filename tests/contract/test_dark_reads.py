@@ -13,7 +13,8 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import NetworkTimeout, OperationFailure
 
 from lazymig import ConversionError, DarkReads, Repository, Verdict
-from lazymig.cli.status import _render, looked_up
+from lazymig.cli.status import looked_up
+from lazymig.cli.status import show as _render
 from lazymig.control import control_beside, parts_of
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.repository import calls_of

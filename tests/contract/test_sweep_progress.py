@@ -230,7 +230,7 @@ async def test_a_pass_that_is_forgotten_takes_nothing_back(database: Any) -> Non
 
     await database["v1"].insert_many([thing(id) for id in range(COUNT)])
     counts = Counter(scanned=10)
-    looking = outlook.Outlook(database["v1"], database["v2"], LaterClock(), counts, looked_up)
+    looking = outlook.Outlook(calls_of(repository(database)).pair, LaterClock(), counts, looked_up)
     await looking.begin()
     told = []
     for scanned in (10, 12, 13, 13):

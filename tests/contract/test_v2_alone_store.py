@@ -75,9 +75,9 @@ async def test_confirm_missing_changes_nothing(store: AloneStore, collection: An
 
 
 async def test_insert_stores_a_clean_document(store: AloneStore, collection: Any) -> None:
-    """Insert a clean document at this revision; False: the id is taken, also by a tombstone, and nothing changes."""
+    """Insert a document with its revision alone; False: the id is taken, also by a tombstone, and nothing changes."""
     assert await store.insert(1, {"first": "Ada"}, 7)
-    expected = {"_id": 1, "first": "Ada", META: {"rev": 7, "intent": 7, "by": "write", "conv": 2}}
+    expected = {"_id": 1, "first": "Ada", META: {"rev": 7, "intent": 7}}
     assert await collection.find().to_list(None) == [expected]
     await collection.insert_one(tombstone(2))
     assert not await store.insert(1, {"first": "Eve"}, 9)
@@ -109,11 +109,11 @@ async def test_replace_stores_exactly_this_body_after_the_last_announcement(stor
 
 
 async def test_replace_takes_over_a_tombstone(store: AloneStore, collection: Any) -> None:
-    """It becomes a live document without a mark."""
+    """It becomes a live document without a mark: another entity, which nobody moved."""
     await collection.insert_one(tombstone())
     assert await store.replace(await seen(store), {"first": "Eve"})
     (stored,) = await collection.find().to_list(None)
-    assert stored == {"_id": 1, "first": "Eve", META: {"rev": 4, "intent": 4, "by": "write", "conv": 2}}
+    assert stored == {"_id": 1, "first": "Eve", META: {"rev": 4, "intent": 4}}
 
 
 @pytest.mark.parametrize(
@@ -138,6 +138,24 @@ async def test_bury_leaves_a_tombstone(store: AloneStore, collection: Any) -> No
     meta = stored.pop(META)
     assert isinstance(meta.pop("at"), datetime)
     assert (stored, meta) == ({}, {"rev": 6, "intent": 6, "by": "sweep", "gone": True})
+
+
+async def test_replace_adds_nothing_to_a_reduced_document(store: AloneStore, collection: Any) -> None:
+    """What retirement removed does not come back with the next write."""
+    await collection.insert_one({"_id": 1, "first": "Ada", META: {"rev": 3, "intent": 3}})
+    assert await store.replace(await seen(store), {"first": "Eve"})
+    assert await collection.find().to_list(None) == [{"_id": 1, "first": "Eve", META: {"rev": 4, "intent": 4}}]
+
+
+async def test_a_store_that_forgets_removes_what_is_as_it_was_seen(collection: Any) -> None:
+    """Where no process knows V1, a delete leaves nothing behind, and a document that has changed stays."""
+    store = AloneStore(collection, forgets=True)
+    await collection.insert_many([live(), live(2)])
+    before = await seen(store)
+    await collection.replace_one({"_id": 1}, live(rev=4, intent=4))
+    assert not await store.bury(before)
+    assert await store.bury(await seen(store))
+    assert [document["_id"] async for document in collection.find()] == [2]
 
 
 async def test_pages_and_counts_leave_out_what_is_gone(store: AloneStore, collection: Any) -> None:

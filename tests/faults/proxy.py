@@ -38,7 +38,7 @@ class Cut:
 
 
 class Proxy:
-    """Forwards to one server; `cut` says what happens next."""
+    """Forwards to one server; `cut` says what happens next. Where it is `closed`, nobody gets through."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -46,6 +46,13 @@ class Proxy:
         self.port = 0
         self.cut: Cut | None = None
         self.cuts = 0
+        self.closed = False
+
+    def close(self) -> None:
+        """Cut all connections, and let nobody through until `closed` is False again."""
+        self.closed = True
+        for connection in self._connections:
+            connection.cancel()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Proxy]:
@@ -66,6 +73,9 @@ class Proxy:
         task.add_done_callback(self._connections.discard)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.closed:
+            writer.close()
+            return
         upstream, downstream = await asyncio.open_connection("127.0.0.1", self._target)
         carried_out = asyncio.Event()
         pumps = [

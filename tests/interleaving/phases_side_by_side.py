@@ -91,12 +91,17 @@ class SideBySide:
 
 def setup(state, phases, migration=MIGRATION, **options):
     """A function that gives the world of one starting state, with a repository for each phase."""
+    return setup_from(states_of(phases)[state], phases, migration, **options)
+
+
+def setup_from(documents, phases, migration=MIGRATION, **options):
+    """The same from the documents of V1 and V2."""
 
     def both(v1, v2, clock):
         sides = (Subject(opened(migration, v1, v2, clock, phase=phase, **options), v1, v2) for phase in phases)
         return SideBySide(tuple(sides))
 
-    return subject.setup(states_of(phases)[state], subject=both)
+    return subject.setup(documents, subject=both)
 
 
 # ---- calls ----------------------------------------------------------------------------------------------------------
@@ -201,11 +206,16 @@ async def resolve_and_read(s):
     Of an insert that died between V1 and V2, beside a delete that drew the higher ticket, a tombstone may be left over
     an entity that exists. Reads by id ask V1, and heal it once it is some seconds old; a listing misses it until then.
     """
+    await resolve(s)
+    return await read_afterwards(s)
+
+
+async def resolve(s):
+    """Look at every mark, as the sweep does."""
     pair, counts = calls_of(s.later.repository).pair, Counter()
     mover = Mover(pair, None, counts, dry_run=False)
     for seen in await pair.ledger.marks(CLOCK.now() + timedelta(seconds=1), 10, None):
         await resolve_mark(pair, mover, seen, subject.GRACE)
-    return await read_afterwards(s)
 
 
 def scenario(phases, state, clients, *, crashes=True, **changes):

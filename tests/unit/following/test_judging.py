@@ -12,7 +12,7 @@ import pytest
 from lazymig.following import judging
 from lazymig.following.judging import Finding, Memory, Sight
 from lazymig.stores.events import Event, Operation
-from lazymig.stores.records import PLACEHOLDER, StoredV2
+from lazymig.stores.records import PLACEHOLDER, StoredV2, Unmoved
 
 INSERT, UPDATE, REPLACE, DELETE = Operation.INSERT, Operation.UPDATE, Operation.REPLACE, Operation.DELETE
 OURS, ROGUE, OPEN, VANISHED = Finding.OURS, Finding.ROGUE, Finding.OPEN, Finding.VANISHED
@@ -24,6 +24,10 @@ def event(operation: Operation, revision: int | None = None, id: int = 1) -> Eve
 
 def v2(rev: int, intent: int | None = None, *, gone: bool = False) -> StoredV2:
     return StoredV2(1, rev, rev if intent is None else intent, gone, None, {})
+
+
+def left(rev: int, intent: int | None = None) -> StoredV2:
+    return v2(rev, intent, gone=True)._replace(unmoved=Unmoved("left"))
 
 
 #: What happened, V2, V1's revision (None: V1 lacks it), the revision of the event before, and what it is.
@@ -62,6 +66,12 @@ CASES: dict[str, tuple[Event, StoredV2 | None, int | None, int | None, Finding]]
     "a revision that was set back": (event(UPDATE, 3), v2(6), 3, None, ROGUE),
     "a revision that was set back before the last apply": (event(UPDATE, 3), v2(3, 6), 3, 6, ROGUE),
     "a revision that was set back below a dirty body": (event(UPDATE, 3), v2(6, 7), 3, None, ROGUE),
+    "an update of what is left": (event(UPDATE, 6), left(5, 6), 6, 5, OURS),
+    "a delete of what was left": (event(DELETE), v2(6, gone=True), None, 5, OURS),
+    "a delete of what is left, before its tombstone": (event(DELETE), left(5, 6), None, 5, OPEN),
+    "a rogue delete of what is left": (event(DELETE), left(5), None, 5, ROGUE),
+    "what is left, set back": (event(UPDATE, 3), left(6), 3, None, ROGUE),
+    "an update of what is left, set back since": (event(UPDATE, 5), left(6), 3, None, ROGUE),
     "a rogue delete": (event(DELETE), v2(5), None, 5, ROGUE),
     "a rogue delete of what V2 lacks": (event(DELETE), None, None, None, VANISHED),
     "a rogue delete and a rogue insert": (event(DELETE), v2(5), 0, 5, ROGUE),
@@ -102,12 +112,15 @@ def test_movement_decides_nothing(operation: Operation) -> None:
         ("seen.revision <= revision <= seen.intent", "revision <= seen.intent"),
         ("last is not None and revision <= last", "False"),
         ("event.operation is Operation.REPLACE or revision is None", "revision is None"),
-        ("seen.gone and seen.intent == seen.revision else Finding.ASK", "seen.gone else Finding.ASK"),
+        ("seen.gone and seen.intent == seen.revision and", "seen.gone and"),
+        ("seen.revision and seen.unmoved is None", "seen.revision"),
+        ("if seen.gone and seen.unmoved is None", "if seen.gone"),
         ("event.revision == v1_revision < seen.revision", "v1_revision < seen.revision"),
         ("event.revision == v1_revision < seen.revision", "False"),
         ("and event.revision == v1_revision", "and False"),
         ("if seen is None:\n        return Finding.VANISHED", "if seen is None:\n        return Finding.OURS"),
-        ("if seen.clean:\n", "if False:\n"),
+        ("if seen.settled:\n", "if False:\n"),
+        ("if seen.settled:\n", "if seen.clean:\n"),
     ],
 )
 def test_every_guard_is_needed(guard: str, without: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,279 @@
+"""`lazymig retire`: V1's end, step by step, and undone until V1 is dropped."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+
+import attrs
+from cyclopts import App as CycloptsApp
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from lazymig.cli.failures import Unusable
+from lazymig.cli.loading import opened
+from lazymig.cli.options import App, Debug, Exit, Flag, Json, examples
+from lazymig.cli.output import complain, remark, say, section, show_json, wrapped
+from lazymig.cli.stopping import stopped_by_signals
+from lazymig.cli.sweep_options import Positive
+from lazymig.retirement import Condition, Reduction, Retirement, RetirementReport, WatchReport
+
+retire = CycloptsApp(
+    name="retire",
+    help="Take V1 out of service for good, once the migration is in v2_only: watch, quarantine, archive, drop.",
+)
+
+_APP = "--app shop.people:repository"
+_DAY_S = 24 * 3600.0
+#: The stages in words.
+_STAGES = {
+    "serving": "where it was",
+    "quarantined": "in quarantine",
+    "dropped": "gone",
+    "reduced": "gone, and V2 is reduced",
+    "retired": "gone, and its retirement is finished",
+}
+#: Seconds between two lines of a watch in which nothing has changed.
+_LINE_EVERY_S = 60.0
+
+
+@attrs.frozen(kw_only=True)
+class Soaking:
+    """How long V1 must have been quiet.
+
+    Args:
+        soak_days: Days for which no program may have written V1, since it was last moved.
+        unwatched: Accept that nothing shows stray writes; only the time counts then.
+    """
+
+    soak_days: Annotated[float, Parameter(validator=Number(gte=0))] = 7.0
+    unwatched: Flag = False
+
+
+Soak = Annotated[Soaking, Parameter(name="*")]
+Yes = Annotated[str | None, Parameter(name="--yes", help="The migration's name, in place of typing it: for scripts.")]
+
+
+@retire.command(help_epilogue=examples(f"lazymig retire show {_APP}", f"lazymig retire show {_APP} --json"))
+async def show(*, app: App, soak: Soak = Soaking(), json: Json = False, debug: Debug = False) -> int:
+    """Show what would go, how much that is, and what blocks it. Changes nothing.
+
+    The exit code is 3 when a condition of the next step does not hold.
+    """
+    async with _opened(app, json, soak) as retirement:
+        report = await retirement.report()
+    _render(report, in_json=json)
+    return Exit.NEEDS_PERSON if report.blocked else Exit.DONE
+
+
+@retire.command(help_epilogue=examples(f"lazymig retire watch {_APP}", f"lazymig retire watch {_APP} --max-time 3600"))
+async def watch(*, app: App, max_time: Positive = None, json: Json = False, debug: Debug = False) -> int:
+    """Watch V1 for programs that still write or read it, until stopped. Repairs nothing.
+
+    Needs a replica set. It reads ids and operations of V1's changes, and the server's counts of reads and writes, which
+    show refused writes too. It continues where it was stopped. One process watches at a time; others wait.
+
+    The exit code is 3 when a program wrote V1 or tried to.
+
+    Args:
+        max_time: Seconds after which it stops, as by Ctrl-C.
+    """
+    async with _opened(app, json) as retirement:
+        with stopped_by_signals(retirement.stop):
+            report = await retirement.watch(max_time_s=max_time, on_progress=_Lines(in_json=json).show)
+    if json:
+        show_json(attrs.asdict(report))
+    else:
+        say(f"{report.migration}: watched V1 for {report.elapsed_s:.1f} s")
+        for name, value in _counts(report).items():
+            say(f"  {name:<30} {value:,}")
+        for limit in report.limits:
+            wrapped(f"Not seen: {limit}")
+    return Exit.NEEDS_PERSON if report.needs_person else Exit.DONE
+
+
+@retire.command(help_epilogue=examples(f"lazymig retire quarantine {_APP}"))
+async def quarantine(*, app: App, soak: Soak = Soaking(), json: Json = False, debug: Debug = False) -> int:
+    """Rename V1, once every condition holds. Undone by lazymig retire restore."""
+    async with _opened(app, json, soak) as retirement:
+        return _done(await retirement.quarantine(), in_json=json)
+
+
+@retire.command(help_epilogue=examples(f"lazymig retire restore {_APP}"))
+async def restore(*, app: App, json: Json = False, debug: Debug = False) -> int:
+    """Give V1 its name back, with its indexes."""
+    async with _opened(app, json) as retirement:
+        return _done(await retirement.restore(), in_json=json)
+
+
+@retire.command(
+    help_epilogue=examples(
+        f"lazymig retire archive {_APP} --into archive.people_v1",
+        f"lazymig retire archive {_APP} --file people_v1.bson.gz",
+    )
+)
+async def archive(
+    *, app: App, into: str | None = None, file: Path | None = None, json: Json = False, debug: Debug = False
+) -> int:
+    """Copy V1 in quarantine, and compare the copy with it by count and checksum.
+
+    Args:
+        into: A collection that does not exist, as name or database.name.
+        file: A file that does not exist, .bson or .bson.gz; mongorestore reads it.
+    """
+    target = into if file is None else file
+    if target is None or (into is not None and file is not None):
+        raise Unusable("name one place: --into COLLECTION or --file FILE")
+    async with _opened(app, json) as retirement:
+        return _done(await retirement.archive(target), in_json=json)
+
+
+@retire.command(help_epilogue=examples(f"lazymig retire drop {_APP}", f"lazymig retire drop {_APP} --yes people"))
+async def drop(*, app: App, yes: Yes = None, soak: Soak = Soaking(), json: Json = False, debug: Debug = False) -> int:
+    """Drop V1 for good: in quarantine, after another soak, and once you have typed the migration's name."""
+    async with _opened(app, json, soak) as retirement:
+        name = _confirmed(retirement, yes, "V1 will be dropped, which cannot be undone.")
+        return _done(await retirement.drop(confirm=name), in_json=json)
+
+
+@retire.command(
+    help_epilogue=examples(f"lazymig retire reduce {_APP}", f"lazymig retire reduce {_APP} --strip --yes people")
+)
+async def reduce(
+    *,
+    app: App,
+    grace: Annotated[float, Parameter(validator=Number(gte=0))] = 3600.0,
+    strip: Flag = False,
+    yes: Yes = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Leave V2's documents the revision that optimistic locking needs, beside the running service.
+
+    It can be stopped (Ctrl-C, SIGTERM) and continues where it was. Run it again later to remove the tombstones that
+    deletes have left since.
+
+    Args:
+        grace: The age in seconds at which tombstones are removed.
+        strip: Take _lazymig out as a whole, to leave lazymig. Stop every process first; you are asked for the name.
+    """
+    async with _opened(app, json) as retirement:
+        name = None
+        if strip:
+            name = _confirmed(retirement, yes, "No process can use V2 through lazymig any more, for good.")
+        with stopped_by_signals(retirement.stop):
+            done = await retirement.reduce(grace_s=grace, strip=strip, confirm=name)
+    if json:
+        show_json(attrs.asdict(done))
+    else:
+        _show_reduction(done)
+    return Exit.DONE
+
+
+@retire.command(help_epilogue=examples(f"lazymig retire finish {_APP}"))
+async def finish(*, app: App, json: Json = False, debug: Debug = False) -> int:
+    """Remove V2's fence, lazymig's indexes of V2 and the migration's control rows; say which code may go."""
+    async with _opened(app, json) as retirement:
+        return _done(await retirement.finish(), in_json=json)
+
+
+@asynccontextmanager
+async def _opened(app: str, in_json: bool, soak: Soaking = Soaking()) -> AsyncIterator[Retirement[object, object]]:
+    async with opened(app, in_json=in_json) as repository:
+        yield Retirement(
+            repository, soak_s=soak.soak_days * _DAY_S, unwatched=soak.unwatched, by=_find_user()
+        )  # fmt: skip
+
+
+def _find_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # in a container without an entry for the user
+        return "unknown"
+
+
+def _confirmed(retirement: Retirement[object, object], yes: str | None, warning: str) -> str:
+    """Return the migration's name as it was typed, or passed. Raises `Unusable` where nobody can type."""
+    if yes is not None:
+        return yes
+    if not sys.stdin.isatty():
+        raise Unusable("nobody can be asked here; pass the migration's name by --yes NAME")
+    complain(warning)
+    return input(f"Type the migration's name, {retirement.name}, to go on: ").strip()
+
+
+def _done(report: RetirementReport, *, in_json: bool) -> int:
+    _render(report, in_json=in_json)
+    return Exit.DONE
+
+
+def _render(report: RetirementReport, *, in_json: bool) -> None:
+    if in_json:
+        show_json({**attrs.asdict(report), "blocked": report.blocked})
+        return
+    say(f"{report.migration}: V1 is {_STAGES[report.stage]}")
+    if report.interrupted:
+        wrapped(f"{report.interrupted} has begun and is not known to be done: run lazymig retire {report.interrupted}")
+    for title, lines in (("What will go", report.goes), ("Before you go on", report.warnings)):
+        _show_lines(title, lines)
+    if report.conditions:
+        section("Conditions")
+        for one in report.conditions:
+            _show_condition(one)
+    if report.archive:
+        say("")
+        say(f"Archived: {report.archive}")
+    if report.stage in ("dropped", "reduced", "retired"):
+        _show_lines("Code that may go", report.code)
+    if report.next and not report.interrupted:
+        say("")
+        wrapped(f"Next{', once every condition holds' if report.blocked else ''}: lazymig retire {report.next}")
+
+
+def _show_lines(title: str, lines: tuple[str, ...]) -> None:
+    if lines:
+        section(title)
+        for line in lines:
+            wrapped(line, first="  ", rest="    ")
+
+
+def _show_condition(one: Condition) -> None:
+    wrapped(f"{'yes' if one.holds else 'NO '}  {one.name}: {one.evidence}", first="  ", rest="       ")
+    if not one.holds:
+        wrapped(one.remedy, first="       ", rest="       ")
+
+
+def _show_reduction(done: Reduction) -> None:
+    say("reduced V2" if done.finished else "stopped early; run it again to continue")
+    left = {} if done.left is None else {"younger tombstones": done.left}
+    rows = {"scanned": done.scanned, "made smaller": done.reduced, "tombstones removed": done.tombstones, **left}
+    for name, value in rows.items():
+        say(f"  {name:<30} {value:,}")
+
+
+def _counts(report: WatchReport) -> dict[str, int]:
+    changes = {f"changes of V1 ({name})": count for name, count in report.changes.items()}
+    return {**(changes or {"changes of V1": 0}), "writes the server counted": report.writes, "reads": report.reads}
+
+
+class _Lines:
+    """Says on stderr what a watch sees: when that changes, and once a minute."""
+
+    def __init__(self, *, in_json: bool) -> None:
+        self._in_json = in_json
+        self._said = ""
+        self._at_s = float("-inf")
+
+    def show(self, report: WatchReport) -> None:
+        """Say it if it is new, or old enough."""
+        counts = ", ".join(f"{name} {count:,}" for name, count in _counts(report).items())
+        text = "waiting: another process watches" if report.waiting else f"watching V1: {counts}"
+        if report.since is None and not report.waiting:
+            return
+        if text != self._said or report.elapsed_s - self._at_s >= _LINE_EVERY_S:
+            remark(text, in_json=self._in_json)
+            self._said, self._at_s = text, report.elapsed_s

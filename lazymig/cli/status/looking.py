@@ -1,0 +1,211 @@
+"""Looking up how far a migration is: both collections, the control collection, and what runs. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from attrs import field, frozen
+from pymongo.errors import OperationFailure
+
+from lazymig.cli.follower_state import FollowerState, describe_follower
+from lazymig.cli.loading import control_of
+from lazymig.control import Control, MemberRecord, Running, RunRecord, Standing, Steering, parts_of
+from lazymig.dark.contests import SOURCE as DARK_READ
+from lazymig.repository import Repository, calls_of
+from lazymig.shapes.migration import is_upcasting_only
+from lazymig.stores.counts import Counts
+from lazymig.stores.records import DeadLetter
+from lazymig.sweeping.holdings import Holdings, MovedBy, count_by_conversion, count_moved_by, look_up_holdings
+from lazymig.sweeping.revisions import find_warnings
+from lazymig.sweeping.rewrite import KIND
+from lazymig.sweeping.versions import Versions, count_versions
+from lazymig.switch import Plan, Switch
+
+#: How many dead letters and runs are shown at most.
+SHOWN = 10
+#: The kinds of passes that can be steered.
+STEERED = ("sweep", "verify", "rewrite")
+
+
+@frozen
+class Verified:
+    """What the last verification and live reads found that still stands.
+
+    Attributes:
+        last: The last run of a verification, None if there was none.
+        mismatches: Entities that do not agree, by their verdicts. Only those that have stood for the minimum age count.
+        oldest: When the oldest of these was first found.
+    """
+
+    last: RunRecord | None
+    mismatches: Mapping[str, int]
+    oldest: datetime | None
+
+
+@frozen
+class DarkLog:
+    """The log of dark reads: how many entities it holds, and when the oldest was first found not to agree."""
+
+    mismatches: int
+    oldest: datetime | None
+
+
+@frozen
+class Fleet:
+    """Where the control collection records the migration, and the processes that follow it; empty without a record."""
+
+    standing: Standing | None = None
+    members: tuple[MemberRecord, ...] = ()
+
+    @property
+    def behind(self) -> tuple[MemberRecord, ...]:
+        """The processes that have not acknowledged the present epoch."""
+        epoch = 0 if self.standing is None else self.standing.epoch
+        return tuple(member for member in self.members if member.epoch != epoch)
+
+
+@frozen
+class Passes:
+    """The processes that run passes now, and the orders to them by kind, where there are any."""
+
+    running: tuple[Running, ...] = ()
+    orders: Mapping[str, Steering] = field(factory=dict)
+
+
+@frozen
+class Status:
+    """How far a migration is."""
+
+    migration: str
+    phase: str
+    v1: int
+    v2: Holdings
+    moved_by: MovedBy
+    dead_letters: int
+    letters: list[DeadLetter]
+    runs: list[RunRecord]
+    verified: Verified
+    dark_reads: DarkLog
+    #: How many entities of V2 each conversion revision made.
+    conversions: dict[int, int]
+    #: What is wrong with this release; each says what to do.
+    warnings: list[str]
+    #: What the follower found; None where none ever ran.
+    follower: FollowerState | None = None
+    #: What this user or this server does not allow to check.
+    unseen: tuple[str, ...] = ()
+    #: What to do about V2's documents without `_lazymig`, where there are some.
+    foreign: tuple[str, ...] = ()
+    #: V1's documents by version, where the migration has upcasters.
+    versions: Versions | None = None
+    #: Whether there is one collection only, so that nothing is migrated.
+    alone: bool = False
+    fleet: Fleet = Fleet()
+    passes: Passes = Passes()
+    #: The next step and what it needs; None where the phase is fixed, or nothing is left.
+    plan: Plan | None = None
+    #: When this was looked up, by this machine's clock.
+    at: datetime = datetime.min
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether something is left that lazymig cannot resolve by itself."""
+        return bool(self.dead_letters or self.foreign or self.verified.mismatches)
+
+    @property
+    def remaining(self) -> int:
+        """About how many entities V2 lacks."""
+        return 0 if self.alone else self.v2.remaining(self.v1)
+
+    @property
+    def share(self) -> float:
+        """The part that is migrated, from 0 to 1."""
+        return min(1.0, self.v2.live / self.v1) if self.v1 and not self.alone else 1.0
+
+
+async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
+    """Look at both collections and the control collection."""
+    v1, v2 = Counts(calls_of(repository).pair.v1), Counts(calls_of(repository).pair.bodies)
+    control, name = control_of(repository), repository.migration.name
+    fleet = await _look_up_fleet(control, name)
+    stage = await calls_of(repository).look()
+    seen = await stage.first_use.look(control=control, whole=True)
+    seen.check(foreign=False)
+    held, chain = await look_up_holdings(v2, exact=exact), repository.migration.upcasters
+    return Status(
+        migration=name,
+        phase=str(stage.phase),
+        v1=await v1.count_all(exact=exact),
+        v2=held,
+        moved_by=await count_moved_by(v2, held.live, exact=exact),
+        dead_letters=await control.dead_count(name),
+        letters=await _oldest(control, name),
+        runs=await _last_runs(control, name),
+        verified=await _look_up_verified(control, name),
+        dark_reads=await _look_up_dark(control, name),
+        conversions=await count_by_conversion(v2, held.live, exact=exact),
+        warnings=await find_warnings(calls_of(repository).pair, control),
+        unseen=seen.unseen,
+        foreign=seen.foreign_problem,
+        follower=describe_follower(await parts_of(control).following(name).find(), parts_of(control).clock.now()),
+        versions=None if chain is None else await count_versions(v1, chain, exact=exact),
+        alone=is_upcasting_only(repository.migration),
+        fleet=fleet,
+        passes=await _look_up_passes(control, name),
+        plan=await _look_up_plan(repository, fleet.standing),
+        at=parts_of(control).clock.now(),
+    )
+
+
+async def _look_up_plan(repository: Repository[Any, Any], standing: Standing | None) -> Plan | None:
+    if standing is None or calls_of(repository).control is None:
+        return None
+    try:
+        plan = await Switch(repository).plan("advance")
+    except OperationFailure:
+        return None  # this user may not look at all that a step needs
+    return None if plan.target is None else plan
+
+
+async def _look_up_fleet(control: Control, name: str) -> Fleet:
+    parts = parts_of(control)
+    return Fleet(await parts.phases(name).find(), tuple(await parts.members(name).find_all()))
+
+
+async def _look_up_passes(control: Control, name: str) -> Passes:
+    parts = parts_of(control)
+    orders = {kind: await parts.orders(name, kind).find() for kind in STEERED}
+    given = {kind: found for kind, found in orders.items() if found != Steering()}
+    return Passes(tuple(await parts.runners(name).find_all()), given)
+
+
+async def _oldest(control: Control, name: str) -> list[DeadLetter]:
+    async for page in parts_of(control).letters.find_pages(name, waived=False, size=SHOWN):
+        return page[:SHOWN]
+    return []
+
+
+async def _look_up_verified(control: Control, name: str) -> Verified:
+    table = parts_of(control).mismatches
+    counts = await table.count_by_verdict(name, confirmed=True)
+    runs = await control.history(name, 1, kind="verify")
+    oldest = None
+    async for page in table.find_pages(name, confirmed=True, size=1):
+        oldest = page[0].first_at if page else None
+        break
+    return Verified(runs[0] if runs else None, {str(verdict): count for verdict, count in counts.items()}, oldest)
+
+
+async def _look_up_dark(control: Control, name: str) -> DarkLog:
+    log = parts_of(control).mismatches
+    async for page in log.find_pages(name, source=DARK_READ, size=1):
+        return DarkLog(await log.count(name, source=DARK_READ), page[0].first_at if page else None)
+    return DarkLog(0, None)
+
+
+async def _last_runs(control: Control, name: str) -> list[RunRecord]:
+    """Find the last runs that wrote documents, newest first."""
+    found = [run for kind in ("sweep", KIND) for run in await control.history(name, SHOWN, kind=kind)]
+    return sorted(found, key=lambda run: run.started_at, reverse=True)[:SHOWN]

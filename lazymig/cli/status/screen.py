@@ -1,0 +1,193 @@
+"""How `lazymig status` is laid out: one row per line in a pipe, and on a terminal as much as one screen holds."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+
+from attrs import frozen
+from rich.cells import cell_len
+from rich.console import Console
+
+from lazymig.cli.follower_state import follower_rows
+from lazymig.cli.ids import Names
+from lazymig.cli.letters import show_letters
+from lazymig.cli.output import encodable, is_terminal, plain, say, table
+from lazymig.cli.status.looking import Status
+from lazymig.cli.status.words import (
+    describe_dark_log,
+    describe_fleet,
+    describe_last_sweep,
+    describe_next,
+    describe_passes,
+    describe_phase,
+    describe_verified,
+    describe_warnings,
+)
+from lazymig.cli.versions import describe_deletable, describe_versions
+from lazymig.control import RunRecord
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+#: Columns of a row's name; columns from which two rows stand on one line; columns of a bar, at most.
+_NAME_WIDTH, _TWO_FROM, _BAR_MAX = 30, 76, 50
+#: Columns between two rows on one line, and of a row's name there.
+_GAP, _SHORT_NAME = 2, 23
+#: Lines that a table takes besides its rows, about.
+_AROUND_LETTERS, _AROUND_RUNS = 8, 7
+
+
+@frozen
+class Page:
+    """Where the text goes: a pipe, where each row is a line, or a terminal of so many columns."""
+
+    width: int
+    terminal: bool
+
+    def wrap(self, text: str) -> list[str]:
+        """Return a paragraph as lines; as one in a pipe, where it is searched for."""
+        line = plain(text)
+        if not self.terminal:
+            return [line]
+        return textwrap.wrap(line, min(self.width, 120), subsequent_indent="  ", break_on_hyphens=False)
+
+
+def lines_of(found: Status, page: Page) -> Iterator[str]:
+    """Yield the text of the screen, line by line."""
+    yield from page.wrap(_headline(found))
+    if not found.alone:
+        yield from page.wrap(f"  {describe_phase(found.phase)}")
+        if page.terminal:
+            yield f"  {bar(found.share, min(page.width - 30, _BAR_MAX))}  {_share(found)}"
+    for paragraph in describe_fleet(found.fleet, found.at):
+        yield from page.wrap(paragraph)
+    rows = _one_collection(found) if found.alone else _both_collections(found)
+    yield from _lay_out(rows, page)
+    if found.follower is not None:
+        yield from _lay_out(follower_rows(found.follower), page, two=False)
+    if found.versions is not None:
+        yield from page.wrap(describe_deletable(found.versions))
+    yield from (line for paragraph in _paragraphs(found) for line in page.wrap(paragraph))
+
+
+def _paragraphs(found: Status) -> Iterator[str]:
+    yield from describe_passes(found)
+    if found.runs:
+        yield describe_last_sweep(found.runs[0], found.at)
+    yield from describe_verified(found.verified)
+    yield from describe_dark_log(found)
+    yield from describe_warnings(found)
+    yield from describe_next(found)
+
+
+def show_tables(found: Status, room: float = math.inf) -> None:
+    """Print what is behind the screen: the oldest dead letters, and the last runs; only what fits into the room."""
+    if found.letters and (room := room - len(found.letters) - _AROUND_LETTERS) < 0:
+        say(f"The {found.dead_letters:,} open dead letters: lazymig dead-letters list")
+    elif found.letters:
+        names = Names(letter.id for letter in found.letters)
+        say("")
+        show_letters(f"Dead letters, the oldest {len(found.letters)}", found.letters, names)
+    if found.runs and len(found.runs) + _AROUND_RUNS <= room:
+        say(f"Documents moved per run, oldest first: {sparkline([_moved(run) for run in reversed(found.runs)])}")
+        table("Last runs (UTC)", ("started", "seconds", "ended", "counts"), [_row(run) for run in found.runs])
+
+
+def bar(share: float, width: int) -> str:
+    """Draw a share, from 0 to 1, as a bar; only what is whole is drawn as full."""
+    full, empty = encodable("█", "#"), encodable("░", ".")
+    width = max(width, 10)
+    filled = int(share * width)
+    return full * filled + empty * (width - filled)
+
+
+def sparkline(values: Sequence[int]) -> str:
+    """Draw values as blocks of eight heights, the largest value the highest; zero is a dot.
+
+    Where stdout's encoding lacks blocks, the heights are the digits 1 to 8.
+    """
+    highest, blocks = max(values, default=0), encodable(_BLOCKS + "·", "12345678.")
+    return "".join(blocks[max(value * 8 // (highest + 1), 0)] if value else blocks[8] for value in values)
+
+
+def _lay_out(rows: Mapping[str, str], page: Page, *, two: bool = True) -> Iterator[str]:
+    if not (two and page.terminal and page.width >= _TWO_FROM):
+        width = _SHORT_NAME if page.terminal and page.width < _TWO_FROM else _NAME_WIDTH
+        yield from (f"  {name:<{width}} {plain(value)}" for name, value in rows.items())
+        return
+    half = (page.width - _GAP) // 2
+    cells = [f"  {name:<{_SHORT_NAME}} {plain(value)}" for name, value in rows.items()]
+    middle = (len(cells) + 1) // 2  # down the left column first, as a list is read
+    for place, left in enumerate(cells[:middle]):
+        right = cells[middle + place] if middle + place < len(cells) else ""
+        yield f"{left}{' ' * max(half - cell_len(left), 1)}{right}".rstrip()
+
+
+def _headline(found: Status) -> str:
+    if found.alone:
+        return (
+            f"{found.migration}: phase {found.phase}, one collection whose documents are brought up when they are read"
+        )
+    return f"{found.migration}: phase {found.phase}, {_percent(found)} migrated"
+
+
+def _percent(found: Status) -> str:
+    return f"{int(found.share * 1000) / 10} %"
+
+
+def _share(found: Status) -> str:
+    return f"{found.v2.live:,} of {found.v1:,}"
+
+
+def _one_collection(found: Status) -> dict[str, str]:
+    versions = {} if found.versions is None else describe_versions(found.versions)
+    return {"documents": f"{found.v1:,}", **{name: _number(value) for name, value in versions.items()}}
+
+
+def _both_collections(found: Status) -> dict[str, str]:
+    by, about = found.moved_by, "about " if found.moved_by.estimated else ""
+    unknown = {"moved by unknown": f"{about}{by.unknown:,}"} if by.unknown else {}
+    versions = {} if found.versions is None else describe_versions(found.versions)
+    return {
+        "V1 entities": f"{found.v1:,}",
+        **{f"V1 {name}": _number(value) for name, value in versions.items()},
+        "V2 clean": f"{found.v2.clean:,}",
+        "V2 dirty (open writes)": f"{found.v2.dirty:,}",
+        "V2 placeholders": f"{found.v2.placeholders:,}",
+        "V2 tombstones": f"{found.v2.tombstones:,}",
+        **{name: f"{count:,}" for name, count in _without_body(found).items() if count},
+        "remaining, about": f"{found.remaining:,}",
+        "open dead letters": f"{found.dead_letters:,}",
+        "moved by reads": f"{about}{by.read:,}",
+        "moved by writes": f"{about}{by.write:,}",
+        "moved by sweeps": f"{about}{by.sweep:,}",
+        **unknown,
+        **{f"conversion revision {conv}": f"{about}{count:,}" for conv, count in found.conversions.items()},
+    }
+
+
+def _without_body(found: Status) -> dict[str, int]:
+    return {"waiting for users": found.v2.waiting, "not taken over": found.v2.left}
+
+
+def _number(value: int | str) -> str:
+    return value if isinstance(value, str) else f"{value:,}"
+
+
+def _moved(run: RunRecord) -> int:
+    return run.counts.get("migrated", 0) + run.counts.get("rewritten", 0)
+
+
+def _row(run: RunRecord) -> tuple[str, str, str, str]:
+    seconds = f"{(run.ended_at - run.started_at).total_seconds():,.1f}"
+    counts = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in run.counts.items() if count)
+    return f"{run.started_at:%Y-%m-%d %H:%M:%S}", seconds, "finished" if run.finished else "stopped early", counts
+
+
+def show(found: Status) -> None:
+    """Print the screen, and the tables behind it."""
+    console = Console()
+    lines = list(lines_of(found, Page(console.width, is_terminal())))
+    for line in lines:
+        say(line)
+    show_tables(found, console.height - len(lines) if is_terminal() else math.inf)

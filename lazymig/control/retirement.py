@@ -1,0 +1,162 @@
+"""The record of V1's retirement: which step is done, and which one has begun. One row per migration.
+
+A step is recorded before it changes anything, and again once it is done. So a run that is killed between the two leaves
+a row that says what to look at, and the next run goes on from there. Every change is a compare-and-set.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from datetime import datetime
+
+from attrs import evolve, frozen
+
+from lazymig.control.part import Part
+from lazymig.errors import LazymigError
+from lazymig.loop.clock import Clock
+from lazymig.stores.archives import Digest
+from lazymig.stores.given import RawId
+from lazymig.stores.rows import Row, Rows
+
+#: How many entries of the history the row keeps.
+_KEPT = 100
+
+
+class RetirementStage(enum.StrEnum):
+    """How far V1's retirement is."""
+
+    #: V1 is where it was.
+    SERVING = "serving"
+    #: V1 has another name.
+    QUARANTINED = "quarantined"
+    #: V1 is gone.
+    DROPPED = "dropped"
+    #: V2's documents hold what optimistic locking needs, and nothing else.
+    REDUCED = "reduced"
+    #: Fences, indexes and control rows are gone too.
+    RETIRED = "retired"
+
+
+@frozen
+class Archive:
+    """Where V1's documents were copied to, and what identifies them.
+
+    Attributes:
+        kind: "collection" or "file".
+        target: Database and collection, or the file's path.
+        digest: Number and checksum; None until the copy has been verified.
+    """
+
+    kind: str
+    target: str
+    digest: Digest | None = None
+
+
+@frozen(kw_only=True)
+class RetirementRecord:
+    """How far V1's retirement is, as the control collection records it."""
+
+    stage: RetirementStage = RetirementStage.SERVING
+    #: The step that has begun and is not known to be done; "" where there is none.
+    doing: str = ""
+    version: int = 0
+    #: V1's name in its database, and the server's identity of the collection; None where it did not exist.
+    v1: str = ""
+    identity: str | None = None
+    #: The name in quarantine.
+    quarantine: str = ""
+    #: When the stage began, naive UTC.
+    since: datetime | None = None
+    archive: Archive | None = None
+    #: The last id up to which V2's documents are reduced, alone; empty before the first.
+    position: tuple[RawId, ...] = ()
+    #: Whether `_lazymig` was taken out of V2's documents as a whole.
+    stripped: bool = False
+
+
+class OvertakenError(LazymigError):
+    """Another process has changed the retirement meanwhile; look at it by `lazymig retire show`, then go on."""
+
+
+class Retirements(Part):
+    """The record of one migration's retirement. `Parts.retirement` makes it."""
+
+    def __init__(self, rows: Rows, clock: Clock, migration: str) -> None:
+        super().__init__(rows, clock)
+        self._key = f"{migration}/retirement"
+        self._migration = migration
+
+    async def find(self) -> RetirementRecord:
+        """Find the record; one of V1 in service where there is none."""
+        row = await self._rows.find_first({"_id": self._key})
+        return RetirementRecord() if row is None else _parse(row)
+
+    async def save(self, before: RetirementRecord, after: RetirementRecord, *, by: str, what: str) -> RetirementRecord:
+        """Replace the record as it was found, durably; return the new one. Raises `OvertakenError` if it has changed.
+
+        With `what`, the history says so.
+        """
+        made = evolve(after, version=before.version + 1)
+        change: dict[str, object] = {"$set": {"kind": "retirement", "migration": self._migration, **_make_row(made)}}
+        if what:
+            entry = {"at": self._clock.now(), "by": by, "what": what}
+            change["$push"] = {"history": {"$each": [entry], "$slice": -_KEPT}}
+        where = {"_id": self._key, "version": before.version}
+        if before.version:
+            done = await self._rows.change(where, change)
+        else:
+            done = await self._rows.put(where, change)
+        if not done:
+            raise OvertakenError
+        return made
+
+    async def find_history(self) -> list[tuple[datetime, str, str]]:
+        """Find what was done: when, by whom and what, oldest first."""
+        row = await self._rows.find_first({"_id": self._key})
+        return [(one["at"], one["by"], one["what"]) for one in (row or {}).get("history", ())]
+
+    async def remove_others(self) -> int:
+        """Remove every row of the migration but its phase, its processes and this record; return how many."""
+        return await self._rows.remove(self._others)
+
+    async def count_others(self) -> int:
+        """Count these rows."""
+        return await self._rows.count(self._others)
+
+    @property
+    def _others(self) -> dict[str, object]:
+        return {"migration": self._migration, "kind": {"$nin": ["phase", "member", "retirement"]}}
+
+
+def _make_row(record: RetirementRecord) -> dict[str, object]:
+    archive = record.archive
+    stored: Mapping[str, object] | None = None
+    if archive is not None:
+        digest = archive.digest
+        stored = {
+            "kind": archive.kind, "target": archive.target,
+            "digest": None if digest is None else {"count": digest.count, "checksum": digest.checksum},
+        }  # fmt: skip
+    return {
+        "stage": str(record.stage), "doing": record.doing, "version": record.version, "v1": record.v1,
+        "identity": record.identity, "quarantine": record.quarantine, "since": record.since, "archive": stored,
+        "position": list(record.position), "stripped": record.stripped,
+    }  # fmt: skip
+
+
+def _parse(row: Row) -> RetirementRecord:
+    return RetirementRecord(
+        stage=RetirementStage(row["stage"]), doing=row["doing"], version=row["version"], v1=row["v1"],
+        identity=row["identity"], quarantine=row["quarantine"], since=row["since"],
+        archive=_parse_archive(row["archive"]), position=tuple(row["position"]), stripped=row["stripped"],
+    )  # fmt: skip
+
+
+def _parse_archive(stored: Row | None) -> Archive | None:
+    if stored is None:
+        return None
+    digest = stored["digest"]
+    return Archive(
+        stored["kind"], stored["target"], None if digest is None else Digest(digest["count"], digest["checksum"])
+    )
