@@ -285,6 +285,9 @@ class Alone(Protocol):
         Where no process knows V1 any more, the document is removed instead. False: V2 has changed; nothing was written.
         """
 
+    async def bury_each(self, seen: Sequence[StoredV2]) -> int:
+        """*Bury* many by one unordered statement, durably; return how many were as they were seen."""
+
     def question(self, criteria: Document) -> Document:
         """Encode a caller's filter as the caller's client of V2 would. Raises what that client raises."""
 
