@@ -10,10 +10,13 @@ from lazymig import (
     ConversionError,
     Criteria,
     DarkReads,
+    LEAVE,
+    Leave,
     MemberRecord,
     Migration,
     Mismatch,
     Moved,
+    NotYet,
     Phase,
     Repository,
     Rewriter,
@@ -77,6 +80,7 @@ async def v2_calls(v1: Any, v2: Any, session: Any) -> None:
     assert_type(await books.update("1", lambda book: evolve(book, title=book.title.upper())), BookV2)
     assert_type(await books.update("1", longer), BookV2)
     assert_type(await books.replace(BookV2("1", "x", 1)), BookV2)
+    assert_type(await books.supply("1", BookV2("1", "x", 1)), BookV2)
     await books.delete("1")
     assert_type(books.list(Criteria(v1={}, v2={}), sort=("title", "title"), limit=3, after="1"), AsyncIterator[BookV2])
     assert_type(await books.count(), int)
@@ -94,6 +98,23 @@ async def v1_calls(books: Repository[BookV1, BookV2], session: Any) -> None:
     assert_type(books.v1.list(sort="title"), AsyncIterator[BookV1])
     assert_type(await books.v1.count(), int)
     assert_type(books.v1.with_session(session), V1View[BookV1, BookV2])
+
+
+def leaving(v1: BookV1) -> BookV2 | Leave:
+    if not v1.title:
+        raise NotYet("no title")
+    return LEAVE if v1.title == "test" else BookV2(v1.id, v1.title, 0)
+
+
+async def leaving_later(v1: BookV1, previous: BookV2 | None) -> BookV2 | Leave:
+    return previous or LEAVE
+
+
+async def some_stay(v1: Any, v2: Any) -> None:
+    for function in (leaving, leaving_later):
+        books = Migration(name="books", v1=BookV1, v2=BookV2, upgrade=function, downgrade=downgrade)
+        assert_type(books, Migration[BookV1, BookV2])
+        assert_type(await Repository(books, v1=v1, v2=v2, phase=Phase.COEXIST).get("1"), BookV2 | None)
 
 
 async def upcasting(v1: Any) -> None:

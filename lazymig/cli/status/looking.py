@@ -121,8 +121,13 @@ class Status:
 
     @property
     def share(self) -> float:
-        """The part that is migrated, from 0 to 1."""
-        return min(1.0, self.v2.live / self.v1) if self.v1 and not self.alone else 1.0
+        """The part of the entities to take over that is migrated, from 0 to 1."""
+        return min(1.0, self.v2.live / self.to_move) if self.to_move > 0 and not self.alone else 1.0
+
+    @property
+    def to_move(self) -> int:
+        """About how many entities there are to take over."""
+        return self.v1 - self.v2.left
 
 
 async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:

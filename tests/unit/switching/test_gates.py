@@ -298,3 +298,16 @@ async def test_every_step_has_its_gates_and_no_other_step_exists() -> None:
     order = list(Phase)
     pairs = set(pairwise(order)) | set(pairwise(reversed(order)))
     assert set(gates.GATES) == pairs - {(Phase.V2_ONLY, Phase.V2_PRIMARY)}
+
+
+@pytest.mark.parametrize("phase", [COEXIST, PRIMARY])
+async def test_entities_that_stay_in_v1_close_no_gate(phase: Phase) -> None:
+    """What V2 has recorded as not taken over is neither missing nor waiting, and the gate says how many there are."""
+    ready = await ready_in(phase)
+    meta = {"rev": 0, "intent": 0, "gone": True, "unmoved": "left"}
+    await ready.database["v2"].replace_one({"_id": 1}, {"_lazymig": meta})
+    plan = await ready.switch().plan("advance", accept=confirm(phase).get("accept", ()))
+    assert plan.blocking == ()
+    assert [one.evidence for one in plan.gates if one.name == "remaining"] == [
+        "V2 holds all 5 entities but 1 not taken over"
+    ]
