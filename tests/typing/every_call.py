@@ -19,6 +19,8 @@ from lazymig import (
     NotYet,
     Phase,
     Repository,
+    Retirement,
+    RetirementReport,
     Rewriter,
     RewriteReport,
     Standing,
@@ -157,6 +159,19 @@ async def dark_reads(collection: Any) -> None:
     assert_type(hooked.consistency, float | None)
     assert_type(hooked.counts, dict[str, int])
     assert_type(hooked.latency["control"].quantile(0.99), float | None)
+
+
+async def the_end(books: Repository[BookV1, BookV2], collection: Any) -> None:
+    finished = Migration.finished("books", v2=BookV2)
+    assert_type(finished, Migration[BookV2, BookV2])
+    assert_type(await Repository(finished, v2=collection, phase=Phase.V2_ONLY).get("1"), BookV2 | None)
+    assert_type(books.migration.reversed("back"), Migration[BookV2, BookV1])
+    retirement = Retirement(books, soak_s=60, by="me")
+    assert_type(retirement, Retirement[BookV1, BookV2])
+    assert_type((await retirement.report()).blocked, bool)
+    assert_type((await retirement.watch(max_time_s=1)).changes, dict[str, int])
+    assert_type(await retirement.drop(confirm="books"), RetirementReport)
+    assert_type((await retirement.reduce()).tombstones, int)
 
 
 async def verification(books: Repository[BookV1, BookV2]) -> None:
