@@ -35,6 +35,8 @@ REFUSED: Final = "lazymig.refused"
 LEFT_DIRTY: Final = "lazymig.left_dirty"
 #: A read could not reach V2 within the time that it waits for it, and V1 answered alone.
 V2_AWAY: Final = "lazymig.v2_away"
+#: V2 could not take an announcement, and V1 took the write alone; V2 must be verified before it is trusted.
+DEGRADED: Final = "lazymig.degraded"
 #: A checked read found V2 different from V1.
 MISMATCHED: Final = "lazymig.mismatched"
 #: A dark read compared both sides at one revision: the sum of the next two.

@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError
 from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
 
 from lazymig.cli.check import check
+from lazymig.cli.cut_over import phase
 from lazymig.cli.dead_letters import dead_letters
 from lazymig.cli.demo import demo
 from lazymig.cli.doctor import doctor
@@ -23,7 +24,6 @@ from lazymig.cli.follow import follow
 from lazymig.cli.init import init
 from lazymig.cli.options import Exit, examples
 from lazymig.cli.output import complain
-from lazymig.cli.phase import phase
 from lazymig.cli.retire import retire
 from lazymig.cli.rewrite import rewrite
 from lazymig.cli.status import status

@@ -22,6 +22,7 @@ from lazymig.control.passes import BEAT_S, LEASE, Identities, Lease, Passes
 from lazymig.control.phases import Moved, Phases, Standing
 from lazymig.control.runs import RunRecord
 from lazymig.control.steering import Orders, Runners, Running, Steering
+from lazymig.control.suspicion import DEGRADE, SUSPECT_SINCE, Suspicion
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.stores.given import Collection, Id, Store
 from lazymig.stores.records import DeadLetter
@@ -29,10 +30,11 @@ from lazymig.stores.rows import Rows, control_collection_beside
 from lazymig.stores.verdicts import Mismatch
 
 __all__ = [
-    "BEAT_S", "BY_SHARE", "LEASE", "REST", "Cohorts", "Control", "CutOver", "FiguresRecord", "FiguresRows",
-    "Followed", "Following", "GroupFigures", "Identities", "KnownConversion", "Lease", "MemberRecord", "Members",
-    "Moved", "Orders", "Parts", "Passes", "Phases", "RunRecord", "Runners", "Running", "Standing", "Steering",
-    "cohorts_of", "control_beside", "control_over", "parts_of", "read_cut_over", "set_cut_over", "sum_up",
+    "BEAT_S", "BY_SHARE", "DEGRADE", "LEASE", "REST", "SUSPECT_SINCE", "Cohorts", "Control", "CutOver",
+    "FiguresRecord", "FiguresRows", "Followed", "Following", "GroupFigures", "Identities", "KnownConversion", "Lease",
+    "MemberRecord", "Members", "Moved", "Orders", "Parts", "Passes", "Phases", "RunRecord", "Runners", "Running",
+    "Standing", "Steering", "Suspicion", "cohorts_of", "control_beside", "control_over", "parts_of", "read_cut_over",
+    "set_cut_over", "sum_up",
 ]  # fmt: skip
 
 
@@ -64,7 +66,7 @@ class Control:
         Declare it in every process, with the same meaning. A process that does not know a cohort lets V1 answer for it.
 
         Args:
-            name: The name by which the cohort is switched on: `lazymig cut-over --cohort NAME`.
+            name: The name by which the cohort is switched on: `lazymig phase cut-over --cohort NAME`.
             ids_or_predicate: The ids, or a function of an id that says at once whether it belongs to the cohort.
 
         Raises:

@@ -42,7 +42,9 @@ def read_cut_over(settings: Mapping[str, object]) -> CutOver:
     """Return what the settings of a phase's record say. Raises `PhaseError` where they cannot be read."""
     share, cohorts, dark = settings.get("share", 1.0), settings.get("cohorts", ()), settings.get("dark_share")
     if not _is_share(share) or not (dark is None or _is_share(dark)) or not isinstance(cohorts, list | tuple):
-        raise PhaseError("the control collection records a cut-over that cannot be read: lazymig cut-over sets it anew")
+        raise PhaseError(
+            "the control collection records a cut-over that cannot be read: lazymig phase cut-over --share sets it anew"
+        )
     return CutOver(float(share), tuple(str(name) for name in cohorts), None if dark is None else float(dark))
 
 

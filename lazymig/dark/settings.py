@@ -117,7 +117,7 @@ class DarkReads:
     def share(self) -> float:
         """The part of the reads that is compared, from 0 to 1; it may be set at any time.
 
-        Where the fleet's dark share is set (`lazymig cut-over --dark-share`), that holds in its place.
+        Where the fleet's dark share is set (`lazymig phase cut-over --dark-share`), that holds in its place.
         """
         return self._share
 

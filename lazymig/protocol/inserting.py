@@ -30,7 +30,7 @@ async def insert(pair: Pair[V1, V2], id: RawId, change: Change) -> None:
 async def announce_and_insert(pair: Pair[V1, V2], id: RawId, change: Change) -> Done:
     """Do steps 1 and 2 of an insert. Raises `AlreadyExists`."""
     # 1. The announcement, where V2 holds no live document.
-    announced, step = await announce(pair, id)
+    announced, step = await announce(pair, id, trusting=not pair.suspect)
     ticket = announced.intent
     # 2. V1 decides whether the id is free.
     try:

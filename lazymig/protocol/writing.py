@@ -88,7 +88,7 @@ async def _change_v1_until_won(pair: Pair[V1, V2], id: RawId, edit: Edit, seen: 
     if not (edit.needs_truth or pair.checked) and seen.clean_before_ticket and edit.needs_entity:
         entity = pair.conversions.trusted(seen)
     # A single attempt must not be lost because V1 lacks a sub-document of which a part is to be set: read V1 first.
-    asked = edit.needs_truth or pair.checked or not seen.clean_before_ticket or pair.max_attempts == 1
+    asked = edit.needs_truth or pair.checked or not seen.clean_before_ticket or pair.max_attempts == 1 or pair.suspect
     asked |= edit.needs_entity and entity is None
     for attempt in range(pair.max_attempts):
         if asked or attempt:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from lazymig.control import Control, Standing
 from lazymig.dark.figures import Figures
@@ -19,6 +19,7 @@ from lazymig.protocol.pair import Pair
 from lazymig.routes.choosing import Choosing
 from lazymig.routes.coexist import Coexist
 from lazymig.routes.dark import Dark
+from lazymig.routes.degradable import Degradable
 from lazymig.routes.gradual import Gradual
 from lazymig.routes.options import IN_SESSION, Options, Outage, plan_outage
 from lazymig.routes.prepare import Prepare
@@ -179,6 +180,12 @@ def _put_together(
     )  # fmt: skip
 
 
+def make_suspect(pair: Pair[V1, V2], options: Options) -> Pair[V1, V2]:
+    """Return the pair for writes that take nothing from V2 for granted, which has to answer in time."""
+    outage = plan_outage(options, remembers=False)
+    return evolve(pair, suspect=True, breaker=pair.breaker or outage.breaker, v2_wait_s=outage.read_wait_s)
+
+
 def _check_distinct(given: Collections) -> None:
     if is_same(given.v1, given.v2):
         name = getattr(given.v1, "full_name", "")
@@ -241,8 +248,13 @@ class StageBuilder(Generic[V1, V2]):
         return stage
 
     def _build_steered(self, at: Standing) -> Route[V1, V2]:
-        choice = None if self.choosing is None else self.choosing.find_choice(at)
-        if choice is None or self.choosing is None:
+        if self.choosing is None:
+            return self._build_route(at.phase)
+        suspicion = self.choosing.find_suspicion(at)
+        if suspicion is not None:
+            return Degradable(make_suspect(self.pair, self.options), self._build_route(at.phase), suspicion)
+        choice = self.choosing.find_choice(at)
+        if choice is None:
             return self._build_route(at.phase)
         figures = self.choosing.begin(choice)
         chosen, rest = (self._build_route(phase, figures) for phase in (Phase.COEXIST, Phase.SHADOW))

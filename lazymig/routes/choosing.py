@@ -7,8 +7,20 @@ from typing import Final
 
 from attrs import evolve, field, frozen
 
-from lazymig.control import Cohorts, Control, Standing, cohorts_of, parts_of, read_cut_over
+from lazymig.control import (
+    DEGRADE,
+    SUSPECT_SINCE,
+    Cohorts,
+    Control,
+    Phases,
+    Standing,
+    Suspicion,
+    cohorts_of,
+    parts_of,
+    read_cut_over,
+)
 from lazymig.dark.figures import Figures, Publisher
+from lazymig.loop.clock import Clock
 from lazymig.phases import Phase
 from lazymig.routes.choice import Choice
 
@@ -19,6 +31,8 @@ _LOGGER: Final = logging.getLogger("lazymig.cut_over")
 class Choosing:
     """The cohorts of this process, and the publication of what its dark reads found."""
 
+    phases: Phases
+    clock: Clock
     cohorts: Cohorts
     #: None in a session, which compares nothing.
     publisher: Publisher | None
@@ -38,6 +52,14 @@ class Choosing:
                     "the cohort %s is switched on and not declared in this process, where V1 answers for it", name
                 )
         return choice
+
+    def find_suspicion(self, at: Standing) -> Suspicion | None:
+        """Return what records that V2 misses a write; None where it misses none, and nobody may let it.
+
+        What is recorded before the phase `shadow` is settled there, by a verification.
+        """
+        suspect = at.settings.get(DEGRADE) or at.settings.get(SUSPECT_SINCE) is not None
+        return Suspicion(self.phases, self.clock, at) if suspect and at.phase is Phase.SHADOW else None
 
     def begin(self, choice: Choice) -> Figures:
         """Return the figures of a new choice, which are published from now on."""
@@ -60,4 +82,6 @@ class Choosing:
 def open_choosing(control: Control, migration: str) -> Choosing:
     """Return what the stages of one migration need of its control collection."""
     parts = parts_of(control)
-    return Choosing(cohorts_of(control), Publisher(parts.figures(migration), parts.clock))
+    return Choosing(
+        parts.phases(migration), parts.clock, cohorts_of(control), Publisher(parts.figures(migration), parts.clock)
+    )

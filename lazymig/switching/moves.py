@@ -7,7 +7,6 @@ by the epoch: every change of the record is a compare-and-set, and the one that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 from attrs import field, frozen
@@ -21,6 +20,7 @@ from lazymig.routes.calls import Calls
 from lazymig.stores.counts import Counts
 from lazymig.switching.case import Case, Demands
 from lazymig.switching.gates import judge
+from lazymig.switching.outages import forbid_degrading
 from lazymig.switching.plan import Direction, Plan, Refused, find_target, is_upwards
 from lazymig.switching.sealed import Intent, Sealing, find_fences, lift_fences
 from lazymig.switching.waiting import LOOK_S, NotAcknowledged, RollCall, Say
@@ -152,7 +152,7 @@ class Mover(Generic[V1, V2]):
         if not is_upwards(standing.phase, target):
             return standing
         if standing.phase is Phase.SHADOW and standing.settings.get("degrade"):
-            return await self._change(standing, roll, {"degrade": False})
+            return await forbid_degrading(self.phases, standing, roll, parts_of(self.control).clock, self.wait_s)
         if standing.phase is Phase.PREPARE:
             await self._distrust()
         return standing
@@ -162,14 +162,6 @@ class Mover(Generic[V1, V2]):
         if held := await Counts(self.calls.pair.bodies).count_all():
             self.say(f"V2 holds {held:,} documents; each is marked as not to be trusted until V1 has been asked")
             await raise_all_intents(self.calls.pair)
-
-    async def _change(self, standing: Standing, roll: RollCall, settings: Mapping[str, object]) -> Standing:
-        changed = await self.phases.change(standing, settings=settings)
-        if changed is None:
-            raise await self._lost(standing)
-        await roll.wait(changed.epoch, at_most_s=self.wait_s)
-        # As it is now: a process may have recorded something while it worked by the settings before.
-        return await self.find()
 
     async def _record(self, standing: Standing, target: Phase, order: Order, plan: Plan, roll: RollCall) -> Standing:
         accepted = [gate.name for gate in plan.gates if gate.accepted]

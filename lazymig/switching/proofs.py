@@ -127,6 +127,11 @@ async def suspect(case: AnyCase) -> Gate:
     since, proof = case.standing.settings.get("suspect_since"), await find_proof(case)
     if not isinstance(since, datetime):
         return opens("suspect", "no write has left V2 out")
+    if case.standing.settings.get("degrade"):
+        return closes(
+            "suspect", f"V2 was down at {_at(since)}, and writes may go to V1 alone",
+            "lazymig phase on-outage fail, and then lazymig verify --repair",
+        )  # fmt: skip
     if proof is None or proof.began_at <= since or count_unexplained(proof.run, await case.waived()):
         return closes(
             "suspect", f"while V2 was down, writes went to V1 alone, last at {_at(since)}",

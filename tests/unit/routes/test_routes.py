@@ -10,6 +10,7 @@ import pytest
 from lazymig import ConfigurationError, Phase, Repository
 from lazymig.repository import calls_of
 from lazymig.routes import building
+from lazymig.routes.degradable import Degradable
 from lazymig.routes.gradual import Gradual
 from lazymig.routes.route import Route
 from lazymig.testing.memory_collection import MemoryCollection
@@ -91,7 +92,7 @@ def test_options_with_which_no_call_could_end_well_are_refused(option: str, valu
             Repository(people(), phase=Phase.COEXIST, **COLLECTIONS, **{option: value})
 
 
-@pytest.mark.parametrize("route", [*building.ROUTES.values(), Gradual])
+@pytest.mark.parametrize("route", [*building.ROUTES.values(), Gradual, Degradable])
 def test_every_route_has_every_verb_of_its_own(route: type[Route[Any, Any]]) -> None:
     """A verb that a route lacks would fall through to the protocol class, which answers nothing."""
     assert "read" in VERBS
