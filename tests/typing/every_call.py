@@ -6,11 +6,11 @@ from typing import Any, assert_type
 from attrs import evolve, frozen
 
 from lazymig import (
+    LEAVE,
     Control,
     ConversionError,
     Criteria,
     DarkReads,
-    LEAVE,
     Leave,
     MemberRecord,
     Migration,

@@ -12,7 +12,9 @@ from mongomock_motor import AsyncMongoMockClient
 
 from lazymig import ConfigurationError, Phase
 from lazymig.dark.contests import SOURCE as DARK_READ
-from lazymig.switching import gates
+from lazymig.stores.counts import Counts
+from lazymig.switch import mover_of
+from lazymig.switching import contents, gates
 from lazymig.switching.plan import Refused
 from tests.switches import COUNT, ORDER, Ready, followed, process, standing
 
@@ -311,3 +313,22 @@ async def test_entities_that_stay_in_v1_close_no_gate(phase: Phase) -> None:
     assert [one.evidence for one in plan.gates if one.name == "remaining"] == [
         "V2 holds all 5 entities but 1 not taken over"
     ]
+
+
+@pytest.mark.parametrize("thorough", [False, True])
+async def test_what_v2_surely_lacks_is_not_counted_one_by_one(thorough: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan believes the estimates where V2 lacks very much; a step that is about to be made counts all the same."""
+    ready = await ready_in(COEXIST)
+    exactly: list[bool] = []
+    count_all = Counts.count_all
+
+    async def counted(self: Counts, *, exact: bool = False) -> int:
+        exactly.append(exact)
+        return await count_all(self, exact=exact)
+
+    monkeypatch.setattr(contents, "_SURELY", 2)
+    monkeypatch.setattr(Counts, "count_all", counted)
+    await ready.database["v1"].insert_many([{"_id": 1000 + id, "n": 1, "code": None} for id in range(COUNT + 5)])
+    plan = await mover_of(ready.switch()).plan("advance", frozenset(), thorough=thorough)
+    assert "remaining" in [gate.name for gate in plan.blocking]
+    assert any(exactly) is thorough
