@@ -9,6 +9,7 @@ from attrs import evolve
 
 from lazymig import Control, Mismatch, Phase, Repository, RunRecord, Switch, Verdict
 from lazymig.control import MemberRecord, Parts, Standing, parts_of
+from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.membership.member import Member
 from lazymig.membership.terms import Terms
 from lazymig.repository import calls_of
@@ -24,6 +25,19 @@ ORDER = {"by": "me", "why": "a test"}
 #: Entities of a ready migration.
 COUNT = 5
 PARTIAL = ("sample", "filtered", "sharded", "upgrade_only")
+
+
+class HurriedClock(TestClock):
+    """The machine's time, and sleeps of a twentieth: heartbeats and looks come sooner."""
+
+    def now(self) -> Any:
+        return SYSTEM_CLOCK.now()
+
+    def monotonic(self) -> float:
+        return SYSTEM_CLOCK.monotonic()
+
+    async def sleep(self, delay_s: float) -> None:
+        await SYSTEM_CLOCK.sleep(delay_s / 20)
 
 
 def followed(database: Any, clock: Any = None, **options: Any) -> Repository[Any, Any]:

@@ -8,6 +8,7 @@ import traceback
 from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError, ServerSelectionTimeoutError
 
 from lazymig.errors import LazymigError
+from lazymig.stores.fencing import is_refused_by_fence
 
 #: A connection string: its hosts, and the rest, where options may hold secrets too.
 _URI = re.compile(r"(mongodb(?:\+srv)?://)(\S*@)?([^/?\s'\"]*)[^\s'\"]*")
@@ -41,6 +42,8 @@ def _described(error: BaseException) -> str:
         return _described(error.exceptions[0])
     if isinstance(error, LazymigError):
         return str(error)
+    if is_refused_by_fence(error):
+        return "the database refuses this, because the migration has gone on to v2_only, or is being sealed for it"
     if isinstance(error, OperationFailure):
         # The server's own text may quote the command, and with it a document.
         name = (error.details or {}).get("codeName", type(error).__name__)

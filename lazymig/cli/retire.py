@@ -29,6 +29,14 @@ retire = CycloptsApp(
 
 _APP = "--app shop.people:repository"
 _DAY_S = 24 * 3600.0
+#: The stages in words.
+_STAGES = {
+    "serving": "where it was",
+    "quarantined": "in quarantine",
+    "dropped": "gone",
+    "reduced": "gone, and V2 is reduced",
+    "retired": "gone, and its retirement is finished",
+}
 #: Seconds between two lines of a watch in which nothing has changed.
 _LINE_EVERY_S = 60.0
 
@@ -207,7 +215,7 @@ def _render(report: RetirementReport, *, in_json: bool) -> None:
     if in_json:
         show_json({**attrs.asdict(report), "blocked": report.blocked})
         return
-    say(f"{report.migration}: V1 is {report.stage}")
+    say(f"{report.migration}: V1 is {_STAGES[report.stage]}")
     if report.interrupted:
         wrapped(f"{report.interrupted} has begun and is not known to be done: run lazymig retire {report.interrupted}")
     for title, lines in (("What will go", report.goes), ("Before you go on", report.warnings)):
@@ -217,12 +225,13 @@ def _render(report: RetirementReport, *, in_json: bool) -> None:
         for one in report.conditions:
             _show_condition(one)
     if report.archive:
+        say("")
         say(f"Archived: {report.archive}")
     if report.stage in ("dropped", "reduced", "retired"):
         _show_lines("Code that may go", report.code)
     if report.next and not report.interrupted:
         say("")
-        wrapped(f"Next: lazymig retire {report.next}")
+        wrapped(f"Next{', once every condition holds' if report.blocked else ''}: lazymig retire {report.next}")
 
 
 def _show_lines(title: str, lines: tuple[str, ...]) -> None:

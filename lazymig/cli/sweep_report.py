@@ -17,7 +17,7 @@ def _foreign(report: SweepReport, dry_run: bool) -> dict[str, str]:
 
 
 def _unmoved(report: SweepReport) -> dict[str, str]:
-    counts = {"waiting for their users": report.waiting, "left in V1": report.left}
+    counts = {"waiting for users": report.waiting, "not taken over": report.left}
     return {name: f"{count:,}" for name, count in counts.items() if count}
 
 

@@ -62,8 +62,8 @@ def _counts(report: VerifyReport) -> dict[str, str]:
     return {
         "compared": f"{report.compared:,} of about {report.total:,}",
         "match": f"{report.match:,}",
-        **({"of these, waiting": f"{report.waiting:,} (for their users)"} if report.waiting else {}),
-        **({"of these, left": f"{report.left:,} (in V1)"} if report.left else {}),
+        **({"of these, waiting for users": f"{report.waiting:,}"} if report.waiting else {}),
+        **({"of these, not taken over": f"{report.left:,}"} if report.left else {}),
         **{str(verdict): f"{count:,} ({_MEANINGS[verdict]})" for verdict, count in counts.items() if count},
         **{f"accepted by {name}": f"{count:,}" for name, count in report.accepted.items()},
         "looked at again": f"{report.rechecked:,}",

@@ -35,7 +35,7 @@ async def waiting(*, app: App, left: Flag = False, json: Json = False, debug: De
         objects = [{"id": id, "ref": names.reference(id), "reason": reason} for id, reason in rows]
         show_json({"left" if left else "waiting": objects})
     else:
-        _show(name, rows, names, "left in V1" if left else "waiting for their users")
+        _show(name, rows, names, "not taken over" if left else "waiting for users")
     return Exit.NEEDS_PERSON if rows and not left else Exit.DONE
 
 

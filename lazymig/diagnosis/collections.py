@@ -8,6 +8,11 @@ from lazymig.diagnosis.facts import SideFacts
 from lazymig.diagnosis.findings import Finding, blocks, notes, passes, warns
 from lazymig.surroundings.checking import Surroundings
 
+_FENCED = {
+    "v1": "the fence of the seal refuses every insert and update",
+    "v2": "the fence of the seal refuses announcements of writes",
+}
+
 
 def check_first_use(found: Surroundings) -> Iterator[Finding]:
     """Report everything that would end the first call, or a sweep."""
@@ -19,6 +24,12 @@ def check_first_use(found: Surroundings) -> Iterator[Finding]:
         evidence, advice = _split(problem)
         seen = f"{evidence} (seen: {found.foreign.seen} of {found.foreign.looked_at})"
         yield blocks(check, seen, advice or "run lazymig sweep --adopt")
+    for side, fenced in zip(("v1", "v2"), found.fenced, strict=True):
+        if fenced:
+            yield notes(
+                "fences", f"{side}: {_FENCED[side]}, as it should in v2_only; a validator of your own stands beside it",
+                "in any other phase a seal was interrupted: lazymig phase show says how to go on",
+            )  # fmt: skip
     for what in found.unseen:
         yield notes("rights", f"not checked: {what}", "give this user the role read on both databases")
     if not found.problems and not found.foreign_problem:

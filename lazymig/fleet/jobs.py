@@ -57,6 +57,8 @@ def sum_reports(reports: Sequence[SweepReport]) -> SweepReport:
         remaining=last.remaining,
         dirty=last.dirty,
         dead_letters=last.dead_letters,
+        waiting=sum(report.waiting for report in reports),
+        left=sum(report.left for report in reports),
         foreign=max(report.foreign for report in reports),
         elapsed_s=last.elapsed_s,
         # If one process saw the pass finished, all of it is.
@@ -100,6 +102,8 @@ def sum_verifications(reports: Sequence[VerifyReport]) -> VerifyReport:
         match=max(0, compared - sum(getattr(last, name) for name in VERDICTS)),
         total=max(report.total for report in reports),
         accepted=dict(accepted),
+        waiting=sum(report.waiting for report in reports),
+        left=sum(report.left for report in reports),
         # Each looks again at all that does not agree.
         rechecked=max(report.rechecked for report in reports),
         repaired=sum(report.repaired for report in reports),

@@ -23,9 +23,10 @@ class Deadline:
         # Without a bound there is no timer, so no event loop is needed: the explorer runs reads without one.
         self._timeout = None if timeout_s is None else asyncio.timeout(timeout_s)
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> object:
         if self._timeout is not None:
             await self._timeout.__aenter__()
+        return None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 from typing import Protocol
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 from attrs import define, field
 from pymongo.errors import PyMongoError
@@ -44,14 +44,26 @@ class Generation:
     writes: int = 0
     #: Whether the registration is over under which these calls began.
     lost: bool = False
-    transactions: WeakKeyDictionary[Session, Hashable] = field(factory=WeakKeyDictionary, repr=False)
+    #: The sessions whose transaction began here, by identity: Motor's cannot be hashed.
+    _transactions: dict[int, tuple[ref[Session], Hashable]] = field(factory=dict, repr=False)
+
+    def pin(self, session: Session, transaction: Hashable) -> None:
+        """Note that this transaction of the session belongs here."""
+        self._transactions[id(session)] = ref(session), transaction
+
+    def has_pinned(self, session: Session, transaction: Hashable) -> bool:
+        """Whether this transaction belongs here."""
+        known = self._transactions.get(id(session))
+        return known is not None and known[0]() is session and known[1] == transaction
 
     def has_open_transactions(self) -> bool:
         """Whether a transaction is open whose first call belongs here."""
-        for session, transaction in list(self.transactions.items()):
-            if transaction_of(session) != transaction:
-                del self.transactions[session]
-        return bool(self.transactions)
+        for place, (reference, transaction) in list(self._transactions.items()):
+            session = reference()
+            # A session that is gone commits nothing any more.
+            if session is None or transaction_of(session) != transaction:
+                del self._transactions[place]
+        return bool(self._transactions)
 
 
 class CallsInFlight:
@@ -90,7 +102,7 @@ class CallsInFlight:
     def find_pinned(self, session: Session, transaction: Hashable) -> Generation | None:
         """Find the generation to which this open transaction belongs; None where this is its first call."""
         for generation in (self.now, *self._earlier):
-            if generation is not None and generation.transactions.get(session) == transaction:
+            if generation is not None and generation.has_pinned(session, transaction):
                 return generation
         return None
 

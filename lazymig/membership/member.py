@@ -134,7 +134,7 @@ class Member:
             return await self._enter_again(pinned, writes=writes)
         # As a write, also where it reads: a transaction that has begun does not wait in the middle.
         generation = await self._enter(writes=True)
-        generation.transactions[session] = transaction
+        generation.pin(session, transaction)
         if not writes:
             generation.writes -= 1
         return generation

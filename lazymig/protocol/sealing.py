@@ -19,7 +19,7 @@ Whatever fails before the switch lifts the fences. A crash leaves them: writes f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Generic, TypeVar
 
 from attrs import evolve
@@ -54,12 +54,13 @@ def fences_of(pair: Pair[V1, V2]) -> Fences:
     return Fences(MongoFence(pair.v1, "v1"), MongoFence(pair.ledger, "v2"))
 
 
-async def rehearse(fences: Fences, *, within_s: float = 30.0) -> tuple[Barrier, Barrier]:
+async def rehearse(fences: Fences, *, within_s: float = 0.5, look_s: float = 30.0) -> tuple[Barrier, Barrier]:
     """Return whether V1 and V2 can be fenced, in this order. Changes nothing.
 
-    `within_s` bounds each statement: where V2 has a validator of validationLevel "moderate", all of V2 is looked at.
+    `within_s`: as long a collection waits for open transactions, and other statements behind it. `look_s` bounds a look
+    at all of V2, where its validator is of validationLevel "moderate".
     """
-    return await fences.v1.rehearse(within_s), await fences.v2.rehearse(within_s)
+    return await fences.v1.rehearse(within_s, look_s), await fences.v2.rehearse(within_s, look_s)
 
 
 async def look(fences: Fences) -> tuple[Barrier, Barrier]:
@@ -142,7 +143,7 @@ class _Work(Generic[V1, V2]):
 
     async def prepare(self) -> str:
         """Do what can be done while writes go on; return why the seal cannot be made, "" if it can."""
-        found = await rehearse(self._fences)
+        found = await rehearse(self._fences, within_s=self._terms.change_s)
         barred = [barrier for barrier in found if barrier.ability not in (Ability.OPEN, Ability.STANDS)]
         why = tuple(barrier.why for barrier in barred)
         if barred and not (self._terms.leases_only and all(barrier.lasting for barrier in barred)):
@@ -190,12 +191,27 @@ class _Work(Generic[V1, V2]):
         return evolve(self.result, why=why, fenced=bool(left), unfenced=left)
 
     async def _heal_all(self, *, old: bool) -> None:
-        """Heal every open mark, or every old one: the writer of a young one is probably alive."""
+        """Heal every open mark, or every old one: the writer of a young one is probably alive.
+
+        Marks over what V1 lacks are buried later, without any step on V1.
+        """
         before = await self._pair.ledger.now() - bodies.HEAL_AFTER if old else None
         async for page in self._page_open_marks():
             marks = [seen for seen in page if before is None or (seen.at is not None and seen.at < before)]
-            healed = await self._for_each(marks, self._heal)
-            self.result = evolve(self.result, healed=self.result.healed + sum(healed))
+            held = await self._keep_held(marks)
+            for start in range(0, len(held), self._terms.at_once):
+                await self._heal_some(held[start : start + self._terms.at_once])
+
+    async def _heal_some(self, marks: Sequence[StoredV2]) -> None:
+        if len(marks) == 1:
+            answers: list[bool | BaseException] = [await self._heal(marks[0])]
+        else:
+            answers = await asyncio.gather(*map(self._heal, marks), return_exceptions=True)
+        # All of them have ended before one's error is raised: no step may still run once the fences are lifted.
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        self.result = evolve(self.result, healed=self.result.healed + sum(map(bool, answers)))
 
     async def _heal(self, seen: StoredV2) -> bool:
         try:
@@ -212,20 +228,23 @@ class _Work(Generic[V1, V2]):
                 return
             after = page[-1]
 
+    async def _keep_held(self, marks: Sequence[StoredV2]) -> list[StoredV2]:
+        """Return those whose entities V1 holds."""
+        ids = [seen.id for seen in marks]
+        # By majority, like V1's fence: what came before it is in what is read, and nothing comes after it.
+        held = set((await self._pair.v1.find_each(ids)).keys) if ids else set()
+        return [seen for seen, key in zip(marks, keys_of(ids), strict=True) if key in held]
+
     async def _close_marks(self) -> None:
         """Bury what V1 lacks of the open marks. Raises `_Lifted` where V1 holds the entity of one."""
         for _ in range(_LOOKS):
             marks = [seen async for page in self._page_open_marks() for seen in page]
             if not marks:
                 return
-            # By majority, like V1's fence: what came before it is in what is read, and nothing comes after it.
-            ids = [seen.id for seen in marks]
-            held = set((await self._pair.v1.find_each(ids)).keys)
-            late = [seen for seen, key in zip(marks, keys_of(ids), strict=True) if key in held]
-            if late:
+            if late := await self._keep_held(marks):
                 raise self._tell_late(late)
-            buried = await self._for_each(marks, self._pair.alone.bury)
-            self.result = evolve(self.result, buried=self.result.buried + sum(buried))
+            buried = await self._pair.alone.bury_each(marks)
+            self.result = evolve(self.result, buried=self.result.buried + buried)
         raise _Lifted("V2's open marks go on changing although V2 is fenced; look for programs that write V2")
 
     def _tell_late(self, late: Sequence[StoredV2]) -> _Lifted:
@@ -235,17 +254,3 @@ class _Work(Generic[V1, V2]):
         reasons = [self._reasons[repr(seen.id)] for seen in late if repr(seen.id) in self._reasons]
         guess = "a process wrote although writes were held, or V2 refuses the body; try again"
         return _Lifted(f"a write is open on entities that V1 holds, with the ids {shown}: {(reasons or [guess])[0]}")
-
-    async def _for_each(self, marks: Sequence[StoredV2], step: Callable[[StoredV2], Awaitable[bool]]) -> list[bool]:
-        """Take the step for each of them, some at a time."""
-        if self._terms.at_once == 1:
-            return [await step(seen) for seen in marks]
-        answers: list[bool] = []
-        for start in range(0, len(marks), self._terms.at_once):
-            some = map(step, marks[start : start + self._terms.at_once])
-            # All of them end before one's error is raised: no step may still run once the fences are lifted.
-            for answer in await asyncio.gather(*some, return_exceptions=True):
-                if isinstance(answer, BaseException):
-                    raise answer
-                answers.append(answer)
-        return answers

@@ -80,7 +80,7 @@ async def _list_what_goes(ground: Ground[V1, V2], record: RetirementRecord) -> l
         here = ground.v1 if record.stage is RetirementStage.SERVING else ground.in_quarantine(record)
         if await here.identify() is not None:
             goes.append(f"V1, {here.place}: {_describe(await here.measure())}")
-    if record.stage is not RetirementStage.RETIRED:
+    if record.stage not in (RetirementStage.REDUCED, RetirementStage.RETIRED):
         gone = await Reducing(ground.pair.bodies, ground.clock).count_gone()
         v2 = Removable(ground.pair.bodies)
         size = await v2.measure()
@@ -88,15 +88,16 @@ async def _list_what_goes(ground: Ground[V1, V2], record: RetirementRecord) -> l
             f"in V2, {v2.place}: {gone:,} tombstones, and of {size.documents - gone:,} documents what only the "
             "migration needed"
         )
+    if record.stage is not RetirementStage.RETIRED:
         rows = await ground.parts.retirement(ground.name).count_others()
-        goes.append(f"lazymig's indexes of V2, and {rows:,} rows of the control collection")
+        goes.append(f"V2's fence, lazymig's indexes of V2, and {rows:,} rows of the control collection")
     return goes
 
 
 def _describe(size: Size) -> str:
     if not size.bytes:
         return f"about {size.documents:,} documents"
-    return f"about {size.documents:,} documents and {size.indexes:,} indexes, {size.bytes / 1e6:,.1f} MB on disk"
+    return f"about {size.documents:,} documents, {size.bytes / 1e6:,.1f} MB on disk, indexes: {size.indexes:,}"
 
 
 async def _list_warnings(ground: Ground[V1, V2], record: RetirementRecord) -> list[str]:

@@ -107,7 +107,10 @@ class FixedStages(Stages[V1, V2], Generic[V1, V2]):
         """Do nothing: there is no fleet."""
 
     def call(self, *, writes: bool) -> Call[V1, V2]:
-        return _FixedCall(self._stage, self._timeout_s, writes=writes)
+        stage = self._stage
+        if stage.first_use.due:
+            return _FirstCall(stage, stage.first_use.call(writes=writes))
+        return _FixedCall(stage, self._timeout_s)
 
     async def is_current(self, stage: Stage[V1, V2]) -> bool:
         return True
@@ -118,13 +121,27 @@ class FixedStages(Stages[V1, V2], Generic[V1, V2]):
         return FixedStages(build(self._stage.phase), self._timeout_s)
 
 
-class _FixedCall(Generic[V1, V2]):
+class _FixedCall(Deadline, Generic[V1, V2]):
+    """A deadline that also returns the stage: one object, because every call of a service makes one."""
+
+    __slots__ = ("_stage",)
+
+    def __init__(self, stage: Stage[V1, V2], timeout_s: float | None) -> None:
+        super().__init__(timeout_s)
+        self._stage = stage
+
+    async def __aenter__(self) -> Stage[V1, V2]:
+        if self._timeout is not None:
+            await self._timeout.__aenter__()
+        return self._stage
+
+
+class _FirstCall(Generic[V1, V2]):
     __slots__ = ("_deadline", "_stage")
 
-    def __init__(self, stage: Stage[V1, V2], timeout_s: float | None, *, writes: bool) -> None:
+    def __init__(self, stage: Stage[V1, V2], deadline: Deadline) -> None:
         self._stage = stage
-        due = stage.first_use.due
-        self._deadline = stage.first_use.call(writes=writes) if due else Deadline(timeout_s)
+        self._deadline = deadline
 
     async def __aenter__(self) -> Stage[V1, V2]:
         await self._deadline.__aenter__()

@@ -45,14 +45,14 @@ class MongoFence(Fence):
     async def look(self) -> Barrier:
         return await self._answer(self._look)
 
-    async def rehearse(self, within_s: float) -> Barrier:
+    async def rehearse(self, within_s: float, look_s: float) -> Barrier:
         async def ask() -> Barrier:
             options = await self._find_options()
             barrier = self._judge(options)
             if barrier.ability is not Ability.OPEN:
                 return barrier
             await self._change({}, within_s)  # changes nothing, and needs the same right
-            loose = await self._has_misfit(Own.of(options or {}), within_s)
+            loose = await self._has_misfit(Own.of(options or {}), look_s)
             return self._barrier(Ability.LOOSE if loose else barrier.ability)
 
         return await self._answer(ask)

@@ -200,8 +200,11 @@ class Fence(Protocol):
     async def look(self) -> Barrier:
         """Find out whether the fence stands."""
 
-    async def rehearse(self, within_s: float) -> Barrier:
-        """Find out whether the fence could be put up, without changing anything."""
+    async def rehearse(self, within_s: float, look_s: float) -> Barrier:
+        """Find out whether the fence could be put up, without changing anything.
+
+        `look_s` bounds a look at all documents, which only a validator of validationLevel "moderate" needs.
+        """
 
     async def put_up(self, key: str, within_s: float) -> Barrier:
         """Put the fence up under this key, or take it over, durably. No write that it refuses happens after that."""

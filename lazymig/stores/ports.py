@@ -109,9 +109,8 @@ class Ledger(Protocol):
     async def vacant_ticket(self, id: RawId, step: int = 1) -> StoredV2 | None:
         """Announce an insert, durably, by `step`, where V2 holds nothing of an entity. None: it does; unchanged.
 
-        It holds a live document, or why V1's entity has no body.
-
-        Where bodies hold what V1 cannot express, remember the insert: earlier bodies belong to another entity.
+        It holds a live document, or why V1's entity has no body. Where bodies hold what V1 cannot express, remember the
+        insert: earlier bodies belong to another entity.
         """
 
     async def raise_intent(self, id: RawId, intent: int) -> None:
@@ -188,10 +187,7 @@ class Bodies(Protocol):
         """Count the bodies that match, as the primary has them, but for those of these entities."""
 
     def born_clean(self, id: RawId, body: Body, revision: int, by: By) -> dict[str, Any]:
-        """Return the V2 document of a lazy migration by this process, with no write announced.
-
-        It is clean, or says why there is no body.
-        """
+        """Return the V2 document of a lazy migration, with no write announced: clean, or why there is no body."""
 
     async def put_if_absent(self, id: RawId, body: Body, revision: int) -> Put:
         """Store a body for an entity that V2 does not have. LOST: another process was faster; nothing was changed."""
@@ -213,9 +209,7 @@ class Bodies(Protocol):
         since: int | None = None,
         conv: int | None = None,
     ) -> Applied:
-        """Bring V2 up to a revision: store exactly this body, and remove the mark if no write is open.
-
-        Where V1's entity has no body in V2, store no body, and why.
+        """Bring V2 up to a revision: store exactly this body, or why there is none; unmark it if no write is open.
 
         Never lowers the intent, so no other writer's announcement is dropped. NEWER: V2 is at this revision or past it.
         The revision's writer (`own`) also overwrites a body at the same revision, since a reader's repair lacks what V1
@@ -290,6 +284,9 @@ class Alone(Protocol):
 
         Where no process knows V1 any more, the document is removed instead. False: V2 has changed; nothing was written.
         """
+
+    async def bury_each(self, seen: Sequence[StoredV2]) -> int:
+        """*Bury* many by one unordered statement, durably; return how many were as they were seen."""
 
     def question(self, criteria: Document) -> Document:
         """Encode a caller's filter as the caller's client of V2 would. Raises what that client raises."""

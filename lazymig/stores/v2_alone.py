@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
@@ -15,7 +16,7 @@ from lazymig.stores.given import RawId
 from lazymig.stores.keyset import Order
 from lazymig.stores.ledger import GONE, INTENT, LIVE, REV, MongoLedger
 from lazymig.stores.pages import encode_filter, find_page, join_filters
-from lazymig.stores.pipelines import build_tombstone
+from lazymig.stores.pipelines import Pipeline, build_tombstone
 from lazymig.stores.ports import Alone
 from lazymig.stores.raw import Undecoded, find_all, find_one
 from lazymig.stores.records import PLACEHOLDER, Document, StoredV2
@@ -42,13 +43,11 @@ class AloneStore(MongoLedger, Alone):
         self._one = self._settled if read_concern is None else tune(collection, read=ReadConcern(read_concern))
 
     async def find(self, id: RawId) -> StoredV2 | None:
-        return await self._find(self._one, id)
+        document = await find_one(self._one, id, self._session)
+        return None if document is None else check_same_id(id, parse_v2(document))
 
     async def find_local(self, id: RawId) -> StoredV2 | None:
-        return await self._find(self._durable, id)
-
-    async def _find(self, collection: Handle, id: RawId) -> StoredV2 | None:
-        document = await find_one(collection, id, self._session)
+        document = await find_one(self._durable, id, self._session)
         return None if document is None else check_same_id(id, parse_v2(document))
 
     async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredV2 | ForeignDocument]:
@@ -90,9 +89,16 @@ class AloneStore(MongoLedger, Alone):
         if self._forgets:
             removed = await self._durable.delete_one(_as_seen(seen), session=self._session)
             return bool(removed.deleted_count)
-        revision = seen.intent + 1
-        made = build_tombstone(revision, revision, self._moment)
-        return await self._send(_as_seen(seen), made, durable=True)
+        return await self._send(_as_seen(seen), self._build_grave(seen), durable=True)
+
+    async def bury_each(self, seen: Sequence[StoredV2]) -> int:
+        if self._in_memory:
+            return sum([await self.bury(one) for one in seen])
+        requests = [UpdateOne(_as_seen(one), self._build_grave(one)) for one in seen]
+        return int((await self._durable.bulk_write(requests, ordered=False)).matched_count)
+
+    def _build_grave(self, seen: StoredV2) -> Pipeline:
+        return build_tombstone(seen.intent + 1, seen.intent + 1, self._moment)
 
     def question(self, criteria: Document) -> Document:
         return encode_filter(self.given, criteria)

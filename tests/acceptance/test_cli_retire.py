@@ -90,14 +90,14 @@ def test_all_the_way_by_commands(database: Any, retire: Run, tmp_path: Path) -> 
     """Each command says what it did and what comes next, and what it refuses it explains."""
     now = ("--soak-days", "0", "--unwatched")
     code, out, _ = retire("show", "--unwatched")
-    assert (code, "people: V1 is serving" in out, "Next: lazymig retire quarantine" in out) == (0, True, True)
+    assert (code, "people: V1 is where it was" in out, "Next: lazymig retire quarantine" in out) == (0, True, True)
     assert "2 documents" in out
     code, out, err = retire("quarantine")
     assert (code, out) == (1, "")
     assert "nobody watches V1; run lazymig retire watch beside the service" in err
     assert retire("quarantine", *now)[0] == 0
     code, out, _ = retire("restore")
-    assert (code, "people: V1 is serving" in out) == (0, True)
+    assert (code, "people: V1 is where it was" in out) == (0, True)
     assert retire("quarantine", *now)[0] == 0
     assert retire("archive")[0] == 2
     code, out, _ = retire("archive", "--file", "old.bson")

@@ -12,9 +12,10 @@ from pymongo import AsyncMongoClient
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+import lazymig
 from lazymig import ConfigurationError, Control, Diagnosis, Doctor, Finding, Migration, Phase, Repository, Severity
 from tests.people import TestClock
-from tests.sweeps import ThingV1, moved, named_back, repository, stored, sweeper, thing, things
+from tests.sweeps import ThingV1, ThingV2, moved, named_back, renamed, repository, stored, sweeper, thing, things
 
 COUNT = 30
 
@@ -457,3 +458,23 @@ async def test_documents_of_several_versions(database: Any) -> None:
     diagnosis = await diagnosed(database, repo=lonely)
     assert only(diagnosis, "round trip").severity is Severity.OK
     assert "v2" not in repr(diagnosis).lower().replace("v2 document", "")  # there is none
+
+
+async def test_documents_that_upgrade_gives_no_body(database: Any) -> None:
+    """Those that wait and those that stay are noted with their ids, and no other check takes them for a fault."""
+
+    def decide(v1: ThingV1) -> ThingV2 | lazymig.Leave:
+        if v1.n == 0:
+            return lazymig.LEAVE
+        if v1.n == 1:
+            raise lazymig.NotYet("no code")
+        return renamed(v1)
+
+    await filled(database)
+    diagnosis = await diagnosed(database, migration=things(upgrade=decide))
+    assert not diagnosis.blocked
+    assert [(one.severity, one.evidence, one.ids) for one in of(diagnosis, "conversion")] == [
+        (Severity.NOTE, "1 of 30 documents wait for their users, because upgrade raises NotYet", (1,)),
+        (Severity.NOTE, "1 of 30 documents stay in V1, because upgrade returns LEAVE", (0,)),
+    ]
+    assert only(diagnosis, "round trip").severity is Severity.OK

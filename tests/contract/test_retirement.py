@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import os
 from datetime import timedelta
@@ -12,7 +13,7 @@ import bson
 import pytest
 from attrs import evolve
 
-from lazymig import ConfigurationError, LazymigError, Phase, PhaseError, Repository, Retirement
+from lazymig import AlreadyExists, ConfigurationError, LazymigError, NotFound, Phase, PhaseError, Repository, Retirement
 from lazymig.control import parts_of
 from lazymig.control.retirement import OvertakenError
 from lazymig.stores.fences import MongoFence
@@ -427,6 +428,35 @@ async def test_reduction_loses_no_write_beside_it(database: Any) -> None:
     assert {person.id: person.age async for person in repo.list()} == {1: 36, 2: 77, 3: 5, 4: 36}
     await retiring.reduce(grace_s=0)
     assert {tuple(row[META]) async for row in database["v2"].find()} == {("rev", "intent")}
+
+
+@SERVER
+async def test_reduction_loses_no_write_of_many(database: Any) -> None:
+    """Beside crossing writes, deletes and inserts, each write that was acknowledged stays counted."""
+    retiring, repo = await to_drop(database), repository(database, max_attempts=1000)
+    ids = range(100, 110)
+    for id in ids:
+        await repo.insert(ada(id, age=0))
+
+    async def count(id: int) -> None:
+        for _ in range(12):
+            await repo.update(id, lambda person: evolve(person, age=(person.age or 0) + 1))
+        await repo.delete(id + 1000)
+        await repo.insert(ada(id + 1000, age=1))
+
+    async def reduce_on() -> None:
+        while not writers.done():
+            await retiring.reduce(grace_s=0)
+
+    for id in ids:
+        await repo.insert(ada(id + 1000))
+    await database["v2"].update_many({}, {"$set": {f"{META}.by": "sweep"}})
+    writers = asyncio.gather(*(count(id) for id in (*ids, *ids)), return_exceptions=True)
+    await reduce_on()
+    lost = [one for one in await writers if one is not None and not isinstance(one, AlreadyExists | NotFound)]
+    assert lost == []
+    assert {id: person.age for id, person in (await repo.get_many(ids)).items()} == dict.fromkeys(ids, 24)
+    assert all(person.age == 1 for person in (await repo.get_many([id + 1000 for id in ids])).values())
 
 
 async def test_young_tombstones_stay(database: Any) -> None:

@@ -125,6 +125,43 @@ async def test_a_pause_begins_while_a_sweep_runs(filled: Any) -> None:
     assert await stored(filled["v2"]) == EVERYTHING
 
 
+class Hearts(Pauses):
+    """Lets hearts beat as time goes on."""
+
+    async def sleep(self, delay_s: float) -> None:
+        if delay_s < BEAT_S:
+            await super().sleep(delay_s)
+            return
+        due_s = self.ahead_s + delay_s
+        for _ in iter(lambda: self.ahead_s < due_s, False):
+            await asyncio.sleep(0)
+
+
+async def test_a_paused_sweep_keeps_its_lease(filled: Any) -> None:
+    """However long it is paused, no other process takes its partition over."""
+    taken: list[Any] = []
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def look() -> None:
+        rows = parts_of(control(filled, clock)).passes("things", "sweep")
+        taken.append(await rows.acquire((await rows.current() or {})["number"], "other", (0, 1)))
+
+    async def resume() -> None:
+        await look()
+        await steering(filled).resume("things", by="ada")
+
+    def page(progress: Any) -> None:
+        clock.page()
+        if progress.migrated >= 12 and not tasks:
+            tasks.append(asyncio.create_task(steering(filled, clock).pause("things", **ADA)))
+
+    clock = Hearts(at_20=look, at_200=resume)
+    report = await sweeper(filled, clock=clock, on_progress=page, partition_size=1000).run()
+    assert taken == [None, None]
+    assert clock.ahead_s > 90
+    assert (report.finished, report.migrated) == (True, COUNT)
+
+
 async def test_a_paused_sweep_can_be_stopped(filled: Any) -> None:
     """It returns at once, gives its partition back, and is no longer shown; the next one is paused as well."""
 

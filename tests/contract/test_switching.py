@@ -12,33 +12,18 @@ from attrs import evolve
 
 from lazymig import ConfigurationError, Phase, PhaseError, Repository, Sweeper, Switch, Verifier
 from lazymig.control import Phases
-from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.protocol.sealing import fences_of, look
 from lazymig.repository import calls_of
 from lazymig.stores.fences import MongoFence
 from lazymig.switching.plan import Refused
-from tests.people import TestClock
 from tests.sweeps import ThingV2
-from tests.switches import COUNT, ORDER, Ready, followed, process, standing
+from tests.switches import COUNT, ORDER, HurriedClock, Ready, followed, process, standing
 from tests.widening import WIDENING
 
 UP = list(Phase)
 on_both = pytest.mark.parametrize("driver", ["pymongo", "mock"])
 on_server = pytest.mark.parametrize("driver", ["pymongo"])
 in_memory = pytest.mark.parametrize("driver", ["mock"])
-
-
-class HurriedClock(TestClock):
-    """The machine's time, and sleeps of a twentieth: heartbeats and looks come sooner."""
-
-    def now(self) -> Any:
-        return SYSTEM_CLOCK.now()
-
-    def monotonic(self) -> float:
-        return SYSTEM_CLOCK.monotonic()
-
-    async def sleep(self, delay_s: float) -> None:
-        await SYSTEM_CLOCK.sleep(delay_s / 20)
 
 
 async def compare(repo: Repository[Any, Any]) -> None:
@@ -189,7 +174,7 @@ async def test_nothing_that_v2_holds_from_earlier_is_trusted(database: Any) -> N
     """Documents that look clean and are out of date are marked before SHADOW begins, and answers are V1's."""
     ready = Ready(database)
     await ready.begin(Phase.PREPARE)
-    await database["v1"].update_one({"_id": 1}, {"$set": {"n": 7}})  # by a process in V1_ONLY, at an unchanged revision
+    await followed(database, phase=Phase.V1_ONLY).update(1, lambda thing: evolve(thing, count=7))
     assert any("mark the 5 documents" in step for step in (await ready.switch().plan("advance")).steps)
     await ready.switch().advance(**ORDER)
     marked = await database["v2"].count_documents({"_lazymig.intent": 1, "_lazymig.rev": 0})

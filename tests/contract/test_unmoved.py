@@ -24,11 +24,16 @@ from lazymig import (
     Verdict,
     Verifier,
 )
+from lazymig.cli.explaining import explanation
+from lazymig.comparing.comparer import Comparer
 from lazymig.control import parts_of
+from lazymig.dark.contests import Outcome
+from lazymig.dark.looking import compare_once
 from lazymig.protocol import purge
 from lazymig.repository import calls_of
 from lazymig.stores.counts import Counts
 from lazymig.stores.records import DeadLetter
+from lazymig.sweeping.retry import retry_dead
 from tests.people import PersonV1, PersonV2, ada, ada_v1, join, people, split
 from tests.sweeps import LaterClock
 
@@ -455,3 +460,69 @@ async def test_criteria_find_v1s_matching_ones(database: Any) -> None:
     with pytest.raises(ConversionError, match="waits"):
         [one async for one in repo.list(question)]
     assert [one.id async for one in repo.list(question, on_error="skip")] == [1]
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "mock"])
+async def test_reads_count_them(database: Any) -> None:
+    """What a read records is counted by what it is, one by one and together; no other counter moves."""
+    repo = await opened(database, Phase.COEXIST)
+    assert await repo.get(3) is None
+    assert list(await repo.get_many([1, 2, 3], on_error="skip")) == [1]
+    assert dict(repo.tally.counts) == {"lazymig.left": 1, "lazymig.waiting": 1, "lazymig.migrated": 1}
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "mock"])
+async def test_a_dark_read_finds_them_equal(database: Any) -> None:
+    """Both sides agree that an entity waits or stays, once V2 has recorded it; before, V2 lacks it."""
+    repo = await opened(database, Phase.COEXIST)
+    pair = calls_of(repo).pair
+    comparer: Comparer[PersonV1, PersonV2] = Comparer(pair.conversions)
+    assert [(await compare_once(pair, comparer, id)).outcome for id in (2, 3)] == [Outcome.MISSING] * 2
+    await Sweeper(repo).run()
+    assert [(await compare_once(pair, comparer, id)).outcome for id in (2, 3)] == [Outcome.MATCHED] * 2
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "mock"])
+async def test_a_dead_letter_says_what_a_retry_would_do(database: Any) -> None:
+    """`show --explain` says that the entity waits or stays; the retry records that, and the letter goes."""
+    repo = await opened(database, Phase.COEXIST)
+    control = Control(database["lazymig_control"])
+    letters = [DeadLetter("people", id, 0, "upgrade", "ValueError", "it failed before", "") for id in (2, 3)]
+    await parts_of(control).letters.record(letters)
+    assert [await explanation(repo, letter) for letter in letters] == [
+        "it waits for its user (no last name): lazymig dead-letters retry records that",
+        "`upgrade` leaves it: lazymig dead-letters retry records that",
+    ]
+    assert await retry_dead(repo, control) == 2
+
+
+@pytest.mark.parametrize("driver", ["pymongo"])
+async def test_a_rewrite_keeps_the_record(database: Any) -> None:
+    """A document that is stored in a newer version by itself stays one that waits, at V1's new revision."""
+    chain = lazymig.upcasters({1: lambda document: {**document, "name": "Wait Please"}}, field="version", persist=True)
+    v1 = await _versioned(database, chain)
+    await Sweeper(v1).run()
+    await lazymig.Rewriter(v1).run()
+    assert (await database["v1"].find_one({"_id": 1}))["version"] == 2
+    meta = await meta_of(database, 1)
+    assert (meta["rev"], meta["intent"], meta["unmoved"]) == (1, 1, "waiting")
+
+
+async def _versioned(database: Any, chain: Any) -> Repository[Any, Any]:
+    @frozen
+    class Versioned:
+        id: int
+        name: str
+        version: int = 2
+
+    def upgrade(v1: Versioned) -> PersonV2:
+        raise NotYet("no last name")
+
+    def downgrade(v2: PersonV2) -> Versioned:
+        return Versioned(v2.id, v2.first)
+
+    await database["v1"].insert_one({"_id": 1, "version": 1})
+    migration = Migration(
+        name="people", v1=Versioned, v2=PersonV2, upgrade=upgrade, downgrade=downgrade, upcasters=chain
+    )
+    return Repository(migration, v1=database["v1"], v2=database["v2"], phase=Phase.COEXIST)

@@ -1,8 +1,8 @@
 """A process that sweeps in children of its own, one per line of its input, for tests that kill them.
 
-A line is "URI DATABASE", with "rewrite" behind it for a rewriting pass in place of a sweep. Each child costs no
-start-up: everything is imported before the first fork. Its process id is printed when it begins, and when it has ended
-"killed" or "ended".
+A line is "URI DATABASE", with "rewrite" behind it for a rewriting pass in place of a sweep, or "newest" for a sweep
+from the highest id down. Each child costs no start-up: everything is imported before the first fork. Its process id is
+printed when it begins, and when it has ended "killed" or "ended".
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ async def sweep(uri: str, name: str, kind: str = "sweep") -> None:
             members = Repository(alone(persist=True), v1=client[name]["v1"], phase=Phase.V1_ONLY)
             await Rewriter(members, batch_size=BATCH_SIZE, partition_size=PARTITION_SIZE).run()
             return
-        await sweeper(client[name], batch_size=BATCH_SIZE, partition_size=PARTITION_SIZE).run()
+        sizes = {"batch_size": BATCH_SIZE, "partition_size": PARTITION_SIZE}
+        await sweeper(client[name], newest_first=kind == "newest", **sizes).run()
 
 
 def serve(work: Callable[[str, str], Coroutine[Any, Any, None]]) -> None:

@@ -20,6 +20,8 @@ from tests.faults import sweep_nursery
 from tests.sweeps import LaterClock, ThingV1, ThingV2, control, moved, repository, stored, sweeper, thing
 
 COUNT, KILLS, ROUNDS_MAX = 300, 20, 60
+#: How often a sweep of the newest first is killed: what follows a kill is the same code in both directions.
+NEWEST_KILLS = 3
 BAD = {7, 150, 299}
 #: Each pair has one code, which V2's unique index takes once.
 TWINS = {(20, 21), (200, 260)}
@@ -165,3 +167,30 @@ async def test_kill_at_random_moments(lazymig_server: Any, server_database: Any,
                 break
     print(f"{kills} kills in {number} rounds, {moments} calls per sweep")
     assert kills >= KILLS * wide
+
+
+async def test_kill_a_sweep_of_the_newest_first(
+    lazymig_server: Any, server_database: Any, seed: int, wide: int
+) -> None:
+    """Killed between any two pages, the next one continues below what was done, and V2 ends with all of V1."""
+    rng, kills, continued = random.Random(seed), 0, 0
+    async with nursery(lazymig_server.uri, server_database, kind="newest") as children:
+        while kills < NEWEST_KILLS * wide:
+            for name in ("v1", "v2", "lazymig_control"):
+                await server_database[name].delete_many({})
+            await server_database["v1"].insert_many([thing(id) for id in range(COUNT)])
+            child, aim = await children.sweep(), rng.randrange(1, COUNT)
+            while await server_database["v2"].count_documents({}) < aim:
+                pass
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+            kills += await children.end()
+            report = await sweeper(
+                server_database, batch_size=50, partition_size=50, clock=LaterClock(61), newest_first=True
+            ).run()
+            assert report.finished
+            continued += report.scanned < COUNT
+            held = await stored(server_database["v2"])
+            assert held == {repr(id): moved(id) for id in range(COUNT)}
+    print(f"{kills} kills, {continued} passes continued")
+    assert continued

@@ -53,19 +53,11 @@ def look_before(monkeypatch):
 def no_burying(monkeypatch):
     """The seal leaves the open marks of entities that V1 lacks."""
 
-    async def leave(work, marks, step):
-        if step.__name__ == "bury":
-            raise StopAsyncIteration
-        return await for_each(work, marks, step)
-
     async def close_marks(work):
-        try:
-            await close(work)
-        except StopAsyncIteration:
-            return
+        async for page in work._page_open_marks():
+            if late := await work._keep_held(page):
+                raise work._tell_late(late)
 
-    for_each, close = sealing._Work._for_each, sealing._Work._close_marks
-    monkeypatch.setattr(sealing._Work, "_for_each", leave)
     monkeypatch.setattr(sealing._Work, "_close_marks", close_marks)
 
 
@@ -74,7 +66,7 @@ def bury_anything(monkeypatch):
 
     async def bury_all(work):
         async for page in work._page_open_marks():
-            await work._for_each(page, work._pair.alone.bury)
+            await work._pair.alone.bury_each(page)
 
     monkeypatch.setattr(sealing._Work, "_close_marks", bury_all)
 

@@ -67,9 +67,10 @@ def test_nothing_keeps_a_seal_that_is_alone_from_closing():
 
 def test_a_seal_over_the_fences_of_a_dead_attempt():
     """The fences that a dead attempt left are lifted, or taken over, beside a client that writes."""
-    tasks = [
-        SealTask(state, ((call,), ("update",))) for state, call in product(FENCED, WRITES[1:] if FULL else ["update"])
-    ]
+    some = (
+        product(FENCED, WRITES) if FULL else [("both clean, V2 fenced", "update"), ("both clean, both fenced", "get")]
+    )
+    tasks = [SealTask(state, ((call,), ("update",))) for state, call in some]
     explored_without_fault("the seal after a dead one", tasks)
 
 

@@ -64,6 +64,8 @@ class History:
     operations: list[Operation] = Factory(list)
     #: Requests by verb, and those that were refused or are uncertain.
     counts: Counter[str] = Factory(Counter)
+    #: Requests that wait for an answer, by process.
+    waiting: Counter[str] = Factory(Counter)
     #: Refusals by the process that answered, and their reasons.
     refused: Counter[str] = Factory(Counter)
     reasons: Counter[str] = Factory(Counter)
@@ -174,6 +176,7 @@ class Client:
 
     async def _answer(self, request: Request, service: Service) -> Any:
         """The value, an `Outcome`, or `_REFUSED` where nothing was done."""
+        self.history.waiting[service.name] += 1
         try:
             answer = await self.http.request(request.method, service.url + request.path, json=request.body)
         except httpx.ConnectError:
@@ -182,6 +185,8 @@ class Client:
         except httpx.TransportError:
             self.history.counts["broken"] += 1
             return Outcome.UNCERTAIN
+        finally:
+            self.history.waiting[service.name] -= 1
         return self._judge(request, service, answer)
 
     def _judge(self, request: Request, service: Service, answer: httpx.Response) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from itertools import pairwise
+from pathlib import Path
 from random import SystemRandom
 from typing import Any
 from uuid import uuid4
@@ -12,11 +13,11 @@ from uuid import uuid4
 import pytest
 
 from lazymig import Phase
+from tests.phases.retiring import retire
 from tests.phases.walking import Pace, Walk, under_way
 from tests.widening import WIDENING
 
-
-#: Behind `--full`: ten times the requests in each place.
+#: Behind `--full`: many more requests in each place.
 PACE = Pace(requests=1_500, clients=12) if WIDENING.full else Pace()
 
 
@@ -31,31 +32,34 @@ async def walk(lazymig_server: Any) -> AsyncIterator[Walk]:
         yield walk
 
 
-async def test_the_whole_life(walk: Walk) -> None:
+async def test_the_whole_life(walk: Walk, tmp_path: Path) -> None:
     """Through each phase, back and forth again, no client sees a lost, stale or resurrected read."""
-    await walk.lazymig("phase", "begin", "v1_only", "--why", "the service as it is", "--yes")
     await walk.work()
     for before, phase in pairwise(list(Phase)[:5]):
         for to in (phase, before, phase):
             if to is Phase.V2_PRIMARY:
-                await walk.fill()
-            await walk.move(to)
+                await walk.operator.fill()
+            await walk.operator.move(to)
             await walk.work()
         await walk.suffer()
         await walk.work()
-    await walk.fill()
-    await walk.seal()
+    await walk.operator.fill()
+    await into_v2_only(walk)
     await walk.suffer()
     await walk.work()
+    await retire(walk, tmp_path / "customers.bson")
 
 
-async def test_dev(walk):
-    await walk.lazymig("phase", "begin", "coexist", "--why", "the service as it is", "--yes")
+async def into_v2_only(walk: Walk) -> None:
+    """The seal, while a process sleeps with writes half way: the database refuses what it does when it wakes up."""
+    await walk.operator.try_to_seal_by_mistake()
+    sleeper = walk.services[1]
+    late = await walk.sleep(sleeper)
+    await walk.operator.seal()
     await walk.work()
-    await walk.fill()
-    await walk.move(Phase.V2_PRIMARY)
+    await walk.wake(sleeper, late)
+    refusals = [line for line in sleeper.log if "the database refuses writes of earlier phases" in line]
+    print(f"{len(refusals)} of {len(late)} late writes were refused by the database")
+    assert refusals
     await walk.work()
-    await walk.fill()
-    await walk.seal()
-    await walk.suffer()
-    await walk.work()
+    await walk.operator.try_what_is_over()

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from lazymig import AlreadyExists, ConfigurationError, Contention, ConversionError, LazymigError, NotFound, PhaseError
+from lazymig import (
+    AlreadyExists,
+    ConfigurationError,
+    Contention,
+    ConversionError,
+    LazymigError,
+    NotFound,
+    NotYet,
+    PhaseError,
+)
 
 EVERY: list[tuple[LazymigError, dict[str, Any], tuple[type[Exception], ...]]] = [
     (NotFound(7), {"id": 7}, (LookupError,)),
@@ -18,6 +27,8 @@ EVERY: list[tuple[LazymigError, dict[str, Any], tuple[type[Exception], ...]]] = 
         {"id": 7, "direction": "upgrade", "path": "a.b"},
         (ValueError,),
     ),
+    (ConversionError(7, "upgrade", NotYet("no address")), {"id": 7, "direction": "upgrade"}, (ValueError,)),
+    (NotYet("no address"), {"reason": "no address"}, ()),
     (PhaseError(), {}, ()),
     (ConfigurationError("change this"), {}, (ValueError,)),
 ]
@@ -78,3 +89,12 @@ def test_a_conversion_error_does_not_quote_its_cause() -> None:
     assert error.__cause__ is None
     assert "secret" not in repr(error)
     assert "field" not in str(ConversionError(1, "downgrade", ValueError("secret")))
+
+
+def test_an_entity_that_waits_says_what_to_do() -> None:
+    """The message names the entity, what it waits for and the call that moves it; on the way back it is any failure."""
+    waits = ConversionError(7, "upgrade", NotYet("no address"))
+    assert str(waits).startswith(
+        "the entity with id 7 waits for its user: no address; pass its V2 entity to Repository.supply()"
+    )
+    assert "downgrade the entity" in str(ConversionError(7, "downgrade", NotYet("no address")))

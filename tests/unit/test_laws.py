@@ -19,11 +19,13 @@ from bson import Decimal128, Int64, ObjectId, Regex, Timestamp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import lazymig
 from examples import customers
 from lazymig import ConfigurationError, Migration
 from lazymig.shapes.conversions import conversions_for
 from lazymig.testing import assert_laws, entities, laws
 from lazymig.testing.differences import differences
+from tests.people import PersonV1, PersonV2, people, split
 
 T = TypeVar("T")
 
@@ -360,3 +362,46 @@ def test_differences(one: Any, other: Any) -> None:
     """What BSON distinguishes is distinguished, and each value equals itself, NaN among them."""
     assert list(differences({"x": one}, {"x": other}))
     assert not list(differences([one, other, float("nan"), 2**31], [one, other, float("nan"), Int64(2**31)]))
+
+
+def deciding(**changed: Any) -> Any:
+    """A migration whose upgrade leaves and waits."""
+
+    def decide(v1: PersonV1, previous: PersonV2 | None = None) -> PersonV2 | lazymig.Leave:
+        if v1.age == 0:
+            return lazymig.LEAVE
+        if v1.name.count(" ") != 1:
+            raise lazymig.NotYet("no last name")
+        return split(v1, previous)
+
+    return people(**{"upgrade": decide} | changed)
+
+
+WAITING, LEFT = PersonV1(1, "Ada"), PersonV1(2, "Ada King", 0)
+
+
+def test_entities_may_wait_and_stay() -> None:
+    """A V1 entity that waits or stays breaks no law, as long as it always does."""
+    given = st.sampled_from([WAITING, LEFT, PersonV1(3, "Ada King", 3)])
+    assert_laws(deciding(), v1=given, v2=st.just(PersonV2(1, "Ada", "King", 3, note="n")), examples=20)
+
+
+def test_an_undecided_upgrade_is_broken() -> None:
+    """An upgrade that leaves an entity once and makes it wait the next time is not deterministic."""
+    turns = iter(range(10**6))
+
+    def undecided(v1: PersonV1) -> PersonV2 | lazymig.Leave:
+        if next(turns) % 2:
+            return lazymig.LEAVE
+        raise lazymig.NotYet("later")
+
+    with pytest.raises(laws.LawBroken) as caught:
+        assert_laws(deciding(upgrade=undecided), v1=st.just(WAITING), examples=1)
+    assert caught.value.law == "upgrade is deterministic"
+
+
+def test_what_a_user_supplied_must_not_wait_again() -> None:
+    """A V2 entity that would wait or stay after the next write of V1's door would be lost by it."""
+    with pytest.raises(laws.LawBroken) as caught:
+        assert_laws(deciding(), v1=st.just(WAITING), v2=st.just(PersonV2(1, "Ada", "King", 0)), examples=1)
+    assert caught.value.law == "upgrade(downgrade(v2), v2) gives V2 back"

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from random import Random
 from typing import Any
 
 import pytest
-from opentelemetry import metrics
+from opentelemetry import metrics, trace
 
 from lazymig import telemetry
 from lazymig.histogram import Histogram
+from lazymig.metrics import LEASE_LEFT, MISMATCHES, SWEEP_BATCH
 from lazymig.telemetry import DARK_DURATION, MIGRATED, REFUSED, Tally
 
 
@@ -134,3 +136,89 @@ def test_without_opentelemetry_durations_are_not_measured_there(monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     Tally("people").measure(DARK_DURATION, 0.5)
     telemetry._make_histogram.cache_clear()
+
+
+# Gauges and spans
+
+
+@pytest.fixture
+def forgotten() -> Iterator[None]:
+    """Gauges and the tracer are looked up anew."""
+    for made in (telemetry._make_gauge, telemetry._make_tracer):
+        made.cache_clear()
+    yield
+    for made in (telemetry._make_gauge, telemetry._make_tracer):
+        made.cache_clear()
+
+
+def test_gauges_reach_the_hosts_meter(monkeypatch: pytest.MonkeyPatch, forgotten: None) -> None:
+    """With their unit, the migration's name, and further attributes by their full names."""
+    shown: list[Any] = []
+
+    class Meter:
+        def create_gauge(self, name: str, unit: str) -> Any:
+            class Gauge:
+                def set(self, amount: float, attributes: dict[str, str]) -> None:
+                    shown.append((name, unit, amount, attributes))
+
+            return Gauge()
+
+    monkeypatch.setattr(metrics, "get_meter", lambda name: Meter())
+    Tally("people").show(MISMATCHES, 3, verdict="stale")
+    Tally("people").show(LEASE_LEFT, 1.5)
+    assert shown == [
+        (MISMATCHES, "", 3, {"lazymig.migration": "people", "lazymig.verdict": "stale"}),
+        (LEASE_LEFT, "s", 1.5, {"lazymig.migration": "people"}),
+    ]
+
+
+class Spans:
+    """A tracer that keeps what it is asked for."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    @contextmanager
+    def start_as_current_span(self, name: str, **options: Any) -> Iterator[Any]:
+        span: dict[str, Any] = {"name": name, **options, "ended": False}
+        self.seen.append(span)
+        given = span["attributes"] = dict(span["attributes"])
+
+        class Span:
+            def set_attribute(self, key: str, value: Any) -> None:
+                given[key] = value
+
+            def set_status(self, status: Any) -> None:
+                span["status"] = status
+
+        yield Span()
+        span["ended"] = True
+
+
+def test_a_span_of_an_error_quotes_nothing(monkeypatch: pytest.MonkeyPatch, forgotten: None) -> None:
+    """It has the class of the exception, and neither its text nor its traceback; the exception passes through."""
+    spans = Spans()
+    monkeypatch.setattr(trace, "get_tracer", lambda name: spans)
+    tally = Tally("people")
+    with tally.span(SWEEP_BATCH, documents=3):
+        pass
+    with pytest.raises(ValueError, match="Confidential"), tally.span(SWEEP_BATCH, documents=4):
+        raise ValueError("Confidential")
+    good, bad = spans.seen
+    assert (good["name"], good["ended"], good["attributes"]) == (
+        SWEEP_BATCH, True, {"lazymig.migration": "people", "lazymig.documents": 3},
+    )  # fmt: skip
+    assert bad["attributes"]["error.type"] == "ValueError"
+    assert bad["status"] is trace.StatusCode.ERROR
+    assert "Confidential" not in repr(bad)
+    assert (bad["record_exception"], bad["set_status_on_exception"]) == (False, False)
+
+
+def test_without_opentelemetry_gauges_and_spans_do_nothing(monkeypatch: pytest.MonkeyPatch, forgotten: None) -> None:
+    """One context serves all spans then, so that none costs anything."""
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    tally = Tally("people")
+    tally.show(LEASE_LEFT, 1.0)
+    assert tally.span(SWEEP_BATCH) is tally.span(SWEEP_BATCH, documents=1)
+    with tally.span(SWEEP_BATCH):
+        pass

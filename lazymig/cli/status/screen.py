@@ -54,7 +54,7 @@ class Page:
 
 def lines_of(found: Status, page: Page) -> Iterator[str]:
     """Yield the text of the screen, line by line."""
-    yield _headline(found)
+    yield from page.wrap(_headline(found))
     if not found.alone:
         yield from page.wrap(f"  {describe_phase(found.phase)}")
         if page.terminal:

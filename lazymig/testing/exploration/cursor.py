@@ -60,7 +60,8 @@ class MemoryCursor:
 
     async def _fetched(self) -> list[Document]:
         if self._left is None:
-            self._left = await self._send(self._read)
+            # A copy: what a statement returned tells states apart, and must not be used up with the cursor.
+            self._left = list(await self._send(self._read))
         return self._left
 
     def _read(self, criteria: Query, projection: Projection) -> list[Document]:

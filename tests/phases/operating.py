@@ -1,0 +1,121 @@
+"""The operator of a service: commands, and the same steps from Python where a test makes many of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Self
+
+import pytest
+from attrs import frozen
+
+from examples.customers_in_pydantic import migration
+from lazymig import Control, Phase, PhaseError, Repository, Sweeper, Switch, Verifier
+from lazymig.control import Standing, parts_of
+from lazymig.loop.clock import SYSTEM_CLOCK
+from tests.phases.services import SCRIPT, TOP, environment
+
+NAME = "customers"
+APP = ("--app", "examples.service.app:repository")
+_ORDER = list(Phase)
+_SEAL = ("phase", "advance", "--why", "V1 may go", "--soak", "0", "--accept", "outside-writes", "--yes")
+
+
+@frozen
+class Ran:
+    """A command that ended: its exit code, and what it printed."""
+
+    code: int
+    output: str
+    errors: str
+
+
+@frozen
+class Operator:
+    """Whoever moves the fleet. Not a process of it."""
+
+    database: Any
+    control: Control
+    repository: Repository[Any, Any]
+    switch: Switch[Any, Any]
+    variables: Mapping[str, str]
+
+    @classmethod
+    def over(cls, database: Any, variables: Mapping[str, str]) -> Self:
+        """The operator of the service that has this database and these environment variables."""
+        control = Control(database["lazymig_control"])
+        repository = Repository(migration, v1=database["customers"], v2=database["customers_v2"], phase=control)
+        return cls(database, control, repository, Switch(repository), variables)
+
+    async def lazymig(self, *words: str, code: int = 0) -> Ran:
+        """Run a command as a person does; its exit code must be this one."""
+        ran = await self.run(*words)
+        assert ran.code == code, f"lazymig {' '.join(words)}: exit code {ran.code}\n{ran.output}\n{ran.errors}"
+        return ran
+
+    async def run(self, *words: str) -> Ran:
+        """Run a command, whatever comes of it."""
+        process = await asyncio.create_subprocess_exec(
+            SCRIPT, *words, *APP, cwd=TOP, env=environment(self.variables),
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        output, errors = await process.communicate()
+        return Ran(process.returncode or 0, output.decode(), errors.decode())
+
+    async def standing(self) -> Standing:
+        """Where the migration stands."""
+        found = await parts_of(self.control).phases(NAME).find()
+        assert found is not None
+        return found
+
+    async def find_announced(self) -> set[tuple[str, int]]:
+        """Find writes that stay announced in V2 without a write of V1: those of a process that does not run."""
+        found = await self._look_for_announced()
+        await SYSTEM_CLOCK.sleep(0.3)
+        return found & await self._look_for_announced()
+
+    async def _look_for_announced(self) -> set[tuple[str, int]]:
+        v1, v2 = self.repository.collections
+        intents = {one["_id"]: one["_lazymig"]["intent"] async for one in v2.find({}, {"_lazymig": 1})}
+        revs = {one["_id"]: one.get("_lazymig_rev", 0) async for one in v1.find({}, {"_lazymig_rev": 1})}
+        return {(str(id), intents[id]) for id, rev in revs.items() if intents.get(id, 0) > rev}
+
+    async def move(self, to: Phase) -> None:
+        """Move the fleet one phase on or back."""
+        if _ORDER.index(to) < _ORDER.index((await self.standing()).phase):
+            await self.switch.rollback(by="the walk", why="to see the way back")
+        else:
+            await self.switch.advance(by="the walk", why="the next step", accept=["soak"])
+        assert (await self.standing()).phase is to
+
+    async def fill(self) -> None:
+        """Move everything to V2 and verify it. Without that, the next step is refused."""
+        before = await self.standing()
+        with pytest.raises(PhaseError, match="verification: "):
+            await self.switch.advance(by="the walk", why="too early", confirm=NAME, accept=["soak", "outside-writes"])
+        assert await self.standing() == before
+        if before.phase is Phase.COEXIST:
+            assert (await Sweeper(self.repository, control=self.control).run()).dead == 0
+        report = await Verifier(self.repository, control=self.control).run()
+        assert report.agrees, report
+
+    async def try_to_seal_by_mistake(self) -> None:
+        """Another name than the migration's is no confirmation."""
+        await self.lazymig(*_SEAL, "--confirm", "customer", code=1)
+        assert (await self.standing()).phase is Phase.V2_PRIMARY
+
+    async def seal(self) -> None:
+        """Go to V2 alone. Writes that a dead or paused process left open refuse it, and a sweep ends them."""
+        while (ran := await self.run(*_SEAL, "--confirm", NAME)).code == 3 and "open-writes" in ran.output:
+            await Sweeper(self.repository, control=self.control).run()
+        assert ran.code == 0, f"{ran.output}\n{ran.errors}"
+        assert (await self.standing()).phase is Phase.V2_ONLY
+
+    async def try_what_is_over(self) -> None:
+        """In V2 alone there is no way back, and nothing runs that would need V1."""
+        before = await self.standing()
+        await self.lazymig("phase", "rollback", "--why", "to see the way back", "--yes", code=1)
+        await self.lazymig("sweep", code=1)
+        with pytest.raises(PhaseError, match="V1 is stale"):
+            await Verifier(self.repository, control=self.control).run()
+        assert await self.standing() == before
