@@ -146,7 +146,7 @@ async def finish(ground: Ground[V1, V2], record: RetirementRecord) -> Retirement
     if record.doing != FINISH:
         record = await ground.begin(record, FINISH)
     fence = await MongoFence(ground.pair.bodies, "v2").take_down(_FENCE_S)
-    if fence.stands or fence.ability is Ability.BUSY or fence.ability is Ability.FORBIDDEN:
+    if fence.ability in (Ability.STANDS, Ability.BUSY, Ability.FORBIDDEN):
         raise LazymigError(f"finish: V2's fence is not removed. {fence.why}")
     v2 = Removable(ground.pair.bodies)
     for index in _INDEXES:

@@ -27,6 +27,7 @@ from lazymig import (
 from lazymig.control import parts_of
 from lazymig.control.retirement import OvertakenError
 from lazymig.stores.fences import MongoFence
+from lazymig.stores.fencing import Ability, Barrier
 from lazymig.stores.records import DeadLetter
 from tests.people import PersonV2, ada, ada_v1, people
 from tests.retiring import (
@@ -559,6 +560,26 @@ async def test_finish_removes_the_fence_and_the_indexes_that_are_lazymigs(databa
     (found,) = await (await database.list_collections(filter={"name": "v2"})).to_list(None)
     assert (found["options"]["validator"], found["options"]["validationLevel"]) == (own, "moderate")
     assert set(await database["v2"].index_information()) == {"_id_", "mine"}
+
+
+@pytest.mark.parametrize("ability", [Ability.STANDS, Ability.BUSY, Ability.FORBIDDEN], ids=str)
+@pytest.mark.parametrize("driver", ["mock"])
+async def test_a_fence_that_cannot_be_removed_stops_the_end(
+    database: Any, monkeypatch: pytest.MonkeyPatch, ability: Ability
+) -> None:
+    """The error says what to do, and the step can be run again."""
+    retiring = await to_drop(database)
+    await retiring.reduce(grace_s=0)
+
+    async def refuse(_: MongoFence, within_s: float) -> Barrier:
+        return Barrier("v2", "v2", ability)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MongoFence, "take_down", refuse)
+        with pytest.raises(LazymigError, match="V2's fence is not removed"):
+            await retiring.finish()
+    assert (await record(database)).stage == "reduced"
+    assert (await retiring.finish()).stage == "retired"
 
 
 async def repository_indexes(database: Any) -> None:
