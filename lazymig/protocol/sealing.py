@@ -89,8 +89,8 @@ async def seal(pair: Pair[V1, V2], fences: Fences, fleet: Fleet, terms: Terms) -
     refused = await work.prepare()
     if refused:
         return evolve(work.result, why=refused)
-    began_s = pair.clock.monotonic()
-    await fleet.hold()
+    waited_s = await fleet.hold()
+    began_s = pair.clock.monotonic() - waited_s
     try:
         made = await _close_and_switch(work, fleet, terms)
     finally:

@@ -23,13 +23,14 @@ class Fleet:
 
     Attributes:
         hold: Asks all processes to hold new writes; returns once every live one has acknowledged that and has no write
-            in flight. It must exclude any other seal, and leave nothing held where it raises.
+            in flight. It must exclude any other seal, and leave nothing held where it raises. Returns for how many
+            seconds writes have been held by then; 0 where it does not know.
         switch: Records the phase `v2_only` if nobody has changed the record since `hold`, durably. False: somebody has,
             and it was not recorded. An error means that nobody knows whether it was.
         release: Lets writes go on, in the phase that is recorded. Called once after each `hold` that returned.
     """
 
-    hold: Callable[[], Awaitable[object]]
+    hold: Callable[[], Awaitable[float]]
     switch: Callable[[], Awaitable[bool]]
     release: Callable[[], Awaitable[object]]
 

@@ -97,16 +97,21 @@ class Sealing(Generic[V1, V2]):
         made = await seal(self.pair, fences or fences_of(self.pair), fleet, terms)
         return (self.standing if made.sealed else None), made
 
-    async def hold(self) -> None:
-        """Announce the hold, so that processes look often; hold writes; wait until none is in flight."""
+    async def hold(self) -> float:
+        """Announce the hold, so that processes look often; hold writes; wait until none is in flight.
+
+        Returns for how many seconds writes have been held.
+        """
         await self._change("announced")
         try:
             await self.roll.wait(self.standing.epoch, at_most_s=self.intent.wait_s)
             await self._change("writes")
+            since_s = self.pair.clock.monotonic()
             await self.roll.wait(self.standing.epoch, at_most_s=_DRAIN_S, look_s=SOON_S)
         except BaseException:
             await self.release()
             raise
+        return self.pair.clock.monotonic() - since_s
 
     async def _change(self, hold: Hold) -> None:
         changed = await self.phases.change(self.standing, hold=hold)

@@ -291,10 +291,11 @@ class Told:
         """What the seal is given."""
         return Fleet(hold=self._hold, switch=self._switch, release=self._release)
 
-    async def _hold(self) -> None:
+    async def _hold(self) -> float:
         self.asked.append("hold")
         if self._held is not None:
             await self._held()
+        return 0.0
 
     async def _switch(self) -> bool:
         self.asked.append("switch")

@@ -63,8 +63,8 @@ class Reporting(MemoryCollection):
 
     def restore(self, snapshot):
         """Set it back."""
-        super().restore(snapshot[:2])
-        self.events, self.done = snapshot[2], snapshot[3]
+        *contents, self.events, self.done = snapshot
+        super().restore(contents)
 
 
 @frozen

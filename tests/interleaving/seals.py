@@ -73,6 +73,7 @@ class Sealing(phases.SideBySide):
 
 async def nothing():
     """Hold nothing: a stale process hears of no hold, and acknowledges none."""
+    return 0.0
 
 
 async def seal(s):
