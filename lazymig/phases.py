@@ -33,7 +33,8 @@ _UNFILLED = {
     Phase.V1_ONLY: "In the phase v1_only V2 is not used; go through prepare to shadow first",
     Phase.PREPARE: "In the phase prepare V2 must stay empty, because processes in v1_only may write V1 without "
     "announcing it; go to shadow first, once no process is in v1_only",
-    Phase.V2_ONLY: "In the phase v2_only V1 is stale, and would overwrite what V2 alone holds",
+    Phase.V2_ONLY: "In the phase v2_only V1 is stale, and would overwrite what V2 alone holds; lazymig retire takes V1 "
+    "out of service",
 }
 
 
