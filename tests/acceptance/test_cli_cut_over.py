@@ -42,9 +42,8 @@ def test_the_cut_over_is_shown_and_changed(lazymig: Run, people: Any) -> None:
     """What is not named stays; the record holds it for all processes."""
     shown = lazymig("phase", "cut-over", *APP)
     assert (shown.returncode, shown.stderr) == (0, "")
-    assert shown.stdout.startswith(
-        "people is in shadow (epoch 1). In coexist V2 answers first for 100 % of the entities."
-    )
+    begins = "people is in shadow (epoch 1). In coexist V2 answers first for 100 % of the entities."
+    assert unwrapped(shown.stdout).startswith(begins)
     changed = lazymig("phase", "cut-over", *APP, "--share", "0.25", "--cohort", "staff", "--dark-share", "0.1")
     assert "(epoch 2). In coexist V2 answers first for 25 % of the entities and the cohorts staff." in unwrapped(
         changed.stdout
