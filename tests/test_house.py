@@ -139,7 +139,7 @@ ROOMS = {
     "loop": ({"clock", "deadline", "in_flight", "turns"}, {"background", "batcher", "behind", "breaker"}),
     "dark": ({"figures", "notes", "settings"}, {"contests"}, {"log", "looking"}, {"watch"}),
     "routes": (
-        {"choice", "options", "route"},
+        {"choice", "options", "recorded", "route"},
         {
             "choosing",
             "coexist",

@@ -187,26 +187,28 @@ class Client:
             return Outcome.UNCERTAIN
         finally:
             self.history.waiting[service.name] -= 1
-        return self._judge(request, service, answer)
+        return judge(request, service.name, answer, self.history)
 
-    def _judge(self, request: Request, service: Service, answer: httpx.Response) -> Any:
-        match answer.status_code:
-            case 200 if request.verb == "list":
-                return {customer["id"]: value_of(customer) for customer in answer.json()["customers"]}
-            case 200 | 201:
-                return value_of(answer.json())
-            case 204:
-                return Outcome.DONE
-            case 404:
-                return None if request.verb == "get" else Outcome.NOT_FOUND
-            case 409:
-                return Outcome.ALREADY_EXISTS
-            case 503:
-                self.history.refused[service.name] += 1
-                self.history.reasons[answer.json()["detail"][0]] += 1
-                return _REFUSED if _REFUSED in answer.text else Outcome.UNCERTAIN
-        self.history.faults.append(f"{request.method} {request.path}: {answer.status_code} {answer.text[:300]}")
-        return Outcome.UNCERTAIN
+
+def judge(request: Request, process: str, answer: httpx.Response, history: History) -> Any:
+    """Return the value, an `Outcome`, or `_REFUSED` where nothing was done; keep refusals and faults."""
+    match answer.status_code:
+        case 200 if request.verb == "list":
+            return {customer["id"]: value_of(customer) for customer in answer.json()["customers"]}
+        case 200 | 201:
+            return value_of(answer.json())
+        case 204:
+            return Outcome.DONE
+        case 404:
+            return None if request.verb == "get" else Outcome.NOT_FOUND
+        case 409:
+            return Outcome.ALREADY_EXISTS
+        case 503:
+            history.refused[process] += 1
+            history.reasons[answer.json()["detail"][0]] += 1
+            return _REFUSED if _REFUSED in answer.text else Outcome.UNCERTAIN
+    history.faults.append(f"{request.method} {request.path}: {answer.status_code} {answer.text[:300]}")
+    return Outcome.UNCERTAIN
 
 
 def _old(id: str, token: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
@@ -13,21 +14,20 @@ from examples.customers_in_pydantic import migration
 from lazymig import Control, Phase, PhaseError, Repository, Sweeper, Switch, Verifier
 from lazymig.control import Standing, parts_of
 from lazymig.loop.clock import SYSTEM_CLOCK
-from tests.phases.services import SCRIPT, TOP, environment
+from tests.phases.services import SCRIPT, environment
 
 NAME = "customers"
-APP = ("--app", "examples.service.app:repository")
+APP = "examples.service.app:repository"
 _ORDER = list(Phase)
 _SEAL = ("phase", "advance", "--why", "V1 may go", "--soak", "0", "--accept", "outside-writes", "--yes")
 
 
 @frozen
 class Ran:
-    """A command that ended: its exit code, and what it printed."""
+    """A command that ended: its exit code, and what it printed on both streams."""
 
     code: int
     output: str
-    errors: str
 
 
 @frozen
@@ -39,28 +39,30 @@ class Operator:
     repository: Repository[Any, Any]
     switch: Switch[Any, Any]
     variables: Mapping[str, str]
+    #: Where commands run.
+    folder: Path
 
     @classmethod
-    def over(cls, database: Any, variables: Mapping[str, str]) -> Self:
+    def over(cls, database: Any, variables: Mapping[str, str], folder: Path) -> Self:
         """The operator of the service that has this database and these environment variables."""
         control = Control(database["lazymig_control"])
         repository = Repository(migration, v1=database["customers"], v2=database["customers_v2"], phase=control)
-        return cls(database, control, repository, Switch(repository), variables)
+        return cls(database, control, repository, Switch(repository), variables, folder)
 
     async def lazymig(self, *words: str, code: int = 0) -> Ran:
         """Run a command as a person does; its exit code must be this one."""
         ran = await self.run(*words)
-        assert ran.code == code, f"lazymig {' '.join(words)}: exit code {ran.code}\n{ran.output}\n{ran.errors}"
+        assert ran.code == code, f"lazymig {' '.join(words)}: exit code {ran.code}\n{ran.output}"
         return ran
 
     async def run(self, *words: str) -> Ran:
         """Run a command, whatever comes of it."""
         process = await asyncio.create_subprocess_exec(
-            SCRIPT, *words, *APP, cwd=TOP, env=environment(self.variables),
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            SCRIPT, *words, cwd=self.folder, env=environment({**self.variables, "LAZYMIG_APP": APP}),
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
-        output, errors = await process.communicate()
-        return Ran(process.returncode or 0, output.decode(), errors.decode())
+        output, _ = await process.communicate()
+        return Ran(process.returncode or 0, output.decode())
 
     async def standing(self) -> Standing:
         """Where the migration stands."""
@@ -81,12 +83,18 @@ class Operator:
         return {(str(id), intents[id]) for id, rev in revs.items() if intents.get(id, 0) > rev}
 
     async def move(self, to: Phase) -> None:
-        """Move the fleet one phase on or back."""
-        if _ORDER.index(to) < _ORDER.index((await self.standing()).phase):
-            await self.switch.rollback(by="the walk", why="to see the way back")
-        else:
-            await self.switch.advance(by="the walk", why="the next step", accept=["soak"])
-        assert (await self.standing()).phase is to
+        """Move the fleet one phase on or back. Where a write that died refuses it, a sweep comes first."""
+        back = _ORDER.index(to) < _ORDER.index((await self.standing()).phase)
+        while (await self.standing()).phase is not to:
+            try:
+                if back:
+                    await self.switch.rollback(by="the walk", why="to see the way back")
+                else:
+                    await self.switch.advance(by="the walk", why="the next step", accept=["soak"])
+            except PhaseError as error:
+                if "open-writes: " not in str(error):
+                    raise
+                await Sweeper(self.repository, control=self.control).run()
 
     async def fill(self) -> None:
         """Move everything to V2 and verify it. Without that, the next step is refused."""
@@ -108,7 +116,7 @@ class Operator:
         """Go to V2 alone. Writes that a dead or paused process left open refuse it, and a sweep ends them."""
         while (ran := await self.run(*_SEAL, "--confirm", NAME)).code == 3 and "open-writes" in ran.output:
             await Sweeper(self.repository, control=self.control).run()
-        assert ran.code == 0, f"{ran.output}\n{ran.errors}"
+        assert ran.code == 0, ran.output
         assert (await self.standing()).phase is Phase.V2_ONLY
 
     async def try_what_is_over(self) -> None:

@@ -7,9 +7,10 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from attrs import Factory, define
 
@@ -25,6 +26,8 @@ class Service:
 
     name: str
     environment: Mapping[str, str]
+    #: Where it runs.
+    folder: Path
     #: Where it answers; of the present process.
     url: str = ""
     log: list[str] = Factory(list)
@@ -35,7 +38,7 @@ class Service:
         """Start the process, and return once it answers."""
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "uvicorn", "examples.service.app:app", "--port", "0", "--no-access-log",
-            cwd=TOP, env=self.environment, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+            cwd=self.folder, env=self.environment, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._reader = asyncio.create_task(self._read(self._process, ready))
@@ -75,15 +78,15 @@ class Service:
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it run on from where it was paused."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+        """Let it run on from where it was paused. A process that runs is left alone."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
 
 
 @asynccontextmanager
-async def started(variables: Mapping[str, Mapping[str, str]]) -> AsyncIterator[list[Service]]:
+async def started(variables: Mapping[str, Mapping[str, str]], folder: Path) -> AsyncIterator[list[Service]]:
     """Processes of the service by name, each with its environment, all of them up; stopped afterwards."""
-    services = [Service(name, environment(its)) for name, its in variables.items()]
+    services = [Service(name, environment(its), folder) for name, its in variables.items()]
     async with AsyncExitStack() as stack:
         for service in services:
             stack.push_async_callback(service.stop)
@@ -91,7 +94,15 @@ async def started(variables: Mapping[str, Mapping[str, str]]) -> AsyncIterator[l
         yield services
 
 
+@contextmanager
+def home() -> Iterator[Path]:
+    """A folder that holds the checkout's `examples` and no `lazymig`, which comes from wherever it is installed."""
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "examples").symlink_to(TOP / "examples")
+        yield Path(folder)
+
+
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process: `examples` comes from the checkout, lazymig from where this test has it."""
+    """The environment of a process."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path, "CUSTOMERS_PHASE": "control", "COLUMNS": "100", **variables}
+    return {**os.environ, "PATH": path, "CUSTOMERS_PHASE": "control", "COLUMNS": "80", **variables}

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from attrs import define, frozen
 from pymongo import AsyncMongoClient
+from pymongo.uri_parser import parse_uri
 
 from examples.customers import load_documents
 from lazymig.loop.clock import SYSTEM_CLOCK
 from tests.faults.proxy import Proxy
-from tests.phases.clients import HOT, Client, History, at_work, hot_id
+from tests.phases.clients import HOT, Client, History, Value, at_work, hot_id
 from tests.phases.operating import Operator
-from tests.phases.services import Service, started
+from tests.phases.services import Service, home, started
 
 
 @frozen
@@ -74,9 +75,10 @@ class Walk:
 
     async def suffer(self) -> None:
         """Kill the first process and start it again, while the third is cut off from the control collection."""
-        await asyncio.gather(self._crash(self.services[0]), self._cut_off(self.services[2]))
+        await asyncio.gather(self.crash(self.services[0]), self._cut_off(self.services[2]))
 
-    async def _crash(self, service: Service) -> None:
+    async def crash(self, service: Service) -> None:
+        """Kill a process under load, and start it again."""
         await service.kill()
         self.out(service)
         await service.start()
@@ -113,7 +115,7 @@ class Walk:
 
     async def wake(self, service: Service, late: list[asyncio.Task[None]]) -> None:
         """Let a paused process go on with its writes, and put it into rotation."""
-        assert not any(task.done() for task in late)
+        assert not all(task.done() for task in late)
         service.resume()
         await asyncio.gather(*late)
         await self.back(service)
@@ -136,24 +138,31 @@ def _explain(history: History, problems: Mapping[str, Any]) -> str:
 
 
 @asynccontextmanager
-async def under_way(uri: str, port: int, database: str, pace: Pace, seed: int) -> AsyncIterator[Walk]:
+async def under_way(uri: str, database: str, pace: Pace, seed: int) -> AsyncIterator[Walk]:
     """A service of three processes with real customers in V1; the third reaches the control collection by a proxy."""
     variables = {
         "MONGODB_URI": uri, "MONGODB_DATABASE": database, "CUSTOMERS_LEASE_S": str(pace.lease_s),
         "CUSTOMERS_TIMEOUT_S": "60",
     }  # fmt: skip
-    async with Proxy(port).running() as proxy, AsyncMongoClient(uri) as client:
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(home())
+        client = await stack.enter_async_context(AsyncMongoClient[dict[str, Any]](uri))
+        stack.push_async_callback(client.drop_database, database)
         documents = load_documents()[: pace.cold]
         await client[database]["customers"].insert_many(documents)
-        cold = [str(document["_id"]) for document in documents]
-        history = History({str(one["_id"]): (one["email"], one["name"]) for one in documents})
-        operator = Operator.over(client[database], variables)
+        operator = Operator.over(client[database], variables, folder)
         await operator.lazymig("phase", "begin", "v1_only", "--why", "the service as it is", "--yes")
+        proxy = await stack.enter_async_context(Proxy(parse_uri(uri)["nodelist"][0][1]).running())
         around = f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true&serverSelectionTimeoutMS=1000"
-        third = {**variables, "CUSTOMERS_CONTROL_URI": around}
-        async with started({"a": variables, "b": variables, "c": third}) as services:
-            rotation = list(services)
-            load = at_work(rotation, history, cold, seed, count=pace.clients, think_s=pace.think_s)
-            async with load as clients:
-                yield Walk(services, rotation, history, clients, pace, operator, proxy)
-        await client.drop_database(database)
+        each = {"1": variables, "2": variables, "3": {**variables, "CUSTOMERS_CONTROL_URI": around}}
+        services = await stack.enter_async_context(started(each, folder))
+        rotation, history = list(services), History({str(one["_id"]): _value(one) for one in documents})
+        load = at_work(rotation, history, list(history.initial), seed, count=pace.clients, think_s=pace.think_s)
+        clients = await stack.enter_async_context(load)
+        for service in services:
+            stack.callback(service.resume)  # or a client would wait for a process that a failed test left asleep
+        yield Walk(services, rotation, history, clients, pace, operator, proxy)
+
+
+def _value(document: dict[str, Any]) -> Value:
+    return document["email"], document["name"]
