@@ -134,8 +134,8 @@ async def on_outage(
     if json:
         show_json({"migration": made.migration, "policy": policy, "suspect_since": suspect, "epoch": made.epoch})
     else:
-        does = "write V1 alone" if policy == "degrade" else "fail"
-        say(f"{made.migration}: writes {does} while V2 is down (epoch {made.epoch}).")
+        becomes = "goes to V1 alone" if policy == "degrade" else "fails"
+        say(f"{made.migration}: a write {becomes} while V2 is down (epoch {made.epoch}).")
         if suspect is not None:
             say("V2 has missed writes: run lazymig verify --repair before coexist.")
     return Exit.DONE

@@ -27,7 +27,7 @@ def show_cut_over(standing: Standing, cut_over: CutOver, records: Sequence[Figur
         say("No dark reads were published under this cut-over yet.")
         return
     columns = ("group", "side", "reads", "failed", "p50 ms", "p99 ms", "agree", "of")
-    title = f"Dark reads of {len(records):,} processes"
+    title = f"Dark reads of {len(records):,} process{'' if len(records) == 1 else 'es'}"
     table(title, columns, [row for name in _in_order(groups) for row in _make_rows(name, groups[name])])
 
 
