@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lazymig.comparing.equivalences import Equivalence
-    from lazymig.control import Control, Moved, RunRecord, Steering
+    from lazymig.control import Control, MemberRecord, Moved, RunRecord, Standing, Steering
     from lazymig.dark.settings import DarkReads
     from lazymig.doctor import Diagnosis, Doctor, Finding, Severity
     from lazymig.errors import (
@@ -78,6 +78,7 @@ __all__ = [
     "Id",
     "LazymigError",
     "Leave",
+    "MemberRecord",
     "Migration",
     "Mismatch",
     "MismatchGroup",
@@ -100,6 +101,7 @@ __all__ = [
     "Session",
     "Severity",
     "Sort",
+    "Standing",
     "Steering",
     "SweepReport",
     "Sweeper",
@@ -148,6 +150,7 @@ _HOMES = {
     "Migration": "shapes.migration",
     "Mismatch": "stores.verdicts",
     "MismatchGroup": "verifier",
+    "MemberRecord": "control",
     "Moved": "control",
     "NotFound": "errors",
     "NotYet": "errors",
@@ -168,6 +171,7 @@ _HOMES = {
     "Severity": "doctor",
     "Sort": "query",
     "Steering": "control",
+    "Standing": "control",
     "SweepReport": "sweeper",
     "Sweeper": "sweeper",
     "Switch": "switch",

@@ -72,7 +72,8 @@ class Metric:
 
 
 _COUNTERS = (
-    "migrated", "waiting", "left", "repaired", "healed", "contended", "refused", "left_dirty", "v2_away", "mismatched",
+    "migrated", "waiting", "left", "repaired", "healed", "contended", "refused", "left_dirty", "v2_away", "degraded",
+    "mismatched",
     "dark_reads.compared", "dark_reads.matched", "dark_reads.mismatched", "dark_reads.moved", "dark_reads.missing",
     "dark_reads.dropped", "dark_reads.failed", "dark_reads.unreported", "follower.events", "follower.rogue",
     "follower.dead", "follower.catch_ups", "fleet.refused_calls", "fleet.leases_lost", "fleet.epochs",

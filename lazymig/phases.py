@@ -8,9 +8,9 @@ import enum
 class Phase(enum.StrEnum):
     """Where a migration stands.
 
-    Processes may run side by side in the same phase or in two adjacent ones, but for `V2_PRIMARY` and `V2_ONLY`: before
-    the first process goes to `V2_ONLY`, stop all others. Nothing but you sees to that: the phase is an argument of each
-    process, and no process knows the phases of the others.
+    Processes may run side by side in the same phase or in two adjacent ones. With `phase=Control(...)` all processes
+    follow one record, and `Switch` and `lazymig phase` see to that. With a fixed phase nothing but you does: then stop
+    all processes in `V2_PRIMARY` before the first goes to `V2_ONLY`.
     """
 
     #: Reads and writes go to V1 alone; V2 is neither read nor written. Way back: none needed.
@@ -25,8 +25,7 @@ class Phase(enum.StrEnum):
     #: V2 answers, lists and counts, by its own fields; it must hold every entity. V1 is kept exact. A write is
     #: acknowledged once both have it. Way back: to `COEXIST`.
     V2_PRIMARY = "v2_primary"
-    #: Reads and writes go to V2 alone; V1 grows stale. There is no way back. Every other process must be stopped before
-    #: the first one enters this phase.
+    #: Reads and writes go to V2 alone; V1 grows stale. There is no way back.
     V2_ONLY = "v2_only"
 
 
@@ -34,7 +33,8 @@ _UNFILLED = {
     Phase.V1_ONLY: "In the phase v1_only V2 is not used; go through prepare to shadow first",
     Phase.PREPARE: "In the phase prepare V2 must stay empty, because processes in v1_only may write V1 without "
     "announcing it; go to shadow first, once no process is in v1_only",
-    Phase.V2_ONLY: "In the phase v2_only V1 is stale, and would overwrite what V2 alone holds",
+    Phase.V2_ONLY: "In the phase v2_only V1 is stale, and would overwrite what V2 alone holds; lazymig retire takes V1 "
+    "out of service",
 }
 
 

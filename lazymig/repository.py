@@ -53,8 +53,8 @@ class Repository(V2Door[V1, V2]):
             `NetworkTimeout`; None for no bound. It must be well below the sweeper's grace period. The client's own
             time-outs, such as `serverSelectionTimeoutMS`, hold as well. Once V1 has a write, a V2 that hangs delays the
             call by half of this at most, and is no error.
-        v2_wait_s: Seconds that a read waits for V2; None: as long as the call may take. Then V1 answers alone, without
-            the fields that it cannot express. Writes always need V2, which holds their announcements.
+        v2_wait_s: Seconds that a read waits for V2; then V1 answers alone, without the fields that it cannot express.
+            None: one second; where `upgrade` takes the previous V2 entity, as long as the call may take.
         dark_reads: A share of the reads by id is compared with the other side, behind their callers.
         clock: The source of time, for tests.
 

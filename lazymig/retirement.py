@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from lazymig.control import Control, Standing, control_beside, parts_of
-from lazymig.control.retirement import RetirementRecord, RetirementStage
-from lazymig.errors import ConfigurationError
+from lazymig.control.retirement import RetirementRecord
+from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.phases import Phase
 from lazymig.repository import Repository, calls_of
 from lazymig.retiring.conditions import Condition, Soak, check_all, check_phase, find_conditions
 from lazymig.retiring.disposal import DROP, archive, check_drop, drop, is_dropped
-from lazymig.retiring.ground import Ground
+from lazymig.retiring.ground import BEFORE_THE_DROP, Ground
 from lazymig.retiring.quarantine import QUARANTINE, check_quarantine, quarantine, restore
 from lazymig.retiring.reduction import ReduceOptions, Reduction, check_strip, finish, reduce
 from lazymig.retiring.report import RetirementReport, make_report
 from lazymig.retiring.watching import StrayWatch, WatchReport
 from lazymig.routes.stages import FixedStages
+from lazymig.shapes.migration import is_finished
 from lazymig.surroundings.checking import check_apart
 
 __all__ = ["Condition", "Reduction", "Retirement", "RetirementReport", "WatchReport"]
@@ -117,6 +118,8 @@ class Retirement(Generic[V1, V2]):
         """
         await self._look()
         ground = self._ground
+        if is_finished(ground.pair.conversions.migration):
+            raise PhaseError("watch: this release no longer knows V1; V1 is gone")
         self._watch = StrayWatch(
             ground.pair, ground.parts, ground.clock, max_time_s=max_time_s, on_progress=on_progress
         )
@@ -243,7 +246,7 @@ class Retirement(Generic[V1, V2]):
         return await self._ground.find(), standing
 
     async def _find_conditions(self, record: RetirementRecord, standing: Standing | None) -> list[Condition]:
-        if record.stage not in (RetirementStage.SERVING, RetirementStage.QUARANTINED):
+        if record.stage not in BEFORE_THE_DROP:
             return []
         return await find_conditions(self._ground, record, standing, self._soak)
 

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from attrs import evolve
+
 from lazymig import Control, Phase
 from lazymig.control import MemberRecord, Standing, parts_of
 from lazymig.membership.member import Member
@@ -114,3 +116,10 @@ def member_of(repository: Repository[Any, Any]) -> Member:
     stages: Any = calls_of(repository).stages
     member: Member = stages.member
     return member
+
+
+def shorten_lease(repository: Repository[Any, Any], lease_s: float) -> None:
+    """Give a process that has not joined yet a short lease."""
+    registration = member_of(repository)._registration
+    registration.record = evolve(registration.record, lease_s=lease_s)
+    registration.lease.lease_s = lease_s

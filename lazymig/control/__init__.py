@@ -177,6 +177,33 @@ class Control:
             for mismatch in page:
                 yield mismatch
 
+    async def standing(self, migration: str) -> Standing | None:
+        """Return where a migration stands: its phase, who moved it there and why, and what its processes follow.
+
+        Args:
+            migration: The migration's name.
+
+        Returns:
+            What is recorded, or None where no phase was recorded.
+
+        Raises:
+            PhaseError: If this release does not know the recorded phase.
+        """
+        return await self._parts.phases(migration).find()
+
+    async def members(self, migration: str) -> list[MemberRecord]:
+        """Return the processes that follow a migration's phase.
+
+        A process that died stays among them until somebody moves the phase after its lease is over.
+
+        Args:
+            migration: The migration's name.
+
+        Returns:
+            The processes, by their names.
+        """
+        return await self._parts.members(migration).find_all()
+
     async def history(self, migration: str, limit: int = 20, *, kind: str = "sweep") -> list[RunRecord]:
         """Return the last runs, newest first. Each process of a run that several share has its own record.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from pymongo.errors import PyMongoError
 
-from lazymig.loop.deadline import Deadline
 from lazymig.protocol.pair import Pair
 from lazymig.shapes.migration import get_upgrading
 from lazymig.stores.given import RawId
@@ -38,9 +38,12 @@ async def ask_in_time(pair: Pair[V1, V2], ask: Callable[[], Awaitable[T]]) -> tu
         return await ask(), True
     if breaker.admits():
         try:
-            async with Deadline(pair.v2_wait_s):
+            if pair.v2_wait_s is None:
                 answer = await ask()
-        except PyMongoError:
+            else:
+                async with asyncio.timeout(pair.v2_wait_s):
+                    answer = await ask()
+        except (PyMongoError, TimeoutError):
             breaker.failed()
         else:
             breaker.succeeded()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeVar
 
@@ -173,8 +174,8 @@ async def put_many(
     except PyMongoError:
         pair.tally.count(LEFT_DIRTY)
         return []
-    for name, put in zip(names, puts, strict=True):
-        pair.tally.count(name, put is Put.STORED)
+    for name, count in Counter(name for name, put in zip(names, puts, strict=True) if put is Put.STORED).items():
+        pair.tally.count(name, count)
     pair.tally.count(REFUSED, puts.count(Put.REFUSED))
     return [document["_id"] for document, put in zip(documents, puts, strict=True) if put is Put.LOST]
 

@@ -20,6 +20,8 @@ V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 _ORDER = list(RetirementStage)
+#: The stages at which V1 exists.
+BEFORE_THE_DROP = frozenset({RetirementStage.SERVING, RetirementStage.QUARANTINED})
 #: The steps by the stages that they lead to.
 _LEADS_TO = {
     RetirementStage.SERVING: "restore",
@@ -56,8 +58,17 @@ class Ground(Generic[V1, V2]):
         return self.v1.named(record.quarantine if record.stage is RetirementStage.QUARANTINED else self.v1.name)
 
     async def find(self) -> RetirementRecord:
-        """Find the record. Raises `ConfigurationError` if it is about another V1 than this repository has."""
+        """Find the record.
+
+        Raises `ConfigurationError` if it is about another V1 than this repository has, and `PhaseError` if V1 is needed
+        and this release does not know it.
+        """
         record = await self.parts.retirement(self.name).find()
+        if is_finished(self.pair.conversions.migration) and record.stage in BEFORE_THE_DROP:
+            raise PhaseError(
+                "retirement: this release has Migration.finished(...), which no longer knows V1, and V1 is not "
+                "dropped; run lazymig retire with the release that has both classes"
+            )
         if record.v1 and record.v1 != self.v1.place and not is_finished(self.pair.conversions.migration):
             raise ConfigurationError(
                 f"v1: the retirement of {record.v1} has begun, and this repository has {self.v1.place}; pass the "

@@ -9,9 +9,8 @@ from attrs import frozen
 
 from lazymig.control.retirement import RetirementRecord, RetirementStage
 from lazymig.retiring.conditions import Condition
-from lazymig.retiring.ground import Ground
+from lazymig.retiring.ground import BEFORE_THE_DROP, Ground
 from lazymig.retiring.leftovers import list_removable_code
-from lazymig.shapes.migration import is_finished
 from lazymig.stores.counts import Counts
 from lazymig.stores.moving_away import Removable, Size
 from lazymig.stores.reducing import Reducing
@@ -76,7 +75,7 @@ async def make_report(
 
 async def _list_what_goes(ground: Ground[V1, V2], record: RetirementRecord) -> list[str]:
     goes: list[str] = []
-    if record.stage in (RetirementStage.SERVING, RetirementStage.QUARANTINED):
+    if record.stage in BEFORE_THE_DROP:
         here = ground.v1 if record.stage is RetirementStage.SERVING else ground.in_quarantine(record)
         if await here.identify() is not None:
             goes.append(f"V1, {here.place}: {_describe(await here.measure())}")
@@ -101,9 +100,9 @@ def _describe(size: Size) -> str:
 
 
 async def _list_warnings(ground: Ground[V1, V2], record: RetirementRecord) -> list[str]:
-    if record.stage not in (RetirementStage.SERVING, RetirementStage.QUARANTINED):
+    if record.stage not in BEFORE_THE_DROP:
         return []
-    views = [] if is_finished(ground.pair.conversions.migration) else await ground.v1.find_views()
+    views = await ground.v1.find_views()
     found = [f"the view {view} reads V1 by its name, and is empty from quarantine on" for view in views]
     waived = await ground.parts.letters.count_waived(ground.name)
     if waived:

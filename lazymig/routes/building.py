@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from attrs import evolve, field, frozen
 
-from lazymig.control import Control, Standing
+from lazymig.control import Control, Standing, control_beside
 from lazymig.dark.figures import Figures
 from lazymig.dark.settings import DarkReads
 from lazymig.dark.watch import Watch
@@ -23,6 +23,7 @@ from lazymig.routes.degradable import Degradable
 from lazymig.routes.gradual import Gradual
 from lazymig.routes.options import IN_SESSION, Options, Outage, plan_outage
 from lazymig.routes.prepare import Prepare
+from lazymig.routes.recorded import check_recorded
 from lazymig.routes.route import Route
 from lazymig.routes.shadow import Shadow
 from lazymig.routes.stages import Stage
@@ -34,6 +35,7 @@ from lazymig.shapes.conversions import conversions_for
 from lazymig.shapes.migration import Migration, get_id_types, get_upgrading, is_finished, is_upcasting_only
 from lazymig.stores.given import Collections, Session
 from lazymig.stores.opening import Terms, are_tz_aware, check_collection, name_unused_beside, open_stores
+from lazymig.stores.probes import probe_of
 from lazymig.surroundings.checking import Asked, is_same
 from lazymig.surroundings.first_use import FirstUse
 from lazymig.surroundings.uuids import check_uuids
@@ -219,7 +221,7 @@ class StageBuilder(Generic[V1, V2]):
         known = self._checks.get(phase)
         if known is None or known[0] != since:
             # A phase that is entered again is checked again; a change of anything else is no reason.
-            known = self._checks[phase] = since, self._make_check(route)
+            known = self._checks[phase] = since, self._make_check(route, None if isinstance(at, Standing) else phase)
         return Stage(phase, route, known[1], since)
 
     def check(self, phase: Phase) -> None:
@@ -227,14 +229,25 @@ class StageBuilder(Generic[V1, V2]):
         if is_finished(self.migration) and (unable := find_unable(phase)):
             raise PhaseError(unable)
 
-    def _make_check(self, route: Route[V1, V2]) -> FirstUse:
+    def _make_check(self, route: Route[V1, V2], fixed: Phase | None) -> FirstUse:
         options = self.options
+        further = None if fixed is None or not self._may_look(route) else partial(self._check_recorded, fixed)
         asked = Asked(
             v1=self.collections.v1, v2=self.collections.v2, id_types=get_id_types(self.migration),
             linearizable=options.read_concern is not None, compared=options.checked, complete=route.lists_v2,
             reads_v1=route.keeps_v1,
         )  # fmt: skip
-        return FirstUse(asked, both=route.uses_v2, timeout_s=options.timeout_s, read_wait_s=options.v2_wait_s)
+        return FirstUse(
+            asked, both=route.uses_v2, timeout_s=options.timeout_s, read_wait_s=options.v2_wait_s, further=further
+        )
+
+    def _may_look(self, route: Route[V1, V2]) -> bool:
+        """Whether a look at the control collection is cheap: it is on a server that calls need anyway."""
+        v1, v2 = probe_of(self.pair.v1), probe_of(self.pair.bodies)
+        return not v1.in_memory and not v2.in_memory and (route.uses_v2 or v1.client_key == v2.client_key)
+
+    async def _check_recorded(self, phase: Phase) -> None:
+        await check_recorded(control_beside(self.pair.bodies), self.migration.name, phase)
 
     def build_strictly(self, phase: Phase) -> Stage[V1, V2]:
         """Return the stage of a phase that stays. Raises `ConfigurationError` for options without a use in it."""

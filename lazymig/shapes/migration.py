@@ -143,7 +143,7 @@ class Migration(Generic[V1, V2]):
     ) -> Migration[E, E]:
         """Return a migration whose V1 is gone: for a release that no longer has V1's class and the conversions.
 
-        Its repository needs no `v1` and runs in `Phase.V2_ONLY` alone.
+        Its repository needs no `v1` and runs in `Phase.V2_ONLY` alone. Deploy it once V1 is dropped.
 
         Args:
             name: The name that the migration always had.

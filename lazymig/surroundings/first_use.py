@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 from attrs import evolve
@@ -43,9 +44,18 @@ _SEALED = (
 class FirstUse:
     """The check before the first call: whether it is still due, and the running one."""
 
-    def __init__(self, asked: Asked, *, both: bool, timeout_s: float | None, read_wait_s: float | None = None) -> None:
-        """With `both`, V2 is checked before the first call as well."""
+    def __init__(
+        self,
+        asked: Asked,
+        *,
+        both: bool,
+        timeout_s: float | None,
+        read_wait_s: float | None = None,
+        further: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """With `both`, V2 is checked before the first call as well; `further` is called in the end."""
         self._asked = asked
+        self._further = further
         self._both = both
         self._timeout_s = timeout_s
         given_s = _READ_WAIT_S if timeout_s is None else timeout_s / _READ_PART
@@ -115,6 +125,8 @@ class FirstUse:
             async with Deadline(self._timeout_s):
                 self._direct = ()
                 found = await self.recheck()
+                if self._further is not None:
+                    await self._further()
             sides = ((found.v1, self._asked.v1), (found.v2, self._asked.v2))
             self._direct = tuple(one for seen, one in sides if one is not None and seen and seen.may_step_down)
             self.due = bool(self._direct)

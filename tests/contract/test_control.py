@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from lazymig import Control, DarkReads, Doctor, Follower, Phase, PhaseError, Repository, Sweeper, Verifier
+from lazymig import Control, DarkReads, Doctor, Follower, Migration, Phase, PhaseError, Repository, Sweeper, Verifier
 from lazymig.cli.status import looked_up
+from lazymig.control import control_beside
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.membership.member import STREAMED_S
 from lazymig.stores.drivers import await_if_needed
 from lazymig.sweeping.retry import retry_dead
 from tests.fleets import Operator, member_of, until
-from tests.people import ada, ada_v1, people
+from tests.people import PersonV2, ada, ada_v1, people
 
 UPWARDS = list(Phase)
 
@@ -287,3 +288,37 @@ async def test_dark_reads_follow_the_recorded_share(database: Any, operator: Ope
         await repository.get(1)
         await repository._calls.drain()
         assert dark.counts["compared"] == 1
+
+
+# ---- fixed phases beside a record -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("driver", ["pymongo"])
+async def test_a_fixed_phase_must_be_beside_the_recorded_one(database: Any, driver: str) -> None:
+    """Looked up once, in the control collection beside V2; once the fleet is near enough, the process works."""
+    operator = Operator(control_beside(database["v2"]), people().name)
+    await operator.begin(Phase.V1_ONLY)
+    await in_phase(operator, Phase.SHADOW)
+    fixed = Repository(people(), v1=database["v1"], v2=database["v2"], phase=Phase.V1_ONLY)
+    for call in (lambda: fixed.get(1), lambda: fixed.insert(ada(1))):
+        with pytest.raises(PhaseError, match=r"runs in v1_only, and people is in shadow since .* \(by tests\)"):
+            await call()
+    assert await database["v1"].count_documents({}) == 0
+    await operator.move(Phase.PREPARE)
+    await fixed.insert(ada(1))
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "mock"])
+async def test_a_release_without_v1_does_not_join_before_the_end(
+    database: Any, operator: Operator, driver: str
+) -> None:
+    """It says why, and works once the migration is over."""
+    finished = Migration.finished(name=people().name, v2=PersonV2)
+    async with Repository(finished, v2=database["v2"], phase=Control(database["control"])) as repository:
+        with pytest.raises(PhaseError):
+            await repository.get(1)
+        assert await operator.members() == []
+        for phase in UPWARDS[1:]:
+            await operator.move(phase)
+        assert await repository.get(1) is None
+        assert len(await operator.members()) == 1

@@ -13,7 +13,17 @@ import bson
 import pytest
 from attrs import evolve
 
-from lazymig import AlreadyExists, ConfigurationError, LazymigError, NotFound, Phase, PhaseError, Repository, Retirement
+from lazymig import (
+    AlreadyExists,
+    ConfigurationError,
+    LazymigError,
+    Migration,
+    NotFound,
+    Phase,
+    PhaseError,
+    Repository,
+    Retirement,
+)
 from lazymig.control import parts_of
 from lazymig.control.retirement import OvertakenError
 from lazymig.stores.fences import MongoFence
@@ -33,6 +43,7 @@ from tests.retiring import (
     watched,
 )
 from tests.sweeps import LaterClock, control
+from tests.widening import WIDENING
 
 SERVER = pytest.mark.parametrize("driver", ["pymongo"])
 CONFIRM = {"confirm": "people"}
@@ -613,7 +624,7 @@ STAGES = {
 
 
 @SERVER
-@pytest.mark.parametrize("kind", ["collection", "file"])
+@pytest.mark.parametrize("kind", ["collection", "file"] if WIDENING.full else ["file"])
 async def test_killed_at_any_statement_it_resumes(
     database: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -675,6 +686,30 @@ async def test_a_killed_step_must_be_finished_first(database: Any, monkeypatch: 
         await retiring.drop(**CONFIRM)
     assert (await retiring.report()).interrupted == "restore"
     await retiring.restore()
+
+
+async def test_a_release_that_no_longer_knows_v1_goes_on_once_v1_is_gone(database: Any) -> None:
+    """Before, it must not take V1 for dropped; after, it reduces and finishes."""
+    await filled(database)
+    migration: Any = Migration.finished("people", v2=PersonV2)
+    later = Repository(migration, v2=database["v2"], phase=Phase.V2_ONLY)
+    for step in ("report", "quarantine", "watch", "reduce", "finish"):
+        with pytest.raises(PhaseError, match="no longer knows V1, and V1 is not dropped"):
+            await getattr(retirement(database, repo=later), step)()
+    await retirement(database).quarantine()
+    await retirement(database).drop(**CONFIRM)
+    with pytest.raises(PhaseError, match="V1 is gone"):
+        await retirement(database, repo=later).watch()
+    await retirement(database, repo=later).reduce(grace_s=0)
+    assert (await retirement(database, repo=later).finish()).code == ()
+
+
+@SERVER
+async def test_views_of_v1_are_named(database: Any) -> None:
+    """They read it by its name, and find nothing from quarantine on."""
+    await filled(database)
+    await database.create_collection("recent", viewOn="v1", pipeline=[])
+    assert any("the view recent reads V1" in one for one in (await retirement(database).report()).warnings)
 
 
 @pytest.mark.parametrize("driver", ["mock"])

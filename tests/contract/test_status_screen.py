@@ -10,7 +10,7 @@ from attrs import evolve
 from rich.cells import cell_len
 
 from lazymig import Control, Phase
-from lazymig.cli.status import looked_up
+from lazymig.cli.status import looked_up, looking
 from lazymig.cli.status import screen as screens
 from lazymig.cli.status.gauges import show_gauges
 from lazymig.cli.status.looking import DarkLog, Fleet, Passes, Status, Verified
@@ -189,3 +189,33 @@ async def test_a_fleet_is_looked_at_without_joining(database: Any, driver: str) 
     in_json = object_of(found)
     assert in_json["meaning"] == "V2 answers first, filled from V1, which stays the source of truth."
     assert in_json["behind"] == []
+
+
+@pytest.mark.parametrize("driver", ["pymongo"])
+async def test_what_costs_more_is_looked_up_now_and_then(
+    database: Any, driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a status of a moment ago, counts are new and samples and gates are kept, until the fleet moves on."""
+    control, looks = Control(database["lazymig_control"]), list[None]()
+    slowly = looking._look_up_slowly
+
+    async def counted(*given: Any, **options: Any) -> Any:
+        looks.append(None)
+        return await slowly(*given, **options)
+
+    monkeypatch.setattr(looking, "_look_up_slowly", counted)
+    phases = parts_of(control).phases("things")
+    standing = await phases.begin(Phase.SHADOW, by="ada", why="all announce")
+    assert standing is not None
+    repo = repository(database, phase=control)
+    first = await looked_up(repo, exact=False)
+    await database["v1"].insert_one(thing(1))
+    second = await looked_up(repo, exact=False, before=first)
+    assert (second.v1, second.plan, second.slow_at, len(looks)) == (1, first.plan, first.slow_at, 1)
+    await looked_up(repo, exact=False, before=evolve(second, slow_at=second.slow_at - timedelta(seconds=31)))
+    assert len(looks) == 2
+    await phases.move(standing, Phase.COEXIST, by="ada", why="compared")
+    third = await looked_up(repo, exact=False, before=second)
+    assert (third.phase, len(looks)) == ("coexist", 3)
+    assert third.plan is not None
+    assert third.plan.target is Phase.V2_PRIMARY

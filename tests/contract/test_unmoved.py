@@ -32,6 +32,7 @@ from lazymig.dark.looking import compare_once
 from lazymig.protocol import purge
 from lazymig.repository import calls_of
 from lazymig.stores.counts import Counts
+from lazymig.stores.drivers import await_if_needed
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.retry import retry_dead
 from tests.people import PersonV1, PersonV2, ada, ada_v1, join, people, split
@@ -42,18 +43,13 @@ LONG_AGO = datetime(2024, 1, 1)
 Open = Callable[..., Any]
 FILLED = (Phase.SHADOW, Phase.COEXIST, Phase.V2_PRIMARY)
 BEFORE = (Phase.V1_ONLY, Phase.PREPARE, Phase.SHADOW, Phase.COEXIST)
-#: Every phase in memory and by PyMongo; by Motor the one that sends most kinds of statements.
+BOTH = pytest.mark.parametrize("driver", ["pymongo", "mock"])
+_DRIVEN = (("pymongo", Phase.COEXIST), ("pymongo", Phase.V2_PRIMARY), ("motor", Phase.COEXIST))
+#: Every phase in memory, and by the drivers those that send most kinds of statements.
 EVERY = pytest.mark.parametrize(
-    ("driver", "every"),
-    [
-        *((driver, phase) for driver in ("pymongo", "mock") for phase in (*BEFORE, Phase.V2_PRIMARY)),
-        ("motor", Phase.COEXIST),
-    ],
+    ("driver", "every"), [*_DRIVEN, *(("mock", phase) for phase in (*BEFORE, Phase.V2_PRIMARY))]
 )
-FILLING = pytest.mark.parametrize(
-    ("driver", "every"),
-    [*((driver, phase) for driver in ("pymongo", "mock") for phase in FILLED), ("motor", Phase.COEXIST)],
-)
+FILLING = pytest.mark.parametrize(("driver", "every"), [*_DRIVEN, *(("mock", phase) for phase in FILLED)])
 
 
 def decide(v1: PersonV1, previous: PersonV2 | None = None) -> PersonV2 | lazymig.Leave:
@@ -230,6 +226,7 @@ async def test_a_failed_write_leaves_the_record(database: Any, every: Phase) -> 
     assert await meta_of(database, 1) == before
 
 
+@BOTH
 async def test_a_raised_revision_is_asked_again(database: Any) -> None:
     """What an older conversion decided stands for nothing: reads and sweeps of the newer one decide anew."""
     repo = await opened(database, Phase.COEXIST)
@@ -246,6 +243,7 @@ async def test_a_raised_revision_is_asked_again(database: Any) -> None:
     assert await meta_of(database, 3) == {"rev": 0, "intent": 0, "conv": 2}
 
 
+@BOTH
 async def test_an_older_release_leaves_a_newer_decision(database: Any) -> None:
     """A release meets what a newer one decided, and trusts it."""
     newer = await opened(database, Phase.COEXIST, migration=deciding(revision=2))
@@ -256,6 +254,7 @@ async def test_an_older_release_leaves_a_newer_decision(database: Any) -> None:
         await older.get(2)
 
 
+@BOTH
 async def test_a_sweep_counts_them(database: Any) -> None:
     """They are recorded and counted, are neither dead nor remaining, and a second sweep finds nothing to do."""
     repo = await opened(database, Phase.COEXIST)
@@ -271,6 +270,7 @@ async def test_a_sweep_counts_them(database: Any) -> None:
     assert "lazymig_unmoved" in await database["v2"].index_information() or "mock" in type(database).__module__
 
 
+@BOTH
 async def test_an_open_write_over_one_counts_as_dirty(database: Any) -> None:
     """A writer that died leaves a mark; the sweep heals it, and the entity is what it was."""
     repo = await opened(database, Phase.COEXIST)
@@ -285,6 +285,7 @@ async def test_an_open_write_over_one_counts_as_dirty(database: Any) -> None:
     assert (await meta_of(database, 3)) == {"rev": 2, "intent": 2, "gone": True, "unmoved": "left"}
 
 
+@BOTH
 async def test_never_purged_while_v1_holds_it(database: Any) -> None:
     """A purge takes a record for a tombstone only once V1 lacks the entity; after V1's delete it is one."""
     repo = await opened(database, Phase.COEXIST)
@@ -300,6 +301,7 @@ async def test_never_purged_while_v1_holds_it(database: Any) -> None:
     assert "at" in meta
 
 
+@BOTH
 async def test_dead_letters_are_not_made_of_them(database: Any) -> None:
     """A dead letter goes once its entity waits or is left."""
     repo = await opened(database, Phase.COEXIST)
@@ -310,6 +312,7 @@ async def test_dead_letters_are_not_made_of_them(database: Any) -> None:
     assert report.dead_letters == 0
 
 
+@BOTH
 async def test_verification_has_verdicts_for_them(database: Any) -> None:
     """Recorded, they agree and are counted; not recorded, V2 lacks them; a repair records them."""
     repo = await opened(database, Phase.COEXIST)
@@ -334,6 +337,7 @@ async def test_verification_has_verdicts_for_them(database: Any) -> None:
     assert await repo.get(3) == ada(3, last="King")
 
 
+@BOTH
 async def test_a_record_of_what_v1_lacks_is_an_orphan(database: Any) -> None:
     """Another program deleted the entity: the record is found, and the repair buries it."""
     repo = await opened(database, Phase.COEXIST)
@@ -344,6 +348,7 @@ async def test_a_record_of_what_v1_lacks_is_an_orphan(database: Any) -> None:
     assert "unmoved" not in await meta_of(database, 3)
 
 
+@BOTH
 async def test_what_a_user_supplied_is_never_repaired_away(database: Any) -> None:
     """Where `upgrade` still says that it waits, verification cannot tell who is right, and leaves V2's entity alone."""
 
@@ -359,7 +364,7 @@ async def test_what_a_user_supplied_is_never_repaired_away(database: Any) -> Non
     assert await repo.get(1) == ada(1, note="given by its user")
 
 
-@pytest.mark.parametrize("driver", ["pymongo", "mock"])
+@BOTH
 @pytest.mark.parametrize("every", BEFORE)
 async def test_a_limit_counts_what_v2s_door_knows(database: Any, every: Phase) -> None:
     """A page of two is full although every other entity is left, in any order, and the next one follows it."""
@@ -380,7 +385,7 @@ async def test_a_limit_counts_what_v2s_door_knows(database: Any, every: Phase) -
         assert [one.id async for one in repo.list(limit=4)] == [0, 2, 4, 6]
 
 
-@pytest.mark.parametrize("driver", ["pymongo", "mock"])
+@BOTH
 async def test_v2_alone(database: Any) -> None:
     """What has no body does not exist there, and V1's door cannot write what V2 cannot hold."""
     before = await opened(database, Phase.COEXIST)
@@ -402,7 +407,7 @@ async def test_v2_alone(database: Any) -> None:
     assert set(await meta_of(database, 3)) == {"rev", "intent"}
 
 
-@pytest.mark.parametrize("driver", ["pymongo", "mock"])
+@BOTH
 async def test_an_async_upgrade_decides_as_well(database: Any) -> None:
     """Async or not, with the previous entity or without: the outcomes are the same."""
     repo = await opened(database, Phase.COEXIST, migration=people(upgrade=decide_later), checked=True)
@@ -441,6 +446,7 @@ class _Text:
         return self.text
 
 
+@BOTH
 async def test_any_reason_can_be_stored(database: Any) -> None:
     """Too long a reason is cut, and one that UTF-8 cannot hold fails nobody's statement."""
 
@@ -453,6 +459,7 @@ async def test_any_reason_can_be_stored(database: Any) -> None:
     assert (await meta_of(database, 1))["reason"] == "?" + "x" * 499
 
 
+@BOTH
 async def test_criteria_find_v1s_matching_ones(database: Any) -> None:
     """A listing by criteria leaves out what is left as well, and reports a waiting one that matches."""
     repo = await opened(database, Phase.COEXIST)
@@ -462,7 +469,7 @@ async def test_criteria_find_v1s_matching_ones(database: Any) -> None:
     assert [one.id async for one in repo.list(question, on_error="skip")] == [1]
 
 
-@pytest.mark.parametrize("driver", ["pymongo", "mock"])
+@BOTH
 async def test_reads_count_them(database: Any) -> None:
     """What a read records is counted by what it is, one by one and together; no other counter moves."""
     repo = await opened(database, Phase.COEXIST)
@@ -471,7 +478,7 @@ async def test_reads_count_them(database: Any) -> None:
     assert dict(repo.tally.counts) == {"lazymig.left": 1, "lazymig.waiting": 1, "lazymig.migrated": 1}
 
 
-@pytest.mark.parametrize("driver", ["pymongo", "mock"])
+@BOTH
 async def test_a_dark_read_finds_them_equal(database: Any) -> None:
     """Both sides agree that an entity waits or stays, once V2 has recorded it; before, V2 lacks it."""
     repo = await opened(database, Phase.COEXIST)
@@ -482,7 +489,7 @@ async def test_a_dark_read_finds_them_equal(database: Any) -> None:
     assert [(await compare_once(pair, comparer, id)).outcome for id in (2, 3)] == [Outcome.MATCHED] * 2
 
 
-@pytest.mark.parametrize("driver", ["pymongo", "mock"])
+@BOTH
 async def test_a_dead_letter_says_what_a_retry_would_do(database: Any) -> None:
     """`show --explain` says that the entity waits or stays; the retry records that, and the letter goes."""
     repo = await opened(database, Phase.COEXIST)
@@ -526,3 +533,23 @@ async def _versioned(database: Any, chain: Any) -> Repository[Any, Any]:
         name="people", v1=Versioned, v2=PersonV2, upgrade=upgrade, downgrade=downgrade, upcasters=chain
     )
     return Repository(migration, v1=database["v1"], v2=database["v2"], phase=Phase.COEXIST)
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+async def test_in_a_transaction(database: Any) -> None:
+    """A refused insert aborts nothing, also where V1 lacks what V2 has recorded; what is supplied is committed."""
+    repo = await opened(database, Phase.COEXIST)
+    await Sweeper(repo).run()
+    await database["v1"].delete_one({"_id": 3})  # by another program
+    async with await await_if_needed(database.client.start_session()) as session:
+        started = session.start_transaction()
+        async with await await_if_needed(started):
+            bound = repo.with_session(session)
+            with pytest.raises(AlreadyExists):
+                await bound.insert(ada(2))
+            await bound.insert(ada(3))
+            await bound.supply(2, ada(2))
+            await bound.v1.update(1, rename("Left Now"))
+            assert await bound.get(1) is None
+    assert await repo.get_many([1, 2, 3]) == {2: ada(2), 3: ada(3)}
+    assert (await meta_of(database, 1))["unmoved"] == "left"

@@ -12,7 +12,7 @@ from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.stores.documents import born_clean
 from lazymig.stores.keyset import Order
 from lazymig.stores.mongo_v2 import V2Store
-from lazymig.stores.records import Applied, Put, StoredV2
+from lazymig.stores.records import Applied, Put, StoredV2, Unmoved
 
 NOW = datetime(2024, 5, 1, 12)
 LATER = NOW + timedelta(seconds=1)
@@ -647,3 +647,75 @@ async def test_bury_leaves_the_body_of_a_later_entity(store: V2Store, collection
     assert await store.bury(1, 9, since=5) is Applied.APPLIED
     assert await store.bury(2, 9, since=0) is Applied.APPLIED
     assert [row[META]["gone"] async for row in collection.find()] == [True, True]
+
+
+# ---- entities without a body ----------------------------------------------------------------------------------------
+
+WAITING = Unmoved("waiting", "no name", {"first": "Ada", "note": "x"}, 2)
+
+
+def unmoved(id: Any = 1, rev: int = 3, intent: int = 3, **meta: Any) -> dict[str, Any]:
+    """What says why V1's entity has no body, and keeps the body before."""
+    kept = {"conv": 2, "body": {"first": "Ada", "note": "x"}}
+    said = {"gone": True, "unmoved": "waiting", "reason": "no name", "kept": kept}
+    return {"_id": id, META: {"rev": rev, "intent": intent, **said, **meta}}
+
+
+async def test_apply_stores_why_there_is_no_body(store: V2Store, collection: Any) -> None:
+    """Nothing of the body before remains but what is kept; the mark goes, and the decision is read back."""
+    await collection.insert_one(live(1, 2, 3, at=NOW))
+    assert await store.apply(1, WAITING, 3, own=True) is Applied.APPLIED
+    assert await only(collection) == unmoved()
+    seen = await store.find(1)
+    assert seen is not None
+    assert seen.unmoved == WAITING
+    assert seen.unmoved.kept == WAITING.kept
+    assert (seen.clean, seen.settled) == (False, True)
+    assert seen.with_kept_body() == StoredV2(1, 3, 3, False, None, {"_id": 1, "first": "Ada", "note": "x"}, 2)
+
+
+async def test_apply_over_why_there_is_no_body(store: V2Store, collection: Any) -> None:
+    """A body takes the place of the decision; an announcement since then keeps its mark."""
+    await collection.insert_one(unmoved(1, 3, 5, at=NOW))
+    assert await store.apply(1, {"first": "Eve"}, 4, own=True) is Applied.APPLIED
+    assert await only(collection) == {"_id": 1, "first": "Eve", META: {"rev": 4, "intent": 5, "at": NOW}}
+
+
+async def test_put_many_stores_why_there_is_no_body(store: V2Store, collection: Any) -> None:
+    """A sweep's documents may say why there is no body."""
+    assert await store.put_many([store.born_clean(1, Unmoved("left"), 3, "sweep")]) == [Put.STORED]
+    assert await only(collection) == {
+        "_id": 1, META: {"rev": 3, "intent": 3, "by": "sweep", "gone": True, "unmoved": "left"}
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("remembers", [False, True])
+async def test_vacant_ticket_leaves_what_v1_holds(collection: Any, remembers: bool) -> None:
+    """Announce an insert where V2 holds nothing of an entity. None: it does; unchanged."""
+    await collection.insert_one(unmoved())
+    assert await V2Store(collection, remembers=remembers).vacant_ticket(1) is None
+    assert await only(collection) == unmoved()
+
+
+async def test_withdraw_keeps_why_there_is_no_body(store: V2Store, collection: Any) -> None:
+    """V2 is as it was before the ticket, without a mark."""
+    await collection.insert_one(unmoved())
+    announced = await store.ticket(1)
+    assert (await only(collection)) == unmoved(intent=4, at=RECENT)
+    assert await store.withdraw(announced)
+    assert await only(collection) == unmoved()
+
+
+async def test_stale_finds_older_decisions_too(collection: Any) -> None:
+    """Find documents that an older conversion made of V1's entity: bodies and decisions, and no tombstones."""
+    await collection.insert_many([live(1), unmoved(2), tombstone(3), unmoved(4, conv=2), tombstone(5, -1, 1)])
+    assert [seen.id for seen in await V2Store(collection, conv=2).stale({}, 10)] == [1, 2]
+
+
+async def test_unmoved_finds_them_in_pages(store: V2Store, collection: Any) -> None:
+    """Find entities without a body by V1's revision, waiting or left, in the order of ids; not those being written."""
+    left = {"_id": 7, META: {"rev": 1, "intent": 1, "gone": True, "unmoved": "left"}}
+    await collection.insert_many([unmoved(3), unmoved(1), unmoved(2, 3, 4, at=NOW), left, live(4), tombstone(5)])
+    assert [seen.id for seen in await store.unmoved("waiting", 10)] == [1, 3]
+    assert [seen.id for seen in await store.unmoved("waiting", 1, 1)] == [3]
+    assert [seen.id for seen in await store.unmoved("left", 10)] == [7]

@@ -6,15 +6,24 @@ from typing import Any, assert_type
 from attrs import evolve, frozen
 
 from lazymig import (
+    LEAVE,
+    Control,
     ConversionError,
     Criteria,
     DarkReads,
+    Leave,
+    MemberRecord,
     Migration,
     Mismatch,
+    Moved,
+    NotYet,
     Phase,
     Repository,
+    Retirement,
+    RetirementReport,
     Rewriter,
     RewriteReport,
+    Standing,
     Upcasters,
     V1View,
     Verifier,
@@ -73,6 +82,7 @@ async def v2_calls(v1: Any, v2: Any, session: Any) -> None:
     assert_type(await books.update("1", lambda book: evolve(book, title=book.title.upper())), BookV2)
     assert_type(await books.update("1", longer), BookV2)
     assert_type(await books.replace(BookV2("1", "x", 1)), BookV2)
+    assert_type(await books.supply("1", BookV2("1", "x", 1)), BookV2)
     await books.delete("1")
     assert_type(books.list(Criteria(v1={}, v2={}), sort=("title", "title"), limit=3, after="1"), AsyncIterator[BookV2])
     assert_type(await books.count(), int)
@@ -90,6 +100,23 @@ async def v1_calls(books: Repository[BookV1, BookV2], session: Any) -> None:
     assert_type(books.v1.list(sort="title"), AsyncIterator[BookV1])
     assert_type(await books.v1.count(), int)
     assert_type(books.v1.with_session(session), V1View[BookV1, BookV2])
+
+
+def leaving(v1: BookV1) -> BookV2 | Leave:
+    if not v1.title:
+        raise NotYet("no title")
+    return LEAVE if v1.title == "test" else BookV2(v1.id, v1.title, 0)
+
+
+async def leaving_later(v1: BookV1, previous: BookV2 | None) -> BookV2 | Leave:
+    return previous or LEAVE
+
+
+async def some_stay(v1: Any, v2: Any) -> None:
+    for function in (leaving, leaving_later):
+        books = Migration(name="books", v1=BookV1, v2=BookV2, upgrade=function, downgrade=downgrade)
+        assert_type(books, Migration[BookV1, BookV2])
+        assert_type(await Repository(books, v1=v1, v2=v2, phase=Phase.COEXIST).get("1"), BookV2 | None)
 
 
 async def upcasting(v1: Any) -> None:
@@ -134,6 +161,19 @@ async def dark_reads(collection: Any) -> None:
     assert_type(hooked.latency["control"].quantile(0.99), float | None)
 
 
+async def the_end(books: Repository[BookV1, BookV2], collection: Any) -> None:
+    finished = Migration.finished("books", v2=BookV2)
+    assert_type(finished, Migration[BookV2, BookV2])
+    assert_type(await Repository(finished, v2=collection, phase=Phase.V2_ONLY).get("1"), BookV2 | None)
+    assert_type(books.migration.reversed("back"), Migration[BookV2, BookV1])
+    retirement = Retirement(books, soak_s=60, by="me")
+    assert_type(retirement, Retirement[BookV1, BookV2])
+    assert_type((await retirement.report()).blocked, bool)
+    assert_type((await retirement.watch(max_time_s=1)).changes, dict[str, int])
+    assert_type(await retirement.drop(confirm="books"), RetirementReport)
+    assert_type((await retirement.reduce()).tombstones, int)
+
+
 async def verification(books: Repository[BookV1, BookV2]) -> None:
     verifier = Verifier(books, invariants={"titles": lambda v1, v2: v1.title == v2.title}, where={"title": "x"})
     assert_type(verifier, Verifier[BookV1, BookV2])
@@ -141,3 +181,16 @@ async def verification(books: Repository[BookV1, BookV2]) -> None:
     assert_type((await verifier.run(sample=100)).mismatches, tuple[Mismatch, ...])
     async for report in verifier.run_continuously():
         assert_type(report, VerifyReport)
+
+
+async def fleets(v1: Any, v2: Any, collection: Any) -> None:
+    control = Control(collection)
+    async with Repository(MIGRATION, v1=v1, v2=v2, phase=control) as books:
+        assert_type(books, Repository[BookV1, BookV2])
+        assert_type(books.phase, Phase)
+    standing = await control.standing("books")
+    assert_type(standing, Standing | None)
+    if standing is not None:
+        assert_type(standing.phase, Phase)
+        assert_type(standing.last, Moved)
+    assert_type(await control.members("books"), list[MemberRecord])

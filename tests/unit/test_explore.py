@@ -405,3 +405,33 @@ def test_marks_and_dirt():
     assert "1" in dirty_is_marked([tombstone, dirty])
     assert any_dirty([tombstone, dirty])
     assert not any_dirty([tombstone])
+
+
+def acting_on_what_it_found():
+    """One client searches, pauses and acts on what it found; the other inserts a document and deletes it again."""
+
+    async def search(store):
+        found = await store.find({"_id": 2}).to_list(None)
+        for _ in range(2):
+            await store.find_one({"_id": 1})
+        if found:
+            await store.update_one({"_id": 1}, {"$set": {"value": -1}})
+
+    async def come_and_go(store):
+        await store.insert_one({"_id": 2})
+        await store.delete_one({"_id": 2})
+
+    calls = {"search": search, "come and go": come_and_go}
+    return {name: [Call(name, run)] for name, run in calls.items()}
+
+
+@pytest.mark.parametrize("order", [("search", "come and go"), ("come and go", "search")])
+def test_states_differ_by_what_a_search_found(order):
+    """Where the stores are alike, a client that has found something is not taken for one that has found nothing."""
+    clients = acting_on_what_it_found()
+    unharmed = {"unharmed": lambda world: "acted" if world.stores[0].stored(1)["value"] < 0 else None}
+    made = Scenario(
+        name="found", setup=one_store, clients={name: clients[name] for name in order}, truth=value_of,
+        invariants=unharmed, crashes=False,
+    )  # fmt: skip
+    assert explore(made).violations

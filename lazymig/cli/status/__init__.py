@@ -45,7 +45,7 @@ async def status(
         if watch:
             await watch_on(look, interval, in_json=json)
             return Exit.DONE
-        found = await look()
+        found = await look(None)
     if json:
         show_json(object_of(found))
     else:
@@ -53,8 +53,8 @@ async def status(
     return Exit.NEEDS_PERSON if found.needs_person else Exit.DONE
 
 
-async def _look(repository: Repository[Any, Any], *, exact: bool) -> Status:
+async def _look(repository: Repository[Any, Any], before: Status | None, *, exact: bool) -> Status:
     """Look up the status, and set the gauges of an application that exports metrics."""
-    found = await looked_up(repository, exact=exact)
+    found = await looked_up(repository, exact=exact, before=before)
     show_gauges(calls_of(repository).pair.tally, found)
     return found

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from attrs import field, frozen
 from pymongo.errors import OperationFailure
@@ -14,6 +14,7 @@ from lazymig.cli.loading import control_of
 from lazymig.control import Control, MemberRecord, Running, RunRecord, Standing, Steering, parts_of
 from lazymig.dark.contests import SOURCE as DARK_READ
 from lazymig.repository import Repository, calls_of
+from lazymig.routes.stages import Stage
 from lazymig.shapes.migration import is_upcasting_only
 from lazymig.stores.counts import Counts
 from lazymig.stores.records import DeadLetter
@@ -23,10 +24,15 @@ from lazymig.sweeping.rewrite import KIND
 from lazymig.sweeping.versions import Versions, count_versions
 from lazymig.switch import Plan, Switch
 
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
 #: How many dead letters and runs are shown at most.
 SHOWN = 10
 #: The kinds of passes that can be steered.
 STEERED = ("sweep", "verify", "rewrite")
+#: How old samples, checks of the collections and gates may be where they are shown again and again.
+_SLOWLY = timedelta(seconds=30)
 
 
 @frozen
@@ -106,8 +112,9 @@ class Status:
     passes: Passes = Passes()
     #: The next step and what it needs; None where the phase is fixed, or nothing is left.
     plan: Plan | None = None
-    #: When this was looked up, by this machine's clock.
+    #: When this was looked up, by this machine's clock; and when samples, checks and gates were.
     at: datetime = datetime.min
+    slow_at: datetime = datetime.min
 
     @property
     def needs_person(self) -> bool:
@@ -121,41 +128,91 @@ class Status:
 
     @property
     def share(self) -> float:
-        """The part that is migrated, from 0 to 1."""
-        return min(1.0, self.v2.live / self.v1) if self.v1 and not self.alone else 1.0
+        """The part of the entities to take over that is migrated, from 0 to 1."""
+        return min(1.0, self.v2.live / self.to_move) if self.to_move > 0 and not self.alone else 1.0
+
+    @property
+    def to_move(self) -> int:
+        """About how many entities there are to take over."""
+        return self.v1 - self.v2.left
 
 
-async def looked_up(repository: Repository[Any, Any], *, exact: bool) -> Status:
-    """Look at both collections and the control collection."""
+async def looked_up(repository: Repository[Any, Any], *, exact: bool, before: Status | None = None) -> Status:
+    """Look at both collections and the control collection.
+
+    With what was looked up `before`, samples, checks of the collections and gates are repeated only now and then: they
+    cost the servers more than the rest.
+    """
     v1, v2 = Counts(calls_of(repository).pair.v1), Counts(calls_of(repository).pair.bodies)
     control, name = control_of(repository), repository.migration.name
-    fleet = await _look_up_fleet(control, name)
+    fleet, now = await _look_up_fleet(control, name), parts_of(control).clock.now()
     stage = await calls_of(repository).look()
-    seen = await stage.first_use.look(control=control, whole=True)
-    seen.check(foreign=False)
-    held, chain = await look_up_holdings(v2, exact=exact), repository.migration.upcasters
+    held = await look_up_holdings(v2, exact=exact)
+    slow = _choose_kept(before, fleet, now) or await _look_up_slowly(repository, stage, held.live, now, exact=exact)
     return Status(
         migration=name,
         phase=str(stage.phase),
         v1=await v1.count_all(exact=exact),
         v2=held,
-        moved_by=await count_moved_by(v2, held.live, exact=exact),
         dead_letters=await control.dead_count(name),
         letters=await _oldest(control, name),
         runs=await _last_runs(control, name),
         verified=await _look_up_verified(control, name),
         dark_reads=await _look_up_dark(control, name),
-        conversions=await count_by_conversion(v2, held.live, exact=exact),
         warnings=await find_warnings(calls_of(repository).pair, control),
-        unseen=seen.unseen,
-        foreign=seen.foreign_problem,
-        follower=describe_follower(await parts_of(control).following(name).find(), parts_of(control).clock.now()),
-        versions=None if chain is None else await count_versions(v1, chain, exact=exact),
+        follower=describe_follower(await parts_of(control).following(name).find(), now),
         alone=is_upcasting_only(repository.migration),
         fleet=fleet,
         passes=await _look_up_passes(control, name),
-        plan=await _look_up_plan(repository, fleet.standing),
-        at=parts_of(control).clock.now(),
+        at=now,
+        slow_at=slow.at,
+        moved_by=slow.moved_by,
+        conversions=slow.conversions,
+        versions=slow.versions,
+        unseen=slow.unseen,
+        foreign=slow.foreign,
+        plan=slow.plan,
+    )
+
+
+@frozen
+class _Slow:
+    """What costs the servers more to look up."""
+
+    at: datetime
+    moved_by: MovedBy
+    conversions: dict[int, int]
+    versions: Versions | None
+    unseen: tuple[str, ...]
+    foreign: tuple[str, ...]
+    plan: Plan | None
+
+
+async def _look_up_slowly(
+    repository: Repository[V1, V2], stage: Stage[V1, V2], live: int, now: datetime, *, exact: bool
+) -> _Slow:
+    calls, control = calls_of(repository), control_of(repository)
+    v1, v2, chain = Counts(calls.pair.v1), Counts(calls.pair.bodies), repository.migration.upcasters
+    seen = await stage.first_use.look(control=control, whole=True)
+    seen.check(foreign=False)
+    standing = await parts_of(control).phases(repository.migration.name).find()
+    return _Slow(
+        at=now,
+        moved_by=await count_moved_by(v2, live, exact=exact),
+        conversions=await count_by_conversion(v2, live, exact=exact),
+        versions=None if chain is None else await count_versions(v1, chain, exact=exact),
+        unseen=seen.unseen,
+        foreign=seen.foreign_problem,
+        plan=await _look_up_plan(repository, standing),
+    )
+
+
+def _choose_kept(before: Status | None, fleet: Fleet, now: datetime) -> _Slow | None:
+    """Return what was looked up slowly before, unless it is old, or the fleet has moved since."""
+    if before is None or now - before.slow_at > _SLOWLY or fleet.standing != before.fleet.standing:
+        return None
+    return _Slow(
+        before.slow_at, before.moved_by, before.conversions, before.versions, before.unseen, before.foreign, before.plan
     )
 
 

@@ -136,7 +136,7 @@ def _percent(found: Status) -> str:
 
 
 def _share(found: Status) -> str:
-    return f"{found.v2.live:,} of {found.v1:,}"
+    return f"{found.v2.live:,} of {found.to_move:,}"
 
 
 def _one_collection(found: Status) -> dict[str, str]:

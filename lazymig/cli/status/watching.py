@@ -19,7 +19,8 @@ from lazymig.cli.status.objects import object_of
 from lazymig.cli.status.screen import Page, lines_of
 from lazymig.cli.stopping import stopped_by_signals
 
-Look = Callable[[], Awaitable[Status]]
+#: Looks up the status, given the one before.
+Look = Callable[[Status | None], Awaitable[Status]]
 
 
 async def watch(look: Look, interval_s: float, *, in_json: bool) -> Status:
@@ -29,12 +30,12 @@ async def watch(look: Look, interval_s: float, *, in_json: bool) -> Status:
     The first look raises what goes wrong. Later ones leave what was shown last, and say why it is not newer.
     """
     asked = asyncio.Event()
-    found = await look()
+    found = await look(None)
     with stopped_by_signals(asked.set, quietly=True), _shown_by(in_json=in_json) as show:
         show(found, "")
         while not await _ended(asked, interval_s):
             try:
-                found = await look()
+                found = await look(found)
             except PyMongoError as error:
                 show(found, in_one_line(error))
             else:

@@ -12,7 +12,9 @@ from mongomock_motor import AsyncMongoMockClient
 
 from lazymig import ConfigurationError, Phase
 from lazymig.dark.contests import SOURCE as DARK_READ
-from lazymig.switching import gates
+from lazymig.stores.counts import Counts
+from lazymig.switch import mover_of
+from lazymig.switching import contents, gates
 from lazymig.switching.plan import Refused
 from tests.switches import COUNT, ORDER, Ready, followed, process, standing
 
@@ -298,3 +300,35 @@ async def test_every_step_has_its_gates_and_no_other_step_exists() -> None:
     order = list(Phase)
     pairs = set(pairwise(order)) | set(pairwise(reversed(order)))
     assert set(gates.GATES) == pairs - {(Phase.V2_ONLY, Phase.V2_PRIMARY)}
+
+
+@pytest.mark.parametrize("phase", [COEXIST, PRIMARY])
+async def test_entities_that_stay_in_v1_close_no_gate(phase: Phase) -> None:
+    """What V2 has recorded as not taken over is neither missing nor waiting, and the gate says how many there are."""
+    ready = await ready_in(phase)
+    meta = {"rev": 0, "intent": 0, "gone": True, "unmoved": "left"}
+    await ready.database["v2"].replace_one({"_id": 1}, {"_lazymig": meta})
+    plan = await ready.switch().plan("advance", accept=confirm(phase).get("accept", ()))
+    assert plan.blocking == ()
+    assert [one.evidence for one in plan.gates if one.name == "remaining"] == [
+        "V2 holds all 5 entities but 1 not taken over"
+    ]
+
+
+@pytest.mark.parametrize("thorough", [False, True])
+async def test_what_v2_surely_lacks_is_not_counted_one_by_one(thorough: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan believes the estimates where V2 lacks very much; a step that is about to be made counts all the same."""
+    ready = await ready_in(COEXIST)
+    exactly: list[bool] = []
+    count_all = Counts.count_all
+
+    async def counted(self: Counts, *, exact: bool = False) -> int:
+        exactly.append(exact)
+        return await count_all(self, exact=exact)
+
+    monkeypatch.setattr(contents, "_SURELY", 2)
+    monkeypatch.setattr(Counts, "count_all", counted)
+    await ready.database["v1"].insert_many([{"_id": 1000 + id, "n": 1, "code": None} for id in range(COUNT + 5)])
+    plan = await mover_of(ready.switch()).plan("advance", frozenset(), thorough=thorough)
+    assert "remaining" in [gate.name for gate in plan.blocking]
+    assert any(exactly) is thorough
