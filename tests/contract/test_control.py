@@ -96,6 +96,8 @@ async def test_a_transaction_is_over_before_its_epoch_is_acknowledged(
 
             await until(has_moved)
             await bound.update(2, lambda person: evolve(person, age=2))
+            async with asyncio.timeout(20):
+                assert [person.age async for person in bound.list()] == [1, 2]
             assert not await operator.is_acknowledged()
             assert await database["v2"].count_documents({}) == 0
         await operator.acknowledged()
@@ -306,6 +308,24 @@ async def test_a_fixed_phase_must_be_beside_the_recorded_one(database: Any, driv
     assert await database["v1"].count_documents({}) == 0
     await operator.move(Phase.PREPARE)
     await fixed.insert(ada(1))
+
+
+@pytest.mark.parametrize("driver", ["pymongo"])
+@pytest.mark.parametrize(
+    ("recorded", "fixed"), [(Phase.V2_PRIMARY, Phase.V2_ONLY), (Phase.V2_ONLY, Phase.V2_PRIMARY)]
+)
+async def test_nothing_runs_beside_v2_only_without_a_seal(
+    database: Any, recorded: Phase, fixed: Phase, driver: str
+) -> None:
+    """One side orders writes by V1 and the other by V2, so that each would overwrite what the other acknowledged."""
+    operator = Operator(control_beside(database["v2"]), people().name)
+    await operator.begin(recorded)
+    process = Repository(people(), v1=database["v1"], v2=database["v2"], phase=fixed)
+    for call in (lambda: process.insert(ada(1)), lambda: process.v1.get(1)):
+        with pytest.raises(PhaseError, match=f"runs in {fixed}, and people is in {recorded}"):
+            await call()
+    assert await database["v1"].count_documents({}) == await database["v2"].count_documents({}) == 0
+    await Repository(people(), v1=database["v1"], v2=database["v2"], phase=recorded).insert(ada(1))
 
 
 @pytest.mark.parametrize("driver", ["pymongo", "mock"])
