@@ -106,6 +106,11 @@ class CallsInFlight:
                 return generation
         return None
 
+    def find_begun(self, session: Session | None) -> Generation | None:
+        """Find the generation to which the session's open transaction belongs; None where there is none."""
+        transaction = None if session is None else transaction_of(session)
+        return None if session is None or transaction is None else self.find_pinned(session, transaction)
+
     @property
     def drained(self) -> bool:
         """Whether nothing is in flight that began earlier, and while writes are held, no write.

@@ -144,14 +144,19 @@ class Member:
 
         Raises `PhaseError` as `enter` does.
         """
-        standing = await self.join()
-        transaction = None if session is None else transaction_of(session)
-        pinned = None if session is None or transaction is None else self.calls.find_pinned(session, transaction)
-        if pinned is None:
-            return standing
-        if pinned.lost:
+        standing, begun = await self.join(), self.calls.find_begun(session)
+        if begun is not None and begun.lost:
             raise TransactionLost
-        return pinned.standing
+        return standing if begun is None else begun.standing
+
+    async def is_recorded(self, known: Standing) -> bool:
+        """Whether the record is still as this process knows it. Where not, wait until this process looks again."""
+        found, keeper = await self._phases.find(), self._keeper
+        followed = found is not None and found.epoch == known.epoch
+        if keeper is not None and not followed:
+            keeper.waker.wake()
+            await keeper.wait_for_attempt(self._lease.lease_s)
+        return followed
 
     async def _enter(self, *, writes: bool) -> Generation:
         while True:

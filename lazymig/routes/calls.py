@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from typing import Generic, Literal, TypeVar
 
@@ -171,15 +171,30 @@ class Calls(Generic[V1, V2]):
             async with self.bounded(writes=True) as stage, stage.first_use.explaining:
                 await stage.route.insert(raw, change)
 
+    async def ask_v1(self, ask: Callable[[Route[V1, V2]], Awaitable[E]]) -> E:
+        """Read through V1's door. In another phase, ask again where V1 was stale already."""
+        while True:
+            async with self.bounded() as stage:
+                answer = await ask(stage.route)
+                if await self.stages.may_answer_from_v1(stage):
+                    return answer
+
     async def read_many(self, ids: Iterable[K], on_error: OnError | Literal["return"]) -> dict[K, V2 | ConversionError]:
         """Read entities in V2's type and return them in the order of `ids`."""
-        return await self._read_many(lambda route, raws: route.read_many(raws), ids, on_error)
+        raws = self._raw_ids(ids)
+        check_on_error(on_error)
+        async with self.bounded() as stage:
+            answers = await stage.route.read_many(list(raws))
+        return await _name(answers, raws, on_error)
 
     async def read_v1_many(
         self, ids: Iterable[K], on_error: OnError | Literal["return"]
     ) -> dict[K, V1 | ConversionError]:
         """Read entities in V1's type and return them in the order of `ids`."""
-        return await self._read_many(lambda route, raws: route.read_v1_many(raws), ids, on_error)
+        raws = self._raw_ids(ids)
+        check_on_error(on_error)
+        answers = await self.ask_v1(lambda route: route.read_v1_many(list(raws)))
+        return await _name(answers, raws, on_error)
 
     def list_v2(self, asked: Listing) -> AsyncGenerator[V2]:
         """Yield a listing's entities in V2's type one by one."""
@@ -187,25 +202,20 @@ class Calls(Generic[V1, V2]):
 
     def list_v1(self, asked: Listing) -> AsyncGenerator[V1]:
         """Yield a listing's entities in V1's type one by one."""
-        return self._each(lambda route, span: route.v1_pages(span), asked)
+        return self._each(lambda route, span: route.v1_pages(span), asked, of_v1=True)
 
-    async def _read_many(
-        self,
-        read: Callable[[Route[V1, V2], Sequence[RawId]], Awaitable[dict[RawId, E | ConversionError]]],
-        ids: Iterable[K],
-        on_error: OnError | Literal["return"],
-    ) -> dict[K, E | ConversionError]:
-        check_on_error(on_error)
-        raws = {self.conversions.raw_id(id): id for id in ids}
-        async with self.bounded() as stage:
-            answers = await read(stage.route, list(raws))
-        return await sift({raws[raw]: answers[raw] for raw in raws if raw in answers}, on_error)
+    def _raw_ids(self, ids: Iterable[K]) -> dict[RawId, K]:
+        return {self.conversions.raw_id(id): id for id in ids}
 
     async def _each(
-        self, pages: Callable[[Route[V1, V2], Span], AsyncGenerator[list[E | ConversionError]]], asked: Listing
+        self,
+        pages: Callable[[Route[V1, V2], Span], AsyncGenerator[list[E | ConversionError]]],
+        asked: Listing,
+        *,
+        of_v1: bool = False,
     ) -> AsyncGenerator[E]:
         report, span = make_reporter(asked.on_error), self._make_span(asked)
-        async with aclosing(list_through(self.stages, pages, span, self._find_id)) as found:
+        async with aclosing(list_through(self.stages, pages, span, self._find_id, of_v1=of_v1)) as found:
             async for answers in found:
                 for answer in answers:
                     if isinstance(answer, ConversionError):
@@ -227,6 +237,13 @@ class Calls(Generic[V1, V2]):
             after=None if asked.after is None else self.conversions.raw_id(asked.after),
             timeout_s=self.options.timeout_s,
         )
+
+
+async def _name(
+    answers: dict[RawId, E | ConversionError], raws: dict[RawId, K], on_error: OnError | Literal["return"]
+) -> dict[K, E | ConversionError]:
+    """Return the answers in the order of the ids, by the ids as they were given."""
+    return await sift({raws[raw]: answers[raw] for raw in raws if raw in answers}, on_error)
 
 
 def open_calls(

@@ -11,7 +11,7 @@ from attrs import evolve
 from lazymig.errors import ConversionError, NotFound, PhaseError
 from lazymig.query import Span
 from lazymig.routes.route import Route
-from lazymig.routes.stages import Stages
+from lazymig.routes.stages import Stage, Stages
 from lazymig.stores.given import RawId
 
 E = TypeVar("E")
@@ -24,6 +24,8 @@ async def list_through(
     pages: Callable[[Route[V1, V2], Span], AsyncGenerator[list[E | ConversionError]]],
     span: Span,
     find_id: Callable[[E | ConversionError], RawId],
+    *,
+    of_v1: bool = False,
 ) -> AsyncGenerator[list[E | ConversionError]]:
     """Yield a listing's answers, some at a time, each of them read in a phase that still held afterwards.
 
@@ -36,14 +38,14 @@ async def list_through(
         try:
             async with aclosing(pages(stage.route, span)) as found:
                 async for answers in found:
-                    if not await stages.is_current(stage):
+                    if not await _may_be_given(stages, stage, of_v1=of_v1):
                         break
                     yield answers
                     if answers:
                         left = None if span.limit is None else span.limit - len(answers)
                         span = evolve(span, limit=left, after=find_id(answers[-1]))
                 else:
-                    if await stages.is_current(stage):
+                    if await _may_be_given(stages, stage, of_v1=of_v1):
                         return
         except NotFound:
             if not resumed:
@@ -52,3 +54,7 @@ async def list_through(
                 "the phase changed during this listing, and the entity after which it would go on is gone: list again"
             ) from None
         resumed = True
+
+
+async def _may_be_given(stages: Stages[V1, V2], stage: Stage[V1, V2], *, of_v1: bool) -> bool:
+    return await stages.is_current(stage) and (not of_v1 or await stages.may_answer_from_v1(stage))

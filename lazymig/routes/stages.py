@@ -79,6 +79,10 @@ class Stages(Protocol[V1, V2]):
         """Whether what was read in this stage until now may be given to a caller. Raises `PhaseError`."""
         raise NotImplementedError
 
+    async def may_answer_from_v1(self, stage: Stage[V1, V2]) -> bool:
+        """Whether what V1 answered until now in this stage was no staler than its call. Driver errors pass through."""
+        raise NotImplementedError
+
     def rebuilt(
         self, build: Callable[[Standing | Phase], Stage[V1, V2]], session: Session | None = None
     ) -> Stages[V1, V2]:
@@ -113,6 +117,9 @@ class FixedStages(Stages[V1, V2], Generic[V1, V2]):
         return _FixedCall(stage, self._timeout_s)
 
     async def is_current(self, stage: Stage[V1, V2]) -> bool:
+        return True
+
+    async def may_answer_from_v1(self, stage: Stage[V1, V2]) -> bool:
         return True
 
     def rebuilt(
@@ -206,6 +213,16 @@ class SteeredStages(Stages[V1, V2], Generic[V1, V2]):
         # until now was read beside phases that may run beside its own.
         now = self.of(await self.member.find_followed(self.session))
         return (now.phase, now.since) == (stage.phase, stage.since)
+
+    async def may_answer_from_v1(self, stage: Stage[V1, V2]) -> bool:
+        # Beside every other phase V1 is written. A transaction is over before writes are held.
+        if stage.phase is not Phase.V2_PRIMARY or self.member.calls.find_begun(self.session) is not None:
+            return True
+        known = self.member.known
+        if known is None or (known.phase, known.last.epoch) != (stage.phase, stage.since):
+            return False
+        # Once this process has acknowledged that writes are held, others may be in v2_only before it knows.
+        return known.hold != "writes" or await self.member.is_recorded(known)
 
     def rebuilt(
         self, build: Callable[[Standing | Phase], Stage[V1, V2]], session: Session | None = None

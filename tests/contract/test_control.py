@@ -327,6 +327,66 @@ async def test_dark_reads_follow_the_recorded_share(database: Any, operator: Ope
         assert dark.counts["compared"] == 1
 
 
+# ---- V1's door across the seal --------------------------------------------------------------------------------------
+
+
+async def names(listing: Any) -> list[str]:
+    return [person.name async for person in listing]
+
+
+@pytest.mark.parametrize("driver", ["pymongo"])
+async def test_the_v1_view_never_answers_from_a_stale_v1(
+    database: Any, driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that held its writes, and knows of the switch later than others, asks before it answers from V1."""
+    operator = Operator(Control(database["control"]), people().name)
+    await operator.begin(Phase.V2_PRIMARY)
+    one, other = (
+        Repository(people(), v1=database["v1"], v2=database["v2"], phase=Control(database["control"])) for _ in range(2)
+    )
+    async with one, other:
+        await one.insert(ada(1))
+        await other.check()
+        await operator.change(hold="writes")
+        await operator.acknowledged()
+        assert (await other.v1.get(1)).name == "Ada Lovelace"  # reads go on
+        away, reconnected, exchange = asyncio.Event(), asyncio.Event(), member_of(other).exchange
+
+        async def cut_off() -> None:
+            away.set()
+            await reconnected.wait()
+            await exchange()
+
+        is_recorded, looks = member_of(other).is_recorded, []
+
+        async def counted(known: Any) -> bool:
+            looks.append(known)
+            return await is_recorded(known)
+
+        async def asking(looks: list[Any]) -> bool:
+            return len(looks) >= len(asked) + 1  # and the listing
+
+        monkeypatch.setattr(member_of(other), "is_recorded", counted)
+        monkeypatch.setattr(member_of(other), "exchange", cut_off)
+        await asyncio.wait_for(away.wait(), 20)
+        await operator.move(Phase.V2_ONLY)
+        await one.update(1, lambda person: evolve(person, first="Grace"))
+        await one.insert(ada(2))
+        assert other.phase is Phase.V2_PRIMARY
+        asked = [
+            asyncio.ensure_future(one)
+            for one in (other.v1.get(1), other.v1.exists(2), other.v1.count(), other.v1.get_many([1, 2]))
+        ]
+        listed = asyncio.ensure_future(names(other.v1.list()))
+        assert (await other.get(1)).first == "Grace"  # V2's door need not ask
+        await until(lambda: asking(looks))
+        reconnected.set()
+        async with asyncio.timeout(20):
+            person, exists, count, several = await asyncio.gather(*asked)
+            assert (person.name, exists, count, len(several)) == ("Grace Lovelace", True, 2, 2)
+            assert await listed == ["Grace Lovelace", "Ada Lovelace"]
+
+
 # ---- fixed phases beside a record -----------------------------------------------------------------------------------
 
 
