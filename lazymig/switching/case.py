@@ -98,6 +98,11 @@ class Case(Generic[V1, V2]):
             self._waived = sum([len(page) async for page in pages])
         return self._waived
 
+    async def waived_in_v1(self) -> int:
+        """Count those of them that V1 holds: a waiver outlives its entity, and must not excuse another one."""
+        pages = self.parts.letters.find_pages(self.name, waived=True)
+        return sum([len((await self.pair.v1.find_each([one.id for one in page])).keys) async for page in pages if page])
+
     async def surroundings(self) -> Surroundings:
         """Check both collections and the control collection, as processes do in the phase after the step."""
         if self._surroundings is None:

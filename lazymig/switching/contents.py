@@ -33,7 +33,7 @@ _SEEN = timedelta(minutes=10)
 
 async def remaining(case: AnyCase) -> Gate:
     """V2 holds as many entities as V1, but for those that are waived, wait for their users, or are not taken over."""
-    v1, v2, waived = Counts(case.pair.v1), Counts(case.pair.bodies), await case.waived()
+    v1, v2, waived = Counts(case.pair.v1), Counts(case.pair.bodies), await case.waived_in_v1()
     of, held = await v1.count_all(), await look_up_holdings(v2)
     lacking = held.remaining(of) - waived
     for look in range(_LOOKS):

@@ -283,6 +283,16 @@ async def test_waived_entities_are_no_obstacle() -> None:
     assert [gate.name for gate in (await ready.switch().plan("advance")).blocking] == ["mismatches"]
 
 
+async def test_a_waiver_whose_entity_is_gone_excuses_no_other() -> None:
+    """V2 lacks another entity than the one that a person accepted and a user deleted since: the step is refused."""
+    ready = await ready_in(COEXIST)
+    await ready.dead_letter(99)
+    assert await ready.parts.letters.waive("things", 99, "test data")
+    assert (await ready.switch().plan("advance")).blocking == ()
+    await ready.database["v2"].delete_one({"_id": 2})
+    assert [gate.name for gate in (await ready.switch().plan("advance")).blocking] == ["remaining"]
+
+
 async def test_leaving_out_the_reason_or_the_name_is_refused() -> None:
     """A step needs who and why, and into V2_ONLY the migration's name; nothing changes without."""
     ready = await ready_in(PRIMARY)
