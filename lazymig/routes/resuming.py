@@ -13,6 +13,7 @@ from lazymig.query import Span
 from lazymig.routes.route import Route
 from lazymig.routes.stages import Stage, Stages
 from lazymig.stores.given import RawId
+from lazymig.stores.keyset import Order
 
 E = TypeVar("E")
 V1 = TypeVar("V1")
@@ -29,12 +30,18 @@ async def list_through(
 ) -> AsyncGenerator[list[E | ConversionError]]:
     """Yield a listing's answers, some at a time, each of them read in a phase that still held afterwards.
 
-    Raises `PhaseError` where the listing cannot go on: its order is not by id, and what it gave last is gone.
+    Raises `PhaseError` where the listing cannot go on: its order is not by id, and what it gave last is gone, or the
+    new phase orders by another field.
     """
-    resumed = False
+    resumed, order = False, None
     while True:
         async with stages.call(writes=False) as stage:
             pass  # only the check of the collections; each page has its own time
+        former, order = order, _choose_order(stage.route, span, of_v1=of_v1)
+        if former not in (None, order) and span.after is not None:
+            raise PhaseError(
+                "the phase changed during this listing, whose order is that of another field now: list again"
+            )
         try:
             async with aclosing(pages(stage.route, span)) as found:
                 async for answers in found:
@@ -54,6 +61,12 @@ async def list_through(
                 "the phase changed during this listing, and the entity after which it would go on is gone: list again"
             ) from None
         resumed = True
+
+
+def _choose_order(route: Route[V1, V2], span: Span, *, of_v1: bool) -> Order:
+    """Return the order in which a route lists through this door: V1's field's, or V2's."""
+    by_v1, by_v2 = span.orders
+    return by_v1 if (route.keeps_v1 if of_v1 else not route.lists_v2) else by_v2
 
 
 async def _may_be_given(stages: Stages[V1, V2], stage: Stage[V1, V2], *, of_v1: bool) -> bool:

@@ -410,6 +410,26 @@ async def test_a_listing_whose_place_is_gone_says_so(repository: Any, operator: 
         [person async for person in listing]
 
 
+@pytest.mark.parametrize(("door", "last"), [("v2", Phase.V2_PRIMARY), ("v1", Phase.V2_ONLY)])
+async def test_a_listing_by_two_fields_does_not_go_on_by_the_other(
+    door: str, last: Phase, repository: Any, operator: Operator, clock: Any
+) -> None:
+    """What comes first by V1's field may come last by V2's: it would be given twice, or never."""
+    for id in range(2, 160):
+        await repository.insert(ada(id, first=f"F{id:03}", last=f"L{999 - id}"))
+    calls = repository if door == "v2" else repository.v1
+    found = []
+    with pytest.raises(PhaseError, match="list again"):
+        async for person in calls.list(sort=("name", "last")):
+            found.append(person.id)
+            if len(found) % 50 == 10:
+                phase = list(Phase)[list(Phase).index((await operator.standing()).phase) + 1]
+                await operator.move(phase)
+                await clock.move(1)
+    assert repository.phase is last
+    assert found == [1, *range(2, len(found) + 1)]
+
+
 def repository_pair(repository: Any) -> Any:
     return repository._calls.pair
 
