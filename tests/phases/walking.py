@@ -26,7 +26,7 @@ class Pace:
     lease_s: float = 1.5
     requests: int = 80
     clients: int = 6
-    think_s: float = 0.03
+    think_s: float = 0.05
     cold: int = 200
 
 
