@@ -139,6 +139,20 @@ class Member:
             generation.writes -= 1
         return generation
 
+    async def find_followed(self, session: Session | None = None) -> Standing:
+        """Return the record by which a call would run now; in a transaction, that of its first call.
+
+        Raises `PhaseError` as `enter` does.
+        """
+        standing = await self.join()
+        transaction = None if session is None else transaction_of(session)
+        pinned = None if session is None or transaction is None else self.calls.find_pinned(session, transaction)
+        if pinned is None:
+            return standing
+        if pinned.lost:
+            raise TransactionLost
+        return pinned.standing
+
     async def _enter(self, *, writes: bool) -> Generation:
         while True:
             if not self._lease.held:
