@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +15,7 @@ from cyclopts.validators import Number
 
 from lazymig.cli.failures import Unusable
 from lazymig.cli.loading import opened
-from lazymig.cli.options import App, Debug, Exit, Flag, Json, examples
+from lazymig.cli.options import App, Debug, Exit, Flag, Json, examples, find_user
 from lazymig.cli.output import complain, remark, say, section, show_json, wrapped
 from lazymig.cli.stopping import stopped_by_signals
 from lazymig.cli.sweep_options import Positive
@@ -185,15 +184,8 @@ async def finish(*, app: App, json: Json = False, debug: Debug = False) -> int:
 async def _opened(app: str, in_json: bool, soak: Soaking = Soaking()) -> AsyncIterator[Retirement[object, object]]:
     async with opened(app, in_json=in_json) as repository:
         yield Retirement(
-            repository, soak_s=soak.soak_days * _DAY_S, unwatched=soak.unwatched, by=_find_user()
+            repository, soak_s=soak.soak_days * _DAY_S, unwatched=soak.unwatched, by=find_user()
         )  # fmt: skip
-
-
-def _find_user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # in a container without an entry for the user
-        return "unknown"
 
 
 def _confirmed(retirement: Retirement[object, object], yes: str | None, warning: str) -> str:
@@ -248,7 +240,7 @@ def _show_condition(one: Condition) -> None:
 
 
 def _show_reduction(done: Reduction) -> None:
-    say("reduced V2" if done.finished else "stopped early; run it again to continue")
+    say("V2 is reduced" if done.finished else "stopped early; run it again to continue")
     left = {} if done.left is None else {"younger tombstones": done.left}
     rows = {"scanned": done.scanned, "made smaller": done.reduced, "tombstones removed": done.tombstones, **left}
     for name, value in rows.items():

@@ -89,9 +89,10 @@ async def find_conditions(
 async def _judge_fleet(ground: Ground[V1, V2], standing: Standing) -> Condition:
     members = await ground.parts.members(ground.name).find_all()
     late = [one.name for one in members if one.epoch < standing.last.epoch]
-    evidence = f"{len(members):,} processes, {len(late):,} of them not known to be in v2_only"
+    evidence = f"processes: {len(members):,}, all in v2_only"
     if late:
-        evidence += f" ({', '.join(sorted(late)[:_NAMED])})"
+        named = ", ".join(sorted(late)[:_NAMED])
+        evidence = f"processes: {len(members):,}, {len(late):,} of them not known to be in v2_only ({named})"
     return Condition("fleet", not late, evidence, "wait for them or stop them: lazymig phase show names them")
 
 
