@@ -40,7 +40,7 @@ _LEAVE_S = 10.0
 class Member:
     """Registers this process, renews its lease, and lets calls in.
 
-    It belongs to the event loop that runs when it joins. In another one, or in a forked process, it joins anew.
+    It belongs to the event loop that runs when it joins. In another one, or in a forked process, it joins again.
     """
 
     def __init__(self, parts: Parts, migration: str, terms: Terms) -> None:
