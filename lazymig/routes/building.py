@@ -148,8 +148,11 @@ def build_pair(migration: Migration[V1, V2], given: Collections, options: Option
     check_uuids(migration, v1=given.v1, v2=given.v2)
     tally = Tally(migration.name)
     outage = plan_outage(options, remembers=get_upgrading(migration).takes_other)
+    # One breaker, where V1's answer is always whole.
+    aside = outage if outage.breaker is not None else plan_outage(options, remembers=False)
     behind = Behind(_BEHIND_MAX if options.write_behind else 0, outage.step_wait_s, partial(outage.note_late, tally))
-    return _put_together(migration, given, options, tally, behind, outage)
+    pair = _put_together(migration, given, options, tally, behind, outage)
+    return evolve(pair, aside_wait_s=aside.read_wait_s, aside_breaker=aside.breaker)
 
 
 def build_pair_in_session(pair: Pair[V1, V2], given: Collections, options: Options, session: Session) -> Pair[V1, V2]:
@@ -182,10 +185,9 @@ def _put_together(
     )  # fmt: skip
 
 
-def make_suspect(pair: Pair[V1, V2], options: Options) -> Pair[V1, V2]:
+def make_suspect(pair: Pair[V1, V2]) -> Pair[V1, V2]:
     """Return the pair for writes that take nothing from V2 for granted, which has to answer in time."""
-    outage = plan_outage(options, remembers=False)
-    return evolve(pair, suspect=True, breaker=pair.breaker or outage.breaker, v2_wait_s=outage.read_wait_s)
+    return evolve(pair, suspect=True, breaker=pair.aside_breaker, v2_wait_s=pair.aside_wait_s)
 
 
 def _check_distinct(given: Collections) -> None:
@@ -231,7 +233,7 @@ class StageBuilder(Generic[V1, V2]):
 
     def _make_check(self, route: Route[V1, V2], fixed: Phase | None) -> FirstUse:
         options = self.options
-        further = None if fixed is None or not self._may_look(route) else partial(self._check_recorded, fixed)
+        further = None if fixed is None else partial(self.check_recorded, fixed, route)
         asked = Asked(
             v1=self.collections.v1, v2=self.collections.v2, id_types=get_id_types(self.migration),
             linearizable=options.read_concern is not None, compared=options.checked, complete=route.lists_v2,
@@ -246,8 +248,10 @@ class StageBuilder(Generic[V1, V2]):
         v1, v2 = probe_of(self.pair.v1), probe_of(self.pair.bodies)
         return not v1.in_memory and not v2.in_memory and (route.uses_v2 or v1.client_key == v2.client_key)
 
-    async def _check_recorded(self, phase: Phase) -> None:
-        await check_recorded(control_beside(self.pair.bodies), self.migration.name, phase)
+    async def check_recorded(self, phase: Phase, route: Route[V1, V2]) -> None:
+        """Raise `PhaseError` where a fleet follows a record beside which this fixed phase may not run."""
+        if self._may_look(route):
+            await check_recorded(control_beside(self.pair.bodies), self.migration.name, phase)
 
     def build_strictly(self, phase: Phase) -> Stage[V1, V2]:
         """Return the stage of a phase that stays. Raises `ConfigurationError` for options without a use in it."""
@@ -265,7 +269,7 @@ class StageBuilder(Generic[V1, V2]):
             return self._build_route(at.phase)
         suspicion = self.choosing.find_suspicion(at)
         if suspicion is not None:
-            return Degradable(make_suspect(self.pair, self.options), self._build_route(at.phase), suspicion)
+            return Degradable(make_suspect(self.pair), self._build_route(at.phase), suspicion)
         choice = self.choosing.find_choice(at)
         if choice is None:
             return self._build_route(at.phase)

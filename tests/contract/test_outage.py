@@ -153,6 +153,22 @@ async def test_a_migration_that_remembers_is_not_answered_by_v1_unasked(opened: 
     assert await accepting.get(1) == ada(1)
 
 
+@pytest.mark.parametrize("how", [hang, refuse])
+async def test_in_shadow_its_reads_do_not_wait_for_v2_either(opened: Any, how: Any) -> None:
+    """There V1 answers in any case, so that what V2 remembers is no reason to wait: the breaker opens."""
+    repo = opened(Phase.SHADOW, migration=people(), timeout_s=20, max_attempts=1)
+    pair = calls_of(repo).pair
+    assert pair.breaker is None
+    assert pair.aside_wait_s == 1.0
+    object.__setattr__(pair, "aside_wait_s", 0.01)
+    away = Away(repo, how, READS)
+    async with asyncio.timeout(5):
+        for _ in range(FAILURES):
+            assert await repo.get(1) == ada(1)
+            assert await repo.get_many([1]) == {1: ada(1)}
+    assert away.asked == FAILURES
+
+
 async def test_in_v2_only_there_is_nobody_else_to_ask(opened: Any) -> None:
     """V1 is stale: the error is the caller's, each time."""
     repo = opened(Phase.V2_ONLY)
