@@ -40,7 +40,7 @@ _LEAVE_S = 10.0
 class Member:
     """Registers this process, renews its lease, and lets calls in.
 
-    It belongs to the event loop that runs when it joins. In another one, or in a forked process, it joins anew.
+    It belongs to the event loop that runs when it joins. In another one, or in a forked process, it joins again.
     """
 
     def __init__(self, parts: Parts, migration: str, terms: Terms) -> None:
@@ -266,14 +266,15 @@ class Member:
             self._tally.count(EPOCHS)
             self._tally.show(EPOCH, standing.epoch)
             self._tally.show(PHASE, list(Phase).index(standing.phase))
-            if standing.hold == "writes":
+            if standing.hold:
                 self._held_since_s = self._clock.monotonic()
 
     def pause_s(self, *, streamed: bool) -> float:
         """Return the seconds until the next attempt."""
         registration = self._registration
         standing = registration.standing
-        if standing is not None and standing.hold:
+        # Not for ever: an operator that died has left it, and a large fleet would load the control collection.
+        if standing is not None and standing.hold and self._clock.monotonic() < self._held_since_s + HOLD_MAX_S:
             return ATTENTIVE_S
         if standing is not None and registration.acknowledged != standing.epoch:
             return WAITING_S

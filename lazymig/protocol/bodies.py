@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pymongo.errors import PyMongoError
 
+from lazymig.loop.breaker import Breaker
 from lazymig.protocol.pair import Pair
 from lazymig.shapes.migration import get_upgrading
 from lazymig.stores.given import RawId
@@ -33,15 +34,25 @@ async def ask_in_time(pair: Pair[V1, V2], ask: Callable[[], Awaitable[T]]) -> tu
     While V2 keeps failing it is not asked at all, so that V1's answer does not wait for V2's time-out. To take V2 for
     silent is always safe where V1 is exact.
     """
-    breaker = pair.breaker
+    return await _ask_in_time(pair, ask, pair.breaker, pair.v2_wait_s)
+
+
+async def ask_aside(pair: Pair[V1, V2], ask: Callable[[], Awaitable[T]]) -> tuple[T | None, bool]:
+    """Return the same as `ask_in_time`, for a question that the caller's answer does not depend on."""
+    return await _ask_in_time(pair, ask, pair.aside_breaker, pair.aside_wait_s)
+
+
+async def _ask_in_time(
+    pair: Pair[V1, V2], ask: Callable[[], Awaitable[T]], breaker: Breaker | None, wait_s: float | None
+) -> tuple[T | None, bool]:
     if breaker is None:
         return await ask(), True
     if breaker.admits():
         try:
-            if pair.v2_wait_s is None:
+            if wait_s is None:
                 answer = await ask()
             else:
-                async with asyncio.timeout(pair.v2_wait_s):
+                async with asyncio.timeout(wait_s):
                     answer = await ask()
         except (PyMongoError, TimeoutError):
             breaker.failed()

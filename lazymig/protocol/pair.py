@@ -40,5 +40,9 @@ class Pair(Generic[V1, V2]):
     v2_wait_s: float | None = None
     #: Where V1 answers if V2 does not: whether it is worth while to ask V2. None: V2's failure is the caller's error.
     breaker: Breaker | None = None
+    #: The same where V1 answers in any case, and V2 is asked only to fill it: whatever V2 remembers, no caller may wait
+    #: for it. None: V2's failure is the caller's error.
+    aside_wait_s: float | None = None
+    aside_breaker: Breaker | None = None
     #: Whether V2 may be behind V1 although it is clean, so that no write may start from it.
     suspect: bool = False

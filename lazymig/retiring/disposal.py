@@ -38,7 +38,7 @@ def name_archive(into: str | Path, database: str) -> Archive:
 
 
 async def archive(ground: Ground[V1, V2], record: RetirementRecord, into: str | Path) -> RetirementRecord:
-    """Copy V1 in quarantine, and verify the copy. Goes on, or begins anew, where an earlier run was interrupted."""
+    """Copy V1 in quarantine, and verify the copy. Goes on, or starts over, where an earlier run was interrupted."""
     check_step(record, ARCHIVE, RetirementStage.QUARANTINED)
     asked = name_archive(into, record.v1.partition(".")[0])
     known = record.archive
@@ -72,7 +72,7 @@ async def _copy(ground: Ground[V1, V2], record: RetirementRecord, asked: Archive
     source = Archived(ground.v1.named(record.quarantine))
     there = await _exists(ground, asked)  # complete: both kinds get their name in one step
     if asked.kind == _FILE:
-        held = await source.digest() if there else await source.write_to(Path(asked.target))
+        held = await source.digest() if there else await _write(source, Path(asked.target))
     else:
         held = await source.digest()
         if not there:
@@ -85,6 +85,16 @@ async def _copy(ground: Ground[V1, V2], record: RetirementRecord, asked: Archive
             "stays in quarantine. Remove that copy, and archive again"
         )
     return held
+
+
+async def _write(source: Archived, path: Path) -> Digest:
+    try:
+        return await source.write_to(path)
+    except OSError as error:
+        raise LazymigError(
+            f"archive: {path} cannot be written ({error.strerror or type(error).__name__}); V1 stays in quarantine. "
+            "Archive again, or name another place"
+        ) from None
 
 
 async def _digest(ground: Ground[V1, V2], asked: Archive) -> Digest:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from attrs import evolve
+
 from lazymig.control.retirement import RetirementRecord, RetirementStage
 from lazymig.errors import PhaseError
+from lazymig.retiring.disposal import ARCHIVE
 from lazymig.retiring.ground import Ground, check_step
 from lazymig.stores.moving_away import Removable
 
@@ -34,14 +37,17 @@ async def quarantine(ground: Ground[V1, V2], record: RetirementRecord) -> Retire
 
 
 async def restore(ground: Ground[V1, V2], record: RetirementRecord) -> RetirementRecord:
-    """Give V1 its name back. Raises `PhaseError` where a collection has that name by now."""
-    check_step(record, RESTORE, RetirementStage.QUARANTINED)
+    """Give V1 its name back. Raises `PhaseError` where a collection has that name by now.
+
+    An archive that has begun is given up: it changes nothing of V1, and may fail for as long as a disk is full.
+    """
+    check_step(evolve(record, doing="") if record.doing == ARCHIVE else record, RESTORE, RetirementStage.QUARANTINED)
     if record.doing != RESTORE:
         if await ground.v1.identify() is not None:
             raise PhaseError(
                 f"restore: {record.v1} exists again, because a program wrote it; save what it holds and drop it first"
             )
-        record = await ground.begin(record, RESTORE)
+        record = await ground.begin(record, RESTORE, archive=None)
     await _move(ground.in_quarantine(record), ground.v1, record)
     said = f"{record.quarantine} renamed back to {record.v1}"
     return await ground.end(record, said, stage=RetirementStage.SERVING, archive=None)

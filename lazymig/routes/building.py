@@ -148,8 +148,11 @@ def build_pair(migration: Migration[V1, V2], given: Collections, options: Option
     check_uuids(migration, v1=given.v1, v2=given.v2)
     tally = Tally(migration.name)
     outage = plan_outage(options, remembers=get_upgrading(migration).takes_other)
+    # One breaker, where V1's answer is always whole.
+    aside = outage if outage.breaker is not None else plan_outage(options, remembers=False)
     behind = Behind(_BEHIND_MAX if options.write_behind else 0, outage.step_wait_s, partial(outage.note_late, tally))
-    return _put_together(migration, given, options, tally, behind, outage)
+    pair = _put_together(migration, given, options, tally, behind, outage)
+    return evolve(pair, aside_wait_s=aside.read_wait_s, aside_breaker=aside.breaker)
 
 
 def build_pair_in_session(pair: Pair[V1, V2], given: Collections, options: Options, session: Session) -> Pair[V1, V2]:
@@ -182,10 +185,9 @@ def _put_together(
     )  # fmt: skip
 
 
-def make_suspect(pair: Pair[V1, V2], options: Options) -> Pair[V1, V2]:
+def make_suspect(pair: Pair[V1, V2]) -> Pair[V1, V2]:
     """Return the pair for writes that take nothing from V2 for granted, which has to answer in time."""
-    outage = plan_outage(options, remembers=False)
-    return evolve(pair, suspect=True, breaker=pair.breaker or outage.breaker, v2_wait_s=outage.read_wait_s)
+    return evolve(pair, suspect=True, breaker=pair.aside_breaker, v2_wait_s=pair.aside_wait_s)
 
 
 def _check_distinct(given: Collections) -> None:
@@ -267,7 +269,7 @@ class StageBuilder(Generic[V1, V2]):
             return self._build_route(at.phase)
         suspicion = self.choosing.find_suspicion(at)
         if suspicion is not None:
-            return Degradable(make_suspect(self.pair, self.options), self._build_route(at.phase), suspicion)
+            return Degradable(make_suspect(self.pair), self._build_route(at.phase), suspicion)
         choice = self.choosing.find_choice(at)
         if choice is None:
             return self._build_route(at.phase)

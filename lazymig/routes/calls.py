@@ -253,7 +253,7 @@ def open_calls(
     given = complete(migration, given, phase)
     pair = build_pair(migration, given, options)
     dark = options.dark_reads
-    watch = None if dark is None else Watch(pair, dark)
+    watch = None if dark is None else Watch(pair, dark, phase if isinstance(phase, Control) else None)
     choosing = open_choosing(phase, migration.name) if isinstance(phase, Control) else None
     builder = StageBuilder(given, migration, options, pair, watch, choosing)
     stages: Stages[V1, V2]

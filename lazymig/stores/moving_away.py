@@ -52,13 +52,16 @@ class Removable:
     async def identify(self) -> str | None:
         """Return what identifies the collection, whatever its name: the server's UUID. None where it does not exist.
 
-        In memory it has none, and its name stands for it.
+        In memory it has none, and its name stands for it. A view has none either, and yet something has the name.
         """
         if self._in_memory:
             return "in memory" if self.name in await self._database.list_collection_names() else None
         found = await self._database.command("listCollections", filter={"name": self.name})
         rows = found["cursor"]["firstBatch"]
-        return str(bytes(rows[0]["info"]["uuid"]).hex()) if rows else None
+        if not rows:
+            return None
+        uuid = rows[0]["info"].get("uuid")
+        return str(rows[0]["type"]) if uuid is None else bytes(uuid).hex()
 
     async def measure(self) -> Size:
         """Measure what it holds; estimates, which cost nothing."""

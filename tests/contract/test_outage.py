@@ -153,6 +153,22 @@ async def test_a_migration_that_remembers_is_not_answered_by_v1_unasked(opened: 
     assert await accepting.get(1) == ada(1)
 
 
+@pytest.mark.parametrize("how", [hang, refuse])
+async def test_in_shadow_its_reads_do_not_wait_for_v2_either(opened: Any, how: Any) -> None:
+    """There V1 answers in any case, so that what V2 remembers is no reason to wait: the breaker opens."""
+    repo = opened(Phase.SHADOW, migration=people(), timeout_s=20, max_attempts=1)
+    pair = calls_of(repo).pair
+    assert pair.breaker is None
+    assert pair.aside_wait_s == 1.0
+    object.__setattr__(pair, "aside_wait_s", 0.01)
+    away = Away(repo, how, READS)
+    async with asyncio.timeout(5):
+        for _ in range(FAILURES):
+            assert await repo.get(1) == ada(1)
+            assert await repo.get_many([1]) == {1: ada(1)}
+    assert away.asked == FAILURES
+
+
 async def test_in_v2_only_there_is_nobody_else_to_ask(opened: Any) -> None:
     """V1 is stale: the error is the caller's, each time."""
     repo = opened(Phase.V2_ONLY)
@@ -337,3 +353,20 @@ def test_the_steps_are_those_of_the_store(driver: str) -> None:
     """A step that is renamed must not leave these tests without an outage."""
     assert [name for name in (*READS, *LAST, *TICKETS) if not hasattr(V2Store, name)] == []
     assert issubclass(NetworkTimeout, AutoReconnect)
+
+
+async def test_switching_off_half_way_leaves_v2_suspect(degrading: Degrading) -> None:
+    """An operator that dies meanwhile leaves a record by which no verification counts; the next one completes it."""
+    await degrading.allow()
+    away = Away(degrading.repo, refuse, TICKETS)
+    await degrading.repo.delete(2)
+    away.back()
+    phases, roll = parts_of(degrading.control).phases("people"), RollCall(parts_of(degrading.control), "people", print)
+    with pytest.raises(PhaseError):  # nobody acknowledges it in time
+        await forbid_degrading(phases, await degrading.standing(), roll, degrading.clock, 0.0)
+    half_way = (await degrading.standing()).settings
+    assert half_way["degrade"] == "announced"
+    await degrading.clock.sleep(60)
+    made = await degrading.forbid()
+    assert made.settings["degrade"] is False
+    assert made.settings["suspect_since"] > half_way["suspect_since"]

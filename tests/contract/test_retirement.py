@@ -310,6 +310,20 @@ async def test_a_program_that_creates_v1_again_blocks_the_drop_and_the_way_back(
 
 
 @SERVER
+async def test_a_view_under_v1s_name_counts_as_v1_again(database: Any) -> None:
+    """Readers of it would read V1 in quarantine: nothing is dropped or renamed while it is there."""
+    retiring = await to_quarantine(database)
+    await database.create_collection("v1", viewOn=(await record(database)).quarantine)
+    with pytest.raises(PhaseError, match=r"v1 exists again"):
+        await retiring.drop(**CONFIRM)
+    with pytest.raises(PhaseError, match=r"v1 exists again"):
+        await retiring.restore()
+    assert (await retiring.report()).blocked
+    await database["v1"].drop()
+    assert (await retiring.restore()).stage == "serving"
+
+
+@SERVER
 async def test_only_the_collection_that_was_put_there_is_dropped(database: Any) -> None:
     """Another collection under the name in quarantine stays."""
     retiring = await to_quarantine(database)
@@ -404,6 +418,19 @@ async def test_a_copy_that_differs_is_no_archive(database: Any, tmp_path: Path) 
         await retiring.archive(path)
     path.unlink()
     assert (await retiring.archive(path)).archive
+
+
+async def test_an_archive_that_cannot_be_made_does_not_keep_v1_away(database: Any, tmp_path: Path) -> None:
+    """The error names the place; V1 gets its name back all the same, and may be archived elsewhere later."""
+    retiring = await to_quarantine(database)
+    (tmp_path / "file").touch()
+    with pytest.raises(LazymigError, match=r"old\.bson cannot be written"):
+        await retiring.archive(tmp_path / "file" / "old.bson")
+    assert (await retiring.report()).interrupted == "archive"
+    assert (await retiring.restore()).stage == "serving"
+    assert await names(database) == {"v1", "v2"}
+    await retiring.quarantine()
+    assert (await retiring.archive(tmp_path / "old.bson")).archive
 
 
 async def test_an_archive_is_verified_again_before_the_drop(database: Any, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def routed(repository, pair, *, suspect=True):
     calls = calls_of(repository)
     stage = calls.stages.now
     if suspect:
-        pair = make_suspect(pair, calls.options)
+        pair = make_suspect(pair)
         stage = evolve(stage, route=Degradable(pair, Shadow(pair), Noted()))
     repository._calls = evolve(calls, pair=pair, stages=FixedStages(stage, None))
     return repository

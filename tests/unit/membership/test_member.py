@@ -14,7 +14,7 @@ from mongomock_motor import AsyncMongoMockClient
 from pymongo.errors import AutoReconnect, PyMongoError
 
 from lazymig import Control, Phase, PhaseError, Repository
-from lazymig.membership.member import HOLD_MAX_S, POLL_S
+from lazymig.membership.member import ATTENTIVE_S, HOLD_MAX_S, POLL_S
 from lazymig.stores.rows import Rows
 from lazymig.telemetry import EPOCHS, LEASES_LOST, REFUSED_CALLS
 from tests.fleets import ManualClock, Operator, member_of, settle
@@ -324,6 +324,20 @@ async def test_a_held_write_goes_on_after_a_while(repository: Any, operator: Ope
     assert not write.done()
     await clock.move(2)
     assert (await write).age == 3
+
+
+@pytest.mark.parametrize("hold", ["announced", "writes"])
+async def test_a_hold_that_is_left_over_loads_no_control_collection(
+    hold: str, repository: Any, operator: Operator, clock: Any
+) -> None:
+    """A process looks often for as long as a step takes, and no longer, where an operator died and left the hold."""
+    await repository.get(1)
+    await operator.change(hold=hold)
+    await clock.move(3)
+    member = member_of(repository)
+    assert member.pause_s(streamed=False) == ATTENTIVE_S
+    await clock.move(HOLD_MAX_S)
+    assert member.pause_s(streamed=False) == POLL_S
 
 
 class Transaction:
