@@ -71,7 +71,8 @@ class DarkReads:
         rate_max: How many entities are compared in a second at most; None for no bound. Further sampled reads are not
             compared. Comparisons share the event loop, so this bounds the part of its time that they take.
         timeout_s: Seconds that one comparison may take, with a second look at a difference.
-        control: The control collection with the log; `lazymig_control` in V2's database by default.
+        control: The control collection with the log; by default the one that the repository follows, or
+            `lazymig_control` in V2's database.
 
     Raises:
         ConfigurationError: If an argument cannot work; the message says what to change.

@@ -13,7 +13,7 @@ from inspect import isawaitable
 from typing import Final, Generic, Literal, TypeVar
 
 from lazymig.comparing.comparer import Comparer
-from lazymig.control import control_beside, parts_of
+from lazymig.control import Control, control_beside, parts_of
 from lazymig.control.mismatches import Mismatches
 from lazymig.dark.contests import Contest, Look, Outcome, Side, Sides, Twice, TwoSides
 from lazymig.dark.figures import Figures
@@ -49,9 +49,11 @@ _LOGGER = logging.getLogger("lazymig.dark_reads")
 class Watch(Generic[V1, V2]):
     """The dark reads of one repository."""
 
-    def __init__(self, pair: Pair[V1, V2], dark: DarkReads) -> None:
+    def __init__(self, pair: Pair[V1, V2], dark: DarkReads, control: Control | None = None) -> None:
         setup = open_dark_reads(dark, pair.tally)
         self._pair, self._dark, self._setup = pair, dark, setup
+        #: Where the gates of the phases look for mismatches, if the repository follows one.
+        self._control = setup.control or control
         migration = pair.conversions.migration
         comparer = Comparer(pair.conversions, setup.checks)
         both = TwoSides(pair, comparer, expects_all=setup.expects_all)
@@ -65,7 +67,7 @@ class Watch(Generic[V1, V2]):
         self._logged: set[type[BaseException]] = set()
 
     def _open_mismatches(self) -> Mismatches:
-        control = self._setup.control or control_beside(self._pair.bodies, self._pair.clock)
+        control = self._control or control_beside(self._pair.bodies, self._pair.clock)
         return parts_of(control).mismatches
 
     def pick(self, ids: Sequence[RawId]) -> Sequence[RawId]:
