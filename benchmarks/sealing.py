@@ -47,7 +47,7 @@ async def _work(uri: str, number: int) -> None:
     async with AsyncMongoClient(uri) as client, _open(client) as repository:
         await repository.check()
         print("ready", flush=True)
-        ids = [order.id for order in orders(ENTITIES, 1)]
+        ids = [one["_id"] async for one in repository.collections.v1.find({}, {"_id": 1})]
         written: list[tuple[float, float]] = []
         until_s = float("inf")
 

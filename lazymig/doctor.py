@@ -44,11 +44,14 @@ class _Examiners:
     fields: FieldMap
     writers: Writers
     others: tuple[Examiner, ...]
+    #: Whether V1 is the truth. Where it is not, it lacks V2's writes, and nothing is wrong.
+    keeps_v1: bool
 
     def findings(self) -> Iterator[Finding]:
         for examiner in self.others:
             yield from examiner.findings()
-        yield from self.writers.findings()
+        if self.keeps_v1:
+            yield from self.writers.findings()
 
 
 class Doctor(Generic[V1, V2]):
@@ -98,13 +101,13 @@ class Doctor(Generic[V1, V2]):
         """
         began_s, pair = self._clock.monotonic(), self._pair
         findings = list(self._check_control())
-        first_use = (await self._look()).first_use
-        found = await first_use.look(control=None if findings else self._control, whole=not self._alone)
+        stage = await self._look()
+        found = await stage.first_use.look(control=None if findings else self._control, whole=not self._alone)
         # The collections as they were given: the stores' own have lazymig's concerns.
         v1 = await gather_facts(self._given.v1, found.v1, self._clock)
         v2 = await gather_facts(self._given.v2, found.v2 or Seen("v2", probe_of(pair.bodies).name), self._clock)
         findings += self._check_servers(found, v1, v2)
-        examiners = self._make_examiners(v1, v2)
+        examiners = self._make_examiners(v1, v2, keeps_v1=stage.route.keeps_v1)
         examination = Examination(pair, (examiners.fields, *examiners.others), examiners.writers)
         if self._sample != 0 and found.v1.kind in (None, "collection"):  # the others are no collections to migrate
             await examination.run(self._sample, self._on_progress)
@@ -139,7 +142,7 @@ class Doctor(Generic[V1, V2]):
         yield from check_expiry(both)
         yield from check_shard_keys(both)
 
-    def _make_examiners(self, v1: SideFacts, v2: SideFacts) -> _Examiners:
+    def _make_examiners(self, v1: SideFacts, v2: SideFacts, *, keeps_v1: bool) -> _Examiners:
         codec, chain = self._pair.conversions.v1, self._migration.upcasters
         known = (*codec.fields, *([] if chain is None else [chain.field]))
         fields = FieldMap(list_paths(list_indexes(v1.seen.indexes)))
@@ -147,4 +150,4 @@ class Doctor(Generic[V1, V2]):
         if not self._alone:
             unknown = Unknown(known, opaque=codec.names.opaque)
             others += (Sizes(), Duplicates(v2.seen.indexes), unknown, Additive())
-        return _Examiners(fields, Writers(), others)
+        return _Examiners(fields, Writers(), others, keeps_v1)

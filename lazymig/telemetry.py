@@ -72,7 +72,7 @@ STALENESS: Final = "lazymig.follower.staleness"
 
 #: A call was refused, because this process does not know the phase or cannot work in it.
 REFUSED_CALLS: Final = "lazymig.fleet.refused_calls"
-#: This process was taken out of its fleet, because its lease was over, and joined anew.
+#: This process was taken out of its fleet, because its lease was over, and joined again.
 LEASES_LOST: Final = "lazymig.fleet.leases_lost"
 #: This process took over a change of the phase or of what goes with it.
 EPOCHS: Final = "lazymig.fleet.epochs"

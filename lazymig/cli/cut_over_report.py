@@ -13,9 +13,7 @@ _GROUPS = {BY_SHARE: "by share", REST: "the rest"}
 
 def show_cut_over(standing: Standing, cut_over: CutOver, records: Sequence[FiguresRecord]) -> None:
     """Print whose reads V2 answers first, and the figures of each group."""
-    cohorts = f" and the cohorts {', '.join(cut_over.cohorts)}" if cut_over.cohorts else ""
-    first = f"In coexist V2 answers first for {_percent(cut_over.share)} of the entities{cohorts}."
-    wrapped(f"{standing.migration} is in {standing.phase} (epoch {standing.epoch}). {first}")
+    wrapped(f"{standing.migration} is in {standing.phase} (epoch {standing.epoch}). {describe_cut_over(cut_over)}")
     if cut_over.dark_share is not None:
         say(f"All processes compare {_percent(cut_over.dark_share)} of their reads.")
     for record in records:
@@ -29,6 +27,12 @@ def show_cut_over(standing: Standing, cut_over: CutOver, records: Sequence[Figur
     columns = ("group", "side", "reads", "failed", "p50 ms", "p99 ms", "agree", "of")
     title = f"Dark reads of {len(records):,} process{'' if len(records) == 1 else 'es'}"
     table(title, columns, [row for name in _in_order(groups) for row in _make_rows(name, groups[name])])
+
+
+def describe_cut_over(cut_over: CutOver) -> str:
+    """Return whose reads V2 answers first, in a sentence."""
+    cohorts = f" and the cohorts {', '.join(cut_over.cohorts)}" if cut_over.cohorts else ""
+    return f"In coexist V2 answers first for {_percent(cut_over.share)} of the entities{cohorts}."
 
 
 def _in_order(groups: dict[str, GroupFigures]) -> Iterator[str]:

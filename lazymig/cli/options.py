@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import getpass
+import socket
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -31,6 +33,15 @@ App = Annotated[
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 Json = Annotated[Flag, Parameter(name="--json", help="Print one JSON object; progress as JSON lines.")]
 Debug = Annotated[Flag, Parameter(name="--debug", help="Show where an error was raised.")]
+
+
+def find_user() -> str:
+    """Return who runs this command, as records name them: user@host."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's user may have no name
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
 
 
 def examples(*commands: str) -> str:

@@ -15,7 +15,7 @@ from lazymig.cli.failures import Unusable
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json, examples
 from lazymig.cli.output import remark, say, show_json, verdict, wrapped
-from lazymig.cli.phase_options import DEMANDS, Demanded, Who, ask_confirmation
+from lazymig.cli.phase_options import DEMANDS, Declined, Demanded, Named, Who, ask_confirmation
 from lazymig.cli.phase_report import Shown, as_object, show_history, show_phase, show_plan
 from lazymig.control import Moved
 from lazymig.errors import ConfigurationError
@@ -31,7 +31,7 @@ _APP = "--app shop.people:repository"
 _Who = Annotated[Who, Parameter(name="*")]
 _Demanded = Annotated[Demanded, Parameter(name="*", group=DEMANDS)]
 _To = Annotated[
-    Phase | None,
+    Named | None,
     Parameter(show_default=False, help="The phase that this must lead to; nothing is done where it does not."),
 ]
 _DryRun = Annotated[Flag, Parameter(name="--dry-run", help="Show what would be done, and do nothing.")]
@@ -115,7 +115,7 @@ async def rollback(
 
 @phase.command(help_epilogue=examples(f"lazymig phase begin v1_only {_APP} --why 'all processes run in V1_ONLY' --yes"))
 async def begin(
-    first: Annotated[Phase, Parameter(name="phase", help="The phase that all processes are in now.")],
+    first: Annotated[Named, Parameter(name="phase", help="The phase that all processes are in now.")],
     /,
     *,
     app: App,
@@ -181,8 +181,13 @@ class _Step:
             say("")
         if plan.blocked or self.dry_run:
             return self._end(plan)
-        confirm = ask_confirmation(plan, self.confirm)
-        if not self.who.agrees(f"Move {plan.migration} from {plan.phase} to {plan.target}?"):
+        try:
+            confirm = ask_confirmation(plan, self.confirm)
+        except Declined:
+            return _decline()
+        # The name that was typed is the answer already.
+        typed = confirm is not None and self.confirm is None
+        if not typed and not self.who.agrees(f"Move {plan.migration} from {plan.phase} to {plan.target}?"):
             return _decline()
         why = self.who.ask_why()
         try:

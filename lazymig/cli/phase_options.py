@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 import sys
 from typing import Annotated
 
@@ -11,8 +9,8 @@ from attrs import frozen
 from cyclopts import Group, Parameter
 
 from lazymig.cli.failures import Unusable
-from lazymig.cli.options import Flag
-from lazymig.cli.output import say, talk
+from lazymig.cli.options import Flag, find_user
+from lazymig.cli.output import talk
 from lazymig.cli.sweep_options import Seconds, Text
 from lazymig.phases import Phase
 from lazymig.switch import Plan
@@ -20,6 +18,10 @@ from lazymig.switch import Plan
 DEMANDS = Group("Conditions")
 #: A phase by its value, as status and history show it.
 Named = Annotated[Phase, Parameter(name_transform=lambda name: name.lower())]
+
+
+class Declined(Exception):
+    """A person was asked, and did not agree."""
 
 
 @frozen(kw_only=True)
@@ -39,7 +41,7 @@ class Who:
     @property
     def name(self) -> str:
         """Who it is."""
-        return self.by or f"{_user()}@{socket.gethostname()}"
+        return self.by or find_user()
 
     def ask_why(self) -> str:
         """Return the reason. Raises `Unusable` where there is none and nobody to ask."""
@@ -76,13 +78,18 @@ class Demanded:
 
 
 def ask_confirmation(plan: Plan, given: str | None) -> str | None:
-    """Return what the user typed to confirm a step without a way back; None where it needs nothing."""
+    """Return the migration's name, which confirms a step without a way back; None where it needs nothing.
+
+    Raises `Declined` where a person typed something else, and `Unusable` where nobody can be asked.
+    """
     if not plan.confirm or given is not None:
         return given
     if not _can_ask():
         raise Unusable(f"--confirm: pass the migration's name, {plan.confirm}; there is no way back from {plan.target}")
-    say("")
-    return _ask(f"There is no way back from {plan.target}. Type the migration's name to go on: ").strip()
+    typed = _ask(f"There is no way back from {plan.target}. Type the migration's name to go on: ").strip()
+    if typed != plan.confirm:
+        raise Declined
+    return typed
 
 
 def _ask(question: str) -> str:
@@ -93,10 +100,3 @@ def _ask(question: str) -> str:
 
 def _can_ask() -> bool:
     return sys.stdin.isatty()
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return "unknown"

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 from attrs import frozen
 
+from lazymig.cli.cut_over_report import describe_cut_over
 from lazymig.cli.output import definitions, say, section, table, wrapped
+from lazymig.cli.status.words import describe_phase
 from lazymig.control import MemberRecord, Moved, Standing
-from lazymig.phases import Phase
+from lazymig.control.cut_over import read_cut_over
 from lazymig.switch import Gate, Plan
 
-#: What each phase means, for people who did not read the documentation.
-MEANINGS: Mapping[Phase, str] = {
-    Phase.V1_ONLY: "V1 alone is read and written",
-    Phase.PREPARE: "V1 answers; writes are announced in V2, which is not filled yet",
-    Phase.SHADOW: "V1 answers; V2 is filled",
-    Phase.COEXIST: "V2 answers where it can; V1 stays the truth",
-    Phase.V2_PRIMARY: "V2 answers, lists and counts; V1 is kept exact",
-    Phase.V2_ONLY: "V2 alone is read and written; there is no way back",
-}
 _MARKS = {"open": "ok", "closed": "CLOSED", "unknown": "UNKNOWN"}
 
 
@@ -46,19 +39,28 @@ class Shown:
 def show_phase(found: Shown) -> None:
     """Print where a migration stands and which steps it can make."""
     standing = found.standing
-    say(f"{standing.migration} is in {standing.phase}: {MEANINGS[standing.phase]}.")
+    wrapped(f"{standing.migration} is in {standing.phase}: {describe_phase(standing.phase)}")
     wrapped(f"Since {_at(standing.last)} by {standing.last.by}: {standing.last.why} (epoch {standing.epoch})")
     if found.cut_off:
         say("")
         wrapped(
             f"A step is at work, or was cut off: {found.cut_off}. If nobody is at it, lazymig phase release undoes it."
         )
-    settings = [f"{name} {value}" for name, value in sorted(standing.settings.items()) if value is not None]
-    if settings:
-        wrapped(f"Settings: {', '.join(settings)}", rest="  ")
+    for setting in _describe_settings(standing.settings):
+        wrapped(setting)
     _show_fleet(found.members, standing.epoch)
     for plan in (found.advance, found.rollback):
         show_plan(plan)
+
+
+def _describe_settings(settings: Mapping[str, object]) -> Iterator[str]:
+    cut_over, suspect = read_cut_over(settings), settings.get("suspect_since")
+    if not cut_over.whole or cut_over.cohorts or cut_over.dark_share is not None:
+        yield f"{describe_cut_over(cut_over)} lazymig phase cut-over shows more."
+    if settings.get("degrade"):
+        yield "In shadow, a write goes to V1 alone while V2 is down; lazymig phase on-outage fail ends that."
+    if suspect is not None:
+        yield "V2 has missed writes, because it was down: run lazymig verify --repair before coexist."
 
 
 def _show_fleet(members: Sequence[MemberRecord], epoch: int) -> None:

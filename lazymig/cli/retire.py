@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
@@ -16,11 +15,12 @@ from cyclopts.validators import Number
 
 from lazymig.cli.failures import Unusable
 from lazymig.cli.loading import opened
-from lazymig.cli.options import App, Debug, Exit, Flag, Json, examples
+from lazymig.cli.options import App, Debug, Exit, Flag, Json, examples, find_user
 from lazymig.cli.output import complain, remark, say, section, show_json, wrapped
 from lazymig.cli.stopping import stopped_by_signals
 from lazymig.cli.sweep_options import Positive
 from lazymig.retirement import Condition, Reduction, Retirement, RetirementReport, WatchReport
+from lazymig.retiring.conditions import NotMet
 
 retire = CycloptsApp(
     name="retire",
@@ -98,16 +98,19 @@ async def watch(*, app: App, max_time: Positive = None, json: Json = False, debu
 
 @retire.command(help_epilogue=examples(f"lazymig retire quarantine {_APP}"))
 async def quarantine(*, app: App, soak: Soak = Soaking(), json: Json = False, debug: Debug = False) -> int:
-    """Rename V1, once every condition holds. Undone by lazymig retire restore."""
+    """Rename V1, once every condition holds. Undone by lazymig retire restore.
+
+    The exit code is 3 when a condition does not hold.
+    """
     async with _opened(app, json, soak) as retirement:
-        return _done(await retirement.quarantine(), in_json=json)
+        return await _done(retirement.quarantine(), in_json=json)
 
 
 @retire.command(help_epilogue=examples(f"lazymig retire restore {_APP}"))
 async def restore(*, app: App, json: Json = False, debug: Debug = False) -> int:
     """Give V1 its name back, with its indexes."""
     async with _opened(app, json) as retirement:
-        return _done(await retirement.restore(), in_json=json)
+        return await _done(retirement.restore(), in_json=json)
 
 
 @retire.command(
@@ -129,15 +132,18 @@ async def archive(
     if target is None or (into is not None and file is not None):
         raise Unusable("name one place: --into COLLECTION or --file FILE")
     async with _opened(app, json) as retirement:
-        return _done(await retirement.archive(target), in_json=json)
+        return await _done(retirement.archive(target), in_json=json)
 
 
 @retire.command(help_epilogue=examples(f"lazymig retire drop {_APP}", f"lazymig retire drop {_APP} --yes people"))
 async def drop(*, app: App, yes: Yes = None, soak: Soak = Soaking(), json: Json = False, debug: Debug = False) -> int:
-    """Drop V1 for good: in quarantine, after another soak, and once you have typed the migration's name."""
+    """Drop V1 for good: in quarantine, after another soak, and once you have typed the migration's name.
+
+    The exit code is 3 when a condition does not hold.
+    """
     async with _opened(app, json, soak) as retirement:
         name = _confirmed(retirement, yes, "V1 will be dropped, which cannot be undone.")
-        return _done(await retirement.drop(confirm=name), in_json=json)
+        return await _done(retirement.drop(confirm=name), in_json=json)
 
 
 @retire.command(
@@ -178,22 +184,15 @@ async def reduce(
 async def finish(*, app: App, json: Json = False, debug: Debug = False) -> int:
     """Remove V2's fence, lazymig's indexes of V2 and the migration's control rows; say which code may go."""
     async with _opened(app, json) as retirement:
-        return _done(await retirement.finish(), in_json=json)
+        return await _done(retirement.finish(), in_json=json)
 
 
 @asynccontextmanager
 async def _opened(app: str, in_json: bool, soak: Soaking = Soaking()) -> AsyncIterator[Retirement[object, object]]:
     async with opened(app, in_json=in_json) as repository:
         yield Retirement(
-            repository, soak_s=soak.soak_days * _DAY_S, unwatched=soak.unwatched, by=_find_user()
+            repository, soak_s=soak.soak_days * _DAY_S, unwatched=soak.unwatched, by=find_user()
         )  # fmt: skip
-
-
-def _find_user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # in a container without an entry for the user
-        return "unknown"
 
 
 def _confirmed(retirement: Retirement[object, object], yes: str | None, warning: str) -> str:
@@ -206,7 +205,13 @@ def _confirmed(retirement: Retirement[object, object], yes: str | None, warning:
     return input(f"Type the migration's name, {retirement.name}, to go on: ").strip()
 
 
-def _done(report: RetirementReport, *, in_json: bool) -> int:
+async def _done(step: Awaitable[RetirementReport], *, in_json: bool) -> int:
+    """Make a step and report it. One whose conditions do not hold needs a person."""
+    try:
+        report = await step
+    except NotMet as error:
+        complain(str(error))
+        return Exit.NEEDS_PERSON
     _render(report, in_json=in_json)
     return Exit.DONE
 
@@ -248,7 +253,7 @@ def _show_condition(one: Condition) -> None:
 
 
 def _show_reduction(done: Reduction) -> None:
-    say("reduced V2" if done.finished else "stopped early; run it again to continue")
+    say("V2 is reduced" if done.finished else "stopped early; run it again to continue")
     left = {} if done.left is None else {"younger tombstones": done.left}
     rows = {"scanned": done.scanned, "made smaller": done.reduced, "tombstones removed": done.tombstones, **left}
     for name, value in rows.items():

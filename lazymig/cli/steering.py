@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeAlias
 
@@ -12,14 +11,14 @@ from cyclopts import Parameter
 
 from lazymig.cli.failures import Unusable
 from lazymig.cli.loading import control_of, opened
-from lazymig.cli.options import App, Debug, Exit, Json, examples
+from lazymig.cli.options import App, Debug, Exit, Json, examples, find_user
 from lazymig.cli.output import is_terminal, say, show_json, wrapped
 from lazymig.control import Running, Steering, parts_of
 from lazymig.control.steering import Orders
 
 By: TypeAlias = Annotated[
     str | None,
-    Parameter(name="--by", help="Who does this, for the others. By default the user of this system.",
+    Parameter(name="--by", help="Who does this, for the others. By default the user of this machine.",
               show_default=False),
 ]  # fmt: skip
 #: What a number of processes of each kind is called.
@@ -76,7 +75,7 @@ def _make_pause(kind: str) -> Callable[..., object]:
         """
 
         async def order(orders: Orders) -> bool:
-            return await orders.pause(_by(by), reason)
+            return await orders.pause(by or find_user(), reason)
 
         found, changed, standing = await _ordered(app, kind, order, json=json)
         if json:
@@ -85,7 +84,7 @@ def _make_pause(kind: str) -> Callable[..., object]:
             say(f"{found.migration}: paused already, {describe_pause(standing)}")
             return Exit.DONE
         waiting = f"{found.now} will wait" if found.running else f"{found.now}; one that starts will wait"
-        _tell(f"{found.migration}: paused; {waiting} until lazymig {kind} resume")
+        _print(f"{found.migration}: paused; {waiting} until lazymig {kind} resume")
         return Exit.DONE
 
     return pause
@@ -96,7 +95,7 @@ def _make_resume(kind: str) -> Callable[..., object]:
         """End a pause: the processes go on where they were, within about a second."""
 
         async def order(orders: Orders) -> bool:
-            return await orders.resume(_by(by))
+            return await orders.resume(by or find_user())
 
         found, changed, standing = await _ordered(app, kind, order, json=json)
         if json:
@@ -131,9 +130,9 @@ def _make_set(kind: str) -> Callable[..., object]:
 
         async def order(orders: Orders) -> bool:
             if rate is not None:
-                await orders.set_rate(limit, _by(by))
+                await orders.set_rate(limit, by or find_user())
             if concurrency is not None:
-                await orders.set_concurrency(concurrency, _by(by))
+                await orders.set_concurrency(concurrency, by or find_user())
             return True
 
         found, _, standing = await _ordered(app, kind, order, json=json)
@@ -142,7 +141,7 @@ def _make_set(kind: str) -> Callable[..., object]:
         parts = [] if rate is None else [f"{limit:,g} documents/s in each process" if limit else "no limit on the rate"]
         if concurrency is not None:
             parts.append(f"{concurrency:,} batch{'' if concurrency == 1 else 'es'} in flight in each process")
-        _tell(f"{found.migration}: {', '.join(parts)}; {found.now}")
+        _print(f"{found.migration}: {', '.join(parts)}; {found.now}")
         return Exit.DONE
 
     return set_
@@ -178,18 +177,9 @@ def describe_pause(standing: Steering) -> str:
     return f"by {standing.paused_by} since {standing.paused_at:%Y-%m-%d %H:%M:%S} UTC{reason}"
 
 
-def _tell(message: str) -> None:
+def _print(message: str) -> None:
     """Print a line of the result; on a terminal broken between words, in a pipe whole, where it is searched for."""
     (wrapped if is_terminal() else say)(message)
-
-
-def _by(given: str | None) -> str:
-    if given is not None:
-        return given
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a user without a name, as in some containers
-        return "unknown"
 
 
 def _parse_rate(text: str) -> float | None:

@@ -43,7 +43,7 @@ def read_cut_over(settings: Mapping[str, object]) -> CutOver:
     share, cohorts, dark = settings.get("share", 1.0), settings.get("cohorts", ()), settings.get("dark_share")
     if not _is_share(share) or not (dark is None or _is_share(dark)) or not isinstance(cohorts, list | tuple):
         raise PhaseError(
-            "the control collection records a cut-over that cannot be read: lazymig phase cut-over --share sets it anew"
+            "the control collection records a cut-over that cannot be read: set it by lazymig phase cut-over --share"
         )
     return CutOver(float(share), tuple(str(name) for name in cohorts), None if dark is None else float(dark))
 

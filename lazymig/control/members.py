@@ -21,7 +21,7 @@ class MemberRecord:
     """One process of a fleet, as the control collection records it.
 
     Attributes:
-        key: What identifies the process, until it registers anew.
+        key: What identifies the process, until it registers again.
         name: Host and process id.
         role: What it does: "service", or the tool that it runs.
         release: The version of lazymig.
@@ -55,7 +55,7 @@ class Members(Part):
         await self._rows.add({"_id": self._key(member.key), **self._fleet, **_make_row(member)})
 
     async def renew(self, member: MemberRecord) -> bool:
-        """Record a heartbeat and the acknowledged epoch, durably. False: the process was removed; register anew.
+        """Record a heartbeat and the acknowledged epoch, durably. False: the process was removed; register again.
 
         A heartbeat that arrives after a later one changes nothing.
         """

@@ -41,7 +41,7 @@ class Watched:
         running: Whether a process holds the lease.
         since: Since when every change was seen, naive UTC.
         seen_at: When the watch last recorded its position; None before the first time.
-        gap: Why it had to begin anew then; "" at its first start.
+        gap: Why it had to start over then; "" at its first start.
         changes: Changes of V1's documents, by hour and operation.
         accesses: Reads and writes that the server counted, by hour and kind.
         last_change: When V1 was last changed; None if never.

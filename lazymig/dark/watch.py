@@ -50,10 +50,10 @@ class Watch(Generic[V1, V2]):
     """The dark reads of one repository."""
 
     def __init__(self, pair: Pair[V1, V2], dark: DarkReads, control: Control | None = None) -> None:
+        """`control`: the one that the repository follows, which holds the log where `dark` names none."""
         setup = open_dark_reads(dark, pair.tally)
-        self._pair, self._dark, self._setup = pair, dark, setup
-        #: Where the gates of the phases look for mismatches, if the repository follows one.
         self._control = setup.control or control
+        self._pair, self._dark, self._setup = pair, dark, setup
         migration = pair.conversions.migration
         comparer = Comparer(pair.conversions, setup.checks)
         both = TwoSides(pair, comparer, expects_all=setup.expects_all)

@@ -27,7 +27,7 @@ def check_first_use(found: Surroundings) -> Iterator[Finding]:
     for side, fenced in zip(("v1", "v2"), found.fenced, strict=True):
         if fenced:
             yield notes(
-                "fences", f"{side}: {_FENCED[side]}, as it should in v2_only; a validator of your own stands beside it",
+                "fences", f"{side}: {_FENCED[side]}, as it should in v2_only; a validator of your own is kept",
                 "in any other phase a seal was interrupted: lazymig phase show says how to go on",
             )  # fmt: skip
     for what in found.unseen:

@@ -40,7 +40,7 @@ _LEAVE_S = 10.0
 class Member:
     """Registers this process, renews its lease, and lets calls in.
 
-    It belongs to the event loop that runs when it joins. In another one, or in a forked process, it joins anew.
+    It belongs to the event loop that runs when it joins. In another one, or in a forked process, it joins again.
     """
 
     def __init__(self, parts: Parts, migration: str, terms: Terms) -> None:
@@ -138,6 +138,20 @@ class Member:
         if not writes:
             generation.writes -= 1
         return generation
+
+    async def find_followed(self, session: Session | None = None) -> Standing:
+        """Return the record by which a call would run now; in a transaction, that of its first call.
+
+        Raises `PhaseError` as `enter` does.
+        """
+        standing = await self.join()
+        transaction = None if session is None else transaction_of(session)
+        pinned = None if session is None or transaction is None else self.calls.find_pinned(session, transaction)
+        if pinned is None:
+            return standing
+        if pinned.lost:
+            raise TransactionLost
+        return pinned.standing
 
     async def _enter(self, *, writes: bool) -> Generation:
         while True:

@@ -2,13 +2,13 @@
 
 The order of steps is what the fleet rests on.
 
-- A process registers before it reads the phase by which it works. Whoever moves the phase later waits for it.
+- A process registers before it reads the phase by which it works. A later move of the phase waits for it.
 - Its lease is counted from before a heartbeat was sent, and others see the heartbeat after that. So the process stops
   before anyone may judge it dead.
 - Each heartbeat has a number of its own, whether or not its answer arrived. Otherwise one that was sent twice would
   look like none, and the process could be judged dead while it holds its lease.
 - It acknowledges an epoch only once nothing is in flight that began under an earlier one.
-- Once it was removed it is registered anew, and has acknowledged nothing. What began before counts as earlier.
+- Once it was removed it registers again, and has acknowledged nothing. What began before counts as earlier.
 """
 
 from __future__ import annotations
@@ -154,6 +154,6 @@ class Registration:
                 self._replaced = self.record.key
                 self.lease.end()
                 self._unregister()
-                raise PhaseError("the record of the phase was begun anew; this process goes on by itself")
+                raise PhaseError("the record of the phase was removed and begun again; this process goes on by itself")
         self.standing = standing
         self._calls.begin(standing)

@@ -50,8 +50,8 @@ class Stream:
         self.flowing = False
 
     async def run(self) -> None:
-        """Watch for as long as the server has change streams and this user may open one."""
-        while not self._changes.in_memory:
+        """Watch for as long as the server has change streams, this user may open one, and a connection is to spare."""
+        while self._changes.possible:
             try:
                 await self._watch()
             except OperationFailure as error:

@@ -33,7 +33,7 @@ def is_pause(reason: str) -> bool:
 
 @frozen
 class State:
-    """What a process tells of itself: its options in force, and why it waits or goes slowly."""
+    """What a process reports of itself: its options in force, and why it waits or goes slowly."""
 
     throttle: str
     rate: float | None

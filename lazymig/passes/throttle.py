@@ -124,7 +124,7 @@ class Throttle:
         """Wait until the rate limit allows this many documents. False: the run is to stop."""
         left = count
         while left > 0 and not self._stopping() and await self.follow_orders():
-            limiter = self._limiter  # each time anew: an order may change it
+            limiter = self._limiter  # read each time: an order may change it
             if limiter is None:
                 break
             step = min(max(int(limiter.max_rate), 1), left)

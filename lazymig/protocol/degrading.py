@@ -5,7 +5,7 @@ Such a write breaks the invariant: V2 may be clean and behind V1. Therefore
 - that V2 is suspect is recorded before the first such write, where every process and every later step sees it;
 - V2 is trusted again only after a verification that began once no such write was possible any more.
 
-V1's revisions go on as ever, so a body at V1's revision was made from what V1 holds, here as well.
+V1's revisions go on as usual, so a body at V1's revision was made from what V1 holds, here as well.
 """
 
 from __future__ import annotations

@@ -7,33 +7,30 @@ the entities of this one are made, a few at a time, and yielded.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing
 from functools import partial
 from itertools import islice
-from typing import Generic, TypeAlias, TypeVar
+from typing import TypeVar
 
-from attrs import define, evolve
+from attrs import evolve
 
-from lazymig.errors import ConversionError, ForeignDocument, NotFound
+from lazymig.errors import ConversionError, NotFound
 from lazymig.loop.deadline import Deadline
 from lazymig.loop.turns import fetch_ahead, let_others_run
 from lazymig.protocol.bodies import WRITER_WAITS_S, ask_in_time
+from lazymig.protocol.listed import ByKey, Missed, Page, make_page_answers
 from lazymig.protocol.many import make_answer, make_v1_answer
 from lazymig.protocol.pair import Pair
 from lazymig.query import Span
 from lazymig.stores.documents import decode_id
-from lazymig.stores.given import RawId
 from lazymig.stores.keyset import Order
 from lazymig.stores.raw import Undecoded
-from lazymig.stores.records import Document, StoredV1, StoredV2
+from lazymig.stores.records import Document, StoredV1
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 T = TypeVar("T")
-
-#: What distinguishes ids and can be looked up fast (`Undecoded.keys`): bytes or numbers.
-Key: TypeAlias = Hashable
 
 #: Entities per statement. The first page is smaller, for callers that only need the beginning.
 FIRST_PAGE, PAGE = 100, 1000
@@ -43,7 +40,7 @@ _TURN = 50
 
 async def list_v1(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V1 | ConversionError]]:
     """Yield V1's entities in V1's type, or why one cannot be read, some at a time."""
-    async with aclosing(_list_rows(pair, span, _Missed())) as found:
+    async with aclosing(_list_rows(pair, span, Missed())) as found:
         async for some in found:
             answers: list[V1 | ConversionError] = []
             for row in some:
@@ -59,9 +56,7 @@ async def list_converted(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[
             yield some
 
 
-async def _list_converted(
-    pair: Pair[V1, V2], span: Span, missed: _Missed
-) -> AsyncGenerator[list[V2 | ConversionError]]:
+async def _list_converted(pair: Pair[V1, V2], span: Span, missed: Missed) -> AsyncGenerator[list[V2 | ConversionError]]:
     async with aclosing(_list_rows(pair, span, missed)) as found:
         async for some in found:
             answers: list[V2 | ConversionError] = []
@@ -79,30 +74,17 @@ async def list_entities(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V
             yield some
 
 
-async def _list_entities(pair: Pair[V1, V2], span: Span, missed: _Missed) -> AsyncGenerator[list[V2 | ConversionError]]:
+async def _list_entities(pair: Pair[V1, V2], span: Span, missed: Missed) -> AsyncGenerator[list[V2 | ConversionError]]:
     async with fetch_pages(pair, _find_pages_with_bodies(pair, span, missed)) as pages:
         async for page in pages:
             for some in split_rows(page.rows):
-                yield await _make_answers(pair, page, some, missed)
+                yield await make_page_answers(pair, page, some, missed)
                 await let_others(pair)
 
 
-class _Missed:
-    """V1's documents that a listing left out because V2's door does not know them, and the last one that it read."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.last: Document | None = None
-
-    def note(self, row: StoredV1, answer: object) -> None:
-        """Note a row and its answer, None where it is left out."""
-        self.count += answer is None
-        self.last = row.document
-
-
-async def _until_full(span: Span, run: Callable[[Span, _Missed], AsyncGenerator[list[T]]]) -> AsyncGenerator[list[T]]:
+async def _until_full(span: Span, run: Callable[[Span, Missed], AsyncGenerator[list[T]]]) -> AsyncGenerator[list[T]]:
     """Run a listing, and again after its last row while its limit is not reached because rows were left out."""
-    missed = _Missed()
+    missed = Missed()
     while True:
         async with aclosing(run(span, missed)) as found:
             async for some in found:
@@ -112,7 +94,7 @@ async def _until_full(span: Span, run: Callable[[Span, _Missed], AsyncGenerator[
         span, missed.count = evolve(span, limit=missed.count), 0
 
 
-async def _list_rows(pair: Pair[V1, V2], span: Span, missed: _Missed) -> AsyncGenerator[list[StoredV1]]:
+async def _list_rows(pair: Pair[V1, V2], span: Span, missed: Missed) -> AsyncGenerator[list[StoredV1]]:
     """Yield V1's whole documents, some at a time."""
     async with fetch_pages(pair, _find_pages(pair, span, _Width(), missed)) as pages:
         async for page in pages:
@@ -139,74 +121,7 @@ def split_rows(rows: Iterable[T]) -> Iterator[list[T]]:
     return iter(lambda: list(islice(left, _TURN)), [])
 
 
-class ByKey(Generic[T]):
-    """Documents by the keys of their ids, each decoded when it is accessed."""
-
-    def __init__(self, found: Undecoded[T] | None = None) -> None:
-        self._found = found
-        self._places = {} if found is None else {key: place for place, key in enumerate(found.keys)}
-
-    def get(self, key: Key) -> T | None:
-        place = self._places.get(key)
-        return None if place is None else self._found[place]  # type: ignore[index]
-
-    def __contains__(self, key: Key) -> bool:
-        return key in self._places
-
-
-@define
-class _Page:
-    #: Each row with its key. In a lean page the rows are ids and revisions only.
-    rows: Iterable[tuple[Key, StoredV1]]
-    lean: bool
-    v2: ByKey[StoredV2]
-    #: V1's documents of a lean page: those that V2 lacks, and all of them once V2 is found to be behind.
-    v1: ByKey[StoredV1]
-    ids: list[RawId]
-    timeout_s: float | None
-
-    async def find_truth(self, pair: Pair[V1, V2], key: Key, row: StoredV1, stored: StoredV2 | None) -> StoredV1 | None:
-        """Return V1's document of a row whose body V2 does not hold; None if it was deleted since the page was read."""
-        if not self.lean:
-            return row
-        if stored is not None and key not in self.v1 and self.ids:
-            ids, self.ids = self.ids, []
-            async with Deadline(self.timeout_s):
-                self.v1 = ByKey(await pair.v1.find_each(ids))
-        return self.v1.get(key)
-
-
-def _holds(stored: StoredV2, row: StoredV1) -> bool:
-    return stored.revision == row.revision and not stored.gone
-
-
-async def _make_answers(
-    pair: Pair[V1, V2], page: _Page, some: Iterable[tuple[Key, StoredV1]], missed: _Missed
-) -> list[V2 | ConversionError]:
-    answers: list[V2 | ConversionError] = []
-    for key, row in some:
-        missed.last = row.document
-        try:
-            stored = page.v2.get(key)
-        except ForeignDocument as error:
-            answers.append(error)
-            continue
-        trusted = None
-        if stored is not None and _holds(stored, row) and not pair.checked:
-            trusted = pair.conversions.trusted(stored)
-        if trusted is not None:
-            answers.append(trusted)
-            continue
-        decided = None if pair.checked else pair.conversions.decided(stored, row)
-        truth = row if decided is not None else await page.find_truth(pair, key, row, stored)
-        if truth is not None:  # otherwise it was deleted, and is left out
-            missed.note(row, answer := await make_answer(pair, stored, truth, seen_later=True))
-            if answer is not None:
-                answers.append(answer)
-    return answers
-
-
-async def _find_pages_with_bodies(pair: Pair[V1, V2], span: Span, missed: _Missed) -> AsyncGenerator[_Page]:
+async def _find_pages_with_bodies(pair: Pair[V1, V2], span: Span, missed: Missed) -> AsyncGenerator[Page]:
     await pair.behind.wait_for_all(sum(WRITER_WAITS_S))
     # Checked reads compare every body with V1's, so V1 is read whole.
     width = _Width(lean=not pair.checked)
@@ -219,7 +134,7 @@ async def _find_pages_with_bodies(pair: Pair[V1, V2], span: Span, missed: _Misse
             missing = [id for id, key in zip(ids, keys, strict=True) if key not in bodies]
             truths = await pair.v1.find_each(missing) if lean and missing else None
         width.note_page(len(ids) - len(missing), len(ids))
-        yield _Page(zip(keys, rows, strict=True), lean, bodies, ByKey(truths), ids, span.timeout_s)
+        yield Page(zip(keys, rows, strict=True), lean, bodies, ByKey(truths), ids, span.timeout_s)
 
 
 class _Width:
@@ -235,7 +150,7 @@ class _Width:
 
 
 async def _find_pages(
-    pair: Pair[V1, V2], span: Span, width: _Width, missed: _Missed
+    pair: Pair[V1, V2], span: Span, width: _Width, missed: Missed
 ) -> AsyncGenerator[Undecoded[StoredV1]]:
     question, order = pair.v1.question(span.criteria.v1), span.orders[0]
     after = missed.last or await _find_last_seen(pair, span, order)

@@ -12,6 +12,7 @@ from pymongo.errors import PyMongoError
 from lazymig.errors import ConversionError, ForeignDocument
 from lazymig.protocol.bodies import ask_in_time, await_own_body, name_stored
 from lazymig.protocol.edits import Base, make_v2
+from lazymig.protocol.moved import find_moved
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S, compare, look_again_at, read
 from lazymig.shapes.leaving import make_waiting_error
@@ -29,7 +30,8 @@ async def read_many(
 ) -> dict[RawId, V2 | ConversionError]:
     """Return the entities with these ids, by three statements per thousand; missing ids are left out.
 
-    A fourth statement replaces bodies of older conversions. Dirty entities are read from V1 and not repaired.
+    A fourth statement replaces bodies of older conversions. Dirty entities are read from V1 and not repaired. Where
+    bodies hold what V1 cannot express, one more statement looks whether dirty entities have moved meanwhile.
     Without `lacking`, entities that V2 lacks do not exist.
     """
     answers: dict[RawId, V2 | ConversionError] = {}
@@ -87,9 +89,11 @@ async def _read_part(pair: Pair[V1, V2], ids: Sequence[RawId], lacking: bool) ->
     answers.update(await make_answers(pair, seen, truths))
     if not reachable:
         return as_answers({id: answers[id] for id in ids if id in answers})
-    lost = await put_many(pair, [truth for id, truth in truths.items() if id not in seen], answers, read_at_s)
+    for id in (moved := await find_moved(pair, seen, truths)):
+        del answers[id], truths[id]
+    lost = moved + await put_many(pair, [truth for id, truth in truths.items() if id not in seen], answers, read_at_s)
     for id in lost:
-        del answers[id]  # it is read again; if it was deleted meanwhile, it is left out
+        answers.pop(id, None)  # it is read again; if it was deleted meanwhile, it is left out
     answers.update({id: answer async for id, answer in _read_one_by_one(pair, lost)})
     await store_anew(pair, seen, truths, answers)
     return as_answers({id: answers[id] for id in ids if id in answers})

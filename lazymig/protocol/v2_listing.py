@@ -22,8 +22,10 @@ from pymongo.errors import PyMongoError
 from lazymig.errors import ConversionError, ForeignDocument, NotFound
 from lazymig.loop.deadline import Deadline
 from lazymig.protocol.bodies import WRITER_WAITS_S, ask_in_time, is_due
-from lazymig.protocol.listing import ByKey, fetch_pages, let_others, list_converted, split_rows, walk_pages
-from lazymig.protocol.many import make_answer
+from lazymig.protocol.listed import ByKey
+from lazymig.protocol.listing import fetch_pages, let_others, list_converted, split_rows, walk_pages
+from lazymig.protocol.many import make_answer, read_many
+from lazymig.protocol.moved import find_moved
 from lazymig.protocol.pair import Pair
 from lazymig.query import Criteria, Span
 from lazymig.stores.documents import decode_id
@@ -116,17 +118,17 @@ async def _ask_v1(pair: Pair[V1, V2], span: Span, rows: Sequence[StoredV2]) -> l
         moved = [row.id for key, row in zip(keys, rows, strict=True) if _has_moved(truths.get(key), row)]
         question = pair.v1.question(span.criteria.v1)
         still = ByKey(await pair.v1.find_each(moved, question)) if moved and question else truths
-    answers: list[V2 | ConversionError | None] = []
-    for key, row in zip(keys, rows, strict=True):
-        truth = truths.get(key)
-        if _has_moved(truth, row):
-            truth = still.get(key)
-        if truth is None:
-            answers.append(None)
-        else:
-            answer = await make_answer(pair, row, truth)
-            answers.append(answer)
-    return answers
+    pairs = zip(keys, rows, strict=True)
+    found = {row.id: (still if _has_moved(truths.get(key), row) else truths).get(key) for key, row in pairs}
+    held = {id: truth for id, truth in found.items() if truth is not None}
+    seen = {row.id: row for row in rows}
+    answers: dict[RawId, V2 | ConversionError | None] = {}
+    if again := [] if pair.checked else await find_moved(pair, seen, held):
+        answers |= await read_many(pair, again, lacking=False)
+    for id in held.keys() - set(again):
+        answer = await make_answer(pair, seen[id], held[id])
+        answers[id] = answer
+    return [answers.get(row.id) for row in rows]
 
 
 def _has_moved(truth: StoredV1 | None, row: StoredV2) -> bool:

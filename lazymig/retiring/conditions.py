@@ -46,6 +46,10 @@ class Condition:
     remedy: str = ""
 
 
+class NotMet(PhaseError):
+    """A step was refused, because conditions do not hold; nothing was changed."""
+
+
 @frozen
 class Soak:
     """How long V1 must have been quiet."""
@@ -56,10 +60,10 @@ class Soak:
 
 
 def check_all(conditions: Sequence[Condition], what: str) -> None:
-    """Raise `PhaseError` with every condition that does not hold."""
+    """Raise `NotMet` with every condition that does not hold."""
     wrong = [f"{one.name}: {one.evidence}; {one.remedy}" for one in conditions if not one.holds]
     if wrong:
-        raise PhaseError(f"{what}: V1 stays as it is.\n" + "\n".join(wrong))
+        raise NotMet(f"{what}: V1 stays as it is.\n" + "\n".join(wrong))
 
 
 def check_phase(standing: Standing | None, fixed: Phase | None) -> None:
@@ -89,9 +93,10 @@ async def find_conditions(
 async def _judge_fleet(ground: Ground[V1, V2], standing: Standing) -> Condition:
     members = await ground.parts.members(ground.name).find_all()
     late = [one.name for one in members if one.epoch < standing.last.epoch]
-    evidence = f"{len(members):,} processes, {len(late):,} of them not known to be in v2_only"
+    evidence = f"processes: {len(members):,}, all in v2_only"
     if late:
-        evidence += f" ({', '.join(sorted(late)[:_NAMED])})"
+        named = ", ".join(sorted(late)[:_NAMED])
+        evidence = f"processes: {len(members):,}, {len(late):,} of them not known to be in v2_only ({named})"
     return Condition("fleet", not late, evidence, "wait for them or stop them: lazymig phase show names them")
 
 
@@ -162,7 +167,7 @@ def _judge_time(evidence: str, since: datetime | None, now: datetime, needed: ti
     if since is None:
         return Condition("quiet V1", True, evidence)
     quiet, until = now - since, since + needed
-    remedy = f"wait until {until:%Y-%m-%d %H:%M} UTC; each stray write begins the wait anew"
+    remedy = f"wait until {until:%Y-%m-%d %H:%M} UTC; each stray write starts the wait over"
     return Condition(
         "quiet V1", quiet >= needed, f"{evidence}; quiet for {_format(quiet)}, of {_format(needed)}", remedy
     )

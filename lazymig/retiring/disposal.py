@@ -38,7 +38,7 @@ def name_archive(into: str | Path, database: str) -> Archive:
 
 
 async def archive(ground: Ground[V1, V2], record: RetirementRecord, into: str | Path) -> RetirementRecord:
-    """Copy V1 in quarantine, and verify the copy. Goes on, or begins anew, where an earlier run was interrupted."""
+    """Copy V1 in quarantine, and verify the copy. Goes on, or starts over, where an earlier run was interrupted."""
     check_step(record, ARCHIVE, RetirementStage.QUARANTINED)
     asked = name_archive(into, record.v1.partition(".")[0])
     known = record.archive

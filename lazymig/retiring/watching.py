@@ -218,7 +218,7 @@ def _hour(at: datetime) -> datetime:
 def _count_since(before: Access | None, now: Access) -> dict[str, int]:
     """Return how often V1 was read and written between two samples, without the read that the second one was.
 
-    Nothing is known of another server. Lower counts began anew: the server restarted, or V1 was renamed or dropped.
+    Nothing is known of another server. Lower counts started over: the server restarted, or V1 was renamed or dropped.
     """
     if before is None or before.host != now.host:
         return {}

@@ -233,7 +233,7 @@ class StageBuilder(Generic[V1, V2]):
 
     def _make_check(self, route: Route[V1, V2], fixed: Phase | None) -> FirstUse:
         options = self.options
-        further = None if fixed is None or not self._may_look(route) else partial(self._check_recorded, fixed)
+        further = None if fixed is None else partial(self.check_recorded, fixed, route)
         asked = Asked(
             v1=self.collections.v1, v2=self.collections.v2, id_types=get_id_types(self.migration),
             linearizable=options.read_concern is not None, compared=options.checked, complete=route.lists_v2,
@@ -248,8 +248,10 @@ class StageBuilder(Generic[V1, V2]):
         v1, v2 = probe_of(self.pair.v1), probe_of(self.pair.bodies)
         return not v1.in_memory and not v2.in_memory and (route.uses_v2 or v1.client_key == v2.client_key)
 
-    async def _check_recorded(self, phase: Phase) -> None:
-        await check_recorded(control_beside(self.pair.bodies), self.migration.name, phase)
+    async def check_recorded(self, phase: Phase, route: Route[V1, V2]) -> None:
+        """Raise `PhaseError` where a fleet follows a record beside which this fixed phase may not run."""
+        if self._may_look(route):
+            await check_recorded(control_beside(self.pair.bodies), self.migration.name, phase)
 
     def build_strictly(self, phase: Phase) -> Stage[V1, V2]:
         """Return the stage of a phase that stays. Raises `ConfigurationError` for options without a use in it."""

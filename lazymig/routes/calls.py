@@ -236,9 +236,8 @@ def open_calls(
     given = complete(migration, given, phase)
     pair = build_pair(migration, given, options)
     dark = options.dark_reads
-    followed = phase if isinstance(phase, Control) else None
-    watch = None if dark is None else Watch(pair, dark, followed)
-    choosing = None if followed is None else open_choosing(followed, migration.name)
+    watch = None if dark is None else Watch(pair, dark, phase if isinstance(phase, Control) else None)
+    choosing = open_choosing(phase, migration.name) if isinstance(phase, Control) else None
     builder = StageBuilder(given, migration, options, pair, watch, choosing)
     stages: Stages[V1, V2]
     if not isinstance(phase, Control):

@@ -22,10 +22,18 @@ async def check_recorded(control: Control, migration: str, phase: Phase) -> None
         return  # unreachable, or this user may not read it
     if standing is None:
         return
-    ladder = list(Phase)
-    if abs(ladder.index(standing.phase) - ladder.index(phase)) > 1:
+    if not _may_run_beside(phase, standing.phase):
         raise PhaseError(
             f"this process runs in {phase}, and {migration} is in {standing.phase} since {standing.last.at:%Y-%m-%d} "
-            f"(by {standing.last.by}): only adjacent phases may run beside each other. Pass "
+            f"(by {standing.last.by}): only adjacent phases may run beside each other, and none beside v2_only. Pass "
             "phase=lazymig.Control(...), so that the process follows the record"
         )
+
+
+def _may_run_beside(one: Phase, other: Phase) -> bool:
+    # In v2_only writes are ordered by V2 alone, and before it by V1: without the seal between them, the one overwrites
+    # what the other has acknowledged.
+    if Phase.V2_ONLY in (one, other):
+        return one is other
+    ladder = list(Phase)
+    return abs(ladder.index(one) - ladder.index(other)) <= 1

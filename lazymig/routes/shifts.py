@@ -75,6 +75,8 @@ class Shift(Generic[V1, V2]):
         Raises `PhaseError` where the phase does not allow the work.
         """
         if self._calls.control is None:
+            fixed = self._calls.stages.now
+            await self._calls.builder.check_recorded(fixed.phase, fixed.route)
             yield
             return
         self._stage = await self._calls.look()

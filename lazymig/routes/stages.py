@@ -204,7 +204,7 @@ class SteeredStages(Stages[V1, V2], Generic[V1, V2]):
     async def is_current(self, stage: Stage[V1, V2]) -> bool:
         # While this process has not acknowledged another phase, the fleet is one step away at most. So what it read
         # until now was read beside phases that may run beside its own.
-        now = await self.arrive()
+        now = self.of(await self.member.find_followed(self.session))
         return (now.phase, now.since) == (stage.phase, stage.since)
 
     def rebuilt(

@@ -82,7 +82,7 @@ class Case(Generic[V1, V2]):
         return self.calls.builder.build(self.to).first_use
 
     async def members(self) -> list[MemberRecord]:
-        """Find the processes of the fleet. They change at any moment, so they are read anew."""
+        """Find the processes of the fleet. They change at any moment, so they are read each time."""
         return await self.parts.members(self.name).find_all()
 
     async def runs(self) -> list[RunRecord]:

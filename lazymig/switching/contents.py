@@ -124,12 +124,15 @@ async def last_outside_writes(case: AnyCase) -> Gate:
 
 
 def _judge_last(case: AnyCase, name: str, followed: Followed, count: int, since: str) -> Gate:
-    if count or followed.catching_up is not None:
-        what = followed.catching_up or f"{count:,} since {since}"
+    if count:
         return closes(
-            name, f"another program writes V1, or may have: {what}",
+            name, f"another program writes V1: {count:,} since {since}",
             "stop that program, let lazymig follow catch up, and verify again in the next full hour",
         )  # fmt: skip
+    if followed.catching_up is not None:
+        return closes(
+            name, f"the follower may have missed changes: {followed.catching_up}", "run lazymig follow until it is done"
+        )
     if not followed.running and (followed.seen_at is None or case.clock.now() - followed.seen_at > _SEEN):
         when = "" if followed.seen_at is None else f" since {followed.seen_at:%Y-%m-%d %H:%M} UTC"
         return cannot_tell(

@@ -195,7 +195,7 @@ class Mover(Generic[V1, V2]):
             return standing
         await self._wait_for_others(standing)
         fences = await find_fences(pair, standing)
-        # Before the fences are lifted: from here on, whoever put them up cannot switch any more.
+        # Before the fences are lifted: from here on, the process that put them up cannot switch any more.
         released = await self.phases.change(standing, hold=None)
         if released is None:
             raise await self._lost(standing)
@@ -204,7 +204,7 @@ class Mover(Generic[V1, V2]):
         return released
 
     async def _wait_for_others(self, standing: Standing) -> None:
-        """Wait until whoever holds writes cannot be at work any more. Raises `PhaseError` where they are."""
+        """Wait until the operator that holds writes cannot be at work any more. Raises `PhaseError` where they are."""
         clock = parts_of(self.control).clock
         until_s = clock.monotonic() + self.left_over_s
         self.say("a step into v2_only is at work, or was cut off; waiting to see which")

@@ -30,15 +30,15 @@ async def forbid_degrading(phases: Phases, standing: Standing, roll: RollCall, c
     """
     if not standing.settings.get(DEGRADE):
         return standing
-    changed = await _change(phases, standing, {DEGRADE: False})
+    # Not yet False: where this process dies here, V2 must not look verified by what was compared until now.
+    changed = await _change(phases, standing, {DEGRADE: "announced"})
     await roll.wait(changed.epoch, at_most_s=wait_s)
     # As it is now: a process may have recorded something while it worked by the settings before.
     found = await phases.find()
-    if found is None or found.settings.get(DEGRADE):
+    if found is None or found.settings.get(DEGRADE) != "announced":
         raise PhaseError("the phase's record has changed meanwhile: look at lazymig phase show, and try again")
-    if found.settings.get(SUSPECT_SINCE) is None:
-        return found
-    return await _change(phases, found, {SUSPECT_SINCE: clock.now()})
+    since = None if found.settings.get(SUSPECT_SINCE) is None else clock.now()
+    return await _change(phases, found, {DEGRADE: False, SUSPECT_SINCE: since})
 
 
 async def _change(phases: Phases, standing: Standing, settings: dict[str, object]) -> Standing:

@@ -92,7 +92,9 @@ async def soak(case: AnyCase) -> Gate:
     name, proof = "soak", await find_proof(case)
     wanted = timedelta(seconds=case.demands.soak_s)
     if proof is None or proof.clean_since is None:
-        return closes(name, f"it takes {_long(wanted)} from the first clean verification on", _VERIFY, acceptable=True)
+        return closes(
+            name, f"no clean verification yet; {_long(wanted)} must pass after the first", _VERIFY, acceptable=True,
+        )  # fmt: skip
     stood = case.clock.now() - proof.clean_since
     if stood < wanted:
         return closes(

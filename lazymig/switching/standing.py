@@ -77,8 +77,9 @@ async def cohorts(case: AnyCase) -> Gate:
     share = case.standing.settings.get("share")
     if isinstance(share, int | float) and share < 1:
         return closes(
-            "cohorts", f"V2 answers for {share:.0%} of the ids, and V1 for the others", "raise the share to 100 % first"
-        )
+            "cohorts", f"V2 answers for {share * 100:.4g} % of the ids, and V1 for the others",
+            "run lazymig phase cut-over --share 1",
+        )  # fmt: skip
     return opens("cohorts", "V2 answers for all ids")
 
 

@@ -25,7 +25,7 @@ _CONSEQUENCES: dict[tuple[Phase, Phase], tuple[str, ...]] = {
         "V1 answers: fields that V1 cannot express are out of reach until the phase is coexist again",
     ),
     (Phase.SHADOW, Phase.PREPARE): ("V2 is no longer filled; dark reads, sweeps and verifications stop",),
-    (Phase.PREPARE, Phase.V1_ONLY): ("V2 goes stale; the way up makes every entity of it be compared with V1 again",),
+    (Phase.PREPARE, Phase.V1_ONLY): ("V2 goes stale; on the way up, V1 is asked about every entity in it again",),
 }
 
 

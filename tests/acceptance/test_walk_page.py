@@ -59,7 +59,7 @@ def test_the_walk_goes_all_the_way() -> None:
     printed = "\n".join(block.text for block in blocks(WALK) if block.language == "text")
     entered = re.findall(r"^customers is in (\w+) now", printed, re.MULTILINE)
     assert [phase for phase in dict.fromkeys(entered) if phase != Phase.V1_ONLY] == list(Phase)[1:]
-    assert "V1 is retired" in printed
+    assert "V1 is gone, and its retirement is finished" in printed
 
 
 def test_no_client_saw_a_wrong_answer() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -76,6 +77,40 @@ async def test_a_change_stream_shows_a_move_at_once(repository: Any, operator: O
     assert min(took) < STREAMED_S / 4
 
 
+@pytest.mark.parametrize("driver", ["pymongo"])
+async def test_a_process_that_joins_wakes_no_other(operator: Operator, database: Any, driver: str) -> None:
+    """Its first look writes the record. The stream of all others reports moves, and not that."""
+    phases = operator._phases
+    async with (
+        await database["control"].watch() as every,
+        await database["control"].watch(phases.changes()._pipeline) as seen,
+    ):
+        for _ in range(3):
+            await phases.find_newest()
+        await operator.change(settings={})
+        async with asyncio.timeout(20):
+            positions = [(await every.next())["_id"] for _ in range(4)]
+            assert (await seen.next())["_id"] == positions[-1]
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+async def test_a_client_with_one_connection_is_enough(
+    operator: Operator, database: Any, client: Any, lazymig_server: Any, driver: str
+) -> None:
+    """A change stream would occupy it for ever, and no call got through."""
+    async with asyncio.timeout(20):
+        narrow = type(client)(lazymig_server.uri, maxPoolSize=1)
+        try:
+            held = narrow[database.name]
+            async with Repository(people(), v1=held["v1"], v2=held["v2"], phase=Control(held["control"])) as repository:
+                await repository.insert(ada(1))
+                await operator.move(Phase.PREPARE)
+                await operator.acknowledged()
+                assert await repository.get(1) == ada(1)
+        finally:
+            await await_if_needed(narrow.close())
+
+
 @pytest.mark.parametrize("driver", ["pymongo", "motor"])
 async def test_a_transaction_is_over_before_its_epoch_is_acknowledged(
     repository: Any, operator: Operator, database: Any, driver: str
@@ -96,6 +131,8 @@ async def test_a_transaction_is_over_before_its_epoch_is_acknowledged(
 
             await until(has_moved)
             await bound.update(2, lambda person: evolve(person, age=2))
+            async with asyncio.timeout(20):
+                assert [person.age async for person in bound.list()] == [1, 2]
             assert not await operator.is_acknowledged()
             assert await database["v2"].count_documents({}) == 0
         await operator.acknowledged()
@@ -306,6 +343,42 @@ async def test_a_fixed_phase_must_be_beside_the_recorded_one(database: Any, driv
     assert await database["v1"].count_documents({}) == 0
     await operator.move(Phase.PREPARE)
     await fixed.insert(ada(1))
+
+
+@pytest.mark.parametrize("driver", ["pymongo"])
+@pytest.mark.parametrize(("recorded", "fixed"), [(Phase.V2_PRIMARY, Phase.V2_ONLY), (Phase.V2_ONLY, Phase.V2_PRIMARY)])
+async def test_nothing_runs_beside_v2_only_without_a_seal(
+    database: Any, recorded: Phase, fixed: Phase, driver: str
+) -> None:
+    """One side orders writes by V1 and the other by V2, so that each would overwrite what the other acknowledged."""
+    operator = Operator(control_beside(database["v2"]), people().name)
+    await operator.begin(recorded)
+    process = Repository(people(), v1=database["v1"], v2=database["v2"], phase=fixed)
+    for call in (lambda: process.insert(ada(1)), lambda: process.v1.get(1)):
+        with pytest.raises(PhaseError, match=f"runs in {fixed}, and people is in {recorded}"):
+            await call()
+    assert await database["v1"].count_documents({}) == await database["v2"].count_documents({}) == 0
+    await Repository(people(), v1=database["v1"], v2=database["v2"], phase=recorded).insert(ada(1))
+
+
+@pytest.mark.parametrize("driver", ["pymongo"])
+@pytest.mark.parametrize("tool", [Sweeper, partial(Verifier, repair=True), Follower])
+async def test_a_tool_with_an_old_fixed_phase_does_not_start(database: Any, tool: Any, driver: str) -> None:
+    """It would put V1's stale entities into V2, over what the fleet has written in v2_only and acknowledged."""
+    operator = Operator(control_beside(database["v2"]), people().name)
+    await operator.begin(Phase.V2_PRIMARY)
+    async with Repository(
+        people(), v1=database["v1"], v2=database["v2"], phase=control_beside(database["v2"])
+    ) as fleet:
+        await fleet.insert(ada(1))
+        await operator.move(Phase.V2_ONLY)
+        await operator.acknowledged()
+        await fleet.update(1, lambda person: evolve(person, age=1))
+        old = Repository(people(), v1=database["v1"], v2=database["v2"], phase=Phase.COEXIST)
+        async with asyncio.timeout(20):
+            with pytest.raises(PhaseError, match="runs in coexist, and people is in v2_only"):
+                await tool(old).run()
+        assert await fleet.get(1) == ada(1, age=1)
 
 
 @pytest.mark.parametrize("driver", ["pymongo", "mock"])

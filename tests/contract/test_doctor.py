@@ -367,6 +367,17 @@ async def test_programs_that_replace_documents(database: Any) -> None:
     assert (behind.severity, behind.ids) == (Severity.WARNING, (3,))
 
 
+async def test_revisions_are_not_compared_where_v1_is_stale(server_database: Any) -> None:
+    """In `v2_only` V1 lacks V2's writes by design: no program is suspected, and none is looked for."""
+    await filled(server_database, count=3)
+    before, after = (repository(server_database, phase=phase) for phase in (Phase.COEXIST, Phase.V2_ONLY))
+    for id in range(3):
+        await before.update(id, lambda v2: evolve(v2, note="a"))
+    await after.update(1, lambda v2: evolve(v2, note="b"))
+    assert "lower revision" in only(await diagnosed(server_database, repo=before), "direct writers").evidence
+    assert of(await diagnosed(server_database, repo=after), "direct writers") == []
+
+
 async def test_classes_that_refuse_or_drop_the_revision(server_database: Any) -> None:
     """A pydantic class that forbids unknown fields is a warning: other programs that use it would fail."""
     from pydantic import BaseModel

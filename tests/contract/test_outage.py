@@ -365,3 +365,20 @@ def test_the_steps_are_those_of_the_store(driver: str) -> None:
     """A step that is renamed must not leave these tests without an outage."""
     assert [name for name in (*READS, *LAST, *TICKETS) if not hasattr(V2Store, name)] == []
     assert issubclass(NetworkTimeout, AutoReconnect)
+
+
+async def test_switching_off_half_way_leaves_v2_suspect(degrading: Degrading) -> None:
+    """An operator that dies meanwhile leaves a record by which no verification counts; the next one completes it."""
+    await degrading.allow()
+    away = Away(degrading.repo, refuse, TICKETS)
+    await degrading.repo.delete(2)
+    away.back()
+    phases, roll = parts_of(degrading.control).phases("people"), RollCall(parts_of(degrading.control), "people", print)
+    with pytest.raises(PhaseError):  # nobody acknowledges it in time
+        await forbid_degrading(phases, await degrading.standing(), roll, degrading.clock, 0.0)
+    half_way = (await degrading.standing()).settings
+    assert half_way["degrade"] == "announced"
+    await degrading.clock.sleep(60)
+    made = await degrading.forbid()
+    assert made.settings["degrade"] is False
+    assert made.settings["suspect_since"] > half_way["suspect_since"]

@@ -373,6 +373,11 @@ async def found_noted(listing):
     return {entity.id: noted(entity) async for entity in listing}
 
 
+async def many_noted(answers):
+    """The whole entities of a read of many."""
+    return {id: noted(entity) for id, entity in (await answers).items()}
+
+
 def noted_calls(amount):
     """The calls of V2's door, with the whole entity for their value; an update changes either the note or the rest."""
 
@@ -390,15 +395,16 @@ def noted_calls(amount):
         "note": Call("update", lambda s: s.repository.update(ID, noting), ID, on_value(noting), noted),
         "update": Call("update", lambda s: s.repository.update(ID, raising), ID, on_value(raising), noted),
         "list": Call("list", lambda s: found_noted(s.repository.list())),
+        "get many": Call("list", lambda s: many_noted(s.repository.get_many([ID]))),
         "sweep": Call("sweep", sweep),
         "heal": Call("heal", heal),
     }
 
 
-def noted_scenario(state, clients, migration=KEEPING, make=noted_calls):
+def noted_scenario(state, clients, migration=KEEPING, make=noted_calls, **further):
     """Clients by lists of call names, judged by the whole of V2's entity, while nobody dies.
 
     What V1 cannot express has no other home than V2's body, so a writer that dies before it stores that body loses it.
     """
     changes = {"setup": setup(state, migration), "truth": noted_truth, "afterwards": read_noted, "crashes": False}
-    return scenario(state, clients, make=make, **changes)
+    return scenario(state, clients, make=make, **changes | further)

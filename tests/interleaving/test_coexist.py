@@ -8,10 +8,11 @@ from itertools import combinations, combinations_with_replacement, product
 
 import pytest
 
+from lazymig import Phase
 from lazymig.protocol import bodies
 from lazymig.testing.explore import explore
 from tests.interleaving.running import Task, explore_all
-from tests.interleaving.subject import NAMES, STATES, WRITES, noted_scenario
+from tests.interleaving.subject import KEEPING, NAMES, STATES, WRITES, noted_scenario, setup
 from tests.widening import WIDENING
 
 FULL, SEED = WIDENING.full, WIDENING.walk_seed
@@ -132,6 +133,17 @@ def test_readers_keep_what_v1_cannot_express(state, reader):
 def test_slow_readers_keep_what_v1_cannot_express(state, writes, reader):
     """A reader that met V2 before two writes and V1 after them swallows no field that only V2 has either."""
     report = explore(noted_scenario(state, [writes, [reader]]))
+    print(report)
+    assert sound(report)
+
+
+@pytest.mark.parametrize("phase", [Phase.COEXIST, Phase.V2_PRIMARY])
+@pytest.mark.parametrize("reader", ["list", "get many"])
+@pytest.mark.parametrize("writes", [("note", "update"), ("update", "note")], ids=", ".join)
+def test_slow_readers_of_many_keep_what_v1_cannot_express(writes, reader, phase):
+    """Nor does one that reads many entities at once and stores nothing, in either phase in which V2 answers."""
+    before = setup("both clean", KEEPING, phase=phase)
+    report = explore(noted_scenario("both clean", [writes, [reader]], setup=before))
     print(report)
     assert sound(report)
 

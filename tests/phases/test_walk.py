@@ -18,7 +18,7 @@ from tests.phases.walking import Pace, Walk, under_way
 from tests.widening import WIDENING
 
 #: Behind `--full`: many more requests in each place.
-PACE = Pace(requests=1_500, clients=12) if WIDENING.full else Pace()
+PACE = Pace(requests=400, clients=10) if WIDENING.full else Pace()
 
 
 @pytest.fixture

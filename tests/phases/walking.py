@@ -26,7 +26,7 @@ class Pace:
     lease_s: float = 1.5
     requests: int = 80
     clients: int = 6
-    think_s: float = 0.03
+    think_s: float = 0.05
     cold: int = 200
 
 
@@ -88,7 +88,7 @@ class Walk:
         """Let a process lose its lease until it refuses calls, and let it recover by itself."""
         refused = self.history.refused[service.name]
         self.proxy.close()
-        await self.answers(service, 503)
+        assert "nothing was written" in await self.answers(service, 503)
         await _wait(lambda: self.history.refused[service.name] > refused)
         self.proxy.closed = False
         await self.answers(service)
@@ -98,8 +98,9 @@ class Walk:
         self.out(service)
         await _wait(lambda: not self.history.waiting[service.name])
         while True:
+            dead = await self.operator.find_announced()
             late = await self._burst(service)
-            if await self.operator.find_announced():
+            if await self.operator.find_announced() - dead:
                 return late
             service.resume()
             await asyncio.gather(*late)

@@ -122,7 +122,7 @@ def describe_next(found: Status) -> Iterator[str]:
     elif found.plan is None:
         yield f"Next: {step.what}; blocked by {', '.join(step.blocked_by)}"
     else:
-        yield f"Next: {step.what}; blocked by {len(step.blocked_by):,} of {len(found.plan.gates):,} gates:"
+        yield f"Next: {step.what}; blocked by {len(step.blocked_by):,} of {len(found.plan.gates):,} conditions:"
         yield from (f"  {gate}" for gate in step.blocked_by[:_GATES])
         if len(step.blocked_by) > _GATES:
             yield f"  and {len(step.blocked_by) - _GATES:,} more: lazymig phase show"

@@ -69,7 +69,7 @@ async def await_the_candidate(route: Any, read: Any, id: Any, candidate: Any) ->
     """Compare before the caller has its answer."""
     notes = Notes()
     entity = await read(route.build(notes_of(route.pair, notes)))
-    await route.watch._run((id,), notes, candidate, 0.0)
+    await route.watch._run((id,), notes, candidate, 0.0, None)
     return entity
 
 

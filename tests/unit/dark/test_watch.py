@@ -472,3 +472,16 @@ async def test_a_batch_is_read_by_one_statement_for_each_side() -> None:
     await repository.get_many([1, 2, 3])
     assert await counted(repository) == {"compared": 3, "matched": 3}
     assert sent == [("v2", [1, 2, 3]), ("v1", [1, 2, 3])]
+
+
+async def test_the_log_is_in_the_control_collection_that_is_followed() -> None:
+    """The gates of the next step look there, also where it stands in another database."""
+    repository = await opened(1)
+    elsewhere = Control(repository.collections.v1.database["elsewhere"])
+    await damage(repository)
+    await parts_of(elsewhere).phases("people").begin(Phase.COEXIST, by="me", why="a test")
+    v1, v2 = repository.collections
+    async with Repository(people(), v1=v1, v2=v2, phase=elsewhere, dark_reads=DarkReads(1)) as steered:
+        await steered.get(1)
+    assert [one.id async for one in elsewhere.mismatches("people")] == [1]
+    assert await logged(repository) == []
