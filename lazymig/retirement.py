@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from lazymig.control import Control, Standing, control_beside, parts_of
+from lazymig.control import Control, Standing, parts_of
 from lazymig.control.retirement import RetirementRecord
 from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
@@ -40,7 +40,8 @@ class Retirement(Generic[V1, V2]):
 
     Args:
         repository: The repository. Its V1 need not exist any more.
-        control: The control collection; by default `lazymig_control` in V2's database.
+        control: The control collection; by default the one that the repository follows, or `lazymig_control` in V2's
+            database.
         soak_s: Seconds for which V1 must have been quiet, before quarantine and again before it is dropped.
         unwatched: Accept that nothing shows stray writes, such as on a server without change streams. Then only the
             time counts.
@@ -62,7 +63,7 @@ class Retirement(Generic[V1, V2]):
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         calls = calls_of(repository)
-        control = control or control_beside(calls.pair.bodies, clock)
+        control = calls.choose_control(control, clock)
         check_apart(control, calls.pair.v1, calls.pair.bodies)
         self._stages = calls.stages
         self._soak = Soak(soak_s, unwatched)

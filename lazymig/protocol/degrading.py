@@ -11,6 +11,7 @@ V1's revisions go on as usual, so a body at V1's revision was made from what V1 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, TypeVar, cast
 
 from attrs import evolve
@@ -34,6 +35,8 @@ T = TypeVar("T")
 #: The steps that announce something in V2, and those that change V1.
 _ANNOUNCING: Final = frozenset({"raise_intent", "ticket", "vacant_ticket", "vacate"})
 _CHANGING: Final = frozenset({"compare_and_set", "delete", "insert"})
+#: The steps before that which read V1.
+_READING: Final = frozenset({"find", "find_local", "confirm_missing"})
 #: Records that V2 is suspect, durably, or raises.
 Record = Callable[[], Awaitable[None]]
 
@@ -47,7 +50,7 @@ async def write(pair: Pair[V1, V2], id: RawId, edit: Edit, record: Record) -> Ch
     try:
         return await write_announced(watched, id, edit)
     except ConnectionFailure:
-        if attempt.sent:
+        if attempt.final:
             raise
     await record()
     change = await v1_alone.write_v1(pair, id, edit)
@@ -61,7 +64,7 @@ async def insert(pair: Pair[V1, V2], id: RawId, change: Change, record: Record) 
     try:
         await insert_announced(watched, id, change)
     except ConnectionFailure:
-        if attempt.sent:
+        if attempt.final:
             raise
     else:
         return
@@ -71,9 +74,16 @@ async def insert(pair: Pair[V1, V2], id: RawId, change: Change, record: Record) 
 
 
 class _Attempt:
-    """Whether a statement was sent that changes V1. After that, nobody may try again in another way."""
+    """Why nobody may try again in another way."""
 
+    #: A statement was sent that changes V1.
     sent = False
+    #: V1 is what could not be reached, which says nothing about V2.
+    v1_away = False
+
+    @property
+    def final(self) -> bool:
+        return self.sent or self.v1_away
 
 
 def _watch(pair: Pair[V1, V2]) -> tuple[Pair[V1, V2], _Attempt]:
@@ -88,9 +98,19 @@ class _NotedV1:
         self._attempt = attempt
 
     def __getattr__(self, name: str) -> object:
+        step = getattr(self._store, name)
+        if name in _READING:
+            return partial(self._read, step)
         if name in _CHANGING:
             self._attempt.sent = True
-        return getattr(self._store, name)
+        return step
+
+    async def _read(self, step: Callable[..., Awaitable[T]], *arguments: object, **options: object) -> T:
+        try:
+            return await step(*arguments, **options)
+        except ConnectionFailure:
+            self._attempt.v1_away = True
+            raise
 
 
 class _TimelyLedger:

@@ -104,6 +104,12 @@ async def _list_warnings(ground: Ground[V1, V2], record: RetirementRecord) -> li
         return []
     views = await ground.v1.find_views()
     found = [f"the view {view} reads V1 by its name, and is empty from quarantine on" for view in views]
+    here = ground.v1 if record.stage is RetirementStage.SERVING else ground.in_quarantine(record)
+    found += [
+        f"the TTL index {name} of {here.place} still deletes documents: each counts as a stray delete, and makes an "
+        "archive differ; drop that index to keep them"
+        for name in await here.find_expiring()
+    ]
     waived = await ground.parts.letters.count_waived(ground.name)
     if waived:
         found.append(f"{waived:,} entities whose dead letters were waived are in V1 alone, and go with it")

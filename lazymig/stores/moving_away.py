@@ -81,6 +81,11 @@ class Removable:
         found = await self._database.command("listCollections", filter={"type": "view", "options.viewOn": self.name})
         return [str(row["name"]) for row in found["cursor"]["firstBatch"]]
 
+    async def find_expiring(self) -> list[str]:
+        """Find the names of its TTL indexes, by which the server deletes documents on its own."""
+        found = await self._collection.index_information()
+        return sorted(name for name, index in found.items() if "expireAfterSeconds" in index)
+
     async def rename(self, name: str) -> bool:
         """Give it another name in its database. False: it does not exist, or the name is taken; nothing was changed."""
         if self._in_memory and name in await self._database.list_collection_names():

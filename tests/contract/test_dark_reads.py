@@ -12,14 +12,14 @@ from bson import Int64
 from pymongo import AsyncMongoClient
 from pymongo.errors import NetworkTimeout, OperationFailure
 
-from lazymig import ConversionError, DarkReads, Repository, Verdict
+from lazymig import Control, ConversionError, DarkReads, Phase, Repository, Verdict
 from lazymig.cli.status import looked_up
 from lazymig.cli.status import show as _render
 from lazymig.control import control_beside, parts_of
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.repository import calls_of
 from tests.contract.conftest import KINDS
-from tests.people import PersonV1, PersonV2, ada, ada_v1
+from tests.people import PersonV1, PersonV2, ada, ada_v1, people
 from tests.widening import WIDENING
 
 META = "_lazymig"
@@ -233,3 +233,21 @@ async def test_status_shows_the_log(
     _render(found)
     shown = " ".join(capsys.readouterr().out.split())
     assert f"In the log of dark reads: 2, the oldest found at {oldest:%Y-%m-%d %H:%M:%S} UTC" in shown
+
+
+async def test_the_log_is_where_the_gates_look(database: Any) -> None:
+    """A repository that follows a control collection logs there, wherever that is."""
+    control = Control(database["steering"])
+    await parts_of(control).phases("people").begin(Phase.COEXIST, by="me", why="")
+    await database["v1"].insert_one(ada_v1(1))
+    repo = Repository(
+        people(), v1=database["v1"], v2=database["v2"], phase=control, dark_reads=DarkReads(share=1), coalesce=False
+    )  # fmt: skip
+    await repo.get(1)
+    await calls_of(repo).drain()
+    await database["v2"].update_one({"_id": 1}, {"$set": {"age": 99}})
+    await repo.get(1)
+    await calls_of(repo).drain()
+    assert [one.id async for one in control.mismatches("people", source="dark read")] == [1]
+    assert "lazymig_control" not in await database.list_collection_names()
+    await calls_of(repo).close()

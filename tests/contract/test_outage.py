@@ -288,6 +288,18 @@ async def test_nothing_is_written_where_it_cannot_be_recorded(degrading: Degradi
     assert await degrading.repo.get(1) == ada(1)
 
 
+async def test_an_outage_of_v1_says_nothing_about_v2(degrading: Degrading) -> None:
+    """Where V1 cannot be read, the write fails, and V2 does not become suspect."""
+    await degrading.allow()
+    v1 = calls_of(degrading.repo).pair.v1
+    v1.find_local = refuse  # type: ignore[method-assign]
+    with pytest.raises(AutoReconnect):
+        await degrading.repo.update(1, lambda person: evolve(person, age=40))
+    del v1.find_local
+    assert (await degrading.standing()).settings.get("suspect_since") is None
+    assert (await degrading.repo.update(1, lambda person: evolve(person, age=41))).age == 41
+
+
 async def test_a_write_whose_outcome_is_unknown_is_not_made_again(degrading: Degrading) -> None:
     """Once a statement was sent that changes V1, its error is the caller's."""
     await degrading.allow()

@@ -16,6 +16,7 @@ from attrs import evolve
 from lazymig import (
     AlreadyExists,
     ConfigurationError,
+    Control,
     LazymigError,
     Migration,
     NotFound,
@@ -137,6 +138,18 @@ async def test_every_other_phase_is_refused(database: Any, phase: Phase) -> None
     with pytest.raises(PhaseError, match=f"in the phase {phase} V1 is needed"):
         await retirement(database).quarantine()
     assert "v1" in await names(database)
+
+
+@pytest.mark.parametrize("driver", ["mock"])
+async def test_it_works_in_the_control_collection_that_the_repository_follows(database: Any) -> None:
+    """Not in the one beside V2, where no phase is recorded."""
+    await filled(database)
+    followed = Control(database["steering"])
+    await parts_of(followed).phases("people").begin(Phase.V2_ONLY, by="me", why="")
+    retiring = Retirement(repository(database, phase=followed), soak_s=0, unwatched=True)
+    assert (await retiring.quarantine()).stage == "quarantined"
+    assert (await parts_of(followed).retirement("people").find()).stage == "quarantined"
+    assert "lazymig_control" not in await database.list_collection_names()
 
 
 @pytest.mark.parametrize("driver", ["mock"])
@@ -758,6 +771,16 @@ async def test_views_of_v1_are_named(database: Any) -> None:
     await filled(database)
     await database.create_collection("recent", viewOn="v1", pipeline=[])
     assert any("the view recent reads V1" in one for one in (await retirement(database).report()).warnings)
+
+
+@SERVER
+async def test_ttl_indexes_of_v1_are_named(database: Any) -> None:
+    """The server deletes by them, in quarantine too, which the watch and the archive would blame on a program."""
+    await filled(database)
+    await database["v1"].create_index("born", expireAfterSeconds=3600)
+    retiring = retirement(database)
+    for report in (await retiring.report(), await retiring.quarantine()):
+        assert any("the TTL index born_1 of" in warning for warning in report.warnings)
 
 
 @pytest.mark.parametrize("driver", ["mock"])
