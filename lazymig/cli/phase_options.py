@@ -67,8 +67,8 @@ class Demanded:
         soak: Seconds for which verifications must have found nothing before V2 is trusted.
         max_age: Seconds that the last full verification may be old then.
         wait: Seconds to wait for acknowledgements.
-        accept: A condition that need not be met: soak, indexes, outside-writes or seal. Give it once for each. The
-            history keeps it.
+        accept: A condition that need not be met: soak, indexes, outside-writes, seal or waiting. Give it once for each.
+            The history keeps it.
     """
 
     soak: Seconds = 3600.0

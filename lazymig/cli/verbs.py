@@ -72,7 +72,9 @@ _VERBS: dict[Callable[..., object], str] = {
     ),
     doctor: examples(f"lazymig doctor {_APP}", f"lazymig doctor {_APP} --all", f"lazymig doctor {_APP} --json"),
     status: examples(f"lazymig status {_APP}", "LAZYMIG_APP=shop.people:repository lazymig status --json"),
-    waiting: examples(f"lazymig waiting {_APP}", "lazymig waiting | cut -f 1", f"lazymig waiting {_APP} --left"),
+    waiting: examples(
+        f"lazymig waiting {_APP}", f"lazymig waiting {_APP} --left", f"lazymig waiting {_APP} | cut -f 1"
+    ),
     follow: examples(f"lazymig follow {_APP}", f"lazymig follow {_APP} --max-time 3600 --json"),
     check: examples(f"lazymig check {_APP}", f"lazymig check {_APP} --offline --examples 1000"),
     completion: examples("lazymig completion bash > ~/.local/share/bash-completion/completions/lazymig"),

@@ -46,7 +46,7 @@ async def describe_steps(case: AnyCase) -> tuple[str, ...]:
     if behind:
         steps.append(f"wait until {', '.join(behind)} has acknowledged epoch {epoch}, or its lease is over")
     if standing.phase is Phase.SHADOW and case.to is Phase.COEXIST and standing.settings.get("degrade"):
-        steps.append("switch off that writes may leave V2 out, and wait until all processes have acknowledged it")
+        steps.append("set phase on-outage to fail, and wait until all processes have acknowledged it")
     held = await Counts(case.pair.bodies).count_all() if standing.phase is Phase.PREPARE else 0
     if held and case.to is Phase.SHADOW:
         steps.append(f"mark the {held:,} documents that V2 holds, so that none is trusted until V1 has been asked")

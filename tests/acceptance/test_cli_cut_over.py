@@ -82,7 +82,7 @@ def test_writes_may_go_to_v1_alone_in_shadow_only(lazymig: Run, people: Any) -> 
     assert on.stdout == "people: a write goes to V1 alone while V2 is down (epoch 3).\n"
     assert people["lazymig_control"].find_one({"_id": "people/phase"})["settings"] == {"degrade": True}
     off = json.loads(lazymig("phase", "on-outage", "fail", *APP, "--json").stdout)
-    assert off == {"migration": "people", "policy": "fail", "suspect_since": None, "epoch": 4}
+    assert off == {"migration": "people", "policy": "fail", "suspect_since": None, "epoch": 5}
     assert lazymig("phase", "advance", *APP, "--to", "coexist", "--why", "a test", "--yes").returncode == 0
     refused = lazymig("phase", "on-outage", "degrade", *APP)
     assert refused.returncode == 1

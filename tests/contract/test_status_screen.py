@@ -61,7 +61,7 @@ def test_everything_is_said_in_a_pipe() -> None:
     """Each fact is one line, whole, so that it can be searched for; nothing is drawn."""
     lines = list(lines_of(status(), PIPE))
     assert lines[:2] == [
-        "things: phase coexist, 42.2 % migrated",
+        "things: phase coexist, 42.4 % migrated",
         "  V2 answers first, filled from V1, which stays the source of truth.",
     ]
     for line in (

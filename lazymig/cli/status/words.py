@@ -50,6 +50,9 @@ def describe_fleet(fleet: Fleet, now: datetime) -> Iterator[str]:
     behind, count = fleet.behind, len(fleet.members)
     held = {"announced": "; writes will be held", "writes": "; writes are held"}.get(standing.hold or "", "")
     processes = f"{count:,} process{'' if count == 1 else 'es'}"
+    if not count:
+        yield f"Fleet: no process has joined; the record is at epoch {standing.epoch}{held}"
+        return
     if not behind:
         yield f"Fleet: {processes}, all at epoch {standing.epoch}{held}"
         return
