@@ -129,7 +129,7 @@ def test_a_configuration_that_cannot_work_reaches_no_server(watched: Watched) ->
             ({"v1": unacknowledged, "v2": v1}, "v1: write concern 0"),
             ({"v2": blocking}, "v2: .*is not an async collection; pass one of"),
             ({"v1": blocking}, "v1: .*is not an async collection"),
-            ({"v1": None}, "v1: .*is not an async collection"),
+            ({"v1": None}, "v1: pass the collection of the old shape"),
             ({"v1": "customers"}, "v1: builtins.str is not an async collection"),
             ({"v1": watched.database}, "v1: .*is not an async collection"),
             ({"max_attempts": 0}, "max_attempts"),

@@ -94,7 +94,8 @@ async def test_an_overloaded_server_does_not_end_a_verification(server_database:
     clock, seen = LaterClock(), list[VerifyProgress]()
     repo = repository(server_database)
     verifier = Verifier(repo, clock=clock, batch_size=4, partition_size=10, on_progress=seen.append)
-    async with overloaded(server_database, *commands, times=TRIES * 2):
+    # Twice is for what comes before the first page.
+    async with overloaded(server_database, *commands, times=TRIES * 4):
         report = await verifier.run()
     assert (report.finished, report.needs_person, report.compared) == (True, False, COUNT)
     assert "the server reports overload" in {progress.throttle for progress in seen}
