@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Annotated, Literal
@@ -17,7 +17,8 @@ from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json, examples
 from lazymig.cli.output import remark, say, show_json
 from lazymig.cli.phase import phase
-from lazymig.control import CutOver, Parts, parts_of, read_cut_over, set_cut_over
+from lazymig.control import CutOver, Parts, cohorts_of, parts_of, read_cut_over, set_cut_over
+from lazymig.control.cohorts import check_cohort_name
 from lazymig.errors import ConfigurationError
 from lazymig.repository import Repository, calls_of
 from lazymig.switch import Switch, mover_of
@@ -88,6 +89,7 @@ async def cut_over(
         changed = attrs.asdict(changes) != attrs.asdict(Changes())
         if changed:
             try:
+                _check_declared(repository, changes.cohorts or ())
                 standing = await set_cut_over(
                     phases, share=changes.share, cohorts=changes.cohorts, dark_share=changes.dark_share,
                     own_dark_share=changes.own_dark_share,
@@ -139,6 +141,15 @@ async def on_outage(
         if suspect is not None:
             say("V2 has missed writes: run lazymig verify --repair before coexist.")
     return Exit.DONE
+
+
+def _check_declared(repository: Repository[object, object], names: Iterable[str]) -> None:
+    """Raise `Unusable` for a cohort that this application does not declare: its processes would not know it either."""
+    control = calls_of(repository).control
+    assert control is not None  # checked when it was opened
+    for name in names:
+        if cohorts_of(control).find(check_cohort_name(name)) is None:
+            raise Unusable(f"--cohort {name}: this application declares no such cohort; control.cohort declares one")
 
 
 @asynccontextmanager

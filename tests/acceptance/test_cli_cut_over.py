@@ -58,6 +58,7 @@ def test_the_cut_over_is_shown_and_changed(lazymig: Run, people: Any) -> None:
     ("options", "message"),
     [
         (("--cohort", "a b"), "cohort: pass a name"),
+        (("--cohort", "stuff"), "this application declares no such cohort"),
         (("--cohort", "staff", "--no-cohorts"), "leave it out, or --cohort"),
     ],
 )
