@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from lazymig import protocol
 from lazymig.errors import NotFound
-from lazymig.protocol import listing, writing
+from lazymig.protocol import listed, writing
 from lazymig.protocol.edits import Base
 from lazymig.shapes import v1_changes
 from lazymig.stores import mongo_v2 as stores
@@ -255,7 +255,7 @@ def answering_tombstone(monkeypatch):
 
 def trusting_list(monkeypatch):
     """A listing takes V2's body whatever revision it was made from."""
-    monkeypatch.setattr(listing, "_holds", lambda stored, row: not stored.gone)
+    monkeypatch.setattr(listed, "_holds", lambda stored, row: not stored.gone)
 
 
 async def naive_store(pair, id, entity):
