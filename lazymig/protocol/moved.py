@@ -6,11 +6,12 @@ V2 before a write and V1 after it, and V1's conversion with V2's earlier body wa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from lazymig.errors import ForeignDocument
-from lazymig.protocol.bodies import ask_in_time, is_due
+from lazymig.protocol import bodies
+from lazymig.protocol.bodies import HEAL_AFTER, ask_in_time
 from lazymig.protocol.pair import Pair
 from lazymig.shapes.migration import get_upgrading
 from lazymig.stores.given import RawId
@@ -19,31 +20,57 @@ from lazymig.stores.records import StoredV1, StoredV2
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
+_Seen = Mapping[RawId, StoredV2]
 
-async def find_moved(
-    pair: Pair[V1, V2], seen: Mapping[RawId, StoredV2], truths: Mapping[RawId, StoredV1]
-) -> list[RawId]:
-    """Return the entities that must be read again, one by one. One statement, and none where nothing is dirty.
 
-    `seen` is what V2 held, and `truths` what V1 held before or after that.
+async def find_moved(pair: Pair[V1, V2], seen: _Seen, truths: Mapping[RawId, StoredV1]) -> list[RawId]:
+    """Return the entities that must be read again. One statement, and none where nothing is dirty.
+
+    `seen` is what V2 held, and `truths` what V1 held before or after that. Bodies that are about to be stored are
+    waited for a moment, all together.
     """
     if not get_upgrading(pair.conversions.migration).takes_other:
         return []
     apart = [id for id, truth in truths.items() if id in seen and seen[id].revision != truth.revision]
-    if not apart:
-        return []
-    again, reachable = await ask_in_time(pair, lambda: pair.bodies.find_many(apart))
-    if again is None or not reachable:
-        return []
-    return [id for id in apart if await _has_moved(pair, seen[id], again.get(id), truths[id])]
-
-
-async def _has_moved(
-    pair: Pair[V1, V2], seen: StoredV2, again: StoredV2 | ForeignDocument | None, truth: StoredV1
-) -> bool:
     # V2 past V1's document: that was read before a write, and V2 after it.
-    if again is None or isinstance(again, ForeignDocument) or seen.revision > truth.revision:
+    moved = {id for id in apart if seen[id].revision > truths[id].revision}
+    moved |= await _find_changed(pair, seen, [id for id in apart if id not in moved])
+    due = [id for id in await _find_due(pair, seen, truths) if id not in moved]
+    for delay_s in bodies.WRITER_WAITS_S:
+        if not due:
+            break
+        await pair.clock.sleep(delay_s)
+        moved |= await _find_changed(pair, seen, due)
+        due = [id for id in due if id not in moved]
+    return [id for id in apart if id in moved]
+
+
+async def _find_changed(pair: Pair[V1, V2], seen: _Seen, ids: Sequence[RawId]) -> set[RawId]:
+    """Return those that V2 holds differently now; none where V2 does not answer."""
+    if not ids:
+        return set()
+    now, reachable = await ask_in_time(pair, lambda: pair.bodies.find_many(ids))
+    return {id for id in ids if _differs(now.get(id), seen[id])} if reachable and now is not None else set()
+
+
+def _differs(now: StoredV2 | ForeignDocument | None, seen: StoredV2) -> bool:
+    if now is None or isinstance(now, ForeignDocument):
         return True
-    if (again.revision, again.intent) != (seen.revision, seen.intent):
-        return True
-    return await is_due(pair, seen, truth)  # its writer is about to store what only its body holds
+    return (now.revision, now.intent) != (seen.revision, seen.intent)
+
+
+async def _find_due(pair: Pair[V1, V2], seen: _Seen, truths: Mapping[RawId, StoredV1]) -> list[RawId]:
+    """Return those whose writer seems to be alive, and has yet to store what only its body holds.
+
+    Bodies that this process itself is storing have been waited for.
+    """
+    announced = [
+        id
+        for id, truth in truths.items()
+        if id in seen and seen[id].revision < truth.revision <= seen[id].intent and not pair.behind.holds(id)
+    ]
+    marks = {id: at for id in announced if (at := seen[id].at) is not None}
+    if not marks:
+        return []
+    now, _ = await ask_in_time(pair, pair.ledger.now)
+    return [id for id, at in marks.items() if now is not None and now - at < HEAL_AFTER]

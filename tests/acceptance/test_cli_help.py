@@ -14,6 +14,7 @@ import pytest
 from cyclopts import App
 
 from lazymig.cli.verbs import app
+from lazymig.cli.verbs import run as run_here
 
 SCRIPT = Path(sys.executable).with_name("lazymig")
 ROOT = Path(__file__).parents[2]
@@ -36,6 +37,15 @@ def run(*arguments: str, command: tuple[str, ...] = (str(SCRIPT),)) -> subproces
     return subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=300)
 
 
+def help_of(chain: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The help of a command at 80 columns, in this process: a process for each would take a minute."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run_here([*chain, "--help"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    return shown.out
+
+
 def epilogue_of(chain: tuple[str, ...]) -> list[str]:
     """The lines of examples at the end of a command's help."""
     command = app
@@ -45,12 +55,20 @@ def epilogue_of(chain: tuple[str, ...]) -> list[str]:
 
 
 @pytest.mark.parametrize("chain", CHAINS, ids=" ".join)
-def test_each_help_fits_a_terminal(chain: tuple[str, ...]) -> None:
+def test_each_help_fits_a_terminal(
+    chain: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each help begins with how to call the command, is at most 80 columns wide, and ends with 0."""
-    shown = run(*chain, "--help")
+    shown = help_of(chain, capsys, monkeypatch)
+    assert shown.startswith(f"Usage: {' '.join(['lazymig', *chain])}")
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80
+
+
+def test_a_process_shows_the_same_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the tests here read is what a user sees."""
+    shown = run("phase", "advance", "--help")
     assert (shown.returncode, shown.stderr) == (0, "")
-    assert shown.stdout.startswith(f"Usage: {' '.join(['lazymig', *chain])}")
-    assert max(len(line.rstrip()) for line in shown.stdout.splitlines()) <= 80
+    assert shown.stdout == help_of(("phase", "advance"), capsys, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -74,11 +92,13 @@ def test_a_command_line_that_cannot_be_read_says_what_is_wrong(typed: str, said:
 
 
 @pytest.mark.parametrize("chain", COMMANDS, ids=" ".join)
-def test_each_command_shows_examples_that_parse(chain: tuple[str, ...]) -> None:
+def test_each_command_shows_examples_that_parse(
+    chain: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each command's help has examples, and each of them is a command line that lazymig takes for that command."""
     examples = epilogue_of(chain)
     assert examples
-    shown = run(*chain, "--help").stdout
+    shown = help_of(chain, capsys, monkeypatch)
     for example in examples:
         words = shlex.split(example)
         assert all(word in shown for word in example.split())

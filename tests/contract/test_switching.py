@@ -149,9 +149,9 @@ async def test_writes_may_not_leave_v2_out_any_more_before_v2_answers(database: 
     acknowledged: list[bool] = []
 
     async def sleep(_: float) -> None:
-        """A process learns that `degrade` is off, and has left V2 out until then."""
+        """A process learns that `degrade` is ending, and has left V2 out until then."""
         now = await standing(ready.repo)
-        if now.settings["degrade"] is False and not acknowledged:
+        if now.settings["degrade"] == "announced" and not acknowledged:
             acknowledged.append(True)
             await ready.change(suspect_since=ready.clock.now())
             await ready.parts.members("things").renew(process(epoch=100, beat=2))
