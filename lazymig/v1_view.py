@@ -54,7 +54,7 @@ class V1View(Door[V1, V2]):
             TypeError: If the id is of another type.
         """
         raw = self._calls.conversions.raw_id(id)
-        return await self._calls.ask_v1(lambda route: route.exists_in_v1(raw))
+        return await self._calls.exists_in_v1(raw)
 
     async def count(self, criteria: Criteria | None = None) -> int:
         """Count the entities that match. V1's side of the question is asked while V1 is written.
@@ -66,7 +66,7 @@ class V1View(Door[V1, V2]):
             The number of documents that match, convertible or not.
         """
         where = check_criteria(criteria)
-        return await self._calls.ask_v1(lambda route: route.count_v1(where))
+        return await self._calls.count_v1(where)
 
     def with_session(self, session: Session) -> V1View[V1, V2]:
         """Return this view with every step in a driver session, and in its transaction if one is open.
@@ -96,7 +96,7 @@ class V1View(Door[V1, V2]):
             TypeError: If the id is of another type.
         """
         raw = self._calls.conversions.raw_id(id)
-        return await self._calls.ask_v1(lambda route: route.read_v1(raw))
+        return await self._calls.read_v1(raw)
 
     @overload
     async def get_many(self, ids: Iterable[K], *, on_error: OnError = "raise") -> dict[K, V1]: ...

@@ -21,6 +21,7 @@ from lazymig.phases import Phase
 from lazymig.protocol.edits import Change, ClientEdit
 from lazymig.protocol.pair import Pair
 from lazymig.query import (
+    Criteria,
     Listing,
     OnError,
     Span,
@@ -171,7 +172,19 @@ class Calls(Generic[V1, V2]):
             async with self.bounded(writes=True) as stage, stage.first_use.explaining:
                 await stage.route.insert(raw, change)
 
-    async def ask_v1(self, ask: Callable[[Route[V1, V2]], Awaitable[E]]) -> E:
+    async def read_v1(self, raw: RawId) -> V1 | None:
+        """Return the entity in V1's type, or None."""
+        return await self._ask_v1(lambda route: route.read_v1(raw))
+
+    async def exists_in_v1(self, raw: RawId) -> bool:
+        """Return whether V1's door knows the entity."""
+        return await self._ask_v1(lambda route: route.exists_in_v1(raw))
+
+    async def count_v1(self, criteria: Criteria) -> int:
+        """Count the entities of V1's door that match."""
+        return await self._ask_v1(lambda route: route.count_v1(criteria))
+
+    async def _ask_v1(self, ask: Callable[[Route[V1, V2]], Awaitable[E]]) -> E:
         """Read through V1's door. In another phase, ask again where V1 was stale already."""
         while True:
             async with self.bounded() as stage:
@@ -193,7 +206,7 @@ class Calls(Generic[V1, V2]):
         """Read entities in V1's type and return them in the order of `ids`."""
         raws = self._raw_ids(ids)
         check_on_error(on_error)
-        answers = await self.ask_v1(lambda route: route.read_v1_many(list(raws)))
+        answers = await self._ask_v1(lambda route: route.read_v1_many(list(raws)))
         return await _name(answers, raws, on_error)
 
     def list_v2(self, asked: Listing) -> AsyncGenerator[V2]:
