@@ -41,7 +41,7 @@ smartquotes = False
 
 nitpick_ignore_regex = [
     # Types of Python and of other projects. Their inventories would be fetched at each build, which works offline.
-    (r"py:.*", r"(collections|contextlib|datetime|types|typing|uuid)\..*"),
+    (r"py:.*", r"(collections|contextlib|datetime|pathlib|types|typing|uuid)\..*"),
     (r"py:.*", r"(attr|attrs|bson|cattrs|hypothesis|pymongo)\..*"),
     # Type variables.
     (r"py:.*", r"(lazymig\..*\.)?(V1|V2|E|K|T)"),

@@ -200,7 +200,7 @@ class Tally:
             **attributes: Further attributes of the span; their names get the prefix `lazymig.`.
 
         Returns:
-            A context manager: the span is current within it, and ends with it.
+            A context manager, within which the span is current.
         """
         tracer = _make_tracer()
         if tracer is None:
