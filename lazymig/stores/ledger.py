@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from pymongo import ReturnDocument
-from pymongo.errors import DuplicateKeyError, OperationFailure
+from pymongo.errors import AutoReconnect, DuplicateKeyError, OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from lazymig.errors import ForeignDocument
@@ -132,6 +132,14 @@ class MongoLedger(Ledger):
             if error.code not in _NOT_OURS:
                 raise
             raise ForeignDocument(where["_id"]) from None
+        except AttributeError as error:
+            # PyMongo adds labels to a write concern error, which a server sends that steps down, and cannot do so in an
+            # undecoded reply. Whether the announcement will last is not known, as after any lost connection.
+            if "RawBSONDocument" not in str(error):
+                raise
+            raise AutoReconnect(
+                "the server reported that the announcement may not last; it is not the primary"
+            ) from None
         return check_ticketed(where["_id"], parse_v2(unpack(self.collection, document)))
 
     async def raise_intent(self, id: RawId, intent: int) -> None:
