@@ -10,7 +10,7 @@ from attrs import define
 from lazymig.errors import ConversionError, ForeignDocument
 from lazymig.loop.deadline import Deadline
 from lazymig.protocol.many import make_answer, read_many
-from lazymig.protocol.moved import find_moved
+from lazymig.protocol.moved import find_held, find_moved
 from lazymig.protocol.pair import Pair
 from lazymig.shapes.migration import get_upgrading
 from lazymig.stores.given import RawId
@@ -134,11 +134,11 @@ async def _read_moved(pair: Pair[V1, V2], rows: Iterable[_Row[V2]]) -> None:
         return
     asked = {one.row.id: one for one in rows if one.answer is None and one.truth is not None}
     seen = {id: one.seen for id, one in asked.items() if isinstance(one.seen, StoredV2)}
-    moved = set(await find_moved(pair, seen, {id: one.truth for id, one in asked.items() if one.truth is not None}))
+    truths = {id: one.truth for id, one in asked.items() if one.truth is not None}
+    moved = set(await find_moved(pair, seen, truths))
     # V2 lacked it, and V1 has moved since: V2 may hold what was written with it.
-    moved |= {
-        id for id, one in asked.items() if id not in seen and one.truth and one.truth.revision != one.row.revision
-    }
+    absent = [id for id, truth in truths.items() if id not in seen and truth.revision != asked[id].row.revision]
+    moved |= await find_held(pair, absent)
     if moved:
         answers = await read_many(pair, list(moved))
         for id in moved:

@@ -45,12 +45,20 @@ async def find_moved(pair: Pair[V1, V2], seen: _Seen, truths: Mapping[RawId, Sto
     return [id for id in apart if id in moved]
 
 
+async def find_held(pair: Pair[V1, V2], ids: Sequence[RawId]) -> set[RawId]:
+    """Return those that V2 holds now. One statement, and none without ids."""
+    return set(await _ask(pair, ids) or ())
+
+
 async def _find_changed(pair: Pair[V1, V2], seen: _Seen, ids: Sequence[RawId]) -> set[RawId]:
     """Return those that V2 holds differently now; none where V2 does not answer."""
-    if not ids:
-        return set()
-    now, reachable = await ask_in_time(pair, lambda: pair.bodies.find_many(ids))
-    return {id for id in ids if _differs(now.get(id), seen[id])} if reachable and now is not None else set()
+    now = await _ask(pair, ids)
+    return set() if now is None else {id for id in ids if _differs(now.get(id), seen[id])}
+
+
+async def _ask(pair: Pair[V1, V2], ids: Sequence[RawId]) -> Mapping[RawId, StoredV2 | ForeignDocument] | None:
+    """Ask V2; None where it does not answer."""
+    return (await ask_in_time(pair, lambda: pair.bodies.find_many(ids)))[0] if ids else {}
 
 
 def _differs(now: StoredV2 | ForeignDocument | None, seen: StoredV2) -> bool:

@@ -15,7 +15,7 @@ from typing import ClassVar, Generic, TypeVar, cast
 
 from attrs import evolve, frozen
 
-from lazymig.errors import ConversionError
+from lazymig.errors import ConversionError, ForeignDocument
 from lazymig.protocol import listing
 from lazymig.protocol.edits import Change, ClientEdit
 from lazymig.protocol.pair import Pair
@@ -113,3 +113,6 @@ class _ChosenBodies:
 
     async def find_each(self, ids: Sequence[RawId]) -> Undecoded[StoredV2]:
         return await self._bodies.find_each([id for id in ids if self._chooses(id)])
+
+    async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredV2 | ForeignDocument]:
+        return await self._bodies.find_many([id for id in ids if self._chooses(id)])

@@ -77,8 +77,25 @@ async def test_the_choice_follows_the_record(fleet: Fleet) -> None:
     assert await fleet.noted() == set(IDS)
 
 
+async def test_a_listing_keeps_to_the_choice_for_what_moves(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entity of the rest that is written while its page is read is V1's, and one that is chosen is whole."""
+    await fleet.set(share=0, cohorts=["staff"])
+    v1 = calls_of(fleet.repo).pair.v1
+    find_each, pending = v1.find_each, [1, 3]
+
+    async def moving(ids: Any, question: Any = None) -> Any:
+        for id in (pending.pop() for _ in range(len(pending))):
+            await fleet.repo.update(id, lambda person: evolve(person, age=99))
+        return await find_each(ids, question)
+
+    monkeypatch.setattr(v1, "find_each", moving)
+    listed = {person.id: person async for person in fleet.repo.list()}
+    assert pending == []
+    assert [(listed[id].age, listed[id].note) for id in (1, 3)] == [(36, "only in V2"), (99, None)]
+
+
 async def test_a_larger_share_only_adds_entities(fleet: Fleet) -> None:
-    """Whoever was chosen stays chosen."""
+    """An entity that was chosen stays chosen."""
     chosen: set[int] = set()
     for share in (0.1, 0.3, 0.6, 0.9):
         await fleet.set(share=share)
