@@ -19,7 +19,7 @@ _TURNS = 60
 
 
 class ManualClock:
-    """A clock that stands until `move`; whoever sleeps waits for that."""
+    """A clock that stands until `move`; what sleeps waits for that."""
 
     def __init__(self) -> None:
         self.now_s = 0.0

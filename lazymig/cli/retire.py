@@ -225,6 +225,7 @@ def _render(report: RetirementReport, *, in_json: bool) -> None:
         wrapped(f"{report.interrupted} has begun and is not known to be done: run lazymig retire {report.interrupted}")
     for title, lines in (("What will go", report.goes), ("Before you go on", report.warnings)):
         _show_lines(title, lines)
+    _show_lines("What was done", report.history)
     if report.conditions:
         section("Conditions")
         for one in report.conditions:

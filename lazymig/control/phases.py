@@ -57,7 +57,6 @@ class Standing:
         epoch: The number of changes of this record.
         hold: What processes are asked to hold: None, "announced" or "writes".
         settings: What else all processes follow, by name.
-        retirement: How far V1's retirement is; None before it begins.
         history: The changes of the phase, oldest first.
     """
 
@@ -66,7 +65,6 @@ class Standing:
     epoch: int
     hold: Hold | None
     settings: Mapping[str, object]
-    retirement: Mapping[str, object] | None
     history: tuple[Moved, ...] = field(repr=False)
 
     @property
@@ -105,7 +103,7 @@ class Phases(Part):
         moved = Moved(self._clock.now(), by, why, None, phase, 1)
         row = {
             "kind": "phase", "migration": self._migration, "phase": str(phase), "epoch": 1, "hold": None,
-            "settings": {}, "retirement": None, "history": [_make_row(moved)],
+            "settings": {}, "history": [_make_row(moved)],
         }  # fmt: skip
         claimed = await self._rows.claim({"_id": self._key, "epoch": 0}, {"$set": row})
         return None if claimed is None else _parse(claimed)
@@ -123,22 +121,14 @@ class Phases(Part):
         return made if await self._change(standing, fields, {"$push": pushed}) else None
 
     async def change(
-        self,
-        standing: Standing,
-        *,
-        hold: Hold | None = None,
-        settings: Mapping[str, object] = _UNCHANGED,
-        retirement: Mapping[str, object] | None = None,
+        self, standing: Standing, *, hold: Hold | None = None, settings: Mapping[str, object] = _UNCHANGED
     ) -> Standing | None:
         """Record what processes hold and other settings, durably; settings that are not named stay.
 
-        The retirement stays as well where none is given. None: the record has changed; nothing was done.
+        None: the record has changed; nothing was done.
         """
-        made = evolve(
-            standing, epoch=standing.epoch + 1, hold=hold, settings={**standing.settings, **settings},
-            retirement=standing.retirement if retirement is None else dict(retirement),
-        )  # fmt: skip
-        fields = {"hold": hold, "settings": made.settings, "retirement": made.retirement}
+        made = evolve(standing, epoch=standing.epoch + 1, hold=hold, settings={**standing.settings, **settings})
+        fields = {"hold": hold, "settings": made.settings}
         return made if await self._change(standing, fields, {}) else None
 
     async def remove(self, standing: Standing) -> bool:
@@ -167,7 +157,7 @@ def _parse(row: Row) -> Standing:
         for one in row["history"]
     )  # fmt: skip
     return Standing(
-        row["migration"], _parse_phase(row["phase"]), row["epoch"], row["hold"], row["settings"], row["retirement"],
+        row["migration"], _parse_phase(row["phase"]), row["epoch"], row["hold"], row["settings"],
         history,
     )  # fmt: skip
 

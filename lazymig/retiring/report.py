@@ -41,6 +41,7 @@ class RetirementReport:
         warnings: What else to know before the next step.
         code: What of the application's code may go, with file and line.
         archive: Where V1 is archived; "" where it is not.
+        history: What was done, by whom and when, in words; oldest first.
     """
 
     migration: str
@@ -52,6 +53,7 @@ class RetirementReport:
     warnings: tuple[str, ...]
     code: tuple[str, ...]
     archive: str
+    history: tuple[str, ...] = ()
 
     @property
     def blocked(self) -> bool:
@@ -70,7 +72,13 @@ async def make_report(
         goes=tuple(await _list_what_goes(ground, record)), warnings=tuple(await _list_warnings(ground, record)),
         code=list_removable_code(ground.pair.conversions.migration),
         archive=archive.target if archive is not None and archive.digest is not None else "",
+        history=tuple(await _list_history(ground)),
     )  # fmt: skip
+
+
+async def _list_history(ground: Ground[V1, V2]) -> list[str]:
+    done = await ground.parts.retirement(ground.name).find_history()
+    return [f"{at:%Y-%m-%d %H:%M:%S} UTC{f' by {by}' if by else ''}: {what}" for at, by, what in done]
 
 
 async def _list_what_goes(ground: Ground[V1, V2], record: RetirementRecord) -> list[str]:

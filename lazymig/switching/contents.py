@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from lazymig.control import Followed
 from lazymig.diagnosis.examining import Examination
@@ -89,9 +89,7 @@ async def dead_letters(case: AnyCase) -> Gate:
 
 async def outside_writes(case: AnyCase) -> Gate:
     """No other program has written V1 since the verification, or the follower heals what it writes."""
-    name, proof = "outside-writes", await find_proof(case)
-    since = case.since if proof is None else proof.began_at
-    followed = await case.parts.following(case.name).find()
+    name, (since, followed) = "outside-writes", await _find_followed(case)
     if followed is None:
         return opens(name, "no follower has ever run, so only verifications find them")
     if followed.catching_up is not None:
@@ -110,11 +108,15 @@ async def outside_writes(case: AnyCase) -> Gate:
     return opens(name, f"none since {since:%H:00} UTC")
 
 
+async def _find_followed(case: AnyCase) -> tuple[datetime, Followed | None]:
+    """Find since when other programs must not have written V1, and what the follower has seen of them."""
+    proof = await find_proof(case)
+    return case.since if proof is None else proof.began_at, await case.parts.following(case.name).find()
+
+
 async def last_outside_writes(case: AnyCase) -> Gate:
     """No other program writes V1: in the phase after the step such a write would be lost."""
-    name, proof = "outside-writes", await find_proof(case)
-    since = case.since if proof is None else proof.began_at
-    followed = await case.parts.following(case.name).find()
+    name, (since, followed) = "outside-writes", await _find_followed(case)
     if followed is None:
         return cannot_tell(
             name, "no follower has ever run, so nothing shows whether another program writes V1",

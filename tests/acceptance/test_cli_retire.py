@@ -79,9 +79,9 @@ def retire(capsys: pytest.CaptureFixture[str]) -> Run:
 
     def call(*words: str) -> tuple[int, str, str]:
         code = run(["retire", *words])
-        told = capsys.readouterr()
-        assert SECRET not in told.out + told.err
-        return code, told.out, told.err
+        shown = capsys.readouterr()
+        assert SECRET not in shown.out + shown.err
+        return code, shown.out, shown.err
 
     return call
 

@@ -278,7 +278,7 @@ async def test_v2_only_works_beside_both_fences(database: Any) -> None:
 # ---- the seal itself ------------------------------------------------------------------------------------------------
 
 
-class Told:
+class Requests:
     """A fleet of one, and what it was asked."""
 
     def __init__(self, *, switches: bool = True, held: Callable[[], Awaitable[object]] | None = None) -> None:
@@ -326,11 +326,11 @@ async def prepared(database: Any) -> Any:
 @SERVERS
 async def test_a_seal_heals_buries_fences_and_switches(database: Any) -> None:
     """It says how many marks it met and how long writes were held; both fences stand, and no mark is open."""
-    pair, told = await prepared(database), Told()
-    made = await sealing.seal(pair, sealing.fences_of(pair), told.fleet, Terms(key="k"))
+    pair, requests = await prepared(database), Requests()
+    made = await sealing.seal(pair, sealing.fences_of(pair), requests.fleet, Terms(key="k"))
     assert (made.sealed, made.fenced, made.why, made.healed, made.buried) == (True, True, "", 1, 1)
     assert 0 < made.held_s < 5
-    assert told.asked == ["hold", "switch", "release"]
+    assert requests.asked == ["hold", "switch", "release"]
     assert await standing(database) == [True, True]
     assert [document[META]["rev"] == document[META]["intent"] async for document in database["v2"].find()] == [True] * 5
     repo = opened(database, Phase.V2_ONLY)
@@ -340,7 +340,7 @@ async def test_a_seal_heals_buries_fences_and_switches(database: Any) -> None:
 @ONE
 async def test_a_late_writer_lifts_the_seal_and_is_named(database: Any) -> None:
     """It announced a write after the marks were healed: both fences are gone, and the answer has its id."""
-    pair, told = await prepared(database), Told()
+    pair, requests = await prepared(database), Requests()
     fences = sealing.fences_of(pair)
 
     class Late(MongoFence):
@@ -348,17 +348,17 @@ async def test_a_late_writer_lifts_the_seal_and_is_named(database: Any) -> None:
             await pair.ledger.ticket(4)
             return await super().put_up(key, within_s)
 
-    made = await sealing.seal(pair, evolve(fences, v2=Late(pair.ledger, "v2")), told.fleet, Terms(key="k"))
+    made = await sealing.seal(pair, evolve(fences, v2=Late(pair.ledger, "v2")), requests.fleet, Terms(key="k"))
     assert (made.sealed, made.fenced, made.late) == (False, False, (4,))
     assert "with the ids 4" in made.why
-    assert told.asked == ["hold", "release"]
+    assert requests.asked == ["hold", "release"]
     assert await standing(database) == [False, False]
 
 
 @ONE
 async def test_the_phase_is_not_switched_where_a_fence_vanished(database: Any) -> None:
     """Somebody lifts a fence while the seal looks for marks: it is given up."""
-    pair, told = await prepared(database), Told()
+    pair, requests = await prepared(database), Requests()
     fences = sealing.fences_of(pair)
     find_each = type(pair.v1).find_each
 
@@ -369,11 +369,11 @@ async def test_the_phase_is_not_switched_where_a_fence_vanished(database: Any) -
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(type(pair.v1), "find_each", lifted)
-        made = await sealing.seal(pair, fences, told.fleet, Terms(key="k"))
+        made = await sealing.seal(pair, fences, requests.fleet, Terms(key="k"))
     assert not made.sealed
     assert "v2: " in made.why
     assert "is not fenced" in made.why
-    assert told.asked == ["hold", "release"]
+    assert requests.asked == ["hold", "release"]
     assert await standing(database) == [False, False]
 
 
@@ -381,7 +381,7 @@ async def test_the_phase_is_not_switched_where_a_fence_vanished(database: Any) -
 @pytest.mark.parametrize("why", ["lost", "cancelled", "busy"])
 async def test_whatever_fails_before_the_switch_lifts_both_fences(database: Any, why: str) -> None:
     """A record that somebody changed, a cancellation with both fences up, an open transaction over V1."""
-    pair, told = await prepared(database), Told(switches=why != "lost")
+    pair, requests = await prepared(database), Requests(switches=why != "lost")
     fences = sealing.fences_of(pair)
     looked = asyncio.Event()
 
@@ -394,7 +394,7 @@ async def test_whatever_fails_before_the_switch_lifts_both_fences(database: Any,
 
     if why == "cancelled":
         stuck = evolve(fences, v1=Stuck(pair.v1, "v1"))
-        sealed = asyncio.create_task(sealing.seal(pair, stuck, told.fleet, Terms(key="k", within_s=None)))
+        sealed = asyncio.create_task(sealing.seal(pair, stuck, requests.fleet, Terms(key="k", within_s=None)))
         await looked.wait()
         assert await standing(database) == [True, True]
         sealed.cancel()
@@ -407,16 +407,16 @@ async def test_whatever_fails_before_the_switch_lifts_both_fences(database: Any,
                 await session.start_transaction()
                 await database["v1"].update_one({"_id": 1}, {"$set": {"x": 1}}, session=session)
 
-            told = Told(held=held)
-            made = await sealing.seal(pair, fences, told.fleet, Terms(key="k", change_s=0.05))
+            requests = Requests(held=held)
+            made = await sealing.seal(pair, fences, requests.fleet, Terms(key="k", change_s=0.05))
             await session.abort_transaction()
         assert not made.sealed
         assert "try again" in made.why
     else:
-        made = await sealing.seal(pair, fences, told.fleet, Terms(key="k"))
+        made = await sealing.seal(pair, fences, requests.fleet, Terms(key="k"))
         assert not made.sealed
         assert "changed meanwhile" in made.why
-    assert told.asked[-1] == "release"
+    assert requests.asked[-1] == "release"
     assert await standing(database) == [False, False]
 
 
@@ -429,7 +429,7 @@ async def test_an_unknown_switch_leaves_the_fences(database: Any) -> None:
     async def unknown() -> bool:
         raise TimeoutError
 
-    fleet = evolve(Told().fleet, switch=unknown)
+    fleet = evolve(Requests().fleet, switch=unknown)
     with pytest.raises(TimeoutError) as raised:
         await sealing.seal(pair, fences, fleet, Terms(key="k"))
     assert "the fences of V1 and V2 stay" in raised.value.__notes__[0]
@@ -443,12 +443,12 @@ async def test_where_v1_cannot_be_fenced_the_seal_waits_for_a_decision(database:
     """Nothing is held and the reason is said; with the leases only it goes on, and says what is missing."""
     repo = opened(database, Phase.V2_PRIMARY)
     await database.create_collection("v2")
-    pair, told = calls_of(repo).pair, Told()
-    made = await sealing.seal(pair, sealing.fences_of(pair), told.fleet, Terms(key="k"))
-    assert (made.sealed, told.asked) == (False, [])
+    pair, requests = calls_of(repo).pair, Requests()
+    made = await sealing.seal(pair, sealing.fences_of(pair), requests.fleet, Terms(key="k"))
+    assert (made.sealed, requests.asked) == (False, [])
     assert "does not exist" in made.why
-    made = await sealing.seal(pair, sealing.fences_of(pair), told.fleet, Terms(key="k", leases_only=True))
-    assert (made.sealed, made.fenced, told.asked) == (True, False, ["hold", "switch", "release"])
+    made = await sealing.seal(pair, sealing.fences_of(pair), requests.fleet, Terms(key="k", leases_only=True))
+    assert (made.sealed, made.fenced, requests.asked) == (True, False, ["hold", "switch", "release"])
     assert len(made.unfenced) == 1
 
 

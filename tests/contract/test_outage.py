@@ -95,7 +95,7 @@ async def test_a_read_that_v1_can_answer_is_answered(opened: Any, phase: Phase, 
 
 @pytest.mark.parametrize("phase", [Phase.SHADOW, Phase.COEXIST, Phase.V2_PRIMARY], ids=str)
 async def test_after_some_failures_nobody_waits_for_v2(opened: Any, phase: Phase) -> None:
-    """V2 is not asked for a moment, by whichever verb; then one read probes, and its answer lets all ask again."""
+    """V2 is not asked for a moment, by any verb; then one read probes, and its answer lets all ask again."""
     clock = TestClock()
     repo = opened(phase, clock=clock)
     away = Away(repo, refuse, READS)

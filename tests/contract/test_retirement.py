@@ -689,7 +689,7 @@ STAGES = {
 async def test_killed_at_any_statement_it_resumes(
     database: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """Whichever statement was the last one, the same step again brings it to the same end; nothing is lost before."""
+    """After any statement, the same step again brings it to the same end; nothing is lost before."""
     counting = Counting(monkeypatch)
     steps = {
         "quarantine": lambda one: one.quarantine(),

@@ -68,6 +68,20 @@ async def running(database: Any, clock: Any) -> list[Any]:
     return found
 
 
+class Pauser:
+    """Pauses a sweep once it has moved a dozen, as another process would."""
+
+    def __init__(self, filled: Any, clock: Any) -> None:
+        self.filled, self.clock = filled, clock
+        self.task: asyncio.Task[Any] | None = None
+
+    def page(self, progress: Any) -> None:
+        """Take the progress of a sweep."""
+        self.clock.page()
+        if progress.migrated >= 12 and self.task is None:
+            self.task = asyncio.create_task(steering(self.filled, self.clock).pause("things", **ADA))
+
+
 async def test_a_paused_sweep_moves_nothing_until_it_is_resumed(filled: Any) -> None:
     """It says who paused it, when and why, in its progress and to those who look; then it moves everything."""
     shown: list[Any] = []
@@ -100,7 +114,6 @@ async def test_a_paused_sweep_moves_nothing_until_it_is_resumed(filled: Any) -> 
 async def test_a_pause_begins_while_a_sweep_runs(filled: Any) -> None:
     """It ends after the batches in flight, keeps its partition, and goes on with the rest."""
     held: list[Any] = []
-    tasks: list[asyncio.Task[Any]] = []
 
     async def look() -> None:
         held.append(await stored(filled["v2"]))
@@ -111,14 +124,11 @@ async def test_a_pause_begins_while_a_sweep_runs(filled: Any) -> None:
         await look()
         await steering(filled).resume("things", by="ada")
 
-    def page(progress: Any) -> None:
-        clock.page()
-        if progress.migrated >= 12 and not tasks:
-            tasks.append(asyncio.create_task(steering(filled, clock).pause("things", **ADA)))
-
     clock = Pauses(at_8=look, at_20=resume)
-    report = await sweeper(filled, clock=clock, on_progress=page).run()
-    assert await tasks[0]
+    pauser = Pauser(filled, clock)
+    report = await sweeper(filled, clock=clock, on_progress=pauser.page).run()
+    assert pauser.task is not None
+    assert await pauser.task
     assert (report.finished, report.migrated, 0 <= clock.late < 2) == (True, COUNT, True)
     assert held[0] == held[1]
     assert 12 <= len(held[0]) < COUNT
@@ -140,7 +150,6 @@ class Hearts(Pauses):
 async def test_a_paused_sweep_keeps_its_lease(filled: Any) -> None:
     """However long it is paused, no other process takes its partition over."""
     taken: list[Any] = []
-    tasks: list[asyncio.Task[Any]] = []
 
     async def look() -> None:
         rows = parts_of(control(filled, clock)).passes("things", "sweep")
@@ -150,13 +159,8 @@ async def test_a_paused_sweep_keeps_its_lease(filled: Any) -> None:
         await look()
         await steering(filled).resume("things", by="ada")
 
-    def page(progress: Any) -> None:
-        clock.page()
-        if progress.migrated >= 12 and not tasks:
-            tasks.append(asyncio.create_task(steering(filled, clock).pause("things", **ADA)))
-
     clock = Hearts(at_20=look, at_200=resume)
-    report = await sweeper(filled, clock=clock, on_progress=page, partition_size=1000).run()
+    report = await sweeper(filled, clock=clock, on_progress=Pauser(filled, clock).page, partition_size=1000).run()
     assert taken == [None, None]
     assert clock.ahead_s > 90
     assert (report.finished, report.migrated) == (True, COUNT)

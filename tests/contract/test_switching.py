@@ -254,7 +254,7 @@ class Life:
 
 
 def mortal(monkeypatch: pytest.MonkeyPatch, statements: int) -> pytest.MonkeyPatch:
-    """Let whoever moves the fleet die after this many changes of the record and of the fences."""
+    """Let the operator die after this many changes of the record and of the fences."""
     life = Life(statements)
     for owner, names in ((Phases, ("change", "move")), (MongoFence, ("put_up", "take_down"))):
         for name in names:

@@ -35,7 +35,7 @@ ROUTE = [
 
 
 class History(load.History):
-    """What every client was told; a refusal because of the phase says that nothing was written."""
+    """What every client was answered; a refusal because of the phase says that nothing was written."""
 
     async def _result(self, call: Any, reads: bool) -> Any:
         try:

@@ -42,16 +42,7 @@ def setup(state):
         Subject(opened(MIGRATION, v1, v2, clock, phase=phase), v1, v2) for phase in (PREPARE, SHADOW, COEXIST)
     )
     world = World((v1, v2, record), Raising(sides, record))
-    snapshots = [store.snapshot() for store in world.stores]
-
-    def set_back(gate):
-        for store, snapshot in zip(world.stores, snapshots, strict=True):
-            store.restore(snapshot)
-            store.gate = gate
-        clock.gate = gate
-        return world
-
-    return set_back
+    return subject.set_back_for_each_run(world, clock)
 
 
 def once_raised(check):

@@ -1,4 +1,4 @@
-"""Many explorations at once, on two processes, with their numbers told."""
+"""Many explorations at once, on two processes, with their numbers, and the check of every mutant."""
 
 from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
@@ -73,3 +73,19 @@ def visited(name, scenarios):
     assert not report.violations, report.violations[0]
     assert report.exhaustive
     return report
+
+
+def check_killed(mutant, monkeypatch):
+    """The scenario is sound as it stands, and has a counter-example once the guard is taken away."""
+    assert explore(mutant.scenario()).ok
+    mutant.spoil(monkeypatch)
+    report = explore(mutant.scenario())
+    print(f"{mutant.name}\n{report}")
+    assert report.violations, f"survived: {mutant.name}"
+    assert report.violations[0].steps
+    KILLED.append(mutant.name)
+
+
+def check_shown(mutant):
+    """What the guard prevents, which is taken away, is wrong answers: clients see them, whatever the invariants say."""
+    assert explore(evolve(mutant.scenario(), invariants={})).violations

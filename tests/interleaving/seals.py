@@ -39,9 +39,9 @@ LEFT = {
 }  # fmt: skip
 #: What an attempt that died leaves beside that: V2's fence, or both.
 FENCED = {
-    f"{name}, {told} fenced": (name, sides)
+    f"{name}, {which} fenced": (name, sides)
     for name in ("both clean", "dirty before V1's step", "placeholder without V1")
-    for told, sides in (("V2", ("v2",)), ("both", ("v1", "v2")))
+    for which, sides in (("V2", ("v2",)), ("both", ("v1", "v2")))
 }
 #: What a call answers that the database, or the process's own lease, refused: nothing has happened.
 REFUSED = "refused"
@@ -97,16 +97,7 @@ def setup(state, migration=MIGRATION):
     clock = subject.FixedClock()
     sides = tuple(Subject(opened(migration, v1, v2, clock, phase=phase), v1, v2) for phase in (V2_PRIMARY, V2_ONLY))
     world = World((v1, v2, record), Sealing(sides, record))
-    snapshots = [store.snapshot() for store in world.stores]
-
-    def set_back(gate):
-        for store, snapshot in zip(world.stores, snapshots, strict=True):
-            store.restore(snapshot)
-            store.gate = gate
-        clock.gate = gate
-        return world
-
-    return set_back
+    return subject.set_back_for_each_run(world, clock)
 
 
 # ---- calls ----------------------------------------------------------------------------------------------------------

@@ -141,14 +141,19 @@ def setup(state, migration=MIGRATION, subject=None, clock=None, **options):
     v1, v2 = (MemoryCollection(name, some) for name, some in zip(("V1", "V2"), documents, strict=True))
     clock = clock or FixedClock()
     made = subject(v1, v2, clock) if subject else Subject(opened(migration, v1, v2, clock, **options), v1, v2)
-    world = World((v1, v2), made)
-    snapshots = v1.snapshot(), v2.snapshot()
+    return set_back_for_each_run(World((v1, v2), made), clock)
+
+
+def set_back_for_each_run(world, clock):
+    """A function that gives this world as it is now, with the gate of a run."""
+    snapshots = [store.snapshot() for store in world.stores]
 
     # Building a repository takes as long as a run of many steps, and it holds nothing of the entities.
     def set_back(gate):
         for store, snapshot in zip(world.stores, snapshots, strict=True):
             store.restore(snapshot)
-        v1.gate = v2.gate = clock.gate = gate
+            store.gate = gate
+        clock.gate = gate
         return world
 
     return set_back

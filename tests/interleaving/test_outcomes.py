@@ -6,13 +6,11 @@
 from itertools import combinations_with_replacement, product
 
 import pytest
-from attrs import evolve
 
-from lazymig.testing.explore import explore
 from tests.interleaving import outcomes
 from tests.interleaving.mutants_of_outcomes import MUTANTS
 from tests.interleaving.outcomes import COEXIST, PAIRS, SHADOW, SWEEPS, V2_PRIMARY, alone, noted_scenario
-from tests.interleaving.running import KILLED, visited
+from tests.interleaving.running import check_killed, check_shown, visited
 from tests.widening import WIDENING
 
 FULL = WIDENING.full
@@ -95,11 +93,6 @@ def test_what_v1_cannot_express_waits_too(clients):
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_mutant_of_an_outcome_is_killed(mutant, monkeypatch):
     """The scenario is sound as the steps stand, and has a counter-example once the guard is taken away."""
-    assert explore(mutant.scenario()).ok
-    mutant.spoil(monkeypatch)
-    report = explore(mutant.scenario())
-    print(f"{mutant.name}\n{report}")
-    assert report.violations, f"survived: {mutant.name}"
+    check_killed(mutant, monkeypatch)
     if mutant.visible:
-        assert explore(evolve(mutant.scenario(), invariants={})).violations
-    KILLED.append(mutant.name)
+        check_shown(mutant)

@@ -1,14 +1,12 @@
 """Nothing that V2 holds from an earlier attempt is trusted once all intents are raised, whatever crosses the raise."""
 
 import pytest
-from attrs import evolve
 
 from lazymig.stores.ledger import MongoLedger
-from lazymig.testing.explore import explore
 from tests.interleaving.mutants import Mutant
 from tests.interleaving.phases_side_by_side import PREPARE, SHADOW, UNTRUSTED, names_of
 from tests.interleaving.raisings import scenario
-from tests.interleaving.running import KILLED, visited
+from tests.interleaving.running import check_killed, check_shown, visited
 from tests.widening import WIDENING
 
 FULL = WIDENING.full
@@ -19,7 +17,7 @@ LATER = names_of(SHADOW) if FULL else ("get", "insert", "update")
 
 @pytest.mark.parametrize("state", STATES)
 def test_raised_beside_a_client_in_prepare(state):
-    """Whoever dies, V1 answers for all that V2 held, in `shadow` and later."""
+    """Even if a client dies, V1 answers for all that V2 held, in `shadow` and later."""
     visited("the raise", [scenario(state, [[early], [later]]) for early in EARLY for later in LATER])
 
 
@@ -53,11 +51,6 @@ MUTANTS = (
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_mutant_of_the_raise_is_killed(mutant, monkeypatch):
     """The scenario is sound as the raise stands, and has a counter-example once the guard is taken away."""
-    assert explore(mutant.scenario()).ok
-    mutant.spoil(monkeypatch)
-    report = explore(mutant.scenario())
-    print(f"{mutant.name}\n{report}")
-    assert report.violations, f"survived: {mutant.name}"
+    check_killed(mutant, monkeypatch)
     if mutant.visible:
-        assert explore(evolve(mutant.scenario(), invariants={})).violations
-    KILLED.append(mutant.name)
+        check_shown(mutant)

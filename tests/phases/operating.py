@@ -32,7 +32,7 @@ class Ran:
 
 @frozen
 class Operator:
-    """Whoever moves the fleet. Not a process of it."""
+    """The operator, who moves the fleet and is no process of it."""
 
     database: Any
     control: Control

@@ -13,25 +13,25 @@ from tests.phases.clients import History, Request, judge, value_of
 OLD, NEW = ("old", "Ada King"), ("new", "Ada King")
 
 
-def told(name: str, result: Any, at: float, argument: Any = None, *, client: str = "c") -> Operation:
+def answered(name: str, result: Any, at: float, argument: Any = None, *, client: str = "c") -> Operation:
     """An operation on one entity that took half a second."""
     return Operation(client, name, argument, result, at, at + 0.5, "1")
 
 
 def update(result: Any, at: float) -> Operation:
     """An update of the e-mail address."""
-    return told("update", result, at, lambda value: ("new", value[1]))
+    return answered("update", result, at, lambda value: ("new", value[1]))
 
 
 @pytest.mark.parametrize(
     ("operations", "is_wrong"),
     [
-        ([update(NEW, 1), told("get", NEW, 2)], False),
-        ([update(NEW, 1), told("get", OLD, 2)], True),  # stale
+        ([update(NEW, 1), answered("get", NEW, 2)], False),
+        ([update(NEW, 1), answered("get", OLD, 2)], True),  # stale
         ([update(Outcome.NOT_FOUND, 1)], True),  # lost
-        ([told("delete", Outcome.DONE, 1), told("get", OLD, 2)], True),  # resurrected
-        ([told("get", NEW, 1)], True),  # a refused write, which is not recorded, was made after all
-        ([update(NEW, 1.2), told("get", NEW, 1.0)], False),  # side by side
+        ([answered("delete", Outcome.DONE, 1), answered("get", OLD, 2)], True),  # resurrected
+        ([answered("get", NEW, 1)], True),  # a refused write, which is not recorded, was made after all
+        ([update(NEW, 1.2), answered("get", NEW, 1.0)], False),  # side by side
     ],
 )
 def test_wrong_answers_are_noticed(operations: list[Operation], is_wrong: bool) -> None:
@@ -44,7 +44,7 @@ def test_wrong_answers_are_noticed(operations: list[Operation], is_wrong: bool) 
 def test_a_write_in_flight_explains_what_others_read() -> None:
     """Before its answer is here, a write may have happened or not; afterwards what it says counts."""
     history = History({"1": OLD})
-    history.operations.append(told("get", NEW, 2))
+    history.operations.append(answered("get", NEW, 2))
     key = history.begin(Operation("d", "update", lambda value: ("new", value[1]), Outcome.UNCERTAIN, 1, None, "1"))
     assert history.problems() == {}
     history.end(key)

@@ -60,7 +60,7 @@ class MemoryCursor:
 
     async def _fetched(self) -> list[Document]:
         if self._left is None:
-            # A copy: what a statement returned tells states apart, and must not be used up with the cursor.
+            # A copy: what a statement returned distinguishes states, and must not be used up with the cursor.
             self._left = list(await self._send(self._read))
         return self._left
 

@@ -29,7 +29,7 @@ from lazymig.stores.positions import make_canonical, measure_position
     ],
 )
 def test_ids_that_are_one_to_the_server_are_one_here(alike: tuple[Any, ...]) -> None:
-    """Whichever number type a driver stored, the entity is on the same side of the cut-over."""
+    """With any number type that a driver stored, the entity is on the same side of the cut-over."""
     assert len({measure_position(id) for id in alike}) == 1
 
 

@@ -17,7 +17,7 @@ from tests import switch_app
 from tests.switches import Ready, standing
 
 APP = ("--app", "tests.switch_app:repository")
-Told = tuple[int, str, str]
+Shown = tuple[int, str, str]
 
 
 class Terminal(io.StringIO):
@@ -36,14 +36,14 @@ def ready() -> Ready:
 
 
 @pytest.fixture
-def phase(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Told]:
+def phase(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Shown]:
     """Run a command, with what a person types if one is there: its exit code, stdout and stderr."""
 
-    def command(*words: str, app: tuple[str, str] = APP, typed: str | None = None) -> Told:
+    def command(*words: str, app: tuple[str, str] = APP, typed: str | None = None) -> Shown:
         monkeypatch.setattr("sys.stdin", io.StringIO() if typed is None else Terminal(typed))
         code = run(["phase", *words, *app])
-        told = capsys.readouterr()
-        return code, told.out, told.err
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
 
     return command
 
