@@ -131,10 +131,6 @@ class Phases(Part):
         fields = {"hold": hold, "settings": made.settings}
         return made if await self._change(standing, fields, {}) else None
 
-    async def remove(self, standing: Standing) -> bool:
-        """Remove the record. False: it has changed; nothing was done."""
-        return bool(await self._rows.remove({"_id": self._key, "epoch": standing.epoch}))
-
     async def _change(self, standing: Standing, fields: Row, others: Row) -> bool:
         change = {"$set": {**fields, "epoch": standing.epoch + 1}, **others}
         return await self._rows.change({"_id": self._key, "epoch": standing.epoch}, change)

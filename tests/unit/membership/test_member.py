@@ -238,7 +238,7 @@ async def test_a_record_that_begins_anew_is_followed(repository: Any, operator: 
     await operator.change(settings={"share": 0.1})
     await clock.move(1)
     (before,) = await operator.members()
-    assert await operator._phases.remove(await operator.standing())
+    assert await operator._phases._rows.remove({"_id": f"{NAME}/phase"})
     await operator.begin(Phase.PREPARE)
     await clock.move(1)
     assert await repository.get(1) == ada(1)
