@@ -37,7 +37,7 @@ def status(**changed: Any) -> Status:
     """A status in the middle of a migration, with something to say about everything."""
     hour = timedelta(hours=1)
     standing = Standing(
-        "things", Phase.COEXIST, 7, None, {}, None,
+        "things", Phase.COEXIST, 7, None, {},
         (Moved(NOW - 30 * hour, "ada", "verified on Monday", Phase.SHADOW, Phase.COEXIST, 7),),
     )  # fmt: skip
     swept = RunRecord("things", NOW - 3 * hour, NOW - 2 * hour, True, {"migrated": 41, "filtered": 1})

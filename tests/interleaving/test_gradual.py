@@ -32,7 +32,7 @@ def routed(repository, settings):
     control = Control(MemoryCollection("control"))
     control.cohort("staff", [subject.ID])
     builder = evolve(calls.builder, choosing=open_choosing(control, MIGRATION.name))
-    standing = Standing(MIGRATION.name, COEXIST, 1, None, settings, None, (MOVED,))
+    standing = Standing(MIGRATION.name, COEXIST, 1, None, settings, (MOVED,))
     repository._calls = evolve(calls, stages=FixedStages(builder.build(standing), None))
     return repository
 
