@@ -18,6 +18,7 @@ from lazymig.errors import ForeignDocument
 from lazymig.stores.documents import By
 from lazymig.stores.given import RawId
 from lazymig.stores.keyset import Order
+from lazymig.stores.places import Places
 from lazymig.stores.raw import Undecoded
 from lazymig.stores.records import Applied, Body, Document, Put, StoredV1, StoredV2
 
@@ -26,7 +27,7 @@ Paths = Sequence[str]
 Repair = tuple[StoredV2, Body, int]
 
 
-class Truth(Protocol):
+class Truth(Places, Protocol):
     """V1, the source of truth."""
 
     async def find(self, id: RawId) -> StoredV1 | None:
@@ -52,7 +53,11 @@ class Truth(Protocol):
         """Find which of these entities are gone, or at another revision, with read concern majority."""
 
     async def insert(self, id: RawId, document: Document, revision: int) -> bool:
-        """Insert a document at this revision, durably. False: the id is taken, and nothing was written."""
+        """Insert an entity at this revision, durably. False: V1 cannot take it, and nothing was written.
+
+        Where entities are documents, the id is taken. Where they are parts of documents, there is no document, or it
+        holds an entity, or a revision of one that is not lower.
+        """
 
     async def compare_and_set(
         self,
