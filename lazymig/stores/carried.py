@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from typing import Any, Final
+from typing import Final
 
 from attrs import frozen
 
@@ -66,9 +66,7 @@ class Carried:
             return where
         return {"$and": [where, self.selection]} if where else self.selection
 
-    def guard(
-        self, id: RawId, revision: int, within: Sequence[str] = (), held: Document | None = None
-    ) -> dict[str, Any]:
+    def guard(self, id: RawId, revision: int, within: Sequence[str] = (), held: Document | None = None) -> Fields:
         """Return the filter for an entity at this revision; see `make_revision_filter`."""
         where = make_revision_filter(id, revision, within, held, self.revision)
         # Without this, a write would give back a part of an entity that another program has removed.
@@ -82,7 +80,7 @@ class Carried:
         vanished: Sequence[str],
         within: Sequence[str] = (),
         held: Document | None = None,
-    ) -> dict[str, Any]:
+    ) -> Fields:
         """Return the filter for an update of an entity at this revision, after which the entity still exists."""
         where = self.guard(id, revision, within, held)
         gone = set(vanished)

@@ -59,7 +59,7 @@ async def estimate(collection: Handle, carried: Carried, **bounds: Any) -> int:
         return total
     if total <= _COUNTED or driver_of(collection) is Driver.MEMORY:
         return int(await collection.count_documents(carried.selection, **bounds))
-    stages: list[Mapping[str, Any]] = [{"$sample": {"size": _SAMPLE}}, {"$match": carried.selection}, {"$count": "n"}]
+    stages: list[Document] = [{"$sample": {"size": _SAMPLE}}, {"$match": carried.selection}, {"$count": "n"}]
     cursor = await await_if_needed(collection.aggregate(stages, **bounds))
     return round(total * sum(int(row["n"]) for row in await cursor.to_list(None)) / _SAMPLE)
 

@@ -33,7 +33,11 @@ class Places(Protocol):
     """The documents that hold entities, or can."""
 
     async def find_place(self, id: RawId) -> Place:
-        """Find out why an insert was refused, as the primary has it now. Where entities are documents: it is taken."""
+        """Find out why an insert was refused, as the primary has it now. Where entities are documents: it is taken.
+
+        Where they are parts of documents, there is no document, or it holds an entity, or a revision that is left of
+        one is not below the insert's.
+        """
 
     async def bar(self, revisions: Mapping[RawId, int]) -> list[RawId]:
         """Refuse inserts at these revisions or lower ones from now on, durably, where V1 holds no entity.

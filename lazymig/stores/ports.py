@@ -1,8 +1,7 @@
 """The ports of the protocol: what it needs of V1, of the ledger and of V2's bodies. One method is one statement.
 
 Each docstring lists a method's obligations in order, and `tests/contract/` tests each of them on every driver. Ports
-know nothing about phases, conversions or the order of steps. A lost race is a return value. Driver errors pass through
-unchanged.
+know nothing about phases, conversions or the order of steps. A lost race is a return value. Driver errors pass.
 
 The ledger and the bodies are two ports because the protocol does not depend on where bodies are kept. Today one class
 implements both: since announcements and body share a document, one read of a clean document answers.
@@ -53,11 +52,7 @@ class Truth(Places, Protocol):
         """Find which of these entities are gone, or at another revision, with read concern majority."""
 
     async def insert(self, id: RawId, document: Document, revision: int) -> bool:
-        """Insert an entity at this revision, durably. False: V1 cannot take it, and nothing was written.
-
-        Where entities are documents, the id is taken. Where they are parts of documents, there is no document, or it
-        holds an entity, or a revision of one that is not lower.
-        """
+        """Insert an entity at this revision, durably. False: `find_place` says why; nothing was written."""
 
     async def compare_and_set(
         self,

@@ -105,7 +105,7 @@ async def find_one(
     id: RawId,
     session: DriverSession | None,
     question: Document | None = None,
-    fields: Any = None,
+    fields: Document | None = None,
 ) -> Any:
     """Find the document with this id, or None; only if it matches the filter, if one is given."""
     where = {"_id": id, "$and": [question]} if question else {"_id": id}
@@ -121,7 +121,7 @@ async def find_all(
     ids: Sequence[RawId],
     session: DriverSession | None,
     question: Document | None = None,
-    fields: Any = None,
+    fields: Document | None = None,
 ) -> list[Any]:
     """Find the documents with these ids that exist and match, by as few statements as can name them all."""
     found: list[Any] = []
@@ -142,7 +142,7 @@ async def find_undecoded_by_id(
     ids: Sequence[RawId],
     session: DriverSession | None = None,
     question: Document | None = None,
-    fields: Any = None,
+    fields: Document | None = None,
 ) -> Undecoded[T]:
     """Find the documents with these ids that exist and match the filter, if one is given, in any order."""
     parts = []
