@@ -194,7 +194,10 @@ def model(state, operation):
 
 def truth(world):
     """V1's content."""
-    return {ID: NO_DOCUMENT} if world.stores[0].real() is None else subject.truth(world)
+    document = world.stores[0].real()
+    if document is None:
+        return {ID: NO_DOCUMENT}
+    return {ID: "torn"} if len(document.keys() & set(NAMES)) == 1 else subject.truth(world)
 
 
 async def read_afterwards(s):
@@ -214,9 +217,9 @@ class OutsideTask(Task):
         """The scenario itself: a clean V2 document may be behind V1 here."""
         state = (({"_id": ID},), ()) if self.state == NOWHERE else subject.STATES[self.state]
         with as_parts():
+            kept = {name: INVARIANTS[name] for name in ("gone has no body", "marked")}
             made = subject.scenario(
                 self.state, self.clients, make=all_calls, model=model, truth=truth, afterwards=read_afterwards,
-                setup=subject.setup(state, phase=self.phase, checked=self.checked),
-                invariants={name: check for name, check in INVARIANTS.items() if name in ("gone has no body", "marked")},
+                setup=subject.setup(state, phase=self.phase, checked=self.checked), invariants=kept,
             )  # fmt: skip
         return guarded(evolve(made, name=f"{made.name}, {self.phase}"), rest_stays_if_any)
