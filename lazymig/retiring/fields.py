@@ -14,7 +14,6 @@ from lazymig.retiring.disposal import DROP, check_archive
 from lazymig.retiring.ground import Ground, check_step
 from lazymig.stores.decoding import Unreadable
 from lazymig.stores.documents import raw_id
-from lazymig.stores.drivers import collection_of
 from lazymig.stores.field_removal import FieldRemoval
 from lazymig.stores.given import RawId
 from lazymig.stores.keyset import BY_ID
@@ -55,7 +54,7 @@ async def remove_fields(ground: Ground[V1, V2], record: RetirementRecord) -> Ret
         await check_archive(ground, record)
         record = await ground.begin(record, DROP, v1=ground.v1.place, position=())
     removal = FieldRemoval(ground.pair.v1)
-    scan = Scan(collection_of(ground.pair.v1))  # all documents: some hold a revision and no entity any more
+    scan = Scan(ground.v1.named(ground.v1.name))  # all documents: some hold a revision and no entity any more
     retirements = ground.parts.retirement(ground.name)
     throttle = Throttle(ground.pair.v1, Limits(batch_size=_BATCH), ground.stopping, ground.clock)
     position, passes = record.position, 1
