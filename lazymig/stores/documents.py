@@ -12,7 +12,7 @@ from bson.binary import BINARY_SUBTYPE, UUID_SUBTYPE, Binary
 from bson.decimal128 import Decimal128
 
 from lazymig.errors import ConfigurationError, ConversionError, ForeignDocument
-from lazymig.stores.decoding import Unreadable
+from lazymig.stores.decoding import Unreadable, is_readable, make_condition
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Body, Document, Fields, StoredV1, StoredV2, StoredWhole, Unmoved
 
@@ -80,9 +80,7 @@ def check_revision(stored: StoredV1) -> None:
         raise ConversionError(decode_id(stored.id), "read", wrong, REVISION_FIELD, side="V1")
 
 
-def make_revision_filter(
-    id: RawId, revision: int, within: Sequence[str] = (), held: Document | None = None
-) -> Fields:
+def make_revision_filter(id: RawId, revision: int, within: Sequence[str] = (), held: Document | None = None) -> Fields:
     """Return a filter for a V1 document at this revision that has a sub-document at each path `within`.
 
     With `held`, the value at each of its paths must also be the one given, because other clients may change documents
@@ -127,12 +125,14 @@ def hold(
     return wanted | ({"$and": values} if values else {})
 
 
-def _match_value(value: object) -> Fields:
+def _match_value(value: object) -> Document:
     if value is MISSING:
         return {"$exists": False}
-    return (
-        {"$eq": value, "$exists": True} if value is None else {"$eq": value}
-    )  # to a filter, null equals a missing field
+    if value is None:
+        return {"$eq": None, "$exists": True}  # to a filter, null equals a missing field
+    if isinstance(value, Mapping | list) and not is_readable(value):
+        return {"$exists": True}  # there are no bytes of the whole to compare with
+    return make_condition({"$eq": value})
 
 
 #: The value at a path that a document does not have.
