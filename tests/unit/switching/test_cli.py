@@ -138,7 +138,12 @@ def test_the_last_step_needs_the_name(ready: Ready, phase: Any) -> None:
 
 @pytest.mark.parametrize(
     ("stage", "doing", "step"),
-    [("serving", "", "quarantine"), ("dropped", "", "reduce"), ("quarantined", "restore", "restore"), ("retired", "", None)],
+    [
+        ("serving", "", "quarantine"),
+        ("dropped", "", "reduce"),
+        ("quarantined", "restore", "restore"),
+        ("retired", "", None),
+    ],
 )
 def test_in_the_last_phase_v1s_end_comes_next(
     ready: Ready, phase: Any, stage: str, doing: str, step: str | None
