@@ -32,7 +32,6 @@ Function: TypeAlias = (
     | Callable[[Given, Other | None], Awaitable[Other]]
 )
 
-
 #: An `upgrade`, which may also leave an entity.
 Upgrade: TypeAlias = (
     Function[Given, Other]
@@ -70,6 +69,8 @@ class Migration(Generic[V1, V2]):
         v1_converter: A cattrs converter for V1's documents, in place of `make_converter()`.
         v2_converter: A cattrs converter for V2's documents, in place of `make_converter()`.
         upcasters: What brings V1's documents of older versions up to the V1 class; see `lazymig.upcasters`.
+        v2_within: The name of a sub-document that holds V2's part, for `Repository.in_place` where a name means two
+            things. Retirement lifts its fields out.
 
     Raises:
         ConfigurationError: The message says what to change. A class is not an entity class, or its declaration cannot
@@ -89,6 +90,7 @@ class Migration(Generic[V1, V2]):
     v1_converter: Converter | None = None
     v2_converter: Converter | None = None
     upcasters: Upcasters | None = None
+    v2_within: str | None = None
     _upgrading: Conversion = field(init=False, eq=False, repr=False)
     _downgrading: Conversion = field(init=False, eq=False, repr=False)
     #: The Python types that an id may have.
@@ -158,8 +160,8 @@ class Migration(Generic[V1, V2]):
             ConfigurationError: As `Migration` raises it.
         """
         return Migration(
-            name=name, v1=v2, v2=v2, upgrade=_kept, downgrade=_kept, id_field=id_field, v1_converter=converter,
-            v2_converter=converter,
+            name=name, v1=v2, v2=v2, upgrade=_kept, downgrade=_kept, id_field=id_field,
+            v1_converter=converter, v2_converter=converter,
         )  # fmt: skip
 
     def reversed(self, name: str) -> Migration[V2, V1]:

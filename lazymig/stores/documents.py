@@ -14,9 +14,9 @@ from bson.decimal128 import Decimal128
 from lazymig.errors import ConfigurationError, ConversionError, ForeignDocument
 from lazymig.stores.decoding import Unreadable
 from lazymig.stores.given import RawId
-from lazymig.stores.records import Body, Document, Fields, StoredV1, StoredV2, Unmoved
+from lazymig.stores.records import Body, Document, Fields, StoredV1, StoredV2, StoredWhole, Unmoved
 
-S = TypeVar("S", StoredV1, StoredV2)
+S = TypeVar("S", StoredV1, StoredV2, StoredWhole)
 
 _UUID_BYTES = 16
 
@@ -82,32 +82,52 @@ def check_revision(stored: StoredV1) -> None:
 
 def make_revision_filter(
     id: RawId, revision: int, within: Sequence[str] = (), held: Document | None = None
-) -> dict[str, Any]:
+) -> Fields:
     """Return a filter for a V1 document at this revision that has a sub-document at each path `within`.
 
     With `held`, the value at each of its paths must also be the one given, because other clients may change documents
     without changing the revision.
     """
-    # A filter follows paths into arrays, and an element's type counts as the array's. So arrays are excluded, and
-    # first, so that the server looks at nothing else in them.
-    never: list[dict[str, Any]] = [{path: {"$type": "array"}} for path in within]
-    # To a filter, a value also equals an array that contains it.
-    never += [{path: {"$type": "array"}} for path, value in (held or {}).items() if not isinstance(value, list)]
+    never: list[Document] = []
     if revision == 0:
         # No revision means 0: lazymig never wrote the document. So does anything that is no positive number.
         never.append({REVISION_FIELD: {"$gt": 0}})
-    where: dict[str, Any] = {"_id": id, **({"$nor": never} if never else {})}
+    where: Fields = {"_id": id}
     if revision == UNUSABLE:
         where["$or"] = [{REVISION_FIELD: {"$type": kind}} for kind in ("array", "double", "decimal")]
     elif revision:
         where[REVISION_FIELD] = revision
-    where |= {path: {"$type": "object"} for path in within}
+    return hold(where, within, held, never)
+
+
+def hold(
+    where: Document,
+    within: Sequence[str] = (),
+    held: Document | None = None,
+    never: Sequence[Document] = (),
+) -> Fields:
+    """Return a filter that also demands a sub-document at each path `within`, and the given value at each of `held`.
+
+    `never` are filters that must not match.
+    """
+    held = held or {}
+    # A filter follows paths into arrays, and an element's type counts as the array's. So arrays are excluded, and
+    # first, so that the server looks at nothing else in them.
+    excluded: list[Document] = [{path: {"$type": "array"}} for path in within]
+    # To a filter, a value also equals an array that contains it.
+    excluded += [
+        {path: {"$elemMatch": {"$eq": value}} if isinstance(value, list) else {"$type": "array"}}
+        for path, value in held.items()
+    ]
+    excluded += never
+    wanted: Fields = {"_id": where["_id"], **({"$nor": excluded} if excluded else {}), **where}
+    wanted |= {path: {"$type": "object"} for path in within}
     # An explicit "$eq": a stored value may look like an operator.
-    values = [{path: _match_value(value)} for path, value in (held or {}).items()]
-    return where | ({"$and": values} if values else {})
+    values = [{path: _match_value(value)} for path, value in held.items()]
+    return wanted | ({"$and": values} if values else {})
 
 
-def _match_value(value: Any) -> dict[str, Any]:
+def _match_value(value: object) -> Fields:
     if value is MISSING:
         return {"$exists": False}
     return (
@@ -151,7 +171,8 @@ def spell_unmoved(unmoved: Unmoved) -> Fields:
     return meta
 
 
-def _parse_unmoved(meta: Document) -> Unmoved | None:
+def parse_unmoved(meta: Document) -> Unmoved | None:
+    """Return why there is no body, as the meta data say; None where they do not."""
     why = meta.get("unmoved")
     if why not in ("waiting", "left"):
         return None
@@ -207,7 +228,7 @@ def parse_v2(document: Document) -> StoredV2:
         document,
         meta.get("conv", 1),
         tuple(meta.get("inserts", ())),
-        _parse_unmoved(meta) if "unmoved" in meta else None,
+        parse_unmoved(meta) if "unmoved" in meta else None,
     )
 
 
