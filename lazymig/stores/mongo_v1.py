@@ -69,13 +69,16 @@ class V1Store(Truth):
         return {stored.id: stored for stored in map(parse_v1, found)}
 
     async def find_changed(self, revisions: Mapping[RawId, int]) -> list[RawId]:
-        ids = list(revisions)
-        where = {"_id": {"$in": ids}}
+        now = await self._find_revisions(list(revisions))
+        return [id for id, revision in revisions.items() if now.get(id) != revision]
+
+    async def _find_revisions(self, ids: Sequence[RawId]) -> dict[RawId, int]:
+        """Find the revisions with read concern majority; missing ids are left out."""
         found = await find_undecoded(
-            self._majority, parse_v1, where, size=len(ids), fields={REVISION_FIELD: 1}, session=self._session
-        )
-        now = {stored.id: stored.revision for stored in found}
-        return [id for id in ids if now.get(id) != revisions[id]]
+            self._majority, parse_v1, {"_id": {"$in": list(ids)}}, size=len(ids), fields={REVISION_FIELD: 1},
+            session=self._session,
+        )  # fmt: skip
+        return {stored.id: stored.revision for stored in found}
 
     async def insert(self, id: RawId, document: Document, revision: int) -> bool:
         whole = {"_id": id, **document, REVISION_FIELD: revision}
