@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Generic, TypeVar
 
-from lazymig.protocol.edits import ClientEdit, Delete, DeleteV2
+from lazymig.protocol.births import decide_insert_v2
+from lazymig.protocol.edits import ClientEdit, Delete, DeleteV2, UpdateV2
 from lazymig.protocol.replacing import ReplaceV2, Supply
 from lazymig.query import Criteria, check_criteria
 from lazymig.routes.calls import Calls
@@ -77,10 +80,50 @@ class Door(Generic[V1, V2]):
 
 
 class V2Door(Door[V1, V2]):
-    """Writes of whole entities in V2's type."""
+    """Writes in V2's type."""
 
     def _make_deletion(self) -> ClientEdit:
         return DeleteV2(self._calls.conversions)
+
+    async def insert(self, entity: V2) -> V2:
+        """Store a new entity and return it. Three round trips while both collections are written.
+
+        Args:
+            entity: An instance of the migration's V2 class.
+
+        Returns:
+            The entity as given.
+
+        Raises:
+            AlreadyExists: If the id is taken.
+            ConversionError: If the entity does not convert, or BSON cannot hold it exactly.
+            TypeError: If it is of another class.
+        """
+        raw = self._calls.conversions.raw_id_of(entity, self._calls.migration.v2)
+        await self._calls.insert(raw, partial(decide_insert_v2, self._calls.conversions, entity))
+        return entity
+
+    async def update(self, id: Id, change: Callable[[V2], V2 | Awaitable[V2]]) -> V2:
+        """Change one entity and return the new one. Three round trips when V2 has it, two with `write_behind`.
+
+        Args:
+            id: The entity's id.
+            change: `change(entity) -> entity`, sync or async. It must be pure, because it is called again after a lost
+                race.
+
+        Returns:
+            The entity that `change` returned, as it is stored now.
+
+        Raises:
+            NotFound: If there is no such entity, or `upgrade` leaves it.
+            ConversionError: If it does not convert, or with the cause `NotYet`: there is no entity to start from.
+            Contention: If other writers won every attempt.
+            Exception: What `change` raises. In all these cases nothing was written.
+        """
+        made = await self._calls.write(self._calls.conversions.raw_id(id), UpdateV2(self._calls.conversions, change))
+        assert made is not None  # an update is no delete
+        entity: V2 = made.entity
+        return entity
 
     async def replace(self, entity: V2) -> V2:
         """Replace the stored entity by this one and return it. The last write wins, and V1 and V2 agree.

@@ -190,7 +190,9 @@ class ForeignDocument(ConversionError, ConfigurationError):
         super().__init__(id, "read", ValueError("no valid _lazymig"), "_lazymig", side="V2")
         self.args = (
             f"V2's document with id {id!r} was not stored by lazymig: without a valid _lazymig, nothing shows whether "
-            "it is what V1 holds; lazymig sweep --adopt replaces such documents by what V1 holds",
+            "it is what V1 holds; before v2_only, lazymig sweep --adopt replaces such documents by what V1 holds; in "
+            "v2_only remove it and insert the entity again, or, if lazymig retire reduce --strip was run, use V2 "
+            "without lazymig",
         )
 
     def __reduce__(self) -> tuple[object, ...]:

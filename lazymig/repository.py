@@ -5,9 +5,8 @@ Each verb checks its arguments and calls the route of the phase. Nothing here de
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from copy import copy
-from functools import partial
 from types import TracebackType
 from typing import Literal, Self, TypeVar, overload
 
@@ -17,10 +16,9 @@ from lazymig.door import V2Door
 from lazymig.errors import ConversionError
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.phases import Phase
-from lazymig.protocol.births import decide_insert_v2
-from lazymig.protocol.edits import UpdateV2
 from lazymig.query import Criteria, Listing, OnError, Sort
-from lazymig.routes.calls import Calls, open_calls
+from lazymig.routes.calls import Calls
+from lazymig.routes.opening import open_calls, open_calls_in_place
 from lazymig.routes.options import Options
 from lazymig.shapes.migration import Migration
 from lazymig.stores.given import Collection, Collections, Id, Session
@@ -87,6 +85,57 @@ class Repository(V2Door[V1, V2]):
         )  # fmt: skip
         self._calls: Calls[V1, V2] = open_calls(migration, Collections(v1, v2), phase, options)
 
+    @classmethod
+    def in_place(
+        cls,
+        migration: Migration[V1, V2],
+        collection: Collection,
+        *,
+        phase: Phase | Control,
+        coalesce: bool = True,
+        write_behind: bool = False,
+        read_concern: Literal["linearizable"] | None = None,
+        max_attempts: int = 32,
+        max_in_flight: int | None = 500,
+        timeout_s: float | None = 30.0,
+        dark_reads: DarkReads | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> Self:
+        """Return a repository whose shapes share the documents of one collection.
+
+        Each document holds the fields of both classes; what both declare alike is stored once. V2's part is trusted
+        where a fingerprint shows that it was made of V1's part as it stands, so programs that do not use lazymig may go
+        on writing V1's fields until `V2_ONLY`. A get is one round trip, an update two, an insert one. There is no
+        `PREPARE`: the phases are `V1_ONLY`, `SHADOW`, `COEXIST`, `V2_PRIMARY` and `V2_ONLY`.
+
+        Args:
+            migration: The two classes and the conversions between them. `v2_within` keeps V2's part in a sub-document.
+            collection: The collection: async, of PyMongo, Motor or mongomock-motor.
+            phase: As for `Repository`.
+            coalesce: As for `Repository`.
+            write_behind: Store what reads convert behind their callers.
+            read_concern: As for `Repository`.
+            max_attempts: As for `Repository`.
+            max_in_flight: As for `Repository`.
+            timeout_s: As for `Repository`.
+            dark_reads: As for `Repository`.
+            clock: As for `Repository`.
+
+        Returns:
+            The repository.
+
+        Raises:
+            ConfigurationError: If an argument cannot work, or a name means two things; the message says what to change.
+        """
+        options = Options(
+            clock=clock, coalesce=coalesce, write_behind=write_behind, checked=False, read_concern=read_concern,
+            max_attempts=max_attempts, max_in_flight=max_in_flight, timeout_s=timeout_s, v2_wait_s=None,
+            dark_reads=dark_reads,
+        )  # fmt: skip
+        repository = cls.__new__(cls)
+        repository._calls = open_calls_in_place(migration, collection, phase, options)
+        return repository
+
     def __repr__(self) -> str:
         return f"<Repository {self.migration.name} {self._calls.stages}>"
 
@@ -121,7 +170,7 @@ class Repository(V2Door[V1, V2]):
     @property
     def tally(self) -> Tally:
         """Counts of what this repository did, by metric name (`lazymig.migrated` and so on)."""
-        return self._calls.pair.tally
+        return self._calls.ground.tally
 
     @property
     def dark_reads(self) -> DarkReads | None:
@@ -198,46 +247,6 @@ class Repository(V2Door[V1, V2]):
             TypeError: If an id is of another type.
         """
         return await self._calls.read_many(ids, on_error)
-
-    async def insert(self, entity: V2) -> V2:
-        """Store a new entity and return it. Three round trips while both collections are written.
-
-        Args:
-            entity: An instance of the migration's V2 class.
-
-        Returns:
-            The entity as given.
-
-        Raises:
-            AlreadyExists: If the id is taken.
-            ConversionError: If the entity does not convert, or BSON cannot hold it exactly.
-            TypeError: If it is of another class.
-        """
-        raw = self._calls.conversions.raw_id_of(entity, self.migration.v2)
-        await self._calls.insert(raw, partial(decide_insert_v2, self._calls.conversions, entity))
-        return entity
-
-    async def update(self, id: Id, change: Callable[[V2], V2 | Awaitable[V2]]) -> V2:
-        """Change one entity and return the new one. Three round trips when V2 has it, two with `write_behind`.
-
-        Args:
-            id: The entity's id.
-            change: `change(entity) -> entity`, sync or async. It must be pure, because it is called again after a lost
-                race.
-
-        Returns:
-            The entity that `change` returned, as it is stored now.
-
-        Raises:
-            NotFound: If there is no such entity, or `upgrade` leaves it.
-            ConversionError: If it does not convert, or with the cause `NotYet`: there is no entity to start from.
-            Contention: If other writers won every attempt.
-            Exception: What `change` raises. In all these cases nothing was written.
-        """
-        made = await self._calls.write(self._calls.conversions.raw_id(id), UpdateV2(self._calls.conversions, change))
-        assert made is not None  # an update is no delete
-        entity: V2 = made.entity
-        return entity
 
     def list(
         self,

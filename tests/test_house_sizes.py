@@ -22,6 +22,7 @@ OPTIONS = {
     "dark.settings.DarkReads.__init__",
     "follower.Follower.__init__",
     "repository.Repository.__init__",
+    "repository.Repository.in_place",
     "rewriter.Rewriter.__init__",
     "sweeper.Sweeper.__init__",
     "verifier.Verifier.__init__",

@@ -15,7 +15,7 @@ from lazymig.protocol.pair import Pair
 from lazymig.shapes.migration import get_upgrading
 from lazymig.stores.given import RawId
 from lazymig.stores.raw import Undecoded
-from lazymig.stores.records import Document, StoredV1, StoredV2
+from lazymig.stores.records import Document, StoredV1, StoredV2, StoredWhole
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -26,13 +26,13 @@ Key: TypeAlias = Hashable
 
 
 class Missed:
-    """V1's documents that a listing left out because V2's door does not know them, and the last one that it read."""
+    """Documents that a listing left out because V2's door does not know them, and the last one that it read."""
 
     def __init__(self) -> None:
         self.count = 0
         self.last: Document | None = None
 
-    def note(self, row: StoredV1, answer: object) -> None:
+    def note(self, row: StoredV1 | StoredWhole, answer: object) -> None:
         """Note a row and its answer, None where it is left out."""
         self.count += answer is None
         self.last = row.document

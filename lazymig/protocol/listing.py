@@ -19,6 +19,7 @@ from lazymig.errors import ConversionError, NotFound
 from lazymig.loop.deadline import Deadline
 from lazymig.loop.turns import fetch_ahead, let_others_run
 from lazymig.protocol.bodies import WRITER_WAITS_S, ask_in_time
+from lazymig.protocol.in_place.place import Place
 from lazymig.protocol.listed import ByKey, Missed, Page, make_page_answers
 from lazymig.protocol.many import make_answer, make_v1_answer
 from lazymig.protocol.pair import Pair
@@ -51,7 +52,7 @@ async def list_v1(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V1 | Co
 
 async def list_converted(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V2 | ConversionError]]:
     """Yield V1's entities converted to V2's type, some at a time. V2 is not read."""
-    async with aclosing(_until_full(span, partial(_list_converted, pair))) as found:
+    async with aclosing(until_full(span, partial(_list_converted, pair))) as found:
         async for some in found:
             yield some
 
@@ -69,7 +70,7 @@ async def _list_converted(pair: Pair[V1, V2], span: Span, missed: Missed) -> Asy
 
 async def list_entities(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V2 | ConversionError]]:
     """Yield V1's entities in V2's type, some at a time: V2's body where it was made from V1's revision."""
-    async with aclosing(_until_full(span, partial(_list_entities, pair))) as found:
+    async with aclosing(until_full(span, partial(_list_entities, pair))) as found:
         async for some in found:
             yield some
 
@@ -82,7 +83,7 @@ async def _list_entities(pair: Pair[V1, V2], span: Span, missed: Missed) -> Asyn
                 await let_others(pair)
 
 
-async def _until_full(span: Span, run: Callable[[Span, Missed], AsyncGenerator[list[T]]]) -> AsyncGenerator[list[T]]:
+async def until_full(span: Span, run: Callable[[Span, Missed], AsyncGenerator[list[T]]]) -> AsyncGenerator[list[T]]:
     """Run a listing, and again after its last row while its limit is not reached because rows were left out."""
     missed = Missed()
     while True:
@@ -103,12 +104,12 @@ async def _list_rows(pair: Pair[V1, V2], span: Span, missed: Missed) -> AsyncGen
                 await let_others(pair)
 
 
-def fetch_pages(pair: Pair[V1, V2], pages: AsyncGenerator[T]) -> aclosing[AsyncGenerator[T]]:
+def fetch_pages(pair: Pair[V1, V2] | Place[V1, V2], pages: AsyncGenerator[T]) -> aclosing[AsyncGenerator[T]]:
     """Return the pages, each fetched while the caller works on the one before it, where that is allowed."""
     return aclosing(fetch_ahead(pages) if pair.ahead else pages)
 
 
-async def let_others(pair: Pair[V1, V2]) -> None:
+async def let_others(pair: Pair[V1, V2] | Place[V1, V2]) -> None:
     """Let other tasks run between the parts of a page."""
     # The statements of the next page need the loop too, and so do other tasks.
     if pair.ahead:

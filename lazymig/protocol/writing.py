@@ -12,6 +12,7 @@ from lazymig.errors import Contention, ConversionError, NotFound
 from lazymig.protocol import bodies
 from lazymig.protocol.bodies import ask_in_time, is_due, try_step
 from lazymig.protocol.edits import Base, Change, Edit, More
+from lazymig.protocol.in_place.place import Place
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.renewals import Keep
 from lazymig.shapes.migration import get_upgrading
@@ -227,7 +228,7 @@ async def bring_v2_up(pair: Pair[V1, V2], id: RawId, done: Done) -> Applied:
     return await pair.bodies.apply(id, change.v2_body, ticket, own=True, since=since, conv=change.conv)
 
 
-async def back_off(pair: Pair[V1, V2], attempt: int) -> None:
+async def back_off(pair: Pair[V1, V2] | Place[V1, V2], attempt: int) -> None:
     """Wait a random time before the next attempt. The first two come at once: only a crowd must be spread."""
     if attempt >= 2:
         await pair.clock.sleep(min(0.001 * 2 ** (attempt - 2), 0.05) * pair.clock.random())

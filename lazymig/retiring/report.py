@@ -18,14 +18,6 @@ from lazymig.stores.reducing import Reducing
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
-_NEXT = {
-    RetirementStage.SERVING: "quarantine",
-    RetirementStage.QUARANTINED: "drop",
-    RetirementStage.DROPPED: "reduce",
-    RetirementStage.REDUCED: "finish",
-    RetirementStage.RETIRED: "",
-}
-
 
 @frozen(kw_only=True)
 class RetirementReport:
@@ -70,17 +62,12 @@ async def make_report(
     archive = record.archive
     return RetirementReport(
         migration=ground.name, stage=str(record.stage), interrupted=record.doing,
-        next=record.doing or _find_next(ground, record), conditions=tuple(conditions),
+        next=record.find_next(part=ground.is_part), conditions=tuple(conditions),
         goes=tuple(await _list_what_goes(ground, record)), warnings=tuple(await _list_warnings(ground, record)),
         code=list_removable_code(ground.pair.conversions.migration),
         archive=archive.target if archive is not None and archive.digest is not None else "",
         history=tuple(await _list_history(ground)), part=ground.is_part,
     )  # fmt: skip
-
-
-def _find_next(ground: Ground[V1, V2], record: RetirementRecord) -> str:
-    in_service = record.stage is RetirementStage.SERVING
-    return "drop" if ground.is_part and in_service else _NEXT[record.stage]
 
 
 async def _list_history(ground: Ground[V1, V2]) -> list[str]:

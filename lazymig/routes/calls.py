@@ -10,15 +10,13 @@ from attrs import evolve, frozen
 
 from lazymig.control import Control, Standing, control_beside, parts_of
 from lazymig.dark.watch import Watch
-from lazymig.errors import ConversionError, PhaseError
+from lazymig.errors import ConfigurationError, ConversionError, PhaseError
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.loop.in_flight import InFlight
-from lazymig.membership.in_flight import Unfinished
-from lazymig.membership.member import Member
 from lazymig.membership.registration import explain_unrecorded
-from lazymig.membership.terms import Terms
 from lazymig.phases import Phase
 from lazymig.protocol.edits import Change, ClientEdit
+from lazymig.protocol.in_place.place import Place
 from lazymig.protocol.pair import Pair
 from lazymig.query import (
     Criteria,
@@ -34,20 +32,17 @@ from lazymig.query import (
 )
 from lazymig.routes.building import (
     StageBuilder,
-    build_pair,
     build_pair_in_session,
-    check_phase,
-    complete,
 )
-from lazymig.routes.choosing import open_choosing
+from lazymig.routes.in_place.building import PlaceBuilder, open_place
 from lazymig.routes.options import Options
 from lazymig.routes.resuming import list_through
 from lazymig.routes.route import Route
-from lazymig.routes.stages import Call, FixedStages, Stage, Stages, SteeredStages
+from lazymig.routes.stages import Call, Stage, Stages
 from lazymig.shapes.conversions import Conversions
 from lazymig.shapes.migration import Migration
 from lazymig.stores.documents import raw_id
-from lazymig.stores.given import Collections, Id, RawId, Session
+from lazymig.stores.given import Collections, Id, RawId, Session, Store
 from lazymig.surroundings.first_use import FirstUse
 
 E = TypeVar("E")
@@ -66,13 +61,33 @@ class Calls(Generic[V1, V2]):
     migration: Migration[V1, V2]
     collections: Collections
     options: Options
-    pair: Pair[V1, V2]
+    ground: Pair[V1, V2] | Place[V1, V2]
     stages: Stages[V1, V2]
     in_flight: InFlight
-    builder: StageBuilder[V1, V2]
+    builder: StageBuilder[V1, V2] | PlaceBuilder[V1, V2]
     watch: Watch[V1, V2] | None = None
     #: The control collection whose phase is followed; None where the phase is fixed.
     control: Control | None = None
+
+    @property
+    def pair(self) -> Pair[V1, V2]:
+        """Both collections. Raises `ConfigurationError` where one document carries both shapes."""
+        if isinstance(self.ground, Place):
+            raise ConfigurationError(
+                f"{self.migration.name}: one document carries both shapes, and this works on two collections only; see "
+                "docs/layouts.md"
+            )
+        return self.ground
+
+    @property
+    def place(self) -> Place[V1, V2] | None:
+        """The collection whose documents carry both shapes; None where there are two collections."""
+        return self.ground if isinstance(self.ground, Place) else None
+
+    @property
+    def main_store(self) -> Store:
+        """The store beside which lazymig keeps its own rows, unless the user names another place."""
+        return self.ground.store if isinstance(self.ground, Place) else self.ground.bodies
 
     @property
     def phase(self) -> Phase:
@@ -91,7 +106,7 @@ class Calls(Generic[V1, V2]):
 
     def choose_control(self, given: Control | None = None, clock: Clock = SYSTEM_CLOCK) -> Control:
         """Return the control collection for a tool: the given one, the one of the phase, or the one beside V2."""
-        return given or self.control or control_beside(self.pair.bodies, clock)
+        return given or self.control or control_beside(self.main_store, clock)
 
     async def join(self) -> Stage[V1, V2]:
         """Join the fleet, if this repository follows one, and return the stage. Raises `PhaseError`."""
@@ -119,13 +134,21 @@ class Calls(Generic[V1, V2]):
     @property
     def conversions(self) -> Conversions[V1, V2]:
         """The migration's conversions, bound to the two clients."""
-        return self.pair.conversions
+        return self.ground.conversions
 
     def in_session(self, session: Session) -> Calls[V1, V2]:
         """Return these calls with every step in a driver session. Raises `ConfigurationError`."""
-        pair = build_pair_in_session(self.pair, self.collections, self.options.in_session(), session)
+        options = self.options.in_session()
+        if isinstance(self.builder, PlaceBuilder):
+            place = self.builder.place
+            place = open_place(self.migration, self.collections.v1, options, session=session, sharing=place)
+            builder = self.builder.with_place(place)
+            stages = self.stages.rebuilt(builder.build, session)
+            bound = evolve(self, ground=place, stages=stages, builder=builder)
+        else:
+            bound = self.with_pair(build_pair_in_session(self.pair, self.collections, options, session), session)
         # A transaction must not wait for writes that wait for it, so its writes are not bounded.
-        return evolve(self.with_pair(pair, session), in_flight=InFlight(None))
+        return evolve(bound, in_flight=InFlight(None))
 
     def with_pair(self, pair: Pair[V1, V2], session: Session | None = None) -> Calls[V1, V2]:
         """Return these calls on another pair, without dark reads.
@@ -133,15 +156,16 @@ class Calls(Generic[V1, V2]):
         In a session there are none: a session's statements run one at a time, and outside of it a transaction's own
         writes are not seen.
         """
+        assert isinstance(self.builder, StageBuilder)  # there is a pair
         choosing = self.builder.choosing
         choosing = None if choosing is None else choosing.in_session()
         builder = evolve(self.builder, pair=pair, watch=None, choosing=choosing)
         stages = self.stages.rebuilt(builder.build, session)
-        return evolve(self, pair=pair, stages=stages, builder=builder, watch=None)
+        return evolve(self, ground=pair, stages=stages, builder=builder, watch=None)
 
     async def drain(self) -> None:
         """Wait until all bodies are stored that callers left behind, and for running dark reads, which are bounded."""
-        await self.pair.behind.drain()
+        await self.ground.behind.drain()
         if self.watch is not None:
             await self.watch.drain()
         if self.builder.choosing is not None:
@@ -257,29 +281,3 @@ async def _name(
 ) -> dict[K, E | ConversionError]:
     """Return the answers in the order of the ids, by the ids as they were given."""
     return await sift({raws[raw]: answers[raw] for raw in raws if raw in answers}, on_error)
-
-
-def open_calls(
-    migration: Migration[V1, V2], given: Collections, phase: Phase | Control, options: Options
-) -> Calls[V1, V2]:
-    """Check what the user passed and build the calls. Raises `ConfigurationError`, which says what to change."""
-    given = complete(migration, given, phase)
-    pair = build_pair(migration, given, options)
-    dark = options.dark_reads
-    watch = None if dark is None else Watch(pair, dark, phase if isinstance(phase, Control) else None)
-    choosing = open_choosing(phase, migration.name) if isinstance(phase, Control) else None
-    builder = StageBuilder(given, migration, options, pair, watch, choosing)
-    stages: Stages[V1, V2]
-    if not isinstance(phase, Control):
-        stages = FixedStages(builder.build_strictly(check_phase(phase)), options.timeout_s)
-        return Calls(migration, given, options, pair, stages, InFlight(options.max_in_flight), builder, watch)
-
-    def find_unfinished() -> list[Unfinished]:
-        return [*pair.behind.unfinished, *(() if watch is None else watch.running)]
-
-    terms = Terms(
-        revision=migration.revision, lease_s=phase.lease_s, find_unfinished=find_unfinished, tally=pair.tally,
-        check=lambda standing: builder.check(standing.phase),
-    )  # fmt: skip
-    stages = SteeredStages(Member(parts_of(phase), migration.name, terms), builder.build, options.timeout_s)
-    return Calls(migration, given, options, pair, stages, InFlight(options.max_in_flight), builder, watch, phase)

@@ -85,7 +85,7 @@ class Shift(Generic[V1, V2]):
             yield
             return
         terms = Terms(
-            role=self._role, revision=self._calls.migration.revision, tally=self._calls.pair.tally,
+            role=self._role, revision=self._calls.migration.revision, tally=self._calls.ground.tally,
             check=lambda standing: self._check(self._calls.builder.build(standing)),
         )  # fmt: skip
         self._member = member = Member(parts_of(self._calls.control), self._calls.migration.name, terms)
@@ -129,5 +129,5 @@ class Shift(Generic[V1, V2]):
         while (await member.join()).hold is not None:
             if self._is_stopped():
                 return None
-            await self._calls.pair.clock.sleep(ATTENTIVE_S)
+            await self._calls.ground.clock.sleep(ATTENTIVE_S)
         return await member.enter(writes=True)

@@ -15,14 +15,14 @@ from lazymig.shapes.entities import declared_names
 def fingerprint(conversions: Conversions[Any, Any]) -> str:
     """Return 16 hexadecimal digits that depend on the fields of both classes, their types and their stored names."""
     sides = (conversions.v1, conversions.v2)
-    parts = [part for codec in sides for part in (*_described(codec.cls, ()), *sorted(codec.fields))]
+    parts = [part for codec in sides for part in (*describe_type(codec.cls), *sorted(codec.fields))]
     if (chain := conversions.migration.upcasters) is not None:
         # Not the oldest version: leaving out an upcaster that no document needs any more changes no entity.
         parts.append(f"{chain.field}:{chain.newest}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def _described(kind: Any, above: tuple[Any, ...]) -> Iterator[str]:
+def describe_type(kind: Any, above: tuple[Any, ...] = ()) -> Iterator[str]:
     """Yield a description of the type and of its parts that is the same in every process."""
     kind = stripped(kind)
     yield _name(kind)
@@ -35,10 +35,10 @@ def _described(kind: Any, above: tuple[Any, ...]) -> Iterator[str]:
     names = declared_names(kind)
     for name, inner in fields.items():
         yield f".{name}={names[name]}" if name in names else f".{name}"
-        yield from _described(inner, inside)
+        yield from describe_type(inner, inside)
     # The order of a union's members has no meaning.
     for argument in sorted(get_args(kind), key=repr):
-        yield from _described(argument, inside)
+        yield from describe_type(argument, inside)
 
 
 def _name(kind: Any) -> str:

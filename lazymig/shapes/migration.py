@@ -33,7 +33,6 @@ Function: TypeAlias = (
     | Callable[[Given, Other | None], Awaitable[Other]]
 )
 
-
 #: An `upgrade`, which may also leave an entity.
 Upgrade: TypeAlias = (
     Function[Given, Other]
@@ -71,6 +70,8 @@ class Migration(Generic[V1, V2]):
         v1_converter: A cattrs converter for V1's documents, in place of `make_converter()`.
         v2_converter: A cattrs converter for V2's documents, in place of `make_converter()`.
         upcasters: What brings V1's documents of older versions up to the V1 class; see `lazymig.upcasters`.
+        v2_within: The name of a sub-document that holds V2's part, for `Repository.in_place` where a name means two
+            things. Retirement lifts its fields out.
         part: V1's class declares some fields of documents that have others as well. Only these move; the entity exists
             in V1 while its document has one of them.
 
@@ -92,6 +93,7 @@ class Migration(Generic[V1, V2]):
     v1_converter: Converter | None = None
     v2_converter: Converter | None = None
     upcasters: Upcasters | None = None
+    v2_within: str | None = None
     part: bool = False
     _upgrading: Conversion = field(init=False, eq=False, repr=False)
     _downgrading: Conversion = field(init=False, eq=False, repr=False)
@@ -164,8 +166,8 @@ class Migration(Generic[V1, V2]):
             ConfigurationError: As `Migration` raises it.
         """
         return Migration(
-            name=name, v1=v2, v2=v2, upgrade=_kept, downgrade=_kept, id_field=id_field, v1_converter=converter,
-            v2_converter=converter,
+            name=name, v1=v2, v2=v2, upgrade=_kept, downgrade=_kept, id_field=id_field,
+            v1_converter=converter, v2_converter=converter,
         )  # fmt: skip
 
     def reversed(self, name: str) -> Migration[V2, V1]:

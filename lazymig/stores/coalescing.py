@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, TypeVar
 
@@ -15,8 +15,9 @@ from lazymig.stores.drivers import STATEMENT_ERRORS, Handle, is_too_large
 from lazymig.stores.given import RawId
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
+from lazymig.stores.mongo_wholes import WholeStore
 from lazymig.stores.pipelines import Pipeline
-from lazymig.stores.records import Applied, Document, Put, StoredV1, StoredV2
+from lazymig.stores.records import Applied, Document, Filled, Put, StoredV1, StoredV2, StoredWhole, WholeChange
 from lazymig.stores.v2_alone import AloneStore
 
 R = TypeVar("R")
@@ -34,17 +35,67 @@ def _share_out(ids: Sequence[RawId], by_id: dict[Any, R]) -> list[R | None]:
 
 
 class CoalescingV1(V1Store):
-    """V1's store, whose concurrent `find`s share a statement."""
+    """V1's store, whose concurrent `find`s share a statement, and those that look for changes of one entity."""
 
     def __init__(self, collection: Handle, timeout_s: float | None, carried: Carried = WHOLE) -> None:
         super().__init__(collection, carried=carried)
         self._finds: Batcher[Any, StoredV1 | None] = Batcher(super().find, self._find_each, timeout_s)
+        self._revisions: Batcher[RawId, int | None] = Batcher(self._find_revision, self._find_each_revision, timeout_s)
 
     async def find(self, id: RawId) -> StoredV1 | None:
         return await self._finds.call(id)
 
     async def _find_each(self, ids: Sequence[RawId]) -> list[StoredV1 | None]:
         return _share_out(ids, await self.find_many(list(dict.fromkeys(ids))))
+
+    async def find_changed(self, revisions: Mapping[RawId, int]) -> list[RawId]:
+        if len(revisions) != 1:
+            return await super().find_changed(revisions)
+        # Late reads look again, one entity each. A statement for each would make a crowd of them later still.
+        [(id, revision)] = revisions.items()
+        return [] if await self._revisions.call(id) == revision else [id]
+
+    async def _find_revision(self, id: RawId) -> int | None:
+        return (await self._find_revisions([id])).get(id)
+
+    async def _find_each_revision(self, ids: Sequence[RawId]) -> list[int | None]:
+        now = await self._find_revisions(list(dict.fromkeys(ids)))
+        return [now.get(id) for id in ids]
+
+
+class CoalescingWholes(WholeStore):
+    """The store of documents that carry both shapes, whose concurrent `find`s and `fill`s share statements."""
+
+    def __init__(self, collection: Handle, timeout_s: float | None) -> None:
+        super().__init__(collection)
+        self._finds: Batcher[RawId, StoredWhole | None] = Batcher(super().find, self._find_each, timeout_s)
+        self._fills: Batcher[WholeChange, Filled] = Batcher(super().fill, self._fill_together, timeout_s)
+
+    async def find(self, id: RawId) -> StoredWhole | None:
+        return await self._finds.call(id)
+
+    async def _find_each(self, ids: Sequence[RawId]) -> list[StoredWhole | None]:
+        return _share_out(ids, await self.find_many(list(dict.fromkeys(ids))))
+
+    async def fill(self, change: WholeChange) -> Filled:
+        return await self._fills.call(change)
+
+    async def _fill_together(self, changes: Sequence[WholeChange]) -> Sequence[Filled | BaseException]:
+        try:
+            filled = await self.fill_each(changes)
+        except STATEMENT_ERRORS as error:
+            if not is_too_large(error):
+                raise
+            # Neither driver nor server names the document. Sent one by one, it is refused and the others are stored.
+            return await asyncio.gather(*map(super().fill, changes), return_exceptions=True)
+        # The server reports how many were as they were seen, not which; the sum is right.
+        left, results = filled.stored, list[Filled | BaseException]()
+        for place in range(len(changes)):
+            refusal = filled.refused.get(place)
+            counted = refusal is None and left > 0
+            left -= counted
+            results.append(Filled(int(counted), {} if refusal is None else {0: refusal}))
+        return results
 
 
 class CoalescingV2(V2Store):

@@ -12,11 +12,11 @@ from bson.binary import BINARY_SUBTYPE, UUID_SUBTYPE, Binary
 from bson.decimal128 import Decimal128
 
 from lazymig.errors import ConfigurationError, ConversionError, ForeignDocument
-from lazymig.stores.decoding import Unreadable
+from lazymig.stores.decoding import Unreadable, is_readable, make_condition
 from lazymig.stores.given import RawId
-from lazymig.stores.records import Body, Document, Fields, StoredV1, StoredV2, Unmoved
+from lazymig.stores.records import Body, Document, Fields, StoredV1, StoredV2, StoredWhole, Unmoved
 
-S = TypeVar("S", StoredV1, StoredV2)
+S = TypeVar("S", StoredV1, StoredV2, StoredWhole)
 
 _UUID_BYTES = 16
 
@@ -88,37 +88,59 @@ def make_revision_filter(
     within: Sequence[str] = (),
     held: Document | None = None,
     path: str = REVISION_FIELD,
-) -> dict[str, Any]:
+) -> Fields:
     """Return a filter for a V1 document at this revision, kept at `path`, that has a sub-document at each `within`.
 
     With `held`, the value at each of its paths must also be the one given, because other clients may change documents
     without changing the revision.
     """
-    # A filter follows paths into arrays, and an element's type counts as the array's. So arrays are excluded, and
-    # first, so that the server looks at nothing else in them.
-    never: list[dict[str, Any]] = [{inner: {"$type": "array"}} for inner in within]
-    # To a filter, a value also equals an array that contains it.
-    never += [{inner: {"$type": "array"}} for inner, value in (held or {}).items() if not isinstance(value, list)]
+    never: list[Document] = []
     if revision == 0:
         # No revision means 0: lazymig never wrote the document. So does anything that is no positive number.
         never.append({path: {"$gt": 0}})
-    where: dict[str, Any] = {"_id": id, **({"$nor": never} if never else {})}
+    where: Fields = {"_id": id}
     if revision == UNUSABLE:
         where["$or"] = [{path: {"$type": kind}} for kind in ("array", "double", "decimal")]
     elif revision:
         where[path] = revision
-    where |= {inner: {"$type": "object"} for inner in within}
+    return hold(where, within, held, never)
+
+
+def hold(
+    where: Document,
+    within: Sequence[str] = (),
+    held: Document | None = None,
+    never: Sequence[Document] = (),
+) -> Fields:
+    """Return a filter that also demands a sub-document at each path `within`, and the given value at each of `held`.
+
+    `never` are filters that must not match.
+    """
+    held = held or {}
+    # A filter follows paths into arrays, and an element's type counts as the array's. So arrays are excluded, and
+    # first, so that the server looks at nothing else in them.
+    excluded: list[Document] = [{path: {"$type": "array"}} for path in within]
+    # To a filter, a value also equals an array that contains it.
+    excluded += [
+        {path: {"$elemMatch": {"$eq": value}} if isinstance(value, list) else {"$type": "array"}}
+        for path, value in held.items()
+    ]
+    excluded += never
+    wanted: Fields = {"_id": where["_id"], **({"$nor": excluded} if excluded else {}), **where}
+    wanted |= {path: {"$type": "object"} for path in within}
     # An explicit "$eq": a stored value may look like an operator.
-    values = [{inner: _match_value(value)} for inner, value in (held or {}).items()]
-    return where | ({"$and": values} if values else {})
+    values = [{path: _match_value(value)} for path, value in held.items()]
+    return wanted | ({"$and": values} if values else {})
 
 
-def _match_value(value: Any) -> dict[str, Any]:
+def _match_value(value: object) -> Document:
     if value is MISSING:
         return {"$exists": False}
-    return (
-        {"$eq": value, "$exists": True} if value is None else {"$eq": value}
-    )  # to a filter, null equals a missing field
+    if value is None:
+        return {"$eq": None, "$exists": True}  # to a filter, null equals a missing field
+    if isinstance(value, Mapping | list) and not is_readable(value):
+        return {"$exists": True}  # there are no bytes of the whole to compare with
+    return make_condition({"$eq": value})
 
 
 #: The value at a path that a document does not have.
@@ -157,7 +179,8 @@ def spell_unmoved(unmoved: Unmoved) -> Fields:
     return meta
 
 
-def _parse_unmoved(meta: Document) -> Unmoved | None:
+def parse_unmoved(meta: Document) -> Unmoved | None:
+    """Return why there is no body, as the meta data say; None where they do not."""
     why = meta.get("unmoved")
     if why not in ("waiting", "left"):
         return None
@@ -213,7 +236,7 @@ def parse_v2(document: Document) -> StoredV2:
         document,
         meta.get("conv", 1),
         tuple(meta.get("inserts", ())),
-        _parse_unmoved(meta) if "unmoved" in meta else None,
+        parse_unmoved(meta) if "unmoved" in meta else None,
     )
 
 

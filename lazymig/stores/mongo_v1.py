@@ -81,13 +81,17 @@ class V1Store(Truth):
         return {stored.id: stored for stored in map(carried.parse, found)}
 
     async def find_changed(self, revisions: Mapping[RawId, int]) -> list[RawId]:
-        ids, carried = list(revisions), self.carried
-        where, fields = carried.select({"_id": {"$in": ids}}), {carried.revision: 1}
+        now = await self._find_revisions(list(revisions))
+        return [id for id, revision in revisions.items() if now.get(id) != revision]
+
+    async def _find_revisions(self, ids: Sequence[RawId]) -> dict[RawId, int]:
+        """Find the revisions with read concern majority; missing ids are left out."""
+        carried = self.carried
+        where, fields = carried.select({"_id": {"$in": list(ids)}}), {carried.revision: 1}
         found = await find_undecoded(
             self._majority, carried.parse, where, size=len(ids), fields=fields, session=self._session
         )
-        now = {stored.id: stored.revision for stored in found}
-        return [id for id in ids if now.get(id) != revisions[id]]
+        return {stored.id: stored.revision for stored in found}
 
     async def insert(self, id: RawId, document: Document, revision: int) -> bool:
         carried = self.carried

@@ -9,11 +9,12 @@ from attrs import frozen
 from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import Clock
 from lazymig.stores.carried import WHOLE, Carried
-from lazymig.stores.coalescing import CoalescingAlone, CoalescingV1, CoalescingV2
+from lazymig.stores.coalescing import CoalescingAlone, CoalescingV1, CoalescingV2, CoalescingWholes
 from lazymig.stores.drivers import DriverSession, collection_of, driver_of, is_tz_aware
 from lazymig.stores.given import Collection, Collections, Session, Store
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
+from lazymig.stores.mongo_wholes import WholeStore
 from lazymig.stores.v2_alone import AloneStore
 
 
@@ -68,6 +69,13 @@ def open_stores(given: Collections, terms: Terms) -> tuple[V1Store, V2Store, Alo
         V2Store(given.v2, terms.clock, terms.conv, session, terms.read_concern, remembers=terms.remembers),
         AloneStore(given.v2, terms.clock, terms.conv, session, terms.read_concern, forgets=terms.finished),
     )
+
+
+def open_wholes(collection: Collection, terms: Terms) -> WholeStore:
+    """Return the store of documents that carry both shapes."""
+    if terms.coalesce and terms.read_concern is None:
+        return CoalescingWholes(collection_of(collection), terms.timeout_s)
+    return WholeStore(collection_of(collection), cast("DriverSession | None", terms.session), terms.read_concern)
 
 
 def name_unused_beside(one: Store) -> Collection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -88,6 +88,52 @@ class StoredV2(NamedTuple):
     def clean_before_ticket(self) -> bool:
         """Whether the document that a ticket returned was clean before that ticket."""
         return self.revision == self.intent - 1 and not self.gone
+
+
+class StoredWhole(NamedTuple):
+    """A document that carries both shapes, and what lazymig knows of it.
+
+    `revision` is raised by each write of lazymig. `of` is the fingerprint of the V1 part that V2's part was made from,
+    None where there is no V2 part; `conv` is the revision of the conversion that made it, and `by` what stored it
+    first. `alone`: V1's part is not kept any more, and V2's is the truth. `lifted`: V2's part stands at the top, where
+    it was in a sub-document before. `unmoved` says why there is no V2 part, where `upgrade` decided that. `known`:
+    lazymig has written it.
+    """
+
+    id: RawId
+    revision: int
+    document: Document
+    of: bytes | None = None
+    conv: int = 1
+    by: str | None = None
+    alone: bool = False
+    lifted: bool = False
+    unmoved: Unmoved | None = None
+    known: bool = True
+
+
+@frozen
+class WholeChange:
+    """A statement on one document that carries both shapes: what was seen, and what to set and unset.
+
+    `meta` is lazymig's own sub-document. `held` are values that must still be there by their paths, and `within` the
+    paths of sub-documents that must exist.
+    """
+
+    seen: StoredWhole
+    meta: Document
+    changed: Document
+    vanished: Sequence[str] = ()
+    held: Document | None = None
+    within: Sequence[str] = ()
+
+
+@frozen
+class Filled:
+    """The outcome of many *fills*: how many documents were as seen, and the errors of single ones by place."""
+
+    stored: int
+    refused: Mapping[int, BaseException]
 
 
 class Put(enum.Enum):

@@ -1,0 +1,152 @@
+"""What a statement stores of a decided change: both parts, the fingerprint, and the guards. Nothing is sent here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import bson
+
+from lazymig.errors import ConversionError
+from lazymig.protocol.edits import Change
+from lazymig.protocol.in_place.parts import Parts
+from lazymig.protocol.in_place.place import Place
+from lazymig.shapes.attempts import attempt
+from lazymig.shapes.fields import Rejected
+from lazymig.shapes.v1_changes import patched
+from lazymig.stores.documents import MISSING, decode_id, get_at
+from lazymig.stores.given import RawId
+from lazymig.stores.records import Body, Document, Fields, StoredWhole, Unmoved, WholeChange
+from lazymig.stores.whole_documents import spell_whole
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+
+def compose_fill(parts: Parts[V1, V2], body: Body, by: str) -> WholeChange:
+    """Return the statement that stores a conversion of V1's part as it stands: V1's fields and `rev` stay.
+
+    Raises `ConversionError` where what both shapes share would be read back as another value.
+    """
+    place, stored = parts.place, parts.stored
+    changed, vanished = _place_v2(place, stored, body, stored.document)
+    meta = spell_whole(
+        stored.revision, place.shape.fingerprint(stored.document), conv=place.conversions.migration.revision,
+        by=stored.by or by, unmoved=body if isinstance(body, Unmoved) else None,
+    )  # fmt: skip
+    return WholeChange(stored, meta, changed, vanished)
+
+
+def compose_write(parts: Parts[V1, V2], change: Change) -> WholeChange:
+    """Return the statement of a write that keeps both parts. Raises `ConversionError`, as `compose_fill`."""
+    parts.check()
+    place, stored = parts.place, parts.stored
+    after = patched(stored.document, (change.v1_set, change.v1_unset, []))
+    changed, vanished = _place_v2(place, stored, change.v2_body, after)
+    meta = spell_whole(
+        stored.revision + 1, place.shape.fingerprint(after), conv=change.conv or place.conversions.migration.revision,
+        by=stored.by or "write", unmoved=change.v2_body if isinstance(change.v2_body, Unmoved) else None,
+    )  # fmt: skip
+    return WholeChange(
+        stored, meta, {**changed, **change.v1_set}, [*vanished, *change.v1_unset], _held(stored, change),
+        change.v1_within,
+    )  # fmt: skip
+
+
+def compose_v1(parts: Parts[V1, V2], change: Change) -> WholeChange:
+    """Return the statement of a write of V1's part alone. Where that changes, V2's part is not trusted any more."""
+    stored = parts.stored
+    meta = spell_whole(
+        stored.revision + 1, stored.of, conv=stored.conv, by=stored.by, lifted=stored.lifted, unmoved=stored.unmoved
+    )
+    held = _held(stored, change)
+    return WholeChange(stored, meta, change.v1_set, change.v1_unset, held, change.v1_within)
+
+
+def compose_alone(parts: Parts[V1, V2], body: Document) -> WholeChange:
+    """Return the statement of a write of V2's part alone; from now on it is the truth.
+
+    The first such write counts V1's part out. Other programs may have changed it since it was read, so it must stand
+    as it was.
+    """
+    place, stored = parts.place, parts.stored
+    changed, vanished = place.shape.place(body, stored, whole=True)
+    meta = spell_whole(
+        stored.revision + 1, stored.of, conv=place.conversions.migration.revision, by=stored.by or "write", alone=True,
+        lifted=stored.lifted,
+    )  # fmt: skip
+    held = None if parts.alone else hold_v1(place, stored)
+    return WholeChange(stored, meta, changed, vanished, held)
+
+
+def hold_v1(place: Place[V1, V2], stored: StoredWhole) -> Document:
+    """Return the values of V1's part, as a guard against programs that change no revision."""
+    names = place.shape.v1
+    if names is None:
+        return place.shape.v1_part(stored.document)
+    return {name: stored.document.get(name, MISSING) for name in names}
+
+
+def compose_birth(place: Place[V1, V2], id: RawId, change: Change, revision: int) -> tuple[Fields, Fields]:
+    """Return the fields and the meta data of a new document with both parts."""
+    new = StoredWhole(id, revision, {"_id": id, **change.v1_set}, known=False)
+    changed, _ = _place_v2(place, new, change.v2_body, new.document)
+    document = {**change.v1_set, **changed}
+    meta = spell_whole(
+        revision, place.shape.fingerprint(document), conv=place.conversions.migration.revision, by="write",
+        unmoved=change.v2_body if isinstance(change.v2_body, Unmoved) else None,
+    )  # fmt: skip
+    return document, meta
+
+
+def compose_birth_alone(place: Place[V1, V2], id: RawId, body: Document, revision: int) -> tuple[Fields, Fields]:
+    """Return the fields and the meta data of a new document with V2's part only."""
+    changed, _ = place.shape.place(body, StoredWhole(id, revision, {"_id": id}, known=False), whole=True)
+    return changed, spell_whole(revision, conv=place.conversions.migration.revision, by="write", alone=True)
+
+
+def _held(stored: StoredWhole, change: Change) -> Document:
+    """Return the old value of every field of V1 that is set or unset: other programs change no revision."""
+    standing = {path: get_at(stored.document, path) for path in (*change.v1_set, *change.v1_unset)}
+    return {**standing, **(change.v1_held or {})}
+
+
+def _place_v2(place: Place[V1, V2], stored: StoredWhole, body: Body, after: Document) -> tuple[Fields, list[str]]:
+    """Return the fields to set and unset for V2's part beside V1's part as it will be."""
+    if isinstance(body, Unmoved):
+        return {}, place.shape.remove(stored)
+    attempt(decode_id(stored.id), "upgrade", place.shape.check_names, body)
+    changed, vanished = place.shape.place(body, stored)
+    _check_shared(place, stored._replace(document=after), body, changed)
+    return changed, vanished
+
+
+def _check_shared(place: Place[V1, V2], after: StoredWhole, body: Document, changed: Document) -> None:
+    """Raise `ConversionError` where V2's entity would be read back as another one, since V1's part sets what is shared.
+
+    `after` has V1's part as it will be, and `changed` what is set of V2's.
+    """
+    shared = place.shape.shared
+    if not shared or all(_is_same(after.document.get(name, MISSING), body.get(name, MISSING)) for name in shared):
+        return
+    final = {"_id": after.id, **{name: after.document[name] for name in shared if name in after.document}, **changed}
+    codec, id = place.conversions.v2, decode_id(after.id)
+    read = attempt(id, "upgrade", lambda stored: codec.encode(codec.decode(stored)), final)
+    name = next((name for name in shared if not _is_same(read.get(name, MISSING), body.get(name, MISSING))), None)
+    if name is not None:
+        wrong = Rejected(
+            "both shapes share this field, and the conversion gives it another value; pass Migration(v2_within=...), "
+            "or store V2's field under another name", name,
+        )  # fmt: skip
+        raise ConversionError(id, "upgrade", wrong, name)
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Return whether two values have the same BSON, or are both missing."""
+    if one is MISSING or other is MISSING:
+        return one is other
+    if isinstance(one, str | None) and isinstance(other, str | None):
+        return one == other
+    if isinstance(one, Mapping) is not isinstance(other, Mapping):
+        return False
+    return bson.encode({"": one}) == bson.encode({"": other})

@@ -1,0 +1,188 @@
+"""How one document carries both shapes: which fields belong to which, and the fingerprint of V1's part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Final, TypeVar
+
+import bson
+from attrs import frozen
+
+from lazymig.errors import ConfigurationError
+from lazymig.shapes.annotations import fields_of
+from lazymig.shapes.codec import Codec
+from lazymig.shapes.entities import declared_names
+from lazymig.shapes.fields import Rejected
+from lazymig.shapes.fingerprint import describe_type
+from lazymig.shapes.migration import Migration, is_finished
+from lazymig.shapes.stored_names import is_free, is_step
+from lazymig.stores.decoding import Damaged
+from lazymig.stores.documents import META_FIELD, REVISION_FIELD
+from lazymig.stores.keyset import Order
+from lazymig.stores.records import Document, Fields, StoredWhole
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+_OWN: Final = frozenset({"_id", META_FIELD, REVISION_FIELD})
+#: The bytes of a fingerprint.
+_BYTES: Final = 16
+#: Operators whose argument is a list of filters.
+_LOGICAL: Final = frozenset({"$and", "$or", "$nor"})
+
+
+@frozen
+class OneDocument:
+    """Which top-level fields of a document belong to which shape.
+
+    Attributes:
+        v1: The stored names of V1's class, sorted; None where its converter does not reveal them, so that every field
+            counts that is not V2's.
+        v2: The stored names of V2's class, within the sub-document if there is one.
+        shared: The names that both classes declare with the same type. They are stored once.
+        within: The name of the sub-document that holds V2's part; None where it stands at the top.
+    """
+
+    v1: tuple[str, ...] | None
+    v2: frozenset[str]
+    shared: frozenset[str]
+    within: str | None = None
+
+    @property
+    def v2_own(self) -> frozenset[str]:
+        """The names at the top that only V2 has."""
+        return self.v2 - self.shared if self.within is None else frozenset({self.within})
+
+    def fingerprint(self, document: Document) -> bytes:
+        """Return a fingerprint of V1's fields as they are stored, in a fixed order; a missing field is not null.
+
+        Whatever changes V1's fields changes it, also a program that has never heard of lazymig.
+        """
+        if self.v1 is None:
+            own = self.v2_own
+            names: Iterable[str] = sorted(name for name in document if name not in own and name not in _OWN)
+        else:
+            names = self.v1
+        try:
+            raw = bson.encode({name: document[name] for name in names if name in document})
+        except Exception:
+            return b""  # Python cannot hold one of the values, so no V2 part can have been made of it
+        return blake2b(raw, digest_size=_BYTES).digest()
+
+    def v1_part(self, document: Document) -> Document:
+        """Return the document without V2's part: V1's fields, and those that no class knows."""
+        own = self.v2_own
+        part = {name: value for name, value in document.items() if name not in own and name != META_FIELD}
+        return _damaged_as(document, part)
+
+    def v2_part(self, stored: StoredWhole) -> Document:
+        """Return V2's part as a document of its own, with `_id`."""
+        document = stored.document
+        if self.within is None or stored.lifted:
+            part = {name: document[name] for name in self.v2 if name in document}
+        else:
+            inner = document.get(self.within)
+            part = dict(inner) if isinstance(inner, Mapping) else {}
+        return _damaged_as(document, {"_id": document["_id"], **part})
+
+    def find_taken(self, document: Document) -> str | None:
+        """Return a name of V2's own that a document has in which lazymig has stored no V2 part; None if it has none."""
+        return next((name for name in self.v2_own if name in document), None)
+
+    def place(self, body: Document, stored: StoredWhole, *, whole: bool = False) -> tuple[Fields, list[str]]:
+        """Return the fields to set and to unset so that a document holds this V2 body.
+
+        What both shapes share is left out, because V1's part sets it; unless V2's part is the `whole` truth.
+        """
+        if self.within is not None and not stored.lifted:
+            return {self.within: body}, []
+        names = self.v2 if whole or stored.lifted else self.v2 - self.shared
+        changed = {name: value for name, value in body.items() if name in names}
+        return changed, [name for name in names if name in stored.document and name not in body]
+
+    def remove(self, stored: StoredWhole) -> list[str]:
+        """Return the fields to unset so that a document has no V2 part."""
+        return [name for name in self.v2_own if name in stored.document]
+
+    def check_names(self, body: Document) -> None:
+        """Raise `Rejected` for a V2 body with a name that the class does not declare: it could be V1's."""
+        if self.within is None and (strange := next((name for name in body if name not in self.v2), None)) is not None:
+            raise Rejected(
+                "V2's converter stores a field that its class does not declare, which could be another program's; pass "
+                "Migration(v2_within=...)", strange,
+            )  # fmt: skip
+
+    def translate(self, criteria: Document) -> Document:
+        """Return a filter of V2 as it is asked in this layout. Raises `ConfigurationError` where that is impossible."""
+        if self.within is None:
+            return criteria
+        return {name: value for given, found in criteria.items() for name, value in self._translate(given, found)}
+
+    def _translate(self, name: str, value: object) -> Iterable[tuple[str, object]]:
+        if name in _LOGICAL and isinstance(value, Sequence):
+            return [(name, [self.translate(each) for each in value])]
+        if name == "$comment":
+            return [(name, value)]
+        if name.startswith("$"):
+            raise ConfigurationError(
+                f"criteria: {name} cannot be asked of V2's part in the sub-document {self.within!r}; name the fields"
+            )
+        return [(self._path(name), value)]
+
+    def translate_order(self, order: Order) -> Order:
+        """Return an order by a field of V2 in this layout."""
+        return Order(self._path(order.field), order.direction)
+
+    def _path(self, name: str) -> str:
+        return name if self.within is None or name.split(".")[0] == "_id" else f"{self.within}.{name}"
+
+
+def _damaged_as(document: Document, part: Fields) -> Document:
+    return Damaged(part) if isinstance(document, Damaged) else part
+
+
+def share_document(migration: Migration[V1, V2], v1: Codec[V1], v2: Codec[V2]) -> OneDocument:
+    """Return how one document carries both shapes. Raises `ConfigurationError` for a name that means two things."""
+    names: tuple[str, ...] | None = tuple(sorted(v1.fields))
+    if v1.names.opaque or migration.upcasters is not None:
+        names = None  # documents of older versions have fields that the class does not declare
+    if is_finished(migration):
+        return OneDocument(names, frozenset(v2.fields), frozenset(v2.fields))
+    within = migration.v2_within
+    if within is not None:
+        _check_within(within, v1)
+        return OneDocument(names, frozenset(v2.fields), frozenset(), within)
+    if v2.names.opaque or v1.names.opaque:
+        raise ConfigurationError(
+            "in_place: a converter does not reveal the names that its class stores; pass Migration(v2_within=...), "
+            "which keeps V2's part in a sub-document"
+        )
+    return OneDocument(names, frozenset(v2.fields), _find_shared(migration, v1, v2))
+
+
+def _check_within(within: str, v1: Codec[V1]) -> None:
+    if within in v1.fields:
+        raise ConfigurationError(f"v2_within: {v1.cls.__name__} has a field {within!r}; choose another name")
+    if not (is_step(within) and is_free(within)):
+        raise ConfigurationError("v2_within: pass a plain field name, without a dot or a leading dollar")
+
+
+def _find_shared(migration: Migration[V1, V2], v1: Codec[V1], v2: Codec[V2]) -> frozenset[str]:
+    both = frozenset(v1.fields) & frozenset(v2.fields)
+    ours, theirs = _describe(v1), _describe(v2)
+    differing = sorted(name for name in both if ours.get(name) != theirs.get(name) or name not in ours)
+    if differing:
+        name = differing[0]
+        raise ConfigurationError(
+            f"in_place: {name!r} means two things, since {v1.cls.__name__} and {v2.cls.__name__} declare it with "
+            f"different types; store one of them under another name, or pass Migration(v2_within=...), which keeps "
+            "V2's part in a sub-document"
+        )
+    return both
+
+
+def _describe(codec: Codec[V1]) -> dict[str, list[str]]:
+    """Return a description of each field's type by its stored name."""
+    names = declared_names(codec.cls)
+    return {names.get(name, name): list(describe_type(kind)) for name, kind in fields_of(codec.cls).items()}

@@ -1,0 +1,148 @@
+"""Documents that carry both shapes, in MongoDB. `wholes.Wholes` states what each method guarantees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
+from pymongo.read_concern import ReadConcern
+
+from lazymig.stores.documents import META_FIELD, check_same_id
+from lazymig.stores.drivers import (
+    MAJORITY,
+    READ_MAJORITY,
+    STATEMENT_ERRORS,
+    Driver,
+    DriverSession,
+    Handle,
+    driver_of,
+    is_id_taken,
+    is_refused,
+    is_server_state,
+    tune,
+)
+from lazymig.stores.given import RawId
+from lazymig.stores.keyset import Order
+from lazymig.stores.pages import encode_filter, find_page, join_filters
+from lazymig.stores.raw import Undecoded, find_all, find_one
+from lazymig.stores.records import PLACEHOLDER, Document, Fields, Filled, StoredWhole, WholeChange
+from lazymig.stores.whole_documents import MOVED, REV, make_whole_filter, parse_whole
+from lazymig.stores.wholes import Wholes
+
+
+def build_statement(change: WholeChange) -> tuple[Fields, Fields]:
+    """Return the filter and the update of a change."""
+    update: Fields = {"$set": {**change.changed, META_FIELD: change.meta}}
+    if change.vanished:
+        update["$unset"] = dict.fromkeys(change.vanished, "")
+    return make_whole_filter(change.seen, change.held, change.within), update
+
+
+class WholeStore(Wholes):
+    """`Wholes` kept in one MongoDB collection."""
+
+    def __init__(
+        self, collection: Handle, session: DriverSession | None = None, read_concern: str | None = None
+    ) -> None:
+        #: The collection as it was given. Its codec options encode the caller's filters.
+        self.given = collection
+        self.collection = tune(collection)
+        self._session = session
+        self._in_memory = driver_of(collection) is Driver.MEMORY
+        # An acknowledged write must survive a fail-over, whatever the collection's own write concern is.
+        self._durable = tune(collection, write=MAJORITY)
+        self._majority = tune(collection, read=READ_MAJORITY)
+        # Linearizable reads find one document each, and a deposed primary cannot answer them.
+        self._one = self._majority if read_concern is None else tune(collection, read=ReadConcern(read_concern))
+
+    async def find(self, id: RawId) -> StoredWhole | None:
+        document = await find_one(self._one, id, self._session)
+        return None if document is None else check_same_id(id, parse_whole(document))
+
+    async def find_local(self, id: RawId) -> StoredWhole | None:
+        document = await find_one(self.collection, id, self._session)
+        return None if document is None else check_same_id(id, parse_whole(document))
+
+    async def confirm_missing(self, id: RawId) -> None:
+        if self._in_memory:
+            return
+        # A majority write waits even where it matches nothing, and this one never does: no revision is negative.
+        never = {"_id": id, REV: PLACEHOLDER}
+        await self._durable.update_one(never, {"$set": {REV: PLACEHOLDER}}, session=self._session)
+
+    async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredWhole]:
+        found = await find_all(self._majority, ids, self._session)
+        return {stored.id: stored for stored in map(parse_whole, found)}
+
+    async def insert(self, id: RawId, document: Document, meta: Document) -> bool:
+        try:
+            await self._durable.insert_one({"_id": id, **document, META_FIELD: meta}, session=self._session)
+        except DuplicateKeyError as error:
+            if not is_id_taken(error):
+                raise  # another unique index refuses it, which the caller must know
+            return False
+        return True
+
+    async def change(self, change: WholeChange) -> bool:
+        where, update = build_statement(change)
+        result = await self._durable.update_one(where, update, session=self._session)
+        return bool(result.matched_count)
+
+    async def fill(self, change: WholeChange) -> Filled:
+        return await self._fill_singly([change], self.collection)
+
+    async def fill_each(self, changes: Sequence[WholeChange], *, durable: bool = False) -> Filled:
+        collection = self._durable if durable else self.collection
+        if self._in_memory:
+            return await self._fill_singly(changes, collection)
+        requests = [UpdateOne(*build_statement(change)) for change in changes]
+        try:
+            result = await collection.bulk_write(requests, ordered=False, session=self._session)
+        except BulkWriteError as error:
+            return _judge(error, durable=durable)
+        return Filled(result.matched_count, {})
+
+    async def _fill_singly(self, changes: Sequence[WholeChange], collection: Handle) -> Filled:
+        stored, refused = 0, dict[int, BaseException]()
+        for place, change in enumerate(changes):
+            try:
+                result = await collection.update_one(*build_statement(change), session=self._session)
+                stored += result.matched_count
+            except STATEMENT_ERRORS as error:
+                if not is_refused(error):
+                    raise
+                refused[place] = error
+        return Filled(stored, refused)
+
+    async def delete(self, seen: StoredWhole) -> bool:
+        where = make_whole_filter(seen._replace(of=None))
+        where.pop(f"{META_FIELD}.of", None)  # a reader that stores the V2 part is no other writer
+        result = await self._durable.delete_one(where, session=self._session)
+        return bool(result.deleted_count)
+
+    def question(self, criteria: Document) -> Document:
+        return encode_filter(self.given, criteria)
+
+    async def page(
+        self, question: Document, order: Order, limit: int, after: Document | None = None
+    ) -> Undecoded[StoredWhole]:
+        return await find_page(self._majority, parse_whole, question, order, limit, after, session=self._session)
+
+    async def count(self, criteria: Document, *, moved: bool = False) -> int:
+        where = join_filters(self.question(criteria), MOVED if moved else None)
+        return int(await self._majority.count_documents(where, session=self._session))
+
+
+def _judge(error: BulkWriteError, *, durable: bool) -> Filled:
+    """Return the outcome of an unordered statement; raise its error where that is about the server."""
+    details = error.details
+    if durable and details.get("writeConcernErrors"):
+        raise error
+    refused: dict[int, BaseException] = {}
+    for failure in details.get("writeErrors", []):
+        if is_server_state(failure.get("code"), details):
+            raise error
+        kind = DuplicateKeyError if failure.get("code") == 11000 else WriteError
+        refused[failure["index"]] = kind(failure.get("errmsg", ""), failure.get("code"), failure)
+    return Filled(details.get("nMatched", 0), refused)

@@ -1,0 +1,89 @@
+"""lazymig's own field in documents that carry both shapes: only this module knows how it is spelled.
+
+`_lazymig` is {rev, of?, conv?, by?, alone?, lifted?, unmoved?, reason?, kept?}; `records.StoredWhole` explains them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lazymig.errors import ConversionError
+from lazymig.stores.documents import (
+    META_FIELD,
+    MISSING,
+    UNUSABLE,
+    decode_id,
+    hold,
+    parse_unmoved,
+    raw_id,
+    spell_unmoved,
+)
+from lazymig.stores.records import Document, Fields, StoredWhole, Unmoved
+
+#: The paths of single values.
+REV, OF, ALONE, LIFTED, UNMOVED = (f"{META_FIELD}.{name}" for name in ("rev", "of", "alone", "lifted", "unmoved"))
+#: What V2 may know: entities with a V2 part, and those that lazymig has not seen.
+MOVED: Document = {UNMOVED: {"$exists": False}}
+
+
+def spell_whole(
+    revision: int,
+    of: bytes | None = None,
+    *,
+    conv: int = 1,
+    by: str | None = None,
+    alone: bool = False,
+    lifted: bool = False,
+    unmoved: Unmoved | None = None,
+) -> Fields:
+    """Return the meta data of a document that carries both shapes; `records.StoredWhole` explains them."""
+    meta: Fields = {"rev": revision}
+    if of is not None:
+        meta["of"] = of
+    if conv != 1:  # missing means 1
+        meta["conv"] = conv
+    if by is not None:
+        meta["by"] = by
+    if alone:
+        meta["alone"] = True
+    if lifted:
+        meta["lifted"] = True
+    if unmoved is not None:
+        meta |= {name: value for name, value in spell_unmoved(unmoved).items() if name != "gone"}
+    return meta
+
+
+def parse_whole(document: Document) -> StoredWhole:
+    """Return a document that carries both shapes, with its meta data; those that lazymig cannot have stored are odd."""
+    id, meta = raw_id(document["_id"]), document.get(META_FIELD, MISSING)
+    if meta is MISSING:
+        return StoredWhole(id, 0, document, known=False)
+    if not isinstance(meta, dict) or not isinstance(meta.get("rev"), int) or meta.get("gone"):
+        return StoredWhole(id, UNUSABLE, document)
+    of = meta.get("of")
+    return StoredWhole(
+        id, meta["rev"], document, of if isinstance(of, bytes) else None, meta.get("conv", 1), meta.get("by"),
+        meta.get("alone") is True, meta.get("lifted") is True, parse_unmoved(meta) if "unmoved" in meta else None,
+    )  # fmt: skip
+
+
+def check_whole(stored: StoredWhole) -> StoredWhole:
+    """Return the document. Raises `ConversionError` for meta data that lazymig cannot have stored in this layout."""
+    if stored.revision == UNUSABLE:
+        wrong = TypeError(f"{META_FIELD} is not what lazymig stores beside both shapes; unset it")
+        raise ConversionError(decode_id(stored.id), "read", wrong, META_FIELD, side="V1")
+    return stored
+
+
+def make_whole_filter(seen: StoredWhole, held: Document | None = None, within: Sequence[str] = ()) -> Fields:
+    """Return a filter for a document that carries both shapes and that no writer of lazymig has changed since.
+
+    With `held`, the value at each of its paths must also be the one given: other programs change no revision.
+    """
+    where: Fields = {"_id": seen.id}
+    if not seen.known:
+        where[META_FIELD] = {"$exists": False}
+    else:
+        where[f"{META_FIELD}.rev"] = seen.revision
+        where[f"{META_FIELD}.of"] = {"$exists": False} if seen.of is None else seen.of
+    return hold(where, within, held)

@@ -1,0 +1,61 @@
+"""The port of the layout in which one document carries both shapes. One method is one statement.
+
+Each docstring lists a method's obligations in order, and `tests/contract/` tests each of them on every driver. A lost
+race is a return value. Driver errors pass through unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from lazymig.stores.given import RawId
+from lazymig.stores.keyset import Order
+from lazymig.stores.raw import Undecoded
+from lazymig.stores.records import Document, Filled, StoredWhole, WholeChange
+
+
+class Wholes(Protocol):
+    """Documents that carry both shapes. MongoDB changes one document atomically, so nothing is announced."""
+
+    async def find(self, id: RawId) -> StoredWhole | None:
+        """Find one document with read concern majority or above: what it holds cannot be rolled back."""
+
+    async def find_local(self, id: RawId) -> StoredWhole | None:
+        """Find one document as the primary has it now: for writes, whose compare-and-set decides whether it holds."""
+
+    async def confirm_missing(self, id: RawId) -> None:
+        """Wait until the majority has what the primary had when a local read found no document; change nothing."""
+
+    async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredWhole]:
+        """Find these documents with read concern majority, a thousand per statement; missing ids are left out."""
+
+    async def insert(self, id: RawId, document: Document, meta: Document) -> bool:
+        """Insert a document durably. False: the id is taken, and nothing was written."""
+
+    async def change(self, change: WholeChange) -> bool:
+        """Set and unset fields of one document, and its meta data, durably, if it is as it was seen.
+
+        False: another writer of lazymig changed it, or it has another value than `held` says, or no sub-document at one
+        of the paths `within`; nothing was written.
+        """
+
+    async def fill(self, change: WholeChange) -> Filled:
+        """Store the V2 part of a document, if it is as it was seen. It need not be durable: it can be made again."""
+
+    async def fill_each(self, changes: Sequence[WholeChange], *, durable: bool = False) -> Filled:
+        """*Fill* many by one unordered statement. One that the server refuses stops no other."""
+
+    async def delete(self, seen: StoredWhole) -> bool:
+        """Delete one document durably, if it is at the revision that was seen. False: it is not."""
+
+    def question(self, criteria: Document) -> Document:
+        """Encode a caller's filter as the caller's client would. Raises what that client raises."""
+
+    async def page(
+        self, question: Document, order: Order, limit: int, after: Document | None = None
+    ) -> Undecoded[StoredWhole]:
+        """Find the page after a document, with read concern majority."""
+
+    async def count(self, criteria: Document, *, moved: bool = False) -> int:
+        """Count the documents that match. `moved`: without those that `upgrade` gave no V2 part."""
