@@ -25,12 +25,12 @@ class FieldRemoval:
         self._carried: Carried = carried_of(store)
         paths = (*self._carried.names, self._carried.revision)
         #: The filter for documents that have something to remove: a field, a revision, or what held the revisions.
-        self.left: Document = {"$or": [*({path: {"$exists": True}} for path in paths), {PART_FIELD: {}}]}
+        self.left: Document = {"$or": [*({path: {"$exists": True}} for path in paths), {PART_FIELD: {"$eq": {}}}]}
 
     async def remove(self, ids: Sequence[RawId]) -> int:
         """Remove what these documents have left, durably; return how many were changed."""
         named = {"_id": make_condition({"$in": list(ids)})}
         made = await self._durable.update_many({"$and": [named, self.left]}, self._carried.removal())
         # The field around the revisions goes with the last of them; other migrations may have theirs in it.
-        await self._durable.update_many({**named, PART_FIELD: {}}, {"$unset": {PART_FIELD: ""}})
+        await self._durable.update_many({**named, PART_FIELD: {"$eq": {}}}, {"$unset": {PART_FIELD: ""}})
         return int(made.matched_count)
