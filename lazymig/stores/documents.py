@@ -80,9 +80,7 @@ def check_revision(stored: StoredV1) -> None:
         raise ConversionError(decode_id(stored.id), "read", wrong, REVISION_FIELD, side="V1")
 
 
-def make_revision_filter(
-    id: RawId, revision: int, within: Sequence[str] = (), held: Document | None = None
-) -> Fields:
+def make_revision_filter(id: RawId, revision: int, within: Sequence[str] = (), held: Document | None = None) -> Fields:
     """Return a filter for a V1 document at this revision that has a sub-document at each path `within`.
 
     With `held`, the value at each of its paths must also be the one given, because other clients may change documents
