@@ -132,7 +132,7 @@ class Mover(Generic[V1, V2]):
             standing = await self._release(standing)
             await roll.wait(standing.epoch, at_most_s=self.wait_s)
             plan = await self._check(standing, direction, order)
-            changed = await self._prepare(standing, target, roll)
+            changed = await self._prepare(standing, target, roll, order)
             if changed is not standing:
                 plan = await self._check(changed, direction, order)
             moved = await self._record(changed, target, order, plan, roll)
@@ -153,12 +153,13 @@ class Mover(Generic[V1, V2]):
             )
         return plan
 
-    async def _prepare(self, standing: Standing, target: Phase, roll: RollCall) -> Standing:
+    async def _prepare(self, standing: Standing, target: Phase, roll: RollCall, order: Order) -> Standing:
         """Do what must be done before the phase is recorded, and return the record as it is then."""
         if not is_upwards(standing.phase, target):
             return standing
         if standing.phase is Phase.SHADOW and standing.settings.get("degrade"):
-            return await forbid_degrading(self.phases, standing, roll, parts_of(self.control).clock, self.wait_s)
+            clock, signed = parts_of(self.control).clock, {"by": order.by, "why": order.why}
+            return await forbid_degrading(self.phases, standing, roll, clock, self.wait_s, **signed)
         if standing.phase is Phase.PREPARE:
             await self._distrust()
         return standing
