@@ -53,7 +53,7 @@ ROOMS = {
         {"indexes", "record_changes", "sessions"},
         {"clients", "documents", "inspecting", "keyset", "places", "replication", "rows", "server_time"},
         {"carried", "fencing", "moving_away", "pipelines", "raw", "sampling", "staging"},
-        {"counts", "relevance"},
+        {"counts", "field_removal", "relevance"},
         {"archives", "events", "fences", "pages", "ports", "probes", "scans", "whole_documents", "wholes"},
         {"strays"},
         {"ledger", "mongo_v1", "mongo_wholes"},

@@ -96,7 +96,8 @@ class Mover(Generic[V1, V2]):
         """Find the next step of V1's end; "" before V2 is the only truth, and once V1's end is finished."""
         if (await self.find()).phase is not Phase.V2_ONLY:
             return ""
-        return (await parts_of(self.control).retirement(self.name).find()).next
+        record = await parts_of(self.control).retirement(self.name).find()
+        return record.find_next(part=self.calls.migration.part)
 
     def check_way(self, plan: Plan, wanted: Phase | None) -> None:
         """Raise `PhaseError` where there is no such step, or where it leads elsewhere."""
