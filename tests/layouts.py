@@ -27,6 +27,11 @@ class Layout(StrEnum):
             return Repository.in_place(migration, options.pop("v1", database["v1"]), **options)
         return Repository(migration, **{"v1": database["v1"], "v2": database["v2"]} | options)
 
+    async def fill(self, database: Any, migration: Migration[Any, Any]) -> None:
+        """Give V2 what it lacks, as a sweep does: a listing by V2's fields finds nothing before that."""
+        ids = [row["_id"] for row in await database["v1"].find({}, {"_id": 1}).to_list(None)]
+        await self.open(database, migration).get_many(ids, on_error="skip")
+
     async def find_v1(self, database: Any) -> list[dict[str, Any]]:
         """What programs that do not know lazymig have stored of people: their documents without V2's part."""
         hidden = {REV, META, *(V2_OWN if self is Layout.ONE else ())}
@@ -37,6 +42,10 @@ class Layout(StrEnum):
         """V2's body of each person that has one, by id."""
         found = await self._v2(database).find({"first": {"$exists": True}}).to_list(None)
         return {row["_id"]: {name: row[name] for name in (*V2_OWN, "age", "tags") if name in row} for row in found}
+
+    async def spoil(self, database: Any, id: Any, **changed: Any) -> None:
+        """Store other values in V2's part of a person, by nobody who knows what it means."""
+        await self._v2(database).update_one({"_id": id}, {"$set": changed})
 
     async def find_bringers(self, database: Any) -> dict[Any, str]:
         """Who brought each person to V2, by id."""
