@@ -53,6 +53,11 @@ def spell_whole(
     return meta
 
 
+def get_reason_kind(meta: Document) -> str | None:
+    """Return "waiting" or "left" where this meta data says why there is no V2 part; None where there is one."""
+    return meta.get("unmoved")
+
+
 def parse_whole(document: Document) -> StoredWhole:
     """Return a document that carries both shapes, with its meta data; those that lazymig cannot have stored are odd."""
     id, meta = raw_id(document["_id"]), document.get(META_FIELD, MISSING)
