@@ -54,12 +54,13 @@ async def show(
         found = Shown(
             await mover.find(), await mover.find_members(), await mover.find_left_over(),
             await switch.plan("advance", accept=demanded.accept), await switch.plan("rollback"),
+            await mover.find_retirement(),
         )  # fmt: skip
     if json:
         standing = attrs.asdict(found.standing)
         members = [attrs.asdict(member) for member in found.members]
         plans = {"advance": as_object(found.advance), "rollback": as_object(found.rollback)}
-        show_json({**standing, "members": members, "cut_off": found.cut_off, **plans})
+        show_json({**standing, "members": members, "cut_off": found.cut_off, **plans, "retirement": found.retirement})
     else:
         show_phase(found)
     return Exit.NEEDS_PERSON if found.advance.blocking or found.cut_off else Exit.DONE

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from lazymig.cli.cut_over_report import describe_cut_over
 from lazymig.cli.output import definitions, say, section, table, wrapped
+from lazymig.cli.status.next_step import describe_retirement
 from lazymig.cli.status.words import describe_phase
 from lazymig.control import MemberRecord, Moved, Standing
 from lazymig.control.cut_over import read_cut_over
@@ -27,6 +28,8 @@ class Shown:
     fences: Sequence[str]
     advance: Plan
     rollback: Plan
+    #: The next step of V1's end, once V2 is the only truth; "" before that, and once V1's end is finished.
+    retirement: str = ""
 
     @property
     def cut_off(self) -> str:
@@ -49,8 +52,12 @@ def show_phase(found: Shown) -> None:
     for setting in _describe_settings(standing.settings):
         wrapped(setting)
     _show_fleet(found.members, standing.epoch)
-    for plan in (found.advance, found.rollback):
-        show_plan(plan)
+    if found.retirement:
+        section("Next: V1's end")
+        wrapped(describe_retirement(found.retirement))
+    else:
+        show_plan(found.advance)
+    show_plan(found.rollback)
 
 
 def _describe_settings(settings: Mapping[str, object]) -> Iterator[str]:

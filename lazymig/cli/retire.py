@@ -55,7 +55,9 @@ class Soaking:
 
 
 Soak = Annotated[Soaking, Parameter(name="*")]
-Yes = Annotated[str | None, Parameter(name="--yes", help="The migration's name, in place of typing it: for scripts.")]
+Confirmation = Annotated[
+    str | None, Parameter(show_default=False, help="The migration's name, in place of typing it: for scripts.")
+]
 
 
 @retire.command(help_epilogue=examples(f"lazymig retire show {_APP}", f"lazymig retire show {_APP} --json"))
@@ -135,26 +137,28 @@ async def archive(
         return await _done(retirement.archive(target), in_json=json)
 
 
-@retire.command(help_epilogue=examples(f"lazymig retire drop {_APP}", f"lazymig retire drop {_APP} --yes people"))
-async def drop(*, app: App, yes: Yes = None, soak: Soak = Soaking(), json: Json = False, debug: Debug = False) -> int:
+@retire.command(help_epilogue=examples(f"lazymig retire drop {_APP}", f"lazymig retire drop {_APP} --confirm people"))
+async def drop(
+    *, app: App, confirm: Confirmation = None, soak: Soak = Soaking(), json: Json = False, debug: Debug = False
+) -> int:
     """Drop V1 for good: in quarantine, after another soak, and once you have typed the migration's name.
 
     The exit code is 3 when a condition does not hold.
     """
     async with _opened(app, json, soak) as retirement:
-        name = _confirmed(retirement, yes, "V1 will be dropped, which cannot be undone.")
+        name = _confirmed(retirement, confirm, "V1 will be dropped, which cannot be undone.")
         return await _done(retirement.drop(confirm=name), in_json=json)
 
 
 @retire.command(
-    help_epilogue=examples(f"lazymig retire reduce {_APP}", f"lazymig retire reduce {_APP} --strip --yes people")
+    help_epilogue=examples(f"lazymig retire reduce {_APP}", f"lazymig retire reduce {_APP} --strip --confirm people")
 )
 async def reduce(
     *,
     app: App,
     grace: Annotated[float, Parameter(validator=Number(gte=0))] = 3600.0,
     strip: Flag = False,
-    yes: Yes = None,
+    confirm: Confirmation = None,
     json: Json = False,
     debug: Debug = False,
 ) -> int:
@@ -170,7 +174,7 @@ async def reduce(
     async with _opened(app, json) as retirement:
         name = None
         if strip:
-            name = _confirmed(retirement, yes, "No process can use V2 through lazymig any more, for good.")
+            name = _confirmed(retirement, confirm, "No process can use V2 through lazymig any more, for good.")
         with stopped_by_signals(retirement.stop):
             done = await retirement.reduce(grace_s=grace, strip=strip, confirm=name)
     if json:
@@ -195,12 +199,12 @@ async def _opened(app: str, in_json: bool, soak: Soaking = Soaking()) -> AsyncIt
         )  # fmt: skip
 
 
-def _confirmed(retirement: Retirement[object, object], yes: str | None, warning: str) -> str:
+def _confirmed(retirement: Retirement[object, object], given: str | None, warning: str) -> str:
     """Return the migration's name as it was typed, or passed. Raises `Unusable` where nobody can type."""
-    if yes is not None:
-        return yes
+    if given is not None:
+        return given
     if not sys.stdin.isatty():
-        raise Unusable("nobody can be asked here; pass the migration's name by --yes NAME")
+        raise Unusable("nobody can be asked here; pass the migration's name by --confirm NAME")
     complain(warning)
     return input(f"Type the migration's name, {retirement.name}, to go on: ").strip()
 

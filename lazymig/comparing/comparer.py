@@ -19,14 +19,12 @@ from lazymig.shapes.codec import Codec
 from lazymig.shapes.conversions import Conversions
 from lazymig.shapes.migration import get_downgrading, get_upgrading
 from lazymig.shapes.signatures import recognised
-from lazymig.stores.documents import MISSING, REVISION_FIELD, UNUSABLE
+from lazymig.stores.documents import MISSING, UNUSABLE
 from lazymig.stores.records import Document, StoredV1, StoredV2, Unmoved
 from lazymig.stores.verdicts import AGREEING, Verdict
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
-
-_NO_REVISION = f"{REVISION_FIELD} is no whole number; unset it in V1"
 
 
 class Comparer(Generic[V1, V2]):
@@ -75,7 +73,8 @@ class Comparer(Generic[V1, V2]):
         if seen is None or (seen.gone and seen.unmoved is None):
             return await self._missing(truth)
         if truth.revision == UNUSABLE:
-            return Comparison(Verdict.UNKNOWN, reason=_NO_REVISION)
+            path = self._conversions.carried.revision
+            return Comparison(Verdict.UNKNOWN, reason=f"{path} is no whole number; unset it in V1")
         if seen.revision != truth.revision:
             return await self._stale(truth, seen)
         ours = self._conversions.migration.revision

@@ -38,6 +38,16 @@ class RetirementStage(enum.StrEnum):
     RETIRED = "retired"
 
 
+#: The step after each stage.
+_NEXT = {
+    RetirementStage.SERVING: "quarantine",
+    RetirementStage.QUARANTINED: "drop",
+    RetirementStage.DROPPED: "reduce",
+    RetirementStage.REDUCED: "finish",
+    RetirementStage.RETIRED: "",
+}
+
+
 @frozen
 class Archive:
     """Where V1's documents were copied to, and what identifies them.
@@ -73,6 +83,11 @@ class RetirementRecord:
     position: tuple[RawId, ...] = ()
     #: Whether `_lazymig` was taken out of V2's documents as a whole.
     stripped: bool = False
+
+    @property
+    def next(self) -> str:
+        """The step that comes next, or that has begun; "" at the end."""
+        return self.doing or _NEXT[self.stage]
 
 
 class OvertakenError(LazymigError):

@@ -18,14 +18,6 @@ from lazymig.stores.reducing import Reducing
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
-_NEXT = {
-    RetirementStage.SERVING: "quarantine",
-    RetirementStage.QUARANTINED: "drop",
-    RetirementStage.DROPPED: "reduce",
-    RetirementStage.REDUCED: "finish",
-    RetirementStage.RETIRED: "",
-}
-
 
 @frozen(kw_only=True)
 class RetirementReport:
@@ -68,7 +60,7 @@ async def make_report(
     archive = record.archive
     return RetirementReport(
         migration=ground.name, stage=str(record.stage), interrupted=record.doing,
-        next=record.doing or _NEXT[record.stage], conditions=tuple(conditions),
+        next=record.next, conditions=tuple(conditions),
         goes=tuple(await _list_what_goes(ground, record)), warnings=tuple(await _list_warnings(ground, record)),
         code=list_removable_code(ground.pair.conversions.migration),
         archive=archive.target if archive is not None and archive.digest is not None else "",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, TypeVar
 
 from lazymig.errors import ForeignDocument
 from lazymig.loop.batcher import Batcher
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
+from lazymig.stores.carried import WHOLE, Carried
 from lazymig.stores.drivers import STATEMENT_ERRORS, Handle, is_too_large
 from lazymig.stores.given import RawId
 from lazymig.stores.mongo_v1 import V1Store
@@ -34,17 +35,32 @@ def _share_out(ids: Sequence[RawId], by_id: dict[Any, R]) -> list[R | None]:
 
 
 class CoalescingV1(V1Store):
-    """V1's store, whose concurrent `find`s share a statement."""
+    """V1's store, whose concurrent `find`s share a statement, and those that look for changes of one entity."""
 
-    def __init__(self, collection: Handle, timeout_s: float | None) -> None:
-        super().__init__(collection)
+    def __init__(self, collection: Handle, timeout_s: float | None, carried: Carried = WHOLE) -> None:
+        super().__init__(collection, carried=carried)
         self._finds: Batcher[Any, StoredV1 | None] = Batcher(super().find, self._find_each, timeout_s)
+        self._revisions: Batcher[RawId, int | None] = Batcher(self._find_revision, self._find_each_revision, timeout_s)
 
     async def find(self, id: RawId) -> StoredV1 | None:
         return await self._finds.call(id)
 
     async def _find_each(self, ids: Sequence[RawId]) -> list[StoredV1 | None]:
         return _share_out(ids, await self.find_many(list(dict.fromkeys(ids))))
+
+    async def find_changed(self, revisions: Mapping[RawId, int]) -> list[RawId]:
+        if len(revisions) != 1:
+            return await super().find_changed(revisions)
+        # Late reads look again, one entity each. A statement for each would make a crowd of them later still.
+        [(id, revision)] = revisions.items()
+        return [] if await self._revisions.call(id) == revision else [id]
+
+    async def _find_revision(self, id: RawId) -> int | None:
+        return (await self._find_revisions([id])).get(id)
+
+    async def _find_each_revision(self, ids: Sequence[RawId]) -> list[int | None]:
+        now = await self._find_revisions(list(dict.fromkeys(ids)))
+        return [now.get(id) for id in ids]
 
 
 class CoalescingWholes(WholeStore):

@@ -116,7 +116,8 @@ async def _look_at_v2(asked: Asked, hellos: _Hellos, unseen: list[str]) -> tuple
     if found:  # the contents of an unusable collection do not matter
         return seen, found, Foreign()
     found += await find_refusals(asked.v1, asked.v2, seen, asked.id_types, unseen)
-    return seen, found, await look_for_foreign(asked.v2, seen, unseen, widely=asked.widely)
+    alone = not asked.reads_v1
+    return seen, found, await look_for_foreign(asked.v2, seen, unseen, widely=asked.widely, alone=alone)
 
 
 async def _look_at_control(asked: Asked, hellos: _Hellos, unseen: list[str]) -> list[str]:

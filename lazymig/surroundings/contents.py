@@ -30,6 +30,8 @@ class Foreign:
     seen: int = 0
     looked_at: int = 0
     name: str = ""
+    #: Whether V2 is the only truth.
+    alone: bool = False
 
     @property
     def is_back_fill(self) -> bool:
@@ -39,11 +41,14 @@ class Foreign:
     @property
     def problem(self) -> tuple[str, ...]:
         """What to do about them; empty where none was seen."""
-        return (describe_foreign(self.name),) if self.seen else ()
+        return (describe_foreign(self.name, alone=self.alone),) if self.seen else ()
 
 
-async def look_for_foreign(probe: Probe, seen: Seen, unseen: list[str], *, widely: bool) -> Foreign:
-    """Look for documents that lazymig did not store among V2's first; `widely`: also its last, and a sample."""
+async def look_for_foreign(probe: Probe, seen: Seen, unseen: list[str], *, widely: bool, alone: bool) -> Foreign:
+    """Look for documents that lazymig did not store among V2's first.
+
+    `widely`: also its last, and a sample. `alone`: V2 is the only truth.
+    """
     if seen.kind != "collection":
         return Foreign()
     what = "v2: whether it has documents without _lazymig"
@@ -57,15 +62,18 @@ async def look_for_foreign(probe: Probe, seen: Seen, unseen: list[str], *, widel
         stages = [{"$sample": {"size": _SAMPLE}}, {"$project": _FIELDS}]
         rows += await attempt(probe.evaluate(stages), [], unseen, what)
     by_id = {repr(row["_id"]): row for row in rows}
-    return Foreign(sum(map(is_foreign, by_id.values())), len(by_id), seen.name)
+    return Foreign(sum(map(is_foreign, by_id.values())), len(by_id), seen.name, alone)
 
 
-def describe_foreign(name: str) -> str:
-    """Return what to do about documents that lazymig did not store."""
-    return (
-        f"v2: {name} holds documents without {META_FIELD}, which lazymig did not store and cannot trust; "
-        "lazymig sweep --adopt replaces them by what V1 holds; remove those that V1 lacks"
-    )
+def describe_foreign(name: str, *, alone: bool) -> str:
+    """Return what to do about documents that lazymig did not store. `alone`: V2 is the only truth."""
+    what = f"v2: {name} holds documents without {META_FIELD}, which lazymig did not store and cannot trust; "
+    if alone:
+        return what + (
+            "remove them and insert the entities again, or, if lazymig retire reduce --strip was run, use V2 without "
+            "lazymig"
+        )
+    return what + "lazymig sweep --adopt replaces them by what V1 holds; remove those that V1 lacks"
 
 
 async def find_legacy_ids(probe: Probe, id_types: Sequence[type], unseen: list[str]) -> list[str]:

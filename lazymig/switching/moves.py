@@ -92,6 +92,12 @@ class Mover(Generic[V1, V2]):
         """Find the fences that stand although the phase needs none, in words."""
         return [barrier.why for barrier in await find_fences(self.calls.pair, await self.find())]
 
+    async def find_retirement(self) -> str:
+        """Find the next step of V1's end; "" before V2 is the only truth, and once V1's end is finished."""
+        if (await self.find()).phase is not Phase.V2_ONLY:
+            return ""
+        return (await parts_of(self.control).retirement(self.name).find()).next
+
     def check_way(self, plan: Plan, wanted: Phase | None) -> None:
         """Raise `PhaseError` where there is no such step, or where it leads elsewhere."""
         if plan.target is None:

@@ -11,7 +11,7 @@ from lazymig.errors import ForeignDocument
 from lazymig.passes.shedding import as_patient_as
 from lazymig.stores.chunks import split_ids
 from lazymig.stores.decoding import Unreadable, make_condition
-from lazymig.stores.documents import parse_v1, parse_v2_or_error, raw_id
+from lazymig.stores.documents import parse_v2_or_error, raw_id
 from lazymig.stores.given import RawId, Store
 from lazymig.stores.keyset import ONE_VALUE
 from lazymig.stores.raw import Undecoded, decode_for_id
@@ -71,7 +71,7 @@ class BothSides:
         scan = self._v2_now if repaired else self.v2
         for part in split_ids(ids):
             where = {"_id": make_condition({"$in": list(part)})}
-            v1 = await self.v1.find_part(where, len(part), parse_v1)
+            v1 = await self.v1.find_part(where, len(part), self.v1.carried.parse)
             v2 = await scan.find_part(where, len(part), parse_v2_or_error)
             if len(part) == 1 or (v1.complete and v2.complete):
                 yield Range(v1.documents, v2.documents, None)
@@ -145,14 +145,15 @@ class Ranges:
 
     async def _read_v1(self, last: RawId) -> Part[StoredV1]:
         where = self._sides.v1.within(self._partition, self._position, last)
-        return await self._sides.v1.find_part(where, self._cut, parse_v1)
+        v1 = self._sides.v1
+        return await v1.find_part(where, self._cut, v1.carried.parse)
 
     async def _read_asked(self) -> tuple[Part[StoredV1], Part[StoredV2 | ForeignDocument], RawId]:
         """Read V1's documents that are asked for, and V2's with the same ids."""
         sides = self._sides
         where = {"$and": [sides.v1.within(self._partition, self._position), sides.question]}
         while True:
-            v1 = await sides.v1.find_part(where, self._cut, parse_v1)
+            v1 = await sides.v1.find_part(where, self._cut, sides.v1.carried.parse)
             ids = v1.documents.ids
             v2 = await sides.v2.find_part(_one_of(ids), len(ids), parse_v2_or_error)
             if v2.complete or len(ids) <= 1:

@@ -104,13 +104,13 @@ def test_all_the_way_by_commands(database: Any, retire: Run, tmp_path: Path) -> 
     assert (code, f"Archived: {tmp_path / 'old.bson'}" in out.replace("\n", "")) == (0, True)
     assert len(bson.decode_all(Path("old.bson").read_bytes())) == 2
     code, _, err = retire("drop", *now)
-    assert (code, "pass the migration's name by --yes NAME" in err) == (2, True)
-    code, _, err = retire("drop", *now, "--yes", "persons")
+    assert (code, "pass the migration's name by --confirm NAME" in err) == (2, True)
+    code, _, err = retire("drop", *now, "--confirm", "persons")
     assert (code, "confirm it by the migration's name, people" in err) == (1, True)
-    code, _, err = retire("drop", "--unwatched", "--yes", "people")
+    code, _, err = retire("drop", "--unwatched", "--confirm", "people")
     assert (code, "of 7.0 days; wait until" in err) == (3, True)
     assert "v1" not in database.list_collection_names()
-    code, out, _ = retire("drop", *now, "--yes", "people")
+    code, out, _ = retire("drop", *now, "--confirm", "people")
     assert (code, "Code that may go" in out, "class Old (v1)" in out) == (0, True, True)
     assert set(database.list_collection_names()) == {"v2", "lazymig_control"}
     code, out, _ = retire("reduce", "--json")

@@ -47,7 +47,7 @@ def test_commands_are_real(page: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["lazymig phase jump", "lazymig phase advance --faster", "lazymig retire drop --yes"]
+    "command", ["lazymig phase jump", "lazymig phase advance --faster", "lazymig retire drop --confirm"]
 )
 def test_made_up_commands_are_noticed(command: str) -> None:
     """A verb that does not exist, an unknown option and a missing value are found."""

@@ -33,6 +33,7 @@ from lazymig.cli.failures import in_one_line
 from lazymig.cli.ids import Names, id_text, typed
 from lazymig.cli.output import as_json, plain
 from lazymig.testing.mongod import free_port
+from tests.widening import WIDENING
 
 SCRIPT = Path(sys.executable).with_name("lazymig")
 ROOT = Path(__file__).parents[2]
@@ -111,7 +112,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def lazymig(environment: dict[str, str], tmp_path: Path) -> Run:
+def script(environment: dict[str, str], tmp_path: Path) -> Run:
     """Run the console script in the application's folder, in a pipe."""
 
     def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -130,16 +131,29 @@ def here(
     """Run a command line in this process, which is faster; its exit code and what it printed."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
+        for name in ("LAZYMIG_APP", "URI", "DATABASE"):
+            monkeypatch.setenv(name, environment[name])
         code = verbs.run(arguments)
         return code, *capsys.readouterr()
 
-    for name in ("LAZYMIG_APP", "URI", "DATABASE"):
-        monkeypatch.setenv(name, environment[name])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     yield run
     for name in ("shop", "quits"):
         sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def lazymig(here: Callable[..., tuple[int, str, str]]) -> Run:
+    """Run a command line in this process, as `script` would; for claims about what it does and prints."""
+
+    def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in more.items():
+                patch.setenv(name, value)
+            return subprocess.CompletedProcess(arguments, *here(*arguments))
+
+    return run
 
 
 @pytest.fixture
@@ -201,16 +215,16 @@ def test_case_28_an_app_that_exits_is_a_failure(here: Callable[..., Any], app: s
     assert "nothing was done" in err
 
 
-def test_case_28_the_process_ends_with_1(lazymig: Run) -> None:
+def test_case_28_the_process_ends_with_1(script: Run) -> None:
     """The same of the console script as a whole."""
-    assert lazymig("sweep", "--app", "quits:repository").returncode == 1
+    assert script("sweep", "--app", "quits:repository").returncode == 1
 
 
 @pytest.mark.parametrize("options", [[], ["--workers", "2"], ["--dry-run"]])
-def test_case_28_a_conversion_that_exits_is_a_failure(lazymig: Run, database: Any, options: list[str]) -> None:
+def test_case_28_a_conversion_that_exits_is_a_failure(script: Run, database: Any, options: list[str]) -> None:
     """A conversion that ends the process does not end it with 0."""
     database["v1"].insert_one({"_id": 1, "name": "leave"})
-    ended = lazymig("sweep", *options)
+    ended = script("sweep", *options)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "sys.exit(0)" in ended.stderr
 
@@ -340,7 +354,7 @@ def test_case_29_any_ids_have_names_of_their_own(ids: list[Any]) -> None:
 # 36, 42: data as plain text.
 
 
-@pytest.mark.parametrize("columns", [0, 40, 80, 200])
+@pytest.mark.parametrize("columns", [0, 40, *([80] if WIDENING.full else []), 200])
 def test_case_36_and_42_data_are_printed_as_plain_text(
     lazymig: Run, on_terminal: Callable[..., str], database: Any, columns: int
 ) -> None:
@@ -603,30 +617,34 @@ def test_case_45_a_server_that_is_down_is_named_soon(
         assert "hunter2" not in said + end
 
 
-def test_case_45_a_shorter_patience_of_the_users_own_holds(lazymig: Run) -> None:
+def test_case_45_a_shorter_patience_of_the_users_own_holds(script: Run) -> None:
     """A client's own server selection time-out that is shorter is kept; with --json what is said is JSON."""
     uri = f"mongodb://127.0.0.1:{free_port()}/?serverSelectionTimeoutMS="
-    ended = lazymig("sweep", "--workers", "2", URI=uri + "300")
+    ended = script("sweep", "--workers", "2", URI=uri + "300")
     # Over before there would be anything to say.
     assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
-    note, _ = lazymig("sweep", "--json", URI=uri + "3000").stderr.splitlines()
+    note, _ = script("sweep", "--json", URI=uri + "3000").stderr.splitlines()
     assert json.loads(note)["event"] == "note"
     assert "waiting for the server 127.0.0.1" in json.loads(note)["note"]
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "ascii:strict"])
 def test_case_46_any_encoding_will_do(
-    lazymig: Run, on_terminal: Callable[..., str], database: Any, encoding: str
+    lazymig: Run, script: Run, on_terminal: Callable[..., str], database: Any, encoding: str
 ) -> None:
     """Every verb prints in any encoding of the streams; what it lacks is written as an escape or by other signs."""
     failing(database, ["ünïcode", "日本"], lazymig)
-    for verb in (["status"], ["dead-letters", "list"], ["sweep"], ["sweep", "--help"], ["status", "--json"]):
-        ended = lazymig(*verb, PYTHONIOENCODING=encoding)
+    verbs = (["status"], ["dead-letters", "list"], ["sweep"], ["sweep", "--help"], ["status", "--json"])
+    # In the poorest encoding each, in the others those that print the most; each is a process of its own.
+    for verb in verbs if encoding == "ascii" or WIDENING.full else verbs[:2]:
+        ended = script(*verb, PYTHONIOENCODING=encoding)
         assert ended.returncode in {0, 3}, ended.stderr
         assert "Traceback" not in ended.stderr
         assert "Traceback" not in on_terminal(80, *verb, PYTHONIOENCODING=encoding)
-    assert re.search(r"oldest first: [1-8.]+\n", lazymig("status", PYTHONIOENCODING=encoding).stdout)
-    assert "\\u65e5\\u672c" in lazymig("dead-letters", "list", PYTHONIOENCODING=encoding).stdout
+        if verb == ["status"]:
+            assert re.search(r"oldest first: [1-8.]+\n", ended.stdout)
+        if verb == ["dead-letters", "list"]:
+            assert "\\u65e5\\u672c" in ended.stdout
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 120])

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from lazymig import AlreadyExists, ConversionError, Criteria, NotFound, Phase, Sweeper
 from lazymig.control import Control
-from tests.conftest import fresh_database
 from tests.damage import TROUBLE, LineV1, OrderV1, OrderV2, bytes_of, document, element, inside, millis, orders, text
 
 BOTH_PHASES = pytest.mark.parametrize("phase", [Phase.COEXIST, Phase.V1_ONLY], ids=str)
@@ -333,52 +332,59 @@ def nested(inner: st.SearchStrategy[tuple[int, bytes]]) -> st.SearchStrategy[tup
     return objects | arrays
 
 
+async def emptied(database: Any) -> Any:
+    """The database for one example of many. Its collections stay: making them takes longer than the example."""
+    for name in await database.list_collection_names():
+        await database[name].delete_many({})
+    return database
+
+
 VALUES = st.recursive(LEAF, nested, max_leaves=6)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(values=st.lists(VALUES, min_size=1, max_size=5))
 async def test_case_15_any_bson_in_unknown_fields_survives(
-    server_clients: Any, values: list[tuple[int, bytes]]
+    server_database: Any, values: list[tuple[int, bytes]]
 ) -> None:
     """Whatever stands in fields that no class knows: reads, listings and writes work, and it stays byte for byte."""
-    async with fresh_database(server_clients["pymongo"]) as database:
-        odd = [element(code, f"odd{place}", value) for place, (code, value) in enumerate(values)]
-        buyer = element(0x03, "buyer", inside(element(0x02, "sku", text(b"x")), *odd))
-        await database["v1"].insert_many([plain(1), document(plain(2), buyer, *odd)])
-        repo = orders(database)
-        expected = OrderV2(2, "order 2", buyer=LineV1("x"))
-        assert (await asyncio.gather(repo.get(1), repo.get(2)))[1] == expected
-        assert [order async for order in repo.list()][1] == expected
-        for door in (repo, repo.v1):
-            await renamed(door, 2)
-            await door.update(2, lambda order: evolve(order, buyer=LineV1("y")))
-        stored = await bytes_of(database["v1"], 2)
-        assert inside(*odd)[4:-1] in stored.replace(inside(*odd)[4:-1], b"", 1)  # twice: at the top, and in the buyer
+    database = await emptied(server_database)
+    odd = [element(code, f"odd{place}", value) for place, (code, value) in enumerate(values)]
+    buyer = element(0x03, "buyer", inside(element(0x02, "sku", text(b"x")), *odd))
+    await database["v1"].insert_many([plain(1), document(plain(2), buyer, *odd)])
+    repo = orders(database)
+    expected = OrderV2(2, "order 2", buyer=LineV1("x"))
+    assert (await asyncio.gather(repo.get(1), repo.get(2)))[1] == expected
+    assert [order async for order in repo.list()][1] == expected
+    for door in (repo, repo.v1):
+        await renamed(door, 2)
+        await door.update(2, lambda order: evolve(order, buyer=LineV1("y")))
+    stored = await bytes_of(database["v1"], 2)
+    assert inside(*odd)[4:-1] in stored.replace(inside(*odd)[4:-1], b"", 1)  # twice: at the top, and in the buyer
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(field=st.sampled_from(["name", "placed", "buyer", "lines", "info"]), value=VALUES)
 async def test_case_15_any_bson_in_a_known_field_is_its_own_readers(
-    server_clients: Any, field: str, value: tuple[int, bytes]
+    server_database: Any, field: str, value: tuple[int, bytes]
 ) -> None:
     """An entity without stand-ins, or `ConversionError` with the id; neighbours are served, exists and delete work."""
-    async with fresh_database(server_clients["pymongo"]) as database:
-        known = {key: old for key, old in plain(2).items() if key != field}
-        await database["v1"].insert_many([plain(1), document(known, element(value[0], field, value[1])), plain(3)])
-        repo = orders(database)
-        for door in (repo, repo.v1):
-            one, two, three = await asyncio.gather(*map(door.get, (1, 2, 3)), return_exceptions=True)
-            assert (one.id, three.id) == (1, 3)
-            assert isinstance(two, OrderV1 | OrderV2) or (isinstance(two, ConversionError) and two.id == 2)
-            assert "unreadable" not in repr(two) or isinstance(two, ConversionError)
-            met = [order.id async for order in door.list(on_error="skip")]
-            assert met == [1, *([] if isinstance(two, ConversionError) else [2]), 3]
-        report = await Sweeper(repo).run()
-        assert (report.finished, report.scanned) == (True, 3)
-        assert await repo.exists(2)
-        await repo.delete(2)
-        assert not await repo.exists(2)
+    database = await emptied(server_database)
+    known = {key: old for key, old in plain(2).items() if key != field}
+    await database["v1"].insert_many([plain(1), document(known, element(value[0], field, value[1])), plain(3)])
+    repo = orders(database)
+    for door in (repo, repo.v1):
+        one, two, three = await asyncio.gather(*map(door.get, (1, 2, 3)), return_exceptions=True)
+        assert (one.id, three.id) == (1, 3)
+        assert isinstance(two, OrderV1 | OrderV2) or (isinstance(two, ConversionError) and two.id == 2)
+        assert "unreadable" not in repr(two) or isinstance(two, ConversionError)
+        met = [order.id async for order in door.list(on_error="skip")]
+        assert met == [1, *([] if isinstance(two, ConversionError) else [2]), 3]
+    report = await Sweeper(repo).run()
+    assert (report.finished, report.scanned) == (True, 3)
+    assert await repo.exists(2)
+    await repo.delete(2)
+    assert not await repo.exists(2)
 
 
 async def test_case_16_a_longer_id_in_v1_does_not_stop_a_sweep(server_database: Any) -> None:

@@ -17,6 +17,7 @@ from lazymig import (
     AlreadyExists,
     ConfigurationError,
     Control,
+    ForeignDocument,
     LazymigError,
     Migration,
     NotFound,
@@ -546,7 +547,7 @@ async def test_reduction_goes_on_where_it_was_stopped(database: Any, monkeypatch
     assert (rest.scanned, rest.finished) == (3, True)
 
 
-async def test_strip_takes_everything_out(database: Any) -> None:
+async def test_strip_takes_everything_out(database: Any, driver: str) -> None:
     """Only confirmed by name; then V2 holds plain documents, and lazymig has nothing more to do there."""
     retiring = await to_drop(database)
     for text in (None, "yes"):
@@ -558,6 +559,15 @@ async def test_strip_takes_everything_out(database: Any) -> None:
     with pytest.raises(PhaseError, match="nothing is left to reduce"):
         await retiring.reduce()
     assert (await retiring.finish()).stage == "retired"
+    # There is no V1 to adopt from, so nobody is sent there.
+    left = Repository(people(), v1=database["v1"], v2=database["v2"], phase=Phase.V2_ONLY)
+    if driver != "mock":  # which needs no check
+        with pytest.raises(ConfigurationError, match="--strip was run, use V2 without lazymig") as caught:
+            await left.check()
+        assert "--adopt" not in str(caught.value)
+    await database["v2"].delete_many({"_id": {"$gt": 1}})  # so few are no back-fill
+    with pytest.raises(ForeignDocument, match=r"in v2_only remove it .* or, if .* --strip was run, use V2 without"):
+        await left.get(1)
 
 
 @pytest.mark.parametrize("driver", ["mock"])

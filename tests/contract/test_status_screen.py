@@ -18,6 +18,7 @@ from lazymig.cli.status.objects import object_of
 from lazymig.cli.status.screen import Page, bar, lines_of
 from lazymig.cli.status.words import describe_age
 from lazymig.control import MemberRecord, Moved, Running, RunRecord, Standing, Steering, parts_of
+from lazymig.control.retirement import RetirementRecord, RetirementStage
 from lazymig.metrics import BEHIND, DEAD_LETTERS, DIRTY, EPOCH, MEMBERS, METRICS, MISMATCH_AGE, MISMATCHES, PHASE, SHARE
 from lazymig.stores.verdicts import Verdict
 from lazymig.sweeping.holdings import Holdings, MovedBy
@@ -131,9 +132,31 @@ def test_a_pause_is_shown_without_a_process() -> None:
     [("v1_only", "Next: the phase prepare"), ("v2_primary", "Next: the phase v2_only; blocked by"), ("v2_only", None)],
 )
 def test_what_comes_next(phase: str, said: str | None) -> None:
-    """The phase after this one, with what the counts show to be missing; nothing after the last one."""
+    """The phase after this one, with what the counts show to be missing; nothing after the last one and V1's end."""
     lines = [line for line in lines_of(status(phase=phase), PIPE) if line.startswith("Next")]
     assert lines == [] if said is None else lines[0].startswith(said)
+
+
+def test_v1s_end_comes_after_the_last_phase() -> None:
+    """The command and its next step; once V2 is the only truth nothing in the counts blocks it."""
+    found = status(phase="v2_only", retirement="drop")
+    text = "lazymig retire show, then lazymig retire drop, to take V1 out of service for good"
+    assert [line for line in lines_of(found, Page(200, terminal=False)) if line.startswith("Next")] == [f"Next: {text}"]
+    assert object_of(found)["next"] == {"what": text, "blocked_by": ()}
+
+
+@pytest.mark.parametrize("driver", ["pymongo"])
+async def test_how_far_v1s_end_is_is_looked_up_in_the_last_phase_only(database: Any, driver: str) -> None:
+    """From the record of the retirement, which an abandoned one may have left in an earlier phase."""
+    control = Control(database["lazymig_control"])
+    ends = parts_of(control).retirement("things")
+    for phase, step in ((Phase.COEXIST, ""), (Phase.V2_ONLY, "quarantine")):
+        found = await looked_up(repository(database, phase=phase), exact=True)
+        assert found.retirement == step
+    await ends.save(RetirementRecord(), RetirementRecord(stage=RetirementStage.DROPPED), by="ada", what="")
+    for phase, step in ((Phase.COEXIST, ""), (Phase.V2_ONLY, "reduce")):
+        found = await looked_up(repository(database, phase=phase), exact=True)
+        assert found.retirement == step
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def routed(repository, pair, *, suspect=True):
     if suspect:
         pair = make_suspect(pair)
         stage = evolve(stage, route=Degradable(pair, Shadow(pair), Noted()))
-    repository._calls = evolve(calls, pair=pair, stages=FixedStages(stage, None))
+    repository._calls = evolve(calls, ground=pair, stages=FixedStages(stage, None))
     return repository
 
 

@@ -13,6 +13,7 @@ from pymongo.errors import NetworkTimeout
 from lazymig.loop.batcher import _SOLITARY, Batcher
 from lazymig.loop.deadline import Deadline
 from lazymig.stores.coalescing import CoalescingV1, CoalescingV2
+from lazymig.stores.given import RawId
 from lazymig.stores.records import Put
 from lazymig.testing.memory_collection import MemoryCollection
 
@@ -255,6 +256,14 @@ async def test_the_same_id_twice_gets_distinct_documents() -> None:
     assert len({id(stored.document["tags"]) for stored in ones}) == 3
     ones[0].document["tags"].append("changed")
     assert [stored.document["tags"] for stored in ones[1:]] == [["x"], ["x"]]
+
+
+async def test_those_that_look_for_changes_together_are_each_answered_for_their_revision() -> None:
+    """Of one entity too; those that are gone have changed, and who asks for several is answered for all of them."""
+    store = CoalescingV1(MemoryCollection("v1", [{"_id": 1, "_lazymig_rev": 4}, {"_id": 2}]), None)
+    asked: list[dict[RawId, int]] = [{1: 4}, {1: 3}, {2: 0}, {7: 0}, {1: 5, 2: 0, 7: 1}, {}]
+    changed = await asyncio.gather(*map(store.find_changed, asked))
+    assert changed == [[], [1], [], [7], [1, 7], []]
 
 
 async def test_lazy_inserts_that_fall_together_share_a_statement() -> None:

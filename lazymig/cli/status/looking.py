@@ -13,6 +13,7 @@ from lazymig.cli.follower_state import FollowerState, describe_follower
 from lazymig.cli.loading import control_of
 from lazymig.control import Control, MemberRecord, Running, RunRecord, Standing, Steering, parts_of
 from lazymig.dark.contests import SOURCE as DARK_READ
+from lazymig.phases import Phase
 from lazymig.repository import Repository, calls_of
 from lazymig.routes.stages import Stage
 from lazymig.shapes.migration import is_upcasting_only
@@ -112,6 +113,8 @@ class Status:
     passes: Passes = Passes()
     #: The next step and what it needs; None where the phase is fixed, or nothing is left.
     plan: Plan | None = None
+    #: The next step of V1's end, once V2 is the only truth; "" before that, and once V1's end is finished.
+    retirement: str = ""
     #: When this was looked up, by this machine's clock; and when samples, checks and gates were.
     at: datetime = datetime.min
     slow_at: datetime = datetime.min
@@ -164,6 +167,7 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool, before: St
         alone=is_upcasting_only(repository.migration),
         fleet=fleet,
         passes=await _look_up_passes(control, name),
+        retirement=await _look_up_retirement(control, name) if stage.phase is Phase.V2_ONLY else "",
         at=now,
         slow_at=slow.at,
         moved_by=slow.moved_by,
@@ -224,6 +228,10 @@ async def _look_up_plan(repository: Repository[Any, Any], standing: Standing | N
     except OperationFailure:
         return None  # this user may not look at all that a step needs
     return None if plan.target is None else plan
+
+
+async def _look_up_retirement(control: Control, name: str) -> str:
+    return (await parts_of(control).retirement(name).find()).next
 
 
 async def _look_up_fleet(control: Control, name: str) -> Fleet:

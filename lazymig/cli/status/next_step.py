@@ -18,14 +18,21 @@ class NextStep:
 
 def find_next_step(found: Status) -> NextStep | None:
     """Return the next step; None where nothing is left to do."""
-    if found.alone or found.phase == Phase.V2_ONLY:
+    if found.alone:
         return None
+    if found.phase == Phase.V2_ONLY:
+        return NextStep(describe_retirement(found.retirement)) if found.retirement else None
     if found.plan is not None:
         gates = tuple(f"{gate.name}: {gate.evidence} ({gate.remedy})" for gate in found.plan.blocking)
         return NextStep(f"lazymig phase advance, to {found.plan.target}", gates)
     phases = list(Phase)
     after = phases[phases.index(Phase(found.phase)) + 1]
     return NextStep(f"the phase {after}", _find_blocks(found, after))
+
+
+def describe_retirement(step: str) -> str:
+    """Return what to do about V1 once V2 is the only truth, by the next step of V1's end."""
+    return f"lazymig retire show, then lazymig retire {step}, to take V1 out of service for good"
 
 
 def _find_blocks(found: Status, after: Phase) -> tuple[str, ...]:

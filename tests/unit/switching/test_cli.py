@@ -13,6 +13,7 @@ from mongomock_motor import AsyncMongoMockClient
 
 from lazymig import Phase
 from lazymig.cli.verbs import run
+from lazymig.control.retirement import RetirementRecord, RetirementStage
 from tests import switch_app
 from tests.switches import Ready, standing
 
@@ -133,6 +134,32 @@ def test_the_last_step_needs_the_name(ready: Ready, phase: Any) -> None:
     assert phase_of(ready) is Phase.V2_ONLY
     code, _, errors = phase("rollback", "--why", "x", "--yes")
     assert (code, "migration.reversed(name)" in errors) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("stage", "doing", "step"),
+    [
+        ("serving", "", "quarantine"),
+        ("dropped", "", "reduce"),
+        ("quarantined", "restore", "restore"),
+        ("retired", "", None),
+    ],
+)
+def test_in_the_last_phase_v1s_end_comes_next(
+    ready: Ready, phase: Any, stage: str, doing: str, step: str | None
+) -> None:
+    """Show names the command and the step that comes next or was cut off; once V1's end is finished nothing is left."""
+    asyncio.run(ready.begin(Phase.V2_ONLY))
+    record = RetirementRecord(stage=RetirementStage(stage), doing=doing)
+    asyncio.run(ready.parts.retirement("things").save(RetirementRecord(), record, by="ada", what=""))
+    code, shown, _ = phase("show")
+    assert (code, "Back: none" in shown) == (0, True)
+    if step is None:
+        assert ("lazymig retire" in shown, "Next: none" in shown) == (False, True)
+    else:
+        assert f"lazymig retire show, then lazymig retire {step}" in " ".join(shown.split())
+    assert max(map(len, shown.splitlines())) <= 80
+    assert json.loads(phase("show", "--json")[1])["retirement"] == (step or "")
 
 
 def test_a_hold_that_was_left_is_shown_and_released(ready: Ready, phase: Any) -> None:
