@@ -74,6 +74,10 @@ def open_place(
         raise ConfigurationError("migration: pass a lazymig.Migration")
     if is_upcasting_only(migration):
         raise ConfigurationError("in_place: Migration.upcasting(...) has one shape; use Repository(..., v1=collection)")
+    if migration.part:
+        raise ConfigurationError(
+            "part: that is for two collections; in one document, V2 leaves all fields alone that it does not declare"
+        )
     options.check()
     check_collection("collection", collection)
     check_uuids(migration, v1=collection, v2=collection)
