@@ -136,9 +136,11 @@ ROOMS = {
         {"retry", "rewrite", "sweep"},
     ),
     "verifying": (
-        {"confidence", "ranges", "repairs", "report", "sampling"},
-        {"examining", "options", "samples"},
-        {"flow", "rechecking", "scopes"},
+        {"confidence", "judging", "repairs", "report", "sampling"},
+        {"examining", "in_place.judging", "options", "sides"},
+        {"in_place.ranges", "ranges"},
+        {"samples"},
+        {"flow", "grounds", "rechecking", "scopes"},
         {"verification"},
     ),
     "loop": ({"clock", "deadline", "in_flight", "turns"}, {"background", "batcher", "behind", "breaker"}),
@@ -176,7 +178,7 @@ ROOMS = {
         {"v2_alone"},
         {"in_place.parts"},
         {"in_place.composing"},
-        {"in_place.reading", "in_place.writing"},
+        {"in_place.reading", "in_place.repairing", "in_place.writing"},
         {"in_place.listing"},
     ),
 }
