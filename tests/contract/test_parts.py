@@ -72,10 +72,16 @@ def empty(id: int = 1) -> dict[str, Any]:
 async def test_find_reads_the_declared_fields_of_documents_that_have_one(
     store: V1Store, collection: Any, find: str
 ) -> None:
-    """A document without a declared field holds no entity; null counts; others' fields are not even read."""
+    """A document without a declared field holds no entity; null counts; others' fields are not even read.
+
+    Revisions of other migrations are, so that the doctor sees them.
+    """
     await collection.insert_many([held(5), empty(2), {"_id": 3, "age": None, "mail": "x"}])
     found = await getattr(store, find)(1)
-    assert (found.revision, dict(found.document)) == (5, {"_id": 1, "name": "Ada Lovelace", PART: {"people": 5}})
+    assert (found.revision, dict(found.document)) == (
+        5,
+        {"_id": 1, "name": "Ada Lovelace", PART: {"another": 7, "people": 5}},
+    )
     assert await getattr(store, find)(2) is None
     assert (await getattr(store, find)(3)).revision == 0
 
@@ -389,6 +395,10 @@ async def test_the_doctor_judges_the_part(database: Any) -> None:
     assert diagnosis.examined == 1
     assert not [one for one in diagnosis.findings if "mail" in one.evidence or "shoe_size" in one.evidence], said
     assert "indexes" not in said or "V1 has no indexes" in said["indexes"]
+    assert "revisions _lazymig_part.another: other" in said["other migrations"]
+    await database["v1"].update_many({}, {"$unset": {PART: ""}})
+    diagnosis = await Doctor(opened(database, Phase.COEXIST), sample=None).run()
+    assert not [one for one in diagnosis.findings if one.check == "other migrations"]
 
 
 def test_the_shape_of_a_part(database: Any) -> None:
