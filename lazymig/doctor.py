@@ -112,9 +112,9 @@ class Doctor(Generic[V1, V2]):
         if self._sample != 0 and found.v1.kind in (None, "collection"):  # the others are no collections to migrate
             await examination.run(self._sample, self._on_progress)
             findings += examiners.findings()
-        findings += check_class(self._migration.v1)
+        findings += check_class(self._migration.v1, pair.conversions.carried.revision)
         if not self._alone:
-            findings += check_indexes(v1, v2, examiners.fields)
+            findings += check_indexes(v1, v2, examiners.fields, pair.conversions.carried)
         if not any(finding.check == _CONTROL for finding in findings):
             findings += await check_release(pair, self._control)
         return Diagnosis(
@@ -145,9 +145,10 @@ class Doctor(Generic[V1, V2]):
     def _make_examiners(self, v1: SideFacts, v2: SideFacts, *, keeps_v1: bool) -> _Examiners:
         codec, chain = self._pair.conversions.v1, self._migration.upcasters
         known = (*codec.fields, *([] if chain is None else [chain.field]))
-        fields = FieldMap(list_paths(list_indexes(v1.seen.indexes)))
+        carried = self._pair.conversions.carried
+        fields = FieldMap(list_paths(list_indexes(v1.seen.indexes, carried)))
         others: tuple[Examiner, ...] = (Failing(), ComingBack(), Ids(self._migration.check_id))
         if not self._alone:
             unknown = Unknown(known, opaque=codec.names.opaque)
             others += (Sizes(), Duplicates(v2.seen.indexes), unknown, Additive())
-        return _Examiners(fields, Writers(), others, keeps_v1)
+        return _Examiners(fields, Writers(carried.revision), others, keeps_v1)

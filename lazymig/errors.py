@@ -43,18 +43,23 @@ class PassVanished(LazymigError):
 
 
 class NotFound(LazymigError, LookupError):
-    """No such entity.
+    """No such entity; or no document that an entity could be inserted into.
 
     Attributes:
         id: The id that was asked for.
+        part: Whether an insert found no document of V1 that the entity could be a part of (`Migration(part=True)`).
     """
 
-    def __init__(self, id: Any) -> None:
-        super().__init__(f"no entity with id {id!r}; insert it first, or use get(), which answers None")
+    def __init__(self, id: Any, part: bool = False) -> None:
+        text = f"no entity with id {id!r}; insert it first, or use get(), which answers None"
+        if part:
+            text = f"V1 has no document with id {id!r} that could hold these attributes; insert that document first"
+        super().__init__(text)
         self.id = id
+        self.part = part
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.id,)
+        return type(self), (self.id, self.part)
 
 
 class AlreadyExists(LazymigError, ValueError):

@@ -18,7 +18,7 @@ from lazymig.protocol.pair import Pair
 from lazymig.stores.chunks import split_ids
 from lazymig.stores.counts import Counts
 from lazymig.stores.decoding import Unreadable, make_condition
-from lazymig.stores.documents import META_FIELD, parse_v1, parse_v2, raw_id
+from lazymig.stores.documents import META_FIELD, parse_v2, raw_id
 from lazymig.stores.given import RawId
 from lazymig.stores.keyset import ONE_VALUE
 from lazymig.stores.raw import decode_for_id, keys_of
@@ -145,7 +145,7 @@ class Examination(Generic[V1, V2]):
     async def _examine(self, given: Document) -> StoredV1 | None:
         """Examine one document. Return it unless no statement can name its id."""
         try:
-            truth = parse_v1(self._scan.decoded(given))
+            truth = self._scan.carried.parse(self._scan.decoded(given))
         except ConversionError as error:
             self._fail(raw_id(error.id), error)
             return None

@@ -11,7 +11,8 @@ from lazymig.diagnosis.facts import SideFacts, Uses
 from lazymig.diagnosis.findings import Finding, Group, notes, passes, warns
 from lazymig.diagnosis.mapping import FieldMap
 from lazymig.diagnosis.values import key_of, values_at
-from lazymig.stores.documents import META_FIELD, REVISION_FIELD
+from lazymig.stores.carried import WHOLE, Carried
+from lazymig.stores.documents import META_FIELD, PART_FIELD, REVISION_FIELD
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Document
 
@@ -19,18 +20,26 @@ from lazymig.stores.records import Document
 _LIMITS = ("partialFilterExpression", "sparse", "collation", "hidden")
 #: How many keys are remembered of one unique index.
 _KEYS_MAX = 1_000_000
-_OWN = (REVISION_FIELD, META_FIELD)
+_OWN = {REVISION_FIELD, PART_FIELD, META_FIELD}
 
 Keys = tuple[tuple[str, object], ...]
 
 
-def list_indexes(indexes: Sequence[Document]) -> list[Document]:
-    """Return the indexes that are neither the one on `_id` nor lazymig's own."""
-    return [one for one in indexes if list(one["key"]) != ["_id"] and not _is_own(one)]
+def list_indexes(indexes: Sequence[Document], carried: Carried = WHOLE) -> list[Document]:
+    """Return the indexes that are neither the one on `_id` nor lazymig's own.
+
+    Where entities are parts of documents, the indexes without a field of theirs serve others.
+    """
+    found = [one for one in indexes if list(one["key"]) != ["_id"] and not _is_own(one)]
+    return [one for one in found if not carried.is_part or _firsts_of(one) & set(carried.names)]
+
+
+def _firsts_of(index: Document) -> set[str]:
+    return {str(path).partition(".")[0] for path in index["key"]}
 
 
 def _is_own(index: Document) -> bool:
-    return all(str(path).partition(".")[0] in _OWN for path in index["key"])
+    return _firsts_of(index) <= _OWN
 
 
 def list_paths(indexes: Sequence[Document]) -> list[str]:
@@ -38,9 +47,9 @@ def list_paths(indexes: Sequence[Document]) -> list[str]:
     return [str(path) for index in indexes for path in index["key"]]
 
 
-def check_indexes(v1: SideFacts, v2: SideFacts, fields: FieldMap) -> Iterator[Finding]:
+def check_indexes(v1: SideFacts, v2: SideFacts, fields: FieldMap, carried: Carried = WHOLE) -> Iterator[Finding]:
     """Find the indexes of V1 for which V2 has none."""
-    check, wanted = "indexes", list_indexes(v1.seen.indexes)
+    check, wanted = "indexes", list_indexes(v1.seen.indexes, carried)
     missing = [finding for index in wanted for finding in _check_index(index, v1.uses, v2, fields)]
     yield from missing
     if wanted and not missing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lazymig.diagnosis.findings import Finding, Group, notes, warns
-from lazymig.stores.documents import REVISION_FIELD, is_foreign, parse_v2
+from lazymig.stores.documents import MISSING, REVISION_FIELD, get_at, is_foreign, parse_v2
 from lazymig.stores.given import RawId
 from lazymig.stores.raw import keys_of
 from lazymig.stores.records import StoredV1
@@ -20,7 +20,9 @@ _FIND = (
 class Writers:
     """Compares revisions of both sides: an entity that has one in V2 and none in V1 was replaced by another program."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: str = REVISION_FIELD) -> None:
+        #: Where V1's documents have the revision.
+        self._path = path
         self._revisions: dict[object, tuple[RawId, bool, int]] = {}
         self._dropped, self._behind = Group(), Group()
         self._both = 0
@@ -34,7 +36,7 @@ class Writers:
             if other is None or other.gone or other.revision <= 0:
                 continue
             self._both += 1
-            if REVISION_FIELD not in truth.document:
+            if get_at(truth.document, self._path) is MISSING:
                 self._dropped.add(truth.id)
             elif truth.revision < other.revision:
                 self._behind.add(truth.id)
@@ -46,7 +48,7 @@ class Writers:
             found.append(
                 warns(
                     CHECK, f"{self._dropped.count:,} of {self._both:,} entities that lazymig has written lack "
-                    f"{REVISION_FIELD} in V1: another program replaced these documents as a whole", _FIND,
+                    f"{self._path} in V1: another program replaced these documents as a whole", _FIND,
                     self._dropped.ids,
                 )
             )  # fmt: skip
@@ -68,21 +70,21 @@ class Writers:
         return [notes(CHECK, signs, _FIND)]
 
 
-def check_class(v1: type) -> Sequence[Finding]:
+def check_class(v1: type, path: str = REVISION_FIELD) -> Sequence[Finding]:
     """Look at V1's class: whether another program with this class refuses or drops lazymig's field."""
     config = getattr(v1, "model_config", None)
     if isinstance(config, Mapping) and config.get("extra") == "forbid":
         return [
             warns(
                 CHECK, f"V1's class {v1.__name__} forbids unknown fields: other programs that read V1 with it fail at "
-                f"{REVISION_FIELD}", "let the class ignore unknown fields in these programs before lazymig writes",
+                f"{path}", "let the class ignore unknown fields in these programs before lazymig writes",
             )
         ]  # fmt: skip
     if any(base.__module__.startswith("beanie.") for base in v1.__mro__):
         return [
             notes(
                 CHECK, f"V1's class {v1.__name__} is a Beanie document: replace() and replace_many() store "
-                f"documents as a whole, and drop {REVISION_FIELD} unless the class keeps unknown fields",
+                f"documents as a whole, and drop {path} unless the class keeps unknown fields",
                 "use set() or save_changes() in programs that do not go through lazymig",
             )
         ]  # fmt: skip

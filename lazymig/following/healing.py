@@ -19,7 +19,6 @@ from lazymig.following.standing import Part
 from lazymig.loop.clock import Clock
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.repairing import begin_life
-from lazymig.stores.documents import REVISION_FIELD, parse_v1
 from lazymig.stores.events import Changes, Event, Operation, is_passing
 from lazymig.stores.given import RawId
 from lazymig.stores.records import StoredV1
@@ -192,8 +191,7 @@ class Healer:
 
     async def _find_standing(self, id: RawId) -> StoredV1:
         """Find V1's present revision without the document, which may not decode."""
-        row = await Scan(self._pair.v1, majority=True).find_field(id, REVISION_FIELD)
-        return parse_v1(row or {"_id": id})
+        return await Scan(self._pair.v1, majority=True).find_revision(id)
 
     async def take_done(self) -> list[Job]:
         """Return what was healed since the last time, with its dead letters recorded. Raises what ended a heal."""

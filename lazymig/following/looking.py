@@ -9,7 +9,7 @@ from lazymig.errors import ForeignDocument
 from lazymig.following.judging import Finding, Memory, Sight, judge, judge_at_once
 from lazymig.protocol.pair import Pair
 from lazymig.stores.chunks import split_ids
-from lazymig.stores.documents import META_FIELD, REVISION_FIELD, decode_id, parse_v1, parse_v2_or_error
+from lazymig.stores.documents import META_FIELD, decode_id, parse_v2_or_error
 from lazymig.stores.events import Event
 from lazymig.stores.given import RawId
 from lazymig.stores.records import StoredV2
@@ -59,9 +59,7 @@ class Lookout:
         return [judge(event, Sight(before.get(event.id), v1.get(event.id), after.get(event.id))) for event in events]
 
     async def _find_v1(self, ids: Iterable[RawId]) -> dict[RawId, int]:
-        found = [
-            parse_v1(row) for part in split_ids(list(ids)) for row in await self._v1.find_fields(part, REVISION_FIELD)
-        ]
+        found = [stored for part in split_ids(list(ids)) for stored in await self._v1.find_revisions(part)]
         return {stored.id: stored.revision for stored in found}
 
     async def _find_v2(self, ids: Iterable[RawId]) -> dict[RawId, StoredV2]:

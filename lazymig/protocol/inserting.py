@@ -6,10 +6,11 @@ from typing import TypeVar
 
 from pymongo.errors import PyMongoError, WriteError
 
-from lazymig.errors import AlreadyExists, Contention
+from lazymig.errors import AlreadyExists, Contention, NotFound
 from lazymig.loop.clock import pick_unused_step
 from lazymig.protocol.edits import Change
 from lazymig.protocol.pair import Pair
+from lazymig.protocol.placing import explain_refusal
 from lazymig.protocol.writing import Done, back_off, close_mark, complete, withdraw
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
@@ -21,31 +22,45 @@ V2 = TypeVar("V2")
 
 
 async def insert(pair: Pair[V1, V2], id: RawId, change: Change) -> None:
-    """Store a new entity. Three round trips. Raises `AlreadyExists`."""
+    """Store a new entity. Three round trips. Raises `AlreadyExists`, `NotFound`."""
     done = await announce_and_insert(pair, id, change)
     # 3. V1 has the entity: whatever happens to this step is no error for the caller.
     await pair.behind.do(lambda: complete(pair, id, done), None, id)
 
 
 async def announce_and_insert(pair: Pair[V1, V2], id: RawId, change: Change) -> Done:
-    """Do steps 1 and 2 of an insert. Raises `AlreadyExists`."""
-    # 1. The announcement, where V2 holds no live document.
-    announced, step = await announce(pair, id, trusting=not pair.suspect)
-    ticket = announced.intent
-    # 2. V1 decides whether the id is free.
+    """Do steps 1 and 2 of an insert. Raises `AlreadyExists`, and `NotFound` where V1 has no document to put it in."""
+    above = 0
+    for attempt in range(pair.max_attempts):
+        # 1. The announcement, where V2 holds no live document.
+        announced, step = await announce(pair, id, trusting=not pair.suspect, above=above)
+        ticket = announced.intent
+        # 2. V1 decides whether the id is free.
+        if await insert_announced(pair, id, change, announced, step):
+            return Done(ticket, change, ticket)
+        await forget(pair, id, ticket)  # it made no new entity
+        try:
+            above = await explain_refusal(pair, id)
+        except AlreadyExists:
+            await close_mark(pair, id)
+            raise
+        except NotFound:
+            await withdraw(pair, announced, step, missing=True)
+            raise
+        await withdraw(pair, announced, step, missing=True)
+        await back_off(pair, attempt)
+    raise Contention(decode_id(id), pair.max_attempts)
+
+
+async def insert_announced(pair: Pair[V1, V2], id: RawId, change: Change, announced: StoredV2, step: int) -> bool:
+    """Insert an entity into V1 at the revision that was announced. False: V1 did not take it."""
     try:
-        inserted = await pair.v1.insert(id, change.v1_set, ticket)
+        return await pair.v1.insert(id, change.v1_set, announced.intent)
     except WriteError:
         # V1 refuses the document, so nothing was written. The server checks that before it checks whether the id is
         # taken, so other writers may have announced something as well.
         await withdraw(pair, announced, step)
         raise
-    if not inserted:
-        # The id is taken: V2 must not remember this insert, and healing closes its announcement.
-        await forget(pair, id, ticket)
-        await close_mark(pair, id)
-        raise AlreadyExists(decode_id(id))
-    return Done(ticket, change, ticket)
 
 
 async def forget(pair: Pair[V1, V2], id: RawId, ticket: int) -> None:
@@ -56,12 +71,12 @@ async def forget(pair: Pair[V1, V2], id: RawId, ticket: int) -> None:
         pair.tally.count(LEFT_DIRTY)  # healing may then drop what only V2's body holds
 
 
-async def announce(pair: Pair[V1, V2], id: RawId, *, trusting: bool = True) -> tuple[StoredV2, int]:
+async def announce(pair: Pair[V1, V2], id: RawId, *, trusting: bool = True, above: int = 0) -> tuple[StoredV2, int]:
     """Announce the new entity's revision; return V2's document without a body, and how far this raised the intent.
 
-    Without `trusting`, only V1 says whether the id is free.
+    Without `trusting`, only V1 says whether the id is free. `above`: a revision that the new one must exceed.
     """
-    step = pick_unused_step(pair.clock)
+    step = above + pick_unused_step(pair.clock)
     for attempt in range(pair.max_attempts):
         seen = await _check_free(pair, id, trusting) if pair.in_session else None
         if seen is None or (seen.gone and seen.unmoved is None):

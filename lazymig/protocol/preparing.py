@@ -11,10 +11,11 @@ from typing import TypeVar
 
 from pymongo.errors import WriteError
 
-from lazymig.errors import AlreadyExists, Contention, NotFound
+from lazymig.errors import Contention, NotFound
 from lazymig.protocol.edits import Base, Change, Edit, More
-from lazymig.protocol.inserting import announce, forget
+from lazymig.protocol.inserting import announce, forget, insert_announced
 from lazymig.protocol.pair import Pair
+from lazymig.protocol.placing import explain_refusal
 from lazymig.protocol.writing import Doubt, back_off, change_v1, decide, withdraw
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
@@ -68,15 +69,15 @@ async def _change_until_won(pair: Pair[V1, V2], id: RawId, edit: Edit, ticket: i
 
 
 async def insert(pair: Pair[V1, V2], id: RawId, change: Change) -> None:
-    """Store a new entity in V1, announced in V2. Two round trips. Raises `AlreadyExists`."""
-    announced, step = await announce(pair, id, trusting=False)
-    try:
-        inserted = await pair.v1.insert(id, change.v1_set, announced.intent)
-    except WriteError:
-        await withdraw(pair, announced, step)  # V1 refuses the document: nothing was written
-        raise
-    if not inserted:
+    """Store a new entity in V1, announced in V2. Two round trips. Raises `AlreadyExists`, `NotFound`."""
+    above = 0
+    for attempt in range(pair.max_attempts):
+        announced, step = await announce(pair, id, trusting=False, above=above)
+        if await insert_announced(pair, id, change, announced, step):
+            return
         # Not healed, as it would be later: that would store V1's entity in V2.
         await forget(pair, id, announced.intent)
         await withdraw(pair, announced, step)
-        raise AlreadyExists(decode_id(id))
+        above = await explain_refusal(pair, id)
+        await back_off(pair, attempt)
+    raise Contention(decode_id(id), pair.max_attempts)

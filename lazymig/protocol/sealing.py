@@ -7,7 +7,9 @@ time, and no lease that it read before can stop it. So the database refuses what
 2. Every open mark is healed. V1 moves, so a writer that took its ticket before must announce itself again.
 3. V2 gets a fence: a validator that refuses announcements.
 4. V1 gets a fence: a validator that refuses inserts and updates. MongoDB does not validate deletes; a late one has to
-   announce itself again, because of 2, and is refused by 3.
+   announce itself again, because of 2, and is refused by 3. Where entities are parts of documents, other programs go on
+   writing V1, and no validator can distinguish a late write from theirs. There each open mark is barred in V1 instead:
+   the document gets a revision that refuses the insert of that mark. Late updates are refused by 3, like deletes.
 5. Marks that were opened between 2 and 3 are looked for. Where V1 holds the entity, its write may have been
    acknowledged, or may be: the fences are lifted and nothing has changed. Where V1 lacks it, no write can succeed any
    more, and V2's document is buried.
@@ -51,31 +53,31 @@ class _Lifted(LazymigError):
 
 def fences_of(pair: Pair[V1, V2]) -> Fences:
     """Return the fences of a migration's two collections. Nothing is sent."""
-    return Fences(MongoFence(pair.v1, "v1"), MongoFence(pair.ledger, "v2"))
+    part = pair.conversions.carried.is_part
+    return Fences(None if part else MongoFence(pair.v1, "v1"), MongoFence(pair.ledger, "v2"))
 
 
-async def rehearse(fences: Fences, *, within_s: float = 0.5, look_s: float = 30.0) -> tuple[Barrier, Barrier]:
+async def rehearse(fences: Fences, *, within_s: float = 0.5, look_s: float = 30.0) -> tuple[Barrier, ...]:
     """Return whether V1 and V2 can be fenced, in this order. Changes nothing.
 
     `within_s`: as long a collection waits for open transactions, and other statements behind it. `look_s` bounds a look
     at all of V2, where its validator is of validationLevel "moderate".
     """
-    return await fences.v1.rehearse(within_s, look_s), await fences.v2.rehearse(within_s, look_s)
+    return tuple([await fence.rehearse(within_s, look_s) for fence in fences])
 
 
-async def look(fences: Fences) -> tuple[Barrier, Barrier]:
+async def look(fences: Fences) -> tuple[Barrier, ...]:
     """Return whether the fences of V1 and V2 stand, in this order."""
-    return await fences.v1.look(), await fences.v2.look()
+    return tuple([await fence.look() for fence in fences])
 
 
-async def lift(fences: Fences, *, within_s: float = 5.0, key: str | None = None) -> tuple[Barrier, Barrier]:
+async def lift(fences: Fences, *, within_s: float = 5.0, key: str | None = None) -> tuple[Barrier, ...]:
     """Restore both collections' own validators; return how V1 and V2 stand then.
 
     Only for a seal that has not switched the phase: in `v2_only`, a process that wakes up late would overwrite what V2
     alone holds. With `key`, only the fences of that attempt are lifted. Lifting what does not stand is harmless.
     """
-    # V1 first: V2's fence keeps late writers from beginning anything in between.
-    return await fences.v1.take_down(within_s, key), await fences.v2.take_down(within_s, key)
+    return tuple([await fence.take_down(within_s, key) for fence in fences])
 
 
 async def seal(pair: Pair[V1, V2], fences: Fences, fleet: Fleet, terms: Terms) -> Seal:
@@ -168,7 +170,7 @@ class _Work(Generic[V1, V2]):
 
     async def _put_up(self) -> None:
         # V2's first: what V1's fence refuses has a ticket already, and would leave it behind.
-        for fence in (self._fences.v2, self._fences.v1):
+        for fence in reversed([*self._fences]):
             barrier = await fence.put_up(self._terms.key, self._terms.change_s)
             self._expect(barrier, barrier.stands or self._may_lack(barrier))
 
@@ -241,11 +243,26 @@ class _Work(Generic[V1, V2]):
             marks = [seen async for page in self._page_open_marks() for seen in page]
             if not marks:
                 return
+            # Before the look at what V1 holds: what gets in before it is seen, and nothing does after it.
+            await self._bar(marks)
             if late := await self._keep_held(marks):
                 raise self._tell_late(late)
             buried = await self._pair.alone.bury_each(marks)
             self.result = evolve(self.result, buried=self.result.buried + buried)
         raise _Lifted("V2's open marks go on changing although V2 is fenced; look for programs that write V2")
+
+    async def _bar(self, marks: Sequence[StoredV2]) -> None:
+        """Bar the inserts of these marks from V1, where no fence does. Raises `_Lifted` where that cannot be done."""
+        if self._fences.v1 is not None:
+            return
+        free = await self._pair.v1.bar({seen.id: seen.intent for seen in marks})
+        if free:
+            # A program may insert the document at any time, and then a late insert would get in.
+            shown = ", ".join(repr(decode_id(id)) for id in free[:20])
+            raise _Lifted(
+                f"a write is open on entities for which V1 has no document, with the ids {shown}: run lazymig sweep "
+                "once the grace period is over, which removes what is left of them, and try again"
+            )
 
     def _tell_late(self, late: Sequence[StoredV2]) -> _Lifted:
         ids = tuple(decode_id(seen.id) for seen in late[:20])

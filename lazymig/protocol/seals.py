@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from attrs import frozen
 
@@ -11,10 +11,14 @@ from lazymig.stores.fencing import Fence
 
 @frozen
 class Fences:
-    """The fences of both collections."""
+    """The fences of both collections. V1 has none where entities are parts of documents, which live on."""
 
-    v1: Fence
+    v1: Fence | None
     v2: Fence
+
+    def __iter__(self) -> Iterator[Fence]:
+        """Yield the fences, V1's first: V2's keeps late writers from beginning anything while they are lifted."""
+        yield from (fence for fence in (self.v1, self.v2) if fence is not None)
 
 
 @frozen(kw_only=True)

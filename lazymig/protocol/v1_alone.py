@@ -8,6 +8,7 @@ from lazymig.errors import AlreadyExists, Contention, NotFound
 from lazymig.loop.clock import pick_unused_step
 from lazymig.protocol.edits import Base, Change, Edit, More
 from lazymig.protocol.pair import Pair
+from lazymig.protocol.placing import explain_refusal
 from lazymig.protocol.writing import back_off, change_v1, decide
 from lazymig.shapes.leaving import answer
 from lazymig.stores.documents import decode_id
@@ -53,9 +54,14 @@ async def write_v1(pair: Pair[V1, V2], id: RawId, edit: Edit) -> Change | None:
 
 
 async def insert_v1(pair: Pair[V1, V2], id: RawId, change: Change) -> None:
-    """Store a new entity in V1. One round trip. Raises `AlreadyExists`."""
+    """Store a new entity in V1. One round trip. Raises `AlreadyExists`, `NotFound`."""
     if pair.in_session and await pair.v1.find_local(id) is not None:
         raise AlreadyExists(decode_id(id))
-    # V1 alone keeps no tombstone with a deleted entity's last revision, so choose one that was never used.
-    if not await pair.v1.insert(id, change.v1_set, pick_unused_step(pair.clock)):
-        raise AlreadyExists(decode_id(id))
+    above = 0
+    for attempt in range(pair.max_attempts):
+        # V1 alone keeps no tombstone with a deleted entity's last revision, so choose one that was never used.
+        if await pair.v1.insert(id, change.v1_set, above + pick_unused_step(pair.clock)):
+            return
+        above = await explain_refusal(pair, id)
+        await back_off(pair, attempt)
+    raise Contention(decode_id(id), pair.max_attempts)

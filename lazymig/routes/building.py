@@ -170,14 +170,14 @@ def _put_together(
     outage: Outage,
     session: Session | None = None,
 ) -> Pair[V1, V2]:
+    v1_aware, v2_aware = are_tz_aware(given)
+    conversions = conversions_for(migration, v1_aware=v1_aware, v2_aware=v2_aware)
     terms = Terms(
         clock=options.clock, conv=migration.revision, remembers=get_upgrading(migration).takes_other,
         coalesce=options.coalesce, timeout_s=options.timeout_s, read_concern=options.read_concern, session=session,
-        finished=is_finished(migration),
+        finished=is_finished(migration), carried=conversions.carried,
     )  # fmt: skip
     v1, v2, alone = open_stores(given, terms)
-    v1_aware, v2_aware = are_tz_aware(given)
-    conversions = conversions_for(migration, v1_aware=v1_aware, v2_aware=v2_aware)
     return Pair(
         v1, v2, v2, conversions, options.clock, tally, behind,
         max_attempts=options.max_attempts, checked=options.checked, in_session=session is not None,
@@ -235,7 +235,7 @@ class StageBuilder(Generic[V1, V2]):
         options = self.options
         further = None if fixed is None else partial(self.check_recorded, fixed, route)
         asked = Asked(
-            v1=self.collections.v1, v2=self.collections.v2, id_types=get_id_types(self.migration),
+            v1=self.pair.v1, v2=self.collections.v2, id_types=get_id_types(self.migration),
             linearizable=options.read_concern is not None, compared=options.checked, complete=route.lists_v2,
             reads_v1=route.keeps_v1,
         )  # fmt: skip

@@ -20,7 +20,7 @@ from lazymig.shapes.fields import Rejected
 from lazymig.shapes.stored_names import TopNames, is_free, is_step, top_names
 from lazymig.shapes.upcasting import Upcasters, bring_up, stamp
 from lazymig.stores.decoding import Damaged, UnreadableError, check_readable, copied
-from lazymig.stores.documents import META_FIELD, REVISION_FIELD, decode_id, raw_id
+from lazymig.stores.documents import META_FIELD, PART_FIELD, REVISION_FIELD, decode_id, raw_id
 from lazymig.stores.records import Document, Fields
 
 E = TypeVar("E")
@@ -85,6 +85,7 @@ class Codec(Generic[E]):
         """Return the document as the converter expects it: the id under its name there, without lazymig's fields."""
         named = dict(document)
         named.pop(REVISION_FIELD, None)
+        named.pop(PART_FIELD, None)
         named.pop(META_FIELD, None)
         if self.upcasters is not None and not self.names.opaque and self.upcasters.field not in self.fields:
             named.pop(self.upcasters.field, None)  # a class that forbids unknown fields need not declare it

@@ -13,10 +13,12 @@ from attrs import evolve, frozen
 from lazymig.errors import ConversionError, Direction, LazymigError, NotYet
 from lazymig.shapes.attempts import attempt, call, find_swapped, make_failure
 from lazymig.shapes.codec import Codec, codec_for
+from lazymig.shapes.fields import Rejected
 from lazymig.shapes.leaving import LEAVE
 from lazymig.shapes.migration import Migration, get_downgrading, get_upgrading
 from lazymig.shapes.signatures import Conversion
 from lazymig.shapes.v1_changes import V1Changes, find_rewrite, find_v1_changes, must_read_v1
+from lazymig.stores.carried import WHOLE, Carried
 from lazymig.stores.documents import META_FIELD, By, body_of, born_clean, check_revision, decode_id, raw_id
 from lazymig.stores.records import Body, Document, Fields, StoredV1, StoredV2, Unmoved
 from lazymig.user_code import find_definition
@@ -42,10 +44,12 @@ class Conversions(Generic[V1, V2]):
     migration: Migration[V1, V2]
     v1: Codec[V1]
     v2: Codec[V2]
+    #: How V1's documents carry the entities.
+    carried: Carried = WHOLE
 
     def v1_entity(self, stored: StoredV1) -> V1:
         """Decode V1's document into an entity."""
-        check_revision(stored)
+        check_revision(stored, self.carried.revision)
         return attempt(decode_id(stored.id), "read", self.v1.decode_apart, stored.document, "V1")
 
     def v1_stored(self, stored: StoredV1) -> Document:
@@ -225,7 +229,7 @@ class Conversions(Generic[V1, V2]):
         chain = self.migration.upcasters
         if chain is None:
             return None
-        check_revision(truth)
+        check_revision(truth, self.carried.revision)
         return attempt(decode_id(truth.id), "read", partial(find_rewrite, self.v1, chain), truth.document, "V1")
 
     def v1_before(self, entity: V1, direction: Direction = "downgrade") -> Fields:
@@ -241,7 +245,13 @@ class Conversions(Generic[V1, V2]):
 
     def v1_document(self, entity: V1, direction: Direction = "downgrade") -> Fields:
         """Return a V1 entity as a document without `_id`, checked to be read back as the same entity."""
-        return attempt(getattr(entity, self.migration.id_field), direction, self.v1.encode_exactly, entity)
+        return attempt(getattr(entity, self.migration.id_field), direction, self._encode_v1, entity)
+
+    def _encode_v1(self, entity: V1) -> Fields:
+        document = self.v1.encode_exactly(entity)
+        if not self.carried.holds(document):
+            raise Rejected("none of the attributes would be stored, so V1 would not hold the entity; store one as null")
+        return document
 
     def v2_body(self, entity: V2, direction: Direction = "upgrade") -> Fields:
         """Return a V2 entity as a body without `_id`, checked to be read back as the same entity."""
@@ -284,10 +294,7 @@ class Conversions(Generic[V1, V2]):
 
 def conversions_for(migration: Migration[V1, V2], *, v1_aware: bool, v2_aware: bool) -> Conversions[V1, V2]:
     """Bind the conversions of a migration to its clients. The flags are the clients' `tz_aware` options."""
-    return Conversions(
-        migration,
-        codec_for(
-            migration.v1, migration.id_field, migration.v1_converter, tz_aware=v1_aware, upcasters=migration.upcasters
-        ),
-        codec_for(migration.v2, migration.id_field, migration.v2_converter, tz_aware=v2_aware),
-    )
+    id_field, chain = migration.id_field, migration.upcasters
+    v1 = codec_for(migration.v1, id_field, migration.v1_converter, tz_aware=v1_aware, upcasters=chain)
+    v2 = codec_for(migration.v2, id_field, migration.v2_converter, tz_aware=v2_aware)
+    return Conversions(migration, v1, v2, Carried.part(migration.name, v1.fields) if migration.part else WHOLE)

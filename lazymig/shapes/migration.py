@@ -12,10 +12,11 @@ from lazymig.errors import ConfigurationError
 from lazymig.shapes.entities import KINDS, fields, is_entity
 from lazymig.shapes.id_types import ID_TYPES, check_sendable, find_id_types
 from lazymig.shapes.leaving import Leave
+from lazymig.shapes.parts import check_part
 from lazymig.shapes.signatures import Conversion, check_annotations, recognised
 from lazymig.shapes.stored_names import is_free
 from lazymig.shapes.type_checks import check_class, resolved
-from lazymig.shapes.upcasting import Upcasters
+from lazymig.shapes.upcasting import Upcasters, check_upcasters
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -71,6 +72,8 @@ class Migration(Generic[V1, V2]):
         upcasters: What brings V1's documents of older versions up to the V1 class; see `lazymig.upcasters`.
         v2_within: The name of a sub-document that holds V2's part, for `Repository.in_place` where a name means two
             things. Retirement lifts its fields out.
+        part: V1's class declares some fields of documents that have others as well. Only these move; the entity exists
+            in V1 while its document has one of them.
 
     Raises:
         ConfigurationError: The message says what to change. A class is not an entity class, or its declaration cannot
@@ -91,6 +94,7 @@ class Migration(Generic[V1, V2]):
     v2_converter: Converter | None = None
     upcasters: Upcasters | None = None
     v2_within: str | None = None
+    part: bool = False
     _upgrading: Conversion = field(init=False, eq=False, repr=False)
     _downgrading: Conversion = field(init=False, eq=False, repr=False)
     #: The Python types that an id may have.
@@ -104,7 +108,9 @@ class Migration(Generic[V1, V2]):
             _check_class(side, cls, self.id_field)
             check_class(side, cls, self.id_field, own)
         if self.upcasters is not None:
-            _check_upcasters(self.upcasters, self.v1, self.id_field)
+            check_upcasters(self.upcasters, self.v1, self.id_field)
+        if self.part:
+            check_part(self.name, self.v1, self.id_field, self.v1_converter, self.upcasters)
         if find_id_types(self.v1, self.id_field) != find_id_types(self.v2, self.id_field):
             raise ConfigurationError(f"{self.id_field}: declare the same id type in both classes; one id names both")
         object.__setattr__(self, "_upgrading", recognised("upgrade", self.upgrade))
@@ -249,20 +255,6 @@ def _check_revision(revision: Any, reshape: Any) -> None:
             raise ConfigurationError(f"reshape[{older}]: pass a function of the stored body, or None to drop it")
 
 
-def _check_upcasters(chain: Any, v1: type, id_field: str) -> None:
-    if not isinstance(chain, Upcasters):
-        raise ConfigurationError("upcasters: pass what lazymig.upcasters(...) returns")
-    if chain.field == id_field:
-        raise ConfigurationError(f"upcasters: {id_field!r} is the id; pass the field that holds the version")
-    defaults = {one.declared_name or one.name: one.default for one in fields(v1)}
-    stated = defaults.get(chain.field)
-    if isinstance(stated, int) and stated != chain.newest:
-        raise ConfigurationError(
-            f"v1: {v1.__name__} gives {chain.field!r} the default {stated}, and the upcasters lead to version "
-            f"{chain.newest}; set the default to that"
-        )
-
-
 def _check_class(side: str, cls: Any, id_field: str) -> None:
     if not (isinstance(cls, type) and is_entity(cls)):
         raise ConfigurationError(
@@ -289,6 +281,11 @@ def _check_reversible(migration: Migration[V1, V2], name: str) -> None:
         raise ConfigurationError("reversed: the migration has one class only, so there is no shape to go back to")
     if name == migration.name:
         raise ConfigurationError("reversed: give the way back a name of its own; the control collection still has this")
+    if migration.part:
+        raise ConfigurationError(
+            "reversed: the way back would store entities in parts of documents, which no migration's V2 can; roll back "
+            "before v2_only, or write the fields back by the application"
+        )
     chain = migration.upcasters
     if chain is None:
         return

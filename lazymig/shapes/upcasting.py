@@ -12,11 +12,12 @@ from attrs import frozen
 from bson.codec_options import CodecOptions
 
 from lazymig.errors import ConfigurationError
+from lazymig.shapes.entities import fields
 from lazymig.shapes.fields import Rejected
 from lazymig.shapes.signatures import recognised
 from lazymig.shapes.stored_names import is_free
 from lazymig.stores.decoding import Damaged
-from lazymig.stores.documents import META_FIELD, OWN_FIELDS, REVISION_FIELD
+from lazymig.stores.documents import META_FIELD, OWN_FIELDS, PART_FIELD, REVISION_FIELD
 from lazymig.stores.records import Document, Fields
 
 #: `f(document) -> document of the next version`.
@@ -184,7 +185,7 @@ def bring_up(chain: Upcasters, document: Document, options: CodecOptions[Fields]
         version += 1
         made[chain.field] = version
     _check_names(document, made)
-    made |= {name: document[name] for name in (REVISION_FIELD, META_FIELD) if name in document}
+    made |= {name: document[name] for name in (REVISION_FIELD, PART_FIELD, META_FIELD) if name in document}
     if isinstance(document, Damaged):
         return Damaged(made)  # BSON cannot hold the stand-ins in it
     # The class must get what it will get once this is stored: lists for tuples, dates in milliseconds.
@@ -223,3 +224,18 @@ def stamp(chain: Upcasters, document: Fields) -> None:
     held = document.get(chain.field)
     if not (chain.newer == "pass" and isinstance(held, int) and held > chain.newest):
         document[chain.field] = chain.newest
+
+
+def check_upcasters(chain: object, v1: type, id_field: str) -> None:
+    """Raise `ConfigurationError` unless this is a chain that leads to this class."""
+    if not isinstance(chain, Upcasters):
+        raise ConfigurationError("upcasters: pass what lazymig.upcasters(...) returns")
+    if chain.field == id_field:
+        raise ConfigurationError(f"upcasters: {id_field!r} is the id; pass the field that holds the version")
+    defaults = {one.declared_name or one.name: one.default for one in fields(v1)}
+    stated = defaults.get(chain.field)
+    if isinstance(stated, int) and stated != chain.newest:
+        raise ConfigurationError(
+            f"v1: {v1.__name__} gives {chain.field!r} the default {stated}, and the upcasters lead to version "
+            f"{chain.newest}; set the default to that"
+        )

@@ -11,7 +11,7 @@ from lazymig.shapes.codec import Codec, changes, needs_stored
 from lazymig.shapes.fields import Rejected
 from lazymig.shapes.stored_names import is_step
 from lazymig.shapes.upcasting import NewerVersion, Upcasters, bring_up, read_version
-from lazymig.stores.decoding import Damaged, UnreadableError, check_readable
+from lazymig.stores.decoding import Damaged, is_readable
 from lazymig.stores.documents import OWN_FIELDS, get_at
 from lazymig.stores.records import Document, Fields
 
@@ -101,11 +101,7 @@ def _compare(stored: Document, final: Document) -> tuple[Fields, list[str], list
 
 
 def _is_odd(value: object) -> bool:
-    try:
-        check_readable(value)
-    except UnreadableError:
-        return True
-    return False
+    return not is_readable(value)
 
 
 def _bring_up_where_possible(

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from lazymig.errors import ForeignDocument
 from lazymig.loop.batcher import Batcher
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
+from lazymig.stores.carried import WHOLE, Carried
 from lazymig.stores.drivers import STATEMENT_ERRORS, Handle, is_too_large
 from lazymig.stores.given import RawId
 from lazymig.stores.mongo_v1 import V1Store
@@ -36,8 +37,8 @@ def _share_out(ids: Sequence[RawId], by_id: dict[Any, R]) -> list[R | None]:
 class CoalescingV1(V1Store):
     """V1's store, whose concurrent `find`s share a statement, and those that look for changes of one entity."""
 
-    def __init__(self, collection: Handle, timeout_s: float | None) -> None:
-        super().__init__(collection)
+    def __init__(self, collection: Handle, timeout_s: float | None, carried: Carried = WHOLE) -> None:
+        super().__init__(collection, carried=carried)
         self._finds: Batcher[Any, StoredV1 | None] = Batcher(super().find, self._find_each, timeout_s)
         self._revisions: Batcher[RawId, int | None] = Batcher(self._find_revision, self._find_each_revision, timeout_s)
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from attrs import frozen
 
+from lazymig.stores.carried import Carried, carried_of
 from lazymig.stores.documents import META_FIELD
-from lazymig.stores.drivers import Driver, await_if_needed, collection_of, driver_of, tune
+from lazymig.stores.drivers import Driver, Handle, await_if_needed, collection_of, driver_of, tune
 from lazymig.stores.given import Store
 from lazymig.stores.records import PLACEHOLDER, Document
 
@@ -18,6 +19,8 @@ _AT, _GONE, _REV, _INTENT, _UNMOVED = (f"{META_FIELD}.{name}" for name in ("at",
 #: BSON's names of what an in-memory version may be.
 _MEMORY_NAMES = {str: "string", float: "double", bool: "bool", type(None): "null", list: "array", dict: "object"}
 _LIVE = {_GONE: {"$ne": True}}
+#: Where entities are parts of documents: how many documents are counted one by one, and otherwise looked at.
+_COUNTED, _SAMPLE = 10_000, 2000
 
 
 @frozen
@@ -49,17 +52,33 @@ def _name_kind(kind: Document) -> str:
     return "placeholders" if kind["placeholder"] else "tombstones"
 
 
+async def estimate(collection: Handle, carried: Carried, **bounds: Any) -> int:
+    """Return about how many entities a collection holds. `bounds` are options of each statement."""
+    total = int(await collection.estimated_document_count(**bounds))
+    if not carried.is_part:
+        return total
+    if total <= _COUNTED or driver_of(collection) is Driver.MEMORY:
+        return int(await collection.count_documents(carried.selection, **bounds))
+    stages: list[Document] = [{"$sample": {"size": _SAMPLE}}, {"$match": carried.selection}, {"$count": "n"}]
+    cursor = await await_if_needed(collection.aggregate(stages, **bounds))
+    return round(total * sum(int(row["n"]) for row in await cursor.to_list(None)) / _SAMPLE)
+
+
 class Counts:
     """The counts of one collection, read on the primary."""
 
     def __init__(self, store: Store) -> None:
         self._collection = tune(collection_of(store))
+        self._carried = carried_of(store)
 
     async def count_all(self, *, exact: bool = False) -> int:
-        """Count all documents; without `exact`, return the server's estimate, which costs nothing."""
+        """Count all documents; without `exact`, return the server's estimate, which costs nothing.
+
+        Where entities are parts of documents, count those; without `exact`, by a sample of a large collection.
+        """
         if exact:
-            return int(await self._collection.count_documents({}))
-        return int(await self._collection.estimated_document_count())
+            return int(await self._collection.count_documents(self._carried.selection))
+        return await estimate(self._collection, self._carried)
 
     async def count_live(self) -> int:
         """Count V2's entities one by one: the documents that are neither placeholders nor tombstones."""

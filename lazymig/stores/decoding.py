@@ -124,6 +124,15 @@ def check_readable(document: Any, path: str = "") -> None:
             check_readable(value, f"{path}[{place}]")
 
 
+def is_readable(value: object) -> bool:
+    """Whether Python can hold a value, and each part of it."""
+    try:
+        check_readable(value)
+    except UnreadableError:
+        return False
+    return True
+
+
 def make_condition(operators: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return operators as a filter accepts them; unreadable values, and lists of them, go as their bytes."""
     if not any(map(_is_odd, operators.values())):

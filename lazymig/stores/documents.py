@@ -12,7 +12,7 @@ from bson.binary import BINARY_SUBTYPE, UUID_SUBTYPE, Binary
 from bson.decimal128 import Decimal128
 
 from lazymig.errors import ConfigurationError, ConversionError, ForeignDocument
-from lazymig.stores.decoding import Unreadable
+from lazymig.stores.decoding import Unreadable, is_readable, make_condition
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Body, Document, Fields, StoredV1, StoredV2, StoredWhole, Unmoved
 
@@ -22,12 +22,14 @@ _UUID_BYTES = 16
 
 #: V1's one extra field, the entity's revision. Missing means 0.
 REVISION_FIELD = "_lazymig_rev"
+#: V1's one extra field where migrations of some of its fields keep their revisions, each under its name.
+PART_FIELD = "_lazymig_part"
 #: V2's one extra field: {rev, intent, by?, conv?, gone?, at?, unmoved?, reason?, kept?}.
 META_FIELD = "_lazymig"
 #: The size in bytes that a server allows for a document.
 DOCUMENT_BYTES_MAX = 16 * 1024 * 1024
 #: The fields of a stored document that are the id or lazymig's own.
-OWN_FIELDS = frozenset({"_id", REVISION_FIELD, META_FIELD})
+OWN_FIELDS = frozenset({"_id", REVISION_FIELD, PART_FIELD, META_FIELD})
 #: The revision of a document whose field is a fraction, an array or the like. Only reads of this document fail.
 UNUSABLE = -2
 #: Revisions are smaller than this, so lazymig did not write a double of this size.
@@ -52,10 +54,10 @@ def decode_id(raw: RawId) -> Any:
     return raw.shown if isinstance(raw, Unreadable) else raw
 
 
-def parse_v1(document: Document) -> StoredV1:
-    """Return a V1 document as the driver returned it, with its revision."""
+def parse_v1(document: Document, path: str = REVISION_FIELD) -> StoredV1:
+    """Return a V1 document as the driver returned it, with its revision, which is at this path."""
     id = raw_id(document["_id"])
-    revision = document.get(REVISION_FIELD, 0)
+    revision = document.get(path, 0) if path == REVISION_FIELD else get_at(document, path)
     if revision.__class__ is not int and revision.__class__ is not Int64:
         revision = _parse_foreign_revision(revision)
     return StoredV1(id, revision if revision > 0 or revision == UNUSABLE else 0, document)
@@ -73,15 +75,21 @@ def _parse_foreign_revision(stored: Any) -> int:
     return UNUSABLE
 
 
-def check_revision(stored: StoredV1) -> None:
+def check_revision(stored: StoredV1, path: str = REVISION_FIELD) -> None:
     """Raise `ConversionError` for a V1 document whose revision is unusable: no write can compare or increment it."""
     if stored.revision == UNUSABLE:
-        wrong = TypeError(f"{REVISION_FIELD} is no whole number; unset it in V1")
-        raise ConversionError(decode_id(stored.id), "read", wrong, REVISION_FIELD, side="V1")
+        wrong = TypeError(f"{path} is no whole number; unset it in V1")
+        raise ConversionError(decode_id(stored.id), "read", wrong, path, side="V1")
 
 
-def make_revision_filter(id: RawId, revision: int, within: Sequence[str] = (), held: Document | None = None) -> Fields:
-    """Return a filter for a V1 document at this revision that has a sub-document at each path `within`.
+def make_revision_filter(
+    id: RawId,
+    revision: int,
+    within: Sequence[str] = (),
+    held: Document | None = None,
+    path: str = REVISION_FIELD,
+) -> Fields:
+    """Return a filter for a V1 document at this revision, kept at `path`, that has a sub-document at each `within`.
 
     With `held`, the value at each of its paths must also be the one given, because other clients may change documents
     without changing the revision.
@@ -89,12 +97,12 @@ def make_revision_filter(id: RawId, revision: int, within: Sequence[str] = (), h
     never: list[Document] = []
     if revision == 0:
         # No revision means 0: lazymig never wrote the document. So does anything that is no positive number.
-        never.append({REVISION_FIELD: {"$gt": 0}})
+        never.append({path: {"$gt": 0}})
     where: Fields = {"_id": id}
     if revision == UNUSABLE:
-        where["$or"] = [{REVISION_FIELD: {"$type": kind}} for kind in ("array", "double", "decimal")]
+        where["$or"] = [{path: {"$type": kind}} for kind in ("array", "double", "decimal")]
     elif revision:
-        where[REVISION_FIELD] = revision
+        where[path] = revision
     return hold(where, within, held, never)
 
 
@@ -125,12 +133,14 @@ def hold(
     return wanted | ({"$and": values} if values else {})
 
 
-def _match_value(value: object) -> Fields:
+def _match_value(value: object) -> Document:
     if value is MISSING:
         return {"$exists": False}
-    return (
-        {"$eq": value, "$exists": True} if value is None else {"$eq": value}
-    )  # to a filter, null equals a missing field
+    if value is None:
+        return {"$eq": None, "$exists": True}  # to a filter, null equals a missing field
+    if isinstance(value, Mapping | list) and not is_readable(value):
+        return {"$exists": True}  # there are no bytes of the whole to compare with
+    return make_condition({"$eq": value})
 
 
 #: The value at a path that a document does not have.

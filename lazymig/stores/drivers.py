@@ -147,10 +147,15 @@ class _Keeper(Protocol):
     def collection(self) -> Handle: ...
 
 
+def is_collection(store: Store) -> bool:
+    """Whether this is a collection of a driver, and no store that keeps one."""
+    # Asked of the class, as in `driver_of`: a collection has every attribute.
+    return hasattr(type(store), "find_one")
+
+
 def collection_of(store: Store) -> Handle:
     """Return the collection that a store keeps; of a collection, itself. The only way to one from outside a store."""
-    # Asked of the class, as in `driver_of`: a collection has every attribute.
-    return cast("Handle", store) if hasattr(type(store), "find_one") else cast("_Keeper", store).collection
+    return cast("Handle", store) if is_collection(store) else cast("_Keeper", store).collection
 
 
 def find_uuid_representation(collection: object) -> int | None:

@@ -13,7 +13,8 @@ from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import Clock
-from lazymig.stores.documents import REVISION_FIELD, raw_id
+from lazymig.stores.carried import carried_of
+from lazymig.stores.documents import raw_id
 from lazymig.stores.drivers import (
     LENIENT,
     READ_MAJORITY,
@@ -26,6 +27,7 @@ from lazymig.stores.drivers import (
     tune,
 )
 from lazymig.stores.given import RawId, Store
+from lazymig.stores.relevance import make_stages
 from lazymig.stores.server_time import ServerTime
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class Operation(enum.StrEnum):
 class Event(NamedTuple):
     """One change of one document.
 
-    `revision` is the value that the change stored in `_lazymig_rev`, None where it left the field alone, removed it, or
+    `revision` is the value that the change stored as V1's revision, None where it left that alone, removed it, or
     stored what is no revision. `at` is when it happened, naive UTC by the server's clock. `token` is the position after
     it.
     """
@@ -95,7 +97,7 @@ class Changes:
             raise ConfigurationError(_NO_STREAMS.format("an in-memory collection"))
         # Ids as documents hold them, however this client would decode them.
         self._collection = tune(collection, read=READ_MAJORITY, codec=LENIENT)
-        self._pipeline = _PIPELINE
+        self._pipeline = make_stages(carried_of(store))
         self._batch_size = batch_size
         self._wait_ms = int(wait_s * 1000)
         self._time = ServerTime(collection, clock)
@@ -176,26 +178,6 @@ class Changes:
                 await stream.close()
 
 
-#: Only these leave the server. Field by field and never `fullDocument`: the follower must not see contents, and an
-#: event with a document of 16 MB would be too large for a reply.
-_PIPELINE: list[dict[str, object]] = [
-    {
-        "$project": {
-            "operationType": 1,
-            "documentKey._id": 1,
-            "clusterTime": 1,
-            "wallTime": 1,
-            "revision": {
-                "$ifNull": [
-                    f"$updateDescription.updatedFields.{REVISION_FIELD}",
-                    f"$fullDocument.{REVISION_FIELD}",
-                ]
-            },
-        }
-    }
-]
-
-
 def _parse(change: Mapping[str, object]) -> Event:
     key, wall, at = change["documentKey"], change.get("wallTime"), change["clusterTime"]
     assert isinstance(key, Mapping)
@@ -206,8 +188,10 @@ def _parse(change: Mapping[str, object]) -> Event:
     assert isinstance(token, Mapping)
     revision = change.get("revision")
     usable = isinstance(revision, int | Int64) and not isinstance(revision, bool) and revision > 0
+    # Where an entity is a part of a document, its end is an update.
+    operation = Operation.DELETE if change.get("ended") else Operation(str(change["operationType"]))
     return Event(
-        raw_id(key["_id"]), Operation(str(change["operationType"])), int(str(revision)) if usable else None,
+        raw_id(key["_id"]), operation, int(str(revision)) if usable else None,
         wall.replace(tzinfo=None), token,
     )  # fmt: skip
 

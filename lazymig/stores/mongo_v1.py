@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
-from lazymig.stores.documents import REVISION_FIELD, check_same_id, make_revision_filter, parse_v1
+from lazymig.stores.carried import WHOLE, Carried
+from lazymig.stores.documents import REVISION_FIELD, check_same_id
 from lazymig.stores.drivers import (
     MAJORITY,
     READ_MAJORITY,
@@ -19,28 +20,35 @@ from lazymig.stores.drivers import (
 from lazymig.stores.given import RawId
 from lazymig.stores.keyset import Order
 from lazymig.stores.pages import encode_filter, find_page, join_filters
+from lazymig.stores.places import TAKEN, Place
 from lazymig.stores.ports import Paths, Truth
 from lazymig.stores.raw import Undecoded, find_all, find_one, find_undecoded, find_undecoded_by_id
 from lazymig.stores.records import PLACEHOLDER, Document, Fields, StoredV1
 
 
-def build_update(revision: int, changed: Document, vanished: Paths) -> Fields:
-    """Return the update that sets and unsets fields of a V1 document, and its revision."""
-    update: Fields = {"$set": {**changed, REVISION_FIELD: revision}}
+def build_update(revision: int, changed: Document, vanished: Paths, path: str = REVISION_FIELD) -> Fields:
+    """Return the update that sets and unsets fields of a V1 document, and its revision, which is at this path."""
+    update: Fields = {"$set": {**changed, path: revision}}
     if fields := dict.fromkeys(vanished, ""):
         update["$unset"] = fields
     return update
 
 
 class V1Store(Truth):
-    """A `Truth` kept in one MongoDB collection."""
+    """A `Truth` kept in one MongoDB collection, in whole documents or in parts of them."""
 
     def __init__(
-        self, collection: Handle, session: DriverSession | None = None, read_concern: str | None = None
+        self,
+        collection: Handle,
+        session: DriverSession | None = None,
+        read_concern: str | None = None,
+        carried: Carried = WHOLE,
     ) -> None:
         #: The collection as it was given. Its codec options encode the caller's filters.
         self.given = collection
         self.collection = tune(collection)
+        #: How its documents carry the entities.
+        self.carried = carried
         self._session = session
         # An acknowledged write must survive a fail-over, whatever the collection's own write concern is.
         self._durable = tune(collection, write=MAJORITY)
@@ -50,23 +58,27 @@ class V1Store(Truth):
         self._one = self._majority if read_concern is None else tune(collection, read=ReadConcern(read_concern))
 
     async def find(self, id: RawId) -> StoredV1 | None:
-        document = await find_one(self._one, id, self._session)
-        return None if document is None else check_same_id(id, parse_v1(document))
+        return await self._find(self._one, id)
 
     async def find_local(self, id: RawId) -> StoredV1 | None:
-        document = await find_one(self.collection, id, self._session)
-        return None if document is None else check_same_id(id, parse_v1(document))
+        return await self._find(self.collection, id)
+
+    async def _find(self, collection: Handle, id: RawId) -> StoredV1 | None:
+        carried = self.carried
+        document = await find_one(collection, id, self._session, carried.selection, carried.fields)
+        return None if document is None else check_same_id(id, carried.parse(document))
 
     async def confirm_missing(self, id: RawId) -> None:
         if self._durable is self.collection:
             return
         # A majority write waits even where it matches nothing, and this one never does: V1 has no placeholders.
-        never = {"_id": id, REVISION_FIELD: PLACEHOLDER}
-        await self._durable.update_one(never, {"$set": {REVISION_FIELD: PLACEHOLDER}}, session=self._session)
+        never = {"_id": id, self.carried.revision: PLACEHOLDER}
+        await self._durable.update_one(never, {"$set": {self.carried.revision: PLACEHOLDER}}, session=self._session)
 
     async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredV1]:
-        found = await find_all(self._majority, ids, self._session)
-        return {stored.id: stored for stored in map(parse_v1, found)}
+        carried = self.carried
+        found = await find_all(self._majority, ids, self._session, carried.selection, carried.fields)
+        return {stored.id: stored for stored in map(carried.parse, found)}
 
     async def find_changed(self, revisions: Mapping[RawId, int]) -> list[RawId]:
         now = await self._find_revisions(list(revisions))
@@ -74,13 +86,19 @@ class V1Store(Truth):
 
     async def _find_revisions(self, ids: Sequence[RawId]) -> dict[RawId, int]:
         """Find the revisions with read concern majority; missing ids are left out."""
+        carried = self.carried
+        where, fields = carried.select({"_id": {"$in": list(ids)}}), {carried.revision: 1}
         found = await find_undecoded(
-            self._majority, parse_v1, {"_id": {"$in": list(ids)}}, size=len(ids), fields={REVISION_FIELD: 1},
-            session=self._session,
-        )  # fmt: skip
+            self._majority, carried.parse, where, size=len(ids), fields=fields, session=self._session
+        )
         return {stored.id: stored.revision for stored in found}
 
     async def insert(self, id: RawId, document: Document, revision: int) -> bool:
+        carried = self.carried
+        if carried.is_part:
+            where, update = carried.guard_vacancy(id, revision), build_update(revision, document, (), carried.revision)
+            result = await self._durable.update_one(where, update, session=self._session)
+            return bool(result.matched_count)
         whole = {"_id": id, **document, REVISION_FIELD: revision}
         try:
             await self._durable.insert_one(whole, session=self._session)
@@ -89,6 +107,27 @@ class V1Store(Truth):
                 raise  # another unique index refuses it, which the caller must know
             return False
         return True
+
+    async def find_place(self, id: RawId) -> Place:
+        carried = self.carried
+        if not carried.is_part:
+            return TAKEN
+        found = await find_one(self.collection, id, self._session, None, carried.fields)
+        if found is None:
+            return Place(stands=False, held=False)
+        return Place(stands=True, held=carried.holds(found), revision=carried.parse(found).revision)
+
+    async def bar(self, revisions: Mapping[RawId, int]) -> list[RawId]:
+        carried = self.carried
+        if not carried.is_part:
+            return []
+        free: list[RawId] = []
+        for id, revision in revisions.items():
+            where, update = carried.guard_vacancy(id), {"$max": {carried.revision: revision}}
+            result = await self._durable.update_one(where, update, session=self._session)
+            if not result.matched_count and not (await self.find_place(id)).stands:
+                free.append(id)
+        return free
 
     async def compare_and_set(
         self,
@@ -100,17 +139,24 @@ class V1Store(Truth):
         within: Paths = (),
         held: Document | None = None,
     ) -> bool:
-        where = make_revision_filter(id, expected, within, held)
-        update = build_update(revision, changed, vanished)
+        where = self.carried.guard_change(id, expected, changed, vanished, within, held)
+        update = build_update(revision, changed, vanished, self.carried.revision)
         result = await self._durable.update_one(where, update, session=self._session)
         return bool(result.matched_count)
 
     async def delete(self, id: RawId, expected: int) -> bool:
-        result = await self._durable.delete_one(make_revision_filter(id, expected), session=self._session)
+        carried = self.carried
+        where = carried.guard(id, expected)
+        if carried.is_part:
+            updated = await self._durable.update_one(where, carried.removal(), session=self._session)
+            return bool(updated.matched_count)
+        result = await self._durable.delete_one(where, session=self._session)
         return bool(result.deleted_count)
 
     async def find_each(self, ids: Sequence[RawId], question: Document | None = None) -> Undecoded[StoredV1]:
-        return await find_undecoded_by_id(self._majority, parse_v1, ids, self._session, question)
+        carried = self.carried
+        where = carried.select(question or {})
+        return await find_undecoded_by_id(self._majority, carried.parse, ids, self._session, where, carried.fields)
 
     def question(self, criteria: Document) -> Document:
         return encode_filter(self.given, criteria)
@@ -123,10 +169,12 @@ class V1Store(Truth):
         after: Document | None = None,
         fields: Iterable[str] | None = None,
     ) -> Undecoded[StoredV1]:
-        wanted = None if fields is None else [*fields, REVISION_FIELD]
-        return await find_page(self._majority, parse_v1, question, order, limit, after, wanted, session=self._session)
+        carried = self.carried
+        wanted = carried.fields if fields is None else [*fields, carried.revision]
+        where = carried.select(question)
+        return await find_page(self._majority, carried.parse, where, order, limit, after, wanted, session=self._session)
 
     async def count(self, criteria: Document, among: Sequence[RawId] | None = None) -> int:
         these = None if among is None else {"_id": {"$in": list(among)}}
-        where = join_filters(self.question(criteria), these)
+        where = join_filters(self.question(criteria), these, self.carried.selection)
         return int(await self._majority.count_documents(where, session=self._session))

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import Clock
+from lazymig.stores.carried import WHOLE, Carried
 from lazymig.stores.coalescing import CoalescingAlone, CoalescingV1, CoalescingV2, CoalescingWholes
 from lazymig.stores.drivers import DriverSession, collection_of, driver_of, is_tz_aware
 from lazymig.stores.given import Collection, Collections, Session, Store
@@ -34,6 +35,8 @@ class Terms:
     session: Session | None = None
     #: Whether no process knows V1 any more.
     finished: bool = False
+    #: How V1's documents carry the entities.
+    carried: Carried = WHOLE
 
 
 def check_collection(side: str, collection: object) -> None:
@@ -59,10 +62,10 @@ def open_stores(given: Collections, terms: Terms) -> tuple[V1Store, V2Store, Alo
     ):  # linearizable reads cannot share a statement: each finds one document
         v2 = CoalescingV2(given.v2, terms.clock, terms.conv, terms.timeout_s, remembers=terms.remembers)
         alone = CoalescingAlone(given.v2, terms.clock, terms.conv, terms.timeout_s, forgets=terms.finished)
-        return CoalescingV1(given.v1, terms.timeout_s), v2, alone
+        return CoalescingV1(given.v1, terms.timeout_s, terms.carried), v2, alone
     session = cast("DriverSession | None", terms.session)  # the driver checks that it is one of its own
     return (
-        V1Store(given.v1, session, terms.read_concern),
+        V1Store(given.v1, session, terms.read_concern, terms.carried),
         V2Store(given.v2, terms.clock, terms.conv, session, terms.read_concern, remembers=terms.remembers),
         AloneStore(given.v2, terms.clock, terms.conv, session, terms.read_concern, forgets=terms.finished),
     )

@@ -1,8 +1,7 @@
 """The ports of the protocol: what it needs of V1, of the ledger and of V2's bodies. One method is one statement.
 
 Each docstring lists a method's obligations in order, and `tests/contract/` tests each of them on every driver. Ports
-know nothing about phases, conversions or the order of steps. A lost race is a return value. Driver errors pass through
-unchanged.
+know nothing about phases, conversions or the order of steps. A lost race is a return value. Driver errors pass.
 
 The ledger and the bodies are two ports because the protocol does not depend on where bodies are kept. Today one class
 implements both: since announcements and body share a document, one read of a clean document answers.
@@ -18,6 +17,7 @@ from lazymig.errors import ForeignDocument
 from lazymig.stores.documents import By
 from lazymig.stores.given import RawId
 from lazymig.stores.keyset import Order
+from lazymig.stores.places import Places
 from lazymig.stores.raw import Undecoded
 from lazymig.stores.records import Applied, Body, Document, Put, StoredV1, StoredV2
 
@@ -26,7 +26,7 @@ Paths = Sequence[str]
 Repair = tuple[StoredV2, Body, int]
 
 
-class Truth(Protocol):
+class Truth(Places, Protocol):
     """V1, the source of truth."""
 
     async def find(self, id: RawId) -> StoredV1 | None:
@@ -52,7 +52,7 @@ class Truth(Protocol):
         """Find which of these entities are gone, or at another revision, with read concern majority."""
 
     async def insert(self, id: RawId, document: Document, revision: int) -> bool:
-        """Insert a document at this revision, durably. False: the id is taken, and nothing was written."""
+        """Insert an entity at this revision, durably. False: `find_place` says why; nothing was written."""
 
     async def compare_and_set(
         self,

@@ -9,6 +9,8 @@ from bson.codec_options import DEFAULT_CODEC_OPTIONS
 from pymongo import ReadPreference
 from pymongo.errors import OperationFailure
 
+from lazymig.stores.carried import WHOLE, Carried, carried_of
+from lazymig.stores.counts import estimate
 from lazymig.stores.drivers import LENIENT, Driver, Handle, await_if_needed, collection_of, driver_of, tune
 
 #: The bound of every read of documents, in milliseconds: none is worth a slow start.
@@ -22,8 +24,10 @@ class Probe:
     In memory only the statements about documents work.
     """
 
-    def __init__(self, collection: Handle) -> None:
+    def __init__(self, collection: Handle, carried: Carried = WHOLE) -> None:
         self._given = collection
+        #: How the collection's documents carry the entities.
+        self.carried = carried
         self._documents = tune(collection)
         self._lenient = tune(collection, codec=LENIENT)
         self.in_memory = driver_of(collection) is Driver.MEMORY
@@ -98,10 +102,10 @@ class Probe:
         return list(await cursor.to_list(None))
 
     async def count(self, *, exactly: bool) -> int:
-        """Count all documents within a bounded time, or ask for the server's estimate, which costs nothing."""
+        """Count all entities within a bounded time, or estimate their number, which costs little or nothing."""
         if exactly:
-            return int(await self._documents.count_documents({}, maxTimeMS=LOOK_MS))
-        return int(await self._documents.estimated_document_count(maxTimeMS=LOOK_MS))
+            return int(await self._documents.count_documents(self.carried.selection, maxTimeMS=LOOK_MS))
+        return await estimate(self._documents, self.carried, maxTimeMS=LOOK_MS)
 
     async def evaluate(self, stages: Sequence[Mapping[str, Any]]) -> list[Any]:
         """Aggregate the collection's documents within a bounded time."""
@@ -120,7 +124,7 @@ class Probe:
 
 def probe_of(given: Any) -> Probe:
     """Return the probe of a store or a collection; of a probe, itself."""
-    return given if isinstance(given, Probe) else Probe(collection_of(given))
+    return given if isinstance(given, Probe) else Probe(collection_of(given), carried_of(given))
 
 
 async def _run_command(database: Any, command: str, value: Any, **arguments: Any) -> dict[str, Any]:

@@ -100,25 +100,39 @@ class Undecoded(Generic[T]):
         return [raw[4:21] if raw[4:9] == _OBJECT_ID else _key_of(raw) for raw in self._documents]
 
 
-async def find_one(collection: Handle, id: RawId, session: DriverSession | None) -> Any:
-    """Find the document with this id, or None."""
+async def find_one(
+    collection: Handle,
+    id: RawId,
+    session: DriverSession | None,
+    question: Document | None = None,
+    fields: Document | None = None,
+) -> Any:
+    """Find the document with this id, or None; only if it matches the filter, if one is given."""
+    where = {"_id": id, "$and": [question]} if question else {"_id": id}
     try:
-        return await collection.find_one({"_id": id}, session=session)
+        return await collection.find_one(where, fields, session=session)
     except InvalidBSON:
         # Read it again as bytes: this is rare, so a second statement is cheaper than bytes for every reply.
-        return next(iter(await find_undecoded_by_id(collection, _keep, [id], session)), None)
+        return next(iter(await find_undecoded_by_id(collection, _keep, [id], session, question, fields)), None)
 
 
-async def find_all(collection: Handle, ids: Sequence[RawId], session: DriverSession | None) -> list[Any]:
-    """Find the documents with these ids that exist, by as few statements as can name them all."""
+async def find_all(
+    collection: Handle,
+    ids: Sequence[RawId],
+    session: DriverSession | None,
+    question: Document | None = None,
+    fields: Document | None = None,
+) -> list[Any]:
+    """Find the documents with these ids that exist and match, by as few statements as can name them all."""
     found: list[Any] = []
     for part in split_ids(ids):
-        where = {"_id": {"$in": list(part)}}
+        where: Document = {"_id": {"$in": list(part)}}
+        where = {**where, "$and": [question]} if question else where
         try:
-            found += await collection.find(where, session=session).batch_size(len(part) + 1).to_list(None)
+            found += await collection.find(where, fields, session=session).batch_size(len(part) + 1).to_list(None)
         except InvalidBSON:
             # One of them does not decode, and the driver returns none of the others.
-            found += await find_undecoded(collection, _keep, where, size=len(part), session=session)
+            found += await find_undecoded(collection, _keep, where, size=len(part), fields=fields, session=session)
     return found
 
 
@@ -128,13 +142,14 @@ async def find_undecoded_by_id(
     ids: Sequence[RawId],
     session: DriverSession | None = None,
     question: Document | None = None,
+    fields: Document | None = None,
 ) -> Undecoded[T]:
     """Find the documents with these ids that exist and match the filter, if one is given, in any order."""
     parts = []
     for part in split_ids(ids):
         where: Document = {"_id": make_condition({"$in": list(part)})}
         where = {"$and": [where, question]} if question else where
-        parts.append(await find_undecoded(collection, make, where, size=len(part), session=session))
+        parts.append(await find_undecoded(collection, make, where, size=len(part), fields=fields, session=session))
     return Undecoded.joined(parts, make)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from attrs import frozen
 
+from lazymig.stores.carried import carried_of
 from lazymig.stores.decoding import decode
 from lazymig.stores.documents import raw_id
 from lazymig.stores.drivers import LENIENT, READ_MAJORITY, Driver, await_if_needed, collection_of, driver_of, tune
@@ -20,7 +21,7 @@ from lazymig.stores.keyset import (
     make_partition_filter,
 )
 from lazymig.stores.raw import Undecoded, decode_for_id, find_one, find_undecoded, split
-from lazymig.stores.records import Document, Partition
+from lazymig.stores.records import Document, Partition, StoredV1
 
 T = TypeVar("T")
 
@@ -53,13 +54,15 @@ class Scan:
         self._documents = tune(collection, read=concern)
         self._lenient = tune(collection, read=concern, codec=LENIENT)
         self._driver = driver_of(collection)
+        #: How the documents carry the entities. Where these are parts of documents, the others are passed over.
+        self.carried = carried_of(store)
         self._order = [("_id", -1 if descending else 1)]
         self._make_filter = make_descending_filter if descending else make_partition_filter
         self.is_raw = self._driver is not Driver.MEMORY
 
     async def find_ids(self, where: Document, limit: int = 0, *, per_reply: int = 0) -> list[Any]:
         """Find ids in order by a covered scan: all that match, or the first `limit`."""
-        fields = {"_id": 1}
+        fields, where = {"_id": 1}, self.carried.select(where)
         if not self.is_raw:
             return await self._in_memory(where, fields, limit)
         cursor = self._raw(where, fields, limit).batch_size(per_reply or limit or _IDS_PER_REPLY)
@@ -70,17 +73,19 @@ class Scan:
 
         So a page is bounded in bytes too. The cursor is closed even if documents are left.
         """
+        where = self.carried.select(where)
         if not self.is_raw:
-            return await self._in_memory(where, None, limit)
+            return await self._in_memory(where, self.carried.fields, limit)
         return (await self._find_reply(where, limit))[0]
 
     async def find_part(self, where: Document, limit: int, make: Callable[[Document], T]) -> Part[T]:
         """Find the first `limit` documents, or as many as one reply (16 MB) holds, each decoded when it is accessed."""
+        where = self.carried.select(where)
         # One more shows whether there are more.
         if self.is_raw:
             found, ended = await self._find_reply(where, limit + 1)
         else:
-            found, ended = await self._in_memory(where, None, limit + 1), True
+            found, ended = await self._in_memory(where, self.carried.fields, limit + 1), True
         complete = ended and len(found) <= limit
         found = found[:limit]
         last = raw_id(decode_for_id(found[-1])["_id"]) if found else None
@@ -88,7 +93,7 @@ class Scan:
 
     async def _find_reply(self, where: Document, limit: int) -> tuple[list[RawId], bool]:
         """Find the documents of one reply, and whether the server has no more within the limit."""
-        cursor = self._raw(where, None, limit).batch_size(limit)
+        cursor = self._raw(where, self.carried.fields, limit).batch_size(limit)
         async for batch in cursor:
             ended = not cursor.alive
             await cursor.close()
@@ -104,18 +109,26 @@ class Scan:
 
     async def find_document(self, id: RawId) -> Any:
         """Find one document, or None; decoding cannot fail. The id need not be hashable."""
-        return await find_one(self._documents, id, None)
+        return await find_one(self._documents, id, None, self.carried.selection, self.carried.fields)
 
     async def find_field(self, id: RawId, field: str) -> dict[str, Any] | None:
         """Find one document's id and one field, or None; the rest of it is not decoded."""
-        found: dict[str, Any] | None = await self._lenient.find_one({"_id": id}, {field: 1})
+        found: dict[str, Any] | None = await self._lenient.find_one(self.carried.select({"_id": id}), {field: 1})
         return found
+
+    async def find_revision(self, id: RawId) -> StoredV1:
+        """Find the revision of one of V1's entities, which may not decode; 0 where V1 has none."""
+        return self.carried.parse(await self.find_field(id, self.carried.revision) or {"_id": id})
+
+    async def find_revisions(self, ids: Sequence[RawId]) -> list[StoredV1]:
+        """Find the revisions of those of V1's entities that exist, in any order, in one reply."""
+        return list(map(self.carried.parse, await self.find_fields(ids, self.carried.revision)))
 
     async def find_fields(self, ids: Sequence[RawId], field: str) -> list[dict[str, Any]]:
         """Find the ids and one field of the documents with these ids that exist, in any order, in one reply."""
         if not ids:
             return []
-        where = {"_id": {"$in": list(ids)}}
+        where = self.carried.select({"_id": {"$in": list(ids)}})
         # Each is decoded separately, because this field itself may not decode.
         return list(await find_undecoded(self._lenient, dict, where, size=len(ids), fields={field: 1}))
 
@@ -131,6 +144,7 @@ class Scan:
         `$sample` would be faster, but its random cursor prefers some parts of the tree that holds the documents. The
         scan is covered by the index on `_id` where no filter is given.
         """
+        where = self.carried.select(where or {})
         stages: list[Document] = [{"$match": where}] if where else []
         # The projection comes first: a condition on the whole document would make the server fetch each.
         stages += [{"$project": {"_id": 1}}, {"$set": {"draw": {"$rand": {}}}}, {"$match": {"draw": {"$lt": share}}}]

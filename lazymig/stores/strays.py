@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from lazymig.loop.clock import Clock
+from lazymig.stores.carried import carried_of
 from lazymig.stores.drivers import Driver, await_if_needed, collection_of, driver_of, tune
 from lazymig.stores.events import Changes, Operation
 from lazymig.stores.given import Store
+from lazymig.stores.relevance import make_stray_stages
 
 if TYPE_CHECKING:
     from pymongo.asynchronous.database import AsyncDatabase
@@ -27,7 +29,8 @@ class StrayChanges(Changes):
         """Take a collection. Raises `ConfigurationError` for one in memory."""
         super().__init__(store, batch_size=batch_size, wait_s=wait_s, clock=clock)
         changed = {"ns.coll": str(self._collection.name), "operationType": {"$in": [str(one) for one in Operation]}}
-        self._pipeline = [{"$match": {"$or": [changed, {"operationType": "invalidate"}]}}, *self._pipeline]
+        stages = make_stray_stages(carried_of(store))
+        self._pipeline = [{"$match": {"$or": [changed, {"operationType": "invalidate"}]}}, *stages]
 
     @property
     def _watched(self) -> str | int:
@@ -62,11 +65,12 @@ class Accesses:
 
     def __init__(self, store: Store) -> None:
         self._collection = tune(collection_of(store))
-        self._in_memory = driver_of(self._collection) is Driver.MEMORY
+        # Where entities are parts of documents, others use the collection: its counts say nothing of the entities.
+        self._in_vain = driver_of(self._collection) is Driver.MEMORY or carried_of(store).is_part
 
     async def sample(self) -> Access | None:
-        """Return the counts; None in memory, where nobody counts. Driver errors pass through."""
-        if self._in_memory:
+        """Return the counts; None in memory, where nobody counts, and where they say nothing. Driver errors pass."""
+        if self._in_vain:
             return None
         cursor = await await_if_needed(self._collection.aggregate([{"$collStats": {"latencyStats": {}}}]))
         rows: list[Mapping[str, object]] = await cursor.to_list(None)  # one per shard

@@ -10,7 +10,7 @@ from uuid import UUID
 from bson import Int64, ObjectId
 from pymongo.errors import OperationFailure, PyMongoError
 
-from lazymig.stores.documents import META_FIELD, REVISION_FIELD, raw_id
+from lazymig.stores.documents import META_FIELD, raw_id
 from lazymig.stores.drivers import is_server_state
 from lazymig.stores.given import RawId
 from lazymig.stores.probes import Probe
@@ -28,7 +28,7 @@ _EXAMPLES: dict[type, Any] = {
 async def find_refusals(v1: Probe, v2: Probe, seen: Seen, id_types: Sequence[type], unseen: list[str]) -> list[str]:
     """Find what V2's validator and unique indexes would refuse of what lazymig stores."""
     indexes, rule = find_unique_indexes(seen), find_enforced_rule(seen)
-    found = [wrong for wrong in [find_refused_field(seen)] if wrong]
+    found = [wrong for wrong in [find_refused_field(seen, META_FIELD)] if wrong]
     if not indexes and not rule:
         return found
     id, stored = await _find_example_id(v1, id_types)
@@ -54,9 +54,10 @@ async def find_refused_revision(v1: Probe, seen: Seen, unseen: list[str]) -> lis
     rule = find_enforced_rule(seen)
     if not rule:
         return []
-    if wrong := find_refused_field(seen):
+    field = v1.carried.revision.partition(".")[0]
+    if wrong := find_refused_field(seen, field):
         return [wrong]
-    revised = {"$set": {REVISION_FIELD: Int64(2**40)}}  # revisions become this large
+    revised = {"$set": {v1.carried.revision: Int64(2**40)}}  # revisions become this large
     stages: list[dict[str, Any]] = [
         {"$limit": 1},
         {"$match": rule},
@@ -65,7 +66,7 @@ async def find_refused_revision(v1: Probe, seen: Seen, unseen: list[str]) -> lis
         {"$project": {"_id": 1}},
     ]
     refused = await attempt(v1.evaluate(stages), [], unseen, "v1: whether its validator takes lazymig's field")
-    return [describe_field(seen)] if refused else []
+    return [describe_field(seen, field)] if refused else []
 
 
 async def _find_example_id(v1: Probe, id_types: Sequence[type]) -> tuple[Any, bool]:

@@ -12,10 +12,9 @@ from lazymig.stores.records import Document
 from lazymig.surroundings.looking import Seen
 
 _GONE = f"{META_FIELD}.gone"
-_FIELDS = {"v1": REVISION_FIELD, "v2": META_FIELD}
 #: The fields that V2's own field may have beside a body.
 _META_PARTS = ("rev", "intent", "by", "conv", "at", "raised", "inserts")
-_KINDS = {"v1": "an int or a long", "v2": "an object with any fields"}
+_KINDS = {REVISION_FIELD: "an int or a long"}
 
 
 def find_enforced_rule(seen: Seen) -> Document:
@@ -40,16 +39,16 @@ def describe_gone(seen: Seen) -> str:
     )
 
 
-def find_refused_field(seen: Seen) -> str | None:
+def find_refused_field(seen: Seen, field: str) -> str | None:
     """Return what to change if lazymig's own field is refused in documents with a body, else None."""
-    return describe_field(seen) if _forbids(find_enforced_rule(seen), _FIELDS[seen.side]) else None
+    return describe_field(seen, field) if _forbids(find_enforced_rule(seen), field) else None
 
 
-def describe_field(seen: Seen) -> str:
+def describe_field(seen: Seen, field: str) -> str:
     """Return what to change in a validator for lazymig's own field."""
     return (
-        f"{seen.side}: the validator of {seen.name} does not allow lazymig's own field; add {_FIELDS[seen.side]!r} to "
-        f"what it allows ({_KINDS[seen.side]})"
+        f"{seen.side}: the validator of {seen.name} does not allow lazymig's own field; add {field!r} to "
+        f"what it allows ({_KINDS.get(field, 'an object with any fields')})"
     )
 
 

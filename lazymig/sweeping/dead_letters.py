@@ -12,7 +12,7 @@ from attrs import frozen
 from lazymig.control import Control, parts_of
 from lazymig.passes.shedding import as_patient_as
 from lazymig.protocol.pair import Pair
-from lazymig.stores.documents import META_FIELD, REVISION_FIELD, is_foreign, parse_v1, parse_v2
+from lazymig.stores.documents import META_FIELD, is_foreign, parse_v2
 from lazymig.stores.given import RawId
 from lazymig.stores.raw import decode_for_id, keys_of
 from lazymig.stores.records import DeadLetter, StoredV2
@@ -128,9 +128,8 @@ class _Review(Generic[V1, V2]):
 
     async def _find_revisions(self, letters: Sequence[DeadLetter]) -> dict[Any, Any]:
         """Find V1's revisions only, because some documents cannot be decoded."""
-        rows = await self._scan_v1().find_fields([letter.id for letter in letters], REVISION_FIELD)
-        revisions = [parse_v1(row).revision for row in rows]  # parsed, as letters hold them
-        return dict(zip(keys_of(row["_id"] for row in rows), revisions, strict=True))
+        found = await self._scan_v1().find_revisions([letter.id for letter in letters])
+        return dict(zip(keys_of(one.id for one in found), (one.revision for one in found), strict=True))
 
 
 def _by_size(letters: Sequence[DeadLetter]) -> Iterator[Sequence[DeadLetter]]:

@@ -11,7 +11,6 @@ from lazymig.errors import Contention, ConversionError
 from lazymig.passes.shedding import as_patient_as
 from lazymig.protocol import bodies, heal, purge
 from lazymig.protocol.pair import Pair
-from lazymig.stores.documents import REVISION_FIELD, parse_v1
 from lazymig.stores.keyset import Order
 from lazymig.stores.records import Applied, StoredV1, StoredV2
 from lazymig.stores.scans import Scan
@@ -112,6 +111,4 @@ async def _repair(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Applie
 
 async def _find_standing(pair: Pair[V1, V2], seen: StoredV2) -> StoredV1:
     """Find V1's present revision without the document, which may not decode."""
-    scan = as_patient_as(pair.v1, Scan(pair.v1, majority=True))
-    row = await scan.find_field(seen.id, REVISION_FIELD)
-    return parse_v1(row or {"_id": seen.id})
+    return await as_patient_as(pair.v1, Scan(pair.v1, majority=True)).find_revision(seen.id)

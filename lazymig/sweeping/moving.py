@@ -17,7 +17,7 @@ from lazymig.errors import ConversionError
 from lazymig.passes.shedding import as_patient_as
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S, look_again_at
-from lazymig.stores.documents import decode_id, parse_v1, raw_id
+from lazymig.stores.documents import decode_id, raw_id
 from lazymig.stores.foreign import ForeignDocuments
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Put, StoredV1, Unmoved
@@ -81,7 +81,7 @@ class Mover(Generic[V1, V2]):
         converted = []
         for given in documents:
             try:
-                truth = parse_v1(self._v1.decoded(given))
+                truth = self._v1.carried.parse(self._v1.decoded(given))
             except ConversionError as error:
                 self.failures.note_unconvertible(StoredV1(raw_id(error.id), 0, {}), error)
                 continue

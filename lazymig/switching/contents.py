@@ -150,12 +150,13 @@ async def indexes(case: AnyCase) -> Gate:
     given = case.calls.collections
     v1 = await gather_facts(given.v1, found.v1, case.clock)
     v2 = await gather_facts(given.v2, found.v2 or Seen("v2", probe_of(pair.bodies).name), case.clock)
-    wanted = list_indexes(v1.seen.indexes)
+    carried = pair.conversions.carried
+    wanted = list_indexes(v1.seen.indexes, carried)
     if not wanted:
         return opens(name, "V1 has none except the one on _id")
     fields = FieldMap(list_paths(wanted))
-    await Examination(pair, (fields,), Writers()).run(_SAMPLE, None)
-    lacking = [one for one in check_indexes(v1, v2, fields) if one.severity is Severity.WARNING]
+    await Examination(pair, (fields,), Writers(carried.revision)).run(_SAMPLE, None)
+    lacking = [one for one in check_indexes(v1, v2, fields, carried) if one.severity is Severity.WARNING]
     if lacking:
         more = f" (and {len(lacking) - 1:,} more)" if len(lacking) > 1 else ""
         return closes(name, f"{lacking[0].evidence}{more}", lacking[0].advice, acceptable=True)

@@ -18,6 +18,7 @@ from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
 from lazymig.switching.outages import allow_degrading, forbid_degrading
 from lazymig.switching.waiting import NotAcknowledged, RollCall
+from tests.layouts import Layout
 from tests.people import PersonV1, PersonV2, TestClock, ada, ada_v1, people, split
 
 People = Repository[PersonV1, PersonV2]
@@ -29,6 +30,12 @@ LAST = ("apply", "apply_many", "bury")
 ADAS = Criteria(v1={"name": {"$regex": "^Ada"}}, v2={"first": "Ada"})
 
 pytestmark = pytest.mark.parametrize("driver", ["mock"])
+
+
+@pytest.fixture
+def layout() -> Layout:
+    """A second collection that is away."""
+    return Layout.TWO
 
 
 async def hang(*_: Any, **__: Any) -> Any:

@@ -206,7 +206,7 @@ async def sweep(subject):
     """One pass over what V2 lacks, then over the marks: the sweeper's own parts, without its leases and tasks."""
     pair, counts = calls_of(subject.repository).pair, Counter()
     mover = Mover(pair, None, counts, dry_run=False)
-    remainder = Remainder(subject.v1, subject.v2, Partition("int", None, None), None, 10)
+    remainder = Remainder(pair.v1, pair.bodies, Partition("int", None, None), None, 10)
     async for page in remainder.pages():
         if page.whole:
             await mover.move(page.missing, CLOCK.monotonic())

@@ -38,7 +38,8 @@ def compose_fill(parts: Parts[V1, V2], body: Body, by: str) -> WholeChange:
 
 
 def compose_write(parts: Parts[V1, V2], change: Change) -> WholeChange:
-    """Return the statement of a write that keeps both parts."""
+    """Return the statement of a write that keeps both parts. Raises `ConversionError`, as `compose_fill`."""
+    parts.check()
     place, stored = parts.place, parts.stored
     after = patched(stored.document, (change.v1_set, change.v1_unset, []))
     changed, vanished = _place_v2(place, stored, change.v2_body, after)

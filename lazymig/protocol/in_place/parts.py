@@ -32,12 +32,14 @@ class Parts(Generic[V1, V2]):
     @property
     def alone(self) -> bool:
         """Whether V2's part is the only truth."""
-        return self.stored.alone or self.place.finished
+        return self.stored.alone or (self.place.finished and self.stored.unmoved is None)
 
     @property
     def fits(self) -> bool:
         """Whether V2's part, or that there is none, was decided about V1's part as it stands beside it."""
         of = self.stored.of
+        if self.place.finished:  # nobody can change what no process converts
+            return True
         return of is not None and of == self.place.shape.fingerprint(self.stored.document)
 
     @property
@@ -58,8 +60,8 @@ class Parts(Generic[V1, V2]):
 
     @property
     def base(self) -> Base:
-        """What a write starts from while V1's part is kept. Raises `ConversionError` for fields that are not V2's."""
-        self.check()
+        """What a write starts from while V1's part is kept. Raises `ConversionError` for unusable meta data."""
+        check_whole(self.stored)
         return Base(self.v2(fits=self.fits), self.v1)
 
     def check(self) -> None:

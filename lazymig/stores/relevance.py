@@ -1,0 +1,77 @@
+"""The stages of a change stream: which changes are of this migration's entities, and what leaves the server of them.
+
+Field by field and never `fullDocument`: the follower must not see contents, and an event with a document of 16 MB would
+be too large for a reply.
+"""
+
+from __future__ import annotations
+
+from lazymig.stores.carried import Carried
+from lazymig.stores.records import Document, Fields
+
+_UPDATED, _WHOLE = "$updateDescription.updatedFields", "$fullDocument"
+_SET: Document = {"$objectToArray": {"$ifNull": [_UPDATED, {}]}}
+_REMOVED: Document = {"$ifNull": ["$updateDescription.removedFields", []]}
+#: What an update lists: fields that were set, removed, and arrays that were cut.
+_LISTS = (
+    {"$map": {"input": _SET, "in": "$$this.k"}},
+    _REMOVED,
+    {"$map": {"input": {"$ifNull": ["$updateDescription.truncatedArrays", []]}, "in": "$$this.field"}},
+)
+_UPDATE, _INSERT = ({"$eq": ["$operationType", kind]} for kind in ("update", "insert"))
+
+
+def make_stages(carried: Carried) -> list[Fields]:
+    """Return the stages that pass on an entity's changes, each as its operation, id, times and revision.
+
+    Where entities are parts of documents, `ended` is whether an update has removed the entity, as deletes of lazymig
+    do. What a replacement or a deletion removed does not show, so each counts; an insert counts if it has an entity.
+    """
+    shown: Fields = {"operationType": 1, "documentKey._id": 1, "clusterTime": 1, "wallTime": 1}
+    if not carried.is_part:
+        revision = {"$ifNull": [f"{_UPDATED}.{carried.revision}", f"{_WHOLE}.{carried.revision}"]}
+        return [{"$project": {**shown, "revision": revision}}]
+    relevant = {"$cond": [_UPDATE, _is_touched(carried), {"$cond": [_INSERT, _is_present(carried), True]}]}
+    made = {"revision": _find_revision(carried.revision), "ended": _is_ended(carried)}
+    return [{"$match": {"$expr": relevant}}, {"$project": {**shown, **made}}]
+
+
+def make_stray_stages(carried: Carried) -> list[Fields]:
+    """Return the stages that pass on what other programs still do with V1.
+
+    Where entities are parts of documents, the documents live on: only writes of the entities' fields count.
+    """
+    stages = make_stages(carried)
+    if not carried.is_part:
+        return stages
+    never = {"$ne": ["$operationType", "delete"]}
+    stored = {"$or": [{"$ne": ["$operationType", "replace"]}, _is_present(carried)]}
+    return [{"$match": {"$expr": {"$and": [never, stored]}}}, *stages]
+
+
+def _is_touched(carried: Carried) -> Document:
+    """Whether an update changed a field of the entity, in whole or in part, or its revision."""
+    paths = {"$concatArrays": list(_LISTS)}
+    first = {"$arrayElemAt": [{"$split": ["$$this", "."]}, 0]}
+    own = {"$or": [{"$eq": ["$$this", carried.revision]}, {"$in": [first, list(carried.names)]}]}
+    known = {"$ne": [{"$type": _find_revision(carried.revision)}, "missing"]}
+    return {"$or": [known, {"$anyElementTrue": [{"$map": {"input": paths, "in": own}}]}]}
+
+
+def _is_ended(carried: Carried) -> Document:
+    """Whether an update removed the revision and set no field of the entity."""
+    kept = {"$in": [{"$arrayElemAt": [{"$split": ["$$this.k", "."]}, 0]}, list(carried.names)]}
+    some = {"$anyElementTrue": [{"$map": {"input": _SET, "in": kept}}]}
+    return {"$and": [{"$in": [carried.revision, _REMOVED]}, {"$not": [some]}]}
+
+
+def _is_present(carried: Carried) -> Document:
+    return {"$or": [{"$ne": [{"$type": f"{_WHOLE}.{name}"}, "missing"]} for name in carried.names]}
+
+
+def _find_revision(path: str) -> Document:
+    """Return the revision that a change stored: by its path, or within the field around it."""
+    # No path reaches a key with a dot in it. The field around it is set with the first revision in it.
+    named = {"$filter": {"input": _SET, "cond": {"$eq": ["$$this.k", path]}}}
+    dotted = {"$arrayElemAt": [{"$map": {"input": named, "in": "$$this.v"}}, 0]}
+    return {"$ifNull": [dotted, {"$ifNull": [f"{_UPDATED}.{path}", f"{_WHOLE}.{path}"]}]}
