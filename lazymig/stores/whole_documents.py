@@ -21,7 +21,9 @@ from lazymig.stores.documents import (
 from lazymig.stores.records import Document, Fields, StoredWhole, Unmoved
 
 #: The paths of single values.
-REV, OF, ALONE, LIFTED, UNMOVED = (f"{META_FIELD}.{name}" for name in ("rev", "of", "alone", "lifted", "unmoved"))
+REV, OF, CONV, ALONE, LIFTED, UNMOVED = (
+    f"{META_FIELD}.{name}" for name in ("rev", "of", "conv", "alone", "lifted", "unmoved")
+)
 #: What V2 may know: entities with a V2 part, and those that lazymig has not seen.
 MOVED: Document = {UNMOVED: {"$exists": False}}
 

@@ -382,10 +382,13 @@ async def test_switching_off_half_way_leaves_v2_suspect(degrading: Degrading) ->
     away.back()
     phases, roll = parts_of(degrading.control).phases("people"), RollCall(parts_of(degrading.control), "people", print)
     with pytest.raises(PhaseError):  # nobody acknowledges it in time
-        await forbid_degrading(phases, await degrading.standing(), roll, degrading.clock, 0.0)
+        await forbid_degrading(phases, await degrading.standing(), roll, degrading.clock, 0.0, by="ada", why="V2 is up")
     half_way = (await degrading.standing()).settings
     assert half_way["degrade"] == "announced"
     await degrading.clock.sleep(60)
     made = await degrading.forbid()
     assert made.settings["degrade"] is False
     assert made.settings["suspect_since"] > half_way["suspect_since"]
+    assert [(one.what, one.by, one.why) for one in made.changes] == [
+        ("on-outage degrade", "", ""), ("on-outage fail", "ada", "V2 is up"), ("on-outage fail", "", ""),
+    ]  # fmt: skip
