@@ -11,6 +11,7 @@ from pymongo.read_concern import ReadConcern
 from lazymig.stores.documents import META_FIELD, check_same_id
 from lazymig.stores.drivers import (
     MAJORITY,
+    ONE,
     READ_MAJORITY,
     STATEMENT_ERRORS,
     Driver,
@@ -52,6 +53,8 @@ class WholeStore(Wholes):
         self._in_memory = driver_of(collection) is Driver.MEMORY
         # An acknowledged write must survive a fail-over, whatever the collection's own write concern is.
         self._durable = tune(collection, write=MAJORITY)
+        # What can be made again need not survive it.
+        self._quick = tune(collection, write=ONE)
         self._majority = tune(collection, read=READ_MAJORITY)
         # Linearizable reads find one document each, and a deposed primary cannot answer them.
         self._one = self._majority if read_concern is None else tune(collection, read=ReadConcern(read_concern))
@@ -90,10 +93,10 @@ class WholeStore(Wholes):
         return bool(result.matched_count)
 
     async def fill(self, change: WholeChange) -> Filled:
-        return await self._fill_singly([change], self.collection)
+        return await self._fill_singly([change], self._quick)
 
     async def fill_each(self, changes: Sequence[WholeChange], *, durable: bool = False) -> Filled:
-        collection = self._durable if durable else self.collection
+        collection = self._durable if durable else self._quick
         if self._in_memory:
             return await self._fill_singly(changes, collection)
         requests = [UpdateOne(*build_statement(change)) for change in changes]
