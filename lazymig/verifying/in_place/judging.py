@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeAlias, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from attrs import evolve, frozen
 
@@ -18,12 +18,13 @@ from lazymig.protocol.in_place.place import Place
 from lazymig.stores.documents import META_FIELD, UNUSABLE
 from lazymig.stores.records import StoredV1, StoredV2, StoredWhole, WholeChange
 from lazymig.stores.verdicts import AGREEING, Verdict
-from lazymig.stores.whole_documents import check_whole, parse_whole
+from lazymig.stores.whole_documents import parse_whole
 from lazymig.verifying.judging import Judged
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
+_MALFORMED: Final = f"{META_FIELD} is not what lazymig stores beside both shapes; unset it"
 #: Judges a document.
 JudgeWhole: TypeAlias = Callable[[StoredWhole], Awaitable[Judged]]
 
@@ -50,13 +51,10 @@ class OneSide(Generic[V1, V2]):
 
     async def _compare(self, parts: Parts[V1, V2]) -> tuple[Comparison, WholeChange | None]:
         stored, ours = parts.stored, self.place.conversions.migration.revision
-        try:
-            check_whole(stored)
-            if parts.alone:
-                parts.trusted_alone()  # nothing else is kept, so there is nothing to compare it with
-                return MATCH, None
-        except ConversionError as error:
-            return Comparison(Verdict.UNKNOWN, reason=describe(error)), None
+        if stored.revision == UNUSABLE:
+            return Comparison(Verdict.UNKNOWN, reason=_MALFORMED), None
+        if parts.alone:
+            return _judge_alone(parts), None
         if stored.of is not None and stored.conv > ours:
             reason = f"conversion revision {stored.conv}; this release has {ours}"
             return Comparison(Verdict.UNKNOWN, reason=reason), None
@@ -78,6 +76,15 @@ class OneSide(Generic[V1, V2]):
         if found.verdict in AGREEING:
             return Comparison(Verdict.BEHIND, accepted=found.accepted), change
         return found, None
+
+
+def _judge_alone(parts: Parts[V1, V2]) -> Comparison:
+    """Judge V2's part where nothing else is kept, so that there is nothing to compare it with."""
+    try:
+        parts.trusted_alone()
+    except ConversionError as error:
+        return Comparison(Verdict.UNKNOWN, reason=describe(error))
+    return MATCH
 
 
 def _after(change: WholeChange) -> StoredWhole:
