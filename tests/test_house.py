@@ -83,6 +83,7 @@ ROOMS = {
         {"equivalences", "schema"},
         {"checks", "sides"},
         {"comparer"},
+        {"in_place"},
     ),
     "control": (
         {"part"},
@@ -144,7 +145,7 @@ ROOMS = {
         {"verification"},
     ),
     "loop": ({"clock", "deadline", "in_flight", "turns"}, {"background", "batcher", "behind", "breaker"}),
-    "dark": ({"figures", "notes", "settings"}, {"contests"}, {"log", "looking"}, {"watch"}),
+    "dark": ({"figures", "notes", "settings"}, {"contests"}, {"in_place", "log", "looking"}, {"watch"}),
     "routes": (
         {"choice", "options", "recorded", "route"},
         {
@@ -161,6 +162,7 @@ ROOMS = {
         },
         {"dark", "resuming", "v1_answers"},
         {"in_place.coexist", "in_place.shadow", "in_place.v1_only", "in_place.v2_only", "in_place.v2_primary"},
+        {"in_place.dark"},
         {"building", "in_place.building"},
         {"calls"},
         {"opening", "shifts"},

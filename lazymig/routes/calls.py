@@ -144,7 +144,7 @@ class Calls(Generic[V1, V2]):
             place = open_place(self.migration, self.collections.v1, options, session=session, sharing=place)
             builder = self.builder.with_place(place)
             stages = self.stages.rebuilt(builder.build, session)
-            bound = evolve(self, ground=place, stages=stages, builder=builder)
+            bound = evolve(self, ground=place, stages=stages, builder=builder, watch=None)
         else:
             bound = self.with_pair(build_pair_in_session(self.pair, self.collections, options, session), session)
         # A transaction must not wait for writes that wait for it, so its writes are not bounded.

@@ -9,11 +9,14 @@ from typing import Any, ClassVar, Generic, TypeVar
 from attrs import evolve, field, frozen
 
 from lazymig.control import Standing, control_beside
+from lazymig.dark.settings import find_share
+from lazymig.dark.watch import Watch
 from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.loop.behind import Behind
 from lazymig.phases import Phase
 from lazymig.protocol.in_place.place import Place
 from lazymig.routes.in_place.coexist import Coexist
+from lazymig.routes.in_place.dark import build_watched, check_dark, find_incomparable
 from lazymig.routes.in_place.shadow import Shadow
 from lazymig.routes.in_place.v1_only import V1Only
 from lazymig.routes.in_place.v2_only import V2Only
@@ -79,6 +82,7 @@ def open_place(
             "part: that is for two collections; in one document, V2 leaves all fields alone that it does not declare"
         )
     options.check()
+    check_dark(options.dark_reads)
     check_collection("collection", collection)
     check_uuids(migration, v1=collection, v2=collection)
     terms = Terms(
@@ -109,6 +113,7 @@ class PlaceBuilder(Generic[V1, V2]):
     migration: Migration[V1, V2]
     options: Options
     place: Place[V1, V2]
+    watch: Watch[V1, V2] | None = None
     #: One document answers for both shapes, so there is nothing to choose while the cut-over is gradual.
     choosing: ClassVar[None] = None
     #: The checks of the collection by phase, each with the epoch in which the phase began; sessions share them.
@@ -121,15 +126,27 @@ class PlaceBuilder(Generic[V1, V2]):
         """
         phase, since = (at.phase, at.last.epoch) if isinstance(at, Standing) else (at, 0)
         self.check(phase)
-        route: Route[V1, V2] = ROUTES[phase](self.place)
+        if self.watch is not None and isinstance(at, Standing):
+            self.watch.share = find_share(at)
+        route = self._build_route(phase)
         known = self._checks.get(phase)
         if known is None or known[0] != since:
             known = self._checks[phase] = since, self._make_check(route, None if isinstance(at, Standing) else phase)
         return Stage(phase, route, known[1], since)
 
+    def _build_route(self, phase: Phase) -> Route[V1, V2]:
+        dark, build = self.options.dark_reads, ROUTES[phase]
+        if dark is None or self.watch is None:
+            return build(self.place)
+        if phase is Phase.COEXIST and dark.serve == "v1":
+            build = Shadow  # which differs only in what answers
+        if find_incomparable(phase, build(self.place), dark):
+            return build(self.place)
+        return build_watched(self.place, build, self.watch)
+
     def with_place(self, place: Place[V1, V2]) -> PlaceBuilder[V1, V2]:
-        """Return the builder for another place, as of a session."""
-        return evolve(self, place=place)
+        """Return the builder for the place of a session, without dark reads: its statements run one at a time."""
+        return evolve(self, place=place, watch=None)
 
     def check(self, phase: Phase) -> None:
         """Raise `PhaseError` where this release, or this layout, cannot work in this phase."""
@@ -148,9 +165,12 @@ class PlaceBuilder(Generic[V1, V2]):
     def build_strictly(self, phase: Phase) -> Stage[V1, V2]:
         """Return the stage of a phase that stays. Raises `ConfigurationError` for a phase without a route."""
         try:
-            return self.build(check_phase(phase))
+            stage, dark = self.build(check_phase(phase)), self.options.dark_reads
         except PhaseError as error:
             raise ConfigurationError(f"phase: {error}") from None
+        if dark is not None and (problem := find_incomparable(stage.phase, stage.route, dark)):
+            raise ConfigurationError(problem)
+        return stage
 
     def _make_check(self, route: Route[V1, V2], fixed: Phase | None) -> FirstUse:
         asked = Asked(
