@@ -56,7 +56,7 @@ ROOMS = {
         {"counts", "relevance"},
         {"archives", "events", "fences", "pages", "ports", "probes", "scans", "whole_documents", "wholes"},
         {"strays"},
-        {"ledger", "mongo_v1", "mongo_wholes"},
+        {"ledger", "mongo_v1", "mongo_wholes", "whole_counts"},
         {"foreign", "mongo_v2", "reducing", "rewrites", "v2_alone"},
         {"coalescing"},
         {"opening"},
@@ -129,8 +129,12 @@ ROOMS = {
     "sweeping": (
         {"failures", "holdings", "remainder", "report", "revisions"},
         {"moving", "options", "outlook", "versions"},
-        {"adopting", "flow", "marks", "older", "reconverting"},
+        {"adopting", "flow", "marks", "older", "reconverting", "work"},
         {"dead_letters"},
+        {"in_place.holdings", "in_place.moving", "two_collections"},
+        {"in_place.reviewing"},
+        {"in_place.work"},
+        {"layouts"},
         {"retry", "rewrite", "sweep"},
     ),
     "verifying": (
