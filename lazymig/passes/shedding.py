@@ -105,7 +105,7 @@ class Shedding:
         return evolve(pair, v1=v1, ledger=ledger, bodies=bodies)
 
     def place(self, place: Place[V1, V2]) -> Place[V1, V2]:
-        """Return the place with a patient store. The given one stays as it is."""
+        """Return the place with a patient store. The given one stays as it is: clients use it."""
         return evolve(place, store=self.around(place.store))
 
     def control(self, control: Control) -> Control:

@@ -86,6 +86,11 @@ class OneDocument:
             part = dict(inner) if isinstance(inner, Mapping) else {}
         return _damaged_as(document, {"_id": document["_id"], **part})
 
+    def v2_as_stored(self, stored: StoredWhole) -> Document:
+        """Return V2's part by the paths that it has in the document, as filters and indexes name them."""
+        part = self.v2_part(stored)
+        return part if self.within is None or stored.lifted else {"_id": part["_id"], self.within: part}
+
     def find_taken(self, document: Document) -> str | None:
         """Return a name of V2's own that a document has in which lazymig has stored no V2 part; None if it has none."""
         return next((name for name in self.v2_own if name in document), None)

@@ -21,7 +21,9 @@ from lazymig.stores.documents import (
 from lazymig.stores.records import Document, Fields, StoredWhole, Unmoved
 
 #: The paths of single values.
-REV, OF, ALONE, LIFTED, UNMOVED = (f"{META_FIELD}.{name}" for name in ("rev", "of", "alone", "lifted", "unmoved"))
+REV, OF, CONV, BY, ALONE, LIFTED, UNMOVED = (
+    f"{META_FIELD}.{name}" for name in ("rev", "of", "conv", "by", "alone", "lifted", "unmoved")
+)
 #: What V2 may know: entities with a V2 part, and those that lazymig has not seen.
 MOVED: Document = {UNMOVED: {"$exists": False}}
 
@@ -51,6 +53,11 @@ def spell_whole(
     if unmoved is not None:
         meta |= {name: value for name, value in spell_unmoved(unmoved).items() if name != "gone"}
     return meta
+
+
+def get_reason_kind(meta: Document) -> str | None:
+    """Return "waiting" or "left" where this meta data says why there is no V2 part; None where there is one."""
+    return meta.get("unmoved")
 
 
 def parse_whole(document: Document) -> StoredWhole:

@@ -167,7 +167,7 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool, before: St
         alone=is_upcasting_only(repository.migration),
         fleet=fleet,
         passes=await _look_up_passes(control, name),
-        retirement=await _look_up_retirement(control, name) if stage.phase is Phase.V2_ONLY else "",
+        retirement=await _look_up_retirement(repository) if stage.phase is Phase.V2_ONLY else "",
         at=now,
         slow_at=slow.at,
         moved_by=slow.moved_by,
@@ -230,8 +230,9 @@ async def _look_up_plan(repository: Repository[Any, Any], standing: Standing | N
     return None if plan.target is None else plan
 
 
-async def _look_up_retirement(control: Control, name: str) -> str:
-    return (await parts_of(control).retirement(name).find()).next
+async def _look_up_retirement(repository: Repository[V1, V2]) -> str:
+    record = await parts_of(control_of(repository)).retirement(repository.migration.name).find()
+    return record.find_next(part=repository.migration.part)
 
 
 async def _look_up_fleet(control: Control, name: str) -> Fleet:

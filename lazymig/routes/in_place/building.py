@@ -74,6 +74,10 @@ def open_place(
         raise ConfigurationError("migration: pass a lazymig.Migration")
     if is_upcasting_only(migration):
         raise ConfigurationError("in_place: Migration.upcasting(...) has one shape; use Repository(..., v1=collection)")
+    if migration.part:
+        raise ConfigurationError(
+            "part: that is for two collections; in one document, V2 leaves all fields alone that it does not declare"
+        )
     options.check()
     check_collection("collection", collection)
     check_uuids(migration, v1=collection, v2=collection)
@@ -130,7 +134,11 @@ class PlaceBuilder(Generic[V1, V2]):
     def check(self, phase: Phase) -> None:
         """Raise `PhaseError` where this release, or this layout, cannot work in this phase."""
         if phase not in ROUTES:
-            raise PhaseError(f"the phase {phase} is recorded, and in one document there is none; go on to shadow")
+            raise PhaseError(
+                f"the phase {phase} is recorded, which documents that carry both shapes do not have: the record is of "
+                "two collections. Roll it back to v1_only with the release that has them, or give this migration "
+                "another name"
+            )
         if is_finished(self.migration) and phase is not Phase.V2_ONLY:
             raise PhaseError(
                 f"this release has Migration.finished(...), which no longer knows V1, and the phase {phase} needs V1; "

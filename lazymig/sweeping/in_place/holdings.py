@@ -18,10 +18,11 @@ from lazymig.passes.shedding import as_patient_as
 from lazymig.protocol.in_place.parts import Parts
 from lazymig.protocol.in_place.place import Place
 from lazymig.stores.counts import Counts
+from lazymig.stores.given import Store
 from lazymig.stores.keyset import Order
 from lazymig.stores.records import StoredWhole
 from lazymig.stores.scans import Scan
-from lazymig.stores.whole_counts import WholeCounts, WholeKind
+from lazymig.stores.whole_counts import WholeKind, count_kinds, count_unmoved
 from lazymig.sweeping.holdings import SAMPLE, SMALL, Holdings, MovedBy, scaled
 from lazymig.telemetry import Tally
 
@@ -93,13 +94,13 @@ class Measure(Generic[V1, V2]):
     def __init__(self, place: Place[V1, V2]) -> None:
         self._place = place
         self._all = as_patient_as(place.store, Counts(place.store))
-        self._kinds = as_patient_as(place.store, WholeCounts(place.store))
+        self._kinds = as_patient_as(place.store, _Kinds(place.store))
 
     async def look(self, *, exact: bool = False) -> PlaceHoldings:
         """Count all documents if they are few or with `exact`, else those of a sample."""
         total = await self._all.count_all()
         sample = SAMPLE if total > SMALL and not exact else 0
-        kinds = await self._kinds.count_kinds(sample=sample)
+        kinds = await self._kinds.count(sample)
         if not sample:
             return _sum_up(kinds, Counter(_count_unmoved(kinds)), estimated=False)
         return _sum_up(Counter(scaled(kinds, total)), await self._kinds.count_unmoved(), estimated=True)
@@ -130,6 +131,19 @@ class Measure(Generic[V1, V2]):
         return stored.of is not None and not parts.alone and not parts.fits
 
 
+@frozen
+class _Kinds:
+    """The statements about kinds, as methods: only those can be made patient."""
+
+    store: Store
+
+    async def count(self, sample: int) -> Counter[WholeKind]:
+        return await count_kinds(self.store, sample=sample)
+
+    async def count_unmoved(self) -> Counter[str]:
+        return await count_unmoved(self.store)
+
+
 def _count_unmoved(kinds: Counter[WholeKind]) -> dict[str, int]:
     return {why: sum(count for kind, count in kinds.items() if kind.unmoved == why) for why in ("waiting", "left")}
 
@@ -138,8 +152,8 @@ def _sum_up(kinds: Counter[WholeKind], unmoved: Counter[str], *, estimated: bool
     by: Counter[str] = Counter()
     conversions: Counter[int] = Counter()
     for kind, count in kinds.items():
-        if kind.filled and kind.by is not None:
-            by[kind.by] += count
+        if kind.filled:
+            by[kind.by or ""] += count
             conversions[kind.conv] += count
     known = {name: by[name] for name in ("read", "write", "sweep")}
     filled = sum(by.values())
