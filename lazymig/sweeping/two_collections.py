@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from lazymig.control import Identities
 from lazymig.errors import ConfigurationError
@@ -34,6 +34,8 @@ class PairWork(SweepWork, Generic[V1, V2]):
 
     Raises `ConfigurationError` where an option cannot work in this layout.
     """
+
+    one_document: ClassVar[bool] = False
 
     def __init__(self, pair: Pair[V1, V2], means: Means) -> None:
         options, throttle, counts = means.options, means.throttle, means.counts

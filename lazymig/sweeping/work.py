@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from attrs import frozen
 
@@ -39,6 +39,8 @@ class SweepWork(Work, Protocol):
     #: The filter for what is moved; empty for everything.
     question: Document
     failures: Failures
+    #: Whether one document carries both shapes.
+    one_document: ClassVar[bool]
 
     def begin(self) -> None:
         """Begin a run."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from attrs import frozen
 
@@ -62,6 +62,8 @@ class PlaceWork(SweepWork, Generic[V1, V2]):
 
     Raises `ConfigurationError` where an option cannot work in this layout.
     """
+
+    one_document: ClassVar[bool] = True
 
     def __init__(self, place: Place[V1, V2], means: Means) -> None:
         options = means.options
