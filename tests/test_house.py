@@ -132,8 +132,12 @@ ROOMS = {
     "sweeping": (
         {"failures", "holdings", "remainder", "report", "revisions"},
         {"moving", "options", "outlook", "versions"},
-        {"adopting", "flow", "marks", "older", "reconverting"},
+        {"adopting", "flow", "marks", "older", "reconverting", "work"},
         {"dead_letters"},
+        {"in_place.holdings", "in_place.moving", "two_collections"},
+        {"in_place.reviewing"},
+        {"in_place.work"},
+        {"layouts"},
         {"retry", "rewrite", "sweep"},
     ),
     "verifying": (
