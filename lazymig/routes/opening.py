@@ -48,7 +48,8 @@ def open_calls_in_place(
     """Build the calls of a repository whose shapes share their documents. Raises `ConfigurationError`."""
     place = open_place(migration, collection, options)
     both = Collections(collection, collection)
-    builder = PlaceBuilder(both, migration, options, place)
+    choosing = open_choosing(phase, migration.name) if isinstance(phase, Control) else None
+    builder = PlaceBuilder(both, migration, options, place, choosing)
     return _open(Opening(migration, both, options, place, builder, None), phase)
 
 

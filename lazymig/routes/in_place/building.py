@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from attrs import evolve, field, frozen
 
@@ -13,7 +13,9 @@ from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.loop.behind import Behind
 from lazymig.phases import Phase
 from lazymig.protocol.in_place.place import Place
+from lazymig.routes.choosing import Choosing
 from lazymig.routes.in_place.coexist import Coexist
+from lazymig.routes.in_place.gradual import Gradual
 from lazymig.routes.in_place.shadow import Shadow
 from lazymig.routes.in_place.v1_only import V1Only
 from lazymig.routes.in_place.v2_only import V2Only
@@ -109,8 +111,8 @@ class PlaceBuilder(Generic[V1, V2]):
     migration: Migration[V1, V2]
     options: Options
     place: Place[V1, V2]
-    #: One document answers for both shapes, so there is nothing to choose while the cut-over is gradual.
-    choosing: ClassVar[None] = None
+    #: Where a control collection is followed.
+    choosing: Choosing | None = None
     #: The checks of the collection by phase, each with the epoch in which the phase began; sessions share them.
     _checks: dict[Phase, tuple[int, FirstUse]] = field(factory=dict)
 
@@ -121,7 +123,7 @@ class PlaceBuilder(Generic[V1, V2]):
         """
         phase, since = (at.phase, at.last.epoch) if isinstance(at, Standing) else (at, 0)
         self.check(phase)
-        route: Route[V1, V2] = ROUTES[phase](self.place)
+        route = self._build_steered(at) if isinstance(at, Standing) else self._build_route(phase)
         known = self._checks.get(phase)
         if known is None or known[0] != since:
             known = self._checks[phase] = since, self._make_check(route, None if isinstance(at, Standing) else phase)
@@ -129,7 +131,8 @@ class PlaceBuilder(Generic[V1, V2]):
 
     def with_place(self, place: Place[V1, V2]) -> PlaceBuilder[V1, V2]:
         """Return the builder for another place, as of a session."""
-        return evolve(self, place=place)
+        choosing = None if self.choosing is None else self.choosing.in_session()
+        return evolve(self, place=place, choosing=choosing)
 
     def check(self, phase: Phase) -> None:
         """Raise `PhaseError` where this release, or this layout, cannot work in this phase."""
@@ -151,6 +154,18 @@ class PlaceBuilder(Generic[V1, V2]):
             return self.build(check_phase(phase))
         except PhaseError as error:
             raise ConfigurationError(f"phase: {error}") from None
+
+    def _build_steered(self, at: Standing) -> Route[V1, V2]:
+        choice = None if self.choosing is None else self.choosing.find_choice(at)
+        if self.choosing is None or choice is None:
+            return self._build_route(at.phase)
+        self.choosing.begin(choice)
+        chosen, rest = (self._build_route(phase) for phase in (Phase.COEXIST, Phase.SHADOW))
+        return Gradual(self.place, choice, chosen, rest)
+
+    def _build_route(self, phase: Phase) -> Route[V1, V2]:
+        route: Route[V1, V2] = ROUTES[phase](self.place)
+        return route
 
     def _make_check(self, route: Route[V1, V2], fixed: Phase | None) -> FirstUse:
         asked = Asked(
