@@ -167,6 +167,7 @@ ROOMS = {
         {"dark", "resuming", "v1_answers"},
         {"in_place.coexist", "in_place.shadow", "in_place.v1_only", "in_place.v2_only", "in_place.v2_primary"},
         {"in_place.dark"},
+        {"in_place.gradual"},
         {"building", "in_place.building"},
         {"calls"},
         {"opening", "shifts"},
