@@ -21,14 +21,16 @@ from lazymig.stores.drivers import (
     is_id_taken,
     is_refused,
     is_server_state,
+    is_too_large,
     tune,
 )
 from lazymig.stores.given import RawId
+from lazymig.stores.indexes import ensure_index
 from lazymig.stores.keyset import Order
 from lazymig.stores.pages import encode_filter, find_page, join_filters
-from lazymig.stores.raw import Undecoded, find_all, find_one
+from lazymig.stores.raw import Undecoded, find_all, find_one, find_undecoded
 from lazymig.stores.records import PLACEHOLDER, Document, Fields, Filled, StoredWhole, WholeChange
-from lazymig.stores.whole_documents import MOVED, REV, make_whole_filter, parse_whole
+from lazymig.stores.whole_documents import MOVED, REV, UNMOVED, make_whole_filter, parse_whole
 from lazymig.stores.wholes import Wholes
 
 
@@ -104,6 +106,11 @@ class WholeStore(Wholes):
             result = await collection.bulk_write(requests, ordered=False, session=self._session)
         except BulkWriteError as error:
             return _judge(error, durable=durable)
+        except STATEMENT_ERRORS as error:
+            if not is_too_large(error):
+                raise
+            # Neither driver nor server names the document. Sent one by one, it is refused and the others are stored.
+            return await self._fill_singly(changes, collection)
         return Filled(result.matched_count, {})
 
     async def _fill_singly(self, changes: Sequence[WholeChange], collection: Handle) -> Filled:
@@ -135,6 +142,17 @@ class WholeStore(Wholes):
     async def count(self, criteria: Document, *, moved: bool = False) -> int:
         where = join_filters(self.question(criteria), MOVED if moved else None)
         return int(await self._majority.count_documents(where, session=self._session))
+
+    async def unmoved(self, why: str, limit: int, after: RawId = None) -> list[StoredWhole]:
+        behind = None if after is None else Order("_id", 1).after({"_id": after}, driver_of(self.given))
+        found = await find_undecoded(
+            self.collection, parse_whole, join_filters({UNMOVED: why}, behind), size=limit, limit=limit,
+            fields={META_FIELD: 1}, sort=[("_id", 1)], session=self._session,
+        )  # fmt: skip
+        return list(found)
+
+    async def ensure_unmoved_index(self) -> None:
+        await ensure_index(self.collection, [(UNMOVED, 1)], "lazymig_unmoved", sparse=True)
 
 
 def _judge(error: BulkWriteError, *, durable: bool) -> Filled:

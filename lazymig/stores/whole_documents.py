@@ -21,8 +21,8 @@ from lazymig.stores.documents import (
 from lazymig.stores.records import Document, Fields, StoredWhole, Unmoved
 
 #: The paths of single values.
-REV, OF, CONV, ALONE, LIFTED, UNMOVED = (
-    f"{META_FIELD}.{name}" for name in ("rev", "of", "conv", "alone", "lifted", "unmoved")
+REV, OF, CONV, BY, ALONE, LIFTED, UNMOVED = (
+    f"{META_FIELD}.{name}" for name in ("rev", "of", "conv", "by", "alone", "lifted", "unmoved")
 )
 #: What V2 may know: entities with a V2 part, and those that lazymig has not seen.
 MOVED: Document = {UNMOVED: {"$exists": False}}

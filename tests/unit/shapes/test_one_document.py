@@ -365,7 +365,8 @@ VALUES: list[Any] = [
     None, True, 0, 1, 1.0, Int64(1), Decimal128("1"), Decimal128("1.0"), -0.0, 0.0, float("nan"), float("inf"), "", "1",
     b"", b"1", Binary(b"1", 5), [], [1], [[1]], [None], {}, {"a": 1}, {"a": 1.0}, {"a": 1, "b": 2}, {"b": 2, "a": 1},
     {"a": {"b": [1, {"c": None}]}}, {"a": {"b": [1, {"c": 0}]}}, OID, DAY, DAY.replace(microsecond=124_000),
-    Binary.from_uuid(uuid.UUID(int=1)), Binary.from_uuid(uuid.UUID(int=2)), Timestamp(1, 1), Timestamp(1, 2), Regex("a"), Regex("a", "i"), MinKey(),
+    Binary.from_uuid(uuid.UUID(int=1)),
+    Binary.from_uuid(uuid.UUID(int=2)), Timestamp(1, 1), Timestamp(1, 2), Regex("a"), Regex("a", "i"), MinKey(),
     MaxKey(), Code("x"), Code("x", {}), DBRef("c", 1), DBRef("c", 2),
 ]  # fmt: skip
 
