@@ -133,8 +133,12 @@ ROOMS = {
     "sweeping": (
         {"failures", "holdings", "remainder", "report", "revisions"},
         {"moving", "options", "outlook", "versions"},
-        {"adopting", "flow", "marks", "older", "reconverting"},
+        {"adopting", "flow", "marks", "older", "reconverting", "work"},
         {"dead_letters"},
+        {"in_place.holdings", "in_place.moving", "two_collections"},
+        {"in_place.reviewing"},
+        {"in_place.work"},
+        {"layouts"},
         {"retry", "rewrite", "sweep"},
     ),
     "verifying": (
@@ -164,6 +168,7 @@ ROOMS = {
         {"dark", "resuming", "v1_answers"},
         {"in_place.coexist", "in_place.shadow", "in_place.v1_only", "in_place.v2_only", "in_place.v2_primary"},
         {"in_place.dark"},
+        {"in_place.gradual"},
         {"building", "in_place.building"},
         {"calls"},
         {"opening", "shifts"},

@@ -90,6 +90,11 @@ class Calls(Generic[V1, V2]):
         return self.ground.store if isinstance(self.ground, Place) else self.ground.bodies
 
     @property
+    def stores(self) -> tuple[Store, ...]:
+        """The stores of all collections."""
+        return (self.ground.store,) if isinstance(self.ground, Place) else (self.ground.v1, self.ground.bodies)
+
+    @property
     def phase(self) -> Phase:
         """The phase in which a call runs that begins now. Raises `PhaseError` where it is not known yet."""
         return self.stages.now.phase

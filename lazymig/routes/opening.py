@@ -50,7 +50,8 @@ def open_calls_in_place(
     both = Collections(collection, collection)
     dark = options.dark_reads
     watch = None if dark is None else Watch(place, dark, phase if isinstance(phase, Control) else None)
-    builder = PlaceBuilder(both, migration, options, place, watch)
+    choosing = open_choosing(phase, migration.name) if isinstance(phase, Control) else None
+    builder = PlaceBuilder(both, migration, options, place, watch, choosing)
     return _open(Opening(migration, both, options, place, builder, watch), phase)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from lazymig.dark.contests import Side
+from lazymig.dark.figures import Figures
 from lazymig.dark.notes import take_whole_notes
 from lazymig.dark.settings import DarkReads
 from lazymig.dark.watch import Watch
@@ -40,9 +41,12 @@ def find_incomparable(phase: Phase, control: Route[V1, V2], dark: DarkReads) -> 
 
 
 def build_watched(
-    place: Place[V1, V2], build: Callable[[Place[V1, V2]], Route[V1, V2]], watch: Watch[V1, V2]
+    place: Place[V1, V2],
+    build: Callable[[Place[V1, V2]], Route[V1, V2]],
+    watch: Watch[V1, V2],
+    figures: Figures | None = None,
 ) -> Dark[V1, V2]:
     """Return the route that answers, with dark reads around it."""
     control = build(place)
     candidate: Side = "v1" if control.serves_v2 else "v2"
-    return Dark(control, lambda notes: build(take_whole_notes(place, notes)), place.clock, watch, candidate)
+    return Dark(control, lambda notes: build(take_whole_notes(place, notes)), place.clock, watch, candidate, figures)
