@@ -20,9 +20,9 @@ from lazymig.surroundings.validators import describe_field, find_enforced_rule, 
 _ENDS: Final = 3
 #: Documents in a sample.
 _SAMPLE: Final = 1000
-#: Above this share of documents without a V2 part, no sweep has ended. From so many on, a smaller share says so too:
-#: other programs may insert some at any time, and a few dead letters may be waived.
-_UNSWEPT, _FEW, _TOLERANCE = 0.5, 20, 0.02
+#: More than this share of the documents without a V2 part, and at least so many, mean that no sweep has ended. Fewer may
+#: have been inserted by other programs, and must end no service.
+_UNSWEPT, _MANY = 0.5, 20
 #: What lazymig stores beside both shapes, with a revision as large as they become.
 _META: Final = {"rev": Int64(2**40), "of": Binary(b"0" * 16), "conv": 1, "by": "write"}
 
@@ -122,7 +122,7 @@ async def _read_ends(probe: Probe, fields: Document, unseen: list[str], what: st
 
 
 async def find_unfilled(probe: Probe, seen: Seen, unseen: list[str]) -> list[str]:
-    """Find out whether far too many documents lack a V2 part for a phase that lists by V2's fields."""
+    """Find out whether most documents lack a V2 part in a phase that lists by V2's fields."""
     lacking = {OF: {"$exists": False}, ALONE: {"$exists": False}}
     counts = {"all": [{"$count": "n"}], "lacking": [{"$match": lacking}, {"$count": "n"}]}
     stages: list[Document] = [{"$sample": {"size": _SAMPLE}}, {"$project": {OF: 1, ALONE: 1}}, {"$facet": counts}]
@@ -130,7 +130,7 @@ async def find_unfilled(probe: Probe, seen: Seen, unseen: list[str]) -> list[str
     if not rows:
         return []
     of, without = (sum(int(row["n"]) for row in rows[0][name]) for name in ("all", "lacking"))
-    if without <= of * (_TOLERANCE if without >= _FEW else _UNSWEPT):
+    if without < _MANY or without <= of * _UNSWEPT:
         return []
     return [
         f"{seen.side}: {without} of {of} documents of {seen.name} that were looked at have no V2 part, but this phase "

@@ -78,8 +78,8 @@ WRONG = {
     "meta data of two collections": Wrong(_leftover, "was V2 of another migration"),
     "taken": Wrong(_taken, "a field 'note' already, which V1 does not declare"),
     "legacy UUIDs": Wrong(_legacy, "binary subtype 3"),
-    "not swept": Wrong(lambda one: put(one, range(5)), "5 of 5 documents .* have no V2 part", Phase.V2_PRIMARY),
-    "not swept at the end": Wrong(lambda one: put(one, range(5)), "have no V2 part", Phase.V2_ONLY),
+    "not swept": Wrong(lambda one: put(one, range(20)), "20 of 20 documents .* have no V2 part", Phase.V2_PRIMARY),
+    "not swept at the end": Wrong(lambda one: put(one, range(20)), "have no V2 part", Phase.V2_ONLY),
 }
 
 
@@ -111,8 +111,8 @@ async def _one_lost_its_meta(database: Database) -> None:
 
 
 async def _a_few_are_new(database: Database) -> None:
-    await filled(database, range(10))
-    await put(database, ["new", "newer"])
+    await filled(database, range(21))
+    await put(database, [f"new {number}" for number in range(20)])
 
 
 RIGHT: dict[str, tuple[Callable[[Database], Awaitable[Any]], Phase]] = {
@@ -126,6 +126,7 @@ RIGHT: dict[str, tuple[Callable[[Database], Awaitable[Any]], Phase]] = {
     "sparse": (lambda one: _unique(one, sparse=True), Phase.COEXIST),
     "TTL": (_ttl, Phase.COEXIST),
     "one without meta data among others": (_one_lost_its_meta, Phase.COEXIST),
+    "one document, which another program has inserted": (lambda one: put(one, [1]), Phase.V2_ONLY),
     "other programs have inserted some": (_a_few_are_new, Phase.V2_PRIMARY),
     "nothing is stored in V2's fields yet": (_taken, Phase.V1_ONLY),
 }
