@@ -35,7 +35,7 @@ async def sweep(uri: str, name: str, kind: str = "sweep") -> None:
             return
         sizes = {"batch_size": BATCH_SIZE, "partition_size": PARTITION_SIZE}
         if kind == "one-document":
-            await place_sweeper(client[name], **sizes).run()
+            await place_sweeper(client[name], batch_size=5, partition_size=PARTITION_SIZE).run()
             return
         await sweeper(client[name], newest_first=kind == "newest", **sizes).run()
 

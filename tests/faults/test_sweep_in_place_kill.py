@@ -14,7 +14,7 @@ from lazymig.protocol.in_place.parts import Parts
 from lazymig.stores.whole_documents import parse_whole
 from tests.faults.test_sweep_kill import nursery
 from tests.places import Repo, noted, place_of, place_repository, place_sweeper
-from tests.sweeps import LaterClock, letters, stored, thing
+from tests.sweeps import LaterClock, letters, passes, stored, thing
 
 COUNT, KILLS, ROUNDS_MAX = 120, 4, 20
 BAD = {7, 50, 119}
@@ -29,17 +29,8 @@ class Writers:
     def __init__(self, database: Any, repo: Repo, rng: random.Random) -> None:
         self._both, self._repo, self._rng = database["both"], repo, rng
         self._stopped = False
-        self._turn = asyncio.Event()
-        self.done = 0
         self.numbers = {id: id for id in range(COUNT)}
         self.notes: dict[int, str] = {}
-
-    async def after(self, count: int) -> None:
-        """Return when so many more calls were made."""
-        aim = self.done + count
-        while self.done < aim:
-            self._turn.clear()
-            await self._turn.wait()
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
@@ -54,8 +45,6 @@ class Writers:
     async def _run(self, write: Any) -> None:
         while not self._stopped:
             await write(self._rng.choice([id for id in range(COUNT) if id not in BAD]))
-            self.done += 1
-            self._turn.set()
 
     async def _outside(self, id: int) -> None:
         number = self._rng.randrange(10**6)
@@ -91,23 +80,28 @@ async def _check(database: Any, writers: Writers) -> None:
         assert Parts(place, parse_whole(document)).is_current
 
 
+async def _wait_for(database: Any, aim: int) -> None:
+    """Return once the sweep has stored so many V2 parts, or the pass is over."""
+    pass_of_all = passes(database)
+    while await database["both"].count_documents({"_lazymig.by": "sweep"}) < aim:
+        current = await pass_of_all.current()
+        if current is not None and current["state"] == "done":
+            return
+
+
 async def test_kill_at_random_moments(lazymig_server: Any, server_database: Any, seed: int, wide: int) -> None:
     """Killed at random moments, a sweep leaves nothing that the next cannot end, and no write of anybody is lost."""
-    rng, kills, continued, moments = random.Random(seed), 0, 0, 40
+    rng, kills, continued = random.Random(seed), 0, 0
     async with nursery(lazymig_server.uri, server_database, kind="one-document") as children:
-        for number in range(ROUNDS_MAX * wide):
+        for rounds in range(ROUNDS_MAX * wide):  # noqa: B007 - it is printed
             await _fill(server_database)
             writers = Writers(server_database, place_repository(server_database), rng)
             async with writers.at_work():
                 child = await children.sweep()
-                if number:
-                    await writers.after(rng.randrange(moments // 2))
-                    with suppress(ProcessLookupError):
-                        os.kill(child, signal.SIGKILL)
-                if await children.end():
-                    kills += 1
-                else:
-                    moments = max(writers.done, 20)  # how many calls a whole sweep takes
+                await _wait_for(server_database, rng.randrange(COUNT // 3))
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+                kills += await children.end()
                 # Late enough for the dead sweep's leases.
                 large: dict[str, Any] = {"batch_size": 25, "partition_size": 50}
                 report = await place_sweeper(server_database, clock=LaterClock(61), **large).run()
@@ -118,6 +112,6 @@ async def test_kill_at_random_moments(lazymig_server: Any, server_database: Any,
             await _check(server_database, writers)
             if kills >= KILLS * wide and continued:
                 break
-    print(f"{kills} kills in {number + 1} rounds, {continued} passes continued, {moments} calls per sweep")
+    print(f"{kills} kills in {rounds + 1} rounds, {continued} passes continued")
     assert kills >= KILLS * wide
     assert continued
