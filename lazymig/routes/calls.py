@@ -85,6 +85,11 @@ class Calls(Generic[V1, V2]):
         return self.ground if isinstance(self.ground, Place) else None
 
     @property
+    def stores(self) -> tuple[Store, ...]:
+        """The stores of the entities."""
+        return (self.ground.store,) if isinstance(self.ground, Place) else (self.ground.v1, self.ground.bodies)
+
+    @property
     def main_store(self) -> Store:
         """The store beside which lazymig keeps its own rows, unless the user names another place."""
         return self.ground.store if isinstance(self.ground, Place) else self.ground.bodies
