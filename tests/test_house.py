@@ -53,7 +53,7 @@ ROOMS = {
         {"indexes", "record_changes", "sessions"},
         {"clients", "documents", "inspecting", "keyset", "places", "replication", "rows", "server_time"},
         {"carried", "fencing", "moving_away", "pipelines", "raw", "sampling", "staging"},
-        {"counts", "relevance"},
+        {"counts", "field_removal", "relevance"},
         {"archives", "events", "fences", "pages", "ports", "probes", "scans", "whole_documents", "wholes"},
         {"strays"},
         {"ledger", "mongo_v1", "mongo_wholes", "whole_counts"},
@@ -83,6 +83,7 @@ ROOMS = {
         {"equivalences", "schema"},
         {"checks", "sides"},
         {"comparer"},
+        {"in_place"},
     ),
     "control": (
         {"part"},
@@ -131,8 +132,12 @@ ROOMS = {
     "sweeping": (
         {"failures", "holdings", "remainder", "report", "revisions"},
         {"moving", "options", "outlook", "versions"},
-        {"adopting", "flow", "marks", "older", "reconverting"},
+        {"adopting", "flow", "marks", "older", "reconverting", "work"},
         {"dead_letters"},
+        {"in_place.holdings", "in_place.moving", "two_collections"},
+        {"in_place.reviewing"},
+        {"in_place.work"},
+        {"layouts"},
         {"retry", "rewrite", "sweep"},
     ),
     "verifying": (
@@ -144,7 +149,7 @@ ROOMS = {
         {"verification"},
     ),
     "loop": ({"clock", "deadline", "in_flight", "turns"}, {"background", "batcher", "behind", "breaker"}),
-    "dark": ({"figures", "notes", "settings"}, {"contests"}, {"log", "looking"}, {"watch"}),
+    "dark": ({"figures", "notes", "settings"}, {"contests"}, {"in_place", "log", "looking"}, {"watch"}),
     "routes": (
         {"choice", "options", "recorded", "route"},
         {
@@ -161,6 +166,8 @@ ROOMS = {
         },
         {"dark", "resuming", "v1_answers"},
         {"in_place.coexist", "in_place.shadow", "in_place.v1_only", "in_place.v2_only", "in_place.v2_primary"},
+        {"in_place.dark"},
+        {"in_place.gradual"},
         {"building", "in_place.building"},
         {"calls"},
         {"opening", "shifts"},

@@ -87,7 +87,8 @@ class Mover(Generic[V1, V2]):
         """Find the next step of V1's end; "" before V2 is the only truth, and once V1's end is finished."""
         if (await self.find()).phase is not Phase.V2_ONLY:
             return ""
-        return (await parts_of(self.desk.control).retirement(self.name).find()).next
+        record = await parts_of(self.desk.control).retirement(self.name).find()
+        return record.find_next(part=self.desk.calls.migration.part)
 
     def check_way(self, plan: Plan, wanted: Phase | None) -> None:
         """Raise `PhaseError` where there is no such step, or where it leads elsewhere."""
@@ -128,7 +129,7 @@ class Mover(Generic[V1, V2]):
             standing = await self.ladder.release(standing)
             await roll.wait(standing.epoch, at_most_s=self.desk.wait_s)
             plan = await self._check(standing, direction, order)
-            changed = await self.ladder.prepare(standing, target, roll)
+            changed = await self.ladder.prepare(_make_step(standing, target, order, plan, roll))
             if changed is not standing:
                 plan = await self._check(changed, direction, order)
             moved = await self.ladder.record(_make_step(changed, target, order, plan, roll))
