@@ -11,6 +11,7 @@ from pymongo import AsyncMongoClient
 from lazymig import ConfigurationError, Phase
 from lazymig.testing import Server
 from tests.contract.conftest import Watched, open_repository, phase, watched, watched_clients
+from tests.layouts import Layout
 from tests.people import ada, ada_v1
 
 __all__ = ["open_repository", "phase", "watched", "watched_clients"]
@@ -23,6 +24,12 @@ ANSWERS: dict[str, Any] = {
     "get": lambda repository: repository.get(1),
 }
 LINEARIZABLE: dict[str, Any] = {"read_concern": "linearizable"}
+
+
+@pytest.fixture
+def layout() -> Layout:
+    """Two collections: the case is about reads of either."""
+    return Layout.TWO
 
 
 @pytest.mark.parametrize("migrated", [False, True])
