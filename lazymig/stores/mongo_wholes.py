@@ -10,8 +10,8 @@ from pymongo.read_concern import ReadConcern
 
 from lazymig.stores.documents import META_FIELD, check_same_id
 from lazymig.stores.drivers import (
+    JOURNALED,
     MAJORITY,
-    ONE,
     READ_MAJORITY,
     STATEMENT_ERRORS,
     Driver,
@@ -55,8 +55,9 @@ class WholeStore(Wholes):
         self._in_memory = driver_of(collection) is Driver.MEMORY
         # An acknowledged write must survive a fail-over, whatever the collection's own write concern is.
         self._durable = tune(collection, write=MAJORITY)
-        # What can be made again need not survive it.
-        self._quick = tune(collection, write=ONE)
+        # What can be made again need not survive it, so reads wait for no other member. They wait for the journal: what
+        # is not in it is in no answer of the majority, and the next reader would convert and store it again.
+        self._quick = tune(collection, write=JOURNALED)
         self._majority = tune(collection, read=READ_MAJORITY)
         # Linearizable reads find one document each, and a deposed primary cannot answer them.
         self._one = self._majority if read_concern is None else tune(collection, read=ReadConcern(read_concern))
