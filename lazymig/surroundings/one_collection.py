@@ -20,8 +20,8 @@ from lazymig.surroundings.validators import describe_field, find_enforced_rule, 
 _ENDS: Final = 3
 #: Documents in a sample.
 _SAMPLE: Final = 1000
-#: More than this share of the documents without a V2 part, and at least so many, mean that no sweep has ended. Fewer may
-#: have been inserted by other programs, and must end no service.
+#: More than this share of the documents without a V2 part, and at least so many, mean that no sweep has ended. Fewer
+#: may have been inserted by other programs, and must end no service.
 _UNSWEPT, _MANY = 0.5, 20
 #: What lazymig stores beside both shapes, with a revision as large as they become.
 _META: Final = {"rev": Int64(2**40), "of": Binary(b"0" * 16), "conv": 1, "by": "write"}
