@@ -89,7 +89,7 @@ class OneDocument:
             # Python cannot hold one of the values. Fields that no conversion reads may have one, so it counts by its
             # bytes.
             raw = bson.encode({name: _stand_in(value) for name, value in part.items()})
-        return blake2b(raw, digest_size=_BYTES).digest()
+        return digest(raw)
 
     def v1_part(self, document: Document) -> Document:
         """Return the document without V2's part: V1's fields, and those that no class knows."""
@@ -218,6 +218,11 @@ def _spell_name(name: str) -> str:
 
 def _damaged_as(document: Document, part: Fields) -> Document:
     return Damaged(part) if isinstance(document, Damaged) else part
+
+
+def digest(raw: bytes) -> bytes:
+    """Return the fingerprint of the BSON of V1's fields."""
+    return blake2b(raw, digest_size=_BYTES).digest()
 
 
 def share_document(migration: Migration[V1, V2], v1: Codec[V1], v2: Codec[V2]) -> OneDocument:
