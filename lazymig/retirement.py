@@ -14,6 +14,7 @@ from lazymig.phases import Phase
 from lazymig.repository import Repository, calls_of
 from lazymig.retiring.conditions import Condition, Soak, check_all, check_phase, find_conditions
 from lazymig.retiring.disposal import DROP, archive, check_drop, drop, is_dropped
+from lazymig.retiring.fields import check_removal, check_whole, remove_fields
 from lazymig.retiring.ground import BEFORE_THE_DROP, Ground
 from lazymig.retiring.quarantine import QUARANTINE, check_quarantine, quarantine, restore
 from lazymig.retiring.reduction import ReduceOptions, Reduction, check_strip, finish, reduce
@@ -37,6 +38,9 @@ class Retirement(Generic[V1, V2]):
     The steps, in their order: `watch` beside the service; `quarantine`, which renames V1 and which `restore` undoes;
     `archive`, if a copy is wanted; `drop`; `reduce`, which leaves V2's documents their revision only; `finish`. Each is
     recorded before and after it, so that it can be interrupted anywhere and called again.
+
+    With `Migration(part=True)` V1's documents stay: there is no quarantine, and `drop` removes the migration's fields
+    from them, in batches, beside programs that write other fields.
 
     Args:
         repository: The repository. Its V1 need not exist any more.
@@ -80,7 +84,7 @@ class Retirement(Generic[V1, V2]):
         return self._ground.name
 
     def stop(self) -> None:
-        """Let `watch` or `reduce` record how far it is, and return. A signal handler may call it."""
+        """Let `watch`, `reduce` or a drop of fields record how far it is, and return. A signal handler may call it."""
         self._stopped = True
         if self._watch is not None:
             self._watch.stop()
@@ -138,6 +142,7 @@ class Retirement(Generic[V1, V2]):
             PhaseError: If a condition does not hold, which the message names, or this step is done already.
         """
         record, standing = await self._look()
+        check_whole(self._ground, "quarantine")
         check_quarantine(record)
         if record.doing != QUARANTINE:
             check_all(await self._find_conditions(record, standing), "quarantine")
@@ -150,13 +155,16 @@ class Retirement(Generic[V1, V2]):
             How far the retirement is.
 
         Raises:
-            PhaseError: If V1 is not in quarantine, or its name is taken.
+            PhaseError: If V1 is not in quarantine, which a part of documents never is, or its name is taken.
         """
         record, standing = await self._look()
+        check_whole(self._ground, "restore")
         return await self._report(await restore(self._ground, record), standing)
 
     async def archive(self, into: str | Path) -> RetirementReport:
         """Copy V1 in quarantine, and compare the copy with it by count and checksum.
+
+        Where entities are parts of documents, their ids and fields are copied, from V1 as it stands.
 
         Args:
             into: A collection, as "name" or "database.name", or a file: a `Path` that ends with `.bson`, or `.bson.gz`
@@ -174,7 +182,7 @@ class Retirement(Generic[V1, V2]):
         return await self._report(await archive(self._ground, record, into), standing)
 
     async def drop(self, *, confirm: str) -> RetirementReport:
-        """Drop V1 in quarantine, for good.
+        """Drop V1 in quarantine, for good; or remove its fields, where entities are parts of documents.
 
         Args:
             confirm: The migration's name.
@@ -187,6 +195,11 @@ class Retirement(Generic[V1, V2]):
             PhaseError: If a condition does not hold, which the message names; or the archive is not what V1 holds.
         """
         record, standing = await self._look()
+        if self._ground.is_part:
+            check_removal(self._ground, record, confirm)
+            if record.doing != DROP:
+                check_all(await self._find_conditions(record, standing), DROP)
+            return await self._report(await remove_fields(self._ground, record), standing)
         check_drop(self._ground, record, confirm)
         if not await is_dropped(self._ground, record):
             check_all(await self._find_conditions(record, standing), DROP)

@@ -9,10 +9,10 @@ from lazymig.control import Control, Moved, parts_of
 from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.phases import Phase
 from lazymig.repository import Repository, calls_of
-from lazymig.routes.building import check_phase
 from lazymig.switching.case import Demands
+from lazymig.switching.desk import Desk
 from lazymig.switching.gates import check_accepted
-from lazymig.switching.moves import Mover, Order
+from lazymig.switching.moves import Mover, Order, choose_ladder
 from lazymig.switching.plan import Direction, Gate, Plan
 
 __all__ = ["Gate", "Plan", "Switch"]
@@ -60,7 +60,8 @@ class Switch(Generic[V1, V2]):
             )
         if min(soak_s, max_age_s, wait_s) < 0:
             raise ConfigurationError("soak_s, max_age_s, wait_s: 0 or more seconds")
-        self._mover: Mover[V1, V2] = Mover(calls, control or calls.control, Demands(soak_s, max_age_s), wait_s, on_wait)
+        desk: Desk[V1, V2] = Desk(calls, control or calls.control, wait_s, on_wait)
+        self._mover: Mover[V1, V2] = Mover(desk, Demands(soak_s, max_age_s), choose_ladder(desk))
 
     async def plan(self, direction: Direction, *, accept: Iterable[str] = ()) -> Plan:
         """Check what the next step needs and what it would do. Changes nothing; driver errors pass through.
@@ -130,8 +131,9 @@ class Switch(Generic[V1, V2]):
             ConfigurationError: If there is no such phase, or `by` or `why` is empty.
         """
         order, mover = _make_order(by, why), self._mover
-        await parts_of(mover.control).ensure_indexes()
-        begun = await mover.phases.begin(check_phase(phase), by=order.by, why=order.why)
+        phase = mover.ladder.check_begin(phase)
+        await parts_of(mover.desk.control).ensure_indexes()
+        begun = await mover.phases.begin(phase, by=order.by, why=order.why)
         if begun is None:
             standing = await mover.find()
             raise PhaseError(
@@ -154,13 +156,15 @@ class Switch(Generic[V1, V2]):
         return await self._mover.release()
 
     async def history(self) -> tuple[Moved, ...]:
-        """Find the changes of the phase. Driver errors pass through.
+        """Find the changes of the phase, and of what processes follow beside it. Driver errors pass through.
 
         Returns:
-            The changes, oldest first; none where no phase is recorded.
+            The changes, oldest first, those beside the phase with a text in `what`; none where no phase is recorded.
         """
         standing = await self._mover.phases.find()
-        return () if standing is None else standing.history
+        if standing is None:
+            return ()
+        return tuple(sorted((*standing.history, *standing.changes), key=lambda moved: moved.epoch))
 
 
 def mover_of(switch: Switch[V1, V2]) -> Mover[V1, V2]:

@@ -100,7 +100,7 @@ async def watch(*, app: App, max_time: Positive = None, json: Json = False, debu
 
 @retire.command(help_epilogue=examples(f"lazymig retire quarantine {_APP}"))
 async def quarantine(*, app: App, soak: Soak = Soaking(), json: Json = False, debug: Debug = False) -> int:
-    """Rename V1, once every condition holds. Undone by lazymig retire restore.
+    """Rename V1, once every condition holds. Undone by lazymig retire restore. Not with Migration(part=True).
 
     The exit code is 3 when a condition does not hold.
     """
@@ -126,6 +126,8 @@ async def archive(
 ) -> int:
     """Copy V1 in quarantine, and compare the copy with it by count and checksum.
 
+    With Migration(part=True) it copies the ids and the fields, from V1 as it stands.
+
     Args:
         into: A collection that does not exist, as name or database.name.
         file: A file that does not exist, .bson or .bson.gz; mongorestore reads it.
@@ -143,11 +145,15 @@ async def drop(
 ) -> int:
     """Drop V1 for good: in quarantine, after another soak, and once you have typed the migration's name.
 
+    With Migration(part=True) it removes the fields from V1's documents, in batches. It can be stopped (Ctrl-C, SIGTERM)
+    and continues where it was.
+
     The exit code is 3 when a condition does not hold.
     """
     async with _opened(app, json, soak) as retirement:
         name = _confirmed(retirement, confirm, "V1 will be dropped, which cannot be undone.")
-        return await _done(retirement.drop(confirm=name), in_json=json)
+        with stopped_by_signals(retirement.stop):
+            return await _done(retirement.drop(confirm=name), in_json=json)
 
 
 @retire.command(
@@ -224,7 +230,7 @@ def _render(report: RetirementReport, *, in_json: bool) -> None:
     if in_json:
         show_json({**attrs.asdict(report), "blocked": report.blocked})
         return
-    say(f"{report.migration}: V1 is {_STAGES[report.stage]}")
+    say(f"{report.migration}: {'the part of V1' if report.part else 'V1'} is {_STAGES[report.stage]}")
     if report.interrupted:
         wrapped(f"{report.interrupted} has begun and is not known to be done: run lazymig retire {report.interrupted}")
     for title, lines in (("What will go", report.goes), ("Before you go on", report.warnings)):

@@ -84,10 +84,10 @@ class RetirementRecord:
     #: Whether `_lazymig` was taken out of V2's documents as a whole.
     stripped: bool = False
 
-    @property
-    def next(self) -> str:
-        """The step that comes next, or that has begun; "" at the end."""
-        return self.doing or _NEXT[self.stage]
+    def find_next(self, *, part: bool = False) -> str:
+        """Return the step that comes next, or that has begun; "" at the end. A part of documents has no quarantine."""
+        at_once = part and self.stage is RetirementStage.SERVING
+        return self.doing or ("drop" if at_once else _NEXT[self.stage])
 
 
 class OvertakenError(LazymigError):

@@ -10,6 +10,7 @@ from lazymig.diagnosis.examining import Converted, Ignoring
 from lazymig.diagnosis.findings import Finding
 from lazymig.diagnosis.values import key_of, values_at, walk
 from lazymig.stores.documents import META_FIELD
+from lazymig.stores.records import Document
 
 #: Documents after which more would add nothing.
 _ENOUGH = 2_000
@@ -39,15 +40,19 @@ class FieldMap(Ignoring):
 
     def note_converted(self, one: Converted) -> None:
         """Compare one document with what it becomes."""
+        self.note(one.truth.document, one.seen.document)
+
+    def note(self, v1: Document, v2: Document) -> None:
+        """Compare one entity's two documents, or the two parts of its document."""
         if not self._paths or self._count >= _ENOUGH:
             return
         self._count += 1
         held: dict[str, set[bytes]] = {}
-        for path, value in walk({name: value for name, value in one.seen.document.items() if name != META_FIELD}):
+        for path, value in walk({name: value for name, value in v2.items() if name != META_FIELD}):
             if (key := key_of(value)) is not None:
                 held.setdefault(path, set()).add(key)
         for path in self._paths:
-            given = {key for value in values_at(one.truth.document, path) if (key := _significant(value)) is not None}
+            given = {key for value in values_at(v1, path) if (key := _significant(value)) is not None}
             if not given:
                 continue
             same = {other for other, keys in held.items() if keys == given}

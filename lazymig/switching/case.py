@@ -10,6 +10,7 @@ from attrs import define, field, frozen
 from lazymig.control import Control, MemberRecord, Parts, RunRecord, Standing, parts_of
 from lazymig.loop.clock import Clock
 from lazymig.phases import Phase
+from lazymig.protocol.in_place.place import Place
 from lazymig.protocol.pair import Pair
 from lazymig.routes.calls import Calls
 from lazymig.surroundings.checking import Surroundings
@@ -65,6 +66,13 @@ class Case(Generic[V1, V2]):
     def pair(self) -> Pair[V1, V2]:
         """Both collections."""
         return self.calls.pair
+
+    @property
+    def place(self) -> Place[V1, V2]:
+        """The collection whose documents carry both shapes."""
+        place = self.calls.place
+        assert place is not None  # only the gates of that layout ask
+        return place
 
     @property
     def clock(self) -> Clock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from attrs import evolve, frozen
@@ -11,7 +12,6 @@ from lazymig.phases import Phase
 
 Direction = Literal["advance", "rollback"]
 GateState = Literal["open", "closed", "unknown"]
-_ORDER = list(Phase)
 
 
 @frozen
@@ -93,17 +93,12 @@ class Refused(PhaseError):
         return type(self), (self.plan,)
 
 
-def find_target(phase: Phase, direction: Direction) -> Phase | None:
-    """Return the phase after a step; None where there is none: `V2_ONLY` has no way back."""
-    index = _ORDER.index(phase) + (1 if direction == "advance" else -1)
-    if phase is Phase.V2_ONLY or not 0 <= index < len(_ORDER):
+def find_target(rungs: Sequence[Phase], phase: Phase, direction: Direction) -> Phase | None:
+    """Return the phase after a step on this ladder; None where there is none: `V2_ONLY` has no way back."""
+    index = rungs.index(phase) + (1 if direction == "advance" else -1)
+    if phase is Phase.V2_ONLY or not 0 <= index < len(rungs):
         return None
-    return _ORDER[index]
-
-
-def is_upwards(before: Phase, after: Phase) -> bool:
-    """Whether a step leads towards V2."""
-    return _ORDER.index(after) > _ORDER.index(before)
+    return rungs[index]
 
 
 def opens(name: str, evidence: str) -> Gate:

@@ -1,0 +1,1 @@
+"""The steps of the layout in which one document carries both shapes: no preparation, no seal, and no held writes."""
