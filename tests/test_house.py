@@ -126,6 +126,7 @@ ROOMS = {
         {"looking", "uuids"},
         {"complete", "contents", "leftovers", "unique", "validators"},
         {"judging", "probing"},
+        {"one_collection"},
         {"checking"},
         {"first_use"},
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Final, TypeVar
 
@@ -17,8 +17,8 @@ from lazymig.shapes.fields import Rejected
 from lazymig.shapes.fingerprint import describe_type
 from lazymig.shapes.migration import Migration, is_finished
 from lazymig.shapes.stored_names import is_free, is_step
-from lazymig.stores.decoding import Damaged
-from lazymig.stores.documents import META_FIELD, REVISION_FIELD
+from lazymig.stores.decoding import Damaged, Unreadable
+from lazymig.stores.documents import META_FIELD, MISSING, REVISION_FIELD
 from lazymig.stores.keyset import Order
 from lazymig.stores.records import Document, Fields, StoredWhole
 
@@ -64,10 +64,13 @@ class OneDocument:
             names: Iterable[str] = sorted(name for name in document if name not in own and name not in _OWN)
         else:
             names = self.v1
+        part = {name: document[name] for name in names if name in document}
         try:
-            raw = bson.encode({name: document[name] for name in names if name in document})
+            raw = bson.encode(part)
         except Exception:
-            return b""  # Python cannot hold one of the values; such a V1 part is converted at each read
+            # Python cannot hold one of the values. Fields that no conversion reads may have one, so it counts by its
+            # bytes.
+            raw = bson.encode({name: _stand_in(value) for name, value in part.items()})
         return blake2b(raw, digest_size=_BYTES).digest()
 
     def v1_part(self, document: Document) -> Document:
@@ -118,6 +121,22 @@ class OneDocument:
                 "Migration(v2_within=...)", strange,
             )  # fmt: skip
 
+    def find_disputed(
+        self, document: Document, body: Document, own: Document, reread: Callable[[Document], Document]
+    ) -> str | None:
+        """Return a shared name whose value V2 would read back as another one than its `body` has; None if it has none.
+
+        `document` has V1's part, which sets what is shared, `own` V2's own fields, and `reread` decodes V2's part and
+        encodes it again, since two stored values may be the same entity.
+        """
+        shared = self.shared
+        if not shared or all(is_same(document.get(name, MISSING), body.get(name, MISSING)) for name in shared):
+            return None
+        read = reread({**{name: document[name] for name in shared if name in document}, **own})
+        return next(
+            (name for name in sorted(shared) if not is_same(read.get(name, MISSING), body.get(name, MISSING))), None
+        )
+
     def translate(self, criteria: Document) -> Document:
         """Return a filter of V2 as it is asked in this layout. Raises `ConfigurationError` where that is impossible."""
         if self.within is None:
@@ -125,8 +144,8 @@ class OneDocument:
         return {name: value for given, found in criteria.items() for name, value in self._translate(given, found)}
 
     def _translate(self, name: str, value: object) -> Iterable[tuple[str, object]]:
-        if name in _LOGICAL and isinstance(value, Sequence):
-            return [(name, [self.translate(each) for each in value])]
+        if name in _LOGICAL and isinstance(value, list | tuple):
+            return [(name, [self.translate(each) if isinstance(each, Mapping) else each for each in value])]
         if name == "$comment":
             return [(name, value)]
         if name.startswith("$"):
@@ -141,6 +160,30 @@ class OneDocument:
 
     def _path(self, name: str) -> str:
         return name if self.within is None or name.split(".")[0] == "_id" else f"{self.within}.{name}"
+
+
+def is_same(one: object, other: object) -> bool:
+    """Return whether two values have the same BSON, or are both missing."""
+    if one is MISSING or other is MISSING:
+        return one is other
+    if isinstance(one, str | None) and isinstance(other, str | None):
+        return one == other
+    if isinstance(one, Mapping) is not isinstance(other, Mapping):
+        return False
+    return bson.encode({"": one}) == bson.encode({"": other})
+
+
+def _stand_in(value: object) -> object:
+    """Return a value that BSON can hold, and that differs wherever two stored values do."""
+    if isinstance(value, Unreadable):
+        return {"$unreadable": value.kind, "raw": value.raw}
+    if isinstance(value, Mapping):
+        return {_spell_name(name): _stand_in(inner) for name, inner in value.items()}
+    return [_stand_in(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _spell_name(name: str) -> str:
+    return name if name.isascii() else f"$bytes {name.encode('utf-8', 'surrogateescape').hex()}"
 
 
 def _damaged_as(document: Document, part: Fields) -> Document:

@@ -37,7 +37,7 @@ class Parts(Generic[V1, V2]):
 
     @cached_property
     def fingerprint(self) -> bytes:
-        """The fingerprint of V1's part as it stands; empty where Python cannot hold it."""
+        """The fingerprint of V1's part as it stands."""
         return self.place.shape.fingerprint(self.stored.document)
 
     @property
@@ -46,8 +46,7 @@ class Parts(Generic[V1, V2]):
         of = self.stored.of
         if self.place.finished:  # nobody can change what no process converts
             return True
-        # An empty fingerprint stands for many contents, so it shows nothing.
-        return bool(of) and of == self.fingerprint
+        return of is not None and of == self.fingerprint
 
     @property
     def v1(self) -> StoredV1:
