@@ -119,8 +119,10 @@ ROOMS = {
         {"findings", "values"},
         {"facts", "writers"},
         {"examining", "collections", "servers"},
-        {"conversion", "growth", "ids", "mapping"},
-        {"indexes", "releases"},
+        {"conversion", "growth", "ids", "in_place.sharing", "mapping"},
+        {"in_place.subject", "indexes"},
+        {"releases"},
+        {"in_place.doctoring"},
     ),
     "surroundings": (
         {"looking", "uuids"},
