@@ -56,7 +56,7 @@ ROOMS = {
         {"counts", "relevance"},
         {"archives", "events", "fences", "pages", "ports", "probes", "scans", "whole_documents", "wholes"},
         {"strays"},
-        {"ledger", "mongo_v1", "mongo_wholes", "whole_counts"},
+        {"ledger", "mongo_v1", "mongo_wholes", "whole_counts", "whole_reducing"},
         {"foreign", "mongo_v2", "reducing", "rewrites", "v2_alone"},
         {"coalescing"},
         {"opening"},
@@ -177,7 +177,7 @@ ROOMS = {
         {"v2_alone"},
         {"in_place.parts"},
         {"in_place.composing"},
-        {"in_place.reading", "in_place.writing"},
+        {"in_place.reading", "in_place.reducing", "in_place.writing"},
         {"in_place.listing"},
     ),
 }

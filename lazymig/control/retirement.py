@@ -83,11 +83,18 @@ class RetirementRecord:
     position: tuple[RawId, ...] = ()
     #: Whether `_lazymig` was taken out of V2's documents as a whole.
     stripped: bool = False
+    #: Documents that this pass could not reduce.
+    failed: int = 0
 
     @property
     def next(self) -> str:
         """The step that comes next, or that has begun; "" at the end."""
         return self.doing or _NEXT[self.stage]
+
+    @property
+    def next_in_place(self) -> str:
+        """The same where one document carries both shapes: nothing is renamed or dropped."""
+        return self.doing or ("reduce" if self.stage is RetirementStage.SERVING else _NEXT[self.stage])
 
 
 class OvertakenError(LazymigError):
@@ -157,6 +164,7 @@ def _make_row(record: RetirementRecord) -> dict[str, object]:
         "stage": str(record.stage), "doing": record.doing, "version": record.version, "v1": record.v1,
         "identity": record.identity, "quarantine": record.quarantine, "since": record.since, "archive": stored,
         "position": list(record.position), "stripped": record.stripped,
+        "failed": record.failed,
     }  # fmt: skip
 
 
@@ -165,6 +173,7 @@ def _parse(row: Row) -> RetirementRecord:
         stage=RetirementStage(row["stage"]), doing=row["doing"], version=row["version"], v1=row["v1"],
         identity=row["identity"], quarantine=row["quarantine"], since=row["since"],
         archive=_parse_archive(row["archive"]), position=tuple(row["position"]), stripped=row["stripped"],
+        failed=row.get("failed", 0),
     )  # fmt: skip
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final, TypeVar
 
 import bson
-from attrs import frozen
+from attrs import evolve, frozen
 
-from lazymig.errors import ConfigurationError
+from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.shapes.annotations import fields_of
 from lazymig.shapes.codec import Codec
 from lazymig.shapes.entities import declared_names
@@ -20,7 +21,9 @@ from lazymig.shapes.stored_names import is_free, is_step
 from lazymig.stores.decoding import Damaged
 from lazymig.stores.documents import META_FIELD, REVISION_FIELD
 from lazymig.stores.keyset import Order
+from lazymig.stores.pages import join_filters
 from lazymig.stores.records import Document, Fields, StoredWhole
+from lazymig.stores.whole_documents import LIFTED
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -30,6 +33,34 @@ _OWN: Final = frozenset({"_id", META_FIELD, REVISION_FIELD})
 _BYTES: Final = 16
 #: Operators whose argument is a list of filters.
 _LOGICAL: Final = frozenset({"$and", "$or", "$nor"})
+
+
+class Lift(enum.StrEnum):
+    """How far V2's parts have been lifted out of their sub-documents. All processes follow it, one step at a time."""
+
+    #: Not at all.
+    NONE = "none"
+    #: Not yet, and processes may begin: every question asks for both places.
+    ASKED = "asked"
+    #: New entities are stored at the top, and the others are being lifted.
+    UNDER_WAY = "under way"
+    #: All are at the top.
+    DONE = "done"
+
+
+#: Settings in the phase's record: how far V2's parts are lifted, the epoch in which that was set last, and whether V1's
+#: fields are taken out of all documents, which a release that forgets V1 waits for.
+LIFT: Final = "lift"
+LIFTED_IN: Final = "lift_epoch"
+REDUCED: Final = "reduced"
+
+
+def read_lift(settings: Mapping[str, object]) -> Lift:
+    """Return how far V2's parts are lifted, by the settings that all processes follow. Raises `PhaseError`."""
+    try:
+        return Lift(str(settings.get(LIFT, Lift.NONE)))
+    except ValueError:
+        raise PhaseError("the control collection records a state of lifting that this release does not know") from None
 
 
 @frozen
@@ -42,12 +73,27 @@ class OneDocument:
         v2: The stored names of V2's class, within the sub-document if there is one.
         shared: The names that both classes declare with the same type. They are stored once.
         within: The name of the sub-document that holds V2's part; None where it stands at the top.
+        lift: How far retirement has lifted V2's parts out of their sub-documents.
     """
 
     v1: tuple[str, ...] | None
     v2: frozenset[str]
     shared: frozenset[str]
     within: str | None = None
+    lift: Lift = Lift.NONE
+
+    def at(self, lift: Lift) -> OneDocument:
+        """Return this once V2's parts have been lifted so far; the same where there is nothing to lift."""
+        if self.within is None or lift is self.lift:
+            return self
+        if lift is Lift.DONE:
+            return evolve(self, within=None, shared=self.v2, lift=lift)
+        return evolve(self, lift=lift)
+
+    @property
+    def born_lifted(self) -> bool:
+        """Whether a new entity's V2 part goes to the top, where others may still have theirs in a sub-document."""
+        return self.lift in (Lift.UNDER_WAY, Lift.DONE)
 
     @property
     def v2_own(self) -> frozenset[str]:
@@ -120,13 +166,21 @@ class OneDocument:
 
     def translate(self, criteria: Document) -> Document:
         """Return a filter of V2 as it is asked in this layout. Raises `ConfigurationError` where that is impossible."""
-        if self.within is None:
+        if self.within is None or not criteria:
             return criteria
+        inside = self._translate_all(criteria)
+        if self.lift is Lift.NONE:
+            return inside
+        return {
+            "$or": [join_filters({LIFTED: {"$ne": True}}, inside), join_filters({LIFTED: True}, dict(criteria))]
+        }  # fmt: skip
+
+    def _translate_all(self, criteria: Document) -> Document:
         return {name: value for given, found in criteria.items() for name, value in self._translate(given, found)}
 
     def _translate(self, name: str, value: object) -> Iterable[tuple[str, object]]:
         if name in _LOGICAL and isinstance(value, Sequence):
-            return [(name, [self.translate(each) for each in value])]
+            return [(name, [self._translate_all(each) for each in value])]
         if name == "$comment":
             return [(name, value)]
         if name.startswith("$"):
@@ -136,7 +190,15 @@ class OneDocument:
         return [(self._path(name), value)]
 
     def translate_order(self, order: Order) -> Order:
-        """Return an order by a field of V2 in this layout."""
+        """Return an order by a field of V2 in this layout.
+
+        Raises `PhaseError` while V2's parts are being lifted: no index holds both places in one order.
+        """
+        if self.within is not None and self.lift is not Lift.NONE and order.field != "_id":
+            raise PhaseError(
+                f"sort: V2's parts are being lifted out of {self.within!r}, and until that is done the server cannot "
+                "sort by a field that is in two places; list in the order of ids, or wait for lazymig retire reduce"
+            )
         return Order(self._path(order.field), order.direction)
 
     def _path(self, name: str) -> str:

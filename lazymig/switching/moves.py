@@ -87,7 +87,8 @@ class Mover(Generic[V1, V2]):
         """Find the next step of V1's end; "" before V2 is the only truth, and once V1's end is finished."""
         if (await self.find()).phase is not Phase.V2_ONLY:
             return ""
-        return (await parts_of(self.desk.control).retirement(self.name).find()).next
+        record = await parts_of(self.desk.control).retirement(self.name).find()
+        return record.next if self.desk.calls.place is None else record.next_in_place
 
     def check_way(self, plan: Plan, wanted: Phase | None) -> None:
         """Raise `PhaseError` where there is no such step, or where it leads elsewhere."""

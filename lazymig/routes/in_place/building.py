@@ -26,7 +26,7 @@ from lazymig.routes.route import Route
 from lazymig.routes.stages import Stage
 from lazymig.shapes.conversions import conversions_for
 from lazymig.shapes.migration import Migration, get_id_types, get_upgrading, is_finished, is_upcasting_only
-from lazymig.shapes.one_document import share_document
+from lazymig.shapes.one_document import LIFTED_IN, REDUCED, read_lift, share_document
 from lazymig.stores.given import Collection, Collections, Session
 from lazymig.stores.opening import Terms, are_tz_aware, check_collection, open_wholes
 from lazymig.stores.probes import probe_of
@@ -121,9 +121,12 @@ class PlaceBuilder(Generic[V1, V2]):
 
         Raises `PhaseError` where this release, or this layout, cannot work in it.
         """
-        phase, since = (at.phase, at.last.epoch) if isinstance(at, Standing) else (at, 0)
-        self.check(phase)
-        route = self._build_steered(at) if isinstance(at, Standing) else self._build_route(phase)
+        phase, since = (at.phase, _find_since(at)) if isinstance(at, Standing) else (at, 0)
+        if isinstance(at, Standing):
+            self.check_record(at)
+        else:
+            self.check(phase)
+        route = self._build_steered(at) if isinstance(at, Standing) else self._build_route(phase, self.place)
         known = self._checks.get(phase)
         if known is None or known[0] != since:
             known = self._checks[phase] = since, self._make_check(route, None if isinstance(at, Standing) else phase)
@@ -148,6 +151,16 @@ class PlaceBuilder(Generic[V1, V2]):
                 "start it in Phase.V2_ONLY, or run the release that has both classes"
             )
 
+    def check_record(self, at: Standing) -> None:
+        """Raise `PhaseError` where this release cannot work by this record."""
+        self.check(at.phase)
+        read_lift(at.settings)
+        if is_finished(self.migration) and not at.settings.get(REDUCED):
+            raise PhaseError(
+                "this release has Migration.finished(...), which no longer knows V1, and V1's fields are not taken out "
+                "of all documents; run lazymig retire reduce with the release that has both classes, to its end"
+            )
+
     def build_strictly(self, phase: Phase) -> Stage[V1, V2]:
         """Return the stage of a phase that stays. Raises `ConfigurationError` for a phase without a route."""
         try:
@@ -157,14 +170,15 @@ class PlaceBuilder(Generic[V1, V2]):
 
     def _build_steered(self, at: Standing) -> Route[V1, V2]:
         choice = None if self.choosing is None else self.choosing.find_choice(at)
+        place = evolve(self.place, shape=self.place.shape.at(read_lift(at.settings)))
         if self.choosing is None or choice is None:
-            return self._build_route(at.phase)
+            return self._build_route(at.phase, place)
         self.choosing.begin(choice)
-        chosen, rest = (self._build_route(phase) for phase in (Phase.COEXIST, Phase.SHADOW))
-        return Gradual(self.place, choice, chosen, rest)
+        chosen, rest = (self._build_route(phase, place) for phase in (Phase.COEXIST, Phase.SHADOW))
+        return Gradual(place, choice, chosen, rest)
 
-    def _build_route(self, phase: Phase) -> Route[V1, V2]:
-        route: Route[V1, V2] = ROUTES[phase](self.place)
+    def _build_route(self, phase: Phase, place: Place[V1, V2]) -> Route[V1, V2]:
+        route: Route[V1, V2] = ROUTES[phase](place)
         return route
 
     def _make_check(self, route: Route[V1, V2], fixed: Phase | None) -> FirstUse:
@@ -180,3 +194,9 @@ class PlaceBuilder(Generic[V1, V2]):
         if not probe_of(self.place.store).in_memory:
             control = control_beside(self.place.store)
             await check_recorded(control, self.migration.name, phase, tuple(ROUTES), sealed=False)
+
+
+def _find_since(at: Standing) -> int:
+    """Return since which epoch a listing may go on as it began: by this phase, and with V2's parts where they are."""
+    lifted_in = at.settings.get(LIFTED_IN)
+    return max(at.last.epoch, lifted_in) if isinstance(lifted_in, int) else at.last.epoch
