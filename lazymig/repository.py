@@ -118,7 +118,8 @@ class Repository(V2Door[V1, V2]):
             max_attempts: As for `Repository`.
             max_in_flight: As for `Repository`.
             timeout_s: As for `Repository`.
-            dark_reads: As for `Repository`.
+            dark_reads: A share of the reads by id compares the two parts of the document that was read, behind their
+                callers. Nothing else is read for it, so `aa` is refused.
             clock: As for `Repository`.
 
         Returns:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from lazymig.control import Control, Standing, parts_of
+from lazymig.control import Control, Note, Standing, parts_of
 from lazymig.control.retirement import RetirementRecord
 from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
@@ -42,6 +42,9 @@ class Retirement(Generic[V1, V2]):
     The steps, in their order: `watch` beside the service; `quarantine`, which renames V1 and which `restore` undoes;
     `archive`, if a copy is wanted; `drop`; `reduce`, which leaves V2's documents their revision only; `finish`. Each is
     recorded before and after it, so that it can be interrupted anywhere and called again.
+
+    With `Migration(part=True)` V1's documents stay: there is no quarantine, and `drop` removes the migration's fields
+    from them, in batches, beside programs that write other fields.
 
     Args:
         repository: The repository. Its V1 need not exist any more.
@@ -84,7 +87,7 @@ class Retirement(Generic[V1, V2]):
         return self._work.name
 
     def stop(self) -> None:
-        """Let `watch` or `reduce` record how far it is, and return. A signal handler may call it."""
+        """Let `watch`, `reduce` or a drop of fields record how far it is, and return. A signal handler may call it."""
         self._stopped = True
         if self._watch is not None:
             self._watch.stop()
@@ -149,13 +152,15 @@ class Retirement(Generic[V1, V2]):
             How far the retirement is.
 
         Raises:
-            PhaseError: If V1 is not in quarantine, or its name is taken.
+            PhaseError: If V1 is not in quarantine, which a part of documents never is, or its name is taken.
         """
         record, standing = await self._look()
         return await self._course.report(await self._course.restore(record), standing)
 
     async def archive(self, into: str | Path) -> RetirementReport:
         """Copy V1 in quarantine, and compare the copy with it by count and checksum.
+
+        Where entities are parts of documents, their ids and fields are copied, from V1 as it stands.
 
         Args:
             into: A collection, as "name" or "database.name", or a file: a `Path` that ends with `.bson`, or `.bson.gz`
@@ -173,7 +178,7 @@ class Retirement(Generic[V1, V2]):
         return await self._course.report(await self._course.archive(record, into), standing)
 
     async def drop(self, *, confirm: str) -> RetirementReport:
-        """Drop V1 in quarantine, for good.
+        """Drop V1 in quarantine, for good; or remove its fields, where entities are parts of documents.
 
         Args:
             confirm: The migration's name.
@@ -245,9 +250,11 @@ class Retirement(Generic[V1, V2]):
             return standing.phase
         return self._stages.now.phase if isinstance(self._stages, FixedStages) else None
 
-    async def _announce(self, standing: Standing, settings: Mapping[str, object]) -> Standing:
+    async def _announce(self, standing: Standing, settings: Mapping[str, object], what: str) -> Standing:
         """Record what all processes follow, and wait until each has acknowledged it. Raises `PhaseError`."""
-        changed = await self._work.parts.phases(self.name).change(standing, hold=standing.hold, settings=settings)
+        note = Note(self._work.by, "lazymig retire reduce", what)
+        phases = self._work.parts.phases(self.name)
+        changed = await phases.change(standing, hold=standing.hold, settings=settings, note=note)
         if changed is None:
             raise PhaseError("the phase's record has changed meanwhile: look at lazymig phase show, and try again")
         await RollCall(self._work.parts, self.name, lambda _: None).wait(changed.epoch, at_most_s=_ACKNOWLEDGE_S)

@@ -156,13 +156,15 @@ class Switch(Generic[V1, V2]):
         return await self._mover.release()
 
     async def history(self) -> tuple[Moved, ...]:
-        """Find the changes of the phase. Driver errors pass through.
+        """Find the changes of the phase, and of what processes follow beside it. Driver errors pass through.
 
         Returns:
-            The changes, oldest first; none where no phase is recorded.
+            The changes, oldest first, those beside the phase with a text in `what`; none where no phase is recorded.
         """
         standing = await self._mover.phases.find()
-        return () if standing is None else standing.history
+        if standing is None:
+            return ()
+        return tuple(sorted((*standing.history, *standing.changes), key=lambda moved: moved.epoch))
 
 
 def mover_of(switch: Switch[V1, V2]) -> Mover[V1, V2]:

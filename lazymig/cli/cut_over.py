@@ -17,6 +17,7 @@ from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json, examples
 from lazymig.cli.output import remark, say, show_json
 from lazymig.cli.phase import phase
+from lazymig.cli.phase_options import Author
 from lazymig.control import CutOver, Parts, cohorts_of, parts_of, read_cut_over, set_cut_over
 from lazymig.control.cohorts import check_cohort_name
 from lazymig.errors import ConfigurationError
@@ -27,6 +28,7 @@ from lazymig.switching.outages import allow_degrading, forbid_degrading
 __all__ = ["phase"]
 
 _APP = "--app shop.people:repository"
+_Author = Annotated[Author, Parameter(name="*")]
 _Share = Annotated[float | None, Parameter(validator=Number(gte=0, lte=1), show_default=False)]
 
 
@@ -53,12 +55,19 @@ class Changes:
         """The cohorts that are switched on; None where they stay."""
         return self.cohort or (() if self.no_cohorts else None)
 
-    def check(self) -> None:
-        """Raise `Unusable` where two of them contradict each other."""
+    @property
+    def any(self) -> bool:
+        """Whether something changes at all."""
+        return self != Changes()
+
+    def check(self, who: Author) -> None:
+        """Raise `Unusable` where two of them contradict each other, or somebody changes nothing."""
         if self.cohort and self.no_cohorts:
             raise Unusable("--no-cohorts: leave it out, or --cohort")
         if self.dark_share is not None and self.own_dark_share:
             raise Unusable("--own-dark-share: leave it out, or --dark-share")
+        if who != Author() and not self.any:
+            raise Unusable("--by, --why: say what to change as well, such as --share 0.1")
 
 
 @phase.command(
@@ -66,13 +75,14 @@ class Changes:
     help_epilogue=examples(
         f"lazymig phase cut-over {_APP}",
         f"lazymig phase cut-over {_APP} --share 0 --cohort staff",
-        f"lazymig phase cut-over {_APP} --share 0.1 --cohort staff --dark-share 0.05",
+        f"lazymig phase cut-over {_APP} --share 0.1 --cohort staff --why 'p99 is fine'",
     ),
 )
 async def cut_over(
     *,
     app: App,
     changes: Annotated[Changes, Parameter(name="*")] = Changes(),
+    who: _Author = Author(),  # noqa: B008 - frozen
     json: Json = False,
     debug: Debug = False,
 ) -> int:
@@ -82,17 +92,16 @@ async def cut_over(
     Processes follow a change within a second. Set the share before the step to coexist: without one, V2 answers first
     for all entities there.
     """
-    changes.check()
+    changes.check(who)
     async with _followed(app, in_json=json) as (repository, parts):
         name = repository.migration.name
         phases = parts.phases(name)
-        changed = attrs.asdict(changes) != attrs.asdict(Changes())
-        if changed:
+        if changes.any:
             try:
                 _check_declared(repository, changes.cohorts or ())
                 standing = await set_cut_over(
                     phases, share=changes.share, cohorts=changes.cohorts, dark_share=changes.dark_share,
-                    own_dark_share=changes.own_dark_share,
+                    own_dark_share=changes.own_dark_share, by=who.name, why=who.why or "",
                 )  # fmt: skip
             except ConfigurationError as error:
                 raise Unusable(str(error)) from None
@@ -109,13 +118,16 @@ async def cut_over(
 
 @phase.command(
     name="on-outage",
-    help_epilogue=examples(f"lazymig phase on-outage degrade {_APP}", f"lazymig phase on-outage fail {_APP}"),
+    help_epilogue=examples(
+        f"lazymig phase on-outage degrade {_APP} --why 'V2 is down'", f"lazymig phase on-outage fail {_APP}"
+    ),
 )
 async def on_outage(
     policy: Annotated[Literal["fail", "degrade"], Parameter(help="What a write does that V2 cannot announce.")],
     /,
     *,
     app: App,
+    who: _Author = Author(),  # noqa: B008 - frozen
     wait: Annotated[float, Parameter(help="Seconds to wait for acknowledgements.")] = 90.0,
     json: Json = False,
     debug: Debug = False,
@@ -132,11 +144,11 @@ async def on_outage(
                 "nothing to choose"
             )
         mover = mover_of(Switch(repository, wait_s=wait, on_wait=partial(remark, in_json=json)))
-        standing, roll = await mover.find(), mover.call_roll()
+        standing, roll, signed = await mover.find(), mover.call_roll(), {"by": who.name, "why": who.why or ""}
         if policy == "degrade":
-            made = await allow_degrading(mover.phases, standing, roll, wait)
+            made = await allow_degrading(mover.phases, standing, roll, wait, **signed)
         else:
-            made = await forbid_degrading(mover.phases, standing, roll, parts.clock, wait)
+            made = await forbid_degrading(mover.phases, standing, roll, parts.clock, wait, **signed)
     suspect = made.settings.get("suspect_since")
     if json:
         show_json({"migration": made.migration, "policy": policy, "suspect_since": suspect, "epoch": made.epoch})

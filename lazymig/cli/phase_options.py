@@ -25,7 +25,25 @@ class Declined(Exception):
 
 
 @frozen(kw_only=True)
-class Who:
+class Author:
+    """Who changes what the fleet follows.
+
+    Args:
+        by: Who does this, for the history. By default the user of this machine.
+        why: The reason, for the history.
+    """
+
+    by: Text = None
+    why: Text = None
+
+    @property
+    def name(self) -> str:
+        """Who it is."""
+        return self.by or find_user()
+
+
+@frozen(kw_only=True)
+class Who(Author):
     """Who moves the fleet, and whether to ask.
 
     Args:
@@ -34,14 +52,7 @@ class Who:
         yes: Do not ask.
     """
 
-    by: Text = None
-    why: Text = None
     yes: Flag = False
-
-    @property
-    def name(self) -> str:
-        """Who it is."""
-        return self.by or find_user()
 
     def ask_why(self) -> str:
         """Return the reason. Raises `Unusable` where there is none and nobody to ask."""

@@ -110,7 +110,7 @@ def show_history(name: str, history: Sequence[Moved]) -> None:
     if not history:
         say(f"{name}: no phase is recorded")
         return
-    rows = [(_at(one), one.before or "", one.after, one.by, one.why) for one in history]
+    rows = [(_at(one), one.before or "", one.what or one.after, one.by, one.why) for one in history]
     table(f"Steps of {name}", ("when (UTC)", "from", "to", "by", "why"), rows)
 
 

@@ -91,7 +91,7 @@ async def watch(*, app: App, max_time: Positive = None, json: Json = False, debu
 
 @retire.command(help_epilogue=examples(f"lazymig retire quarantine {_APP}"))
 async def quarantine(*, app: App, soak: Soak = Soaking(), json: Json = False, debug: Debug = False) -> int:
-    """Rename V1, once every condition holds. Undone by lazymig retire restore.
+    """Rename V1, once every condition holds. Undone by lazymig retire restore. Not with Migration(part=True).
 
     The exit code is 3 when a condition does not hold.
     """
@@ -117,6 +117,8 @@ async def archive(
 ) -> int:
     """Copy V1 in quarantine, and compare the copy with it by count and checksum.
 
+    With Migration(part=True) it copies the ids and the fields, from V1 as it stands.
+
     Args:
         into: A collection that does not exist, as name or database.name.
         file: A file that does not exist, .bson or .bson.gz; mongorestore reads it.
@@ -134,11 +136,15 @@ async def drop(
 ) -> int:
     """Drop V1 for good: in quarantine, after another soak, and once you have typed the migration's name.
 
+    With Migration(part=True) it removes the fields from V1's documents, in batches. It can be stopped (Ctrl-C, SIGTERM)
+    and continues where it was.
+
     The exit code is 3 when a condition does not hold.
     """
     async with _opened(app, json, soak) as retirement:
         name = _confirmed(retirement, confirm, "V1 will be dropped, which cannot be undone.")
-        return await _done(retirement.drop(confirm=name), in_json=json)
+        with stopped_by_signals(retirement.stop):
+            return await _done(retirement.drop(confirm=name), in_json=json)
 
 
 @retire.command(

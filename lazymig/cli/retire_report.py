@@ -30,6 +30,7 @@ def render(report: RetirementReport, *, in_json: bool) -> None:
         show_json({**attrs.asdict(report), "blocked": report.blocked})
         return
     what, stages = ("V1's fields are", _STAGES_IN_PLACE) if report.in_place else ("V1 is", _STAGES)
+    what = "the part of V1 is" if report.part else what
     say(f"{report.migration}: {what} {stages[report.stage]}")
     if report.interrupted:
         wrapped(f"{report.interrupted} has begun and is not known to be done: run lazymig retire {report.interrupted}")

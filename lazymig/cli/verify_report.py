@@ -29,6 +29,7 @@ _MEANINGS = {
     Verdict.DIRTY: "a write was announced and is not finished",
     Verdict.UNKNOWN: "could not be compared",
 }
+_BEHIND = "reads convert V1's part; lazymig sweep stores that"
 #: By verdict, check and field.
 Reasons: TypeAlias = dict[tuple[str, str, str], str]
 _REPAIR = "lazymig verify --repair brings V2 to what V1 holds, where that converts."
@@ -64,6 +65,7 @@ def _counts(report: VerifyReport) -> dict[str, str]:
         "match": f"{report.match:,}",
         **({"of these, waiting for users": f"{report.waiting:,}"} if report.waiting else {}),
         **({"of these, not taken over": f"{report.left:,}"} if report.left else {}),
+        **({"of these, behind": f"{report.behind:,} ({_BEHIND})"} if report.behind else {}),
         **{str(verdict): f"{count:,} ({_MEANINGS[verdict]})" for verdict, count in counts.items() if count},
         **{f"accepted by {name}": f"{count:,}" for name, count in report.accepted.items()},
         "looked at again": f"{report.rechecked:,}",

@@ -18,6 +18,7 @@ from lazymig.errors import ConversionError
 from lazymig.shapes.codec import Codec
 from lazymig.shapes.conversions import Conversions
 from lazymig.shapes.migration import get_downgrading, get_upgrading
+from lazymig.shapes.one_document import OneDocument
 from lazymig.shapes.signatures import recognised
 from lazymig.stores.documents import MISSING, UNUSABLE
 from lazymig.stores.records import Document, StoredV1, StoredV2, Unmoved
@@ -34,8 +35,15 @@ class Comparer(Generic[V1, V2]):
     So a defect of one conversion shows. One that both share does not; invariants and `expected` are for those.
     """
 
-    def __init__(self, conversions: Conversions[V1, V2], checks: Checks = Checks()) -> None:  # noqa: B008 - frozen
+    def __init__(
+        self,
+        conversions: Conversions[V1, V2],
+        checks: Checks = Checks(),  # noqa: B008 - frozen
+        shape: OneDocument | None = None,
+    ) -> None:
+        """`shape`: how one document carries both sides; None where each has a document of its own."""
         self._conversions = conversions
+        self._shape = shape
         self._checks = checks
         self._expected = None if checks.expected is None else recognised("expected", checks.expected)
         self._upgrade_takes_other = get_upgrading(conversions.migration).takes_other
@@ -178,8 +186,24 @@ class Comparer(Generic[V1, V2]):
         with encoding(check):
             if has_same_bytes(made, seen.document, ordered=rules.ordered, known=None):
                 return
-            judgement = rules.judge(made, strip_own(seen.document))
+            judgement = rules.judge(made, strip_own(self._as_v2_reads(made, seen)))
         _take(check, judgement, accepted, reason)
+
+    def _as_v2_reads(self, made: Document, seen: StoredV2) -> Document:
+        """Return V2's body; what both shapes share as V2's class reads it, because V1's part has stored it.
+
+        Beside V1's fields, those of V2 have no order of their own.
+        """
+        shape, found = self._shape, seen.document
+        if shape is None or shape.within is not None:
+            return found
+        try:
+            read = self._conversions.v2_before(self._conversions.v2_entity(seen))
+            found = {name: value for name, value in found.items() if name not in shape.shared or name in read}
+            found |= {name: read[name] for name in shape.shared if name in read}
+        except ConversionError:
+            pass
+        return {**{name: found[name] for name in made if name in found}, **found}
 
     async def _check_downgrade(self, v2: V2, truth: StoredV1, accepted: dict[str, None]) -> None:
         """Compare V2 downgraded with V1's document, but for the fields that V1's class does not know."""

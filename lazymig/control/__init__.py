@@ -19,7 +19,7 @@ from lazymig.control.following import Followed, Following
 from lazymig.control.members import MemberRecord, Members
 from lazymig.control.parts import Parts, compose
 from lazymig.control.passes import BEAT_S, LEASE, Identities, Lease, Passes
-from lazymig.control.phases import Moved, Phases, Standing
+from lazymig.control.phases import Moved, Note, Phases, Standing
 from lazymig.control.runs import RunRecord
 from lazymig.control.steering import Orders, Runners, Running, Steering
 from lazymig.control.suspicion import DEGRADE, SUSPECT_SINCE, Suspicion
@@ -31,10 +31,10 @@ from lazymig.stores.verdicts import Mismatch
 
 __all__ = [
     "BEAT_S", "BY_SHARE", "DEGRADE", "LEASE", "REST", "SUSPECT_SINCE", "Cohorts", "Control", "CutOver",
-    "FiguresRecord", "FiguresRows", "Followed", "Following", "GroupFigures", "Identities", "KnownConversion", "Lease",
-    "MemberRecord", "Members", "Moved", "Orders", "Parts", "Passes", "Phases", "RunRecord", "Runners", "Running",
-    "Standing", "Steering", "Suspicion", "cohorts_of", "control_beside", "control_over", "parts_of", "read_cut_over",
-    "set_cut_over", "sum_up",
+    "FiguresRecord", "FiguresRows", "Followed", "Following", "GroupFigures", "Identities", "KnownConversion",
+    "Lease", "MemberRecord", "Members", "Moved", "Note", "Orders", "Parts", "Passes", "Phases", "RunRecord",
+    "Runners", "Running", "Standing", "Steering", "Suspicion", "cohorts_of", "control_beside", "control_over",
+    "parts_of", "read_cut_over", "set_cut_over", "sum_up",
 ]  # fmt: skip
 
 
@@ -75,13 +75,9 @@ class Control:
         self._cohorts.declare(name, ids_or_predicate)
 
     async def cut_over(
-        self,
-        migration: str,
-        *,
-        share: float | None = None,
-        cohorts: Iterable[str] | None = None,
-        dark_share: float | None = None,
-    ) -> None:
+        self, migration: str, *, share: float | None = None, cohorts: Iterable[str] | None = None,
+        dark_share: float | None = None, by: str = "", why: str = "",
+    ) -> None:  # fmt: skip
         """Change at run time, for all processes, whose reads V2 answers first in the phase `coexist`.
 
         Each process follows within a second. What is None stays as it is. At the beginning the share is 1.
@@ -92,13 +88,15 @@ class Control:
                 entities.
             cohorts: The names of all cohorts that are switched on.
             dark_share: The part of the reads that is compared, from 0 to 1, in place of `DarkReads.share`.
+            by: Who does this, for the history.
+            why: The reason, for the history.
 
         Raises:
             ConfigurationError: If a value cannot work.
             PhaseError: If no phase is recorded, or if V2 answers for everybody already.
         """
         phases = self._parts.phases(migration)
-        await set_cut_over(phases, share=share, cohorts=cohorts, dark_share=dark_share)
+        await set_cut_over(phases, share=share, cohorts=cohorts, dark_share=dark_share, by=by, why=why)
 
     async def dead_letters(self, migration: str, *, waived: bool | None = None) -> AsyncIterator[DeadLetter]:
         """Yield a migration's dead letters, oldest first. Letters may be added and removed meanwhile.

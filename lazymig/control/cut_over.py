@@ -8,7 +8,7 @@ from typing import TypeGuard
 from attrs import frozen
 
 from lazymig.control.cohorts import check_cohort_name
-from lazymig.control.phases import Phases, Standing
+from lazymig.control.phases import Note, Phases, Standing
 from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.phases import Phase
 
@@ -59,10 +59,12 @@ async def set_cut_over(
     cohorts: Iterable[str] | None = None,
     dark_share: float | None = None,
     own_dark_share: bool = False,
+    by: str = "",
+    why: str = "",
 ) -> Standing:
     """Record the share, the cohorts and the share of dark reads for all processes; what is None stays.
 
-    `own_dark_share`: each process compares the share that it was set up with.
+    `own_dark_share`: each process compares the share that it was set up with. The record keeps who did it and why.
 
     Raises `ConfigurationError` for values that cannot work, and `PhaseError` where no phase is recorded, where V2
     answers for everybody already, or where others keep changing the record.
@@ -70,6 +72,7 @@ async def set_cut_over(
     changed = _make_settings(share, cohorts, dark_share)
     if own_dark_share:
         changed["dark_share"] = None
+    note = Note(by, why, _describe(changed))
     for _ in range(_TRIES):
         standing = await phases.find()
         if standing is None:
@@ -78,7 +81,7 @@ async def set_cut_over(
             raise PhaseError(
                 f"in the phase {standing.phase} V2 answers for everybody; go back to coexist to change the cut-over"
             )
-        made = await phases.change(standing, hold=standing.hold, settings=changed)
+        made = await phases.change(standing, hold=standing.hold, settings=changed, note=note)
         if made is not None:
             return made
     raise PhaseError("the phase's record keeps changing: look at lazymig phase show, and try again")
@@ -97,3 +100,12 @@ def _make_settings(share: object, cohorts: Iterable[str] | None, dark_share: obj
             raise ConfigurationError("cohorts: pass the names in a list")
         changed["cohorts"] = sorted({check_cohort_name(name) for name in cohorts})
     return changed
+
+
+def _describe(changed: Mapping[str, object]) -> str:
+    """Return the changes in words, for the history."""
+    words = {"share": "share", "dark_share": "dark share"}
+    said = [f"{words[name]} {'own' if value is None else value}" for name, value in changed.items() if name in words]
+    if isinstance(cohorts := changed.get("cohorts"), list):
+        said.append(f"cohorts {', '.join(cohorts) or 'none'}")
+    return "; ".join(said)

@@ -19,7 +19,7 @@ from lazymig.phases import Phase
 from lazymig.stores.record_changes import RecordChanges
 from lazymig.stores.rows import Row, Rows
 
-#: How many moves the row keeps.
+#: How many moves the row keeps, and how many other changes.
 _KEPT = 500
 #: What processes are asked to hold: nothing, writes soon ("announced": look often), or writes now.
 Hold = Literal["announced", "writes"]
@@ -27,8 +27,17 @@ _UNCHANGED: Mapping[str, object] = {}
 
 
 @frozen
+class Note:
+    """Who changes what processes follow beside the phase, why, and what it is; all in words."""
+
+    by: str
+    why: str
+    what: str
+
+
+@frozen
 class Moved:
-    """One change of the phase.
+    """One change of the phase, or of what processes follow beside it.
 
     Attributes:
         at: When, naive UTC by the clock of the process that made it.
@@ -37,6 +46,7 @@ class Moved:
         before: The phase before; None at the beginning.
         after: The phase since then.
         epoch: The epoch that began with it.
+        what: What was changed beside the phase, which stayed; empty for a change of the phase.
     """
 
     at: datetime
@@ -45,6 +55,7 @@ class Moved:
     before: Phase | None
     after: Phase
     epoch: int
+    what: str = ""
 
 
 @frozen
@@ -58,6 +69,7 @@ class Standing:
         hold: What processes are asked to hold: None, "announced" or "writes".
         settings: What else all processes follow, by name.
         history: The changes of the phase, oldest first.
+        changes: What people changed beside the phase, oldest first.
     """
 
     migration: str
@@ -66,6 +78,7 @@ class Standing:
     hold: Hold | None
     settings: Mapping[str, object]
     history: tuple[Moved, ...] = field(repr=False)
+    changes: tuple[Moved, ...] = field(default=(), repr=False)
 
     @property
     def last(self) -> Moved:
@@ -121,15 +134,26 @@ class Phases(Part):
         return made if await self._change(standing, fields, {"$push": pushed}) else None
 
     async def change(
-        self, standing: Standing, *, hold: Hold | None = None, settings: Mapping[str, object] = _UNCHANGED
+        self,
+        standing: Standing,
+        *,
+        hold: Hold | None = None,
+        settings: Mapping[str, object] = _UNCHANGED,
+        note: Note | None = None,
     ) -> Standing | None:
         """Record what processes hold and other settings, durably; settings that are not named stay.
 
-        None: the record has changed; nothing was done.
+        With a note the record keeps who did it and why. None: the record has changed; nothing was done.
         """
         made = evolve(standing, epoch=standing.epoch + 1, hold=hold, settings={**standing.settings, **settings})
         fields = {"hold": hold, "settings": made.settings}
-        return made if await self._change(standing, fields, {}) else None
+        if note is None:
+            return made if await self._change(standing, fields, {}) else None
+        phase, at = standing.phase, self._clock.now()
+        changed = Moved(at, note.by, note.why, phase, phase, made.epoch, note.what)
+        pushed = {"changes": {"$each": [_make_row(changed)], "$slice": -_KEPT}}
+        made = evolve(made, changes=(*standing.changes, changed))
+        return made if await self._change(standing, fields, {"$push": pushed}) else None
 
     async def _change(self, standing: Standing, fields: Row, others: Row) -> bool:
         change = {"$set": {**fields, "epoch": standing.epoch + 1}, **others}
@@ -140,22 +164,22 @@ def _make_row(moved: Moved) -> dict[str, object]:
     before = None if moved.before is None else str(moved.before)
     return {
         "at": moved.at, "by": moved.by, "why": moved.why, "before": before, "after": str(moved.after),
-        "epoch": moved.epoch,
+        "epoch": moved.epoch, **({"what": moved.what} if moved.what else {}),
     }  # fmt: skip
 
 
 def _parse(row: Row) -> Standing:
-    history = tuple(
-        Moved(
-            one["at"], one["by"], one["why"], None if one["before"] is None else _parse_phase(one["before"]),
-            _parse_phase(one["after"]), one["epoch"],
-        )
-        for one in row["history"]
-    )  # fmt: skip
     return Standing(
         row["migration"], _parse_phase(row["phase"]), row["epoch"], row["hold"], row["settings"],
-        history,
+        tuple(map(_parse_moved, row["history"])), tuple(map(_parse_moved, row.get("changes", ()))),
     )  # fmt: skip
+
+
+def _parse_moved(one: Row) -> Moved:
+    before = None if one["before"] is None else _parse_phase(one["before"])
+    return Moved(
+        one["at"], one["by"], one["why"], before, _parse_phase(one["after"]), one["epoch"], one.get("what", "")
+    )
 
 
 def _parse_phase(text: str) -> Phase:

@@ -38,9 +38,8 @@ class RetirementStage(enum.StrEnum):
     RETIRED = "retired"
 
 
-#: The step after each stage.
+#: The step after each stage but the first.
 _NEXT = {
-    RetirementStage.SERVING: "quarantine",
     RetirementStage.QUARANTINED: "drop",
     RetirementStage.DROPPED: "reduce",
     RetirementStage.REDUCED: "finish",
@@ -86,15 +85,13 @@ class RetirementRecord:
     #: Documents that this pass could not reduce.
     failed: int = 0
 
-    @property
-    def next(self) -> str:
-        """The step that comes next, or that has begun; "" at the end."""
-        return self.doing or _NEXT[self.stage]
+    def find_next(self, *, part: bool = False, in_place: bool = False) -> str:
+        """Return the step that comes next, or that has begun; "" at the end.
 
-    @property
-    def next_in_place(self) -> str:
-        """The same where one document carries both shapes: nothing is renamed or dropped."""
-        return self.doing or ("reduce" if self.stage is RetirementStage.SERVING else _NEXT[self.stage])
+        A `part` of documents has no quarantine; where V1's fields are `in_place` beside V2's, nothing is dropped.
+        """
+        first = "reduce" if in_place else "drop" if part else "quarantine"
+        return self.doing or (first if self.stage is RetirementStage.SERVING else _NEXT[self.stage])
 
 
 class OvertakenError(LazymigError):

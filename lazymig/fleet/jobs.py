@@ -104,6 +104,7 @@ def sum_verifications(reports: Sequence[VerifyReport]) -> VerifyReport:
         accepted=dict(accepted),
         waiting=sum(report.waiting for report in reports),
         left=sum(report.left for report in reports),
+        behind=sum(report.behind for report in reports),
         # Each looks again at all that does not agree.
         rechecked=max(report.rechecked for report in reports),
         repaired=sum(report.repaired for report in reports),

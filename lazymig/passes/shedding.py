@@ -19,6 +19,7 @@ from pymongo.errors import PyMongoError
 
 from lazymig.control import Control, control_over, parts_of
 from lazymig.loop.clock import Clock
+from lazymig.protocol.in_place.place import Place
 from lazymig.protocol.pair import Pair
 
 T = TypeVar("T")
@@ -102,6 +103,10 @@ class Shedding:
         """Return the pair with patient stores. The given one stays as it is: clients use it."""
         v1, ledger, bodies = self.around(pair.v1), self.around(pair.ledger), self.around(pair.bodies)
         return evolve(pair, v1=v1, ledger=ledger, bodies=bodies)
+
+    def place(self, place: Place[V1, V2]) -> Place[V1, V2]:
+        """Return the place with a patient store. The given one stays as it is: clients use it."""
+        return evolve(place, store=self.around(place.store))
 
     def control(self, control: Control) -> Control:
         """Return the control collection with patient rows."""

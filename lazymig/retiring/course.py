@@ -13,8 +13,8 @@ from lazymig.retiring.reduction import ReduceOptions, Reduction
 from lazymig.retiring.report import RetirementReport
 from lazymig.retiring.watching import Scope
 
-#: Changes what all processes follow, and waits until each has acknowledged it.
-Announce: TypeAlias = Callable[[Standing, Mapping[str, object]], Awaitable[Standing]]
+#: Changes what all processes follow, waits until each has acknowledged it, and records what it is, in words.
+Announce: TypeAlias = Callable[[Standing, Mapping[str, object], str], Awaitable[Standing]]
 
 
 class Course(Protocol):

@@ -12,6 +12,7 @@ from lazymig.control.retirement import Archive, RetirementRecord, RetirementStag
 from lazymig.errors import ConfigurationError, LazymigError, PhaseError
 from lazymig.retiring.ground import Ground, check_step
 from lazymig.stores.archives import Archived, Digest, digest_file
+from lazymig.stores.given import Store
 from lazymig.stores.moving_away import Removable
 
 V1 = TypeVar("V1")
@@ -38,18 +39,22 @@ def name_archive(into: str | Path, database: str) -> Archive:
 
 
 async def archive(ground: Ground[V1, V2], record: RetirementRecord, into: str | Path) -> RetirementRecord:
-    """Copy V1 in quarantine, and verify the copy. Goes on, or starts over, where an earlier run was interrupted."""
-    check_step(record, ARCHIVE, RetirementStage.QUARANTINED)
-    asked = name_archive(into, record.v1.partition(".")[0])
+    """Copy V1 in quarantine, and verify the copy. Goes on, or starts over, where an earlier run was interrupted.
+
+    Where entities are parts of documents, there is no quarantine, and their fields are copied.
+    """
+    check_step(record, ARCHIVE, RetirementStage.SERVING if ground.is_part else RetirementStage.QUARANTINED)
+    asked = name_archive(into, ground.v1.place.partition(".")[0])
     known = record.archive
     if known is not None and known.digest is not None:
-        if known.target == asked.target:
+        if known.target == asked.target and not (ground.is_part and not await _exists(ground, known)):
             return record
-        raise PhaseError(f"archive: V1 is archived already, in {known.target}")
+        if not ground.is_part:  # where V1 is in use, an archive may be outdated
+            raise PhaseError(f"archive: V1 is archived already, in {known.target}")
     if record.doing != ARCHIVE or known != asked:
         if await _exists(ground, asked):
             raise PhaseError(f"archive: {asked.target} exists; name another place, or remove it")
-        record = await ground.begin(record, ARCHIVE, archive=asked)
+        record = await ground.begin(record, ARCHIVE, archive=asked, v1=ground.v1.place)
     digest = await _copy(ground, record, asked)
     return await ground.end(
         record, f"archived {digest.count:,} documents in {asked.target}", archive=evolve(asked, digest=digest)
@@ -69,7 +74,7 @@ def _collection_of(ground: Ground[V1, V2], asked: Archive) -> Removable:
 
 async def _copy(ground: Ground[V1, V2], record: RetirementRecord, asked: Archive) -> Digest:
     """Make the copy unless it is there, and return its digest. Raises `LazymigError` if it is not what V1 holds."""
-    source = Archived(ground.v1.named(record.quarantine))
+    source = Archived(_source(ground, record))
     there = await _exists(ground, asked)  # complete: both kinds get their name in one step
     if asked.kind == _FILE:
         held = await source.digest() if there else await _write(source, Path(asked.target))
@@ -82,9 +87,13 @@ async def _copy(ground: Ground[V1, V2], record: RetirementRecord, asked: Archive
     if found != held:
         raise LazymigError(
             f"archive: {asked.target} holds {found.count:,} documents and V1 {held.count:,}, or their bytes differ; V1 "
-            "stays in quarantine. Remove that copy, and archive again"
+            "stays as it is. Remove that copy, and archive again"
         )
     return held
+
+
+def _source(ground: Ground[V1, V2], record: RetirementRecord) -> Store:
+    return ground.pair.v1 if ground.is_part else ground.v1.named(record.quarantine)
 
 
 async def _write(source: Archived, path: Path) -> Digest:
@@ -92,7 +101,7 @@ async def _write(source: Archived, path: Path) -> Digest:
         return await source.write_to(path)
     except OSError as error:
         raise LazymigError(
-            f"archive: {path} cannot be written ({error.strerror or type(error).__name__}); V1 stays in quarantine. "
+            f"archive: {path} cannot be written ({error.strerror or type(error).__name__}); V1 stays as it is. "
             "Archive again, or name another place"
         ) from None
 
@@ -128,17 +137,23 @@ async def drop(ground: Ground[V1, V2], record: RetirementRecord) -> RetirementRe
     if not await is_dropped(ground, record):
         if await there.identify() != record.identity:
             raise PhaseError(f"drop: {there.place} is not the collection that was put there; look at what it is")
-        await _check_archive(ground, record)
+        await check_archive(ground, record)
         record = await ground.begin(record, DROP)
         await there.drop()
     return await ground.end(record, f"{there.place} dropped", stage=RetirementStage.DROPPED)
 
 
-async def _check_archive(ground: Ground[V1, V2], record: RetirementRecord) -> None:
+async def check_archive(ground: Ground[V1, V2], record: RetirementRecord) -> None:
+    """Raise `PhaseError` where V1 was archived, and V1 or the archive has changed since."""
     known = record.archive
     if known is None or known.digest is None:
         return
-    if await Archived(ground.v1.named(record.quarantine)).digest() != known.digest:
+    if await Archived(_source(ground, record)).digest() != known.digest:
+        if ground.is_part:
+            raise PhaseError(
+                f"drop: {ground.describe_fields()} in V1 were changed since they were archived; remove "
+                f"{known.target}, and run lazymig retire archive again"
+            )
         raise PhaseError("drop: V1 has changed in quarantine since it was archived; restore it, and begin again")
     # A file may have been moved to a safer place since.
     if await _exists(ground, known):

@@ -67,12 +67,23 @@ class Ground(Work, Generic[V1, V2]):
         """V1 under the name that the application gives it."""
         return Removable(self.pair.v1)
 
+    @property
+    def is_part(self) -> bool:
+        """Whether V1's entities are parts of documents, which stay."""
+        return self.pair.conversions.carried.is_part
+
+    def describe_fields(self) -> str:
+        """Return the names of V1's fields, where entities are parts of documents."""
+        return ", ".join(self.pair.conversions.carried.names)
+
     def in_quarantine(self, record: RetirementRecord) -> Removable:
         """Return V1 under its name in quarantine."""
         return Removable(self.v1.named(record.quarantine))
 
     def here(self, record: RetirementRecord) -> Store:
-        """Return V1's collection where it is now."""
+        """Return V1 where it is now."""
+        if self.is_part:
+            return self.pair.v1  # which knows what of a document is an entity
         return self.v1.named(record.quarantine if record.stage is RetirementStage.QUARANTINED else self.v1.name)
 
     async def find(self) -> RetirementRecord:

@@ -34,6 +34,7 @@ class RetirementReport:
         code: What of the application's code may go, with file and line.
         archive: Where V1 is archived; "" where it is not.
         history: What was done, by whom and when, in words; oldest first.
+        part: Whether only fields of V1's documents go.
         in_place: Whether one document carries both shapes. Then only the stages "serving", "reduced" and "retired" are.
     """
 
@@ -47,6 +48,7 @@ class RetirementReport:
     code: tuple[str, ...]
     archive: str
     history: tuple[str, ...] = ()
+    part: bool = False
     in_place: bool = False
 
     @property
@@ -62,11 +64,11 @@ async def make_report(
     archive = record.archive
     return RetirementReport(
         migration=ground.name, stage=str(record.stage), interrupted=record.doing,
-        next=record.next, conditions=tuple(conditions),
+        next=record.find_next(part=ground.is_part), conditions=tuple(conditions),
         goes=tuple(await _list_what_goes(ground, record)), warnings=tuple(await _list_warnings(ground, record)),
         code=list_removable_code(ground.pair.conversions.migration),
         archive=archive.target if archive is not None and archive.digest is not None else "",
-        history=tuple(await list_history(ground)),
+        history=tuple(await list_history(ground)), part=ground.is_part,
     )  # fmt: skip
 
 
@@ -81,7 +83,11 @@ async def _list_what_goes(ground: Ground[V1, V2], record: RetirementRecord) -> l
     if record.stage in BEFORE_THE_DROP:
         here = ground.v1 if record.stage is RetirementStage.SERVING else ground.in_quarantine(record)
         if await here.identify() is not None:
-            goes.append(f"V1, {here.place}: {_describe(await here.measure())}")
+            goes.append(
+                await _describe_part(ground)
+                if ground.is_part
+                else f"V1, {here.place}: {_describe(await here.measure())}"
+            )
     if record.stage not in (RetirementStage.REDUCED, RetirementStage.RETIRED):
         gone = await Reducing(ground.pair.bodies, ground.clock).count_gone()
         v2 = Removable(ground.pair.bodies)
@@ -96,6 +102,11 @@ async def _list_what_goes(ground: Ground[V1, V2], record: RetirementRecord) -> l
     return goes
 
 
+async def _describe_part(ground: Ground[V1, V2]) -> str:
+    held = await Counts(ground.pair.v1).count_all()
+    return f"in V1, {ground.v1.place}: {ground.describe_fields()} and the revisions, in about {held:,} documents"
+
+
 def _describe(size: Size) -> str:
     if not size.bytes:
         return f"about {size.documents:,} documents"
@@ -106,12 +117,14 @@ async def _list_warnings(ground: Ground[V1, V2], record: RetirementRecord) -> li
     if record.stage not in BEFORE_THE_DROP:
         return []
     views = await ground.v1.find_views()
-    found = [f"the view {view} reads V1 by its name, and is empty from quarantine on" for view in views]
+    loss = f"lacks {ground.describe_fields()}" if ground.is_part else "is empty from quarantine on"
+    found = [f"the view {view} reads V1 by its name, and {loss}" for view in views]
     here = ground.v1 if record.stage is RetirementStage.SERVING else ground.in_quarantine(record)
+    expiring = [] if ground.is_part else await here.find_expiring()
     found += [
         f"the TTL index {name} of {here.place} still deletes documents: each counts as a stray delete, and makes an "
         "archive differ; drop that index to keep them"
-        for name in await here.find_expiring()
+        for name in expiring
     ]
     waived = await ground.parts.letters.count_waived(ground.name)
     if waived:
@@ -119,6 +132,7 @@ async def _list_warnings(ground: Ground[V1, V2], record: RetirementRecord) -> li
     left = (await Counts(ground.pair.bodies).count_marked()).left
     if left:
         found.append(f"{left:,} entities that upgrade leaves in V1 (LEAVE) go with it")
-    if record.stage is RetirementStage.QUARANTINED and (record.archive is None or record.archive.digest is None):
+    last = record.stage is RetirementStage.QUARANTINED or ground.is_part
+    if last and (record.archive is None or record.archive.digest is None):
         found.append("V1 is not archived; lazymig retire archive does that")
     return found

@@ -14,6 +14,7 @@ from lazymig.phases import Phase
 from lazymig.retiring.conditions import Condition, Soak, check_all, check_phase, find_conditions
 from lazymig.retiring.course import Announce, Course
 from lazymig.retiring.disposal import DROP, archive, check_drop, drop, is_dropped
+from lazymig.retiring.fields import check_removal, check_whole, remove_fields
 from lazymig.retiring.ground import BEFORE_THE_DROP, Ground
 from lazymig.retiring.quarantine import QUARANTINE, check_quarantine, quarantine, restore
 from lazymig.retiring.reduction import ReduceOptions, Reduction, check_strip, finish, reduce
@@ -50,18 +51,25 @@ class TwoCollections(Course, Generic[V1, V2]):
         return await find_conditions(self.ground, record, standing, self.soak)
 
     async def quarantine(self, record: RetirementRecord, standing: Standing | None) -> RetirementRecord:
+        check_whole(self.ground, "quarantine")
         check_quarantine(record)
         if record.doing != QUARANTINE:
             check_all(await self._find_conditions(record, standing), "quarantine")
         return await quarantine(self.ground, record)
 
     async def restore(self, record: RetirementRecord) -> RetirementRecord:
+        check_whole(self.ground, "restore")
         return await restore(self.ground, record)
 
     async def archive(self, record: RetirementRecord, into: str | Path) -> RetirementRecord:
         return await archive(self.ground, record, into)
 
     async def drop(self, record: RetirementRecord, standing: Standing | None, confirm: str) -> RetirementRecord:
+        if self.ground.is_part:
+            check_removal(self.ground, record, confirm)
+            if record.doing != DROP:
+                check_all(await self._find_conditions(record, standing), DROP)
+            return await remove_fields(self.ground, record)
         check_drop(self.ground, record, confirm)
         if not await is_dropped(self.ground, record):
             check_all(await self._find_conditions(record, standing), DROP)

@@ -13,13 +13,14 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from lazymig.control import Parts
 from lazymig.control.following import Claim
-from lazymig.control.retirement import RetirementStage
+from lazymig.control.retirement import RetirementRecord, RetirementStage
 from lazymig.control.watching import Noted, Watching
 from lazymig.following.feed import Batch, Feed
 from lazymig.following.leasing import Lease, TakenOver
 from lazymig.following.retrying import back_off
 from lazymig.loop.clock import Clock
 from lazymig.protocol.pair import Pair
+from lazymig.retiring.disposal import DROP
 from lazymig.stores.events import Changes, PositionLost, Token, is_passing
 from lazymig.stores.strays import Access, Accesses, StrayChanges
 
@@ -32,6 +33,11 @@ IDLE_S = 0.5
 BATCH = 1000
 #: Seconds after which a position without changes is stored, and after which the server is asked for its counts.
 _SAVE_EVERY_S, _SAMPLE_EVERY_S = 5.0, 60.0
+#: What no server shows where V1's entities are parts of documents.
+_PART_LIMIT = (
+    "reads of the fields, and deletions of whole documents, because V1's documents stay in use; search the programs "
+    "for the fields' names"
+)
 
 
 @frozen(kw_only=True)
@@ -77,18 +83,22 @@ class Scope:
         changes: The changes that count.
         accesses: The server's counts; None where they count lazymig's own writes as well.
         limits: What cannot be seen, in words.
+        is_part: Whether V1's entities are parts of documents, whose fields retirement itself removes.
     """
 
     migration: str
     changes: Changes
     accesses: Accesses | None
     limits: tuple[str, ...] = ()
+    is_part: bool = False
 
 
 def make_scope(pair: Pair[V1, V2], clock: Clock) -> Scope:
     """Return V1's collection, which nobody should use. Raises `ConfigurationError` where it is in memory."""
     changes = StrayChanges(pair.v1, batch_size=BATCH, wait_s=IDLE_S, clock=clock)
-    return Scope(pair.conversions.migration.name, changes, Accesses(pair.v1))
+    is_part = pair.conversions.carried.is_part
+    limits = (_PART_LIMIT,) if is_part else ()
+    return Scope(pair.conversions.migration.name, changes, Accesses(pair.v1), limits, is_part)
 
 
 class StrayWatch:
@@ -116,7 +126,7 @@ class StrayWatch:
         self._started_s = clock.monotonic()
         self._stopped = self._waiting = False
         self._counts: Counter[str] = Counter()
-        self._limits = scope.limits
+        self._limits, self._is_part = scope.limits, scope.is_part
         self._since: datetime | None = None
         self._failed = 0
         self._sample: Access | None = None
@@ -130,7 +140,7 @@ class StrayWatch:
         """Watch until stopped, or until the retirement has ended."""
         await self._changes.take_position()  # refuses a server without change streams before anything is written
         while not self._is_stopping():
-            if (await self._retirement.find()).stage is RetirementStage.RETIRED:
+            if self._is_over(await self._retirement.find()):
                 break
             claim = await self._lease.claim(self._report_waiting)
             if claim is None:
@@ -141,6 +151,10 @@ class StrayWatch:
                     await self._attempt(claim)
         self._report()
         return self._make_report()
+
+    def _is_over(self, record: RetirementRecord) -> bool:
+        gone = self._is_part and (record.doing == DROP or record.stage is not RetirementStage.SERVING)
+        return gone or record.stage is RetirementStage.RETIRED
 
     async def _attempt(self, claim: Claim) -> None:
         """Watch while the claim is held. After an error of the server's state, the stored position is read again."""
@@ -176,6 +190,9 @@ class StrayWatch:
 
     async def _note(self, claim: Claim, batch: Batch, position: Token, *, urgent: bool = False) -> Token:
         """Record a batch with its position, and the server's counts from time to time; return the position."""
+        if self._is_part and batch.events and self._is_over(await self._retirement.find()):
+            self._stopped = True  # these are the removals of the retirement itself
+            return position
         position, now_s = batch.token or position, self._clock.monotonic()
         due = urgent or now_s - self._sampled_at_s >= _SAMPLE_EVERY_S
         if batch.events or due or now_s - self._saved_at_s >= _SAVE_EVERY_S:

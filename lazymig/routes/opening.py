@@ -48,9 +48,11 @@ def open_calls_in_place(
     """Build the calls of a repository whose shapes share their documents. Raises `ConfigurationError`."""
     place = open_place(migration, collection, options)
     both = Collections(collection, collection)
+    dark = options.dark_reads
+    watch = None if dark is None else Watch(place, dark, phase if isinstance(phase, Control) else None)
     choosing = open_choosing(phase, migration.name) if isinstance(phase, Control) else None
-    builder = PlaceBuilder(both, migration, options, place, choosing)
-    return _open(Opening(migration, both, options, place, builder, None), phase)
+    builder = PlaceBuilder(both, migration, options, place, watch, choosing)
+    return _open(Opening(migration, both, options, place, builder, watch), phase)
 
 
 @frozen

@@ -13,6 +13,7 @@ from attrs import evolve, frozen
 from lazymig.errors import ConversionError, Direction, LazymigError, NotYet
 from lazymig.shapes.attempts import attempt, call, find_swapped, make_failure
 from lazymig.shapes.codec import Codec, codec_for
+from lazymig.shapes.fields import Rejected
 from lazymig.shapes.leaving import LEAVE
 from lazymig.shapes.migration import Migration, get_downgrading, get_upgrading
 from lazymig.shapes.signatures import Conversion
@@ -244,11 +245,12 @@ class Conversions(Generic[V1, V2]):
 
     def v1_document(self, entity: V1, direction: Direction = "downgrade") -> Fields:
         """Return a V1 entity as a document without `_id`, checked to be read back as the same entity."""
-        document = attempt(getattr(entity, self.migration.id_field), direction, self.v1.encode_exactly, entity)
+        return attempt(getattr(entity, self.migration.id_field), direction, self._encode_v1, entity)
+
+    def _encode_v1(self, entity: V1) -> Fields:
+        document = self.v1.encode_exactly(entity)
         if not self.carried.holds(document):
-            # V1 would not hold the entity then: it exists by its attributes.
-            nothing = ValueError("none of the attributes would be stored; store at least one of them, if only as null")
-            raise ConversionError(getattr(entity, self.migration.id_field), direction, nothing)
+            raise Rejected("none of the attributes would be stored, so V1 would not hold the entity; store one as null")
         return document
 
     def v2_body(self, entity: V2, direction: Direction = "upgrade") -> Fields:
@@ -292,8 +294,7 @@ class Conversions(Generic[V1, V2]):
 
 def conversions_for(migration: Migration[V1, V2], *, v1_aware: bool, v2_aware: bool) -> Conversions[V1, V2]:
     """Bind the conversions of a migration to its clients. The flags are the clients' `tz_aware` options."""
-    v1 = codec_for(
-        migration.v1, migration.id_field, migration.v1_converter, tz_aware=v1_aware, upcasters=migration.upcasters
-    )
-    v2 = codec_for(migration.v2, migration.id_field, migration.v2_converter, tz_aware=v2_aware)
+    id_field, chain = migration.id_field, migration.upcasters
+    v1 = codec_for(migration.v1, id_field, migration.v1_converter, tz_aware=v1_aware, upcasters=chain)
+    v2 = codec_for(migration.v2, id_field, migration.v2_converter, tz_aware=v2_aware)
     return Conversions(migration, v1, v2, Carried.part(migration.name, v1.fields) if migration.part else WHOLE)

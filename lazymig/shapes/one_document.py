@@ -113,7 +113,7 @@ class OneDocument:
         try:
             raw = bson.encode({name: document[name] for name in names if name in document})
         except Exception:
-            return b""  # Python cannot hold one of the values, so no V2 part can have been made of it
+            return b""  # Python cannot hold one of the values; such a V1 part is converted at each read
         return blake2b(raw, digest_size=_BYTES).digest()
 
     def v1_part(self, document: Document) -> Document:

@@ -6,7 +6,7 @@ from cattrs import Converter
 
 from lazymig.errors import ConfigurationError
 from lazymig.shapes.bson_types import make_converter
-from lazymig.shapes.stored_names import is_step, top_names
+from lazymig.shapes.stored_names import is_step, top_names, written_names
 from lazymig.shapes.upcasting import Upcasters
 
 
@@ -22,8 +22,9 @@ def check_part(name: str, v1: type, id_field: str, own: Converter | None, chain:
             "part: upcasters bring whole documents up to V1's class; let one migration do that first, and then move "
             "the fields"
         )
-    names = top_names(own or make_converter(), v1, id_field)
-    if names.id is None or names.opaque:
+    converter = own or make_converter()
+    names = top_names(converter, v1, id_field)
+    if names.opaque or written_names(converter, v1) is None:
         raise ConfigurationError(
             f"part: the converter's own hook for {v1.__name__} does not show which fields it stores; generate it with "
             "cattrs.gen.make_dict_unstructure_fn and make_dict_structure_fn"

@@ -14,6 +14,7 @@ import bson
 from attrs import frozen
 from bson.raw_bson import RawBSONDocument
 
+from lazymig.stores.carried import carried_of
 from lazymig.stores.drivers import (
     MAJORITY,
     READ_MAJORITY,
@@ -59,9 +60,15 @@ class _Summing:
 
 
 class Archived:
-    """A collection that is copied as a whole, byte for byte. Nobody may write it meanwhile."""
+    """A collection that is copied as a whole, byte for byte. Nobody may write it meanwhile.
+
+    Where entities are parts of documents, their ids and fields are copied, and nobody may write those.
+    """
 
     def __init__(self, store: Store) -> None:
+        carried = carried_of(store)
+        self._where: Document = carried.selection
+        self._fields: Document | None = dict.fromkeys(carried.names, 1) if carried.is_part else None
         self._collection: Handle = tune(collection_of(store), write=MAJORITY, read=READ_MAJORITY)
         self._in_memory = driver_of(self._collection) is Driver.MEMORY
 
@@ -77,9 +84,10 @@ class Archived:
         """Copy all documents into a collection of the same cluster, which this creates or replaces in one step."""
         if self._in_memory:
             target = self._collection.database.client[database][name]
-            await target.insert_many(await self._collection.find().to_list(None))
+            await target.insert_many(await self._collection.find(self._where, self._fields).to_list(None))
             return
-        stages = [{"$out": {"db": database, "coll": name}}]
+        stages: list[Document] = [{"$match": self._where}, {"$project": self._fields}] if self._fields else []
+        stages.append({"$out": {"db": database, "coll": name}})
         cursor = await await_if_needed(self._collection.aggregate(stages))
         await cursor.to_list(None)
 
@@ -103,9 +111,10 @@ class Archived:
 
     async def _read(self) -> AsyncIterator[list[bytes]]:
         if self._in_memory:
-            yield [bson.encode(document) for document in await self._collection.find().to_list(None)]
+            found = await self._collection.find(self._where, self._fields).to_list(None)
+            yield [bson.encode(document) for document in found]
             return
-        async for batch in self._collection.find_raw_batches({}):
+        async for batch in self._collection.find_raw_batches(self._where, self._fields):
             yield split(batch)
 
 

@@ -11,6 +11,7 @@ from pymongo.read_concern import ReadConcern
 from lazymig.stores.documents import META_FIELD, check_same_id
 from lazymig.stores.drivers import (
     MAJORITY,
+    ONE,
     READ_MAJORITY,
     STATEMENT_ERRORS,
     Driver,
@@ -20,14 +21,16 @@ from lazymig.stores.drivers import (
     is_id_taken,
     is_refused,
     is_server_state,
+    is_too_large,
     tune,
 )
 from lazymig.stores.given import RawId
+from lazymig.stores.indexes import ensure_index
 from lazymig.stores.keyset import Order
 from lazymig.stores.pages import encode_filter, find_page, join_filters
-from lazymig.stores.raw import Undecoded, find_all, find_one
+from lazymig.stores.raw import Undecoded, find_all, find_one, find_undecoded
 from lazymig.stores.records import PLACEHOLDER, Document, Fields, Filled, StoredWhole, WholeChange
-from lazymig.stores.whole_documents import MOVED, REV, make_whole_filter, parse_whole
+from lazymig.stores.whole_documents import MOVED, REV, UNMOVED, make_whole_filter, parse_whole
 from lazymig.stores.wholes import Wholes
 
 
@@ -52,6 +55,8 @@ class WholeStore(Wholes):
         self._in_memory = driver_of(collection) is Driver.MEMORY
         # An acknowledged write must survive a fail-over, whatever the collection's own write concern is.
         self._durable = tune(collection, write=MAJORITY)
+        # What can be made again need not survive it.
+        self._quick = tune(collection, write=ONE)
         self._majority = tune(collection, read=READ_MAJORITY)
         # Linearizable reads find one document each, and a deposed primary cannot answer them.
         self._one = self._majority if read_concern is None else tune(collection, read=ReadConcern(read_concern))
@@ -90,10 +95,10 @@ class WholeStore(Wholes):
         return bool(result.matched_count)
 
     async def fill(self, change: WholeChange) -> Filled:
-        return await self._fill_singly([change], self.collection)
+        return await self._fill_singly([change], self._quick)
 
     async def fill_each(self, changes: Sequence[WholeChange], *, durable: bool = False) -> Filled:
-        collection = self._durable if durable else self.collection
+        collection = self._durable if durable else self._quick
         if self._in_memory:
             return await self._fill_singly(changes, collection)
         requests = [UpdateOne(*build_statement(change)) for change in changes]
@@ -101,6 +106,11 @@ class WholeStore(Wholes):
             result = await collection.bulk_write(requests, ordered=False, session=self._session)
         except BulkWriteError as error:
             return _judge(error, durable=durable)
+        except STATEMENT_ERRORS as error:
+            if not is_too_large(error):
+                raise
+            # Neither driver nor server names the document. Sent one by one, it is refused and the others are stored.
+            return await self._fill_singly(changes, collection)
         return Filled(result.matched_count, {})
 
     async def _fill_singly(self, changes: Sequence[WholeChange], collection: Handle) -> Filled:
@@ -132,6 +142,17 @@ class WholeStore(Wholes):
     async def count(self, criteria: Document, *, moved: bool = False) -> int:
         where = join_filters(self.question(criteria), MOVED if moved else None)
         return int(await self._majority.count_documents(where, session=self._session))
+
+    async def unmoved(self, why: str, limit: int, after: RawId = None) -> list[StoredWhole]:
+        behind = None if after is None else Order("_id", 1).after({"_id": after}, driver_of(self.given))
+        found = await find_undecoded(
+            self.collection, parse_whole, join_filters({UNMOVED: why}, behind), size=limit, limit=limit,
+            fields={META_FIELD: 1}, sort=[("_id", 1)], session=self._session,
+        )  # fmt: skip
+        return list(found)
+
+    async def ensure_unmoved_index(self) -> None:
+        await ensure_index(self.collection, [(UNMOVED, 1)], "lazymig_unmoved", sparse=True)
 
 
 def _judge(error: BulkWriteError, *, durable: bool) -> Filled:

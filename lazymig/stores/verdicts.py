@@ -19,6 +19,8 @@ class Verdict(enum.StrEnum):
     WAITING = "waiting"
     #: V1 holds the entity, which is not taken over, and V2 has recorded that. No mismatch.
     LEFT = "left"
+    #: In one document: V2's part is not of V1's part as it stands, and a read or a sweep makes it so. No mismatch.
+    BEHIND = "behind"
     #: V1 holds the entity and V2 does not.
     MISSING = "missing"
     #: V2 claims to be clean and is of another revision than V1, or of an older conversion.
@@ -34,7 +36,7 @@ class Verdict(enum.StrEnum):
 
 
 #: The verdicts of entities whose two sides agree.
-AGREEING = frozenset({Verdict.MATCH, Verdict.WAITING, Verdict.LEFT})
+AGREEING = frozenset({Verdict.MATCH, Verdict.WAITING, Verdict.LEFT, Verdict.BEHIND})
 
 
 @frozen

@@ -59,7 +59,7 @@ class Ladder(Protocol):
     async def find_left_over(self, standing: Standing) -> list[str]:
         """Find what a step has left that was cut off, besides the record itself, in words."""
 
-    async def prepare(self, standing: Standing, target: Phase, roll: RollCall) -> Standing:
+    async def prepare(self, step: Step) -> Standing:
         """Do what must be done before the phase is recorded, and return the record as it is then."""
 
     async def record(self, step: Step) -> Standing:

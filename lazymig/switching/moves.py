@@ -88,7 +88,8 @@ class Mover(Generic[V1, V2]):
         if (await self.find()).phase is not Phase.V2_ONLY:
             return ""
         record = await parts_of(self.desk.control).retirement(self.name).find()
-        return record.next if self.desk.calls.place is None else record.next_in_place
+        calls = self.desk.calls
+        return record.find_next(part=calls.migration.part, in_place=calls.place is not None)
 
     def check_way(self, plan: Plan, wanted: Phase | None) -> None:
         """Raise `PhaseError` where there is no such step, or where it leads elsewhere."""
@@ -129,7 +130,7 @@ class Mover(Generic[V1, V2]):
             standing = await self.ladder.release(standing)
             await roll.wait(standing.epoch, at_most_s=self.desk.wait_s)
             plan = await self._check(standing, direction, order)
-            changed = await self.ladder.prepare(standing, target, roll)
+            changed = await self.ladder.prepare(_make_step(standing, target, order, plan, roll))
             if changed is not standing:
                 plan = await self._check(changed, direction, order)
             moved = await self.ladder.record(_make_step(changed, target, order, plan, roll))

@@ -19,7 +19,7 @@ from lazymig.switching.ladder import Ladder, Step
 from lazymig.switching.outages import forbid_degrading
 from lazymig.switching.plan import Direction, Gate
 from lazymig.switching.sealed import Intent, Sealing, find_fences, lift_fences
-from lazymig.switching.waiting import LOOK_S, RollCall
+from lazymig.switching.waiting import LOOK_S
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -50,12 +50,13 @@ class TwoCollections(Ladder, Generic[V1, V2]):
     async def find_left_over(self, standing: Standing) -> list[str]:
         return [barrier.why for barrier in await find_fences(self.desk.calls.pair, standing)]
 
-    async def prepare(self, standing: Standing, target: Phase, roll: RollCall) -> Standing:
-        desk = self.desk
+    async def prepare(self, step: Step) -> Standing:
+        desk, standing, target, roll = self.desk, step.standing, step.target, step.roll
         if self.rungs.index(target) < self.rungs.index(standing.phase):
             return standing
         if standing.phase is Phase.SHADOW and standing.settings.get("degrade"):
-            return await forbid_degrading(desk.phases, standing, roll, desk.clock, desk.wait_s)
+            signed = {"by": step.by, "why": step.why}
+            return await forbid_degrading(desk.phases, standing, roll, desk.clock, desk.wait_s, **signed)
         if standing.phase is Phase.PREPARE:
             await self._distrust()
         return standing

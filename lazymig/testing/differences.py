@@ -9,7 +9,7 @@ from typing import Any, Final
 from bson import Int64
 
 from lazymig.shapes.entities import fields, is_entity
-from lazymig.stores.documents import META_FIELD, REVISION_FIELD
+from lazymig.stores.documents import OWN_FIELDS
 
 
 class _Nothing:
@@ -82,7 +82,7 @@ def _equal(expected: Any, found: Any) -> bool:
 
 def without_own(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return a stored document without lazymig's own fields."""
-    return {key: value for key, value in document.items() if key not in (REVISION_FIELD, META_FIELD)}
+    return {key: value for key, value in document.items() if key == "_id" or key not in OWN_FIELDS}
 
 
 def reduce_to_common(stored: Any, document: Any) -> tuple[Any, Any]:

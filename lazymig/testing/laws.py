@@ -58,6 +58,7 @@ READABLE: Final = "every V1 document is read as an entity"
 STORABLE: Final = "every {side} entity can be stored as BSON"
 SAME_TYPES: Final = "a stored {side} entity is read back with the same values and BSON types"
 SIZE: Final = "a {side} document has at most 16 MB"
+HELD: Final = "a V1 document has at least one of the attributes, by which the entity exists"
 
 #: lazymig's own fields count towards the size.
 _OWN_FIELDS: Final[Mapping[str, dict[str, Any]]] = {
@@ -249,6 +250,8 @@ class _Laws(Generic[V1, V2]):
             raise LawBroken(SIZE.format(side=side), _largest(raw), f"{len(raw)} bytes")
         options: CodecOptions[Any] = CodecOptions(tz_aware=self.tz_aware)
         document = without_own(bson.decode(raw, options))
+        if side == "V1" and not self.conversions.carried.holds(document):
+            raise LawBroken(HELD, "", "no attribute would be stored; store one as null")
         try:
             read = codec.decode(document)
         except Exception as error:

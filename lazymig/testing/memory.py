@@ -18,7 +18,8 @@ def memory_repository(
 ) -> Repository[V1, V2]:
     """Return a repository on two new, empty in-memory collections. It runs lazymig's real code.
 
-    Fill V1 through the V1 view (`repo.v1.insert`), or with raw documents through `repo.collections.v1`. Keep it under a
+    Fill V1 through the V1 view (`repo.v1.insert`), or with raw documents through `repo.collections.v1`: with
+    `Migration(part=True)` only so, since an insert needs the document that the entity is a part of. Keep it under a
     few hundred entities, because every search is a linear scan. It has no sessions and no transactions. It never yields
     to the event loop, so it shows no races; test those on a real server.
 

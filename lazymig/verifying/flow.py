@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import Generic, TypeVar
 
 from attrs import frozen
 
-from lazymig.control.mismatches import Mismatches
 from lazymig.loop.clock import Clock
 from lazymig.metrics import VERIFY_RANGE
 from lazymig.passes.throttle import Throttle
 from lazymig.stores.given import RawId
-from lazymig.stores.records import Partition
-from lazymig.stores.verdicts import Mismatch
+from lazymig.stores.records import Partition, WholeChange
+from lazymig.stores.verdicts import Mismatch, Verdict
 from lazymig.telemetry import Tally
 from lazymig.verifying.examining import Examiner
-from lazymig.verifying.ranges import BothSides, Range, Ranges
-
-V1 = TypeVar("V1")
-V2 = TypeVar("V2")
+from lazymig.verifying.sides import Found, Sides
 
 
 @frozen
@@ -33,28 +28,29 @@ class Stretch:
     scanned: int
 
 
-class Flow(Generic[V1, V2]):
+class Flow:
     """Compares one partition after the other."""
 
     def __init__(
         self,
-        sides: BothSides,
-        examiner: Examiner[V1, V2],
-        table: Mismatches,
-        migration: str,
+        sides: Sides,
+        examiner: Examiner,
+        record: Callable[[Sequence[Mismatch]], Awaitable[None]],
         throttle: Throttle,
         clock: Clock,
         counts: Counter[str],
         tally: Tally,
+        catch_up: Callable[[Sequence[WholeChange]], Awaitable[int]] | None,
     ) -> None:
+        """`catch_up` stores V2 parts that are behind and returns how many; None where nothing is to be stored."""
         self._sides = sides
         self._examiner = examiner
-        self._table = table
-        self._migration = migration
+        self._record = record
         self._throttle = throttle
         self._clock = clock
         self._counts = counts
         self._tally = tally
+        self._catch_up = catch_up
 
     async def stretches(self, partition: Partition, position: RawId) -> AsyncGenerator[Stretch]:
         """Compare a partition after the position; yield its ranges in order, each once its candidates are durable.
@@ -77,8 +73,8 @@ class Flow(Generic[V1, V2]):
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def _read(self, partition: Partition, position: RawId) -> AsyncGenerator[tuple[Range, float]]:
-        ranges = Ranges(self._sides, partition, position, self._throttle.batches.size)
+    async def _read(self, partition: Partition, position: RawId) -> AsyncGenerator[tuple[Found, float]]:
+        ranges = self._sides.walk(partition, position, self._throttle.batches.size)
         while await self._throttle.wait_for_page():
             ranges.size = self._throttle.batches.size
             began_s = self._clock.monotonic()
@@ -93,15 +89,27 @@ class Flow(Generic[V1, V2]):
             # What it waited for its rate, or while it was paused, says nothing about the server.
             yield both, self._clock.monotonic() - read_s
 
-    async def _examine(self, both: Range, began_s: float) -> Stretch:
+    async def _examine(self, both: Found, began_s: float) -> Stretch:
         with self._tally.span(VERIFY_RANGE, documents=both.size):
-            examined = await self._examiner.examine(both.pairs(), first=True)
-            await self.record_candidates(examined.mismatches)
-        self._counts["compared"] += examined.entities
+            entities = await self.examine(both)
         self._throttle.batches.note_batch(both.size, self._clock.monotonic() - began_s)
-        return Stretch(both.last, examined.entities)
+        return Stretch(both.last, entities)
+
+    async def examine(self, both: Found) -> int:
+        """Compare a range for the first time, and return how many entities it holds.
+
+        What does not agree is recorded durably. What is behind is stored, where the run repairs.
+        """
+        examined = await self._examiner.examine(both.looks(), first=True)
+        await self.record_candidates(examined.mismatches)
+        self._counts["compared"] += examined.entities
+        if self._catch_up is not None and examined.late:
+            stored = await self._catch_up(examined.late)
+            self._counts["repaired"] += stored
+            self._counts[Verdict.BEHIND] -= stored
+        return examined.entities
 
     async def record_candidates(self, found: list[Mismatch]) -> None:
         """Record what did not agree at first; return when it is durable."""
-        await self._table.record(self._migration, found)
+        await self._record(found)
         self._counts["suspected"] += len(found)

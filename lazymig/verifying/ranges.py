@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import AsyncGenerator, Awaitable, Iterator, Sequence
 
 from attrs import frozen
 
@@ -17,9 +16,8 @@ from lazymig.stores.keyset import ONE_VALUE
 from lazymig.stores.raw import Undecoded, decode_for_id
 from lazymig.stores.records import Document, Partition, StoredV1, StoredV2
 from lazymig.stores.scans import Part, Scan
+from lazymig.verifying.judging import Judge, Judged, Seen
 
-#: V2's side of an entity: its document, one that lazymig did not store, or nothing.
-Seen: TypeAlias = StoredV2 | ForeignDocument | None
 #: How many times more documents V2 may hold than V1 within V1's page, before the page is cut.
 _V2_MORE = 2
 #: Documents of each side that are decoded together.
@@ -34,11 +32,17 @@ class Range:
     v2: Undecoded[StoredV2 | ForeignDocument]
     #: The last id of the range that a checkpoint can hold.
     last: RawId
+    judge: Judge
 
     @property
     def size(self) -> int:
         """How many entities it holds at most."""
         return max(len(self.v1), len(self.v2))
+
+    def looks(self) -> Iterator[Awaitable[Judged]]:
+        """Yield a look at each entity."""
+        for truth, seen in self.pairs():
+            yield self.judge(truth, seen)
 
     def pairs(self) -> Iterator[tuple[StoredV1 | None, Seen]]:
         """Yield both sides of each entity. Ids that MongoDB takes for one, such as 5 and 5.0, are one."""
@@ -57,11 +61,12 @@ class Range:
 class BothSides:
     """Reads V1 and V2 with read concern majority: what agrees then cannot be rolled back."""
 
-    def __init__(self, v1: Store, v2: Store, question: Document) -> None:
+    def __init__(self, v1: Store, v2: Store, question: Document, judge: Judge) -> None:
         self.v1 = as_patient_as(v1, Scan(v1, majority=True))
         self.v2, self._v2_now = as_patient_as(v2, Scan(v2, majority=True)), as_patient_as(v2, Scan(v2))
         #: V1's documents to compare; empty for all of both sides.
         self.question = question
+        self.judge = judge
 
     async def find(self, ids: Sequence[RawId], *, repaired: bool = False) -> AsyncGenerator[Range]:
         """Find these entities, in as few ranges as replies can hold.
@@ -74,12 +79,16 @@ class BothSides:
             v1 = await self.v1.find_part(where, len(part), self.v1.carried.parse)
             v2 = await scan.find_part(where, len(part), parse_v2_or_error)
             if len(part) == 1 or (v1.complete and v2.complete):
-                yield Range(v1.documents, v2.documents, None)
+                yield Range(v1.documents, v2.documents, None, self.judge)
                 continue
             half = len(part) // 2
             for rest in (part[:half], part[half:]):
                 async for found in self.find(rest, repaired=repaired):
                     yield found
+
+    def walk(self, partition: Partition, position: RawId, size: int) -> Ranges:
+        """Return a walk through a partition, after a position."""
+        return Ranges(self, partition, position, size)
 
     async def find_asked(self, ids: Sequence[RawId]) -> list[RawId]:
         """Find which of these ids belong to V1's documents that are to be compared."""
@@ -111,7 +120,7 @@ class Ranges:
             self._position = end
             if not isinstance(end, Unreadable):
                 self._marked = end
-        return Range(v1.documents, v2.documents, self._marked)
+        return Range(v1.documents, v2.documents, self._marked, self._sides.judge)
 
     async def _find_end(self, ours: RawId, theirs: RawId) -> RawId:
         """Return the last id of the partition, given each side's. The server decides which of two sorts later."""

@@ -23,8 +23,8 @@ from lazymig.stores.given import RawId
 from lazymig.stores.raw import keys_of
 from lazymig.stores.verdicts import Mismatch, Verdict
 from lazymig.verifying.examining import UNNAMED, Examiner
-from lazymig.verifying.ranges import BothSides
 from lazymig.verifying.repairs import Repairs, is_repairable
+from lazymig.verifying.sides import Sides
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -68,8 +68,8 @@ class Recheck(Generic[V1, V2]):
 
     def __init__(
         self,
-        sides: BothSides,
-        examiner: Examiner[V1, V2],
+        sides: Sides,
+        examiner: Examiner,
         table: Mismatches,
         repairs: Repairs[V1, V2] | None,
         throttle: Throttle,
@@ -144,7 +144,7 @@ class Recheck(Generic[V1, V2]):
         """Compare the entities of these rows; return those that do not agree, and their keys."""
         found: list[Mismatch] = []
         async for both in self._sides.find([row.id for row in rows if row.check != UNNAMED], repaired=repaired):
-            found += (await self._examiner.examine(both.pairs())).mismatches
+            found += (await self._examiner.examine(both.looks())).mismatches
         return keys_of(one.id for one in found), found
 
     def _keep_unnamed(self, row: Mismatch) -> Mismatch | None:
@@ -207,6 +207,7 @@ class Recheck(Generic[V1, V2]):
             self._counts["repaired"] += len(agree)
         # If only checks beside `upgrade` fail now, the repair has done its part.
         repairs.note_unsettled(compress(keys, map(is_repairable, found)))
-        # Clients may have moved them meanwhile: they are candidates again.
-        await self._table.record(self._rules.migration, found)
+        # Clients may have moved them meanwhile: they are candidates again. One that stands, as where the server refuses
+        # V2's part, is not looked at again, so it says now why it is left.
+        await self._table.record(self._rules.migration, [repairs.explained(one) for one in found])
         return len(found)

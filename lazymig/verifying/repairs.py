@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from typing import Final, Generic, TypeVar
 
 from attrs import evolve
@@ -15,7 +15,7 @@ from lazymig.errors import ConfigurationError, Contention, ConversionError
 from lazymig.passes.shedding import as_patient_as
 from lazymig.passes.throttle import Throttle
 from lazymig.protocol.pair import Pair
-from lazymig.protocol.repairing import repair
+from lazymig.shapes.migration import Migration
 from lazymig.stores.counts import Counts
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
@@ -66,8 +66,17 @@ def _is_in_vain(found: Mismatch) -> bool:
 class Repairs(Generic[V1, V2]):
     """The repairs of one run."""
 
-    def __init__(self, pair: Pair[V1, V2], table: Mismatches, letters: DeadLetters, throttle: Throttle) -> None:
-        self._pair = pair
+    def __init__(
+        self,
+        migration: Migration[V1, V2],
+        bring_up: Callable[[RawId], Awaitable[None]],
+        table: Mismatches,
+        letters: DeadLetters,
+        throttle: Throttle,
+    ) -> None:
+        """`bring_up` brings V2 to what V1 holds. Raises `ConversionError` and `Contention`."""
+        self._migration = migration
+        self._bring_up = bring_up
         self._table = table
         self._letters = letters
         self._throttle = throttle
@@ -86,7 +95,7 @@ class Repairs(Generic[V1, V2]):
 
     async def remove_letters(self, ids: Sequence[RawId]) -> None:
         """Remove the dead letters of entities that agree after their repair: they need no person any more."""
-        await self._letters.remove(self._pair.conversions.migration.name, ids)
+        await self._letters.remove(self._migration.name, ids)
 
     def explained(self, found: Mismatch) -> Mismatch:
         """Return the mismatch with the reason why it is not repaired; unchanged if it will be."""
@@ -114,13 +123,13 @@ class Repairs(Generic[V1, V2]):
             part = todo[start : start + _AT_ONCE]
             if self._has_given_up:
                 left = [self.explained(one) for one in todo[start:]]
-                await self._table.record(self._pair.conversions.migration.name, left)
+                await self._table.record(self._migration.name, left)
                 return
             if not (await self._throttle.wait_for_page() and await self._throttle.wait_for_documents(len(part))):
                 return
             results = await asyncio.gather(*map(self._repair, part))
             failed = [failure for failure in results if failure is not None]
-            await self._table.record(self._pair.conversions.migration.name, failed)
+            await self._table.record(self._migration.name, failed)
             yield [one for one, failure in zip(part, results, strict=True) if failure is None]
 
     async def _repair(self, one: Mismatch) -> Mismatch | None:
@@ -128,13 +137,11 @@ class Repairs(Generic[V1, V2]):
         try:
             hash(one.id)  # calls share round trips by their ids
             if not isinstance(one.id, float):  # to MongoDB, 5.0 is 5
-                self._pair.conversions.migration.check_id(decode_id(one.id))
+                self._migration.check_id(decode_id(one.id))
         except TypeError:
             return evolve(one, reason="; ".join(filter(None, (one.reason, _UNTAKEN))), confirmed=True)
         try:
-            # A body above V1's revision: a program stored what it had read before, revision and all. What only V2 holds
-            # would be lost for good otherwise. The follower keeps it as well.
-            await repair(self._pair, one.id, same_life=True)
+            await self._bring_up(one.id)
         except Contention:
             pass  # its clients are alive, and the next look will show what they did
         except ConversionError as error:

@@ -90,6 +90,8 @@ class VerifyReport:
         unknown: Entities that could not be compared: one side does not convert, or they changed at each look.
         waiting: Of the matching, entities that wait for their users, as this process found when it first compared them.
         left: Of the matching, entities that are not taken over, found in the same way.
+        behind: Of the matching, documents with both shapes whose V2 part is not made of V1's part as it stands, found
+            in the same way. Readers convert V1's part, and what they get has passed all checks.
         accepted: How many entities an equivalence made agree in this process, by its name.
         rechecked: Entities that this process looked at again because they did not agree at first.
         repaired: Entities that this process repaired, and which agree now. They count as `match`.
@@ -122,6 +124,7 @@ class VerifyReport:
     elapsed_s: float
     waiting: int = 0
     left: int = 0
+    behind: int = 0
 
     @property
     def agrees(self) -> bool:

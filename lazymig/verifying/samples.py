@@ -12,6 +12,7 @@ from lazymig.stores.counts import Counts
 from lazymig.stores.given import RawId
 from lazymig.stores.raw import keys_of
 from lazymig.stores.records import Document
+from lazymig.stores.scans import Scan
 from lazymig.stores.verdicts import Mismatch, Verdict
 from lazymig.verifying.confidence import describe_sample
 from lazymig.verifying.ranges import BothSides
@@ -69,3 +70,9 @@ async def draw_sample(pair: Pair[V1, V2], sides: BothSides, where: Document | No
     ours = await draw_ids(sides.v1, size, v1, clock, {})
     theirs = await draw_ids(sides.v2, size, v2, clock, {})
     return Sample(ours, theirs, (max(v1, len(ours)), max(v2, len(theirs))))
+
+
+async def draw_whole_sample(scan: Scan, question: Document, count: int, size: int, clock: Clock) -> Sample:
+    """Draw this many ids of documents that carry both shapes, with a filter of those that match only."""
+    ids = await draw_ids(scan, size, count, clock, question)
+    return Sample(ids, None, (max(count, len(ids)), 0))

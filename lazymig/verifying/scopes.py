@@ -8,8 +8,8 @@ from lazymig.control.mismatches import Mismatches
 from lazymig.stores.given import RawId
 from lazymig.stores.raw import keys_of
 from lazymig.stores.verdicts import Mismatch
-from lazymig.verifying.ranges import BothSides
 from lazymig.verifying.samples import Sample
+from lazymig.verifying.sides import Sides
 
 _PAGE = 1000
 
@@ -17,7 +17,7 @@ _PAGE = 1000
 class TableScope:
     """Every recorded mismatch of the migration; with a filter on V1, those of its documents."""
 
-    def __init__(self, table: Mismatches, migration: str, sides: BothSides) -> None:
+    def __init__(self, table: Mismatches, migration: str, sides: Sides) -> None:
         self._table = table
         self._migration = migration
         self._sides = sides

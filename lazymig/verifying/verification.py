@@ -15,13 +15,11 @@ from lazymig.loop.clock import Clock
 from lazymig.metrics import MISMATCHES
 from lazymig.passes.helm import Aboard, Helm
 from lazymig.passes.sharing import Hooks, Share, Terms
-from lazymig.passes.shedding import as_patient_as
 from lazymig.passes.throttle import Throttle
 from lazymig.passes.walking import walk
 from lazymig.repository import Repository, calls_of
 from lazymig.routes.shifts import Shift
 from lazymig.routes.stages import check_fills_v2
-from lazymig.stores.counts import Counts
 from lazymig.stores.given import RawId
 from lazymig.stores.raw import keys_of
 from lazymig.stores.records import Partition
@@ -30,19 +28,17 @@ from lazymig.surroundings.checking import check_apart
 from lazymig.surroundings.looking import identify
 from lazymig.verifying.examining import Examiner
 from lazymig.verifying.flow import Flow, Stretch
+from lazymig.verifying.grounds import open_ground
 from lazymig.verifying.options import KIND, VerifyOptions
-from lazymig.verifying.ranges import BothSides
 from lazymig.verifying.rechecking import Recheck, Rules, Scope
-from lazymig.verifying.repairs import Repairs, refuse_empty_v1
+from lazymig.verifying.repairs import Repairs
 from lazymig.verifying.report import COUNTED, LISTED_MAX, Summary, VerifyProgress, VerifyReport
-from lazymig.verifying.samples import draw_sample
 from lazymig.verifying.scopes import SampleScope, TableScope
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 _REPLACED = "V1 or V2 was dropped or replaced while it was verified; run the verification again"
-_FILTERED = "only documents of V1 that the filter finds were compared; orphans in V2 were not looked for"
 _SHARDED = "other shards were not done, so this says nothing about their entities; the last shard's report is about all"
 _UNFINISHED = "the sample was not finished, so it says nothing about all entities"
 #: Seconds between two counts of what all processes have done.
@@ -57,15 +53,15 @@ class Verification(Generic[V1, V2]):
     ) -> None:
         calls = calls_of(repository)
         self._shift = Shift(calls, KIND, partial(check_fills_v2, "a verification"), self._is_stopped)
-        self._throttle = throttle = Throttle(calls.pair.bodies, options.limits, self._is_stopping, clock)
+        self._throttle = throttle = Throttle(calls.main_store, options.limits, self._is_stopping, clock)
         self._shedding = shedding = throttle.shedding
-        self._pair = pair = shedding.pair(calls.pair)
+        self._ground = ground = open_ground(calls, options.checks, options.where, shedding)
         self._options = options
         self._name = name = repository.migration.name
         self._revision = repository.migration.revision
         given = calls.choose_control(control, clock)
         self._control = control = shedding.control(given)
-        check_apart(control, pair.v1, pair.bodies)
+        check_apart(control, ground.store, ground.beside or ground.store)
         self._clock = clock
         self._counts: Counter[str] = Counter()
         self._stopped = False
@@ -74,14 +70,17 @@ class Verification(Generic[V1, V2]):
         #: Whether other shards of the pass were not done when this one was.
         self._sharded = False
         self._table = table = parts_of(control).mismatches
-        question = pair.v1.question(options.where or {})
-        self._sides = BothSides(pair.v1, pair.bodies, question)
-        self._examiner = Examiner(pair.conversions, options.checks, clock, self._counts)
-        self._flow = Flow(self._sides, self._examiner, table, name, throttle, clock, self._counts, pair.tally)
+        self._sides, question = ground.sides, ground.sides.question
+        self._examiner = Examiner(options.checks, clock, self._counts)
+        self._flow = Flow(
+            self._sides, self._examiner, partial(table.record, name), throttle, clock, self._counts, ground.tally,
+            ground.catch_up if options.repair else None,
+        )  # fmt: skip
         passes = parts_of(control).passes(name, options.make_pass_kind(question, self._revision))
         self._share = Share(
-            passes, pair.v1, self._make_terms(), self._make_hooks(), clock, beside=None if question else pair.bodies
-        )
+            passes, ground.store, self._make_terms(), self._make_hooks(), clock,
+            beside=None if question else ground.beside,
+        )  # fmt: skip
         self._helm = Helm(given, name, self._make_aboard(), clock)
         throttle.steer_by(self._helm)
 
@@ -93,16 +92,17 @@ class Verification(Generic[V1, V2]):
         )  # fmt: skip
 
     def _make_hooks(self) -> Hooks:
+        ground = self._ground
         return Hooks(
             stopping=self._is_stopping,
             on_progress=self._report_progress,
-            identify=partial(self._shedding.call, identify, self._pair.v1, self._pair.bodies),
+            identify=partial(self._shedding.call, identify, ground.store, ground.beside or ground.store),
         )
 
     def _make_aboard(self) -> Aboard:
         return Aboard(
             owner=uuid4().hex, kind=KIND, began=lambda: self._share.began, done=lambda: self._counts["compared"],
-            on_wait=self._report_progress, tally=self._pair.tally,
+            on_wait=self._report_progress, tally=self._ground.tally,
         )  # fmt: skip
 
     def stop(self) -> None:
@@ -123,7 +123,7 @@ class Verification(Generic[V1, V2]):
         found = await self._shedding.call(self._shift.stage.first_use.look, control=self._control, whole=True)
         found.check(foreign=False)
         if self._options.repair:
-            await refuse_empty_v1(self._pair)
+            await self._ground.refuse_lost_truth()
         self._began, self._began_s, self._looked_at_s = self._clock.now(), self._clock.monotonic(), float("-inf")
         self._counts.clear()
         self._examiner.accepted.clear()
@@ -134,7 +134,7 @@ class Verification(Generic[V1, V2]):
             return await (self._run() if sample is None else self._run_sample(sample))
 
     async def _run(self) -> VerifyReport:
-        self._total = await self._count_total()
+        self._total = await self._ground.count(self._options.where)
         scope = TableScope(self._table, self._name, self._sides)
         walked = await self._shift.through(partial(walk, self._share, self))
         self._continued = self._describe_begin()
@@ -147,7 +147,7 @@ class Verification(Generic[V1, V2]):
         return await self._end(report, 0)
 
     async def _run_sample(self, size: int) -> VerifyReport:
-        sample = await draw_sample(self._pair, self._sides, self._options.where, size, self._clock)
+        sample = await self._ground.draw(self._options.where, size, self._clock)
         self._total = len(sample.ids)
         scope = SampleScope(self._table, self._name, sample)
         rest = list(sample.ids)
@@ -164,9 +164,7 @@ class Verification(Generic[V1, V2]):
             if not (await self._throttle.wait_for_page() and await self._throttle.wait_for_documents(len(part))):
                 return False
             async for both in self._sides.find(part):
-                examined = await self._examiner.examine(both.pairs(), first=True)
-                await self._flow.record_candidates(examined.mismatches)
-                self._counts["compared"] += examined.entities
+                await self._flow.examine(both)
             del rest[: len(part)]
             await self._report_progress()
         return True
@@ -176,8 +174,11 @@ class Verification(Generic[V1, V2]):
             migration=self._name, min_age_s=self._options.min_age_s, began=self._began, stopping=self._is_stopping
         )
         letters = parts_of(self._control).letters
-        repairs = Repairs(self._pair, self._table, letters, self._throttle) if self._options.repair else None
-        recheck = Recheck(
+        ground = self._ground
+        repairs: Repairs[V1, V2] | None = None
+        if self._options.repair:
+            repairs = Repairs(ground.migration, ground.repair, self._table, letters, self._throttle)
+        recheck: Recheck[V1, V2] = Recheck(
             self._sides, self._examiner, self._table, repairs, self._throttle, rules, self._clock, self._counts
         )
         return await recheck.run(scope)
@@ -199,7 +200,7 @@ class Verification(Generic[V1, V2]):
         """Compare again for the values, which no row holds; a mismatch that has changed is left without."""
         found: dict[object, Mismatch] = {}
         async for both in self._sides.find([row.id for row in rows]):
-            mismatches = (await self._examiner.examine(both.pairs())).mismatches
+            mismatches = (await self._examiner.examine(both.looks())).mismatches
             found.update(zip(keys_of(one.id for one in mismatches), mismatches, strict=True))
         keys = keys_of(row.id for row in rows)
         now = [found.get(key) for key in keys]
@@ -215,7 +216,8 @@ class Verification(Generic[V1, V2]):
             **{name: counts[name] for name in COUNTED}, accepted=dict(self._examiner.accepted),
             rechecked=self._counts["rechecked"], repaired=self._counts["repaired"], elapsed_s=self._elapsed_s,
             mismatches=tuple(summary.mismatches), groups=summary.groups, limits=self._limits, finished=finished,
-            waiting=self._counts[Verdict.WAITING], left=self._counts[Verdict.LEFT], sample="",
+            waiting=self._counts[Verdict.WAITING], left=self._counts[Verdict.LEFT],
+            behind=self._counts[Verdict.BEHIND], sample="",
         )  # fmt: skip
 
     async def _end(self, report: VerifyReport, sample: int) -> VerifyReport:
@@ -223,14 +225,15 @@ class Verification(Generic[V1, V2]):
         counts = {
             "total": report.total, "compared": report.compared, "match": report.match,
             **{name: getattr(report, name) for name in COUNTED}, "rechecked": report.rechecked,
-            "repaired": report.repaired, "sample": sample, "filtered": int(bool(self._sides.question)),
-            "sharded": int(self._sharded), "upgrade_only": int(not self._options.checks.round_trip),
+            "repaired": report.repaired, "behind": report.behind, "sample": sample,
+            "filtered": int(bool(self._sides.question)), "sharded": int(self._sharded),
+            "upgrade_only": int(not self._options.checks.round_trip),
         }  # fmt: skip
         # A pass that an earlier run or another process began has compared some entities before this run began.
         began = self._began if sample else self._share.began and min(self._share.began, self._began)
         if report.finished and not (sample or self._sides.question or self._sharded):
             for name in COUNTED:
-                self._pair.tally.show(MISMATCHES, getattr(report, name), verdict=name)
+                self._ground.tally.show(MISMATCHES, getattr(report, name), verdict=name)
         run = RunRecord(self._name, self._began, self._clock.now(), report.finished, counts, began, self._revision)
         await parts_of(self._control).runs.record(run, kind=KIND)
         await self._report_progress()
@@ -248,7 +251,7 @@ class Verification(Generic[V1, V2]):
     @property
     def _limits(self) -> tuple[str, ...]:
         return (
-            *([_FILTERED] if self._sides.question else []),
+            *([self._ground.filtered] if self._sides.question else []),
             *([_SHARDED] if self._sharded else []),
             *([self._continued] if self._continued else []),
         )
@@ -272,11 +275,6 @@ class Verification(Generic[V1, V2]):
     def _is_stopped(self) -> bool:
         max_time_s = self._options.max_time_s
         return self._stopped or (max_time_s is not None and self._elapsed_s >= max_time_s)
-
-    async def _count_total(self) -> int:
-        if self._options.where:
-            return await self._pair.v1.count(self._options.where)
-        return max(await as_patient_as(self._pair.v1, Counts(self._pair.v1)).count_all(), 0)
 
     async def _report_progress(self, *, waiting: bool = False) -> None:
         if waiting:

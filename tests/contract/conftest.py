@@ -15,18 +15,40 @@ from lazymig import Phase, Repository
 from lazymig.stores.drivers import await_if_needed
 from lazymig.testing import Server, ServerMissing
 from tests.conftest import all_dropped, fresh_database
+from tests.layouts import Layout
 from tests.people import PersonV1, PersonV2, people
 from tests.watching import Watch
+from tests.widening import WIDENING
 
 KINDS: dict[str, Any] = {"pymongo": AsyncMongoClient, "motor": AsyncIOMotorClient}
 
 
-#: Where the contract of `coexist` is not run again, by the fixture that names the driver: time is short, and these send
-#: nothing that it does not. `test_phases.py` has what is their own, on the server too.
+@frozen
+class Last:
+    """A phase that the fixture `phase` has for one document only: two collections have tests of their own for it."""
+
+    phase: Phase
+
+    def __str__(self) -> str:
+        return str(self.phase)
+
+
+_EARLY = (Phase.V1_ONLY, Phase.PREPARE, Phase.SHADOW)
+#: Where the contract is not run again, by layout and the fixture that names the driver: time is short, and these send
+#: nothing that `coexist` does not. `test_phases.py` has what is their own, on the server too.
 LEFT_OUT = {
-    "driver": {("motor", Phase.V1_ONLY)}
-    | {(driver, phase) for driver in ("motor", "pymongo") for phase in (Phase.PREPARE, Phase.SHADOW)},
-    "watched": {("motor", phase) for phase in (Phase.V1_ONLY, Phase.PREPARE, Phase.SHADOW)},
+    Layout.TWO: {
+        "driver": {("motor", Phase.V1_ONLY)}
+        | {(driver, phase) for driver in ("motor", "pymongo") for phase in (Phase.PREPARE, Phase.SHADOW)},
+        "watched": {("motor", phase) for phase in _EARLY},
+    },
+    # All phases send the same kinds of statements, by one store, whose own contract runs on every driver.
+    Layout.ONE: {
+        "driver": {("motor", phase) for phase in (*Phase, None)}
+        | {("pymongo", phase) for phase in (*_EARLY, Phase.V2_ONLY)},
+        "watched": {("motor", phase) for phase in Phase if phase is not Phase.COEXIST}
+        | {("pymongo", phase) for phase in (*_EARLY, Phase.V2_ONLY)},
+    },
 }
 
 
@@ -36,8 +58,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _is_left_out(given: dict[str, object]) -> bool:
-    phase = given.get("phase")  # in other tests of the same run it may be anything
-    return isinstance(phase, Phase) and any((given.get(name), phase) in left_out for name, left_out in LEFT_OUT.items())
+    phase, layout = given.get("phase"), given.get("layout")  # in other tests of the same run they may be anything
+    where = layout if isinstance(layout, Layout) else Layout.TWO
+    if isinstance(phase, Last):
+        if where is Layout.TWO:
+            return True
+        phase = phase.phase
+    if where is Layout.ONE:
+        if phase is Phase.PREPARE:
+            return True  # there is none
+        if WIDENING.full:
+            return False
+    elif not isinstance(phase, Phase):
+        return False
+    return any((given.get(name), phase) in left_out for name, left_out in LEFT_OUT[where].items())
 
 
 @frozen
@@ -73,20 +107,27 @@ async def watched(request: pytest.FixtureRequest, watched_clients: Any) -> Async
         yield Watched(database, watch)
 
 
-@pytest.fixture(params=[Phase.COEXIST, Phase.V1_ONLY, Phase.PREPARE, Phase.SHADOW], ids=str)
+PHASES = [Phase.COEXIST, Phase.V1_ONLY, Phase.PREPARE, Phase.SHADOW, Last(Phase.V2_PRIMARY), Last(Phase.V2_ONLY)]
+
+
+@pytest.fixture(params=PHASES, ids=str)
 def phase(request: pytest.FixtureRequest) -> Phase:
     """The test runs in every phase in which V2 may lack what V1 holds; parametrize it yourself to narrow it."""
+    return request.param.phase if isinstance(request.param, Last) else request.param
+
+
+@pytest.fixture(params=list(Layout), ids=str)
+def layout(request: pytest.FixtureRequest) -> Layout:
+    """The test runs in both layouts; parametrize it yourself to narrow it."""
     return request.param
 
 
 @pytest.fixture
-def open_repository() -> Callable[..., Repository[PersonV1, PersonV2]]:
-    """Makes a repository of people on a database's collections `v1` and `v2`."""
+def open_repository(layout: Layout) -> Callable[..., Repository[PersonV1, PersonV2]]:
+    """Makes a repository of people on a database's collections `v1` and `v2`, or in one document."""
 
     def make(database: Any, **options: Any) -> Repository[PersonV1, PersonV2]:
-        migration = options.pop("migration", None) or people()
-        collections = {"v1": database["v1"], "v2": database["v2"]}
-        return Repository(migration, **({"phase": Phase.COEXIST} | collections | options))
+        return layout.open(database, options.pop("migration", None) or people(), **options)
 
     return make
 

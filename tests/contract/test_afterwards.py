@@ -10,11 +10,18 @@ from attrs import evolve, frozen
 
 from lazymig import ConfigurationError, Control, Migration, Phase, PhaseError, Repository, Sweeper, Verifier, upcasters
 from lazymig.control import parts_of
+from tests.layouts import Layout
 from tests.older import Buyer, buyers, chain
 from tests.people import PersonV1, PersonV2, ada, join, people
 
 META = "_lazymig"
 FINISHED = Migration.finished("people", v2=PersonV2)
+
+
+@pytest.fixture
+def layout() -> Layout:
+    """The end of a migration between two collections."""
+    return Layout.TWO
 
 
 def finished(database: Any, **options: Any) -> Repository[PersonV2, PersonV2]:

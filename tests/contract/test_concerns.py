@@ -16,6 +16,7 @@ from lazymig.stores.keyset import Order
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
 from tests.contract.conftest import Watched
+from tests.layouts import Layout
 from tests.people import ada, ada_v1
 
 NOW = datetime(2024, 5, 1)
@@ -26,6 +27,12 @@ CONFIGURED = {
     "strong": {"write_concern": WriteConcern("majority", j=True), "read_concern": ReadConcern("majority")},
     "no journal": {"write_concern": WriteConcern(1, j=False)},
 }
+
+
+@pytest.fixture
+def layout() -> Layout:
+    """The steps of two collections; `test_wholes.py` has those of one document."""
+    return Layout.TWO
 
 
 @pytest.fixture(params=CONFIGURED)

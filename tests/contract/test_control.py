@@ -18,9 +18,16 @@ from lazymig.membership.member import STREAMED_S
 from lazymig.stores.drivers import await_if_needed
 from lazymig.sweeping.retry import retry_dead
 from tests.fleets import Operator, member_of, until
+from tests.layouts import Layout
 from tests.people import PersonV2, ada, ada_v1, people
 
 UPWARDS = list(Phase)
+
+
+@pytest.fixture
+def layout() -> Layout:
+    """The hand-over between two collections."""
+    return Layout.TWO
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from lazymig.control import control_beside, parts_of
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.repository import calls_of
 from tests.contract.conftest import KINDS
+from tests.layouts import Layout
 from tests.people import PersonV1, PersonV2, ada, ada_v1, people
 from tests.widening import WIDENING
 
@@ -26,6 +27,12 @@ META = "_lazymig"
 #: Time enough for a loaded machine, where every comparison shall come to its end.
 LONG_S = 20
 People = Repository[PersonV1, PersonV2]
+
+
+@pytest.fixture
+def layout() -> Layout:
+    """Reads of both collections, compared."""
+    return Layout.TWO
 
 
 async def counted(repository: People) -> dict[str, int]:

@@ -21,10 +21,17 @@ from lazymig.stores.drivers import await_if_needed
 from lazymig.testing import Server
 from lazymig.testing.mongod import free_port
 from tests.contract.conftest import KINDS, Watched
+from tests.layouts import Layout
 from tests.people import PersonV1, PersonV2, TestClock, ada, ada_v1
 
 REV, META = "_lazymig_rev", "_lazymig"
 People = Repository[PersonV1, PersonV2]
+
+
+@pytest.fixture
+def layout() -> Layout:
+    """The steps between two collections, each of which may fail."""
+    return Layout.TWO
 
 
 def older(person: PersonV2) -> PersonV2:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import evolve, frozen
 
-from lazymig import ConfigurationError, Control, DarkReads, Phase, PhaseError, Repository
+from lazymig import ConfigurationError, Control, DarkReads, Phase, PhaseError, Repository, Switch
 from lazymig.control import parts_of, read_cut_over, sum_up
 from lazymig.repository import calls_of
 from lazymig.stores.positions import measure_position
@@ -212,3 +212,20 @@ async def test_where_v2_answers_for_everybody_there_is_nothing_to_choose(fleet: 
     await fleet.control.cut_over("people", dark_share=0.5)
     with pytest.raises(PhaseError, match="no phase is recorded"):
         await fleet.control.cut_over("others", share=0.5)
+
+
+async def test_the_record_keeps_who_changed_it_and_why(fleet: Fleet, database: Any) -> None:
+    """Beside the history of the phase, whose last change stays the last; a record without them is read as before."""
+    await fleet.set(share=0.5, cohorts=["staff", "odd"], by="ada", why="p99 is fine")
+    await fleet.set(share=0, dark_share=0.25, cohorts=[])
+    standing = await fleet.control.standing("people")
+    assert standing is not None
+    assert [(one.by, one.why, one.what, one.epoch) for one in standing.changes] == [
+        ("ada", "p99 is fine", "share 0.5; cohorts odd, staff", 2),
+        ("", "", "share 0.0; dark share 0.25; cohorts none", 3),
+    ]
+    assert {(one.before, one.after) for one in standing.changes} == {(Phase.COEXIST, Phase.COEXIST)}
+    assert (standing.last.epoch, len(standing.history)) == (1, 1)
+    assert [one.epoch for one in await Switch(fleet.repo).history()] == [1, 2, 3]
+    await database["control"].update_one({"_id": "people/phase"}, {"$unset": {"changes": ""}})
+    assert [one.epoch for one in await Switch(fleet.repo).history()] == [1]

@@ -1,4 +1,4 @@
-"""Listings: which entities, in which order, over pages, in each phase on every driver."""
+"""Listings: which entities, in which order, over pages, in each phase and layout on every driver."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from bson import ObjectId
 
 from lazymig import ConfigurationError, ConversionError, Criteria, Migration, NotFound, Phase, Repository
 from lazymig.repository import calls_of
-from tests.people import PersonV1, PersonV2, ada, ada_v1
+from tests.layouts import META, ONE_DOCUMENT, REV, TWO_COLLECTIONS, Layout, settle
+from tests.people import PersonV1, PersonV2, ada, ada_v1, people
 
-REV, META = "_lazymig_rev", "_lazymig"
+#: The phases that list by V2's fields.
+BY_V2 = (Phase.V2_PRIMARY, Phase.V2_ONLY)
 ADAS = Criteria(v1={"name": {"$regex": "^Ada "}}, v2={"first": "Ada"})
 
 
@@ -53,12 +55,19 @@ ANYTHING: Migration[Anything, Anything] = Migration(
 )
 
 
-async def test_lists_entities_with_v2s_bodies(repository: Any, database: Any, small_pages: int) -> None:
+async def test_lists_entities_with_v2s_bodies(repository: Any, database: Any, small_pages: int, layout: Layout) -> None:
     """V1 decides which there are; V2's body wherever its revision is V1's, else V1's, converted."""
     await database["v1"].insert_many([ada_v1(id) for id in range(8)])
     await repository.get_many([0, 1, 4])
     await repository.update(5, lambda person: evolve(person, note="only V2 has it"))
     await repository.delete(6)
+    if layout is Layout.ONE:
+        note = None if repository.phase is Phase.V1_ONLY else "only V2 has it"
+        # A program that does not know lazymig changed it: V2's part is behind.
+        await database["v1"].update_one({"_id": 4}, {"$set": {"age": 99}})
+        listed = {entity.id: entity async for entity in repository.list()}
+        assert listed == {id: ada(id) for id in (0, 1, 2, 3, 7)} | {4: ada(4, age=99), 5: ada(5, note=note)}
+        return
     if repository.phase is Phase.COEXIST:
         # An open announcement: the body is still V1's revision.
         await database["v2"].update_one({"_id": 1}, {"$inc": {f"{META}.intent": 1}})
@@ -72,6 +81,22 @@ async def test_lists_entities_with_v2s_bodies(repository: Any, database: Any, sm
         assert listed[1] == ada(1)
         return
     assert [entity async for entity in repository.list()] == [ada(id) for id in (0, 1, 2, 3, 4, 5, 7)]
+
+
+@pytest.mark.parametrize("phase", BY_V2, ids=str)
+@ONE_DOCUMENT
+async def test_a_listing_by_v2s_fields_goes_by_what_stands(repository: Any, database: Any) -> None:
+    """An entity whose V2 part is behind is found by the values before, and answered as it is; a read catches up."""
+    await database["v1"].insert_many([ada_v1(id) for id in range(3)])
+    assert await ids(repository.list(ADAS)) == []  # nothing has read or swept them
+    await repository.get_many(range(3))
+    await database["v1"].update_one({"_id": 1}, {"$set": {"name": "Grace Hopper"}})
+    await settle(repository)
+    eves = Criteria(v1={"name": {"$regex": "^Grace "}}, v2={"first": "Grace"})
+    assert (await repository.count(ADAS), await repository.count(eves)) == (3, 0)
+    assert [person async for person in repository.list(ADAS)] == [ada(0), ada(1, first="Grace", last="Hopper"), ada(2)]
+    await settle(repository)
+    assert [await ids(repository.list(ADAS)), await ids(repository.list(eves))] == [[0, 2], [1]]
 
 
 async def test_an_empty_collection_lists_nothing(repository: Any) -> None:
@@ -101,10 +126,12 @@ async def test_a_listing_takes_more_than_one_page_of_its_own_size(server_databas
     assert await ids(repository.list()) == list(range(2500))
 
 
-async def test_criteria_choose(repository: Any, database: Any, small_pages: int) -> None:
+async def test_criteria_choose(repository: Any, database: Any, small_pages: int, layout: Layout) -> None:
     """Only what matches, on every page, and counted alike."""
     names = ["Ada Lovelace", "Grace Hopper"]
     await database["v1"].insert_many([ada_v1(id, name=names[id % 2]) for id in range(12)])
+    if repository.phase in BY_V2:
+        await layout.fill(database, people())
     assert await ids(repository.list(ADAS)) == [0, 2, 4, 6, 8, 10]
     assert await ids(repository.list(ADAS, after=4)) == [6, 8, 10]
     assert await ids(repository.v1.list(ADAS, sort="-id")) == [10, 8, 6, 4, 2, 0]
@@ -156,18 +183,22 @@ async def test_nulls_and_missing_fields_sort_together(
 
 
 async def test_a_pair_of_names_sorts_by_a_field_that_both_shapes_spell_differently(
-    repository: Any, database: Any, small_pages: int
+    repository: Any, database: Any, small_pages: int, layout: Layout
 ) -> None:
     """(V1's name, V2's name), in either direction; V1's decides while V1 decides the order."""
     names = ["Cleo X", "Ada X", "Bob X", "Eve X", "Dan X"]
     await database["v1"].insert_many([ada_v1(id, name=name) for id, name in enumerate(names)])
+    if repository.phase in BY_V2:
+        await layout.fill(database, people())
     assert await ids(repository.list(sort=("name", "first"))) == [1, 2, 0, 4, 3]
     assert await ids(repository.list(sort=("-name", "-first"))) == [3, 4, 0, 2, 1]
 
 
-async def test_ids_of_several_types_are_all_listed(database: Any, phase: Phase, small_pages: int) -> None:
+async def test_ids_of_several_types_are_all_listed(
+    database: Any, phase: Phase, layout: Layout, small_pages: int
+) -> None:
     """A listing does not end at the first type's last id."""
-    repository = Repository(ANYTHING, v1=database["v1"], v2=database["v2"], phase=phase)
+    repository = layout.open(database, ANYTHING, phase=phase)
     hexes = [ObjectId(f"{number:024x}") for number in range(4)]
     entities = [3, 1, "b", "a", *hexes, 2, "c", b"\1", b"\0", -5, UUID(int=3), UUID(int=2)]
     random.Random(7).shuffle(entities)
@@ -178,6 +209,7 @@ async def test_ids_of_several_types_are_all_listed(database: Any, phase: Phase, 
     assert [entity.id async for entity in repository.list(sort="-id")] == expected[::-1]
 
 
+@TWO_COLLECTIONS
 async def test_an_entity_deleted_while_a_page_is_read_is_left_out(
     database: Any, open_repository: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,11 +238,13 @@ async def test_a_document_that_does_not_convert_stops_a_listing(repository: Any,
     assert caught.value.id == 2
 
 
-async def test_a_v2_body_that_no_longer_decodes_stops_a_listing(database: Any, open_repository: Any) -> None:
+async def test_a_v2_body_that_no_longer_decodes_stops_a_listing(
+    database: Any, open_repository: Any, layout: Layout
+) -> None:
     """The error says on which side to look."""
     repository = open_repository(database)
     await repository.insert(ada(1))
-    await database["v2"].update_one({"_id": 1}, {"$set": {"first": 5}})
+    await layout.spoil(database, 1, first=5)
     with pytest.raises(ConversionError) as caught:
         await ids(repository.list())
     assert (caught.value.id, caught.value.direction, caught.value.path) == (1, "read", "first")
@@ -255,6 +289,7 @@ def test_criteria_need_both_sides(side: str) -> None:
         Criteria(**({"v1": {}, "v2": {}} | {side: "all"}))  # type: ignore[arg-type]
 
 
+@TWO_COLLECTIONS
 async def test_a_page_of_which_v2_is_behind_takes_one_statement_more(
     database: Any, open_repository: Any, small_pages: int
 ) -> None:

@@ -18,6 +18,7 @@ from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
 from lazymig.switching.outages import allow_degrading, forbid_degrading
 from lazymig.switching.waiting import NotAcknowledged, RollCall
+from tests.layouts import Layout
 from tests.people import PersonV1, PersonV2, TestClock, ada, ada_v1, people, split
 
 People = Repository[PersonV1, PersonV2]
@@ -29,6 +30,12 @@ LAST = ("apply", "apply_many", "bury")
 ADAS = Criteria(v1={"name": {"$regex": "^Ada"}}, v2={"first": "Ada"})
 
 pytestmark = pytest.mark.parametrize("driver", ["mock"])
+
+
+@pytest.fixture
+def layout() -> Layout:
+    """A second collection that is away."""
+    return Layout.TWO
 
 
 async def hang(*_: Any, **__: Any) -> Any:
@@ -375,10 +382,13 @@ async def test_switching_off_half_way_leaves_v2_suspect(degrading: Degrading) ->
     away.back()
     phases, roll = parts_of(degrading.control).phases("people"), RollCall(parts_of(degrading.control), "people", print)
     with pytest.raises(PhaseError):  # nobody acknowledges it in time
-        await forbid_degrading(phases, await degrading.standing(), roll, degrading.clock, 0.0)
+        await forbid_degrading(phases, await degrading.standing(), roll, degrading.clock, 0.0, by="ada", why="V2 is up")
     half_way = (await degrading.standing()).settings
     assert half_way["degrade"] == "announced"
     await degrading.clock.sleep(60)
     made = await degrading.forbid()
     assert made.settings["degrade"] is False
     assert made.settings["suspect_since"] > half_way["suspect_since"]
+    assert [(one.what, one.by, one.why) for one in made.changes] == [
+        ("on-outage degrade", "", ""), ("on-outage fail", "ada", "V2 is up"), ("on-outage fail", "", ""),
+    ]  # fmt: skip

@@ -12,6 +12,7 @@ from pymongo.errors import AutoReconnect, DuplicateKeyError
 
 from lazymig import AlreadyExists, ConfigurationError, ConversionError, Criteria, LazymigError, NotFound, Phase
 from lazymig.repository import calls_of
+from tests.layouts import Layout
 from tests.people import PersonV1, PersonV2, ada, ada_v1, join, people
 
 REV, META = "_lazymig_rev", "_lazymig"
@@ -25,6 +26,12 @@ DRIVEN = [
 EVERY = pytest.mark.parametrize(("driver", "every"), DRIVEN)
 FILLED = (Phase.SHADOW, Phase.COEXIST, Phase.V2_PRIMARY)
 AGED_7 = Criteria(v1={"age": 7}, v2={"age": 7})
+
+
+@pytest.fixture
+def layout() -> Layout:
+    """What the phases do with V2's own collection; the other contracts have them in one document."""
+    return Layout.TWO
 
 
 def on(*drivers: str) -> pytest.MarkDecorator:

@@ -18,6 +18,7 @@ from pymongo.write_concern import WriteConcern
 import lazymig
 from lazymig import ConfigurationError, ConversionError, Criteria, Phase, Repository
 from tests.contract.conftest import Watched
+from tests.layouts import Layout
 from tests.people import PersonV1, PersonV2, ada, ada_v1, people
 
 SECRET = "Xanthippe"
@@ -222,14 +223,14 @@ async def test_other_errors_tell_no_contents_either(watched: Watched, repository
         assert SECRET not in "".join(told)
 
 
-async def test_a_v2_body_that_does_not_decode_is_named(watched: Watched, open_repository: Any) -> None:
+async def test_a_v2_body_that_does_not_decode_is_named(watched: Watched, open_repository: Any, layout: Layout) -> None:
     """Somebody wrote nonsense into V2: the error says on which side and where."""
     repository = open_repository(watched.database)
     await repository.insert(ada())
-    await watched.database["v2"].update_one({"_id": 1}, {"$set": {"age": SECRET}})
+    await layout.spoil(watched.database, 1, note=[SECRET])
     with pytest.raises(ConversionError) as caught:
         await repository.get(1)
-    assert (caught.value.direction, caught.value.side, caught.value.path) == ("read", "V2", "age")
+    assert (caught.value.direction, caught.value.side, caught.value.path) == ("read", "V2", "note")
     assert SECRET not in everything_told(caught.value)
     with pytest.raises(ExceptionGroup):
         await repository.get_many([1])

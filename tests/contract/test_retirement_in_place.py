@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
 import bson
 import pytest
 from attrs import evolve
+from pymongo import WriteConcern
 
 from lazymig import (
     LEAVE,
@@ -67,9 +69,18 @@ async def filled(database: Any, migration: Migration[Any, Any]) -> dict[int, Per
     }  # fmt: skip
 
 
+async def settled(repo: Repository[Any, Any]) -> None:
+    """Let the majority have what reads have stored, which they do not wait for."""
+    other = repo.collections.v1.database["other"].with_options(write_concern=WriteConcern("majority"))  # type: ignore[union-attr]
+    made = other.insert_one({})
+    if isawaitable(made):  # not in memory, where nothing replicates
+        await made
+
+
 async def held(repo: Repository[Any, Any]) -> dict[int, PersonV2]:
     """The entities, as each kind of read answers them."""
     listed = {person.id: person async for person in repo.list()}
+    await settled(repo)
     assert await repo.get_many(listed) == listed
     assert {id: await repo.get(id) for id in listed} == listed
     assert await repo.count() == len(listed)

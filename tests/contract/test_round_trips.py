@@ -13,11 +13,18 @@ from lazymig import AlreadyExists, NotFound, Phase
 from lazymig.protocol import listing
 from lazymig.repository import calls_of
 from tests.contract.conftest import Watched
+from tests.layouts import Layout
 from tests.people import PersonV2, ada, ada_v1, join_on, people
 from tests.watching import steps
 
 Open = Callable[..., Any]
 V1_ONLY = {"phase": Phase.V1_ONLY}
+
+
+@pytest.fixture
+def layout() -> Layout:
+    """The statements of two collections; `test_round_trips_in_place.py` has those of one document."""
+    return Layout.TWO
 
 
 def older(person: PersonV2) -> PersonV2:

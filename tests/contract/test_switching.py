@@ -161,6 +161,7 @@ async def test_writes_may_not_leave_v2_out_any_more_before_v2_answers(database: 
         await ready.switch().advance(**ORDER)
     now = await standing(ready.repo)
     assert (acknowledged, now.phase, now.settings["degrade"]) == ([True], Phase.SHADOW, False)
+    assert [(one.what, one.by, one.why) for one in now.changes] == [("on-outage fail", ORDER["by"], ORDER["why"])]
     del ready.clock.sleep
     await ready.clock.sleep(10)
     await ready.verify(ago_s=5)

@@ -35,21 +35,26 @@ from lazymig.stores.counts import Counts
 from lazymig.stores.drivers import await_if_needed
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.retry import retry_dead
+from tests.layouts import META, Layout, settle
 from tests.people import PersonV1, PersonV2, ada, ada_v1, join, people, split
 from tests.sweeps import LaterClock
 
-META = "_lazymig"
 LONG_AGO = datetime(2024, 1, 1)
 Open = Callable[..., Any]
 FILLED = (Phase.SHADOW, Phase.COEXIST, Phase.V2_PRIMARY)
 BEFORE = (Phase.V1_ONLY, Phase.PREPARE, Phase.SHADOW, Phase.COEXIST)
 BOTH = pytest.mark.parametrize("driver", ["pymongo", "mock"])
 _DRIVEN = (("pymongo", Phase.COEXIST), ("pymongo", Phase.V2_PRIMARY), ("motor", Phase.COEXIST))
+_IN_MEMORY = [("mock", phase, Layout.TWO) for phase in (*BEFORE, Phase.V2_PRIMARY)]
+_IN_MEMORY += [("mock", phase, Layout.ONE) for phase in (Phase.V1_ONLY, *FILLED)]
+_PLACES = [*((*driven, layout) for driven in _DRIVEN for layout in Layout if driven[0] != "motor"), *_IN_MEMORY]
+_PLACES += [("motor", Phase.COEXIST, Layout.TWO)]
 #: Every phase in memory, and by the drivers those that send most kinds of statements.
-EVERY = pytest.mark.parametrize(
-    ("driver", "every"), [*_DRIVEN, *(("mock", phase) for phase in (*BEFORE, Phase.V2_PRIMARY))]
+EVERY = pytest.mark.parametrize(("driver", "every", "layout"), _PLACES)
+FILLING = pytest.mark.parametrize(("driver", "every", "layout"), [each for each in _PLACES if each[1] in FILLED])
+BOTH_LAYOUTS = pytest.mark.parametrize(
+    ("driver", "layout"), [*((driver, Layout.TWO) for driver in ("pymongo", "mock")), ("mock", Layout.ONE)]
 )
-FILLING = pytest.mark.parametrize(("driver", "every"), [*_DRIVEN, *(("mock", phase) for phase in FILLED)])
 
 
 def decide(v1: PersonV1, previous: PersonV2 | None = None) -> PersonV2 | lazymig.Leave:
@@ -71,20 +76,25 @@ def deciding(**changed: Any) -> Migration[PersonV1, PersonV2]:
     return people(upgrade=decide, **changed)
 
 
-async def opened(database: Any, phase: Phase, **options: Any) -> Repository[PersonV1, PersonV2]:
+async def opened(
+    database: Any, phase: Phase, layout: Layout = Layout.TWO, **options: Any
+) -> Repository[PersonV1, PersonV2]:
     """A repository over one person who converts, one who waits and one who stays; in V2 where it lists by V2."""
     names = {1: "Ada Lovelace", 2: "Wait Please", 3: "Left Out"}
     await database["v1"].insert_many([ada_v1(id, name=name) for id, name in names.items()])
-    given = {"v1": database["v1"], "v2": database["v2"], "migration": deciding(), **options}
-    if phase is Phase.V2_PRIMARY:
-        await Sweeper(Repository(**given, phase=Phase.COEXIST)).run()
-    return Repository(**given, phase=phase)
+    given = {"migration": deciding(), **options}
+    if phase in (Phase.V2_PRIMARY, Phase.V2_ONLY):
+        if layout is Layout.TWO:
+            await Sweeper(layout.open(database, **given)).run()
+        await layout.fill(database, given["migration"])
+    return layout.open(database, **given, phase=phase)
 
 
-async def meta_of(database: Any, id: int) -> Any:
-    """V2's document without the parts that differ from run to run."""
-    stored = await database["v2"].find_one({"_id": id})
-    return None if stored is None else {name: stored[META][name] for name in stored[META] if name != "by"}
+async def meta_of(database: Any, id: int, layout: Layout = Layout.TWO) -> Any:
+    """V2's meta data without the parts that differ from run to run."""
+    stored = await database["v1" if layout is Layout.ONE else "v2"].find_one({"_id": id})
+    hidden = ("by", "of") if layout is Layout.ONE else ("by",)
+    return None if stored is None else {name: stored[META][name] for name in stored[META] if name not in hidden}
 
 
 def rename(name: str) -> Callable[[PersonV1], PersonV1]:
@@ -93,9 +103,9 @@ def rename(name: str) -> Callable[[PersonV1], PersonV1]:
 
 
 @EVERY
-async def test_each_door_sees_its_own(database: Any, every: Phase) -> None:
+async def test_each_door_sees_its_own(database: Any, every: Phase, layout: Layout) -> None:
     """V1's door serves all three; V2's door none that is left, and says of a waiting one what to do."""
-    repo = await opened(database, every)
+    repo = await opened(database, every, layout)
     assert await repo.get(3) is None
     with pytest.raises(ConversionError, match=r"waits for its user: no last name; pass .*supply\(\)") as caught:
         await repo.get(2)
@@ -117,9 +127,9 @@ async def test_each_door_sees_its_own(database: Any, every: Phase) -> None:
 
 
 @EVERY
-async def test_writes_of_v2s_door(database: Any, every: Phase) -> None:
+async def test_writes_of_v2s_door(database: Any, every: Phase, layout: Layout) -> None:
     """One that is left is not found, and its id is taken; one that waits cannot be changed, and can be replaced."""
-    repo = await opened(database, every)
+    repo = await opened(database, every, layout)
     for write in (
         lambda: repo.update(3, lambda person: person), lambda: repo.replace(ada(3)), lambda: repo.delete(3),
         lambda: repo.supply(3, ada(3)), lambda: repo.supply(9, ada(9)),
@@ -140,9 +150,9 @@ async def test_writes_of_v2s_door(database: Any, every: Phase) -> None:
 
 
 @EVERY
-async def test_supply_moves_only_what_waits(database: Any, every: Phase) -> None:
+async def test_supply_moves_only_what_waits(database: Any, every: Phase, layout: Layout) -> None:
     """What is supplied is stored in both; a second supply, or one of an entity that converts, replaces nothing."""
-    repo = await opened(database, every)
+    repo = await opened(database, every, layout)
     with pytest.raises(TypeError, match="another id"):
         await repo.supply(2, ada(1))
     assert await repo.supply(2, ada(2, first="Grace")) == ada(2, first="Grace")
@@ -154,31 +164,35 @@ async def test_supply_moves_only_what_waits(database: Any, every: Phase) -> None
 
 
 @FILLING
-async def test_nothing_is_stored_as_a_body(database: Any, every: Phase) -> None:
+async def test_nothing_is_stored_as_a_body(database: Any, every: Phase, layout: Layout) -> None:
     """V2 records why there is no body, at V1's revision and without a mark; after V1's write it is looked at anew."""
-    repo = await opened(database, every)
+    repo = await opened(database, every, layout)
     for id in (2, 3):
         try:
             await repo.get(id)
         except ConversionError:
             assert id == 2
-    assert await meta_of(database, 2) == {
-        "rev": 0,
-        "intent": 0,
-        "gone": True,
-        "unmoved": "waiting",
-        "reason": "no last name",
-    }
-    assert await meta_of(database, 3) == {"rev": 0, "intent": 0, "gone": True, "unmoved": "left"}
-    assert set(await database["v2"].find_one({"_id": 3})) == {"_id", META}
-    assert await repo.exists(3) == (every is Phase.SHADOW)  # where V1 answers, without a conversion
+    assert await meta_of(database, 2, layout) == at(layout, 0) | {"unmoved": "waiting", "reason": "no last name"}
+    assert await meta_of(database, 3, layout) == at(layout, 0) | {"unmoved": "left"}
+    if layout is Layout.ONE:
+        assert await database["v1"].find_one({"_id": 3}, {META: 0}) == ada_v1(3, name="Left Out")
+    else:
+        assert set(await database["v2"].find_one({"_id": 3})) == {"_id", META}
+    await settle(repo)
+    # In two collections, V1 answers in `shadow`, without a conversion.
+    assert await repo.exists(3) == ((layout, every) == (Layout.TWO, Phase.SHADOW))
     await repo.v1.update(3, rename("Ada King"))
     assert await repo.get(3) == ada(3, last="King")
     await repo.v1.update(3, rename("Wait Again"))
-    assert await meta_of(database, 3) == {
-        "rev": 2, "intent": 2, "gone": True, "unmoved": "waiting", "reason": "no last name",
-        "kept": {"conv": 1, "body": body_of(ada(3, last="King"))},
+    assert await meta_of(database, 3, layout) == at(layout, 2) | {
+        "unmoved": "waiting", "reason": "no last name", "kept": {"conv": 1, "body": body_of(ada(3, last="King"))},
     }  # fmt: skip
+    assert 3 not in await layout.find_bodies(database)
+
+
+def at(layout: Layout, revision: int) -> dict[str, Any]:
+    """The meta data of an entity without a body."""
+    return {"rev": revision} if layout is Layout.ONE else {"rev": revision, "intent": revision, "gone": True}
 
 
 def body_of(person: PersonV2) -> dict[str, Any]:
@@ -187,9 +201,9 @@ def body_of(person: PersonV2) -> dict[str, Any]:
 
 
 @FILLING
-async def test_a_write_of_v1s_door_is_no_error(database: Any, every: Phase) -> None:
+async def test_a_write_of_v1s_door_is_no_error(database: Any, every: Phase, layout: Layout) -> None:
     """Whatever becomes of the entity in V2, V1's write is acknowledged, and V2 answers no more with the body before."""
-    repo = await opened(database, every)
+    repo = await opened(database, every, layout)
     await repo.update(1, lambda person: evolve(person, note="only V2 has it"))
     await repo.v1.update(1, rename("Left Now"))
     assert await repo.get(1) is None
@@ -198,32 +212,32 @@ async def test_a_write_of_v1s_door_is_no_error(database: Any, every: Phase) -> N
     with pytest.raises(ConversionError, match="waits"):
         await repo.get(1)
     await repo.v1.update(1, rename("Ada Lovelace"))
-    assert (await database["v2"].find_one({"_id": 1}))["note"] == "only V2 has it"
+    assert (await layout.find_bodies(database))[1]["note"] == "only V2 has it"
     await repo.v1.insert(PersonV1(4, "Wait Please"))
     await repo.v1.insert(PersonV1(5, "Left Out"))
-    assert (await meta_of(database, 4))["unmoved"] == "waiting"
+    assert (await meta_of(database, 4, layout))["unmoved"] == "waiting"
     assert await repo.get(5) is None
 
 
 @FILLING
-async def test_a_failed_write_leaves_the_record(database: Any, every: Phase) -> None:
+async def test_a_failed_write_leaves_the_record(database: Any, every: Phase, layout: Layout) -> None:
     """A refused update or insert announces nothing that stays, and the body before is still kept."""
-    repo = await opened(database, every)
+    repo = await opened(database, every, layout)
     await repo.update(1, lambda person: evolve(person, note="n"))
     await repo.v1.update(1, rename("Wait Now"))
-    before = await meta_of(database, 1)
+    before = await meta_of(database, 1, layout)
     with pytest.raises(ConversionError):
         await repo.update(1, lambda person: person)
     with pytest.raises(AlreadyExists):
         await repo.insert(ada(1))
     with pytest.raises(AlreadyExists):
         await repo.v1.insert(PersonV1(1, "Eve Ng"))
-    assert await meta_of(database, 1) == before
+    assert await meta_of(database, 1, layout) == before
     await repo.v1.update(1, rename("Left Now"))
-    before = await meta_of(database, 1)
+    before = await meta_of(database, 1, layout)
     with pytest.raises(NotFound):
         await repo.delete(1)
-    assert await meta_of(database, 1) == before
+    assert await meta_of(database, 1, layout) == before
 
 
 @BOTH
@@ -243,15 +257,47 @@ async def test_a_raised_revision_is_asked_again(database: Any) -> None:
     assert await meta_of(database, 3) == {"rev": 0, "intent": 0, "conv": 2}
 
 
-@BOTH
-async def test_an_older_release_leaves_a_newer_decision(database: Any) -> None:
+@BOTH_LAYOUTS
+async def test_an_older_release_leaves_a_newer_decision(database: Any, layout: Layout) -> None:
     """A release meets what a newer one decided, and trusts it."""
-    newer = await opened(database, Phase.COEXIST, migration=deciding(revision=2))
-    await Sweeper(newer).run()
-    older = Repository(people(), v1=database["v1"], v2=database["v2"], phase=Phase.COEXIST)
+    await opened(database, Phase.COEXIST, layout)
+    await layout.fill(database, deciding(revision=2))
+    older = layout.open(database, people())
     assert await older.get(3) is None
     with pytest.raises(ConversionError, match="no last name"):
         await older.get(2)
+
+
+@pytest.mark.parametrize("every", FILLED)
+@pytest.mark.parametrize("driver", ["mock"])
+async def test_a_raised_revision_is_asked_again_in_one_document(database: Any, every: Phase) -> None:
+    """Reads of the newer conversion decide anew, also about what it was decided to leave."""
+    await opened(database, Phase.V2_PRIMARY, Layout.ONE)
+    newer = Layout.ONE.open(database, people(revision=2), phase=every)
+    assert await newer.get(3) == ada(3, first="Left", last="Out")
+    assert await newer.get_many([1, 2]) == {1: ada(1), 2: ada(2, first="Wait", last="Please")}
+    for id in (1, 2, 3):
+        assert await meta_of(database, id, Layout.ONE) == {"rev": 0, "conv": 2}
+
+
+@pytest.mark.parametrize("driver", ["mock", "pymongo"])
+async def test_in_v2_only_one_document_still_waits_or_stays(database: Any) -> None:
+    """V2's part has never been its truth: V1's decides, and what is supplied is the truth from then on."""
+    repo = await opened(database, Phase.V2_ONLY, Layout.ONE)
+    assert await repo.get(3) is None
+    with pytest.raises(ConversionError, match="waits for its user"):
+        await repo.get(2)
+    assert [await repo.exists(id) for id in (1, 2, 3)] == [True, True, False]
+    assert [await repo.count(), [one.id async for one in repo.list()]] == [1, [1]]
+    for write in (lambda: repo.delete(3), lambda: repo.update(3, lambda person: person)):
+        with pytest.raises(NotFound):
+            await write()
+    with pytest.raises(ConversionError, match="waits for its user"):
+        await repo.v1.update(1, rename("Wait Now"))
+    assert await repo.get(1) == ada(1)
+    assert await repo.supply(2, ada(2)) == ada(2)
+    assert await meta_of(database, 2, Layout.ONE) == {"rev": 1, "alone": True}
+    assert [one.id async for one in repo.list()] == [1, 2]
 
 
 @BOTH
@@ -364,13 +410,16 @@ async def test_what_a_user_supplied_is_never_repaired_away(database: Any) -> Non
     assert await repo.get(1) == ada(1, note="given by its user")
 
 
-@BOTH
-@pytest.mark.parametrize("every", BEFORE)
-async def test_a_limit_counts_what_v2s_door_knows(database: Any, every: Phase) -> None:
+@pytest.mark.parametrize(
+    ("driver", "every", "layout"),
+    [*((driver, phase, Layout.TWO) for driver in ("pymongo", "mock") for phase in BEFORE),
+     ("pymongo", Phase.COEXIST, Layout.ONE), *(("mock", phase, Layout.ONE) for phase in (Phase.V1_ONLY, *FILLED))],
+)  # fmt: skip
+async def test_a_limit_counts_what_v2s_door_knows(database: Any, every: Phase, layout: Layout) -> None:
     """A page of two is full although every other entity is left, in any order, and the next one follows it."""
     rows = [ada_v1(id, name="Left Out" if id % 2 else "Ada King", age=id % 5) for id in range(20)]
     await database["v1"].insert_many(rows)
-    repo = Repository(deciding(), v1=database["v1"], v2=database["v2"], phase=every)
+    repo = layout.open(database, deciding(), phase=every)
     known = [one.id async for one in repo.list()]
     assert known == list(range(0, 20, 2))
     for sort in (None, "age", "-age"):
@@ -380,8 +429,8 @@ async def test_a_limit_counts_what_v2s_door_knows(database: Any, every: Phase) -
             assert len(page) == 3 or len(found) + len(page) == len(expected)
             found += page
         assert found == expected
-    if every is Phase.COEXIST:  # V2 has recorded all, so pages hold ids only
-        await Sweeper(repo).run()
+    if every is Phase.COEXIST:  # V2 has recorded all, so pages of two collections hold ids only
+        await layout.fill(database, deciding())
         assert [one.id async for one in repo.list(limit=4)] == [0, 2, 4, 6]
 
 
@@ -407,10 +456,11 @@ async def test_v2_alone(database: Any) -> None:
     assert set(await meta_of(database, 3)) == {"rev", "intent"}
 
 
-@BOTH
-async def test_an_async_upgrade_decides_as_well(database: Any) -> None:
+@BOTH_LAYOUTS
+async def test_an_async_upgrade_decides_as_well(database: Any, layout: Layout) -> None:
     """Async or not, with the previous entity or without: the outcomes are the same."""
-    repo = await opened(database, Phase.COEXIST, migration=people(upgrade=decide_later), checked=True)
+    checked = {"checked": True} if layout is Layout.TWO else {}
+    repo = await opened(database, Phase.COEXIST, layout, migration=people(upgrade=decide_later), **checked)
     assert await repo.get(3) is None
     for _ in range(2):
         with pytest.raises(ConversionError, match="no last name"):
@@ -419,7 +469,7 @@ async def test_an_async_upgrade_decides_as_well(database: Any) -> None:
     assert await repo.get(3) == ada(3, last="King")
     await database["v1"].update_one({"_id": 3}, {"$set": {"name": "Left Again"}})
     assert await repo.get(3) is None
-    assert (await meta_of(database, 3))["unmoved"] == "left"
+    assert (await meta_of(database, 3, layout))["unmoved"] == "left"
 
 
 @pytest.mark.parametrize("driver", ["pymongo", "motor"])
@@ -459,20 +509,20 @@ async def test_any_reason_can_be_stored(database: Any) -> None:
     assert (await meta_of(database, 1))["reason"] == "?" + "x" * 499
 
 
-@BOTH
-async def test_criteria_find_v1s_matching_ones(database: Any) -> None:
+@BOTH_LAYOUTS
+async def test_criteria_find_v1s_matching_ones(database: Any, layout: Layout) -> None:
     """A listing by criteria leaves out what is left as well, and reports a waiting one that matches."""
-    repo = await opened(database, Phase.COEXIST)
+    repo = await opened(database, Phase.COEXIST, layout)
     question = Criteria(v1={"age": 36}, v2={"age": 36})
     with pytest.raises(ConversionError, match="waits"):
         [one async for one in repo.list(question)]
     assert [one.id async for one in repo.list(question, on_error="skip")] == [1]
 
 
-@BOTH
-async def test_reads_count_them(database: Any) -> None:
+@BOTH_LAYOUTS
+async def test_reads_count_them(database: Any, layout: Layout) -> None:
     """What a read records is counted by what it is, one by one and together; no other counter moves."""
-    repo = await opened(database, Phase.COEXIST)
+    repo = await opened(database, Phase.COEXIST, layout)
     assert await repo.get(3) is None
     assert list(await repo.get_many([1, 2, 3], on_error="skip")) == [1]
     assert dict(repo.tally.counts) == {"lazymig.left": 1, "lazymig.waiting": 1, "lazymig.migrated": 1}
@@ -535,11 +585,13 @@ async def _versioned(database: Any, chain: Any) -> Repository[Any, Any]:
     return Repository(migration, v1=database["v1"], v2=database["v2"], phase=Phase.COEXIST)
 
 
-@pytest.mark.parametrize("driver", ["pymongo", "motor"])
-async def test_in_a_transaction(database: Any) -> None:
+@pytest.mark.parametrize(
+    ("driver", "layout"), [("pymongo", Layout.TWO), ("motor", Layout.TWO), ("pymongo", Layout.ONE)]
+)
+async def test_in_a_transaction(database: Any, layout: Layout) -> None:
     """A refused insert aborts nothing, also where V1 lacks what V2 has recorded; what is supplied is committed."""
-    repo = await opened(database, Phase.COEXIST)
-    await Sweeper(repo).run()
+    repo = await opened(database, Phase.COEXIST, layout)
+    await layout.fill(database, deciding())
     await database["v1"].delete_one({"_id": 3})  # by another program
     async with await await_if_needed(database.client.start_session()) as session:
         started = session.start_transaction()
@@ -552,4 +604,4 @@ async def test_in_a_transaction(database: Any) -> None:
             await bound.v1.update(1, rename("Left Now"))
             assert await bound.get(1) is None
     assert await repo.get_many([1, 2, 3]) == {2: ada(2), 3: ada(3)}
-    assert (await meta_of(database, 1))["unmoved"] == "left"
+    assert (await meta_of(database, 1, layout))["unmoved"] == "left"

@@ -14,9 +14,11 @@ from bson.decimal128 import Decimal128
 from bson.raw_bson import RawBSONDocument
 
 from lazymig import Verdict
+from lazymig.comparing.comparer import Comparer
 from lazymig.passes.partitions import plan_partitions
 from lazymig.stores.drivers import RAW_LENIENT
 from lazymig.stores.raw import extract_id_bytes
+from lazymig.verifying.judging import TwoSides
 from lazymig.verifying.ranges import BothSides, Range, Ranges
 from lazymig.verifying.repairs import _UNTAKEN
 from tests.damage import element, inside, text
@@ -32,7 +34,8 @@ IDS: list[Any] = [
 
 
 def sides_of(database: Any) -> BothSides:
-    return BothSides(repository(database)._calls.pair.v1, repository(database)._calls.pair.bodies, {})
+    pair = repository(database)._calls.pair
+    return BothSides(pair.v1, pair.bodies, {}, TwoSides(Comparer(pair.conversions)).judge)
 
 
 def names(both: Range) -> list[tuple[str | None, str | None]]:

@@ -379,7 +379,7 @@ def _share_v1(*given: Any, beside: Any) -> Any:
 
 MUTANTS = {
     "counts at first sight": ("rechecking.Recheck._has_stood", lambda *_, **__: True, moving_story),
-    "the age is not reset": ("examining.Comparer.compare", _sign_alike, aging_story),
+    "the age is not reset": ("judging.Comparer.compare", _sign_alike, aging_story),
     "the checkpoint comes first": ("flow.Flow.record_candidates", _record_late, dying_story),
     "every run judges every check": ("examining.Examiner.can_judge", lambda *_: True, forgetting_story),
     "filters share a pass": ("options.VerifyOptions.make_pass_kind", lambda *_: "verify", other_filter_story),

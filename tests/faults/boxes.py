@@ -45,6 +45,8 @@ def to_v1(v2: BoxV2) -> BoxV1:
 
 
 migration = Migration(name="boxes", v1=BoxV1, v2=BoxV2, upgrade=to_v2, downgrade=to_v1)
+#: The same, where the label is a part of documents that belong to others as well.
+as_parts = evolve(migration, part=True)
 
 
 def legacy(id: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from attrs import frozen
 from lazymig import Control, Sweeper
 from lazymig.stores.documents import parse_v1, parse_v2
 from lazymig.testing.linearizability import Operation, Verdict, check_entities
-from tests.faults.boxes import BoxV2, DoorV1, DoorV2, legacy, model, to_v1
+from tests.faults.boxes import BoxV2, DoorV1, DoorV2, legacy, migration, model, to_v1
 from tests.faults.load import History, ShiftedClock, repository
 
 GRACE_S = 20.0
@@ -80,9 +80,12 @@ def _disagreement(v1: Mapping[str, Any] | None, v2: Mapping[str, Any] | None) ->
     return found
 
 
-async def read_back(database: Any, history: History, ids: range, clock: ShiftedClock) -> None:
+async def read_back(
+    database: Any, history: History, ids: range, clock: ShiftedClock, migration: Any = migration
+) -> None:
     """Read each entity by both doors, as the last operations of the history."""
-    for door in (DoorV2(repository(database, clock)), DoorV1(repository(database, clock))):
+    opened = [repository(database, clock, migration=migration) for _ in range(2)]
+    for door in (DoorV2(opened[0]), DoorV1(opened[1])):
         for id in ids:
 
             async def call(door: Any = door, id: int = id) -> Any:

@@ -162,21 +162,24 @@ def clients(
     *,
     count: int,
     timeouts_s: tuple[float | None, float | None] = (10.0, None),
+    migration: Any = migration,
 ) -> list[Client]:
     """Clients of the two doors by turns; half of them share a repository, as the tasks of one process do.
 
     `timeouts_s`: of the shared repository and of the others. One that ends cancels the statement that is under way.
     """
     made = []
-    shared = repository(database, clock, timeouts_s[0])
+    shared = repository(database, clock, timeouts_s[0], migration)
     for number in range(count):
-        own = shared if number < count // 2 else repository(database, clock, timeouts_s[1])
+        own = shared if number < count // 2 else repository(database, clock, timeouts_s[1], migration)
         door = DoorV1(own) if number % 2 else DoorV2(own)
         made.append(Client(f"c{number}", door, ids, history, Random(seed * 1000 + number)))
     return made
 
 
-def repository(database: Any, clock: ShiftedClock, timeout_s: float | None = 10.0) -> Repository[Any, Any]:
+def repository(
+    database: Any, clock: ShiftedClock, timeout_s: float | None = 10.0, migration: Any = migration
+) -> Repository[Any, Any]:
     """A repository as a service has it."""
     return Repository(
         migration, v1=database["v1"], v2=database["v2"], phase=Phase.COEXIST, clock=clock, timeout_s=timeout_s

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from lazymig.testing import Server
 from tests.faults.boxes import legacy
 from tests.faults.claims import Row, added, judge
 from tests.faults.conftest import connected
-from tests.faults.load import History, ShiftedClock, clients, work
+from tests.faults.load import Client, History, ShiftedClock, clients, work
 from tests.faults.proxy import Cut, Proxy
 
 #: Each statement as the server sees it: command and collection.
@@ -58,6 +58,12 @@ async def fire(database: Any, fault: Fault, statement: str, seed: int) -> tuple[
     history = History({id: (f"legacy.{id}", 0) for id in ids if id % 2})
     await database["v1"].insert_many([legacy(id) for id in history.initial])
     crowd = clients(database, history, ids, seed, ShiftedClock(), count=6)
+    await work_under(crowd, history, fault)
+    return history, ids
+
+
+async def work_under(crowd: Iterable[Client], history: History, fault: Fault) -> None:
+    """Let clients work while a fault is armed again and again."""
     armed_at = 0
 
     async def between() -> None:
@@ -67,7 +73,6 @@ async def fire(database: Any, fault: Fault, statement: str, seed: int) -> tuple[
             await fault.arm()
 
     await work(crowd, lambda: history.calls < CALLS, between)
-    return history, ids
 
 
 @asynccontextmanager

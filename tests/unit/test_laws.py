@@ -16,6 +16,7 @@ import bson
 import pytest
 from attrs import Factory, define, evolve, field, frozen
 from bson import Decimal128, Int64, ObjectId, Regex, Timestamp
+from cattrs.gen import make_dict_unstructure_fn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -405,3 +406,23 @@ def test_what_a_user_supplied_must_not_wait_again() -> None:
     with pytest.raises(laws.LawBroken) as caught:
         assert_laws(deciding(), v1=st.just(WAITING), v2=st.just(PersonV2(1, "Ada", "King", 0)), examples=1)
     assert caught.value.law == "upgrade(downgrade(v2), v2) gives V2 back"
+
+
+def test_a_part_keeps_an_attribute() -> None:
+    """The laws hold for a part of documents; one that may store nothing of an entity breaks a law of its own."""
+
+    @frozen
+    class Scarce:
+        id: int
+        age: int | None = None
+
+    converter = lazymig.make_converter()
+    write = make_dict_unstructure_fn(Scarce, converter, _cattrs_omit_if_default=True)
+    converter.register_unstructure_hook(Scarce, write)
+    scarce = Migration(
+        name="scarce", v1=Scarce, v2=Scarce, upgrade=lambda v1: v1, downgrade=lambda v2: v2, v1_converter=converter
+    )
+    for sound in (scarce, evolve(scarce, part=True, v1_converter=None)):
+        assert_laws(sound, examples=20)
+    with pytest.raises(laws.LawBroken, match=laws.HELD):
+        assert_laws(evolve(scarce, part=True), examples=200)

@@ -31,7 +31,7 @@ def compose_fill(parts: Parts[V1, V2], body: Body, by: str) -> WholeChange:
     place, stored = parts.place, parts.stored
     changed, vanished = _place_v2(place, stored, body, stored.document)
     meta = spell_whole(
-        stored.revision, place.shape.fingerprint(stored.document), conv=place.conversions.migration.revision,
+        stored.revision, parts.fingerprint, conv=place.conversions.migration.revision,
         by=stored.by or by, unmoved=body if isinstance(body, Unmoved) else None,
     )  # fmt: skip
     return WholeChange(stored, meta, changed, vanished)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Generic, TypeVar
 
 from attrs import frozen
@@ -23,7 +24,7 @@ V2 = TypeVar("V2")
 _CURRENT, _BEHIND = 2, 1
 
 
-@frozen
+@frozen(slots=False)
 class Parts(Generic[V1, V2]):
     """One document, split. Nothing is converted or decoded until it is asked for."""
 
@@ -35,13 +36,19 @@ class Parts(Generic[V1, V2]):
         """Whether V2's part is the only truth."""
         return self.stored.alone or (self.place.finished and self.stored.unmoved is None)
 
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """The fingerprint of V1's part as it stands; empty where Python cannot hold it."""
+        return self.place.shape.fingerprint(self.stored.document)
+
     @property
     def fits(self) -> bool:
         """Whether V2's part, or that there is none, was decided about V1's part as it stands beside it."""
         of = self.stored.of
         if self.place.finished:  # nobody can change what no process converts
             return True
-        return of is not None and of == self.place.shape.fingerprint(self.stored.document)
+        # An empty fingerprint stands for many contents, so it shows nothing.
+        return bool(of) and of == self.fingerprint
 
     @property
     def v1(self) -> StoredV1:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -15,9 +16,9 @@ from lazymig.protocol.in_place.place import Place
 from lazymig.shapes.leaving import answer
 from lazymig.stores.chunks import split_ids
 from lazymig.stores.given import RawId
-from lazymig.stores.records import StoredV1, StoredWhole, Unmoved, WholeChange
-from lazymig.stores.whole_documents import check_whole
-from lazymig.telemetry import LEFT_DIRTY, MIGRATED, REFUSED
+from lazymig.stores.records import Filled, StoredV1, StoredWhole, Unmoved, WholeChange
+from lazymig.stores.whole_documents import check_whole, get_reason_kind
+from lazymig.telemetry import LEFT, LEFT_DIRTY, MIGRATED, REFUSED, WAITING
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -168,8 +169,18 @@ async def make_each(
     place: Place[V1, V2], stored: Sequence[StoredWhole], make: Make[V1, V2, R]
 ) -> list[R | ConversionError]:
     """Return the answer for each document, or why there is none; what was converted is stored by one statement."""
-    answers: list[R | ConversionError] = []
     changes: list[WholeChange] = []
+    answers = await convert_each(place, stored, make, changes)
+    if changes:
+        await fill(place, changes)
+    return answers
+
+
+async def convert_each(
+    place: Place[V1, V2], stored: Iterable[StoredWhole], make: Make[V1, V2, R], changes: list[WholeChange]
+) -> list[R | ConversionError]:
+    """Return the answer for each document, or why there is none; add the statements that store what was converted."""
+    answers: list[R | ConversionError] = []
     for one in stored:
         try:
             made, change = await make(Parts(place, one))
@@ -179,8 +190,6 @@ async def make_each(
         answers.append(made)
         if change is not None:
             changes.append(change)
-    if changes:
-        await fill(place, changes)
     return answers
 
 
@@ -202,6 +211,25 @@ async def _fill(place: Place[V1, V2], changes: Sequence[WholeChange]) -> None:
     except PyMongoError:
         place.tally.count(LEFT_DIRTY, len(changes))
         return
-    place.tally.count(MIGRATED, stored.stored)
-    if stored.refused:
-        place.tally.count(REFUSED, len(stored.refused))
+    _count(place, changes, stored)
+
+
+def _count(place: Place[V1, V2], changes: Sequence[WholeChange], filled: Filled) -> None:
+    """Count what was stored, by what it is.
+
+    A statement about many reports how many were as they were seen, not which: what others overtook counts as bodies.
+    """
+    names = Counter(_name_stored(change) for number, change in enumerate(changes) if number not in filled.refused)
+    overtaken = names.total() - filled.stored
+    for name in (MIGRATED, WAITING, LEFT):
+        lost = min(overtaken, names[name])
+        overtaken -= lost
+        if names[name] > lost:
+            place.tally.count(name, names[name] - lost)
+    if filled.refused:
+        place.tally.count(REFUSED, len(filled.refused))
+
+
+def _name_stored(change: WholeChange) -> str:
+    why = get_reason_kind(change.meta)
+    return MIGRATED if why is None else WAITING if why == "waiting" else LEFT

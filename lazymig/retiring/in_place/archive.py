@@ -28,7 +28,7 @@ _PART = "_lazymig_part"
 async def archive(ground: PlaceGround[V1, V2], record: RetirementRecord, into: str | Path) -> RetirementRecord:
     """Copy `_id` and V1's own fields, and verify the copy. One that was cut off starts over."""
     check_step_in_place(record, ARCHIVE, RetirementStage.SERVING)
-    asked = name_archive(into, ground.collection.place.partition(".")[0])
+    asked = name_archive(into, ground.whole.place.partition(".")[0])
     known = record.archive
     if known is not None and known.digest is not None:
         if known.target == asked.target:
@@ -63,7 +63,7 @@ async def _exists(ground: PlaceGround[V1, V2], asked: Archive) -> bool:
 
 def _collection_of(ground: PlaceGround[V1, V2], asked: Archive, part: str = "") -> Removable:
     database, _, name = asked.target.partition(".")
-    return Removable(ground.collection.elsewhere(database, name + part))
+    return Removable(ground.whole.elsewhere(database, name + part))
 
 
 async def _copy(ground: PlaceGround[V1, V2], asked: Archive) -> Digest:
@@ -76,7 +76,7 @@ async def _copy(ground: PlaceGround[V1, V2], asked: Archive) -> Digest:
         database, _, name = asked.target.partition(".")
         held = await source.copy_part_into(database, name + _PART)
         part = _collection_of(ground, asked, _PART)
-        found = await Archived(ground.collection.elsewhere(database, name + _PART)).digest()
+        found = await Archived(ground.whole.elsewhere(database, name + _PART)).digest()
     if found != held:
         raise LazymigError(
             f"archive: {asked.target} holds {found.count:,} documents, and {held.count:,} were read, or their bytes "
@@ -110,7 +110,7 @@ async def _write(source: ArchivedFields, path: Path) -> Digest:
 async def _digest(ground: PlaceGround[V1, V2], asked: Archive) -> Digest:
     if asked.kind != _FILE:
         database, _, name = asked.target.partition(".")
-        return await Archived(ground.collection.elsewhere(database, name)).digest()
+        return await Archived(ground.whole.elsewhere(database, name)).digest()
     try:
         return await digest_file(Path(asked.target))
     except (OSError, EOFError, ValueError) as error:

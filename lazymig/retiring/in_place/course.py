@@ -123,7 +123,8 @@ class OneCollection(Course, Generic[V1, V2]):
             return standing
         # Again where that was recorded already: whether all have acknowledged it is not.
         for step in (Lift.ASKED, Lift.UNDER_WAY) if lift in (Lift.NONE, Lift.ASKED) else (Lift.UNDER_WAY,):
-            standing = await announce(standing, {LIFT: str(step), LIFTED_IN: standing.epoch + 1})
+            settings = {LIFT: str(step), LIFTED_IN: standing.epoch + 1}
+            standing = await announce(standing, settings, f"lift of V2's fields: {step}")
         return standing
 
     async def _end(
@@ -136,7 +137,7 @@ class OneCollection(Course, Generic[V1, V2]):
             return found
         if standing is not None:
             lifted = {LIFT: str(Lift.DONE), LIFTED_IN: standing.epoch + 1} if ground.shape.within is not None else {}
-            await announce(standing, {REDUCED: True, **lifted})
+            await announce(standing, {REDUCED: True, **lifted}, "V1's fields are taken out")
         stage = done.record.stage if done.record.stage is RetirementStage.RETIRED else RetirementStage.REDUCED
         said = f"V1's fields taken out of {found.reduced:,} documents"
         await ground.end(done.record, said, stage=stage, position=(), failed=0)

@@ -67,6 +67,6 @@ async def finish(ground: PlaceGround[V1, V2], record: RetirementRecord) -> Retir
             await check_all_alone(ground, FINISH, but_left=True)
         record = await ground.begin(record, FINISH)
     for index in INDEXES:
-        await ground.collection.remove_index(index)
+        await ground.whole.remove_index(index)
     await ground.parts.retirement(ground.name).remove_others()
     return await ground.end(record, "finished", stage=RetirementStage.RETIRED)

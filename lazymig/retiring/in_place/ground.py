@@ -26,7 +26,7 @@ class PlaceGround(Work, Generic[V1, V2]):
     place: Place[V1, V2]
 
     @property
-    def collection(self) -> Removable:
+    def whole(self) -> Removable:
         """The collection as a whole."""
         return Removable(self.place.store)
 

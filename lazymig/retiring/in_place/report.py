@@ -26,7 +26,7 @@ async def make_report(
     """Look at what is left. Changes nothing."""
     archive = record.archive
     return RetirementReport(
-        migration=ground.name, stage=str(record.stage), interrupted=record.doing, next=record.next_in_place,
+        migration=ground.name, stage=str(record.stage), interrupted=record.doing, next=record.find_next(in_place=True),
         conditions=tuple(conditions), goes=tuple(await _list_what_goes(ground, record)),
         warnings=tuple(await _list_warnings(ground, record)),
         code=list_removable_code(ground.place.conversions.migration, in_place=True),
@@ -38,7 +38,7 @@ async def make_report(
 async def _list_what_goes(ground: PlaceGround[V1, V2], record: RetirementRecord) -> list[str]:
     goes: list[str] = []
     if record.stage is RetirementStage.SERVING:
-        names, place = list_v1_names(ground.shape), ground.collection.place
+        names, place = list_v1_names(ground.shape), ground.whole.place
         if names is None:
             goes.append(f"in {place}: of each document all fields that are not V2's")
         else:

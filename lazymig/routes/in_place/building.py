@@ -9,12 +9,16 @@ from typing import Any, Generic, TypeVar
 from attrs import evolve, field, frozen
 
 from lazymig.control import Standing, control_beside
+from lazymig.dark.figures import Figures
+from lazymig.dark.settings import find_share
+from lazymig.dark.watch import Watch
 from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.loop.behind import Behind
 from lazymig.phases import Phase
 from lazymig.protocol.in_place.place import Place
 from lazymig.routes.choosing import Choosing
 from lazymig.routes.in_place.coexist import Coexist
+from lazymig.routes.in_place.dark import build_watched, check_dark, find_incomparable
 from lazymig.routes.in_place.gradual import Gradual
 from lazymig.routes.in_place.shadow import Shadow
 from lazymig.routes.in_place.v1_only import V1Only
@@ -81,6 +85,7 @@ def open_place(
             "part: that is for two collections; in one document, V2 leaves all fields alone that it does not declare"
         )
     options.check()
+    check_dark(options.dark_reads)
     check_collection("collection", collection)
     check_uuids(migration, v1=collection, v2=collection)
     terms = Terms(
@@ -111,6 +116,7 @@ class PlaceBuilder(Generic[V1, V2]):
     migration: Migration[V1, V2]
     options: Options
     place: Place[V1, V2]
+    watch: Watch[V1, V2] | None = None
     #: Where a control collection is followed.
     choosing: Choosing | None = None
     #: The checks of the collection by phase, each with the epoch in which the phase began; sessions share them.
@@ -126,16 +132,37 @@ class PlaceBuilder(Generic[V1, V2]):
             self.check_record(at)
         else:
             self.check(phase)
+        if self.watch is not None and isinstance(at, Standing):
+            self.watch.share = find_share(at)
         route = self._build_steered(at) if isinstance(at, Standing) else self._build_route(phase, self.place)
         known = self._checks.get(phase)
         if known is None or known[0] != since:
             known = self._checks[phase] = since, self._make_check(route, None if isinstance(at, Standing) else phase)
         return Stage(phase, route, known[1], since)
 
+    def _build_steered(self, at: Standing) -> Route[V1, V2]:
+        choice = None if self.choosing is None else self.choosing.find_choice(at)
+        place = evolve(self.place, shape=self.place.shape.at(read_lift(at.settings)))
+        if self.choosing is None or choice is None:
+            return self._build_route(at.phase, place)
+        figures = self.choosing.begin(choice)
+        chosen, rest = (self._build_route(phase, place, figures) for phase in (Phase.COEXIST, Phase.SHADOW))
+        return Gradual(place, choice, chosen, rest)
+
+    def _build_route(self, phase: Phase, place: Place[V1, V2], figures: Figures | None = None) -> Route[V1, V2]:
+        dark, build = self.options.dark_reads, ROUTES[phase]
+        if dark is None or self.watch is None:
+            return build(place)
+        if phase is Phase.COEXIST and dark.serve == "v1":
+            build = Shadow  # which differs only in what answers
+        if find_incomparable(phase, build(place), dark):
+            return build(place)
+        return build_watched(place, build, self.watch, figures)
+
     def with_place(self, place: Place[V1, V2]) -> PlaceBuilder[V1, V2]:
-        """Return the builder for another place, as of a session."""
+        """Return the builder for the place of a session, without dark reads: its statements run one at a time."""
         choosing = None if self.choosing is None else self.choosing.in_session()
-        return evolve(self, place=place, choosing=choosing)
+        return evolve(self, place=place, watch=None, choosing=choosing)
 
     def check(self, phase: Phase) -> None:
         """Raise `PhaseError` where this release, or this layout, cannot work in this phase."""
@@ -164,22 +191,12 @@ class PlaceBuilder(Generic[V1, V2]):
     def build_strictly(self, phase: Phase) -> Stage[V1, V2]:
         """Return the stage of a phase that stays. Raises `ConfigurationError` for a phase without a route."""
         try:
-            return self.build(check_phase(phase))
+            stage, dark = self.build(check_phase(phase)), self.options.dark_reads
         except PhaseError as error:
             raise ConfigurationError(f"phase: {error}") from None
-
-    def _build_steered(self, at: Standing) -> Route[V1, V2]:
-        choice = None if self.choosing is None else self.choosing.find_choice(at)
-        place = evolve(self.place, shape=self.place.shape.at(read_lift(at.settings)))
-        if self.choosing is None or choice is None:
-            return self._build_route(at.phase, place)
-        self.choosing.begin(choice)
-        chosen, rest = (self._build_route(phase, place) for phase in (Phase.COEXIST, Phase.SHADOW))
-        return Gradual(place, choice, chosen, rest)
-
-    def _build_route(self, phase: Phase, place: Place[V1, V2]) -> Route[V1, V2]:
-        route: Route[V1, V2] = ROUTES[phase](place)
-        return route
+        if dark is not None and (problem := find_incomparable(stage.phase, stage.route, dark)):
+            raise ConfigurationError(problem)
+        return stage
 
     def _make_check(self, route: Route[V1, V2], fixed: Phase | None) -> FirstUse:
         asked = Asked(

@@ -14,7 +14,6 @@ from lazymig.switching.desk import Desk
 from lazymig.switching.in_place import gates
 from lazymig.switching.ladder import Ladder, Step
 from lazymig.switching.plan import Direction, Gate
-from lazymig.switching.waiting import RollCall
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -87,8 +86,8 @@ class OneCollection(Ladder, Generic[V1, V2]):
     async def find_left_over(self, standing: Standing) -> list[str]:
         return []
 
-    async def prepare(self, standing: Standing, target: Phase, roll: RollCall) -> Standing:
-        return standing
+    async def prepare(self, step: Step) -> Standing:
+        return step.standing
 
     async def record(self, step: Step) -> Standing:
         moved = await self.desk.phases.move(step.standing, step.target, by=step.by, why=step.why)

@@ -1,0 +1,1 @@
+"""Verifications of documents that carry both shapes."""
