@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,12 @@ from lazymig import (
     Retirement,
 )
 from lazymig.control import parts_of
+from lazymig.control.phases import Phases
+from lazymig.control.retirement import Retirements
 from lazymig.repository import calls_of
 from lazymig.retiring.conditions import NotMet
+from lazymig.retiring.in_place import reduction
+from lazymig.stores.mongo_wholes import WholeStore
 from tests.people import PersonV1, PersonV2, ada, ada_v1, people, split
 from tests.whole_people import META, ORDER, WITHIN, whole
 
@@ -414,3 +419,81 @@ async def test_a_validator_that_wants_v1s_fields_is_reported(database: Any) -> N
     assert (done.failed, "validator" in done.failures[0]) == (6, True)
     await database.command("collMod", "people", validator={})
     assert (await retirement(database).reduce(**CONFIRMED)).failed == 0
+
+
+@on_both
+@each_place
+async def test_a_write_between_the_look_and_the_statement_counts(
+    database: Any, placed: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another program, or a process, writes in that moment is taken, and nothing of it is overwritten."""
+    migration = people(**placed)
+    expected = await filled(database, migration)
+    await begun(database)
+    repo = whole(database, Phase.V2_ONLY, migration=migration)
+    fill_each, meanwhile = WholeStore.fill_each, 0
+
+    async def after_others(self: WholeStore, changes: Any, **options: Any) -> Any:
+        nonlocal meanwhile
+        meanwhile += 1
+        if meanwhile == 1:
+            await database["people"].update_one({"_id": 4}, {"$set": {"name": "Grace Hopper"}})  # without a revision
+            await repo.update(5, lambda person: evolve(person, note="late"))
+            await repo.delete(6)
+            await repo.update(1, lambda person: evolve(person, age=50))
+        return await fill_each(self, changes, **options)
+
+    monkeypatch.setattr(WholeStore, "fill_each", after_others)
+    done = await retirement(database, migration=migration).reduce(**CONFIRMED)
+    assert (done.finished, done.failed, meanwhile) == (True, 0, 2)
+    expected |= {
+        4: ada(4, first="Grace", last="Hopper"),
+        5: evolve(expected[5], note="late"),
+        1: ada(1, age=50, note="mine"),
+    }
+    del expected[6]
+    async with whole(database, migration=FINISHED) as finished:
+        assert await held(finished) == expected
+
+
+@in_memory
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+async def test_a_pass_that_is_cut_off_anywhere_goes_on(
+    database: Any, before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut off before or after each of its statements, in documents and in the record, the next run ends the same."""
+    monkeypatch.setattr(reduction, "_BATCH", 2)
+    migration, countdown = people(**WITHIN), 0
+
+    def cut(method: Any) -> Any:
+        async def cutting(*given: Any, **options: Any) -> Any:
+            nonlocal countdown
+            countdown -= 1
+            if countdown == 0 and before:
+                raise KeyboardInterrupt
+            answer = await method(*given, **options)
+            if countdown == 0:
+                raise KeyboardInterrupt
+            return answer
+
+        return cutting
+
+    for owner, name in ((WholeStore, "fill_each"), (Retirements, "save"), (Phases, "change")):
+        monkeypatch.setattr(owner, name, cut(getattr(owner, name)))
+    for moment in count(1):
+        for collection in ("people", "lazymig_control"):
+            await database[collection].delete_many({})
+        expected = await filled(database, migration)
+        await begun(database)
+        countdown = moment
+        try:
+            await retirement(database, migration=migration).reduce(**CONFIRMED)
+        except KeyboardInterrupt:
+            async with whole(database, migration=migration) as repo:
+                assert {person.id: person async for person in repo.list()} == expected
+            assert (await retirement(database, migration=migration).reduce(**CONFIRMED)).finished
+        else:
+            break
+        async with whole(database, migration=FINISHED) as finished:
+            assert await held(finished) == expected
+    assert moment > 10
