@@ -87,7 +87,7 @@ class Sweeper(Generic[V1, V2]):
             grace_s=grace_s, max_time_s=max_time_s, shard=shard, dry_run=dry_run, adopt=adopt,
             partition_size=partition_size, since=since, on_progress=on_progress, where=where, newest_first=newest_first,
         )  # fmt: skip
-        options.check(repository)
+        options.check()
         self._sweep = Sweep(repository, control, options, clock)
 
     def stop(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lazymig import Migration, Phase, Repository
+from lazymig.repository import calls_of
 
 REV, META = "_lazymig_rev", "_lazymig"
 #: The fields that only V2's shape of a person has.
@@ -30,7 +31,9 @@ class Layout(StrEnum):
     async def fill(self, database: Any, migration: Migration[Any, Any]) -> None:
         """Give V2 what it lacks, as a sweep does: a listing by V2's fields finds nothing before that."""
         ids = [row["_id"] for row in await database["v1"].find({}, {"_id": 1}).to_list(None)]
-        await self.open(database, migration).get_many(ids, on_error="skip")
+        repository = self.open(database, migration)
+        await repository.get_many(ids, on_error="skip")
+        await settle(repository)
 
     async def find_v1(self, database: Any) -> list[dict[str, Any]]:
         """What programs that do not know lazymig have stored of people: their documents without V2's part."""
@@ -59,6 +62,12 @@ class Layout(StrEnum):
 
     def _v2(self, database: Any) -> Any:
         return database["v2" if self is Layout.TWO else "v1"]
+
+
+async def settle(repository: Repository[Any, Any]) -> None:
+    """Wait until the majority has what reads stored: the next statement sees it, which one at once need not."""
+    if (place := calls_of(repository).place) is not None:
+        await place.store.confirm_missing(0)
 
 
 #: For claims that are about V2's own collection: its documents, marks and tombstones.

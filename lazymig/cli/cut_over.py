@@ -138,6 +138,11 @@ async def on_outage(
     fail. The control collection must be reachable during the outage: keep it in V1's cluster.
     """
     async with _followed(app, in_json=json) as (repository, parts):
+        if calls_of(repository).place is not None:
+            raise Unusable(
+                "on-outage: both shapes are in one document, so no write can reach V1's part and miss V2's; there is "
+                "nothing to choose"
+            )
         mover = mover_of(Switch(repository, wait_s=wait, on_wait=partial(remark, in_json=json)))
         standing, roll, signed = await mover.find(), mover.call_roll(), {"by": who.name, "why": who.why or ""}
         if policy == "degrade":

@@ -115,5 +115,5 @@ def _check_call(app: str, function: Callable[..., Any]) -> None:
 
 
 def _clients(repository: Repository[Any, Any]) -> list[Client]:
-    """Return the clients of both collections, each once; none where they are in memory."""
-    return clients_of(calls_of(repository).pair.v1, calls_of(repository).pair.bodies)
+    """Return the clients of all collections, each once; none where they are in memory."""
+    return clients_of(*calls_of(repository).stores)

@@ -20,7 +20,9 @@ from lazymig.cli.stopping import stopped_by_signals
 from lazymig.cli.sweep_options import Count, Positive, Text, parse_shard
 from lazymig.cli.versions import describe_deletable, describe_versions
 from lazymig.passes.helm import is_pause
+from lazymig.repository import calls_of
 from lazymig.rewriter import Rewriter, RewriteReport
+from lazymig.sweeping.rewrite import check_layout
 
 #: How many documents that cannot be rewritten are named; --json names more.
 _SHOWN = 20
@@ -66,6 +68,7 @@ async def rewrite(
     with reporter("rewrite", as_json=json) as shown:
         update: Callable[[RewriteReport], None] = lambda report: shown.update(standing(report))  # noqa: E731
         async with opened(app, in_json=json) as repository:
+            check_layout(calls_of(repository))
             chain = repository.migration.upcasters
             if chain is None or not (chain.persist or options.dry_run):
                 raise Unusable(

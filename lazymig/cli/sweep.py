@@ -24,7 +24,7 @@ from lazymig.fleet.dask import sweep_on_dask
 from lazymig.fleet.jobs import SWEEP
 from lazymig.fleet.workers import Workers
 from lazymig.passes.helm import is_pause
-from lazymig.repository import Repository
+from lazymig.repository import Repository, calls_of
 from lazymig.sweeper import Progress, Sweeper
 
 _WAITING = (
@@ -78,6 +78,8 @@ async def sweep(
 
 def _check_grace(repository: Repository[Any, Any], grace: float) -> None:
     """Check it before the sweeper does, which names arguments of Python and not options."""
+    if calls_of(repository).place is not None:
+        return  # nothing is purged there
     if repository.timeout_s is not None and grace <= repository.timeout_s:
         raise Unusable(
             f"--grace {grace:g}: pass more than the repository's timeout_s ({repository.timeout_s:g} s), for which an "

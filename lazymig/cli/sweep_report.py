@@ -16,6 +16,10 @@ def _foreign(report: SweepReport, dry_run: bool) -> dict[str, str]:
     return {name: f"{count:,}" for name, count in counts.items() if count}
 
 
+def _marks(report: SweepReport) -> dict[str, str]:
+    return {"healed": f"{report.healed:,}", "purged": f"{report.purged:,}"}
+
+
 def _unmoved(report: SweepReport) -> dict[str, str]:
     counts = {"waiting for users": report.waiting, "not taken over": report.left}
     return {name: f"{count:,}" for name, count in counts.items() if count}
@@ -28,19 +32,19 @@ def show_report(report: SweepReport, *, dry_run: bool) -> None:
     say(f"{report.migration}: {ended}, {report.elapsed_s:.1f} s, {per_s:,.0f} documents/s")
     shared = report.finished and report.scanned < report.total
     others = " (earlier runs or other processes did the rest)" if shared else ""
+    one = report.one_document
     rows = {
         "scanned": f"{report.scanned:,} of about {report.total:,}{others}",
         "would be migrated" if dry_run else "migrated": f"{report.migrated:,}",
         "in V2 before": f"{report.present:,} (by reads, writes and earlier sweeps)",
         "moved by clients meanwhile": f"{report.moved_by_clients:,}",
         "converted anew": f"{report.reconverted:,} (bodies of older conversions)",
-        "healed": f"{report.healed:,}",
-        "purged": f"{report.purged:,}",
+        **({"V1 had changed since": f"{report.healed:,} (by other programs)"} if one else _marks(report)),
         "not movable": f"{report.dead:,}",
         **_unmoved(report),
         **_foreign(report, dry_run),
         "remaining, about": f"{report.remaining:,}",
-        "dirty (open writes)": f"{report.dirty:,}",
+        **({} if one else {"dirty (open writes)": f"{report.dirty:,}"}),
         # A dry run records no dead letters, so there are none that are open.
         "need a person" if dry_run else "open dead letters": f"{report.dead_letters:,}",
     }

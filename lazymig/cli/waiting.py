@@ -11,7 +11,7 @@ from lazymig.cli.options import App, Debug, Exit, Flag, Json
 from lazymig.cli.output import is_terminal, plain, say, say_fields, show_json, wrapped
 from lazymig.repository import Repository, calls_of
 from lazymig.stores.documents import decode_id
-from lazymig.stores.records import StoredV2
+from lazymig.stores.records import StoredV2, StoredWhole
 
 #: Entities per statement, and how many a terminal shows.
 _PAGE, _SHOWN = 1000, 100
@@ -39,9 +39,10 @@ async def waiting(*, app: App, left: Flag = False, json: Json = False, debug: De
     return Exit.NEEDS_PERSON if rows and not left else Exit.DONE
 
 
-async def _find(repository: Repository[Any, Any], why: str) -> AsyncIterator[StoredV2]:
-    bodies, after = calls_of(repository).pair.bodies, None
-    while page := await bodies.unmoved(why, _PAGE, after):
+async def _find(repository: Repository[Any, Any], why: str) -> AsyncIterator[StoredV2 | StoredWhole]:
+    calls, after = calls_of(repository), None
+    store = calls.pair.bodies if calls.place is None else calls.place.store
+    while page := await store.unmoved(why, _PAGE, after):
         for one in page:
             yield one
         if len(page) < _PAGE:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import Final, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import ClassVar, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
 from lazymig.comparing.checks import Comparison
 from lazymig.comparing.comparer import Comparer
 from lazymig.comparing.signatures import sign
-from lazymig.dark.notes import Notes, ask_v1, ask_v2, upgrade
+from lazymig.dark.notes import Notes, answer, ask_v1, ask_v2, upgrade
 from lazymig.protocol.bodies import await_own_body
 from lazymig.protocol.pair import Pair
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
-from lazymig.stores.records import StoredV1, StoredV2
+from lazymig.stores.records import StoredV1, StoredV2, StoredWhole
 from lazymig.stores.verdicts import AGREEING, Mismatch, Verdict
 
 V1 = TypeVar("V1")
@@ -60,10 +60,21 @@ class Sides:
     truth: StoredV1 | None
     seen: StoredV2 | None = None
     again: StoredV1 | None = None
+    #: One document that carries both shapes.
+    whole: StoredWhole | None = None
 
 
 class Contest(Protocol):
     """A comparison of two sides."""
+
+    #: Whether one read finds both sides, so that no write can come in between.
+    atomic: ClassVar[bool] = False
+
+    async def ask(self, ids: Sequence[RawId], side: Side) -> Notes:
+        """Ask the candidate."""
+
+    async def answer(self, id: RawId, side: Side, asked: Notes, notes: Notes) -> None:
+        """Make the answer that the candidate would give, for its latency."""
 
     async def read(self, id: RawId) -> Sides:
         """Read both sides now."""
@@ -85,6 +96,12 @@ class TwoSides(Contest, Generic[V1, V2]):
     pair: Pair[V1, V2]
     comparer: Comparer[V1, V2]
     expects_all: bool = field(default=False, kw_only=True)
+
+    async def ask(self, ids: Sequence[RawId], side: Side) -> Notes:
+        return await (ask_v1 if side == "v1" else ask_v2)(self.pair, ids)
+
+    async def answer(self, id: RawId, side: Side, asked: Notes, notes: Notes) -> None:
+        await answer(self.pair, id, asked, notes)
 
     async def read(self, id: RawId) -> Sides:
         await await_own_body(self.pair, id)
@@ -108,7 +125,7 @@ class TwoSides(Contest, Generic[V1, V2]):
         if outcome is not Outcome.DIFFERS:
             return Look(outcome)
         v2_revision = None if seen is None else seen.revision
-        return Look(outcome, _make_mismatch(id, comparison, None if truth is None else truth.revision, v2_revision))
+        return Look(outcome, make_mismatch(id, comparison, None if truth is None else truth.revision, v2_revision))
 
     def _decide(self, verdict: Verdict, sides: Sides) -> Outcome:
         if verdict in AGREEING:
@@ -129,6 +146,12 @@ class Twice(Contest, Generic[V1, V2]):
     """V1 with V1: what differs when it is read and converted twice. V2 is not read; only `upgrade` can be at fault."""
 
     pair: Pair[V1, V2]
+
+    async def ask(self, ids: Sequence[RawId], side: Side) -> Notes:
+        return await ask_v1(self.pair, ids)
+
+    async def answer(self, id: RawId, side: Side, asked: Notes, notes: Notes) -> None:
+        await answer(self.pair, id, asked, notes)
 
     async def read(self, id: RawId) -> Sides:
         first = await self.pair.v1.find(id)
@@ -151,10 +174,11 @@ class Twice(Contest, Generic[V1, V2]):
             return Look(Outcome.MATCHED)
         reason = "`upgrade` made two different entities of one V1 document: make it pure"
         comparison = Comparison(Verdict.DIFFERENT, "a/a", (), reason, signature)
-        return Look(Outcome.DIFFERS, _make_mismatch(id, comparison, truth.revision, None))
+        return Look(Outcome.DIFFERS, make_mismatch(id, comparison, truth.revision, None))
 
 
-def _make_mismatch(id: RawId, found: Comparison, revision: int | None, v2_revision: int | None) -> Mismatch:
+def make_mismatch(id: RawId, found: Comparison, revision: int | None, v2_revision: int | None) -> Mismatch:
+    """Return what a dark read records."""
     return Mismatch(
         decode_id(id), found.verdict, found.check, found.differences, found.reason, revision, v2_revision,
         found.signature, SOURCE,

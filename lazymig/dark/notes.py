@@ -9,10 +9,12 @@ from attrs import evolve, field, frozen
 
 from lazymig.errors import ConversionError, ForeignDocument
 from lazymig.protocol.bodies import await_own_body
+from lazymig.protocol.in_place.place import Place
 from lazymig.protocol.pair import Pair
 from lazymig.stores.given import RawId
 from lazymig.stores.ports import Bodies, Truth
-from lazymig.stores.records import StoredV1, StoredV2, Unmoved
+from lazymig.stores.records import StoredV1, StoredV2, StoredWhole, Unmoved
+from lazymig.stores.wholes import Wholes
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -27,11 +29,14 @@ class Notes:
 
     v1: dict[RawId, StoredV1 | None] = field(factory=dict)
     v2: dict[RawId, StoredV2 | None] = field(factory=dict)
+    #: Where one document carries both shapes.
+    wholes: dict[RawId, StoredWhole | None] = field(factory=dict)
 
     def only(self, ids: Sequence[RawId]) -> Notes:
         """Return the notes of these ids, so that the documents of others are kept no longer."""
         v1 = {id: self.v1[id] for id in ids if id in self.v1}
-        return Notes(v1, {id: self.v2[id] for id in ids if id in self.v2})
+        v2 = {id: self.v2[id] for id in ids if id in self.v2}
+        return Notes(v1, v2, {id: self.wholes[id] for id in ids if id in self.wholes})
 
     def find_clean(self, id: RawId) -> StoredV2 | None:
         """Return V2's document if it was clean: only then V2 could answer."""
@@ -77,6 +82,30 @@ def take_notes(pair: Pair[V1, V2], notes: Notes) -> Pair[V1, V2]:
     """Return the pair for one call, whose reads are noted. Its statements are the same."""
     v1, bodies = _NotingV1(pair.v1, notes), _NotingV2(pair.bodies, notes)
     return evolve(pair, v1=cast(Truth, v1), bodies=cast(Bodies, bodies))
+
+
+def take_whole_notes(place: Place[V1, V2], notes: Notes) -> Place[V1, V2]:
+    """Return the place for one call, whose reads are noted. Its statements are the same."""
+    return evolve(place, store=cast(Wholes, _NotingWholes(place.store, notes)))
+
+
+class _NotingWholes:
+    def __init__(self, store: Wholes, notes: Notes) -> None:
+        self._store = store
+        self._notes = notes
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def find(self, id: RawId) -> StoredWhole | None:
+        stored = await self._store.find(id)
+        self._notes.wholes[id] = stored
+        return stored
+
+    async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredWhole]:
+        found = await self._store.find_many(ids)
+        self._notes.wholes.update({id: found.get(id) for id in ids})
+        return found
 
 
 class _NotingV1:

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from lazymig.comparing.checks import Checks
 from lazymig.comparing.equivalences import Equivalence
-from lazymig.control import Control
+from lazymig.control import Control, Standing
 from lazymig.errors import ConfigurationError
 from lazymig.histogram import Histogram
 from lazymig.stores.verdicts import Mismatch
@@ -57,7 +57,7 @@ class DarkReads:
             lacks the values that only V2 can hold. In `shadow` V1 answers in either case, and in `v2_primary` only V2
             may. Writes reach both sides.
         aa: Compare V1 with V1 instead, for the noise floor: how much moves between two reads, how long both take, and
-            whether `upgrade` is pure. It needs serve="v1".
+            whether `upgrade` is pure. It needs serve="v1", and two collections.
         expects_all: Treat an entity that V2 lacks as a mismatch: for the time after a finished sweep.
         invariants: Functions `f(v1, v2) -> bool` by name, sync or async.
         expected: `f(v1) -> v2`, or `f(v1, stored_v2) -> v2`: what V2 should hold, written independently of `upgrade`.
@@ -165,6 +165,13 @@ def open_dark_reads(dark: DarkReads, tally: Tally) -> Setup:
         raise ConfigurationError("dark_reads: this DarkReads belongs to another repository; make one for each")
     dark._tally = tally
     return dark._setup
+
+
+def find_share(standing: Standing) -> float | None:
+    """Return the share of dark reads that all processes follow; None where each has its own."""
+    share = standing.settings.get("dark_share")
+    usable = isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1
+    return float(str(share)) if usable else None
 
 
 def _check_choices(serve: object, aa: object, on_mismatch: object, control: object) -> None:

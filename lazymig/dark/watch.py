@@ -13,18 +13,21 @@ from inspect import isawaitable
 from typing import Final, Generic, Literal, TypeVar
 
 from lazymig.comparing.comparer import Comparer
+from lazymig.comparing.in_place import PartsComparer
 from lazymig.control import Control, control_beside, parts_of
 from lazymig.control.mismatches import Mismatches
 from lazymig.dark.contests import Contest, Look, Outcome, Side, Sides, Twice, TwoSides
 from lazymig.dark.figures import Figures
+from lazymig.dark.in_place import InOne
 from lazymig.dark.log import Log
 from lazymig.dark.looking import look_until_settled
-from lazymig.dark.notes import Notes, answer, ask_v1, ask_v2
-from lazymig.dark.settings import DarkReads, open_dark_reads
+from lazymig.dark.notes import Notes
+from lazymig.dark.settings import DarkReads, Setup, open_dark_reads
 from lazymig.loop.background import Allowance, Background
 from lazymig.loop.deadline import Deadline
+from lazymig.protocol.in_place.place import Place
 from lazymig.protocol.pair import Pair
-from lazymig.stores.given import RawId
+from lazymig.stores.given import RawId, Store
 from lazymig.stores.verdicts import Mismatch
 from lazymig.telemetry import (
     DARK_COMPARED,
@@ -49,16 +52,15 @@ _LOGGER = logging.getLogger("lazymig.dark_reads")
 class Watch(Generic[V1, V2]):
     """The dark reads of one repository."""
 
-    def __init__(self, pair: Pair[V1, V2], dark: DarkReads, control: Control | None = None) -> None:
+    def __init__(self, ground: Pair[V1, V2] | Place[V1, V2], dark: DarkReads, control: Control | None = None) -> None:
         """`control`: the one that the repository follows, which holds the log where `dark` names none."""
-        setup = open_dark_reads(dark, pair.tally)
+        setup = open_dark_reads(dark, ground.tally)
         self._control = setup.control or control
-        self._pair, self._dark, self._setup = pair, dark, setup
-        migration = pair.conversions.migration
-        comparer = Comparer(pair.conversions, setup.checks)
-        both = TwoSides(pair, comparer, expects_all=setup.expects_all)
-        self._contest: Contest = Twice(pair) if dark.aa else both
-        self._log = Log(self._open_mismatches, pair.clock, migration.name, setup.log_max)
+        self._dark, self._setup = dark, setup
+        self._tally, self._clock, name = ground.tally, ground.clock, ground.conversions.migration.name
+        self._contest = _open_contest(ground, dark, setup)
+        self._beside: Store = ground.store if isinstance(ground, Place) else ground.bodies
+        self._log = Log(self._open_mismatches, ground.clock, name, setup.log_max)
         self._background = Background(setup.in_flight_max)
         self._allowance = Allowance(setup.rate_max)
         #: The share that all processes follow; None: what the user set.
@@ -67,7 +69,7 @@ class Watch(Generic[V1, V2]):
         self._logged: set[type[BaseException]] = set()
 
     def _open_mismatches(self) -> Mismatches:
-        control = self._control or control_beside(self._pair.bodies, self._pair.clock)
+        control = self._control or control_beside(self._beside, self._clock)
         return parts_of(control).mismatches
 
     def pick(self, ids: Sequence[RawId]) -> Sequence[RawId]:
@@ -75,19 +77,19 @@ class Watch(Generic[V1, V2]):
         sampled = self._sample(ids)
         if not sampled:
             return ()
-        free = self._allowance.take(min(len(sampled), self._background.free), self._pair.clock.monotonic())
+        free = self._allowance.take(min(len(sampled), self._background.free), self._clock.monotonic())
         if free == len(sampled):
             return sampled
-        self._pair.tally.count(DARK_DROPPED, len(sampled) - free)
+        self._tally.count(DARK_DROPPED, len(sampled) - free)
         # From anywhere in the batch, or the ids at its end would never be compared.
-        start = int(self._pair.clock.random() * len(sampled)) if free else 0
+        start = int(self._clock.random() * len(sampled)) if free else 0
         return [*sampled, *sampled][start : start + free]
 
     def _sample(self, ids: Sequence[RawId]) -> Sequence[RawId]:
         share = self._dark.share if self.share is None else self.share
         if share in (0, 1):  # where no random number is needed
             return ids if share else ()
-        return [id for id in ids if self._pair.clock.random() < share]
+        return [id for id in ids if self._clock.random() < share]
 
     def compare(
         self,
@@ -102,7 +104,7 @@ class Watch(Generic[V1, V2]):
         `control_s` is how long a read of a single entity took. `figures` counts by group.
         """
         free = min(len(ids), self._background.free)  # others may have started since the ids were picked
-        self._pair.tally.count(DARK_DROPPED, len(ids) - free)
+        self._tally.count(DARK_DROPPED, len(ids) - free)
         if not free:
             return
         ids, side = ids[:free], "v1" if self._dark.aa else candidate
@@ -133,7 +135,7 @@ class Watch(Generic[V1, V2]):
         except Exception as error:  # whatever it is, the caller has its answer
             self._note(error)
         finally:  # also at the end of the event loop
-            self._pair.tally.count(DARK_FAILED, len(ids) - len(looks))
+            self._tally.count(DARK_FAILED, len(ids) - len(looks))
         for id, look in looks.items():
             if figures is not None:
                 figures.note_outcome(id, _name(look))
@@ -144,32 +146,33 @@ class Watch(Generic[V1, V2]):
     async def _read(
         self, ids: Sequence[RawId], notes: Notes, side: Side, *, timed: bool, figures: Figures | None
     ) -> dict[RawId, Sides]:
-        started_s = self._pair.clock.monotonic()
+        started_s = self._clock.monotonic()
         try:
-            asked = await (ask_v1 if side == "v1" else ask_v2)(self._pair, ids)
+            asked = await self._contest.ask(ids, side)
             if timed:
-                await answer(self._pair, ids[0], asked, notes)
+                await self._contest.answer(ids[0], side, asked, notes)
             if figures is not None:
-                figures.note_answers(ids, side, self._pair.clock.monotonic() - started_s if timed else None)
+                figures.note_answers(ids, side, self._clock.monotonic() - started_s if timed else None)
         except (Exception, asyncio.CancelledError):
             if figures is not None:
                 figures.note_failure(ids, side)
             raise
         finally:  # one that failed or hung as well: leaving those out would flatter the candidate
             if timed:
-                self._measure("candidate", self._pair.clock.monotonic() - started_s)
+                self._measure("candidate", self._clock.monotonic() - started_s)
         return await self._contest.pair_up(ids, asked, notes)
 
     async def _look(self, id: RawId, sides: Sides, looks: dict[RawId, Look]) -> None:
         try:
             await self._background.wait_for_turn()
             first = await self._contest.judge(id, sides)
-            looks[id] = await look_until_settled(self._contest, self._pair.clock, id, first)
+            settled = self._contest.atomic
+            looks[id] = first if settled else await look_until_settled(self._contest, self._clock, id, first)
         except Exception as error:
             self._note(error)
 
     async def _report(self, id: RawId, look: Look) -> None:
-        count = self._pair.tally.count
+        count = self._tally.count
         if look.outcome is Outcome.MOVED:
             count(DARK_MOVED)
         elif look.outcome is Outcome.MISSING:
@@ -189,7 +192,7 @@ class Watch(Generic[V1, V2]):
             async with Deadline(self._setup.timeout_s):
                 await step
         except Exception:
-            self._pair.tally.count(DARK_UNREPORTED)
+            self._tally.count(DARK_UNREPORTED)
             _LOGGER.exception("a mismatch could not be reported")
 
     async def _call_hook(self, mismatch: Mismatch) -> None:
@@ -206,7 +209,16 @@ class Watch(Generic[V1, V2]):
 
     def _measure(self, side: Literal["control", "candidate"], elapsed_s: float) -> None:
         self._dark.latency[side].record(elapsed_s)
-        self._pair.tally.measure(DARK_DURATION, elapsed_s, side=side)
+        self._tally.measure(DARK_DURATION, elapsed_s, side=side)
+
+
+def _open_contest(ground: Pair[V1, V2] | Place[V1, V2], dark: DarkReads, setup: Setup) -> Contest:
+    if isinstance(ground, Place):
+        comparer = Comparer(ground.conversions, setup.checks, ground.shape)
+        return InOne(ground, PartsComparer(comparer), expects_all=setup.expects_all)
+    if dark.aa:
+        return Twice(ground)
+    return TwoSides(ground, Comparer(ground.conversions, setup.checks), expects_all=setup.expects_all)
 
 
 def _name(look: Look) -> str:

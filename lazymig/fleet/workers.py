@@ -144,5 +144,5 @@ async def run_here(
         async with repository:
             return await running.run()
     finally:
-        for client in clients_of(calls_of(repository).pair.v1, calls_of(repository).pair.bodies):
+        for client in clients_of(*calls_of(repository).stores):
             await client.close()

@@ -10,10 +10,15 @@ from attrs import frozen
 from lazymig.errors import ConfigurationError
 from lazymig.following.report import FollowReport
 from lazymig.passes.throttle import Probe
-from lazymig.repository import Repository
+from lazymig.repository import Repository, calls_of
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
+
+_NOT_NEEDED = (
+    "a follower is not needed where one document carries both shapes: the fingerprint shows every reader at once what "
+    "another program has changed. A read converts such a document, and lazymig sweep stores the V2 parts of the others"
+)
 
 
 @frozen(kw_only=True)
@@ -30,5 +35,7 @@ class FollowOptions:
 
     def check(self, repository: Repository[V1, V2]) -> None:
         """Raise `PhaseError` if the phase fills no V2, `ConfigurationError` if an option cannot work."""
+        if calls_of(repository).place is not None:
+            raise ConfigurationError(_NOT_NEEDED)
         if min(self.batch_size, self.concurrency) < 1 or self.batch_wait_s < 0:
             raise ConfigurationError("batch_size, concurrency: pass 1 or more; batch_wait_s: 0 or more")

@@ -9,8 +9,10 @@ from typing import Any, Generic, TypeVar
 from attrs import evolve, field, frozen
 
 from lazymig.control import Control, Standing, control_beside
+from lazymig.dark.contests import Side
 from lazymig.dark.figures import Figures
-from lazymig.dark.settings import DarkReads
+from lazymig.dark.notes import take_notes
+from lazymig.dark.settings import DarkReads, find_share
 from lazymig.dark.watch import Watch
 from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.loop.behind import Behind
@@ -80,7 +82,8 @@ def build_watched(
     """Return the route that answers, with dark reads around it."""
     build: Callable[[Pair[V1, V2]], Route[V1, V2]] = choose_route(phase, dark)
     control = build(pair)
-    return Dark(control, pair, build, watch, "v1" if control.serves_v2 else "v2", figures)
+    candidate: Side = "v1" if control.serves_v2 else "v2"
+    return Dark(control, lambda notes: build(take_notes(pair, notes)), pair.clock, watch, candidate, figures)
 
 
 def find_incomparable(phase: Phase, control: Route[V1, V2], dark: DarkReads) -> str:
@@ -141,6 +144,11 @@ def build_pair(migration: Migration[V1, V2], given: Collections, options: Option
     """Check what was passed and open the stores. Raises `ConfigurationError`, which says what to change."""
     if not isinstance(migration, Migration):
         raise ConfigurationError("migration: pass a lazymig.Migration")
+    if migration.v2_within is not None:
+        raise ConfigurationError(
+            "migration: v2_within keeps V2's part within V1's documents; open it by Repository.in_place(migration, "
+            "collection, ...), or leave v2_within out for two collections"
+        )
     options.check()
     for side, collection in given._asdict().items():
         check_collection(side, collection)
@@ -218,7 +226,7 @@ class StageBuilder(Generic[V1, V2]):
         phase, since = (at.phase, at.last.epoch) if isinstance(at, Standing) else (at, 0)
         self.check(phase)
         if self.watch is not None and isinstance(at, Standing):
-            self.watch.share = _find_share(at)
+            self.watch.share = find_share(at)
         route = self._build_steered(at) if isinstance(at, Standing) else self._build_route(phase)
         known = self._checks.get(phase)
         if known is None or known[0] != since:
@@ -230,6 +238,10 @@ class StageBuilder(Generic[V1, V2]):
         """Raise `PhaseError` where this release cannot work in this phase."""
         if is_finished(self.migration) and (unable := find_unable(phase)):
             raise PhaseError(unable)
+
+    def check_record(self, at: Standing) -> None:
+        """Raise `PhaseError` where this release cannot work by this record."""
+        self.check(at.phase)
 
     def _make_check(self, route: Route[V1, V2], fixed: Phase | None) -> FirstUse:
         options = self.options
@@ -284,10 +296,3 @@ class StageBuilder(Generic[V1, V2]):
             return bare
         # V1 compared with V1 says nothing about groups.
         return build_watched(phase, self.pair, dark, self.watch, None if dark.aa else figures)
-
-
-def _find_share(standing: Standing) -> float | None:
-    """Return the share of dark reads that all processes follow; None where each has its own."""
-    share = standing.settings.get("dark_share")
-    usable = isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1
-    return float(str(share)) if usable else None

@@ -90,6 +90,11 @@ class Calls(Generic[V1, V2]):
         return self.ground.store if isinstance(self.ground, Place) else self.ground.bodies
 
     @property
+    def stores(self) -> tuple[Store, ...]:
+        """The stores of all collections."""
+        return (self.ground.store,) if isinstance(self.ground, Place) else (self.ground.v1, self.ground.bodies)
+
+    @property
     def phase(self) -> Phase:
         """The phase in which a call runs that begins now. Raises `PhaseError` where it is not known yet."""
         return self.stages.now.phase
@@ -144,7 +149,7 @@ class Calls(Generic[V1, V2]):
             place = open_place(self.migration, self.collections.v1, options, session=session, sharing=place)
             builder = self.builder.with_place(place)
             stages = self.stages.rebuilt(builder.build, session)
-            bound = evolve(self, ground=place, stages=stages, builder=builder)
+            bound = evolve(self, ground=place, stages=stages, builder=builder, watch=None)
         else:
             bound = self.with_pair(build_pair_in_session(self.pair, self.collections, options, session), session)
         # A transaction must not wait for writes that wait for it, so its writes are not bounded.

@@ -14,11 +14,11 @@ from pymongo.errors import PyMongoError
 
 from lazymig.dark.contests import Side
 from lazymig.dark.figures import Figures
-from lazymig.dark.notes import Notes, take_notes
+from lazymig.dark.notes import Notes
 from lazymig.dark.watch import OTHER, Watch
 from lazymig.errors import ConversionError
+from lazymig.loop.clock import Clock
 from lazymig.protocol.edits import Change, ClientEdit
-from lazymig.protocol.pair import Pair
 from lazymig.query import Criteria, Span
 from lazymig.routes.route import Route
 from lazymig.stores.given import RawId
@@ -33,12 +33,13 @@ class Dark(Route[V1, V2], Generic[V1, V2]):
     """The control, which answers every call, and the watch, which compares some of them.
 
     The caller of a read gets the control's entity or exception as it is, as soon as it is there. A sampled call runs
-    the control's own code and statements, on a pair that notes what it reads.
+    the control's own code and statements, on stores that note what they read.
     """
 
     control: Route[V1, V2]
-    pair: Pair[V1, V2]
-    build: Callable[[Pair[V1, V2]], Route[V1, V2]]
+    #: Makes the control's route for one call, whose reads are noted.
+    noting: Callable[[Notes], Route[V1, V2]]
+    clock: Clock
     watch: Watch[V1, V2]
     #: The side that does not answer reads in V2's type.
     candidate: Side
@@ -86,10 +87,10 @@ class Dark(Route[V1, V2], Generic[V1, V2]):
         return await self._watched_many(lambda route: route.read_v1_many(ids), picked, "v2")
 
     async def _watched_one(self, read: Callable[[Route[V1, V2]], Awaitable[E]], id: RawId, candidate: Side) -> E:
-        notes, clock = Notes(), self.pair.clock
+        notes, clock = Notes(), self.clock
         started_s = clock.monotonic()
         try:
-            entity = await read(self.build(take_notes(self.pair, notes)))
+            entity = await read(self.noting(notes))
         except ConversionError:
             self.watch.compare((id,), notes, candidate, clock.monotonic() - started_s, self.figures)
             raise
@@ -104,7 +105,7 @@ class Dark(Route[V1, V2], Generic[V1, V2]):
     ) -> E:
         notes = Notes()
         try:
-            entities = await read(self.build(take_notes(self.pair, notes)))
+            entities = await read(self.noting(notes))
         except PyMongoError:
             self._note_failure(picked, candidate)
             raise

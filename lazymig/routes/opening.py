@@ -48,8 +48,11 @@ def open_calls_in_place(
     """Build the calls of a repository whose shapes share their documents. Raises `ConfigurationError`."""
     place = open_place(migration, collection, options)
     both = Collections(collection, collection)
-    builder = PlaceBuilder(both, migration, options, place)
-    return _open(Opening(migration, both, options, place, builder, None), phase)
+    dark = options.dark_reads
+    watch = None if dark is None else Watch(place, dark, phase if isinstance(phase, Control) else None)
+    choosing = open_choosing(phase, migration.name) if isinstance(phase, Control) else None
+    builder = PlaceBuilder(both, migration, options, place, watch, choosing)
+    return _open(Opening(migration, both, options, place, builder, watch), phase)
 
 
 @frozen
@@ -78,7 +81,7 @@ def _open(opening: Opening[V1, V2], phase: Phase | Control) -> Calls[V1, V2]:
 
     terms = Terms(
         revision=opening.migration.revision, lease_s=phase.lease_s, find_unfinished=find_unfinished, tally=ground.tally,
-        check=lambda standing: builder.check(standing.phase),
+        check=builder.check_record,
     )  # fmt: skip
     member = Member(parts_of(phase), opening.migration.name, terms)
     stages = SteeredStages(member, builder.build, options.timeout_s)

@@ -81,13 +81,7 @@ class CoalescingWholes(WholeStore):
         return await self._fills.call(change)
 
     async def _fill_together(self, changes: Sequence[WholeChange]) -> Sequence[Filled | BaseException]:
-        try:
-            filled = await self.fill_each(changes)
-        except STATEMENT_ERRORS as error:
-            if not is_too_large(error):
-                raise
-            # Neither driver nor server names the document. Sent one by one, it is refused and the others are stored.
-            return await asyncio.gather(*map(super().fill, changes), return_exceptions=True)
+        filled = await self.fill_each(changes)
         # The server reports how many were as they were seen, not which; the sum is right.
         left, results = filled.stored, list[Filled | BaseException]()
         for place in range(len(changes)):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bson.raw_bson import RawBSONDocument
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
 from pymongo.read_concern import ReadConcern
 
 from lazymig.stores.documents import META_FIELD, check_same_id
 from lazymig.stores.drivers import (
+    JOURNALED,
     MAJORITY,
     READ_MAJORITY,
     STATEMENT_ERRORS,
@@ -20,20 +22,22 @@ from lazymig.stores.drivers import (
     is_id_taken,
     is_refused,
     is_server_state,
+    is_too_large,
     tune,
 )
 from lazymig.stores.given import RawId
+from lazymig.stores.indexes import ensure_index
 from lazymig.stores.keyset import Order
 from lazymig.stores.pages import encode_filter, find_page, join_filters
-from lazymig.stores.raw import Undecoded, find_all, find_one
+from lazymig.stores.raw import Undecoded, find_all, find_one, find_undecoded
 from lazymig.stores.records import PLACEHOLDER, Document, Fields, Filled, StoredWhole, WholeChange
-from lazymig.stores.whole_documents import MOVED, REV, make_whole_filter, parse_whole
+from lazymig.stores.whole_documents import MOVED, REV, UNMOVED, make_setting, make_whole_filter, parse_whole
 from lazymig.stores.wholes import Wholes
 
 
 def build_statement(change: WholeChange) -> tuple[Fields, Fields]:
     """Return the filter and the update of a change."""
-    update: Fields = {"$set": {**change.changed, META_FIELD: change.meta}}
+    update: Fields = {"$set": make_setting(change) if change.packed is None else RawBSONDocument(change.packed)}
     if change.vanished:
         update["$unset"] = dict.fromkeys(change.vanished, "")
     return make_whole_filter(change.seen, change.held, change.within), update
@@ -52,6 +56,9 @@ class WholeStore(Wholes):
         self._in_memory = driver_of(collection) is Driver.MEMORY
         # An acknowledged write must survive a fail-over, whatever the collection's own write concern is.
         self._durable = tune(collection, write=MAJORITY)
+        # What can be made again need not survive it, so reads wait for no other member. They wait for the journal: what
+        # is not in it is in no answer of the majority, and the next reader would convert and store it again.
+        self._quick = tune(collection, write=JOURNALED)
         self._majority = tune(collection, read=READ_MAJORITY)
         # Linearizable reads find one document each, and a deposed primary cannot answer them.
         self._one = self._majority if read_concern is None else tune(collection, read=ReadConcern(read_concern))
@@ -90,10 +97,10 @@ class WholeStore(Wholes):
         return bool(result.matched_count)
 
     async def fill(self, change: WholeChange) -> Filled:
-        return await self._fill_singly([change], self.collection)
+        return await self._fill_singly([change], self._quick)
 
     async def fill_each(self, changes: Sequence[WholeChange], *, durable: bool = False) -> Filled:
-        collection = self._durable if durable else self.collection
+        collection = self._durable if durable else self._quick
         if self._in_memory:
             return await self._fill_singly(changes, collection)
         requests = [UpdateOne(*build_statement(change)) for change in changes]
@@ -101,6 +108,11 @@ class WholeStore(Wholes):
             result = await collection.bulk_write(requests, ordered=False, session=self._session)
         except BulkWriteError as error:
             return _judge(error, durable=durable)
+        except STATEMENT_ERRORS as error:
+            if not is_too_large(error):
+                raise
+            # Neither driver nor server names the document. Sent one by one, it is refused and the others are stored.
+            return await self._fill_singly(changes, collection)
         return Filled(result.matched_count, {})
 
     async def _fill_singly(self, changes: Sequence[WholeChange], collection: Handle) -> Filled:
@@ -132,6 +144,17 @@ class WholeStore(Wholes):
     async def count(self, criteria: Document, *, moved: bool = False) -> int:
         where = join_filters(self.question(criteria), MOVED if moved else None)
         return int(await self._majority.count_documents(where, session=self._session))
+
+    async def unmoved(self, why: str, limit: int, after: RawId = None) -> list[StoredWhole]:
+        behind = None if after is None else Order("_id", 1).after({"_id": after}, driver_of(self.given))
+        found = await find_undecoded(
+            self.collection, parse_whole, join_filters({UNMOVED: why}, behind), size=limit, limit=limit,
+            fields={META_FIELD: 1}, sort=[("_id", 1)], session=self._session,
+        )  # fmt: skip
+        return list(found)
+
+    async def ensure_unmoved_index(self) -> None:
+        await ensure_index(self.collection, [(UNMOVED, 1)], "lazymig_unmoved", sparse=True)
 
 
 def _judge(error: BulkWriteError, *, durable: bool) -> Filled:

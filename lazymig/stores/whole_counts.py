@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from attrs import frozen
 
 from lazymig.stores.documents import META_FIELD
-from lazymig.stores.drivers import Driver, await_if_needed, collection_of, driver_of, tune
+from lazymig.stores.drivers import Driver, Handle, await_if_needed, collection_of, driver_of, tune
 from lazymig.stores.given import Store
 from lazymig.stores.records import Document
-from lazymig.stores.whole_documents import ALONE, CONV, OF, UNMOVED
+from lazymig.stores.whole_documents import ALONE, BY, CONV, OF, UNMOVED
+
+
+class WholeKind(NamedTuple):
+    """What the meta data of a document say.
+
+    Attributes:
+        made: Whether it has a V2 part, or it was decided that it gets none.
+        conv: The revision of the conversion that made it or decided that.
+        by: What stored it first.
+        alone: Whether its V2 part is the only truth.
+        unmoved: Why it has no V2 part, where that was decided.
+    """
+
+    made: bool
+    conv: int
+    by: str | None
+    alone: bool
+    unmoved: str | None
+
+    @property
+    def filled(self) -> bool:
+        """Whether it has a V2 part."""
+        return self.alone or (self.made and self.unmoved is None)
 
 
 @frozen
@@ -36,43 +61,54 @@ class WholeCounts:
     alone: int = 0
 
 
-async def count_wholes(store: Store, conv: int, *, sample: int = 0) -> WholeCounts:
+async def count_kinds(store: Store, *, sample: int = 0) -> Counter[WholeKind]:
     """Count by one statement, so that no write in between appears in two counts. It looks at each document.
 
-    `conv` is the present conversion's revision. With `sample`, only that many random documents are looked at.
+    With `sample`, only that many random documents are looked at.
     """
     collection = tune(collection_of(store))
     if driver_of(collection) is Driver.MEMORY:
         found = await collection.find({}, {META_FIELD: 1}).to_list(None)
-        return _sum_up([(_describe(document.get(META_FIELD), conv), 1) for document in found])
+        return Counter(_describe(document.get(META_FIELD)) for document in found)
     stages: list[Document] = [{"$sample": {"size": sample}}] if sample else []
     kind = {
-        "made": {"$gt": [f"${OF}", None]}, "alone": {"$eq": [f"${ALONE}", True]}, "unmoved": f"${UNMOVED}",
-        "older": {"$lt": [{"$ifNull": [f"${CONV}", 1]}, conv]},
+        "made": {"$gt": [f"${OF}", None]}, "conv": {"$ifNull": [f"${CONV}", 1]}, "by": f"${BY}",
+        "alone": {"$eq": [f"${ALONE}", True]}, "unmoved": f"${UNMOVED}",
     }  # fmt: skip
-    stages.append({"$group": {"_id": kind, "count": {"$sum": 1}}})
-    cursor = await await_if_needed(collection.aggregate(stages))
-    return _sum_up([(row["_id"], row["count"]) for row in await cursor.to_list(None)])
+    rows = await _aggregate(collection, [*stages, {"$group": {"_id": kind, "count": {"$sum": 1}}}])
+    return Counter({WholeKind(*(row["_id"].get(name) for name in WholeKind._fields)): row["count"] for row in rows})
 
 
-def _describe(meta: object, conv: int) -> Document:
-    known = meta if isinstance(meta, Mapping) else {}
-    return {
-        "made": "of" in known, "alone": known.get("alone") is True, "unmoved": known.get("unmoved"),
-        "older": known.get("conv", 1) < conv,
-    }  # fmt: skip
-
-
-def _sum_up(rows: list[tuple[Document, int]]) -> WholeCounts:
+async def count_wholes(store: Store, conv: int, *, sample: int = 0) -> WholeCounts:
+    """Count as `count_kinds` does, and sum up. `conv` is the present conversion's revision."""
     counts = dict.fromkeys(("documents", "lacking", "older", "waiting", "left", "alone"), 0)
-    for kind, count in rows:
+    for kind, count in (await count_kinds(store, sample=sample)).items():
         counts["documents"] += count
-        if kind["alone"]:
+        if kind.alone:
             counts["alone"] += count
-        elif kind.get("unmoved") in ("waiting", "left"):
-            counts[kind["unmoved"]] += count
-        elif not kind["made"]:
+        elif kind.unmoved is not None and kind.unmoved in ("waiting", "left"):
+            counts[kind.unmoved] += count
+        elif not kind.made:
             counts["lacking"] += count
-        elif kind["older"]:
+        elif kind.conv < conv:
             counts["older"] += count
     return WholeCounts(**counts)
+
+
+async def count_unmoved(store: Store) -> Counter[str]:
+    """Count the documents that were given no V2 part by why, by the sparse index."""
+    decided: Document = {"$match": {UNMOVED: {"$exists": True}}}
+    rows = await _aggregate(tune(collection_of(store)), [decided, {"$group": {"_id": f"${UNMOVED}", "n": {"$sum": 1}}}])
+    return Counter({str(row["_id"]): int(row["n"]) for row in rows})
+
+
+def _describe(meta: object) -> WholeKind:
+    known = meta if isinstance(meta, Mapping) else {}
+    return WholeKind(
+        "of" in known, known.get("conv", 1), known.get("by"), known.get("alone") is True, known.get("unmoved")
+    )
+
+
+async def _aggregate(collection: Handle, stages: Sequence[Document]) -> list[Document]:
+    cursor = await await_if_needed(collection.aggregate(list(stages)))
+    return list(await cursor.to_list(None))

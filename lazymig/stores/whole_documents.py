@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lazymig.errors import ConversionError
+from lazymig.errors import ConfigurationError, ConversionError
 from lazymig.stores.documents import (
     META_FIELD,
     MISSING,
@@ -18,11 +18,11 @@ from lazymig.stores.documents import (
     raw_id,
     spell_unmoved,
 )
-from lazymig.stores.records import Document, Fields, StoredWhole, Unmoved
+from lazymig.stores.records import Document, Fields, StoredWhole, Unmoved, WholeChange
 
 #: The paths of single values.
-REV, OF, CONV, ALONE, LIFTED, UNMOVED = (
-    f"{META_FIELD}.{name}" for name in ("rev", "of", "conv", "alone", "lifted", "unmoved")
+REV, OF, CONV, BY, ALONE, LIFTED, UNMOVED = (
+    f"{META_FIELD}.{name}" for name in ("rev", "of", "conv", "by", "alone", "lifted", "unmoved")
 )
 #: What V2 may know: entities with a V2 part, and those that lazymig has not seen.
 MOVED: Document = {UNMOVED: {"$exists": False}}
@@ -65,7 +65,7 @@ def parse_whole(document: Document) -> StoredWhole:
     id, meta = raw_id(document["_id"]), document.get(META_FIELD, MISSING)
     if meta is MISSING:
         return StoredWhole(id, 0, document, known=False)
-    if not isinstance(meta, dict) or not isinstance(meta.get("rev"), int) or meta.get("gone"):
+    if not _is_usable(meta):
         return StoredWhole(id, UNUSABLE, document)
     of = meta.get("of")
     return StoredWhole(
@@ -74,12 +74,24 @@ def parse_whole(document: Document) -> StoredWhole:
     )  # fmt: skip
 
 
+def _is_usable(meta: object) -> bool:
+    """Return whether lazymig can have stored this beside both shapes, as far as it compares and counts by it."""
+    if not isinstance(meta, dict) or meta.get("gone"):
+        return False
+    return isinstance(meta.get("rev"), int) and isinstance(meta.get("conv", 1), int)
+
+
 def check_whole(stored: StoredWhole) -> StoredWhole:
     """Return the document. Raises `ConversionError` for meta data that lazymig cannot have stored in this layout."""
     if stored.revision == UNUSABLE:
-        wrong = TypeError(f"{META_FIELD} is not what lazymig stores beside both shapes; unset it")
+        wrong = ConfigurationError(f"{META_FIELD} is not what lazymig stores beside both shapes; unset it")
         raise ConversionError(decode_id(stored.id), "read", wrong, META_FIELD, side="V1")
     return stored
+
+
+def make_setting(change: WholeChange) -> Fields:
+    """Return what a statement sets."""
+    return {**change.changed, META_FIELD: change.meta}
 
 
 def make_whole_filter(seen: StoredWhole, held: Document | None = None, within: Sequence[str] = ()) -> Fields:

@@ -44,7 +44,10 @@ class Wholes(Protocol):
         """Store the V2 part of a document, if it is as it was seen. It need not be durable: it can be made again."""
 
     async def fill_each(self, changes: Sequence[WholeChange], *, durable: bool = False) -> Filled:
-        """*Fill* many by one unordered statement. One that the server refuses stops no other."""
+        """*Fill* many by one unordered statement. One that the driver or the server refuses stops no other.
+
+        `durable` waits for the majority: a sweep's checkpoint must not be ahead of what is durably stored.
+        """
 
     async def delete(self, seen: StoredWhole) -> bool:
         """Delete one document durably, if it is at the revision that was seen. False: it is not."""
@@ -59,3 +62,9 @@ class Wholes(Protocol):
 
     async def count(self, criteria: Document, *, moved: bool = False) -> int:
         """Count the documents that match. `moved`: without those that `upgrade` gave no V2 part."""
+
+    async def unmoved(self, why: str, limit: int, after: RawId = None) -> list[StoredWhole]:
+        """Find the meta data of documents without a V2 part, waiting or left, after this id, in the order of ids."""
+
+    async def ensure_unmoved_index(self) -> None:
+        """Create the sparse index that finds and counts documents without a V2 part by decision."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import bson
 from attrs import frozen
@@ -17,6 +17,7 @@ from lazymig.stores.given import RawId
 from lazymig.stores.raw import decode_for_id, keys_of
 from lazymig.stores.records import DeadLetter, StoredV2
 from lazymig.stores.scans import Scan
+from lazymig.sweeping.failures import Failures
 from lazymig.sweeping.marks import resolve_mark
 from lazymig.sweeping.moving import Mover
 
@@ -31,46 +32,70 @@ async def _always() -> bool:
     return True
 
 
+class Review(Protocol):
+    """Judges dead letters in one layout."""
+
+    @property
+    def name(self) -> str:
+        """The migration's name."""
+
+    @property
+    def failures(self) -> Failures:
+        """What could not be moved while letters were tried again."""
+
+    @property
+    def insist(self) -> bool:
+        """Whether entities are tried again even if V1 has not changed."""
+
+    async def find_resolved(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+        """Try again where that is due; find the letters whose entities no longer need a person."""
+
+
 async def review_letters(
-    pair: Pair[V1, V2],
+    review: Review,
     control: Control,
-    mover: Mover[V1, V2],
-    grace: timedelta,
     *,
     ids: Sequence[RawId] = (),
-    insist: bool = False,
     goes_on: Callable[[], Awaitable[bool]] = _always,
 ) -> int:
     """Review the dead letters, or those of `ids`; return how many were removed.
 
     Letters of entities that V2 holds now or V1 no longer holds are removed. First, entities whose V1 document has
-    another revision now are tried again; with `insist`, the others too. A thousand letters whose entities have not
-    changed cost three statements. `goes_on` is awaited before those, and may wait; False ends the review.
+    another revision now are tried again; where the review insists, the others too. A thousand letters whose entities
+    have not changed cost three statements. `goes_on` is awaited before those, and may wait; False ends the review.
     """
-    await mover.failures.flush()
-    name, count = pair.conversions.migration.name, 0
-    review = _Review(pair, mover, grace, insist)
+    await review.failures.flush()
+    count = 0
     dead = parts_of(control).letters
-    pages = dead.find_pages_of(name, ids) if ids else dead.find_pages(name, waived=False if insist else None)
+    waived = None if review.insist else False
+    pages = dead.find_pages_of(review.name, ids) if ids else dead.find_pages(review.name, waived=waived)
     async for page in pages:
         for letters in _by_size(page):
             if not await goes_on():
                 return count
             resolved = await review.find_resolved(letters)
-            count += await dead.remove(name, [letter.id for letter in resolved])
+            count += await dead.remove(review.name, [letter.id for letter in resolved])
     return count
 
 
 @frozen
-class _Review(Generic[V1, V2]):
+class PairReview(Review, Generic[V1, V2]):
+    """Judges the letters of entities that have a document in each of two collections."""
+
     pair: Pair[V1, V2]
     mover: Mover[V1, V2]
     grace: timedelta
-    #: Whether entities are tried again even if V1 has not changed.
-    insist: bool
+    insist: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.pair.conversions.migration.name
+
+    @property
+    def failures(self) -> Failures:
+        return self.mover.failures
 
     async def find_resolved(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-        """Try again where that is due; find the letters whose entities no longer need a person."""
         named = dict(zip(keys_of(letter.id for letter in letters), letters, strict=True))
         seen = await self._find_seen(letters)
         rest = {key: letter for key, letter in named.items() if not self._is_current(seen.get(key))}
@@ -97,28 +122,17 @@ class _Review(Generic[V1, V2]):
         return key in standing and (self.insist or standing[key] != letter.revision)
 
     async def _try_again(self, due: dict[RawId, DeadLetter], seen: dict[RawId, StoredV2]) -> None:
-        async for documents, read_at_s in self._find_documents({k: one.id for k, one in due.items() if k not in seen}):
+        clock = self.pair.clock
+        read_at_s = clock.monotonic()
+        async for documents in find_named(self._scan_v1(), {k: one.id for k, one in due.items() if k not in seen}):
             await self.mover.move(documents, read_at_s)
+            read_at_s = clock.monotonic()
         for key in due.keys() & seen.keys():
             # With its body: `upgrade` may take it as the previous entity.
             row = await self._scan_v2().find_document(due[key].id)
             if row is not None and not is_foreign(row):
                 await resolve_mark(self.pair, self.mover, parse_v2(row), self.grace)
         await self.mover.failures.flush()
-
-    async def _find_documents(self, rest: dict[Any, Any]) -> AsyncIterator[tuple[Sequence[Any], float]]:
-        """Yield V1's whole documents of these ids, one reply at a time, with the time before the read."""
-        scan = self._scan_v1()
-        while rest:
-            read_at_s = self.pair.clock.monotonic()
-            found = await scan.find_whole({"_id": {"$in": list(rest.values())}}, len(rest))
-            if not found:
-                return  # deleted meanwhile
-            yield found, read_at_s
-            keys = set(keys_of(decode_for_id(document)["_id"] for document in found))
-            rest, before = {key: id for key, id in rest.items() if key not in keys}, len(rest)
-            if len(rest) == before:
-                return  # the reply had none of these ids: the loop would not end
 
     async def _find_seen(self, letters: Sequence[DeadLetter]) -> dict[RawId, StoredV2]:
         # Not by the store, which may join calls by hashable ids: entities whose ids are not hashable have dead letters.
@@ -130,6 +144,19 @@ class _Review(Generic[V1, V2]):
         """Find V1's revisions only, because some documents cannot be decoded."""
         found = await self._scan_v1().find_revisions([letter.id for letter in letters])
         return dict(zip(keys_of(one.id for one in found), (one.revision for one in found), strict=True))
+
+
+async def find_named(scan: Scan, rest: dict[RawId, RawId]) -> AsyncIterator[Sequence[RawId]]:
+    """Yield the whole documents of these ids, by their keys, one reply at a time."""
+    while rest:
+        found = await scan.find_whole({"_id": {"$in": list(rest.values())}}, len(rest))
+        if not found:
+            return  # deleted meanwhile
+        yield found
+        keys = set(keys_of(decode_for_id(document)["_id"] for document in found))
+        rest, before = {key: id for key, id in rest.items() if key not in keys}, len(rest)
+        if len(rest) == before:
+            return  # the reply had none of these ids: the loop would not end
 
 
 def _by_size(letters: Sequence[DeadLetter]) -> Iterator[Sequence[DeadLetter]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
+from functools import partial
 from typing import Generic, TypeVar
 
 from lazymig.metrics import SWEEP_BATCH
@@ -16,13 +17,36 @@ from lazymig.stores.records import Partition
 from lazymig.sweeping.moving import Mover
 from lazymig.sweeping.remainder import EVERYTHING, Choice, Page, Remainder
 
+P = TypeVar("P")
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 #: Ids per page under a rate limit, where a page takes long and checkpoints should still come soon.
 LIMITED_PAGE = 1000
 
-_Running = deque[tuple[Page, "asyncio.Task[bool]"]]
+
+async def work_in_order(
+    found: AsyncGenerator[tuple[P, float]],
+    work: Callable[[P, float], Coroutine[object, object, bool]],
+    throttle: Throttle,
+) -> AsyncGenerator[P]:
+    """Work on several pages at a time; yield them in the order in which they were found, each once it is done.
+
+    `work` gets a page and the time before it was read. False: the pass is to stop before all of the page is done.
+    """
+    running: deque[tuple[P, asyncio.Task[bool]]] = deque()
+    try:
+        async with aclosing(found):
+            async for page, read_at_s in found:
+                running.append((page, asyncio.create_task(work(page, read_at_s))))
+                while len(running) >= throttle.concurrency and await running[0][1]:
+                    yield running.popleft()[0]
+        while running and await running[0][1]:
+            yield running.popleft()[0]
+    finally:
+        for _, task in running:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in running), return_exceptions=True)
 
 
 class Flow(Generic[V1, V2]):
@@ -56,19 +80,10 @@ class Flow(Generic[V1, V2]):
         v1, v2 = self._pair.v1, self._pair.bodies
         size = self._throttle.batches.size
         remainder = Remainder(v1, v2, partition, position, size, lean=self._lean, choice=self._choice)
-        running: _Running = deque()
-        try:
-            async with aclosing(self._find_pages(remainder)) as found:
-                async for page, read_at_s in found:
-                    running.append((page, asyncio.create_task(self._move(remainder, page, read_at_s))))
-                    while len(running) >= self._throttle.concurrency and await running[0][1]:
-                        yield self._count(running.popleft()[0])
-            while running and await running[0][1]:
-                yield self._count(running.popleft()[0])
-        finally:
-            for _, task in running:
-                task.cancel()
-            await asyncio.gather(*(task for _, task in running), return_exceptions=True)
+        found = self._find_pages(remainder)
+        async with aclosing(work_in_order(found, partial(self._move, remainder), self._throttle)) as done:
+            async for page in done:
+                yield self._count(page)
 
     async def _find_pages(self, remainder: Remainder) -> AsyncGenerator[tuple[Page, float]]:
         pages = remainder.pages()

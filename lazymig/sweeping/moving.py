@@ -7,7 +7,7 @@ import gc
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from attrs import frozen
 from bson.raw_bson import RawBSONDocument
@@ -17,6 +17,7 @@ from lazymig.errors import ConversionError
 from lazymig.passes.shedding import as_patient_as
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S, look_again_at
+from lazymig.shapes.conversions import Conversions
 from lazymig.stores.documents import decode_id, raw_id
 from lazymig.stores.foreign import ForeignDocuments
 from lazymig.stores.given import RawId
@@ -30,11 +31,19 @@ V2 = TypeVar("V2")
 #: A batch is stored once it has this many bytes, whatever its count; a message may have 48 MB.
 BATCH_BYTES = 8_000_000
 #: How many bodies of a run are decoded and compared before they are stored; a dry run compares all.
-_COMPARED = 100
+COMPARED = 100
 #: Conversions between two turns of the event loop.
-_TURN = 20
+TURN = 20
 #: Allocations between two garbage collections during a run.
 _ALLOCATIONS = 50_000
+
+
+class _Sized(Protocol):
+    @property
+    def size(self) -> int: ...
+
+
+S = TypeVar("S", bound=_Sized)
 
 
 @frozen
@@ -56,7 +65,7 @@ class Mover(Generic[V1, V2]):
         self.failures = Failures(letters, pair.conversions.migration.name, counts)
         self._counts = counts
         self._dry_run = dry_run
-        self._to_compare = _COMPARED
+        self._to_compare = COMPARED
         self._converting = asyncio.Lock()
         self._v1, self._v2 = Scan(pair.v1), Scan(pair.bodies)
 
@@ -70,10 +79,10 @@ class Mover(Generic[V1, V2]):
         # One batch converts while others are sent. If two alternated, both would be ready at the same time, and the
         # server and this process would wait for each other.
         async with self._converting:
-            for start in range(0, len(documents), _TURN):
-                batch += await self._convert(documents[start : start + _TURN])
+            for start in range(0, len(documents), TURN):
+                batch += await self._convert(documents[start : start + TURN])
                 await self._pair.clock.sleep(0)
-        for part in _by_size(batch):
+        for part in split_by_size(batch):
             await (self._adopt(part) if adopting else self._store(part, read_at_s))
         await self.failures.flush()
 
@@ -86,7 +95,7 @@ class Mover(Generic[V1, V2]):
                 self.failures.note_unconvertible(StoredV1(raw_id(error.id), 0, {}), error)
                 continue
             try:
-                self._check_id(truth.id)
+                check_id(self._pair.conversions, truth.id)
                 made = await self._pair.conversions.upgraded(truth, None)
                 compare = self._dry_run or self._to_compare > 0
                 self._to_compare -= 1
@@ -101,15 +110,6 @@ class Mover(Generic[V1, V2]):
                 counted = made.why if isinstance(made, Unmoved) else "migrated"
                 converted.append(_Converted(truth.id, truth.revision, document, len(raw), counted))
         return converted
-
-    def _check_id(self, id: RawId) -> None:
-        # A converter may accept an id that no call of the repository accepts, so nobody could reach the entity. Doubles
-        # are excepted: to MongoDB, 5.0 is 5.
-        try:
-            if not isinstance(id, float):
-                self._pair.conversions.migration.check_id(decode_id(id))
-        except TypeError as error:
-            raise ConversionError(id, "read", error, self._pair.conversions.migration.id_field, side="V1") from None
 
     async def _store(self, batch: Sequence[_Converted], read_at_s: float) -> None:
         if self._dry_run:
@@ -157,7 +157,20 @@ class Mover(Generic[V1, V2]):
         return [converted for converted in batch if converted.id not in moved]
 
 
-def _by_size(batch: Sequence[_Converted]) -> Iterator[Sequence[_Converted]]:
+def check_id(conversions: Conversions[V1, V2], id: RawId) -> None:
+    """Raise `ConversionError` for an id that no call of the repository accepts, so that nobody could reach the entity.
+
+    Doubles are excepted: to MongoDB, 5.0 is 5.
+    """
+    try:
+        if not isinstance(id, float):
+            conversions.migration.check_id(decode_id(id))
+    except TypeError as error:
+        raise ConversionError(id, "read", error, conversions.migration.id_field, side="V1") from None
+
+
+def split_by_size(batch: Sequence[S]) -> Iterator[Sequence[S]]:
+    """Yield parts of a batch, each of which a statement can carry."""
     start, size = 0, 0
     for end, converted in enumerate(batch, 1):
         size += converted.size

@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import Any, TypeVar
 
 from attrs import frozen
 
 from lazymig.errors import ConfigurationError
 from lazymig.passes.throttle import Limits
-from lazymig.repository import Repository
 from lazymig.stores.records import Document
 from lazymig.sweeping.report import Progress
-
-V1 = TypeVar("V1")
-V2 = TypeVar("V2")
 
 #: The kind of the runs that sweeps record, and of the pass over all of V1 from the lowest id up.
 KIND = "sweep"
@@ -56,13 +51,11 @@ class SweepOptions:
         """Whether this process does the work that is done once per sweep and not once per shard."""
         return self.shard[0] == 0
 
-    def check(self, repository: Repository[Any, Any]) -> None:
-        """Raise `PhaseError` if the phase does not allow a sweep, `ConfigurationError` if an option cannot work."""
+    def check(self) -> None:
+        """Raise `ConfigurationError` if an option cannot work in any layout."""
         index, count = self.shard
         if min(self.limits.batch_size, self.limits.concurrency, self.partition_size) < 1 or not 0 <= index < count:
             raise ConfigurationError("batch_size, concurrency, partition_size: 1 or more; shard: 0 <= i < n")
-        if repository.timeout_s is not None and self.grace_s <= repository.timeout_s:
-            raise ConfigurationError("grace_s must exceed the repository's timeout_s: an operation may be in flight")
         if self.where is not None and not isinstance(self.where, Mapping):
             raise ConfigurationError("where: pass a MongoDB filter for V1 (a mapping), or None for all")
         if self.where and self.adopt:

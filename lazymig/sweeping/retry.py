@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
@@ -14,7 +13,7 @@ from lazymig.routes.shifts import Shift
 from lazymig.routes.stages import check_fills_v2
 from lazymig.stores.given import RawId
 from lazymig.sweeping.dead_letters import review_letters
-from lazymig.sweeping.moving import Mover
+from lazymig.sweeping.layouts import open_review
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -32,8 +31,6 @@ async def retry_dead(
     """
     calls = calls_of(repository)
     shift = Shift(calls, "retry", partial(check_fills_v2, "a retry"), lambda: False)
-    pair = calls.pair
-    mover = Mover(pair, control, Counter(), dry_run=False)
-    review = partial(review_letters, pair, control, mover, timedelta(seconds=grace_s), ids=ids, insist=True)
+    review = open_review(calls.ground, control, timedelta(seconds=grace_s))
     async with shift.begun():
-        return await shift.through(review)
+        return await shift.through(partial(review_letters, review, control, ids=ids))

@@ -13,9 +13,9 @@ V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 
-async def find_warnings(pair: Pair[V1, V2] | Place[V1, V2], control: Control) -> list[str]:
+async def find_warnings(ground: Pair[V1, V2] | Place[V1, V2], control: Control) -> list[str]:
     """Return what is wrong with this release's conversion revision, by what the control collection recorded."""
-    migration = pair.conversions.migration
+    migration = ground.conversions.migration
     known = await parts_of(control).conversions.find(migration.name)
     if known is None:
         return []
@@ -24,7 +24,7 @@ async def find_warnings(pair: Pair[V1, V2] | Place[V1, V2], control: Control) ->
             f"a release with conversion revision {known.revision} has run; this one has {migration.revision} and is "
             "older: deploy the newer one, or raise Migration(revision=...) above it"
         ]
-    if known.revision == migration.revision and known.fingerprint != fingerprint(pair.conversions):
+    if known.revision == migration.revision and known.fingerprint != fingerprint(ground.conversions):
         return [
             f"the classes have changed, but Migration(revision={migration.revision}) has not: raise it, so that V2's "
             "older bodies are converted again"
@@ -32,7 +32,7 @@ async def find_warnings(pair: Pair[V1, V2] | Place[V1, V2], control: Control) ->
     return []
 
 
-async def remember_revision(pair: Pair[V1, V2], control: Control) -> None:
+async def remember_revision(ground: Pair[V1, V2] | Place[V1, V2], control: Control) -> None:
     """Record that this revision runs with these classes, unless it or a newer one is recorded."""
-    migration = pair.conversions.migration
-    await parts_of(control).conversions.remember(migration.name, migration.revision, fingerprint(pair.conversions))
+    migration = ground.conversions.migration
+    await parts_of(control).conversions.remember(migration.name, migration.revision, fingerprint(ground.conversions))

@@ -21,6 +21,7 @@ from lazymig.passes.shedding import as_patient_as
 from lazymig.passes.throttle import Limits, Throttle
 from lazymig.passes.walking import rehearse, walk
 from lazymig.repository import Repository, calls_of
+from lazymig.routes.calls import Calls
 from lazymig.routes.shifts import Shift
 from lazymig.routes.stages import check_keeps_v1
 from lazymig.shapes.upcasting import Upcasters
@@ -109,6 +110,15 @@ class RewriteOptions:
         return chain
 
 
+def check_layout(calls: Calls[V1, V2]) -> None:
+    """Raise `ConfigurationError` where one document carries both shapes."""
+    if calls.place is not None:
+        raise ConfigurationError(
+            "rewriting V1's older documents gains nothing where one document carries both shapes: lazymig sweep "
+            "converts every version into V2's part, and retirement removes V1's fields"
+        )
+
+
 class Rewriting(Generic[V1, V2]):
     """A rewriting pass by one process, which may run again."""
 
@@ -116,6 +126,7 @@ class Rewriting(Generic[V1, V2]):
         self, repository: Repository[V1, V2], control: Control | None, options: RewriteOptions, clock: Clock
     ) -> None:
         given = calls_of(repository)
+        check_layout(given)
         self._chain = chain = options.check(repository.migration.upcasters)
         self._throttle = throttle = Throttle(given.pair.v1, options.limits, self._is_stopping, clock)
         self._shedding = shedding = throttle.shedding

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from functools import partial
 from typing import Generic, TypeVar
 from uuid import uuid4
@@ -17,26 +18,20 @@ from lazymig.passes.helm import Aboard, Helm
 from lazymig.passes.partitions import plan_partitions
 from lazymig.passes.sharing import Hooks, Share, Terms, directed
 from lazymig.passes.throttle import Throttle
-from lazymig.passes.walking import rehearse, walk
+from lazymig.passes.walking import Stretch, rehearse, walk
 from lazymig.repository import Repository, calls_of
 from lazymig.routes.shifts import Shift
 from lazymig.routes.stages import check_fills_v2
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Partition
-from lazymig.surroundings.checking import check_apart
 from lazymig.surroundings.contents import Foreign
-from lazymig.surroundings.looking import identify
-from lazymig.sweeping.adopting import adopt_foreign
-from lazymig.sweeping.dead_letters import review_letters
-from lazymig.sweeping.flow import Flow
-from lazymig.sweeping.marks import resolve_marks
-from lazymig.sweeping.moving import Mover, calm_collector
+from lazymig.sweeping.layouts import open_work
+from lazymig.sweeping.moving import calm_collector
 from lazymig.sweeping.options import KIND, SweepOptions
 from lazymig.sweeping.outlook import Outlook
-from lazymig.sweeping.reconverting import Reconverter, ensure_conversion_index
-from lazymig.sweeping.remainder import Choice, Page
 from lazymig.sweeping.report import Outcome, SweepReport, report_of
 from lazymig.sweeping.revisions import find_warnings, remember_revision
+from lazymig.sweeping.work import Means
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -52,29 +47,22 @@ class Sweep(Generic[V1, V2]):
     ) -> None:
         calls = calls_of(repository)
         self._shift = Shift(calls, KIND, partial(check_fills_v2, "a sweep"), self._is_stopped)
-        self._throttle = throttle = Throttle(calls.pair.bodies, options.limits, self._is_stopping, clock)
-        self._shedding = shedding = throttle.shedding
-        self._pair = pair = shedding.pair(calls.pair)
+        self._throttle = throttle = Throttle(calls.main_store, options.limits, self._is_stopping, clock)
+        self._shedding = throttle.shedding
+        self._ground = calls.ground
         self._options = options
         self._name = repository.migration.name
         given = calls.choose_control(control, clock)
-        self._control = control = shedding.control(given)
-        check_apart(control, pair.v1, pair.bodies)
+        self._control = control = throttle.shedding.control(given)
         self._clock = clock
         self._counts: Counter[str] = Counter()
         self._stopped = False
         self._warnings: list[str] = []
-        self._mover = Mover(pair, None if options.dry_run else control, self._counts, dry_run=options.dry_run)
-        self._question = question = pair.v1.question(options.where or {})
-        choice = Choice(question=question, descending=options.newest_first)
-        self._flow = Flow(pair, self._mover, throttle, self._counts, choice)
-        self._reconverter = Reconverter(
-            pair, self._mover, throttle, self._counts, dry_run=options.dry_run, question=question
-        )
-        passes = parts_of(control).passes(self._name, options.make_pass_kind(question))
-        self._share = Share(passes, pair.v1, self._make_terms(), self._make_hooks(), clock)
-        count = partial(pair.v1.count, options.where) if options.where else None
-        self._outlook = Outlook(pair, clock, self._counts, self._count_scanned, count)
+        means = Means(options, throttle, control, self._counts, calls.options.timeout_s)
+        self._work = work = open_work(calls.ground, means)
+        passes = parts_of(control).passes(self._name, options.make_pass_kind(work.question))
+        self._share = Share(passes, work.store, self._make_terms(), self._make_hooks(), clock)
+        self._outlook = Outlook(clock, self._counts, self._count_scanned, work.count, work.look)
         self._helm = Helm(given, self._name, self._make_aboard(), clock, silent=options.dry_run)
         throttle.steer_by(self._helm)
 
@@ -89,13 +77,13 @@ class Sweep(Generic[V1, V2]):
         return Hooks(
             stopping=self._is_stopping,
             on_progress=self._report_progress,
-            identify=partial(self._shedding.call, identify, self._pair.v1, self._pair.bodies),
+            identify=self._work.identify,
         )
 
     def _make_aboard(self) -> Aboard:
         return Aboard(
             owner=uuid4().hex, kind=KIND, began=lambda: self._share.began, done=self._count_done,
-            on_wait=self._report_progress, tally=self._pair.tally,
+            on_wait=self._report_progress, tally=self._ground.tally,
         )  # fmt: skip
 
     def stop(self) -> None:
@@ -111,10 +99,10 @@ class Sweep(Generic[V1, V2]):
         foreign = await self._look()
         self._counts.clear()
         self._counts["foreign"] = foreign.seen
-        self._flow.begin()
-        self._mover.failures.begin()
+        self._work.begin()
+        self._work.failures.begin()
         await self._outlook.begin()
-        self._warnings = [*foreign.problem, *await find_warnings(self._pair, self._control)]
+        self._warnings = [*foreign.problem, *await find_warnings(self._ground, self._control)]
         async with self._helm.run():
             with calm_collector():
                 return await (self._rehearse() if self._options.dry_run else self._run())
@@ -127,56 +115,43 @@ class Sweep(Generic[V1, V2]):
         found.check(foreign=False if adopt else None)
         return Foreign() if adopt else found.foreign
 
-    async def _adopt(self) -> None:
-        if self._options.adopt and self._options.leads:
-            await adopt_foreign(self._pair, self._mover, self._throttle, self._counts)
-
     async def _run(self) -> SweepReport:
         began = self._clock.now()
-        await self._pair.ledger.ensure_mark_index()
-        await self._pair.bodies.ensure_unmoved_index()
-        await ensure_conversion_index(self._pair)
+        await self._work.ensure_indexes()
         await parts_of(self._control).ensure_indexes()
         through = self._shift.through
-        await through(self._adopt)
-        await remember_revision(self._pair, self._control)
+        await through(self._work.adopt)
+        await remember_revision(self._ground, self._control)
         finished = await through(partial(walk, self._share, self))
-        if self._options.leads and not self._question:
-            finished &= await through(self._tidy)
-        await self._mover.failures.flush()  # after this, a crash loses no letter
+        if self._options.leads and not self._work.question:
+            finished &= await through(partial(self._work.tidy, self._throttle.follow_orders))
+        await self._work.failures.flush()  # after this, a crash loses no letter
         dead = await self._control.dead_count(self._name)
-        self._pair.tally.show(DEAD_LETTERS, dead)
+        self._ground.tally.show(DEAD_LETTERS, dead)
         report = await self._report(dead, finished=finished)
-        counts = {**self._counts, "total": self._outlook.total, "filtered": int(bool(self._question))}
+        counts = {**self._counts, "total": self._outlook.total, "filtered": int(bool(self._work.question))}
         run = RunRecord(self._name, began, self._clock.now(), report.finished, counts)
         await parts_of(self._control).runs.record(run, kind=KIND)
         return report
 
-    async def _tidy(self) -> bool:
-        """Resolve marks and review dead letters. False: the sweep is to stop before all marks were resolved."""
-        pair, grace = self._pair, self._options.grace
-        goes_on = self._throttle.follow_orders
-        finished = await resolve_marks(pair, self._mover, self._counts, grace, goes_on)
-        await review_letters(pair, self._control, self._mover, grace, goes_on=goes_on)
-        return finished
-
     async def _rehearse(self) -> SweepReport:
-        await self._adopt()
+        await self._work.adopt()
         index, count = self._options.shard
         down = self._options.newest_first
-        partitions = directed(await plan_partitions(self._pair.v1, self._options.partition_size), down)
+        partitions = directed(await plan_partitions(self._work.store, self._options.partition_size), down)
         await rehearse(partitions[index::count], self, self._report_progress, descending=down)
         return await self._report(self._counts["dead"], finished=not self._is_stopping())
 
-    def pages(self, partition: Partition, position: RawId) -> AsyncGenerator[Page]:
-        """Move what V2 lacks of a partition; yield each page once it is durably stored or has its dead letters."""
-        return self._flow.pages(partition, position)
+    def pages(self, partition: Partition, position: RawId) -> AsyncGenerator[Stretch]:
+        """Move what is left of a partition; yield each page once it is durably stored or has its dead letters."""
+        return self._work.pages(partition, position)
 
-    async def endings(self, partition: Partition) -> AsyncGenerator[int]:
-        """Convert the partition's older bodies again, where some may exist."""
-        if self._reconverter.needed and not self._is_stopping():
-            async for converted in self._reconverter.pages(partition):
-                yield converted
+    async def endings(self, partition: Partition) -> AsyncGenerator[object]:
+        """Do what the partition needs once all its pages are done."""
+        if not self._is_stopping():
+            async with aclosing(self._work.endings(partition)) as steps:
+                async for step in steps:
+                    yield step
 
     def _is_stopping(self) -> bool:
         return self._shift.is_over
@@ -191,7 +166,7 @@ class Sweep(Generic[V1, V2]):
         return max(counts["scanned"], sum(counts[name] for name in ("migrated", "moved_by_clients", "dead")))
 
     async def _count_scanned(self) -> int:
-        """Count the V1 ids that all processes of the pass have looked at; in a dry run, this process only."""
+        """Count the ids that all processes of the pass have looked at; in a dry run, this process only."""
         scanned = None if self._options.dry_run else await self._share.count_scanned()
         return self._counts["scanned"] if scanned is None else scanned
 
@@ -207,6 +182,7 @@ class Sweep(Generic[V1, V2]):
         await self._report_progress()
         outcome = Outcome(
             finished=finished, dead_letters=dead_letters, warnings=tuple(self._warnings),
-            not_movable=self._mover.failures.named, limits=self._options.limits_in_words,
+            not_movable=self._work.failures.named, limits=self._options.limits_in_words,
+            one_document=self._work.one_document,
         )  # fmt: skip
         return report_of(self._name, self._counts, self._outlook.total, left, self._outlook.elapsed_s, outcome)

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from lazymig.comparing.checks import Checks
 from lazymig.comparing.comparer import Comparer
+from lazymig.comparing.in_place import PartsComparer
 from lazymig.loop.clock import Clock
 from lazymig.passes.shedding import Shedding, as_patient_as
 from lazymig.protocol.in_place.place import Place
@@ -165,7 +166,7 @@ def open_ground(calls: Calls[V1, V2], checks: Checks, where: Document | None, sh
     """Return what a verification of these calls works on, with the patience of a pass."""
     if calls.place is not None:
         place = shedding.place(calls.place)
-        whole = OneSide(place, Comparer(place.conversions, checks, place.shape))
+        whole = OneSide(place, PartsComparer(Comparer(place.conversions, checks, place.shape)))
         return OneCollection(place, Wholly(place.store, place.store.question(where or {}), whole.judge))
     pair = shedding.pair(calls.pair)
     judge = TwoSides(Comparer(pair.conversions, checks)).judge

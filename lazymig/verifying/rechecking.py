@@ -207,6 +207,7 @@ class Recheck(Generic[V1, V2]):
             self._counts["repaired"] += len(agree)
         # If only checks beside `upgrade` fail now, the repair has done its part.
         repairs.note_unsettled(compress(keys, map(is_repairable, found)))
-        # Clients may have moved them meanwhile: they are candidates again.
-        await self._table.record(self._rules.migration, found)
+        # Clients may have moved them meanwhile: they are candidates again. One that stands, as where the server refuses
+        # V2's part, is not looked at again, so it says now why it is left.
+        await self._table.record(self._rules.migration, [repairs.explained(one) for one in found])
         return len(found)

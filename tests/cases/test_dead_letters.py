@@ -152,11 +152,12 @@ async def test_case_51_standing_letters_cost_three_statements_a_page(watched: An
     repo = repository(database)
     with watch.sent(database) as events:
         # As a sweep does it: entities whose V1 is as it was are not tried again.
-        from lazymig.sweeping.dead_letters import review_letters
+        from lazymig.sweeping.dead_letters import PairReview, review_letters
         from lazymig.sweeping.moving import Mover
 
         mover = Mover(calls_of(repo).pair, control(database), Counter(), dry_run=False)
-        settled = await review_letters(calls_of(repo).pair, control(database), mover, timedelta(hours=1))
+        review = PairReview(calls_of(repo).pair, mover, timedelta(hours=1))
+        settled = await review_letters(review, control(database))
     assert settled == 0
     assert sent(events) == {"lazymig_control find": 2, "v1 find": 2, "v2 find": 2}
 

@@ -42,8 +42,9 @@ async def test_a_listing_takes_no_tombstone_for_an_entity(database: Any, rev: in
     assert await repository.get(1) == Defaults(1, "Ada")
 
 
+@pytest.mark.parametrize("driver", ["pymongo"])  # none of them is asked: the step itself hangs
 @pytest.mark.parametrize("call", ["update", "insert", "delete", "get"])
-async def test_a_v2_step_that_hangs_costs_half_of_the_time_and_no_error(database: Any, call: str) -> None:
+async def test_a_v2_step_that_hangs_costs_half_of_the_time_and_no_error(database: Any, driver: str, call: str) -> None:
     """V1 has the write, or the answer: the call returns within its time, and what V2 lacks is counted."""
     await database["v1"].insert_many([ada_v1(1), ada_v1(2)])
     repository = Repository(

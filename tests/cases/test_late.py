@@ -51,7 +51,7 @@ async def test_case_4_a_slow_sweep_brings_no_deleted_entity_back(database: Any, 
     clock = Ahead()
     repo = repository(database, clock=clock)
     slow = sweeper(database, repo=repo, clock=clock, batch_size=100, partition_size=1000)
-    put_many, convert = calls_of(repo).pair.bodies.put_many, slow._sweep._mover._convert
+    put_many, convert = calls_of(repo).pair.bodies.put_many, slow._sweep._work._mover._convert
 
     async def late() -> None:
         clock.elapsed_s += 7200
@@ -68,7 +68,7 @@ async def test_case_4_a_slow_sweep_brings_no_deleted_entity_back(database: Any, 
         return converted
 
     if when == "before the store":
-        slow._sweep._mover._convert = slowly_converted  # type: ignore[method-assign]
+        slow._sweep._work._mover._convert = slowly_converted  # type: ignore[method-assign]
     else:
         calls_of(repo).pair.bodies.put_many = slowly_stored  # type: ignore[method-assign]
     report = await slow.run()
@@ -85,7 +85,7 @@ async def test_case_4_documents_wait_for_their_rate_before_they_are_read(databas
     await database["v1"].insert_many([thing(id) for id in range(40)])
     limited = sweeper(database, rate_limit=1000, batch_size=10, partition_size=1000, concurrency=1)
     order: list[str] = []
-    remainder_page, move = limited._sweep._flow._move, limited._sweep._mover.move
+    remainder_page, move = limited._sweep._work._flow._move, limited._sweep._work._mover.move
 
     class Limiter:
         max_rate = 100.0
@@ -99,8 +99,8 @@ async def test_case_4_documents_wait_for_their_rate_before_they_are_read(databas
         await move(documents, read_at_s)
 
     del remainder_page
-    limited._sweep._flow._throttle._limiter = Limiter()
-    limited._sweep._mover.move = moving  # type: ignore[method-assign]
+    limited._sweep._work._flow._throttle._limiter = Limiter()
+    limited._sweep._work._mover.move = moving  # type: ignore[method-assign]
     report = await limited.run()
     assert report.migrated == 40
     assert order == ["asked", "read"] * 4

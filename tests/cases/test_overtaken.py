@@ -102,11 +102,13 @@ async def test_case_14b_a_session_waits_for_the_bodies_behind_its_repository(
     assert (found.note, found.age) == ("important", 40)
 
 
-async def test_case_50_bodies_that_hang_hold_up_many_reads_once(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_case_50_bodies_that_hang_hold_up_many_reads_once(
+    server_database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A read of many whose bodies are all behind waits for them together, not for each after the other."""
     monkeypatch.setattr(bodies, "WRITER_WAITS_S", (0.2,))
-    repository, ids = opened(database, write_behind=True), list(range(200))
-    await database["v1"].insert_many([ada_v1(id) for id in ids])
+    repository, ids = opened(server_database, write_behind=True), list(range(200))
+    await server_database["v1"].insert_many([ada_v1(id) for id in ids])
     storing = Held(calls_of(repository).pair.bodies, "apply")
     for id in ids:
         await repository.update(id, lambda person: evolve(person, age=40))

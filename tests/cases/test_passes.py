@@ -201,7 +201,7 @@ async def test_case_11_the_identity_is_what_finds_it(database: Any, monkeypatch:
     async def unknown(*_: Any) -> None:
         return None
 
-    monkeypatch.setattr("lazymig.sweeping.sweep.identify", unknown)
+    monkeypatch.setattr("lazymig.sweeping.two_collections.identify", unknown)
     await filled(database)
     assert not (await swept_to(database, 5)).finished
     await database["v2"].drop()

@@ -17,6 +17,7 @@ from lazymig.stores.documents import born_clean
 from lazymig.stores.drivers import judge_applies, judge_puts
 from lazymig.stores.mongo_v2 import V2Store
 from lazymig.stores.records import Applied, Put
+from tests.widening import WIDENING
 
 
 @frozen
@@ -64,6 +65,11 @@ REFUSED: dict[str, dict[str, Any]] = {
 }
 LONG_AGO = datetime(2024, 1, 1)
 EACH = pytest.mark.parametrize("kind", REFUSED)
+#: One by a plain index, by a unique one, by depth, by size before and after it is sent, and by a validator. That every
+#: kind counts as refused is shown of each statement of the store; what calls make of that does not depend on the kind.
+SOME = EACH if WIDENING.full else pytest.mark.parametrize(
+    "kind", ["2dsphere, no place", "unique", "nested 200", "too large", "larger than a message", "validator"]
+)  # fmt: skip
 
 
 def up(v1: ThingV1) -> ThingV2:
@@ -110,7 +116,7 @@ async def test_case_17_a_first_read_is_served_by_v1(database: Any, kind: str) ->
     assert await database["v2"].count_documents({"kind": kind}) == 0
 
 
-@EACH
+@SOME
 async def test_case_17_a_write_that_v2_refuses_is_v1s(database: Any, kind: str) -> None:
     """Inserts and updates through both doors are acknowledged and served, alone and among joined ones."""
     await database["v1"].insert_many([{"_id": id, "kind": "good"} for id in range(1, 6)])
@@ -133,7 +139,7 @@ async def test_case_17_a_write_that_v2_refuses_is_v1s(database: Any, kind: str) 
     assert await repo.get(1) is None
 
 
-@EACH
+@SOME
 async def test_case_17_a_sweep_goes_on_every_night(database: Any, kind: str) -> None:
     """The refused document is a dead letter each time; all others are moved, and the run is finished."""
     good = [{"_id": id, "kind": "good"} for id in range(20)]
@@ -162,7 +168,7 @@ async def test_case_17_what_cannot_be_encoded_is_its_own_callers(database: Any, 
     assert await database["v2"].count_documents({"kind": "good"}) == 4 - 1
 
 
-@EACH
+@SOME
 async def test_case_17_a_mark_that_cannot_be_healed_is_a_dead_letter(database: Any, kind: str) -> None:
     """A dead writer's mark on such a document does not stop the others' healing."""
     await database["v1"].insert_many([{"_id": id, "kind": kind if id == 1 else "good"} for id in range(4)])

@@ -342,7 +342,7 @@ async def test_a_run_that_fails_is_no_longer_shown(filled: Any, monkeypatch: pyt
         assert len(await running(filled, clock)) == 1
         raise AutoReconnect("the server went away")
 
-    monkeypatch.setattr(failing._sweep._pair.bodies, "put_many", put_many)
+    monkeypatch.setattr(failing._sweep._work._pair.bodies, "put_many", put_many)
     with pytest.raises(AutoReconnect):
         await failing.run()
     assert await running(filled, clock) == []

@@ -147,18 +147,18 @@ async def test_a_document_that_stops_matching_is_left(filled: Any) -> None:
     """One that a client changes between its id and its document being read is not moved."""
     await filled["v2"].insert_many([moved(id) for id in range(3, COUNT, 3)])  # so that ids are read first
     one: Any = sweeper(filled, where=RED, partition_size=1000)
-    one._sweep._flow._lean = True
-    begin, wait = one._sweep._flow.begin, one._sweep._throttle.wait_for_documents
+    one._sweep._work._flow._lean = True
+    begin, wait = one._sweep._work._flow.begin, one._sweep._throttle.wait_for_documents
 
     def lean() -> None:
         begin()
-        one._sweep._flow._lean = True
+        one._sweep._work._flow._lean = True
 
     async def changed(count: int) -> bool:
         await filled["v1"].update_one({"_id": 0}, {"$set": {"colour": "blue"}})
         return bool(await wait(count))
 
-    one._sweep._flow.begin, one._sweep._throttle.wait_for_documents = lean, changed
+    one._sweep._work._flow.begin, one._sweep._throttle.wait_for_documents = lean, changed
     await one.run()
     assert "0" not in await stored(filled["v2"])
 
@@ -278,7 +278,7 @@ async def test_a_killed_process_is_taken_over_downwards(filled: Any) -> None:
 async def test_a_failure_loses_nothing_downwards(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """After an error of the driver, the next run moves exactly what was not stored."""
     failing = sweeper(filled, newest_first=True, partition_size=1000)
-    put_many, calls = failing._sweep._pair.bodies.put_many, []
+    put_many, calls = failing._sweep._work._pair.bodies.put_many, []
 
     async def flaky(documents: Any, *, durable: bool = False) -> Any:
         calls.append(len(documents))
@@ -286,7 +286,7 @@ async def test_a_failure_loses_nothing_downwards(filled: Any, monkeypatch: pytes
             raise AutoReconnect("the server went away")
         return await put_many(documents, durable=durable)
 
-    monkeypatch.setattr(failing._sweep._pair.bodies, "put_many", flaky)
+    monkeypatch.setattr(failing._sweep._work._pair.bodies, "put_many", flaky)
     with pytest.raises(AutoReconnect):
         await failing.run()
     held = len(await stored(filled["v2"]))

@@ -15,7 +15,8 @@ from lazymig.repository import calls_of
 from lazymig.stores.counts import Counts
 from lazymig.stores.records import Partition
 from lazymig.sweeper import Progress
-from lazymig.sweeping import outlook, remainder
+from lazymig.sweeping import outlook, remainder, two_collections
+from lazymig.sweeping.report import Left
 from tests.sweeps import (
     LaterClock,
     StandingClock,
@@ -221,16 +222,21 @@ async def test_waiting_is_told(filled: Any) -> None:
     assert told[-1].done == COUNT
 
 
-async def test_a_pass_that_is_forgotten_takes_nothing_back(database: Any) -> None:
+async def test_a_pass_that_is_forgotten_takes_nothing_back() -> None:
     """Where others have ended the pass and begun the next before this one looks, what was told stays told."""
     swept = iter([40, 45, 0, 0])
 
     async def looked_up() -> int:
         return next(swept)
 
-    await database["v1"].insert_many([thing(id) for id in range(COUNT)])
+    async def count() -> int:
+        return COUNT
+
+    async def look() -> Left:
+        return Left(COUNT, 0)
+
     counts = Counter(scanned=10)
-    looking = outlook.Outlook(calls_of(repository(database)).pair, LaterClock(), counts, looked_up)
+    looking = outlook.Outlook(LaterClock(), counts, looked_up, count, look)
     await looking.begin()
     told = []
     for scanned in (10, 12, 13, 13):
@@ -244,13 +250,13 @@ async def test_a_pass_that_is_forgotten_takes_nothing_back(database: Any) -> Non
 async def test_looks_are_rare(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many pages a run has, it looks at both collections at its first, at its end, and every second."""
     looks: list[datetime] = []
-    look_up_holdings = outlook.look_up_holdings
+    look_up_holdings = two_collections.look_up_holdings
 
     async def counted(counts: Any) -> Any:
         looks.append(clock.now())
         return await look_up_holdings(counts)
 
-    monkeypatch.setattr(outlook, "look_up_holdings", counted)
+    monkeypatch.setattr(two_collections, "look_up_holdings", counted)
     clock, told = StandingClock(), []
 
     def tell(progress: Progress) -> None:

@@ -186,7 +186,7 @@ async def test_a_fenced_owner_stops(filled: Any, monkeypatch: pytest.MonkeyPatch
 async def test_a_failure_frees_its_partition(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A driver's error passes through; the next run goes on at once, from the last page that was done before it."""
     failing = sweeper(filled, partition_size=1000)
-    put_many, calls = failing._sweep._pair.bodies.put_many, []
+    put_many, calls = failing._sweep._work._pair.bodies.put_many, []
 
     async def flaky(documents: Any, *, durable: bool = False) -> Any:
         calls.append([document["_id"] for document in documents])
@@ -194,7 +194,7 @@ async def test_a_failure_frees_its_partition(filled: Any, monkeypatch: pytest.Mo
             raise AutoReconnect("the server went away")
         return await put_many(documents, durable=durable)
 
-    monkeypatch.setattr(failing._sweep._pair.bodies, "put_many", flaky)
+    monkeypatch.setattr(failing._sweep._work._pair.bodies, "put_many", flaky)
     with pytest.raises(AutoReconnect):
         await failing.run()
     clock = LaterClock()
@@ -214,7 +214,7 @@ def done_before(calls: list[list[int]], failed: int) -> int:
 async def test_the_checkpoint_waits_for_earlier_pages(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page that is done before an earlier one does not move the checkpoint past it."""
     failing = sweeper(filled, partition_size=1000, concurrency=3)
-    move, held = failing._sweep._mover.move, asyncio.Event()
+    move, held = failing._sweep._work._mover.move, asyncio.Event()
 
     async def uneven(documents: Any, read_at_s: float) -> None:
         documents = list(documents)
@@ -225,7 +225,7 @@ async def test_the_checkpoint_waits_for_earlier_pages(filled: Any, monkeypatch: 
             raise AutoReconnect("the server went away")
         await move(documents, read_at_s)
 
-    monkeypatch.setattr(failing._sweep._mover, "move", uneven)
+    monkeypatch.setattr(failing._sweep._work._mover, "move", uneven)
     with pytest.raises(AutoReconnect):
         await failing.run()
     missing = sorted(set(range(COUNT)) - set(map(int, await stored(filled["v2"]))))
@@ -285,7 +285,7 @@ async def test_a_page_given_up_is_not_done(filled: Any, monkeypatch: pytest.Monk
             if len(acquired) == 3:
                 limited.stop()
 
-    limited._sweep._flow._throttle._limiter = Limiter()
+    limited._sweep._work._flow._throttle._limiter = Limiter()
     first = await limited.run()
     assert (first.finished, first.scanned, first.migrated) == (False, 0, 8)
     second = await sweeper(filled).run()

@@ -84,7 +84,7 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "the checkpoint ignores the collection's identity",
-        "lazymig.sweeping.sweep.identify",
+        "lazymig.sweeping.two_collections.identify",
         _no_identity,
         _dropped_half_way,
     ),

@@ -72,6 +72,19 @@ LAMBDAS = Migration(
 assert_type(LAMBDAS, Migration[BookV1, BookV2])
 
 
+async def in_place_calls(collection: Any, control: Control, session: Any) -> None:
+    async with Repository.in_place(MIGRATION, collection, phase=Phase.COEXIST, write_behind=True) as books:
+        assert_type(books, Repository[BookV1, BookV2])
+    assert_type(await books.get("1"), BookV2 | None)
+    assert_type(await books.get_many(["1"], on_error="return"), dict[str, BookV2 | ConversionError])
+    assert_type(await books.update("1", longer), BookV2)
+    assert_type([book async for book in books.list()], list[BookV2])
+    assert_type(await books.v1.get("1"), BookV1 | None)
+    assert_type(books.with_session(session), Repository[BookV1, BookV2])
+    assert_type(books.migration, Migration[BookV1, BookV2])
+    assert_type(Repository.in_place(LAMBDAS, collection, phase=control), Repository[BookV1, BookV2])
+
+
 async def v2_calls(v1: Any, v2: Any, session: Any) -> None:
     async with Repository(MIGRATION, v1=v1, v2=v2, phase=Phase.COEXIST, write_behind=True) as books:
         assert_type(books, Repository[BookV1, BookV2])

@@ -16,7 +16,7 @@ from lazymig.cli.status.looking import Status, looked_up
 from lazymig.cli.status.objects import object_of
 from lazymig.cli.status.screen import show, sparkline
 from lazymig.cli.status.watching import watch as watch_on
-from lazymig.repository import Repository, calls_of
+from lazymig.repository import Repository
 
 __all__ = ["Status", "looked_up", "show", "sparkline", "status"]
 
@@ -56,5 +56,5 @@ async def status(
 async def _look(repository: Repository[Any, Any], before: Status | None, *, exact: bool) -> Status:
     """Look up the status, and set the gauges of an application that exports metrics."""
     found = await looked_up(repository, exact=exact, before=before)
-    show_gauges(calls_of(repository).pair.tally, found)
+    show_gauges(repository.tally, found)
     return found

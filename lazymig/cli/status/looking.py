@@ -11,18 +11,19 @@ from pymongo.errors import OperationFailure
 
 from lazymig.cli.follower_state import FollowerState, describe_follower
 from lazymig.cli.loading import control_of
+from lazymig.cli.status.counting import Held, Sampled, look_up_held, look_up_sampled
 from lazymig.control import Control, MemberRecord, Running, RunRecord, Standing, Steering, parts_of
 from lazymig.dark.contests import SOURCE as DARK_READ
 from lazymig.phases import Phase
 from lazymig.repository import Repository, calls_of
 from lazymig.routes.stages import Stage
 from lazymig.shapes.migration import is_upcasting_only
-from lazymig.stores.counts import Counts
 from lazymig.stores.records import DeadLetter
-from lazymig.sweeping.holdings import Holdings, MovedBy, count_by_conversion, count_moved_by, look_up_holdings
+from lazymig.sweeping.holdings import Holdings, MovedBy
+from lazymig.sweeping.in_place.holdings import PlaceHoldings, Stale
 from lazymig.sweeping.revisions import find_warnings
 from lazymig.sweeping.rewrite import KIND
-from lazymig.sweeping.versions import Versions, count_versions
+from lazymig.sweeping.versions import Versions
 from lazymig.switch import Plan, Switch
 
 V1 = TypeVar("V1")
@@ -107,6 +108,9 @@ class Status:
     foreign: tuple[str, ...] = ()
     #: V1's documents by version, where the migration has upcasters.
     versions: Versions | None = None
+    #: What the documents hold, and how many V2 parts are behind V1's, where one document carries both shapes.
+    place: PlaceHoldings | None = None
+    stale: Stale | None = None
     #: Whether there is one collection only, so that nothing is migrated.
     alone: bool = False
     fleet: Fleet = Fleet()
@@ -146,23 +150,23 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool, before: St
     With what was looked up `before`, samples, checks of the collections and gates are repeated only now and then: they
     cost the servers more than the rest.
     """
-    v1, v2 = Counts(calls_of(repository).pair.v1), Counts(calls_of(repository).pair.bodies)
-    control, name = control_of(repository), repository.migration.name
+    calls, control, name = calls_of(repository), control_of(repository), repository.migration.name
     fleet, now = await _look_up_fleet(control, name), parts_of(control).clock.now()
-    stage = await calls_of(repository).look()
-    held = await look_up_holdings(v2, exact=exact)
-    slow = _choose_kept(before, fleet, now) or await _look_up_slowly(repository, stage, held.live, now, exact=exact)
+    stage = await calls.look()
+    held = await look_up_held(calls, exact=exact)
+    slow = _choose_kept(before, fleet, now) or await _look_up_slowly(repository, stage, held, now, exact=exact)
     return Status(
         migration=name,
         phase=str(stage.phase),
-        v1=await v1.count_all(exact=exact),
-        v2=held,
+        v1=held.v1,
+        v2=held.v2,
+        place=held.place,
         dead_letters=await control.dead_count(name),
         letters=await _oldest(control, name),
         runs=await _last_runs(control, name),
         verified=await _look_up_verified(control, name),
         dark_reads=await _look_up_dark(control, name),
-        warnings=await find_warnings(calls_of(repository).pair, control),
+        warnings=await find_warnings(calls.ground, control),
         follower=describe_follower(await parts_of(control).following(name).find(), now),
         alone=is_upcasting_only(repository.migration),
         fleet=fleet,
@@ -170,9 +174,10 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool, before: St
         retirement=await _look_up_retirement(repository) if stage.phase is Phase.V2_ONLY else "",
         at=now,
         slow_at=slow.at,
-        moved_by=slow.moved_by,
-        conversions=slow.conversions,
-        versions=slow.versions,
+        moved_by=slow.sampled.moved_by,
+        conversions=slow.sampled.conversions,
+        versions=slow.sampled.versions,
+        stale=slow.sampled.stale,
         unseen=slow.unseen,
         foreign=slow.foreign,
         plan=slow.plan,
@@ -184,27 +189,22 @@ class _Slow:
     """What costs the servers more to look up."""
 
     at: datetime
-    moved_by: MovedBy
-    conversions: dict[int, int]
-    versions: Versions | None
+    sampled: Sampled
     unseen: tuple[str, ...]
     foreign: tuple[str, ...]
     plan: Plan | None
 
 
 async def _look_up_slowly(
-    repository: Repository[V1, V2], stage: Stage[V1, V2], live: int, now: datetime, *, exact: bool
+    repository: Repository[V1, V2], stage: Stage[V1, V2], held: Held, now: datetime, *, exact: bool
 ) -> _Slow:
     calls, control = calls_of(repository), control_of(repository)
-    v1, v2, chain = Counts(calls.pair.v1), Counts(calls.pair.bodies), repository.migration.upcasters
     seen = await stage.first_use.look(control=control, whole=True)
     seen.check(foreign=False)
     standing = await parts_of(control).phases(repository.migration.name).find()
     return _Slow(
         at=now,
-        moved_by=await count_moved_by(v2, live, exact=exact),
-        conversions=await count_by_conversion(v2, live, exact=exact),
-        versions=None if chain is None else await count_versions(v1, chain, exact=exact),
+        sampled=await look_up_sampled(calls, held, exact=exact),
         unseen=seen.unseen,
         foreign=seen.foreign_problem,
         plan=await _look_up_plan(repository, standing),
@@ -215,9 +215,8 @@ def _choose_kept(before: Status | None, fleet: Fleet, now: datetime) -> _Slow | 
     """Return what was looked up slowly before, unless it is old, or the fleet has moved since."""
     if before is None or now - before.slow_at > _SLOWLY or fleet.standing != before.fleet.standing:
         return None
-    return _Slow(
-        before.slow_at, before.moved_by, before.conversions, before.versions, before.unseen, before.foreign, before.plan
-    )
+    sampled = Sampled(before.moved_by, before.conversions, before.versions, before.stale)
+    return _Slow(before.slow_at, sampled, before.unseen, before.foreign, before.plan)
 
 
 async def _look_up_plan(repository: Repository[Any, Any], standing: Standing | None) -> Plan | None:
@@ -232,7 +231,8 @@ async def _look_up_plan(repository: Repository[Any, Any], standing: Standing | N
 
 async def _look_up_retirement(repository: Repository[V1, V2]) -> str:
     record = await parts_of(control_of(repository)).retirement(repository.migration.name).find()
-    return record.find_next(part=repository.migration.part)
+    in_place = calls_of(repository).place is not None
+    return record.find_next(part=repository.migration.part, in_place=in_place)
 
 
 async def _look_up_fleet(control: Control, name: str) -> Fleet:

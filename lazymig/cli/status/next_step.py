@@ -25,7 +25,7 @@ def find_next_step(found: Status) -> NextStep | None:
     if found.plan is not None:
         gates = tuple(f"{gate.name}: {gate.evidence} ({gate.remedy})" for gate in found.plan.blocking)
         return NextStep(f"lazymig phase advance, to {found.plan.target}", gates)
-    phases = list(Phase)
+    phases = [phase for phase in Phase if phase is not Phase.PREPARE or found.place is None]
     after = phases[phases.index(Phase(found.phase)) + 1]
     return NextStep(f"the phase {after}", _find_blocks(found, after))
 

@@ -27,6 +27,7 @@ from lazymig.cli.status.words import (
 )
 from lazymig.cli.versions import describe_deletable, describe_versions
 from lazymig.control import RunRecord
+from lazymig.sweeping.in_place.holdings import PlaceHoldings
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 #: Columns of a row's name; columns from which two rows stand on one line; columns of a bar, at most.
@@ -61,8 +62,7 @@ def lines_of(found: Status, page: Page) -> Iterator[str]:
             yield f"  {bar(found.share, min(page.width - 30, _BAR_MAX))}  {_share(found)}"
     for paragraph in describe_fleet(found.fleet, found.at):
         yield from page.wrap(paragraph)
-    rows = _one_collection(found) if found.alone else _both_collections(found)
-    yield from _lay_out(rows, page)
+    yield from _lay_out(_count_rows(found), page)
     if found.follower is not None:
         yield from _lay_out(follower_rows(found.follower), page, two=False)
     if found.versions is not None:
@@ -139,14 +139,18 @@ def _share(found: Status) -> str:
     return f"{found.v2.live:,} of {found.to_move:,}"
 
 
+def _count_rows(found: Status) -> dict[str, str]:
+    if found.alone:
+        return _one_collection(found)
+    return _both_collections(found) if found.place is None else _one_document(found, found.place)
+
+
 def _one_collection(found: Status) -> dict[str, str]:
     versions = {} if found.versions is None else describe_versions(found.versions)
     return {"documents": f"{found.v1:,}", **{name: _number(value) for name, value in versions.items()}}
 
 
 def _both_collections(found: Status) -> dict[str, str]:
-    by, about = found.moved_by, "about " if found.moved_by.estimated else ""
-    unknown = {"moved by unknown": f"{about}{by.unknown:,}"} if by.unknown else {}
     versions = {} if found.versions is None else describe_versions(found.versions)
     return {
         "V1 entities": f"{found.v1:,}",
@@ -158,10 +162,34 @@ def _both_collections(found: Status) -> dict[str, str]:
         **{name: f"{count:,}" for name, count in _without_body(found).items() if count},
         "remaining, about": f"{found.remaining:,}",
         "open dead letters": f"{found.dead_letters:,}",
+        **_origins(found),
+    }
+
+
+def _one_document(found: Status, held: PlaceHoldings) -> dict[str, str]:
+    about, stale = "about " if held.estimated else "", found.stale
+    versions = {} if found.versions is None else describe_versions(found.versions)
+    behind = "" if stale is None else f"{'about ' if stale.estimated else ''}{stale.count:,}"
+    return {
+        "documents": f"{found.v1:,}",
+        **{f"V1 {name}": _number(value) for name, value in versions.items()},
+        "with a V2 part": f"{about}{held.filled:,}",
+        **({"V2 part behind V1": behind} if stale is not None and stale.count else {}),
+        **({"V2 part is the truth": f"{about}{held.alone:,}"} if held.alone else {}),
+        **{name: f"{count:,}" for name, count in _without_body(found).items() if count},
+        "remaining, about": f"{found.remaining:,}",
+        "open dead letters": f"{found.dead_letters:,}",
+        **_origins(found),
+    }
+
+
+def _origins(found: Status) -> dict[str, str]:
+    by, about = found.moved_by, "about " if found.moved_by.estimated else ""
+    return {
         "moved by reads": f"{about}{by.read:,}",
         "moved by writes": f"{about}{by.write:,}",
         "moved by sweeps": f"{about}{by.sweep:,}",
-        **unknown,
+        **({"moved by unknown": f"{about}{by.unknown:,}"} if by.unknown else {}),
         **{f"conversion revision {conv}": f"{about}{count:,}" for conv, count in found.conversions.items()},
     }
 

@@ -12,7 +12,7 @@ from attrs import frozen
 from lazymig.errors import ConversionError, NotFound
 from lazymig.loop.deadline import Deadline
 from lazymig.protocol.in_place.place import Place
-from lazymig.protocol.in_place.reading import Make, make_answer, make_each, make_v1
+from lazymig.protocol.in_place.reading import Make, convert_each, fill, make_answer, make_v1
 from lazymig.protocol.listed import Missed
 from lazymig.protocol.listing import fetch_pages, let_others, split_rows, until_full, walk_pages
 from lazymig.query import Criteria, Span
@@ -20,7 +20,7 @@ from lazymig.stores.documents import decode_id
 from lazymig.stores.keyset import Order
 from lazymig.stores.pages import join_filters
 from lazymig.stores.raw import Undecoded
-from lazymig.stores.records import Document, StoredWhole, Unmoved
+from lazymig.stores.records import Document, StoredWhole, Unmoved, WholeChange
 from lazymig.stores.whole_documents import MOVED
 
 V1 = TypeVar("V1")
@@ -94,9 +94,12 @@ async def _list(
 ) -> AsyncGenerator[list[tuple[StoredWhole, R | ConversionError]]]:
     async with fetch_pages(place, _find_pages(place, span, asked, missed)) as pages:
         async for page in pages:
+            changes: list[WholeChange] = []
             for rows in split_rows(page):
-                yield list(zip(rows, await make_each(place, rows, make), strict=True))
+                yield list(zip(rows, await convert_each(place, rows, make, changes), strict=True))
                 await let_others(place)
+            if changes:
+                await fill(place, changes)
 
 
 async def _find_pages(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -169,8 +169,18 @@ async def make_each(
     place: Place[V1, V2], stored: Sequence[StoredWhole], make: Make[V1, V2, R]
 ) -> list[R | ConversionError]:
     """Return the answer for each document, or why there is none; what was converted is stored by one statement."""
-    answers: list[R | ConversionError] = []
     changes: list[WholeChange] = []
+    answers = await convert_each(place, stored, make, changes)
+    if changes:
+        await fill(place, changes)
+    return answers
+
+
+async def convert_each(
+    place: Place[V1, V2], stored: Iterable[StoredWhole], make: Make[V1, V2, R], changes: list[WholeChange]
+) -> list[R | ConversionError]:
+    """Return the answer for each document, or why there is none; add the statements that store what was converted."""
+    answers: list[R | ConversionError] = []
     for one in stored:
         try:
             made, change = await make(Parts(place, one))
@@ -180,8 +190,6 @@ async def make_each(
         answers.append(made)
         if change is not None:
             changes.append(change)
-    if changes:
-        await fill(place, changes)
     return answers
 
 

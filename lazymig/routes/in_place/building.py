@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from attrs import evolve, field, frozen
 
 from lazymig.control import Standing, control_beside
+from lazymig.dark.figures import Figures
+from lazymig.dark.settings import find_share
+from lazymig.dark.watch import Watch
 from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.loop.behind import Behind
 from lazymig.phases import Phase
 from lazymig.protocol.in_place.place import Place
+from lazymig.routes.choosing import Choosing
 from lazymig.routes.in_place.coexist import Coexist
+from lazymig.routes.in_place.dark import build_watched, check_dark, find_incomparable
+from lazymig.routes.in_place.gradual import Gradual
 from lazymig.routes.in_place.shadow import Shadow
 from lazymig.routes.in_place.v1_only import V1Only
 from lazymig.routes.in_place.v2_only import V2Only
@@ -24,7 +30,8 @@ from lazymig.routes.route import Route
 from lazymig.routes.stages import Stage
 from lazymig.shapes.conversions import conversions_for
 from lazymig.shapes.migration import Migration, get_id_types, get_upgrading, is_finished, is_upcasting_only
-from lazymig.shapes.one_document import share_document
+from lazymig.shapes.one_document import LIFTED_IN, REDUCED, read_lift
+from lazymig.shapes.sharing import share_document
 from lazymig.stores.given import Collection, Collections, Session
 from lazymig.stores.opening import Terms, are_tz_aware, check_collection, open_wholes
 from lazymig.stores.probes import probe_of
@@ -79,6 +86,7 @@ def open_place(
             "part: that is for two collections; in one document, V2 leaves all fields alone that it does not declare"
         )
     options.check()
+    check_dark(options.dark_reads)
     check_collection("collection", collection)
     check_uuids(migration, v1=collection, v2=collection)
     terms = Terms(
@@ -109,8 +117,9 @@ class PlaceBuilder(Generic[V1, V2]):
     migration: Migration[V1, V2]
     options: Options
     place: Place[V1, V2]
-    #: One document answers for both shapes, so there is nothing to choose while the cut-over is gradual.
-    choosing: ClassVar[None] = None
+    watch: Watch[V1, V2] | None = None
+    #: Where a control collection is followed.
+    choosing: Choosing | None = None
     #: The checks of the collection by phase, each with the epoch in which the phase began; sessions share them.
     _checks: dict[Phase, tuple[int, FirstUse]] = field(factory=dict)
 
@@ -119,17 +128,42 @@ class PlaceBuilder(Generic[V1, V2]):
 
         Raises `PhaseError` where this release, or this layout, cannot work in it.
         """
-        phase, since = (at.phase, at.last.epoch) if isinstance(at, Standing) else (at, 0)
-        self.check(phase)
-        route: Route[V1, V2] = ROUTES[phase](self.place)
+        phase, since = (at.phase, _find_since(at)) if isinstance(at, Standing) else (at, 0)
+        if isinstance(at, Standing):
+            self.check_record(at)
+        else:
+            self.check(phase)
+        if self.watch is not None and isinstance(at, Standing):
+            self.watch.share = find_share(at)
+        route = self._build_steered(at) if isinstance(at, Standing) else self._build_route(phase, self.place)
         known = self._checks.get(phase)
         if known is None or known[0] != since:
             known = self._checks[phase] = since, self._make_check(route, None if isinstance(at, Standing) else phase)
         return Stage(phase, route, known[1], since)
 
+    def _build_steered(self, at: Standing) -> Route[V1, V2]:
+        choice = None if self.choosing is None else self.choosing.find_choice(at)
+        place = evolve(self.place, shape=self.place.shape.at(read_lift(at.settings)))
+        if self.choosing is None or choice is None:
+            return self._build_route(at.phase, place)
+        figures = self.choosing.begin(choice)
+        chosen, rest = (self._build_route(phase, place, figures) for phase in (Phase.COEXIST, Phase.SHADOW))
+        return Gradual(place, choice, chosen, rest)
+
+    def _build_route(self, phase: Phase, place: Place[V1, V2], figures: Figures | None = None) -> Route[V1, V2]:
+        dark, build = self.options.dark_reads, ROUTES[phase]
+        if dark is None or self.watch is None:
+            return build(place)
+        if phase is Phase.COEXIST and dark.serve == "v1":
+            build = Shadow  # which differs only in what answers
+        if find_incomparable(phase, build(place), dark):
+            return build(place)
+        return build_watched(place, build, self.watch, figures)
+
     def with_place(self, place: Place[V1, V2]) -> PlaceBuilder[V1, V2]:
-        """Return the builder for another place, as of a session."""
-        return evolve(self, place=place)
+        """Return the builder for the place of a session, without dark reads: its statements run one at a time."""
+        choosing = None if self.choosing is None else self.choosing.in_session()
+        return evolve(self, place=place, watch=None, choosing=choosing)
 
     def check(self, phase: Phase) -> None:
         """Raise `PhaseError` where this release, or this layout, cannot work in this phase."""
@@ -145,17 +179,31 @@ class PlaceBuilder(Generic[V1, V2]):
                 "start it in Phase.V2_ONLY, or run the release that has both classes"
             )
 
+    def check_record(self, at: Standing) -> None:
+        """Raise `PhaseError` where this release cannot work by this record."""
+        self.check(at.phase)
+        read_lift(at.settings)
+        if is_finished(self.migration) and not at.settings.get(REDUCED):
+            raise PhaseError(
+                "this release has Migration.finished(...), which no longer knows V1, and V1's fields are not taken out "
+                "of all documents; run lazymig retire reduce with the release that has both classes, to its end"
+            )
+
     def build_strictly(self, phase: Phase) -> Stage[V1, V2]:
         """Return the stage of a phase that stays. Raises `ConfigurationError` for a phase without a route."""
         try:
-            return self.build(check_phase(phase))
+            stage, dark = self.build(check_phase(phase)), self.options.dark_reads
         except PhaseError as error:
             raise ConfigurationError(f"phase: {error}") from None
+        if dark is not None and (problem := find_incomparable(stage.phase, stage.route, dark)):
+            raise ConfigurationError(problem)
+        return stage
 
     def _make_check(self, route: Route[V1, V2], fixed: Phase | None) -> FirstUse:
         asked = Asked(
             v1=self.collections.v1, v2=None, id_types=get_id_types(self.migration),
-            linearizable=self.options.read_concern is not None, reads_v1=route.keeps_v1,
+            linearizable=self.options.read_concern is not None, reads_v1=route.keeps_v1, shape=self.place.shape,
+            fills=route.fills_v2, complete=route.lists_v2 and not self.place.finished,
         )  # fmt: skip
         further = None if fixed is None else partial(self.check_recorded, fixed, route)
         return FirstUse(asked, both=False, timeout_s=self.options.timeout_s, further=further)
@@ -165,3 +213,9 @@ class PlaceBuilder(Generic[V1, V2]):
         if not probe_of(self.place.store).in_memory:
             control = control_beside(self.place.store)
             await check_recorded(control, self.migration.name, phase, tuple(ROUTES), sealed=False)
+
+
+def _find_since(at: Standing) -> int:
+    """Return since which epoch a listing may go on as it began: by this phase, and with V2's parts where they are."""
+    lifted_in = at.settings.get(LIFTED_IN)
+    return max(at.last.epoch, lifted_in) if isinstance(lifted_in, int) else at.last.epoch

@@ -5,20 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeAlias, TypeVar
 
-from attrs import evolve, frozen
+from attrs import frozen
 
-from lazymig.comparing.checks import MATCH, Comparison
-from lazymig.comparing.comparer import Comparer
-from lazymig.comparing.failures import describe
-from lazymig.comparing.signatures import sign
-from lazymig.errors import ConversionError
-from lazymig.protocol.in_place.composing import compose_fill
+from lazymig.comparing.in_place import PartsComparer
 from lazymig.protocol.in_place.parts import Parts
 from lazymig.protocol.in_place.place import Place
-from lazymig.stores.documents import META_FIELD, UNUSABLE
-from lazymig.stores.records import StoredV1, StoredV2, StoredWhole, WholeChange
-from lazymig.stores.verdicts import AGREEING, Verdict
-from lazymig.stores.whole_documents import check_whole, parse_whole
+from lazymig.stores.records import StoredWhole
 from lazymig.verifying.judging import Judged
 
 V1 = TypeVar("V1")
@@ -30,66 +22,14 @@ JudgeWhole: TypeAlias = Callable[[StoredWhole], Awaitable[Judged]]
 
 @frozen
 class OneSide(Generic[V1, V2]):
-    """Judges what one read found of both sides.
-
-    What a fingerprint shows to be behind never answers a reader, so it is no mismatch: other programs leave it behind
-    each time that they write V1's fields. Instead, what a reader would make of V1's part is put through all checks.
-    """
+    """Judges what one read found of both sides."""
 
     place: Place[V1, V2]
-    comparer: Comparer[V1, V2]
+    comparer: PartsComparer[V1, V2]
 
     async def judge(self, stored: StoredWhole) -> Judged:
         """Compare both parts of a document."""
         parts = Parts(self.place, stored)
-        comparison, late = await self._compare(parts)
-        if comparison.verdict not in AGREEING:
-            comparison = evolve(comparison, signature=_sign(parts))
+        comparison, late = await self.comparer.compare(parts)
         has_v2 = parts.alone or stored.of is not None
         return Judged(stored.id, comparison, stored.revision, stored.revision if has_v2 else None, late=late)
-
-    async def _compare(self, parts: Parts[V1, V2]) -> tuple[Comparison, WholeChange | None]:
-        stored, ours = parts.stored, self.place.conversions.migration.revision
-        try:
-            check_whole(stored)
-            if parts.alone:
-                parts.trusted_alone()  # nothing else is kept, so there is nothing to compare it with
-                return MATCH, None
-        except ConversionError as error:
-            return Comparison(Verdict.UNKNOWN, reason=describe(error)), None
-        if stored.of is not None and stored.conv > ours:
-            reason = f"conversion revision {stored.conv}; this release has {ours}"
-            return Comparison(Verdict.UNKNOWN, reason=reason), None
-        if parts.is_current:
-            return await self.comparer.compare(parts.v1, parts.v2(fits=True)), None
-        return await self._compare_late(parts)
-
-    async def _compare_late(self, parts: Parts[V1, V2]) -> tuple[Comparison, WholeChange | None]:
-        """Compare with V1's part what a reader makes of it, and return the statement that stores that."""
-        try:
-            parts.check()
-            made = await parts.made()
-            change = compose_fill(parts, self.place.conversions.v2_stored(made), "read")
-        except ConversionError as error:
-            verdict = Verdict.MISSING if parts.stored.of is None else Verdict.UNKNOWN
-            return Comparison(verdict, reason=describe(error)), None
-        filled = Parts(self.place, _after(change))
-        found = await self.comparer.compare(filled.v1, filled.v2(fits=True))
-        if found.verdict in AGREEING:
-            return Comparison(Verdict.BEHIND, accepted=found.accepted), change
-        return found, None
-
-
-def _after(change: WholeChange) -> StoredWhole:
-    """Return the document as the statement leaves it."""
-    gone = {*change.vanished, META_FIELD}
-    kept = {name: value for name, value in change.seen.document.items() if name not in gone}
-    return parse_whole({**kept, **change.changed, META_FIELD: change.meta})
-
-
-def _sign(parts: Parts[V1, V2]) -> str:
-    stored = parts.stored
-    if stored.revision == UNUSABLE:
-        return sign(StoredV1(stored.id, stored.revision, stored.document), None)
-    v2: StoredV2 | None = parts.v2(fits=parts.fits)
-    return sign(parts.v1._replace(revision=stored.revision), v2)

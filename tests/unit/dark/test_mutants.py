@@ -13,7 +13,7 @@ from lazymig.comparing.comparer import Comparer
 from lazymig.dark import watch
 from lazymig.dark.contests import Look, Outcome, TwoSides
 from lazymig.dark.log import Log
-from lazymig.dark.notes import Notes, take_notes
+from lazymig.dark.notes import Notes
 from lazymig.dark.watch import Watch
 from lazymig.errors import ConversionError
 from lazymig.loop.background import Allowance, Background
@@ -22,7 +22,7 @@ from tests.unit import test_background
 from tests.unit.dark import test_looking, test_watch
 
 Patch = Callable[[pytest.MonkeyPatch], None]
-compare, judge, notes_of = Comparer.compare, TwoSides.judge, take_notes
+compare, judge = Comparer.compare, TwoSides.judge
 
 
 async def ignore_revisions(comparer: Any, truth: Any, seen: Any) -> Any:
@@ -68,7 +68,7 @@ async def swallow(route: Any, read: Any, id: Any, candidate: Any) -> Any:
 async def await_the_candidate(route: Any, read: Any, id: Any, candidate: Any) -> Any:
     """Compare before the caller has its answer."""
     notes = Notes()
-    entity = await read(route.build(notes_of(route.pair, notes)))
+    entity = await read(route.noting(notes))
     await route.watch._run((id,), notes, candidate, 0.0, None)
     return entity
 

@@ -156,7 +156,7 @@ async def test_a_sweep_acquires_what_it_moves(database: Any, driver: str) -> Non
     await database["v1"].insert_many([thing(id) for id in range(20)])
     await database["v2"].insert_one({"_id": 3, "_lazymig": {"rev": 0, "intent": 0}})
     limited = sweeper(database, rate_limit=50)
-    limited._sweep._flow._throttle._limiter = limiter = Limiter()
+    limited._sweep._work._flow._throttle._limiter = limiter = Limiter()
     await limited.run()
     assert sum(limiter.acquired) == 19
 
