@@ -211,17 +211,18 @@ def own_hook() -> Any:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
+        ({"part": ["name"]}, "pass True; the attributes"),
         ({"name": "a.b"}, "cannot contain a dot"),
         ({"name": "$set"}, "begin with a dollar"),
         ({"v1": Nothing, "upgrade": lambda v1: ada(v1.id), "downgrade": lambda v2: Nothing(v2.id)}, "no attribute"),
         ({"v1_converter": own_hook()}, "does not show which fields"),
     ],
-    ids=["a dot", "a dollar", "no attributes", "an own hook"],
+    ids=["names", "a dot", "a dollar", "no attributes", "an own hook"],
 )
 def test_what_cannot_be_a_part_is_refused(changed: dict[str, Any], message: str) -> None:
     """The migration says so when it is built."""
     with pytest.raises(ConfigurationError, match=message):
-        people(part=True, **changed)
+        people(**{"part": True, **changed})
 
 
 def test_there_is_no_way_back_for_a_part() -> None:
