@@ -76,7 +76,7 @@ def parse_whole(document: Document) -> StoredWhole:
 
 def _is_usable(meta: object) -> bool:
     """Return whether lazymig can have stored this beside both shapes, as far as it compares and counts by it."""
-    if not isinstance(meta, dict) or meta.get("gone"):
+    if not isinstance(meta, dict) or "gone" in meta:
         return False
     return isinstance(meta.get("rev"), int) and isinstance(meta.get("conv", 1), int)
 
