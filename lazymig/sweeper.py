@@ -28,8 +28,8 @@ V2 = TypeVar("V2")
 class Sweeper(Generic[V1, V2]):
     """Moves the entities that reads and writes have not moved yet, and cleans up after crashes and deletes.
 
-    Where one document carries both shapes, it stores the V2 parts that are missing, or were made of other V1 fields than
-    stand beside them, and changes none of V1's fields. It reads every document then, because no index finds those.
+    Where one document carries both shapes, it stores the V2 parts that are missing, or were made of other V1 fields
+    than stand beside them, and changes none of V1's fields. It reads every document then: no index finds those.
 
     It pauses by itself while replication lags, and slows down while the server answers much more slowly than before or
     reports overload. Statements that are refused as overload are tried again for a quarter of an hour.
@@ -42,8 +42,8 @@ class Sweeper(Generic[V1, V2]):
         rate_limit: Documents per second at most; None for no limit. Needs `lazymig[sweep]`. In one document each that
             is read counts.
         grace_s: The age in seconds at which the remainder of a deleted entity may be purged. It must exceed the longest
-            time that an operation may be in flight, such as the repository's `timeout_s`. In one document nothing remains
-            of a delete.
+            time that an operation may be in flight, such as the repository's `timeout_s`. In one document nothing
+            remains of a delete.
         max_time_s: Seconds after which the run stops early, as `stop` does; for cron windows.
         shard: `(i, n)` takes every n-th partition from the i-th on; several sweepers divide a pass so without sharing
             partitions.
