@@ -65,6 +65,18 @@ def unguarded_fill(monkeypatch):
     monkeypatch.setattr(WholeStore, "fill", anyhow)
 
 
+def unguarded_sweep(monkeypatch):
+    """A sweep stores its conversions over whatever stands."""
+
+    async def anyhow(store, changes, *, durable=False):
+        for change in changes:
+            where, update = mongo_wholes.build_statement(change)
+            await store.collection.update_one({"_id": where["_id"]}, update)
+        return Filled(len(changes), {})
+
+    monkeypatch.setattr(WholeStore, "fill_each", anyhow)
+
+
 def fingerprint_of_what_stands(monkeypatch):
     """A read stores the fingerprint of what stands when it stores, and not of what it converted."""
     fill = WholeStore.fill
@@ -176,6 +188,10 @@ MUTANTS = (
     ),
     Mutant("a fill's fingerprint is of what stands", fingerprint_of_what_stands, shown("V1 only", "get", "out name")),
     Mutant("a fill without a guard", unguarded_fill, shown("stale", "get", "note", phases=(SHADOW, SHADOW))),
+    Mutant("a sweep without a guard", unguarded_sweep, shown("stale", "sweep", "note")),
+    Mutant(
+        "a sweep without a guard, beside v2_only", unguarded_sweep, shown("V1 only", "sweep", "update", phases=SIDES)
+    ),
     Mutant("V2's door forgets `alone`", forgets_alone, shown("alone, V1 changed since", "get", "update", phases=SIDES)),
     Mutant("V1's door forgets `alone`", forgets_alone_in_v1, shown("both current", "V1 get", "update", phases=SIDES)),
     Mutant("a write forgets `alone`", forgets_alone_in_writes, shown("both current", "update", "rename", phases=SIDES)),
