@@ -70,15 +70,16 @@ def compose_alone(parts: Parts[V1, V2], body: Document) -> WholeChange:
     """Return the statement of a write of V2's part alone; from now on it is the truth.
 
     The first such write counts V1's part out. Other programs may have changed it since it was read, so it must stand
-    as it was.
+    as it was. Raises `ConversionError` for a field that is not V2's.
     """
     place, stored = parts.place, parts.stored
+    parts.check()
     changed, vanished = place.shape.place(body, stored, whole=True)
     meta = spell_whole(
         _raise(place, stored), stored.of, conv=place.conversions.migration.revision, by=stored.by or "write",
         alone=True, lifted=stored.lifted,
     )  # fmt: skip
-    held = None if parts.alone else hold_v1(place, stored)
+    held = None if parts.alone else {**identify(place, stored), **hold_v1(place, stored)}
     return WholeChange(stored, meta, changed, vanished, held)
 
 

@@ -20,6 +20,9 @@ from tests.interleaving.in_place.people import (
 )
 from tests.interleaving.in_place.scenarios import COEXIST, scenario
 from tests.interleaving.subject import ID
+from tests.widening import WIDENING
+
+FULL = WIDENING.full
 
 
 def any_history(state, _operation):
@@ -79,9 +82,9 @@ def foreign_field_stays(world):
     return None if document is None or document.get("first") == "theirs" else "another program's field is gone"
 
 
-def foreign_stays(clients=(("get", "update"), ("V1 update", "replace"))):
+def foreign_stays(phases=(COEXIST, COEXIST), clients=(("get", "update"), ("V1 update", "replace"))):
     """Calls on a document that has a field of V2's name, which lazymig has not stored."""
-    made = scenario((COEXIST, COEXIST), {"_id": ID, **v1_part(), "first": "theirs"}, clients)
+    made = scenario(phases, {"_id": ID, **v1_part(), "first": "theirs"}, clients)
     calls = {client: [refused(call) for call in some] for client, some in made.clients.items()}
     return evolve(made, clients=calls, invariants={"foreign": foreign_field_stays}, afterwards=None, model=any_history)
 
@@ -149,9 +152,9 @@ def foreign_is_kept(world):
     return "another program's field is gone" if "they" in document and document["first"] != "theirs" else None
 
 
-def foreign_comes(call="get"):
+def foreign_comes(call="get", phases=(COEXIST, COEXIST)):
     """A call on a document that lazymig has never stored, beside a program that stores a field of V2's name."""
-    made = scenario((COEXIST, COEXIST), "V1 only", ([call], []))
+    made = scenario(phases, "V1 only", ([call], []))
     calls = {"A": [refused(one) for one in made.clients["A"]], "B": [Call("out first", store_first)]}
     return evolve(made, clients=calls, invariants={"foreign": foreign_is_kept}, afterwards=None, model=any_history)
 
