@@ -91,6 +91,14 @@ def hold_v1(place: Place[V1, V2], stored: StoredWhole) -> Document:
     return {name: stored.document.get(name, MISSING) for name in names}
 
 
+def hold_decided(parts: Parts[V1, V2]) -> Document | None:
+    """Return the values about which `upgrade` decided that V2's door knows the entity, for its delete."""
+    if parts.alone:
+        return None
+    standing = hold_v1(parts.place, parts.stored)
+    return standing if is_small(standing) else None
+
+
 def identify(place: Place[V1, V2], stored: StoredWhole) -> Document:
     """Return the values by which a document is recognised as the one that was read, where no revision shows that.
 

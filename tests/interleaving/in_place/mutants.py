@@ -10,6 +10,7 @@ from lazymig.stores.documents import MISSING
 from lazymig.stores.mongo_wholes import WholeStore
 from lazymig.stores.records import Filled
 from lazymig.stores.whole_documents import make_whole_filter
+from tests.interleaving.in_place import unmoved
 from tests.interleaving.in_place.people import SHAPES, v2_part, whole
 from tests.interleaving.in_place.scenarios import COEXIST, SHADOW, V2_ONLY, V2_PRIMARY, scenario
 from tests.interleaving.in_place.special import (
@@ -157,6 +158,11 @@ def takes_any_document(monkeypatch):
     monkeypatch.setattr(composing, "identify", lambda place, stored: {})
 
 
+def hasty_delete(monkeypatch):
+    """V2's door deletes an entity that it knew when it read it."""
+    monkeypatch.setattr(writing, "hold_decided", lambda parts: None)
+
+
 def takes_all_names(monkeypatch):
     """A field of another program is taken for V2's."""
     takes_any_document(monkeypatch)
@@ -202,6 +208,10 @@ MUTANTS = (
         shown("both current", "out name until alone", "note", phases=SIDES),
     ),
     Mutant("an insert begins at revision 1", low_inserts, shown(AT_ONE, "note", "delete, insert")),
+    Mutant(
+        "V2's door deletes what has just been left", hasty_delete,
+        lambda: unmoved.scenario((COEXIST, COEXIST), "current", (["delete"], ["out leave"])),
+    ),
     Mutant("a revision is the next number", counted_revisions, put_back_between),
     Mutant("a new document is taken for the one that was read", takes_any_document, lives_apart, visible=False),
     Mutant("a field that has just come is taken", takes_any_document, foreign_comes, visible=False),
