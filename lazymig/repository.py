@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from copy import copy
 from types import TracebackType
-from typing import Literal, Self, TypeVar, overload
+from typing import Literal, Self, TypeVar, cast, overload
 
 from lazymig.control import Control
 from lazymig.dark.settings import DarkReads
@@ -28,6 +28,9 @@ from lazymig.v1_view import V1View
 K = TypeVar("K", bound=Id)
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
+#: The migration of a class method, which the class itself does not determine.
+T1 = TypeVar("T1")
+T2 = TypeVar("T2")
 
 
 class Repository(V2Door[V1, V2]):
@@ -88,7 +91,7 @@ class Repository(V2Door[V1, V2]):
     @classmethod
     def in_place(
         cls,
-        migration: Migration[V1, V2],
+        migration: Migration[T1, T2],
         collection: Collection,
         *,
         phase: Phase | Control,
@@ -100,7 +103,7 @@ class Repository(V2Door[V1, V2]):
         timeout_s: float | None = 30.0,
         dark_reads: DarkReads | None = None,
         clock: Clock = SYSTEM_CLOCK,
-    ) -> Self:
+    ) -> Repository[T1, T2]:
         """Return a repository whose shapes share the documents of one collection.
 
         Each document holds the fields of both classes; what both declare alike is stored once. V2's part is trusted
@@ -123,7 +126,7 @@ class Repository(V2Door[V1, V2]):
             clock: As for `Repository`.
 
         Returns:
-            The repository.
+            The repository, an instance of the class on which this is called.
 
         Raises:
             ConfigurationError: If an argument cannot work, or a name means two things; the message says what to change.
@@ -133,7 +136,7 @@ class Repository(V2Door[V1, V2]):
             max_attempts=max_attempts, max_in_flight=max_in_flight, timeout_s=timeout_s, v2_wait_s=None,
             dark_reads=dark_reads,
         )  # fmt: skip
-        repository = cls.__new__(cls)
+        repository = cast("Repository[T1, T2]", cls.__new__(cls))
         repository._calls = open_calls_in_place(migration, collection, phase, options)
         return repository
 

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from lazymig import Migration, Phase, Repository, Verdict, Verifier
+from tests.layouts import settle
 from tests.sweeps import LaterClock, ThingV1, ThingV2, things
 from tests.verifications import BUG, GUB, downgrade, plain
 
@@ -55,6 +56,7 @@ async def filled(database: Any, ids: Iterable[Any], **options: Any) -> Repositor
     await put(database, ids)
     repo = whole_repository(database, **options)
     await repo.get_many(ids)
+    await settle(repo)
     return repo
 
 

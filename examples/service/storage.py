@@ -6,7 +6,9 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from attrs import evolve
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
 
 from examples.customers_in_pydantic import CustomerV1, CustomerV2, migration
 from lazymig import Control, Phase, Repository
@@ -14,6 +16,8 @@ from lazymig import Control, Phase, Repository
 Customers = Repository[CustomerV1, CustomerV2]
 Client = AsyncMongoClient[dict[str, object]]
 
+#: Where both shapes are: in two collections, or in each document of one.
+TWO_COLLECTIONS, ONE_DOCUMENT = "two_collections", "one_document"
 _DEFAULT_URI = "mongodb://127.0.0.1:27017/?replicaSet=rs0"
 
 
@@ -34,13 +38,24 @@ async def opened() -> AsyncIterator[Customers]:
         yield customers
 
 
+def open_customers(
+    database: AsyncDatabase[dict[str, object]], phase: Phase | Control, layout: str, timeout_s: float | None = 30.0
+) -> Customers:
+    """The customers of a database, whose two shapes are where this layout has them."""
+    if layout == ONE_DOCUMENT:
+        # Both versions have a `name` and an `address`, and mean different things: V2's part has a place of its own.
+        apart = evolve(migration, v2_within="v2")
+        return Repository.in_place(apart, database["customers"], phase=phase, timeout_s=timeout_s)
+    return Repository(
+        migration, v1=database["customers"], v2=database["customers_v2"], phase=phase, timeout_s=timeout_s
+    )
+
+
 def _make(client: Client, controlling: Client) -> Customers:
-    database = client[_database()]
+    layout = os.environ.get("CUSTOMERS_LAYOUT", TWO_COLLECTIONS)
     # Together all round trips of one request take no longer than a client would wait for them.
     timeout_s = float(os.environ.get("CUSTOMERS_TIMEOUT_S", "10"))
-    return Repository(
-        migration, v1=database["customers"], v2=database["customers_v2"], phase=_phase(controlling), timeout_s=timeout_s
-    )
+    return open_customers(client[_database()], _phase(controlling), layout, timeout_s)
 
 
 def _phase(client: Client) -> Phase | Control:

@@ -144,6 +144,11 @@ def build_pair(migration: Migration[V1, V2], given: Collections, options: Option
     """Check what was passed and open the stores. Raises `ConfigurationError`, which says what to change."""
     if not isinstance(migration, Migration):
         raise ConfigurationError("migration: pass a lazymig.Migration")
+    if migration.v2_within is not None:
+        raise ConfigurationError(
+            "migration: v2_within keeps V2's part within V1's documents; open it by Repository.in_place(migration, "
+            "collection, ...), or leave v2_within out for two collections"
+        )
     options.check()
     for side, collection in given._asdict().items():
         check_collection(side, collection)

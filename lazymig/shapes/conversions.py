@@ -10,8 +10,8 @@ from typing import Any, Generic, TypeVar
 import bson
 from attrs import evolve, frozen
 
-from lazymig.errors import ConversionError, Direction, LazymigError, NotYet
-from lazymig.shapes.attempts import attempt, call, find_swapped, make_failure
+from lazymig.errors import ConversionError, Direction, NotYet
+from lazymig.shapes.attempts import attempt, call, find_swapped, make_failure, make_unreadable
 from lazymig.shapes.codec import Codec, codec_for
 from lazymig.shapes.fields import Rejected
 from lazymig.shapes.leaving import LEAVE
@@ -28,13 +28,6 @@ V2 = TypeVar("V2")
 T = TypeVar("T")
 
 _NONE_GIVEN: Any = object()
-
-
-def _unreadable(conv: int) -> LazymigError:
-    return LazymigError(
-        f"V2's stored body of conversion revision {conv} does not decode, and `upgrade` needs what only it holds: "
-        f"pass Migration(revision=..., reshape={{{conv}: f}})"
-    )
 
 
 @frozen
@@ -90,10 +83,12 @@ class Conversions(Generic[V1, V2]):
         The body of an older conversion must not answer. A body that no longer decodes cannot: another class made it,
         and V1 has the data it was made from.
         """
-        if seen.conv < self.migration.revision:
-            return None
+        return None if seen.conv < self.migration.revision else self.try_v2(seen.document)
+
+    def try_v2(self, document: Document) -> V2 | None:
+        """Return the entity of a V2 document, or None if it does not decode."""
         try:
-            return self.v2.decode(seen.document)  # not apart: nobody else looks at the document
+            return self.v2.decode(document)  # not apart: nobody else looks at the document
         except Exception:
             return None
 
@@ -129,7 +124,7 @@ class Conversions(Generic[V1, V2]):
             if reshape is None or (self.is_newer(seen) and not storing):
                 return None
             raise ConversionError(
-                error.id, error.direction, _unreadable(seen.conv), error.path, error.line, error.side
+                error.id, error.direction, make_unreadable(seen.conv), error.path, error.line, error.side
             ) from None
 
     def _reshaped(self, seen: StoredV2, reshape: Callable[[Fields], V2]) -> V2:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
+from types import NoneType
 from typing import Final, TypeVar
 
 import bson
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
+from bson import ObjectId
 
 from lazymig.errors import ConfigurationError, PhaseError
-from lazymig.shapes.annotations import fields_of
-from lazymig.shapes.codec import Codec
-from lazymig.shapes.entities import declared_names
 from lazymig.shapes.fields import Rejected
-from lazymig.shapes.fingerprint import describe_type
-from lazymig.shapes.migration import Migration, is_finished
-from lazymig.shapes.stored_names import is_free, is_step
-from lazymig.stores.decoding import Damaged
-from lazymig.stores.documents import META_FIELD, REVISION_FIELD
+from lazymig.stores.decoding import Damaged, Unreadable
+from lazymig.stores.documents import META_FIELD, MISSING, REVISION_FIELD
 from lazymig.stores.keyset import Order
 from lazymig.stores.pages import join_filters
 from lazymig.stores.records import Document, Fields, StoredWhole
@@ -31,6 +27,8 @@ V2 = TypeVar("V2")
 _OWN: Final = frozenset({"_id", META_FIELD, REVISION_FIELD})
 #: The bytes of a fingerprint.
 _BYTES: Final = 16
+#: Types whose equal values are stored alike. A float is none of them: 0.0 equals -0.0.
+_PLAIN: Final = frozenset({str, int, bool, NoneType, ObjectId})
 #: Operators whose argument is a list of filters.
 _LOGICAL: Final = frozenset({"$and", "$or", "$nor"})
 
@@ -74,6 +72,7 @@ class OneDocument:
         shared: The names that both classes declare with the same type. They are stored once.
         within: The name of the sub-document that holds V2's part; None where it stands at the top.
         lift: How far retirement has lifted V2's parts out of their sub-documents.
+        v2_own: The names at the top that only V2 has.
     """
 
     v1: tuple[str, ...] | None
@@ -81,6 +80,12 @@ class OneDocument:
     shared: frozenset[str]
     within: str | None = None
     lift: Lift = Lift.NONE
+    # Made once, because every read needs them.
+    v2_own: frozenset[str] = field(init=False, eq=False, repr=False)
+    #: What is no part of V1's document.
+    _hidden: frozenset[str] = field(init=False, eq=False, repr=False)
+    #: What is part of V2's document, where it stands at the top.
+    _lifted: tuple[str, ...] = field(init=False, eq=False, repr=False)
 
     def at(self, lift: Lift) -> OneDocument:
         """Return this once V2's parts have been lifted so far; the same where there is nothing to lift."""
@@ -95,10 +100,17 @@ class OneDocument:
         """Whether a new entity's V2 part goes to the top, where others may still have theirs in a sub-document."""
         return self.lift in (Lift.UNDER_WAY, Lift.DONE)
 
-    @property
-    def v2_own(self) -> frozenset[str]:
-        """The names at the top that only V2 has."""
+    @v2_own.default
+    def _find_v2_own(self) -> frozenset[str]:
         return self.v2 - self.shared if self.within is None else frozenset({self.within})
+
+    @_hidden.default
+    def _find_hidden(self) -> frozenset[str]:
+        return self.v2_own | {META_FIELD}
+
+    @_lifted.default
+    def _find_lifted(self) -> tuple[str, ...]:
+        return ("_id", *sorted(self.v2))
 
     def fingerprint(self, document: Document) -> bytes:
         """Return a fingerprint of V1's fields as they are stored, in a fixed order; a missing field is not null.
@@ -110,27 +122,27 @@ class OneDocument:
             names: Iterable[str] = sorted(name for name in document if name not in own and name not in _OWN)
         else:
             names = self.v1
+        part = {name: document[name] for name in names if name in document}
         try:
-            raw = bson.encode({name: document[name] for name in names if name in document})
+            raw = bson.encode(part)
         except Exception:
-            return b""  # Python cannot hold one of the values; such a V1 part is converted at each read
-        return blake2b(raw, digest_size=_BYTES).digest()
+            # Python cannot hold one of the values. Fields that no conversion reads may have one, so it counts by its
+            # bytes.
+            raw = bson.encode({name: _stand_in(value) for name, value in part.items()})
+        return digest(raw)
 
     def v1_part(self, document: Document) -> Document:
         """Return the document without V2's part: V1's fields, and those that no class knows."""
-        own = self.v2_own
-        part = {name: value for name, value in document.items() if name not in own and name != META_FIELD}
-        return _damaged_as(document, part)
+        hidden = self._hidden
+        return _damaged_as(document, {name: value for name, value in document.items() if name not in hidden})
 
     def v2_part(self, stored: StoredWhole) -> Document:
         """Return V2's part as a document of its own, with `_id`."""
         document = stored.document
         if self.within is None or stored.lifted:
-            part = {name: document[name] for name in self.v2 if name in document}
-        else:
-            inner = document.get(self.within)
-            part = dict(inner) if isinstance(inner, Mapping) else {}
-        return _damaged_as(document, {"_id": document["_id"], **part})
+            return _damaged_as(document, {name: document[name] for name in self._lifted if name in document})
+        inner = document.get(self.within)
+        return _damaged_as(document, {"_id": document["_id"], **(inner if isinstance(inner, Mapping) else {})})
 
     def v2_as_stored(self, stored: StoredWhole) -> Document:
         """Return V2's part by the paths that it has in the document, as filters and indexes name them."""
@@ -148,7 +160,7 @@ class OneDocument:
         """
         if self.within is not None and not stored.lifted:
             return {self.within: body}, []
-        names = self.v2 if whole or stored.lifted else self.v2 - self.shared
+        names = self.v2 if whole or stored.lifted else self.v2_own
         changed = {name: value for name, value in body.items() if name in names}
         return changed, [name for name in names if name in stored.document and name not in body]
 
@@ -163,6 +175,22 @@ class OneDocument:
                 "V2's converter stores a field that its class does not declare, which could be another program's; pass "
                 "Migration(v2_within=...)", strange,
             )  # fmt: skip
+
+    def find_disputed(
+        self, document: Document, body: Document, own: Document, reread: Callable[[Document], Document]
+    ) -> str | None:
+        """Return a shared name whose value V2 would read back as another one than its `body` has; None if it has none.
+
+        `document` has V1's part, which sets what is shared, `own` V2's own fields, and `reread` decodes V2's part and
+        encodes it again, since two stored values may be the same entity.
+        """
+        shared = self.shared
+        if _are_same(shared, document, body):
+            return None
+        read = reread({**{name: document[name] for name in shared if name in document}, **own})
+        return next(
+            (name for name in sorted(shared) if not is_same(read.get(name, MISSING), body.get(name, MISSING))), None
+        )
 
     def translate(self, criteria: Document) -> Document:
         """Return a filter of V2 as it is asked in this layout. Raises `ConfigurationError` where that is impossible."""
@@ -179,8 +207,8 @@ class OneDocument:
         return {name: value for given, found in criteria.items() for name, value in self._translate(given, found)}
 
     def _translate(self, name: str, value: object) -> Iterable[tuple[str, object]]:
-        if name in _LOGICAL and isinstance(value, Sequence):
-            return [(name, [self._translate_all(each) for each in value])]
+        if name in _LOGICAL and isinstance(value, list | tuple):
+            return [(name, [self._translate_all(each) if isinstance(each, Mapping) else each for each in value])]
         if name == "$comment":
             return [(name, value)]
         if name.startswith("$"):
@@ -205,51 +233,49 @@ class OneDocument:
         return name if self.within is None or name.split(".")[0] == "_id" else f"{self.within}.{name}"
 
 
+def _are_same(names: Iterable[str], one: Document, other: Document) -> bool:
+    """Return whether two documents have the same BSON under these names."""
+    # Most values are of a type whose equal values have the same BSON, which spares encoding them.
+    left = [name for name in names if not _is_plainly_same(one.get(name, MISSING), other.get(name, MISSING))]
+    return not left or (
+        bson.encode({name: one[name] for name in left if name in one})
+        == bson.encode({name: other[name] for name in left if name in other})
+    )
+
+
+def _is_plainly_same(one: object, other: object) -> bool:
+    kind = type(one)
+    return kind is type(other) and kind in _PLAIN and one == other
+
+
+def is_same(one: object, other: object) -> bool:
+    """Return whether two values have the same BSON, or are both missing."""
+    if one is MISSING or other is MISSING:
+        return one is other
+    if isinstance(one, str | None) and isinstance(other, str | None):
+        return one == other
+    if isinstance(one, Mapping) is not isinstance(other, Mapping):
+        return False
+    return bson.encode({"": one}) == bson.encode({"": other})
+
+
+def _stand_in(value: object) -> object:
+    """Return a value that BSON can hold, and that differs wherever two stored values do."""
+    if isinstance(value, Unreadable):
+        return {"$unreadable": value.kind, "raw": value.raw}
+    if isinstance(value, Mapping):
+        return {_spell_name(name): _stand_in(inner) for name, inner in value.items()}
+    return [_stand_in(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _spell_name(name: str) -> str:
+    return name if name.isascii() else f"$bytes {name.encode('utf-8', 'surrogateescape').hex()}"
+
+
 def _damaged_as(document: Document, part: Fields) -> Document:
     return Damaged(part) if isinstance(document, Damaged) else part
 
 
-def share_document(migration: Migration[V1, V2], v1: Codec[V1], v2: Codec[V2]) -> OneDocument:
-    """Return how one document carries both shapes. Raises `ConfigurationError` for a name that means two things."""
-    names: tuple[str, ...] | None = tuple(sorted(v1.fields))
-    if v1.names.opaque or migration.upcasters is not None:
-        names = None  # documents of older versions have fields that the class does not declare
-    if is_finished(migration):
-        return OneDocument(names, frozenset(v2.fields), frozenset(v2.fields))
-    within = migration.v2_within
-    if within is not None:
-        _check_within(within, v1)
-        return OneDocument(names, frozenset(v2.fields), frozenset(), within)
-    if v2.names.opaque or v1.names.opaque:
-        raise ConfigurationError(
-            "in_place: a converter does not reveal the names that its class stores; pass Migration(v2_within=...), "
-            "which keeps V2's part in a sub-document"
-        )
-    return OneDocument(names, frozenset(v2.fields), _find_shared(migration, v1, v2))
-
-
-def _check_within(within: str, v1: Codec[V1]) -> None:
-    if within in v1.fields:
-        raise ConfigurationError(f"v2_within: {v1.cls.__name__} has a field {within!r}; choose another name")
-    if not (is_step(within) and is_free(within)):
-        raise ConfigurationError("v2_within: pass a plain field name, without a dot or a leading dollar")
-
-
-def _find_shared(migration: Migration[V1, V2], v1: Codec[V1], v2: Codec[V2]) -> frozenset[str]:
-    both = frozenset(v1.fields) & frozenset(v2.fields)
-    ours, theirs = _describe(v1), _describe(v2)
-    differing = sorted(name for name in both if ours.get(name) != theirs.get(name) or name not in ours)
-    if differing:
-        name = differing[0]
-        raise ConfigurationError(
-            f"in_place: {name!r} means two things, since {v1.cls.__name__} and {v2.cls.__name__} declare it with "
-            f"different types; store one of them under another name, or pass Migration(v2_within=...), which keeps "
-            "V2's part in a sub-document"
-        )
-    return both
-
-
-def _describe(codec: Codec[V1]) -> dict[str, list[str]]:
-    """Return a description of each field's type by its stored name."""
-    names = declared_names(codec.cls)
-    return {names.get(name, name): list(describe_type(kind)) for name, kind in fields_of(codec.cls).items()}
+def digest(raw: bytes) -> bytes:
+    """Return the fingerprint of the BSON of V1's fields."""
+    return blake2b(raw, digest_size=_BYTES).digest()

@@ -20,7 +20,7 @@ _AT, _GONE, _REV, _INTENT, _UNMOVED = (f"{META_FIELD}.{name}" for name in ("at",
 _MEMORY_NAMES = {str: "string", float: "double", bool: "bool", type(None): "null", list: "array", dict: "object"}
 _LIVE = {_GONE: {"$ne": True}}
 #: Where entities are parts of documents: how many documents are counted one by one, and otherwise looked at.
-_COUNTED, _SAMPLE = 10_000, 2000
+_COUNTED, _SAMPLE = 100_000, 2000
 
 
 @frozen

@@ -28,6 +28,8 @@ T = TypeVar("T")
 _IN_ORDER = [("_id", 1)]
 #: Ids per reply where the caller names no number. Ids are small, so large replies save round trips.
 _IDS_PER_REPLY = 10_000
+#: How many times as many documents are drawn, where too few of them hold an entity.
+_MORE = 10
 
 
 @frozen
@@ -132,9 +134,22 @@ class Scan:
         # Each is decoded separately, because this field itself may not decode.
         return list(await find_undecoded(self._lenient, dict, where, size=len(ids), fields={field: 1}))
 
-    async def sample_ids(self, count: int) -> list[Any]:
-        """Find about this many random ids, in order. NaN is left out, because no comparison with it finds anything."""
-        stages: list[dict[str, Any]] = [{"$sample": {"size": count}}, {"$project": {"_id": 1}}, {"$sort": {"_id": 1}}]
+    async def sample_ids(self, count: int) -> list[RawId]:
+        """Find about this many random ids, in order. NaN is left out, because no comparison with it finds anything.
+
+        Where entities are parts of documents, few documents may have one, so more are looked at.
+        """
+        ids = await self._sample_ids(count)
+        if not self.carried.is_part or len(ids) >= count:
+            return ids
+        ids = await self._sample_ids(count * _MORE)
+        return ids if len(ids) <= count else [ids[len(ids) * place // count] for place in range(count)]
+
+    async def _sample_ids(self, size: int) -> list[RawId]:
+        # The sample comes first: only then the server draws documents without reading all.
+        stages: list[Document] = [{"$sample": {"size": size}}]
+        stages += [{"$match": self.carried.selection}] if self.carried.is_part else []
+        stages += [{"$project": {"_id": 1}}, {"$sort": {"_id": 1}}]
         cursor = await await_if_needed(self._lenient.aggregate(stages))
         return [raw_id(document["_id"]) for document in await cursor.to_list(None) if not is_nan(document["_id"])]
 

@@ -9,6 +9,7 @@ from attrs import field, frozen
 from attrs.converters import optional
 
 from lazymig.errors import ConfigurationError
+from lazymig.shapes.one_document import OneDocument
 from lazymig.stores.given import Store
 from lazymig.stores.probes import Probe, probe_of
 from lazymig.stores.records import Document
@@ -17,6 +18,13 @@ from lazymig.surroundings.contents import Foreign, find_legacy_ids, look_for_for
 from lazymig.surroundings.judging import find_problems
 from lazymig.surroundings.leftovers import find_tombstones
 from lazymig.surroundings.looking import Seen, greet_all, look
+from lazymig.surroundings.one_collection import (
+    find_leftovers,
+    find_refused_parts,
+    find_taken,
+    find_unfilled,
+    judge_one,
+)
 from lazymig.surroundings.probing import find_refusals, find_refused_revision
 from lazymig.surroundings.validators import is_fenced
 
@@ -43,6 +51,10 @@ class Asked:
     reads_v1: bool = True
     #: Whether to look at a sample of V2's documents as well.
     widely: bool = False
+    #: How V1's documents carry V2's shape as well; None where V2 has documents of its own.
+    shape: OneDocument | None = None
+    #: Whether V2's parts are stored in them.
+    fills: bool = False
 
 
 @frozen
@@ -97,6 +109,8 @@ async def look_around(asked: Asked) -> Surroundings:
 
 
 async def _look_at_v1(asked: Asked, hellos: _Hellos, unseen: list[str]) -> tuple[Seen, list[str]]:
+    if asked.shape is not None:
+        return await _look_at_one(asked, asked.shape, hellos["v1"], unseen)
     seen = await look("v1", asked.v1, hellos["v1"])
     unseen += seen.unseen
     found = list(find_problems(seen, linearizable=asked.linearizable, compared=asked.compared or asked.v2 is None))
@@ -104,6 +118,27 @@ async def _look_at_v1(asked: Asked, hellos: _Hellos, unseen: list[str]) -> tuple
         found += await find_tombstones(asked.v1, seen, unseen)
         found += await find_refused_revision(asked.v1, seen, unseen)
         found += await find_legacy_ids(asked.v1, asked.id_types, unseen)
+    return seen, found
+
+
+async def _look_at_one(asked: Asked, shape: OneDocument, hello: Document, unseen: list[str]) -> tuple[Seen, list[str]]:
+    """Look at the collection whose documents carry both shapes."""
+    probe, keeps_v1 = asked.v1, asked.reads_v1
+    seen = await look("collection", probe, hello)
+    unseen += seen.unseen
+    # The server removes both parts of a document that expires.
+    found = list(find_problems(seen, linearizable=asked.linearizable, compared=True))
+    found += judge_one(seen, shape, keeps_v1=keeps_v1)
+    if found:  # the contents of an unusable collection do not matter
+        return seen, found
+    found += await find_refused_parts(probe, seen, shape, unseen)
+    found += await find_legacy_ids(probe, asked.id_types, unseen)
+    if keeps_v1:
+        found += await find_leftovers(probe, seen, unseen)
+    if keeps_v1 and asked.fills and not found:
+        found += await find_taken(probe, seen, shape, unseen)
+    if asked.complete and not found:
+        found += await find_unfilled(probe, seen, unseen)
     return seen, found
 
 
@@ -130,7 +165,8 @@ async def _look_at_control(asked: Asked, hellos: _Hellos, unseen: list[str]) -> 
 
 def check_apart(control: Store, v1: Store, v2: Store) -> None:
     """Raise `ConfigurationError` if the control collection is V1 or V2. Each may be a collection or a store."""
-    for side, one in (("v1", v1), ("v2", v2)):
+    sides = (("the collection of the entities", v1),) if is_same(v1, v2) else (("v1", v1), ("v2", v2))
+    for side, one in sides:
         if is_same(one, control):
             name = probe_of(control).name
             raise ConfigurationError(

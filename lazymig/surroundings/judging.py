@@ -18,7 +18,7 @@ class NoPrimary(NotPrimaryError):
 
 
 def find_problems(seen: Seen, *, linearizable: bool = False, compared: bool = False) -> Iterator[str]:
-    """Yield what is wrong with a collection, V1, V2 or control. `compared`: each read compares V2 with V1.
+    """Yield what is wrong with a collection, V1, V2, control or that of both. `compared`: each read sees both sides.
 
     Raises `NoPrimary` where the server is no primary and knows of none: an election may be in progress.
     """
@@ -70,7 +70,7 @@ def _judge_expiry(seen: Seen, *, compared: bool) -> Iterator[str]:
     expiring = [str(index["name"]) for index in seen.indexes if "expireAfterSeconds" in index]
     if "expireAfterSeconds" in seen.options:
         expiring.append("its clustered index")
-    if not expiring or (seen.side == "v1" and compared):
+    if not expiring or (seen.side != "v2" and compared):
         return
     why = {
         "v1": "the server deletes entities that V2 still serves. Drop it and delete through the repository, or "

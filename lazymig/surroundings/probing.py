@@ -57,16 +57,21 @@ async def find_refused_revision(v1: Probe, seen: Seen, unseen: list[str]) -> lis
     field = v1.carried.revision.partition(".")[0]
     if wrong := find_refused_field(seen, field):
         return [wrong]
-    revised = {"$set": {v1.carried.revision: Int64(2**40)}}  # revisions become this large
+    revised = {v1.carried.revision: Int64(2**40)}  # revisions become this large
+    refused = await find_refused_by(v1, rule, revised, unseen, "v1: whether its validator takes lazymig's field")
+    return [describe_field(seen, field)] if refused else []
+
+
+async def find_refused_by(probe: Probe, rule: Document, fields: Document, unseen: list[str], what: str) -> bool:
+    """Find out whether the first document satisfies the rule, and no longer does with these fields."""
     stages: list[dict[str, Any]] = [
         {"$limit": 1},
         {"$match": rule},
-        revised,
+        {"$set": {name: {"$literal": value} for name, value in fields.items()}},
         {"$match": {"$nor": [rule]}},
         {"$project": {"_id": 1}},
     ]
-    refused = await attempt(v1.evaluate(stages), [], unseen, "v1: whether its validator takes lazymig's field")
-    return [describe_field(seen, field)] if refused else []
+    return bool(await attempt(probe.evaluate(stages), [], unseen, what))
 
 
 async def _find_example_id(v1: Probe, id_types: Sequence[type]) -> tuple[Any, bool]:

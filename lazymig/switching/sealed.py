@@ -42,7 +42,8 @@ async def can_be_sealed(case: AnyCase) -> Gate:
         )  # fmt: skip
     if any(barrier.ability is Ability.BUSY for barrier in barriers):
         return opens("seal", "a transaction was open on a collection just now; the step tries again")
-    return opens("seal", "both collections can be fenced, so that no process that wakes up late writes")
+    what = "V2" if fences.v1 is None else "both collections"
+    return opens("seal", f"{what} can be fenced, so that no process that wakes up late writes")
 
 
 async def find_fences(pair: Pair[V1, V2], standing: Standing) -> tuple[Barrier, ...]:

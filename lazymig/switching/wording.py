@@ -52,7 +52,8 @@ async def describe_steps(case: AnyCase) -> tuple[str, ...]:
         steps.append(f"mark the {held:,} documents that V2 holds, so that none is trusted until V1 has been asked")
     if case.to is Phase.V2_ONLY:
         steps.append("hold writes, for a second or less, and finish those that are open")
-        steps.append("fence both collections, so that the server refuses a process that wakes up late")
+        what = "V2" if case.pair.conversions.carried.is_part else "both collections"
+        steps.append(f"fence {what}, so that the server refuses a process that wakes up late")
     steps.append(f"record the phase {case.to}, for all processes")
     steps.append("wait until all processes have acknowledged it")
     return tuple(steps)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lazymig.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from lazymig.testing.laws import LawBroken as LawBroken
+    from lazymig.testing.law import LawBroken as LawBroken
     from lazymig.testing.laws import assert_laws as assert_laws
     from lazymig.testing.memory import memory_repository as memory_repository
     from lazymig.testing.mongod import Mongod as Mongod

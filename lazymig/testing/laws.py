@@ -27,7 +27,7 @@ from lazymig.shapes.entities import is_entity
 from lazymig.shapes.migration import Migration, get_downgrading, get_upgrading, is_upcasting_only
 from lazymig.stores.documents import DOCUMENT_BYTES_MAX, META_FIELD, REVISION_FIELD
 from lazymig.stores.records import Unmoved
-from lazymig.testing.differences import differences, reduce_to_common, without_own
+from lazymig.testing.differences import reduce_to_common, without_own
 from lazymig.testing.extras import (
     FailedHealthCheck,
     HealthCheck,
@@ -37,28 +37,32 @@ from lazymig.testing.extras import (
     given,
     settings,
 )
+from lazymig.testing.law import (
+    DOWNGRADE_DETERMINISTIC,
+    DOWNGRADE_PURE,
+    DOWNGRADE_TOTAL,
+    HELD,
+    READABLE,
+    SAME_TYPES,
+    SIZE,
+    STORABLE,
+    UPCAST_DETERMINISTIC,
+    UPCAST_PURE,
+    UPGRADE_DETERMINISTIC,
+    UPGRADE_PURE,
+    UPGRADE_TOTAL,
+    V1_BACK,
+    V2_BACK,
+    LawBroken,
+    same,
+)
 from lazymig.testing.newest import of_newest
+from lazymig.testing.sharing import Sharing
 from lazymig.testing.strategies import entities
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 T = TypeVar("T")
-
-UPGRADE_TOTAL: Final = "upgrade takes every V1 entity"
-UPGRADE_DETERMINISTIC: Final = "upgrade is deterministic"
-UPGRADE_PURE: Final = "upgrade leaves its arguments alone"
-V1_BACK: Final = "downgrade(upgrade(v1)) gives V1 back"
-DOWNGRADE_TOTAL: Final = "downgrade takes every V2 entity"
-DOWNGRADE_DETERMINISTIC: Final = "downgrade is deterministic"
-DOWNGRADE_PURE: Final = "downgrade leaves its arguments alone"
-V2_BACK: Final = "upgrade(downgrade(v2), v2) gives V2 back"
-UPCAST_DETERMINISTIC: Final = "upcasters are deterministic"
-UPCAST_PURE: Final = "upcasters leave the stored document alone"
-READABLE: Final = "every V1 document is read as an entity"
-STORABLE: Final = "every {side} entity can be stored as BSON"
-SAME_TYPES: Final = "a stored {side} entity is read back with the same values and BSON types"
-SIZE: Final = "a {side} document has at most 16 MB"
-HELD: Final = "a V1 document has at least one of the attributes, by which the entity exists"
 
 #: lazymig's own fields count towards the size.
 _OWN_FIELDS: Final[Mapping[str, dict[str, Any]]] = {
@@ -68,25 +72,6 @@ _OWN_FIELDS: Final[Mapping[str, dict[str, Any]]] = {
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
-class LawBroken(AssertionError):
-    """A conversion breaks a law.
-
-    Args:
-        law: The law, such as "upgrade is deterministic".
-        path: The field, such as `a.b[2]`; "" for the whole entity.
-        detail: What was expected and what was found.
-
-    Attributes:
-        law: The law.
-        path: The field.
-    """
-
-    def __init__(self, law: str, path: str, detail: str) -> None:
-        super().__init__(f"broken law: {law}\n  at field: {path or '(the whole entity)'}\n  {detail}")
-        self.law = law
-        self.path = path
-
-
 def assert_laws(
     migration: Migration[V1, V2],
     *,
@@ -94,6 +79,7 @@ def assert_laws(
     v2: SearchStrategy[V2] | None = None,
     tz_aware: bool = False,
     examples: int | None = None,
+    in_place: bool = False,
 ) -> None:
     """Check a migration's laws on random entities. Hypothesis shrinks a failing example to the smallest entity.
 
@@ -106,14 +92,18 @@ def assert_laws(
         v2: A strategy for V2 entities. By default it is derived from the class.
         tz_aware: Whether your client returns aware datetimes.
         examples: The number of examples for each side. By default it is that of the Hypothesis profile.
+        in_place: Check as well that one document can carry both shapes, for `Repository.in_place`: no conversion
+            changes a field that both share.
 
     Raises:
         LawBroken: A conversion breaks a law. This `AssertionError` names the law and the field.
-        ConfigurationError: A class refuses nearly all values that its types admit, so pass a strategy; or a conversion
-            is async and an event loop is running; or a plain conversion waits for something.
+        ConfigurationError: With `in_place`, a name means two things. Or a class refuses nearly all values that its
+            types admit, so pass a strategy; or a conversion is async and an event loop is running; or a plain
+            conversion waits for something.
     """
     models = any(map(holds_model, (migration.v1, migration.v2)))
-    laws = _Laws(conversions_for(migration, v1_aware=tz_aware, v2_aware=tz_aware), tz_aware, models)
+    conversions = conversions_for(migration, v1_aware=tz_aware, v2_aware=tz_aware)
+    laws = _Laws(conversions, tz_aware, models, Sharing.of(conversions) if in_place else None)
     derived = {"id_field": migration.id_field, "tz_aware": tz_aware}
     with _running(migration) as run:
         ones = of_newest(migration, entities(migration.v1, **derived)) if v1 is None else v1  # type: ignore[arg-type]
@@ -181,6 +171,8 @@ class _Laws(Generic[V1, V2]):
     tz_aware: bool
     #: Whether either class is a pydantic class or contains one.
     models: bool
+    #: How one document carries both shapes, where it is to do so.
+    sharing: Sharing[V1, V2] | None
 
     async def of_v1(self, given: Any) -> None:
         """Check the laws that begin with a V1 entity."""
@@ -191,17 +183,17 @@ class _Laws(Generic[V1, V2]):
         document = self._stored("V1", conversions.v1, entity)
         if isinstance(given, Mapping):
             stored = {key: given[key] for key in document if key in given}
-            _same(SAME_TYPES.format(side="V1"), *reduce_to_common(stored, document))
+            same(SAME_TYPES.format(side="V1"), *reduce_to_common(stored, document))
         upgraded = await _total(UPGRADE_TOTAL, conversions.upgrade(entity, None))
         again = await _total(UPGRADE_TOTAL, conversions.upgrade(entity, None))
         if isinstance(upgraded, Unmoved) or isinstance(again, Unmoved):
             if upgraded != again:
                 raise LawBroken(UPGRADE_DETERMINISTIC, "", f"expected {upgraded}, found {again}")
-            _same(UPGRADE_PURE, document, self._stored("V1", conversions.v1, entity))
+            same(UPGRADE_PURE, document, self._stored("V1", conversions.v1, entity))
             return
-        _same(UPGRADE_DETERMINISTIC, upgraded, again)
-        _same(UPGRADE_PURE, document, self._stored("V1", conversions.v1, entity))
-        self._stored("V2", conversions.v2, upgraded)
+        same(UPGRADE_DETERMINISTIC, upgraded, again)
+        same(UPGRADE_PURE, document, self._stored("V1", conversions.v1, entity))
+        self._share(document, self._stored("V2", conversions.v2, upgraded))
         back = await _total(DOWNGRADE_TOTAL, conversions.downgrade(upgraded, entity))
         self._come_back(V1_BACK, entity, back)
         self._come_back(V1_BACK, document, self._stored("V1", conversions.v1, back))
@@ -212,19 +204,23 @@ class _Laws(Generic[V1, V2]):
         document = self._stored("V2", conversions.v2, entity)
         downgraded = await _total(DOWNGRADE_TOTAL, conversions.downgrade(entity, None))
         again = await _total(DOWNGRADE_TOTAL, conversions.downgrade(entity, None))
-        _same(DOWNGRADE_DETERMINISTIC, downgraded, again)
-        self._stored("V1", conversions.v1, downgraded)
+        same(DOWNGRADE_DETERMINISTIC, downgraded, again)
+        self._share(self._stored("V1", conversions.v1, downgraded), document)
         back = await _total(UPGRADE_TOTAL, conversions.upgrade(downgraded, entity))
         if isinstance(back, Unmoved):
             # A V2 entity that was stored would be lost with the next write through V1's door.
             raise LawBroken(V2_BACK, "", f"expected {entity}, found {back}")
-        _same(DOWNGRADE_PURE, document, self._stored("V2", conversions.v2, entity))
+        same(DOWNGRADE_PURE, document, self._stored("V2", conversions.v2, entity))
         self._come_back(V2_BACK, entity, back)
         self._come_back(V2_BACK, document, self._stored("V2", conversions.v2, back))
 
     def _come_back(self, law: str, expected: Any, found: Any) -> None:
         # The constructor of a pydantic model turns an Int64 into a plain int, and no conversion can prevent that.
-        _same(law, expected, found, any_int=self.models)
+        same(law, expected, found, any_int=self.models)
+
+    def _share(self, v1: dict[str, Any], v2: dict[str, Any]) -> None:
+        if self.sharing is not None:
+            self.sharing.check(v1, v2)
 
     def _bring_up(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a document of any version in the newest one, by upcasters that do the same twice."""
@@ -233,8 +229,8 @@ class _Laws(Generic[V1, V2]):
             made, again = self.conversions.v1.bring_up(document), self.conversions.v1.bring_up(document)
         except Exception as error:
             raise LawBroken(READABLE, failure_path(error), repr(leaf_error(error))) from error
-        _same(UPCAST_DETERMINISTIC, made, again)
-        _same(UPCAST_PURE, before, document)
+        same(UPCAST_DETERMINISTIC, made, again)
+        same(UPCAST_PURE, before, document)
         return made
 
     def _read(self, document: Mapping[str, Any]) -> V1:
@@ -256,9 +252,9 @@ class _Laws(Generic[V1, V2]):
             read = codec.decode(document)
         except Exception as error:
             raise LawBroken(SAME_TYPES.format(side=side), "", f"reading it back: {error!r}") from error
-        _same(SAME_TYPES.format(side=side), entity, read)
+        same(SAME_TYPES.format(side=side), entity, read)
         again = without_own(bson.decode(_encoded(STORABLE.format(side=side), side, codec, read), options))
-        _same(SAME_TYPES.format(side=side), document, again)
+        same(SAME_TYPES.format(side=side), document, again)
         return document
 
 
@@ -291,8 +287,3 @@ async def _total(law: str, converted: Awaitable[T]) -> T:
         return await converted
     except ConversionError as error:
         raise LawBroken(law, error.path, repr(error.cause)) from error.cause
-
-
-def _same(law: str, expected: Any, found: Any, *, any_int: bool = False) -> None:
-    for path, one, other in differences(expected, found, any_int=any_int):
-        raise LawBroken(law, path.lstrip("."), f"expected {one}, found {other}")

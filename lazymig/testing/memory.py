@@ -14,9 +14,9 @@ V2 = TypeVar("V2")
 
 
 def memory_repository(
-    migration: Migration[V1, V2], phase: Phase = Phase.COEXIST, **keywords: Any
+    migration: Migration[V1, V2], phase: Phase = Phase.COEXIST, *, in_place: bool = False, **keywords: Any
 ) -> Repository[V1, V2]:
-    """Return a repository on two new, empty in-memory collections. It runs lazymig's real code.
+    """Return a repository on new, empty in-memory collections. It runs lazymig's real code.
 
     Fill V1 through the V1 view (`repo.v1.insert`), or with raw documents through `repo.collections.v1`: with
     `Migration(part=True)` only so, since an insert needs the document that the entity is a part of. Keep it under a
@@ -26,7 +26,8 @@ def memory_repository(
     Args:
         migration: The migration.
         phase: The phase of the migration.
-        **keywords: Further keywords of `Repository`.
+        in_place: Whether both shapes share the documents of one collection, as with `Repository.in_place`.
+        **keywords: Further keywords of `Repository`, or of `Repository.in_place`.
 
     Returns:
         The repository, which shares its collections with no other.
@@ -39,5 +40,7 @@ def memory_repository(
     except ModuleNotFoundError as missing:
         raise ConfigurationError(f"memory_repository needs {missing.name}: pip install 'lazymig[testing]'") from missing
     database: Any = AsyncMongoMockClient()["memory"]
+    if in_place:
+        return Repository.in_place(migration, database[migration.name], phase=phase, **keywords)
     v1, v2 = database[migration.name], database[f"{migration.name}_v2"]
     return Repository(migration, v1=v1, v2=v2, phase=phase, **keywords)

@@ -10,7 +10,7 @@ relies on more than that seems correct here and fails there.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, MutableMapping
 from typing import Any, Self
 
 from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
@@ -20,7 +20,7 @@ from lazymig.testing.exploration.cursor import Document, MemoryCursor, Projectio
 from lazymig.testing.exploration.filters import has_operators, matches
 from lazymig.testing.exploration.projection import projected
 from lazymig.testing.exploration.statement import Gate, Statement
-from lazymig.testing.exploration.updates import Update, updated, upserted
+from lazymig.testing.exploration.updates import Update, replaced, updated, upserted
 from lazymig.testing.exploration.validation import MemoryDatabase, check_valid
 from lazymig.testing.exploration.values import MISSING, freeze, fresh, order
 
@@ -132,6 +132,10 @@ class MemoryCollection:
         """Change the first matching document. With `upsert`, insert one if none matches."""
         return Statement(self.gate, self.name, "update_one", self._update_one, filter, update, upsert)
 
+    def replace_one(self, filter: Query, replacement: Query, *, session: Any = None, comment: Any = None) -> Statement:
+        """Store another document in place of the first matching one, with its `_id`."""
+        return Statement(self.gate, self.name, "replace_one", self._replace_one, filter, replacement)
+
     def find_one_and_update(
         self,
         filter: Query,
@@ -197,6 +201,10 @@ class MemoryCollection:
             return UpdateResult({"n": len(made), "nModified": 0, **made}, True)
         return UpdateResult({"n": 1, "nModified": int(before is not after)}, True)
 
+    def _replace_one(self, criteria: Query, replacement: Query) -> UpdateResult:
+        before, after = self._change(criteria, lambda standing: replaced(standing, replacement))
+        return UpdateResult({"n": int(before is not None), "nModified": int(before is not after)}, True)
+
     def _find_one_and_update(
         self, criteria: Query, update: Update, projection: Projection, upsert: bool, return_document: bool
     ) -> Document | None:
@@ -204,15 +212,24 @@ class MemoryCollection:
         return None if answer is None else projected(answer, projection)
 
     def _update(self, criteria: Query, update: Update, upsert: bool) -> tuple[Document | None, Document | None]:
+        found = self._change(criteria, lambda standing: updated(standing, update))
+        if found[0] is not None:
+            return found
+        if not upsert:
+            updated({}, update)  # a bad update is refused even where nothing matches
+            return None, None
+        after = upserted(criteria, update)
+        self._insert(after)
+        return None, after
+
+    def _change(
+        self, criteria: Query, change: Callable[[Document], Document]
+    ) -> tuple[Document | None, Document | None]:
+        """Return the first matching document as it was and as it is now; None twice if there is none."""
         before = next(self._matching(criteria), None)
         if before is None:
-            if not upsert:
-                updated({}, update)  # a bad update is refused even where nothing matches
-                return None, None
-            after = upserted(criteria, update)
-            self._insert(after)
-            return None, after
-        after = updated(before, update)
+            return None, None
+        after = change(before)
         # In Python 1, 1.0 and True are equal, but not in MongoDB. The cheap comparison comes first.
         if after == before and freeze(after) == freeze(before):
             return before, before

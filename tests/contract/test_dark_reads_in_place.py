@@ -10,6 +10,7 @@ from attrs import evolve
 from lazymig import ConfigurationError, ConversionError, DarkReads, Mismatch, Phase, Repository, Verdict
 from lazymig.dark import in_place
 from lazymig.dark.contests import Look, Outcome
+from tests.layouts import settle
 from tests.sweeps import ThingV1, ThingV2
 from tests.verifications import rows, same_code
 from tests.watching import steps
@@ -96,6 +97,7 @@ async def test_other_programs_are_no_mismatch(database: Any) -> None:
         await repo.get_many(ids)
     assert found == await rows(database) == []
     assert (dark.counts["missing"], dark.counts["mismatched"]) == (len(OUTSIDE) - 2, 0)
+    await settle(repo)
     async with repo:
         await repo.get_many(ids)
     assert dark.counts["matched"] == dark.counts["compared"] == len(ids) + 2

@@ -150,8 +150,8 @@ async def test_what_is_missing_or_taken(watched: Watched, every: Phase) -> None:
 @pytest.mark.parametrize("every", [Phase.COEXIST, Phase.V2_PRIMARY])
 async def test_get_many_takes_one_for_a_thousand_ids(watched: Watched, every: Phase) -> None:
     """And one more where it fills, however many of them."""
-    await watched.database["v1"].insert_many([ada_v1(id, tags=["x" * 500]) for id in range(3, 1502)])
     repo = await opened(watched, every)
+    await watched.database["v1"].insert_many([ada_v1(id, tags=["x" * 500]) for id in range(3, 1502)])
     await repo.get_many(range(1, 500))
     await settle(repo)
     with watched.sent() as sent:
@@ -169,8 +169,8 @@ async def test_a_listing_takes_one_for_a_page(watched: Watched, every: Phase, mo
     """And one more for a page that fills. Rows are filled as they are converted, some at a time."""
     assert (listing.FIRST_PAGE, listing.PAGE) == (100, 1000)
     monkeypatch.setattr(listing, "PAGE", 100)
-    await watched.database["v1"].insert_many([ada_v1(id) for id in range(3, 301)])
     repo = await opened(watched, every)
+    await watched.database["v1"].insert_many([ada_v1(id) for id in range(3, 301)])
     with watched.sent() as sent:
         assert [person.id async for person in repo.list()] == list(range(1, 301))
     assert steps(sent).count(FIND) == 4

@@ -1,8 +1,9 @@
 """A process that sweeps in children of its own, one per line of its input, for tests that kill them.
 
-A line is "URI DATABASE", with "rewrite" behind it for a rewriting pass in place of a sweep, or "newest" for a sweep
-from the highest id down. Each child costs no start-up: everything is imported before the first fork. Its process id is
-printed when it begins, and when it has ended "killed" or "ended".
+A line is "URI DATABASE", with "rewrite" behind it for a rewriting pass in place of a sweep, "newest" for a sweep from
+the highest id down, or "one-document" for one over documents with both shapes. Each child costs no start-up:
+everything is imported before the first fork. Its process id is printed when it begins, and when it has ended "killed"
+or "ended".
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pymongo import AsyncMongoClient
 from lazymig import Phase, Repository, Rewriter
 from lazymig.sweeping import older, remainder
 from tests.older import alone
+from tests.places import place_sweeper
 from tests.sweeps import sweeper
 
 BATCH_SIZE, PARTITION_SIZE = 10, 50
@@ -32,6 +34,9 @@ async def sweep(uri: str, name: str, kind: str = "sweep") -> None:
             await Rewriter(members, batch_size=BATCH_SIZE, partition_size=PARTITION_SIZE).run()
             return
         sizes = {"batch_size": BATCH_SIZE, "partition_size": PARTITION_SIZE}
+        if kind == "one-document":
+            await place_sweeper(client[name], batch_size=5, partition_size=PARTITION_SIZE).run()
+            return
         await sweeper(client[name], newest_first=kind == "newest", **sizes).run()
 
 

@@ -4,6 +4,7 @@ from lazymig import Phase
 from lazymig.protocol import inserting, sealing
 from lazymig.stores.carried import Carried
 from lazymig.stores.mongo_v1 import V1Store
+from tests.interleaving import following, parts_followed
 from tests.interleaving.mutants import Mutant
 from tests.interleaving.parts import NOWHERE, OutsideTask, PartsTask, SealedPartsTask
 
@@ -94,6 +95,15 @@ def bar_after_the_look(monkeypatch):
     monkeypatch.setattr(sealing._Work, "_close_marks", close_marks)
 
 
+def nobody_heals(monkeypatch):
+    """The follower handles the events, and heals nothing."""
+
+    async def nothing(pair, id, *, inserted=False):
+        return True
+
+    monkeypatch.setattr(following, "heal_one", nothing)
+
+
 def side_by_side(state, *clients):
     """Two processes in `coexist`."""
     return PartsTask(state, tuple((client,) for client in clients)).scenario
@@ -122,5 +132,9 @@ MUTANTS = (
     Mutant("part: every document is an entity", every_document, side_by_side("neither", "get", "insert")),
     Mutant("part: no document is an entity", exists_without_a_document, outside(NOWHERE, "insert", "get")),
     Mutant("part: the seal bars nothing", no_bar, sealed("placeholder without V1", "insert", "get")),
+    Mutant(
+        "part: nobody heals", nobody_heals,
+        lambda: parts_followed.scenario("both clean", [["outside remove"], ["get"]]), visible=False,
+    ),
     Mutant("part: the seal bars too late", bar_after_the_look, sealed("placeholder without V1", "insert", "get")),
 )  # fmt: skip

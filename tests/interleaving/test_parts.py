@@ -4,22 +4,22 @@
 what is visited by default is what a part does in another way: inserts, deletes, and documents that come and go.
 """
 
-from itertools import product
+from itertools import combinations_with_replacement, product
 
 import pytest
 
 from lazymig.stores.fencing import find_fencing
-from tests.interleaving import parts, seals
+from tests.interleaving import parts, parts_followed, repairs, seals
 from tests.interleaving import phases_side_by_side as phases
 from tests.interleaving.mutants_of_parts import MUTANTS
 from tests.interleaving.parts import NOWHERE, OutsideTask, PartsTask, SealedPartsTask
 from tests.interleaving.phases_side_by_side import COEXIST, PREPARE, SHADOW, V1_ONLY, V2_PRIMARY
-from tests.interleaving.running import check_killed, check_shown, explore_all
+from tests.interleaving.running import check_killed, check_shown, explore_all, visited
 from tests.interleaving.subject import STATES
 from tests.widening import WIDENING
 
 FULL = WIDENING.full
-PAIRS = phases.PAIRS if FULL else ((V1_ONLY, PREPARE), (PREPARE, SHADOW), (SHADOW, COEXIST), (COEXIST, V2_PRIMARY))
+PAIRS = phases.PAIRS if FULL else ((V1_ONLY, PREPARE), (SHADOW, COEXIST), (COEXIST, V2_PRIMARY))
 WRITES = ("insert", "update", "delete")
 #: What a program that does not use lazymig does, and the calls that this meets.
 OUTSIDE = ("outside delete", "outside remove", "outside create", "outside other")
@@ -36,9 +36,7 @@ def explored_without_fault(name, tasks):
 def side_by_side(pair):
     """Any write in one phase beside any call in the other."""
     possible = phases.states_of(pair)
-    states = (
-        possible if FULL else [state for state in ("neither", "tombstone", "deleted half way") if state in possible]
-    )
+    states = possible if FULL else [state for state in ("neither", "deleted half way") if state in possible]
     first, second = (phases.names_of(phase, phases.NAMES if FULL else ("get", *WRITES)) for phase in pair)
     return [PartsTask(state, ((a,), (b,)), phases=pair) for state, a, b in product(states, first, second)]
 
@@ -71,7 +69,7 @@ def test_beside_programs_that_do_not_use_lazymig():
 
 def test_a_stale_client_beside_the_seal():
     """V1 has no fence, other programs go on writing it, and still no late write gets in."""
-    states = seals.LEFT if FULL else ("both clean", "placeholder without V1", "deleted half way", "tombstone")
+    states = seals.LEFT if FULL else ("placeholder without V1", "deleted half way", "tombstone")
     calls = phases.NAMES if FULL else WRITES
     then = (("update", "delete"), ("delete", "insert")) if FULL else (("update", "get"),)
     tasks = [SealedPartsTask(state, ((call,), some)) for state, call, some in product(states, calls, then)]
@@ -88,6 +86,26 @@ def test_the_seal_is_given_up_where_a_document_may_come(monkeypatch):
     assert "V1 has no document, with the ids 1: run lazymig sweep" in refused.why
     assert find_fencing(world.stores[1].options) is None
     assert world.stores[1].stored(1) == STATES["placeholder without V1"][1][0]
+
+
+@pytest.mark.usefixtures("short_waits")
+@pytest.mark.parametrize("outside", parts_followed.OUTSIDE)
+def test_followed_whatever_crosses(outside):
+    """An outside write and a call cross, anybody dies, and both sides agree once all events are handled."""
+    states = repairs.SOUND if FULL else ("both clean", "tombstone")
+    calls = ("get", "V1 update", "heal", *WRITES) if FULL else ("get", *WRITES)
+    some = [[[outside], [name]] for name in calls]
+    visited("parts followed", [parts_followed.scenario(state, one) for state in states for one in some])
+
+
+@pytest.mark.usefixtures("short_waits")
+def test_own_writes_are_not_counted(monkeypatch):
+    """Without outside writes the follower takes nothing for another program's, whatever crosses and dies."""
+    states = repairs.SOUND if FULL else ("both clean", "tombstone")
+    some = [[[one], [other]] for one, other in combinations_with_replacement(WRITES, 2)]
+    with parts_followed.as_parts():
+        made = [parts_followed.scenario(state, one, strict=True) for state in states for one in some]
+        visited("own writes of parts", made)
 
 
 def run(coroutine):

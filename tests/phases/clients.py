@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 import httpx
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 from bson import ObjectId
 
 from lazymig.loop.clock import SYSTEM_CLOCK
@@ -61,6 +61,9 @@ class History:
 
     #: The entities at the start; all others are absent.
     initial: dict[str, Value]
+    #: Whether other programs write beside the service. Then each field has an order of its own: a write of one field
+    #: does not ask whether they have changed another one since it was read.
+    by_field: bool = False
     operations: list[Operation] = Factory(list)
     #: Requests by verb, and those that were refused or are uncertain.
     counts: Counter[str] = Factory(Counter)
@@ -92,12 +95,29 @@ class History:
     def problems(self) -> dict[str, Verdict]:
         """The entities whose history no order of the requests explains."""
         operations = [*self.operations, *self._in_flight.values()]
-        verdicts = check_entities(operations, self.initial)
-        return {entity: verdict for entity, verdict in verdicts.items() if verdict is not Verdict.OK}
+        if not self.by_field:
+            return _find_wrong(check_entities(operations, self.initial))
+        found: dict[str, Verdict] = {}
+        for number in range(2):
+            seen = [see_field(one, number) for one in operations]
+            initial = {entity: value[number] for entity, value in self.initial.items()}
+            found |= _find_wrong(check_entities(seen, initial))
+        return found
 
     def of(self, entity: str) -> list[Operation]:
         """One entity's history, in the order of the requests."""
         return sorted((one for one in self.operations if one.entity == entity), key=lambda one: one.called_at)
+
+
+def _find_wrong(verdicts: dict[Any, Verdict]) -> dict[str, Verdict]:
+    return {entity: verdict for entity, verdict in verdicts.items() if verdict is not Verdict.OK}
+
+
+def see_field(operation: Operation, number: int) -> Operation:
+    """What an operation did and saw of one field. No field's new value depends on the other field."""
+    given, result = operation.argument, operation.result
+    argument = (lambda value: given((value, value))[number]) if callable(given) else given and given[number]
+    return evolve(operation, argument=argument, result=result[number] if isinstance(result, tuple) else result)
 
 
 @define

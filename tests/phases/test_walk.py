@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
-from random import SystemRandom
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +12,7 @@ import pytest
 
 from lazymig import Phase
 from tests.phases.retiring import retire
-from tests.phases.walking import Pace, Walk, under_way
+from tests.phases.walking import Pace, Walk, draw_seed, under_way
 from tests.widening import WIDENING
 
 #: Behind `--full`: many more requests in each place.
@@ -24,11 +22,7 @@ PACE = Pace(requests=400, clients=10) if WIDENING.full else Pace()
 @pytest.fixture
 async def walk(lazymig_server: Any) -> AsyncIterator[Walk]:
     """The service with 200 real customers in V1, and its clients at work."""
-    seed = 1 if WIDENING.seed is None and os.environ.get("CI") else WIDENING.seed
-    seed = SystemRandom().randrange(10**6) if seed is None else seed
-    print(f"--seed {seed}")
-    name = f"walk_{uuid4().hex[:12]}"
-    async with under_way(lazymig_server.uri, name, PACE, seed) as walk:
+    async with under_way(lazymig_server.uri, f"walk_{uuid4().hex[:12]}", PACE, draw_seed()) as walk:
         yield walk
 
 

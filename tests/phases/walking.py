@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from random import SystemRandom
 from typing import Any
 
 from attrs import define, frozen
@@ -15,8 +17,10 @@ from examples.customers import load_documents
 from lazymig.loop.clock import SYSTEM_CLOCK
 from tests.faults.proxy import Proxy
 from tests.phases.clients import HOT, Client, History, Value, at_work, hot_id
+from tests.phases.layouts import TWO, Layout
 from tests.phases.operating import Operator
 from tests.phases.services import Service, home, started
+from tests.widening import WIDENING
 
 
 @frozen
@@ -94,13 +98,17 @@ class Walk:
         await self.answers(service)
 
     async def sleep(self, service: Service) -> list[asyncio.Task[None]]:
-        """Pause a process with writes half way: announced in V2, and not in V1. Return the tasks that wait for it."""
+        """Pause a process with writes half way, and return the tasks that wait for it.
+
+        Where writes are announced, one at least is announced in V2, and not in V1.
+        """
         self.out(service)
         await _wait(lambda: not self.history.waiting[service.name])
+        announces = self.operator.layout.announces
         while True:
-            dead = await self.operator.find_announced()
+            dead = await self.operator.find_announced() if announces else set()
             late = await self._burst(service)
-            if await self.operator.find_announced() - dead:
+            if (await self.operator.find_announced() - dead) if announces else late:
                 return late
             service.resume()
             await asyncio.gather(*late)
@@ -122,6 +130,14 @@ class Walk:
         await self.back(service)
 
 
+def draw_seed() -> int:
+    """The seed of a walk, printed so that it can be taken again."""
+    seed = 1 if WIDENING.seed is None and os.environ.get("CI") else WIDENING.seed
+    seed = SystemRandom().randrange(10**6) if seed is None else seed
+    print(f"--seed {seed}")
+    return seed
+
+
 async def _wait(ready: Callable[[], bool], within_s: float = 60) -> None:
     async with asyncio.timeout(within_s):
         while not ready():
@@ -139,11 +155,11 @@ def _explain(history: History, problems: Mapping[str, Any]) -> str:
 
 
 @asynccontextmanager
-async def under_way(uri: str, database: str, pace: Pace, seed: int) -> AsyncIterator[Walk]:
+async def under_way(uri: str, database: str, pace: Pace, seed: int, layout: Layout = TWO) -> AsyncIterator[Walk]:
     """A service of three processes with real customers in V1; the third reaches the control collection by a proxy."""
     variables = {
         "MONGODB_URI": uri, "MONGODB_DATABASE": database, "CUSTOMERS_LEASE_S": str(pace.lease_s),
-        "CUSTOMERS_TIMEOUT_S": "60",
+        "CUSTOMERS_TIMEOUT_S": "60", **layout.variables,
     }  # fmt: skip
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(home())
@@ -151,13 +167,14 @@ async def under_way(uri: str, database: str, pace: Pace, seed: int) -> AsyncIter
         stack.push_async_callback(client.drop_database, database)
         documents = load_documents()[: pace.cold]
         await client[database]["customers"].insert_many(documents)
-        operator = Operator.over(client[database], variables, folder)
+        operator = Operator.over(client[database], layout, variables, folder)
         await operator.lazymig("phase", "begin", "v1_only", "--why", "the service as it is", "--yes")
         proxy = await stack.enter_async_context(Proxy(parse_uri(uri)["nodelist"][0][1]).running())
         around = f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true&serverSelectionTimeoutMS=1000"
         each = {"1": variables, "2": variables, "3": {**variables, "CUSTOMERS_CONTROL_URI": around}}
         services = await stack.enter_async_context(started(each, folder))
-        rotation, history = list(services), History({str(one["_id"]): _value(one) for one in documents})
+        initial = {str(one["_id"]): _value(one) for one in documents}
+        rotation, history = list(services), History(initial, by_field=layout.outsiders)
         load = at_work(rotation, history, list(history.initial), seed, count=pace.clients, think_s=pace.think_s)
         clients = await stack.enter_async_context(load)
         for service in services:

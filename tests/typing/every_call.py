@@ -16,6 +16,7 @@ from lazymig import (
     Migration,
     Mismatch,
     Moved,
+    NotFound,
     NotYet,
     Phase,
     Repository,
@@ -71,6 +72,19 @@ LAMBDAS = Migration(
 assert_type(LAMBDAS, Migration[BookV1, BookV2])
 
 
+async def in_place_calls(collection: Any, control: Control, session: Any) -> None:
+    async with Repository.in_place(MIGRATION, collection, phase=Phase.COEXIST, write_behind=True) as books:
+        assert_type(books, Repository[BookV1, BookV2])
+    assert_type(await books.get("1"), BookV2 | None)
+    assert_type(await books.get_many(["1"], on_error="return"), dict[str, BookV2 | ConversionError])
+    assert_type(await books.update("1", longer), BookV2)
+    assert_type([book async for book in books.list()], list[BookV2])
+    assert_type(await books.v1.get("1"), BookV1 | None)
+    assert_type(books.with_session(session), Repository[BookV1, BookV2])
+    assert_type(books.migration, Migration[BookV1, BookV2])
+    assert_type(Repository.in_place(LAMBDAS, collection, phase=control), Repository[BookV1, BookV2])
+
+
 async def v2_calls(v1: Any, v2: Any, session: Any) -> None:
     async with Repository(MIGRATION, v1=v1, v2=v2, phase=Phase.COEXIST, write_behind=True) as books:
         assert_type(books, Repository[BookV1, BookV2])
@@ -117,6 +131,12 @@ async def some_stay(v1: Any, v2: Any) -> None:
         books = Migration(name="books", v1=BookV1, v2=BookV2, upgrade=function, downgrade=downgrade)
         assert_type(books, Migration[BookV1, BookV2])
         assert_type(await Repository(books, v1=v1, v2=v2, phase=Phase.COEXIST).get("1"), BookV2 | None)
+
+
+async def of_a_part(v1: Any, v2: Any) -> None:
+    books = Migration(name="books", v1=BookV1, v2=BookV2, upgrade=upgrade, downgrade=downgrade, part=True)
+    assert_type(books, Migration[BookV1, BookV2])
+    assert_type(NotFound("1", part=True).part, bool)
 
 
 async def upcasting(v1: Any) -> None:

@@ -74,3 +74,17 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ConfigurationError, match=r"pip install 'lazymig\[testing\]'"):
         memory_repository(migration)
+
+
+async def test_both_shapes_may_share_their_documents() -> None:
+    """With `in_place` there is one collection, in which a read completes the document; keywords are passed on."""
+    repo = memory_repository(migration, Phase.V2_PRIMARY, in_place=True, timeout_s=5)
+    assert (repo.phase, repo.timeout_s, repo.collections.v1) == (Phase.V2_PRIMARY, 5, repo.collections.v2)
+    await repo.collections.v1.insert_one({"_id": 1, "name": "Ada King"})
+    assert await repo.get(1) == PersonV2(1, "Ada", "King")
+    stored = await repo.collections.v1.find_one({"_id": 1})
+    assert (stored["name"], stored["first"], stored["last"]) == ("Ada King", "Ada", "King")
+    other = memory_repository(migration, in_place=True)
+    assert await other.count() == 0
+    with pytest.raises(ConfigurationError, match="in this layout there are"):
+        memory_repository(migration, Phase.PREPARE, in_place=True)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError, WriteError
 
 from lazymig.stores import fencing
-from lazymig.stores.documents import make_revision_filter
+from lazymig.stores.documents import MISSING, hold, make_revision_filter
 from lazymig.testing.exploration.statement import Gate, drive
 from lazymig.testing.exploration.values import freeze
 from lazymig.testing.memory_collection import MemoryCollection
@@ -208,6 +208,36 @@ def test_parts_of_sub_documents_end_alike_on_the_server(server_collection, a, pa
         assert in_memory(memory, name, arguments, {}) == expected, (name, arguments)
 
 
+VALUES = st.recursive(
+    st.sampled_from([None, 1, 1.0, True, "x", MOMENT]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
+    max_leaves=4,
+)
+HELD = st.dictionaries(st.sampled_from(["a", "b"]), VALUES | st.just(MISSING), min_size=1)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    document=st.dictionaries(st.sampled_from(["a", "b"]), VALUES),
+    held=HELD | st.none(),
+    replacement=st.dictionaries(st.sampled_from(["_id", "a"]), st.sampled_from([1, 1.0, 2])),
+)
+def test_held_values_and_replacements_end_alike_on_the_server(server_collection, document, held, replacement):
+    """A guard by values finds a document here as there, arrays and what equals an array too; so does a replacement."""
+    server_collection.delete_many({})
+    memory = MemoryCollection("documents")
+    # Unless they are drawn, the values are those of the document: then the guard must match.
+    where = hold({"_id": 1}, (), {name: document.get(name, MISSING) for name in "ab"} if held is None else held)
+    for name, arguments in (
+        ("insert_one", ({"_id": 1, **document},)),
+        ("update_one", (where, {"$set": {"c": 1}})),
+        ("replace_one", (where, replacement)),
+    ):
+        expected = on_server(server_collection, name, arguments, {})
+        assert in_memory(memory, name, arguments, {}) == expected, (name, arguments)
+        assert name != "update_one" or held is not None or memory.stored(1)["c"] == 1
+
+
 async def test_upsert_on_an_id_that_does_not_match_is_a_duplicate_key():
     """An upsert whose guard fails on an existing id raises the duplicate key of `_id` and changes nothing."""
     collection = MemoryCollection(documents=[{"_id": 1, "_lazymig": {"rev": 5}}])
@@ -235,6 +265,8 @@ async def test_documents_handed_out_are_fresh():
         ({}, [{"$set": {"a": 1}}]),
         ({"list.0": 1}, {"$set": {"a": 1}}),
         ({"list": {"$lt": 1}}, {"$set": {"a": 1}}),
+        ({"list": {"$elemMatch": {"$gt": 0}}}, {"$set": {"a": 1}}),
+        ({"list": {"$elemMatch": {"a": 1}}}, {"$set": {"a": 1}}),
     ],
 )
 async def test_unknown_statements_are_refused(criteria, update):

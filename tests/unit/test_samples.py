@@ -18,7 +18,7 @@ from hypothesis import find, given, settings
 
 from lazymig import ConfigurationError, Migration, rename
 from lazymig.testing import assert_laws, documents_like, entities, memory_repository, sample_documents
-from lazymig.testing.laws import LawBroken
+from lazymig.testing.law import LawBroken
 from tests.unit.shapes.test_entities import itself, made
 
 LIBRARIES = ["attrs", "dataclass", "pydantic"]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TypeVar
-
-import bson
 
 from lazymig.errors import ConversionError
 from lazymig.protocol.edits import Change
@@ -130,27 +127,16 @@ def _check_shared(place: Place[V1, V2], after: StoredWhole, body: Document, chan
 
     `after` has V1's part as it will be, and `changed` what is set of V2's.
     """
-    shared = place.shape.shared
-    if not shared or all(_is_same(after.document.get(name, MISSING), body.get(name, MISSING)) for name in shared):
-        return
-    final = {"_id": after.id, **{name: after.document[name] for name in shared if name in after.document}, **changed}
     codec, id = place.conversions.v2, decode_id(after.id)
-    read = attempt(id, "upgrade", lambda stored: codec.encode(codec.decode(stored)), final)
-    name = next((name for name in shared if not _is_same(read.get(name, MISSING), body.get(name, MISSING))), None)
+    final = {"_id": after.id, **changed}
+
+    def reread(stored: Document) -> Document:
+        return attempt(id, "upgrade", lambda part: codec.encode(codec.decode(part)), stored)
+
+    name = place.shape.find_disputed(after.document, body, final, reread)
     if name is not None:
         wrong = Rejected(
             "both shapes share this field, and the conversion gives it another value; pass Migration(v2_within=...), "
             "or store V2's field under another name", name,
         )  # fmt: skip
         raise ConversionError(id, "upgrade", wrong, name)
-
-
-def _is_same(one: object, other: object) -> bool:
-    """Return whether two values have the same BSON, or are both missing."""
-    if one is MISSING or other is MISSING:
-        return one is other
-    if isinstance(one, str | None) and isinstance(other, str | None):
-        return one == other
-    if isinstance(one, Mapping) is not isinstance(other, Mapping):
-        return False
-    return bson.encode({"": one}) == bson.encode({"": other})

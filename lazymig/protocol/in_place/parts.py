@@ -38,7 +38,7 @@ class Parts(Generic[V1, V2]):
 
     @cached_property
     def fingerprint(self) -> bytes:
-        """The fingerprint of V1's part as it stands; empty where Python cannot hold it."""
+        """The fingerprint of V1's part as it stands."""
         return self.place.shape.fingerprint(self.stored.document)
 
     @property
@@ -47,8 +47,7 @@ class Parts(Generic[V1, V2]):
         of = self.stored.of
         if self.place.finished:  # nobody can change what no process converts
             return True
-        # An empty fingerprint stands for many contents, so it shows nothing.
-        return bool(of) and of == self.fingerprint
+        return of is not None and of == self.fingerprint
 
     @property
     def v1(self) -> StoredV1:
@@ -92,7 +91,7 @@ class Parts(Generic[V1, V2]):
         if self.stored.unmoved is not None or not self.is_current:
             return None
         conversions: Conversions[V1, V2] = self.place.conversions
-        return conversions.trusted(self._expect_v2())
+        return conversions.try_v2(self.place.shape.v2_part(self.stored))
 
     def check_reduced(self) -> None:
         """Raise `ConversionError` where V1's part may still count and this release no longer knows V1."""

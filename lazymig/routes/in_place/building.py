@@ -30,7 +30,8 @@ from lazymig.routes.route import Route
 from lazymig.routes.stages import Stage
 from lazymig.shapes.conversions import conversions_for
 from lazymig.shapes.migration import Migration, get_id_types, get_upgrading, is_finished, is_upcasting_only
-from lazymig.shapes.one_document import LIFTED_IN, REDUCED, read_lift, share_document
+from lazymig.shapes.one_document import LIFTED_IN, REDUCED, read_lift
+from lazymig.shapes.sharing import share_document
 from lazymig.stores.given import Collection, Collections, Session
 from lazymig.stores.opening import Terms, are_tz_aware, check_collection, open_wholes
 from lazymig.stores.probes import probe_of
@@ -201,7 +202,8 @@ class PlaceBuilder(Generic[V1, V2]):
     def _make_check(self, route: Route[V1, V2], fixed: Phase | None) -> FirstUse:
         asked = Asked(
             v1=self.collections.v1, v2=None, id_types=get_id_types(self.migration),
-            linearizable=self.options.read_concern is not None, reads_v1=route.keeps_v1,
+            linearizable=self.options.read_concern is not None, reads_v1=route.keeps_v1, shape=self.place.shape,
+            fills=route.fills_v2, complete=route.lists_v2 and not self.place.finished,
         )  # fmt: skip
         further = None if fixed is None else partial(self.check_recorded, fixed, route)
         return FirstUse(asked, both=False, timeout_s=self.options.timeout_s, further=further)

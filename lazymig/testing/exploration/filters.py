@@ -90,6 +90,13 @@ def _has_type(value: Any, name: str) -> bool:
     return value is not MISSING and type_name(value) == name
 
 
+def _has_element(value: Any, condition: Any) -> bool:
+    """Return whether an array has this very element. An array in it does not count for its elements here."""
+    if not isinstance(condition, Mapping) or list(condition) != ["$eq"]:
+        raise NotImplementedError("MemoryCollection knows $elemMatch with $eq only")
+    return isinstance(value, list) and any(same(inner, condition["$eq"]) for inner in value)
+
+
 def _holds(document: Mapping[str, Any], expression: Mapping[str, Any]) -> bool:
     """Return the value of an expression that compares two fields. Unlike a filter, it compares values of any types."""
     (operator, paths), *others = expression.items()
@@ -111,6 +118,7 @@ _COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "$not": lambda value, condition: not _satisfies(value, condition),
     "$exists": lambda value, expected: (value is not MISSING) == bool(expected),
     "$type": _has_type,
+    "$elemMatch": _has_element,
     "$lt": _comparison(lambda value, operand: value < operand, equal=False),
     "$lte": _comparison(lambda value, operand: value <= operand, equal=True),
     "$gt": _comparison(lambda value, operand: value > operand, equal=False),

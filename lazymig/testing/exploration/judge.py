@@ -85,7 +85,8 @@ class Judge:
     def _judged(self, execution: Execution, values: Values) -> Problem | None:
         assert self._initial is not None
         closing = {entity: values.get(entity) for entity in {**self._initial, **values}}
-        operations = execution.history.operations(self._names, closing)
+        recorded = execution.history.operations(self._names, closing)
+        operations = [part for operation in recorded for part in self._scenario.split(operation)]
         verdicts = check_entities(operations, self._initial, model=self._scenario.model)
         bad = {entity: verdict for entity, verdict in verdicts.items() if verdict is not Verdict.OK}
         if not bad:

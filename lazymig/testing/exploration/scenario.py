@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import Factory, field, frozen
 
 from lazymig.testing.exploration.statement import Gate
-from lazymig.testing.linearizability import Model, Outcome, entity_model
+from lazymig.testing.linearizability import Model, Operation, Outcome, entity_model
 from lazymig.testing.memory_collection import MemoryCollection
 
 
@@ -25,6 +25,14 @@ Check = Callable[[World], str | None]
 
 Values = Mapping[Any, Hashable]
 """The value of each entity of the scenario. An entity with None, or without an entry, is absent."""
+
+Split = Callable[[Operation], Iterable[Operation]]
+"""A function that returns what an operation is to each part of its entity, where parts are judged by themselves."""
+
+
+def keep_whole(operation: Operation) -> Iterable[Operation]:
+    """Return the operation as the only one: entities are judged as a whole."""
+    return (operation,)
 
 
 @frozen
@@ -62,6 +70,8 @@ class Scenario:
     - `afterwards(subject)`: the value of every entity as a client reads it at the end. It must equal the truth.
     - `invariants`: the checks that must hold in every state. `observations`: checks whose failures are only counted.
     - `is_dirty(world)`: whether something is left to heal, for the statistics.
+    - `split(operation)`: what an operation is to each entity that `truth` names, where these are parts of what calls
+      name: fields, if writers of other fields have an order of their own.
     - `outcomes`: the results that errors stand for. Any other error is a violation.
     - `crashes`: whether every state is also judged as the end of a run in which the unfinished clients crashed.
     - `cancellations`: the number of cancellations in one run, at any await, before or after the statement's effect.
@@ -78,6 +88,7 @@ class Scenario:
     is_dirty: Callable[[World], bool] | None = None
     outcomes: Mapping[type[Exception], Outcome] = Factory(dict)
     model: Model = entity_model
+    split: Split = keep_whole
     crashes: bool = True
     cancellations: int = 0
     step_limit: int = 200

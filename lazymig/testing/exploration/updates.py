@@ -42,6 +42,18 @@ def updated(document: Mapping[str, Any], update: Update, *, inserting: bool = Fa
     return result
 
 
+def replaced(document: Mapping[str, Any], replacement: Mapping[str, Any]) -> Document:
+    """Return the replacement, with the document's `_id` unless it has an equal one.
+
+    Raises `WriteError` for another `_id`, as the server does, and `ValueError` for an update, as the driver does.
+    """
+    if next(iter(replacement), "")[:1] == "$":
+        raise ValueError("replacement can not include $ operators")
+    result: Document = {"_id": document["_id"], **fresh(replacement)}
+    _refuse_other_id(document, result)
+    return result
+
+
 def _refuse_other_id(before: Mapping[str, Any], after: Document) -> None:
     if "_id" in before and not same(after.get("_id", MISSING), before["_id"]):
         raise WriteError("the immutable field '_id' would change", 66)

@@ -1,0 +1,70 @@
+"""The whole life of a migration in one document, beside a program that writes V1's fields by the plain driver."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from lazymig import Phase
+from tests.phases.layouts import ONE
+from tests.phases.outside import OUTSIDE, outsiders
+from tests.phases.walking import Pace, Walk, draw_seed, under_way
+from tests.widening import WIDENING
+
+#: Behind `--full`: many more requests in each place.
+PACE = Pace(requests=400, clients=10) if WIDENING.full else Pace()
+
+
+@pytest.fixture
+async def walk(lazymig_server: Any) -> AsyncIterator[Walk]:
+    """The service with 200 real customers, and its clients at work."""
+    seed = draw_seed()
+    async with under_way(lazymig_server.uri, f"walk_{uuid4().hex[:12]}", PACE, seed, ONE) as walk:
+        yield walk
+
+
+async def test_the_whole_life_beside_an_outside_writer(walk: Walk) -> None:
+    """Through each phase, back and forth again, nobody sees a lost, stale or resurrected read, however they read."""
+    async with outsiders(walk, count=2):
+        await walk.work()
+        for before, phase in pairwise(ONE.phases[:-1]):
+            for to in (phase, before, phase):
+                if to is Phase.V2_PRIMARY:
+                    await walk.operator.fill()
+                await move(walk, to, asleep=WIDENING.full or to is Phase.V2_PRIMARY)
+            if WIDENING.full or phase is not Phase.SHADOW:
+                await walk.suffer()
+            await walk.work()
+    assert walk.history.counts[OUTSIDE] > walk.history.requests / 10
+    await walk.operator.fill()
+    await into_v2_only(walk)
+    await walk.suffer()
+    await walk.work()
+
+
+async def move(walk: Walk, to: Phase, *, asleep: bool) -> None:
+    """One step. Where a process sleeps across it with writes half way, the documents order them when it wakes up."""
+    sleeper, late = walk.services[1], []
+    if asleep:
+        late = await walk.sleep(sleeper)
+    await walk.operator.move(to)
+    await walk.work()
+    if late:
+        await walk.wake(sleeper, late)
+        await walk.work()
+
+
+async def into_v2_only(walk: Walk) -> None:
+    """The last step, while a process sleeps with writes half way. Nothing is fenced: they lose, or they count."""
+    await walk.operator.try_to_seal_by_mistake()
+    sleeper = walk.services[1]
+    late = await walk.sleep(sleeper)
+    await walk.operator.seal()
+    await walk.work()
+    await walk.wake(sleeper, late)
+    await walk.work()
+    await walk.operator.try_what_is_over()
