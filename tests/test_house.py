@@ -186,7 +186,7 @@ ROOMS = {
         {"listing"},
         {"v2_listing"},
         {"v2_alone"},
-        {"in_place.parts"},
+        {"in_place.glancing", "in_place.parts"},
         {"in_place.composing"},
         {"in_place.reading", "in_place.repairing", "in_place.writing"},
         {"in_place.listing"},

@@ -90,10 +90,12 @@ class Conversions(Generic[V1, V2]):
         The body of an older conversion must not answer. A body that no longer decodes cannot: another class made it,
         and V1 has the data it was made from.
         """
-        if seen.conv < self.migration.revision:
-            return None
+        return None if seen.conv < self.migration.revision else self.try_v2(seen.document)
+
+    def try_v2(self, document: Document) -> V2 | None:
+        """Return the entity of a V2 document, or None if it does not decode."""
         try:
-            return self.v2.decode(seen.document)  # not apart: nobody else looks at the document
+            return self.v2.decode(document)  # not apart: nobody else looks at the document
         except Exception:
             return None
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
+from types import NoneType
 from typing import Final, TypeVar
 
 import bson
-from attrs import frozen
+from attrs import field, frozen
+from bson import ObjectId
 
 from lazymig.errors import ConfigurationError
 from lazymig.shapes.annotations import fields_of
@@ -28,6 +30,8 @@ V2 = TypeVar("V2")
 _OWN: Final = frozenset({"_id", META_FIELD, REVISION_FIELD})
 #: The bytes of a fingerprint.
 _BYTES: Final = 16
+#: Types whose equal values are stored alike. A float is none of them: 0.0 equals -0.0.
+_PLAIN: Final = frozenset({str, int, bool, NoneType, ObjectId})
 #: Operators whose argument is a list of filters.
 _LOGICAL: Final = frozenset({"$and", "$or", "$nor"})
 
@@ -42,17 +46,31 @@ class OneDocument:
         v2: The stored names of V2's class, within the sub-document if there is one.
         shared: The names that both classes declare with the same type. They are stored once.
         within: The name of the sub-document that holds V2's part; None where it stands at the top.
+        v2_own: The names at the top that only V2 has.
     """
 
     v1: tuple[str, ...] | None
     v2: frozenset[str]
     shared: frozenset[str]
     within: str | None = None
+    # Made once, because every read needs them.
+    v2_own: frozenset[str] = field(init=False, eq=False, repr=False)
+    #: What is no part of V1's document.
+    _hidden: frozenset[str] = field(init=False, eq=False, repr=False)
+    #: What is part of V2's document, where it stands at the top.
+    _lifted: tuple[str, ...] = field(init=False, eq=False, repr=False)
 
-    @property
-    def v2_own(self) -> frozenset[str]:
-        """The names at the top that only V2 has."""
+    @v2_own.default
+    def _find_v2_own(self) -> frozenset[str]:
         return self.v2 - self.shared if self.within is None else frozenset({self.within})
+
+    @_hidden.default
+    def _find_hidden(self) -> frozenset[str]:
+        return self.v2_own | {META_FIELD}
+
+    @_lifted.default
+    def _find_lifted(self) -> tuple[str, ...]:
+        return ("_id", *sorted(self.v2))
 
     def fingerprint(self, document: Document) -> bytes:
         """Return a fingerprint of V1's fields as they are stored, in a fixed order; a missing field is not null.
@@ -71,23 +89,20 @@ class OneDocument:
             # Python cannot hold one of the values. Fields that no conversion reads may have one, so it counts by its
             # bytes.
             raw = bson.encode({name: _stand_in(value) for name, value in part.items()})
-        return blake2b(raw, digest_size=_BYTES).digest()
+        return digest(raw)
 
     def v1_part(self, document: Document) -> Document:
         """Return the document without V2's part: V1's fields, and those that no class knows."""
-        own = self.v2_own
-        part = {name: value for name, value in document.items() if name not in own and name != META_FIELD}
-        return _damaged_as(document, part)
+        hidden = self._hidden
+        return _damaged_as(document, {name: value for name, value in document.items() if name not in hidden})
 
     def v2_part(self, stored: StoredWhole) -> Document:
         """Return V2's part as a document of its own, with `_id`."""
         document = stored.document
         if self.within is None or stored.lifted:
-            part = {name: document[name] for name in self.v2 if name in document}
-        else:
-            inner = document.get(self.within)
-            part = dict(inner) if isinstance(inner, Mapping) else {}
-        return _damaged_as(document, {"_id": document["_id"], **part})
+            return _damaged_as(document, {name: document[name] for name in self._lifted if name in document})
+        inner = document.get(self.within)
+        return _damaged_as(document, {"_id": document["_id"], **(inner if isinstance(inner, Mapping) else {})})
 
     def v2_as_stored(self, stored: StoredWhole) -> Document:
         """Return V2's part by the paths that it has in the document, as filters and indexes name them."""
@@ -105,7 +120,7 @@ class OneDocument:
         """
         if self.within is not None and not stored.lifted:
             return {self.within: body}, []
-        names = self.v2 if whole or stored.lifted else self.v2 - self.shared
+        names = self.v2 if whole or stored.lifted else self.v2_own
         changed = {name: value for name, value in body.items() if name in names}
         return changed, [name for name in names if name in stored.document and name not in body]
 
@@ -130,7 +145,7 @@ class OneDocument:
         encodes it again, since two stored values may be the same entity.
         """
         shared = self.shared
-        if not shared or all(is_same(document.get(name, MISSING), body.get(name, MISSING)) for name in shared):
+        if _are_same(shared, document, body):
             return None
         read = reread({**{name: document[name] for name in shared if name in document}, **own})
         return next(
@@ -162,6 +177,21 @@ class OneDocument:
         return name if self.within is None or name.split(".")[0] == "_id" else f"{self.within}.{name}"
 
 
+def _are_same(names: Iterable[str], one: Document, other: Document) -> bool:
+    """Return whether two documents have the same BSON under these names."""
+    # Most values are of a type whose equal values have the same BSON, which spares encoding them.
+    left = [name for name in names if not _is_plainly_same(one.get(name, MISSING), other.get(name, MISSING))]
+    return not left or (
+        bson.encode({name: one[name] for name in left if name in one})
+        == bson.encode({name: other[name] for name in left if name in other})
+    )
+
+
+def _is_plainly_same(one: object, other: object) -> bool:
+    kind = type(one)
+    return kind is type(other) and kind in _PLAIN and one == other
+
+
 def is_same(one: object, other: object) -> bool:
     """Return whether two values have the same BSON, or are both missing."""
     if one is MISSING or other is MISSING:
@@ -188,6 +218,11 @@ def _spell_name(name: str) -> str:
 
 def _damaged_as(document: Document, part: Fields) -> Document:
     return Damaged(part) if isinstance(document, Damaged) else part
+
+
+def digest(raw: bytes) -> bytes:
+    """Return the fingerprint of the BSON of V1's fields."""
+    return blake2b(raw, digest_size=_BYTES).digest()
 
 
 def share_document(migration: Migration[V1, V2], v1: Codec[V1], v2: Codec[V2]) -> OneDocument:

@@ -41,6 +41,7 @@ DriverSession: TypeAlias = "AsyncClientSession"
 
 MAJORITY = WriteConcern("majority")
 ONE = WriteConcern(1)
+JOURNALED = WriteConcern(1, j=True)
 READ_MAJORITY = ReadConcern("majority")
 READ_LOCAL = ReadConcern("local")
 #: Codec options for ids and lazymig's own collections, whatever the client's are: UUIDs as binaries, naive times, and

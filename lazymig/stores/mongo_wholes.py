@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bson.raw_bson import RawBSONDocument
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
 from pymongo.read_concern import ReadConcern
 
 from lazymig.stores.documents import META_FIELD, check_same_id
 from lazymig.stores.drivers import (
+    JOURNALED,
     MAJORITY,
-    ONE,
     READ_MAJORITY,
     STATEMENT_ERRORS,
     Driver,
@@ -30,13 +31,13 @@ from lazymig.stores.keyset import Order
 from lazymig.stores.pages import encode_filter, find_page, join_filters
 from lazymig.stores.raw import Undecoded, find_all, find_one, find_undecoded
 from lazymig.stores.records import PLACEHOLDER, Document, Fields, Filled, StoredWhole, WholeChange
-from lazymig.stores.whole_documents import MOVED, REV, UNMOVED, make_whole_filter, parse_whole
+from lazymig.stores.whole_documents import MOVED, REV, UNMOVED, make_setting, make_whole_filter, parse_whole
 from lazymig.stores.wholes import Wholes
 
 
 def build_statement(change: WholeChange) -> tuple[Fields, Fields]:
     """Return the filter and the update of a change."""
-    update: Fields = {"$set": {**change.changed, META_FIELD: change.meta}}
+    update: Fields = {"$set": make_setting(change) if change.packed is None else RawBSONDocument(change.packed)}
     if change.vanished:
         update["$unset"] = dict.fromkeys(change.vanished, "")
     return make_whole_filter(change.seen, change.held, change.within), update
@@ -55,8 +56,9 @@ class WholeStore(Wholes):
         self._in_memory = driver_of(collection) is Driver.MEMORY
         # An acknowledged write must survive a fail-over, whatever the collection's own write concern is.
         self._durable = tune(collection, write=MAJORITY)
-        # What can be made again need not survive it.
-        self._quick = tune(collection, write=ONE)
+        # What can be made again need not survive it, so reads wait for no other member. They wait for the journal: what
+        # is not in it is in no answer of the majority, and the next reader would convert and store it again.
+        self._quick = tune(collection, write=JOURNALED)
         self._majority = tune(collection, read=READ_MAJORITY)
         # Linearizable reads find one document each, and a deposed primary cannot answer them.
         self._one = self._majority if read_concern is None else tune(collection, read=ReadConcern(read_concern))

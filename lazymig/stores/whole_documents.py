@@ -18,7 +18,7 @@ from lazymig.stores.documents import (
     raw_id,
     spell_unmoved,
 )
-from lazymig.stores.records import Document, Fields, StoredWhole, Unmoved
+from lazymig.stores.records import Document, Fields, StoredWhole, Unmoved, WholeChange
 
 #: The paths of single values.
 REV, OF, CONV, BY, ALONE, LIFTED, UNMOVED = (
@@ -87,6 +87,11 @@ def check_whole(stored: StoredWhole) -> StoredWhole:
         wrong = ConfigurationError(f"{META_FIELD} is not what lazymig stores beside both shapes; unset it")
         raise ConversionError(decode_id(stored.id), "read", wrong, META_FIELD, side="V1")
     return stored
+
+
+def make_setting(change: WholeChange) -> Fields:
+    """Return what a statement sets."""
+    return {**change.changed, META_FIELD: change.meta}
 
 
 def make_whole_filter(seen: StoredWhole, held: Document | None = None, within: Sequence[str] = ()) -> Fields:

@@ -14,8 +14,10 @@ from lazymig import (
     ConfigurationError,
     ConversionError,
     Criteria,
+    DarkReads,
     Doctor,
     Migration,
+    Mismatch,
     NotFound,
     Phase,
     Repository,
@@ -24,8 +26,10 @@ from lazymig import (
     make_converter,
 )
 from lazymig.repository import calls_of
+from lazymig.stores import counts
 from lazymig.stores.carried import Carried
 from lazymig.stores.counts import Counts
+from lazymig.stores.drivers import await_if_needed
 from lazymig.stores.keyset import BY_ID, Order
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.places import Place
@@ -391,3 +395,55 @@ def test_the_shape_of_a_part(database: Any) -> None:
     """The migration's name is the place of its revision, and its class the list of its fields."""
     carried = calls_of(opened(database, Phase.COEXIST)).pair.conversions.carried
     assert (carried.revision, carried.names) == ("_lazymig_part.people", ("name", "age", "tags"))
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+async def test_few_entities_in_many_documents(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where most documents hold none, V1's count is estimated by a sample, and a draw of ids looks at more of them."""
+    monkeypatch.setattr(counts, "_COUNTED", 0)
+    monkeypatch.setattr(counts, "_SAMPLE", 400)
+    await database["v1"].insert_many([as_part(id) if id % 5 == 0 else empty(id) for id in range(400)])
+    store = calls_of(opened(database, Phase.COEXIST)).pair.v1
+    assert await Counts(store).count_all() == 80, "the sample is all documents here"
+    drawn = await Scan(store).sample_ids(20)
+    assert len(drawn) == 20 == len(set(drawn))
+    assert drawn == sorted(drawn)
+    assert all(id % 5 == 0 for id in drawn)
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+async def test_transactions(database: Any, client: Any) -> None:
+    """What a transaction did is undone with it, and an insert without a document is not found in one."""
+    await database["v1"].insert_many([as_part(), empty(2)])
+    await database["v2"].insert_one({"_id": 0})
+    await database["v2"].delete_one({"_id": 0})
+    repo = opened(database, Phase.COEXIST)
+    before = [row async for row in database["v1"].find()]
+    async with await await_if_needed(client.start_session()) as session:
+        await await_if_needed(session.start_transaction())
+        inside = repo.with_session(session)
+        await inside.insert(ada(2))
+        await inside.update(1, lambda person: evolve(person, age=1))
+        with pytest.raises(NotFound):
+            await inside.insert(ada(3))
+        assert [await inside.get(2), (await inside.get(1)).age] == [ada(2), 1]
+        await session.abort_transaction()
+        assert [row async for row in database["v1"].find()] == before
+        assert await repo.get(2) is None
+        await await_if_needed(session.start_transaction())
+        await repo.with_session(session).insert(ada(2))
+        await session.commit_transaction()
+    assert await repo.get(2) == ada(2)
+
+
+async def test_dark_reads_compare_the_part(database: Any) -> None:
+    """A share of the reads is compared with V1's part; what another program has changed is a mismatch."""
+    found: list[Mismatch] = []
+    dark = DarkReads(1, on_mismatch=found.append, timeout_s=30.0, rate_max=None)
+    await database["v1"].insert_many([as_part(), as_part(2)])
+    async with opened(database, Phase.COEXIST, dark_reads=dark) as repo:
+        await repo.get_many([1, 2])
+        await database["v1"].update_one({"_id": 2}, {"$set": {"age": 99}})
+        await database["v1"].update_one({"_id": 1}, {"$set": {"mail": "other"}})
+        await repo.get_many([1, 2])
+    assert {mismatch.id for mismatch in found} == {2}

@@ -79,7 +79,8 @@ class Sharing:
         if found or not self._converted:
             return found
         names = ", ".join(sorted(self._shape.shared - {"_id"}))
-        return [passes(check, f"the conversions keep what both shapes share: {names}" if names else "there are none")]
+        text = f"the conversions keep what both shapes share: {names}" if names else "the shapes share none"
+        return [passes(check, text)]
 
     def _find_writers(self) -> Sequence[Finding]:
         text = "a program that replaces documents as a whole removes V2's part with V1's"

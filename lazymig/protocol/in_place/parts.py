@@ -90,7 +90,7 @@ class Parts(Generic[V1, V2]):
         if self.stored.unmoved is not None or not self.is_current:
             return None
         conversions: Conversions[V1, V2] = self.place.conversions
-        return conversions.trusted(self._expect_v2())
+        return conversions.try_v2(self.place.shape.v2_part(self.stored))
 
     def trusted_alone(self) -> V2:
         """Return V2's entity where it is the only truth. Raises `ConversionError` where it does not decode."""

@@ -143,6 +143,8 @@ def blind(call):
 
 def call_of(name, amount, side, phase):
     """A call by its name, by the client of one side in this phase."""
+    if name == "out name until alone":
+        return made.last_outsider(amount)
     if name.startswith("out"):
         return made.outsiders(amount)[name]
     call = made.calls(amount, side)[name]

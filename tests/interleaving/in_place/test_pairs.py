@@ -16,7 +16,7 @@ FULL = WIDENING.full
 #: What a call needs at most once nobody else moves: find, compare and set; or the majority, for what is missing.
 STEPS_ALONE = 3
 #: What only `v2_only` writes needs a process in it, or beside it.
-ALONE = ("alone", "alone, born in V2")
+ALONE = ("alone", "alone, V1 changed since", "alone, born in V2")
 #: Where a listing by V2's fields finds nothing yet.
 UNFILLED = ("V1 only", "V1 with meta")
 SOME_OUTSIDE = ("out name", "out tally", "out mail", "out delete", "out insert", "out replace")
