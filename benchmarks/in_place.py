@@ -192,8 +192,8 @@ def _show(measured: Row) -> None:
     cpu = measured.theirs_cpu_ms / measured.ours_cpu_ms
     times = f"{one.ours_ms:.3f} / {one.theirs_ms:.3f}"
     print(
-        f"| {one.row} | {one.tasks} | {one.ratio:.2f} | {min(one.ratios):.2f} - {max(one.ratios):.2f} | {goal} | {times} "
-        f"| {cpu:.2f} |",
+        f"| {one.row} | {one.tasks} | {one.ratio:.2f} | {min(one.ratios):.2f} - {max(one.ratios):.2f} | {goal} "
+        f"| {times} | {cpu:.2f} |",
         flush=True,
     )
 

@@ -56,7 +56,7 @@ ROOMS = {
         {"counts", "field_removal", "relevance"},
         {"archives", "events", "fences", "pages", "ports", "probes", "scans", "whole_documents", "wholes"},
         {"strays"},
-        {"ledger", "mongo_v1", "mongo_wholes", "whole_counts"},
+        {"ledger", "mongo_v1", "mongo_wholes", "whole_counts", "whole_reducing"},
         {"foreign", "mongo_v2", "reducing", "rewrites", "v2_alone"},
         {"coalescing"},
         {"opening"},
@@ -77,6 +77,7 @@ ROOMS = {
         {"conversions"},
         {"fingerprint"},
         {"one_document"},
+        {"sharing"},
     ),
     "comparing": (
         {"differences", "failures", "signatures"},
@@ -188,7 +189,7 @@ ROOMS = {
         {"v2_alone"},
         {"in_place.glancing", "in_place.parts"},
         {"in_place.composing"},
-        {"in_place.reading", "in_place.repairing", "in_place.writing"},
+        {"in_place.reading", "in_place.reducing", "in_place.repairing", "in_place.writing"},
         {"in_place.listing"},
     ),
 }

@@ -10,7 +10,8 @@ from bson import Int64
 
 from lazymig.shapes.codec import failure_path, leaf_error
 from lazymig.shapes.conversions import Conversions
-from lazymig.shapes.one_document import OneDocument, share_document
+from lazymig.shapes.one_document import OneDocument
+from lazymig.shapes.sharing import share_document
 from lazymig.stores.documents import DOCUMENT_BYTES_MAX, META_FIELD
 from lazymig.stores.records import StoredWhole
 from lazymig.stores.whole_documents import spell_whole

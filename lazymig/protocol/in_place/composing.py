@@ -98,8 +98,12 @@ def compose_birth(place: Place[V1, V2], id: RawId, change: Change, revision: int
 
 def compose_birth_alone(place: Place[V1, V2], id: RawId, body: Document, revision: int) -> tuple[Fields, Fields]:
     """Return the fields and the meta data of a new document with V2's part only."""
-    changed, _ = place.shape.place(body, StoredWhole(id, revision, {"_id": id}, known=False), whole=True)
-    return changed, spell_whole(revision, conv=place.conversions.migration.revision, by="write", alone=True)
+    # A release that no longer knows V1 does not know the sub-document either, and others must find its entities.
+    lifted = place.shape.born_lifted or place.finished
+    new = StoredWhole(id, revision, {"_id": id}, lifted=lifted, known=False)
+    changed, _ = place.shape.place(body, new, whole=True)
+    conv = place.conversions.migration.revision
+    return changed, spell_whole(revision, conv=conv, by="write", alone=True, lifted=lifted)
 
 
 def _held(stored: StoredWhole, change: Change) -> Document:

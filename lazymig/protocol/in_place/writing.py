@@ -51,6 +51,7 @@ async def decide_v1(parts: Parts[V1, V2], edit: ClientEdit) -> tuple[Change | No
 
 async def decide_alone(parts: Parts[V1, V2], edit: ClientEdit) -> tuple[Change | None, WholeChange | None]:
     """Decide a write of V2's part alone, which is the truth from then on."""
+    parts.check_reduced()
     seen = parts.v2(fits=True)
     if seen is not None and (parts.alone or parts.trusted() is not None):
         change = await edit.decide_alone(seen)

@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 
 import lazymig
 from lazymig.shapes.conversions import conversions_for
-from lazymig.shapes.one_document import share_document
+from lazymig.shapes.sharing import share_document
 from tests.interleaving.subject import ID, Count
 
 WITHIN = "v2"
