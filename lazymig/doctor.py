@@ -10,11 +10,12 @@ from attrs import frozen
 from lazymig.control import Control
 from lazymig.diagnosis.collections import check_expiry, check_first_use, check_shard_keys, check_unseen
 from lazymig.diagnosis.conversion import ComingBack, Failing
-from lazymig.diagnosis.examining import Examination, Examiner
+from lazymig.diagnosis.examining import Examination, Examiner, TwoSides
 from lazymig.diagnosis.facts import SideFacts, gather_facts
 from lazymig.diagnosis.findings import Diagnosis, Finding, Severity, blocks, merge_sides, sort_findings
 from lazymig.diagnosis.growth import Additive, Sizes, Unknown
 from lazymig.diagnosis.ids import Ids
+from lazymig.diagnosis.in_place.doctoring import diagnose
 from lazymig.diagnosis.indexes import Duplicates, check_indexes, list_indexes, list_paths
 from lazymig.diagnosis.mapping import FieldMap
 from lazymig.diagnosis.releases import check_release
@@ -22,6 +23,7 @@ from lazymig.diagnosis.servers import check_clocks, check_clusters, check_concer
 from lazymig.diagnosis.writers import Writers, check_class
 from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
+from lazymig.protocol.pair import Pair
 from lazymig.repository import Repository, calls_of
 from lazymig.shapes.migration import is_upcasting_only
 from lazymig.stores.probes import probe_of
@@ -55,7 +57,7 @@ class _Examiners:
 
 
 class Doctor(Generic[V1, V2]):
-    """Finds what would go wrong with a migration on its two collections and their servers.
+    """Finds what would go wrong with a migration on its collections and their servers.
 
     It examines the servers, the collections and a sample of V1's documents, which it converts there and back in this
     process. It writes nothing. The role `read` on both databases is enough for most checks; what this user may not see
@@ -83,8 +85,8 @@ class Doctor(Generic[V1, V2]):
     ) -> None:
         if sample is not None and sample < 0:
             raise ConfigurationError("sample: pass a number of documents, 0 for none, or None for all")
-        calls = calls_of(repository)
-        self._pair, self._look, self._given = calls.pair, calls.look, calls.collections
+        self._calls = calls = calls_of(repository)
+        self._look, self._given = calls.look, calls.collections
         self._migration = repository.migration
         #: Whether there is no V2: documents are brought up in V1.
         self._alone = is_upcasting_only(repository.migration)
@@ -99,6 +101,8 @@ class Doctor(Generic[V1, V2]):
         Returns:
             The findings, the most serious first.
         """
+        if (place := self._calls.place) is not None:
+            return await diagnose(self._calls, place, self._control, self._sample, self._on_progress, self._clock)
         began_s, pair = self._clock.monotonic(), self._pair
         findings = list(self._check_control())
         stage = await self._look()
@@ -108,7 +112,7 @@ class Doctor(Generic[V1, V2]):
         v2 = await gather_facts(self._given.v2, found.v2 or Seen("v2", probe_of(pair.bodies).name), self._clock)
         findings += self._check_servers(found, v1, v2)
         examiners = self._make_examiners(v1, v2, keeps_v1=stage.route.keeps_v1)
-        examination = Examination(pair, (examiners.fields, *examiners.others), examiners.writers)
+        examination = Examination(TwoSides(pair, examiners.writers), (examiners.fields, *examiners.others))
         if self._sample != 0 and found.v1.kind in (None, "collection"):  # the others are no collections to migrate
             await examination.run(self._sample, self._on_progress)
             findings += examiners.findings()
@@ -121,6 +125,10 @@ class Doctor(Generic[V1, V2]):
             self._migration.name, sort_findings(merge_sides(findings)), examination.documents, examination.examined,
             self._clock.monotonic() - began_s,
         )  # fmt: skip
+
+    @property
+    def _pair(self) -> Pair[V1, V2]:
+        return self._calls.pair
 
     def _check_control(self) -> Iterator[Finding]:
         try:

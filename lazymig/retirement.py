@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from lazymig.control import Control, Standing, parts_of
+from lazymig.control import Control, Note, Standing, parts_of
 from lazymig.control.retirement import RetirementRecord
 from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.phases import Phase
 from lazymig.repository import Repository, calls_of
-from lazymig.retiring.conditions import Condition, Soak, check_all, check_phase, find_conditions
-from lazymig.retiring.disposal import DROP, archive, check_drop, drop, is_dropped
-from lazymig.retiring.fields import check_removal, check_whole, remove_fields
-from lazymig.retiring.ground import BEFORE_THE_DROP, Ground
-from lazymig.retiring.quarantine import QUARANTINE, check_quarantine, quarantine, restore
-from lazymig.retiring.reduction import ReduceOptions, Reduction, check_strip, finish, reduce
-from lazymig.retiring.report import RetirementReport, make_report
+from lazymig.retiring.conditions import Condition, Soak, check_phase
+from lazymig.retiring.course import Course
+from lazymig.retiring.ground import Ground, Work
+from lazymig.retiring.in_place.course import OneCollection
+from lazymig.retiring.in_place.ground import PlaceGround
+from lazymig.retiring.reduction import ReduceOptions, Reduction
+from lazymig.retiring.report import RetirementReport
+from lazymig.retiring.two_collections import TwoCollections
 from lazymig.retiring.watching import StrayWatch, WatchReport
+from lazymig.routes.calls import Calls
 from lazymig.routes.stages import FixedStages
-from lazymig.shapes.migration import is_finished
 from lazymig.surroundings.checking import check_apart
+from lazymig.switching.waiting import RollCall
 
 __all__ = ["Condition", "Reduction", "Retirement", "RetirementReport", "WatchReport"]
 
@@ -30,6 +32,8 @@ V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 _WEEK_S = 7 * 24 * 3600.0
+#: Seconds that processes may take to acknowledge what they follow.
+_ACKNOWLEDGE_S = 90.0
 
 
 class Retirement(Generic[V1, V2]):
@@ -68,20 +72,19 @@ class Retirement(Generic[V1, V2]):
     ) -> None:
         calls = calls_of(repository)
         control = calls.choose_control(control, clock)
-        check_apart(control, calls.pair.v1, calls.pair.bodies)
+        check_apart(control, *calls.collections)
         self._stages = calls.stages
-        self._soak = Soak(soak_s, unwatched)
         self._stopped = False
-        self._watch: StrayWatch[V1, V2] | None = None
-        self._ground: Ground[V1, V2] = Ground(
-            name=repository.migration.name, pair=calls.pair, parts=parts_of(control), clock=clock, by=by,
-            stopping=lambda: self._stopped,
-        )  # fmt: skip
+        self._watch: StrayWatch | None = None
+        self._work = Work(
+            name=repository.migration.name, parts=parts_of(control), clock=clock, by=by, stopping=lambda: self._stopped
+        )
+        self._course = _choose_course(calls, self._work, Soak(soak_s, unwatched))
 
     @property
     def name(self) -> str:
         """The migration's name, by which a drop is confirmed."""
-        return self._ground.name
+        return self._work.name
 
     def stop(self) -> None:
         """Let `watch`, `reduce` or a drop of fields record how far it is, and return. A signal handler may call it."""
@@ -99,8 +102,7 @@ class Retirement(Generic[V1, V2]):
             PhaseError: If the migration is not in `V2_ONLY`.
         """
         record, standing = await self._look()
-        conditions = await self._find_conditions(record, standing)
-        return await make_report(self._ground, record, conditions)
+        return await self._course.report(record, standing)
 
     async def watch(
         self, *, max_time_s: float | None = None, on_progress: Callable[[WatchReport], None] | None = None
@@ -121,12 +123,11 @@ class Retirement(Generic[V1, V2]):
             ConfigurationError: If the server has no change streams.
             PhaseError: If the migration is not in `V2_ONLY`.
         """
-        await self._look()
-        ground = self._ground
-        if is_finished(ground.pair.conversions.migration):
-            raise PhaseError("watch: this release no longer knows V1; V1 is gone")
+        standing = await self._work.parts.phases(self.name).find()
+        await self._course.find()
+        scope = self._course.check_watch(self._phase(standing))
         self._watch = StrayWatch(
-            ground.pair, ground.parts, ground.clock, max_time_s=max_time_s, on_progress=on_progress
+            scope, self._work.parts, self._work.clock, max_time_s=max_time_s, on_progress=on_progress
         )
         if self._stopped:
             self._watch.stop()
@@ -142,11 +143,7 @@ class Retirement(Generic[V1, V2]):
             PhaseError: If a condition does not hold, which the message names, or this step is done already.
         """
         record, standing = await self._look()
-        check_whole(self._ground, "quarantine")
-        check_quarantine(record)
-        if record.doing != QUARANTINE:
-            check_all(await self._find_conditions(record, standing), "quarantine")
-        return await self._report(await quarantine(self._ground, record), standing)
+        return await self._course.report(await self._course.quarantine(record, standing), standing)
 
     async def restore(self) -> RetirementReport:
         """Give V1 its name back, as it was.
@@ -158,8 +155,7 @@ class Retirement(Generic[V1, V2]):
             PhaseError: If V1 is not in quarantine, which a part of documents never is, or its name is taken.
         """
         record, standing = await self._look()
-        check_whole(self._ground, "restore")
-        return await self._report(await restore(self._ground, record), standing)
+        return await self._course.report(await self._course.restore(record), standing)
 
     async def archive(self, into: str | Path) -> RetirementReport:
         """Copy V1 in quarantine, and compare the copy with it by count and checksum.
@@ -179,7 +175,7 @@ class Retirement(Generic[V1, V2]):
             PhaseError: If V1 is not in quarantine, or the place is taken.
         """
         record, standing = await self._look()
-        return await self._report(await archive(self._ground, record, into), standing)
+        return await self._course.report(await self._course.archive(record, into), standing)
 
     async def drop(self, *, confirm: str) -> RetirementReport:
         """Drop V1 in quarantine, for good; or remove its fields, where entities are parts of documents.
@@ -195,15 +191,7 @@ class Retirement(Generic[V1, V2]):
             PhaseError: If a condition does not hold, which the message names; or the archive is not what V1 holds.
         """
         record, standing = await self._look()
-        if self._ground.is_part:
-            check_removal(self._ground, record, confirm)
-            if record.doing != DROP:
-                check_all(await self._find_conditions(record, standing), DROP)
-            return await self._report(await remove_fields(self._ground, record), standing)
-        check_drop(self._ground, record, confirm)
-        if not await is_dropped(self._ground, record):
-            check_all(await self._find_conditions(record, standing), DROP)
-        return await self._report(await drop(self._ground, record), standing)
+        return await self._course.report(await self._course.drop(record, standing, confirm), standing)
 
     async def reduce(
         self,
@@ -232,11 +220,9 @@ class Retirement(Generic[V1, V2]):
         """
         if grace_s < 0:
             raise ConfigurationError("grace_s: pass 0 seconds or more")
-        record, _ = await self._look()
-        if strip:
-            await check_strip(self._ground, confirm)
-        options = ReduceOptions(grace_s=grace_s, strip=strip, on_progress=on_progress)
-        return (await reduce(self._ground, record, options))[1]
+        record, standing = await self._look()
+        options = ReduceOptions(grace_s=grace_s, strip=strip, confirm=confirm, on_progress=on_progress)
+        return await self._course.reduce(record, standing, options, self._announce)
 
     async def finish(self) -> RetirementReport:
         """Remove V2's fence, lazymig's indexes of V2, and the migration's rows in the control collection.
@@ -251,18 +237,41 @@ class Retirement(Generic[V1, V2]):
             PhaseError: If V2 is not reduced.
         """
         record, standing = await self._look()
-        return await self._report(await finish(self._ground, record), standing)
+        return await self._course.report(await self._course.finish(record), standing)
 
     async def _look(self) -> tuple[RetirementRecord, Standing | None]:
-        standing = await self._ground.parts.phases(self._ground.name).find()
-        fixed: Phase | None = self._stages.now.phase if isinstance(self._stages, FixedStages) else None
-        check_phase(standing, fixed)
-        return await self._ground.find(), standing
+        standing = await self._work.parts.phases(self.name).find()
+        check_phase(self._phase(standing))
+        return await self._course.find(), standing
 
-    async def _find_conditions(self, record: RetirementRecord, standing: Standing | None) -> list[Condition]:
-        if record.stage not in BEFORE_THE_DROP:
-            return []
-        return await find_conditions(self._ground, record, standing, self._soak)
+    def _phase(self, standing: Standing | None) -> Phase | None:
+        """Return the phase by the record or, without one, by the repository."""
+        if standing is not None:
+            return standing.phase
+        return self._stages.now.phase if isinstance(self._stages, FixedStages) else None
 
-    async def _report(self, record: RetirementRecord, standing: Standing | None) -> RetirementReport:
-        return await make_report(self._ground, record, await self._find_conditions(record, standing))
+    async def _announce(self, standing: Standing, settings: Mapping[str, object], what: str) -> Standing:
+        """Record what all processes follow, and wait until each has acknowledged it. Raises `PhaseError`."""
+        note = Note(self._work.by, "lazymig retire reduce", what)
+        phases = self._work.parts.phases(self.name)
+        changed = await phases.change(standing, hold=standing.hold, settings=settings, note=note)
+        if changed is None:
+            raise PhaseError("the phase's record has changed meanwhile: look at lazymig phase show, and try again")
+        await RollCall(self._work.parts, self.name, lambda _: None).wait(changed.epoch, at_most_s=_ACKNOWLEDGE_S)
+        return changed
+
+
+async def asks_for_name(retirement: Retirement[V1, V2]) -> bool:
+    """Return whether `reduce` needs the migration's name, for lazymig's own tools. Raises `PhaseError`."""
+    record, _ = await retirement._look()
+    return retirement._course.asks_for_name(record)
+
+
+def _choose_course(calls: Calls[V1, V2], work: Work, soak: Soak) -> Course:
+    """Return the steps of the repository's layout."""
+    name, parts, clock, by, stopping = work.name, work.parts, work.clock, work.by, work.stopping
+    if calls.place is not None:
+        return OneCollection(
+            PlaceGround(name=name, parts=parts, clock=clock, by=by, stopping=stopping, place=calls.place), soak
+        )
+    return TwoCollections(Ground(name=name, parts=parts, clock=clock, by=by, stopping=stopping, pair=calls.pair), soak)

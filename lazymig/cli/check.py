@@ -78,8 +78,8 @@ async def _look(app: str, sample: int, *, offline: bool, in_json: bool) -> _Rele
         aware = any(are_tz_aware(repository.collections))
         if offline:
             return _Release(repository.migration, aware, [], Checked((), 0, 0))
-        pair = calls_of(repository).pair
-        findings = list(await check_release(pair, calls_of(repository).choose_control()))
+        calls = calls_of(repository)
+        findings = list(await check_release(calls.ground, calls.choose_control()))
         checked = await _convert(repository, sample, in_json=in_json) if sample else Checked((), 0, 0)
         return _Release(repository.migration, aware, findings, checked)
 
@@ -87,5 +87,5 @@ async def _look(app: str, sample: int, *, offline: bool, in_json: bool) -> _Rele
 async def _convert(repository: Repository[object, object], sample: int, *, in_json: bool) -> Checked:
     with reporter("check", as_json=in_json) as shown:
         return await check_conversions(
-            calls_of(repository).pair, sample, lambda done, total: shown.update(Standing(done, total))
+            calls_of(repository).ground, sample, lambda done, total: shown.update(Standing(done, total))
         )

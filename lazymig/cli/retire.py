@@ -16,10 +16,11 @@ from cyclopts.validators import Number
 from lazymig.cli.failures import Unusable
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json, examples, find_user
-from lazymig.cli.output import complain, remark, say, section, show_json, wrapped
+from lazymig.cli.output import complain, say, show_json, wrapped
+from lazymig.cli.retire_report import Lines, counts_of, render, show_reduction
 from lazymig.cli.stopping import stopped_by_signals
 from lazymig.cli.sweep_options import Positive
-from lazymig.retirement import Condition, Reduction, Retirement, RetirementReport, WatchReport
+from lazymig.retirement import Retirement, RetirementReport, asks_for_name
 from lazymig.retiring.conditions import NotMet
 
 retire = CycloptsApp(
@@ -29,16 +30,6 @@ retire = CycloptsApp(
 
 _APP = "--app shop.people:repository"
 _DAY_S = 24 * 3600.0
-#: The stages in words.
-_STAGES = {
-    "serving": "where it was",
-    "quarantined": "in quarantine",
-    "dropped": "gone",
-    "reduced": "gone, and V2 is reduced",
-    "retired": "gone, and its retirement is finished",
-}
-#: Seconds between two lines of a watch in which nothing has changed.
-_LINE_EVERY_S = 60.0
 
 
 @attrs.frozen(kw_only=True)
@@ -68,7 +59,7 @@ async def show(*, app: App, soak: Soak = Soaking(), json: Json = False, debug: D
     """
     async with _opened(app, json, soak) as retirement:
         report = await retirement.report()
-    _render(report, in_json=json)
+    render(report, in_json=json)
     return Exit.NEEDS_PERSON if report.blocked else Exit.DONE
 
 
@@ -86,12 +77,12 @@ async def watch(*, app: App, max_time: Positive = None, json: Json = False, debu
     """
     async with _opened(app, json) as retirement:
         with stopped_by_signals(retirement.stop):
-            report = await retirement.watch(max_time_s=max_time, on_progress=_Lines(in_json=json).show)
+            report = await retirement.watch(max_time_s=max_time, on_progress=Lines(in_json=json).show)
     if json:
         show_json(attrs.asdict(report))
     else:
         say(f"{report.migration}: watched V1 for {report.elapsed_s:.1f} s")
-        for name, value in _counts(report).items():
+        for name, value in counts_of(report).items():
             say(f"  {name:<30} {value:,}")
         for limit in report.limits:
             wrapped(f"Not seen: {limit}")
@@ -165,10 +156,13 @@ async def reduce(
     grace: Annotated[float, Parameter(validator=Number(gte=0))] = 3600.0,
     strip: Flag = False,
     confirm: Confirmation = None,
+    soak: Soak = Soaking(),
     json: Json = False,
     debug: Debug = False,
 ) -> int:
     """Leave V2's documents the revision that optimistic locking needs, beside the running service.
+
+    Where one document carries both shapes, it takes V1's own fields out, and asks for the migration's name before.
 
     It can be stopped (Ctrl-C, SIGTERM) and continues where it was. Run it again later to remove the tombstones that
     deletes have left since.
@@ -177,17 +171,23 @@ async def reduce(
         grace: The age in seconds at which tombstones are removed.
         strip: Take _lazymig out as a whole, to leave lazymig. Stop every process first; you are asked for the name.
     """
-    async with _opened(app, json) as retirement:
+    async with _opened(app, json, soak) as retirement:
         name = None
         if strip:
             name = _confirmed(retirement, confirm, "No process can use V2 through lazymig any more, for good.")
+        elif await asks_for_name(retirement):
+            name = _confirmed(retirement, confirm, "V1's fields will be taken out, which cannot be undone.")
         with stopped_by_signals(retirement.stop):
-            done = await retirement.reduce(grace_s=grace, strip=strip, confirm=name)
+            try:
+                done = await retirement.reduce(grace_s=grace, strip=strip, confirm=name)
+            except NotMet as error:
+                complain(str(error))
+                return Exit.NEEDS_PERSON
     if json:
         show_json(attrs.asdict(done))
     else:
-        _show_reduction(done)
-    return Exit.DONE
+        show_reduction(done)
+    return Exit.NEEDS_PERSON if done.needs_person else Exit.DONE
 
 
 @retire.command(help_epilogue=examples(f"lazymig retire finish {_APP}"))
@@ -222,74 +222,5 @@ async def _done(step: Awaitable[RetirementReport], *, in_json: bool) -> int:
     except NotMet as error:
         complain(str(error))
         return Exit.NEEDS_PERSON
-    _render(report, in_json=in_json)
+    render(report, in_json=in_json)
     return Exit.DONE
-
-
-def _render(report: RetirementReport, *, in_json: bool) -> None:
-    if in_json:
-        show_json({**attrs.asdict(report), "blocked": report.blocked})
-        return
-    say(f"{report.migration}: {'the part of V1' if report.part else 'V1'} is {_STAGES[report.stage]}")
-    if report.interrupted:
-        wrapped(f"{report.interrupted} has begun and is not known to be done: run lazymig retire {report.interrupted}")
-    for title, lines in (("What will go", report.goes), ("Before you go on", report.warnings)):
-        _show_lines(title, lines)
-    _show_lines("What was done", report.history)
-    if report.conditions:
-        section("Conditions")
-        for one in report.conditions:
-            _show_condition(one)
-    if report.archive:
-        say("")
-        say(f"Archived: {report.archive}")
-    if report.stage in ("dropped", "reduced", "retired"):
-        _show_lines("Code that may go", report.code)
-    if report.next and not report.interrupted:
-        say("")
-        wrapped(f"Next{', once every condition holds' if report.blocked else ''}: lazymig retire {report.next}")
-
-
-def _show_lines(title: str, lines: tuple[str, ...]) -> None:
-    if lines:
-        section(title)
-        for line in lines:
-            wrapped(line, first="  ", rest="    ")
-
-
-def _show_condition(one: Condition) -> None:
-    wrapped(f"{'yes' if one.holds else 'NO '}  {one.name}: {one.evidence}", first="  ", rest="       ")
-    if not one.holds:
-        wrapped(one.remedy, first="       ", rest="       ")
-
-
-def _show_reduction(done: Reduction) -> None:
-    say("V2 is reduced" if done.finished else "stopped early; run it again to continue")
-    left = {} if done.left is None else {"younger tombstones": done.left}
-    rows = {"scanned": done.scanned, "made smaller": done.reduced, "tombstones removed": done.tombstones, **left}
-    for name, value in rows.items():
-        say(f"  {name:<30} {value:,}")
-
-
-def _counts(report: WatchReport) -> dict[str, int]:
-    changes = {f"changes of V1 ({name})": count for name, count in report.changes.items()}
-    return {**(changes or {"changes of V1": 0}), "writes the server counted": report.writes, "reads": report.reads}
-
-
-class _Lines:
-    """Says on stderr what a watch sees: when that changes, and once a minute."""
-
-    def __init__(self, *, in_json: bool) -> None:
-        self._in_json = in_json
-        self._said = ""
-        self._at_s = float("-inf")
-
-    def show(self, report: WatchReport) -> None:
-        """Say it if it is new, or old enough."""
-        counts = ", ".join(f"{name} {count:,}" for name, count in _counts(report).items())
-        text = "waiting: another process watches" if report.waiting else f"watching V1: {counts}"
-        if report.since is None and not report.waiting:
-            return
-        if text != self._said or report.elapsed_s - self._at_s >= _LINE_EVERY_S:
-            remark(text, in_json=self._in_json)
-            self._said, self._at_s = text, report.elapsed_s

@@ -29,7 +29,7 @@ _MEANINGS = {
     Verdict.DIRTY: "a write was announced and is not finished",
     Verdict.UNKNOWN: "could not be compared",
 }
-_BEHIND = "reads convert V1's part; lazymig sweep stores that"
+_BEHIND = "a read or a sweep stores it"
 #: By verdict, check and field.
 Reasons: TypeAlias = dict[tuple[str, str, str], str]
 _REPAIR = "lazymig verify --repair brings V2 to what V1 holds, where that converts."

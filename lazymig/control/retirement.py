@@ -38,9 +38,8 @@ class RetirementStage(enum.StrEnum):
     RETIRED = "retired"
 
 
-#: The step after each stage.
+#: The step after each stage but the first.
 _NEXT = {
-    RetirementStage.SERVING: "quarantine",
     RetirementStage.QUARANTINED: "drop",
     RetirementStage.DROPPED: "reduce",
     RetirementStage.REDUCED: "finish",
@@ -83,11 +82,16 @@ class RetirementRecord:
     position: tuple[RawId, ...] = ()
     #: Whether `_lazymig` was taken out of V2's documents as a whole.
     stripped: bool = False
+    #: Documents that this pass could not reduce.
+    failed: int = 0
 
-    def find_next(self, *, part: bool = False) -> str:
-        """Return the step that comes next, or that has begun; "" at the end. A part of documents has no quarantine."""
-        at_once = part and self.stage is RetirementStage.SERVING
-        return self.doing or ("drop" if at_once else _NEXT[self.stage])
+    def find_next(self, *, part: bool = False, in_place: bool = False) -> str:
+        """Return the step that comes next, or that has begun; "" at the end.
+
+        A `part` of documents has no quarantine; where V1's fields are `in_place` beside V2's, nothing is dropped.
+        """
+        first = "reduce" if in_place else "drop" if part else "quarantine"
+        return self.doing or (first if self.stage is RetirementStage.SERVING else _NEXT[self.stage])
 
 
 class OvertakenError(LazymigError):
@@ -157,6 +161,7 @@ def _make_row(record: RetirementRecord) -> dict[str, object]:
         "stage": str(record.stage), "doing": record.doing, "version": record.version, "v1": record.v1,
         "identity": record.identity, "quarantine": record.quarantine, "since": record.since, "archive": stored,
         "position": list(record.position), "stripped": record.stripped,
+        "failed": record.failed,
     }  # fmt: skip
 
 
@@ -165,6 +170,7 @@ def _parse(row: Row) -> RetirementRecord:
         stage=RetirementStage(row["stage"]), doing=row["doing"], version=row["version"], v1=row["v1"],
         identity=row["identity"], quarantine=row["quarantine"], since=row["since"],
         archive=_parse_archive(row["archive"]), position=tuple(row["position"]), stripped=row["stripped"],
+        failed=row.get("failed", 0),
     )  # fmt: skip
 
 

@@ -33,7 +33,8 @@ def check_first_use(found: Surroundings) -> Iterator[Finding]:
     for what in found.unseen:
         yield notes("rights", f"not checked: {what}", "give this user the role read on both databases")
     if not found.problems and not found.foreign_problem:
-        yield passes(check, "lazymig can work with both collections and the control collection")
+        both = "the collection" if found.v1.side == "collection" else "both collections"
+        yield passes(check, f"lazymig can work with {both} and the control collection")
 
 
 def _split(problem: str) -> tuple[str, str]:
@@ -70,14 +71,16 @@ def check_shard_keys(facts: Sequence[SideFacts]) -> Iterator[Finding]:
     """Judge V1's shard key; V2's is judged at the first use."""
     for one in facts:
         key = one.seen.shard_key
-        if not one.is_sharded or one.side != "v1":
+        if not one.is_sharded or one.side == "v2":
             continue
         if not key:
-            yield notes("shard keys", "v1: not sharded, or its shard key cannot be seen (right find on config)")
+            yield notes(
+                "shard keys", f"{one.side}: not sharded, or its shard key cannot be seen (right find on config)"
+            )
         elif "_id" not in key:
             yield warns(
-                "shard keys", f"v1: sharded by ({', '.join(key)}), so each step on one entity asks every shard",
-                "expect more load during the migration, or shard V1 by _id",
+                "shard keys", f"{one.side}: sharded by ({', '.join(key)}), so each step on one entity asks every shard",
+                "expect more load during the migration, or shard it by _id",
             )  # fmt: skip
         else:
-            yield passes("shard keys", f"v1: sharded by ({', '.join(key)})")
+            yield passes("shard keys", f"{one.side}: sharded by ({', '.join(key)})")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import bson
 from attrs import frozen
@@ -14,15 +14,16 @@ from lazymig.comparing.equivalences import MISSING_DEFAULT
 from lazymig.diagnosis.findings import Finding
 from lazymig.diagnosis.writers import Writers
 from lazymig.errors import ConversionError
+from lazymig.loop.clock import Clock
 from lazymig.protocol.pair import Pair
 from lazymig.stores.chunks import split_ids
 from lazymig.stores.counts import Counts
 from lazymig.stores.decoding import Unreadable, make_condition
 from lazymig.stores.documents import META_FIELD, parse_v2, raw_id
-from lazymig.stores.given import RawId
+from lazymig.stores.given import RawId, Store
 from lazymig.stores.keyset import ONE_VALUE
 from lazymig.stores.raw import decode_for_id, keys_of
-from lazymig.stores.records import Document, Partition, StoredV1, StoredV2, Unmoved
+from lazymig.stores.records import Document, Partition, StoredV1, StoredV2, StoredWhole, Unmoved
 from lazymig.stores.scans import Scan
 
 V1 = TypeVar("V1")
@@ -31,6 +32,8 @@ V2 = TypeVar("V2")
 _PAGE = 500
 #: Documents between two turns of the event loop.
 _TURN = 20
+#: A field that V1's class adds to a document is no change: writes leave it out of V1.
+AS_WRITTEN: Final = Checks(accept=(MISSING_DEFAULT,))
 #: Is called with the number of documents examined so far, and about how many there will be.
 OnProgress = Callable[[int, int], None]
 
@@ -83,31 +86,92 @@ class Ignoring:
         """Ignore the document."""
 
 
-class Examination(Generic[V1, V2]):
+@frozen
+class Parsed:
+    """A document as it is stored: V1's side of it, and the whole where it carries both shapes."""
+
+    truth: StoredV1
+    whole: StoredWhole | None = None
+
+
+class Subject(Protocol):
+    """The documents of one layout, and how they are converted."""
+
+    @property
+    def store(self) -> Store:
+        """The store of V1's documents."""
+
+    @property
+    def clock(self) -> Clock:
+        """The source of time."""
+
+    def parse(self, document: Document) -> Parsed:
+        """Return V1's side of a document. Raises `ConversionError`."""
+
+    async def convert(self, parsed: Parsed, v1_bytes: int) -> Converted | Unmoved | None:
+        """Convert a document there and back; None where there is nothing to convert. Raises `ConversionError`."""
+
+    async def note_page(self, parsed: Sequence[Parsed]) -> None:
+        """Note the documents of one page, for what says something about other programs."""
+
+
+class TwoSides(Subject, Generic[V1, V2]):
+    """Documents of V1 beside those of V2."""
+
+    def __init__(self, pair: Pair[V1, V2], writers: Writers) -> None:
+        self.pair = pair
+        self._writers = writers
+        self._comparer = Comparer(pair.conversions, AS_WRITTEN)
+        self._v2 = Scan(pair.bodies)
+
+    @property
+    def store(self) -> Store:
+        return self.pair.v1
+
+    @property
+    def clock(self) -> Clock:
+        return self.pair.clock
+
+    def parse(self, document: Document) -> Parsed:
+        return Parsed(self.pair.conversions.carried.parse(document))
+
+    async def convert(self, parsed: Parsed, v1_bytes: int) -> Converted | Unmoved | None:
+        conversions, truth = self.pair.conversions, parsed.truth
+        entity = await conversions.upgraded(truth, None)
+        if isinstance(entity, Unmoved):
+            return entity
+        _, raw = conversions.v2_document(truth.id, entity, truth.revision, "sweep", compare=True)
+        # As a later read of V2 would find it. The comparer upgrades once more, which must give the same bytes.
+        seen = parse_v2(bson.decode(raw, conversions.v2.options))
+        newest, comparison = conversions.v1_stored(truth), await self._comparer.compare(truth, seen)
+        return Converted(truth, newest, v1_bytes, seen, len(raw), comparison)
+
+    async def note_page(self, parsed: Sequence[Parsed]) -> None:
+        truths = [one.truth for one in parsed]
+        self._writers.note(truths, await self._v2.find_fields([one.id for one in truths], META_FIELD))
+
+
+class Examination:
     """Shows V1's documents to examiners: a random sample, or all."""
 
-    def __init__(self, pair: Pair[V1, V2], examiners: Sequence[Examiner], writers: Writers) -> None:
-        self._pair = pair
+    def __init__(self, subject: Subject, examiners: Sequence[Examiner]) -> None:
+        self._subject = subject
         self._examiners = examiners
-        self._writers = writers
-        self._v2 = Scan(pair.bodies)
-        # A field that V1's class adds to a document is no change: writes leave it out of V1.
-        self._comparer = Comparer(pair.conversions, Checks(accept=(MISSING_DEFAULT,)))
-        self._scan = Scan(pair.v1, majority=True)
+        self._scan = Scan(subject.store, majority=True)
         #: How many documents were examined, and about how many there are.
         self.examined = self.documents = 0
 
     async def run(self, sample: int | None, on_progress: OnProgress | None) -> None:
         """Examine this many documents, or all where that is None. Driver errors pass through."""
-        self.documents = await Counts(self._pair.v1).count_all()
+        self.documents = await Counts(self._subject.store).count_all()
         whole = sample is None or self.documents <= sample
         planned = self.documents if whole else sample or 0
         async for page in self._all() if whole else self._sampled(planned):
-            truths: list[StoredV1] = []
+            parsed: list[Parsed] = []
             for start in range(0, len(page), _TURN):
-                truths += [truth for given in page[start : start + _TURN] if (truth := await self._examine(given))]
-                await self._pair.clock.sleep(0)
-            self._writers.note(truths, await self._v2.find_fields([truth.id for truth in truths], META_FIELD))
+                parsed += [one for given in page[start : start + _TURN] if (one := await self._examine(given))]
+                await self._subject.clock.sleep(0)
+            await self._subject.note_page(parsed)
             self.examined += len(page)
             if on_progress is not None:
                 on_progress(self.examined, max(planned, self.examined))
@@ -142,42 +206,34 @@ class Examination(Generic[V1, V2]):
             if len(rest) == before:
                 return  # the reply had none of these ids: the loop would not end
 
-    async def _examine(self, given: Document) -> StoredV1 | None:
+    async def _examine(self, given: Document) -> Parsed | None:
         """Examine one document. Return it unless no statement can name its id."""
         try:
-            truth = self._scan.carried.parse(self._scan.decoded(given))
+            parsed = self._subject.parse(self._scan.decoded(given))
         except ConversionError as error:
             self._fail(raw_id(error.id), error)
             return None
+        truth = parsed.truth
         for examiner in self._examiners:
             examiner.note_stored(truth)
         try:
-            converted = await self._convert(truth, len(given) if isinstance(given, bytes) else _size_of(given))
+            size = len(given) if isinstance(given, bytes) else size_of(given)
+            converted = await self._subject.convert(parsed, size)
         except ConversionError as error:
             self._fail(truth.id, error)
         else:
             for examiner in self._examiners:
                 if isinstance(converted, Unmoved):
                     examiner.note_unmoved(truth.id, converted)
-                else:
+                elif converted is not None:
                     examiner.note_converted(converted)
-        return None if isinstance(truth.id, Unreadable) else truth
+        return None if isinstance(truth.id, Unreadable) else parsed
 
     def _fail(self, id: RawId, error: ConversionError) -> None:
         for examiner in self._examiners:
             examiner.note_failure(id, error)
 
-    async def _convert(self, truth: StoredV1, v1_bytes: int) -> Converted | Unmoved:
-        conversions = self._pair.conversions
-        entity = await conversions.upgraded(truth, None)
-        if isinstance(entity, Unmoved):
-            return entity
-        _, raw = conversions.v2_document(truth.id, entity, truth.revision, "sweep", compare=True)
-        # As a later read of V2 would find it. The comparer upgrades once more, which must give the same bytes.
-        seen = parse_v2(bson.decode(raw, conversions.v2.options))
-        newest = conversions.v1_stored(truth)
-        return Converted(truth, newest, v1_bytes, seen, len(raw), await self._comparer.compare(truth, seen))
 
-
-def _size_of(document: Document) -> int:
+def size_of(document: Document) -> int:
+    """Return how many bytes a document has."""
     return len(bson.encode(document))

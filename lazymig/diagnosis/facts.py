@@ -36,7 +36,7 @@ class SideFacts:
 
     @property
     def side(self) -> str:
-        """The side: "v1" or "v2"."""
+        """The side: "v1", "v2", or "collection" where that carries both shapes."""
         return self.seen.side
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from attrs import frozen
+
 from lazymig.comparing.sides import strip_own
 from lazymig.diagnosis.examining import Converted, Ignoring
 from lazymig.diagnosis.findings import Finding, Group, blocks, notes, passes, warns
@@ -20,12 +22,23 @@ _NAMES_MAX = 50
 _CONSTANT_FROM = 20
 
 
+@frozen
+class SizeTexts:
+    """How the sizes of a layout are described."""
+
+    which: str = "in V2"
+    what: str = "V2's documents have"
+    like: str = "V1's"
+    less: str = "let V2 hold less"
+
+
 class Sizes(Ignoring):
     """Compares the sizes of V1's documents and V2's."""
 
     check = "size"
 
-    def __init__(self) -> None:
+    def __init__(self, texts: SizeTexts = SizeTexts()) -> None:
+        self._texts = texts
         self._factors: Counter[float] = Counter()
         self._largest = 0
         self._too_large, self._close = Group(), Group()
@@ -44,22 +57,22 @@ class Sizes(Ignoring):
         """Return what the sizes mean."""
         if not self._factors:
             return []
-        found = []
+        found, texts = [], self._texts
         if self._too_large.count:
             found.append(
                 blocks(
                     self.check, f"{self._too_large.count:,} documents become larger than 16 MB, which no server stores",
-                    "let V2 hold less: move large parts out of the entity first", self._too_large.ids,
+                    f"{texts.less}: move large parts out of the entity first", self._too_large.ids,
                 )
             )  # fmt: skip
         if self._close.count:
             found.append(
                 warns(
-                    self.check, f"{self._close.count:,} documents are within 20 % of 16 MB in V2",
-                    "let V2 hold less before they grow", self._close.ids,
+                    self.check, f"{self._close.count:,} documents are within 20 % of 16 MB {texts.which}",
+                    f"{texts.less} before they grow", self._close.ids,
                 )
             )  # fmt: skip
-        text = f"V2's documents have {self._median():g} times the size of V1's in the median; the largest has "
+        text = f"{texts.what} {self._median():g} times the size of {texts.like} in the median; the largest has "
         text += f"{self._largest:,} bytes"
         return [*found, notes(self.check, text)] if found else [passes(self.check, text)]
 

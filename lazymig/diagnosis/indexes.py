@@ -47,10 +47,12 @@ def list_paths(indexes: Sequence[Document]) -> list[str]:
     return [str(path) for index in indexes for path in index["key"]]
 
 
-def check_indexes(v1: SideFacts, v2: SideFacts, fields: FieldMap, carried: Carried = WHOLE) -> Iterator[Finding]:
-    """Find the indexes of V1 for which V2 has none."""
+def check_indexes(
+    v1: SideFacts, v2: SideFacts, fields: FieldMap, carried: Carried = WHOLE, *, on: str = " on V2"
+) -> Iterator[Finding]:
+    """Find the indexes of V1 for which V2 has none. `on`: where to create one."""
     check, wanted = "indexes", list_indexes(v1.seen.indexes, carried)
-    missing = [finding for index in wanted for finding in _check_index(index, v1.uses, v2, fields)]
+    missing = [finding for index in wanted for finding in _check_index(index, v1.uses, v2, fields, on)]
     yield from missing
     if wanted and not missing:
         yield passes(check, f"V2 has an index for each of V1's {len(wanted)}")
@@ -58,7 +60,7 @@ def check_indexes(v1: SideFacts, v2: SideFacts, fields: FieldMap, carried: Carri
         yield passes(check, "V1 has no indexes except the one on _id")
 
 
-def _check_index(index: Document, uses: Uses | None, v2: SideFacts, fields: FieldMap) -> Iterator[Finding]:
+def _check_index(index: Document, uses: Uses | None, v2: SideFacts, fields: FieldMap, on: str) -> Iterator[Finding]:
     check, keys = "indexes", _keys_of(index)
     name = ", ".join(path for path, _ in keys)
     used, is_used = _describe_use(str(index["name"]), uses)
@@ -85,7 +87,7 @@ def _check_index(index: Document, uses: Uses | None, v2: SideFacts, fields: Fiel
     unique = "; V1's unique index goes on to refuse duplicates for both" if index.get("unique") else ""
     yield make(
         check, f"{start}; V2 has none on ({wanted})",
-        f"create it on V2 before queries go there: createIndex({{{spec}}}){unique}",
+        f"create it{on} before queries go there: createIndex({{{spec}}}){unique}",
     )  # fmt: skip
 
 
@@ -117,7 +119,10 @@ class Duplicates(Ignoring):
 
     check = "unique indexes"
 
-    def __init__(self, indexes: Sequence[Document]) -> None:
+    def __init__(
+        self, indexes: Sequence[Document], advice: str = "correct the documents, or drop the unique index"
+    ) -> None:
+        self._advice = advice
         self._indexes = [one for one in list_indexes(indexes) if one.get("unique") or one.get("prepareUnique")]
         #: A digest of the values, and the first entity with them.
         self._seen: list[dict[bytes, RawId]] = [{} for _ in self._indexes]
@@ -145,7 +150,7 @@ class Duplicates(Ignoring):
                 found.append(
                     warns(
                         self.check, f"{text}, and {doubled.count:,} of {self._count:,} documents have the values of "
-                        "others; V2 would refuse them", "correct the documents, or drop the unique index", doubled.ids,
+                        "others; V2 would refuse them", self._advice, doubled.ids,
                     )
                 )  # fmt: skip
             else:

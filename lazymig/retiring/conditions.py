@@ -14,7 +14,7 @@ from lazymig.control.retirement import RetirementRecord, RetirementStage
 from lazymig.control.watching import Watched
 from lazymig.errors import PhaseError
 from lazymig.phases import Phase
-from lazymig.retiring.ground import Ground
+from lazymig.retiring.ground import Ground, Work
 from lazymig.stores.counts import Counts
 from lazymig.stores.documents import decode_id, raw_id
 from lazymig.stores.raw import keys_of
@@ -66,9 +66,8 @@ def check_all(conditions: Sequence[Condition], what: str) -> None:
         raise NotMet(f"{what}: V1 stays as it is.\n" + "\n".join(wrong))
 
 
-def check_phase(standing: Standing | None, fixed: Phase | None) -> None:
-    """Raise `PhaseError` unless the migration is in `V2_ONLY`, by the record or, without one, by the repository."""
-    phase = standing.phase if standing is not None else fixed
+def check_phase(phase: Phase | None) -> None:
+    """Raise `PhaseError` unless the migration is in `V2_ONLY`. None: no phase is known."""
     if phase is None:
         raise PhaseError("retirement: no phase is recorded yet; V1 may go once the migration is in v2_only")
     if phase is not Phase.V2_ONLY:
@@ -79,7 +78,7 @@ async def find_conditions(
     ground: Ground[V1, V2], record: RetirementRecord, standing: Standing | None, soak: Soak
 ) -> list[Condition]:
     """Look at everything that V1's end depends on. Changes nothing."""
-    found = [] if standing is None else [await _judge_fleet(ground, standing)]
+    found = [] if standing is None else [await judge_fleet(ground, standing)]
     found += [await _judge_letters(ground), await _judge_waiting(ground), await _judge_marks(ground, record)]
     watched = await ground.parts.watching(ground.name).find_watched()
     begun = None if standing is None else standing.last.at
@@ -90,7 +89,7 @@ async def find_conditions(
     return found
 
 
-async def _judge_fleet(ground: Ground[V1, V2], standing: Standing) -> Condition:
+async def judge_fleet(ground: Work, standing: Standing) -> Condition:
     members = await ground.parts.members(ground.name).find_all()
     late = [one.name for one in members if one.epoch < standing.last.epoch]
     evidence = f"processes: {len(members):,}, all in v2_only"

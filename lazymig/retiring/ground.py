@@ -32,17 +32,35 @@ _LEADS_TO = {
 
 
 @frozen(kw_only=True)
-class Ground(Generic[V1, V2]):
-    """The collections and the record of one migration's retirement."""
+class Work:
+    """The record of one migration's retirement, and who works."""
 
     name: str
-    pair: Pair[V1, V2]
     parts: Parts
     clock: Clock
     #: Who works, for the history.
     by: str = ""
     #: Whether the run is to stop.
     stopping: Callable[[], bool] = lambda: False
+
+    async def begin(self, record: RetirementRecord, what: str, **changes: object) -> RetirementRecord:
+        """Record that a step begins, with what it needs to be resumed. Raises `OvertakenError`."""
+        after = evolve(record, doing=what, **changes)  # type: ignore[arg-type]
+        return await self.parts.retirement(self.name).save(record, after, by=self.by, what=f"{what} begun")
+
+    async def end(self, record: RetirementRecord, said: str, **changes: object) -> RetirementRecord:
+        """Record that the step that has begun is done. Raises `OvertakenError`."""
+        after = evolve(record, doing="", **changes)  # type: ignore[arg-type]
+        if after.stage is not record.stage:
+            after = evolve(after, since=self.clock.now())
+        return await self.parts.retirement(self.name).save(record, after, by=self.by, what=said)
+
+
+@frozen(kw_only=True)
+class Ground(Work, Generic[V1, V2]):
+    """The collections and the record of one migration's retirement."""
+
+    pair: Pair[V1, V2]
 
     @property
     def v1(self) -> Removable:
@@ -86,18 +104,6 @@ class Ground(Generic[V1, V2]):
                 "repository of that collection"
             )
         return record
-
-    async def begin(self, record: RetirementRecord, what: str, **changes: object) -> RetirementRecord:
-        """Record that a step begins, with what it needs to be resumed. Raises `OvertakenError`."""
-        after = evolve(record, doing=what, **changes)  # type: ignore[arg-type]
-        return await self.parts.retirement(self.name).save(record, after, by=self.by, what=f"{what} begun")
-
-    async def end(self, record: RetirementRecord, said: str, **changes: object) -> RetirementRecord:
-        """Record that the step that has begun is done. Raises `OvertakenError`."""
-        after = evolve(record, doing="", **changes)  # type: ignore[arg-type]
-        if after.stage is not record.stage:
-            after = evolve(after, since=self.clock.now())
-        return await self.parts.retirement(self.name).save(record, after, by=self.by, what=said)
 
 
 def check_step(record: RetirementRecord, what: str, *stages: RetirementStage) -> None:

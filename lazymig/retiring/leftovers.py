@@ -12,12 +12,12 @@ V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 
-def list_removable_code(migration: Migration[V1, V2]) -> tuple[str, ...]:
+def list_removable_code(migration: Migration[V1, V2], *, in_place: bool = False) -> tuple[str, ...]:
     """Return what may go, each with file and line where they are known, and what takes its place."""
-    return () if is_finished(migration) else tuple(_list(migration))
+    return () if is_finished(migration) else tuple(_list(migration, in_place=in_place))
 
 
-def _list(migration: Migration[V1, V2]) -> Iterator[str]:
+def _list(migration: Migration[V1, V2], *, in_place: bool) -> Iterator[str]:
     yield f"{find_class(migration.v1)} (v1)"
     functions: dict[str, Callable[..., object]] = {"upgrade": migration.upgrade, "downgrade": migration.downgrade}
     functions |= {f"reshape[{older}]": function for older, function in migration.reshape.items() if function}
@@ -30,7 +30,8 @@ def _list(migration: Migration[V1, V2]) -> Iterator[str]:
     yield "every use of repo.v1"
     finished = f"Migration.finished({migration.name!r}, v2={migration.v2.__name__}{_extra(migration)})"
     yield f"in place of Migration(...): {finished}"
-    yield "in Repository(...): v1=..., once the migration is finished"
+    if not in_place:
+        yield "in Repository(...): v1=..., once the migration is finished"
 
 
 def _extra(migration: Migration[V1, V2]) -> str:

@@ -11,7 +11,7 @@ from attrs import evolve, field, frozen
 from lazymig.control.retirement import RetirementRecord, RetirementStage
 from lazymig.errors import ConfigurationError, LazymigError, PhaseError
 from lazymig.passes.throttle import Limits, Throttle
-from lazymig.retiring.ground import Ground, check_step
+from lazymig.retiring.ground import Ground, Work, check_step
 from lazymig.stores.decoding import Unreadable
 from lazymig.stores.documents import raw_id
 from lazymig.stores.fences import MongoFence
@@ -32,7 +32,7 @@ _FENCE_S = 30.0
 #: Documents per batch.
 _BATCH = 1000
 #: The indexes that lazymig made in V2.
-_INDEXES = ("lazymig_at", "lazymig_conv", "lazymig_unmoved")
+INDEXES = ("lazymig_at", "lazymig_conv", "lazymig_unmoved")
 _AFTER_DROP = (RetirementStage.DROPPED, RetirementStage.REDUCED, RetirementStage.RETIRED)
 
 
@@ -46,6 +46,10 @@ class Reduction:
         tombstones: Tombstones that were removed.
         left: Tombstones that are younger than the grace period; None while the run is under way.
         finished: Whether every document was looked at.
+        kept: Where one document carries both shapes: documents that stay as they are, because `upgrade` leaves them, or
+            because they do not convert and a person has waived that.
+        failed: There, documents that could not be reduced, in this pass.
+        failures: The first of these by id, each with the reason.
     """
 
     scanned: int = 0
@@ -53,6 +57,14 @@ class Reduction:
     tombstones: int = 0
     left: int | None = None
     finished: bool = False
+    kept: int = 0
+    failed: int = 0
+    failures: tuple[str, ...] = ()
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether documents could not be reduced."""
+        return self.failed > 0
 
 
 @frozen(kw_only=True)
@@ -61,6 +73,7 @@ class ReduceOptions:
 
     grace_s: float
     strip: bool
+    confirm: str | None = None
     on_progress: Callable[[Reduction], None] | None = field(default=None, eq=False)
 
     @property
@@ -69,7 +82,7 @@ class ReduceOptions:
         return STRIP if self.strip else REDUCE
 
 
-async def check_strip(ground: Ground[V1, V2], confirm: str | None) -> None:
+async def check_strip(ground: Work, confirm: str | None) -> None:
     """Raise `ConfigurationError` unless it was confirmed by name, `PhaseError` while processes use the collection."""
     if confirm != ground.name:
         raise ConfigurationError(
@@ -83,7 +96,7 @@ async def check_strip(ground: Ground[V1, V2], confirm: str | None) -> None:
         )
 
 
-async def find_alive(ground: Ground[V1, V2]) -> list[str]:
+async def find_alive(ground: Work) -> list[str]:
     """Return the names of processes in the fleet whose leases are not over, once that is known of each."""
     members = ground.parts.members(ground.name)
     first = await members.find_all()
@@ -111,7 +124,7 @@ async def reduce(
     throttle = Throttle(ground.pair.bodies, Limits(batch_size=_BATCH), ground.stopping, ground.clock)
     retirements = ground.parts.retirement(ground.name)
     while await throttle.wait_for_page():
-        ids = await _find_page(scan, position)
+        ids = await find_page(scan, position)
         if not ids:
             return await _end(ground, record, options, evolve(found, left=await store.count_gone(), finished=True))
         done = await (store.strip(ids) if options.strip else store.reduce(ids, before))
@@ -127,7 +140,8 @@ async def reduce(
     return record, found
 
 
-async def _find_page(scan: Scan, position: Sequence[RawId]) -> list[RawId]:
+async def find_page(scan: Scan, position: Sequence[RawId]) -> list[RawId]:
+    """Find the ids of the next batch."""
     where = scan.after(BY_ID, {"_id": position[0]}) if position else {}
     return [raw_id(decode_for_id(found)["_id"]) for found in await scan.find_ids(where, _BATCH)]
 
@@ -149,7 +163,7 @@ async def finish(ground: Ground[V1, V2], record: RetirementRecord) -> Retirement
     if fence.ability in (Ability.STANDS, Ability.BUSY, Ability.FORBIDDEN):
         raise LazymigError(f"finish: V2's fence is not removed. {fence.why}")
     v2 = Removable(ground.pair.bodies)
-    for index in _INDEXES:
+    for index in INDEXES:
         await v2.remove_index(index)
     await ground.parts.retirement(ground.name).remove_others()
     return await ground.end(record, "finished", stage=RetirementStage.RETIRED)

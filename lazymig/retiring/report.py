@@ -9,7 +9,7 @@ from attrs import frozen
 
 from lazymig.control.retirement import RetirementRecord, RetirementStage
 from lazymig.retiring.conditions import Condition
-from lazymig.retiring.ground import BEFORE_THE_DROP, Ground
+from lazymig.retiring.ground import BEFORE_THE_DROP, Ground, Work
 from lazymig.retiring.leftovers import list_removable_code
 from lazymig.stores.counts import Counts
 from lazymig.stores.moving_away import Removable, Size
@@ -35,6 +35,7 @@ class RetirementReport:
         archive: Where V1 is archived; "" where it is not.
         history: What was done, by whom and when, in words; oldest first.
         part: Whether only fields of V1's documents go.
+        in_place: Whether one document carries both shapes. Then only the stages "serving", "reduced" and "retired" are.
     """
 
     migration: str
@@ -48,6 +49,7 @@ class RetirementReport:
     archive: str
     history: tuple[str, ...] = ()
     part: bool = False
+    in_place: bool = False
 
     @property
     def blocked(self) -> bool:
@@ -66,11 +68,12 @@ async def make_report(
         goes=tuple(await _list_what_goes(ground, record)), warnings=tuple(await _list_warnings(ground, record)),
         code=list_removable_code(ground.pair.conversions.migration),
         archive=archive.target if archive is not None and archive.digest is not None else "",
-        history=tuple(await _list_history(ground)), part=ground.is_part,
+        history=tuple(await list_history(ground)), part=ground.is_part,
     )  # fmt: skip
 
 
-async def _list_history(ground: Ground[V1, V2]) -> list[str]:
+async def list_history(ground: Work) -> list[str]:
+    """Return what was done, in words, oldest first."""
     done = await ground.parts.retirement(ground.name).find_history()
     return [f"{at:%Y-%m-%d %H:%M:%S} UTC{f' by {by}' if by else ''}: {what}" for at, by, what in done]
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from attrs import evolve, frozen
 from pymongo.errors import OperationFailure, PyMongoError
@@ -21,16 +21,16 @@ from lazymig.following.retrying import back_off
 from lazymig.loop.clock import Clock
 from lazymig.protocol.pair import Pair
 from lazymig.retiring.disposal import DROP
-from lazymig.stores.events import PositionLost, Token, is_passing
+from lazymig.stores.events import Changes, PositionLost, Token, is_passing
 from lazymig.stores.strays import Access, Accesses, StrayChanges
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 #: Seconds that the server waits for a change before it answers that there is none.
-_IDLE_S = 0.5
+IDLE_S = 0.5
 #: Changes per batch.
-_BATCH = 1000
+BATCH = 1000
 #: Seconds after which a position without changes is stored, and after which the server is asked for its counts.
 _SAVE_EVERY_S, _SAMPLE_EVERY_S = 5.0, 60.0
 #: What no server shows where V1's entities are parts of documents.
@@ -55,6 +55,7 @@ class WatchReport:
         waiting: Whether another process watches.
         limits: What could not be seen, in words.
         elapsed_s: Seconds that the run took.
+        in_place: Whether one document carries both shapes. Then only other programs' changes of V1's fields count.
     """
 
     migration: str
@@ -65,6 +66,7 @@ class WatchReport:
     waiting: bool
     limits: tuple[str, ...]
     elapsed_s: float
+    in_place: bool = False
 
     @property
     def needs_person(self) -> bool:
@@ -72,24 +74,50 @@ class WatchReport:
         return bool(self.changes) or self.writes > 0
 
 
-class StrayWatch(Generic[V1, V2]):
+@frozen
+class Scope:
+    """What a watch looks at.
+
+    Attributes:
+        migration: The migration's name.
+        changes: The changes that count.
+        accesses: The server's counts; None where they count lazymig's own writes as well.
+        limits: What cannot be seen, in words.
+        is_part: Whether V1's entities are parts of documents, whose fields retirement itself removes.
+    """
+
+    migration: str
+    changes: Changes
+    accesses: Accesses | None
+    limits: tuple[str, ...] = ()
+    is_part: bool = False
+
+
+def make_scope(pair: Pair[V1, V2], clock: Clock) -> Scope:
+    """Return V1's collection, which nobody should use. Raises `ConfigurationError` where it is in memory."""
+    changes = StrayChanges(pair.v1, batch_size=BATCH, wait_s=IDLE_S, clock=clock)
+    is_part = pair.conversions.carried.is_part
+    limits = (_PART_LIMIT,) if is_part else ()
+    return Scope(pair.conversions.migration.name, changes, Accesses(pair.v1), limits, is_part)
+
+
+class StrayWatch:
     """Watches V1, in one process at a time; others wait and take over."""
 
     def __init__(
         self,
-        pair: Pair[V1, V2],
+        scope: Scope,
         parts: Parts,
         clock: Clock,
         *,
         max_time_s: float | None,
         on_progress: Callable[[WatchReport], None] | None,
     ) -> None:
-        """Take V1. Raises `ConfigurationError` where it is in memory."""
-        self._name = pair.conversions.migration.name
+        self._name = scope.migration
         self._clock = clock
-        self._changes = StrayChanges(pair.v1, batch_size=_BATCH, wait_s=_IDLE_S, clock=clock)
-        self._feed = Feed(self._changes, size=_BATCH, wait_s=0.0, clock=clock)
-        self._accesses = Accesses(pair.v1)
+        self._changes = scope.changes
+        self._feed = Feed(self._changes, size=BATCH, wait_s=0.0, clock=clock)
+        self._accesses = scope.accesses
         self._log: Watching = parts.watching(self._name)
         self._retirement = parts.retirement(self._name)
         self._lease = Lease(self._log, self._is_stopping, clock)
@@ -98,8 +126,7 @@ class StrayWatch(Generic[V1, V2]):
         self._started_s = clock.monotonic()
         self._stopped = self._waiting = False
         self._counts: Counter[str] = Counter()
-        self._is_part = pair.conversions.carried.is_part
-        self._limits: tuple[str, ...] = (_PART_LIMIT,) if self._is_part else ()
+        self._limits, self._is_part = scope.limits, scope.is_part
         self._since: datetime | None = None
         self._failed = 0
         self._sample: Access | None = None
@@ -192,7 +219,7 @@ class StrayWatch(Generic[V1, V2]):
     async def _find_sample(self) -> Access | None:
         """Ask the server for its counts; None where this user may not see them."""
         try:
-            return await self._accesses.sample()
+            return None if self._accesses is None else await self._accesses.sample()
         except OperationFailure as error:
             if is_passing(error):
                 raise
@@ -216,7 +243,7 @@ class StrayWatch(Generic[V1, V2]):
         return WatchReport(
             migration=self._name, since=self._since, changes=changes, writes=self._counts["writes"],
             reads=self._counts["reads"], waiting=self._waiting, limits=self._limits,
-            elapsed_s=self._clock.monotonic() - self._started_s,
+            elapsed_s=self._clock.monotonic() - self._started_s, in_place=self._accesses is None,
         )  # fmt: skip
 
 

@@ -239,6 +239,10 @@ class StageBuilder(Generic[V1, V2]):
         if is_finished(self.migration) and (unable := find_unable(phase)):
             raise PhaseError(unable)
 
+    def check_record(self, at: Standing) -> None:
+        """Raise `PhaseError` where this release cannot work by this record."""
+        self.check(at.phase)
+
     def _make_check(self, route: Route[V1, V2], fixed: Phase | None) -> FirstUse:
         options = self.options
         further = None if fixed is None else partial(self.check_recorded, fixed, route)

@@ -81,7 +81,7 @@ def _open(opening: Opening[V1, V2], phase: Phase | Control) -> Calls[V1, V2]:
 
     terms = Terms(
         revision=opening.migration.revision, lease_s=phase.lease_s, find_unfinished=find_unfinished, tally=ground.tally,
-        check=lambda standing: builder.check(standing.phase),
+        check=builder.check_record,
     )  # fmt: skip
     member = Member(parts_of(phase), opening.migration.name, terms)
     stages = SteeredStages(member, builder.build, options.timeout_s)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from lazymig.errors import ConversionError, Direction, Side
+from lazymig.errors import ConversionError, Direction, LazymigError, Side
 from lazymig.shapes.annotations import fields_of
 from lazymig.shapes.codec import failure_path, leaf_error
 from lazymig.shapes.entities import refused_path
@@ -64,3 +64,11 @@ def make_failure(
     path = failure_path(error) or (refused_path(error, cls) if cls is not None else "")
     # Find the line from the whole group: the traceback of its first error may contain only library code.
     return ConversionError(id, direction, leaf_error(error), path, find_raising_line(error), side)
+
+
+def make_unreadable(conv: int) -> LazymigError:
+    """Make the error of a V2 body that does not decode, where only it holds what `upgrade` needs."""
+    return LazymigError(
+        f"V2's stored body of conversion revision {conv} does not decode, and `upgrade` needs what only it holds: "
+        f"pass Migration(revision=..., reshape={{{conv}: f}})"
+    )

@@ -10,8 +10,8 @@ from typing import Any, Generic, TypeVar
 import bson
 from attrs import evolve, frozen
 
-from lazymig.errors import ConversionError, Direction, LazymigError, NotYet
-from lazymig.shapes.attempts import attempt, call, find_swapped, make_failure
+from lazymig.errors import ConversionError, Direction, NotYet
+from lazymig.shapes.attempts import attempt, call, find_swapped, make_failure, make_unreadable
 from lazymig.shapes.codec import Codec, codec_for
 from lazymig.shapes.fields import Rejected
 from lazymig.shapes.leaving import LEAVE
@@ -28,13 +28,6 @@ V2 = TypeVar("V2")
 T = TypeVar("T")
 
 _NONE_GIVEN: Any = object()
-
-
-def _unreadable(conv: int) -> LazymigError:
-    return LazymigError(
-        f"V2's stored body of conversion revision {conv} does not decode, and `upgrade` needs what only it holds: "
-        f"pass Migration(revision=..., reshape={{{conv}: f}})"
-    )
 
 
 @frozen
@@ -127,7 +120,7 @@ class Conversions(Generic[V1, V2]):
             if reshape is None or (self.is_newer(seen) and not storing):
                 return None
             raise ConversionError(
-                error.id, error.direction, _unreadable(seen.conv), error.path, error.line, error.side
+                error.id, error.direction, make_unreadable(seen.conv), error.path, error.line, error.side
             ) from None
 
     def _reshaped(self, seen: StoredV2, reshape: Callable[[Fields], V2]) -> V2:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from types import NoneType
 from typing import Final, TypeVar
 
 import bson
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from bson import ObjectId
 
-from lazymig.errors import ConfigurationError
-from lazymig.shapes.annotations import fields_of
-from lazymig.shapes.codec import Codec
-from lazymig.shapes.entities import declared_names
+from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.shapes.fields import Rejected
-from lazymig.shapes.fingerprint import describe_type
-from lazymig.shapes.migration import Migration, is_finished
-from lazymig.shapes.stored_names import is_free, is_step
 from lazymig.stores.decoding import Damaged, Unreadable
 from lazymig.stores.documents import META_FIELD, MISSING, REVISION_FIELD
 from lazymig.stores.keyset import Order
+from lazymig.stores.pages import join_filters
 from lazymig.stores.records import Document, Fields, StoredWhole
+from lazymig.stores.whole_documents import LIFTED
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -36,6 +33,34 @@ _PLAIN: Final = frozenset({str, int, bool, NoneType, ObjectId})
 _LOGICAL: Final = frozenset({"$and", "$or", "$nor"})
 
 
+class Lift(enum.StrEnum):
+    """How far V2's parts have been lifted out of their sub-documents. All processes follow it, one step at a time."""
+
+    #: Not at all.
+    NONE = "none"
+    #: Not yet, and processes may begin: every question asks for both places.
+    ASKED = "asked"
+    #: New entities are stored at the top, and the others are being lifted.
+    UNDER_WAY = "under way"
+    #: All are at the top.
+    DONE = "done"
+
+
+#: Settings in the phase's record: how far V2's parts are lifted, the epoch in which that was set last, and whether V1's
+#: fields are taken out of all documents, which a release that forgets V1 waits for.
+LIFT: Final = "lift"
+LIFTED_IN: Final = "lift_epoch"
+REDUCED: Final = "reduced"
+
+
+def read_lift(settings: Mapping[str, object]) -> Lift:
+    """Return how far V2's parts are lifted, by the settings that all processes follow. Raises `PhaseError`."""
+    try:
+        return Lift(str(settings.get(LIFT, Lift.NONE)))
+    except ValueError:
+        raise PhaseError("the control collection records a state of lifting that this release does not know") from None
+
+
 @frozen
 class OneDocument:
     """Which top-level fields of a document belong to which shape.
@@ -46,6 +71,7 @@ class OneDocument:
         v2: The stored names of V2's class, within the sub-document if there is one.
         shared: The names that both classes declare with the same type. They are stored once.
         within: The name of the sub-document that holds V2's part; None where it stands at the top.
+        lift: How far retirement has lifted V2's parts out of their sub-documents.
         v2_own: The names at the top that only V2 has.
     """
 
@@ -53,12 +79,26 @@ class OneDocument:
     v2: frozenset[str]
     shared: frozenset[str]
     within: str | None = None
+    lift: Lift = Lift.NONE
     # Made once, because every read needs them.
     v2_own: frozenset[str] = field(init=False, eq=False, repr=False)
     #: What is no part of V1's document.
     _hidden: frozenset[str] = field(init=False, eq=False, repr=False)
     #: What is part of V2's document, where it stands at the top.
     _lifted: tuple[str, ...] = field(init=False, eq=False, repr=False)
+
+    def at(self, lift: Lift) -> OneDocument:
+        """Return this once V2's parts have been lifted so far; the same where there is nothing to lift."""
+        if self.within is None or lift is self.lift:
+            return self
+        if lift is Lift.DONE:
+            return evolve(self, within=None, shared=self.v2, lift=lift)
+        return evolve(self, lift=lift)
+
+    @property
+    def born_lifted(self) -> bool:
+        """Whether a new entity's V2 part goes to the top, where others may still have theirs in a sub-document."""
+        return self.lift in (Lift.UNDER_WAY, Lift.DONE)
 
     @v2_own.default
     def _find_v2_own(self) -> frozenset[str]:
@@ -89,7 +129,7 @@ class OneDocument:
             # Python cannot hold one of the values. Fields that no conversion reads may have one, so it counts by its
             # bytes.
             raw = bson.encode({name: _stand_in(value) for name, value in part.items()})
-        return blake2b(raw, digest_size=_BYTES).digest()
+        return digest(raw)
 
     def v1_part(self, document: Document) -> Document:
         """Return the document without V2's part: V1's fields, and those that no class knows."""
@@ -157,13 +197,21 @@ class OneDocument:
 
     def translate(self, criteria: Document) -> Document:
         """Return a filter of V2 as it is asked in this layout. Raises `ConfigurationError` where that is impossible."""
-        if self.within is None:
+        if self.within is None or not criteria:
             return criteria
+        inside = self._translate_all(criteria)
+        if self.lift is Lift.NONE:
+            return inside
+        return {
+            "$or": [join_filters({LIFTED: {"$ne": True}}, inside), join_filters({LIFTED: True}, dict(criteria))]
+        }  # fmt: skip
+
+    def _translate_all(self, criteria: Document) -> Document:
         return {name: value for given, found in criteria.items() for name, value in self._translate(given, found)}
 
     def _translate(self, name: str, value: object) -> Iterable[tuple[str, object]]:
         if name in _LOGICAL and isinstance(value, list | tuple):
-            return [(name, [self.translate(each) if isinstance(each, Mapping) else each for each in value])]
+            return [(name, [self._translate_all(each) if isinstance(each, Mapping) else each for each in value])]
         if name == "$comment":
             return [(name, value)]
         if name.startswith("$"):
@@ -173,7 +221,15 @@ class OneDocument:
         return [(self._path(name), value)]
 
     def translate_order(self, order: Order) -> Order:
-        """Return an order by a field of V2 in this layout."""
+        """Return an order by a field of V2 in this layout.
+
+        Raises `PhaseError` while V2's parts are being lifted: no index holds both places in one order.
+        """
+        if self.within is not None and self.lift is not Lift.NONE and order.field != "_id":
+            raise PhaseError(
+                f"sort: V2's parts are being lifted out of {self.within!r}, and until that is done the server cannot "
+                "sort by a field that is in two places; list in the order of ids, or wait for lazymig retire reduce"
+            )
         return Order(self._path(order.field), order.direction)
 
     def _path(self, name: str) -> str:
@@ -223,47 +279,6 @@ def _damaged_as(document: Document, part: Fields) -> Document:
     return Damaged(part) if isinstance(document, Damaged) else part
 
 
-def share_document(migration: Migration[V1, V2], v1: Codec[V1], v2: Codec[V2]) -> OneDocument:
-    """Return how one document carries both shapes. Raises `ConfigurationError` for a name that means two things."""
-    names: tuple[str, ...] | None = tuple(sorted(v1.fields))
-    if v1.names.opaque or migration.upcasters is not None:
-        names = None  # documents of older versions have fields that the class does not declare
-    if is_finished(migration):
-        return OneDocument(names, frozenset(v2.fields), frozenset(v2.fields))
-    within = migration.v2_within
-    if within is not None:
-        _check_within(within, v1)
-        return OneDocument(names, frozenset(v2.fields), frozenset(), within)
-    if v2.names.opaque or v1.names.opaque:
-        raise ConfigurationError(
-            "in_place: a converter does not reveal the names that its class stores; pass Migration(v2_within=...), "
-            "which keeps V2's part in a sub-document"
-        )
-    return OneDocument(names, frozenset(v2.fields), _find_shared(migration, v1, v2))
-
-
-def _check_within(within: str, v1: Codec[V1]) -> None:
-    if within in v1.fields:
-        raise ConfigurationError(f"v2_within: {v1.cls.__name__} has a field {within!r}; choose another name")
-    if not (is_step(within) and is_free(within)):
-        raise ConfigurationError("v2_within: pass a plain field name, without a dot or a leading dollar")
-
-
-def _find_shared(migration: Migration[V1, V2], v1: Codec[V1], v2: Codec[V2]) -> frozenset[str]:
-    both = frozenset(v1.fields) & frozenset(v2.fields)
-    ours, theirs = _describe(v1), _describe(v2)
-    differing = sorted(name for name in both if ours.get(name) != theirs.get(name) or name not in ours)
-    if differing:
-        name = differing[0]
-        raise ConfigurationError(
-            f"in_place: {name!r} means two things, since {v1.cls.__name__} and {v2.cls.__name__} declare it with "
-            f"different types; store one of them under another name, or pass Migration(v2_within=...), which keeps "
-            "V2's part in a sub-document"
-        )
-    return both
-
-
-def _describe(codec: Codec[V1]) -> dict[str, list[str]]:
-    """Return a description of each field's type by its stored name."""
-    names = declared_names(codec.cls)
-    return {names.get(name, name): list(describe_type(kind)) for name, kind in fields_of(codec.cls).items()}
+def digest(raw: bytes) -> bytes:
+    """Return the fingerprint of the BSON of V1's fields."""
+    return blake2b(raw, digest_size=_BYTES).digest()

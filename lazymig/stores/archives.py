@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import bson
 from attrs import frozen
+from bson.raw_bson import RawBSONDocument
 
 from lazymig.stores.carried import carried_of
 from lazymig.stores.drivers import (
@@ -29,6 +30,8 @@ from lazymig.stores.raw import split
 from lazymig.stores.records import Document
 
 _BITS = 2**256
+#: Documents that are inserted at a time.
+_INSERTED = 1000
 #: Bytes that are read from a file at a time.
 _CHUNK = 1 << 20
 
@@ -105,6 +108,41 @@ class Archived:
             await asyncio.to_thread(file.close)
         await asyncio.to_thread(_settle, part, path)
         return summing.digest
+
+    async def _read(self) -> AsyncIterator[list[bytes]]:
+        if self._in_memory:
+            found = await self._collection.find(self._where, self._fields).to_list(None)
+            yield [bson.encode(document) for document in found]
+            return
+        async for batch in self._collection.find_raw_batches(self._where, self._fields):
+            yield split(batch)
+
+
+class ArchivedFields(Archived):
+    """Some fields of a collection's documents, copied while the collection is in use: each document as it is read."""
+
+    def __init__(self, store: Store, where: Document, fields: Mapping[str, int]) -> None:
+        super().__init__(store)
+        self._where = where
+        self._fields = fields
+
+    async def copy_part_into(self, database: str, name: str) -> Digest:
+        """Copy these fields into another collection, durably, and return what identifies them, as they were read.
+
+        What the other collection held goes first, so that a copy which was cut off starts over.
+        """
+        target = tune(self._collection.database.client[database][name], write=MAJORITY)
+        await target.drop()
+        summing = _Summing()
+        async for documents in self._read():
+            for document in documents:
+                summing.add(document)
+            for start in range(0, len(documents), _INSERTED):
+                await target.insert_many([self._decode(one) for one in documents[start : start + _INSERTED]])
+        return summing.digest
+
+    def _decode(self, document: bytes) -> Document:
+        return bson.decode(document) if self._in_memory else RawBSONDocument(document)
 
     async def _read(self) -> AsyncIterator[list[bytes]]:
         if self._in_memory:

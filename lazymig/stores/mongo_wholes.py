@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bson.raw_bson import RawBSONDocument
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
 from pymongo.read_concern import ReadConcern
@@ -30,13 +31,13 @@ from lazymig.stores.keyset import Order
 from lazymig.stores.pages import encode_filter, find_page, join_filters
 from lazymig.stores.raw import Undecoded, find_all, find_one, find_undecoded
 from lazymig.stores.records import PLACEHOLDER, Document, Fields, Filled, StoredWhole, WholeChange
-from lazymig.stores.whole_documents import MOVED, REV, UNMOVED, make_whole_filter, parse_whole
+from lazymig.stores.whole_documents import MOVED, REV, UNMOVED, make_setting, make_whole_filter, parse_whole
 from lazymig.stores.wholes import Wholes
 
 
 def build_statement(change: WholeChange) -> tuple[Fields, Fields]:
     """Return the filter and the update of a change."""
-    update: Fields = {"$set": {**change.changed, META_FIELD: change.meta}}
+    update: Fields = {"$set": make_setting(change) if change.packed is None else RawBSONDocument(change.packed)}
     if change.vanished:
         update["$unset"] = dict.fromkeys(change.vanished, "")
     return make_whole_filter(change.seen, change.held, change.within), update
@@ -126,8 +127,8 @@ class WholeStore(Wholes):
                 refused[place] = error
         return Filled(stored, refused)
 
-    async def delete(self, seen: StoredWhole) -> bool:
-        where = make_whole_filter(seen._replace(of=None))
+    async def delete(self, seen: StoredWhole, held: Document | None = None) -> bool:
+        where = make_whole_filter(seen._replace(of=None), held)
         where.pop(f"{META_FIELD}.of", None)  # a reader that stores the V2 part is no other writer
         result = await self._durable.delete_one(where, session=self._session)
         return bool(result.deleted_count)

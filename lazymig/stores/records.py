@@ -117,7 +117,7 @@ class WholeChange:
     """A statement on one document that carries both shapes: what was seen, and what to set and unset.
 
     `meta` is lazymig's own sub-document. `held` are values that must still be there by their paths, and `within` the
-    paths of sub-documents that must exist.
+    paths of sub-documents that must exist. `packed` is what is set, with `meta`, as BSON, where it is encoded already.
     """
 
     seen: StoredWhole
@@ -126,6 +126,7 @@ class WholeChange:
     vanished: Sequence[str] = ()
     held: Document | None = None
     within: Sequence[str] = ()
+    packed: bytes | None = None
 
 
 @frozen

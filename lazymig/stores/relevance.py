@@ -6,7 +6,10 @@ be too large for a reply.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from lazymig.stores.carried import Carried
+from lazymig.stores.documents import META_FIELD, OWN_FIELDS
 from lazymig.stores.records import Document, Fields
 
 _UPDATED, _WHOLE = "$updateDescription.updatedFields", "$fullDocument"
@@ -47,6 +50,25 @@ def make_stray_stages(carried: Carried) -> list[Fields]:
     never = {"$ne": ["$operationType", "delete"]}
     stored = {"$or": [{"$ne": ["$operationType", "replace"]}, _is_present(carried)]}
     return [{"$match": {"$expr": {"$and": [never, stored]}}}, *stages]
+
+
+def make_outside_stages(names: Sequence[str] | None, others: Iterable[str]) -> list[Fields]:
+    """Return the stages that pass on other programs' writes of V1's fields in documents that carry both shapes.
+
+    Where `names` is None, all fields are V1's but the `others`. lazymig updates documents and raises their revision, so
+    a replacement is another program's, and so is an insert or an update without a revision. Deletes look alike.
+    """
+    paths, first = {"$concatArrays": list(_LISTS)}, {"$arrayElemAt": [{"$split": ["$$this", "."]}, 0]}
+    own = {"$not": [{"$in": [first, [*others, *OWN_FIELDS]]}]} if names is None else {"$in": [first, list(names)]}
+    touched = {"$anyElementTrue": [{"$map": {"input": paths, "in": own}}]}
+    raised = {"$setIntersection": [paths, [META_FIELD, f"{META_FIELD}.rev"]]}
+    updated = {"$and": [touched, {"$eq": [raised, []]}]}
+    known = {"$ne": [{"$type": f"{_WHOLE}.{META_FIELD}.rev"}, "missing"]}
+    written = {"$cond": [_INSERT, {"$not": [known]}, {"$eq": ["$operationType", "replace"]}]}
+    shown: Fields = {"operationType": 1, "documentKey._id": 1, "clusterTime": 1, "wallTime": 1}
+    ended = {"operationType": {"$in": ["drop", "rename", "dropDatabase", "invalidate"]}}
+    outside = {"$expr": {"$cond": [_UPDATE, updated, written]}}
+    return [{"$match": {"$or": [ended, outside]}}, {"$project": shown}]
 
 
 def _is_touched(carried: Carried) -> Document:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -12,7 +12,7 @@ from lazymig.stores.carried import carried_of
 from lazymig.stores.drivers import Driver, await_if_needed, collection_of, driver_of, tune
 from lazymig.stores.events import Changes, Operation
 from lazymig.stores.given import Store
-from lazymig.stores.relevance import make_stray_stages
+from lazymig.stores.relevance import make_outside_stages, make_stray_stages
 
 if TYPE_CHECKING:
     from pymongo.asynchronous.database import AsyncDatabase
@@ -44,6 +44,24 @@ class StrayChanges(Changes):
     def _source(self) -> AsyncDatabase[dict[str, object]]:
         one = self._collection
         return one.database.with_options(one.codec_options, one.read_preference, one.write_concern, one.read_concern)
+
+
+class OutsideWrites(Changes):
+    """What other programs do with V1's fields in documents that carry both shapes: the stream of that collection.
+
+    Each write of lazymig raises the revision beside the fields; other programs do not.
+    """
+
+    def __init__(
+        self, store: Store, names: Sequence[str] | None, others: Iterable[str], *, batch_size: int, wait_s: float,
+        clock: Clock,
+    ) -> None:  # fmt: skip
+        """Take the collection, and V1's names; where they are None, all fields count but the `others`.
+
+        Raises `ConfigurationError` for a collection in memory.
+        """
+        super().__init__(store, batch_size=batch_size, wait_s=wait_s, clock=clock)
+        self._pipeline = make_outside_stages(names, others)
 
 
 @frozen

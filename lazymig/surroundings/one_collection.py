@@ -37,10 +37,10 @@ def judge_one(seen: Seen, shape: OneDocument, *, keeps_v1: bool) -> Iterator[str
             "lazymig changes documents by their _id; store V2's field under another name, or pass "
             "Migration(v2_within=...)"
         )
-    if keeps_v1:
-        for index in seen.indexes:
-            if _collides(index, own):
-                yield _describe_collision(seen, index)
+    names = own if keeps_v1 else frozenset(shape.v1 or ()) - shape.shared - {"_id"}
+    for index in seen.indexes:
+        if _collides(index, names):
+            yield _describe_collision(seen, index, keeps_v1=keeps_v1)
 
 
 def _firsts_of(keys: Document) -> set[str]:
@@ -48,19 +48,23 @@ def _firsts_of(keys: Document) -> set[str]:
 
 
 def _collides(index: Document, own: frozenset[str]) -> bool:
-    """Whether two documents without a V2 part have one key in a unique index."""
+    """Whether two documents without these fields have one key in a unique index."""
     if not (index.get("unique") or index.get("prepareUnique")) or not _firsts_of(index["key"]) <= own:
         return False
     partial: Document = index.get("partialFilterExpression", {})
     return not index.get("sparse") and not _firsts_of(partial) & own
 
 
-def _describe_collision(seen: Seen, index: Document) -> str:
+def _describe_collision(seen: Seen, index: Document, *, keeps_v1: bool) -> str:
     keys = list(index["key"])
+    which = (
+        "documents without a V2 part collide, and so do all that other programs insert"
+        if keeps_v1
+        else "documents that are inserted in this phase collide, since they have no V1 part"
+    )
     return (
-        f"{seen.side}: {seen.name} has the unique index {index['name']} on ({', '.join(keys)}), in which documents "
-        "without a V2 part collide, and so do all that other programs insert. Create it with "
-        f"partialFilterExpression={{{keys[0]!r}: {{'$exists': True}}}} instead"
+        f"{seen.side}: {seen.name} has the unique index {index['name']} on ({', '.join(keys)}), in which {which}. "
+        f"Create it with partialFilterExpression={{{keys[0]!r}: {{'$exists': True}}}} instead"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from lazymig.control import Followed
-from lazymig.diagnosis.examining import Examination
+from lazymig.diagnosis.examining import Examination, TwoSides
 from lazymig.diagnosis.facts import gather_facts
 from lazymig.diagnosis.findings import Severity
 from lazymig.diagnosis.indexes import check_indexes, list_indexes, list_paths
@@ -155,7 +155,7 @@ async def indexes(case: AnyCase) -> Gate:
     if not wanted:
         return opens(name, "V1 has none except the one on _id")
     fields = FieldMap(list_paths(wanted))
-    await Examination(pair, (fields,), Writers(carried.revision)).run(_SAMPLE, None)
+    await Examination(TwoSides(pair, Writers(carried.revision)), (fields,)).run(_SAMPLE, None)
     lacking = [one for one in check_indexes(v1, v2, fields, carried) if one.severity is Severity.WARNING]
     if lacking:
         more = f" (and {len(lacking) - 1:,} more)" if len(lacking) > 1 else ""

@@ -88,7 +88,8 @@ class Mover(Generic[V1, V2]):
         if (await self.find()).phase is not Phase.V2_ONLY:
             return ""
         record = await parts_of(self.desk.control).retirement(self.name).find()
-        return record.find_next(part=self.desk.calls.migration.part)
+        calls = self.desk.calls
+        return record.find_next(part=calls.migration.part, in_place=calls.place is not None)
 
     def check_way(self, plan: Plan, wanted: Phase | None) -> None:
         """Raise `PhaseError` where there is no such step, or where it leads elsewhere."""

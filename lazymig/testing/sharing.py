@@ -9,7 +9,8 @@ from attrs import frozen
 from bson import Int64
 
 from lazymig.shapes.conversions import Conversions
-from lazymig.shapes.one_document import OneDocument, share_document
+from lazymig.shapes.one_document import OneDocument
+from lazymig.shapes.sharing import share_document
 from lazymig.stores.documents import DOCUMENT_BYTES_MAX, META_FIELD
 from lazymig.stores.records import StoredWhole
 from lazymig.stores.whole_documents import spell_whole

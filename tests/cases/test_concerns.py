@@ -10,10 +10,11 @@ from pymongo import AsyncMongoClient
 
 from lazymig import ConfigurationError, Phase
 from lazymig.testing import Server
-from tests.contract.conftest import Watched, open_repository, phase, watched, watched_clients
+from tests.contract.conftest import Watched, open_repository, watched, watched_clients
+from tests.layouts import Layout
 from tests.people import ada, ada_v1
 
-__all__ = ["open_repository", "phase", "watched", "watched_clients"]
+__all__ = ["open_repository", "watched", "watched_clients"]
 
 #: Calls that answer about one entity. The one that migrates it is the last.
 ANSWERS: dict[str, Any] = {
@@ -25,6 +26,13 @@ ANSWERS: dict[str, Any] = {
 LINEARIZABLE: dict[str, Any] = {"read_concern": "linearizable"}
 
 
+@pytest.fixture
+def layout() -> Layout:
+    """Two collections: the case is about reads of either."""
+    return Layout.TWO
+
+
+@pytest.mark.parametrize("phase", [Phase.COEXIST, Phase.V1_ONLY, Phase.PREPARE, Phase.SHADOW], ids=str)
 @pytest.mark.parametrize("migrated", [False, True])
 async def test_case_53_every_answer_about_one_entity_is_linearizable(
     watched: Watched, open_repository: Any, phase: Phase, migrated: bool

@@ -45,6 +45,11 @@ async def _unique(database: Database, **options: Any) -> None:
     await database[NAME].create_index("count", unique=True, **options)
 
 
+async def _unique_in_v1(database: Database) -> None:
+    await filled(database, [1])
+    await database[NAME].create_index("n", unique=True)
+
+
 async def _leftover(database: Database) -> None:
     await put(database, [1, 2], _lazymig={"rev": 3, "intent": 3, "by": "sweep"})
 
@@ -75,6 +80,7 @@ WRONG = {
     "no field of V2": Wrong(lambda one: _validator(one, "count", meta={}), "does not allow V2's field 'note'"),
     "small revisions": Wrong(_strict_meta, "does not allow lazymig's own field"),
     "unique": Wrong(_unique, "documents without a V2 part collide"),
+    "unique in V1, at the end": Wrong(_unique_in_v1, "inserted in this phase collide", Phase.V2_ONLY),
     "meta data of two collections": Wrong(_leftover, "was V2 of another migration"),
     "taken": Wrong(_taken, "a field 'note' already, which V1 does not declare"),
     "legacy UUIDs": Wrong(_legacy, "binary subtype 3"),
@@ -123,6 +129,7 @@ RIGHT: dict[str, tuple[Callable[[Database], Awaitable[Any]], Phase]] = {
         lambda one: _unique(one, partialFilterExpression={"count": {"$exists": True}}),
         Phase.COEXIST,
     ),
+    "unique in V1": (_unique_in_v1, Phase.V2_PRIMARY),
     "sparse": (lambda one: _unique(one, sparse=True), Phase.COEXIST),
     "TTL": (_ttl, Phase.COEXIST),
     "one without meta data among others": (_one_lost_its_meta, Phase.COEXIST),

@@ -27,7 +27,7 @@ FIRST = pytest.mark.parametrize("driver", ["pymongo"])
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server answers soon that nothing happened, and is asked for its counts each time."""
-    for name, seconds in (("_IDLE_S", 0.02), ("_SAVE_EVERY_S", 0.0), ("_SAMPLE_EVERY_S", 0.0)):
+    for name, seconds in (("IDLE_S", 0.02), ("_SAVE_EVERY_S", 0.0), ("_SAMPLE_EVERY_S", 0.0)):
         monkeypatch.setattr(watching, name, seconds)
 
 

@@ -16,6 +16,7 @@ from lazymig import (
     Migration,
     Mismatch,
     Moved,
+    NotFound,
     NotYet,
     Phase,
     Repository,
@@ -130,6 +131,12 @@ async def some_stay(v1: Any, v2: Any) -> None:
         books = Migration(name="books", v1=BookV1, v2=BookV2, upgrade=function, downgrade=downgrade)
         assert_type(books, Migration[BookV1, BookV2])
         assert_type(await Repository(books, v1=v1, v2=v2, phase=Phase.COEXIST).get("1"), BookV2 | None)
+
+
+async def of_a_part(v1: Any, v2: Any) -> None:
+    books = Migration(name="books", v1=BookV1, v2=BookV2, upgrade=upgrade, downgrade=downgrade, part=True)
+    assert_type(books, Migration[BookV1, BookV2])
+    assert_type(NotFound("1", part=True).part, bool)
 
 
 async def upcasting(v1: Any) -> None:

@@ -231,7 +231,8 @@ async def _look_up_plan(repository: Repository[Any, Any], standing: Standing | N
 
 async def _look_up_retirement(repository: Repository[V1, V2]) -> str:
     record = await parts_of(control_of(repository)).retirement(repository.migration.name).find()
-    return record.find_next(part=repository.migration.part)
+    in_place = calls_of(repository).place is not None
+    return record.find_next(part=repository.migration.part, in_place=in_place)
 
 
 async def _look_up_fleet(control: Control, name: str) -> Fleet:

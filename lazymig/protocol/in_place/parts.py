@@ -9,7 +9,8 @@ from lazymig.protocol.edits import Base
 from lazymig.protocol.in_place.place import Place
 from lazymig.shapes.conversions import Conversions
 from lazymig.shapes.fields import Rejected
-from lazymig.stores.documents import decode_id
+from lazymig.shapes.one_document import Lift
+from lazymig.stores.documents import META_FIELD, decode_id
 from lazymig.stores.records import StoredV1, StoredV2, StoredWhole, Unmoved
 from lazymig.stores.whole_documents import check_whole
 
@@ -98,8 +99,18 @@ class Parts(Generic[V1, V2]):
         conversions: Conversions[V1, V2] = self.place.conversions
         return conversions.try_v2(self.place.shape.v2_part(self.stored))
 
+    def check_reduced(self) -> None:
+        """Raise `ConversionError` where V1's part may still count and this release no longer knows V1."""
+        if self.place.finished and self.stored.known and not self.stored.alone:
+            wrong = Rejected(
+                "V1's part still stands beside V2's, and this release no longer knows V1; run lazymig retire reduce "
+                "with the release that has both classes"
+            )
+            raise ConversionError(decode_id(self.stored.id), "read", wrong, META_FIELD)
+
     def trusted_alone(self) -> V2:
         """Return V2's entity where it is the only truth. Raises `ConversionError` where it does not decode."""
+        self.check_reduced()
         conversions: Conversions[V1, V2] = self.place.conversions
         return conversions.v2_entity(self._expect_v2())
 
@@ -124,5 +135,10 @@ class Parts(Generic[V1, V2]):
 
     @property
     def may_fill(self) -> bool:
-        """Whether this release may store its conversion: not over a part that a newer one made."""
+        """Whether this release may store its conversion: not over a part that a newer one made.
+
+        Once V2's parts are lifted, V2's fields may stand where V1's do, so only writes of V2's part alone store them.
+        """
+        if self.place.shape.lift is Lift.DONE:
+            return False
         return not (self.stored.known and self.stored.conv > self.place.conversions.migration.revision)

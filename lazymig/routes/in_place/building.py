@@ -30,7 +30,8 @@ from lazymig.routes.route import Route
 from lazymig.routes.stages import Stage
 from lazymig.shapes.conversions import conversions_for
 from lazymig.shapes.migration import Migration, get_id_types, get_upgrading, is_finished, is_upcasting_only
-from lazymig.shapes.one_document import share_document
+from lazymig.shapes.one_document import LIFTED_IN, REDUCED, read_lift
+from lazymig.shapes.sharing import share_document
 from lazymig.stores.given import Collection, Collections, Session
 from lazymig.stores.opening import Terms, are_tz_aware, check_collection, open_wholes
 from lazymig.stores.probes import probe_of
@@ -127,11 +128,14 @@ class PlaceBuilder(Generic[V1, V2]):
 
         Raises `PhaseError` where this release, or this layout, cannot work in it.
         """
-        phase, since = (at.phase, at.last.epoch) if isinstance(at, Standing) else (at, 0)
-        self.check(phase)
+        phase, since = (at.phase, _find_since(at)) if isinstance(at, Standing) else (at, 0)
+        if isinstance(at, Standing):
+            self.check_record(at)
+        else:
+            self.check(phase)
         if self.watch is not None and isinstance(at, Standing):
             self.watch.share = find_share(at)
-        route = self._build_steered(at) if isinstance(at, Standing) else self._build_route(phase)
+        route = self._build_steered(at) if isinstance(at, Standing) else self._build_route(phase, self.place)
         known = self._checks.get(phase)
         if known is None or known[0] != since:
             known = self._checks[phase] = since, self._make_check(route, None if isinstance(at, Standing) else phase)
@@ -139,21 +143,22 @@ class PlaceBuilder(Generic[V1, V2]):
 
     def _build_steered(self, at: Standing) -> Route[V1, V2]:
         choice = None if self.choosing is None else self.choosing.find_choice(at)
+        place = evolve(self.place, shape=self.place.shape.at(read_lift(at.settings)))
         if self.choosing is None or choice is None:
-            return self._build_route(at.phase)
+            return self._build_route(at.phase, place)
         figures = self.choosing.begin(choice)
-        chosen, rest = (self._build_route(phase, figures) for phase in (Phase.COEXIST, Phase.SHADOW))
-        return Gradual(self.place, choice, chosen, rest)
+        chosen, rest = (self._build_route(phase, place, figures) for phase in (Phase.COEXIST, Phase.SHADOW))
+        return Gradual(place, choice, chosen, rest)
 
-    def _build_route(self, phase: Phase, figures: Figures | None = None) -> Route[V1, V2]:
+    def _build_route(self, phase: Phase, place: Place[V1, V2], figures: Figures | None = None) -> Route[V1, V2]:
         dark, build = self.options.dark_reads, ROUTES[phase]
         if dark is None or self.watch is None:
-            return build(self.place)
+            return build(place)
         if phase is Phase.COEXIST and dark.serve == "v1":
             build = Shadow  # which differs only in what answers
-        if find_incomparable(phase, build(self.place), dark):
-            return build(self.place)
-        return build_watched(self.place, build, self.watch, figures)
+        if find_incomparable(phase, build(place), dark):
+            return build(place)
+        return build_watched(place, build, self.watch, figures)
 
     def with_place(self, place: Place[V1, V2]) -> PlaceBuilder[V1, V2]:
         """Return the builder for the place of a session, without dark reads: its statements run one at a time."""
@@ -172,6 +177,16 @@ class PlaceBuilder(Generic[V1, V2]):
             raise PhaseError(
                 f"this release has Migration.finished(...), which no longer knows V1, and the phase {phase} needs V1; "
                 "start it in Phase.V2_ONLY, or run the release that has both classes"
+            )
+
+    def check_record(self, at: Standing) -> None:
+        """Raise `PhaseError` where this release cannot work by this record."""
+        self.check(at.phase)
+        read_lift(at.settings)
+        if is_finished(self.migration) and not at.settings.get(REDUCED):
+            raise PhaseError(
+                "this release has Migration.finished(...), which no longer knows V1, and V1's fields are not taken out "
+                "of all documents; run lazymig retire reduce with the release that has both classes, to its end"
             )
 
     def build_strictly(self, phase: Phase) -> Stage[V1, V2]:
@@ -198,3 +213,9 @@ class PlaceBuilder(Generic[V1, V2]):
         if not probe_of(self.place.store).in_memory:
             control = control_beside(self.place.store)
             await check_recorded(control, self.migration.name, phase, tuple(ROUTES), sealed=False)
+
+
+def _find_since(at: Standing) -> int:
+    """Return since which epoch a listing may go on as it began: by this phase, and with V2's parts where they are."""
+    lifted_in = at.settings.get(LIFTED_IN)
+    return max(at.last.epoch, lifted_in) if isinstance(lifted_in, int) else at.last.epoch

@@ -19,6 +19,7 @@ from lazymig.control import Control, parts_of
 from lazymig.errors import ConversionError
 from lazymig.passes.shedding import as_patient_as
 from lazymig.protocol.in_place.composing import compose_fill
+from lazymig.protocol.in_place.glancing import is_clearly_current
 from lazymig.protocol.in_place.parts import Parts
 from lazymig.protocol.in_place.place import Place
 from lazymig.shapes.attempts import attempt
@@ -28,7 +29,7 @@ from lazymig.stores.given import RawId
 from lazymig.stores.raw import keys_of
 from lazymig.stores.records import StoredV1, StoredWhole, Unmoved, WholeChange
 from lazymig.stores.scans import Scan
-from lazymig.stores.whole_documents import parse_whole
+from lazymig.stores.whole_documents import make_setting, parse_whole
 from lazymig.sweeping.failures import Failures
 from lazymig.sweeping.moving import COMPARED, TURN, check_id, split_by_size
 
@@ -82,7 +83,10 @@ class PlaceMover(Generic[V1, V2]):
         async with self._converting:
             for start in range(0, len(documents), TURN):
                 for document in documents[start : start + TURN]:
-                    batch += await self._convert(Parts(self._place, parse_whole(self._scan.decoded(document))))
+                    if isinstance(document, bytes) and is_clearly_current(self._place, document):
+                        self._counts["present"] += 1
+                    else:
+                        batch += await self._convert(Parts(self._place, parse_whole(self._scan.decoded(document))))
                 await self._place.clock.sleep(0)
         for part in split_by_size(batch):
             await self._store(part)
@@ -102,12 +106,14 @@ class PlaceMover(Generic[V1, V2]):
             self._to_compare -= 1
             encode = conversions.v2_body if exactly else conversions.v2_before
             change = compose_fill(parts, made if isinstance(made, Unmoved) else encode(made), "sweep")
-            # Encoding it checks that BSON can hold it.
-            size = len(attempt(decode_id(parts.stored.id), "upgrade", bson.encode, change.changed))
+            # Encoding it checks that BSON can hold it. The driver sends these bytes as they are.
+            packed = attempt(decode_id(parts.stored.id), "upgrade", bson.encode, make_setting(change))
         except ConversionError as error:
             self.failures.note_unconvertible(StoredV1(parts.stored.id, make_mark(parts), {}), error)
             return []
-        return [_Converted(change, size, self._name_count(parts, made), make_mark(parts))]
+        if self._scan.is_raw:
+            change = WholeChange(change.seen, change.meta, change.changed, change.vanished, packed=packed)
+        return [_Converted(change, len(packed), self._name_count(parts, made), make_mark(parts))]
 
     def _name_count(self, parts: Parts[V1, V2], made: V2 | Unmoved) -> str:
         if isinstance(made, Unmoved):

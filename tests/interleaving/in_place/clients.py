@@ -3,13 +3,18 @@
 Each field of an entity is judged by itself, because a program that writes another field has an order of its own.
 """
 
+from collections import Counter
+
 from attrs import evolve, frozen
 
 from lazymig import Criteria, Repository
+from lazymig.repository import calls_of
+from lazymig.stores.scans import Scan
+from lazymig.sweeping.in_place.moving import PlaceMover
 from lazymig.testing.explore import Call
 from lazymig.testing.linearizability import Outcome
 from lazymig.testing.memory_collection import MemoryCollection
-from tests.interleaving.in_place.people import FIELDS, UNSEEN, PersonV2, to_v1, v1_part, value_of
+from tests.interleaving.in_place.people import FIELDS, NOBODY, UNSEEN, PersonV2, to_v1, v1_part, value_of
 from tests.interleaving.subject import ID, Count
 
 TALLIES = Criteria(v1={"count.tally": {"$gte": 0}}, v2={"tally": {"$gte": 0}})
@@ -112,8 +117,8 @@ def calls(amount, side=0):
             rename, value_of,
         ),
         "mail": Call(
-            "update", lambda s: v2_door(s).update(ID, lambda one: evolve(one, email=f"{amount}@y")), ID,
-            fields(email=f"{amount}@y"), value_of,
+            "update", lambda s: v2_door(s).update(ID, lambda one: evolve(one, email=f"{one.email}{amount}")), ID,
+            fields(email=lambda email: f"{email}{amount}"), value_of,
         ),
         "replace": Call("replace", lambda s: v2_door(s).replace(v2), ID, written, value_of),
         "delete": Call("delete", lambda s: v2_door(s).delete(ID), ID, observe=done),
@@ -130,6 +135,13 @@ def calls(amount, side=0):
 def done(_result):
     """A delete has no value."""
     return Outcome.DONE
+
+
+async def sweep(s, side):
+    """One page of a sweep: its own parts, without leases and tasks."""
+    place = calls_of(s.sides[side]).place
+    mover = PlaceMover(place, None, Counter(), dry_run=False)
+    await mover.move(await Scan(place.store, majority=True).find_whole({}, 10))
 
 
 READS = ("get", "get many", "list", "list by", "V1 get", "V1 get many", "V1 list")
@@ -175,8 +187,10 @@ def outsiders(amount):
         "out mail": Call("update", _set(email=new["email"]), ID, fields(email=new["email"])),
         "out unset": Call(
             "update", lambda s: matched(s.store.update_one({"_id": ID}, {"$unset": {"email": ""}})), ID,
-            fields(email="no email"),
+            fields(email=NOBODY),
         ),
+        "out null": Call("update", _set(email=None), ID, fields(email="None")),
+        "out list": Call("update", _set(email=["a@x", new["email"]]), ID, fields(email=str(["a@x", new["email"]]))),
         "out delete": Call("delete", lambda s: matched(s.store.delete_one({"_id": ID})), ID),
         "out insert": Call("insert", lambda s: s.store.insert_one({"_id": ID, **new}), ID, whole, done),
         "out replace": Call("replace", lambda s: matched(s.store.replace_one({"_id": ID}, new)), ID, whole),
@@ -184,3 +198,16 @@ def outsiders(amount):
 
 
 OUTSIDE = tuple(outsiders(0))
+
+
+async def _until_alone(s, change):
+    """What another program writes counts until lazymig's first write of V2's part alone."""
+    where = {"_id": ID, "_lazymig.alone": {"$exists": False}}
+    result = await s.store.update_one(where, {"$set": change})
+    return Outcome.DONE if result.matched_count else Outcome.UNCERTAIN
+
+
+def last_outsider(amount):
+    """Another program that writes until V1's part counts no more; after that, it writes nothing that is judged."""
+    name = f"Out{amount} Side"
+    return Call("update", lambda s: _until_alone(s, {"name": name}), ID, fields(name=name))

@@ -1,16 +1,19 @@
 """What the explorations of documents with both shapes begin with: classes, migrations, and every kind of document.
 
-`email` is shared, `note` is V2's alone, and `legacy` is a field that no class knows, at the top and in a sub-document.
+`email` is shared: a text, a list, null, or missing, which is not null. `note` is V2's alone, and `legacy` is a field
+that no class knows, at the top and in a sub-document.
 """
 
 from attrs import evolve, frozen
 
 import lazymig
 from lazymig.shapes.conversions import conversions_for
-from lazymig.shapes.one_document import share_document
+from lazymig.shapes.sharing import share_document
 from tests.interleaving.subject import ID, Count
 
 WITHIN = "v2"
+#: What a missing field stands for.
+NOBODY = "nobody@x"
 
 
 @frozen
@@ -20,7 +23,7 @@ class PersonV1:
     id: int
     name: str
     count: Count
-    email: str | None = None
+    email: str | list[str] | None = NOBODY
 
 
 @frozen
@@ -31,7 +34,7 @@ class PersonV2:
     first: str
     last: str
     tally: int
-    email: str | None = None
+    email: str | list[str] | None = NOBODY
     note: str = ""
 
 
@@ -103,11 +106,15 @@ def states_of(layout):
         "V1 with meta": whole(layout, made_of=False),
         "both current": whole(layout, v2=v2_part(layout, note="n")),
         "stale": whole(layout, v2=v2_part(layout, "Old Old", 7, "o@x", "n"), made_of=old),
+        "both current, null": whole(layout, v1_part(email=None), v2_part(layout, email=None, note="n")),
         "filled": whole(layout, v2=v2_part(layout), rev=0),
         "older conversion": whole(layout, v2=v2_part(layout, "Wrong Name", 99, note="n"), conv=1),
         "alone": whole(
             layout, v1_part(email="b@x") if layout == "flat" else old, v2_part(layout, tally=5, email="b@x", note="n"),
             alone=True,
+        ),
+        "alone, V1 changed since": whole(
+            layout, v1_part(email="b@x"), v2_part(layout, "Old Old", 7, "b@x", "n"), made_of=old, alone=True
         ),
         "alone, born in V2": {
             "_id": ID, **v2_part(layout, tally=5, email="b@x", note="n"),
@@ -128,7 +135,7 @@ def value_of(entity):
     if entity is None:
         return None
     v1 = entity if isinstance(entity, PersonV1) else to_v1(entity)
-    return (v1.name, v1.count.tally, v1.email or "no email", getattr(entity, "note", UNSEEN))
+    return (v1.name, v1.count.tally, str(v1.email), getattr(entity, "note", UNSEEN))
 
 
 def parts_of(layout, document):
@@ -142,6 +149,6 @@ def truth_of(layout, document):
         return None
     meta, v2 = document.get("_lazymig", {}), parts_of(layout, document)
     if meta.get("alone"):
-        return (f"{v2['first']} {v2['last']}", v2["tally"], v2.get("email") or "no email", v2["note"])
+        return (f"{v2['first']} {v2['last']}", v2["tally"], str(v2.get("email", NOBODY)), v2["note"])
     note = v2["note"] if "of" in meta and "unmoved" not in meta else ""
-    return (document["name"], document["count"]["tally"], document.get("email") or "no email", note)
+    return (document["name"], document["count"]["tally"], str(document.get("email", NOBODY)), note)

@@ -5,7 +5,7 @@ from pymongo.errors import DuplicateKeyError
 
 from lazymig import Criteria, Phase, Repository
 from lazymig.errors import AlreadyExists, NotFound
-from lazymig.testing.explore import FixedClock, Scenario, World
+from lazymig.testing.explore import Call, FixedClock, Scenario, World
 from lazymig.testing.linearizability import Outcome
 from lazymig.testing.memory_collection import MemoryCollection
 from tests.interleaving.in_place import clients as made
@@ -143,8 +143,12 @@ def blind(call):
 
 def call_of(name, amount, side, phase):
     """A call by its name, by the client of one side in this phase."""
+    if name == "out name until alone":
+        return made.last_outsider(amount)
     if name.startswith("out"):
         return made.outsiders(amount)[name]
+    if name == "sweep":
+        return Call("sweep", lambda s: made.sweep(s, side))
     call = made.calls(amount, side)[name]
     return blind(call) if phase is V1_ONLY else call
 

@@ -16,7 +16,7 @@ FULL = WIDENING.full
 #: What a call needs at most once nobody else moves: find, compare and set; or the majority, for what is missing.
 STEPS_ALONE = 3
 #: What only `v2_only` writes needs a process in it, or beside it.
-ALONE = ("alone", "alone, born in V2")
+ALONE = ("alone", "alone, V1 changed since", "alone, born in V2")
 #: Where a listing by V2's fields finds nothing yet.
 UNFILLED = ("V1 only", "V1 with meta")
 SOME_OUTSIDE = ("out name", "out tally", "out mail", "out delete", "out insert", "out replace")
@@ -82,6 +82,37 @@ def two_calls(phases):
         clients += [(both, one) for both in some for one in (("out name", "out tally"), ("out delete", "out insert"))]
         clients += [(("get", one), ("out replace", "get")) for one in ("note", "rename")]
     return tasks(phases, clients)
+
+
+THREE = (
+    (("get",), ("note",), ("out name",)),
+    (("note",), ("update",), ("out tally",)),
+    (("get",), ("delete",), ("out insert",)),
+    (("get",), ("V1 update",), ("out replace",)),
+)
+
+
+def three_clients(phases):
+    """Two clients of lazymig beside another program, where most of what can cross does."""
+    return tasks(phases, THREE if V2_ONLY not in phases and (FULL or phases[0] != phases[1]) else ())
+
+
+def cancelled(phases):
+    """Calls that are cancelled before or after a statement, beside another call or another program."""
+    calls = [(("update",), ("note",)), (("get",), ("rename",)), (("delete",), ("insert",))]
+    if V2_ONLY not in phases:
+        calls += [(("update",), ("out tally",)), (("get",), ("out mail",))]
+    return tasks(phases, calls if FULL or phases[0] == phases[1] else calls[:1], cancellations=1)
+
+
+def test_three_clients():
+    """Two clients and another program that meet in one document: each field has an order of its own."""
+    explored("three clients in one document", three_clients)
+
+
+def test_cancellations():
+    """A call that is cancelled happened or did not, whatever the statement did that was under way."""
+    explored("cancellations in one document", cancelled)
 
 
 def test_single_calls_side_by_side():

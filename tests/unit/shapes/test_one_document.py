@@ -23,7 +23,8 @@ from mongomock_motor import AsyncMongoMockClient
 from lazymig import ConfigurationError, Migration, Phase, Repository, make_converter, rename, upcasters
 from lazymig.shapes.conversions import conversions_for
 from lazymig.shapes.fields import Rejected
-from lazymig.shapes.one_document import OneDocument, share_document
+from lazymig.shapes.one_document import OneDocument
+from lazymig.shapes.sharing import share_document
 from lazymig.stores.decoding import decode
 from lazymig.stores.documents import META_FIELD, REVISION_FIELD
 from lazymig.stores.keyset import Order

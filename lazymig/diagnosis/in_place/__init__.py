@@ -1,0 +1,1 @@
+"""The diagnosis of one collection whose documents carry both shapes."""

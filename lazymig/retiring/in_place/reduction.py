@@ -1,0 +1,129 @@
+"""One pass that leaves each document V2's part alone, beside the running service. It may be killed at any statement.
+
+A document is changed by one statement, which holds it as it was read. So a write of the service or of another program
+wins or loses against it as against any other write, and what other programs wrote before still counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+from attrs import define, evolve, field
+from pymongo.errors import WriteError
+
+from lazymig.control.retirement import RetirementRecord
+from lazymig.errors import ConversionError
+from lazymig.passes.throttle import Limits, Throttle
+from lazymig.protocol.in_place.parts import Parts
+from lazymig.protocol.in_place.reducing import decide_reduced
+from lazymig.retiring.in_place.ground import PlaceGround
+from lazymig.retiring.reduction import ReduceOptions, Reduction
+from lazymig.stores.decoding import Unreadable
+from lazymig.stores.documents import decode_id
+from lazymig.stores.given import RawId
+from lazymig.stores.keyset import BY_ID
+from lazymig.stores.raw import keys_of
+from lazymig.stores.records import StoredWhole, Unmoved, WholeChange
+
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+
+#: Documents per batch, the failures that are named, and how often a document is tried that others keep changing.
+_BATCH, _NAMED, _TRIES = 500, 5, 32
+
+
+@define
+class ReducePass(Generic[V1, V2]):
+    """One run of the pass, from where an earlier one stopped."""
+
+    ground: PlaceGround[V1, V2]
+    record: RetirementRecord
+    options: ReduceOptions
+    found: Reduction = field(factory=Reduction)
+
+    async def run(self) -> Reduction:
+        """Reduce all documents, or as many as there is time for."""
+        ground, retirements = self.ground, self.ground.parts.retirement(self.ground.name)
+        throttle = Throttle(ground.place.store, Limits(batch_size=_BATCH), ground.stopping, ground.clock)
+        self.found = evolve(self.found, failed=self.record.failed)
+        question = ground.place.store.question({})
+        while await throttle.wait_for_page():
+            after = {"_id": self.record.position[0]} if self.record.position else None
+            page = list(await ground.place.store.page(question, BY_ID, _BATCH, after))
+            if not page:
+                self.found = evolve(self.found, finished=True)
+                break
+            await self._reduce(page)
+            last = page[-1].id
+            if not isinstance(last, Unreadable):  # which no row can hold; the next page records the place
+                after_this = evolve(self.record, position=(last,), failed=self.found.failed)
+                self.record = await retirements.save(self.record, after_this, by=ground.by, what="")
+            if self.options.on_progress is not None:
+                self.options.on_progress(self.found)
+        return self.found
+
+    async def _reduce(self, page: Sequence[StoredWhole]) -> None:
+        waived = await self._find_waived(page)
+        left, reduced = list(page), 0
+        for _ in range(_TRIES):
+            changes = await self._decide(left, waived)
+            if not changes:
+                break
+            done = await self.ground.place.store.fill_each(changes, durable=True)
+            reduced += done.stored
+            for place, error in done.refused.items():
+                self._fail(changes[place].seen.id, _explain(error))
+            # Some may have been changed meanwhile, and which of them the server does not say.
+            again = [change.seen.id for place, change in enumerate(changes) if place not in done.refused]
+            left = list((await self.ground.place.store.find_many(again)).values())
+        else:
+            for change in changes:
+                self._fail(change.seen.id, "others changed it each time; run reduce again")
+        self.found = evolve(self.found, scanned=self.found.scanned + len(page), reduced=self.found.reduced + reduced)
+
+    async def _decide(self, left: Sequence[StoredWhole], waived: set[object]) -> list[WholeChange]:
+        changes = []
+        for stored in left:
+            try:
+                decided = await decide_reduced(Parts(self.ground.place, stored))
+            except ConversionError as error:
+                if keys_of([stored.id])[0] in waived:
+                    self.found = evolve(self.found, kept=self.found.kept + 1)
+                else:
+                    self._fail(stored.id, f"{error.direction}: {type(error.cause).__name__}", error)
+                continue
+            if isinstance(decided, WholeChange):
+                changes.append(decided)
+            elif isinstance(decided, Unmoved):
+                self._note_unmoved(stored.id, decided)
+        return changes
+
+    def _note_unmoved(self, id: RawId, unmoved: Unmoved) -> None:
+        if unmoved.why == "waiting":
+            self._fail(id, "it waits for its user (NotYet)")
+        else:
+            self.found = evolve(self.found, kept=self.found.kept + 1)
+
+    def _fail(self, id: RawId, why: str, error: ConversionError | None = None) -> None:
+        where = f" at {error.path}" if error is not None and error.path else ""
+        named = self.found.failures
+        if len(named) < _NAMED:
+            named = (*named, f"{decode_id(id)!r}: {why}{where}")
+        self.found = evolve(self.found, failed=self.found.failed + 1, failures=named)
+
+    async def _find_waived(self, page: Sequence[StoredWhole]) -> set[object]:
+        waived: set[object] = set()
+        letters = self.ground.parts.letters.find_pages_of(self.ground.name, [stored.id for stored in page])
+        async for some in letters:
+            waived |= set(keys_of(letter.id for letter in some if letter.waived is not None))
+        return waived
+
+
+def _explain(error: BaseException) -> str:
+    """Return why the server refused a statement, without anything of the document."""
+    if isinstance(error, WriteError) and error.code == 121:
+        return "the collection's validator refuses it without V1's fields; change the validator"
+    if isinstance(error, WriteError) and error.code in (11000, 11001):
+        return "a unique index refuses it; drop the one on V1's fields, or correct the duplicate"
+    return f"the server refuses it ({type(error).__name__}, code {getattr(error, 'code', None)})"
