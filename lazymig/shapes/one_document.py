@@ -151,7 +151,7 @@ class OneDocument:
 
     def find_taken(self, document: Document) -> str | None:
         """Return a name of V2's own that a document has in which lazymig has stored no V2 part; None if it has none."""
-        return next((name for name in self.v2_own if name in document), None)
+        return min((name for name in self.v2_own if name in document), default=None)
 
     def place(self, body: Document, stored: StoredWhole, *, whole: bool = False) -> tuple[Fields, list[str]]:
         """Return the fields to set and to unset so that a document holds this V2 body.
