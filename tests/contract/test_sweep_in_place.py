@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from pymongo.errors import AutoReconnect, OperationFailure
 
 from lazymig import ConfigurationError, Follower, Phase, PhaseError, Rewriter, Sweeper
 from lazymig.control import parts_of
 from lazymig.protocol.in_place.parts import Parts
+from lazymig.stores.mongo_wholes import WholeStore
 from lazymig.stores.records import Partition
 from lazymig.stores.whole_documents import parse_whole
 from lazymig.sweeping.in_place.moving import PlaceMover
@@ -337,6 +339,47 @@ async def test_what_cannot_be(database: Any) -> None:
         with pytest.raises(PhaseError):
             Sweeper(place_repository(database, phase=phase))
     Sweeper(place_repository(database, timeout_s=7200))  # grace_s is about deletes, of which nothing remains here
+
+
+@SERVER
+async def test_overload_is_waited_for(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the server reports overload, a sweep stores its page again, and every document gets its V2 part."""
+    await database["both"].insert_many([thing(id) for id in range(9)])
+    fill_each, refused = WholeStore.fill_each, list[int]()
+
+    async def overloaded(store: Any, changes: Any, *, durable: bool = False) -> Any:
+        assert durable
+        if len(refused) < 3:
+            refused.append(len(changes))
+            error = OperationFailure("too much to do", 1)
+            error._add_error_label("SystemOverloadedError")
+            raise error
+        return await fill_each(store, changes, durable=durable)
+
+    monkeypatch.setattr(WholeStore, "fill_each", overloaded)
+    report = await place_sweeper(database, clock=LaterClock()).run()
+    assert (len(refused), report.migrated, report.finished) == (3, 9, True)
+
+
+@SERVER
+async def test_a_failure_loses_nothing(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a page cannot be stored, the run fails and its checkpoint is before that page: the next run does it."""
+    await database["both"].insert_many([thing(id) for id in range(20)])
+    fill_each, calls = WholeStore.fill_each, list[int]()
+
+    async def failing(store: Any, changes: Any, *, durable: bool = False) -> Any:
+        calls.append(len(changes))
+        if len(calls) == 3:
+            raise AutoReconnect("the server went away")
+        return await fill_each(store, changes, durable=durable)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WholeStore, "fill_each", failing)
+        with pytest.raises(AutoReconnect):
+            await place_sweeper(database, concurrency=1, partition_size=1000).run()
+    report = await place_sweeper(database).run()
+    assert (report.finished, report.scanned, report.migrated) == (True, 12, 12)
+    assert all("count" in document for document in (await stored(database["both"])).values())
 
 
 @SERVER
