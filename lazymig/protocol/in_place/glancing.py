@@ -10,6 +10,7 @@ from lazymig.protocol.in_place.place import Place
 from lazymig.shapes.one_document import digest
 from lazymig.stores.documents import META_FIELD
 from lazymig.stores.elements import SUB_DOCUMENT, split_elements
+from lazymig.stores.whole_documents import read_number
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -33,11 +34,12 @@ def is_clearly_current(place: Place[V1, V2], raw: bytes) -> bool:
     if kind != SUB_DOCUMENT:
         return False
     meta = bson.decode(value)
-    if not isinstance(meta.get("rev"), int):
+    conv = read_number(meta.get("conv", 1))
+    if conv is None or read_number(meta.get("rev")) is None or meta.get("gone"):
         return False
     if meta.get("alone") is True:
         return True
-    if meta.get("conv", 1) < place.conversions.migration.revision:
+    if conv < place.conversions.migration.revision:
         return False
     found = ((name, elements[name]) for name in map(str.encode, names) if name in elements)
     body = b"".join([bytes((kind,)) + name + b"\0" + value for name, (kind, value) in found])
