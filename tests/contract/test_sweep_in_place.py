@@ -16,8 +16,9 @@ from lazymig.stores.mongo_wholes import WholeStore
 from lazymig.stores.records import Partition
 from lazymig.stores.whole_documents import parse_whole
 from lazymig.sweeping.in_place.moving import PlaceMover
+from tests.contract.test_sweep_moving import ALLOWED, REFUSED, SERVER_ONLY
 from tests.places import deciding, filled, noted, place_of, place_repository, place_sweeper
-from tests.sweeps import WRITES, LaterClock, by_id, control, passes, renamed, stored, thing, things
+from tests.sweeps import WRITES, LaterClock, by_id, control, letters, passes, renamed, stored, thing, things
 
 SERVER = pytest.mark.parametrize("driver", ["pymongo", "mock"])
 
@@ -64,6 +65,21 @@ async def test_a_second_run_writes_to_control_only(watched: Any) -> None:
     pages = [event.command for event in sent if event.command.get("find") == "both" and event.command.get("hint")]
     whole = [page for page in pages if not page.get("projection")]
     assert 23 // 4 <= len(whole) <= 23 // 4 + 8  # one page more per partition shows its end
+
+
+async def test_ids_of_every_type(database: Any, driver: str) -> None:
+    """Ids of all BSON types are found; those of a type that the migration refuses get a dead letter, in each run."""
+    refused = [*REFUSED, *(SERVER_ONLY if driver != "mock" else [])]
+    for id in [*ALLOWED, *refused]:
+        await database["both"].insert_one(thing(id))
+    for attempts in (1, 2):
+        report = await place_sweeper(database, batch_size=2, partition_size=7).run()
+        found = await letters(database)
+        assert set(found) == {repr(id) for id in refused}
+        assert {letter.attempts for letter in found.values()} == {attempts}
+        assert (report.scanned, report.dead) == (len(ALLOWED) + len(refused), len(refused))
+    held = await stored(database["both"])
+    assert {id for id, document in held.items() if "count" in document} == {repr(id) for id in ALLOWED}
 
 
 async def test_what_is_behind_is_converted_again(database: Any) -> None:
