@@ -38,7 +38,7 @@ UNSET = {"$unset": dict.fromkeys(NAMES, "")}
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server answers soon that nothing happened."""
     monkeypatch.setattr(follow, "_IDLE_S", 0.02)
-    for name, seconds in (("_IDLE_S", 0.02), ("_SAVE_EVERY_S", 0.0), ("_SAMPLE_EVERY_S", 0.0)):
+    for name, seconds in (("IDLE_S", 0.02), ("_SAVE_EVERY_S", 0.0), ("_SAMPLE_EVERY_S", 0.0)):
         monkeypatch.setattr(watching, name, seconds)
 
 

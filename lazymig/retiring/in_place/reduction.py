@@ -41,6 +41,8 @@ class ReducePass(Generic[V1, V2]):
     record: RetirementRecord
     options: ReduceOptions
     found: Reduction = field(factory=Reduction)
+    #: The documents of this page that the server refuses to change.
+    _refused: set[object] = field(factory=set, init=False)
 
     async def run(self) -> Reduction:
         """Reduce all documents, or as many as there is time for."""
@@ -66,21 +68,32 @@ class ReducePass(Generic[V1, V2]):
     async def _reduce(self, page: Sequence[StoredWhole]) -> None:
         waived = await self._find_waived(page)
         left, reduced = list(page), 0
+        self._refused.clear()
         for _ in range(_TRIES):
             changes = await self._decide(left, waived)
             if not changes:
                 break
-            done = await self.ground.place.store.fill_each(changes, durable=True)
-            reduced += done.stored
-            for place, error in done.refused.items():
-                self._fail(changes[place].seen.id, _explain(error))
+            # The others record why an entity has no V2 part; their documents are not reduced.
+            alone = [change for change in changes if change.meta.get("alone")]
+            reduced += await self._store(alone)
+            await self._store([change for change in changes if not change.meta.get("alone")])
             # Some may have been changed meanwhile, and which of them the server does not say.
-            again = [change.seen.id for place, change in enumerate(changes) if place not in done.refused]
+            again = [change.seen.id for change in changes if keys_of([change.seen.id])[0] not in self._refused]
             left = list((await self.ground.place.store.find_many(again)).values())
         else:
             for change in changes:
                 self._fail(change.seen.id, "others changed it each time; run reduce again")
         self.found = evolve(self.found, scanned=self.found.scanned + len(page), reduced=self.found.reduced + reduced)
+
+    async def _store(self, changes: Sequence[WholeChange]) -> int:
+        """Send these statements, and return how many documents were as they had been read."""
+        if not changes:
+            return 0
+        done = await self.ground.place.store.fill_each(changes, durable=True)
+        for place, error in done.refused.items():
+            self._refused.add(keys_of([changes[place].seen.id])[0])
+            self._fail(changes[place].seen.id, _explain(error))
+        return done.stored
 
     async def _decide(self, left: Sequence[StoredWhole], waived: set[object]) -> list[WholeChange]:
         changes = []

@@ -30,7 +30,7 @@ from lazymig.routes.route import Route
 from lazymig.routes.stages import Stage
 from lazymig.shapes.conversions import conversions_for
 from lazymig.shapes.migration import Migration, get_id_types, get_upgrading, is_finished, is_upcasting_only
-from lazymig.shapes.one_document import LIFTED_IN, REDUCED, read_lift
+from lazymig.shapes.one_document import LIFTED_IN, REDUCED, Lift, read_lift
 from lazymig.shapes.sharing import share_document
 from lazymig.stores.given import Collection, Collections, Session
 from lazymig.stores.opening import Terms, are_tz_aware, check_collection, open_wholes
@@ -212,7 +212,13 @@ class PlaceBuilder(Generic[V1, V2]):
         """Raise `PhaseError` where a fleet follows a record beside which this fixed phase may not run."""
         if not probe_of(self.place.store).in_memory:
             control = control_beside(self.place.store)
-            await check_recorded(control, self.migration.name, phase, tuple(ROUTES), sealed=False)
+            standing = await check_recorded(control, self.migration.name, phase, tuple(ROUTES), sealed=False)
+            lifting = standing is not None and read_lift(standing.settings) is not Lift.NONE
+            if lifting and self.place.shape.within is not None:
+                raise PhaseError(
+                    f"V2's fields leave their sub-document {self.place.shape.within}, and a process with a fixed phase "
+                    "does not know where they are: pass phase=lazymig.Control(...)"
+                )
 
 
 def _find_since(at: Standing) -> int:
