@@ -411,6 +411,24 @@ async def test_a_listing_goes_on_while_v2s_parts_are_lifted(database: Any) -> No
         assert first + [person.id async for person in listing] == list(range(250))
 
 
+@on_both
+async def test_the_way_back_is_a_migration_of_its_own(database: Any) -> None:
+    """Once `_lazymig` is taken out, the reversed migration runs in the same collection, from V1_ONLY on."""
+    expected = await filled(database, people())
+    await begun(database)
+    work = retirement(database)
+    await work.reduce(**CONFIRMED)
+    await work.reduce(strip=True, **CONFIRMED)
+    back = people().reversed("people_back")
+    first = whole(database, Phase.V1_ONLY, migration=back)
+    assert await first.get(3) == PersonV1(3, "Grace Hopper", 36, ["math"])
+    repo = whole(database, Phase.COEXIST, migration=back)
+    assert (await repo.update(3, lambda person: evolve(person, name="Grace Murray"))).name == "Grace Murray"
+    assert await repo.v1.get(3) == evolve(expected[3], last="Murray")
+    document = await database["people"].find_one({"_id": 3})
+    assert (document["name"], document["last"], document["shoe_size"]) == ("Grace Murray", "Murray", 38)
+
+
 @on_server
 async def test_an_outside_insert_behind_the_pass_blocks_the_end(database: Any) -> None:
     """A document that another program stored after the pass is found before lazymig's rows go."""

@@ -25,6 +25,8 @@ from lazymig.stores.given import RawId
 from lazymig.stores.keyset import BY_ID
 from lazymig.stores.raw import keys_of
 from lazymig.stores.records import StoredWhole, Unmoved, WholeChange
+from lazymig.stores.scans import Scan
+from lazymig.stores.whole_documents import parse_whole
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -49,15 +51,16 @@ class ReducePass(Generic[V1, V2]):
         ground, retirements = self.ground, self.ground.parts.retirement(self.ground.name)
         throttle = Throttle(ground.place.store, Limits(batch_size=_BATCH), ground.stopping, ground.clock)
         self.found = evolve(self.found, failed=self.record.failed)
-        question = ground.place.store.question({})
+        scan = Scan(ground.place.store, majority=True)
         while await throttle.wait_for_page():
-            after = {"_id": self.record.position[0]} if self.record.position else None
-            page = list(await ground.place.store.page(question, BY_ID, _BATCH, after))
-            if not page:
+            where = scan.after(BY_ID, {"_id": self.record.position[0]}) if self.record.position else {}
+            # One reply at most, so that large documents do not fill the memory.
+            found = await scan.find_part(where, _BATCH, parse_whole)
+            if not found.documents:
                 self.found = evolve(self.found, finished=True)
                 break
-            await self._reduce(page)
-            last = page[-1].id
+            await self._reduce(list(found.documents))
+            last = found.last
             if not isinstance(last, Unreadable):  # which no row can hold; the next page records the place
                 after_this = evolve(self.record, position=(last,), failed=self.found.failed)
                 self.record = await retirements.save(self.record, after_this, by=ground.by, what="")

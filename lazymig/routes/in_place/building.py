@@ -128,22 +128,25 @@ class PlaceBuilder(Generic[V1, V2]):
 
         Raises `PhaseError` where this release, or this layout, cannot work in it.
         """
-        phase, since = (at.phase, _find_since(at)) if isinstance(at, Standing) else (at, 0)
         if isinstance(at, Standing):
             self.check_record(at)
-        else:
-            self.check(phase)
-        if self.watch is not None and isinstance(at, Standing):
-            self.watch.share = find_share(at)
-        route = self._build_steered(at) if isinstance(at, Standing) else self._build_route(phase, self.place)
+            if self.watch is not None:
+                self.watch.share = find_share(at)
+            lift = read_lift(at.settings)
+            place = evolve(self.place, shape=self.place.shape.at(lift))
+            return self._make_stage(at.phase, _find_since(at), self._build_steered(at, place), lift)
+        self.check(at)
+        return self._make_stage(at, 0, self._build_route(at, self.place))
+
+    def _make_stage(self, phase: Phase, since: int, route: Route[V1, V2], lift: Lift | None = None) -> Stage[V1, V2]:
+        """Return the stage of a phase, with a check of the collection since it began. `lift` is None where it stays."""
         known = self._checks.get(phase)
         if known is None or known[0] != since:
-            known = self._checks[phase] = since, self._make_check(route, None if isinstance(at, Standing) else phase)
+            known = self._checks[phase] = since, self._make_check(route, phase, lift)
         return Stage(phase, route, known[1], since)
 
-    def _build_steered(self, at: Standing) -> Route[V1, V2]:
+    def _build_steered(self, at: Standing, place: Place[V1, V2]) -> Route[V1, V2]:
         choice = None if self.choosing is None else self.choosing.find_choice(at)
-        place = evolve(self.place, shape=self.place.shape.at(read_lift(at.settings)))
         if self.choosing is None or choice is None:
             return self._build_route(at.phase, place)
         figures = self.choosing.begin(choice)
@@ -199,13 +202,14 @@ class PlaceBuilder(Generic[V1, V2]):
             raise ConfigurationError(problem)
         return stage
 
-    def _make_check(self, route: Route[V1, V2], fixed: Phase | None) -> FirstUse:
+    def _make_check(self, route: Route[V1, V2], phase: Phase, lift: Lift | None) -> FirstUse:
         asked = Asked(
             v1=self.collections.v1, v2=None, id_types=get_id_types(self.migration),
-            linearizable=self.options.read_concern is not None, reads_v1=route.keeps_v1, shape=self.place.shape,
+            linearizable=self.options.read_concern is not None, reads_v1=route.keeps_v1,
+            shape=self.place.shape if lift is None else self.place.shape.at(lift),
             fills=route.fills_v2, complete=route.lists_v2 and not self.place.finished,
         )  # fmt: skip
-        further = None if fixed is None else partial(self.check_recorded, fixed, route)
+        further = partial(self.check_recorded, phase, route) if lift is None else None
         return FirstUse(asked, both=False, timeout_s=self.options.timeout_s, further=further)
 
     async def check_recorded(self, phase: Phase, route: Route[V1, V2]) -> None:
