@@ -352,6 +352,10 @@ async def test_a_process_in_a_fixed_phase_does_not_work_beside_the_lift(database
     await there.insert(ada(2))
     with pytest.raises(PhaseError, match="1 documents still have the sub-document profile"):
         await work.finish()
+    assert (await work.reduce()).reduced == 1
+    assert (await work.finish()).stage == "retired"
+    async with whole(database, migration=FINISHED) as repo:
+        assert await held(repo) == {1: ada(1), 2: ada(2)}
 
 
 @on_server
