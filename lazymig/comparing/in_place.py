@@ -16,12 +16,12 @@ from lazymig.protocol.in_place.parts import Parts
 from lazymig.stores.documents import META_FIELD, UNUSABLE
 from lazymig.stores.records import StoredV1, StoredV2, StoredWhole, WholeChange
 from lazymig.stores.verdicts import AGREEING, Verdict
-from lazymig.stores.whole_documents import parse_whole
+from lazymig.stores.whole_documents import UNSET, parse_whole
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
-_MALFORMED: Final = f"{META_FIELD} is not what lazymig stores beside both shapes; unset it"
+_MALFORMED: Final = f"{META_FIELD} is not what lazymig stores beside both shapes; {UNSET}"
 
 
 @frozen

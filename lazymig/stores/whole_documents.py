@@ -24,6 +24,8 @@ from lazymig.stores.records import Document, Fields, StoredWhole, Unmoved, Whole
 REV, OF, CONV, BY, ALONE, LIFTED, UNMOVED = (
     f"{META_FIELD}.{name}" for name in ("rev", "of", "conv", "by", "alone", "lifted", "unmoved")
 )
+#: What to do about meta data that lazymig cannot have stored. V2's fields alone would be taken for another program's.
+UNSET = "unset it, and the fields that only V2 has"
 #: What V2 may know: entities with a V2 part, and those that lazymig has not seen.
 MOVED: Document = {UNMOVED: {"$exists": False}}
 
@@ -65,26 +67,32 @@ def parse_whole(document: Document) -> StoredWhole:
     id, meta = raw_id(document["_id"]), document.get(META_FIELD, MISSING)
     if meta is MISSING:
         return StoredWhole(id, 0, document, known=False)
-    if not _is_usable(meta):
+    if not isinstance(meta, dict) or "gone" in meta:
         return StoredWhole(id, UNUSABLE, document)
-    of = meta.get("of")
+    revision, conv, of = read_number(meta.get("rev")), read_number(meta.get("conv", 1)), meta.get("of")
+    if revision is None or conv is None:
+        return StoredWhole(id, UNUSABLE, document)
     return StoredWhole(
-        id, meta["rev"], document, of if isinstance(of, bytes) else None, meta.get("conv", 1), meta.get("by"),
+        id, revision, document, of if isinstance(of, bytes) else None, conv, meta.get("by"),
         meta.get("alone") is True, meta.get("lifted") is True, parse_unmoved(meta) if "unmoved" in meta else None,
     )  # fmt: skip
 
 
-def _is_usable(meta: object) -> bool:
-    """Return whether lazymig can have stored this beside both shapes, as far as it compares and counts by it."""
-    if not isinstance(meta, dict) or meta.get("gone"):
-        return False
-    return isinstance(meta.get("rev"), int) and isinstance(meta.get("conv", 1), int)
+def read_number(value: object) -> int | None:
+    """Return a revision as a number; None for what lazymig cannot have stored.
+
+    Programs in languages without integers store them as doubles when they write a document back. To the server, both
+    are equal.
+    """
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return value if isinstance(value, int) else None
 
 
 def check_whole(stored: StoredWhole) -> StoredWhole:
     """Return the document. Raises `ConversionError` for meta data that lazymig cannot have stored in this layout."""
     if stored.revision == UNUSABLE:
-        wrong = ConfigurationError(f"{META_FIELD} is not what lazymig stores beside both shapes; unset it")
+        wrong = ConfigurationError(f"{META_FIELD} is not what lazymig stores beside both shapes; {UNSET}")
         raise ConversionError(decode_id(stored.id), "read", wrong, META_FIELD, side="V1")
     return stored
 

@@ -73,7 +73,7 @@ def test_a_verification_beside_another_program(lazymig: Run, inside: Inside, peo
     assert (code, [(line[1], line[2], line[3], line[7]) for line in lines]) == (
         3, [("different", "upgrade", "last", "5"), ("unknown", "-", "-", "6")],
     )  # fmt: skip
-    assert "_lazymig is not what lazymig stores beside both shapes; unset it" in wrong
+    assert "_lazymig is not what lazymig stores beside both shapes; unset it, and the fields that only V2 has" in wrong
     code, status = inside("status")
     assert (code, "1 different" in status) == (3, True)
     report = json.loads(inside("verify", "--repair", "--min-age", "0.1", "--json")[1])

@@ -98,6 +98,23 @@ async def test_meta_data_that_lazymig_cannot_have_stored_is_named(
 
 
 @ON_EACH
+async def test_numbers_that_a_program_wrote_back_as_doubles_count_as_they_were(
+    store: WholeStore, collection: Any
+) -> None:
+    """Where a language has no integers, a program that stores a whole document again does that to the meta data."""
+    await collection.insert_one(whole(1, 2**39 + 1) | {META: {"rev": 2.0**39 + 1, "of": OF, "conv": 2.0}})
+    found = await store.find(1)
+    assert found is not None
+    assert (check_whole(found).revision, found.conv) == (2**39 + 1, 2)
+    assert await store.change(WholeChange(found, spell_whole(found.revision + 1, OF), {"first": "Eve"})) is True
+    await collection.insert_one({"_id": 2, META: {"rev": 0.5, "of": OF}})
+    odd = await store.find(2)
+    assert odd is not None
+    with pytest.raises(ConversionError, match="not what lazymig stores"):
+        check_whole(odd)
+
+
+@ON_EACH
 async def test_find_many_leaves_missing_ids_out(store: WholeStore, collection: Any) -> None:
     """These documents, by id."""
     await collection.insert_many([whole(id, id) for id in range(300)])

@@ -10,11 +10,14 @@ from lazymig.protocol.in_place.place import Place
 from lazymig.shapes.one_document import digest
 from lazymig.stores.documents import META_FIELD
 from lazymig.stores.elements import SUB_DOCUMENT, split_elements
+from lazymig.stores.whole_documents import read_number
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 _META = META_FIELD.encode()
+#: How the field begins where lazymig stored it.
+_FIRST = bytes((SUB_DOCUMENT,)) + _META + b"\0"
 
 
 def is_clearly_current(place: Place[V1, V2], raw: bytes) -> bool:
@@ -24,18 +27,19 @@ def is_clearly_current(place: Place[V1, V2], raw: bytes) -> bool:
     So these bytes may differ from what a current V2 part was made of, but they cannot be equal and mean something else.
     """
     names = place.shape.v1
-    if names is None:
+    if names is None or _FIRST not in raw:
         return False
     elements = {name: (kind, value) for kind, name, value in split_elements(raw)}
     kind, value = elements.get(_META, (0, b""))
     if kind != SUB_DOCUMENT:
         return False
     meta = bson.decode(value)
-    if not isinstance(meta.get("rev"), int):
+    conv = read_number(meta.get("conv", 1))
+    if conv is None or read_number(meta.get("rev")) is None or meta.get("gone"):
         return False
     if meta.get("alone") is True:
         return True
-    if meta.get("conv", 1) < place.conversions.migration.revision:
+    if conv < place.conversions.migration.revision:
         return False
     found = ((name, elements[name]) for name in map(str.encode, names) if name in elements)
     body = b"".join([bytes((kind,)) + name + b"\0" + value for name, (kind, value) in found])
