@@ -44,7 +44,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(collections|contextlib|datetime|pathlib|types|typing|uuid)\..*"),
     (r"py:.*", r"(attr|attrs|bson|cattrs|hypothesis|pymongo)\..*"),
     # Type variables.
-    (r"py:.*", r"(lazymig\..*\.)?(V1|V2|E|K|T)"),
+    (r"py:.*", r"(lazymig\..*\.)?(V1|V2|E|K|T|T1|T2)"),
     # Types that only tests pass, or get from what only tests call: they have no page.
     (r"py:.*", r"lazymig\.loop\.clock\.Clock"),
     (r"py:.*", r"(lazymig\.testing\.(mongod|exploration|linearizability|memory_collection)\..*|External)"),

@@ -28,6 +28,9 @@ V2 = TypeVar("V2")
 class Sweeper(Generic[V1, V2]):
     """Moves the entities that reads and writes have not moved yet, and cleans up after crashes and deletes.
 
+    Where one document carries both shapes, it stores the V2 parts that are missing, or were made of other V1 fields
+    than stand beside them, and changes none of V1's fields. It reads every document then: no index finds those.
+
     It pauses by itself while replication lags, and slows down while the server answers much more slowly than before or
     reports overload. Statements that are refused as overload are tried again for a quarter of an hour.
 
@@ -36,15 +39,17 @@ class Sweeper(Generic[V1, V2]):
         control: The control collection; by default `lazymig_control` in V2's database.
         batch_size: Documents per statement at most; a batch never exceeds 8 MB.
         concurrency: Batches in flight at a time.
-        rate_limit: Documents per second at most; None for no limit. Needs `lazymig[sweep]`.
+        rate_limit: Documents per second at most; None for no limit. Needs `lazymig[sweep]`. In one document each that
+            is read counts.
         grace_s: The age in seconds at which the remainder of a deleted entity may be purged. It must exceed the longest
-            time that an operation may be in flight, such as the repository's `timeout_s`.
+            time that an operation may be in flight, such as the repository's `timeout_s`. In one document nothing
+            remains of a delete.
         max_time_s: Seconds after which the run stops early, as `stop` does; for cron windows.
         shard: `(i, n)` takes every n-th partition from the i-th on; several sweepers divide a pass so without sharing
             partitions.
         dry_run: Convert everything and write nothing.
         adopt: Replace V2's documents that lazymig did not store by what V1 holds. Without it, a sweep that finds one
-            is refused.
+            is refused. Not in one document.
         probe: An async function that is asked about once a second: False pauses the sweep, an exception slows it down.
         on_progress: Called with a `Progress` after each page, at least once a second while the sweep waits for others,
             and at the end.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lazymig.diagnosis.findings import Finding, Group, notes, warns
-from lazymig.stores.documents import MISSING, REVISION_FIELD, get_at, is_foreign, parse_v2
+from lazymig.stores.documents import MISSING, PART_FIELD, REVISION_FIELD, get_at, is_foreign, parse_v2
 from lazymig.stores.given import RawId
 from lazymig.stores.raw import keys_of
-from lazymig.stores.records import StoredV1
+from lazymig.stores.records import Document, StoredV1
 
 CHECK = "direct writers"
 _FIND = (
@@ -26,9 +26,13 @@ class Writers:
         self._revisions: dict[object, tuple[RawId, bool, int]] = {}
         self._dropped, self._behind = Group(), Group()
         self._both = 0
+        #: The other migrations whose revisions V1's documents have.
+        self._others: set[str] = set()
 
     def note(self, truths: Sequence[StoredV1], rows: Sequence[Mapping[str, object]]) -> None:
         """Note V1's documents of one page, and V2's own fields of the same ids."""
+        for truth in truths:
+            self._others |= _list_revisions(truth.document) - {self._path}
         known = [row for row in rows if not is_foreign(row)]
         seen = dict(zip(keys_of(row["_id"] for row in known), map(parse_v2, known), strict=True))
         for key, truth in zip(keys_of(truth.id for truth in truths), truths, strict=True):
@@ -43,6 +47,20 @@ class Writers:
 
     def findings(self) -> Sequence[Finding]:
         """Return the signs of such programs, and how to look for those that left none."""
+        return [*self._find_others(), *self._find_programs()]
+
+    def _find_others(self) -> Sequence[Finding]:
+        if not self._others:
+            return []
+        return [
+            notes(
+                "other migrations", f"V1's documents also have the revisions {', '.join(sorted(self._others))}: other "
+                "migrations work on this collection, or have worked on it",
+                "make sure that no two of them declare the same attribute: each is an outside writer to the others",
+            )
+        ]  # fmt: skip
+
+    def _find_programs(self) -> Sequence[Finding]:
         found = []
         if self._dropped.count:
             found.append(
@@ -68,6 +86,13 @@ class Writers:
             else ("lazymig has written no entity yet, so the data show nothing")
         )
         return [notes(CHECK, signs, _FIND)]
+
+
+def _list_revisions(document: Document) -> set[str]:
+    """List where a document has revisions."""
+    parts = document.get(PART_FIELD)
+    found = {f"{PART_FIELD}.{name}" for name in parts} if isinstance(parts, Mapping) else set[str]()
+    return found | {REVISION_FIELD} if REVISION_FIELD in document else found
 
 
 def check_class(v1: type, path: str = REVISION_FIELD) -> Sequence[Finding]:

@@ -78,15 +78,11 @@ class Conversions(Generic[V1, V2]):
         return behind and self.is_newer(seen) and get_upgrading(self.migration).takes_other
 
     def trusted(self, seen: StoredV2) -> V2 | None:
-        """Return the entity of a live V2 document, or None if V1 must be read instead.
-
-        The body of an older conversion must not answer. A body that no longer decodes cannot: another class made it,
-        and V1 has the data it was made from.
-        """
+        """Return the entity of a live V2 document; None if V1 must be read, as where an older conversion made it."""
         return None if seen.conv < self.migration.revision else self.try_v2(seen.document)
 
     def try_v2(self, document: Document) -> V2 | None:
-        """Return the entity of a V2 document, or None if it does not decode."""
+        """Return the entity of a V2 document, or None where another class made it: V1 has the data it was made from."""
         try:
             return self.v2.decode(document)  # not apart: nobody else looks at the document
         except Exception:

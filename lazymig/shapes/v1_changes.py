@@ -12,7 +12,7 @@ from lazymig.shapes.fields import Rejected
 from lazymig.shapes.stored_names import is_step
 from lazymig.shapes.upcasting import NewerVersion, Upcasters, bring_up, read_version
 from lazymig.stores.decoding import Damaged, is_readable
-from lazymig.stores.documents import OWN_FIELDS, get_at
+from lazymig.stores.documents import MISSING, OWN_FIELDS, get_at
 from lazymig.stores.records import Document, Fields
 
 E = TypeVar("E")
@@ -84,7 +84,15 @@ def _hold(chain: Upcasters, stored: Document) -> Document:
     values = {
         name: value for name, value in stored.items() if name not in OWN_FIELDS and is_step(name) and not _is_odd(value)
     }
-    return {**version, **values} if len(bson.encode(values)) <= _HELD_BYTES else version
+    return {**version, **values} if is_small(values) else version
+
+
+def is_small(values: Document) -> bool:
+    """Return whether a filter may hold these values without slowing the statement down."""
+    try:
+        return len(bson.encode({name: value for name, value in values.items() if value is not MISSING})) <= _HELD_BYTES
+    except Exception:
+        return False  # Python cannot hold one of them
 
 
 def _compare(stored: Document, final: Document) -> tuple[Fields, list[str], list[str]]:

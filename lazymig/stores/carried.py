@@ -48,8 +48,8 @@ class Carried:
 
     @cached_property
     def fields(self) -> Fields | None:
-        """The projection on what belongs to the entity; None for whole documents."""
-        return dict.fromkeys((*self.names, self.revision), 1) if self.names else None
+        """The projection on what belongs to the entity, with all migrations' revisions; None for whole documents."""
+        return dict.fromkeys((*self.names, PART_FIELD, REVISION_FIELD), 1) if self.names else None
 
     @cached_property
     def parse(self) -> Callable[[Document], StoredV1]:

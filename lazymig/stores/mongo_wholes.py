@@ -127,8 +127,8 @@ class WholeStore(Wholes):
                 refused[place] = error
         return Filled(stored, refused)
 
-    async def delete(self, seen: StoredWhole) -> bool:
-        where = make_whole_filter(seen._replace(of=None))
+    async def delete(self, seen: StoredWhole, held: Document | None = None) -> bool:
+        where = make_whole_filter(seen._replace(of=None), held)
         where.pop(f"{META_FIELD}.of", None)  # a reader that stores the V2 part is no other writer
         result = await self._durable.delete_one(where, session=self._session)
         return bool(result.deleted_count)

@@ -67,7 +67,7 @@ def parse_whole(document: Document) -> StoredWhole:
     id, meta = raw_id(document["_id"]), document.get(META_FIELD, MISSING)
     if meta is MISSING:
         return StoredWhole(id, 0, document, known=False)
-    if not isinstance(meta, dict) or meta.get("gone"):
+    if not isinstance(meta, dict) or "gone" in meta:
         return StoredWhole(id, UNUSABLE, document)
     revision, conv, of = read_number(meta.get("rev")), read_number(meta.get("conv", 1)), meta.get("of")
     if revision is None or conv is None:

@@ -49,8 +49,11 @@ class Wholes(Protocol):
         `durable` waits for the majority: a sweep's checkpoint must not be ahead of what is durably stored.
         """
 
-    async def delete(self, seen: StoredWhole) -> bool:
-        """Delete one document durably, if it is at the revision that was seen. False: it is not."""
+    async def delete(self, seen: StoredWhole, held: Document | None = None) -> bool:
+        """Delete one document durably, if it is at the revision that was seen, with the values that are held.
+
+        False: it is not.
+        """
 
     def question(self, criteria: Document) -> Document:
         """Encode a caller's filter as the caller's client would. Raises what that client raises."""

@@ -34,7 +34,7 @@ class Progress:
         present: Of these, entities that V2 had before: reads, writes or earlier sweeps moved them.
         moved_by_clients: Of these, entities that a client moved while the sweep was about to.
         reconverted: V2 bodies of older conversions that were converted again.
-        healed: Marks of dead writers that were resolved.
+        healed: Marks of dead writers that were resolved; in one document, V2 parts that other programs had left behind.
         purged: Remainders of deleted entities that were removed from V2.
         dead: Of the scanned, entities that cannot be moved.
         remaining: About how many entities V2 lacks, when last counted.

@@ -8,10 +8,11 @@ import pytest
 from attrs import evolve
 
 from lazymig import ConfigurationError, ConversionError, DarkReads, Mismatch, Phase, Repository, Verdict
+from lazymig.control import parts_of
 from lazymig.dark import in_place
 from lazymig.dark.contests import Look, Outcome
 from tests.layouts import settle
-from tests.sweeps import ThingV1, ThingV2
+from tests.sweeps import ThingV1, ThingV2, control
 from tests.verifications import rows, same_code
 from tests.watching import steps
 from tests.wholes import NAME, OUTSIDE, filled, keeping, put, whole_repository, whole_things
@@ -178,19 +179,25 @@ async def test_what_only_v2_holds_is_no_difference(database: Any) -> None:
 
 
 @SERVER
-async def test_a_fleets_share(database: Any) -> None:
-    """The share that is set for the fleet holds for this layout as well, and sessions are left out."""
+async def test_sessions_are_left_out(database: Any) -> None:
+    """A session runs one statement at a time, so its reads are not compared."""
     await filled(database, range(2))
     repo, dark, _ = dark_repository(database)
     async with repo, database.client.start_session() as session:
         await repo.with_session(session).get(1)
     assert dark.counts["compared"] == 0
-    calls = repo._calls
-    assert calls.watch is not None
-    calls.watch.share = 0.0
-    async with repo:
+
+
+@SERVER
+async def test_the_share_of_a_fleet(database: Any) -> None:
+    """The share that is recorded holds in place of the repository's own, in this layout as well."""
+    await filled(database, range(2))
+    record, dark = control(database), DarkReads(0)
+    await parts_of(record).phases("things").begin(Phase.COEXIST, by="a test", why="")
+    await record.cut_over("things", dark_share=1.0, share=1.0)
+    async with whole_repository(database, phase=record, dark_reads=dark) as repo:
         await repo.get(1)
-    assert dark.counts["compared"] == 0
+    assert dark.counts["compared"] == 1
 
 
 @MEMORY

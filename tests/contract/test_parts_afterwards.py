@@ -22,9 +22,10 @@ from lazymig.protocol.seals import Fleet, Terms
 from lazymig.repository import calls_of
 from lazymig.retiring import watching
 from lazymig.stores.field_removal import FieldRemoval
+from tests.contract.test_retirement import Counting, Killed
 from tests.following import followed
 from tests.people import PersonV2, ada, ada_v1, people
-from tests.retiring import retirement
+from tests.retiring import record, retirement
 from tests.sweeps import LaterClock, control
 
 FIRST = pytest.mark.parametrize("driver", ["pymongo"])
@@ -38,7 +39,7 @@ UNSET = {"$unset": dict.fromkeys(NAMES, "")}
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server answers soon that nothing happened."""
     monkeypatch.setattr(follow, "_IDLE_S", 0.02)
-    for name, seconds in (("_IDLE_S", 0.02), ("_SAVE_EVERY_S", 0.0), ("_SAMPLE_EVERY_S", 0.0)):
+    for name, seconds in (("IDLE_S", 0.02), ("_SAVE_EVERY_S", 0.0), ("_SAMPLE_EVERY_S", 0.0)):
         monkeypatch.setattr(watching, name, seconds)
 
 
@@ -277,6 +278,44 @@ async def test_a_drop_that_is_stopped_goes_on(database: Any, monkeypatch: pytest
     assert (report.stage, report.interrupted) == ("dropped", "")
     assert await database["v1"].count_documents({"name": {"$exists": True}}) == 0
     assert await database["v1"].count_documents({"logins": {"$gte": 5}}) == 25
+
+
+@FIRST
+async def test_killed_at_any_statement_it_resumes(
+    database: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After any statement, the same step again brings it to the same end; the fields are in V1 or in the archive."""
+    monkeypatch.setattr("lazymig.retiring.fields._BATCH", 2)
+    counting, kills, into = Counting(monkeypatch), 0, tmp_path / "old.bson"
+    await filled(database)
+    steps: dict[str, Callable[[Retirement[Any, Any]], Awaitable[Any]]] = {
+        "serving": lambda one: one.archive(into),
+        "dropped": lambda one: one.drop(confirm="people"),
+        "reduced": lambda one: one.reduce(grace_s=0),
+        "retired": lambda one: one.finish(),
+    }
+    for stage, step in steps.items():
+        at, finished = 1, False
+        while not finished:
+            counting.left = at
+            try:
+                await step(retiring(database))
+                finished = True
+            except Killed:
+                kills, at = kills + 1, at + 1
+            except PhaseError:  # the step before was killed behind its last statement
+                finished = at > 1 and not (await record(database)).doing
+                assert finished
+            counting.left = -1
+            in_v1 = {row["_id"] async for row in database["v1"].find({"name": {"$exists": True}})}
+            archived = {row["_id"] for row in bson.decode_all(into.read_bytes())} if into.exists() else set()
+            assert in_v1 | archived == {1, 2}
+            assert (
+                await database["v1"].count_documents({"_id": {"$in": [1, 2]}, "mail": "x", f"{PART}.another": 7}) == 2
+            )
+        assert (await record(database)).stage == stage
+    assert kills > 20
+    assert await kept(database) == GONE
 
 
 @BOTH

@@ -678,6 +678,7 @@ STATEMENTS = {
     "lazymig.control.retirement.Retirements": ["save", "remove_others"],
     "lazymig.stores.moving_away.Removable": ["rename", "drop", "remove_index"],
     "lazymig.stores.archives.Archived": ["copy_into", "write_to", "digest"],
+    "lazymig.stores.field_removal.FieldRemoval": ["remove"],
     "lazymig.stores.reducing.Reducing": ["reduce"],
     "lazymig.stores.fences.MongoFence": ["take_down"],
 }

@@ -8,6 +8,8 @@ import pytest
 from attrs import evolve
 
 from lazymig import ConfigurationError, Control, NotYet, Phase, PhaseError, Verdict
+from lazymig.protocol.in_place.repairing import repair
+from lazymig.repository import calls_of
 from tests.sweeps import LaterClock, ThingV1, ThingV2, control, stored
 from tests.verifications import BUG, GUB, MeddlingClock, expected, rows, same_code, verdicts_of
 from tests.wholes import (
@@ -313,6 +315,48 @@ async def test_one_read_per_page(watched: Any) -> None:
     pages = [one for one in sent if one.command_name == "find" and one.command.get("sort") == {"_id": 1}]
     read = [one for one in pages if one.command["find"] == NAME and "projection" not in one.command]
     assert len(read) == COUNT / 10
+
+
+@SERVER
+async def test_continuously(database: Any) -> None:
+    """One pass follows the other, each with a run of its own, and what was behind is looked at again."""
+    await filled(database, range(COUNT))
+    verifier, seen = whole_verifier(database), []
+    async for report in verifier.run_continuously():
+        seen.append((report.agrees, report.compared, report.behind))
+        await database[NAME].update_one({"_id": len(seen)}, {"$set": {"n": 5}})
+        if len(seen) == 3:
+            verifier.stop()
+    assert seen == [(True, COUNT, 0), (True, COUNT, 1), (True, COUNT, 2)]
+    runs = await control(database).history("things", kind="verify")
+    assert [run.counts["behind"] for run in runs] == [2, 1, 0]
+
+
+@MEMORY
+async def test_accepted_differences(database: Any) -> None:
+    """Differences of form are accepted by name, and the report says how many, also where V2's part is behind."""
+    await put(database, range(4))
+    await database[NAME].update_many({}, {"$unset": {"code": ""}})
+    await whole_repository(database).get_many([0, 1])
+    strictly = await whole_verifier(database).run()
+    assert (strictly.different, strictly.groups[0].accept) == (4, "missing-null")
+    report = await whole_verifier(database, accept=["missing-null:code"]).run()
+    assert (report.agrees, report.behind, dict(report.accepted)) == (True, 2, {"missing-null:code": 4})
+
+
+@MEMORY
+async def test_a_repair_leaves_what_is_not_v1s_to_say(database: Any) -> None:
+    """V2's part that is the truth, or that a newer release made, stays, even where it is asked for by its id."""
+    await filled(database, range(3))
+    await whole_repository(database, phase=Phase.V2_ONLY).update(0, lambda v2: evolve(v2, count=7))
+    await database[NAME].update_one({"_id": 1}, {"$set": {"_lazymig.conv": 2, "count": 8}})
+    before = await stored(database[NAME])
+    place = calls_of(whole_repository(database)).place
+    assert place is not None
+    assert [await repair(place, id) for id in (0, 1, 9)] == [False, False, False]
+    assert await stored(database[NAME]) == before
+    assert await repair(place, 2)
+    assert (await database[NAME].find_one({"_id": 2}))["_lazymig"]["rev"] == 1
 
 
 @MEMORY

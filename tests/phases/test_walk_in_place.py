@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ import pytest
 from lazymig import Phase
 from tests.phases.layouts import ONE
 from tests.phases.outside import OUTSIDE, outsiders
+from tests.phases.retiring import retire_in_place
 from tests.phases.walking import Pace, Walk, draw_seed, under_way
 from tests.widening import WIDENING
 
@@ -27,7 +29,7 @@ async def walk(lazymig_server: Any) -> AsyncIterator[Walk]:
         yield walk
 
 
-async def test_the_whole_life_beside_an_outside_writer(walk: Walk) -> None:
+async def test_the_whole_life_beside_an_outside_writer(walk: Walk, tmp_path: Path) -> None:
     """Through each phase, back and forth again, nobody sees a lost, stale or resurrected read, however they read."""
     async with outsiders(walk, count=2):
         await walk.work()
@@ -44,6 +46,7 @@ async def test_the_whole_life_beside_an_outside_writer(walk: Walk) -> None:
     await into_v2_only(walk)
     await walk.suffer()
     await walk.work()
+    await retire_in_place(walk, tmp_path / "customers.bson")
 
 
 async def move(walk: Walk, to: Phase, *, asleep: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeVar
 
 from lazymig.errors import ConversionError
@@ -11,9 +12,10 @@ from lazymig.protocol.in_place.place import Place
 from lazymig.shapes.attempts import attempt
 from lazymig.shapes.codec import Changes, changes
 from lazymig.shapes.fields import Rejected
+from lazymig.shapes.migration import get_upgrading
 from lazymig.shapes.one_document import is_same
 from lazymig.shapes.stored_names import is_step
-from lazymig.shapes.v1_changes import patched
+from lazymig.shapes.v1_changes import is_small, patched
 from lazymig.stores.documents import MISSING, decode_id, get_at
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Body, Document, Fields, StoredWhole, Unmoved, WholeChange
@@ -21,6 +23,9 @@ from lazymig.stores.whole_documents import spell_whole
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
+
+#: Revisions rise by random steps up to this. An Int64 has room for 2**43 of them.
+_STEP = 2**20
 
 
 def compose_fill(parts: Parts[V1, V2], body: Body, by: str) -> WholeChange:
@@ -34,7 +39,7 @@ def compose_fill(parts: Parts[V1, V2], body: Body, by: str) -> WholeChange:
         stored.revision, parts.fingerprint, conv=place.conversions.migration.revision,
         by=stored.by or by, unmoved=body if isinstance(body, Unmoved) else None,
     )  # fmt: skip
-    return WholeChange(stored, meta, changed, vanished)
+    return WholeChange(stored, meta, changed, vanished, identify(place, stored))
 
 
 def compose_write(parts: Parts[V1, V2], change: Change) -> WholeChange:
@@ -44,12 +49,12 @@ def compose_write(parts: Parts[V1, V2], change: Change) -> WholeChange:
     after = patched(stored.document, (change.v1_set, change.v1_unset, []))
     changed, vanished = _place_v2(place, stored, change.v2_body, after)
     meta = spell_whole(
-        stored.revision + 1, place.shape.fingerprint(after), conv=change.conv or place.conversions.migration.revision,
+        _raise(place, stored), place.shape.fingerprint(after), conv=change.conv or place.conversions.migration.revision,
         by=stored.by or "write", unmoved=change.v2_body if isinstance(change.v2_body, Unmoved) else None,
     )  # fmt: skip
     return WholeChange(
-        stored, meta, {**changed, **change.v1_set}, [*vanished, *change.v1_unset], _held(stored, change),
-        change.v1_within,
+        stored, meta, {**changed, **change.v1_set}, [*vanished, *change.v1_unset],
+        {**identify(place, stored), **_held(stored, change)}, change.v1_within,
     )  # fmt: skip
 
 
@@ -57,8 +62,9 @@ def compose_v1(parts: Parts[V1, V2], change: Change) -> WholeChange:
     """Return the statement of a write of V1's part alone. Where that changes, V2's part is not trusted any more."""
     stored = parts.stored
     meta = spell_whole(
-        stored.revision + 1, stored.of, conv=stored.conv, by=stored.by, lifted=stored.lifted, unmoved=stored.unmoved
-    )
+        _raise(parts.place, stored), stored.of, conv=stored.conv, by=stored.by, lifted=stored.lifted,
+        unmoved=stored.unmoved,
+    )  # fmt: skip
     held = _held(stored, change)
     return WholeChange(stored, meta, change.v1_set, change.v1_unset, held, change.v1_within)
 
@@ -67,15 +73,16 @@ def compose_alone(parts: Parts[V1, V2], body: Document) -> WholeChange:
     """Return the statement of a write of V2's part alone; from now on it is the truth.
 
     The first such write counts V1's part out. Other programs may have changed it since it was read, so it must stand
-    as it was.
+    as it was. Raises `ConversionError` for a field that is not V2's.
     """
     place, stored = parts.place, parts.stored
+    parts.check()
     changed, vanished, within = place_whole(place, stored, body)
     meta = spell_whole(
-        stored.revision + 1, stored.of, conv=place.conversions.migration.revision, by=stored.by or "write", alone=True,
-        lifted=stored.lifted,
+        _raise(place, stored), stored.of, conv=place.conversions.migration.revision, by=stored.by or "write",
+        alone=True, lifted=stored.lifted,
     )  # fmt: skip
-    held = None if parts.alone else hold_v1(place, stored)
+    held = None if parts.alone else {**identify(place, stored), **hold_v1(place, stored)}
     return WholeChange(stored, meta, changed, vanished, held, within)
 
 
@@ -110,9 +117,43 @@ def _check_lifted(place: Place[V1, V2], stored: StoredWhole, body: Document) -> 
 
 def hold_v1(place: Place[V1, V2], stored: StoredWhole) -> Document:
     """Return the values of V1's part, as a guard against programs that change no revision."""
-    # What the class declares may be missing, and set meanwhile. Other names may be none that a filter can have.
-    names = {*place.shape.list_covered(stored.document), *place.conversions.v1.fields}
-    return {name: stored.document.get(name, MISSING) for name in sorted(names) if is_step(name)}
+    names: Iterable[str] | None = place.shape.v1
+    if names is None:
+        # What the class declares may be missing, and set meanwhile. Other names may be none that a filter can have.
+        names = filter(is_step, {*place.shape.list_covered(stored.document), *place.conversions.v1.fields})
+    return {name: stored.document.get(name, MISSING) for name in names}
+
+
+def hold_decided(parts: Parts[V1, V2]) -> Document | None:
+    """Return the values about which `upgrade` decided that V2's door knows the entity, for its delete."""
+    if parts.alone:
+        return None
+    standing = hold_v1(parts.place, parts.stored)
+    return standing if is_small(standing) else None
+
+
+def identify(place: Place[V1, V2], stored: StoredWhole) -> Document:
+    """Return the values by which a document is recognised as the one that was read, where no revision shows that.
+
+    Since then another program may have stored a field of its own under a name of V2's, or deleted the document and
+    inserted another. What `upgrade` keeps of the previous entity would pass from one to the other.
+    """
+    if stored.of is not None:
+        return {}
+    untaken: Document = dict.fromkeys(place.shape.v2_own, MISSING)
+    if stored.known or not get_upgrading(place.conversions.migration).takes_other:
+        return untaken
+    standing = hold_v1(place, stored)
+    return {**standing, **untaken} if is_small(standing) else untaken
+
+
+def _raise(place: Place[V1, V2], stored: StoredWhole) -> int:
+    """Return the revision after a write: a number that was hardly ever used.
+
+    Other programs may put a document back as they read it, with an earlier revision. If the next write then took the
+    next number, it could be that of a write that came between, and a slow writer that saw that one would win.
+    """
+    return stored.revision + 1 + int(place.clock.random() * _STEP)
 
 
 def compose_birth(place: Place[V1, V2], id: RawId, change: Change, revision: int) -> tuple[Fields, Fields]:

@@ -16,6 +16,8 @@ V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
 _META = META_FIELD.encode()
+#: How the field begins where lazymig stored it.
+_FIRST = bytes((SUB_DOCUMENT,)) + _META + b"\0"
 
 
 def is_clearly_current(place: Place[V1, V2], raw: bytes) -> bool:
@@ -25,7 +27,7 @@ def is_clearly_current(place: Place[V1, V2], raw: bytes) -> bool:
     So these bytes may differ from what a current V2 part was made of, but they cannot be equal and mean something else.
     """
     names = place.shape.v1
-    if names is None:
+    if names is None or _FIRST not in raw:
         return False
     elements = {name: (kind, value) for kind, name, value in split_elements(raw)}
     kind, value = elements.get(_META, (0, b""))

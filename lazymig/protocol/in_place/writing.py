@@ -14,6 +14,7 @@ from lazymig.protocol.in_place.composing import (
     compose_birth_alone,
     compose_v1,
     compose_write,
+    hold_decided,
 )
 from lazymig.protocol.in_place.parts import Parts
 from lazymig.protocol.in_place.place import Place
@@ -78,12 +79,19 @@ async def write(
         if stored is None:
             await place.store.confirm_missing(id)
             raise NotFound(decode_id(id))
-        change, statement = await decide(Parts(place, stored), edit)
-        if await (place.store.delete(stored) if statement is None else place.store.change(statement)):
+        parts = Parts(place, stored)
+        change, statement = await decide(parts, edit)
+        if await (_delete(parts, edit) if statement is None else place.store.change(statement)):
             return change
         place.tally.count(CONTENDED)
         await back_off(place, attempt)
     raise Contention(decode_id(id), place.max_attempts)
+
+
+async def _delete(parts: Parts[V1, V2], edit: ClientEdit) -> bool:
+    # V2's door does not know an entity that `upgrade` leaves, and another program may just have made it one.
+    held = hold_decided(parts) if edit.needs_entity else None
+    return await parts.place.store.delete(parts.stored, held)
 
 
 async def insert(place: Place[V1, V2], id: RawId, change: Change) -> None:

@@ -19,6 +19,9 @@ from lazymig.stores.whole_documents import parse_whole
 from lazymig.verifying.in_place.judging import JudgeWhole
 from lazymig.verifying.judging import Judged
 
+#: Documents that are decoded together.
+_TOGETHER = 20
+
 
 @frozen
 class WholeRange:
@@ -36,8 +39,9 @@ class WholeRange:
 
     def looks(self) -> Iterator[Awaitable[Judged]]:
         """Yield a look at each document."""
-        for place in range(len(self.documents)):
-            yield self.judge(self.documents[place])
+        for some in self.documents.parts(_TOGETHER):
+            for stored in some:
+                yield self.judge(stored)
 
 
 class Wholly:

@@ -3,9 +3,14 @@
 Each field of an entity is judged by itself, because a program that writes another field has an order of its own.
 """
 
+from collections import Counter
+
 from attrs import evolve, frozen
 
 from lazymig import Criteria, Repository
+from lazymig.repository import calls_of
+from lazymig.stores.scans import Scan
+from lazymig.sweeping.in_place.moving import PlaceMover
 from lazymig.testing.explore import Call
 from lazymig.testing.linearizability import Outcome
 from lazymig.testing.memory_collection import MemoryCollection
@@ -130,6 +135,13 @@ def calls(amount, side=0):
 def done(_result):
     """A delete has no value."""
     return Outcome.DONE
+
+
+async def sweep(s, side):
+    """One page of a sweep: its own parts, without leases and tasks."""
+    place = calls_of(s.sides[side]).place
+    mover = PlaceMover(place, None, Counter(), dry_run=False)
+    await mover.move(await Scan(place.store, majority=True).find_whole({}, 10))
 
 
 READS = ("get", "get many", "list", "list by", "V1 get", "V1 get many", "V1 list")

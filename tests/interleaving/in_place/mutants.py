@@ -10,9 +10,17 @@ from lazymig.stores.documents import MISSING
 from lazymig.stores.mongo_wholes import WholeStore
 from lazymig.stores.records import Filled
 from lazymig.stores.whole_documents import make_whole_filter
+from tests.interleaving.in_place import unmoved
 from tests.interleaving.in_place.people import SHAPES, v2_part, whole
 from tests.interleaving.in_place.scenarios import COEXIST, SHADOW, V2_ONLY, V2_PRIMARY, scenario
-from tests.interleaving.in_place.special import foreign_stays, history_grows, newer_stays
+from tests.interleaving.in_place.special import (
+    foreign_comes,
+    foreign_stays,
+    history_grows,
+    lives_apart,
+    newer_stays,
+    put_back_between,
+)
 from tests.interleaving.mutants import Mutant
 
 # ---- guards of statements -------------------------------------------------------------------------------------------
@@ -63,6 +71,18 @@ def unguarded_fill(monkeypatch):
         return Filled(result.matched_count, {})
 
     monkeypatch.setattr(WholeStore, "fill", anyhow)
+
+
+def unguarded_sweep(monkeypatch):
+    """A sweep stores its conversions over whatever stands."""
+
+    async def anyhow(store, changes, *, durable=False):
+        for change in changes:
+            where, update = mongo_wholes.build_statement(change)
+            await store.collection.update_one({"_id": where["_id"]}, update)
+        return Filled(len(changes), {})
+
+    monkeypatch.setattr(WholeStore, "fill_each", anyhow)
 
 
 def fingerprint_of_what_stands(monkeypatch):
@@ -140,8 +160,24 @@ def low_inserts(monkeypatch):
     monkeypatch.setattr(writing, "pick_unused_step", lambda clock: 1)
 
 
+def counted_revisions(monkeypatch):
+    """A write takes the next number for its revision."""
+    monkeypatch.setattr(composing, "_raise", lambda place, stored: stored.revision + 1)
+
+
+def takes_any_document(monkeypatch):
+    """Where there is no revision, whatever stands now is taken for what was read."""
+    monkeypatch.setattr(composing, "identify", lambda place, stored: {})
+
+
+def hasty_delete(monkeypatch):
+    """V2's door deletes an entity that it knew when it read it."""
+    monkeypatch.setattr(writing, "hold_decided", lambda parts: None)
+
+
 def takes_all_names(monkeypatch):
     """A field of another program is taken for V2's."""
+    takes_any_document(monkeypatch)
     monkeypatch.setattr(OneDocument, "find_taken", lambda shape, document: None)
 
 
@@ -174,8 +210,12 @@ MUTANTS = (
         "the fingerprint takes missing for null", missing_is_null,
         shown("both current, null", "get", "out unset", layout="within"),
     ),
-    Mutant("a fill's fingerprint is of what stands", fingerprint_of_what_stands, shown("V1 only", "get", "out name")),
+    Mutant("a fill's fingerprint is of what stands", fingerprint_of_what_stands, shown("stale", "get", "out name")),
     Mutant("a fill without a guard", unguarded_fill, shown("stale", "get", "note", phases=(SHADOW, SHADOW))),
+    Mutant("a sweep without a guard", unguarded_sweep, shown("stale", "sweep", "note")),
+    Mutant(
+        "a sweep without a guard, beside v2_only", unguarded_sweep, shown("V1 only", "sweep", "update", phases=SIDES)
+    ),
     Mutant("V2's door forgets `alone`", forgets_alone, shown("alone, V1 changed since", "get", "update", phases=SIDES)),
     Mutant("V1's door forgets `alone`", forgets_alone_in_v1, shown("both current", "V1 get", "update", phases=SIDES)),
     Mutant("a write forgets `alone`", forgets_alone_in_writes, shown("both current", "update", "rename", phases=SIDES)),
@@ -184,6 +224,13 @@ MUTANTS = (
         shown("both current", "out name until alone", "note", phases=SIDES),
     ),
     Mutant("an insert begins at revision 1", low_inserts, shown(AT_ONE, "note", "delete, insert")),
+    Mutant(
+        "V2's door deletes what has just been left", hasty_delete,
+        lambda: unmoved.scenario((COEXIST, COEXIST), "current", (["delete"], ["out leave"])),
+    ),
+    Mutant("a revision is the next number", counted_revisions, put_back_between),
+    Mutant("a new document is taken for the one that was read", takes_any_document, lives_apart, visible=False),
+    Mutant("a field that has just come is taken", takes_any_document, foreign_comes, visible=False),
     Mutant("a field of somebody else is taken", takes_all_names, foreign_stays, visible=False),
     Mutant("an older release stores over a newer one", eager_release, newer_stays, visible=False),
 )  # fmt: skip

@@ -5,7 +5,7 @@ from pymongo.errors import DuplicateKeyError
 
 from lazymig import Criteria, Phase, Repository
 from lazymig.errors import AlreadyExists, NotFound
-from lazymig.testing.explore import FixedClock, Scenario, World
+from lazymig.testing.explore import Call, FixedClock, Scenario, World
 from lazymig.testing.linearizability import Outcome
 from lazymig.testing.memory_collection import MemoryCollection
 from tests.interleaving.in_place import clients as made
@@ -147,6 +147,8 @@ def call_of(name, amount, side, phase):
         return made.last_outsider(amount)
     if name.startswith("out"):
         return made.outsiders(amount)[name]
+    if name == "sweep":
+        return Call("sweep", lambda s: made.sweep(s, side))
     call = made.calls(amount, side)[name]
     return blind(call) if phase is V1_ONLY else call
 

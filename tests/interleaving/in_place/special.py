@@ -4,10 +4,14 @@ from attrs import evolve, frozen
 
 from lazymig.errors import ConversionError
 from lazymig.testing.explore import Call
+from lazymig.testing.linearizability import Outcome
+from tests.interleaving.in_place.clients import fields
 from tests.interleaving.in_place.people import (
     INSIDE,
     KEEPING,
     PersonV2,
+    parts_of,
+    states_of,
     to_v2,
     to_v2_keeping,
     v1_part,
@@ -16,6 +20,9 @@ from tests.interleaving.in_place.people import (
 )
 from tests.interleaving.in_place.scenarios import COEXIST, scenario
 from tests.interleaving.subject import ID
+from tests.widening import WIDENING
+
+FULL = WIDENING.full
 
 
 def any_history(state, _operation):
@@ -75,9 +82,9 @@ def foreign_field_stays(world):
     return None if document is None or document.get("first") == "theirs" else "another program's field is gone"
 
 
-def foreign_stays(clients=(("get", "update"), ("V1 update", "replace"))):
+def foreign_stays(phases=(COEXIST, COEXIST), clients=(("get", "update"), ("V1 update", "replace"))):
     """Calls on a document that has a field of V2's name, which lazymig has not stored."""
-    made = scenario((COEXIST, COEXIST), {"_id": ID, **v1_part(), "first": "theirs"}, clients)
+    made = scenario(phases, {"_id": ID, **v1_part(), "first": "theirs"}, clients)
     calls = {client: [refused(call) for call in some] for client, some in made.clients.items()}
     return evolve(made, clients=calls, invariants={"foreign": foreign_field_stays}, afterwards=None, model=any_history)
 
@@ -123,3 +130,64 @@ def newer_stays(reads=("get", "list")):
     )
     clients = {**made.clients, "A": [unjudged(call) for call in made.clients["A"]]}
     return evolve(made, clients=clients, invariants={"nick": nick_stays}, afterwards=None, model=any_history)
+
+
+# ---- what may change between a read and what it stores ---------------------------------------------------------------
+
+
+THEIRS = {"first": "theirs", "they": 1}
+
+
+async def store_first(s):
+    """Another program stores a field of its own, where it finds none."""
+    result = await s.store.update_one(
+        {"_id": ID, "first": {"$exists": False}}, {"$set": {"first": "theirs", "they": 1}}
+    )
+    return result.matched_count
+
+
+def foreign_is_kept(world):
+    """Where another program has stored its field, it stands."""
+    document = world.stores[0].stored(ID)
+    return "another program's field is gone" if "they" in document and document["first"] != "theirs" else None
+
+
+def foreign_comes(call="get", phases=(COEXIST, COEXIST)):
+    """A call on a document that lazymig has never stored, beside a program that stores a field of V2's name."""
+    made = scenario(phases, "V1 only", ([call], []))
+    calls = {"A": [refused(one) for one in made.clients["A"]], "B": [Call("out first", store_first)]}
+    return evolve(made, clients=calls, invariants={"foreign": foreign_is_kept}, afterwards=None, model=any_history)
+
+
+def notes_of_one_life(world):
+    """A new document holds no memory of the one that was deleted or replaced before."""
+    document = world.stores[0].stored(ID)
+    if document is None or not document["name"].startswith("Out"):
+        return None
+    note = parts_of("flat", document).get("note", "")
+    return f"the memory of an earlier document is kept: {note!r}" if "Ada" in note else None
+
+
+def lives_apart(call="get", life=("out delete", "out insert")):
+    """A call on a document that lazymig has never written, beside its end and the next one with the same id."""
+    remembering = evolve(KEEPING, upgrade=remember)
+    made = scenario((COEXIST, COEXIST), "V1 only", ([call], life), migrations=(remembering,) * 2)
+    calls = {client: [unjudged(call) for call in some] for client, some in made.clients.items()}
+    return evolve(made, clients=calls, invariants={"lives": notes_of_one_life}, afterwards=None, model=any_history)
+
+
+# ---- documents that are put back -------------------------------------------------------------------------------------
+
+
+async def put_back(s):
+    """Another program stores a document as it read it before, with a field of its own changed, and with `_lazymig`."""
+    await s.store.replace_one({"_id": ID}, {**states_of("flat")["both current"], "legacy": 2})
+    return Outcome.DONE
+
+
+def put_back_between():
+    """A slow writer, and one that notes, after which another program puts the document back, and notes again."""
+    made = scenario((COEXIST, COEXIST), "both current", (["note"], ["note", "note"]))
+    first, second = made.clients["B"]
+    back = Call("update", put_back, ID, fields(note="n"))
+    return evolve(made, clients={**made.clients, "B": [first, back, second]})

@@ -84,6 +84,37 @@ def two_calls(phases):
     return tasks(phases, clients)
 
 
+THREE = (
+    (("get",), ("note",), ("out name",)),
+    (("note",), ("update",), ("out tally",)),
+    (("get",), ("delete",), ("out insert",)),
+    (("get",), ("V1 update",), ("out replace",)),
+)
+
+
+def three_clients(phases):
+    """Two clients of lazymig beside another program, where most of what can cross does."""
+    return tasks(phases, THREE if V2_ONLY not in phases and (FULL or phases[0] != phases[1]) else ())
+
+
+def cancelled(phases):
+    """Calls that are cancelled before or after a statement, beside another call or another program."""
+    calls = [(("update",), ("note",)), (("get",), ("rename",)), (("delete",), ("insert",))]
+    if V2_ONLY not in phases:
+        calls += [(("update",), ("out tally",)), (("get",), ("out mail",))]
+    return tasks(phases, calls if FULL or phases[0] == phases[1] else calls[:1], cancellations=1)
+
+
+def test_three_clients():
+    """Two clients and another program that meet in one document: each field has an order of its own."""
+    explored("three clients in one document", three_clients)
+
+
+def test_cancellations():
+    """A call that is cancelled happened or did not, whatever the statement did that was under way."""
+    explored("cancellations in one document", cancelled)
+
+
 def test_single_calls_side_by_side():
     """Two calls of adjacent phases, with any crash: linearizable, and all doors and phases agree afterwards."""
     explored("calls of two phases in one document", single_calls)
