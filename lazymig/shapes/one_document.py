@@ -187,7 +187,10 @@ class OneDocument:
         shared = self.shared
         if _are_same(shared, document, body):
             return None
-        read = reread({**{name: document[name] for name in shared if name in document}, **own})
+        try:
+            read = reread({**{name: document[name] for name in shared if name in document}, **own})
+        except Exception:
+            read = document  # V2 cannot read what V1 stores, or leaves out
         return next(
             (name for name in sorted(shared) if not is_same(read.get(name, MISSING), body.get(name, MISSING))), None
         )

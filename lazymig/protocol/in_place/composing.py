@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from lazymig.errors import ConversionError
@@ -9,6 +10,7 @@ from lazymig.protocol.edits import Change
 from lazymig.protocol.in_place.parts import Parts
 from lazymig.protocol.in_place.place import Place
 from lazymig.shapes.attempts import attempt
+from lazymig.shapes.codec import changes
 from lazymig.shapes.fields import Rejected
 from lazymig.shapes.migration import get_upgrading
 from lazymig.shapes.stored_names import is_step
@@ -72,15 +74,41 @@ def compose_alone(parts: Parts[V1, V2], body: Document) -> WholeChange:
     The first such write counts V1's part out. Other programs may have changed it since it was read, so it must stand
     as it was. Raises `ConversionError` for a field that is not V2's.
     """
-    place, stored = parts.place, parts.stored
     parts.check()
-    changed, vanished = place.shape.place(body, stored, whole=True)
+    place, stored = parts.place, parts.stored
+    changed, vanished, within = _place_alone(parts, body)
     meta = spell_whole(
         _raise(place, stored), stored.of, conv=place.conversions.migration.revision, by=stored.by or "write",
         alone=True, lifted=stored.lifted,
     )  # fmt: skip
     held = None if parts.alone else {**identify(place, stored), **hold_v1(place, stored)}
-    return WholeChange(stored, meta, changed, vanished, held)
+    return WholeChange(stored, meta, changed, vanished, held, within)
+
+
+def _place_alone(parts: Parts[V1, V2], body: Document) -> tuple[Fields, list[str], Sequence[str]]:
+    """Return the fields to set and to unset for V2's part alone, and the paths of sub-documents that must exist.
+
+    Inside the sub-documents that both shapes share only what changed is set, so that what no class knows stays there.
+    """
+    place, stored = parts.place, parts.stored
+    changed, vanished = place.shape.place(body, stored, whole=True)
+    names = [name for name in place.shape.shared if name in body and isinstance(stored.document.get(name), Mapping)]
+    try:
+        before = _encode_standing(parts) if names else {}
+    except Exception:
+        return changed, vanished, ()  # it is replaced, so it need not be readable
+    both = [{name: one[name] for name in names if name in one} for one in (before, body)]
+    found = changes(both[0], both[1], stored.document)
+    rest = {name: value for name, value in changed.items() if name not in names}
+    return {**rest, **found[0]}, [*vanished, *found[1]], found[2]
+
+
+def _encode_standing(parts: Parts[V1, V2]) -> Document:
+    """Return the part that is the truth as its class stores it. What both shapes share is the same by either."""
+    shape, conversions = parts.place.shape, parts.place.conversions
+    if parts.alone:
+        return conversions.v2.encode(conversions.v2.decode(shape.v2_part(parts.stored)))
+    return conversions.v1.encode(conversions.v1.decode(parts.v1.document))
 
 
 def hold_v1(place: Place[V1, V2], stored: StoredWhole) -> Document:
@@ -166,16 +194,12 @@ def _check_shared(place: Place[V1, V2], after: StoredWhole, body: Document, chan
 
     `after` has V1's part as it will be, and `changed` what is set of V2's.
     """
-    codec, id = place.conversions.v2, decode_id(after.id)
+    codec = place.conversions.v2
     final = {"_id": after.id, **changed}
-
-    def reread(stored: Document) -> Document:
-        return attempt(id, "upgrade", lambda part: codec.encode(codec.decode(part)), stored)
-
-    name = place.shape.find_disputed(after.document, body, final, reread)
+    name = place.shape.find_disputed(after.document, body, final, lambda part: codec.encode(codec.decode(part)))
     if name is not None:
         wrong = Rejected(
-            "both shapes share this field, and the conversion gives it another value; pass Migration(v2_within=...), "
-            "or store V2's field under another name", name,
+            "both shapes share this field, and V2 would read another value than the conversion gives; let both classes "
+            "have the same default, pass Migration(v2_within=...), or store V2's field under another name", name,
         )  # fmt: skip
-        raise ConversionError(id, "upgrade", wrong, name)
+        raise ConversionError(decode_id(after.id), "upgrade", wrong, name)
