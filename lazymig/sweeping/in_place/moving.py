@@ -112,7 +112,8 @@ class PlaceMover(Generic[V1, V2]):
             self.failures.note_unconvertible(StoredV1(parts.stored.id, make_mark(parts), {}), error)
             return []
         if self._scan.is_raw:
-            change = WholeChange(change.seen, change.meta, change.changed, change.vanished, packed=packed)
+            # Nothing else is needed, and a thousand decoded documents that live together cost much time.
+            change = WholeChange(parts.stored._replace(document={}), change.meta, {}, change.vanished, packed=packed)
         return [_Converted(change, len(packed), self._name_count(parts, made), make_mark(parts))]
 
     def _name_count(self, parts: Parts[V1, V2], made: V2 | Unmoved) -> str:
