@@ -7,6 +7,8 @@ from typing import Any
 
 import bson
 import pytest
+from attrs import evolve
+from bson.datetime_ms import DatetimeMS
 from pymongo import ReadPreference
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
@@ -239,6 +241,24 @@ async def test_false_where_another_program_changed_a_value_that_is_held(
     await collection.update_one({}, {"$unset": {"age": ""}} if old is MISSING else {"$set": {"age": old}})
     assert await store.change(change) is True
     assert (await collection.find_one())["age"] == 1
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["sub-document", "array"])
+@pytest.mark.parametrize(("driver", "kind"), [("pymongo", WholeStore)])
+async def test_a_value_that_python_cannot_read_is_held_by_its_presence(
+    store: WholeStore, collection: Any, *, many: bool
+) -> None:
+    """There are no bytes of the whole to compare with, and no statement fails at it."""
+    far = DatetimeMS(2**62)
+    await collection.insert_one(whole(odd=[far] if many else {"at": far}))
+    seen = await store.find(1)
+    assert seen is not None
+    change = WholeChange(seen, spell_whole(4, OF), {"age": 1}, [], {"odd": seen.document["odd"]})
+    assert await store.change(change) is True
+    found = await collection.find_one({"age": 1}, {"_id": 1, META: 1})
+    await collection.update_one({}, {"$unset": {"odd": ""}})
+    later = StoredWhole(1, found[META]["rev"], seen.document, OF)
+    assert await store.change(evolve(change, seen=later)) is False
 
 
 @ON_EACH
