@@ -106,7 +106,7 @@ def failing(server: Server, failure: dict[str, Any]) -> Iterator[Any]:
 
         def arm() -> None:
             data = {"failCommands": list(COMMANDS), "namespace": "faults.wholes", **failure}
-            admin.admin.command("configureFailPoint", "failCommand", mode={"times": 6}, data=data)
+            admin.admin.command("configureFailPoint", "failCommand", mode={"times": 3}, data=data)
 
         try:
             yield arm

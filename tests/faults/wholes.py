@@ -21,10 +21,10 @@ from lazymig.testing.linearizability import Operation, Outcome, Verdict, check
 from tests.by_field import UNSEEN, kept, split_by
 
 FIELDS = ("box", "side", "note")
-IDS = range(10)
+IDS = range(6)
 #: How often each call is made, relative to the others.
-INSIDE = {"get": 5, "get by V1": 2, "box": 5, "box by V1": 3, "note": 5, "insert": 2, "delete": 1}
-OUTSIDE = {"out side": 6, "out box": 3, "out delete": 1, "out insert": 2}
+INSIDE = {"get": 5, "get by V1": 2, "box": 5, "box by V1": 3, "note": 5, "insert": 3, "delete": 1}
+OUTSIDE = {"out side": 5, "out box": 6, "out delete": 1, "out insert": 3}
 
 
 @frozen
@@ -188,12 +188,12 @@ def _labelled(one: WholeV1, writer: str) -> WholeV1:
 
 
 def crowd(database: Any, seed: int, tell: Callable[[Entry], None], name: str = "") -> list[Client]:
-    """Clients of two adjacent phases, and two other programs."""
+    """Clients of two adjacent phases, and three other programs."""
     plain = database["wholes"].with_options(write_concern=WriteConcern("majority"))
     made = [opened(database, phase) for phase in (Phase.COEXIST, Phase.V2_PRIMARY)]
     return [
         Client(f"{name}c{number}", plain, one, Random(f"{seed} {name} {number}"), tell)
-        for number, one in enumerate([*made, *made, None, None])
+        for number, one in enumerate([*made, *made, None, None, None])
     ]
 
 
