@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from types import NoneType
 from typing import Final, TypeVar
@@ -15,7 +15,7 @@ from bson import ObjectId
 from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.shapes.fields import Rejected
 from lazymig.stores.decoding import Damaged, Unreadable
-from lazymig.stores.documents import META_FIELD, MISSING, REVISION_FIELD
+from lazymig.stores.documents import META_FIELD, MISSING, OWN_FIELDS
 from lazymig.stores.keyset import Order
 from lazymig.stores.pages import join_filters
 from lazymig.stores.records import Document, Fields, StoredWhole
@@ -24,7 +24,6 @@ from lazymig.stores.whole_documents import LIFTED
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
-_OWN: Final = frozenset({"_id", META_FIELD, REVISION_FIELD})
 #: The bytes of a fingerprint.
 _BYTES: Final = 16
 #: Types whose equal values are stored alike. A float is none of them: 0.0 equals -0.0.
@@ -117,12 +116,7 @@ class OneDocument:
 
         Whatever changes V1's fields changes it, also a program that has never heard of lazymig.
         """
-        if self.v1 is None:
-            own = self.v2_own
-            names: Iterable[str] = sorted(name for name in document if name not in own and name not in _OWN)
-        else:
-            names = self.v1
-        part = {name: document[name] for name in names if name in document}
+        part = {name: document[name] for name in self.list_covered(document) if name in document}
         try:
             raw = bson.encode(part)
         except Exception:
@@ -130,6 +124,12 @@ class OneDocument:
             # bytes.
             raw = bson.encode({name: _stand_in(value) for name, value in part.items()})
         return digest(raw)
+
+    def list_covered(self, document: Document) -> Sequence[str]:
+        """Return the names that the fingerprint covers, in its order. They need not all be in the document."""
+        if self.v1 is not None:
+            return self.v1
+        return sorted(name for name in document if name not in self.v2_own and name not in OWN_FIELDS)
 
     def v1_part(self, document: Document) -> Document:
         """Return the document without V2's part: V1's fields, and those that no class knows."""
@@ -151,7 +151,7 @@ class OneDocument:
 
     def find_taken(self, document: Document) -> str | None:
         """Return a name of V2's own that a document has in which lazymig has stored no V2 part; None if it has none."""
-        return next((name for name in self.v2_own if name in document), None)
+        return min((name for name in self.v2_own if name in document), default=None)
 
     def place(self, body: Document, stored: StoredWhole, *, whole: bool = False) -> tuple[Fields, list[str]]:
         """Return the fields to set and to unset so that a document holds this V2 body.
@@ -176,6 +176,15 @@ class OneDocument:
                 "Migration(v2_within=...)", strange,
             )  # fmt: skip
 
+    def check_lifted(self, body: Document) -> None:
+        """Raise `Rejected` for a V2 body with a name that nobody would read at the top of a document."""
+        if (strange := next((name for name in body if name not in self.v2), None)) is not None:
+            raise Rejected(
+                "V2's converter stores a field that its class does not declare, which would be lost outside of the "
+                "sub-document; let the converter's hook store the class's names, or generate it with cattrs.gen, which "
+                "reveals what it renames", strange,
+            )  # fmt: skip
+
     def find_disputed(
         self, document: Document, body: Document, own: Document, reread: Callable[[Document], Document]
     ) -> str | None:
@@ -187,7 +196,10 @@ class OneDocument:
         shared = self.shared
         if _are_same(shared, document, body):
             return None
-        read = reread({**{name: document[name] for name in shared if name in document}, **own})
+        try:
+            read = reread({**{name: document[name] for name in shared if name in document}, **own})
+        except Exception:
+            read = document  # V2 cannot read what V1 stores, or leaves out
         return next(
             (name for name in sorted(shared) if not is_same(read.get(name, MISSING), body.get(name, MISSING))), None
         )

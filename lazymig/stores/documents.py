@@ -124,6 +124,7 @@ def hold(
     excluded += [
         {path: {"$elemMatch": {"$eq": value}} if isinstance(value, list) else {"$type": "array"}}
         for path, value in held.items()
+        if not isinstance(value, list) or is_readable(value)
     ]
     excluded += never
     wanted: Fields = {"_id": where["_id"], **({"$nor": excluded} if excluded else {}), **where}

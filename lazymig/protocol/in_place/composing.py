@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeVar
 
 from lazymig.errors import ConversionError
@@ -9,8 +10,10 @@ from lazymig.protocol.edits import Change
 from lazymig.protocol.in_place.parts import Parts
 from lazymig.protocol.in_place.place import Place
 from lazymig.shapes.attempts import attempt
+from lazymig.shapes.codec import Changes, changes
 from lazymig.shapes.fields import Rejected
 from lazymig.shapes.migration import get_upgrading
+from lazymig.shapes.one_document import is_same
 from lazymig.shapes.stored_names import is_step
 from lazymig.shapes.v1_changes import is_small, patched
 from lazymig.stores.documents import MISSING, decode_id, get_at
@@ -74,20 +77,50 @@ def compose_alone(parts: Parts[V1, V2], body: Document) -> WholeChange:
     """
     place, stored = parts.place, parts.stored
     parts.check()
-    changed, vanished = place.shape.place(body, stored, whole=True)
+    changed, vanished, within = place_whole(place, stored, body)
     meta = spell_whole(
         _raise(place, stored), stored.of, conv=place.conversions.migration.revision, by=stored.by or "write",
         alone=True, lifted=stored.lifted,
     )  # fmt: skip
     held = None if parts.alone else {**identify(place, stored), **hold_v1(place, stored)}
-    return WholeChange(stored, meta, changed, vanished, held)
+    return WholeChange(stored, meta, changed, vanished, held, within)
+
+
+def place_whole(place: Place[V1, V2], stored: StoredWhole, body: Document) -> Changes:
+    """Return the changes that make this body the whole truth of a document.
+
+    Of what both shapes share, only what differs is set. Inside, it may have fields that no class knows.
+    Raises `ConversionError` where a field of V2 would be lost.
+    """
+    _check_lifted(place, stored, body)
+    changed, vanished = place.shape.place(body, stored, whole=True)
+    shared = {name: body[name] for name in place.shape.shared if name in changed and name in stored.document}
+    own = {name: value for name, value in changed.items() if name not in shared}
+    standing = {name: stored.document[name] for name in shared}
+    codec = place.conversions.v2
+    try:
+        if all(is_same(standing[name], value) for name, value in shared.items()):
+            return own, vanished, []
+        # As the class stores what stands there, which leaves out the fields that it does not know.
+        read = codec.encode(codec.decode({"_id": stored.id, **own, **standing}))
+        before = {name: read[name] for name in shared if name in read}
+        found, gone, within = changes(before, shared, standing)
+    except Exception:
+        return changed, vanished, []  # what stands there is none of V2's, and is replaced
+    return {**own, **found}, [*vanished, *gone], within
+
+
+def _check_lifted(place: Place[V1, V2], stored: StoredWhole, body: Document) -> None:
+    if place.conversions.v2.names.opaque and (stored.lifted or place.shape.within is None):
+        attempt(decode_id(stored.id), "upgrade", place.shape.check_lifted, body)
 
 
 def hold_v1(place: Place[V1, V2], stored: StoredWhole) -> Document:
     """Return the values of V1's part, as a guard against programs that change no revision."""
-    names = place.shape.v1
-    if names is None:  # a filter cannot name all that a document may hold
-        return {name: value for name, value in place.shape.v1_part(stored.document).items() if is_step(name)}
+    names: Iterable[str] | None = place.shape.v1
+    if names is None:
+        # What the class declares may be missing, and set meanwhile. Other names may be none that a filter can have.
+        names = filter(is_step, {*place.shape.list_covered(stored.document), *place.conversions.v1.fields})
     return {name: stored.document.get(name, MISSING) for name in names}
 
 
@@ -140,6 +173,7 @@ def compose_birth_alone(place: Place[V1, V2], id: RawId, body: Document, revisio
     # A release that no longer knows V1 does not know the sub-document either, and others must find its entities.
     lifted = place.shape.born_lifted or place.finished
     new = StoredWhole(id, revision, {"_id": id}, lifted=lifted, known=False)
+    _check_lifted(place, new, body)
     changed, _ = place.shape.place(body, new, whole=True)
     conv = place.conversions.migration.revision
     return changed, spell_whole(revision, conv=conv, by="write", alone=True, lifted=lifted)
@@ -166,16 +200,12 @@ def _check_shared(place: Place[V1, V2], after: StoredWhole, body: Document, chan
 
     `after` has V1's part as it will be, and `changed` what is set of V2's.
     """
-    codec, id = place.conversions.v2, decode_id(after.id)
+    codec = place.conversions.v2
     final = {"_id": after.id, **changed}
-
-    def reread(stored: Document) -> Document:
-        return attempt(id, "upgrade", lambda part: codec.encode(codec.decode(part)), stored)
-
-    name = place.shape.find_disputed(after.document, body, final, reread)
+    name = place.shape.find_disputed(after.document, body, final, lambda part: codec.encode(codec.decode(part)))
     if name is not None:
         wrong = Rejected(
-            "both shapes share this field, and the conversion gives it another value; pass Migration(v2_within=...), "
-            "or store V2's field under another name", name,
+            "both shapes share this field, and V2 would read another value than the conversion gives; let both classes "
+            "have the same default, pass Migration(v2_within=...), or store V2's field under another name", name,
         )  # fmt: skip
-        raise ConversionError(id, "upgrade", wrong, name)
+        raise ConversionError(decode_id(after.id), "upgrade", wrong, name)

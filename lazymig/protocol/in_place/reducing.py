@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TypeVar
 
 from lazymig.errors import ConversionError
-from lazymig.protocol.in_place.composing import compose_fill, hold_v1
+from lazymig.protocol.in_place.composing import compose_fill, hold_v1, place_whole
 from lazymig.protocol.in_place.parts import Parts
 from lazymig.shapes.attempts import attempt
 from lazymig.shapes.fields import Rejected
+from lazymig.shapes.stored_names import is_step
 from lazymig.stores.documents import META_FIELD, MISSING, OWN_FIELDS, decode_id
 from lazymig.stores.records import Document, Fields, StoredWhole, Unmoved, WholeChange
 from lazymig.stores.whole_documents import check_whole, spell_whole
@@ -56,19 +57,18 @@ def _compose(parts: Parts[V1, V2], body: Document, *, converted: bool) -> WholeC
     if lifting:
         _check_free(parts)
     after = stored._replace(lifted=stored.lifted or lifting)
-    changed, gone = place.shape.place(body, after, whole=True) if lifting or converted else ({}, [])
+    changed, gone, within = place_whole(place, after, body) if lifting or converted else ({}, [], [])
     if lifting and place.shape.within is not None and place.shape.within not in changed:
         gone = [*gone, place.shape.within]
-    kept = changed if lifting or converted else body
-    gone += [name for name in find_v1_names(parts) if name not in kept and name not in gone]
-    gone = [name for name in gone if name in stored.document]
+    gone += [name for name in find_v1_names(parts) if name not in body and name not in gone]
+    gone = [path for path in gone if path.partition(".")[0] in stored.document]
     meta = spell_whole(stored.revision + 1, alone=True, lifted=after.lifted)
     if not changed and not gone and _is_minimal(stored, meta):
         return None
     held: Fields = {} if stored.alone else dict(hold_v1(place, stored))
     if lifting:
         held |= {name: stored.document.get(name, MISSING) for name in place.shape.v2}
-    return WholeChange(stored, meta, changed, gone, held or None)
+    return WholeChange(stored, meta, changed, gone, held or None, within)
 
 
 def find_v1_names(parts: Parts[V1, V2]) -> list[str]:
@@ -81,7 +81,8 @@ def find_v1_names(parts: Parts[V1, V2]) -> list[str]:
     if shape.within is not None and stored.lifted:
         not_v1 |= shape.v2
     names = stored.document if shape.v1 is None else shape.v1
-    return [name for name in names if name in stored.document and name not in not_v1]
+    # A name that is no step of a path cannot be unset, and would unset what stands at that path.
+    return [name for name in names if name in stored.document and name not in not_v1 and is_step(name)]
 
 
 def _check_free(parts: Parts[V1, V2]) -> None:

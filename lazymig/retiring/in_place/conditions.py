@@ -9,7 +9,7 @@ from lazymig.protocol.in_place.parts import Parts
 from lazymig.retiring.conditions import Condition, Soak, judge_fleet, judge_soak
 from lazymig.retiring.in_place.ground import PlaceGround
 from lazymig.stores.keyset import BY_ID
-from lazymig.stores.whole_documents import UNMOVED
+from lazymig.stores.whole_documents import LIFTED, UNMOVED
 from lazymig.stores.whole_reducing import WholeReducing
 
 V1 = TypeVar("V1")
@@ -28,7 +28,23 @@ async def find_conditions(ground: PlaceGround[V1, V2], standing: Standing | None
     found.append(judge_soak(watched, base, ground.clock.now(), soak))
     if ground.shape.within is not None:
         found += [_judge_followed(standing), await _judge_indexes(ground)]
+        if ground.place.conversions.v2.names.opaque:
+            found.append(await _judge_names(ground))
     return found
+
+
+async def _judge_names(ground: PlaceGround[V1, V2]) -> Condition:
+    """At the top of documents, only the names that V2's class declares are known to be V2's."""
+    store, shape = ground.place.store, ground.shape
+    found = await store.page(store.question({LIFTED: {"$ne": True}}), BY_ID, _LOOKED_AT)
+    names = {name for stored in found if stored.of is not None or stored.alone for name in shape.v2_part(stored)}
+    strange = names - shape.v2 - {"_id"}
+    return Condition(
+        "names", not strange,
+        f"V2's converter stores {len(strange):,} names that its class does not declare, which nobody would read at the "
+        "top of a document" if strange else "V2's converter stores the names that its class declares",
+        "let its hook store the names that the class declares, or generate it with cattrs.gen, which reveals new names",
+    )  # fmt: skip
 
 
 async def _judge_letters(ground: PlaceGround[V1, V2]) -> Condition:
