@@ -43,6 +43,9 @@ class Retirement(Generic[V1, V2]):
     `archive`, if a copy is wanted; `drop`; `reduce`, which leaves V2's documents their revision only; `finish`. Each is
     recorded before and after it, so that it can be interrupted anywhere and called again.
 
+    Where one document carries both shapes, there are `watch`, `archive`, `reduce`, which takes V1's own fields out of
+    the documents and lifts `Migration.v2_within`, and `finish`. Nothing is renamed or dropped.
+
     With `Migration(part=True)` V1's documents stay: there is no quarantine, and `drop` removes the migration's fields
     from them, in batches, beside programs that write other fields.
 
@@ -203,19 +206,22 @@ class Retirement(Generic[V1, V2]):
     ) -> Reduction:
         """Leave V2's documents the revision that optimistic locking needs, beside the running service.
 
+        Where one document carries both shapes, V1's own fields go for good, once the conditions hold; a document that
+        cannot be reduced stays as it is, and the result says why.
+
         It may be called again later, to remove the tombstones that deletes have left since.
 
         Args:
             grace_s: The age in seconds at which tombstones are removed.
             strip: Take `_lazymig` out as a whole, to leave lazymig. Stop every process first.
-            confirm: For `strip`, the migration's name.
+            confirm: For `strip`, the migration's name; also where V1's fields go.
             on_progress: Called after each batch.
 
         Returns:
             What was done.
 
         Raises:
-            ConfigurationError: If `strip` is not confirmed, or `grace_s` is negative.
+            ConfigurationError: If what must be confirmed is not, or `grace_s` is negative.
             PhaseError: If V1 is not dropped, or processes of the fleet still run while `strip` is asked for.
         """
         if grace_s < 0:

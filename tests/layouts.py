@@ -60,6 +60,11 @@ class Layout(StrEnum):
         row = await database["v1"].find_one({"_id": id})
         return int(row[REV] if self is Layout.TWO else row[META]["rev"])
 
+    async def assert_written(self, database: Any, id: Any, times: int) -> None:
+        """Its revision says that lazymig has written it so often; in one document, revisions rise by random steps."""
+        revision = await self.find_revision(database, id)
+        assert revision == times if self is Layout.TWO else revision >= times
+
     def _v2(self, database: Any) -> Any:
         return database["v2" if self is Layout.TWO else "v1"]
 

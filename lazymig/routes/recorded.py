@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pymongo.errors import PyMongoError
 
-from lazymig.control import Control, parts_of
+from lazymig.control import Control, Standing, parts_of
 from lazymig.errors import PhaseError
 from lazymig.loop.deadline import Deadline
 from lazymig.phases import Phase
@@ -22,8 +22,8 @@ _BESIDE = {
 
 async def check_recorded(
     control: Control, migration: str, phase: Phase, ladder: Sequence[Phase] = tuple(Phase), *, sealed: bool = True
-) -> None:
-    """Raise `PhaseError` where the recorded phase may not run beside this one.
+) -> Standing | None:
+    """Return what is recorded, as far as it can be seen. Raises `PhaseError` where it may not run beside this phase.
 
     `ladder` are the phases of the layout in their order. `sealed`: none may run beside `V2_ONLY`.
     """
@@ -31,15 +31,16 @@ async def check_recorded(
         async with Deadline(_LOOK_S):
             standing = await parts_of(control).phases(migration).find()
     except PyMongoError:
-        return  # unreachable, or this user may not read it
+        return None  # unreachable, or this user may not read it
     if standing is None:
-        return
+        return None
     if not _may_run_beside(phase, standing.phase, ladder, sealed=sealed):
         raise PhaseError(
             f"this process runs in {phase}, and {migration} is in {standing.phase} since {standing.last.at:%Y-%m-%d} "
             f"(by {standing.last.by}): {_BESIDE[sealed]}. Pass "
             "phase=lazymig.Control(...), so that the process follows the record"
         )
+    return standing
 
 
 def _may_run_beside(one: Phase, other: Phase, ladder: Sequence[Phase], *, sealed: bool) -> bool:

@@ -110,7 +110,7 @@ class Migration(Generic[V1, V2]):
         if self.upcasters is not None:
             check_upcasters(self.upcasters, self.v1, self.id_field)
         if self.part:
-            check_part(self.name, self.v1, self.id_field, self.v1_converter, self.upcasters)
+            check_part(self.part, self.name, self.v1, self.id_field, self.v1_converter, self.upcasters)
         if find_id_types(self.v1, self.id_field) != find_id_types(self.v2, self.id_field):
             raise ConfigurationError(f"{self.id_field}: declare the same id type in both classes; one id names both")
         object.__setattr__(self, "_upgrading", recognised("upgrade", self.upgrade))

@@ -151,7 +151,7 @@ class OneDocument:
 
     def find_taken(self, document: Document) -> str | None:
         """Return a name of V2's own that a document has in which lazymig has stored no V2 part; None if it has none."""
-        return next((name for name in self.v2_own if name in document), None)
+        return min((name for name in self.v2_own if name in document), default=None)
 
     def place(self, body: Document, stored: StoredWhole, *, whole: bool = False) -> tuple[Fields, list[str]]:
         """Return the fields to set and to unset so that a document holds this V2 body.
@@ -196,7 +196,10 @@ class OneDocument:
         shared = self.shared
         if _are_same(shared, document, body):
             return None
-        read = reread({**{name: document[name] for name in shared if name in document}, **own})
+        try:
+            read = reread({**{name: document[name] for name in shared if name in document}, **own})
+        except Exception:
+            read = document  # V2 cannot read what V1 stores, or leaves out
         return next(
             (name for name in sorted(shared) if not is_same(read.get(name, MISSING), body.get(name, MISSING))), None
         )

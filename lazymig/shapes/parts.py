@@ -10,8 +10,12 @@ from lazymig.shapes.stored_names import is_step, top_names, written_names
 from lazymig.shapes.upcasting import Upcasters
 
 
-def check_part(name: str, v1: type, id_field: str, own: Converter | None, chain: Upcasters | None) -> None:
+def check_part(
+    given: object, name: str, v1: type, id_field: str, own: Converter | None, chain: Upcasters | None
+) -> None:
     """Raise `ConfigurationError` unless V1's class says which fields of V1's documents are migrated."""
+    if given is not True:
+        raise ConfigurationError("part: pass True; the attributes that move are those that V1's class declares")
     if not is_step(name):
         raise ConfigurationError(
             "name: with part=True it names a field of V1's documents, which holds the revision, so it cannot contain "

@@ -98,6 +98,16 @@ class Carried:
             taken.append({self.revision: {"$gte": revision}})
         return {"_id": id, "$nor": taken}
 
+    def deletion(self, revision: int) -> Fields:
+        """Return the update that deletes an entity at this revision from its document.
+
+        An entity that never had a revision gets null for one: other programs remove fields too, and V1's change stream
+        must show whose removal it was.
+        """
+        if revision:
+            return self.removal()
+        return {"$unset": dict.fromkeys(self.names, ""), "$set": {self.revision: None}}
+
     def removal(self) -> Fields:
         """Return the update that removes the entity and its revision from its document."""
         return {"$unset": dict.fromkeys((*self.names, self.revision), "")}

@@ -148,7 +148,7 @@ class V1Store(Truth):
         carried = self.carried
         where = carried.guard(id, expected)
         if carried.is_part:
-            updated = await self._durable.update_one(where, carried.removal(), session=self._session)
+            updated = await self._durable.update_one(where, carried.deletion(expected), session=self._session)
             return bool(updated.matched_count)
         result = await self._durable.delete_one(where, session=self._session)
         return bool(result.deleted_count)

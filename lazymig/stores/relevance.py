@@ -81,10 +81,13 @@ def _is_touched(carried: Carried) -> Document:
 
 
 def _is_ended(carried: Carried) -> Document:
-    """Whether an update removed the revision and set no field of the entity."""
+    """Whether an update removed the revision, or stored null for it, and set no field of the entity."""
     kept = {"$in": [{"$arrayElemAt": [{"$split": ["$$this.k", "."]}, 0]}, list(carried.names)]}
     some = {"$anyElementTrue": [{"$map": {"input": _SET, "in": kept}}]}
-    return {"$and": [{"$in": [carried.revision, _REMOVED]}, {"$not": [some]}]}
+    path = carried.revision
+    removed = {"$in": [path, _REMOVED]}
+    nulled = {"$in": [{"$literal": {"k": path, "v": None}}, _SET]}, {"$eq": [{"$type": f"{_UPDATED}.{path}"}, "null"]}
+    return {"$and": [{"$or": [removed, *nulled]}, {"$not": [some]}]}
 
 
 def _is_present(carried: Carried) -> Document:

@@ -102,15 +102,16 @@ async def find_leftovers(probe: Probe, seen: Seen, unseen: list[str]) -> list[st
 async def find_taken(probe: Probe, seen: Seen, shape: OneDocument, unseen: list[str]) -> list[str]:
     """Find out whether V2 would overwrite what is in documents already; return what to do.
 
-    Where one of those that are read has been migrated, another without meta data lost them: its reads say so.
+    Most of those that are read must have such a field: reads of a single one raise an error of their own. Where one of
+    them has been migrated, another without meta data lost them.
     """
     what = f"{seen.side}: whether its documents have fields already that only V2 declares"
     rows = await _read_ends(probe, {f"{META_FIELD}.rev": 1, **dict.fromkeys(shape.v2_own, 1)}, unseen, what)
-    taken = sorted({name for row in rows for name in shape.v2_own if name in row})
-    if not taken or any(META_FIELD in row for row in rows):
+    having = [min(names) for row in rows if (names := shape.v2_own & row.keys())]
+    if len(having) * 2 <= len(rows) or any(META_FIELD in row for row in rows):
         return []
     return [
-        f"{seen.side}: documents of {seen.name} have a field {taken[0]!r} already, which V1 does not declare and V2 "
+        f"{seen.side}: documents of {seen.name} have a field {having[0]!r} already, which V1 does not declare and V2 "
         "would overwrite; pass Migration(v2_within=...), or store V2's field under another name"
     ]
 

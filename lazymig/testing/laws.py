@@ -193,7 +193,9 @@ class _Laws(Generic[V1, V2]):
             return
         same(UPGRADE_DETERMINISTIC, upgraded, again)
         same(UPGRADE_PURE, document, self._stored("V1", conversions.v1, entity))
-        self._share(document, self._stored("V2", conversions.v2, upgraded))
+        self._share(
+            dict(given) if isinstance(given, Mapping) else document, self._stored("V2", conversions.v2, upgraded)
+        )
         back = await _total(DOWNGRADE_TOTAL, conversions.downgrade(upgraded, entity))
         self._come_back(V1_BACK, entity, back)
         self._come_back(V1_BACK, document, self._stored("V1", conversions.v1, back))

@@ -8,7 +8,6 @@ import bson
 from attrs import frozen
 from bson import Int64
 
-from lazymig.shapes.codec import failure_path, leaf_error
 from lazymig.shapes.conversions import Conversions
 from lazymig.shapes.one_document import OneDocument
 from lazymig.shapes.sharing import share_document
@@ -45,7 +44,10 @@ class Sharing(Generic[V1, V2]):
                 f"{side} has {of.get(name, 'no such field')!r}" for side, of in (("V1", v1), ("V2", v2))
             )
             raise LawBroken(
-                SHARED, name, f"{found}; pass Migration(v2_within=...), or store V2's field under another name"
+                SHARED,
+                name,
+                f"{found}; let both classes have the same default, pass Migration(v2_within=...), or store V2's field "
+                "under another name",
             )
         size = len(bson.encode({**v1, **own, **_META}))
         if size > DOCUMENT_BYTES_MAX:
@@ -53,7 +55,4 @@ class Sharing(Generic[V1, V2]):
 
     def _reread(self, part: Any) -> Any:
         codec = self.conversions.v2
-        try:
-            return codec.encode(codec.decode(part))
-        except Exception as error:
-            raise LawBroken(SHARED, failure_path(error), f"V2 cannot read V1's: {leaf_error(error)!r}") from error
+        return codec.encode(codec.decode(part))

@@ -68,6 +68,7 @@ async def test_it_writes_nothing(server_database: Any) -> None:
     assert await server_database.list_collection_names() == [NAME]
 
 
+@MEMORY
 async def test_fields_that_v2_would_take(database: Any) -> None:
     """Fields that documents have already block, with the remedy; with the remedy they do not."""
     await put(database, range(10))
@@ -80,6 +81,7 @@ async def test_fields_that_v2_would_take(database: Any) -> None:
     assert not (await diagnosed(database, migration=whole_things(v2_within="profile"))).blocked
 
 
+@MEMORY
 async def test_other_programs(database: Any) -> None:
     """Where others have meta data, a document that lost its own is a sign of another program; a changed one is none."""
     await filled(database, range(10))
@@ -106,6 +108,7 @@ def whispering(v2: ThingV2) -> ThingV1:
     return ThingV1(v2.id, v2.count, v2.code and v2.code.lower())
 
 
+@MEMORY
 async def test_a_conversion_that_changes_what_both_share(database: Any) -> None:
     """What would be a dead letter each is named before, with the field and the remedy."""
     await put(database, range(7))
@@ -222,6 +225,7 @@ async def test_v2_alone(database: Any) -> None:
     assert not of(diagnosis, "direct writers")
 
 
+@MEMORY
 async def test_the_check_of_a_release(database: Any) -> None:
     """`lazymig check` converts a sample there and back, and names what cannot stand in one document."""
     await put(database, range(5))

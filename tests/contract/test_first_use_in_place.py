@@ -58,6 +58,11 @@ async def _taken(database: Database) -> None:
     await put(database, [1, 2, 3], note="theirs")
 
 
+async def _taken_in_few(database: Database) -> None:
+    await put(database, range(9))
+    await put(database, [10, 11, 12], note="theirs")
+
+
 async def _legacy(database: Database) -> None:
     await put(database, [Binary(b"5" * 16, OLD_UUID_SUBTYPE)])
 
@@ -134,6 +139,7 @@ RIGHT: dict[str, tuple[Callable[[Database], Awaitable[Any]], Phase]] = {
     "TTL": (_ttl, Phase.COEXIST),
     "one without meta data among others": (_one_lost_its_meta, Phase.COEXIST),
     "one document, which another program has inserted": (lambda one: put(one, [1]), Phase.V2_ONLY),
+    "a field of somebody else in a few documents": (_taken_in_few, Phase.COEXIST),
     "other programs have inserted some": (_a_few_are_new, Phase.V2_PRIMARY),
     "nothing is stored in V2's fields yet": (_taken, Phase.V1_ONLY),
 }

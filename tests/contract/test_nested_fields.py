@@ -8,15 +8,14 @@ from typing import Any
 import pytest
 from attrs import Factory, evolve, frozen
 
-from lazymig import Migration, Phase, Repository
+from lazymig import ConversionError, Migration, Phase, Repository
 from lazymig.protocol import heal
 from lazymig.repository import calls_of
 from lazymig.stores.drivers import await_if_needed
 from lazymig.testing.memory_collection import MemoryCollection
-from tests.contract.conftest import Watched
+from tests.contract.conftest import PHASES, Last, Watched
+from tests.layouts import META, REV, Layout
 from tests.watching import steps
-
-REV = "_lazymig_rev"
 
 
 @frozen
@@ -80,15 +79,22 @@ def shop(**changed: Any) -> dict[str, Any]:
     return {"_id": 1, "address": address, "stock": stock, "staff": [], "owner": {"name": "x"}} | changed
 
 
-def opened(database: Any, phase: Phase = Phase.COEXIST, **options: Any) -> Shops:
+@pytest.fixture(params=PHASES[:-1], ids=str)
+def phase(request: pytest.FixtureRequest) -> Phase:
+    """All phases in which V1's fields are written."""
+    return request.param.phase if isinstance(request.param, Last) else request.param
+
+
+def opened(database: Any, phase: Phase = Phase.COEXIST, layout: Layout = Layout.TWO, **options: Any) -> Shops:
     """Shops on the database's collections."""
-    return Repository(MIGRATION, v1=database["v1"], v2=database["v2"], phase=phase, **options)
+    return layout.open(database, MIGRATION, phase=phase, **options)
 
 
 async def stored(database: Any) -> dict[str, Any]:
-    """V1's one document."""
+    """V1's part of the one document, with its revision, which rises by random steps where both shapes share it."""
     [document] = await database["v1"].find().to_list(None)
-    return dict(document)
+    found = {name: value for name, value in document.items() if name not in (META, "street", "city", "place")}
+    return found | ({REV: min(document[META]["rev"], 1)} if META in document else {})
 
 
 WRITES: dict[str, Callable[[Shops], Any]] = {
@@ -102,11 +108,11 @@ WRITES: dict[str, Callable[[Shops], Any]] = {
 @pytest.mark.parametrize("read_before", [True, False], ids=["clean", "unread"])
 @pytest.mark.parametrize("write", WRITES)
 async def test_unknown_fields_in_sub_documents_survive_every_write(
-    database: Any, phase: Phase, write: str, read_before: bool
+    database: Any, phase: Phase, layout: Layout, write: str, read_before: bool
 ) -> None:
     """What stands beside a part that changes stays as it is, in value, type and place, and so do its own parts."""
     await database["v1"].insert_one(shop())
-    shops = opened(database, phase)
+    shops = opened(database, phase, layout)
     if read_before:
         await shops.get(1)
     await WRITES[write](shops)
@@ -116,15 +122,15 @@ async def test_unknown_fields_in_sub_documents_survive_every_write(
     assert (await shops.get(1)).street == (await shops.v1.get(1)).address.street == "Side"
 
 
-async def test_unknown_fields_survive_at_every_depth(database: Any, phase: Phase) -> None:
+async def test_unknown_fields_survive_at_every_depth(database: Any, phase: Phase, layout: Layout) -> None:
     """Two levels down, beside keys that come and go, and through a heal; not in what is itself taken away."""
     await database["v1"].insert_one(shop())
-    shops = opened(database, phase)
+    shops = opened(database, phase, layout)
     await shops.update(1, lambda one: evolve(one, place=Place(1.5, 9.0)))
     expected = shop()
     expected["address"]["place"]["lon"] = 9.0
     assert await stored(database) == expected | {REV: 1}
-    if phase is Phase.COEXIST:
+    if phase is Phase.COEXIST and layout is Layout.TWO:
         await heal(calls_of(shops).pair, 1)
         assert await stored(database) == expected | {REV: 2}
     await shops.update(1, lambda one: evolve(one, place=None))
@@ -132,10 +138,10 @@ async def test_unknown_fields_survive_at_every_depth(database: Any, phase: Phase
     assert (await stored(database))["address"] == expected["address"]
 
 
-async def test_keys_of_mappings_come_and_go(database: Any, phase: Phase) -> None:
+async def test_keys_of_mappings_come_and_go(database: Any, phase: Phase, layout: Layout) -> None:
     """A number is a key like any other; keys that no path can name are stored with the whole mapping."""
     await database["v1"].insert_one(shop())
-    shops = opened(database, phase)
+    shops = opened(database, phase, layout)
     for stock in ({"0": 5, "tea": 2, "a.b": 3, "": 4, "1": 1}, {"tea": 2, "a.b": 9, "$x": 4}, {"tea": 2}, {}, {"0": 1}):
         assert (await shops.update(1, lambda one, stock=stock: evolve(one, stock=stock))).stock == stock
         assert (await stored(database))["stock"] == stock
@@ -143,10 +149,12 @@ async def test_keys_of_mappings_come_and_go(database: Any, phase: Phase) -> None
 
 
 @pytest.mark.parametrize("read_before", [True, False], ids=["clean", "unread"])
-async def test_new_keys_of_a_mapping_keep_their_order(database: Any, phase: Phase, read_before: bool) -> None:
+async def test_new_keys_of_a_mapping_keep_their_order(
+    database: Any, phase: Phase, layout: Layout, read_before: bool
+) -> None:
     """Where the server would sort them, or put them at the end, the mapping is stored whole, by both doors."""
     await database["v1"].insert_one(shop(stock={"m": 1}))
-    shops = opened(database, phase)
+    shops = opened(database, phase, layout)
     if read_before:
         await shops.get(1)
     for stock in (
@@ -173,24 +181,40 @@ LACKING = [{}, {"address": None}]
 @pytest.mark.parametrize("read_before", [True, False], ids=["clean", "unread"])
 @pytest.mark.parametrize("lacking", LACKING, ids=repr)
 async def test_a_sub_document_that_v1_lacks_is_stored_whole(
-    database: Any, phase: Phase, lacking: dict[str, Any], read_before: bool, options: Any
+    database: Any, phase: Phase, layout: Layout, lacking: dict[str, Any], read_before: bool, options: Any
 ) -> None:
     """Its default was what V2 knew: both doors find that with the change in it, after one move of V1."""
-    await database["v1"].insert_one({"_id": 1, "owner": "x"} | lacking)
-    shops = opened(database, phase, **options)
+    # What both shapes share has no default in V2's class, so in one document it is always stored.
+    rest = {"_id": 1, "owner": "x"} | ({"stock": {}, "staff": []} if layout is Layout.ONE else {})
+    await database["v1"].insert_one(rest | lacking)
+    shops = opened(database, phase, layout, **options)
     if read_before:
         await shops.get(1)
     after = await shops.update(1, lambda one: evolve(one, street="Side", stock={"0": 1}))
     whole = {"street": "Side", "city": "nowhere", "place": None}
-    assert await stored(database) == {"_id": 1, "owner": "x", "address": whole, "stock": {"0": 1}, REV: 1}
+    assert await stored(database) == rest | {"address": whole, "stock": {"0": 1}, REV: 1}
     assert after == await shops.get(1) == to_v2(await shops.v1.get(1))
     assert (after.city, after.stock) == ("nowhere", {"0": 1})
 
 
-async def test_a_changed_array_is_stored_whole(database: Any, phase: Phase) -> None:
+@pytest.mark.parametrize("driver", ["mock", "pymongo"])
+async def test_what_both_shapes_share_needs_the_same_default(database: Any) -> None:
+    """V1 reads its default where a document lacks the field, and V2 has none: the error says so, V1 goes on."""
+    await database["v1"].insert_one({"_id": 1, "address": None, "staff": []})
+    shops = opened(database, Phase.COEXIST, Layout.ONE)
+    for call in (lambda: shops.get(1), lambda: shops.update(1, lambda one: evolve(one, street="Side"))):
+        with pytest.raises(ConversionError, match=r"'stock': both shapes share this field.*the same default") as caught:
+            await call()
+        assert (caught.value.id, caught.value.path) == (1, "stock")
+    assert await database["v1"].find().to_list(None) == [{"_id": 1, "address": None, "staff": []}]
+    await shops.v1.replace(ShopV1(1, NOWHERE, {"tea": 1}, []))
+    assert (await shops.get(1)).stock == {"tea": 1}
+
+
+async def test_a_changed_array_is_stored_whole(database: Any, phase: Phase, layout: Layout) -> None:
     """The limit: nobody can tell which element became which, so what no class knows in them is lost."""
     await database["v1"].insert_one(shop(staff=[{"street": "A", "city": "B", "phone": 1}]))
-    shops = opened(database, phase)
+    shops = opened(database, phase, layout)
     await shops.update(1, lambda one: evolve(one, street="Side"))
     assert (await stored(database))["staff"] == [{"street": "A", "city": "B", "phone": 1}]
     await shops.update(1, lambda one: evolve(one, staff=[*one.staff, NOWHERE]))

@@ -179,6 +179,19 @@ async def test_delete_removes_the_fields_and_the_revision_only(store: V1Store, c
     assert await store.delete(1, 0) is False, "nothing is there to delete"
 
 
+async def test_delete_leaves_a_sign_where_there_was_no_revision(store: V1Store, collection: Any) -> None:
+    """Without it, V1's change stream could not show that it was no other program; it counts as no revision."""
+    await collection.insert_one(held())
+    assert await store.delete(1, 0) is True
+    assert await collection.find_one({"_id": 1}) == {
+        "_id": 1,
+        "mail": REST["mail"],
+        PART: {"another": 7, "people": None},
+    }
+    assert await store.find_place(1) == Place(stands=True, held=False)
+    assert await store.insert(1, {"name": "Bo"}, 1) is True
+
+
 async def test_bar_refuses_inserts_up_to_a_revision(store: V1Store, collection: Any) -> None:
     """It leaves entities as they are, says where there is no document, and lets a later insert pass."""
     await collection.insert_many([empty(), held(2, id=2)])
@@ -211,17 +224,18 @@ def own_hook() -> Any:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
+        ({"part": ["name"]}, "pass True; the attributes"),
         ({"name": "a.b"}, "cannot contain a dot"),
         ({"name": "$set"}, "begin with a dollar"),
         ({"v1": Nothing, "upgrade": lambda v1: ada(v1.id), "downgrade": lambda v2: Nothing(v2.id)}, "no attribute"),
         ({"v1_converter": own_hook()}, "does not show which fields"),
     ],
-    ids=["a dot", "a dollar", "no attributes", "an own hook"],
+    ids=["names", "a dot", "a dollar", "no attributes", "an own hook"],
 )
 def test_what_cannot_be_a_part_is_refused(changed: dict[str, Any], message: str) -> None:
     """The migration says so when it is built."""
     with pytest.raises(ConfigurationError, match=message):
-        people(part=True, **changed)
+        people(**{"part": True, **changed})
 
 
 def test_there_is_no_way_back_for_a_part() -> None:

@@ -108,7 +108,8 @@ async def test_the_follower_heals_changes_of_the_part(database: Any) -> None:
 @FIRST
 async def test_the_follower_sees_no_change_elsewhere(database: Any) -> None:
     """Other fields, migrations and documents are nobody's concern here; lazymig's own writes count as nothing."""
-    await database["v1"].insert_many([as_part(1), as_part(2), {"_id": 4, "mail": "x"}])
+    await database["v1"].insert_many([as_part(1), as_part(2), {"_id": 4, "mail": "x"}, {"_id": 5, "mail": "x"}])
+    await database["v1"].insert_many([as_part(6), {**ada_v1(7), "mail": "x"}])
     repo = opened(database)
     await repo.get(1)
     before = await database["v2"].find_one({"_id": 1})
@@ -122,9 +123,12 @@ async def test_the_follower_sees_no_change_elsewhere(database: Any) -> None:
         await repo.insert(ada(4))
         await repo.delete(4)
         await repo.insert(ada(4, age=1))
+        await repo.insert(ada(5))
+        for id in (6, 7):  # which lazymig has never written
+            await repo.delete(id)
         report = await watched.settled()
-    assert (report.events, report.rogue, report.healed) == (4, {}, 0)
-    await agreed(database, (1, 2, 4, 9))
+    assert (report.events, report.rogue, report.healed) == (7, {}, 0)
+    await agreed(database, (1, 2, 4, 5, 6, 7, 9))
 
 
 # ---- the seal -------------------------------------------------------------------------------------------------------

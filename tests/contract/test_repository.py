@@ -272,7 +272,7 @@ async def test_update_changes_both_shapes(repository: People, database: Any, mig
         return
     assert await layout.find_bodies(database) == {1: body(ada(last="King", note="n"))}
     assert await layout.find_bringers(database) == {1: "read" if migrated else "write"}
-    assert await layout.find_revision(database, 1) == 1
+    await layout.assert_written(database, 1, 1)
     if layout is Layout.TWO:
         assert (await database["v2"].find_one({"_id": 1}))[META].items() >= {"rev": 1, "intent": 1}.items()
     if layout is Layout.ONE or repository.phase is Phase.COEXIST:
@@ -350,7 +350,7 @@ async def test_replace_puts_an_entity_in_the_place_of_the_stored_one(
     if repository.phase not in (Phase.V1_ONLY, Phase.PREPARE):
         assert (layout is Layout.TWO and repository.phase is Phase.SHADOW) or await repository.get(1) == other
         assert await layout.find_bodies(database) == {1: body(other)}
-        assert await layout.find_revision(database, 1) == 1
+        await layout.assert_written(database, 1, 1)
 
 
 @pytest.mark.parametrize("migrated", [False, True])
@@ -408,7 +408,7 @@ async def test_unknown_v1_fields_survive_every_write(repository: People, databas
         (stored,) = await layout.find_v1(database)
         assert {key: stored[key] for key in unknown} == unknown
         assert list(stored) == ["_id", "name", "age", "tags", "shoe_size", "deep"]
-        assert await layout.find_revision(database, 1) == number
+        await layout.assert_written(database, 1, number)
     assert stored["name"] == "Ada Lovelace" if repository.phase is Phase.V2_ONLY else "Ada Byron"
     assert await repository.get(1) == ada(last="Byron", age=4, tags=[])
 

@@ -163,7 +163,7 @@ async def test_what_upgrade_leaves_and_what_was_waived_stays(database: Any) -> N
     await begun(database)
     work = retirement(database, migration=migration)
     done = await work.reduce(**CONFIRMED)
-    assert (done.finished, done.reduced, done.kept, done.failed) == (True, 3, 1, 2)
+    assert (done.finished, done.reduced, done.kept, done.failed) == (True, 1, 1, 2)
     assert done.failures == ("2: upgrade: ValueError", "4: it waits for its user (NotYet)")
     assert ((await work.report()).stage, (await work.report()).next) == ("serving", "reduce")
     stored = {one["_id"]: one for one in await database["people"].find({}).to_list(None)}
@@ -339,6 +339,26 @@ async def test_lifting_needs_processes_that_follow(database: Any) -> None:
 
 
 @on_server
+async def test_a_process_in_a_fixed_phase_does_not_work_beside_the_lift(database: Any) -> None:
+    """It refuses its first call; what one stored that was there already is found before lazymig's rows go."""
+    migration = people(**WITHIN)
+    await begun(database)
+    there = whole(database, Phase.V2_ONLY, migration=migration)
+    await there.insert(ada(1))
+    work = retirement(database, migration=migration)
+    assert (await work.reduce(**CONFIRMED)).reduced == 1
+    with pytest.raises(PhaseError, match="a process with a fixed phase does not know where they are"):
+        await whole(database, Phase.V2_ONLY, migration=migration).get(1)
+    await there.insert(ada(2))
+    with pytest.raises(PhaseError, match="1 documents still have the sub-document profile"):
+        await work.finish()
+    assert (await work.reduce()).reduced == 1
+    assert (await work.finish()).stage == "retired"
+    async with whole(database, migration=FINISHED) as repo:
+        assert await held(repo) == {1: ada(1), 2: ada(2)}
+
+
+@on_server
 async def test_an_index_of_the_sub_document_needs_one_at_the_top(database: Any) -> None:
     """Listings go by the top once V2's fields are there, so each index of the sub-document needs a counterpart."""
     await begun(database)
@@ -395,6 +415,24 @@ async def test_a_listing_goes_on_while_v2s_parts_are_lifted(database: Any) -> No
         assert first + [person.id async for person in listing] == list(range(250))
 
 
+@on_both
+async def test_the_way_back_is_a_migration_of_its_own(database: Any) -> None:
+    """Once `_lazymig` is taken out, the reversed migration runs in the same collection, from V1_ONLY on."""
+    expected = await filled(database, people())
+    await begun(database)
+    work = retirement(database)
+    await work.reduce(**CONFIRMED)
+    await work.reduce(strip=True, **CONFIRMED)
+    back = people().reversed("people_back")
+    first = whole(database, Phase.V1_ONLY, migration=back)
+    assert await first.get(3) == PersonV1(3, "Grace Hopper", 36, ["math"])
+    repo = whole(database, Phase.COEXIST, migration=back)
+    assert (await repo.update(3, lambda person: evolve(person, name="Grace Murray"))).name == "Grace Murray"
+    assert await repo.v1.get(3) == evolve(expected[3], last="Murray")
+    document = await database["people"].find_one({"_id": 3})
+    assert (document["name"], document["last"], document["shoe_size"]) == ("Grace Murray", "Murray", 38)
+
+
 @on_server
 async def test_an_outside_insert_behind_the_pass_blocks_the_end(database: Any) -> None:
     """A document that another program stored after the pass is found before lazymig's rows go."""
@@ -430,7 +468,7 @@ async def test_a_write_between_the_look_and_the_statement_counts(
     migration = people(**placed)
     expected = await filled(database, migration)
     await begun(database)
-    repo = whole(database, Phase.V2_ONLY, migration=migration)
+    repo = whole(database, migration=migration)
     fill_each, meanwhile = WholeStore.fill_each, 0
 
     async def after_others(self: WholeStore, changes: Any, **options: Any) -> Any:
@@ -444,7 +482,8 @@ async def test_a_write_between_the_look_and_the_statement_counts(
         return await fill_each(self, changes, **options)
 
     monkeypatch.setattr(WholeStore, "fill_each", after_others)
-    done = await retirement(database, migration=migration).reduce(**CONFIRMED)
+    async with repo:
+        done = await retirement(database, migration=migration).reduce(**CONFIRMED)
     assert (done.finished, done.failed, meanwhile) == (True, 0, 2)
     expected |= {
         4: ada(4, first="Grace", last="Hopper"),

@@ -126,7 +126,7 @@ async def test_another_writers_change_is_the_drivers_transient_error(
     assert await repository.get(1) == ada(1, age=40, last="King")
     (stored, _) = await layout.find_v1(watched.database)
     assert (stored["name"], stored["age"]) == ("Ada King", 40)
-    assert await layout.find_revision(watched.database, 1) == 2
+    await layout.assert_written(watched.database, 1, 2)
 
 
 class Addressed(Repository[PersonV1, PersonV2]):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lazymig import Phase
+from lazymig import Phase, PhaseError, Switch
 from lazymig.cli.status import looked_up
 from lazymig.cli.status.gauges import show_gauges
 from lazymig.cli.status.next_step import find_next_step
@@ -18,7 +18,8 @@ from lazymig.sweeping.in_place import holdings
 from lazymig.sweeping.in_place.holdings import Measure, PlaceHoldings, Stale
 from lazymig.telemetry import Tally
 from tests.places import deciding, noted, place_of, place_repository, place_sweeper
-from tests.sweeps import letters, stored, thing, things
+from tests.sweeps import control, letters, stored, thing, things
+from tests.whole_people import ORDER
 
 PIPE, TERMINAL = Page(80, terminal=False), Page(80, terminal=True)
 
@@ -133,6 +134,27 @@ class Shown(Tally):
 
     def show(self, name: str, value: float, **_: str) -> None:
         self.shown[name] = value
+
+
+async def test_under_control(server_database: Any) -> None:
+    """A sweep follows the recorded phase as a process of the fleet, and status shows the next step with its gates."""
+    await server_database["both"].insert_many([thing(id) for id in range(9)])
+    repo = place_repository(server_database, phase=control(server_database))
+    switch = Switch(repo)
+    await switch.begin(Phase.V1_ONLY, **ORDER)
+    with pytest.raises(PhaseError):
+        await place_sweeper(server_database, repo=repo).run()
+    await switch.advance(**ORDER)
+    await switch.advance(**ORDER)
+    before = await looked_up(repo, exact=False)
+    assert before.plan is not None
+    assert (before.phase, before.plan.target) == ("coexist", Phase.V2_PRIMARY)
+    assert "remaining" in [gate.name for gate in before.plan.blocking]
+    assert (await place_sweeper(server_database, repo=repo).run()).migrated == 9
+    after = await looked_up(repo, exact=False)
+    assert after.plan is not None
+    assert "remaining" not in [gate.name for gate in after.plan.blocking]
+    assert not [member for member in after.fleet.members if member.role == "sweep"]
 
 
 @pytest.mark.parametrize("driver", ["mock"])

@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from pymongo.errors import AutoReconnect, OperationFailure
 
 from lazymig import ConfigurationError, Follower, Phase, PhaseError, Rewriter, Sweeper
 from lazymig.control import parts_of
 from lazymig.protocol.in_place.parts import Parts
+from lazymig.stores.mongo_wholes import WholeStore
 from lazymig.stores.records import Partition
 from lazymig.stores.whole_documents import parse_whole
 from lazymig.sweeping.in_place.moving import PlaceMover
+from tests.contract.test_sweep_moving import ALLOWED, REFUSED, SERVER_ONLY
 from tests.places import deciding, filled, noted, place_of, place_repository, place_sweeper
-from tests.sweeps import WRITES, LaterClock, by_id, control, passes, renamed, stored, thing, things
+from tests.sweeps import WRITES, LaterClock, by_id, control, letters, passes, renamed, stored, thing, things
 
 SERVER = pytest.mark.parametrize("driver", ["pymongo", "mock"])
 
@@ -62,6 +65,21 @@ async def test_a_second_run_writes_to_control_only(watched: Any) -> None:
     pages = [event.command for event in sent if event.command.get("find") == "both" and event.command.get("hint")]
     whole = [page for page in pages if not page.get("projection")]
     assert 23 // 4 <= len(whole) <= 23 // 4 + 8  # one page more per partition shows its end
+
+
+async def test_ids_of_every_type(database: Any, driver: str) -> None:
+    """Ids of all BSON types are found; those of a type that the migration refuses get a dead letter, in each run."""
+    refused = [*REFUSED, *(SERVER_ONLY if driver != "mock" else [])]
+    for id in [*ALLOWED, *refused]:
+        await database["both"].insert_one(thing(id))
+    for attempts in (1, 2):
+        report = await place_sweeper(database, batch_size=2, partition_size=7).run()
+        found = await letters(database)
+        assert set(found) == {repr(id) for id in refused}
+        assert {letter.attempts for letter in found.values()} == {attempts}
+        assert (report.scanned, report.dead) == (len(ALLOWED) + len(refused), len(refused))
+    held = await stored(database["both"])
+    assert {id for id, document in held.items() if "count" in document} == {repr(id) for id in ALLOWED}
 
 
 async def test_what_is_behind_is_converted_again(database: Any) -> None:
@@ -337,6 +355,47 @@ async def test_what_cannot_be(database: Any) -> None:
         with pytest.raises(PhaseError):
             Sweeper(place_repository(database, phase=phase))
     Sweeper(place_repository(database, timeout_s=7200))  # grace_s is about deletes, of which nothing remains here
+
+
+@SERVER
+async def test_overload_is_waited_for(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the server reports overload, a sweep stores its page again, and every document gets its V2 part."""
+    await database["both"].insert_many([thing(id) for id in range(9)])
+    fill_each, refused = WholeStore.fill_each, list[int]()
+
+    async def overloaded(store: Any, changes: Any, *, durable: bool = False) -> Any:
+        assert durable
+        if len(refused) < 3:
+            refused.append(len(changes))
+            error = OperationFailure("too much to do", 1)
+            error._add_error_label("SystemOverloadedError")
+            raise error
+        return await fill_each(store, changes, durable=durable)
+
+    monkeypatch.setattr(WholeStore, "fill_each", overloaded)
+    report = await place_sweeper(database, clock=LaterClock()).run()
+    assert (len(refused), report.migrated, report.finished) == (3, 9, True)
+
+
+@SERVER
+async def test_a_failure_loses_nothing(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a page cannot be stored, the run fails and its checkpoint is before that page: the next run does it."""
+    await database["both"].insert_many([thing(id) for id in range(20)])
+    fill_each, calls = WholeStore.fill_each, list[int]()
+
+    async def failing(store: Any, changes: Any, *, durable: bool = False) -> Any:
+        calls.append(len(changes))
+        if len(calls) == 3:
+            raise AutoReconnect("the server went away")
+        return await fill_each(store, changes, durable=durable)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WholeStore, "fill_each", failing)
+        with pytest.raises(AutoReconnect):
+            await place_sweeper(database, concurrency=1, partition_size=1000).run()
+    report = await place_sweeper(database).run()
+    assert (report.finished, report.scanned, report.migrated) == (True, 12, 12)
+    assert all("count" in document for document in (await stored(database["both"])).values())
 
 
 @SERVER

@@ -248,6 +248,10 @@ async def test_who_still_writes_v1s_fields_is_asked_before_they_are_ignored(data
     assert await judged() == (
         "unknown", "nobody watches V1's fields, so nothing shows whether another program writes them"
     )  # fmt: skip
+    await verified(database, ready.clock, behind=2)
+    state, evidence = await judged()
+    assert (state, "found 2 V2 parts that another program's writes" in evidence) == ("closed", True)
+    await verified(database, ready.clock, ago_s=1)
     note = await ready.watched()
     state, evidence = await judged()
     assert state == "unknown"

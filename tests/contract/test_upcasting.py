@@ -8,13 +8,23 @@ import pytest
 from attrs import evolve
 
 from lazymig import ConversionError, Criteria, Phase, Repository, Rewriter, Sweeper, Verifier, upcasters
+from tests.contract.conftest import PHASES, Last
+from tests.layouts import META, REV, Layout
 from tests.older import ADA, Address, Buyer, BuyerV2, alone, buyers, chain, document, upgrade
 
 ADA_V2 = upgrade(ADA)
 
 
-def repository(database: Any, phase: Phase, **changed: Any) -> Repository[Buyer, BuyerV2]:
-    return Repository(buyers(**changed), v1=database["v1"], v2=database["v2"], phase=phase)
+def repository(database: Any, phase: Phase, layout: Layout = Layout.TWO, **changed: Any) -> Repository[Buyer, BuyerV2]:
+    # Older documents have fields of any name, so V2's part gets a place of its own.
+    apart = {"v2_within": "new"} if layout is Layout.ONE else {}
+    return layout.open(database, buyers(**apart, **changed), phase=phase)
+
+
+@pytest.fixture(params=PHASES[:-1], ids=str)
+def phase(request: pytest.FixtureRequest) -> Phase:
+    """All phases in which V1's fields are written."""
+    return request.param.phase if isinstance(request.param, Last) else request.param
 
 
 def of_one(database: Any, **options: Any) -> Repository[Buyer, Buyer]:
@@ -22,16 +32,15 @@ def of_one(database: Any, **options: Any) -> Repository[Buyer, Buyer]:
 
 
 async def stored(database: Any, id: int = 1) -> dict[str, Any]:
-    """V1's document without its revision."""
+    """V1's part of the document without its revision."""
     found: dict[str, Any] = await database["v1"].find_one({"_id": id})
-    found.pop("_lazymig_rev", None)
-    return found
+    return {name: value for name, value in found.items() if name not in (REV, META, "new")}
 
 
-async def test_every_read_sees_the_newest_version(database: Any, phase: Phase) -> None:
+async def test_every_read_sees_the_newest_version(database: Any, phase: Phase, layout: Layout) -> None:
     """One entity, a page of them, and V1's own view: documents of each version give the same entity."""
     await database["v1"].insert_many([document(version, id) for id, version in enumerate((None, 1, 2, 3))])
-    repo = repository(database, phase)
+    repo = repository(database, phase, layout)
     ids = range(4)
     assert [await repo.get(id) for id in ids] == [evolve(ADA_V2, id=id) for id in ids]
     assert await repo.get_many(ids) == {id: evolve(ADA_V2, id=id) for id in ids}
@@ -45,10 +54,12 @@ async def test_every_read_sees_the_newest_version(database: Any, phase: Phase) -
 
 @pytest.mark.parametrize("version", [None, 1, 2, 3])
 @pytest.mark.parametrize("read_first", [False, True])
-async def test_an_update_stores_one_shape(database: Any, phase: Phase, version: int | None, read_first: bool) -> None:
+async def test_an_update_stores_one_shape(
+    database: Any, phase: Phase, layout: Layout, version: int | None, read_first: bool
+) -> None:
     """A write stores the whole document in the newest version, whether or not V2 answered; unknown fields stay."""
     await database["v1"].insert_one(document(version))
-    repo = repository(database, phase)
+    repo = repository(database, phase, layout)
     if read_first:
         await repo.get(1)  # in `coexist`, V2 is clean from here on, and the write does not read V1
     assert await repo.update(1, lambda one: evolve(one, visits=3)) == evolve(ADA_V2, visits=3)
@@ -58,10 +69,12 @@ async def test_an_update_stores_one_shape(database: Any, phase: Phase, version: 
 
 
 @pytest.mark.parametrize("version", [None, 1, 2, 3])
-async def test_every_write_of_the_v1_view_stores_one_shape(database: Any, phase: Phase, version: int | None) -> None:
+async def test_every_write_of_the_v1_view_stores_one_shape(
+    database: Any, phase: Phase, layout: Layout, version: int | None
+) -> None:
     """An update inside a sub-document that only the newest version has, and a replacement."""
     await database["v1"].insert_many([document(version, id) for id in (1, 2, 3)])
-    repo = repository(database, phase)
+    repo = repository(database, phase, layout)
     moved = Address("Paris", "FR")
     await repo.v1.update(1, lambda one: evolve(one, address=moved))
     await repo.v1.replace(evolve(ADA, id=2, address=moved))
@@ -71,19 +84,19 @@ async def test_every_write_of_the_v1_view_stores_one_shape(database: Any, phase:
         assert await repo.v1.get(id) == evolve(ADA, id=id, address=moved)
 
 
-async def test_inserts_are_of_the_newest_version(database: Any, phase: Phase) -> None:
+async def test_inserts_are_of_the_newest_version(database: Any, phase: Phase, layout: Layout) -> None:
     """Both doors stamp what they insert."""
-    repo = repository(database, phase)
+    repo = repository(database, phase, layout)
     await repo.insert(ADA_V2)
     await repo.v1.insert(evolve(ADA, id=2))
     assert [(await stored(database, id))["schema_version"] for id in (1, 2)] == [3, 3]
     assert await repo.v1.get(1) == ADA
 
 
-async def test_a_newer_document_is_refused(database: Any, phase: Phase) -> None:
+async def test_a_newer_document_is_refused(database: Any, phase: Phase, layout: Layout) -> None:
     """A release that does not know the version neither reads nor changes the document, and says what to deploy."""
     await database["v1"].insert_one(document(4))
-    repo = repository(database, phase)
+    repo = repository(database, phase, layout)
     for call in (
         lambda: repo.get(1),
         lambda: repo.v1.get(1),
@@ -98,10 +111,10 @@ async def test_a_newer_document_is_refused(database: Any, phase: Phase) -> None:
     assert await stored(database) == document(4)
 
 
-async def test_a_newer_document_is_passed_and_never_set_back(database: Any, phase: Phase) -> None:
+async def test_a_newer_document_is_passed_and_never_set_back(database: Any, phase: Phase, layout: Layout) -> None:
     """With `newer="pass"` the class decides; a write changes its own fields and leaves the version."""
     await database["v1"].insert_many([document(4, 1), document(4, 2), {"_id": 3, "whole": "new", "schema_version": 4}])
-    repo = repository(database, phase, upcasters=alone(newer="pass").upcasters)
+    repo = repository(database, phase, layout, upcasters=alone(newer="pass").upcasters)
     assert await repo.get(1) == ADA_V2
     await repo.update(1, lambda one: evolve(one, visits=3))
     await repo.v1.replace(evolve(ADA, id=2, visits=4))
@@ -137,10 +150,12 @@ async def test_an_older_release_beside_a_newer_one(database: Any) -> None:
 
 @pytest.mark.parametrize("driver", ["pymongo", "mock"])
 @pytest.mark.parametrize("version", ["2", 2.0, 2.5, None, -1, 0, True, [2], {"v": 2}])
-async def test_a_version_of_another_type(database: Any, driver: str, phase: Phase, version: object) -> None:
+async def test_a_version_of_another_type(
+    database: Any, driver: str, phase: Phase, layout: Layout, version: object
+) -> None:
     """What is no version is refused with the field's name and not its value; a replacement puts it right."""
     await database["v1"].insert_one({**document(2), "schema_version": version})
-    repo = repository(database, phase)
+    repo = repository(database, phase, layout)
     for call in (lambda: repo.get(1), lambda: repo.v1.get(1), lambda: repo.v1.update(1, lambda one: one)):
         with pytest.raises(ConversionError, match="at field 'schema_version': its version is") as caught:
             await call()
@@ -151,10 +166,10 @@ async def test_a_version_of_another_type(database: Any, driver: str, phase: Phas
     assert await repo.v1.get(1) == evolve(ADA, visits=5)
 
 
-async def test_an_upcaster_that_fails(database: Any, phase: Phase) -> None:
+async def test_an_upcaster_that_fails(database: Any, phase: Phase, layout: Layout) -> None:
     """The error has the line of the step and nothing of the document; the next document is read."""
     await database["v1"].insert_many([document(1, 1, name="Ada"), document(1, 2)])
-    repo = repository(database, phase)
+    repo = repository(database, phase, layout)
     with pytest.raises(ConversionError, match=r"older\.py:\d+ in split") as caught:
         await repo.get(1)
     assert "Ada" not in str(caught.value)
@@ -211,10 +226,10 @@ async def test_a_first_update_of_an_older_document_reads_v1(database: Any, drive
         assert await stored(database, id) == document(3, id, visits=3)
 
 
-async def test_deletes_need_no_version(database: Any, phase: Phase) -> None:
+async def test_deletes_need_no_version(database: Any, phase: Phase, layout: Layout) -> None:
     """What cannot be read can be deleted, a newer document too."""
     await database["v1"].insert_many([document(4, 1), {"_id": 2, "schema_version": "2"}])
-    repo = repository(database, phase)
+    repo = repository(database, phase, layout)
     for id in (1, 2):
         await repo.delete(id)
         assert not await repo.exists(id)

@@ -97,7 +97,7 @@ async def test_update_reaches_both(repository: Any, database: Any, migrated: boo
     assert changed == evolve(ADA, name="Ada King")
     name = "Ada Lovelace" if repository.phase is Phase.V2_ONLY else "Ada King"
     assert await layout.find_v1(database) == [ada_v1(name=name)]
-    assert await layout.find_revision(database, 1) == 1
+    await layout.assert_written(database, 1, 1)
     await assert_exact(repository, database, layout)
     assert await repository.get(1) == ada(last="King")
 

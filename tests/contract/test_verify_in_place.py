@@ -102,6 +102,7 @@ async def test_outside_writers_are_no_alarm(database: Any) -> None:
     assert run.counts["behind"] == report.behind
 
 
+@SERVER
 async def test_a_repair_stores_what_is_behind(database: Any) -> None:
     """With a repair, what is behind is stored at once and is current then; V1's part stays as it was written."""
     await filled(database, range(COUNT))
@@ -165,6 +166,7 @@ async def test_further_checks(database: Any) -> None:
     assert verdicts_of(report.mismatches)[8] == (Verdict.DIFFERENT, "expected", (("code", "string", "string"),))
 
 
+@SERVER
 async def test_what_only_v2_holds_is_kept(database: Any) -> None:
     """Where `upgrade` takes the previous entity, a note that only V2 has is no difference, and a repair keeps it."""
     migration = keeping()
@@ -277,6 +279,7 @@ async def test_a_refused_repair_says_so(database: Any) -> None:
     assert "a repair did not settle it" in report.mismatches[0].reason
 
 
+@SERVER
 async def test_a_filter_and_a_sample(database: Any) -> None:
     """A filter and a sample look at their documents only, and the report says what that excludes."""
     await filled(database, range(COUNT))

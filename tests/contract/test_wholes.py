@@ -331,6 +331,56 @@ async def test_a_fill_that_is_refused_is_no_error(store: WholeStore, collection:
     assert await collection.find_one({"_id": 2}) == {"_id": 2, "name": "x"}
 
 
+@pytest.mark.parametrize(("driver", "kind"), [("pymongo", WholeStore), ("motor", WholeStore)])
+async def test_one_that_the_driver_refuses_stops_no_other(store: WholeStore, collection: Any) -> None:
+    """A document beyond 16 MB and a value that BSON has not are named by their places; the others are stored."""
+    await collection.insert_many([{"_id": id, "name": "x"} for id in range(4)])
+    changes = [WholeChange(await seen_in(collection, id), spell_whole(0, OF), {"first": f"f{id}"}) for id in range(4)]
+    changes[1] = WholeChange(changes[1].seen, changes[1].meta, {"first": "x" * 17_000_000})
+    changes[2] = WholeChange(changes[2].seen, changes[2].meta, {"first": object()})
+    filled = await store.fill_each(changes, durable=True)
+    assert (filled.stored, list(filled.refused)) == (2, [1, 2])
+    assert {row["_id"]: row.get("first") async for row in collection.find()} == {0: "f0", 1: None, 2: None, 3: "f3"}
+
+
+@pytest.mark.parametrize(("driver", "kind"), [("pymongo", WholeStore), ("motor", WholeStore)])
+async def test_what_is_packed_is_stored_as_it_is(store: WholeStore, collection: Any) -> None:
+    """Fields that were encoded before are those that are set, under the same guard."""
+    await collection.insert_one({"_id": 1, "name": "x"})
+    seen, meta = await seen_in(collection), spell_whole(0, OF, by="sweep")
+    packed = bson.encode({"first": "f", META: meta})
+    assert await store.fill_each([WholeChange(seen, meta, {"first": "f"}, packed=packed)]) == Filled(1, {})
+    assert await collection.find_one() == {"_id": 1, "name": "x", "first": "f", META: meta}
+    assert await store.fill_each([WholeChange(seen, meta, {"first": "f"}, packed=packed)]) == Filled(0, {})
+
+
+# ---- decided ---------------------------------------------------------------------------------------------------------
+
+
+@ON_EACH
+async def test_unmoved_finds_the_meta_data_of_documents_without_a_v2_part(store: WholeStore, collection: Any) -> None:
+    """Waiting or left, after this id, in the order of ids, up to the limit."""
+    for id, why in ((5, "waiting"), (2, "left"), (1, "waiting"), (4, "waiting"), (3, None)):
+        decided = None if why is None else Unmoved(why, f"because {id}")  # type: ignore[arg-type]
+        await collection.insert_one({"_id": id, "name": "x", META: spell_whole(1, OF, unmoved=decided)})
+    found = await store.unmoved("waiting", 2)
+    assert [(one.id, one.unmoved and one.unmoved.reason) for one in found] == [(1, "because 1"), (4, "because 4")]
+    assert [set(one.document) for one in found] == [{"_id", META}] * 2
+    assert [one.id for one in await store.unmoved("waiting", 2, 4)] == [5]
+    assert [one.id for one in await store.unmoved("left", 2)] == [2]
+
+
+@pytest.mark.parametrize(("driver", "kind"), [("pymongo", WholeStore), ("motor", WholeStore)])
+async def test_ensure_unmoved_index_creates_the_sparse_index(store: WholeStore, collection: Any) -> None:
+    """It finds documents without a V2 part; made twice it is one."""
+    await store.ensure_unmoved_index()
+    await store.ensure_unmoved_index()
+    information = await collection.index_information()
+    assert information["lazymig_unmoved"]["key"] == [(f"{META}.unmoved", 1)]
+    assert information["lazymig_unmoved"]["sparse"]
+    assert len(information) == 2
+
+
 # ---- delete ---------------------------------------------------------------------------------------------------------
 
 

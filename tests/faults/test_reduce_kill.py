@@ -76,7 +76,7 @@ async def fill(database: Any) -> None:
     for name in ("people", "lazymig_control"):
         await database[name].delete_many({})
     await database["people"].insert_many([ada_v1(id) for id in range(COUNT)])
-    await whole(database, Phase.V2_PRIMARY, migration=people(**WITHIN)).get_many(range(0, COUNT, 2))
+    await whole(database, Phase.COEXIST, migration=people(**WITHIN)).get_many([id for id in range(COUNT) if id % 4 < 3])
     await database["people"].update_many({"_id": {"$mod": [4, 0]}}, {"$set": {"name": "Grace Hopper"}})
     await parts_of(Control(database["lazymig_control"])).phases("people").begin(Phase.V2_ONLY, **ORDER)
 

@@ -36,7 +36,7 @@ def delete_at_any_revision(monkeypatch):
 
     async def delete(store, id, expected):
         where = {"_id": id, **store.carried.selection}
-        return bool((await store._durable.update_one(where, store.carried.removal())).matched_count)
+        return bool((await store._durable.update_one(where, store.carried.deletion(expected))).matched_count)
 
     monkeypatch.setattr(V1Store, "delete", delete)
 

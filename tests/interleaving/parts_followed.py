@@ -24,9 +24,10 @@ class ReportingParts(Parts, following.Reporting):
                 self._add(Operation.INSERT, _revision(after))
             return
         was, now = _revision(before), _revision(after)
+        ended = after.get(PARTS, {}).get(MIGRATION.name, "") in ("", None) and before.get(PARTS) != after.get(PARTS)
         written = [name for name in NAMES if name in after and after[name] != before.get(name)]
         removed = [name for name in NAMES if name in before and name not in after]
-        if was is not None and now is None and not written:
+        if ended and not written:
             self._add(Operation.DELETE, None)
         elif written or removed or was != now:
             self._add(Operation.UPDATE, now if now != was else None)

@@ -101,7 +101,7 @@ def test_followed_whatever_crosses(outside):
 @pytest.mark.usefixtures("short_waits")
 def test_own_writes_are_not_counted(monkeypatch):
     """Without outside writes the follower takes nothing for another program's, whatever crosses and dies."""
-    states = repairs.SOUND if FULL else ("both clean", "tombstone")
+    states = repairs.SOUND if FULL else ("both clean", "V1 only, without a revision")
     some = [[[one], [other]] for one, other in combinations_with_replacement(WRITES, 2)]
     with parts_followed.as_parts():
         made = [parts_followed.scenario(state, one, strict=True) for state in states for one in some]

@@ -73,12 +73,37 @@ def test_a_conversion_that_changes_what_is_shared_is_shown(options: dict[str, Ca
     """At its field, with both values and what to do; in a sub-document, nothing is shared."""
     v1 = st.builds(StaffV1, st.just(1), st.just("x"), st.integers(0, 9), st.just((1, 2)))
     v2 = st.builds(StaffV2, st.just(1), st.just("y"), st.integers(1, 9), st.just((1, 2)))
-    with pytest.raises(LawBroken, match=r"V1 has .* and V2 has .*; pass Migration\(v2_within") as caught:
+    with pytest.raises(LawBroken, match=r"V1 has .* and V2 has .*; let both .*pass Migration\(v2_within") as caught:
         assert_laws(staff(**options), v1=v1, v2=v2, in_place=True, examples=5)
     assert (caught.value.law, caught.value.path) == (SHARED, path)
     if path == "rooms":
         assert_laws(staff(**options, v2_within="new"), v1=v1, v2=v2, in_place=True, examples=5)
         assert_laws(staff(**options), v1=v1, v2=v2, examples=5)
+
+
+def test_documents_without_a_shared_field_need_the_same_default() -> None:
+    """V1 reads its default, and V2 would read its own, or none."""
+
+    @frozen
+    class Other:
+        id: int
+        full_name: str
+        age: int | None
+        rooms: tuple[int, ...] = ()
+
+    options: dict[str, Any] = {
+        "v2": Other, "upgrade": lambda v1: Other(v1.id, v1.name, v1.age, v1.rooms),
+        "downgrade": lambda v2: StaffV1(v2.id, v2.full_name, v2.age, v2.rooms),
+    }  # fmt: skip
+    v2 = st.builds(Other, st.just(1), st.just("x"), st.just(5))
+    whole, lacking = {"_id": 1, "name": "x", "age": None, "rooms": []}, {"_id": 1, "name": "x", "rooms": []}
+    assert_laws(staff(**options), v1=st.just(whole), v2=v2, in_place=True, examples=2)
+    with pytest.raises(LawBroken, match=r"V1 has 'no such field' and V2 has None; let both") as caught:
+        assert_laws(staff(**options), v1=st.just(lacking), v2=v2, in_place=True, examples=2)
+    assert (caught.value.law, caught.value.path) == (SHARED, "age")
+    assert_laws(
+        staff(), v1=st.just(lacking), v2=st.builds(StaffV2, st.just(1), st.just("x")), in_place=True, examples=2
+    )
 
 
 def test_converters_that_store_what_is_shared_in_two_ways_are_shown() -> None:

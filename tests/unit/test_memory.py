@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import evolve, frozen
 
-from lazymig import ConfigurationError, Migration, Phase
+from lazymig import ConfigurationError, Migration, NotFound, Phase
 from lazymig.testing import memory_repository
 
 
@@ -88,3 +88,14 @@ async def test_both_shapes_may_share_their_documents() -> None:
     assert await other.count() == 0
     with pytest.raises(ConfigurationError, match="in this layout there are"):
         memory_repository(migration, Phase.PREPARE, in_place=True)
+
+
+async def test_a_part_needs_its_document() -> None:
+    """In memory too, the document comes first, by the collection itself."""
+    repo = memory_repository(evolve(migration, part=True))
+    await repo.collections.v1.insert_one({"_id": 1, "mail": "ada@example.org"})
+    await repo.insert(PersonV2(1, "Ada", "King"))
+    with pytest.raises(NotFound):
+        await repo.insert(PersonV2(2, "Ada", "King"))
+    assert [person async for person in repo.list()] == [PersonV2(1, "Ada", "King")]
+    assert (await repo.collections.v1.find_one({"_id": 1}))["mail"] == "ada@example.org"

@@ -200,16 +200,12 @@ def _check_shared(place: Place[V1, V2], after: StoredWhole, body: Document, chan
 
     `after` has V1's part as it will be, and `changed` what is set of V2's.
     """
-    codec, id = place.conversions.v2, decode_id(after.id)
+    codec = place.conversions.v2
     final = {"_id": after.id, **changed}
-
-    def reread(stored: Document) -> Document:
-        return attempt(id, "upgrade", lambda part: codec.encode(codec.decode(part)), stored)
-
-    name = place.shape.find_disputed(after.document, body, final, reread)
+    name = place.shape.find_disputed(after.document, body, final, lambda part: codec.encode(codec.decode(part)))
     if name is not None:
         wrong = Rejected(
-            "both shapes share this field, and the conversion gives it another value; pass Migration(v2_within=...), "
-            "or store V2's field under another name", name,
+            "both shapes share this field, and V2 would read another value than the conversion gives; let both classes "
+            "have the same default, pass Migration(v2_within=...), or store V2's field under another name", name,
         )  # fmt: skip
-        raise ConversionError(id, "upgrade", wrong, name)
+        raise ConversionError(decode_id(after.id), "upgrade", wrong, name)

@@ -86,7 +86,8 @@ class Parts(Generic[V1, V2]):
         if taken is not None:
             wrong = Rejected(
                 "the document has this field already, which V1 does not declare and V2 would overwrite; pass "
-                "Migration(v2_within=...), or store V2's field under another name", taken,
+                "Migration(v2_within=...), or store V2's field under another name. Where lazymig had stored it and "
+                f"another program has dropped {META_FIELD}, unset V2's fields", taken,
             )  # fmt: skip
             raise ConversionError(decode_id(self.stored.id), "upgrade", wrong, taken, side="V1")
 

@@ -23,7 +23,7 @@ from lazymig.retiring.reduction import REDUCE, STRIP, ReduceOptions, Reduction, 
 from lazymig.retiring.report import RetirementReport
 from lazymig.retiring.watching import BATCH, IDLE_S, Scope
 from lazymig.shapes.migration import is_finished
-from lazymig.shapes.one_document import LIFT, LIFTED_IN, REDUCED, Lift
+from lazymig.shapes.one_document import LIFT, LIFTED_IN, REDUCED, Lift, read_lift
 from lazymig.stores.strays import OutsideWrites
 
 V1 = TypeVar("V1")
@@ -95,7 +95,8 @@ class OneCollection(Course, Generic[V1, V2]):
             await self._check_begin(record, standing, options)
             record = await self.ground.begin(record, REDUCE, position=(), failed=0)
         standing = await self._lift(standing, announce)
-        done = ReducePass(self.ground.at(standing), record, options)
+        # Also once all was lifted: documents say where their V2 parts are, and a late process may have stored one more.
+        done = ReducePass(self.ground.at(Lift.UNDER_WAY), record, options)
         found = await done.run()
         if not found.finished:
             return found
@@ -118,7 +119,7 @@ class OneCollection(Course, Generic[V1, V2]):
         """Let all processes ask for V2's fields in both places, and then store new entities at the top."""
         if self.ground.shape.within is None or standing is None:
             return standing
-        lift = self.ground.at(standing).shape.lift
+        lift = read_lift(standing.settings)
         if lift is Lift.DONE:
             return standing
         # Again where that was recorded already: whether all have acknowledged it is not.

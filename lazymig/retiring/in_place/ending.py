@@ -52,6 +52,12 @@ async def check_all_alone(ground: PlaceGround[V1, V2], step: str, *, but_left: b
     counts = await count_wholes(ground.place.store, 1)
     waived = await ground.parts.letters.count_waived(ground.name) if but_left else 0
     others = counts.documents - counts.alone - (counts.left if but_left else 0)
+    within = ground.shape.within
+    if within is not None and (inside := await WholeReducing(ground.place.store).count_with([within])):
+        raise PhaseError(
+            f"{step}: {inside:,} documents still have the sub-document {within}: a process with a fixed phase may have "
+            "stored them; let it follow a Control, and run lazymig retire reduce again"
+        )
     if others > waived:
         raise PhaseError(
             f"{step}: {others:,} documents still have V1's part: upgrade leaves them, they do not convert, or another "

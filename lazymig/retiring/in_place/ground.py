@@ -6,13 +6,12 @@ from typing import Generic, TypeVar
 
 from attrs import evolve, frozen
 
-from lazymig.control import Standing
 from lazymig.control.retirement import RetirementRecord, RetirementStage
 from lazymig.errors import PhaseError
 from lazymig.protocol.in_place.place import Place
 from lazymig.retiring.ground import Work
 from lazymig.shapes.migration import is_finished
-from lazymig.shapes.one_document import OneDocument, read_lift
+from lazymig.shapes.one_document import Lift, OneDocument
 from lazymig.stores.moving_away import Removable
 
 V1 = TypeVar("V1")
@@ -35,9 +34,8 @@ class PlaceGround(Work, Generic[V1, V2]):
         """Which fields are whose, before anything is lifted."""
         return self.place.shape
 
-    def at(self, standing: Standing | None) -> PlaceGround[V1, V2]:
-        """Return the ground as it is once V2's parts are lifted as far as is recorded."""
-        lift = read_lift({} if standing is None else standing.settings)
+    def at(self, lift: Lift) -> PlaceGround[V1, V2]:
+        """Return the ground as it is once V2's parts are lifted so far."""
         return evolve(self, place=evolve(self.place, shape=self.shape.at(lift)))
 
     async def find(self) -> RetirementRecord:

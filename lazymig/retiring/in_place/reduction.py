@@ -25,6 +25,8 @@ from lazymig.stores.given import RawId
 from lazymig.stores.keyset import BY_ID
 from lazymig.stores.raw import keys_of
 from lazymig.stores.records import StoredWhole, Unmoved, WholeChange
+from lazymig.stores.scans import Scan
+from lazymig.stores.whole_documents import parse_whole
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -41,21 +43,24 @@ class ReducePass(Generic[V1, V2]):
     record: RetirementRecord
     options: ReduceOptions
     found: Reduction = field(factory=Reduction)
+    #: The documents of this page that the server refuses to change.
+    _refused: set[object] = field(factory=set, init=False)
 
     async def run(self) -> Reduction:
         """Reduce all documents, or as many as there is time for."""
         ground, retirements = self.ground, self.ground.parts.retirement(self.ground.name)
         throttle = Throttle(ground.place.store, Limits(batch_size=_BATCH), ground.stopping, ground.clock)
         self.found = evolve(self.found, failed=self.record.failed)
-        question = ground.place.store.question({})
+        scan = Scan(ground.place.store, majority=True)
         while await throttle.wait_for_page():
-            after = {"_id": self.record.position[0]} if self.record.position else None
-            page = list(await ground.place.store.page(question, BY_ID, _BATCH, after))
-            if not page:
+            where = scan.after(BY_ID, {"_id": self.record.position[0]}) if self.record.position else {}
+            # One reply at most, so that large documents do not fill the memory.
+            found = await scan.find_part(where, _BATCH, parse_whole)
+            if not found.documents:
                 self.found = evolve(self.found, finished=True)
                 break
-            await self._reduce(page)
-            last = page[-1].id
+            await self._reduce(list(found.documents))
+            last = found.last
             if not isinstance(last, Unreadable):  # which no row can hold; the next page records the place
                 after_this = evolve(self.record, position=(last,), failed=self.found.failed)
                 self.record = await retirements.save(self.record, after_this, by=ground.by, what="")
@@ -66,21 +71,32 @@ class ReducePass(Generic[V1, V2]):
     async def _reduce(self, page: Sequence[StoredWhole]) -> None:
         waived = await self._find_waived(page)
         left, reduced = list(page), 0
+        self._refused.clear()
         for _ in range(_TRIES):
             changes = await self._decide(left, waived)
             if not changes:
                 break
-            done = await self.ground.place.store.fill_each(changes, durable=True)
-            reduced += done.stored
-            for place, error in done.refused.items():
-                self._fail(changes[place].seen.id, _explain(error))
+            # The others record why an entity has no V2 part; their documents are not reduced.
+            alone = [change for change in changes if change.meta.get("alone")]
+            reduced += await self._store(alone)
+            await self._store([change for change in changes if not change.meta.get("alone")])
             # Some may have been changed meanwhile, and which of them the server does not say.
-            again = [change.seen.id for place, change in enumerate(changes) if place not in done.refused]
+            again = [change.seen.id for change in changes if keys_of([change.seen.id])[0] not in self._refused]
             left = list((await self.ground.place.store.find_many(again)).values())
         else:
             for change in changes:
                 self._fail(change.seen.id, "others changed it each time; run reduce again")
         self.found = evolve(self.found, scanned=self.found.scanned + len(page), reduced=self.found.reduced + reduced)
+
+    async def _store(self, changes: Sequence[WholeChange]) -> int:
+        """Send these statements, and return how many documents were as they had been read."""
+        if not changes:
+            return 0
+        done = await self.ground.place.store.fill_each(changes, durable=True)
+        for place, error in done.refused.items():
+            self._refused.add(keys_of([changes[place].seen.id])[0])
+            self._fail(changes[place].seen.id, _explain(error))
+        return done.stored
 
     async def _decide(self, left: Sequence[StoredWhole], waived: set[object]) -> list[WholeChange]:
         changes = []

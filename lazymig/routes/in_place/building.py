@@ -30,7 +30,7 @@ from lazymig.routes.route import Route
 from lazymig.routes.stages import Stage
 from lazymig.shapes.conversions import conversions_for
 from lazymig.shapes.migration import Migration, get_id_types, get_upgrading, is_finished, is_upcasting_only
-from lazymig.shapes.one_document import LIFTED_IN, REDUCED, read_lift
+from lazymig.shapes.one_document import LIFTED_IN, REDUCED, Lift, read_lift
 from lazymig.shapes.sharing import share_document
 from lazymig.stores.given import Collection, Collections, Session
 from lazymig.stores.opening import Terms, are_tz_aware, check_collection, open_wholes
@@ -128,22 +128,25 @@ class PlaceBuilder(Generic[V1, V2]):
 
         Raises `PhaseError` where this release, or this layout, cannot work in it.
         """
-        phase, since = (at.phase, _find_since(at)) if isinstance(at, Standing) else (at, 0)
         if isinstance(at, Standing):
             self.check_record(at)
-        else:
-            self.check(phase)
-        if self.watch is not None and isinstance(at, Standing):
-            self.watch.share = find_share(at)
-        route = self._build_steered(at) if isinstance(at, Standing) else self._build_route(phase, self.place)
+            if self.watch is not None:
+                self.watch.share = find_share(at)
+            lift = read_lift(at.settings)
+            place = evolve(self.place, shape=self.place.shape.at(lift))
+            return self._make_stage(at.phase, _find_since(at), self._build_steered(at, place), lift)
+        self.check(at)
+        return self._make_stage(at, 0, self._build_route(at, self.place))
+
+    def _make_stage(self, phase: Phase, since: int, route: Route[V1, V2], lift: Lift | None = None) -> Stage[V1, V2]:
+        """Return the stage of a phase, with a check of the collection since it began. `lift` is None where it stays."""
         known = self._checks.get(phase)
         if known is None or known[0] != since:
-            known = self._checks[phase] = since, self._make_check(route, None if isinstance(at, Standing) else phase)
+            known = self._checks[phase] = since, self._make_check(route, phase, lift)
         return Stage(phase, route, known[1], since)
 
-    def _build_steered(self, at: Standing) -> Route[V1, V2]:
+    def _build_steered(self, at: Standing, place: Place[V1, V2]) -> Route[V1, V2]:
         choice = None if self.choosing is None else self.choosing.find_choice(at)
-        place = evolve(self.place, shape=self.place.shape.at(read_lift(at.settings)))
         if self.choosing is None or choice is None:
             return self._build_route(at.phase, place)
         figures = self.choosing.begin(choice)
@@ -199,20 +202,27 @@ class PlaceBuilder(Generic[V1, V2]):
             raise ConfigurationError(problem)
         return stage
 
-    def _make_check(self, route: Route[V1, V2], fixed: Phase | None) -> FirstUse:
+    def _make_check(self, route: Route[V1, V2], phase: Phase, lift: Lift | None) -> FirstUse:
         asked = Asked(
             v1=self.collections.v1, v2=None, id_types=get_id_types(self.migration),
-            linearizable=self.options.read_concern is not None, reads_v1=route.keeps_v1, shape=self.place.shape,
+            linearizable=self.options.read_concern is not None, reads_v1=route.keeps_v1,
+            shape=self.place.shape if lift is None else self.place.shape.at(lift),
             fills=route.fills_v2, complete=route.lists_v2 and not self.place.finished,
         )  # fmt: skip
-        further = None if fixed is None else partial(self.check_recorded, fixed, route)
+        further = partial(self.check_recorded, phase, route) if lift is None else None
         return FirstUse(asked, both=False, timeout_s=self.options.timeout_s, further=further)
 
     async def check_recorded(self, phase: Phase, route: Route[V1, V2]) -> None:
         """Raise `PhaseError` where a fleet follows a record beside which this fixed phase may not run."""
         if not probe_of(self.place.store).in_memory:
             control = control_beside(self.place.store)
-            await check_recorded(control, self.migration.name, phase, tuple(ROUTES), sealed=False)
+            standing = await check_recorded(control, self.migration.name, phase, tuple(ROUTES), sealed=False)
+            lifting = standing is not None and read_lift(standing.settings) is not Lift.NONE
+            if lifting and self.place.shape.within is not None:
+                raise PhaseError(
+                    f"V2's fields leave their sub-document {self.place.shape.within}, and a process with a fixed phase "
+                    "does not know where they are: pass phase=lazymig.Control(...)"
+                )
 
 
 def _find_since(at: Standing) -> int:

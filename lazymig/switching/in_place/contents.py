@@ -61,23 +61,6 @@ async def waiting(case: AnyCase) -> Gate:
     return opens("waiting", "no entity waits for its user")
 
 
-async def unique(case: AnyCase) -> Gate:
-    """No unique index is on fields that only V1 has: `v2_only` leaves them out, and two missing ones are equal."""
-    name, own = "unique", case.place.shape
-    strict = [
-        str(index["name"])
-        for index in (await case.surroundings()).v1.indexes
-        if index.get("unique") and not index.get("sparse") and "partialFilterExpression" not in index
-        and not any(path.partition(".")[0] in own.v2_own | own.shared | {"_id"} for path in list_paths([index]))
-    ]  # fmt: skip
-    if strict:
-        return closes(
-            name, f"the unique index {strict[0]} is on fields that only V1 has, and refuses a second document without "
-            "them", "give V2's fields a unique index, and drop that one",
-        )  # fmt: skip
-    return opens(name, "no unique index is on fields that only V1 has")
-
-
 async def indexes(case: AnyCase) -> Gate:
     """V2's fields have an index for each of V1's that is used: listings go by V2's fields after the step."""
     name, shape = "indexes", case.place.shape

@@ -8,7 +8,7 @@ from lazymig.phases import Phase
 from lazymig.switching.case import AnyCase
 from lazymig.switching.contents import dead_letters
 from lazymig.switching.gates import Check
-from lazymig.switching.in_place.contents import indexes, remaining, unique, waiting
+from lazymig.switching.in_place.contents import indexes, remaining, waiting
 from lazymig.switching.in_place.outsiders import outside_writes
 from lazymig.switching.plan import Gate, accept
 from lazymig.switching.proofs import mismatches, soak, verification
@@ -25,7 +25,7 @@ GATES: dict[tuple[Phase, Phase], tuple[Check, ...]] = {
     (Phase.SHADOW, Phase.COEXIST): _ABLE,
     # Other programs may go on writing: a fingerprint shows each such change to every reader.
     (Phase.COEXIST, Phase.V2_PRIMARY): (*_ABLE, cohorts, *_COMPLETE),
-    (Phase.V2_PRIMARY, Phase.V2_ONLY): (*_ABLE, *_COMPLETE, unique, outside_writes, partial(tools, but=_WATCH)),
+    (Phase.V2_PRIMARY, Phase.V2_ONLY): (*_ABLE, *_COMPLETE, outside_writes, partial(tools, but=_WATCH)),
     (Phase.V2_PRIMARY, Phase.COEXIST): (fleet,),
     (Phase.COEXIST, Phase.SHADOW): (fleet,),
     (Phase.SHADOW, Phase.V1_ONLY): (fleet,),

@@ -17,10 +17,17 @@ _SEEN = timedelta(minutes=10)
 async def outside_writes(case: AnyCase) -> Gate:
     """No other program has written V1's fields since the last verification began, as a watch has seen.
 
-    Fingerprints show what was written before, and the verification has found that all fit.
+    Fingerprints show what was written before that, and the verification has found that all fit.
     """
     watched, proof = await case.parts.watching(case.name).find_watched(), await find_proof(case)
     since = case.since if proof is None else proof.began_at
+    # Each process of a shared verification records what it found itself.
+    runs = [] if proof is None else [run for run in await case.runs() if run.pass_began_at == proof.began_at]
+    if behind := sum(run.counts.get("behind", 0) for run in runs):
+        return closes(
+            _NAME, f"the last verification found {behind:,} V2 parts that another program's writes of V1's fields had "
+            "left behind", "stop that program, sweep, and verify again",
+        )  # fmt: skip
     if watched is None or watched.seen_at is None:
         return cannot_tell(
             _NAME, "nobody watches V1's fields, so nothing shows whether another program writes them",
