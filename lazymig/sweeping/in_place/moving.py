@@ -112,7 +112,9 @@ class PlaceMover(Generic[V1, V2]):
             self.failures.note_unconvertible(StoredV1(parts.stored.id, make_mark(parts), {}), error)
             return []
         if self._scan.is_raw:
-            change = WholeChange(change.seen, change.meta, change.changed, change.vanished, packed=packed)
+            change = WholeChange(
+                change.seen, change.meta, change.changed, change.vanished, change.held, change.within, packed
+            )  # fmt: skip
         return [_Converted(change, len(packed), self._name_count(parts, made), make_mark(parts))]
 
     def _name_count(self, parts: Parts[V1, V2], made: V2 | Unmoved) -> str:
