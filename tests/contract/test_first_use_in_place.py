@@ -91,9 +91,7 @@ WRONG = {
     "unique": Wrong(_unique, "documents without a V2 part collide"),
     "unique in V1, at the end": Wrong(_unique_in_v1, "inserted in this phase collide", Phase.V2_ONLY),
     "meta data of two collections": Wrong(_leftover, "was V2 of another migration"),
-    "meta data of one that has ended": Wrong(
-        _ended, "V1's fields were taken .* reduce --strip", Phase.V1_ONLY
-    ),
+    "meta data of one that has ended": Wrong(_ended, "V1's fields were taken .* reduce --strip", Phase.V1_ONLY),
     "the same, later": Wrong(_ended, "start in Phase.V2_ONLY", Phase.V2_PRIMARY),
     "taken": Wrong(_taken, "a field 'note' already, which V1 does not declare"),
     "legacy UUIDs": Wrong(_legacy, "binary subtype 3"),
