@@ -81,10 +81,15 @@ async def test_find_finds_why_there_is_no_v2_part(store: WholeStore, collection:
     assert found is not None
     assert found.unmoved == unmoved
     assert (await collection.find_one())[META].keys() == {"rev", "of", "unmoved", "reason", "kept"}
+    await collection.update_one({}, {"$set": {f"{META}.kept": 5}})
+    odd = await store.find(1)
+    assert odd is not None
+    assert odd.unmoved == unmoved
+    assert odd.unmoved.kept is None
 
 
 @pytest.mark.parametrize(
-    "meta", [None, 5, [], {}, {"rev": "7"}, {"rev": 7, "gone": True}, {"rev": 7, "conv": "2"}], ids=repr
+    "meta", [None, 5, [], {}, {"rev": "7"}, {"rev": 7, "gone": True}, {"rev": 7, "conv": "2"}, {"rev": -2}], ids=repr
 )
 @pytest.mark.parametrize(("driver", "kind"), [("mock", WholeStore)])
 async def test_meta_data_that_lazymig_cannot_have_stored_is_named(
