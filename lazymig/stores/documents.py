@@ -185,7 +185,9 @@ def parse_unmoved(meta: Document) -> Unmoved | None:
     why = meta.get("unmoved")
     if why not in ("waiting", "left"):
         return None
-    kept = meta.get("kept") or {}
+    kept = meta.get("kept")
+    if not isinstance(kept, Mapping):
+        kept = {}
     return Unmoved(why, meta.get("reason", ""), kept.get("body"), kept.get("conv", 1))
 
 

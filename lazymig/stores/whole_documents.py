@@ -84,9 +84,9 @@ def read_number(value: object) -> int | None:
     Programs in languages without integers store them as doubles when they write a document back. To the server, both
     are equal.
     """
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else None
-    return value if isinstance(value, int) else None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and value >= 0 else None
 
 
 def check_whole(stored: StoredWhole) -> StoredWhole:

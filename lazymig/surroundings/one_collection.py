@@ -25,6 +25,11 @@ _SAMPLE: Final = 1000
 _UNSWEPT, _MANY = 0.5, 20
 #: What lazymig stores beside both shapes, with a revision as large as they become.
 _META: Final = {"rev": Int64(2**40), "of": Binary(b"0" * 16), "conv": 1, "by": "write"}
+#: What an earlier migration leaves, and what to do about it.
+_STILL_THERE: Final = (
+    f"and still has its {META_FIELD}, which means something else here; remove it by lazymig retire reduce --strip, in "
+    "the release that has that migration"
+)
 
 
 def judge_one(seen: Seen, shape: OneDocument, *, keeps_v1: bool) -> Iterator[str]:
@@ -87,14 +92,19 @@ async def find_refused_parts(probe: Probe, seen: Seen, shape: OneDocument, unsee
 
 
 async def find_leftovers(probe: Probe, seen: Seen, unseen: list[str]) -> list[str]:
-    """Find out whether the collection was V2 of another migration and still has its meta data; return what to do."""
+    """Find out whether another migration has left its meta data in a collection whose V1 parts count."""
     what = f"{seen.side}: whether it has meta data of an earlier migration"
-    for row in await _read_ends(probe, {f"{META_FIELD}.intent": 1, f"{META_FIELD}.gone": 1}, unseen, what):
-        if isinstance(row.get(META_FIELD), Mapping) and row[META_FIELD]:
+    names = ("intent", "gone", "alone", "of", "by")
+    for row in await _read_ends(probe, {f"{META_FIELD}.{name}": 1 for name in names}, unseen, what):
+        meta = row.get(META_FIELD)
+        if not isinstance(meta, Mapping):
+            continue
+        if "intent" in meta or "gone" in meta:
+            return [f"{seen.side}: {seen.name} was V2 of another migration {_STILL_THERE}"]
+        if meta.get("alone") is True and meta.keys().isdisjoint(("of", "by")):  # as the end of V1's fields leaves it
             return [
-                f"{seen.side}: {seen.name} was V2 of another migration and still has its {META_FIELD}, which means "
-                "something else here; remove it by lazymig retire reduce --strip, in the release that has that "
-                "migration"
+                f"{seen.side}: V1's fields were taken out of {seen.name}, and this phase needs them. If that was "
+                f"the collection of another migration {_STILL_THERE}; otherwise start in Phase.V2_ONLY"
             ]
     return []
 

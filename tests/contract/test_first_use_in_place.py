@@ -54,6 +54,10 @@ async def _leftover(database: Database) -> None:
     await put(database, [1, 2], _lazymig={"rev": 3, "intent": 3, "by": "sweep"})
 
 
+async def _ended(database: Database) -> None:
+    await put(database, [1, 2], _lazymig={"rev": 3, "alone": True})
+
+
 async def _taken(database: Database) -> None:
     await put(database, [1, 2, 3], note="theirs")
 
@@ -87,6 +91,8 @@ WRONG = {
     "unique": Wrong(_unique, "documents without a V2 part collide"),
     "unique in V1, at the end": Wrong(_unique_in_v1, "inserted in this phase collide", Phase.V2_ONLY),
     "meta data of two collections": Wrong(_leftover, "was V2 of another migration"),
+    "meta data of one that has ended": Wrong(_ended, "V1's fields were taken .* reduce --strip", Phase.V1_ONLY),
+    "the same, later": Wrong(_ended, "start in Phase.V2_ONLY", Phase.V2_PRIMARY),
     "taken": Wrong(_taken, "a field 'note' already, which V1 does not declare"),
     "legacy UUIDs": Wrong(_legacy, "binary subtype 3"),
     "not swept": Wrong(lambda one: put(one, range(20)), "20 of 20 documents .* have no V2 part", Phase.V2_PRIMARY),
@@ -141,6 +147,10 @@ RIGHT: dict[str, tuple[Callable[[Database], Awaitable[Any]], Phase]] = {
     "one document, which another program has inserted": (lambda one: put(one, [1]), Phase.V2_ONLY),
     "a field of somebody else in a few documents": (_taken_in_few, Phase.COEXIST),
     "other programs have inserted some": (_a_few_are_new, Phase.V2_PRIMARY),
+    "inserted by a process in v2_only": (
+        lambda one: put(one, [1], count=1, note=None, _lazymig={"rev": 3, "by": "write", "alone": True}),
+        Phase.V2_PRIMARY,
+    ),
     "nothing is stored in V2's fields yet": (_taken, Phase.V1_ONLY),
 }
 

@@ -81,10 +81,15 @@ async def test_find_finds_why_there_is_no_v2_part(store: WholeStore, collection:
     assert found is not None
     assert found.unmoved == unmoved
     assert (await collection.find_one())[META].keys() == {"rev", "of", "unmoved", "reason", "kept"}
+    await collection.update_one({}, {"$set": {f"{META}.kept": 5}})
+    odd = await store.find(1)
+    assert odd is not None
+    assert odd.unmoved == unmoved
+    assert odd.unmoved.kept is None
 
 
 @pytest.mark.parametrize(
-    "meta", [None, 5, [], {}, {"rev": "7"}, {"rev": 7, "gone": True}, {"rev": 7, "conv": "2"}], ids=repr
+    "meta", [None, 5, [], {}, {"rev": "7"}, {"rev": 7, "gone": True}, {"rev": 7, "conv": "2"}, {"rev": -2}], ids=repr
 )
 @pytest.mark.parametrize(("driver", "kind"), [("mock", WholeStore)])
 async def test_meta_data_that_lazymig_cannot_have_stored_is_named(
@@ -433,7 +438,10 @@ CONFIGURED = {
 
 @pytest.mark.parametrize("options", CONFIGURED.values(), ids=list(CONFIGURED))
 async def test_each_statement_has_its_concern(watched: Watched, options: dict[str, Any]) -> None:
-    """Writes are the majority's, what can be made again is not; answers are the majority's, from the primary."""
+    """Writes are the majority's; what can be made again waits for the journal; answers are the majority's.
+
+    All of them come from the primary.
+    """
     collection = watched.database["wholes"].with_options(**options)
     store = WholeStore(collection)
     with watched.sent() as sent:
@@ -446,6 +454,7 @@ async def test_each_statement_has_its_concern(watched: Watched, options: dict[st
         await store.delete(StoredWhole(1, 2, {"_id": 1}, OF))
     assert [event.command_name for event in sent] == ["insert", *["update"] * 5, "delete"]
     assert [event.command["writeConcern"]["w"] for event in sent] == ["majority"] * 4 + [1, 1, "majority"]
+    assert [event.command["writeConcern"].get("j") for event in sent] == [None] * 4 + [True, True, None]
     with watched.sent() as sent:
         await store.find(1)
         await store.find_many([1])
