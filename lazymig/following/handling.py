@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from lazymig.control import Control
 from lazymig.following.feed import Batch
-from lazymig.following.healing import Cause, Healer, Job, Terms, heal_one
+from lazymig.following.healing import Cause, Healer, Job, Terms, begins_life, heal_one
 from lazymig.following.judging import Finding, Memory
 from lazymig.following.looking import Lookout
 from lazymig.following.standing import Doubt, Part, Standing
@@ -17,7 +17,7 @@ from lazymig.histogram import Histogram
 from lazymig.metrics import FOLLOW_BATCH
 from lazymig.protocol.bodies import HEAL_AFTER
 from lazymig.protocol.pair import Pair
-from lazymig.stores.events import Changes, Event, Operation
+from lazymig.stores.events import Changes, Event
 from lazymig.telemetry import FOLLOWED, ROGUE, STALENESS
 
 V1 = TypeVar("V1")
@@ -35,7 +35,7 @@ async def handle_events(pair: Pair[V1, V2], events: Sequence[Event]) -> list[Eve
     findings = await Lookout(pair).judge(events, Memory())
     for event, found in zip(events, findings, strict=True):
         if found in (Finding.ROGUE, Finding.VANISHED):
-            await heal_one(pair, event.id, inserted=event.operation is Operation.INSERT)
+            await heal_one(pair, event.id, inserted=begins_life(event.operation))
     return [event for event, found in zip(events, findings, strict=True) if found is Finding.OPEN]
 
 

@@ -63,12 +63,18 @@ async def heal_one(pair: Pair[V1, V2], id: RawId, *, inserted: bool = False) -> 
     Also where V2 has nothing. A lazy migration would convert what V1 holds now, but one that is under way may hold what
     V1 held before, at the same revision, and nothing would ever show that. What is stored here keeps it out.
 
-    `inserted`: another program inserted the entity, so that a body in V2 may be of an earlier one with this id.
+    `inserted`: another program inserted the entity, or deleted one before, so that a body in V2 may be of an earlier
+    one with this id.
     """
     if inserted:
         await begin_life(pair, id)
     # A body above V1's revision: a program has stored all that it read a while ago, with the revision of then.
     return await protocol.repair(pair, id, same_life=not inserted)
+
+
+def begins_life(operation: Operation) -> bool:
+    """Whether V2's body may be of an earlier entity than V1 holds: after an insert, and after a delete seen late."""
+    return operation in (Operation.INSERT, Operation.DELETE)
 
 
 @define(eq=False)
@@ -170,7 +176,7 @@ class Healer:
     async def _heal(self, job: Job) -> None:
         tally = Tally(self._name)
         try:
-            await heal_one(evolve(self._pair, tally=tally), job.id, inserted=job.operation is Operation.INSERT)
+            await heal_one(evolve(self._pair, tally=tally), job.id, inserted=begins_life(job.operation))
         except ConversionError as error:
             self._failures.note_unconvertible(await self._find_standing(job.id), error)
         except ForeignDocument:

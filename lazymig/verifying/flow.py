@@ -17,6 +17,7 @@ from lazymig.stores.records import Partition, WholeChange
 from lazymig.stores.verdicts import Mismatch, Verdict
 from lazymig.telemetry import Tally
 from lazymig.verifying.examining import Examiner
+from lazymig.verifying.judging import Judged
 from lazymig.verifying.sides import Found, Sides
 
 
@@ -26,6 +27,14 @@ class Stretch:
 
     last: RawId
     scanned: int
+
+
+@frozen
+class CaughtUp:
+    """How many V2 parts were stored that were behind, and a look at each that the server refuses."""
+
+    stored: int
+    refused: Sequence[Awaitable[Judged]]
 
 
 class Flow:
@@ -40,9 +49,9 @@ class Flow:
         clock: Clock,
         counts: Counter[str],
         tally: Tally,
-        catch_up: Callable[[Sequence[WholeChange]], Awaitable[int]] | None,
+        catch_up: Callable[[Sequence[WholeChange]], Awaitable[CaughtUp]] | None,
     ) -> None:
-        """`catch_up` stores V2 parts that are behind and returns how many; None where nothing is to be stored."""
+        """`catch_up` stores V2 parts that are behind; None where nothing is to be stored."""
         self._sides = sides
         self._examiner = examiner
         self._record = record
@@ -104,9 +113,11 @@ class Flow:
         await self.record_candidates(examined.mismatches)
         self._counts["compared"] += examined.entities
         if self._catch_up is not None and examined.late:
-            stored = await self._catch_up(examined.late)
-            self._counts["repaired"] += stored
-            self._counts[Verdict.BEHIND] -= stored
+            done = await self._catch_up(examined.late)
+            self._counts["repaired"] += done.stored
+            self._counts[Verdict.BEHIND] -= done.stored + len(done.refused)
+            if done.refused:
+                await self.record_candidates((await self._examiner.examine(done.refused)).mismatches)
         return examined.entities
 
     async def record_candidates(self, found: list[Mismatch]) -> None:

@@ -23,6 +23,7 @@ from lazymig.stores.counts import Counts
 from lazymig.stores.given import RawId, Store
 from lazymig.stores.records import Document, WholeChange
 from lazymig.telemetry import Tally
+from lazymig.verifying.flow import CaughtUp
 from lazymig.verifying.in_place.judging import OneSide
 from lazymig.verifying.in_place.ranges import Wholly
 from lazymig.verifying.judging import TwoSides
@@ -73,8 +74,8 @@ class Ground(Protocol[V1, V2]):
     async def repair(self, id: RawId) -> None:
         """Bring V2 to what V1 holds. Raises `ConversionError` and `Contention`."""
 
-    async def catch_up(self, changes: Sequence[WholeChange]) -> int:
-        """Store V2 parts that were behind; return how many."""
+    async def catch_up(self, changes: Sequence[WholeChange]) -> CaughtUp:
+        """Store V2 parts that were behind."""
 
 
 @frozen
@@ -119,8 +120,8 @@ class TwoCollections(Ground[V1, V2], Generic[V1, V2]):
         # would be lost for good otherwise. The follower keeps it as well.
         await repair(self.pair, id, same_life=True)
 
-    async def catch_up(self, changes: Sequence[WholeChange]) -> int:
-        return 0  # no body is behind without a mark
+    async def catch_up(self, changes: Sequence[WholeChange]) -> CaughtUp:
+        return CaughtUp(0, [])  # no body is behind without a mark
 
 
 @frozen
@@ -129,6 +130,7 @@ class OneCollection(Ground[V1, V2], Generic[V1, V2]):
 
     place: Place[V1, V2]
     sides: Wholly
+    judge: OneSide[V1, V2]
     beside: ClassVar[None] = None
     filtered: ClassVar[str] = "only documents that the filter finds were compared"
 
@@ -158,8 +160,11 @@ class OneCollection(Ground[V1, V2], Generic[V1, V2]):
     async def repair(self, id: RawId) -> None:
         await repair_whole(self.place, id)
 
-    async def catch_up(self, changes: Sequence[WholeChange]) -> int:
-        return await catch_up(self.place, changes)
+    async def catch_up(self, changes: Sequence[WholeChange]) -> CaughtUp:
+        stored, refused = await catch_up(self.place, changes)
+        for change in refused:
+            self.judge.note_refused(change.seen)
+        return CaughtUp(stored, [self.judge.judge(change.seen) for change in refused])
 
 
 def open_ground(calls: Calls[V1, V2], checks: Checks, where: Document | None, shedding: Shedding) -> Ground[V1, V2]:
@@ -167,7 +172,7 @@ def open_ground(calls: Calls[V1, V2], checks: Checks, where: Document | None, sh
     if calls.place is not None:
         place = shedding.place(calls.place)
         whole = OneSide(place, PartsComparer(Comparer(place.conversions, checks, place.shape)))
-        return OneCollection(place, Wholly(place.store, place.store.question(where or {}), whole.judge))
+        return OneCollection(place, Wholly(place.store, place.store.question(where or {}), whole.judge), whole)
     pair = shedding.pair(calls.pair)
     judge = TwoSides(Comparer(pair.conversions, checks)).judge
     return TwoCollections(pair, BothSides(pair.v1, pair.bodies, pair.v1.question(where or {}), judge))

@@ -60,12 +60,12 @@ class Users:
         self.history.append(Operation(client, verb, argument, result, called_at, time.monotonic(), id))
 
     async def work_as_old(self, client: str) -> None:
-        """One call of the old service."""
+        """One call of the old service. Each first name is new, so that a lost one is noticed in the next `marry`."""
         id, token = self.random.choice(IDS), f"o{next(self._tokens)}"
         match self.random.choice(("rename", "initial", "read")):
             case "rename":
-                renamed = self.old.rename(id, f"Old {token}")
-                await self.see(client, "update", id, _done(renamed), lambda _: f"Old {token}")
+                renamed = self.old.rename(id, f"{token} Old")
+                await self.see(client, "update", id, _done(renamed), lambda _: f"{token} Old")
             case "initial":
                 await self.see(client, "update", id, self.old.add_initial(id, token), lambda name: f"{name} {token}")
             case "read":

@@ -12,6 +12,7 @@ import bson
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import Phase as HypothesisPhase
+from hypothesis import strategies as st
 from mongomock_motor import AsyncMongoMockClient
 from pymongo import AsyncMongoClient
 
@@ -19,10 +20,10 @@ from lazymig import ConfigurationError, ConversionError, NotFound, Phase, Reposi
 from lazymig.protocol.in_place.parts import Parts
 from lazymig.repository import calls_of
 from lazymig.stores.whole_documents import parse_whole
-from tests.cases.drawing_wholes import REQUIRED, Plan, plans, raw, same
+from tests.cases.drawing_wholes import REQUIRED, Field, Inner, Outer, Plan, plans, raw, same
 from tests.widening import WIDENING
 
-ON_SERVER, IN_MEMORY = 40, 60
+ON_SERVER, IN_MEMORY = 25, 40
 #: What no class knows, with values that are easily changed on the way.
 UNKNOWN = {"x": [1, {"y": -0.0}], "d": bson.Decimal128("1.0"), "n": bson.Int64(1), "z": None}
 PHASES = (Phase.SHADOW, Phase.COEXIST, Phase.V2_PRIMARY)
@@ -237,6 +238,19 @@ def runner() -> Iterator[asyncio.Runner]:
     """An event loop for many small runs."""
     with asyncio.Runner() as one:
         yield one
+
+
+@pytest.mark.parametrize("value", [Inner(1), Outer(Inner(1, None), ["a"])], ids=["one level", "two levels"])
+def test_what_no_class_knows_stays_inside_what_both_share(runner: asyncio.Runner, value: Any) -> None:
+    """Inside a shared sub-document it outlasts every write, also once V2's part is written alone."""
+    shared = Field("f0", type(value), st.just(value), "shared")
+    number = Field("f1", int, st.just(1), "text")
+    steps = (("out nest", (shared, value)), ("set V2", (number, 2)), ("set V1", (number, 3)), ("note", (number, 0)))
+    met: Counter[str] = Counter()
+    for taken in (steps, steps[:1]):
+        plan = Plan((shared, number), within=False, keeping=True, first={"f0": value, "f1": 1}, steps=taken)
+        runner.run(lives(plan, AsyncMongoMockClient()["drawn"]["documents"], met))
+    assert met["lived"] == 2
 
 
 def test_drawn_documents_in_memory(runner: asyncio.Runner) -> None:

@@ -280,6 +280,27 @@ async def test_a_refused_repair_says_so(database: Any) -> None:
 
 
 @SERVER
+async def test_what_is_behind_and_cannot_be_stored(database: Any) -> None:
+    """A V2 part that the server refuses does not vanish by itself, so it is a mismatch once a repair has tried it."""
+    for id in range(3):
+        await put(database, [id], n=id)
+    await whole_repository(database).get_many(range(3))
+    await put(database, ["new"], n=1)
+    await database[NAME].update_one({"_id": 2}, {"$set": {"n": 0}})
+    await database[NAME].create_index("count", unique=True, sparse=True)
+    report = await whole_verifier(database).run()
+    assert (report.agrees, report.behind) == (True, 2)
+    report = await whole_verifier(database, repair=True).run()
+    assert verdicts_of(report.mismatches) == {"new": (Verdict.MISSING, "", ()), 2: (Verdict.STALE, "", ())}
+    assert all("the server refuses V2's part" in one.reason for one in report.mismatches)
+    assert (report.behind, report.repaired, report.match) == (0, 0, 2)
+    await database[NAME].drop_index("count_1")
+    report = await whole_verifier(database, repair=True).run()
+    assert (report.agrees, report.behind, report.repaired) == (True, 0, 2)
+    assert await rows(database) == []
+
+
+@SERVER
 async def test_a_filter_and_a_sample(database: Any) -> None:
     """A filter and a sample look at their documents only, and the report says what that excludes."""
     await filled(database, range(COUNT))

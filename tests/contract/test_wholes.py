@@ -438,7 +438,10 @@ CONFIGURED = {
 
 @pytest.mark.parametrize("options", CONFIGURED.values(), ids=list(CONFIGURED))
 async def test_each_statement_has_its_concern(watched: Watched, options: dict[str, Any]) -> None:
-    """Writes are the majority's, what can be made again is not; answers are the majority's, from the primary."""
+    """Writes are the majority's; what can be made again waits for the journal; answers are the majority's.
+
+    All of them come from the primary.
+    """
     collection = watched.database["wholes"].with_options(**options)
     store = WholeStore(collection)
     with watched.sent() as sent:
@@ -451,6 +454,7 @@ async def test_each_statement_has_its_concern(watched: Watched, options: dict[st
         await store.delete(StoredWhole(1, 2, {"_id": 1}, OF))
     assert [event.command_name for event in sent] == ["insert", *["update"] * 5, "delete"]
     assert [event.command["writeConcern"]["w"] for event in sent] == ["majority"] * 4 + [1, 1, "majority"]
+    assert [event.command["writeConcern"].get("j") for event in sent] == [None] * 4 + [True, True, None]
     with watched.sent() as sent:
         await store.find(1)
         await store.find_many([1])

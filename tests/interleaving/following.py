@@ -6,7 +6,7 @@ of every run is judged after it has handled all events, even if clients died: th
 
 from attrs import evolve, frozen
 
-from lazymig.following.healing import heal_one
+from lazymig.following.healing import begins_life, heal_one
 from lazymig.following.judging import Finding, Memory
 from lazymig.following.looking import Lookout
 from lazymig.repository import calls_of
@@ -113,7 +113,7 @@ async def follow(s):
             assert not s.strict or crossed(s, event), (
                 f"a change of lazymig's own was taken for another program's: {event}"
             )
-            await heal_one(pair, event.id, inserted=event.operation is Operation.INSERT)
+            await heal_one(pair, event.id, inserted=begins_life(event.operation))
     s.v1.done = s.v1.done | frozenset(handled)
     return left
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from lazymig.testing.linearizability import Operation, Outcome, Verdict
-from tests.phases.clients import History, Request, judge, value_of
+from tests.phases.clients import History, Request, Value, judge, value_of
 
 OLD, NEW = ("old", "Ada King"), ("new", "Ada King")
 
@@ -39,6 +39,27 @@ def test_wrong_answers_are_noticed(operations: list[Operation], is_wrong: bool) 
     history = History({"1": OLD})
     history.operations += operations
     assert history.problems() == ({"1": Verdict.ILLEGAL} if is_wrong else {})
+
+
+@pytest.mark.parametrize(
+    ("result", "read", "is_wrong"),
+    [
+        (("new", "Eve King"), ("new", "Eve King"), False),
+        (("new", "Ada King"), ("new", "Eve King"), False),  # computed beside the name that the other program changed
+        (("new", "Ada King"), ("new", "Ada King"), True),  # the other program's change is lost
+        (("new", "Eve King"), ("old", "Eve King"), True),  # the client's change is lost
+        (("old", "Eve King"), ("new", "Eve King"), True),  # the client does not see its own change
+    ],
+)
+def test_each_field_has_an_order_beside_other_programs(result: Value, read: Value, is_wrong: bool) -> None:
+    """A write may return another field as it was before another program changed it; nothing of either may be lost."""
+    history = History({"1": OLD}, by_field=True)
+    renamed = Operation("o", "update", lambda value: (value[0], "Eve King"), ("old", "Eve King"), 1.1, 1.2, "1")
+    history.operations += [renamed, update(result, 1), answered("get", read, 2)]
+    assert bool(history.problems()) == is_wrong
+    whole = History({"1": OLD})
+    whole.operations += history.operations
+    assert bool(whole.problems()) == (is_wrong or result == ("new", "Ada King"))
 
 
 def test_a_write_in_flight_explains_what_others_read() -> None:

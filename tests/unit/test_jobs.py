@@ -9,7 +9,7 @@ from lazymig.verifier import VerifyProgress, VerifyReport
 
 REPORT = VerifyReport(
     migration="people", total=100, compared=100, match=95, different=3, missing=2, accepted={"numbers": 1},
-    rechecked=7, repaired=1, finished=True, elapsed_s=5.0,
+    rechecked=7, repaired=1, behind=4, finished=True, elapsed_s=5.0,
 )  # fmt: skip
 PROGRESS = VerifyProgress(
     total=100, done=40, compared=20, suspected=3, rechecked=0, repaired=0, elapsed_s=1.0, waiting=True
@@ -22,6 +22,7 @@ def test_verdicts_are_of_the_whole_pass() -> None:
     found = sum_verifications([REPORT, other])
     assert (found.compared, found.match, found.different, found.missing) == (100, 95, 3, 2)
     assert (found.accepted, found.repaired, found.rechecked) == ({"numbers": 3, "int-width": 1}, 3, 7)
+    assert found.behind == 8
 
 
 def test_a_process_that_came_too_late_hides_nothing() -> None:

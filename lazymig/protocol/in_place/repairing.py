@@ -51,11 +51,12 @@ async def repair(place: Place[V1, V2], id: RawId) -> bool:
     raise Contention(decode_id(id), place.max_attempts)
 
 
-async def catch_up(place: Place[V1, V2], changes: Sequence[WholeChange]) -> int:
-    """Store V2 parts that were behind, and return how many. A document that has changed since stays as it is."""
-    if not changes:
-        return 0
+async def catch_up(place: Place[V1, V2], changes: Sequence[WholeChange]) -> tuple[int, list[WholeChange]]:
+    """Store V2 parts that were behind, and return how many, and those that the server refuses.
+
+    A document that has changed since stays as it is.
+    """
     filled = await place.store.fill_each(changes, durable=True)
     place.tally.count(MIGRATED, filled.stored)
     place.tally.count(REFUSED, len(filled.refused))
-    return filled.stored
+    return filled.stored, [changes[place] for place in filled.refused]

@@ -14,7 +14,9 @@ from lazymig.sweeping.in_place.moving import PlaceMover
 from lazymig.testing.explore import Call
 from lazymig.testing.linearizability import Outcome
 from lazymig.testing.memory_collection import MemoryCollection
-from tests.interleaving.in_place.people import FIELDS, NOBODY, UNSEEN, PersonV2, to_v1, v1_part, value_of
+from tests.by_field import by_field as by_fields
+from tests.by_field import kept, split_by
+from tests.interleaving.in_place.people import FIELDS, NOBODY, PersonV2, to_v1, v1_part, value_of
 from tests.interleaving.subject import ID, Count
 
 TALLIES = Criteria(v1={"count.tally": {"$gte": 0}}, v2={"tally": {"$gte": 0}})
@@ -32,43 +34,17 @@ class SideBySide:
 # ---- fields ---------------------------------------------------------------------------------------------------------
 
 
-def kept(value):
-    """A field that a write leaves as it is."""
-    return value
-
-
 def fields(**changes):
     """What a write does to each field: a function from its value, or its new value."""
     return tuple(changes.get(name, kept) for name in FIELDS)
 
 
-def field_of(operation, place):
-    """What an operation is to one field; None where it shows and changes nothing of it."""
-    result, argument = operation.result, operation.argument
-    entity = (operation.entity, FIELDS[place])
-    shown = result[place] if isinstance(result, tuple) else result
-    if operation.name == "get":
-        return None if shown == UNSEEN else evolve(operation, entity=entity, result=shown)
-    change = argument[place] if isinstance(argument, tuple) else argument
-    shown = Outcome.DONE if shown == UNSEEN else shown
-    if operation.name == "insert" or operation.name == "delete":
-        return evolve(operation, entity=entity, argument=change, result=shown)
-    return evolve(
-        operation, name="update" if callable(change) else "replace", entity=entity, argument=change, result=shown
-    )
-
-
-def split(operation):
-    """What an operation is to each field."""
-    if operation.entity != ID:
-        return [operation] if operation.result != UNSEEN else []
-    found = [field_of(operation, place) for place in range(len(FIELDS))]
-    return [one for one in found if one is not None]
+split = split_by(FIELDS)
 
 
 def by_field(value):
     """An entity's value by field, as histories name them."""
-    return {(ID, name): None if value is None else value[place] for place, name in enumerate(FIELDS)}
+    return by_fields(ID, value, FIELDS)
 
 
 # ---- lazymig's clients ----------------------------------------------------------------------------------------------

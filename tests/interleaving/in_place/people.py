@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 import lazymig
 from lazymig.shapes.conversions import conversions_for
 from lazymig.shapes.sharing import share_document
+from tests.by_field import UNSEEN
 from tests.interleaving.subject import ID, Count
 
 WITHIN = "v2"
@@ -125,8 +126,6 @@ def states_of(layout):
 
 # ---- values ---------------------------------------------------------------------------------------------------------
 
-#: What V1's door does not show.
-UNSEEN = "unseen"
 FIELDS = ("name", "tally", "email", "note")
 
 

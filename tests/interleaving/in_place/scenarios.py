@@ -8,9 +8,10 @@ from lazymig.errors import AlreadyExists, NotFound
 from lazymig.testing.explore import Call, FixedClock, Scenario, World
 from lazymig.testing.linearizability import Outcome
 from lazymig.testing.memory_collection import MemoryCollection
+from tests.by_field import UNSEEN, kept
 from tests.interleaving.in_place import clients as made
-from tests.interleaving.in_place.clients import BY_TALLY, SideBySide, by_field, found, found_many, kept, split
-from tests.interleaving.in_place.people import LAYOUTS, SHAPES, UNSEEN, states_of, truth_of, value_of
+from tests.interleaving.in_place.clients import BY_TALLY, SideBySide, by_field, found, found_many, split
+from tests.interleaving.in_place.people import LAYOUTS, SHAPES, states_of, truth_of, value_of
 from tests.interleaving.running import Task
 from tests.interleaving.subject import ID, set_back_for_each_run
 

@@ -43,7 +43,8 @@ def tasks(phases, clients, **changes):
     begun = list(product(states(phases), LAYOUTS))
     made = []
     for number, some in enumerate(clients):
-        chosen = begun if FULL else [begun[(number * 5 + PAIRS.index(phases)) % len(begun)]]
+        # The layouts differ in where V2's part stands, and not in the steps.
+        chosen = begun[number % 2 :: 2] if FULL else [begun[(number * 5 + PAIRS.index(phases)) % len(begun)]]
         made += [
             InPlaceTask(state, some, phases=phases, layout=layout, **changes)
             for state, layout in chosen

@@ -44,3 +44,21 @@ async def test_handling_in_memory() -> None:
     assert (healed.count, healed.note) == (7, "only V2")
     assert await repo.get(1) is None
     assert (await database["v1"].find_one({"_id": 3}))["_lazymig_rev"] == 1
+
+
+async def test_a_delete_that_is_handled_late_ends_a_life() -> None:
+    """Another program deleted the entity and inserted one with its id, before the first event is handled.
+
+    What only V2 held of the first does not reach the second, whose event finds both sides in agreement.
+    """
+    database: Any = AsyncMongoMockClient()["test"]
+    repo = repository(database)
+    await database["v1"].insert_one(thing(1))
+    await repo.update(1, lambda v2: evolve(v2, note="only V2"))
+    await database["v1"].delete_one({"_id": 1})
+    await database["v1"].insert_one({"_id": 1, "n": 7})
+    for operation in (Operation.DELETE, Operation.INSERT):
+        assert await handle_events(calls_of(repo).pair, [event(1, operation)]) == []
+        second = await repo.get(1)
+        assert second is not None
+        assert (second.count, second.note) == (7, None)
