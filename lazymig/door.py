@@ -96,6 +96,7 @@ class V2Door(Door[V1, V2]):
 
         Raises:
             AlreadyExists: If the id is taken.
+            NotFound: With `Migration(part=True)`, if V1 has no document that the entity could be a part of.
             ConversionError: If the entity does not convert, or BSON cannot hold it exactly.
             TypeError: If it is of another class.
         """

@@ -71,6 +71,8 @@ class OneDocument:
         shared: The names that both classes declare with the same type. They are stored once.
         within: The name of the sub-document that holds V2's part; None where it stands at the top.
         lift: How far retirement has lifted V2's parts out of their sub-documents.
+        name: The migration's name. It is part of each fingerprint, so that no V2 part is trusted that another migration
+            of this collection has left.
         v2_own: The names at the top that only V2 has.
     """
 
@@ -79,8 +81,10 @@ class OneDocument:
     shared: frozenset[str]
     within: str | None = None
     lift: Lift = Lift.NONE
+    name: str = ""
     # Made once, because every read needs them.
     v2_own: frozenset[str] = field(init=False, eq=False, repr=False)
+    _key: bytes = field(init=False, eq=False, repr=False)
     #: What is no part of V1's document.
     _hidden: frozenset[str] = field(init=False, eq=False, repr=False)
     #: What is part of V2's document, where it stands at the top.
@@ -98,6 +102,10 @@ class OneDocument:
     def born_lifted(self) -> bool:
         """Whether a new entity's V2 part goes to the top, where others may still have theirs in a sub-document."""
         return self.lift in (Lift.UNDER_WAY, Lift.DONE)
+
+    @_key.default
+    def _make_key(self) -> bytes:
+        return blake2b(self.name.encode(), digest_size=_BYTES).digest()
 
     @v2_own.default
     def _find_v2_own(self) -> frozenset[str]:
@@ -123,7 +131,11 @@ class OneDocument:
             # Python cannot hold one of the values. Fields that no conversion reads may have one, so it counts by its
             # bytes.
             raw = bson.encode({name: _stand_in(value) for name, value in part.items()})
-        return digest(raw)
+        return self.digest(raw)
+
+    def digest(self, raw: bytes) -> bytes:
+        """Return the fingerprint of the BSON of V1's fields."""
+        return blake2b(raw, digest_size=_BYTES, key=self._key).digest()
 
     def list_covered(self, document: Document) -> Sequence[str]:
         """Return the names that the fingerprint covers, in its order. They need not all be in the document."""
@@ -286,8 +298,3 @@ def _spell_name(name: str) -> str:
 
 def _damaged_as(document: Document, part: Fields) -> Document:
     return Damaged(part) if isinstance(document, Damaged) else part
-
-
-def digest(raw: bytes) -> bytes:
-    """Return the fingerprint of the BSON of V1's fields."""
-    return blake2b(raw, digest_size=_BYTES).digest()

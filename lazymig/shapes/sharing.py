@@ -23,17 +23,17 @@ def share_document(migration: Migration[V1, V2], v1: Codec[V1], v2: Codec[V2]) -
     if v1.names.opaque or migration.upcasters is not None:
         names = None  # documents of older versions have fields that the class does not declare
     if is_finished(migration):
-        return OneDocument(names, frozenset(v2.fields), frozenset(v2.fields))
+        return OneDocument(names, frozenset(v2.fields), frozenset(v2.fields), name=migration.name)
     within = migration.v2_within
     if within is not None:
         _check_within(within, v1)
-        return OneDocument(names, frozenset(v2.fields), frozenset(), within)
+        return OneDocument(names, frozenset(v2.fields), frozenset(), within, name=migration.name)
     if v2.names.opaque or v1.names.opaque:
         raise ConfigurationError(
             "in_place: a converter does not reveal the names that its class stores; pass Migration(v2_within=...), "
             "which keeps V2's part in a sub-document"
         )
-    return OneDocument(names, frozenset(v2.fields), _find_shared(migration, v1, v2))
+    return OneDocument(names, frozenset(v2.fields), _find_shared(migration, v1, v2), name=migration.name)
 
 
 def _check_within(within: str, v1: Codec[V1]) -> None:

@@ -47,7 +47,17 @@ class HouseV2:
     note: str = ""
 
 
-def houses(**changed: Any) -> Migration[HouseV1, HouseV2]:
+@frozen
+class LabelledV2:
+    """Another design of the new shape."""
+
+    id: int
+    street: str
+    place: Place
+    label: str = ""
+
+
+def houses(**changed: Any) -> Migration[HouseV1, Any]:
     """The migration."""
     return Migration(**{
         "name": "people", "v1": HouseV1, "v2": HouseV2, "upgrade": lambda v1: HouseV2(v1.id, v1.line, v1.place),
@@ -195,3 +205,17 @@ async def test_no_name_is_lifted_that_nobody_would_read(database: Any) -> None:
     with pytest.raises(ConversionError, match=r"field 'given'.*would be lost"):
         await last.insert(ada())
     assert not await database["others"].count_documents({})
+
+
+@on_both
+async def test_no_migration_trusts_what_another_one_has_left(database: Any) -> None:
+    """Of an earlier design of V2, say, whose fields need not be there: what it lacks would be answered by defaults."""
+    await put_house(database)
+    assert await whole(database, Phase.COEXIST, migration=houses()).get(1) == HouseV2(1, "Corso", Place("Rome", "1"))
+    again = houses(
+        name="again", v2=LabelledV2, upgrade=lambda v1: LabelledV2(v1.id, v1.line, v1.place, f"{v1.line}!"),
+    )  # fmt: skip
+    second: Repository[Any, LabelledV2] = whole(database, Phase.COEXIST, migration=again)
+    for _ in range(2):
+        assert await second.get(1) == LabelledV2(1, "Corso", Place("Rome", "1"), "Corso!")
+    assert await whole(database, Phase.COEXIST, migration=houses()).get(1) == HouseV2(1, "Corso", Place("Rome", "1"))

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from bson import ObjectId
 
 from lazymig import Phase
 from tests.phases.layouts import ONE
@@ -40,13 +41,45 @@ async def test_the_whole_life_beside_an_outside_writer(walk: Walk, tmp_path: Pat
                 await move(walk, to, asleep=WIDENING.full or to is Phase.V2_PRIMARY)
             if WIDENING.full or phase is not Phase.SHADOW:
                 await walk.suffer()
+            if phase is Phase.COEXIST:
+                await give_points(walk)
             await walk.work()
+    await check_points(walk)
     assert walk.history.counts[OUTSIDE] > walk.history.requests / 10
     await walk.operator.fill()
     await into_v2_only(walk)
     await walk.suffer()
     await walk.work()
     await retire_in_place(walk, tmp_path / "customers.bson")
+    await check_points(walk)
+
+
+def pointed(walk: Walk) -> dict[str, int]:
+    """Customers whom nobody deletes, and the points that they are given. Only V2 has points."""
+    return {id: number for number, id in enumerate(list(walk.history.initial)[:20], 1)}
+
+
+async def give_points(walk: Walk) -> None:
+    """Give them their points, and let a program without lazymig change them: then V2's part is made anew."""
+    customers = walk.operator.database["customers"]
+    for id, points in pointed(walk).items():
+        assert (await ask(walk, "PATCH", id, {"loyalty_points": points}))["loyalty_points"] == points
+        assert (await customers.update_one({"_id": ObjectId(id)}, {"$set": {"username": "outside"}})).matched_count
+
+
+async def check_points(walk: Walk) -> None:
+    """They have their points still, and what the other program wrote."""
+    found = {id: await ask(walk, "GET", id) for id in pointed(walk)}
+    assert {id: one["loyalty_points"] for id, one in found.items()} == pointed(walk)
+    assert {one["username"] for one in found.values()} == {"outside"}
+
+
+async def ask(walk: Walk, method: str, id: str, body: Any = None) -> Any:
+    """The answer of a process that is not moved, killed or cut off at present."""
+    url = f"{walk.services[0].url}/v2/customers/{id}"
+    answer = await walk.clients[0].http.request(method, url, json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
 
 
 async def move(walk: Walk, to: Phase, *, asleep: bool) -> None:

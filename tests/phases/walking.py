@@ -108,10 +108,17 @@ class Walk:
         while True:
             dead = await self.operator.find_announced() if announces else set()
             late = await self._burst(service)
-            if (await self.operator.find_announced() - dead) if announces else late:
+            if announces and await self.operator.find_announced() - dead:
+                return late
+            if not announces and await self._waits(late):
                 return late
             service.resume()
             await asyncio.gather(*late)
+
+    async def _waits(self, late: list[asyncio.Task[None]]) -> bool:
+        """Whether a write has no answer yet, once all that the process had sent has arrived."""
+        await SYSTEM_CLOCK.sleep(0.3)
+        return not all(task.done() for task in late)
 
     async def _burst(self, service: Service) -> list[asyncio.Task[None]]:
         """Send writes to a process, and pause it at the first answer."""

@@ -7,7 +7,6 @@ from typing import TypeVar
 import bson
 
 from lazymig.protocol.in_place.place import Place
-from lazymig.shapes.one_document import digest
 from lazymig.stores.documents import META_FIELD
 from lazymig.stores.elements import SUB_DOCUMENT, split_elements
 from lazymig.stores.whole_documents import read_number
@@ -43,4 +42,4 @@ def is_clearly_current(place: Place[V1, V2], raw: bytes) -> bool:
         return False
     found = ((name, elements[name]) for name in map(str.encode, names) if name in elements)
     body = b"".join([bytes((kind,)) + name + b"\0" + value for name, (kind, value) in found])
-    return bool(meta.get("of") == digest((len(body) + 5).to_bytes(4, "little") + body + b"\0"))
+    return bool(meta.get("of") == place.shape.digest((len(body) + 5).to_bytes(4, "little") + body + b"\0"))
