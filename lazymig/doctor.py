@@ -8,11 +8,11 @@ from typing import Generic, TypeVar
 from attrs import frozen
 
 from lazymig.control import Control
-from lazymig.diagnosis.collections import check_expiry, check_first_use, check_shard_keys, check_unseen
+from lazymig.diagnosis.collections import CONTROL, check_collections, check_control
 from lazymig.diagnosis.conversion import ComingBack, Failing
 from lazymig.diagnosis.examining import Examination, Examiner, TwoSides
 from lazymig.diagnosis.facts import SideFacts, gather_facts
-from lazymig.diagnosis.findings import Diagnosis, Finding, Severity, blocks, merge_sides, sort_findings
+from lazymig.diagnosis.findings import Diagnosis, Finding, Severity, merge_sides, sort_findings
 from lazymig.diagnosis.growth import Additive, Sizes, Unknown
 from lazymig.diagnosis.ids import Ids
 from lazymig.diagnosis.in_place.doctoring import diagnose
@@ -27,16 +27,13 @@ from lazymig.protocol.pair import Pair
 from lazymig.repository import Repository, calls_of
 from lazymig.shapes.migration import is_upcasting_only
 from lazymig.stores.probes import probe_of
-from lazymig.surroundings.checking import Surroundings, check_apart
+from lazymig.surroundings.checking import Surroundings
 from lazymig.surroundings.looking import Seen
 
 __all__ = ["Diagnosis", "Doctor", "Finding", "Severity"]
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
-
-#: The check of the control collection's place.
-_CONTROL = "control collection"
 
 
 @frozen
@@ -104,7 +101,7 @@ class Doctor(Generic[V1, V2]):
         if (place := self._calls.place) is not None:
             return await diagnose(self._calls, place, self._control, self._sample, self._on_progress, self._clock)
         began_s, pair = self._clock.monotonic(), self._pair
-        findings = list(self._check_control())
+        findings = list(check_control(self._control, pair.v1, pair.bodies))
         stage = await self._look()
         found = await stage.first_use.look(control=None if findings else self._control, whole=not self._alone)
         # The collections as they were given: the stores' own have lazymig's concerns.
@@ -119,7 +116,7 @@ class Doctor(Generic[V1, V2]):
         findings += check_class(self._migration.v1, pair.conversions.carried.revision)
         if not self._alone:
             findings += check_indexes(v1, v2, examiners.fields, pair.conversions.carried)
-        if not any(finding.check == _CONTROL for finding in findings):
+        if not any(finding.check == CONTROL for finding in findings):
             findings += await check_release(pair, self._control)
         return Diagnosis(
             self._migration.name, sort_findings(merge_sides(findings)), examination.documents, examination.examined,
@@ -130,12 +127,6 @@ class Doctor(Generic[V1, V2]):
     def _pair(self) -> Pair[V1, V2]:
         return self._calls.pair
 
-    def _check_control(self) -> Iterator[Finding]:
-        try:
-            check_apart(self._control, self._pair.v1, self._pair.bodies)
-        except ConfigurationError as error:
-            yield blocks(_CONTROL, str(error), "name another collection")
-
     def _check_servers(self, found: Surroundings, v1: SideFacts, v2: SideFacts) -> Iterator[Finding]:
         both = (v1,) if self._alone else (v1, v2)
         same_client = probe_of(self._pair.v1).client_key == probe_of(self._pair.bodies).client_key
@@ -145,10 +136,7 @@ class Doctor(Generic[V1, V2]):
             yield from check_clusters(v1, v2, same_client=same_client)
         yield from check_concerns(both)
         yield from check_clocks(both)
-        yield from check_first_use(found)
-        yield from check_unseen(both)
-        yield from check_expiry(both)
-        yield from check_shard_keys(both)
+        yield from check_collections(found, both)
 
     def _make_examiners(self, v1: SideFacts, v2: SideFacts, *, keeps_v1: bool) -> _Examiners:
         codec, chain = self._pair.conversions.v1, self._migration.upcasters

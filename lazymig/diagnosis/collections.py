@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
+from lazymig.control import Control
 from lazymig.diagnosis.facts import SideFacts
 from lazymig.diagnosis.findings import Finding, blocks, notes, passes, warns
-from lazymig.surroundings.checking import Surroundings
+from lazymig.errors import ConfigurationError
+from lazymig.stores.given import Store
+from lazymig.surroundings.checking import Surroundings, check_apart
 
+#: The check of the control collection's place.
+CONTROL: Final = "control collection"
 _FENCED = {
     "v1": "the fence of the seal refuses every insert and update",
     "v2": "the fence of the seal refuses announcements of writes",
 }
+
+
+def check_control(control: Control, v1: Store, v2: Store) -> Iterator[Finding]:
+    """Report a control collection that is V1 or V2 itself."""
+    try:
+        check_apart(control, v1, v2)
+    except ConfigurationError as error:
+        yield blocks(CONTROL, str(error), "name another collection")
+
+
+def check_collections(found: Surroundings, facts: Sequence[SideFacts]) -> Iterator[Finding]:
+    """Make all checks of the collections themselves."""
+    yield from check_first_use(found)
+    yield from check_unseen(facts)
+    yield from check_expiry(facts)
+    yield from check_shard_keys(facts)
 
 
 def check_first_use(found: Surroundings) -> Iterator[Finding]:

@@ -8,11 +8,11 @@ from typing import Final, TypeVar
 from attrs import evolve
 
 from lazymig.control import Control
-from lazymig.diagnosis.collections import check_expiry, check_first_use, check_shard_keys, check_unseen
+from lazymig.diagnosis.collections import check_collections, check_control
 from lazymig.diagnosis.conversion import ComingBack, Failing
 from lazymig.diagnosis.examining import Examination, Examiner, OnProgress
 from lazymig.diagnosis.facts import SideFacts, gather_facts
-from lazymig.diagnosis.findings import Diagnosis, Finding, blocks, sort_findings
+from lazymig.diagnosis.findings import Diagnosis, Finding, sort_findings
 from lazymig.diagnosis.growth import Additive, Sizes, SizeTexts
 from lazymig.diagnosis.ids import Ids
 from lazymig.diagnosis.in_place.sharing import Sharing
@@ -22,7 +22,6 @@ from lazymig.diagnosis.mapping import FieldMap
 from lazymig.diagnosis.releases import check_release
 from lazymig.diagnosis.servers import check_clocks, check_concerns, check_topology, check_versions
 from lazymig.diagnosis.writers import check_class
-from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import Clock
 from lazymig.protocol.in_place.place import Place
 from lazymig.routes.calls import Calls
@@ -30,12 +29,11 @@ from lazymig.shapes.migration import get_upgrading
 from lazymig.shapes.one_document import OneDocument
 from lazymig.stores.documents import META_FIELD
 from lazymig.stores.records import Document
-from lazymig.surroundings.checking import Surroundings, check_apart
+from lazymig.surroundings.checking import Surroundings
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
-_CONTROL: Final = "control collection"
 _TEXTS: Final = SizeTexts(
     "with both parts", "documents with both parts have", "V1's part alone",
     "migrate to a second collection, or let V2 hold less",
@@ -48,7 +46,7 @@ async def diagnose(
     clock: Clock,
 ) -> Diagnosis:  # fmt: skip
     """Make every check once. Driver errors pass through, except where a right is missing."""
-    began_s, apart = clock.monotonic(), list(_check_control(place, control))
+    began_s, apart = clock.monotonic(), list(check_control(control, place.store, place.store))
     stage = await calls.look()
     found = await stage.first_use.look(control=None if apart else control, whole=True)
     facts = await gather_facts(calls.collections.v1, found.v1, clock)
@@ -73,23 +71,13 @@ async def diagnose(
     )  # fmt: skip
 
 
-def _check_control(place: Place[V1, V2], control: Control) -> Iterator[Finding]:
-    try:
-        check_apart(control, place.store, place.store)
-    except ConfigurationError as error:
-        yield blocks(_CONTROL, str(error), "name another collection")
-
-
 def _check_server(found: Surroundings, facts: SideFacts) -> Iterator[Finding]:
     one = (facts,)
     yield from check_versions(one)
     yield from check_topology(one)
     yield from check_concerns(one)
     yield from check_clocks(one)
-    yield from check_first_use(found)
-    yield from check_unseen(one)
-    yield from check_expiry(one)
-    yield from check_shard_keys(one)
+    yield from check_collections(found, one)
 
 
 def _make_examiners(place: Place[V1, V2], facts: SideFacts) -> tuple[Examiner, ...]:
