@@ -33,7 +33,7 @@ _LOGICAL: Final = frozenset({"$and", "$or", "$nor"})
 
 
 class Lift(enum.StrEnum):
-    """How far V2's parts have been lifted out of their sub-documents. All processes follow it, one step at a time."""
+    """How far V2 parts have been lifted out of their sub-documents. All processes follow it, one step at a time."""
 
     #: Not at all.
     NONE = "none"
@@ -45,7 +45,7 @@ class Lift(enum.StrEnum):
     DONE = "done"
 
 
-#: Settings in the phase's record: how far V2's parts are lifted, the epoch in which that was set last, and whether V1's
+#: Settings in the phase's record: how far V2 parts are lifted, the epoch in which that was set last, and whether V1's
 #: fields are taken out of all documents, which a release that forgets V1 waits for.
 LIFT: Final = "lift"
 LIFTED_IN: Final = "lift_epoch"
@@ -53,7 +53,7 @@ REDUCED: Final = "reduced"
 
 
 def read_lift(settings: Mapping[str, object]) -> Lift:
-    """Return how far V2's parts are lifted, by the settings that all processes follow. Raises `PhaseError`."""
+    """Return how far V2 parts are lifted, by the settings that all processes follow. Raises `PhaseError`."""
     try:
         return Lift(str(settings.get(LIFT, Lift.NONE)))
     except ValueError:
@@ -70,7 +70,7 @@ class OneDocument:
         v2: The stored names of V2's class, within the sub-document if there is one.
         shared: The names that both classes declare with the same type. They are stored once.
         within: The name of the sub-document that holds V2's part; None where it stands at the top.
-        lift: How far retirement has lifted V2's parts out of their sub-documents.
+        lift: How far retirement has lifted V2 parts out of their sub-documents.
         name: The migration's name. It is part of each fingerprint, so that no V2 part is trusted that another migration
             of this collection has left.
         v2_own: The names at the top that only V2 has.
@@ -91,7 +91,7 @@ class OneDocument:
     _lifted: tuple[str, ...] = field(init=False, eq=False, repr=False)
 
     def at(self, lift: Lift) -> OneDocument:
-        """Return this once V2's parts have been lifted so far; the same where there is nothing to lift."""
+        """Return this once V2 parts have been lifted so far; the same where there is nothing to lift."""
         if self.within is None or lift is self.lift:
             return self
         if lift is Lift.DONE:
@@ -244,11 +244,11 @@ class OneDocument:
     def translate_order(self, order: Order) -> Order:
         """Return an order by a field of V2 in this layout.
 
-        Raises `PhaseError` while V2's parts are being lifted: no index holds both places in one order.
+        Raises `PhaseError` while V2 parts are being lifted: no index holds both places in one order.
         """
         if self.within is not None and self.lift is not Lift.NONE and order.field != "_id":
             raise PhaseError(
-                f"sort: V2's parts are being lifted out of {self.within!r}, and until that is done the server cannot "
+                f"sort: V2 parts are being lifted out of {self.within!r}, and until that is done the server cannot "
                 "sort by a field that is in two places; list in the order of ids, or wait for lazymig retire reduce"
             )
         return Order(self._path(order.field), order.direction)

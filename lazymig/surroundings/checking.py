@@ -53,7 +53,7 @@ class Asked:
     widely: bool = False
     #: How V1's documents carry V2's shape as well; None where V2 has documents of its own.
     shape: OneDocument | None = None
-    #: Whether V2's parts are stored in them.
+    #: Whether V2 parts are stored in them.
     fills: bool = False
 
 

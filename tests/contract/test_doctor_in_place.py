@@ -180,7 +180,7 @@ async def test_indexes_for_v2s_listings(server_database: Any, within: str | None
 
 @WITHIN
 async def test_unique_indexes_of_v2(server_database: Any, within: str | None) -> None:
-    """A unique index that V2's parts would not fit into is named, with those that have the values of others."""
+    """A unique index that V2 parts would not fit into is named, with those that have the values of others."""
     await put(server_database, range(4))
     await put(server_database, [9], n=9)
     path = "count" if within is None else "profile.count"

@@ -21,10 +21,10 @@ _TAKEN: Final = "taken fields"
 
 
 class Sharing:
-    """Notes what stands in the way of V2's parts, document by document."""
+    """Notes what stands in the way of V2 parts, document by document."""
 
     def __init__(self, shape: OneDocument, *, remembers: bool) -> None:
-        """`remembers`: V2's parts hold what V1's fields cannot express."""
+        """`remembers`: V2 parts hold what V1's fields cannot express."""
         self._shape = shape
         self._remembers = remembers
         self._taken: dict[str, Group] = {}

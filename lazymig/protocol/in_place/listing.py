@@ -1,4 +1,4 @@
-"""Listings of documents with both shapes: one query per page, and what a page lacks of V2's parts is stored at once."""
+"""Listings of documents with both shapes: one query per page, and what a page lacks of V2 parts is stored at once."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ class Parts(Generic[V1, V2]):
     def may_fill(self) -> bool:
         """Whether this release may store its conversion: not over a part that a newer one made.
 
-        Once V2's parts are lifted, V2's fields may stand where V1's do, so only writes of V2's part alone store them.
+        Once V2 parts are lifted, V2's fields may stand where V1's do, so only writes of V2's part alone store them.
         """
         if self.place.shape.lift is Lift.DONE:
             return False

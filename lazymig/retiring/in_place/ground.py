@@ -35,7 +35,7 @@ class PlaceGround(Work, Generic[V1, V2]):
         return self.place.shape
 
     def at(self, lift: Lift) -> PlaceGround[V1, V2]:
-        """Return the ground as it is once V2's parts are lifted so far."""
+        """Return the ground as it is once V2 parts are lifted so far."""
         return evolve(self, place=evolve(self.place, shape=self.shape.at(lift)))
 
     async def find(self) -> RetirementRecord:

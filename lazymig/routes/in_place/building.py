@@ -226,6 +226,6 @@ class PlaceBuilder(Generic[V1, V2]):
 
 
 def _find_since(at: Standing) -> int:
-    """Return since which epoch a listing may go on as it began: by this phase, and with V2's parts where they are."""
+    """Return since which epoch a listing may go on as it began: by this phase, and with V2 parts where they are."""
     lifted_in = at.settings.get(LIFTED_IN)
     return max(at.last.epoch, lifted_in) if isinstance(lifted_in, int) else at.last.epoch

@@ -1,4 +1,4 @@
-"""Storing V2's parts: a page of whole documents is split, converted where that is needed, and filled by one statement.
+"""Storing V2 parts: a page of whole documents is split, converted where that is needed, and filled by one statement.
 
 A fill changes no field of V1's. It is stored over the document that was read and nothing else, so a writer in between
 wins. Where a program that does not use lazymig was the writer, the fingerprint that is stored shows that V2's part is

@@ -17,7 +17,7 @@ from lazymig.switching.standing import cohorts, collections, fleet, options, rel
 #: The watch on V1's fields goes on through the step.
 _WATCH = "watch"
 _ABLE: tuple[Check, ...] = (fleet, collections, options)
-#: V2's parts are there, and have been right for a while.
+#: V2 parts are there, and have been right for a while.
 _COMPLETE: tuple[Check, ...] = (releases, verification, soak, mismatches, remaining, dead_letters, waiting, indexes)
 
 GATES: dict[tuple[Phase, Phase], tuple[Check, ...]] = {
