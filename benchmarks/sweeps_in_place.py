@@ -60,10 +60,10 @@ async def _by_hand(collection: Any) -> None:
             await durable.bulk_write(updates, ordered=False)
 
 
-def _timed(client: Any, work: Callable[[], Awaitable[Any]], *, anew: bool) -> Callable[[], Awaitable[float]]:
+def _timed(client: Any, work: Callable[[], Awaitable[Any]], *, unfilled: bool) -> Callable[[], Awaitable[float]]:
     async def leg() -> float:
         await client[_NAME].drop_collection("lazymig_control")
-        if anew:
+        if unfilled:
             meta = {WITHIN: 1, "version": 1, "_lazymig": 1}
             await client[_NAME]["v1"].update_many({}, {"$unset": meta})
         started = perf_counter()
@@ -76,14 +76,14 @@ def _timed(client: Any, work: Callable[[], Awaitable[Any]], *, anew: bool) -> Ca
 async def _measure(client: Any, count: int, rounds: int) -> list[Outcome]:
     collection = client[_NAME]["v1"]
     rows = []
-    for row, target, anew in (("sweep in one document", 0.95, True), ("the same, nothing left", None, False)):
+    for row, target, unfilled in (("sweep in one document", 0.95, True), ("the same, nothing left", None, False)):
         await fill(client, _NAME, count)
-        if not anew:
+        if not unfilled:
             await _by_hand(collection)
             await collection.update_many({}, {"$unset": {WITHIN: 1}})
             await lazymig.Sweeper(repository(client)).run()  # each finds what both have stored
-        hand = _timed(client, lambda: _by_hand(collection), anew=anew)
-        sweep = _timed(client, lambda: lazymig.Sweeper(repository(client)).run(), anew=anew)
+        hand = _timed(client, lambda: _by_hand(collection), unfilled=unfilled)
+        sweep = _timed(client, lambda: lazymig.Sweeper(repository(client)).run(), unfilled=unfilled)
         taken = await alternate(sweep, hand, rounds)
         rows.append(outcome(f"{row}, {count:,}", _AGAINST, 1, target, taken, count))
         print(report.line(rows[-1]), flush=True)

@@ -23,7 +23,7 @@ class Door(Generic[V1, V2]):
     _calls: Calls[V1, V2]
 
     async def check(self) -> None:
-        """Check both collections now and not in the first call.
+        """Check the collections now and not in the first call.
 
         Raises:
             ConfigurationError: If they cannot be used as they are; the message says what to change.
@@ -49,7 +49,7 @@ class Door(Generic[V1, V2]):
             return await stage.route.exists(raw)
 
     async def delete(self, id: Id) -> None:
-        """Delete one entity from both collections.
+        """Delete one entity, from both collections where there are two.
 
         Args:
             id: The entity's id, a value of the id attribute's type.
@@ -86,7 +86,7 @@ class V2Door(Door[V1, V2]):
         return DeleteV2(self._calls.conversions)
 
     async def insert(self, entity: V2) -> V2:
-        """Store a new entity and return it. Three round trips while both collections are written.
+        """Store a new entity and return it. Three round trips while both collections are written, one in place.
 
         Args:
             entity: An instance of the migration's V2 class.
@@ -106,6 +106,8 @@ class V2Door(Door[V1, V2]):
 
     async def update(self, id: Id, change: Callable[[V2], V2 | Awaitable[V2]]) -> V2:
         """Change one entity and return the new one. Three round trips when V2 has it, two with `write_behind`.
+
+        In place, two.
 
         Args:
             id: The entity's id.

@@ -108,8 +108,9 @@ class Repository(V2Door[V1, V2]):
 
         Each document holds the fields of both classes; what both declare alike is stored once. V2's part is trusted
         where a fingerprint shows that it was made of V1's part as it stands, so programs that do not use lazymig may go
-        on writing V1's fields until `V2_ONLY`. A get is one round trip, an update two, an insert one. There is no
-        `PREPARE`: the phases are `V1_ONLY`, `SHADOW`, `COEXIST`, `V2_PRIMARY` and `V2_ONLY`.
+        on writing V1's fields until `V2_ONLY`. A get is one round trip, and one more
+        where it stores a conversion; an update is two, an insert one. There is no `PREPARE`: the phases are `V1_ONLY`,
+        `SHADOW`, `COEXIST`, `V2_PRIMARY` and `V2_ONLY`.
 
         Args:
             migration: The two classes and the conversions between them. `v2_within` keeps V2's part in a sub-document.
@@ -168,7 +169,7 @@ class Repository(V2Door[V1, V2]):
 
     @property
     def collections(self) -> Collections:
-        """The two collections as they were given. Read only: writes that bypass the repository break its guarantees."""
+        """The collections as they were given. Read only: writes that bypass the repository break its guarantees."""
         return self._calls.collections
 
     @property
@@ -208,7 +209,7 @@ class Repository(V2Door[V1, V2]):
     async def get(self, id: Id) -> V2 | None:
         """Return the entity, or None. In `SHADOW` and `COEXIST` it is migrated if V2 lacks it.
 
-        In `COEXIST`, one round trip when V2 has it, three for a first read (two with `write_behind`).
+        In `COEXIST`, one round trip when V2 has it, three for a first read (two with `write_behind`, or in place).
 
         Args:
             id: The entity's id, a value of the id attribute's type.

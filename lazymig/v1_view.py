@@ -147,7 +147,8 @@ class V1View(Door[V1, V2]):
     async def update(self, id: Id, change: Callable[[V1], V1 | Awaitable[V1]]) -> V1:
         """Change one entity and return the new one.
 
-        Four round trips: V1 is read first, so that fields which do not change stay as they are, byte for byte.
+        Four round trips, two in place: V1 is read first, so that fields which do not change stay as they are, byte for
+        byte.
 
         Args:
             id: The entity's id.

@@ -42,7 +42,7 @@ class NewService:
         return await self.users.insert(UserV2(id, first, last, email))
 
     async def find(self, id: int) -> UserV2 | None:
-        """A user as it is now, whoever wrote it last."""
+        """A user as it is now, no matter which service wrote it last."""
         return await self.users.get(id)
 
     async def marry(self, id: int, last: str) -> UserV2:

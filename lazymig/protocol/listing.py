@@ -25,9 +25,10 @@ from lazymig.protocol.many import make_answer, make_v1_answer
 from lazymig.protocol.pair import Pair
 from lazymig.query import Span
 from lazymig.stores.documents import decode_id
+from lazymig.stores.given import RawId
 from lazymig.stores.keyset import Order
 from lazymig.stores.raw import Undecoded
-from lazymig.stores.records import Document, StoredV1
+from lazymig.stores.records import Document, StoredV1, StoredWhole
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -154,7 +155,7 @@ async def _find_pages(
     pair: Pair[V1, V2], span: Span, width: _Width, missed: Missed
 ) -> AsyncGenerator[Undecoded[StoredV1]]:
     question, order = pair.v1.question(span.criteria.v1), span.orders[0]
-    after = missed.last or await _find_last_seen(pair, span, order)
+    after = missed.last or await find_last_seen(pair.v1.find, span, order)
 
     def find(size: int, after: Document | None) -> Awaitable[Undecoded[StoredV1]]:
         return pair.v1.page(question, order, size, after, [order.field] if width.lean else None)
@@ -181,14 +182,16 @@ async def walk_pages(
         left = None if left is None else left - size
 
 
-async def _find_last_seen(pair: Pair[V1, V2], span: Span, order: Order) -> Document | None:
+async def find_last_seen(
+    find: Callable[[RawId], Awaitable[StoredV1 | StoredWhole | None]], span: Span, order: Order
+) -> Document | None:
     """Return the document after which the listing starts. Raises `NotFound` where its place in the order is unknown."""
     if span.after is None:
         return None
     if order.field == "_id":
         return {"_id": span.after}
     async with Deadline(span.timeout_s):
-        stored = await pair.v1.find(span.after)
+        stored = await find(span.after)
     if stored is None:
         raise NotFound(decode_id(span.after))
     return stored.document

@@ -83,7 +83,7 @@ async def test_ids_of_every_type(database: Any, driver: str) -> None:
 
 
 async def test_what_is_behind_is_converted_again(database: Any) -> None:
-    """A V2 part of other V1 fields, and one of an older conversion, are made anew, each from the V2 part before it."""
+    """A V2 part of other V1 fields, and one of an older conversion, are made again, each from the V2 part before it."""
     await database["both"].insert_many([thing(id) for id in range(12)])
     repo = place_repository(database)
     await place_sweeper(database).run()

@@ -249,7 +249,7 @@ async def test_a_failed_write_leaves_the_record(database: Any, every: Phase, lay
 
 @BOTH
 async def test_a_raised_revision_is_asked_again(database: Any) -> None:
-    """What an older conversion decided stands for nothing: reads and sweeps of the newer one decide anew."""
+    """What an older conversion decided stands for nothing: reads and sweeps of the newer one decide again."""
     repo = await opened(database, Phase.COEXIST)
     await Sweeper(repo).run()
     newer = Repository(
@@ -278,7 +278,7 @@ async def test_an_older_release_leaves_a_newer_decision(database: Any, layout: L
 @pytest.mark.parametrize("every", FILLED)
 @pytest.mark.parametrize("driver", ["mock"])
 async def test_a_raised_revision_is_asked_again_in_one_document(database: Any, every: Phase) -> None:
-    """Reads of the newer conversion decide anew, also about what it was decided to leave."""
+    """Reads of the newer conversion decide again, also about what it was decided to leave."""
     await opened(database, Phase.V2_PRIMARY, Layout.ONE)
     newer = Layout.ONE.open(database, people(revision=2), phase=every)
     assert await newer.get(3) == ada(3, first="Left", last="Out")

@@ -6,6 +6,7 @@ from math import comb
 import pytest
 from attrs import evolve
 
+from lazymig.testing.exploration.report import told_document
 from lazymig.testing.explore import (
     Call,
     FixedClock,
@@ -21,6 +22,7 @@ from lazymig.testing.explore import (
 )
 from lazymig.testing.linearizability import Outcome
 from lazymig.testing.memory_collection import MemoryCollection
+from tests.by_field import by_field, kept, split_by
 
 
 class LostError(Exception):
@@ -320,6 +322,47 @@ def test_listing_is_judged_per_entity():
     assert violation.check == "linearizable"
 
 
+async def read_pair(store):
+    """Both values."""
+    document = await store.find_one({"_id": 1})
+    return document["value"], document.get("other", 0)
+
+
+async def add_beside(store):
+    """Read both values, then compare and set one of them: another writer of the other one is not seen."""
+    value, other = await read_pair(store)
+    await store.update_one({"_id": 1, "value": value}, {"$set": {"value": value + 1}})
+    return value + 1, other
+
+
+async def set_other(store):
+    """Set the other value."""
+    await store.update_one({"_id": 1}, {"$set": {"other": 1}})
+    return Outcome.DONE
+
+
+def test_parts_of_an_entity_may_have_orders_of_their_own():
+    """What has no order as a whole may have one for each part, and a lost update of one part is still found."""
+    names = ("value", "other")
+    adds = Call("update", add_beside, 1, (lambda value: value + 1, kept))
+    sets = [Call("update", set_other, 1, (kept, 1)), Call("get", read_pair, 1)]
+    made = scenario(A=[adds], B=sets)
+
+    def pair_of(world):
+        document = world.stores[0].stored(1)
+        return document["value"], document.get("other", 0)
+
+    def as_pair(pair, operation):
+        changes = operation.argument or (kept, kept)
+        after = tuple(one(part) if callable(one) else one for one, part in zip(changes, pair, strict=True))
+        return operation.result in (after, Outcome.DONE, Outcome.UNCERTAIN), after
+
+    split = evolve(made, truth=lambda world: by_field(1, pair_of(world), names), split=split_by(names))
+    assert explore(split).ok
+    assert not explore(evolve(made, truth=lambda world: {1: pair_of(world)}, model=as_pair)).ok
+    assert not explore(evolve(split, clients={"A": [adds, adds], "B": [adds]})).ok
+
+
 def test_observations_are_counted_and_not_held_against():
     """An observation is counted per state of the stores and fails nothing."""
     seen = {"above one": lambda world: "above" if value_of(world)[1] > 1 else None}
@@ -358,6 +401,12 @@ def test_walk_of_sound_code_passes():
     assert report.ok
     assert report.runs == 50
     assert report.ends > 0
+
+
+def test_documents_with_both_shapes_are_told():
+    """A document that carries both shapes is described by its revision, and whether V2's part is alone."""
+    assert told_document({"_id": 1, "a": 1, "_lazymig": {"rev": 7, "of": b""}}) == "rev 7 {'a': 1}"
+    assert told_document({"_id": 1, "a": 1, "_lazymig": {"rev": 7, "alone": True}}) == "rev 7 alone {'a': 1}"
 
 
 def test_total_adds_up():

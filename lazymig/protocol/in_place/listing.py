@@ -9,14 +9,12 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from lazymig.errors import ConversionError, NotFound
-from lazymig.loop.deadline import Deadline
+from lazymig.errors import ConversionError
 from lazymig.protocol.in_place.place import Place
 from lazymig.protocol.in_place.reading import Make, convert_each, fill, make_answer, make_v1
 from lazymig.protocol.listed import Missed
-from lazymig.protocol.listing import fetch_pages, let_others, until_full, walk_pages
+from lazymig.protocol.listing import fetch_pages, find_last_seen, let_others, until_full, walk_pages
 from lazymig.query import Criteria, Span
-from lazymig.stores.documents import decode_id
 from lazymig.stores.keyset import Order
 from lazymig.stores.pages import join_filters
 from lazymig.stores.raw import Undecoded
@@ -26,7 +24,6 @@ from lazymig.stores.whole_documents import MOVED
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 R = TypeVar("R")
-
 
 #: Documents that are decoded at a time, and entities that are made between two turns of the event loop. Some at once
 #: are faster than one by one, and more of them that live together cost the garbage collector more than that saves.
@@ -110,7 +107,7 @@ async def _list(
 async def _find_pages(
     place: Place[V1, V2], span: Span, asked: Asked, missed: Missed
 ) -> AsyncGenerator[Undecoded[StoredWhole]]:
-    after = missed.last or await _find_last_seen(place, span, asked.order)
+    after = missed.last or await find_last_seen(place.store.find, span, asked.order)
 
     def find(size: int, after: Document | None) -> Awaitable[Undecoded[StoredWhole]]:
         return place.store.page(asked.question, asked.order, size, after)
@@ -118,16 +115,3 @@ async def _find_pages(
     async with aclosing(walk_pages(find, span, after)) as pages:
         async for page in pages:
             yield page
-
-
-async def _find_last_seen(place: Place[V1, V2], span: Span, order: Order) -> Document | None:
-    """Return the document after which the listing starts. Raises `NotFound` where its place in the order is unknown."""
-    if span.after is None:
-        return None
-    if order.field == "_id":
-        return {"_id": span.after}
-    async with Deadline(span.timeout_s):
-        stored = await place.store.find(span.after)
-    if stored is None:
-        raise NotFound(decode_id(span.after))
-    return stored.document

@@ -59,4 +59,4 @@ async def catch_up(place: Place[V1, V2], changes: Sequence[WholeChange]) -> tupl
     filled = await place.store.fill_each(changes, durable=True)
     place.tally.count(MIGRATED, filled.stored)
     place.tally.count(REFUSED, len(filled.refused))
-    return filled.stored, [changes[place] for place in filled.refused]
+    return filled.stored, [changes[number] for number in filled.refused]

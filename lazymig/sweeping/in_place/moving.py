@@ -129,10 +129,10 @@ class PlaceMover(Generic[V1, V2]):
             self._counts.update(one.counted for one in batch)
             return
         filled = await self._place.store.fill_each([one.change for one in batch], durable=True)
-        for place, error in filled.refused.items():
-            one = batch[place]
+        for number, error in filled.refused.items():
+            one = batch[number]
             self.failures.note(one.change.seen.id, one.mark, "store", type(error).__name__, describe_refusal(error), "")
-        sent = [one for place, one in enumerate(batch) if place not in filled.refused]
+        sent = [one for number, one in enumerate(batch) if number not in filled.refused]
         stored = sent if filled.stored == len(sent) else await self._find_stored(sent)
         self._counts.update(one.counted for one in stored)
         # A client was faster, or deleted the document. Neither is an error.

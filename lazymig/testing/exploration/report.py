@@ -173,6 +173,8 @@ def told_document(document: Mapping[str, Any]) -> str:
     if not isinstance(meta, Mapping):
         return f"rev {document.get('_lazymig_rev', 0)} {body}"
     rev, intent = meta.get("rev"), meta.get("intent")
+    if intent is None:  # both shapes in one document
+        return " ".join([f"rev {rev}", *(name for name in ("alone", "unmoved") if name in meta), str(body)])
     if meta.get("gone"):
         return f"{'placeholder' if rev == -1 else 'tombstone'} rev {rev} intent {intent}"
     return f"{'clean' if rev == intent else 'dirty'} rev {rev} intent {intent} {body}"
