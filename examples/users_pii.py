@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 from pymongo import AsyncMongoClient
 
 from lazymig import Control, Migration, Repository
@@ -17,22 +17,27 @@ class FullName:
     full_name: str
 
 
+def _is_one_word(_pii: object, _attribute: object, first: str) -> None:
+    if " " in first:
+        raise ValueError("first must be one word: users.full_name could not say where it ends")
+
+
 @frozen
 class Pii:
     """What `users_pii` holds."""
 
     id: int
-    first: str
-    last: str
+    first: str = field(validator=_is_one_word)
+    last: str | None
 
 
 def to_v2(v1: FullName) -> Pii:
-    first, _, last = v1.full_name.partition(" ")
-    return Pii(v1.id, first, last)
+    first, blank, last = v1.full_name.partition(" ")
+    return Pii(v1.id, first, last if blank else None)
 
 
 def to_v1(v2: Pii) -> FullName:
-    return FullName(v2.id, f"{v2.first} {v2.last}")
+    return FullName(v2.id, v2.first if v2.last is None else f"{v2.first} {v2.last}")
 
 
 migration = Migration(name="users_pii", v1=FullName, v2=Pii, upgrade=to_v2, downgrade=to_v1, part=True)

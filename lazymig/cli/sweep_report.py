@@ -32,7 +32,7 @@ def show_report(report: SweepReport, *, dry_run: bool) -> None:
     say(f"{report.migration}: {ended}, {report.elapsed_s:.1f} s, {per_s:,.0f} documents/s")
     shared = report.finished and report.scanned < report.total
     others = " (earlier runs or other processes did the rest)" if shared else ""
-    one = report.one_document
+    one = report.in_place
     rows = {
         "scanned": f"{report.scanned:,} of about {report.total:,}{others}",
         "would be migrated" if dry_run else "migrated": f"{report.migrated:,}",

@@ -15,7 +15,7 @@ from lazymig.protocol.edits import Base, make_v2
 from lazymig.protocol.moved import find_moved
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S, compare, look_again_at, read
-from lazymig.shapes.leaving import make_waiting_error
+from lazymig.shapes.leaving import as_answer, as_answers
 from lazymig.stores.chunks import split_ids
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Applied, Put, StoredV1, StoredV2, Unmoved
@@ -97,23 +97,6 @@ async def _read_part(pair: Pair[V1, V2], ids: Sequence[RawId], lacking: bool) ->
     answers.update({id: answer async for id, answer in _read_one_by_one(pair, lost)})
     await store_anew(pair, seen, truths, answers)
     return as_answers({id: answers[id] for id in ids if id in answers})
-
-
-def as_answers(made: dict[RawId, V2 | ConversionError | Unmoved]) -> dict[RawId, V2 | ConversionError]:
-    """Return what V2's door answers, an error for an entity that waits; those that are left are left out."""
-    answers: dict[RawId, V2 | ConversionError] = {}
-    for id, one in made.items():
-        answer = as_answer(id, one)
-        if answer is not None:
-            answers[id] = answer
-    return answers
-
-
-def as_answer(id: RawId, made: V2 | ConversionError | Unmoved) -> V2 | ConversionError | None:
-    """Return what V2's door answers, an error for an entity that waits, and None for one that is left."""
-    if not isinstance(made, Unmoved):
-        return made
-    return make_waiting_error(id, made) if made.why == "waiting" else None
 
 
 async def store_anew(

@@ -15,10 +15,10 @@ from pymongo.errors import PyMongoError
 
 from lazymig.errors import ConversionError, ForeignDocument
 from lazymig.protocol.bodies import ask_aside
-from lazymig.protocol.many import as_answers, make_answers, put_many, store_anew
+from lazymig.protocol.many import make_answers, put_many, store_anew
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import fill
-from lazymig.shapes.leaving import answer
+from lazymig.shapes.leaving import answer, as_answers
 from lazymig.stores.chunks import split_ids
 from lazymig.stores.given import RawId
 from lazymig.stores.records import StoredV1, Unmoved

@@ -35,7 +35,7 @@ class RetirementReport:
         archive: Where V1 is archived; "" where it is not.
         history: What was done, by whom and when, in words; oldest first.
         part: Whether only fields of V1's documents go.
-        in_place: Whether one document carries both shapes. Then only the stages "serving", "reduced" and "retired" are.
+        in_place: Whether one document carries both shapes. The only stages are "serving", "reduced" and "retired" then.
     """
 
     migration: str

@@ -41,6 +41,19 @@ def answer(id: RawId, made: V2 | Unmoved) -> V2 | None:
     raise make_waiting_error(id, made)
 
 
+def as_answer(id: RawId, made: V2 | ConversionError | Unmoved) -> V2 | ConversionError | None:
+    """Return what V2's door answers, an error for an entity that waits, and None for one that is left."""
+    if not isinstance(made, Unmoved):
+        return made
+    return make_waiting_error(id, made) if made.why == "waiting" else None
+
+
+def as_answers(made: dict[RawId, V2 | ConversionError | Unmoved]) -> dict[RawId, V2 | ConversionError]:
+    """Return what V2's door answers, an error for an entity that waits; those that are left are left out."""
+    answers = {id: as_answer(id, one) for id, one in made.items()}
+    return {id: found for id, found in answers.items() if found is not None}
+
+
 def expect(id: RawId, made: V2 | Unmoved) -> V2:
     """Return the entity for a write of V2's door. Raises `NotFound` for one that is left."""
     found = answer(id, made)
@@ -50,9 +63,9 @@ def expect(id: RawId, made: V2 | Unmoved) -> V2:
 
 
 def check_moved(id: RawId, made: V2 | Unmoved) -> V2:
-    """Return the entity that was made. Raises `ConversionError` if V2, the only collection written, cannot hold it."""
+    """Return the entity that was made. Raises `ConversionError` where only V2 is written and does not take it over."""
     found = answer(id, made)
     if found is None:
-        wrong = Rejected("it returned LEAVE, and V2 is the only collection that is written")
+        wrong = Rejected("it returned LEAVE, and only V2 is written")
         raise ConversionError(decode_id(id), "upgrade", wrong)
     return found

@@ -144,14 +144,6 @@ class ArchivedFields(Archived):
     def _decode(self, document: bytes) -> Document:
         return bson.decode(document) if self._in_memory else RawBSONDocument(document)
 
-    async def _read(self) -> AsyncIterator[list[bytes]]:
-        if self._in_memory:
-            found = await self._collection.find(self._where, self._fields).to_list(None)
-            yield [bson.encode(document) for document in found]
-            return
-        async for batch in self._collection.find_raw_batches(self._where, self._fields):
-            yield split(batch)
-
 
 async def digest_file(path: Path) -> Digest:
     """Read a file of BSON documents and return what identifies them. Raises `OSError` or `ValueError` for a bad one."""

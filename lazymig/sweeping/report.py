@@ -92,7 +92,7 @@ class SweepReport:
         waiting: Of the scanned, entities that wait for their users, and of which this run recorded that.
         left: Of the scanned, entities that are not taken over, and of which this run recorded that.
         limits: What the run did not do, because of its filter or its direction; each in words.
-        one_document: Whether one document carries both shapes. There are no marks then, and nothing is purged; `healed`
+        in_place: Whether one document carries both shapes. There are no marks then, and nothing is purged; `healed`
             are the V2 parts that were made of V1's fields before another program changed these.
     """
 
@@ -118,7 +118,7 @@ class SweepReport:
     waiting: int = 0
     left: int = 0
     limits: tuple[str, ...] = ()
-    one_document: bool = False
+    in_place: bool = False
 
     @property
     def needs_person(self) -> bool:
@@ -151,7 +151,7 @@ class Outcome:
     warnings: tuple[str, ...]
     not_movable: tuple[DeadLetter, ...]
     limits: tuple[str, ...]
-    one_document: bool
+    in_place: bool
 
 
 def report_of(
@@ -162,6 +162,6 @@ def report_of(
         migration=migration, total=max(total, counts["scanned"]), remaining=left.remaining, dirty=left.dirty,
         elapsed_s=elapsed_s, foreign=counts["foreign"], finished=outcome.finished, dead_letters=outcome.dead_letters,
         warnings=outcome.warnings, not_movable=outcome.not_movable, waiting=counts["waiting"], left=counts["left"],
-        limits=outcome.limits, one_document=outcome.one_document,
+        limits=outcome.limits, in_place=outcome.in_place,
         **{name: counts[name] for name in COUNTED},
     )  # fmt: skip

@@ -183,6 +183,6 @@ class Sweep(Generic[V1, V2]):
         outcome = Outcome(
             finished=finished, dead_letters=dead_letters, warnings=tuple(self._warnings),
             not_movable=self._work.failures.named, limits=self._options.limits_in_words,
-            one_document=self._work.one_document,
+            in_place=self._work.in_place,
         )  # fmt: skip
         return report_of(self._name, self._counts, self._outlook.total, left, self._outlook.elapsed_s, outcome)

@@ -35,7 +35,7 @@ class PairWork(SweepWork, Generic[V1, V2]):
     Raises `ConfigurationError` where an option cannot work in this layout.
     """
 
-    one_document: ClassVar[bool] = False
+    in_place: ClassVar[bool] = False
 
     def __init__(self, pair: Pair[V1, V2], means: Means) -> None:
         options, throttle, counts = means.options, means.throttle, means.counts

@@ -40,7 +40,7 @@ class SweepWork(Work, Protocol):
     question: Document
     failures: Failures
     #: Whether one document carries both shapes.
-    one_document: ClassVar[bool]
+    in_place: ClassVar[bool]
 
     def begin(self) -> None:
         """Begin a run."""

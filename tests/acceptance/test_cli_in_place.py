@@ -123,7 +123,7 @@ def test_a_sweep_and_its_letters(lazymig: Run, people: Any) -> None:
     again = json.loads(lazymig("sweep", "--workers", "2", "--json").stdout)
     counts = {name: again[name] for name in ("migrated", "healed", "present", "dead", "remaining", "dead_letters")}
     assert counts == {"migrated": 1, "healed": 1, "present": 58, "dead": 0, "remaining": 0, "dead_letters": 0}
-    assert again["one_document"]
+    assert again["in_place"]
     assert people.find_one({"_id": 3}, {"first": 1}) == {"_id": 3, "first": "Eve"}
 
 

@@ -24,12 +24,18 @@ from lazymig import (
     Switch,
     Verifier,
 )
+from lazymig.testing import assert_laws
 from tests.switches import HurriedClock
 
 #: Users at first; every third has no name yet.
 COUNT = 60
 ORDER = {"by": "me", "why": "the example"}
 ACCEPTED = ["outside-writes"]
+
+
+def test_the_conversions_keep_their_laws() -> None:
+    """Each name comes back as it was, also one without a blank."""
+    assert_laws(migration)
 
 
 class Service:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -21,6 +20,7 @@ from lazymig.stores.drivers import await_if_needed
 from lazymig.testing import Server
 from lazymig.testing.mongod import free_port
 from tests.contract.conftest import KINDS, Watched
+from tests.interrupting import Interrupted
 from tests.layouts import Layout
 from tests.people import PersonV1, PersonV2, TestClock, ada, ada_v1
 
@@ -59,37 +59,6 @@ CALLS: dict[str, Callable[[People], Any]] = {
     "v1.insert": lambda people: people.v1.insert(PersonV1(9, "Grace Hopper")),
     "heal": lambda people: heal(calls_of(people).pair, 1),
 }
-
-
-class Interrupted:
-    """A store whose statements are counted together with the other's; the one with the fatal number is interrupted.
-
-    Before its statement the error stands for one that was never sent; after it, for one whose answer was lost.
-    """
-
-    def __init__(self, store: Any, statements: list[str], fatal: int, error: BaseException, *, after: bool) -> None:
-        self._store = store
-        self._statements = statements
-        self._fatal = fatal
-        self._error = error
-        self._after = after
-
-    def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self._store, name)
-        if not inspect.iscoroutinefunction(attribute):
-            return attribute
-
-        async def statement(*arguments: Any, **options: Any) -> Any:
-            self._statements.append(name)
-            fatal = len(self._statements) == self._fatal
-            if fatal and not self._after:
-                raise self._error
-            result = await attribute(*arguments, **options)
-            if fatal:
-                raise self._error
-            return result
-
-        return statement
 
 
 def interrupt(repository: People, fatal: int, error: BaseException, *, after: bool) -> list[str]:

@@ -19,6 +19,7 @@ from lazymig.repository import calls_of
 from lazymig.testing.memory_collection import MemoryCollection
 from tests.cases.test_revisions import KEEPING, KEEPING_WIDER, PriceV2, PriceV2Wider, from_narrow
 from tests.contract.test_entities import OID, ORDERS, STORED, WINES, Line, Wine, WineV2
+from tests.interrupting import Interrupted
 from tests.layouts import META, Layout, settle
 from tests.people import PersonV1, PersonV2, ada, ada_v1, people
 from tests.widening import WIDENING
@@ -64,35 +65,10 @@ async def listed(door: Any) -> list[Any]:
 # ---- calls that are cut off -----------------------------------------------------------------------------------------
 
 
-class Interrupted:
-    """A store that is interrupted at the statement with the fatal number, before or after it."""
-
-    def __init__(self, store: Any, fatal: int, error: BaseException, *, after: bool) -> None:
-        self.statements: list[str] = []
-        self._store, self._fatal, self._error, self._after = store, fatal, error, after
-
-    def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self._store, name)
-        if not asyncio.iscoroutinefunction(attribute):
-            return attribute
-
-        async def statement(*arguments: Any, **options: Any) -> Any:
-            self.statements.append(name)
-            fatal = len(self.statements) == self._fatal
-            if fatal and not self._after:
-                raise self._error
-            result = await attribute(*arguments, **options)
-            if fatal:
-                raise self._error
-            return result
-
-        return statement
-
-
 def interrupt(repo: Any, fatal: int, error: BaseException, *, after: bool) -> Interrupted:
     """Interrupt this repository at one of its statements."""
     calls = calls_of(repo)
-    store = Interrupted(calls.place.store, fatal, error, after=after)
+    store = Interrupted(calls.place.store, [], fatal, error, after=after)
     place = evolve(calls.place, store=store)
     calls.stages._stage = evolve(calls.stages.now, route=type(calls.route)(place))
     return store

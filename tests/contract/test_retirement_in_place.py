@@ -274,7 +274,7 @@ async def test_v1s_fields_are_archived_beside_the_service(
         copied = bson.decode_all(gzip.decompress(into.read_bytes()))
     else:
         copied = await database["old"].find({}).to_list(None)
-        assert f"old{'_lazymig_part'}" not in await database.list_collection_names()
+        assert "old_lazymig_part" not in await database.list_collection_names()
     assert {one["_id"]: one for one in copied} == {id: {"_id": id, "name": name} for id, name in names.items()}
     assert (await work.archive(into)).archive == report.archive
     with pytest.raises(PhaseError, match="archived already"):
@@ -283,8 +283,24 @@ async def test_v1s_fields_are_archived_beside_the_service(
         await database["old"].delete_one({"_id": 1})
         with pytest.raises(PhaseError, match=r"the archive .*\.old has changed since it was verified"):
             await work.reduce(**CONFIRMED)
-        await database["old"].insert_one({"_id": 1, "name": names[1]})
+        await database["old"].drop()
+        with pytest.raises(PhaseError, match=r"the archive .*\.old is gone"):
+            await work.reduce(**CONFIRMED)
+        await database["old"].insert_many(copied)
     assert (await work.reduce(**CONFIRMED)).finished
+
+
+@pytest.mark.parametrize("kind", ["file", "collection"])
+@on_both
+async def test_an_archive_of_no_fields_stops_nothing(kind: str, database: Any, tmp_path: Path) -> None:
+    """Where no document has a field of V1's own, the archive is empty, and the fields may go."""
+    await begun(database)
+    repo = whole(database, Phase.V2_ONLY)
+    await repo.insert(ada(1))
+    work = retirement(database)
+    await work.archive(tmp_path / "old.bson" if kind == "file" else "old")
+    assert (await work.reduce(**CONFIRMED)).finished
+    assert await repo.get(1) == ada(1)
 
 
 @in_memory

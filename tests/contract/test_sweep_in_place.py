@@ -32,7 +32,7 @@ async def test_everything_is_filled(database: Any) -> None:
     assert (report.total, report.scanned, report.migrated, report.present, report.dead) == (57, 57, 57, 0, 0)
     assert (report.remaining, report.dirty, report.purged) == (0, 0, 0)
     assert report.finished
-    assert report.one_document
+    assert report.in_place
     assert not report.needs_person
 
 

@@ -452,7 +452,7 @@ async def test_v2_alone(database: Any) -> None:
     assert [await repo.count(), await repo.v1.count(), await repo.v1.exists(3)] == [1, 1, False]
     with pytest.raises(ConversionError, match="waits for its user"):
         await repo.v1.update(1, rename("Wait Now"))
-    with pytest.raises(ConversionError, match="returned LEAVE, and V2 is the only collection"):
+    with pytest.raises(ConversionError, match="returned LEAVE, and only V2 is written"):
         await repo.v1.insert(PersonV1(7, "Left Out"))
     with pytest.raises(AlreadyExists):
         await repo.supply(1, ada(1))

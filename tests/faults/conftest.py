@@ -19,7 +19,7 @@ from attrs import asdict
 from pymongo import AsyncMongoClient
 
 from lazymig.stores.server_time import ServerTime
-from lazymig.testing import Server, ServerMissing
+from lazymig.testing import ReplicaSet, Server, ServerMissing
 from tests.faults.claims import Row
 from tests.faults.report import table
 from tests.widening import WIDENING
@@ -69,6 +69,19 @@ def mortal_server() -> Iterator[Server]:
         pytest.skip(str(missing))
     yield server
     server.stop()
+
+
+@pytest.fixture
+def replica_set() -> Iterator[ReplicaSet]:
+    """Three members on loopback."""
+    try:
+        fleet = ReplicaSet()
+    except ServerMissing as missing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(missing))
+    with fleet:
+        yield fleet
 
 
 @asynccontextmanager

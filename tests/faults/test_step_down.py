@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-import pytest
-
-from lazymig.testing import ReplicaSet, ServerMissing
+from lazymig.testing import ReplicaSet
 from tests.faults.boxes import legacy
 from tests.faults.claims import judge
 from tests.faults.conftest import connected
@@ -18,19 +14,6 @@ from tests.faults.load import History, ShiftedClock, clients, work
 
 IDS = range(24)
 CALLS = 120
-
-
-@pytest.fixture
-def replica_set() -> Iterator[ReplicaSet]:
-    """Three members on loopback."""
-    try:
-        fleet = ReplicaSet()
-    except ServerMissing as missing:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(missing))
-    with fleet:
-        yield fleet
 
 
 async def test_step_downs(replica_set: ReplicaSet, ledger: Any, seed: int, wide: int) -> None:

@@ -6,17 +6,16 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from time import perf_counter
 from typing import Any
 
-import pytest
 from attrs import evolve
 from pymongo.errors import PyMongoError
 
 from lazymig import AlreadyExists, Contention, NotFound, Verifier
-from lazymig.testing import ReplicaSet, ServerMissing
+from lazymig.testing import ReplicaSet
 from tests.faults import verify_nursery
 from tests.faults.conftest import connected
 from tests.faults.test_sweep_kill import nursery
@@ -152,19 +151,6 @@ async def _moment(delay_s: float) -> None:
     done = asyncio.get_running_loop().create_future()
     asyncio.get_running_loop().call_later(delay_s, done.set_result, None)
     await done
-
-
-@pytest.fixture
-def replica_set() -> Iterator[ReplicaSet]:
-    """Three members on loopback."""
-    try:
-        fleet = ReplicaSet()
-    except ServerMissing as missing:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(missing))
-    with fleet:
-        yield fleet
 
 
 async def test_a_step_down(replica_set: ReplicaSet, seed: int) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from lazymig.testing import ReplicaSet, Server, ServerMissing
+from lazymig.testing import ReplicaSet, Server
 from lazymig.testing.linearizability import Outcome
 from tests.faults.claims import Row
 from tests.faults.conftest import connected
@@ -139,29 +139,22 @@ async def test_statements_fail(mortal_server: Server, ledger: Any, seed: int, wi
         await judged(failure, armed, database, initial, entries, ledger)
 
 
-async def test_the_primary_steps_down(ledger: Any, seed: int, wide: int) -> None:
+async def test_the_primary_steps_down(replica_set: ReplicaSet, ledger: Any, seed: int, wide: int) -> None:
     """Across a change of the primary nothing that was acknowledged to either side is lost."""
-    try:
-        fleet = ReplicaSet()
-    except ServerMissing as missing:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(missing))
-    with fleet:
-        async with connected(fleet.uri, retryWrites=False) as database:
-            initial = await fill(database)
-            clients = crowd(database, seed, nothing)
+    async with connected(replica_set.uri, retryWrites=False) as database:
+        initial = await fill(database)
+        clients = crowd(database, seed, nothing)
 
-            changes: list[asyncio.Task[Any]] = []
+        changes: list[asyncio.Task[Any]] = []
 
-            def going() -> bool:
-                calls = sum(len(client.entries) for client in clients)
-                over = not changes or changes[-1].done()
-                if over and len(changes) < wide and calls >= 150 * (len(changes) + 1):
-                    changes.append(asyncio.create_task(asyncio.to_thread(fleet.step_down)))
-                return calls < 400 * wide or not changes[-1].done()
+        def going() -> bool:
+            calls = sum(len(client.entries) for client in clients)
+            over = not changes or changes[-1].done()
+            if over and len(changes) < wide and calls >= 150 * (len(changes) + 1):
+                changes.append(asyncio.create_task(asyncio.to_thread(replica_set.step_down)))
+            return calls < 400 * wide or not changes[-1].done()
 
-            await work(clients, going)
-            await asyncio.gather(*changes)
-            entries = [entry for client in clients for entry in client.entries]
-            await judged("primary steps down", len(changes), database, initial, entries, ledger)
+        await work(clients, going)
+        await asyncio.gather(*changes)
+        entries = [entry for client in clients for entry in client.entries]
+        await judged("primary steps down", len(changes), database, initial, entries, ledger)

@@ -11,10 +11,11 @@ from attrs import frozen
 
 from lazymig.errors import ConversionError
 from lazymig.protocol.in_place.place import Place
-from lazymig.protocol.in_place.reading import Make, convert_each, fill, make_answer, make_v1
+from lazymig.protocol.in_place.reading import Make, convert_each, fill, make_v1
 from lazymig.protocol.listed import Missed
 from lazymig.protocol.listing import fetch_pages, find_last_seen, let_others, until_full, walk_pages
 from lazymig.query import Criteria, Span
+from lazymig.shapes.leaving import as_answer
 from lazymig.stores.keyset import Order
 from lazymig.stores.pages import join_filters
 from lazymig.stores.raw import Undecoded
@@ -75,7 +76,7 @@ async def _list_entities(
         async for rows in found:
             answers: list[V2 | ConversionError] = []
             for row, made in rows:
-                entity = make_answer(row.id, made)
+                entity = as_answer(row.id, made)
                 missed.note(row, entity)
                 if entity is not None:
                     answers.append(entity)

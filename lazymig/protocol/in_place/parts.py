@@ -24,7 +24,7 @@ _CURRENT, _BEHIND = 2, 1
 class Parts(Generic[V1, V2]):
     """One document, split. Nothing is converted or decoded until it is asked for.
 
-    Every document that is read becomes one, so it is a plain class, which is made fastest.
+    Every document that is read becomes one, so it is a plain class: those are the fastest to make.
     """
 
     __slots__ = ("_fingerprint", "place", "stored")

@@ -13,7 +13,7 @@ from lazymig.errors import ConversionError
 from lazymig.protocol.in_place.composing import compose_fill
 from lazymig.protocol.in_place.parts import Parts
 from lazymig.protocol.in_place.place import Place
-from lazymig.shapes.leaving import answer
+from lazymig.shapes.leaving import answer, as_answers
 from lazymig.stores.chunks import split_ids
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Filled, StoredV1, StoredWhole, Unmoved, WholeChange
@@ -126,23 +126,7 @@ async def read_many(
     place: Place[V1, V2], ids: Sequence[RawId], make: Make[V1, V2, V2 | Unmoved]
 ) -> dict[RawId, V2 | ConversionError]:
     """Return the entities with these ids in V2's type; missing ids are left out."""
-    found = await _read_many(place, ids, make)
-    answers: dict[RawId, V2 | ConversionError] = {}
-    for id, made in found.items():
-        entity = make_answer(id, made)
-        if entity is not None:
-            answers[id] = entity
-    return answers
-
-
-def make_answer(id: RawId, made: V2 | Unmoved | ConversionError) -> V2 | ConversionError | None:
-    """Return the answer of V2's door: an entity, why it cannot be read, or None where `upgrade` leaves it."""
-    if isinstance(made, ConversionError):
-        return made
-    try:
-        return answer(id, made)
-    except ConversionError as error:
-        return error
+    return as_answers(await _read_many(place, ids, make))
 
 
 async def read_v1_many(

@@ -24,10 +24,14 @@ V2 = TypeVar("V2")
 
 @frozen
 class V2Only(Route[V1, V2], Generic[V1, V2]):
-    """Reads and writes V2's part alone. V1's type is served by the conversions."""
+    """Reads V2's part where it is trusted, else V1's part, converted, and writes V2's part alone.
+
+    V1's type is served by the conversions.
+    """
 
     place: Place[V1, V2]
     uses_v2: ClassVar[bool] = True
+    #: Reads still convert and store what another program wrote before this phase, but sweeps are over.
     fills_v2: ClassVar[bool] = False
     serves_v2: ClassVar[bool] = True
     lists_v2: ClassVar[bool] = True

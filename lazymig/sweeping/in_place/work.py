@@ -63,7 +63,7 @@ class PlaceWork(SweepWork, Generic[V1, V2]):
     Raises `ConfigurationError` where an option cannot work in this layout.
     """
 
-    one_document: ClassVar[bool] = True
+    in_place: ClassVar[bool] = True
 
     def __init__(self, place: Place[V1, V2], means: Means) -> None:
         options = means.options
