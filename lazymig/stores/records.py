@@ -95,9 +95,9 @@ class StoredWhole(NamedTuple):
 
     `revision` is raised by each write of lazymig. `of` is the fingerprint of the V1 part that V2's part was made from,
     None where there is no V2 part; `conv` is the revision of the conversion that made it, and `by` what stored it
-    first. `alone`: V1's part is not kept any more, and V2's is the truth. `lifted`: V2's part stands at the top, where
-    it was in a sub-document before. `unmoved` says why there is no V2 part, where `upgrade` decided that. `known`:
-    lazymig has written it.
+    first. `alone`: the migration by which V1's part is not kept any more, and V2's is the truth; to another migration
+    the document is one like any other. `lifted`: V2's part stands at the top, where it was in a sub-document before.
+    `unmoved` says why there is no V2 part, where `upgrade` decided that. `known`: lazymig has written it.
     """
 
     id: RawId
@@ -106,7 +106,7 @@ class StoredWhole(NamedTuple):
     of: bytes | None = None
     conv: int = 1
     by: str | None = None
-    alone: bool = False
+    alone: str | None = None
     lifted: bool = False
     unmoved: Unmoved | None = None
     known: bool = True

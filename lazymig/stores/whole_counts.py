@@ -12,7 +12,7 @@ from lazymig.stores.documents import META_FIELD
 from lazymig.stores.drivers import Driver, Handle, await_if_needed, collection_of, driver_of, tune
 from lazymig.stores.given import Store
 from lazymig.stores.records import Document
-from lazymig.stores.whole_documents import ALONE, BY, CONV, OF, UNMOVED
+from lazymig.stores.whole_documents import ALONE, BY, CONV, OF, UNMOVED, read_alone
 
 
 class WholeKind(NamedTuple):
@@ -73,7 +73,7 @@ async def count_kinds(store: Store, *, sample: int = 0) -> Counter[WholeKind]:
     stages: list[Document] = [{"$sample": {"size": sample}}] if sample else []
     kind = {
         "made": {"$gt": [f"${OF}", None]}, "conv": {"$ifNull": [f"${CONV}", 1]}, "by": f"${BY}",
-        "alone": {"$eq": [f"${ALONE}", True]}, "unmoved": f"${UNMOVED}",
+        "alone": {"$eq": [{"$type": f"${ALONE}"}, "string"]}, "unmoved": f"${UNMOVED}",
     }  # fmt: skip
     rows = await _aggregate(collection, [*stages, {"$group": {"_id": kind, "count": {"$sum": 1}}}])
     return Counter({WholeKind(*(row["_id"].get(name) for name in WholeKind._fields)): row["count"] for row in rows})
@@ -105,7 +105,7 @@ async def count_unmoved(store: Store) -> Counter[str]:
 def _describe(meta: object) -> WholeKind:
     known = meta if isinstance(meta, Mapping) else {}
     return WholeKind(
-        "of" in known, known.get("conv", 1), known.get("by"), known.get("alone") is True, known.get("unmoved")
+        "of" in known, known.get("conv", 1), known.get("by"), read_alone(known) is not None, known.get("unmoved")
     )
 
 

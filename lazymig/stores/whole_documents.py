@@ -36,7 +36,7 @@ def spell_whole(
     *,
     conv: int = 1,
     by: str | None = None,
-    alone: bool = False,
+    alone: str | None = None,
     lifted: bool = False,
     unmoved: Unmoved | None = None,
 ) -> Fields:
@@ -48,13 +48,19 @@ def spell_whole(
         meta["conv"] = conv
     if by is not None:
         meta["by"] = by
-    if alone:
-        meta["alone"] = True
+    if alone is not None:
+        meta["alone"] = alone
     if lifted:
         meta["lifted"] = True
     if unmoved is not None:
         meta |= {name: value for name, value in spell_unmoved(unmoved).items() if name != "gone"}
     return meta
+
+
+def read_alone(meta: Document) -> str | None:
+    """Return the migration whose V2 part is the only truth; None where V1's part is kept."""
+    alone = meta.get("alone")
+    return alone if isinstance(alone, str) else None
 
 
 def get_reason_kind(meta: Document) -> str | None:
@@ -74,7 +80,7 @@ def parse_whole(document: Document) -> StoredWhole:
         return StoredWhole(id, UNUSABLE, document)
     return StoredWhole(
         id, revision, document, of if isinstance(of, bytes) else None, conv, meta.get("by"),
-        meta.get("alone") is True, meta.get("lifted") is True, parse_unmoved(meta) if "unmoved" in meta else None,
+        read_alone(meta), meta.get("lifted") is True, parse_unmoved(meta) if "unmoved" in meta else None,
     )  # fmt: skip
 
 

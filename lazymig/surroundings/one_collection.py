@@ -11,7 +11,7 @@ from lazymig.shapes.one_document import OneDocument
 from lazymig.stores.documents import META_FIELD
 from lazymig.stores.probes import Probe
 from lazymig.stores.records import Document
-from lazymig.stores.whole_documents import ALONE, OF
+from lazymig.stores.whole_documents import ALONE, OF, read_alone
 from lazymig.surroundings.looking import Seen, attempt
 from lazymig.surroundings.probing import find_refused_by
 from lazymig.surroundings.validators import describe_field, find_enforced_rule, find_refused_field
@@ -101,7 +101,7 @@ async def find_leftovers(probe: Probe, seen: Seen, unseen: list[str]) -> list[st
             continue
         if "intent" in meta or "gone" in meta:
             return [f"{seen.side}: {seen.name} was V2 of another migration {_STILL_THERE}"]
-        if meta.get("alone") is True and meta.keys().isdisjoint(("of", "by")):  # as the end of V1's fields leaves it
+        if read_alone(meta) is not None and meta.keys().isdisjoint(("of", "by")):  # as the end of V1's fields leaves it
             return [
                 f"{seen.side}: V1's fields were taken out of {seen.name}, and this phase needs them. If that was "
                 f"the collection of another migration {_STILL_THERE}; otherwise start in Phase.V2_ONLY"

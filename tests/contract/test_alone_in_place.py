@@ -219,3 +219,46 @@ async def test_no_migration_trusts_what_another_one_has_left(database: Any) -> N
     for _ in range(2):
         assert await second.get(1) == LabelledV2(1, "Corso", Place("Rome", "1"), "Corso!")
     assert await whole(database, Phase.COEXIST, migration=houses()).get(1) == HouseV2(1, "Corso", Place("Rome", "1"))
+
+
+@frozen
+class PersonV3:
+    """What the next migration of the collection makes of V2."""
+
+    id: int
+    first: str
+    last: str
+    initials: str = "??"
+
+
+@frozen
+class PersonV2Then:
+    """V2 as the next migration declares it, which calls it V1."""
+
+    id: int
+    first: str
+    last: str
+
+
+@on_both
+@pytest.mark.parametrize("phase", [Phase.V1_ONLY, Phase.COEXIST, Phase.V2_PRIMARY, Phase.V2_ONLY])
+async def test_the_next_migration_takes_no_word_of_the_last_one(database: Any, phase: Phase) -> None:
+    """A document that is V2's alone to one migration is V1's to the next, which converts it and keeps its own word."""
+    await database["people"].insert_one(
+        {"_id": 1, **{name: value for name, value in ada_v1(1).items() if name != "_id"}}
+    )
+    last = Repository.in_place(people(), database["people"], phase=Phase.V2_ONLY)
+    await last.update(1, lambda person: evolve(person, first="Augusta"))
+    stored = await database["people"].find_one({"_id": 1})
+    assert stored[META]["alone"] == "people"
+
+    following = Migration(
+        name="initials", v1=PersonV2Then, v2=PersonV3,
+        upgrade=lambda one: PersonV3(one.id, one.first, one.last, one.first[0] + one.last[0]),
+        downgrade=lambda one: PersonV2Then(one.id, one.first, one.last),
+    )  # fmt: skip
+    repo = Repository.in_place(following, database["people"], phase=phase)
+    assert await repo.get(1) == PersonV3(1, "Augusta", "Lovelace", "AL")
+    assert await repo.update(1, lambda one: evolve(one, last="King")) == PersonV3(1, "Augusta", "King", "AL")
+    meta = (await database["people"].find_one({"_id": 1}))[META]
+    assert meta.get("alone") == ("initials" if phase is Phase.V2_ONLY else None)

@@ -55,7 +55,7 @@ async def _leftover(database: Database) -> None:
 
 
 async def _ended(database: Database) -> None:
-    await put(database, [1, 2], _lazymig={"rev": 3, "alone": True})
+    await put(database, [1, 2], _lazymig={"rev": 3, "alone": "things"})
 
 
 async def _taken(database: Database) -> None:
@@ -148,7 +148,7 @@ RIGHT: dict[str, tuple[Callable[[Database], Awaitable[Any]], Phase]] = {
     "a field of somebody else in a few documents": (_taken_in_few, Phase.COEXIST),
     "other programs have inserted some": (_a_few_are_new, Phase.V2_PRIMARY),
     "inserted by a process in v2_only": (
-        lambda one: put(one, [1], count=1, note=None, _lazymig={"rev": 3, "by": "write", "alone": True}),
+        lambda one: put(one, [1], count=1, note=None, _lazymig={"rev": 3, "by": "write", "alone": "things"}),
         Phase.V2_PRIMARY,
     ),
     "nothing is stored in V2's fields yet": (_taken, Phase.V1_ONLY),

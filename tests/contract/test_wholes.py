@@ -64,10 +64,10 @@ def whole(id: int = 1, revision: int = 3, of: bytes | None = OF, **fields: Any) 
 @pytest.mark.parametrize("find", ["find", "find_local"])
 async def test_find_finds_one_document_with_its_meta_data(store: WholeStore, collection: Any, find: str) -> None:
     """Revision, fingerprint, and what else stands beside them; a document that lazymig never wrote is not known."""
-    meta = {"rev": 7, "of": OF, "conv": 2, "by": "sweep", "alone": True, "lifted": True}
+    meta = {"rev": 7, "of": OF, "conv": 2, "by": "sweep", "alone": "things", "lifted": True}
     await collection.insert_many([{"_id": 1, "a": 1, META: meta}, {"_id": 2, "a": 2}])
     found = await getattr(store, find)(1)
-    assert found == StoredWhole(1, 7, {"_id": 1, "a": 1, META: meta}, OF, 2, "sweep", alone=True, lifted=True)
+    assert found == StoredWhole(1, 7, {"_id": 1, "a": 1, META: meta}, OF, 2, "sweep", alone="things", lifted=True)
     assert await getattr(store, find)(2) == StoredWhole(2, 0, {"_id": 2, "a": 2}, known=False)
     assert await getattr(store, find)(3) is None
 

@@ -92,7 +92,7 @@ async def check(database: Any, ages: dict[int, int]) -> None:
         )
         others = {"shoe_size"} if id < COUNT else set()
         assert set(document) == {"_id", "first", "last", "age", "tags", "note", META} | others
-        assert (document[META]["alone"], document[META]["lifted"]) == (True, True)
+        assert (document[META]["alone"], document[META]["lifted"]) == ("people", True)
     async with whole(database, migration=FINISHED) as repo:
         assert {person.id: person.age async for person in repo.list()} == ages
 

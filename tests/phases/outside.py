@@ -14,6 +14,7 @@ from attrs import define
 from bson import ObjectId
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
+from pymongo.read_concern import ReadConcern
 
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.testing.linearizability import Operation, Outcome
@@ -103,7 +104,9 @@ def _document(id: str, token: str) -> dict[str, Any]:
 @asynccontextmanager
 async def outsiders(walk: Walk, *, count: int) -> AsyncIterator[None]:
     """Such programs, at work within the block."""
-    stopping, customers, draw = asyncio.Event(), walk.operator.database["customers"], walk.clients[0].random
+    stopping, draw = asyncio.Event(), walk.clients[0].random
+    # By default the driver reads what no majority has yet, ahead of the write's own answer; lazymig never does.
+    customers = walk.operator.database["customers"].with_options(read_concern=ReadConcern("majority"))
     programs = [Outsider(f"o{number}", customers, walk.history, Random(draw.random())) for number in range(count)]
     async with asyncio.TaskGroup() as tasks:
         for program in programs:

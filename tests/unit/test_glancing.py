@@ -76,7 +76,7 @@ def test_older_conversions_and_the_truth() -> None:
     assert is_clearly_current(PLACE, bson.encode(document))  # a newer release made it
     document["n"] = 99
     assert not is_clearly_current(PLACE, bson.encode(document))
-    document["_lazymig"]["alone"] = True
+    document["_lazymig"]["alone"] = "things"
     assert is_clearly_current(PLACE, bson.encode(document))
 
 

@@ -80,7 +80,7 @@ def compose_alone(parts: Parts[V1, V2], body: Document) -> WholeChange:
     changed, vanished, within = place_whole(place, stored, body)
     meta = spell_whole(
         _raise(place, stored), stored.of, conv=place.conversions.migration.revision, by=stored.by or "write",
-        alone=True, lifted=stored.lifted,
+        alone=place.conversions.migration.name, lifted=stored.lifted,
     )  # fmt: skip
     held = None if parts.alone else {**identify(place, stored), **hold_v1(place, stored)}
     return WholeChange(stored, meta, changed, vanished, held, within)
@@ -176,7 +176,7 @@ def compose_birth_alone(place: Place[V1, V2], id: RawId, body: Document, revisio
     _check_lifted(place, new, body)
     changed, _ = place.shape.place(body, new, whole=True)
     conv = place.conversions.migration.revision
-    return changed, spell_whole(revision, conv=conv, by="write", alone=True, lifted=lifted)
+    return changed, spell_whole(revision, conv=conv, by="write", alone=place.conversions.migration.name, lifted=lifted)
 
 
 def _held(stored: StoredWhole, change: Change) -> Document:

@@ -9,7 +9,7 @@ import bson
 from lazymig.protocol.in_place.place import Place
 from lazymig.stores.documents import META_FIELD
 from lazymig.stores.elements import SUB_DOCUMENT, split_elements
-from lazymig.stores.whole_documents import read_number
+from lazymig.stores.whole_documents import read_alone, read_number
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -36,7 +36,7 @@ def is_clearly_current(place: Place[V1, V2], raw: bytes) -> bool:
     conv = read_number(meta.get("conv", 1))
     if conv is None or read_number(meta.get("rev")) is None or meta.get("gone"):
         return False
-    if meta.get("alone") is True:
+    if read_alone(meta) == place.conversions.migration.name:
         return True
     if conv < place.conversions.migration.revision:
         return False

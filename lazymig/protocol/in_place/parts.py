@@ -30,6 +30,9 @@ class Parts(Generic[V1, V2]):
     __slots__ = ("_fingerprint", "place", "stored")
 
     def __init__(self, place: Place[V1, V2], stored: StoredWhole) -> None:
+        if stored.alone is not None and stored.alone != place.conversions.migration.name:
+            # What an earlier migration has ended with is V1's part to this one. `of` stays, for guards: it never fits.
+            stored = stored._replace(lifted=False, unmoved=None)
         self.place = place
         self.stored = stored
         self._fingerprint: bytes | None = None
@@ -37,7 +40,8 @@ class Parts(Generic[V1, V2]):
     @property
     def alone(self) -> bool:
         """Whether V2's part is the only truth."""
-        return self.stored.alone or (self.place.finished and self.stored.unmoved is None)
+        mine = self.stored.alone == self.place.conversions.migration.name
+        return mine or (self.place.finished and self.stored.unmoved is None)
 
     @property
     def fingerprint(self) -> bytes:
@@ -63,7 +67,7 @@ class Parts(Generic[V1, V2]):
     def v2(self, *, fits: bool) -> StoredV2 | None:
         """Return V2's part, or None if there has never been one."""
         stored = self.stored
-        if not self.alone and (stored.of is None or not stored.known):
+        if not self.alone and (stored.of is None or stored.alone is not None or not stored.known):
             return None
         revision = _CURRENT if fits or self.alone else _BEHIND
         return StoredV2(

@@ -26,7 +26,7 @@ async def decide_reduced(parts: Parts[V1, V2]) -> WholeChange | Unmoved | None:
     Raises `ConversionError` for a document that does not convert, or where V2's part cannot be lifted.
     """
     check_whole(parts.stored)
-    if parts.stored.alone:
+    if parts.alone:
         return _compose(parts, _without_id(parts), converted=False)
     if parts.trusted() is not None:
         return _compose(parts, _without_id(parts), converted=False)
@@ -62,10 +62,10 @@ def _compose(parts: Parts[V1, V2], body: Document, *, converted: bool) -> WholeC
         gone = [*gone, place.shape.within]
     gone += [name for name in find_v1_names(parts) if name not in body and name not in gone]
     gone = [path for path in gone if path.partition(".")[0] in stored.document]
-    meta = spell_whole(stored.revision + 1, alone=True, lifted=after.lifted)
+    meta = spell_whole(stored.revision + 1, alone=place.conversions.migration.name, lifted=after.lifted)
     if not changed and not gone and _is_minimal(stored, meta):
         return None
-    held: Fields = {} if stored.alone else dict(hold_v1(place, stored))
+    held: Fields = {} if parts.alone else dict(hold_v1(place, stored))
     if lifting:
         held |= {name: stored.document.get(name, MISSING) for name in place.shape.v2}
     return WholeChange(stored, meta, changed, gone, held or None, within)
@@ -102,4 +102,4 @@ def _check_free(parts: Parts[V1, V2]) -> None:
 
 def _is_minimal(stored: StoredWhole, meta: Fields) -> bool:
     known = stored.document.get(META_FIELD)
-    return isinstance(known, dict) and known.keys() == meta.keys() and stored.alone
+    return isinstance(known, dict) and known.keys() == meta.keys() and known.get("alone") == meta["alone"]

@@ -112,14 +112,14 @@ def states_of(layout):
         "older conversion": whole(layout, v2=v2_part(layout, "Wrong Name", 99, note="n"), conv=1),
         "alone": whole(
             layout, v1_part(email="b@x") if layout == "flat" else old, v2_part(layout, tally=5, email="b@x", note="n"),
-            alone=True,
+            alone="people",
         ),
         "alone, V1 changed since": whole(
-            layout, v1_part(email="b@x"), v2_part(layout, "Old Old", 7, "b@x", "n"), made_of=old, alone=True
+            layout, v1_part(email="b@x"), v2_part(layout, "Old Old", 7, "b@x", "n"), made_of=old, alone="people"
         ),
         "alone, born in V2": {
             "_id": ID, **v2_part(layout, tally=5, email="b@x", note="n"),
-            **({"email": "b@x"} if layout == "flat" else {}), "_lazymig": {"rev": 4, "by": "write", "alone": True},
+            **({"email": "b@x"} if layout == "flat" else {}), "_lazymig": {"rev": 4, "by": "write", "alone": "people"},
         },
     }  # fmt: skip
 

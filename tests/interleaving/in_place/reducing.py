@@ -33,7 +33,7 @@ def layout_of(layout, document):
 def lifted_document(email="b@x"):
     """A document whose V2 part was lifted, and which is not written since."""
     body = {"first": "Ada", "last": "Ada", "tally": 5, "email": email, "note": "n"}
-    return {"_id": ID, **body, "legacy": 1, "_lazymig": {"rev": 5, "alone": True, "lifted": True}}
+    return {"_id": ID, **body, "legacy": 1, "_lazymig": {"rev": 5, "alone": "people", "lifted": True}}
 
 
 def at(repository, lift):

@@ -57,7 +57,7 @@ def trusted_is_v1(layout, conv=1):
         meta = document.get("_lazymig", {})
         if meta.get("alone") or meta.get("of") != SHAPES[layout].fingerprint(document) or meta.get("conv", 1) < conv:
             return None
-        v1, v2 = truth_of(layout, document), truth_of(layout, {**document, "_lazymig": {**meta, "alone": True}})
+        v1, v2 = truth_of(layout, document), truth_of(layout, {**document, "_lazymig": {**meta, "alone": "people"}})
         return None if v1 == v2 else f"V2's part would answer {v2}, and V1's part beside it is {v1}"
 
     return check
