@@ -61,28 +61,31 @@ class WholeCounts:
     alone: int = 0
 
 
-async def count_kinds(store: Store, *, sample: int = 0) -> Counter[WholeKind]:
+async def count_kinds(store: Store, migration: str, *, sample: int = 0) -> Counter[WholeKind]:
     """Count by one statement, so that no write in between appears in two counts. It looks at each document.
 
-    With `sample`, only that many random documents are looked at.
+    With `sample`, only that many random documents are looked at. What another migration has made the truth counts as
+    V1's part to this one.
     """
     collection = tune(collection_of(store))
     if driver_of(collection) is Driver.MEMORY:
         found = await collection.find({}, {META_FIELD: 1}).to_list(None)
-        return Counter(_describe(document.get(META_FIELD)) for document in found)
+        return Counter(_describe(document.get(META_FIELD), migration) for document in found)
     stages: list[Document] = [{"$sample": {"size": sample}}] if sample else []
+    alone: Document = {"$eq": [f"${ALONE}", {"$literal": migration}]}
+    ours: Document = {"$or": [alone, {"$ne": [{"$type": f"${ALONE}"}, "string"]}]}
     kind = {
-        "made": {"$gt": [f"${OF}", None]}, "conv": {"$ifNull": [f"${CONV}", 1]}, "by": f"${BY}",
-        "alone": {"$eq": [{"$type": f"${ALONE}"}, "string"]}, "unmoved": f"${UNMOVED}",
+        "made": {"$and": [{"$gt": [f"${OF}", None]}, ours]}, "conv": {"$ifNull": [f"${CONV}", 1]}, "by": f"${BY}",
+        "alone": alone, "unmoved": f"${UNMOVED}",
     }  # fmt: skip
     rows = await _aggregate(collection, [*stages, {"$group": {"_id": kind, "count": {"$sum": 1}}}])
     return Counter({WholeKind(*(row["_id"].get(name) for name in WholeKind._fields)): row["count"] for row in rows})
 
 
-async def count_wholes(store: Store, conv: int, *, sample: int = 0) -> WholeCounts:
+async def count_wholes(store: Store, migration: str, conv: int = 1, *, sample: int = 0) -> WholeCounts:
     """Count as `count_kinds` does, and sum up. `conv` is the present conversion's revision."""
     counts = dict.fromkeys(("documents", "lacking", "older", "waiting", "left", "alone"), 0)
-    for kind, count in (await count_kinds(store, sample=sample)).items():
+    for kind, count in (await count_kinds(store, migration, sample=sample)).items():
         counts["documents"] += count
         if kind.alone:
             counts["alone"] += count
@@ -102,11 +105,11 @@ async def count_unmoved(store: Store) -> Counter[str]:
     return Counter({str(row["_id"]): int(row["n"]) for row in rows})
 
 
-def _describe(meta: object) -> WholeKind:
+def _describe(meta: object, migration: str) -> WholeKind:
     known = meta if isinstance(meta, Mapping) else {}
-    return WholeKind(
-        "of" in known, known.get("conv", 1), known.get("by"), read_alone(known) is not None, known.get("unmoved")
-    )
+    alone = read_alone(known)
+    made = "of" in known and alone in (None, migration)
+    return WholeKind(made, known.get("conv", 1), known.get("by"), alone == migration, known.get("unmoved"))
 
 
 async def _aggregate(collection: Handle, stages: Sequence[Document]) -> list[Document]:

@@ -12,6 +12,7 @@ from lazymig import ConversionError, Migration, Phase, Repository, make_converte
 from lazymig.protocol.in_place.composing import hold_v1
 from lazymig.repository import calls_of
 from lazymig.retiring.conditions import NotMet
+from lazymig.stores.whole_counts import count_wholes
 from tests.contract.test_retirement_in_place import CONFIRMED, begun, retirement
 from tests.people import PersonV1, PersonV2, ada, ada_v1, people
 from tests.whole_people import META, WITHIN, whole
@@ -258,6 +259,8 @@ async def test_the_next_migration_takes_no_word_of_the_last_one(database: Any, p
         downgrade=lambda one: PersonV2Then(one.id, one.first, one.last),
     )  # fmt: skip
     repo = Repository.in_place(following, database["people"], phase=phase)
+    counted = await count_wholes(calls_of(repo).place.store, "initials")  # type: ignore[union-attr]
+    assert (counted.documents, counted.lacking, counted.alone) == (1, 1, 0)
     assert await repo.get(1) == PersonV3(1, "Augusta", "Lovelace", "AL")
     assert await repo.update(1, lambda one: evolve(one, last="King")) == PersonV3(1, "Augusta", "King", "AL")
     meta = (await database["people"].find_one({"_id": 1}))[META]

@@ -49,7 +49,7 @@ async def strip(ground: PlaceGround[V1, V2], record: RetirementRecord, options: 
 
 async def check_all_alone(ground: PlaceGround[V1, V2], step: str, *, but_left: bool) -> None:
     """Raise `PhaseError` where documents are not reduced. `but_left`: those that `upgrade` leaves do not count."""
-    counts = await count_wholes(ground.place.store, 1)
+    counts = await count_wholes(ground.place.store, ground.name)
     waived = await ground.parts.letters.count_waived(ground.name) if but_left else 0
     others = counts.documents - counts.alone - (counts.left if but_left else 0)
     within = ground.shape.within

@@ -66,7 +66,7 @@ async def _list_warnings(ground: PlaceGround[V1, V2], record: RetirementRecord) 
         if names is not None and any(path in names for path in paths):
             unique = "refuses documents without these fields; drop it first" if _is_strict(described) else _USELESS
             found.append(f"the index {index} is on fields that go: it {unique}")
-    left = (await count_wholes(ground.place.store, 1)).left
+    left = (await count_wholes(ground.place.store, ground.name)).left
     if left:
         found.append(f"{left:,} entities that upgrade leaves (LEAVE) stay as they are, with V1's fields")
     waived = await ground.parts.letters.count_waived(ground.name)

@@ -94,7 +94,7 @@ class Measure(Generic[V1, V2]):
     def __init__(self, place: Place[V1, V2]) -> None:
         self._place = place
         self._all = as_patient_as(place.store, Counts(place.store))
-        self._kinds = as_patient_as(place.store, _Kinds(place.store))
+        self._kinds = as_patient_as(place.store, _Kinds(place.store, place.conversions.migration.name))
 
     async def look(self, *, exact: bool = False) -> PlaceHoldings:
         """Count all documents if they are few or with `exact`, else those of a sample."""
@@ -136,9 +136,10 @@ class _Kinds:
     """The statements about kinds, as methods: only those can be made patient."""
 
     store: Store
+    migration: str
 
     async def count(self, sample: int) -> Counter[WholeKind]:
-        return await count_kinds(self.store, sample=sample)
+        return await count_kinds(self.store, self.migration, sample=sample)
 
     async def count_unmoved(self) -> Counter[str]:
         return await count_unmoved(self.store)

@@ -25,7 +25,7 @@ async def remaining(case: AnyCase) -> Gate:
     Whether a part is of V1's part as it stands, the gate `verification` says: only whole documents show it.
     """
     name, place, sample = "remaining", case.place, 0 if case.thorough else _SAMPLE
-    found = await count_wholes(place.store, place.conversions.migration.revision, sample=sample)
+    found = await count_wholes(place.store, case.name, place.conversions.migration.revision, sample=sample)
     lacking = found.lacking + found.older
     if lacking and not sample:
         lacking -= await _count_waived(case)
@@ -51,7 +51,7 @@ async def _count_waived(case: AnyCase) -> int:
 
 async def waiting(case: AnyCase) -> Gate:
     """No entity waits for its user: V2's listings and counts leave those out, and in `v2_only` all reads do."""
-    count = (await count_wholes(case.place.store, 1)).waiting
+    count = (await count_wholes(case.place.store, case.name)).waiting
     if count:
         return closes(
             "waiting", f"{count:,} entities wait for their users, and have no V2 part",
