@@ -47,7 +47,9 @@ class Sweep(Generic[V1, V2]):
     ) -> None:
         calls = calls_of(repository)
         self._shift = Shift(calls, KIND, partial(check_fills_v2, "a sweep"), self._is_stopped)
-        self._throttle = throttle = Throttle(calls.main_store, options.limits, self._is_stopping, clock)
+        # A dry run names the first documents that fail, so its pages are done one after the other.
+        limits = evolve(options.limits, concurrency=1) if options.dry_run else options.limits
+        self._throttle = throttle = Throttle(calls.main_store, limits, self._is_stopping, clock)
         self._shedding = throttle.shedding
         self._ground = calls.ground
         self._options = options
