@@ -27,13 +27,11 @@ from lazymig.verifying.options import VerifyOptions
 from tests.faults import follow_nursery
 from tests.faults.conftest import connected
 from tests.faults.outside import COUNT, Writers, fill, find_served_wrongly
-from tests.faults.test_step_down import replica_set
 from tests.faults.test_sweep_kill import Nursery, nursery
 from tests.following import Watched, find_wrong, followed, recorded, repairing_after
 from tests.sweeps import repository, thing, things
 from tests.widening import WIDENING
 
-__all__ = ["replica_set"]
 KILLS = 10 if WIDENING.full else 3
 
 
