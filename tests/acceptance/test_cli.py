@@ -164,7 +164,7 @@ async def test_waiting_for_a_dead_sweeper_is_told_once(
 ) -> None:
     """Where all that is left is leased to a sweep that was killed, one line says so, and after the lease it goes on."""
     before = TestClock()
-    before.time = SYSTEM_CLOCK.now() - LEASE + timedelta(seconds=4)
+    before.time = SYSTEM_CLOCK.now() - LEASE + timedelta(seconds=10)  # a command may take seconds to start
     async with AsyncMongoClient[dict[str, Any]](environment["URI"]) as client:
         passes = parts_of(Control(client[people.name]["lazymig_control"], before)).passes("people", "sweep")
         await passes.claim_planning("dead")
