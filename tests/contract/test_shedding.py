@@ -252,7 +252,7 @@ async def test_a_failing_probe_slows_each_kind_of_pass(server_database: Any, mak
 async def test_an_overloaded_hello_counts(server_database: Any) -> None:
     """Where even the question for the replication's lag is refused as overload, the pass goes slowly for it."""
     throttle = Throttle(server_database["v2"], Limits(), lambda: False, TestClock())
-    async with overloaded(server_database, "hello", times=100):
+    async with overloaded(server_database, "hello", times=10_000):
         await throttle.wait_for_page()
     assert throttle.reason == "the server reports overload"
 
