@@ -55,7 +55,7 @@ class Service:
 
 
 class Names:
-    """The service of the names at work, in whatever phase, and what it was told."""
+    """The service of the names at work, in whatever phase, and the answers it got."""
 
     def __init__(self, repo: Repository[FullName, Pii], rng: Random) -> None:
         self.repo, self._rng = repo, rng

@@ -1,7 +1,7 @@
 """Parts of documents under faults, beside a program on the plain driver that writes other fields of the same documents.
 
-What this program was told is stored, what clients of lazymig were told has an order, and a sweep that is killed leaves
-nothing that the next one cannot end.
+What was acknowledged to this program is stored, the answers to clients of lazymig have an order, and a sweep that is
+killed leaves nothing that the next one cannot end.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def document(id: int, *, label: bool) -> dict[str, Any]:
 
 
 class Service:
-    """A program on the plain driver: it counts in fields of its own, and knows what it was told."""
+    """A program on the plain driver: it counts in fields of its own, and knows what was acknowledged."""
 
     def __init__(self, database: Any, ids: range, seed: int) -> None:
         self._v1 = database["v1"]
@@ -116,7 +116,7 @@ async def disagreements(database: Any, clock: ShiftedClock) -> list[str]:
 async def test_server_fails(
     mortal_server: Server, ledger: Any, seed: int, wide: int, statement: str, failure: str
 ) -> None:
-    """Whichever statement the server refuses or does not acknowledge, both programs' claims hold."""
+    """Where the server refuses or does not acknowledge a statement, both programs' claims hold."""
     if statement.startswith("find") and failure == "write concern error":
         pytest.skip("a read has no write concern")
     wrong, injected, calls, uncertain, clock = [], 0, 0, 0, ShiftedClock()

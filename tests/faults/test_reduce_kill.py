@@ -25,7 +25,7 @@ FINISHED: Migration[Any, Any] = Migration.finished("people", v2=PersonV2)
 
 
 class Service:
-    """Ten writers of one process at both doors, and what they were told: each entity's age, or that it is gone."""
+    """Ten writers of one process at both doors, and the answers they got: each entity's age, or that it is gone."""
 
     def __init__(self, repo: Repository[Any, Any], rng: random.Random) -> None:
         self._repo, self._rng = repo, rng

@@ -49,7 +49,7 @@ async def judged(fault: str, injected: int, database: Any, initial: Any, entries
 
 
 async def nursed(uri: str, name: str, seed: int, count: int) -> list[Entry]:
-    """Let a process make so many calls, kill it, and return what it was told of."""
+    """Let a process make so many calls, kill it, and return what it reported."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     words = (sys.executable, "-m", "tests.faults.wholes_nursery", uri, name, str(seed))
     child = await asyncio.create_subprocess_exec(*words, cwd=ROOT, env=environment, stdout=asyncio.subprocess.PIPE)
@@ -64,12 +64,12 @@ async def nursed(uri: str, name: str, seed: int, count: int) -> list[Entry]:
 
 
 def _entries(lines: list[bytes]) -> Iterator[Entry]:
-    told: dict[str, Entry] = {}
+    latest: dict[str, Entry] = {}
     for line in lines:
-        if line.endswith(b"\n"):  # what it was killed in the middle of was not told
+        if line.endswith(b"\n"):  # what it was killed in the middle of was not reported
             entry = Entry(**json.loads(line))
-            told[entry.writer] = entry
-    for entry in told.values():
+            latest[entry.writer] = entry
+    for entry in latest.values():
         if entry.returned_at is None and entry.verb.startswith("get"):
             continue
         result = entry.result

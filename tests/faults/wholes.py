@@ -1,4 +1,4 @@
-"""Documents with both shapes under fire: clients of both doors, programs on the plain driver, and what they were told.
+"""Documents with both shapes under fire: clients of both doors, programs on the plain driver, and the answers they got.
 
 `label` is V1's, of which V2 has two fields; `side` is shared, and only other programs write it; `note` is V2's alone.
 Each write leaves a name of its own, so that a lost one has no explanation by any order.
@@ -128,7 +128,7 @@ class Client:
     entries: list[Entry] = Factory(list)
 
     async def step(self) -> None:
-        """One call, chosen by the seed. It is told of before it is made and after it returned."""
+        """One call, chosen by the seed. It is reported before it is made and after it returned."""
         weights = INSIDE if self.repository else OUTSIDE
         verb = self.random.choices(list(weights), list(weights.values()))[0]
         id = int(len(IDS) * self.random.random() ** 2)
@@ -220,7 +220,7 @@ async def work(clients: Iterable[Client], going: Callable[[], bool]) -> None:
 
 async def find_violations(database: Any, initial: Mapping[int, Any], entries: Iterable[Entry]) -> list[str]:
     """Read all entities by each door and by the plain driver, and return each field whose history has no order."""
-    told = [entry for entry in entries if not entry.silent]
+    heard = [entry for entry in entries if not entry.silent]
     found: list[str] = []
     for phase in (Phase.V2_PRIMARY, Phase.COEXIST):
         repository = opened(database, phase)
@@ -228,7 +228,7 @@ async def find_violations(database: Any, initial: Mapping[int, Any], entries: It
             for id in IDS:
                 at = time.monotonic()
                 seen = value_of(await door.get(id))
-                told.append(Entry("afterwards", verb, "", id, at, time.monotonic(), seen))
+                heard.append(Entry("afterwards", verb, "", id, at, time.monotonic(), seen))
     async for document in database["wholes"].find():
         both = (
             (document["label"], document.get("note", "")),
@@ -237,9 +237,9 @@ async def find_violations(database: Any, initial: Mapping[int, Any], entries: It
         found += [f"{document['_id']}: the parts differ: {both}"] if both[0] != both[1] else []
         seen = value_of(upgrade(WholeV1(document["_id"], document["label"], document["side"]), None))
         at = time.monotonic()
-        told.append(Entry("the driver", "get", "", document["_id"], at, at, (*seen[:2], document["note"])))
+        heard.append(Entry("the driver", "get", "", document["_id"], at, at, (*seen[:2], document["note"])))
     histories: dict[Any, list[Operation]] = {}
-    for entry in told:
+    for entry in heard:
         for part in split_by(FIELDS)(entry.operation()):
             histories.setdefault(part.entity, []).append(part)
     for (id, name), history in histories.items():
@@ -247,11 +247,11 @@ async def find_violations(database: Any, initial: Mapping[int, Any], entries: It
         begun = None if value is None else value[FIELDS.index(name)]
         verdict = check(history, begun, budget=400_000)
         if verdict is not Verdict.OK:
-            found.append(f"{id} {name}: {verdict}\n{_told(history)}")
+            found.append(f"{id} {name}: {verdict}\n{_describe_history(history)}")
     return found
 
 
-def _told(history: list[Operation]) -> str:
+def _describe_history(history: list[Operation]) -> str:
     ordered = sorted(history, key=lambda one: one.called_at)
     return "\n".join(
         f"  {one.called_at:.4f} to {one.returned_at} {one.client} {one.name} {one.result}" for one in ordered

@@ -1,6 +1,6 @@
 """A process of clients and other programs that goes on until it is killed. "URI NAME SEED".
 
-It prints each call before it is made, and again with what it came to: what it was not told of never returned.
+It prints each call before it is made, and again with what it came to: what it did not report never returned.
 """
 
 from __future__ import annotations

@@ -145,8 +145,8 @@ def scenario(phases, state, clients, migration=DECIDING, **changes):
     named = {}
     for index, ((client, some), names) in enumerate(zip(made.clients.items(), clients, strict=True)):
         side = min(index, 1)
-        told = [as_in(call, name, phases[side]) for call, name in zip(some, names, strict=True)]
-        named[client] = [on_side(call, side) for call in told]
+        taken = [as_in(call, name, phases[side]) for call, name in zip(some, names, strict=True)]
+        named[client] = [on_side(call, side) for call in taken]
     return evolve(
         made, name=f"{' beside '.join(phases)}: {made.name}", clients=named, model=two_doors, outcomes=OUTCOMES,
         is_dirty=None,
