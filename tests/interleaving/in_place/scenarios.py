@@ -165,11 +165,11 @@ def scenario(phases, state, clients, layout="flat", migrations=None, **changes):
         ]
         for index, (client, names) in enumerate(zip("ABC", clients, strict=False))
     }
-    spelled = " | ".join(", ".join(names) for names in clients)
+    text = " | ".join(", ".join(names) for names in clients)
     begun = setup(document, migrations or (LAYOUTS[layout],) * 2, phases)
     defaults = {"invariants": invariants_of(layout), "afterwards": read_afterwards, "setup": begun}
     return Scenario(
-        name=f"{' beside '.join(phases)}, {layout}: {spelled} from {state}", clients=named, outcomes=OUTCOMES, split=split,
+        name=f"{' beside '.join(phases)}, {layout}: {text} from {state}", clients=named, outcomes=OUTCOMES, split=split,
         truth=lambda world: by_field(truth_of(layout, world.stores[0].stored(ID))), **{**defaults, **changes},
     )  # fmt: skip
 
