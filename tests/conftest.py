@@ -22,6 +22,7 @@ from pymongo import AsyncMongoClient
 # `examples` is imported from the source tree, and stands last so that `lazymig` is the installed one.
 sys.path.append(str(Path(__file__).parents[1]))
 
+from tests.in_memory import keep_servers_in_memory
 from tests.widening import add_options, take_options
 
 DRIVERS = ("pymongo", "motor", "mock")
@@ -39,8 +40,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Read them before the tests are collected."""
+    """Read them before the tests are collected, and decide where servers keep their data."""
     take_options(config)
+    keep_servers_in_memory()
 
 
 @pytest.fixture(params=DRIVERS)
