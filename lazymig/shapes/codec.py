@@ -162,7 +162,7 @@ def codec_for(
 ) -> Codec[E]:
     """Make a codec with the user's converter, or with the default one for a client with this `tz_aware` option."""
     if own is None:
-        kind: type[object] = cls  # mypy takes no `type[E]` for hashable
+        kind: type = cls  # mypy takes no `type[E]` for hashable
         fast, detailed = _default_converters(kind, tz_aware)
     else:
         fast, detailed = own, own if own.detailed_validation else own.copy(detailed_validation=True)
