@@ -23,7 +23,8 @@ from pymongo import AsyncMongoClient
 sys.path.append(str(Path(__file__).parents[1]))
 
 from tests.in_memory import keep_servers_in_memory
-from tests.widening import add_options, take_options
+from tests.tracing import keep_part
+from tests.widening import WIDENING, add_options, take_options
 
 DRIVERS = ("pymongo", "motor", "mock")
 # A server that is gone is found out within the test; a loaded machine still has time to answer.
@@ -43,6 +44,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Read them before the tests are collected, and decide where servers keep their data."""
     take_options(config)
     keep_servers_in_memory()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the part of the tests that is asked for."""
+    keep_part(WIDENING.part, config, items)
 
 
 @pytest.fixture(params=DRIVERS)
