@@ -47,7 +47,7 @@ FLOORS = {module: floor for floor, storey in enumerate(STOREYS) for module in st
 #: The order inside the packages that documents pass, from the ground up.
 ROOMS = {
     "stores": (
-        {"elements", "given"},
+        {"decimals", "elements", "given"},
         {"chunks", "positions", "records", "verdicts"},
         {"decoding", "drivers"},
         {"indexes", "record_changes", "sessions"},
