@@ -47,7 +47,7 @@ FLOORS = {module: floor for floor, storey in enumerate(STOREYS) for module in st
 #: The order inside the packages that documents pass, from the ground up.
 ROOMS = {
     "stores": (
-        {"elements", "given"},
+        {"decimals", "elements", "given"},
         {"chunks", "positions", "records", "verdicts"},
         {"decoding", "drivers"},
         {"indexes", "record_changes", "sessions"},
@@ -62,14 +62,14 @@ ROOMS = {
         {"opening"},
     ),
     "shapes": (
-        {"fields"},
+        {"fields", "generated"},
         {"leaving"},
         {"models"},
         {"entities"},
         {"annotations"},
         {"equality", "signatures", "stored_names"},
-        {"discrimination", "model_hooks"},
-        {"class_hooks", "unions", "upcasting"},
+        {"discrimination", "model_hooks", "plain_classes"},
+        {"assured", "changes", "class_hooks", "reading", "unions", "upcasting"},
         {"bson_types"},
         {"codec", "type_checks"},
         {"attempts", "id_types", "parts"},

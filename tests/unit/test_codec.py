@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lazymig import make_converter
-from lazymig.shapes.codec import changes, codec_for, failure_path, needs_stored
+from lazymig.shapes.changes import changes, needs_stored
+from lazymig.shapes.codec import codec_for, failure_path
 from lazymig.stores.documents import decode_id, parse_v1, parse_v2, raw_id
 from tests.people import PersonV1
 

@@ -10,7 +10,7 @@ from lazymig.protocol.edits import Change
 from lazymig.protocol.in_place.parts import Parts
 from lazymig.protocol.in_place.place import Place
 from lazymig.shapes.attempts import attempt
-from lazymig.shapes.codec import Changes, changes
+from lazymig.shapes.changes import Changes, changes
 from lazymig.shapes.fields import Rejected
 from lazymig.shapes.migration import get_upgrading
 from lazymig.shapes.one_document import is_same
