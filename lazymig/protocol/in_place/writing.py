@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Literal, TypeAlias, TypeVar
 
+from pymongo.errors import WriteError
+
 from lazymig.errors import AlreadyExists, Contention, NotFound
 from lazymig.loop.clock import pick_unused_step
 from lazymig.protocol.edits import Base, Change, ClientEdit, More
@@ -81,11 +83,20 @@ async def write(
             raise NotFound(decode_id(id))
         parts = Parts(place, stored)
         change, statement = await decide(parts, edit)
-        if await (_delete(parts, edit) if statement is None else place.store.change(statement)):
+        if await (_delete(parts, edit) if statement is None else _change(place, change, statement)):
             return change
         place.tally.count(CONTENDED)
         await back_off(place, attempt)
     raise Contention(decode_id(id), place.max_attempts)
+
+
+async def _change(place: Place[V1, V2], change: Change | None, statement: WholeChange) -> bool:
+    try:
+        return await place.store.change(statement)
+    except WriteError:
+        if change is not None:
+            change.note_refusal()
+        raise
 
 
 async def _delete(parts: Parts[V1, V2], edit: ClientEdit) -> bool:
