@@ -25,7 +25,7 @@ W = TypeVar("W")
 R = TypeVar("R")
 
 #: Seconds for which others wait while a turn waits for its user's code.
-PATIENCE_S: Final = 0.005
+PATIENCE_S: Final = 0.01
 
 
 class Again(enum.Enum):

@@ -33,13 +33,16 @@ class Base(NamedTuple):
 
     `seen` is V2's document. `truth` is V1's document, None where V2 was clean and V1 was not read. `entity` is V2's
     decoded body, where that is V1's present revision. Without `trust_v2` the body only counts as the previous entity,
-    even where its revision is V1's.
+    even where its revision is V1's. `keeps_v2`: the write stores V2's body. `check` raises `ConversionError` for a
+    change that cannot be stored over this.
     """
 
     seen: StoredV2 | None
     truth: StoredV1 | None
     entity: Any = None
     trust_v2: bool = True
+    keeps_v2: bool = True
+    check: Callable[[Change], object] | None = None
 
     @property
     def id(self) -> RawId:

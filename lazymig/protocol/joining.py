@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+from typing import Final, Generic, Literal, TypeAlias, TypeVar, cast
 
 import bson
 from attrs import evolve
@@ -83,11 +83,12 @@ class Joined(Generic[V1, V2]):
     #: Nobody needs to look how long it takes: it bounds the time of each decision.
     decision: None = None
 
-    def __init__(self, members: Sequence[Member[Update[V1, V2]]], clock: Clock, patience_s: float | None = PATIENCE_S):
+    def __init__(self, members: Sequence[Member[Update[V1, V2]]], clock: Clock, *, patient: bool = False):
+        """With `patient`, it waits for each update however long that takes."""
         self._members = members
         self._edits = [_in_context(member) for member in members]
         self._clock = clock
-        self._patience_s = patience_s
+        self._patient = patient
         self._outcomes: list[object] = [Again.TOGETHER] * len(members)
         #: What this edit has raised because no update was left to store.
         self._raised: Exception | None = None
@@ -158,10 +159,10 @@ class Joined(Generic[V1, V2]):
         return evolve(total, refused=self._note_refusal)
 
     async def _in_time(self, decision: Awaitable[Decided]) -> Decided:
-        if self._patience_s is None:
+        if self._patient:
             return await decision
         try:
-            async with asyncio.timeout(self._patience_s) as bound:
+            async with asyncio.timeout(PATIENCE_S) as bound:
                 return await decision
         except TimeoutError:
             if not bound.expired():
@@ -201,7 +202,7 @@ class _CodeCancelled(Exception):
 
 def _in_context(member: Member[Update[V1, V2]]) -> Update[V1, V2]:
     """Return the member's edit, whose change is called in the context of its caller."""
-    change: Callable[[Any], Any] = member.work.change
+    change = cast("Callable[[object], object]", member.work.change)
 
     def call(entity: object) -> object:
         try:
@@ -237,7 +238,12 @@ def add(conversions: Conversions[V1, V2], base: Base, total: Change | None, chan
     assert before is not None  # updates give both
     assert after is not None
     found = conversions.v1_changes(before, after, base.truth)
-    return More.TRUTH if found is None else Change.of(found, change.v2_body, change.entity, before, after)
+    if found is None:
+        return More.TRUTH
+    both = Change.of(found, change.v2_body, change.entity, before, after)
+    if base.check is not None:
+        base.check(both)
+    return both
 
 
 def follow(conversions: Conversions[V1, V2], base: Base, total: Change) -> Base:
@@ -246,17 +252,17 @@ def follow(conversions: Conversions[V1, V2], base: Base, total: Change) -> Base:
     if truth is not None:
         changed = bson.decode(bson.encode(total.v1_set), conversions.v1.options)
         truth = truth._replace(document=patched(truth.document, (changed, total.v1_unset, [])))
-    if seen is not None:
+    if base.keeps_v2:
         unmoved = body if isinstance(body, Unmoved) else None
-        document = {"_id": seen.id} if isinstance(body, Unmoved) else _as_stored(conversions.v2, seen.id, body)
+        document = {"_id": base.id} if isinstance(body, Unmoved) else _as_stored(conversions.v2, base.id, body)
         seen = StoredV2(
-            seen.id, base.revision, base.revision, unmoved is not None, None, document,
+            base.id, base.revision, base.revision, unmoved is not None, None, document,
             total.conv or conversions.migration.revision, (), unmoved,
         )  # fmt: skip
-    return Base(seen, truth, None, base.trust_v2)
+    return base._replace(seen=seen, truth=truth, entity=None)
 
 
-def _as_stored(codec: Codec[Any], id: object, body: Document | Unmoved) -> Fields:
+def _as_stored(codec: Codec[S], id: object, body: Document | Unmoved) -> Fields:
     """Return the body as it would be read back. It shares nothing with the one that is given."""
     assert not isinstance(body, Unmoved)
     return bson.decode(bson.encode({"_id": id, **body}), codec.options)

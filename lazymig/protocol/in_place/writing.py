@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Literal, TypeAlias, TypeVar
 
 from pymongo.errors import WriteError
@@ -39,7 +40,7 @@ async def decide_both(parts: Parts[V1, V2], edit: ClientEdit) -> tuple[Change | 
     """Decide a write that keeps both parts. Once V2's part is the truth, it stays so."""
     if parts.alone:
         return await decide_alone(parts, edit)
-    change = _settled(await edit.decide(parts.base))
+    change = _settled(await edit.decide(parts.base._replace(check=partial(compose_write, parts))))
     return change, None if change is None else compose_write(parts, change)
 
 
@@ -48,7 +49,7 @@ async def decide_v1(parts: Parts[V1, V2], edit: ClientEdit) -> tuple[Change | No
     if parts.alone:
         return await decide_alone(parts, edit)
     check_whole(parts.stored)
-    change = _settled(await edit.decide(Base(None, parts.v1)))
+    change = _settled(await edit.decide(Base(None, parts.v1, keeps_v2=False)))
     return change, None if change is None else compose_v1(parts, change)
 
 
