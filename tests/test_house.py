@@ -153,7 +153,7 @@ ROOMS = {
         {"grounds"},
         {"verification"},
     ),
-    "loop": ({"clock", "deadline", "in_flight", "turns"}, {"background", "batcher", "behind", "breaker"}),
+    "loop": ({"clock", "deadline", "in_flight", "turns"}, {"background", "batcher", "behind", "breaker", "rounds"}),
     "dark": ({"figures", "notes", "settings"}, {"contests"}, {"in_place", "log", "looking"}, {"watch"}),
     "routes": (
         {"choice", "options", "recorded", "route"},
@@ -165,6 +165,7 @@ ROOMS = {
             "prepare",
             "shadow",
             "stages",
+            "turns",
             "v1_only",
             "v2_only",
             "v2_primary",
@@ -179,7 +180,7 @@ ROOMS = {
     ),
     "protocol": (
         {"pair", "edits", "seals", "in_place.place"},
-        {"births", "bodies", "placing", "renewals", "replacing"},
+        {"births", "bodies", "joining", "placing", "renewals", "replacing"},
         {"moved", "writing"},
         {"v1_alone"},
         {"inserting", "reading"},

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Literal, TypeAlias, TypeVar
+
+from pymongo.errors import WriteError
 
 from lazymig.errors import AlreadyExists, Contention, NotFound
 from lazymig.loop.clock import pick_unused_step
@@ -37,7 +40,7 @@ async def decide_both(parts: Parts[V1, V2], edit: ClientEdit) -> tuple[Change | 
     """Decide a write that keeps both parts. Once V2's part is the truth, it stays so."""
     if parts.alone:
         return await decide_alone(parts, edit)
-    change = _settled(await edit.decide(parts.base))
+    change = _settled(await edit.decide(parts.base._replace(check=partial(compose_write, parts))))
     return change, None if change is None else compose_write(parts, change)
 
 
@@ -46,7 +49,7 @@ async def decide_v1(parts: Parts[V1, V2], edit: ClientEdit) -> tuple[Change | No
     if parts.alone:
         return await decide_alone(parts, edit)
     check_whole(parts.stored)
-    change = _settled(await edit.decide(Base(None, parts.v1)))
+    change = _settled(await edit.decide(Base(None, parts.v1, keeps_v2=False)))
     return change, None if change is None else compose_v1(parts, change)
 
 
@@ -81,11 +84,20 @@ async def write(
             raise NotFound(decode_id(id))
         parts = Parts(place, stored)
         change, statement = await decide(parts, edit)
-        if await (_delete(parts, edit) if statement is None else place.store.change(statement)):
+        if await (_delete(parts, edit) if statement is None else _change(place, change, statement)):
             return change
         place.tally.count(CONTENDED)
         await back_off(place, attempt)
     raise Contention(decode_id(id), place.max_attempts)
+
+
+async def _change(place: Place[V1, V2], change: Change | None, statement: WholeChange) -> bool:
+    try:
+        return await place.store.change(statement)
+    except WriteError:
+        if change is not None:
+            change.note_refusal()
+        raise
 
 
 async def _delete(parts: Parts[V1, V2], edit: ClientEdit) -> bool:
