@@ -112,3 +112,8 @@ class Sweeper(Generic[V1, V2]):
             PassVanished: If the collections, or the rows that show what was swept, were removed during the sweep.
         """
         return await self._sweep.run()
+
+
+async def estimate_partitions(sweeper: Sweeper[V1, V2]) -> int:
+    """Estimate how many partitions are left to a sweeper, which is how many processes could share them."""
+    return await sweeper._sweep.estimate_partitions()

@@ -92,6 +92,10 @@ class Sweep(Generic[V1, V2]):
         """Finish the batches in flight, save the checkpoint, and return from `run`."""
         self._stopped = True
 
+    async def estimate_partitions(self) -> int:
+        """Estimate how many partitions are left, which is how many processes could share them."""
+        return await self._share.estimate_left()
+
     async def run(self) -> SweepReport:
         """Sweep until nothing is left, or until stopped."""
         async with self._shift.begun(joins=not self._options.dry_run):
