@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Annotated, Any, Literal
 
 from attrs import frozen
@@ -32,6 +33,7 @@ class Options:
         batch_size: Documents per batch.
         concurrency: Batches in flight at the same time.
         rate: Documents per second at most. Without it there is no limit.
+        live_slowdown: How many times as long live reads may take beside it, at most; none to go by the limits alone.
         max_time: Seconds after which it stops, as by Ctrl-C.
         grace: Seconds to keep the marks of deletes. Must exceed the longest time that a read can take.
         where: A MongoDB filter on V1 as extended JSON: move only the documents that it finds.
@@ -44,6 +46,7 @@ class Options:
     batch_size: Count = 1000
     concurrency: Count = 2
     rate: Positive = None
+    live_slowdown: str = "2"
     max_time: Positive = None
     grace: Seconds = 3600.0
     where: Text = None
@@ -85,6 +88,7 @@ def keywords_of(options: Options, sharing: Sharing) -> dict[str, Any]:
         "batch_size": options.batch_size,
         "concurrency": options.concurrency,
         "rate_limit": options.rate,
+        "live_slowdown": parse_slowdown(options.live_slowdown),
         "grace_s": options.grace,
         "max_time_s": options.max_time,
         "shard": parse_shard(sharing.shard),
@@ -104,6 +108,19 @@ def parse_filter(text: str) -> dict[str, object]:
     if not isinstance(found, dict):
         raise Unusable("""--where: pass a JSON object, such as '{"status": "open"}'""")
     return found
+
+
+def parse_slowdown(text: str) -> float | None:
+    """Return how many times as long live reads may take; None for no bound. Raises `Unusable`."""
+    if text == "none":
+        return None
+    try:
+        bound = float(text)
+    except ValueError:
+        bound = 0.0
+    if not 1 < bound < inf:
+        raise Unusable("--live-slowdown: pass a number above 1, such as 2, or none")
+    return bound
 
 
 def parse_workers(text: str) -> int | Literal["auto"]:
