@@ -51,7 +51,7 @@ ROOMS = {
         {"chunks", "positions", "records", "verdicts"},
         {"decoding", "drivers"},
         {"indexes", "record_changes", "sessions"},
-        {"clients", "documents", "inspecting", "keyset", "places", "replication", "rows", "server_time"},
+        {"clients", "documents", "inspecting", "keyset", "places", "replication", "rows", "server_time", "soundings"},
         {"carried", "fencing", "grouping", "moving_away", "pipelines", "raw", "sampling", "staging"},
         {"counts", "field_removal", "relevance"},
         {"archives", "events", "fences", "pages", "ports", "probes", "scans", "whole_documents", "wholes"},
@@ -115,7 +115,13 @@ ROOMS = {
         {"in_place.ladder"},
         {"moves"},
     ),
-    "passes": ({"helm", "pace", "shedding"}, {"partitions", "throttle"}, {"sharing"}, {"walking"}),
+    "passes": (
+        {"balance", "gate", "helm", "pace"},
+        {"shedding"},
+        {"partitions", "sounding"},
+        {"sharing", "throttle"},
+        {"walking"},
+    ),
     "diagnosis": (
         {"findings", "values"},
         {"facts", "writers"},

@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 from attrs import evolve, frozen
 
-from lazymig.sweeper import Progress, Sweeper, SweepReport
+from lazymig.sweeper import Progress, Sweeper, SweepReport, estimate_partitions
 from lazymig.sweeping.report import COUNTED
 from lazymig.verifier import VerifyProgress, VerifyReport
 from lazymig.verifying.report import COUNTED as VERDICTS
@@ -43,6 +43,8 @@ class Job(Generic[P, R]):
     sum_reports: Callable[[Sequence[R]], R]
     #: `f(parts, newest part, number of processes)`. The first of the parts is the oldest.
     sum_progress: Callable[[Sequence[P], P, int], P]
+    #: Estimates how many partitions are left to what `make` returned.
+    estimate_partitions: Callable[..., Awaitable[int]]
 
 
 def sum_reports(reports: Sequence[SweepReport]) -> SweepReport:
@@ -84,7 +86,9 @@ def sum_progress(parts: Sequence[Progress], last: Progress, count: int) -> Progr
     )
 
 
-SWEEP: Job[Progress, SweepReport] = Job("sweep", Sweeper, Progress, SweepReport, sum_reports, sum_progress)
+SWEEP: Job[Progress, SweepReport] = Job(
+    "sweep", Sweeper, Progress, SweepReport, sum_reports, sum_progress, estimate_partitions
+)
 
 
 def sum_verifications(reports: Sequence[VerifyReport]) -> VerifyReport:

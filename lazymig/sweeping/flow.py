@@ -39,7 +39,7 @@ async def work_in_order(
         async with aclosing(found):
             async for page, read_at_s in found:
                 running.append((page, asyncio.create_task(work(page, read_at_s))))
-                while len(running) >= throttle.concurrency and await running[0][1]:
+                while len(running) >= throttle.pages and await running[0][1]:
                     yield running.popleft()[0]
         while running and await running[0][1]:
             yield running.popleft()[0]

@@ -45,7 +45,8 @@ class PairWork(SweepWork, Generic[V1, V2]):
         self._pair, self._means = pair, means
         self.store = pair.v1
         self.question = question = pair.v1.question(options.where or {})
-        self._mover = mover = Mover(pair, None if options.dry_run else means.control, counts, dry_run=options.dry_run)
+        control = None if options.dry_run else means.control
+        self._mover = mover = Mover(pair, control, counts, dry_run=options.dry_run, sounding=throttle.sounding)
         self.failures = mover.failures
         choice = Choice(question=question, descending=options.newest_first)
         self._flow = Flow(pair, mover, throttle, counts, choice)
