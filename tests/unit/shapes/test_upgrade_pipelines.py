@@ -95,14 +95,14 @@ def test_other_stages_are_refused(stage: dict[str, Any], why: str) -> None:
 @pytest.mark.parametrize("given", ["$set", {"$set": {}}, [[]], ["$set"], None, 5], ids=str)
 def test_what_is_no_list_of_stages_is_refused(given: Any) -> None:
     """The message shows what to pass."""
-    with pytest.raises(ConfigurationError, match="^upgrade_pipeline: pass a list of stages, such as "):
+    with pytest.raises(ConfigurationError, match=r"^upgrade_pipeline: pass a list of stages, such as "):
         server_things(upgrade_pipeline=given)
 
 
 @pytest.mark.parametrize("value", [object(), 2**70, "\ud800"], ids=["object", "large", "surrogate"])
 def test_values_that_bson_cannot_hold_are_refused(value: Any) -> None:
     """They are refused when the migration is declared, and not by the first statement."""
-    with pytest.raises(ConfigurationError, match="^upgrade_pipeline: BSON cannot hold it"):
+    with pytest.raises(ConfigurationError, match=r"^upgrade_pipeline: BSON cannot hold it"):
         declared({"$set": {"a": value}})
 
 
@@ -128,18 +128,18 @@ def test_uuids_are_stored_as_v2_stores_them() -> None:
 
 def test_conversions_that_need_more_than_the_document_are_refused() -> None:
     """A previous V2 entity, upcasters and parts cannot be had by an aggregation over V1's documents."""
-    with pytest.raises(ConfigurationError, match="^upgrade_pipeline: upgrade takes the previous V2 entity"):
+    with pytest.raises(ConfigurationError, match=r"^upgrade_pipeline: upgrade takes the previous V2 entity"):
         declared(*PIPELINE, upgrade=renamed)
-    with pytest.raises(ConfigurationError, match="^upgrade_pipeline: upcasters bring V1's documents up in Python"):
+    with pytest.raises(ConfigurationError, match=r"^upgrade_pipeline: upcasters bring V1's documents up in Python"):
         declared(*PIPELINE, upcasters=upcasters({1: lambda old: old}))
-    with pytest.raises(ConfigurationError, match="^upgrade_pipeline: with part=True"):
+    with pytest.raises(ConfigurationError, match=r"^upgrade_pipeline: with part=True"):
         declared(*PIPELINE, part=True)
     declared(upgrade=renamed)  # without stages there is nothing to refuse
 
 
 def test_one_document_is_refused() -> None:
     """Where one document carries both shapes, the message says why no aggregation can fill it."""
-    with pytest.raises(ConfigurationError, match="^upgrade_pipeline: that is for two collections"):
+    with pytest.raises(ConfigurationError, match=r"^upgrade_pipeline: that is for two collections"):
         Repository.in_place(server_things(), AsyncMongoMockClient()["db"]["c"], phase=Phase.COEXIST)
 
 
