@@ -43,10 +43,10 @@ IN_MEMORY: Final = "in memory no server converts, so upgrade converted everythin
 class ServerSide(Generic[V1, V2]):
     """Migrates on the server what V2 lacks, and compares what the server makes with the Python conversion."""
 
-    def __init__(self, pair: Pair[V1, V2], counts: Counter[str], grace: timedelta, *, dry_run: bool) -> None:
-        migration = pair.conversions.migration
-        upgrade = ServerUpgrade(pair.v1, pair.bodies, migration.upgrade_pipeline, migration.revision)
-        self._upgrade = as_patient_as(pair.bodies, upgrade)
+    def __init__(
+        self, pair: Pair[V1, V2], upgrade: ServerUpgrade, counts: Counter[str], grace: timedelta, *, dry_run: bool
+    ) -> None:
+        self._upgrade = upgrade
         self._pair, self._counts, self._dry_run = pair, counts, dry_run
         self._two_ways = TwoWays(pair.conversions)
         self._within_s = min(_STATEMENT_S, grace.total_seconds() * _OF_GRACE)
@@ -180,9 +180,11 @@ def open_server_side(
 
     Raises `ConfigurationError` where V1 and V2 belong to different clients.
     """
-    if not pair.conversions.migration.upgrade_pipeline or not check_same_client(pair.v1, pair.bodies):
+    migration = pair.conversions.migration
+    if not migration.upgrade_pipeline or not check_same_client(pair.v1, pair.bodies):
         return None
-    return ServerSide(pair, counts, grace, dry_run=dry_run)
+    upgrade = ServerUpgrade(pair.v1, pair.bodies, migration.upgrade_pipeline, migration.revision)
+    return ServerSide(pair, as_patient_as(pair.bodies, upgrade), counts, grace, dry_run=dry_run)
 
 
 def _is_accepted(check: Callable[[RawId], None], id: RawId) -> bool:
