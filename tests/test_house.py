@@ -57,7 +57,7 @@ ROOMS = {
         {"archives", "events", "fences", "pages", "ports", "probes", "scans", "whole_documents", "wholes"},
         {"server_upgrade", "strays"},
         {"ledger", "mongo_v1", "mongo_wholes", "whole_counts", "whole_reducing"},
-        {"announcing", "foreign", "mongo_v2", "reducing", "rewrites", "v2_alone"},
+        {"announcing", "deleting", "foreign", "mongo_v2", "reducing", "rewrites", "v2_alone"},
         {"coalescing"},
         {"opening"},
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import bson
@@ -146,13 +147,23 @@ def _check_names(document: Document) -> None:
             )
 
 
+@lru_cache(maxsize=64)
+def _default_converters(cls: type, tz_aware: bool) -> tuple[Converter, Converter]:
+    """Return the fast and the detailed converter of a class, which nobody registers hooks on.
+
+    They are kept, since making them takes longer than all else when a repository is opened; not for more classes than
+    programs have, since converters keep the classes alive.
+    """
+    return make_converter(tz_aware=tz_aware, detailed_validation=False), make_converter(tz_aware=tz_aware)
+
+
 def codec_for(
     cls: type[E], id_field: str, own: Converter | None, *, tz_aware: bool, upcasters: Upcasters | None = None
 ) -> Codec[E]:
     """Make a codec with the user's converter, or with the default one for a client with this `tz_aware` option."""
     if own is None:
-        fast = make_converter(tz_aware=tz_aware, detailed_validation=False)
-        detailed = make_converter(tz_aware=tz_aware)
+        kind: type = cls  # mypy takes no `type[E]` for hashable
+        fast, detailed = _default_converters(kind, tz_aware)
     else:
         fast, detailed = own, own if own.detailed_validation else own.copy(detailed_validation=True)
     options: CodecOptions[Any] = CodecOptions(tz_aware=tz_aware)

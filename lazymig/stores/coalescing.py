@@ -12,9 +12,10 @@ from lazymig.loop.batcher import Batcher
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.stores.announcing import Announced, Announcements, Apart
 from lazymig.stores.carried import WHOLE, Carried
+from lazymig.stores.deleting import AnnouncedDelete, FindV2, SharedDeletes
 from lazymig.stores.drivers import STATEMENT_ERRORS, Driver, Handle, driver_of, is_too_large
 from lazymig.stores.given import RawId
-from lazymig.stores.grouping import GuardedDelete, GuardedUpdate, GuardedWrites
+from lazymig.stores.grouping import GuardedUpdate, GuardedWrites
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
 from lazymig.stores.mongo_wholes import WholeStore
@@ -39,7 +40,10 @@ def _share_out(ids: Sequence[RawId], by_id: dict[Any, R]) -> list[R | None]:
 class CoalescingV1(V1Store):
     """V1's store, whose concurrent calls share statements: finds, looks for changes of one entity, and writes."""
 
-    def __init__(self, collection: Handle, timeout_s: float | None, carried: Carried = WHOLE) -> None:
+    def __init__(
+        self, collection: Handle, timeout_s: float | None, carried: Carried = WHOLE, find_v2: FindV2 | None = None
+    ) -> None:
+        """`find_v2` finds V2's documents, which show who can have deleted an entity. Without it, no deletes share."""
         super().__init__(collection, carried=carried)
         self._finds: Batcher[RawId, StoredV1 | None] = Batcher(super().find, self._find_each, timeout_s)
         self._local_finds: Batcher[RawId, StoredV1 | None] = Batcher(
@@ -51,9 +55,12 @@ class CoalescingV1(V1Store):
         many = GuardedWrites(self._durable)
         self._updates = Batcher(super()._update, many.update_each, timeout_s, patient=True)
         self._inserts = Batcher(super()._insert, many.insert_each, timeout_s, patient=True)
-        self._deletes = Batcher(super()._delete, many.delete_each, timeout_s, patient=True)
         #: The in-memory Mongo has no bulks.
         self._groups = driver_of(collection) is not Driver.MEMORY
+        self._deletes: Batcher[AnnouncedDelete, bool] | None = None
+        if find_v2 is not None and self._groups:
+            shared = SharedDeletes(many, self.find_many_local, find_v2)
+            self._deletes = Batcher(self._delete_one, shared.delete_each, timeout_s, patient=True)
 
     async def find(self, id: RawId) -> StoredV1 | None:
         return await self._finds.call(id)
@@ -73,8 +80,13 @@ class CoalescingV1(V1Store):
     async def _insert(self, whole: Document) -> bool:
         return await (self._inserts.call(whole) if self._groups else super()._insert(whole))
 
-    async def _delete(self, one: GuardedDelete) -> bool:
-        return await (self._deletes.call(one) if self._groups else super()._delete(one))
+    async def _delete(self, where: Document, announced: StoredV2 | None) -> bool:
+        if announced is None or self._deletes is None:
+            return await super()._delete(where, announced)
+        return await self._deletes.call(AnnouncedDelete(where, announced))
+
+    async def _delete_one(self, one: AnnouncedDelete) -> bool:
+        return await super()._delete(*one)
 
     async def find_changed(self, revisions: Mapping[RawId, int]) -> list[RawId]:
         if len(revisions) != 1:

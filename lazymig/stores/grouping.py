@@ -111,7 +111,7 @@ class GuardedWrites:
         raised = [place for place, outcome in enumerate(outcomes) if outcome is True]
         if not raised:
             return outcomes
-        failures, deleted = await self._send_counting([DeleteOne(deletes[place].then) for place in raised])
+        failures, deleted = await self.send_deletes([DeleteOne(deletes[place].then) for place in raised])
         for number, failure in failures.items():
             outcomes[raised[number]] = make_error(failure)
         if deleted + len(failures) < len(raised):
@@ -138,7 +138,8 @@ class GuardedWrites:
             return None
         return {}
 
-    async def _send_counting(self, requests: Sequence[DeleteOne]) -> tuple[Failures, int]:
+    async def send_deletes(self, requests: Sequence[DeleteOne]) -> tuple[Failures, int]:
+        """Send deletes; return the failures by their places, and how many documents were deleted."""
         try:
             result = await self._collection.bulk_write(requests, ordered=False)
         except BulkWriteError as error:

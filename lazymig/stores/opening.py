@@ -62,7 +62,7 @@ def open_stores(given: Collections, terms: Terms) -> tuple[V1Store, V2Store, Alo
     ):  # linearizable reads cannot share a statement: each finds one document
         v2 = CoalescingV2(given.v2, terms.clock, terms.conv, terms.timeout_s, remembers=terms.remembers)
         alone = CoalescingAlone(given.v2, terms.clock, terms.conv, terms.timeout_s, forgets=terms.finished)
-        return CoalescingV1(given.v1, terms.timeout_s, terms.carried), v2, alone
+        return CoalescingV1(given.v1, terms.timeout_s, terms.carried, v2.find_many), v2, alone
     session = cast("DriverSession | None", terms.session)  # the driver checks that it is one of its own
     return (
         V1Store(given.v1, session, terms.read_concern, terms.carried),
