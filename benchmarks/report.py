@@ -43,7 +43,8 @@ def aim(one: Outcome) -> str:
     """What is aimed at, as a reader of the table finds it."""
     if one.target is None:
         return ""
-    return f"{one.target:g}" if one.rule is Rule.AT_LEAST else f"{one.rule} {one.target:g}".replace("at most, in", "in")
+    words = {Rule.AT_LEAST: "", Rule.AT_MOST: "at most ", Rule.EVERY_ROUND: "in every round at most "}
+    return f"{words[one.rule]}{one.target:g}"
 
 
 def machine(uri: str) -> dict[str, Any]:
@@ -113,10 +114,12 @@ def everything() -> dict[str, list[Outcome]]:
     found = {}
     for path in sorted((HERE / "results").glob("*.json"), key=_rank):
         kept = json.loads(path.read_text())
-        # Files of a layout of their own, whose rows have more than an outcome.
-        rows = kept if isinstance(kept, list) else kept.get("outcomes") or kept.get("rows", ())
-        if outcomes := [Outcome(**row.get("outcome", row)) for row in rows]:
-            found[path.stem] = outcomes
+        if isinstance(kept, dict) and "outcomes" in kept:
+            found[path.stem] = [Outcome(**row) for row in kept["outcomes"]]
+        else:
+            # A layout of its own; where its rows have an outcome each, that is what can be checked.
+            rows = kept if isinstance(kept, list) else kept.get("rows", [])
+            found[path.stem] = [Outcome(**row["outcome"]) for row in rows if "outcome" in row]
     return found
 
 
