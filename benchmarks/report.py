@@ -80,7 +80,13 @@ def _version(package: str) -> str | None:
 
 
 def write(
-    name: str, machine: Mapping[str, Any], rounds: int, outcomes: Sequence[Outcome], *, among: bool = False
+    name: str,
+    machine: Mapping[str, Any],
+    rounds: int,
+    outcomes: Sequence[Outcome],
+    *,
+    among: bool = False,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
     """Keep one measurement, and draw the table and the chart from all that are kept.
 
@@ -90,6 +96,7 @@ def write(
         rounds: How many rounds each row had.
         outcomes: The rows.
         among: Whether these are some rows only, which go among those that the file has.
+        more: What the file has besides.
     """
     folder = HERE / "results"
     folder.mkdir(exist_ok=True)
@@ -100,7 +107,7 @@ def write(
         places = {_place(row): row for row in earlier["outcomes"]}
         rows = list((places | {_place(row): row for row in rows}).values())
         rounds = min(len(row["ratios"]) for row in rows)
-    kept = {"machine": dict(machine), "rounds": rounds, "outcomes": rows}
+    kept = {"machine": dict(machine), "rounds": rounds, "outcomes": rows, **(more or {})}
     (folder / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
     redraw()
 
@@ -138,11 +145,13 @@ def redraw() -> None:
     rounds = ", ".join(f"{kept['rounds']} ({name})" for name, kept in measured.items())
     _write_table(shown, {**machine, "rounds": rounds}, _kept("sweeps_beside"), _kept("parts"))
     try:
-        from benchmarks.chart import draw
+        from benchmarks import chart, growth_chart
     except ImportError:
         print("no chart drawn: pip install altair vl-convert-python")
         return
-    draw(shown, folder / "ratios.svg")
+    chart.draw(shown, folder / "ratios.svg")
+    if (growth := measured.get("growth")) is not None:
+        growth_chart.draw(growth["points"], folder / "growth.svg")
 
 
 def _kept(name: str) -> Any:
