@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 from lazymig.errors import ForeignDocument
 from lazymig.loop.batcher import Batcher
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
+from lazymig.stores.announcing import Announced, Announcements, Apart
 from lazymig.stores.carried import WHOLE, Carried
-from lazymig.stores.drivers import STATEMENT_ERRORS, Handle, is_too_large
+from lazymig.stores.drivers import STATEMENT_ERRORS, Driver, Handle, driver_of, is_too_large
 from lazymig.stores.given import RawId
+from lazymig.stores.grouping import GuardedDelete, GuardedUpdate, GuardedWrites
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
 from lazymig.stores.mongo_wholes import WholeStore
@@ -35,18 +37,44 @@ def _share_out(ids: Sequence[RawId], by_id: dict[Any, R]) -> list[R | None]:
 
 
 class CoalescingV1(V1Store):
-    """V1's store, whose concurrent `find`s share a statement, and those that look for changes of one entity."""
+    """V1's store, whose concurrent calls share statements: finds, looks for changes of one entity, and writes."""
 
     def __init__(self, collection: Handle, timeout_s: float | None, carried: Carried = WHOLE) -> None:
         super().__init__(collection, carried=carried)
-        self._finds: Batcher[Any, StoredV1 | None] = Batcher(super().find, self._find_each, timeout_s)
+        self._finds: Batcher[RawId, StoredV1 | None] = Batcher(super().find, self._find_each, timeout_s)
+        self._local_finds: Batcher[RawId, StoredV1 | None] = Batcher(
+            super().find_local, self._find_each_local, timeout_s
+        )
         self._revisions: Batcher[RawId, int | None] = Batcher(self._find_revision, self._find_each_revision, timeout_s)
+        # While one bulk is under way, the next one gathers: the server answers once its journal is written, so calls
+        # that begin later would seldom begin together.
+        many = GuardedWrites(self._durable)
+        self._updates = Batcher(super()._update, many.update_each, timeout_s, patient=True)
+        self._inserts = Batcher(super()._insert, many.insert_each, timeout_s, patient=True)
+        self._deletes = Batcher(super()._delete, many.delete_each, timeout_s, patient=True)
+        #: The in-memory Mongo has no bulks.
+        self._groups = driver_of(collection) is not Driver.MEMORY
 
     async def find(self, id: RawId) -> StoredV1 | None:
         return await self._finds.call(id)
 
     async def _find_each(self, ids: Sequence[RawId]) -> list[StoredV1 | None]:
         return _share_out(ids, await self.find_many(list(dict.fromkeys(ids))))
+
+    async def find_local(self, id: RawId) -> StoredV1 | None:
+        return await self._local_finds.call(id)
+
+    async def _find_each_local(self, ids: Sequence[RawId]) -> list[StoredV1 | None]:
+        return _share_out(ids, await self.find_many_local(list(dict.fromkeys(ids))))
+
+    async def _update(self, one: GuardedUpdate) -> bool:
+        return await (self._updates.call(one) if self._groups else super()._update(one))
+
+    async def _insert(self, whole: Document) -> bool:
+        return await (self._inserts.call(whole) if self._groups else super()._insert(whole))
+
+    async def _delete(self, one: GuardedDelete) -> bool:
+        return await (self._deletes.call(one) if self._groups else super()._delete(one))
 
     async def find_changed(self, revisions: Mapping[RawId, int]) -> list[RawId]:
         if len(revisions) != 1:
@@ -93,7 +121,7 @@ class CoalescingWholes(WholeStore):
 
 
 class CoalescingV2(V2Store):
-    """V2's store, whose concurrent calls of `find`, `put_if_absent`, `apply` and `bury` share statements."""
+    """V2's store, whose concurrent calls share statements: `find`, `put_if_absent`, `apply`, `bury`, announcements."""
 
     def __init__(
         self,
@@ -112,6 +140,24 @@ class CoalescingV2(V2Store):
         self._upserts: Batcher[tuple[Document, Pipeline], Applied] = Batcher(
             self._upsert_one, self._upsert_each, timeout_s, patient=True
         )
+        self._announcements = Announcements(self, GuardedWrites(self._durable), remembers=remembers)
+        self._tickets: Batcher[RawId, Announced] = Batcher(
+            super().ticket, self._announcements.ticket_each, timeout_s, patient=True
+        )
+        self._vacant_tickets: Batcher[tuple[RawId, int], Announced | None] = Batcher(
+            self._vacant_one, self._announcements.vacant_each, timeout_s, patient=True
+        )
+
+    async def ticket(self, id: RawId) -> StoredV2:
+        announced = Apart.APART if self._in_memory else await self._tickets.call(id)
+        return await super().ticket(id) if announced is Apart.APART else announced
+
+    async def vacant_ticket(self, id: RawId, step: int = 1) -> StoredV2 | None:
+        announced = Apart.APART if self._in_memory else await self._vacant_tickets.call((id, step))
+        return await super().vacant_ticket(id, step) if announced is Apart.APART else announced
+
+    async def _vacant_one(self, asked: tuple[RawId, int]) -> StoredV2 | None:
+        return await super().vacant_ticket(*asked)
 
     async def find(self, id: RawId) -> StoredV2 | None:
         return await self._finds.call(id)
