@@ -10,13 +10,15 @@ from attrs import frozen
 
 from benchmarks.arena import Arena, Scale, Stage, arena
 from benchmarks.measure import Leg, Outcome, alternate, outcome, spread
-from benchmarks.subject import orders, ship, to_v2
+from benchmarks.subject import OrderV1, entity, orders, ship, to_v2
 from lazymig.repository import calls_of
 
 Operation = Callable[[Any], Awaitable[Any]]
 
 #: Entities that reads and updates go round, at most.
 MIGRATED = 4_000
+#: Entities that are compared behind the clock.
+_LOOKED_AT = 50
 
 
 @frozen
@@ -46,6 +48,7 @@ class Contest:
             _legs(self.theirs(place), other, operations, tasks, place),
             scale.rounds,
         )
+        await _agree(place, mine)
         return outcome(self.row, self.against, tasks, self.targets[tasks], taken, operations, round_trips)
 
     async def _round_trips(self, stage: Stage) -> float:
@@ -63,6 +66,16 @@ class Contest:
             total += stage.trips.count - before
             await calls_of(place.behind).pair.behind.drain()
         return total / len(mine)
+
+
+async def _agree(place: Arena, arguments: Sequence[Any]) -> None:
+    """Fail unless both sides have come to the same entities: what is measured must have happened."""
+    ids = [getattr(argument, "id", argument) for argument in arguments]
+    for id in ids[:: max(1, len(ids) // _LOOKED_AT)]:
+        found = await place.ours.get(id)
+        assert found == await place.theirs.get(id), "the two sides differ"
+        seen, kept = await place.ours.v1.get(id), await place.theirs.v1.find_one({"_id": id})
+        assert seen == (kept and entity(kept, OrderV1)), "the two sides differ in V1"
 
 
 def _legs(operation: Operation, arguments: Sequence[Any], count: int, tasks: int, place: Arena) -> Leg:

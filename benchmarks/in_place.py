@@ -34,6 +34,8 @@ from lazymig.testing import Server
 
 RESULTS = Path(__file__).parent / "results" / "in_place.json"
 STORED, LISTED = 4_000, 10_000
+#: Calls of each task in a leg at least, so that it is not all beginning and end.
+EACH = 8
 
 
 #: The arguments of a side's next leg, that many.
@@ -113,9 +115,8 @@ async def _fill(client: Any, count: int) -> tuple[Repository[Any, Any], BothFiel
 
 
 async def _contest(ours: Any, theirs: Any, contest: Contest, tasks: int, operations: int, rounds: int) -> Row:
-    # At least eight of each task, so that a leg is not all beginning and end; a listing is one operation.
-    least = 8 * tasks if contest.share else 1
-    count = max(least, int(operations * contest.share * (1 if tasks == 1 else 2)))
+    # A listing is one operation.
+    count = max(EACH * tasks if contest.share else 1, int(operations * contest.share * (1 if tasks == 1 else 2)))
     used: dict[int, list[float]] = {id(ours): [], id(theirs): []}
 
     async def leg(side: Any) -> float:
@@ -171,10 +172,9 @@ async def _profile(ours: Any, contest: Contest, operations: int) -> None:
     pstats.Stats(profile).sort_stats("tottime").print_stats(28)
 
 
-async def measure(uri: str, arguments: argparse.Namespace) -> list[Row]:
+async def measure(uri: str, arguments: argparse.Namespace, rounds: int) -> list[Row]:
     """All rows that are asked for."""
-    operations, listed = (arguments.operations, arguments.listed) if not arguments.quick else (60, 500)
-    rounds = 3 if arguments.quick else max(arguments.rounds, 7)
+    operations, listed = arguments.operations, arguments.listed
     rows: list[Row] = []
     async with AsyncMongoClient[dict[str, Any]](uri) as client:
         for contest in _contests([], listed):
@@ -202,14 +202,17 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.keep:
         parser.error("this table is kept as a whole, without --rows")
+    rounds = max(arguments.rounds, 7)
+    if arguments.quick:
+        rounds, arguments.operations, arguments.listed, arguments.stored = 3, 60, 500, 500
     us, size = measure_fingerprint()
     print(f"fingerprint of {size:,} bytes of V1: {us:.1f} µs\n")
     print("| call | tasks | ratio | range | target | ms each, lazymig / by hand | ratio of processor time |")
     print("| --- | --: | --: | --- | --: | --- | --: |")
     with Server(cache_gb=1.0) as server:
-        rows = asyncio.run(measure(server.uri, arguments))
+        rows = asyncio.run(measure(server.uri, arguments, rounds))
     if kept(arguments) and not arguments.profile:
-        found = {"rounds": arguments.rounds, "fingerprint_us": us, "bytes": size, "rows": [asdict(row) for row in rows]}
+        found = {"rounds": rounds, "fingerprint_us": us, "bytes": size, "rows": [asdict(row) for row in rows]}
         RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     raise SystemExit(verdict([row.outcome for row in rows], check=arguments.check))
 

@@ -7,11 +7,11 @@ Starts a mongod of its own, writes `benchmarks/results/sweeps*.json`, and draws 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import json
 import os
+from argparse import Namespace
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from statistics import median
@@ -38,16 +38,6 @@ from lazymig.testing import Server
 FIND = "find 1 %"
 
 
-@frozen
-class Plan:
-    """How many documents are swept how often, and the ratio that each of lazymig's ways is to reach."""
-
-    count: int
-    rounds: int
-    targets: Mapping[str, float]
-    arguments: argparse.Namespace
-
-
 async def _clear(client: Any, name: str) -> None:
     for collection in ("v2", "lazymig_control", "beanie"):
         await client[name].drop_collection(collection)
@@ -58,7 +48,10 @@ def _timed(client: Any, name: str, work: Callable[[], Awaitable[Any]]) -> Leg:
         await _clear(client, name)
         started = perf_counter()
         await work()
-        return perf_counter() - started
+        taken = perf_counter() - started
+        counts = [await client[name][collection].estimated_document_count() for collection in ("v1", "v2")]
+        assert counts[0] == counts[1], "not all of them were migrated"
+        return taken
 
     return leg
 
@@ -125,59 +118,70 @@ def _sweeps(client: Any, uri: str, name: str, count: int) -> dict[str, Leg]:
     return legs
 
 
-async def _race(row: str, against: str, ours: Mapping[str, Leg], theirs: Leg, plan: Plan) -> list[Outcome]:
-    """Rows of one yardstick: in each round it takes its turn among lazymig's ways that are asked for."""
-    ways = {way: ours[way] for way in plan.targets if way in ours and chosen(f"{row}, {way}", plan.arguments)}
-    if not ways:
-        return []
-    taken = await rotate({"theirs": theirs, **ways}, plan.rounds)
-    rows = [
-        outcome(
-            f"{row}, {way}",
-            against,
-            1,
-            plan.targets[way],
-            list(zip(taken[way], taken["theirs"], strict=True)),
-            plan.count,
-        )
-        for way in ways
-    ]
-    print("\n".join(map(report.line, rows)), flush=True)
-    return rows
+@frozen
+class Yardstick:
+    """Another way of migrating what V1 holds."""
+
+    against: str
+    #: The ratios that lazymig's ways are to reach beside it.
+    targets: Mapping[str, float]
+    open: Callable[[Any, str], Awaitable[Leg]]
+
+    async def race(self, client: Any, uri: str, count: int, rounds: int, arguments: Namespace) -> list[Outcome]:
+        """Rows of this yardstick: in each round it takes its turn among lazymig's ways that are asked for."""
+        rows = {way: f"sweep of {count:,}, {way}" for way in self.targets}
+        if not any(chosen(f"{row}, {self.against}", arguments) for row in rows.values()):
+            return []
+        name = "sweeps"
+        await fill(client, name, count)
+        ours = {
+            way: leg
+            for way, leg in _sweeps(client, uri, name, count).items()
+            if way in rows and chosen(f"{rows[way]}, {self.against}", arguments)
+        }
+        taken = await rotate({"theirs": await self.open(client, name), **ours}, rounds)
+        outcomes = []
+        for way in ours:
+            pairs = list(zip(taken[way], taken["theirs"], strict=True))
+            outcomes.append(outcome(rows[way], self.against, 1, self.targets[way], pairs, count))
+            print(report.line(outcomes[-1]), flush=True)
+        return outcomes
 
 
-async def _by_hand_and_ours(client: Any, uri: str, plan: Plan) -> list[Outcome]:
-    name = "sweeps"
-    await fill(client, name, plan.count)
-    loop = _timed(client, name, lambda: _by_hand(client[name]))
-    legs = _sweeps(client, uri, name, plan.count)
-    return await _race(f"sweep of {plan.count:,}", "find a batch, convert, insert_many", legs, loop, plan)
+async def _loop(client: Any, name: str) -> Leg:
+    return _timed(client, name, lambda: _by_hand(client[name]))
 
 
-async def _beanie_and_ours(client: Any, uri: str, plan: Plan) -> list[Outcome]:
+async def _beanie(client: Any, name: str) -> Leg:
     from benchmarks.peer_beanie_sweep import opened
 
-    name = "sweeps_beanie"
-    await fill(client, name, plan.count)
     migrate = await opened(client[name])
 
-    async def beanie() -> float:
+    async def leg() -> float:
         await _clear(client, name)
         await client[name]["v1"].aggregate([{"$out": "beanie"}])
         started = perf_counter()
         await migrate()
         return perf_counter() - started
 
-    legs = _sweeps(client, uri, name, plan.count)
-    return await _race(f"sweep of {plan.count:,}", "Beanie's iterative migration", legs, beanie, plan)
+    return leg
 
 
-async def _turns_and_ours(client: Any, uri: str, plan: Plan) -> list[Outcome]:
-    name = "sweeps_turn"
-    await fill(client, name, plan.count)
-    turn = _timed(client, name, lambda: _each_in_turn(client, name))
-    legs = _sweeps(client, uri, name, plan.count)
-    return await _race(f"sweep of {plan.count:,}", "get() each id in turn", legs, turn, plan)
+async def _turns(client: Any, name: str) -> Leg:
+    return _timed(client, name, lambda: _each_in_turn(client, name))
+
+
+#: Each with the share of the documents that it is given: the slower ones get fewer.
+YARDSTICKS = (
+    (
+        Yardstick(
+            "find a batch, convert, insert_many", {"1 process": 1.4, "2 workers": 2.4, "server-side": 3.0}, _loop
+        ),
+        1.0,
+    ),
+    (Yardstick("Beanie's iterative migration", {"1 process": 4.0, "2 workers": 7.0}, _beanie), 0.4),
+    (Yardstick("get() each id in turn", {"1 process": 10.0}, _turns), 0.05),
+)
 
 
 async def _finding(client: Any, count: int, rounds: int) -> list[Outcome]:
@@ -213,14 +217,12 @@ async def _finding(client: Any, count: int, rounds: int) -> list[Outcome]:
     return [row]
 
 
-async def measure(client: Any, uri: str, arguments: argparse.Namespace, rounds: int) -> list[Outcome]:
+async def measure(client: Any, uri: str, arguments: Namespace, rounds: int) -> list[Outcome]:
     """All rows that are asked for."""
     count = arguments.documents
-    by_hand = Plan(count, rounds, {"1 process": 1.4, "2 workers": 2.4, "server-side": 3.0}, arguments)
-    rows = await _by_hand_and_ours(client, uri, by_hand)
-    beanie = Plan(max(count * 2 // 5, 1), rounds, {"1 process": 4.0, "2 workers": 7.0}, arguments)
-    rows += await _beanie_and_ours(client, uri, beanie)
-    rows += await _turns_and_ours(client, uri, Plan(max(count // 20, 1), rounds, {"1 process": 10.0}, arguments))
+    rows: list[Outcome] = []
+    for yardstick, share in YARDSTICKS:
+        rows += await yardstick.race(client, uri, max(int(count * share), 1), rounds, arguments)
     if chosen(FIND, arguments):
         rows += await _finding(client, count * 10, rounds)
     if chosen(LIVE, arguments):
@@ -231,7 +233,7 @@ async def measure(client: Any, uri: str, arguments: argparse.Namespace, rounds: 
     return rows
 
 
-async def _run(uri: str, arguments: argparse.Namespace) -> list[Outcome]:
+async def _run(uri: str, arguments: Namespace) -> list[Outcome]:
     client: Any = AsyncMongoClient(uri)
     if arguments.quick:
         arguments.documents = min(arguments.documents, 5_000)
