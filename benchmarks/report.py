@@ -137,21 +137,24 @@ def _rank(path: Path) -> tuple[bool, int, str]:
 
 def redraw() -> None:
     """The table and the charts from the measurements that are kept: `python -m benchmarks.report`."""
-    folder = HERE / "results"
     measured = {name: kept for name in _ORDER if (kept := _kept(name))}
     rows = everything()
     shown = [one for name in measured for one in rows[name]]
     machine = next(iter(measured.values()))["machine"]
     rounds = ", ".join(f"{kept['rounds']} ({name})" for name, kept in measured.items())
+    _draw(shown, measured.get("growth"))
     _write_table(shown, {**machine, "rounds": rounds}, _kept("sweeps_beside"), _kept("parts"))
+
+
+def _draw(shown: Sequence[Outcome], growth: Any) -> None:
     try:
         from benchmarks import chart, growth_chart
     except ImportError:
         print("no chart drawn: pip install altair vl-convert-python")
         return
-    chart.draw(shown, folder / "ratios.svg")
-    if (growth := measured.get("growth")) is not None:
-        growth_chart.draw(growth["points"], folder / "growth.svg")
+    chart.draw(shown, HERE / "results" / "ratios.svg")
+    if growth is not None:
+        growth_chart.draw(growth["points"], HERE / "results" / "growth.svg")
 
 
 def _kept(name: str) -> Any:
@@ -164,7 +167,9 @@ def _write_table(outcomes: Sequence[Outcome], machine: Mapping[str, Any], beside
     before, _, rest = page.read_text().partition(_BEGIN)
     after = rest.partition(_END)[2]
     page.write_text(
-        "".join([before, _BEGIN, "\n", *table(outcomes, machine), *_beside(beside), *_parts(parts), _END, after])
+        "".join(
+            [before, _BEGIN, "\n", *table(outcomes, machine), *_growth(), *_beside(beside), *_parts(parts), _END, after]
+        )
     )
 
 
@@ -182,6 +187,12 @@ def table(outcomes: Sequence[Outcome], machine: Mapping[str, Any]) -> Iterable[s
         if one.against == RAW:
             yield f"{_cells(one)} {_times(one)} |\n"
     yield "\nMeasured on: " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in machine.items()) + ".\n"
+
+
+def _growth() -> Iterable[str]:
+    """The chart of what an operation costs, where it has been drawn."""
+    if (HERE / "results" / "growth.svg").exists():
+        yield "\n![milliseconds per operation, by entities and by tasks](results/growth.svg)\n"
 
 
 def _beside(figures: Mapping[str, Any] | None) -> Iterable[str]:
