@@ -126,6 +126,8 @@ def _sweeps(client: Any, uri: str, name: str, count: int) -> dict[str, Leg]:
 class Yardstick:
     """Another way of migrating what V1 holds."""
 
+    #: What a row's name has of it.
+    beside: str
     against: str
     #: The ratios that lazymig's ways are to reach beside it.
     targets: Mapping[str, float]
@@ -133,15 +135,15 @@ class Yardstick:
 
     async def race(self, client: Any, uri: str, count: int, rounds: int, arguments: Namespace) -> list[Outcome]:
         """Rows of this yardstick: in each round it takes its turn among lazymig's ways that are asked for."""
-        rows = {way: f"sweep of {count:,}, {way}" for way in self.targets}
-        if not any(chosen(f"{row}, {self.against}", arguments) for row in rows.values()):
+        rows = {way: f"sweep of {count:,}{self.beside}, {way}" for way in self.targets}
+        if not any(chosen(row, arguments) for row in rows.values()):
             return []
         name = "sweeps"
         await fill(client, name, count)
         ours = {
             way: leg
             for way, leg in _sweeps(client, uri, name, count).items()
-            if way in rows and chosen(f"{rows[way]}, {self.against}", arguments)
+            if way in rows and chosen(rows[way], arguments)
         }
         taken = await rotate({"theirs": await self.open(client, name), **ours}, rounds)
         outcomes = []
@@ -179,12 +181,12 @@ async def _turns(client: Any, name: str) -> Leg:
 YARDSTICKS = (
     (
         Yardstick(
-            "find a batch, convert, insert_many", {"1 process": 1.4, "2 workers": 2.4, "server-side": 3.0}, _loop
+            "", "find a batch, convert, insert_many", {"1 process": 1.4, "2 workers": 2.4, "server-side": 3.0}, _loop
         ),
         1.0,
     ),
-    (Yardstick("Beanie's iterative migration", {"1 process": 4.0, "2 workers": 7.0}, _beanie), 0.4),
-    (Yardstick("get() each id in turn", {"1 process": 10.0}, _turns), 0.05),
+    (Yardstick(" beside Beanie", "Beanie's iterative migration", {"1 process": 4.0, "2 workers": 7.0}, _beanie), 0.4),
+    (Yardstick(" beside get()", "get() each id in turn", {"1 process": 10.0}, _turns), 0.05),
 )
 
 

@@ -237,7 +237,7 @@ async def test_in_place_runs(client: Any, lazymig_server: Any, monkeypatch: pyte
 
 async def test_sweeps_run(client: Any, lazymig_server: Any) -> None:
     """A sweep and the loop by hand store as much as V1 has, and the row says how many that is."""
-    given = Namespace(rows=["1 process, find", "find 1"], documents=100, quick=True)
+    given = Namespace(rows=["sweep of 100, 1 process", "find 1"], documents=100, quick=True)
     rows = await sweeps.measure(client, lazymig_server.uri, given, 1)
     assert [row.row for row in rows] == ["sweep of 100, 1 process", "find 1 % of 1,000"]
 
