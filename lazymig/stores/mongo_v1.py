@@ -18,7 +18,7 @@ from lazymig.stores.drivers import (
     tune,
 )
 from lazymig.stores.given import RawId
-from lazymig.stores.grouping import GuardedDelete, GuardedUpdate
+from lazymig.stores.grouping import GuardedDelete, GuardedUpdate, match_later
 from lazymig.stores.keyset import Order
 from lazymig.stores.pages import encode_filter, find_page, join_filters
 from lazymig.stores.places import TAKEN, Place
@@ -163,7 +163,8 @@ class V1Store(Truth):
         if carried.is_part:
             return await self._update(GuardedUpdate(where, carried.deletion(expected)))
         announced = GuardedUpdate(where, {"$set": {carried.revision: revision}})
-        return await self._delete(GuardedDelete(announced, carried.guard(id, revision)))
+        survived = {"_id": id, carried.revision: match_later(revision)}
+        return await self._delete(GuardedDelete(announced, carried.guard(id, revision), survived))
 
     async def _delete(self, one: GuardedDelete) -> bool:
         """Delete one document durably; return whether its filter matched it."""

@@ -72,7 +72,7 @@ class Truth(Places, Protocol):
         """
 
     async def delete(self, id: RawId, expected: int, revision: int) -> bool:
-        """Delete one document at the expected revision, durably, perhaps by way of `revision`. False: it is not there."""
+        """Delete one document at the expected revision, durably, perhaps by way of `revision`. False: it is not."""
 
     def question(self, criteria: Document) -> Document:
         """Encode a caller's filter as the caller's client would, with its types and its form of UUIDs.

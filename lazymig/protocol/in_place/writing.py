@@ -15,6 +15,7 @@ from lazymig.protocol.in_place.composing import (
     compose_v1,
     compose_write,
     hold_decided,
+    raise_revision,
 )
 from lazymig.protocol.in_place.parts import Parts
 from lazymig.protocol.in_place.place import Place
@@ -91,7 +92,8 @@ async def write(
 async def _delete(parts: Parts[V1, V2], edit: ClientEdit) -> bool:
     # V2's door does not know an entity that `upgrade` leaves, and another program may just have made it one.
     held = hold_decided(parts) if edit.needs_entity else None
-    return await parts.place.store.delete(parts.stored, held)
+    place, stored = parts.place, parts.stored
+    return await place.store.delete(stored, raise_revision(place, stored), held)
 
 
 async def insert(place: Place[V1, V2], id: RawId, change: Change) -> None:
