@@ -59,6 +59,7 @@ ROOMS = {
         {"ledger", "mongo_v1", "mongo_wholes", "whole_counts", "whole_reducing"},
         {"announcing", "deleting", "foreign", "mongo_v2", "reducing", "rewrites", "v2_alone"},
         {"coalescing"},
+        {"coalescing_alone", "coalescing_wholes"},
         {"opening"},
     ),
     "shapes": (

@@ -18,15 +18,13 @@ from lazymig.stores.given import RawId
 from lazymig.stores.grouping import GuardedUpdate, GuardedWrites
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
-from lazymig.stores.mongo_wholes import WholeStore
 from lazymig.stores.pipelines import Pipeline
-from lazymig.stores.records import Applied, Document, Filled, Put, StoredV1, StoredV2, StoredWhole, WholeChange
-from lazymig.stores.v2_alone import AloneStore
+from lazymig.stores.records import Applied, Document, Put, StoredV1, StoredV2
 
 R = TypeVar("R")
 
 
-def _share_out(ids: Sequence[RawId], by_id: dict[Any, R]) -> list[R | None]:
+def share_out(ids: Sequence[RawId], by_id: dict[Any, R]) -> list[R | None]:
     """Return one result per id. A second caller of an id gets its own copy, because entities may hold parts of it."""
     taken: set[Any] = set()
     results: list[R | None] = []
@@ -66,13 +64,13 @@ class CoalescingV1(V1Store):
         return await self._finds.call(id)
 
     async def _find_each(self, ids: Sequence[RawId]) -> list[StoredV1 | None]:
-        return _share_out(ids, await self.find_many(list(dict.fromkeys(ids))))
+        return share_out(ids, await self.find_many(list(dict.fromkeys(ids))))
 
     async def find_local(self, id: RawId) -> StoredV1 | None:
         return await self._local_finds.call(id)
 
     async def _find_each_local(self, ids: Sequence[RawId]) -> list[StoredV1 | None]:
-        return _share_out(ids, await self.find_many_local(list(dict.fromkeys(ids))))
+        return share_out(ids, await self.find_many_local(list(dict.fromkeys(ids))))
 
     async def _update(self, one: GuardedUpdate) -> bool:
         return await (self._updates.call(one) if self._groups else super()._update(one))
@@ -101,35 +99,6 @@ class CoalescingV1(V1Store):
     async def _find_each_revision(self, ids: Sequence[RawId]) -> list[int | None]:
         now = await self._find_revisions(list(dict.fromkeys(ids)))
         return [now.get(id) for id in ids]
-
-
-class CoalescingWholes(WholeStore):
-    """The store of documents that carry both shapes, whose concurrent `find`s and `fill`s share statements."""
-
-    def __init__(self, collection: Handle, timeout_s: float | None) -> None:
-        super().__init__(collection)
-        self._finds: Batcher[RawId, StoredWhole | None] = Batcher(super().find, self._find_each, timeout_s)
-        self._fills: Batcher[WholeChange, Filled] = Batcher(super().fill, self._fill_together, timeout_s)
-
-    async def find(self, id: RawId) -> StoredWhole | None:
-        return await self._finds.call(id)
-
-    async def _find_each(self, ids: Sequence[RawId]) -> list[StoredWhole | None]:
-        return _share_out(ids, await self.find_many(list(dict.fromkeys(ids))))
-
-    async def fill(self, change: WholeChange) -> Filled:
-        return await self._fills.call(change)
-
-    async def _fill_together(self, changes: Sequence[WholeChange]) -> Sequence[Filled | BaseException]:
-        filled = await self.fill_each(changes)
-        # The server reports how many were as they were seen, not which; the sum is right.
-        left, results = filled.stored, list[Filled | BaseException]()
-        for place in range(len(changes)):
-            refusal = filled.refused.get(place)
-            counted = refusal is None and left > 0
-            left -= counted
-            results.append(Filled(int(counted), {} if refusal is None else {0: refusal}))
-        return results
 
 
 class CoalescingV2(V2Store):
@@ -178,7 +147,7 @@ class CoalescingV2(V2Store):
         return await self._puts.call((id, body, revision))
 
     async def _find_each(self, ids: Sequence[RawId]) -> list[StoredV2 | ForeignDocument | None]:
-        return _share_out(ids, await self.find_many(list(dict.fromkeys(ids))))
+        return share_out(ids, await self.find_many(list(dict.fromkeys(ids))))
 
     async def _put_one(self, put: tuple[Any, Any, int]) -> Put:
         return await super().put_if_absent(*put)
@@ -205,19 +174,3 @@ class CoalescingV2(V2Store):
                 raise
         # Neither driver nor server names the document. Sent one by one, it is refused and the others are stored.
         return await asyncio.gather(*map(self._upsert_one, updates), return_exceptions=True)
-
-
-class CoalescingAlone(AloneStore):
-    """V2's store once it is the only truth, whose concurrent `find`s share a statement."""
-
-    def __init__(
-        self, collection: Handle, clock: Clock, conv: int, timeout_s: float | None, *, forgets: bool = False
-    ) -> None:
-        super().__init__(collection, clock, conv, forgets=forgets)
-        self._finds: Batcher[RawId, StoredV2 | None] = Batcher(super().find, self._find_each, timeout_s)
-
-    async def find(self, id: RawId) -> StoredV2 | None:
-        return await self._finds.call(id)
-
-    async def _find_each(self, ids: Sequence[RawId]) -> list[StoredV2 | ForeignDocument | None]:
-        return _share_out(ids, await self.find_many(list(dict.fromkeys(ids))))

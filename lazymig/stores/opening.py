@@ -9,7 +9,9 @@ from attrs import frozen
 from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import Clock
 from lazymig.stores.carried import WHOLE, Carried
-from lazymig.stores.coalescing import CoalescingAlone, CoalescingV1, CoalescingV2, CoalescingWholes
+from lazymig.stores.coalescing import CoalescingV1, CoalescingV2
+from lazymig.stores.coalescing_alone import CoalescingAlone
+from lazymig.stores.coalescing_wholes import CoalescingWholes
 from lazymig.stores.drivers import DriverSession, collection_of, driver_of, is_tz_aware
 from lazymig.stores.given import Collection, Collections, Session, Store
 from lazymig.stores.mongo_v1 import V1Store
