@@ -61,6 +61,9 @@ def sum_reports(reports: Sequence[SweepReport]) -> SweepReport:
         dead_letters=last.dead_letters,
         waiting=sum(report.waiting for report in reports),
         left=sum(report.left for report in reports),
+        on_server=sum(report.on_server for report in reports),
+        # Each process has its own part of V1, and most warnings are the same in all.
+        warnings=tuple(dict.fromkeys(warning for report in reports for warning in report.warnings)),
         foreign=max(report.foreign for report in reports),
         elapsed_s=last.elapsed_s,
         # If one process saw the pass finished, all of it is.

@@ -188,8 +188,8 @@ class Sweep(Generic[V1, V2]):
         left = await self._outlook.look()
         await self._report_progress()
         outcome = Outcome(
-            finished=finished, dead_letters=dead_letters, warnings=tuple(self._warnings),
-            not_movable=self._work.failures.named, limits=self._options.limits_in_words,
+            finished=finished, dead_letters=dead_letters, warnings=(*self._warnings, *self._work.problems),
+            not_movable=self._work.failures.named, limits=(*self._options.limits_in_words, *self._work.limits),
             in_place=self._work.in_place,
         )  # fmt: skip
         return report_of(self._name, self._counts, self._outlook.total, left, self._outlook.elapsed_s, outcome)
