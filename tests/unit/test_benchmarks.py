@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from pymongo import AsyncMongoClient
 
-from benchmarks import growth, in_place, listings, measure, report, run, sweeps
+from benchmarks import growth, hot, in_place, listings, measure, report, run, sweeps
 from benchmarks.arena import Scale, arena
 from benchmarks.contests import CONTESTS
 from benchmarks.filling import filled
@@ -23,7 +23,7 @@ from benchmarks.invoices import FILL, UPGRADE_PIPELINE, fill, repository
 from benchmarks.measure import Outcome, Rule, alternate, outcome, rotate
 from benchmarks.options import NOT_MET, arguments_of, chosen, kept, verdict
 from benchmarks.subject import orders, to_v1, to_v2, to_v2_checked
-from lazymig import Sweeper
+from lazymig import Contention, Repository, Sweeper
 from lazymig.repository import calls_of
 
 TINY = Scale(1, 2, 2, each=1, listed=20)
@@ -212,6 +212,29 @@ async def test_arena_notices_a_lost_write(client: Any) -> None:
     await place.theirs.update(ids[0], growth.ship)
     with pytest.raises(AssertionError, match="the two sides differ"):
         await _agree(place, ids)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_one_entity_is_updated_by_many(processes: int, client: Any, lazymig_server: Any) -> None:
+    """Tasks of one process and of several count up one entity, and no update is lost on either side."""
+    crowd = hot.Crowd("updates", processes, 2, 2, 1.0)
+    row = await hot.contest(lazymig_server.uri, client, crowd, 1)
+    assert (row.tasks, row.failures) == (2 * processes, 0)
+    assert await hot.sides_of(client).counted() == [[8 * processes] * 2] * 2
+
+
+async def test_one_entity_that_gives_up_fails_its_row(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that gives up is counted as a failure, with which a row does not meet its target."""
+    update, calls = Repository.update, iter(range(100))
+
+    async def some(repository: Any, id: Any, change: Any) -> Any:
+        if next(calls) == 2:
+            raise Contention(id, 1)
+        return await update(repository, id, change)
+
+    monkeypatch.setattr(Repository, "update", some)
+    row = await hot.contest("", client, hot.Crowd("updates", 1, 2, 2, 0.0001), 1)
+    assert (row.failures, row.met) == (1, False)
 
 
 async def test_growth_runs(client: Any) -> None:
