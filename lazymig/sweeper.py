@@ -57,6 +57,9 @@ class Sweeper(Generic[V1, V2]):
         where: A MongoDB filter on V1: move only the documents that it finds. This is no full pass: it leaves marks and
             dead letters alone, and neither continues nor ends the pass over all.
         newest_first: Begin with the highest ids. Such a pass has its own checkpoints.
+        live_slowdown: How many times as long live reads may take while the sweep's statements are on the way. The sweep
+            begins with a quarter of its limits, grows up to them while reads are as quick as without it, and has less
+            in flight where they are not. None: it always goes by its limits.
         since: A pass that others finished after this time (naive UTC) counts as this run's, and no new one begins.
         clock: The source of time, for tests.
 
@@ -84,11 +87,15 @@ class Sweeper(Generic[V1, V2]):
         partition_size: int = DOCUMENTS_EACH,
         where: Mapping[str, object] | None = None,
         newest_first: bool = False,
+        live_slowdown: float | None = 2.0,
         since: datetime | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         options = SweepOptions(
-            limits=Limits(batch_size=batch_size, concurrency=concurrency, rate_limit=rate_limit, probe=probe),
+            limits=Limits(
+                batch_size=batch_size, concurrency=concurrency, rate_limit=rate_limit, probe=probe,
+                live_slowdown=live_slowdown,
+            ),
             grace_s=grace_s, max_time_s=max_time_s, shard=shard, dry_run=dry_run, adopt=adopt,
             partition_size=partition_size, since=since, on_progress=on_progress, where=where, newest_first=newest_first,
         )  # fmt: skip
@@ -112,3 +119,8 @@ class Sweeper(Generic[V1, V2]):
             PassVanished: If the collections, or the rows that show what was swept, were removed during the sweep.
         """
         return await self._sweep.run()
+
+
+async def estimate_partitions(sweeper: Sweeper[V1, V2]) -> int:
+    """Estimate how many partitions are left to a sweeper, which is how many processes could share them."""
+    return await sweeper._sweep.estimate_partitions()

@@ -48,7 +48,7 @@ async def _change_until_won(pair: Pair[V1, V2], id: RawId, edit: Edit, ticket: i
         if truth is None:
             await pair.v1.confirm_missing(id)
             raise NotFound(decode_id(id))
-        base = Base(None, truth)
+        base = Base(None, truth, keeps_v2=False)
         if truth.revision >= ticket:
             ticket = truth.revision + 1
             await pair.ledger.raise_intent(id, ticket)

@@ -43,7 +43,7 @@ async def write_v1(pair: Pair[V1, V2], id: RawId, edit: Edit) -> Change | None:
         if truth is None:
             await pair.v1.confirm_missing(id)
             raise NotFound(decode_id(id))
-        base = Base(None, truth)
+        base = Base(None, truth, keeps_v2=False)
         change = await decide(pair, edit, base)
         assert change is not More.TRUTH  # it was given V1's document
         if await change_v1(pair, id, base, max(truth.revision, 0) + 1, change):

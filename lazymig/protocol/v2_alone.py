@@ -10,6 +10,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
+from pymongo.errors import WriteError
+
 from lazymig.errors import AlreadyExists, Contention, ConversionError, ForeignDocument, NotFound
 from lazymig.loop.clock import pick_unused_step
 from lazymig.protocol.edits import Change, ClientEdit
@@ -101,12 +103,19 @@ async def write(pair: Pair[V1, V2], id: RawId, edit: ClientEdit) -> Change | Non
             await pair.alone.confirm_missing(id)
             raise NotFound(decode_id(id))
         change = await edit.decide_alone(seen)
-        store = pair.alone.bury(seen) if change is None else pair.alone.replace(seen, _get_body(id, change))
-        if await store:
+        if await (pair.alone.bury(seen) if change is None else _replace(pair, seen, change)):
             return change
         pair.tally.count(CONTENDED)
         await back_off(pair, attempt)
     raise Contention(decode_id(id), pair.max_attempts)
+
+
+async def _replace(pair: Pair[V1, V2], seen: StoredV2, change: Change) -> bool:
+    try:
+        return await pair.alone.replace(seen, _get_body(seen.id, change))
+    except WriteError:
+        change.note_refusal()
+        raise
 
 
 async def insert(pair: Pair[V1, V2], id: RawId, change: Change) -> None:

@@ -184,13 +184,20 @@ async def change_v1(pair: Pair[V1, V2], id: RawId, base: Base, ticket: int, chan
     """Change V1 from the base's revision to the ticket. False: the race is lost, and nothing was written."""
     expected = base.revision
     if change is None:
-        return await pair.v1.delete(id, expected, ticket)
+        seen = base.seen
+        alone = seen is not None and seen.clean_before_ticket and (seen.revision, seen.intent) == (expected, ticket)
+        return await pair.v1.delete(id, expected, seen if alone else None)
     held = change.v1_held
     if pair.checked and base.truth is not None:
         # Other clients may write V1 without changing the revision: what they changed meanwhile must not be overwritten.
         standing = {path: get_at(base.truth.document, path) for path in (*change.v1_set, *change.v1_unset)}
         held = {**standing, **(held or {})}
-    return await pair.v1.compare_and_set(id, expected, ticket, change.v1_set, change.v1_unset, change.v1_within, held)
+    sets = (change.v1_set, change.v1_unset, change.v1_within, held)
+    try:
+        return await pair.v1.compare_and_set(id, expected, ticket, *sets)
+    except WriteError:
+        change.note_refusal()
+        raise
 
 
 async def finish(pair: Pair[V1, V2], id: RawId, done: Done) -> Applied | None:

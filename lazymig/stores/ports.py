@@ -71,8 +71,8 @@ class Truth(Places, Protocol):
         than `held` says; nothing was written.
         """
 
-    async def delete(self, id: RawId, expected: int, revision: int) -> bool:
-        """Delete one document at the expected revision, durably, perhaps by way of `revision`. False: it is not there."""
+    async def delete(self, id: RawId, expected: int, announced: StoredV2 | None = None) -> bool:
+        """Delete one document at the expected revision, durably. False: it is not there. See `AnnouncedDelete`."""
 
     def question(self, criteria: Document) -> Document:
         """Encode a caller's filter as the caller's client would, with its types and its form of UUIDs.
