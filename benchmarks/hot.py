@@ -1,173 +1,244 @@
-"""Updates of one entity by many tasks at once, against an optimistic loop by hand.
+"""Many tasks that update one entity: `python -m benchmarks.hot [--rounds 7] [--quick] [--rows processes] [--check]`.
 
-    python -m benchmarks.hot [--rounds N] [--share S]
-
-Starts a mongod of its own, a replica set of one. The loop reads V1's document with its version, replaces it where it
-still has that version, brings V2 up, and begins again where it lost. Both sides count: each update adds one, so the end
-shows whether any was lost. The last row is four processes of sixteen tasks each.
+Ten, fifty and two hundred tasks of one process, and sixteen tasks in each of four processes, beside a plain optimistic
+loop by hand: it reads V1 with its version, converts, writes V1 if the version has not moved, or else starts over, and
+then writes V2 unless V2 is newer. Each update counts one up, so that a lost one shows; a call of lazymig's that gives
+up is a failure, and with one a row does not meet its target. Writes `results/hot.json`.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import sys
-from collections.abc import Awaitable, Callable
-from time import perf_counter
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from time import time
+from typing import Any
 
-from attrs import evolve, frozen
+from attrs import asdict, evolve, field, frozen
 from bson import ObjectId
 from pymongo import AsyncMongoClient
 
 import lazymig
-from benchmarks.measure import Leg, Outcome, alternate, outcome, spread
-from benchmarks.report import line
+from benchmarks import report
+from benchmarks.measure import Leg, Outcome, alternate, outcome
+from benchmarks.options import arguments_of, chosen, kept, verdict
 from benchmarks.subject import MIGRATION, OrderV1, OrderV2, document, entity, orders, to_v1, to_v2
 from lazymig.testing import Server
 
-PROCESSES: Final = 4
-#: By tasks: what the ratio must reach, and the updates of one leg.
-ALONE: Final = {10: (2.0, 200), 50: (5.0, 300), 200: (10.0, 400)}
-#: The same for each of the processes, which take a second to start.
-TOGETHER: Final = {16: (1.0, 64)}
-Side = Callable[[ObjectId], Awaitable[object]]
+ID = ObjectId(b"one entity..")
+AGAINST = "an optimistic loop on V1, then V2"
+ALONE, SHARED = "update of one entity", "update of one entity, 4 processes"
 
 
 @frozen
-class Loop:
-    """The hand-written side: an optimistic loop on a version in V1's document."""
+class Crowd:
+    """So many tasks in each process, each of which makes so many updates in a round."""
 
-    v1: Any
-    v2: Any
-
-    async def update(self, id: ObjectId, change: Callable[[OrderV2], OrderV2]) -> OrderV2:
-        """Change one order; try until nobody else was faster."""
-        while True:
-            found = await self.v1.find_one({"_id": id})
-            version = found.pop("version", 0)
-            new = change(to_v2(entity(found, OrderV1)))
-            newer = {"version": version + 1}
-            where = {"_id": id, "version": version if version else {"$exists": False}}
-            if not (await self.v1.replace_one(where, {**document(to_v1(new)), **newer})).matched_count:
-                continue
-            # Another task may have brought V2 up to a later version already.
-            older = {"_id": id, "$or": [{"version": {"$lt": version + 1}}, {"version": {"$exists": False}}]}
-            await self.v2.replace_one(older, {**document(new), **newer})
-            return new
+    row: str
+    processes: int
+    tasks: int
+    each: int
+    target: float
 
 
-def add(order: OrderV2) -> OrderV2:
-    """Count one more line."""
+CROWDS = (
+    Crowd(ALONE, 1, 10, 10, 2.0),
+    Crowd(ALONE, 1, 50, 3, 5.0),
+    Crowd(ALONE, 1, 200, 2, 10.0),
+    Crowd(SHARED, 4, 16, 3, 1.0),
+)
+
+
+def count_up(order: OrderV2) -> OrderV2:
     first, *others = order.lines
     return evolve(order, lines=[evolve(first, quantity=first.quantity + 1), *others])
 
 
-def open_side(client: Any, side: str) -> Side:
-    """Return the update of one side, on collections of its own."""
-    v1, v2 = client[side]["v1"], client[side]["v2"]
-    if side == "theirs":
-        return lambda id: Loop(v1, v2).update(id, add)
-    repository = lazymig.Repository(MIGRATION, v1=v1, v2=v2, phase=lazymig.Phase.COEXIST)
-    return lambda id: repository.update(id, add)
+@frozen
+class Optimistic:
+    """What one would write by hand where clients meet: V1 has a version, and V2 that of what it was made from."""
+
+    v1: Any
+    v2: Any
+
+    async def update(self, id: Any, change: Callable[[OrderV2], OrderV2]) -> OrderV2:
+        while True:
+            found = await self.v1.find_one({"_id": id})
+            version = found.pop("version")
+            new = change(to_v2(entity(found, OrderV1)))
+            made = {**document(to_v1(new)), "version": version + 1}
+            if (await self.v1.replace_one({"_id": id, "version": version}, made)).matched_count:
+                made = {**document(new), "version": version + 1}
+                await self.v2.replace_one({"_id": id, "version": {"$lte": version}}, made)
+                return new
 
 
-class Contest:
-    """One order on each side, whose updates are counted."""
+@frozen
+class Burst:
+    """The updates of one process in one round; the times are the machine's clock, which all processes share."""
 
-    def __init__(self, client: Any, uri: str) -> None:
-        self.client = client
-        self.uri = uri
-        self.order = to_v2(orders(1, 1)[0])
-        self.made = {"ours": 0, "theirs": 0}
+    began_s: float
+    ended_s: float
+    done: int
+    failed: int
 
-    async def fill(self) -> None:
-        """Store the order on both sides, in both collections."""
-        for side in self.made:
-            await self.client[side]["v1"].insert_one(document(to_v1(self.order)))
-        await self.client["theirs"]["v2"].insert_one(document(self.order))
 
-    def tasks(self, side: str, tasks: int, count: int) -> Leg:
-        """Let so many tasks of this process make so many updates."""
-        update = open_side(self.client, side)
+@frozen
+class Sides:
+    """Both, over one entity each."""
+
+    ours: lazymig.Repository[OrderV1, OrderV2]
+    theirs: Optimistic
+
+    async def burst(self, side: str, tasks: int, each: int) -> Burst:
+        update = getattr(self, side).update
+        done = failed = 0
+
+        async def work() -> None:
+            nonlocal done, failed
+            for _ in range(each):
+                try:
+                    await update(ID, count_up)
+                except (lazymig.LazymigError, TimeoutError):
+                    failed += 1
+                else:
+                    done += 1
+
+        began_s = time()
+        await asyncio.gather(*(work() for _ in range(tasks)))
+        return Burst(began_s, time(), done, failed)
+
+    async def counted(self) -> list[list[int]]:
+        """How far V1 and V2 of each side have counted."""
+        mine = [await self.ours.v1.get(ID), await self.ours.get(ID)]
+        found = [await self.theirs.v1.find_one({"_id": ID}), await self.theirs.v2.find_one({"_id": ID})]
+        return [[one.lines[0].quantity for one in mine if one], [one["lines"][0]["quantity"] for one in found]]
+
+
+def sides_of(client: Any) -> Sides:
+    ours, theirs = client["hot_ours"], client["hot_theirs"]
+    repository = lazymig.Repository(MIGRATION, v1=ours["v1"], v2=ours["v2"], phase=lazymig.Phase.COEXIST)
+    return Sides(repository, Optimistic(theirs["v1"], theirs["v2"]))
+
+
+async def fill(client: Any) -> Sides:
+    """One entity on each side, which V2 holds; it has counted to nothing."""
+    for side in ("ours", "theirs"):
+        await client.drop_database(f"hot_{side}")
+    sides = sides_of(client)
+    (order,) = orders(1, seed=1)
+    first, *others = order.lines
+    order = evolve(order, id=ID, lines=[evolve(first, quantity=0), *others])
+    await sides.ours.collections.v1.insert_one(document(order))
+    await sides.ours.get(ID)
+    await sides.theirs.v1.insert_one({**document(order), "version": 1})
+    await sides.theirs.v2.insert_one({**document(to_v2(order)), "version": 1})
+    return sides
+
+
+@frozen
+class Tally:
+    """What all rounds of one row came to, by side."""
+
+    done: dict[str, int] = field(factory=lambda: {"ours": 0, "theirs": 0})
+    failed: dict[str, int] = field(factory=lambda: {"ours": 0, "theirs": 0})
+
+    def leg(self, side: str, run: Callable[[str], Awaitable[Sequence[Burst]]]) -> Leg:
+        """Seconds that an update takes, of those that were made."""
 
         async def leg() -> float:
-            self.made[side] += count
-            return await spread(update, [self.order.id] * count, tasks)
+            bursts = await run(side)
+            done = sum(one.done for one in bursts)
+            self.done[side] += done
+            self.failed[side] += sum(one.failed for one in bursts)
+            return (max(one.ended_s for one in bursts) - min(one.began_s for one in bursts)) / max(done, 1)
 
         return leg
 
-    def processes(self, side: str, tasks: int, count: int) -> Leg:
-        """Let so many tasks of each of four processes make so many updates."""
 
-        async def leg() -> float:
-            started = [await self._start(side, tasks, count) for _ in range(PROCESSES)]
-            for process in started:
-                assert await process.stdout.readline() == b"ready\n"
-            began_s = perf_counter()
-            for process in started:
-                process.stdin.write(b"go\n")
-            for process in started:
-                assert await process.wait() == 0, f"{side}: an update failed"
-            self.made[side] += PROCESSES * count
-            return perf_counter() - began_s
+async def contest(uri: str, client: Any, crowd: Crowd, rounds: int) -> Outcome:
+    """One row, after which both sides must have counted as far as there were updates."""
+    sides, tally = await fill(client), Tally()
+    async with AsyncExitStack() as stack:
+        if crowd.processes == 1:
 
-        return leg
+            async def run(side: str) -> Sequence[Burst]:
+                return [await sides.burst(side, crowd.tasks, crowd.each)]
 
-    async def _start(self, side: str, tasks: int, count: int) -> Any:
-        pipe = asyncio.subprocess.PIPE
-        command = [sys.executable, "-m", "benchmarks.hot", "--worker", side, self.uri, str(self.order.id)]
-        return await asyncio.create_subprocess_exec(*command, str(tasks), str(count), stdin=pipe, stdout=pipe)
+        else:
+            workers = [await stack.enter_async_context(_worker(uri)) for _ in range(crowd.processes)]
 
-    async def check(self) -> None:
-        """Raise unless every update was made, on both sides, and V2 has the last one."""
-        for side, count in self.made.items():
-            for name in ("v1", "v2"):
-                found = await self.client[side][name].find_one({"_id": self.order.id})
-                made = found["lines"][0]["quantity"] - self.order.lines[0].quantity
-                assert made == count, f"{side}: {made} of {count} updates are in {name}"
+            async def run(side: str) -> Sequence[Burst]:
+                return await asyncio.gather(*(worker(side, crowd) for worker in workers))
+
+        taken = await alternate(tally.leg("ours", run), tally.leg("theirs", run), rounds)
+    assert await sides.counted() == [[tally.done["ours"]] * 2, [tally.done["theirs"]] * 2], "an update was lost"
+    assert not tally.failed["theirs"], "the loop by hand never gives up"
+    tasks = crowd.processes * crowd.tasks
+    return outcome(crowd.row, AGAINST, tasks, crowd.target, taken, 1, failures=tally.failed["ours"])
 
 
-async def work(side: str, uri: str, id: str, tasks: str, count: str) -> None:
-    """Be one of the processes: make updates once told to, from so many tasks."""
+@asynccontextmanager
+async def _worker(uri: str) -> Any:
+    """Another process, as a function that makes it do its part of a round."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.hot", "--worker", uri,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=report.HERE.parent,
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"ready\n"
+
+    async def part(side: str, crowd: Crowd) -> Burst:
+        process.stdin.write(f"{side} {crowd.tasks} {crowd.each}\n".encode())
+        return Burst(**json.loads(await process.stdout.readline()))
+
+    try:
+        yield part
+    finally:
+        process.stdin.close()
+        await process.wait()
+
+
+async def _work(uri: str) -> None:
+    """Be such a process, until the input ends."""
     async with AsyncMongoClient[dict[str, Any]](uri) as client:
-        update = open_side(client, side)
-        await client.admin.command("ping")
+        sides = sides_of(client)
+        await sides.ours.get(ID)
         print("ready", flush=True)
-        await asyncio.to_thread(sys.stdin.readline)
-        await spread(update, [ObjectId(id)] * int(count), int(tasks))
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            side, tasks, each = line.split()
+            print(json.dumps(asdict(await sides.burst(side, int(tasks), int(each)))), flush=True)
 
 
-async def measure(rounds: int, share: float) -> list[Outcome]:
-    """Return the outcomes of all rows, and print each."""
-    outcomes = []
-    with Server() as server:
-        async with AsyncMongoClient[dict[str, Any]](server.uri) as client:
-            contest = Contest(client, server.uri)
-            await contest.fill()
-            rows = [("one entity", contest.tasks, tasks, *row, 1) for tasks, row in ALONE.items()]
-            rows += [("four processes", contest.processes, tasks, *row, PROCESSES) for tasks, row in TOGETHER.items()]
-            for row, make, tasks, target, updates, processes in rows:
-                count = max(tasks, int(updates * share))
-                taken = await alternate(make("ours", tasks, count), make("theirs", tasks, count), rounds)
-                outcomes.append(outcome(row, "loop", tasks, target, taken, count * processes))
-                print(line(outcomes[-1]), flush=True)
-            await contest.check()
-    return outcomes
+async def measure(uri: str, arguments: argparse.Namespace, rounds: int) -> list[Outcome]:
+    """All rows that are asked for."""
+    rows = []
+    async with AsyncMongoClient[dict[str, Any]](uri) as client:
+        for crowd in CROWDS:
+            if chosen(crowd.row, arguments):
+                crowd = evolve(crowd, each=1) if arguments.quick else crowd
+                rows.append(await contest(uri, client, crowd, rounds))
+                print(report.line(rows[-1]), flush=True)
+    return rows
 
 
 def main() -> None:
-    """Read the command line; exit 1 where a target is missed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--share", type=float, default=1.0, help="of the updates of each leg")
-    parser.add_argument("--worker", nargs=5, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.worker:
-        asyncio.run(work(*given.worker))
-        return
-    found = asyncio.run(measure(given.rounds, given.share))
-    sys.exit(0 if all(one.met for one in found) else 1)
+    parser = arguments_of("hot", "many tasks that update one entity")
+    parser.add_argument("--worker", metavar="URI", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        return asyncio.run(_work(arguments.worker))
+    rounds = 3 if arguments.quick else max(arguments.rounds, 7)
+    with Server(cache_gb=1.0) as server:
+        rows = asyncio.run(measure(server.uri, arguments, rounds))
+        machine = report.machine(server.uri)
+    if kept(arguments):
+        report.write("hot", machine, rounds, rows, among=bool(arguments.rows))
+    raise SystemExit(verdict(rows, check=arguments.check))
 
 
 if __name__ == "__main__":

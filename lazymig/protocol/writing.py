@@ -187,7 +187,9 @@ async def change_v1(pair: Pair[V1, V2], id: RawId, base: Base, ticket: int, chan
     """Change V1 from the base's revision to the ticket. False: the race is lost, and nothing was written."""
     expected = base.revision
     if change is None:
-        return await pair.v1.delete(id, expected)
+        seen = base.seen
+        alone = seen is not None and seen.clean_before_ticket and (seen.revision, seen.intent) == (expected, ticket)
+        return await pair.v1.delete(id, expected, seen if alone else None)
     held = change.v1_held
     if pair.checked and base.truth is not None:
         # Other clients may write V1 without changing the revision: what they changed meanwhile must not be overwritten.

@@ -278,12 +278,12 @@ def judge_applies(error: BulkWriteError, count: int) -> list[Applied | BaseExcep
     outcomes: list[Applied | BaseException] = [Applied.APPLIED] * count
     for failure in error.details.get("writeErrors", []):
         try:
-            outcomes[failure["index"]] = judge_apply(_make_error(failure))
+            outcomes[failure["index"]] = judge_apply(make_error(failure))
         except WriteError as other:
             outcomes[failure["index"]] = other
     return outcomes
 
 
-def _make_error(failure: dict[str, Any]) -> WriteError:
+def make_error(failure: dict[str, Any]) -> WriteError:
     kind = DuplicateKeyError if failure.get("code") == 11000 else WriteError
     return kind(failure.get("errmsg", ""), failure.get("code"), failure)

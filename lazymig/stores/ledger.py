@@ -43,7 +43,7 @@ from lazymig.stores.pipelines import (
 )
 from lazymig.stores.ports import Ledger
 from lazymig.stores.raw import find_undecoded, unpack
-from lazymig.stores.records import PLACEHOLDER, Applied, Document, StoredV2
+from lazymig.stores.records import PLACEHOLDER, Applied, Document, Fields, StoredV2
 from lazymig.stores.server_time import ServerTime
 
 #: Type mismatch, path not viable: the value of `_lazymig` is not one that lazymig wrote.
@@ -56,7 +56,7 @@ RAISED, INSERTS = f"{META_FIELD}.raised", f"{META_FIELD}.inserts"
 LIVE: Document = {GONE: {"$ne": True}}
 _BY_AGE = Order(AT, 1)
 #: What an announcement inserts where V2 has no document, besides `gone`. `by` is for people: no filter uses it.
-_PLACEHOLDER = {REV: PLACEHOLDER, f"{META_FIELD}.by": "write"}
+PLACED = {REV: PLACEHOLDER, f"{META_FIELD}.by": "write"}
 
 
 class MongoLedger(Ledger):
@@ -99,7 +99,7 @@ class MongoLedger(Ledger):
         return await self._time.now()
 
     async def ticket(self, id: RawId) -> StoredV2:
-        return await self._announce({"_id": id}, {**_PLACEHOLDER, GONE: True}, 1)
+        return await self._announce({"_id": id}, {**PLACED, GONE: True}, 1)
 
     async def vacant_ticket(self, id: RawId, step: int = 1) -> StoredV2 | None:
         # An upsert copies `gone` into the document that it inserts. What has no body by V1's revision is no vacancy: V1
@@ -108,14 +108,14 @@ class MongoLedger(Ledger):
         try:
             if self._remembers:
                 return await self._transformed(where, build_insert_announcement(PLACEHOLDER, step, self._moment))
-            return await self._announce(where, _PLACEHOLDER, step)
+            return await self._announce(where, PLACED, step)
         except DuplicateKeyError as error:
             if not is_id_taken(error):
                 raise
             return None
 
     async def _announce(self, where: Document, on_insert: Document, step: int) -> StoredV2:
-        update = {"$inc": {INTENT: step}, **self._marking(), "$setOnInsert": on_insert}
+        update = {"$inc": {INTENT: step}, **self.mark(), "$setOnInsert": on_insert}
         return await self._transformed(where, update)
 
     async def _transformed(self, where: Document, update: Any) -> StoredV2:
@@ -143,8 +143,8 @@ class MongoLedger(Ledger):
         return check_ticketed(where["_id"], parse_v2(unpack(self.collection, document)))
 
     async def raise_intent(self, id: RawId, intent: int) -> None:
-        on_insert = {**_PLACEHOLDER, GONE: True}
-        update = {"$max": {INTENT: intent}, "$inc": {RAISED: 1}, **self._marking(), "$setOnInsert": on_insert}
+        on_insert = {**PLACED, GONE: True}
+        update = {"$max": {INTENT: intent}, "$inc": {RAISED: 1}, **self.mark(), "$setOnInsert": on_insert}
         # With a guard on the revision: the seal's fence refuses an intent above the revision, and this must not pass it
         # because a write in `v2_only` has brought V2 to the same number.
         where = {"_id": id, REV: {"$not": {"$gte": intent}}}
@@ -155,14 +155,15 @@ class MongoLedger(Ledger):
                 raise
 
     async def raise_each(self, ids: Sequence[RawId]) -> int:
-        where, update = {REV: {"$exists": True}}, {"$inc": {INTENT: 1}, **self._marking()}
+        where, update = {REV: {"$exists": True}}, {"$inc": {INTENT: 1}, **self.mark()}
         if self._in_memory:
             results = [await self._durable.update_one({"_id": id, **where}, update) for id in ids]
             return sum(result.matched_count for result in results)
         result = await self._durable.update_many({"_id": {"$in": list(ids)}, **where}, update, session=self._session)
         return int(result.matched_count)
 
-    def _marking(self) -> dict[str, Any]:
+    def mark(self) -> Fields:
+        """Return the part of an announcement that marks the document with the time."""
         # All marks are set and their ages measured by one clock, the server's.
         return {"$set": {AT: self._clock.now()}} if self._in_memory else {"$currentDate": {AT: True}}
 

@@ -18,12 +18,13 @@ from lazymig.stores.drivers import (
     tune,
 )
 from lazymig.stores.given import RawId
+from lazymig.stores.grouping import GuardedUpdate
 from lazymig.stores.keyset import Order
 from lazymig.stores.pages import encode_filter, find_page, join_filters
 from lazymig.stores.places import TAKEN, Place
 from lazymig.stores.ports import Paths, Truth
 from lazymig.stores.raw import Undecoded, find_all, find_one, find_undecoded, find_undecoded_by_id
-from lazymig.stores.records import PLACEHOLDER, Document, Fields, StoredV1
+from lazymig.stores.records import PLACEHOLDER, Document, Fields, StoredV1, StoredV2
 
 
 def build_update(revision: int, changed: Document, vanished: Paths, path: str = REVISION_FIELD) -> Fields:
@@ -80,6 +81,12 @@ class V1Store(Truth):
         found = await find_all(self._majority, ids, self._session, carried.selection, carried.fields)
         return {stored.id: stored for stored in map(carried.parse, found)}
 
+    async def find_many_local(self, ids: Sequence[RawId]) -> dict[RawId, StoredV1]:
+        """Find these documents as the primary has them now; missing ids are left out."""
+        carried = self.carried
+        found = await find_all(self.collection, ids, self._session, carried.selection, carried.fields)
+        return {stored.id: stored for stored in map(carried.parse, found)}
+
     async def find_changed(self, revisions: Mapping[RawId, int]) -> list[RawId]:
         now = await self._find_revisions(list(revisions))
         return [id for id, revision in revisions.items() if now.get(id) != revision]
@@ -96,10 +103,11 @@ class V1Store(Truth):
     async def insert(self, id: RawId, document: Document, revision: int) -> bool:
         carried = self.carried
         if carried.is_part:
-            where, update = carried.guard_vacancy(id, revision), build_update(revision, document, (), carried.revision)
-            result = await self._durable.update_one(where, update, session=self._session)
-            return bool(result.matched_count)
-        whole = {"_id": id, **document, REVISION_FIELD: revision}
+            update = build_update(revision, document, (), carried.revision)
+            return await self._update(GuardedUpdate(carried.guard_vacancy(id, revision), update))
+        return await self._insert({"_id": id, **document, REVISION_FIELD: revision})
+
+    async def _insert(self, whole: Document) -> bool:
         try:
             await self._durable.insert_one(whole, session=self._session)
         except DuplicateKeyError as error:
@@ -107,6 +115,11 @@ class V1Store(Truth):
                 raise  # another unique index refuses it, which the caller must know
             return False
         return True
+
+    async def _update(self, one: GuardedUpdate) -> bool:
+        """Update one document durably; return whether its filter matched it."""
+        result = await self._durable.update_one(one.where, one.update, session=self._session)
+        return bool(result.matched_count)
 
     async def find_place(self, id: RawId) -> Place:
         carried = self.carried
@@ -140,16 +153,19 @@ class V1Store(Truth):
         held: Document | None = None,
     ) -> bool:
         where = self.carried.guard_change(id, expected, changed, vanished, within, held)
-        update = build_update(revision, changed, vanished, self.carried.revision)
-        result = await self._durable.update_one(where, update, session=self._session)
-        return bool(result.matched_count)
+        return await self._update(
+            GuardedUpdate(where, build_update(revision, changed, vanished, self.carried.revision))
+        )
 
-    async def delete(self, id: RawId, expected: int) -> bool:
+    async def delete(self, id: RawId, expected: int, announced: StoredV2 | None = None) -> bool:
         carried = self.carried
         where = carried.guard(id, expected)
         if carried.is_part:
-            updated = await self._durable.update_one(where, carried.deletion(expected), session=self._session)
-            return bool(updated.matched_count)
+            return await self._update(GuardedUpdate(where, carried.deletion(expected)))
+        return await self._delete(where, announced)
+
+    async def _delete(self, where: Document, announced: StoredV2 | None) -> bool:
+        """Delete one document durably; return whether the filter matched it."""
         result = await self._durable.delete_one(where, session=self._session)
         return bool(result.deleted_count)
 

@@ -71,8 +71,8 @@ class Truth(Places, Protocol):
         than `held` says; nothing was written.
         """
 
-    async def delete(self, id: RawId, expected: int) -> bool:
-        """Delete one document at the expected revision, durably. False: it is not there at that revision."""
+    async def delete(self, id: RawId, expected: int, announced: StoredV2 | None = None) -> bool:
+        """Delete one document at the expected revision, durably. False: it is not there. See `AnnouncedDelete`."""
 
     def question(self, criteria: Document) -> Document:
         """Encode a caller's filter as the caller's client would, with its types and its form of UUIDs.

@@ -49,10 +49,11 @@ class Wholes(Protocol):
         `durable` waits for the majority: a sweep's checkpoint must not be ahead of what is durably stored.
         """
 
-    async def delete(self, seen: StoredWhole, held: Document | None = None) -> bool:
+    async def delete(self, seen: StoredWhole, revision: int, held: Document | None = None) -> bool:
         """Delete one document durably, if it is at the revision that was seen, with the values that are held.
 
-        False: it is not.
+        It may first be given this revision, the deleter's own. False: it is not as it was seen, or another writer
+        changed it meanwhile; it was not deleted.
         """
 
     def question(self, criteria: Document) -> Document:

@@ -18,6 +18,7 @@ from lazymig.protocol.in_place.composing import (
     compose_v1,
     compose_write,
     hold_decided,
+    raise_revision,
 )
 from lazymig.protocol.in_place.parts import Parts
 from lazymig.protocol.in_place.place import Place
@@ -103,7 +104,8 @@ async def _change(place: Place[V1, V2], change: Change | None, statement: WholeC
 async def _delete(parts: Parts[V1, V2], edit: ClientEdit) -> bool:
     # V2's door does not know an entity that `upgrade` leaves, and another program may just have made it one.
     held = hold_decided(parts) if edit.needs_entity else None
-    return await parts.place.store.delete(parts.stored, held)
+    place, stored = parts.place, parts.stored
+    return await place.store.delete(stored, raise_revision(place, stored), held)
 
 
 async def insert(place: Place[V1, V2], id: RawId, change: Change) -> None:

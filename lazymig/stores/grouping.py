@@ -1,0 +1,280 @@
+"""Many guarded writes by one statement, with the outcome of each: a lost race or an error is one writer's own.
+
+A bulk reports how many documents matched, not which. An upsert that can never insert does: where its filter matches
+nothing, the server refuses to insert a document whose `_id` is not the filter's, and changes nothing. A pipeline cannot
+say what is only for inserts, so one sees from what it is given that its filter matched nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+import bson
+from pymongo import DeleteOne, InsertOne, UpdateOne
+from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError, WriteConcernError
+
+from lazymig.stores.documents import DOCUMENT_BYTES_MAX, META_FIELD, raw_id
+from lazymig.stores.drivers import (
+    IDS,
+    STATEMENT_ERRORS,
+    Handle,
+    is_id_taken,
+    is_id_taken_in,
+    is_server_state,
+    is_too_large,
+    make_error,
+)
+from lazymig.stores.records import Document
+
+A = TypeVar("A")
+
+#: Whether a write was done, or its error.
+Outcome: TypeAlias = bool | BaseException
+
+#: The server's account of a write that failed.
+Failure: TypeAlias = dict[str, Any]
+#: Failures by the places of their writes.
+Failures: TypeAlias = Mapping[int, Failure]
+
+#: The code of an update that would change `_id`.
+_OTHER_ID = 66
+#: The code of an upsert in a collection that is sharded by another key.
+_NO_SHARD_KEY = 61
+#: The driver splits a bulk that is larger than 48 MB. This is less, because it adds some bytes for each write.
+_MESSAGE_BYTES = 40 * 1024 * 1024
+#: Later writers raise a revision by no more than this, and the next entity with its id begins at a random one, far off.
+_RAISED_MAX = 2**24
+
+
+class GuardedUpdate(NamedTuple):
+    """An update of one document: a filter, which names its `_id`, and operators, or a pipeline of one `$replaceWith`.
+
+    `inserting`: the filter matches nothing, and the update makes a document of it. The filter of a pipeline compares
+    nothing but `_id` for equality, and matches only documents with lazymig's meta data: see `match_number`.
+    """
+
+    where: Document
+    update: Document | Sequence[Document]
+    inserting: bool = False
+
+
+class GuardedDelete(NamedTuple):
+    """A delete of one document in two steps, because a bulk does not report which deletes matched.
+
+    `first` gives it a revision that is the deleter's own, and has an outcome; `then` is the filter for that revision.
+    `survived` is a filter that only the document itself matches afterwards, also if others have changed it since.
+    """
+
+    first: GuardedUpdate
+    then: Document
+    survived: Document
+
+
+def match_number(number: int) -> Document:
+    """Return a condition for a whole number that puts nothing into a document which an upsert makes of the filter."""
+    return {"$gte": number, "$lt": number + 1}
+
+
+def match_later(revision: int) -> Document:
+    """Return a condition for revisions from this one on, as other writers raise it, and none of a new entity."""
+    return {"$gte": revision, "$lt": revision + _RAISED_MAX}
+
+
+class GuardedWrites:
+    """Guarded writes of one collection, many by one unordered statement. Outcomes come in the order of the writes.
+
+    Driver errors about the statement as a whole pass through: what was written is unknown then.
+    """
+
+    def __init__(self, collection: Handle) -> None:
+        self._collection = collection
+        self._upserts_refused = False
+
+    async def update_each(self, updates: Sequence[GuardedUpdate]) -> list[Outcome]:
+        """Update each document that its filter matches, or insert it. False: nothing was written.
+
+        The filter matches nothing, or the `_id` of what was to be inserted is taken.
+        """
+        if self._upserts_refused:
+            return await _do_singly(self._update, updates)
+        failures = await self._send([_build_request(one) for one in updates])
+        if failures is None:
+            return await self._resend(self._update, updates, [[one.where, one.update] for one in updates])
+        self._upserts_refused = any(failure["code"] == _NO_SHARD_KEY for failure in failures.values())
+        outcomes: list[Outcome] = [True] * len(updates)
+        for place, failure in failures.items():
+            one = updates[place]
+            if failure["code"] == _OTHER_ID or (one.inserting and _is_taken(failure)):
+                outcomes[place] = False
+            elif is_server_state(failure["code"], failure):
+                outcomes[place] = make_error(failure)
+            else:
+                # A refusal, or a filter that no upsert can have. Nothing was written, and a statement of its own says
+                # which.
+                outcomes[place] = await _outcome_of(self._update, one)
+        return outcomes
+
+    async def insert_each(self, documents: Sequence[Document]) -> list[Outcome]:
+        """Insert each document. False: its `_id` is taken, and nothing was written."""
+        failures = await self._send([InsertOne(document) for document in documents])
+        if failures is None:
+            return await self._resend(self._insert, documents, documents)
+        return _judge_inserts(failures, len(documents))
+
+    async def delete_each(self, deletes: Sequence[GuardedDelete]) -> list[Outcome]:
+        """Delete each document that its filter matches. False: it matches none, or was changed before it was deleted.
+
+        If others write some of them between both steps, it may be unclear who deleted those that are gone. They get the
+        driver's `AutoReconnect`, as after a lost connection.
+        """
+        outcomes = await self.update_each([one.first for one in deletes])
+        raised = [place for place, outcome in enumerate(outcomes) if outcome is True]
+        if not raised:
+            return outcomes
+        failures, deleted = await self.send_deletes([DeleteOne(deletes[place].then) for place in raised])
+        for number, failure in failures.items():
+            outcomes[raised[number]] = make_error(failure)
+        unclear = [place for number, place in enumerate(raised) if number not in failures]
+        missed = len(unclear) - deleted
+        if not missed:
+            return outcomes
+        # None was deleted, or those that survived are all that were missed. Otherwise one of the others is gone by
+        # another's hand.
+        survived = set(unclear) if not deleted else await self._find_survived(deletes, unclear)
+        for place in unclear:
+            if place in survived:
+                outcomes[place] = False
+            elif len(survived) < missed:
+                outcomes[place] = _unknown("others wrote the entity at the same moment, and may have deleted it")
+        return outcomes
+
+    async def _find_survived(self, deletes: Sequence[GuardedDelete], places: Sequence[int]) -> set[int]:
+        where = {"$or": [deletes[place].survived for place in places]}
+        found = await self._collection.find(where, {"_id": 1}).to_list(None)
+        ids = {raw_id(document["_id"]) for document in found}
+        return {place for place in places if deletes[place].then["_id"] in ids}
+
+    async def confirm_each(self, updates: Sequence[GuardedUpdate]) -> list[BaseException | None]:
+        """Wait until the majority has what was read before, by updates that never match."""
+        try:
+            await self._collection.bulk_write([UpdateOne(one.where, one.update) for one in updates], ordered=False)
+        except BulkWriteError as error:
+            failures = _failures_of(error)
+            return [make_error(failures[place]) if place in failures else None for place in range(len(updates))]
+        return [None] * len(updates)
+
+    async def _send(self, requests: Sequence[UpdateOne | InsertOne[Document]]) -> Failures | None:
+        """Send a bulk; return its failures by their places. None: one of its messages was too large for the server."""
+        try:
+            await self._collection.bulk_write(requests, ordered=False)
+        except BulkWriteError as error:
+            return _failures_of(error)
+        except STATEMENT_ERRORS as error:
+            # Neither driver nor server names the document.
+            if not is_too_large(error):
+                raise
+            return None
+        return {}
+
+    async def send_deletes(self, requests: Sequence[DeleteOne]) -> tuple[Failures, int]:
+        """Send deletes; return the failures by their places, and how many documents were deleted."""
+        try:
+            result = await self._collection.bulk_write(requests, ordered=False)
+        except BulkWriteError as error:
+            return _failures_of(error), int(error.details["nRemoved"])
+        return {}, result.deleted_count
+
+    async def _resend(
+        self, write: Callable[[A], Awaitable[bool]], all: Sequence[A], parts: Sequence[object]
+    ) -> list[Outcome]:
+        """Send one by one what was refused together, if nothing was written: what is refused is refused alone then.
+
+        The driver sends a bulk that is too large for one message as several, and encodes each when the one before is
+        done. What was in those cannot be sent again.
+        """
+        sizes = [_measure(part) for part in parts]
+        if sum(size or 0 for size in sizes) <= _MESSAGE_BYTES:
+            return await _do_singly(write, all)
+        return [
+            _unknown("one of many writes was refused, after some of the others may have been done")
+            if size is not None and size <= DOCUMENT_BYTES_MAX
+            else await _outcome_of(write, one)
+            for one, size in zip(all, sizes, strict=True)
+        ]
+
+    async def _update(self, one: GuardedUpdate) -> bool:
+        try:
+            result = await self._collection.update_one(one.where, one.update, upsert=one.inserting)
+        except DuplicateKeyError as error:
+            if not (one.inserting and is_id_taken(error)):
+                raise
+            return False
+        return one.inserting or bool(result.matched_count)
+
+    async def _insert(self, document: Document) -> bool:
+        try:
+            await self._collection.insert_one(document)
+        except DuplicateKeyError as error:
+            if not is_id_taken(error):
+                raise  # another unique index refuses it, which the caller must know
+            return False
+        return True
+
+
+def _build_request(one: GuardedUpdate) -> UpdateOne:
+    if one.inserting:
+        return UpdateOne(one.where, one.update, upsert=True)
+    # Another value than the id, whatever the id is.
+    other = {"_id": {"lazymig": one.where["_id"]}}
+    if isinstance(one.update, Mapping):
+        return UpdateOne(one.where, {**one.update, "$setOnInsert": other}, upsert=True)
+    [stage] = one.update
+    matched = {"$ne": [{"$type": f"${META_FIELD}"}, "missing"]}
+    made = {"$cond": [matched, stage["$replaceWith"], {"$literal": other}]}
+    return UpdateOne(one.where, [{"$replaceWith": made}], upsert=True)
+
+
+def _measure(part: object) -> int | None:
+    """Return how many bytes a part of a statement takes; None for what cannot be encoded."""
+    try:
+        return len(bson.encode({"": part}, codec_options=IDS))
+    except STATEMENT_ERRORS:
+        return None
+
+
+def _is_taken(failure: Failure) -> bool:
+    return failure["code"] == 11000 and is_id_taken_in(failure)
+
+
+def _failures_of(error: BulkWriteError) -> Failures:
+    """Return the failures of single writes by their places. Raises where all writes may be lost."""
+    if lost := error.details.get("writeConcernErrors"):
+        raise WriteConcernError(lost[0].get("errmsg", ""), lost[0].get("code"), lost[0]) from None
+    # Without `op`, which holds the document.
+    return {
+        failure["index"]: {name: value for name, value in failure.items() if name != "op"}
+        for failure in error.details.get("writeErrors", [])
+    }
+
+
+def _judge_inserts(failures: Failures, count: int) -> list[Outcome]:
+    outcomes: list[Outcome] = [True] * count
+    for place, failure in failures.items():
+        outcomes[place] = False if _is_taken(failure) else make_error(failure)
+    return outcomes
+
+
+async def _do_singly(write: Callable[[A], Awaitable[bool]], all: Sequence[A]) -> list[Outcome]:
+    return [await _outcome_of(write, one) for one in all]
+
+
+async def _outcome_of(write: Callable[[A], Awaitable[bool]], one: A) -> Outcome:
+    try:
+        return await write(one)
+    except STATEMENT_ERRORS as error:
+        return error
+
+
+def _unknown(why: str) -> AutoReconnect:
+    return AutoReconnect(f"whether the write was done is not known: {why}")
