@@ -83,8 +83,6 @@ class Flow(Generic[V1, V2]):
 
         Ends early when the sweep is to stop. A page that is not finished is not yielded.
         """
-        if self._server is not None:
-            self._server.begin_partition()
         v1, v2 = self._pair.v1, self._pair.bodies
         size = self._throttle.batches.size
         remainder = Remainder(v1, v2, partition, position, size, lean=self._lean, choice=self._choice)

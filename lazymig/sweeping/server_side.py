@@ -30,9 +30,9 @@ from lazymig.stores.server_upgrade import Merged, ServerUpgrade, check_same_clie
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
-#: How many documents of a partition's first page are compared before any of it is stored, and of how many documents
-#: one is compared in each later page.
-COMPARED, COMPARED_ONE_IN = 100, 100
+#: How many documents of a page are compared before any of it is stored: one in so many, and at most so many; of a run's
+#: first page always as many.
+COMPARED_ONE_IN, COMPARED = 50, 100
 #: Comparisons between two turns of the event loop.
 TURN = 20
 #: Seconds that a statement may take, and the part of the grace period: if this process dies, nobody looks at V1 again.
@@ -78,10 +78,6 @@ class ServerSide(Generic[V1, V2]):
                 await self._upgrade.try_on_nothing(writing=not self._dry_run)
                 self._tried = True
 
-    def begin_partition(self) -> None:
-        """Begin a partition, of whose first page more documents are compared."""
-        self._is_first = True
-
     def draw(self, missing: Sequence[RawId]) -> Sequence[RawId]:
         """Draw the documents of a page that are compared before any of it is stored, from all over the page.
 
@@ -89,7 +85,7 @@ class ServerSide(Generic[V1, V2]):
         """
         if self._dry_run:
             return []
-        wanted = max(ceil(len(missing) / COMPARED_ONE_IN), COMPARED if self._is_first else 0)
+        wanted = COMPARED if self._is_first else min(ceil(len(missing) / COMPARED_ONE_IN), COMPARED)
         self._is_first = False
         if wanted >= len(missing):
             return missing
@@ -111,8 +107,9 @@ class ServerSide(Generic[V1, V2]):
         for part in split_ids(list(chosen)):
             done |= await (self._compare(part) if self._dry_run else self._store(part))
         if self._dry_run:
-            self._counts["migrated"] += len(done)
-            self._counts["on_server"] += len(done)
+            self._count(len(done))
+        if len(done) == len(documents):
+            return ()
         finished = {extract_id_bytes(chosen[id]) for id in done & chosen.keys()}
         return [document for document in documents if extract_id_bytes(document) not in finished]
 
@@ -155,15 +152,22 @@ class ServerSide(Generic[V1, V2]):
         if merged.outcome is Put.REFUSED:
             # Some of them may be stored. V2 lacks the refused one, and what came after it.
             self._refused[merged.why] += 1
+        in_time = clock.monotonic() - began_s <= OLD_READ_S
+        if in_time and await self._upgrade.count_moved(ids) == len(ids):
+            self._count(len(ids))
+            return set(ids)
         moved = await self._upgrade.find_moved(ids)
         ours = [one for one in moved if one.by_sweep]
-        if clock.monotonic() - began_s > OLD_READ_S:
+        if not in_time:
             await look_again_at(self._pair, ours)
-        self._counts["migrated"] += len(ours)
-        self._counts["on_server"] += len(ours)
+        self._count(len(ours))
         # A client was faster, which is no error.
         self._counts["moved_by_clients"] += len(moved) - len(ours)
         return {one.id for one in moved}
+
+    def _count(self, migrated: int) -> None:
+        self._counts["migrated"] += migrated
+        self._counts["on_server"] += migrated
 
     async def _merge(self, ids: Sequence[RawId]) -> Merged:
         merged = await self._upgrade.merge(ids, keeping=False, within_s=self._within_s)

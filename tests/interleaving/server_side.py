@@ -56,6 +56,10 @@ class Server:
     async def _insert(self, made):
         await self._v2.insert_one(made)
 
+    async def count_moved(self, ids):
+        """How many of them a sweep has brought to V2."""
+        return await self._v2.count_documents({"_id": {"$in": ids}, "_lazymig.by": "sweep"})
+
     async def find_moved(self, ids):
         """What V2 has."""
         found = [await self._v2.find_one({"_id": id}) for id in ids]
