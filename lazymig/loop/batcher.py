@@ -74,6 +74,11 @@ class Batcher(Generic[A, R]):
         return await future
 
     @property
+    def running(self) -> frozenset[asyncio.Task[None]]:
+        """The shared statements that are under way. Each may work for a caller that has left."""
+        return frozenset(self._running)
+
+    @property
     def _occupied(self) -> bool:
         return bool(self._in_flight or self._waiting or self._leading)
 
@@ -135,3 +140,9 @@ class Batcher(Generic[A, R]):
                     future.set_exception(result)
                 else:
                     future.set_result(result)
+
+
+def find_running(*stores: object) -> list[asyncio.Task[None]]:
+    """Return the shared statements of these stores that are under way."""
+    parts = [part for store in stores for part in getattr(store, "__dict__", {}).values()]
+    return [task for part in parts if isinstance(part, Batcher) for task in part.running]

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from lazymig.control import Control, parts_of
 from lazymig.dark.watch import Watch
+from lazymig.loop.batcher import find_running
 from lazymig.loop.in_flight import InFlight
 from lazymig.membership.in_flight import Unfinished
 from lazymig.membership.member import Member
@@ -78,8 +79,11 @@ def _open(opening: Opening[V1, V2], phase: Phase | Control) -> Calls[V1, V2]:
         stages = FixedStages(builder.build_strictly(check(phase)), options.timeout_s)
         return Calls(*parts, stages, InFlight(options.max_in_flight), builder, watch, turns=turns)
 
+    stores = (ground.store,) if isinstance(ground, Place) else (ground.v1, ground.ledger, ground.bodies, ground.alone)
+
     def find_unfinished() -> list[Unfinished]:
-        return [*ground.behind.unfinished, *(() if watch is None else watch.running)]
+        # A shared statement goes on without a caller that was cancelled, or whose time was over.
+        return [*ground.behind.unfinished, *find_running(*stores), *(() if watch is None else watch.running)]
 
     terms = Terms(
         revision=opening.migration.revision, lease_s=phase.lease_s, find_unfinished=find_unfinished, tally=ground.tally,
