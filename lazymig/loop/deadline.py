@@ -10,6 +10,12 @@ from types import TracebackType
 from pymongo.errors import NetworkTimeout
 
 
+#: A task that is being cancelled already is not cancelled again for this many seconds, this many times. On Python 3.11
+#: a second cancellation while the driver looks for a server leaves its lock taken for ever, and the client is dead.
+_AGAIN_S = 0.05
+_AGAIN_MAX = 20
+
+
 class _Open:
     """The open deadlines of one length in one event loop, in the order in which they end: that in which they began.
 
@@ -72,7 +78,7 @@ class Deadline:
     request.
     """
 
-    __slots__ = ("_cancelling", "_expired", "_open", "_task", "_timeout_s")
+    __slots__ = ("_again", "_cancelling", "_expired", "_open", "_task", "_timeout_s")
     _task: asyncio.Task[object]
     #: How many cancellations of the task were requested before the block.
     _cancelling: int
@@ -81,6 +87,7 @@ class Deadline:
     def __init__(self, timeout_s: float | None) -> None:
         self._timeout_s = timeout_s
         self._open: _Open | None = None
+        self._again = 0
 
     async def __aenter__(self) -> object:
         self.begin()
@@ -100,7 +107,13 @@ class Deadline:
         self._open.add(self)
 
     def expire(self) -> None:
-        """Cancel the task, whose time is over."""
+        """Cancel the task, whose time is over; later, if somebody else has just done so."""
+        if self._open is None:
+            return  # it has ended meanwhile
+        if self._task.cancelling() > self._cancelling and self._again < _AGAIN_MAX:
+            self._again += 1
+            get_running_loop().call_later(_AGAIN_S, self.expire, context=contextvars.Context())
+            return
         self._expired = True
         self._task.cancel()
 
@@ -110,6 +123,7 @@ class Deadline:
         if self._open is None:
             return
         self._open.ends.pop(self, None)
+        self._open = None
         # If somebody else cancels the task as well, it stays cancelled.
         if self._expired and self._task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError):
             raise NetworkTimeout(f"no answer within {self._timeout_s} s (the repository's timeout_s)") from None

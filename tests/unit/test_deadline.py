@@ -202,3 +202,47 @@ async def test_the_timer_keeps_nothing_of_the_call_that_set_it() -> None:
     await let_others_run()
     assert len(deadline._OPEN) == 1
     assert gone() is None
+
+
+async def _cancelled_and_late(ends: asyncio.Event, seen: list[str]) -> None:
+    """Waits for `ends` when it is cancelled, within a deadline that is over by then."""
+    async with Deadline(0.0):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            try:
+                await ends.wait()
+            except asyncio.CancelledError:
+                seen.append("cancelled again")
+                raise
+            raise
+
+
+async def test_what_is_being_cancelled_is_not_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the driver looks for a server, a second cancellation takes its lock for ever, on Python 3.11."""
+    monkeypatch.setattr(deadline, "_AGAIN_S", 0.0)
+    monkeypatch.setattr(deadline, "_AGAIN_MAX", 10**9)
+    ends, seen = asyncio.Event(), list[str]()
+    call = asyncio.ensure_future(_cancelled_and_late(ends, seen))
+    await let_others_run()
+    call.cancel()
+    for _ in range(20):
+        await let_others_run()
+    assert seen == ["cancelled"]
+    ends.set()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert seen == ["cancelled"]
+
+
+async def test_who_takes_no_notice_of_a_cancellation_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is cancelled again in the end."""
+    monkeypatch.setattr(deadline, "_AGAIN_S", 0.0)
+    seen = list[str]()
+    call = asyncio.ensure_future(_cancelled_and_late(asyncio.Event(), seen))
+    await let_others_run()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert seen == ["cancelled", "cancelled again"]
