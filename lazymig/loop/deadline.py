@@ -9,7 +9,6 @@ from types import TracebackType
 
 from pymongo.errors import NetworkTimeout
 
-
 #: A task that is being cancelled already is not cancelled again for this many seconds, this many times. On Python 3.11
 #: a second cancellation while the driver looks for a server leaves its lock taken for ever, and the client is dead.
 _AGAIN_S = 0.05
