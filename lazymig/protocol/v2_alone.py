@@ -13,7 +13,7 @@ from typing import TypeVar
 from lazymig.errors import AlreadyExists, Contention, ConversionError, ForeignDocument, NotFound
 from lazymig.loop.clock import pick_unused_step
 from lazymig.protocol.edits import Change, ClientEdit
-from lazymig.protocol.listing import fetch_pages, let_others, split_rows
+from lazymig.protocol.listing import TURN, fetch_pages, let_others
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.v2_listing import find_v2_pages
 from lazymig.protocol.writing import back_off
@@ -146,7 +146,7 @@ async def _list(
 ) -> AsyncGenerator[list[E | ConversionError]]:
     async with fetch_pages(pair, find_v2_pages(pair.alone, span)) as pages:
         async for page in pages:
-            for rows in split_rows(page):
+            for rows in page.parts(TURN):
                 answers: list[E | ConversionError] = []
                 for row in rows:
                     answer = await _attempt(make, row)
