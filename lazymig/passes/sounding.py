@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import TypeVar
 
 from pymongo.errors import PyMongoError
 
@@ -12,6 +13,8 @@ from lazymig.passes.balance import Balance
 from lazymig.passes.gate import Gate
 from lazymig.passes.shedding import is_overload
 from lazymig.stores.soundings import Soundings
+
+T = TypeVar("T")
 
 #: Seconds between two reads: beside statements of the pass, and without them. A read that took long is followed by a
 #: pause of this many times as long, so that asking costs little.
@@ -56,6 +59,22 @@ class Sounding:
         await self._clock.sleep(0)
         if self.balance is not None and self._clock.monotonic() >= self._due_s[self._is_busy]:
             await self._measure(self.balance)
+
+    async def beside(self, statement: Coroutine[object, object, T]) -> T:
+        """Return what a statement returns; and measure reads while it is on the way, if nothing is converted then."""
+        if self.balance is None:
+            return await statement
+        task = asyncio.create_task(statement)
+        try:
+            while not (await asyncio.wait({task}, timeout=_BUSY_EVERY_S))[0]:
+                if not self.converting.locked() and self._clock.monotonic() >= self._due_s[self._is_busy]:
+                    async with self.converting:
+                        await self._measure(self.balance)
+            return await task
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
     async def wait_for_quiet(self) -> None:
         """Measure reads while nothing is in flight, if too few of them are known, before the next page is read."""

@@ -67,6 +67,7 @@ class Flow(Generic[V1, V2]):
         self._pair = pair
         self._mover = mover
         self._throttle = throttle
+        self._beside = throttle.sounding.beside
         self._counts = counts
         self._choice = choice
         self.begin()
@@ -134,7 +135,7 @@ class Flow(Generic[V1, V2]):
                 return False
             read_at_s = began_s = clock.monotonic()
             with span(SWEEP_BATCH, documents=len(batch)):
-                left = batch if self._server is None else await self._server.move(batch)
+                left = batch if self._server is None else await self._beside(self._server.move(batch))
                 async for documents in remainder.read_whole(left):
                     await self._mover.move(documents, read_at_s)
                     read_at_s = clock.monotonic()

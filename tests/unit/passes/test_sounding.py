@@ -168,6 +168,83 @@ async def test_quiet_is_waited_for_and_not_for_ever(clock: StandingClock, server
     assert server.asked == 0
 
 
+# A statement that takes long, beside which nothing is converted.
+
+
+async def waiting(answer: asyncio.Event, made: Sounding) -> str:
+    """A statement that is on the way until it is answered."""
+    async with made.gate.passing():  # type: ignore[union-attr]
+        await answer.wait()
+    return "done"
+
+
+class PassingClock(StandingClock):
+    """Moves by a little each time that somebody looks at it."""
+
+    def monotonic(self) -> float:
+        self.time += timedelta(milliseconds=1)
+        return super().monotonic()
+
+
+async def test_reads_are_measured_beside_one_long_statement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the server works for the pass and nothing is converted, slow reads lower the share, too."""
+    monkeypatch.setattr(soundings, "_BUSY_EVERY_S", 0.0001)
+    clock, answer = PassingClock(), asyncio.Event()
+    server = Server(clock)
+    made = sounding(clock, server)
+    await made.wait_for_quiet()
+    assert made.balance is not None
+
+    async def look() -> None:
+        server.asked += 1
+        clock.time += timedelta(milliseconds=20)
+        if server.asked == 10:
+            answer.set()
+
+    monkeypatch.setattr(server, "ask", look)
+    server.asked = 0
+    assert await made.beside(waiting(answer, made)) == "done"
+    assert made.balance.share < 0.25
+
+
+async def test_nothing_is_measured_beside_it_while_another_task_converts(
+    clock: StandingClock, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task that converts lets reads go between its conversions, and no other does."""
+    monkeypatch.setattr(soundings, "_BUSY_EVERY_S", 0.0001)
+    made, answer = sounding(clock, server), asyncio.Event()
+    await made.wait_for_quiet()
+    clock.time += timedelta(seconds=60)
+    asked = server.asked
+    async with made.converting:
+        task = asyncio.create_task(made.beside(waiting(answer, made)))
+        await asyncio.wait({task}, timeout=0.01)
+        assert server.asked == asked
+        answer.set()
+        assert await task == "done"
+
+
+@pytest.mark.parametrize("bound", [None, 2.0])
+async def test_a_statement_keeps_its_error_and_is_cancelled_with_its_caller(
+    clock: StandingClock, server: Server, bound: float | None
+) -> None:
+    """What a statement raises is raised, and a caller that is cancelled leaves no statement on the way."""
+    made = sounding(clock, server, bound)
+
+    async def failing() -> None:
+        raise AutoReconnect("gone")
+
+    with pytest.raises(AutoReconnect):
+        await made.beside(failing())
+    task = asyncio.create_task(made.beside(waiting(asyncio.Event(), made)))
+    await turn()
+    assert made.gate is not None
+    assert made.gate.in_flight == 1
+    task.cancel()
+    await asyncio.wait({task})
+    assert (task.cancelled(), made.gate.in_flight) == (True, 0)
+
+
 # The gate.
 
 
