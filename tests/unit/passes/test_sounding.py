@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from mongomock_motor import AsyncMongoMockClient
 from pymongo.errors import AutoReconnect, OperationFailure
 
+from lazymig.loop.run_queue import read_waited_s
 from lazymig.passes import sounding as soundings
 from lazymig.passes.gate import Gate
 from lazymig.passes.shedding import OVERLOADED
@@ -168,6 +170,36 @@ async def test_quiet_is_waited_for_and_not_for_ever(clock: StandingClock, server
     assert server.asked == 0
 
 
+def test_the_scheduler_says_how_long_a_thread_waited(tmp_path: Path) -> None:
+    """What Linux counts is read in seconds; where nothing counts, or something else is found, it is nothing."""
+    file = tmp_path / "schedstat"
+    assert read_waited_s(file) == 0
+    for text, waited_s in (("71000000 2500000000 12\n", 2.5), ("0 0 0", 0), ("", 0), ("1", 0), ("a b c", 0)):
+        file.write_text(text)
+        assert read_waited_s(file) == waited_s
+
+
+async def test_what_a_thread_waited_for_a_processor_does_not_count(
+    server: Server, monkeypatch: pytest.MonkeyPatch, clock: StandingClock
+) -> None:
+    """A read that took long because this process had no processor is as quick as the server made it."""
+    waited = [0.0]
+    monkeypatch.setattr(soundings, "SYSTEM_CLOCK", clock)
+    made = Sounding(clock, server, 2.0, read_waited_s=lambda: waited[0])
+    made.gate = Gate(lambda: 2)
+    await made.wait_for_quiet()
+
+    async def late() -> None:
+        waited[0] += 0.5
+        clock.time += timedelta(seconds=0.5 + server.takes_s)
+
+    monkeypatch.setattr(server, "ask", late)
+    async with made.gate.passing():
+        await turns(made, clock, 100, 2.0)
+    assert made.balance is not None
+    assert (made.balance.share, made.balance.hindered) == (0.375, False)
+
+
 # A statement that takes long, beside which nothing is converted.
 
 
@@ -182,7 +214,7 @@ class PassingClock(StandingClock):
     """Moves by a little each time that somebody looks at it."""
 
     def monotonic(self) -> float:
-        self.time += timedelta(milliseconds=1)
+        self.time += timedelta(milliseconds=5)
         return super().monotonic()
 
 
@@ -198,7 +230,7 @@ async def test_reads_are_measured_beside_one_long_statement(monkeypatch: pytest.
     async def look() -> None:
         server.asked += 1
         clock.time += timedelta(milliseconds=20)
-        if server.asked == 10:
+        if server.asked == 5:
             answer.set()
 
     monkeypatch.setattr(server, "ask", look)
