@@ -11,6 +11,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient
 
 from lazymig import LEAVE, ConfigurationError, NotYet, UpgradeDiffers, Verifier
+from lazymig.fleet.jobs import sum_reports
 from lazymig.stores import server_upgrade
 from lazymig.stores.server_upgrade import ServerUpgrade
 from lazymig.sweeping import remainder, server_side
@@ -279,6 +280,17 @@ async def test_options_of_sweeps(server_database: Any, options: dict[str, Any]) 
     expected = [id for id in range(30) if "where" not in options or id % 2]
     assert await stored(server_database["v2"]) == by_id(moved(id, 1 + id % 2) for id in expected)
     assert report.on_server == len(expected)
+
+
+async def test_processes_that_share_a_sweep(server_database: Any) -> None:
+    """Their reports add up, and what one of them warns about is not lost."""
+    await server_database["v1"].insert_many([thing(i, **({"zero": "x"} if i == 5 else {})) for i in range(60)])
+    stages = [{"$set": {"n": {"$add": ["$n", {"$toInt": {"$ifNull": ["$zero", 0]}}]}}}, *PIPELINE]
+    repo = serving(server_database, migration=server_things(upgrade_pipeline=stages))
+    reports = [await sweeper(server_database, repo=repo, shard=(place, 2)).run() for place in range(2)]
+    summed = sum_reports(sorted(reports, key=lambda one: len(one.warnings)))
+    assert summed.on_server == sum(one.on_server for one in reports) > 0
+    assert (summed.migrated, len(summed.warnings)) == (60, 1)
 
 
 async def test_a_verification_finds_all_equal(server_database: Any) -> None:

@@ -27,9 +27,17 @@ class Server(Soundings):
         self.asked = 0
         self.takes_s = 0.002
         self.error: Exception | None = None
+        self._heard = asyncio.Condition()
+
+    async def heard(self, count: int) -> None:
+        """Wait until it was asked so often."""
+        async with self._heard:
+            await self._heard.wait_for(lambda: self.asked >= count)
 
     async def ask(self) -> None:
         self.asked += 1
+        async with self._heard:
+            self._heard.notify_all()
         await self.clock.sleep(self.takes_s)
         if self.error is not None:
             raise self.error
@@ -249,8 +257,7 @@ async def test_reads_are_measured_beside_a_long_statement(clock: StandingClock, 
         return "answer"
 
     waiting = asyncio.create_task(made.beside(statement()))
-    while server.asked < 3:
-        await asyncio.sleep(0)
+    await server.heard(3)
     finished.set()
     assert await waiting == "answer"
     assert gate.in_flight == 0
@@ -274,8 +281,7 @@ async def test_a_statement_that_fails_or_is_cancelled_beside_reads(clock: Standi
     with pytest.raises(AutoReconnect):
         await made.beside(fail())
     waiting = asyncio.create_task(made.beside(hang()))
-    while server.asked < 2:
-        await asyncio.sleep(0)
+    await server.heard(2)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
