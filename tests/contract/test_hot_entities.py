@@ -141,3 +141,23 @@ async def test_a_change_that_hangs_costs_its_own_caller_alone(server_database: A
     assert sorted(len(task.result().tags) for task in done) == [1, 2, 3]
     results = await asyncio.gather(tasks[1], tasks[3], return_exceptions=True)
     assert [type(result) for result in results] == [NetworkTimeout] * 2
+
+
+@BOTH_LAYOUTS
+async def test_four_processes_of_sixteen_tasks(server_database: Any, layout: Layout) -> None:
+    """None of them loses all its attempts, and no update is lost. Here they share an event loop and nothing else."""
+    processes = [layout.open(server_database, people()) for _ in range(4)]
+    await processes[0].insert(ada(1, tags=[]))
+
+    async def work(number: int, task: int) -> dict[str, list[str]]:
+        seen = {}
+        for step in range(2):
+            name = f"{number}.{task}.{step}"
+            seen[name] = (await processes[number].update(1, tagging(name))).tags
+        return seen
+
+    seen: dict[str, list[str]] = {}
+    for some in await asyncio.gather(*(work(number, task) for number in range(4) for task in range(16))):
+        seen |= some
+    assert len(seen) == 128
+    check_order((await processes[0].get(1)).tags, seen)
