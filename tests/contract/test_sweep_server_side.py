@@ -185,6 +185,10 @@ async def test_a_client_that_is_faster_wins(server_database: Any, monkeypatch: p
     found = await stored(server_database["v2"])
     assert {id: one["note"] for id, one in found.items()} == {str(id): "mine" if id == 1 else None for id in range(10)}
     assert (report.migrated, report.on_server, report.moved_by_clients, report.scanned) == (9, 9, 1, 10)
+    by_server = (await raw(server_database["v2"]))[2:]
+    await server_database["v2"].drop()
+    await sweeper(server_database, where={"n": 1}).run()
+    assert (await raw(server_database["v2"]))[2:] == by_server
 
 
 async def test_what_v2_refuses_is_a_dead_letter(server_database: Any) -> None:

@@ -134,6 +134,8 @@ async def some_stay(v1: Any, v2: Any) -> None:
 
 
 async def of_a_part(v1: Any, v2: Any) -> None:
+    stages = [{"$set": {"title": "$name"}}, {"$unset": "name"}]
+    Migration(name="books", v1=BookV1, v2=BookV2, upgrade=upgrade, downgrade=downgrade, upgrade_pipeline=stages)
     books = Migration(name="books", v1=BookV1, v2=BookV2, upgrade=upgrade, downgrade=downgrade, part=True)
     assert_type(books, Migration[BookV1, BookV2])
     assert_type(NotFound("1", part=True).part, bool)
