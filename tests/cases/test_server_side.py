@@ -70,7 +70,7 @@ async def swept(database: Any, migration: Any) -> tuple[Any, list[bytes]]:
 
 
 @settings(
-    max_examples=60 if WIDENING.full else 8,
+    max_examples=60 if WIDENING.full else 4,
     deadline=None,
     phases=[Step.explicit, Step.reuse, Step.generate],  # an example takes too long to be made smaller
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],

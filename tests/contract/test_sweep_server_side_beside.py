@@ -147,7 +147,7 @@ async def test_a_statement_that_takes_too_long_is_left_to_python(fallible_databa
 
 async def test_live_writers(server_database: Any) -> None:
     """Writers of all kinds beside a sweep lose nothing: both sides are equal afterwards, and hold what was written."""
-    database, count = server_database, 400
+    database, count = server_database, 200
     repo = repository(database, migration=server_things())
     await database["v1"].insert_many([thing(id, 0) for id in range(count)])
     expected = dict.fromkeys(range(count), 0)
@@ -193,7 +193,7 @@ async def test_content_and_revision_of_one_moment(server_database: Any) -> None:
 
     writing = asyncio.create_task(write())
     seen = set()
-    for _ in range(15):
+    for _ in range(8):
         await upgrade.merge(list(range(50)), keeping=False, within_s=30)
         for one in (await stored(database["v2"])).values():
             assert one["_lazymig"]["rev"] == one["_lazymig"]["intent"] == one["count"]
