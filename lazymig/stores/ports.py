@@ -279,10 +279,12 @@ class Alone(Protocol):
         Nothing of an earlier body remains, and no announcement stays open. False: V2 has changed; nothing was written.
         """
 
-    async def bury(self, seen: StoredV2) -> bool:
+    async def bury(self, seen: StoredV2, *, again: bool = False) -> bool:
         """Store a tombstone at the revision after the last announced one, durably, if the document is as it was seen.
 
-        Where no process knows V1 any more, the document is removed instead. False: V2 has changed; nothing was written.
+        Where no process knows V1 any more, the document is removed instead. It may be given that revision first, but
+        not `again`: two removals could go on raising each other's. False: V2 has changed; it was neither buried nor
+        removed.
         """
 
     async def bury_each(self, seen: Sequence[StoredV2]) -> int:

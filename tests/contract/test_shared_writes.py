@@ -99,7 +99,7 @@ def rename(seen: StoredWhole, name: Any = "new", held: Any = None, **more: Any) 
 @ON_SERVER
 async def test_changes_in_one_statement_have_their_own_outcomes(wholes: CoalescingWholes, collection: Any) -> None:
     """Done, changed since, another value than is held, gone, never written by lazymig, and the same document twice."""
-    await collection.insert_many([whole(1), whole(2), whole(3), {"_id": 5, "name": "n5"}, whole(6)])
+    await collection.insert_many([whole(1), whole(2), whole(3), {"_id": 5, "name": "n5", "a": {"b": 1}}, whole(6)])
     seen = await see(collection) | {4: StoredWhole(4, 3, {"_id": 4}, OF)}
     await collection.update_one({"_id": 2}, {"$inc": {f"{META}.rev": 1}})
     changes = [
