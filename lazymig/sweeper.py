@@ -31,14 +31,15 @@ class Sweeper(Generic[V1, V2]):
     Where one document carries both shapes, it stores the V2 parts that are missing, or were made of other V1 fields
     than stand beside them, and changes none of V1's fields. It reads every document then: no index finds those.
 
-    It pauses by itself while replication lags, and slows down while the server answers much more slowly than before or
-    reports overload. Statements that are refused as overload are tried again for a quarter of an hour.
+    It has less on the way where live reads would take longer. It pauses while replication lags, and slows down while
+    the server answers much more slowly than before or reports overload. Statements that are refused as overload are
+    tried again for a quarter of an hour.
 
     Args:
         repository: The repository to sweep.
         control: The control collection; by default `lazymig_control` in V2's database.
         batch_size: Documents per statement at most; a batch never exceeds 8 MB.
-        concurrency: Batches in flight at a time.
+        concurrency: Batches on the way to the server at a time, at most. The next one is read and converted meanwhile.
         rate_limit: Documents per second at most; None for no limit. Needs `lazymig[sweep]`. In one document each that
             is read counts.
         grace_s: The age in seconds at which the remainder of a deleted entity may be purged. It must exceed the longest

@@ -203,16 +203,21 @@ class Throttle:
     @property
     def pages(self) -> int:
         """How many pages may be worked on at a time: the next is read and converted while one is on the way."""
-        return self.concurrency if self.sounding.balance is None else max(self.concurrency, 2)
+        if self.sounding.balance is None or (self.limited and self._allowed == 1):
+            return self.concurrency
+        return max(self.concurrency, 2)
+
+    @property
+    def _allowed(self) -> int:
+        given = self._limits.concurrency
+        return given if self._helm is None else self._helm.concurrency(given)
 
     def _find_batch(self, most: int, least: int) -> int:
         return self._find_room(most, least).batch
 
     def _find_room(self, most: int, least: int) -> Room:
-        given = self._limits.concurrency
-        allowed = given if self._helm is None else self._helm.concurrency(given)
         balance = self.sounding.balance
-        return Room(allowed, most, 1.0) if balance is None else balance.room(allowed, most, least)
+        return Room(self._allowed, most, 1.0) if balance is None else balance.room(self._allowed, most, least)
 
     async def _judge_health(self) -> bool | None:
         now = self._clock.monotonic()
