@@ -282,9 +282,7 @@ class Alone(Protocol):
     async def bury(self, seen: StoredV2, *, again: bool = False) -> bool:
         """Store a tombstone at the revision after the last announced one, durably, if the document is as it was seen.
 
-        Where no process knows V1 any more, the document is removed instead. It may be given that revision first, but
-        not `again`: two removals could go on raising each other's. False: V2 has changed; it was neither buried nor
-        removed.
+        False: V2 has changed. Where no process knows V1, it is removed, if not `again` by way of that revision.
         """
 
     async def bury_each(self, seen: Sequence[StoredV2]) -> int:
