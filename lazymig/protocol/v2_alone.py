@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import TypeVar
 
 from pymongo.errors import WriteError
@@ -103,7 +104,8 @@ async def write(pair: Pair[V1, V2], id: RawId, edit: ClientEdit) -> Change | Non
             await pair.alone.confirm_missing(id)
             raise NotFound(decode_id(id))
         change = await edit.decide_alone(seen)
-        if await (pair.alone.bury(seen) if change is None else _replace(pair, seen, change)):
+        bury = partial(pair.alone.bury, seen, again=attempt > 0)
+        if await (bury() if change is None else _replace(pair, seen, change)):
             return change
         pair.tally.count(CONTENDED)
         await back_off(pair, attempt)

@@ -149,6 +149,10 @@ class GuardedWrites:
                 outcomes[place] = _unknown("others wrote the entity at the same moment, and may have deleted it")
         return outcomes
 
+    async def delete_one(self, one: GuardedDelete) -> bool:
+        """Delete a document by a statement of its own, which has an outcome and needs no first step."""
+        return bool((await self._collection.delete_one(one.first.where)).deleted_count)
+
     async def _find_survived(self, deletes: Sequence[GuardedDelete], places: Sequence[int]) -> set[int]:
         where = {"$or": [deletes[place].survived for place in places]}
         found = await self._collection.find(where, {"_id": 1}).to_list(None)
@@ -228,11 +232,20 @@ def _build_request(one: GuardedUpdate) -> UpdateOne:
     # Another value than the id, whatever the id is.
     other = {"_id": {"lazymig": one.where["_id"]}}
     if isinstance(one.update, Mapping):
-        return UpdateOne(one.where, {**one.update, "$setOnInsert": other}, upsert=True)
+        return UpdateOne(_hide_equalities(one.where), {**one.update, "$setOnInsert": other}, upsert=True)
     [stage] = one.update
-    matched = {"$ne": [{"$type": f"${META_FIELD}"}, "missing"]}
-    made = {"$cond": [matched, stage["$replaceWith"], {"$literal": other}]}
+    unmatched = {"$eq": [{"$ifNull": [f"${META_FIELD}.rev", "none"]}, "none"]}
+    made = {"$cond": [unmatched, {"$literal": other}, stage["$replaceWith"]]}
     return UpdateOne(one.where, [{"$replaceWith": made}], upsert=True)
+
+
+def _hide_equalities(where: Document) -> Document:
+    """Return the filter so that an upsert copies no held values: it is refused for those of a field and of its part."""
+    if "$and" not in where:
+        return where
+    doubly_negated = [{"$nor": [held]} for held in where["$and"]]
+    rest = {name: condition for name, condition in where.items() if name != "$and"}
+    return {**rest, "$nor": [*where.get("$nor", ()), *doubly_negated]}
 
 
 def _measure(part: object) -> int | None:
