@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import TypeVar
 
 from pymongo.errors import PyMongoError
 
@@ -12,6 +13,8 @@ from lazymig.passes.balance import Balance
 from lazymig.passes.gate import Gate
 from lazymig.passes.shedding import is_overload
 from lazymig.stores.soundings import Soundings
+
+T = TypeVar("T")
 
 #: Seconds between two reads: beside statements of the pass, and without them. A read that took long is followed by a
 #: pause of this many times as long, so that asking costs little.
@@ -56,6 +59,27 @@ class Sounding:
         await self._clock.sleep(0)
         if self.balance is not None and self._clock.monotonic() >= self._due_s[self._is_busy]:
             await self._measure(self.balance)
+
+    async def beside(self, statement: Coroutine[object, object, T]) -> T:
+        """Return the answer of a long statement beside which this process converts nothing; measure reads meanwhile."""
+        if self.balance is None:
+            return await statement
+        answer = asyncio.ensure_future(statement)
+        try:
+            while not answer.done():
+                pause = asyncio.ensure_future(self._clock.sleep(_BUSY_EVERY_S))
+                try:
+                    await asyncio.wait({answer, pause}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    pause.cancel()
+                # A task that converts measures by itself.
+                if not answer.done() and not self.converting.locked():
+                    async with self.converting:
+                        await self.take_turn()
+            return answer.result()
+        finally:
+            answer.cancel()
+            await asyncio.gather(answer, return_exceptions=True)
 
     async def wait_for_quiet(self) -> None:
         """Measure reads while nothing is in flight, if too few of them are known, before the next page is read."""

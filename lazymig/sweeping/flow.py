@@ -132,7 +132,10 @@ class Flow(Generic[V1, V2]):
                 return False
             read_at_s = began_s = clock.monotonic()
             with span(SWEEP_BATCH, documents=len(batch)):
-                left = batch if self._server is None else await self._server.move(batch)
+                left = batch
+                if self._server is not None:
+                    left = await self._server.move(batch)
+                    read_at_s = clock.monotonic()
                 async for documents in remainder.read_whole(left):
                     await self._mover.move(documents, read_at_s)
                     read_at_s = clock.monotonic()

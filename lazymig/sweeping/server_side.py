@@ -16,6 +16,7 @@ from typing import Final, Generic, TypeVar
 from lazymig.comparing.two_ways import TwoWays
 from lazymig.errors import UpgradeDiffers
 from lazymig.passes.shedding import as_patient_as
+from lazymig.passes.sounding import Sounding
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S, look_again_at
 from lazymig.stores.chunks import split_ids
@@ -25,7 +26,7 @@ from lazymig.stores.drivers import IDS
 from lazymig.stores.given import RawId
 from lazymig.stores.raw import Undecoded, extract_id_bytes
 from lazymig.stores.records import Put
-from lazymig.stores.server_upgrade import Merged, ServerUpgrade, check_same_client
+from lazymig.stores.server_upgrade import Made, Merged, ServerUpgrade, check_same_client
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -44,9 +45,17 @@ class ServerSide(Generic[V1, V2]):
     """Migrates on the server what V2 lacks, and compares what the server makes with the Python conversion."""
 
     def __init__(
-        self, pair: Pair[V1, V2], upgrade: ServerUpgrade, counts: Counter[str], grace: timedelta, *, dry_run: bool
+        self,
+        pair: Pair[V1, V2],
+        upgrade: ServerUpgrade,
+        counts: Counter[str],
+        grace: timedelta,
+        sounding: Sounding,
+        *,
+        dry_run: bool,
     ) -> None:
         self._upgrade = upgrade
+        self._sounding = sounding
         self._pair, self._counts, self._dry_run = pair, counts, dry_run
         self._two_ways = TwoWays(pair.conversions)
         self._within_s = min(_STATEMENT_S, grace.total_seconds() * _OF_GRACE)
@@ -127,14 +136,17 @@ class ServerSide(Generic[V1, V2]):
             conversion = await self._upgrade.convert(rest)
             if isinstance(conversion, str):
                 return compared | await self._compare_apart(rest, conversion)
-            for place, made in enumerate(conversion.made, 1):
-                if reasons := await self._two_ways.find_differences(made.truth, made.body):
-                    raise UpgradeDiffers(decode_id(made.truth.id), reasons)
-                compared.add(made.truth.id)
-                if place % TURN == 0:
-                    await self._pair.clock.sleep(0)
+            async with self._sounding.converting:
+                for made in conversion.made.parts(TURN):
+                    compared |= {await self._check(one) for one in made}
+                    await self._sounding.take_turn()
             rest = [] if conversion.complete else [id for id in rest if id not in compared]
         return compared
+
+    async def _check(self, made: Made) -> RawId:
+        if reasons := await self._two_ways.find_differences(made.truth, made.body):
+            raise UpgradeDiffers(decode_id(made.truth.id), reasons)
+        return made.truth.id
 
     async def _compare_apart(self, ids: Sequence[RawId], why: str) -> set[RawId]:
         """Compare halves of these, of which the server refuses one: it does not name that one."""
@@ -170,15 +182,16 @@ class ServerSide(Generic[V1, V2]):
         self._counts["on_server"] += migrated
 
     async def _merge(self, ids: Sequence[RawId]) -> Merged:
-        merged = await self._upgrade.merge(ids, keeping=False, within_s=self._within_s)
-        if merged.outcome is not Put.LOST:
-            return merged
-        # A client was faster with one of them, which ended the statement.
-        return await self._upgrade.merge(ids, keeping=True, within_s=self._within_s)
+        for keeping in (False, True):
+            merge = self._upgrade.merge(ids, keeping=keeping, within_s=self._within_s)
+            merged = await self._sounding.beside(merge)
+            if merged.outcome is not Put.LOST:
+                break  # else a client was faster with one of them, which ended the statement
+        return merged
 
 
 def open_server_side(
-    pair: Pair[V1, V2], counts: Counter[str], grace: timedelta, *, dry_run: bool
+    pair: Pair[V1, V2], counts: Counter[str], grace: timedelta, sounding: Sounding, *, dry_run: bool
 ) -> ServerSide[V1, V2] | None:
     """Return what lets the server convert; None where the migration has no stages, and in memory.
 
@@ -188,7 +201,7 @@ def open_server_side(
     if not migration.upgrade_pipeline or not check_same_client(pair.v1, pair.bodies):
         return None
     upgrade = ServerUpgrade(pair.v1, pair.bodies, migration.upgrade_pipeline, migration.revision)
-    return ServerSide(pair, as_patient_as(pair.bodies, upgrade), counts, grace, dry_run=dry_run)
+    return ServerSide(pair, as_patient_as(pair.bodies, upgrade), counts, grace, sounding, dry_run=dry_run)
 
 
 def _is_accepted(check: Callable[[RawId], None], id: RawId) -> bool:

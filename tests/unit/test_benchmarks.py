@@ -191,7 +191,7 @@ async def test_contests_run(contest: Any, client: Any, lazymig_server: Any, monk
     async with AsyncMongoClient(lazymig_server.uri, event_listeners=[trips]) as listening:
         rows = await contest.run(run.Stage(lazymig_server.uri, client, listening, trips, TINY))
     assert [row.tasks for row in rows] == [1, 16, 64]
-    assert all(row.round_trips for row in rows)
+    assert all(row.round_trips and row.cpu_ratio for row in rows)
 
 
 @pytest.mark.parametrize("listing", listings.LISTINGS, ids=lambda listing: listing.row)

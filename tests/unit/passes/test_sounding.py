@@ -235,3 +235,48 @@ async def test_who_gives_up_frees_the_place(let_in: bool) -> None:
     assert [isinstance(one, asyncio.CancelledError) for one in outcomes] == [False, True, False]
     assert crowd.passed == [0, 2]
     assert gate.in_flight == 0
+
+
+async def test_reads_are_measured_beside_a_long_statement(clock: StandingClock, server: Server) -> None:
+    """While the server works and this process converts nothing, reads are measured, and the answer is passed on."""
+    made = sounding(clock, server)
+    gate, finished = made.gate, asyncio.Event()
+    assert gate is not None
+
+    async def statement() -> str:
+        async with gate.passing():
+            await finished.wait()
+        return "answer"
+
+    waiting = asyncio.create_task(made.beside(statement()))
+    while server.asked < 3:
+        await asyncio.sleep(0)
+    finished.set()
+    assert await waiting == "answer"
+    assert gate.in_flight == 0
+    assert not made.converting.locked()
+
+
+async def test_a_statement_that_fails_or_is_cancelled_beside_reads(clock: StandingClock, server: Server) -> None:
+    """Its error is the caller's, and a caller that is cancelled leaves no statement behind."""
+    made = sounding(clock, server)
+    ended: list[str] = []
+
+    async def fail() -> None:
+        raise AutoReconnect("gone")
+
+    async def hang() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("cancelled")
+
+    with pytest.raises(AutoReconnect):
+        await made.beside(fail())
+    waiting = asyncio.create_task(made.beside(hang()))
+    while server.asked < 2:
+        await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert ended == ["cancelled"]
