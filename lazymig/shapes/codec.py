@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, TypeVar
+from functools import lru_cache
+from typing import Any, Generic, TypeVar, cast
 
 import bson
 from attrs import evolve, frozen
@@ -164,17 +165,28 @@ def codec_for(
 ) -> Codec[E]:
     """Make a codec with the user's converter, or with the default one for a client with this `tz_aware` option."""
     if own is None:
-        fast = make_converter(tz_aware=tz_aware, detailed_validation=False)
-        detailed = make_converter(tz_aware=tz_aware)
-    else:
-        fast, detailed = own, own if own.detailed_validation else own.copy(detailed_validation=True)
-    options: CodecOptions[Any] = CodecOptions(tz_aware=tz_aware)
-    shares = own is not None or holds_anything(cls)
+        kind: type = cls
+        made = cast(Codec[E], _make_default(kind, id_field, tz_aware))
+        # An older document is brought up before it is read, and a version is stamped on what is written.
+        return made if upcasters is None else evolve(made, upcasters=upcasters, read=None, assured=None)
+    detailed = own if own.detailed_validation else own.copy(detailed_validation=True)
+    options: CodecOptions[Fields] = CodecOptions(tz_aware=tz_aware)
+    return Codec(
+        cls, id_field, own, detailed, options, top_names(own, cls, id_field), tells_apart(cls), upcasters=upcasters
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=128)
+def _make_default(cls: type[object], id_field: str, tz_aware: bool) -> Codec[object]:
+    """Make a codec with converters of its own. It takes milliseconds, and never changes, so that it is kept."""
+    fast = make_converter(tz_aware=tz_aware, detailed_validation=False)
+    detailed = make_converter(tz_aware=tz_aware)
+    options: CodecOptions[Fields] = CodecOptions(tz_aware=tz_aware)
     names = top_names(fast, cls, id_field)
-    codec: Codec[E] = Codec(cls, id_field, fast, detailed, options, names, tells_apart(cls), shares, upcasters)
-    if own is not None or upcasters is not None or names.opaque:
-        return codec
-    return evolve(codec, read=make_reader(cls, fast, id_field), assured=make_assurance(cls, fast, options))
+    made: Codec[object] = Codec(cls, id_field, fast, detailed, options, names, tells_apart(cls), holds_anything(cls))
+    if names.opaque:
+        return made
+    return evolve(made, read=make_reader(cls, fast, id_field), assured=make_assurance(cls, fast, options))
 
 
 def leaf_error(error: BaseException) -> BaseException:
