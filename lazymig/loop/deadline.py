@@ -3,9 +3,65 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+from asyncio import AbstractEventLoop, TimerHandle, current_task, get_running_loop
 from types import TracebackType
 
 from pymongo.errors import NetworkTimeout
+
+
+class _Open:
+    """The open deadlines of one length in one event loop, in the order in which they end: that in which they began.
+
+    One timer serves them all. `asyncio.timeout` sets one for each block and cancels it, which costs a call that is in
+    time more than everything else that bounds it.
+    """
+
+    __slots__ = ("_armed", "_length_s", "_loop", "ends")
+
+    def __init__(self, loop: AbstractEventLoop, length_s: float) -> None:
+        self._loop = loop
+        self._length_s = length_s
+        self._armed: TimerHandle | None = None
+        #: When each ends, by the loop's clock.
+        self.ends: dict[Deadline, float] = {}
+
+    def add(self, deadline: Deadline) -> None:
+        """Note a deadline that begins now."""
+        end_s = self.ends[deadline] = self._loop.time() + self._length_s
+        if self._armed is None:
+            self._arm(end_s)
+
+    def _arm(self, end_s: float) -> None:
+        # In a new context: the timer outlives the call that began first, and would keep what belongs to that call.
+        self._armed = self._loop.call_at(end_s, self._expire, context=contextvars.Context())
+
+    def _expire(self) -> None:
+        """End the deadlines that are over, and wait for the first of the others."""
+        self._armed = None
+        now_s = self._loop.time()
+        while self.ends:
+            deadline, end_s = next(iter(self.ends.items()))
+            if end_s > now_s:
+                self._arm(end_s)
+                return
+            del self.ends[deadline]
+            deadline.expire()
+        # Nothing is open, and no reference to the event loop must stay.
+        _OPEN.pop((self._loop, self._length_s), None)
+
+
+#: What is open, by event loop and length.
+_OPEN: dict[tuple[AbstractEventLoop, float], _Open] = {}
+
+
+def _open_in(loop: AbstractEventLoop, length_s: float) -> _Open:
+    found = _OPEN.get((loop, length_s))
+    if found is None:
+        for known in [known for known in list(_OPEN) if known[0].is_closed()]:
+            _OPEN.pop(known, None)  # its timer never fires
+        found = _OPEN.setdefault((loop, length_s), _Open(loop, length_s))
+    return found
 
 
 class Deadline:
@@ -16,24 +72,44 @@ class Deadline:
     request.
     """
 
-    __slots__ = ("_timeout", "_timeout_s")
+    __slots__ = ("_cancelling", "_expired", "_open", "_task", "_timeout_s")
+    _task: asyncio.Task[object]
+    #: How many cancellations of the task were requested before the block.
+    _cancelling: int
+    _expired: bool
 
     def __init__(self, timeout_s: float | None) -> None:
         self._timeout_s = timeout_s
-        # Without a bound there is no timer, so no event loop is needed: the explorer runs reads without one.
-        self._timeout = None if timeout_s is None else asyncio.timeout(timeout_s)
+        self._open: _Open | None = None
 
     async def __aenter__(self) -> object:
-        if self._timeout is not None:
-            await self._timeout.__aenter__()
+        self.begin()
         return None
+
+    def begin(self) -> None:
+        """Start the time."""
+        timeout_s = self._timeout_s
+        if timeout_s is None:
+            return  # without a bound no event loop is needed: the explorer runs reads without one
+        loop = get_running_loop()
+        task = current_task(loop)
+        if task is None:
+            raise RuntimeError("a call that is bounded in time runs in a task")
+        self._task, self._cancelling, self._expired = task, task.cancelling(), False
+        self._open = _open_in(loop, timeout_s)
+        self._open.add(self)
+
+    def expire(self) -> None:
+        """Cancel the task, whose time is over."""
+        self._expired = True
+        self._task.cancel()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._timeout is None:
+        if self._open is None:
             return
-        try:
-            await self._timeout.__aexit__(kind, error, trace)
-        except TimeoutError:
+        self._open.ends.pop(self, None)
+        # If somebody else cancels the task as well, it stays cancelled.
+        if self._expired and self._task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError):
             raise NetworkTimeout(f"no answer within {self._timeout_s} s (the repository's timeout_s)") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 from pymongo.errors import PyMongoError
 
 from lazymig.loop.breaker import Breaker
+from lazymig.loop.deadline import Deadline
 from lazymig.protocol.pair import Pair
 from lazymig.shapes.migration import get_upgrading
 from lazymig.stores.given import RawId
@@ -49,11 +49,8 @@ async def _ask_in_time(
         return await ask(), True
     if breaker.admits():
         try:
-            if wait_s is None:
+            async with Deadline(wait_s):
                 answer = await ask()
-            else:
-                async with asyncio.timeout(wait_s):
-                    answer = await ask()
         except (PyMongoError, TimeoutError):
             breaker.failed()
         else:

@@ -138,8 +138,7 @@ class _FixedCall(Deadline, Generic[V1, V2]):
         self._stage = stage
 
     async def __aenter__(self) -> Stage[V1, V2]:
-        if self._timeout is not None:
-            await self._timeout.__aenter__()
+        self.begin()
         return self._stage
 
 

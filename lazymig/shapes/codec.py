@@ -165,7 +165,7 @@ def codec_for(
 ) -> Codec[E]:
     """Make a codec with the user's converter, or with the default one for a client with this `tz_aware` option."""
     if own is None:
-        kind: type = cls
+        kind: type = cls  # mypy takes no `type[E]` for hashable
         made = cast(Codec[E], _make_default(kind, id_field, tz_aware))
         # An older document is brought up before it is read, and a version is stamped on what is written.
         return made if upcasters is None else evolve(made, upcasters=upcasters, read=None, assured=None)
@@ -176,9 +176,13 @@ def codec_for(
     )  # fmt: skip
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=64)
 def _make_default(cls: type[object], id_field: str, tz_aware: bool) -> Codec[object]:
-    """Make a codec with converters of its own. It takes milliseconds, and never changes, so that it is kept."""
+    """Return the codec of a class with the default converters, which nobody registers hooks on.
+
+    It is kept, since making it takes longer than all else when a repository is opened; not for more classes than
+    programs have, since converters keep the classes alive.
+    """
     fast = make_converter(tz_aware=tz_aware, detailed_validation=False)
     detailed = make_converter(tz_aware=tz_aware)
     options: CodecOptions[Fields] = CodecOptions(tz_aware=tz_aware)
