@@ -16,7 +16,7 @@ from pymongo.errors import WriteError
 from lazymig.errors import AlreadyExists, Contention, ConversionError, ForeignDocument, NotFound
 from lazymig.loop.clock import pick_unused_step
 from lazymig.protocol.edits import Change, ClientEdit
-from lazymig.protocol.listing import fetch_pages, let_others, split_rows
+from lazymig.protocol.listing import TURN, fetch_pages, let_others
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.v2_listing import find_v2_pages
 from lazymig.protocol.waiting import back_off
@@ -157,7 +157,7 @@ async def _list(
 ) -> AsyncGenerator[list[E | ConversionError]]:
     async with fetch_pages(pair, find_v2_pages(pair.alone, span)) as pages:
         async for page in pages:
-            for rows in split_rows(page):
+            for rows in page.parts(TURN):
                 answers: list[E | ConversionError] = []
                 for row in rows:
                     answer = await _attempt(make, row)
