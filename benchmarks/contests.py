@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import cycle, islice
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from benchmarks.arena import Arena, Scale, Stage, arena
-from benchmarks.measure import Leg, Outcome, alternate, outcome, spread
+from benchmarks.measure import Leg, Outcome, alternate, outcome, spread, used
 from benchmarks.subject import OrderV1, entity, orders, ship, to_v2
 from lazymig.repository import calls_of
 
@@ -43,13 +43,15 @@ class Contest:
     async def _at(self, place: Arena, tasks: int, scale: Scale, round_trips: float) -> Outcome:
         operations = scale.operations(tasks, self.weight)
         mine, other = await self.arguments(place, scale.rounds + 1, operations)
+        cpu: tuple[list[float], list[float]] = [], []
         taken = await alternate(
-            _legs(self.ours(place), mine, operations, tasks, place),
-            _legs(self.theirs(place), other, operations, tasks, place),
+            used(_legs(self.ours(place), mine, operations, tasks, place), operations, cpu[0]),
+            used(_legs(self.theirs(place), other, operations, tasks, place), operations, cpu[1]),
             scale.rounds,
         )
         await _agree(place, mine)
-        return outcome(self.row, self.against, tasks, self.targets[tasks], taken, operations, round_trips)
+        one = outcome(self.row, self.against, tasks, self.targets[tasks], taken, operations, round_trips)
+        return evolve(one, ours_cpu_ms=round(min(cpu[0]), 4), theirs_cpu_ms=round(min(cpu[1]), 4))
 
     async def _round_trips(self, stage: Stage) -> float:
         # Counted until the caller has its answer: what `write_behind` leaves behind is no wait of the caller's.

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from attrs import evolve, fields_dict, frozen
+from attrs import evolve, frozen
 from bson import ObjectId
 from bson.decimal128 import Decimal128
 
@@ -112,6 +112,8 @@ UPGRADE_PIPELINE: list[dict[str, Any]] = [
 ]
 
 MIGRATION = lazymig.Migration(name="invoices", v1=InvoiceV1, v2=InvoiceV2, upgrade=to_v2, downgrade=to_v1)
+#: The same documents and results, with the conversion left to the server.
+SERVER_SIDE = evolve(MIGRATION, upgrade_pipeline=UPGRADE_PIPELINE)
 
 
 def documents(count: int, seed: int) -> Iterator[dict[str, Any]]:
@@ -147,13 +149,6 @@ def repository(
     """The repository over the benchmark's collections."""
     db = client[database]
     return lazymig.Repository(migration, v1=db["v1"], v2=db["v2"], phase=lazymig.Phase.COEXIST)
-
-
-def server_side() -> lazymig.Migration[InvoiceV1, InvoiceV2] | None:
-    """The migration whose sweep leaves the conversion to the server; None where lazymig cannot do so."""
-    if "upgrade_pipeline" not in fields_dict(lazymig.Migration):
-        return None
-    return evolve(MIGRATION, upgrade_pipeline=UPGRADE_PIPELINE)
 
 
 async def fill(client: Any, name: str, count: int) -> None:

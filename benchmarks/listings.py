@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from time import perf_counter
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 import lazymig
 from benchmarks.arena import Stage, arena
-from benchmarks.measure import Outcome, alternate, outcome, spread
+from benchmarks.measure import Outcome, alternate, outcome, spread, used
 from benchmarks.subject import CHECKED, MIGRATION, OrderV1, OrderV2, orders, to_v2, to_v2_checked
 
 LISTED = 10_000
@@ -36,9 +36,15 @@ class Listing:
         async def theirs(_: Any) -> None:
             assert await _length(place.theirs.list()) == count
 
-        taken = await alternate(lambda: spread(ours, [0], 1), lambda: spread(theirs, [0], 1), stage.scale.rounds)
+        cpu: tuple[list[float], list[float]] = [], []
+        taken = await alternate(
+            used(lambda: spread(ours, [0], 1), 1, cpu[0]),
+            used(lambda: spread(theirs, [0], 1), 1, cpu[1]),
+            stage.scale.rounds,
+        )
         row = self.row.replace(f"{LISTED:,}", f"{count:,}")
-        return [outcome(row, "find in V1, convert each", 1, self.target, taken, 1)]
+        one = outcome(row, "find in V1, convert each", 1, self.target, taken, 1)
+        return [evolve(one, ours_cpu_ms=round(min(cpu[0]), 2), theirs_cpu_ms=round(min(cpu[1]), 2))]
 
 
 async def _length(entities: AsyncIterator[Any]) -> int:

@@ -7,7 +7,7 @@ import enum
 import gc
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from attrs import field, frozen
@@ -46,6 +46,16 @@ class Outcome:
     rule: Rule = field(default=Rule.AT_LEAST, converter=Rule)
     #: Calls of ours that failed in all rounds; None where the row counts none, since a failure ends it.
     failures: int | None = None
+    #: The least processor time of this process in a round, ms per operation: a busy machine disturbs it less.
+    ours_cpu_ms: float | None = None
+    theirs_cpu_ms: float | None = None
+
+    @property
+    def cpu_ratio(self) -> float | None:
+        """Their processor time beside ours, where it was measured."""
+        if self.ours_cpu_ms is None or self.theirs_cpu_ms is None:
+            return None
+        return self.theirs_cpu_ms / self.ours_cpu_ms
 
     @property
     def met(self) -> bool | None:
@@ -102,6 +112,18 @@ async def alternate(ours: Leg, theirs: Leg, rounds: int) -> list[tuple[float, fl
     """Seconds of both in each round, as `rotate` measures them."""
     taken = await rotate({"ours": ours, "theirs": theirs}, rounds)
     return list(zip(taken["ours"], taken["theirs"], strict=True))
+
+
+def used(leg: Leg, operations: int, into: list[float]) -> Leg:
+    """The leg, with the processor time of this process in ms per operation put down as well."""
+
+    async def counted() -> float:
+        started = process_time()
+        taken = await leg()
+        into.append((process_time() - started) / operations * 1000)
+        return taken
+
+    return counted
 
 
 def outcome(

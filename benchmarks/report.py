@@ -33,9 +33,10 @@ def line(one: Outcome) -> str:
     """One outcome for the terminal."""
     goal = "" if one.target is None else f"  {aim(one)}: {'met' if one.met else 'NOT MET'}"
     failed = "" if one.failures is None else f"  {one.failures} failed"
+    cpu = "" if one.cpu_ratio is None else f"  cpu {one.cpu_ratio:.2f}"
     return (
         f"{one.row:42} {one.tasks:>3} tasks  {one.ratio:6.2f}  [{min(one.ratios):.2f} .. {max(one.ratios):.2f}]"
-        f"  {one.ours_ms:9.3f} / {one.theirs_ms:9.3f} ms{goal}{failed}"
+        f"  {one.ours_ms:9.3f} / {one.theirs_ms:9.3f} ms{cpu}{goal}{failed}"
     )
 
 
@@ -175,12 +176,14 @@ def _write_table(outcomes: Sequence[Outcome], machine: Mapping[str, Any], beside
 
 def table(outcomes: Sequence[Outcome], machine: Mapping[str, Any]) -> Iterable[str]:
     """The Markdown table, in two parts, with the machine under it."""
-    yield "| operation | against | tasks | ratio | range | target | | ms each, lazymig / by hand | round trips |\n"
-    yield "| --- | --- | --: | --: | --- | --: | --- | --- | --: |\n"
+    yield "| operation | against | tasks | ratio | range | target | | ms each, lazymig / by hand "
+    yield "| processor time | round trips |\n"
+    yield "| --- | --- | --: | --: | --- | --: | --- | --- | --: | --: |\n"
     for one in outcomes:
         if one.against != RAW:
             trips = "" if one.round_trips is None else f"{one.round_trips:g}"
-            yield f"{_cells(one)} {aim(one)} | {_verdict(one)} | {_times(one)} | {trips} |\n"
+            cpu = "" if one.cpu_ratio is None else f"{one.cpu_ratio:.2f}"
+            yield f"{_cells(one)} {aim(one)} | {_verdict(one)} | {_times(one)} | {cpu} | {trips} |\n"
     yield "\nBeside the raw driver (no structuring at all), other libraries' reads of the same documents:\n\n"
     yield "| read | against | tasks | ratio | range | ms each, it / raw |\n| --- | --- | --: | --: | --- | --- |\n"
     for one in outcomes:

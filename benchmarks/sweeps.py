@@ -26,7 +26,7 @@ from pymongo import AsyncMongoClient
 import lazymig
 from benchmarks import report
 from benchmarks.beside import LIVE, live, memory
-from benchmarks.invoices import FILL, MIGRATION, InvoiceV1, documents, fill, repository, server_side, to_v2
+from benchmarks.invoices import FILL, MIGRATION, SERVER_SIDE, InvoiceV1, documents, fill, repository, to_v2
 from benchmarks.measure import Leg, Outcome, alternate, outcome, rotate
 from benchmarks.options import arguments_of, chosen, kept, verdict
 from lazymig.fleet.jobs import SWEEP
@@ -117,8 +117,7 @@ def _sweeps(client: Any, uri: str, name: str, count: int) -> dict[str, Leg]:
     legs["2 workers"] = _timed(
         client, name, lambda: Workers(SWEEP, partial(made, uri, name), 2, {"partition_size": size}).run()
     )
-    if (migration := server_side()) is not None:
-        legs["server-side"] = sweep(migration)
+    legs["server-side"] = sweep(SERVER_SIDE)
     return legs
 
 

@@ -191,7 +191,7 @@ ROOMS = {
     ),
     "protocol": (
         {"pair", "edits", "seals", "in_place.place"},
-        {"births", "bodies", "joining", "placing", "renewals", "replacing"},
+        {"births", "bodies", "joining", "placing", "renewals", "replacing", "waiting"},
         {"moved", "writing"},
         {"v1_alone"},
         {"inserting", "reading"},

@@ -33,7 +33,7 @@ Update: TypeAlias = UpdateV1[V1, V2] | UpdateV2[V1, V2]
 Decided: TypeAlias = Change | Literal[More.TRUTH]
 
 #: Seconds after which a turn stores what has been decided; the rest goes on in the next one.
-DECIDING_S: Final = 0.02
+DECIDING_S: Final = 0.1
 
 
 def shares(edit: ClientEdit) -> type[ClientEdit] | None:

@@ -9,7 +9,8 @@ from lazymig.loop.clock import pick_unused_step
 from lazymig.protocol.edits import Base, Change, Edit, More
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.placing import explain_refusal
-from lazymig.protocol.writing import back_off, change_v1, decide
+from lazymig.protocol.waiting import back_off
+from lazymig.protocol.writing import change_v1, decide
 from lazymig.shapes.leaving import answer
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId

@@ -18,7 +18,7 @@ from lazymig.protocol.edits import Change, ClientEdit
 from lazymig.protocol.listing import fetch_pages, let_others, split_rows
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.v2_listing import find_v2_pages
-from lazymig.protocol.writing import back_off
+from lazymig.protocol.waiting import back_off
 from lazymig.query import Span
 from lazymig.shapes.leaving import check_moved
 from lazymig.stores.chunks import split_ids

@@ -155,10 +155,13 @@ def _uuid(value: Any, _: Any) -> UUID:
     raise TypeError(f"expected a binary of subtype 4, found {type(value).__name__}")
 
 
+_MIDNIGHT = dt.time()
+
+
 def _date(value: Any, _: Any) -> dt.date:
     if isinstance(value, dt.datetime):
         moment = value if value.tzinfo is None else value.astimezone(dt.UTC)
-        if moment.time() == dt.time():
+        if moment.time() == _MIDNIGHT:
             return moment.date()
     raise TypeError("expected a date at midnight UTC")
 
@@ -166,7 +169,7 @@ def _date(value: Any, _: Any) -> dt.date:
 def _midnight(value: dt.date) -> dt.datetime:
     if isinstance(value, dt.datetime):
         raise TypeError("expected date, found datetime")
-    return dt.datetime.combine(value, dt.time())
+    return dt.datetime.combine(value, _MIDNIGHT)
 
 
 def _moment(value: dt.datetime, tz_aware: bool) -> dt.datetime:

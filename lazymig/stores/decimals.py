@@ -70,8 +70,9 @@ def to_decimal128(value: Decimal) -> Decimal128 | None:
     if coefficient is None:
         return _spelled_otherwise(value)
     exponent = -len(fraction)
-    if 0 < coefficient <= _COEFFICIENT_MAX:
-        return _pack(0, coefficient, exponent)
+    if 0 < coefficient <= _COEFFICIENT_MAX:  # nearly always, so without another call
+        high = (exponent - EXPONENT_MIN) << _HIGH_EXPONENT_SHIFT | coefficient >> 64
+        return Decimal128((high, coefficient & _LOW_MASK))  # type: ignore[arg-type]  # as the driver documents
     return _pack(_HIGH_SIGN if whole[0] == "-" else 0, -coefficient if coefficient < 0 else coefficient, exponent)
 
 

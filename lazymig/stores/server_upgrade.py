@@ -144,6 +144,11 @@ class ServerUpgrade:
             return _judge(error)
         return Merged(Put.STORED)
 
+    async def count_moved(self, ids: Sequence[RawId]) -> int:
+        """Count those of these documents that a sweep has brought to V2 and that the majority will keep."""
+        where = {"_id": {"$in": list(ids)}, f"{META_FIELD}.by": "sweep"}
+        return int(await self._v2.count_documents(where, hint={"_id": 1}))
+
     async def find_moved(self, ids: Sequence[RawId]) -> list[Moved]:
         """Find those of these documents that V2 has and the majority will keep, in any order."""
         fields = {f"{META_FIELD}.rev": 1, f"{META_FIELD}.by": 1}

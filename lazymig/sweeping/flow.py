@@ -67,7 +67,6 @@ class Flow(Generic[V1, V2]):
         self._pair = pair
         self._mover = mover
         self._throttle = throttle
-        self._beside = throttle.sounding.beside
         self._counts = counts
         self._choice = choice
         self.begin()
@@ -84,8 +83,6 @@ class Flow(Generic[V1, V2]):
 
         Ends early when the sweep is to stop. A page that is not finished is not yielded.
         """
-        if self._server is not None:
-            self._server.begin_partition()
         v1, v2 = self._pair.v1, self._pair.bodies
         size = self._throttle.batches.size
         remainder = Remainder(v1, v2, partition, position, size, lean=self._lean, choice=self._choice)
@@ -135,7 +132,10 @@ class Flow(Generic[V1, V2]):
                 return False
             read_at_s = began_s = clock.monotonic()
             with span(SWEEP_BATCH, documents=len(batch)):
-                left = batch if self._server is None else await self._beside(self._server.move(batch))
+                left = batch
+                if self._server is not None:
+                    left = await self._server.move(batch)
+                    read_at_s = clock.monotonic()
                 async for documents in remainder.read_whole(left):
                     await self._mover.move(documents, read_at_s)
                     read_at_s = clock.monotonic()

@@ -16,6 +16,7 @@ from typing import Final, Generic, TypeVar
 from lazymig.comparing.two_ways import TwoWays
 from lazymig.errors import UpgradeDiffers
 from lazymig.passes.shedding import as_patient_as
+from lazymig.passes.sounding import Sounding
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S, look_again_at
 from lazymig.stores.chunks import split_ids
@@ -25,14 +26,14 @@ from lazymig.stores.drivers import IDS
 from lazymig.stores.given import RawId
 from lazymig.stores.raw import Undecoded, extract_id_bytes
 from lazymig.stores.records import Put
-from lazymig.stores.server_upgrade import Merged, ServerUpgrade, check_same_client
+from lazymig.stores.server_upgrade import Made, Merged, ServerUpgrade, check_same_client
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
-#: How many documents of a partition's first page are compared before any of it is stored, and of how many documents
-#: one is compared in each later page.
-COMPARED, COMPARED_ONE_IN = 100, 100
+#: How many documents of a page are compared before any of it is stored: one in so many, and at most so many; of a run's
+#: first page always as many.
+COMPARED_ONE_IN, COMPARED = 50, 100
 #: Comparisons between two turns of the event loop.
 TURN = 20
 #: Seconds that a statement may take, and the part of the grace period: if this process dies, nobody looks at V1 again.
@@ -44,9 +45,17 @@ class ServerSide(Generic[V1, V2]):
     """Migrates on the server what V2 lacks, and compares what the server makes with the Python conversion."""
 
     def __init__(
-        self, pair: Pair[V1, V2], upgrade: ServerUpgrade, counts: Counter[str], grace: timedelta, *, dry_run: bool
+        self,
+        pair: Pair[V1, V2],
+        upgrade: ServerUpgrade,
+        counts: Counter[str],
+        grace: timedelta,
+        sounding: Sounding,
+        *,
+        dry_run: bool,
     ) -> None:
         self._upgrade = upgrade
+        self._sounding = sounding
         self._pair, self._counts, self._dry_run = pair, counts, dry_run
         self._two_ways = TwoWays(pair.conversions)
         self._within_s = min(_STATEMENT_S, grace.total_seconds() * _OF_GRACE)
@@ -78,10 +87,6 @@ class ServerSide(Generic[V1, V2]):
                 await self._upgrade.try_on_nothing(writing=not self._dry_run)
                 self._tried = True
 
-    def begin_partition(self) -> None:
-        """Begin a partition, of whose first page more documents are compared."""
-        self._is_first = True
-
     def draw(self, missing: Sequence[RawId]) -> Sequence[RawId]:
         """Draw the documents of a page that are compared before any of it is stored, from all over the page.
 
@@ -89,7 +94,7 @@ class ServerSide(Generic[V1, V2]):
         """
         if self._dry_run:
             return []
-        wanted = max(ceil(len(missing) / COMPARED_ONE_IN), COMPARED if self._is_first else 0)
+        wanted = COMPARED if self._is_first else min(ceil(len(missing) / COMPARED_ONE_IN), COMPARED)
         self._is_first = False
         if wanted >= len(missing):
             return missing
@@ -111,8 +116,9 @@ class ServerSide(Generic[V1, V2]):
         for part in split_ids(list(chosen)):
             done |= await (self._compare(part) if self._dry_run else self._store(part))
         if self._dry_run:
-            self._counts["migrated"] += len(done)
-            self._counts["on_server"] += len(done)
+            self._count(len(done))
+        if len(done) == len(documents):
+            return ()
         finished = {extract_id_bytes(chosen[id]) for id in done & chosen.keys()}
         return [document for document in documents if extract_id_bytes(document) not in finished]
 
@@ -130,14 +136,17 @@ class ServerSide(Generic[V1, V2]):
             conversion = await self._upgrade.convert(rest)
             if isinstance(conversion, str):
                 return compared | await self._compare_apart(rest, conversion)
-            for place, made in enumerate(conversion.made, 1):
-                if reasons := await self._two_ways.find_differences(made.truth, made.body):
-                    raise UpgradeDiffers(decode_id(made.truth.id), reasons)
-                compared.add(made.truth.id)
-                if place % TURN == 0:
-                    await self._pair.clock.sleep(0)
+            async with self._sounding.converting:
+                for made in conversion.made.parts(TURN):
+                    compared |= {await self._check(one) for one in made}
+                    await self._sounding.take_turn()
             rest = [] if conversion.complete else [id for id in rest if id not in compared]
         return compared
+
+    async def _check(self, made: Made) -> RawId:
+        if reasons := await self._two_ways.find_differences(made.truth, made.body):
+            raise UpgradeDiffers(decode_id(made.truth.id), reasons)
+        return made.truth.id
 
     async def _compare_apart(self, ids: Sequence[RawId], why: str) -> set[RawId]:
         """Compare halves of these, of which the server refuses one: it does not name that one."""
@@ -155,26 +164,34 @@ class ServerSide(Generic[V1, V2]):
         if merged.outcome is Put.REFUSED:
             # Some of them may be stored. V2 lacks the refused one, and what came after it.
             self._refused[merged.why] += 1
+        in_time = clock.monotonic() - began_s <= OLD_READ_S
+        if in_time and await self._upgrade.count_moved(ids) == len(ids):
+            self._count(len(ids))
+            return set(ids)
         moved = await self._upgrade.find_moved(ids)
         ours = [one for one in moved if one.by_sweep]
-        if clock.monotonic() - began_s > OLD_READ_S:
+        if not in_time:
             await look_again_at(self._pair, ours)
-        self._counts["migrated"] += len(ours)
-        self._counts["on_server"] += len(ours)
+        self._count(len(ours))
         # A client was faster, which is no error.
         self._counts["moved_by_clients"] += len(moved) - len(ours)
         return {one.id for one in moved}
 
+    def _count(self, migrated: int) -> None:
+        self._counts["migrated"] += migrated
+        self._counts["on_server"] += migrated
+
     async def _merge(self, ids: Sequence[RawId]) -> Merged:
-        merged = await self._upgrade.merge(ids, keeping=False, within_s=self._within_s)
-        if merged.outcome is not Put.LOST:
-            return merged
-        # A client was faster with one of them, which ended the statement.
-        return await self._upgrade.merge(ids, keeping=True, within_s=self._within_s)
+        for keeping in (False, True):
+            merge = self._upgrade.merge(ids, keeping=keeping, within_s=self._within_s)
+            merged = await self._sounding.beside(merge)
+            if merged.outcome is not Put.LOST:
+                break  # else a client was faster with one of them, which ended the statement
+        return merged
 
 
 def open_server_side(
-    pair: Pair[V1, V2], counts: Counter[str], grace: timedelta, *, dry_run: bool
+    pair: Pair[V1, V2], counts: Counter[str], grace: timedelta, sounding: Sounding, *, dry_run: bool
 ) -> ServerSide[V1, V2] | None:
     """Return what lets the server convert; None where the migration has no stages, and in memory.
 
@@ -184,7 +201,7 @@ def open_server_side(
     if not migration.upgrade_pipeline or not check_same_client(pair.v1, pair.bodies):
         return None
     upgrade = ServerUpgrade(pair.v1, pair.bodies, migration.upgrade_pipeline, migration.revision)
-    return ServerSide(pair, as_patient_as(pair.bodies, upgrade), counts, grace, dry_run=dry_run)
+    return ServerSide(pair, as_patient_as(pair.bodies, upgrade), counts, grace, sounding, dry_run=dry_run)
 
 
 def _is_accepted(check: Callable[[RawId], None], id: RawId) -> bool:

@@ -50,7 +50,7 @@ class PairWork(SweepWork, Generic[V1, V2]):
         self._mover = mover = Mover(pair, control, counts, dry_run=options.dry_run, sounding=throttle.sounding)
         self.failures = mover.failures
         choice = Choice(question=question, descending=options.newest_first)
-        self._server = open_server_side(pair, counts, options.grace, dry_run=options.dry_run)
+        self._server = open_server_side(pair, counts, options.grace, throttle.sounding, dry_run=options.dry_run)
         self._flow = Flow(pair, mover, throttle, counts, choice, self._server)
         self._reconverter = Reconverter(pair, mover, throttle, counts, dry_run=options.dry_run, question=question)
         self._v1 = as_patient_as(pair.v1, Counts(pair.v1))

@@ -147,8 +147,8 @@ async def test_a_dry_run_compares_all_documents_and_writes_nothing(watched: Any)
         await sweeper(watched.database, repo=serving(watched.database, odd), dry_run=True, batch_size=100).run()
 
 
-async def test_one_in_a_hundred_is_compared(server_database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a partition's first page a hundred are compared, drawn from all of it, and then one in a hundred."""
+async def test_one_in_fifty_is_compared(server_database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a run's first page a hundred are compared, drawn from all of it, and of each other page one in fifty."""
     monkeypatch.setattr(remainder, "IDS_PER_PAGE", 300)
     compared: list[list[int]] = []
     convert = ServerUpgrade.convert
@@ -160,7 +160,7 @@ async def test_one_in_a_hundred_is_compared(server_database: Any, monkeypatch: p
     monkeypatch.setattr(ServerUpgrade, "convert", noting)
     await server_database["v1"].insert_many([thing(id) for id in range(900)])
     await sweeper(server_database, repo=serving(server_database), partition_size=1000, concurrency=1).run()
-    assert [len(ids) for ids in compared] == [100, 3, 3]
+    assert [len(ids) for ids in compared] == [100, 6, 6]
     for first, ids in zip((0, 300, 600), compared, strict=True):
         step = 300 // len(ids)
         assert [(id - first) // step for id in ids] == list(range(len(ids)))

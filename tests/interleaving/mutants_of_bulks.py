@@ -61,27 +61,14 @@ def gone_is_deleted(monkeypatch):
     monkeypatch.setattr(deleting, "_is_as_left", lambda now, announced: True)
 
 
-def raised_is_as_left(monkeypatch):
-    """A number that somebody raised the intent to, which it had, is taken for nobody's."""
-    monkeypatch.setattr(
-        deleting,
-        "_is_as_left",
-        lambda now, announced: now is not None and now[1:4] == announced[1:4],
-    )
-
-
 MUTANTS = (
     Mutant(
         "shared numbers", shared_numbers,
         lambda: grouped_scenario("both clean", [["update"], ["update", "failed update"]]),
     ),
-    Mutant("inserting updates", inserting_updates, lambda: grouped_scenario("both clean", [["update"], ["delete"]])),
+    Mutant("inserting updates", inserting_updates, lambda: grouped_scenario("both clean", [["replace"], ["delete"]])),
     Mutant("lost updates count", lost_updates_count, lambda: grouped_scenario("both clean", [["update"], ["update"]])),
     Mutant("unguarded deletes", unguarded_deletes, lambda: grouped_scenario("both clean", [["delete"], ["update"]])),
     Mutant("shortfalls count", shortfalls_count, lambda: grouped_scenario("both clean", [["delete"], ["update"]])),
     Mutant("gone is deleted", gone_is_deleted, lambda: grouped_scenario("both clean", [["delete"], ["delete"]])),
-    Mutant(
-        "raised is as left", raised_is_as_left,
-        lambda: grouped_scenario("both clean", [["delete"], ["update"], ["delete"]]),
-    ),
 )  # fmt: skip

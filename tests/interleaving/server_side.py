@@ -12,6 +12,7 @@ import bson
 from attrs import evolve
 from pymongo.errors import DuplicateKeyError
 
+from lazymig.passes.sounding import Sounding
 from lazymig.repository import calls_of
 from lazymig.stores.documents import born_clean, parse_v1
 from lazymig.stores.records import Partition, Put
@@ -56,6 +57,10 @@ class Server:
     async def _insert(self, made):
         await self._v2.insert_one(made)
 
+    async def count_moved(self, ids):
+        """How many of them a sweep has brought to V2."""
+        return await self._v2.count_documents({"_id": {"$in": ids}, "_lazymig.by": "sweep"})
+
     async def find_moved(self, ids):
         """What V2 has."""
         found = [await self._v2.find_one({"_id": id}) for id in ids]
@@ -66,7 +71,7 @@ class Server:
 async def sweep_on_server(s):
     """One pass over what V2 lacks: on the server, and by Python what that leaves."""
     pair, counts = calls_of(s.repository).pair, Counter()
-    side = server_side.ServerSide(pair, Server(s.v1, s.v2), counts, GRACE, dry_run=False)
+    side = server_side.ServerSide(pair, Server(s.v1, s.v2), counts, GRACE, Sounding(pair.clock), dry_run=False)
     mover = Mover(pair, None, counts, dry_run=False)
     remainder = Remainder(pair.v1, pair.bodies, Partition("int", None, None), None, 10, lean=True)
     async for page in remainder.pages():

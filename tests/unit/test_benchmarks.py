@@ -15,15 +15,14 @@ from typing import Any
 import pytest
 from pymongo import AsyncMongoClient
 
-from benchmarks import growth, in_place, listings, measure, report, run, sweeps
+from benchmarks import contests, growth, hot, in_place, listings, measure, report, run, sweeps
 from benchmarks.arena import Scale, arena
-from benchmarks.contests import CONTESTS
 from benchmarks.filling import filled
 from benchmarks.invoices import FILL, UPGRADE_PIPELINE, fill, repository
 from benchmarks.measure import Outcome, Rule, alternate, outcome, rotate
 from benchmarks.options import NOT_MET, arguments_of, chosen, kept, verdict
 from benchmarks.subject import orders, to_v1, to_v2, to_v2_checked
-from lazymig import Sweeper
+from lazymig import Contention, Repository, Sweeper
 from lazymig.repository import calls_of
 
 TINY = Scale(1, 2, 2, each=1, listed=20)
@@ -184,14 +183,15 @@ async def test_filled_entities_are_migrated(client: Any) -> None:
     assert calls_of(repo).pair.tally.counts["lazymig.migrated"] == 0
 
 
-@pytest.mark.parametrize("contest", CONTESTS, ids=lambda contest: f"{contest.row}, against {contest.against}")
-async def test_contests_run(contest: Any, client: Any, lazymig_server: Any) -> None:
+@pytest.mark.parametrize("contest", contests.CONTESTS, ids=lambda contest: f"{contest.row}, against {contest.against}")
+async def test_contests_run(contest: Any, client: Any, lazymig_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every row of operations runs at each number of tasks, and both sides come to the same entities."""
+    monkeypatch.setattr(contests, "_LOOKED_AT", 5)
     trips = run.Trips()
     async with AsyncMongoClient(lazymig_server.uri, event_listeners=[trips]) as listening:
         rows = await contest.run(run.Stage(lazymig_server.uri, client, listening, trips, TINY))
     assert [row.tasks for row in rows] == [1, 16, 64]
-    assert all(row.round_trips for row in rows)
+    assert all(row.round_trips and row.cpu_ratio for row in rows)
 
 
 @pytest.mark.parametrize("listing", listings.LISTINGS, ids=lambda listing: listing.row)
@@ -204,14 +204,35 @@ async def test_listings_run(listing: Any, client: Any) -> None:
 
 async def test_arena_notices_a_lost_write(client: Any) -> None:
     """A contest whose sides come to different entities fails."""
-    from benchmarks.contests import _agree
-
     place = await arena(client, "timed")
     ids = await place.fill(2, seed=1)
-    await _agree(place, ids)
+    await contests._agree(place, ids)
     await place.theirs.update(ids[0], growth.ship)
     with pytest.raises(AssertionError, match="the two sides differ"):
-        await _agree(place, ids)
+        await contests._agree(place, ids)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_one_entity_is_updated_by_many(processes: int, client: Any, lazymig_server: Any) -> None:
+    """Tasks of one process and of several count up one entity, and no update is lost on either side."""
+    crowd = hot.Crowd("updates", processes, 2, 2, 1.0)
+    row = await hot.contest(lazymig_server.uri, client, crowd, 1)
+    assert (row.tasks, row.failures) == (2 * processes, 0)
+    assert await hot.sides_of(client).counted() == [[8 * processes] * 2] * 2
+
+
+async def test_one_entity_that_gives_up_fails_its_row(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that gives up is counted as a failure, with which a row does not meet its target."""
+    update, calls = Repository.update, iter(range(100))
+
+    async def some(repository: Any, id: Any, change: Any) -> Any:
+        if next(calls) == 2:
+            raise Contention(id, 1)
+        return await update(repository, id, change)
+
+    monkeypatch.setattr(Repository, "update", some)
+    row = await hot.contest("", client, hot.Crowd("updates", 1, 2, 2, 0.0001), 1)
+    assert (row.failures, row.met) == (1, False)
 
 
 async def test_growth_runs(client: Any) -> None:
@@ -236,10 +257,14 @@ async def test_in_place_runs(client: Any, lazymig_server: Any, monkeypatch: pyte
 
 
 async def test_sweeps_run(client: Any, lazymig_server: Any) -> None:
-    """A sweep and the loop by hand store as much as V1 has, and the row says how many that is."""
-    given = Namespace(rows=["sweep of 100, 1 process", "find 1"], documents=100, quick=True)
+    """A sweep, by Python and by the server, and the loop by hand store as much as V1 has, which the row names."""
+    given = Namespace(rows=["sweep of 100, 1 process", "server-side", "find 1"], documents=100, quick=True)
     rows = await sweeps.measure(client, lazymig_server.uri, given, 1)
-    assert [row.row for row in rows] == ["sweep of 100, 1 process", "find 1 % of 1,000"]
+    assert [row.row for row in rows] == [
+        "sweep of 100, 1 process",
+        "sweep of 100, server-side",
+        "find 1 % of 1,000",
+    ]
 
 
 async def test_the_server_converts_invoices_alike(client: Any) -> None:

@@ -22,7 +22,7 @@ from lazymig.protocol.in_place.composing import (
 )
 from lazymig.protocol.in_place.parts import Parts
 from lazymig.protocol.in_place.place import Place
-from lazymig.protocol.writing import back_off
+from lazymig.protocol.waiting import back_off
 from lazymig.shapes.leaving import check_moved
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
