@@ -65,20 +65,25 @@ class Sounding:
             await self._measure(self.balance)
 
     async def beside(self, statement: Coroutine[object, object, T]) -> T:
-        """Return what a statement returns; and measure reads while it is on the way, if nothing is converted then."""
+        """Return the answer of a long statement beside which this process converts nothing; measure reads meanwhile."""
         if self.balance is None:
             return await statement
-        task = asyncio.create_task(statement)
+        answer = asyncio.ensure_future(statement)
         try:
-            while not (await asyncio.wait({task}, timeout=_BUSY_EVERY_S))[0]:
-                if not self.converting.locked() and self._clock.monotonic() >= self._due_s[self._is_busy]:
+            while not answer.done():
+                pause = asyncio.ensure_future(self._clock.sleep(_BUSY_EVERY_S))
+                try:
+                    await asyncio.wait({answer, pause}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    pause.cancel()
+                # A task that converts measures by itself.
+                if not answer.done() and not self.converting.locked():
                     async with self.converting:
-                        await self._measure(self.balance)
-            return await task
+                        await self.take_turn()
+            return answer.result()
         finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+            answer.cancel()
+            await asyncio.gather(answer, return_exceptions=True)
 
     async def wait_for_quiet(self) -> None:
         """Measure reads while nothing is in flight, if too few of them are known, before the next page is read."""

@@ -104,7 +104,8 @@ async def test_changes_in_one_statement_have_their_own_outcomes(wholes: Coalesci
     await collection.update_one({"_id": 2}, {"$inc": {f"{META}.rev": 1}})
     changes = [
         rename(seen[1]), rename(seen[2]), rename(seen[3], held={"name": "other"}), rename(seen[4]),
-        rename(seen[5], held={"name": "n5", "a": {"b": 1}, "a.b": 1}), rename(seen[6], "first"), rename(seen[6], "second"),
+        rename(seen[5], held={"name": "n5", "a": {"b": 1}, "a.b": 1}),
+        rename(seen[6], "first"), rename(seen[6], "second"),
     ]  # fmt: skip
     assert await asyncio.gather(*map(wholes.change, changes)) == [True, False, False, False, True, True, False]
     changed = {META: spell_whole(4, OTHER)}
