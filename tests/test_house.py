@@ -161,7 +161,10 @@ ROOMS = {
         {"grounds"},
         {"verification"},
     ),
-    "loop": ({"clock", "deadline", "in_flight", "turns"}, {"background", "batcher", "behind", "breaker", "rounds"}),
+    "loop": (
+        {"clock", "deadline", "in_flight", "run_queue", "turns"},
+        {"background", "batcher", "behind", "breaker", "rounds"},
+    ),
     "dark": ({"figures", "notes", "settings"}, {"contests"}, {"in_place", "log", "looking"}, {"watch"}),
     "routes": (
         {"choice", "options", "recorded", "route"},

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from pymongo.errors import PyMongoError
 
-from lazymig.loop.clock import Clock
+from lazymig.loop.clock import SYSTEM_CLOCK, Clock
+from lazymig.loop.run_queue import read_waited_s
 from lazymig.passes.balance import Balance
 from lazymig.passes.gate import Gate
 from lazymig.passes.shedding import is_overload
@@ -38,6 +39,7 @@ class Sounding:
         soundings: Soundings | None = None,
         bound: float | None = None,
         on_overload: Callable[[], None] = lambda: None,
+        read_waited_s: Callable[[], float] = read_waited_s,
     ) -> None:
         self._clock = clock
         self._soundings = soundings
@@ -50,6 +52,8 @@ class Sounding:
         #: What counts the statements of the pass that are on the way.
         self.gate: Gate | None = None
         self._on_overload = on_overload
+        # On a made-up clock no time passes while a thread waits for a processor.
+        self._read_waited_s = read_waited_s if clock is SYSTEM_CLOCK else lambda: 0.0
         #: When the next read is due: beside statements of the pass, and without them.
         self._due_s = {True: 0.0, False: 0.0}
         self._asked = False
@@ -61,25 +65,20 @@ class Sounding:
             await self._measure(self.balance)
 
     async def beside(self, statement: Coroutine[object, object, T]) -> T:
-        """Return the answer of a long statement beside which this process converts nothing; measure reads meanwhile."""
+        """Return what a statement returns; and measure reads while it is on the way, if nothing is converted then."""
         if self.balance is None:
             return await statement
-        answer = asyncio.ensure_future(statement)
+        task = asyncio.create_task(statement)
         try:
-            while not answer.done():
-                pause = asyncio.ensure_future(self._clock.sleep(_BUSY_EVERY_S))
-                try:
-                    await asyncio.wait({answer, pause}, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    pause.cancel()
-                # A task that converts measures by itself.
-                if not answer.done() and not self.converting.locked():
+            while not (await asyncio.wait({task}, timeout=_BUSY_EVERY_S))[0]:
+                if not self.converting.locked() and self._clock.monotonic() >= self._due_s[self._is_busy]:
                     async with self.converting:
-                        await self.take_turn()
-            return answer.result()
+                        await self._measure(self.balance)
+            return await task
         finally:
-            answer.cancel()
-            await asyncio.gather(answer, return_exceptions=True)
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
     async def wait_for_quiet(self) -> None:
         """Measure reads while nothing is in flight, if too few of them are known, before the next page is read."""
@@ -97,7 +96,7 @@ class Sounding:
     async def _measure(self, balance: Balance) -> bool:
         """Measure one read. False: the server does not answer it."""
         assert self._soundings is not None  # there is a balance
-        busy, began_s = self._is_busy, self._clock.monotonic()
+        busy, began_s, waited_s = self._is_busy, self._clock.monotonic(), self._read_waited_s()
         answered = True
         try:
             async with asyncio.timeout(_PATIENCE_S):
@@ -109,8 +108,9 @@ class Sounding:
                 self._on_overload()
             answered = False
         now_s = self._clock.monotonic()
-        took_s = now_s - began_s
-        rested_s = now_s + max(_BUSY_EVERY_S, _REST * took_s)
+        # A command goes last on its machine. For how long it had no processor says nothing about the server.
+        took_s = max(now_s - began_s - (self._read_waited_s() - waited_s), 0.0)
+        rested_s = now_s + max(_BUSY_EVERY_S, _REST * (now_s - began_s))
         self._due_s = {True: rested_s, False: self._due_s[False] if busy else max(rested_s, now_s + _QUIET_EVERY_S)}
         # The first one may have opened a connection.
         if answered and self._asked:
