@@ -129,7 +129,12 @@ class GuardedWrites:
         driver's `AutoReconnect`, as after a lost connection.
         """
         outcomes = await self.update_each([one.first for one in deletes])
-        raised = [place for place, outcome in enumerate(outcomes) if outcome is True]
+        # Of several of one document, a later one has raised it over the others.
+        last = {deletes[place].then["_id"]: place for place, outcome in enumerate(outcomes) if outcome is True}
+        outcomes = [
+            last[deletes[place].then["_id"]] == place if one is True else one for place, one in enumerate(outcomes)
+        ]
+        raised = sorted(last.values())
         if not raised:
             return outcomes
         failures, deleted = await self.send_deletes([DeleteOne(deletes[place].then) for place in raised])

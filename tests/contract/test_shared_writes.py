@@ -111,7 +111,8 @@ async def test_changes_in_one_statement_have_their_own_outcomes(wholes: Coalesci
     changed = {META: spell_whole(4, OTHER)}
     assert await read(collection) == {
         1: {"_id": 1, "name": "new", **changed}, 2: whole(2, 4), 3: whole(3),
-        5: {"_id": 5, "name": "new", "a": {"b": 1}, META: spell_whole(1, OTHER)}, 6: {"_id": 6, "name": "first", **changed},
+        5: {"_id": 5, "name": "new", "a": {"b": 1}, META: spell_whole(1, OTHER)},
+        6: {"_id": 6, "name": "first", **changed},
     }  # fmt: skip
 
 
