@@ -43,6 +43,7 @@ _OTHER_ID = 66
 _NO_SHARD_KEY = 61
 #: The driver splits a bulk that is larger than 48 MB. This is less, because it adds some bytes for each write.
 _MESSAGE_BYTES = 40 * 1024 * 1024
+_ROOM_BYTES = 64 * 1024
 #: Later writers raise a revision by no more than this, and the next entity with its id begins at a random one, far off.
 _RAISED_MAX = 2**24
 
@@ -197,19 +198,21 @@ class GuardedWrites:
     async def _resend(
         self, write: Callable[[A], Awaitable[bool]], all: Sequence[A], parts: Sequence[object]
     ) -> list[Outcome]:
-        """Send one by one what was refused together, if nothing was written: what is refused is refused alone then.
+        """Send one by one what was refused together and not written: what is refused is refused alone then.
 
         The driver sends a bulk that is too large for one message as several, and encodes each when the one before is
-        done. What was in those cannot be sent again.
+        done. What was in those cannot be sent again. Where the driver has met what it cannot send, nothing after that
+        was sent.
         """
         sizes = [_measure(part) for part in parts]
-        if sum(size or 0 for size in sizes) <= _MESSAGE_BYTES:
-            return await _do_singly(write, all)
+        reached = next((place for place, size in enumerate(sizes) if _is_unsendable(size)), len(all))
+        # Messages that were sent came before it, unless all before it fitted into one.
+        sent = reached if sum(size or 0 for size in sizes[:reached]) > _MESSAGE_BYTES else 0
         return [
             _unknown("one of many writes was refused, after some of the others may have been done")
-            if size is not None and size <= DOCUMENT_BYTES_MAX
+            if place < sent and size is not None and size <= DOCUMENT_BYTES_MAX
             else await _outcome_of(write, one)
-            for one, size in zip(all, sizes, strict=True)
+            for place, (one, size) in enumerate(zip(all, sizes, strict=True))
         ]
 
     async def _update(self, one: GuardedUpdate) -> bool:
@@ -259,6 +262,11 @@ def _measure(part: object) -> int | None:
         return len(bson.encode({"": part}, codec_options=IDS))
     except STATEMENT_ERRORS:
         return None
+
+
+def _is_unsendable(size: int | None) -> bool:
+    """Whether the driver certainly refuses to send it. It gives a statement some room beyond its document."""
+    return size is None or size > DOCUMENT_BYTES_MAX + _ROOM_BYTES
 
 
 def _is_taken(failure: Failure) -> bool:

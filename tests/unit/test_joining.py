@@ -425,6 +425,29 @@ async def test_who_is_cancelled_drops_out_alone() -> None:
 
 
 @pytest.mark.parametrize("later", [False, True])
+async def test_a_change_that_raises_what_is_no_exception(later: bool) -> None:
+    """As a test's own `fail` does: it is its own caller's, and the others go on."""
+
+    class Failed(BaseException):
+        pass
+
+    def fail(person: PersonV2) -> Any:
+        async def at_last() -> PersonV2:
+            raise Failed
+
+        if later:
+            return at_last()
+        raise Failed
+
+    repository, _ = await filled()
+    first, second, failed, last = await results_of(
+        *(repository.update(1, change) for change in (tagging("a"), tagging("b"), fail, tagging("c")))
+    )
+    assert isinstance(failed, Failed)
+    assert [person.tags for person in (first, second, last)] == [["a"], ["a", "b"], ["a", "b", "c"]]
+
+
+@pytest.mark.parametrize("later", [False, True])
 async def test_a_change_that_raises_a_cancellation(later: bool) -> None:
     """It is its own caller's, as any error."""
     repository, _ = await filled()
