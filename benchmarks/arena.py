@@ -9,7 +9,7 @@ from pymongo.monitoring import CommandListener
 
 import lazymig
 from benchmarks.by_hand import ByHand
-from benchmarks.subject import MIGRATION, OrderV1, document, orders, to_v2
+from benchmarks.subject import MIGRATION, OrderV1, OrderV2, document, orders, to_v2
 
 _BATCH = 1_000
 
@@ -37,10 +37,14 @@ class Scale:
     rounds: int
     alone: int
     crowd: int
+    #: Operations of each task at least, so that a leg is not all beginning and end.
+    each: int = 16
+    #: Entities of a listing.
+    listed: int = 10_000
 
     def operations(self, tasks: int, weight: float = 1.0) -> int:
         """Operations of one leg; `weight` is below 1 for rows that take longer than a migrated `get`."""
-        return max(tasks, int((self.alone if tasks == 1 else self.crowd) * weight))
+        return max(tasks * self.each, int((self.alone if tasks == 1 else self.crowd) * weight))
 
 
 @frozen
@@ -81,15 +85,15 @@ class Arena:
         await self.theirs.v2.insert_many([document(to_v2(order)) for order in chosen])
 
 
-async def arena(client: Any, name: str) -> Arena:
-    """An empty arena."""
+async def arena(client: Any, name: str, migration: lazymig.Migration[OrderV1, OrderV2] = MIGRATION) -> Arena:
+    """An empty arena; both sides convert as this migration does."""
     databases = [client[f"{name}_{side}"] for side in ("ours", "theirs")]
     for database in databases:
         await client.drop_database(database.name)
     ours, theirs = databases
     pair: dict[str, Any] = {"v1": ours["v1"], "v2": ours["v2"], "phase": lazymig.Phase.COEXIST}
     return Arena(
-        lazymig.Repository(MIGRATION, **pair),
-        lazymig.Repository(MIGRATION, write_behind=True, **pair),
-        ByHand(theirs["v1"], theirs["v2"]),
+        lazymig.Repository(migration, **pair),
+        lazymig.Repository(migration, write_behind=True, **pair),
+        ByHand(theirs["v1"], theirs["v2"], migration.upgrade),
     )

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from itertools import cycle
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import quantiles
 from time import perf_counter
 from typing import Any
 
@@ -19,8 +19,11 @@ from pymongo import AsyncMongoClient
 
 import lazymig
 from benchmarks.invoices import fill, repository
+from benchmarks.measure import Outcome, Rule, outcome
 
-_LIVE_TASKS = 16
+LIVE, LIVE_TASKS = "p99 of live reads beside a sweep", 16
+#: What the sweeping process prints when it begins.
+BEGUN = b"begun\n"
 
 
 def _resident_mb(uri: str, name: str) -> float:
@@ -40,38 +43,33 @@ async def memory(client: Any, uri: str, sizes: list[int]) -> dict[str, float]:
     return found
 
 
-async def live(client: Any, uri: str, count: int, rounds: int, seconds: float) -> dict[str, Any]:
-    """The 99th percentile of `get` by live clients, without and with a sweep in another process."""
+async def live(client: Any, uri: str, count: int, rounds: int, seconds: float) -> Outcome:
+    """The 99th percentile of `get` by live clients, with a sweep in another process and without; each round counts."""
     name = "sweeps_live"
     await fill(client, name, count)
     repo = repository(client, name)
     ids = [row["_id"] async for row in client[name]["v1"].find({}, {"_id": 1}).limit(2_000)]
     await repo.get_many(ids)
-    ratios, alone_ms, beside_ms = [], [], []
+    taken = []
     for _ in range(rounds):
-        alone = await _p99_ms(repo, ids, seconds)
+        alone = await _p99(repo, ids, seconds)
         await client[name]["v2"].delete_many({"_id": {"$nin": ids}})
         await client[name].drop_collection("lazymig_control")
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "benchmarks.beside", uri, name, stdout=asyncio.subprocess.DEVNULL
+            sys.executable, "-m", "benchmarks.beside", uri, name, stdout=asyncio.subprocess.PIPE
         )
-        await asyncio.sleep(2.0)  # past its imports
-        beside = await _p99_ms(repo, ids, seconds)
+        assert process.stdout is not None
+        assert await process.stdout.readline() == BEGUN, "the sweep did not begin"
+        # What the sweep needs to see how the clients fare is part of it, so nothing waits here.
+        taken.append((await _p99(repo, ids, seconds), alone))
         assert process.returncode is None, "the sweep ended before the clients were measured; raise --documents"
         process.terminate()
-        await process.wait()
-        ratios.append(round(beside / alone, 2))
-        alone_ms.append(alone)
-        beside_ms.append(beside)
-    result = {
-        "p99_ratio": median(ratios), "ratios": ratios, "target": 2.0,
-        "alone_ms": round(median(alone_ms), 2), "beside_ms": round(median(beside_ms), 2),
-    }  # fmt: skip
-    print(f"p99 of get by {_LIVE_TASKS} clients beside a sweep: {result}", flush=True)
-    return result
+        await process.communicate()
+    against = f"{LIVE_TASKS} clients without a sweep"
+    return outcome(LIVE, against, LIVE_TASKS, 2.0, taken, 1, rule=Rule.EVERY_ROUND)
 
 
-async def _p99_ms(repo: lazymig.Repository[Any, Any], ids: list[Any], seconds: float) -> float:
+async def _p99(repo: lazymig.Repository[Any, Any], ids: list[Any], seconds: float) -> float:
     taken: list[float] = []
     end = perf_counter() + seconds
 
@@ -83,8 +81,8 @@ async def _p99_ms(repo: lazymig.Repository[Any, Any], ids: list[Any], seconds: f
             # Users think: a closed loop without a pause would measure its own queue.
             await asyncio.sleep(0.01)
 
-    await asyncio.gather(*(client(cycle(ids[number::_LIVE_TASKS])) for number in range(_LIVE_TASKS)))
-    return quantiles(taken, n=100)[98] * 1000
+    await asyncio.gather(*(client(cycle(ids[number::LIVE_TASKS])) for number in range(LIVE_TASKS)))
+    return quantiles(taken, n=100)[98]
 
 
 def peak_kb() -> int:
@@ -97,6 +95,7 @@ async def _only_sweep(uri: str, name: str) -> None:
     os.nice(10)  # as the command line does
     client: Any = AsyncMongoClient(uri)
     await client[name].drop_collection("lazymig_control")
+    print(BEGUN.decode(), end="", flush=True)
     await lazymig.Sweeper(repository(client, name)).run()
     await client.close()
     # Not `getrusage`, whose peak a child inherits from the process that it was forked from.

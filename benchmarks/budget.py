@@ -27,7 +27,7 @@ from typing import Any
 from attrs import define, field, frozen
 from pymongo import AsyncMongoClient
 
-from benchmarks import in_place
+from benchmarks import both_fields, in_place
 from benchmarks.arena import arena
 from benchmarks.subject import ship
 from lazymig.testing import Server
@@ -42,8 +42,8 @@ _HOMES = (
     ("lazymig/shapes/bson_types", "conversion"),  # cattrs' hooks for BSON's types
     ("benchmarks/subject", "conversion"),
     ("benchmarks.subject", "conversion"),  # the classes' generated methods
-    ("benchmarks/in_place", "conversion"),
-    ("benchmarks.in_place", "conversion"),
+    ("benchmarks/both_fields", "conversion"),
+    ("benchmarks.both_fields", "conversion"),
     ("lazymig/", "lazymig"),
     ("lazymig.", "lazymig"),
 )
@@ -171,7 +171,7 @@ async def _calls(client: Any) -> AsyncIterator[Call]:
         yield _listing(f"list, {name}", listed.ours, listed.theirs)
     ours, theirs, ids = await in_place._fill(client, LISTED)
     await ours.check()
-    whole, change = _next(ids), in_place.ship
+    whole, change = _next(ids), both_fields.ship
     yield Call("get, in place", lambda: ours.get(whole()), lambda: theirs.get(whole()))
     yield Call("update, in place", lambda: ours.update(whole(), change), lambda: theirs.update(whole(), change))
     yield _listing("list, in place", ours, theirs)

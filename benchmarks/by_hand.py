@@ -19,6 +19,8 @@ class ByHand:
 
     v1: Any
     v2: Any
+    #: The conversion of what V2 lacks.
+    upgrade: Callable[[OrderV1], OrderV2] = to_v2
 
     async def raw(self, id: Any) -> dict[str, Any] | None:
         """The driver alone, nothing structured."""
@@ -40,7 +42,7 @@ class ByHand:
         old = await self.v1.find_one({"_id": id})
         if old is None:
             return None
-        new = to_v2(entity(old, OrderV1))
+        new = self.upgrade(entity(old, OrderV1))
         await self.v2.insert_one(document(new))
         return new
 
@@ -60,9 +62,16 @@ class ByHand:
         return order
 
     async def delete(self, id: Any) -> None:
+        """As `update` does, it looks first: an entity that is not there is an error."""
+        if await self.v2.find_one({"_id": id}) is None:
+            raise LookupError("not found")
+        await self.delete_unseen(id)
+
+    async def delete_unseen(self, id: Any) -> None:
+        """Delete whatever is there, and say nothing where nothing was."""
         await self.v1.delete_one({"_id": id})
         await self.v2.delete_one({"_id": id})
 
     async def list(self) -> AsyncIterator[OrderV2]:
         async for found in self.v1.find({}).sort("_id", 1):
-            yield to_v2(entity(found, OrderV1))
+            yield self.upgrade(entity(found, OrderV1))

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from bson import ObjectId
 from bson.decimal128 import Decimal128
 
@@ -83,7 +83,37 @@ def to_v1(new: InvoiceV2) -> InvoiceV1:
     )  # fmt: skip
 
 
+def _day(moment: str) -> dict[str, Any]:
+    return {"$dateTrunc": {"date": moment, "unit": "day"}}
+
+
+def _name(place: int) -> dict[str, Any]:
+    parts = {"$regexFind": {"input": "$customer", "regex": "^([^ ]*) ?(.*)$"}}
+    return {"$arrayElemAt": [{"$let": {"vars": {"name": parts}, "in": "$$name.captures"}}, place]}
+
+
+_AMOUNTS = {"$map": {"input": "$items", "in": {"$multiply": ["$$this.price", "$$this.quantity"]}}}
+_ITEM = {name: f"$$this.{name}" for name in ("sku", "title", "quantity", "price")}
+#: `to_v2` as the server computes it, from documents to documents.
+UPGRADE_PIPELINE: list[dict[str, Any]] = [
+    {
+        "$replaceWith": {
+            **{name: f"${name}" for name in ("_id", "number")},
+            "first": _name(0),
+            "last": _name(1),
+            "email": "$email",
+            "issued": "$issued",
+            "due": _day("$due"),
+            **{name: f"${name}" for name in ("currency", "note")},
+            "total": {"$sum": _AMOUNTS},
+            "items": {"$map": {"input": "$items", "in": {**_ITEM, "shipped": _day("$$this.shipped")}}},
+        }
+    }
+]
+
 MIGRATION = lazymig.Migration(name="invoices", v1=InvoiceV1, v2=InvoiceV2, upgrade=to_v2, downgrade=to_v1)
+#: The same documents and results, with the conversion left to the server.
+SERVER_SIDE = evolve(MIGRATION, upgrade_pipeline=UPGRADE_PIPELINE)
 
 
 def documents(count: int, seed: int) -> Iterator[dict[str, Any]]:
@@ -113,10 +143,12 @@ def documents(count: int, seed: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def repository(client: Any, database: str = "sweeps") -> lazymig.Repository[InvoiceV1, InvoiceV2]:
+def repository(
+    client: Any, database: str = "sweeps", migration: lazymig.Migration[InvoiceV1, InvoiceV2] = MIGRATION
+) -> lazymig.Repository[InvoiceV1, InvoiceV2]:
     """The repository over the benchmark's collections."""
     db = client[database]
-    return lazymig.Repository(MIGRATION, v1=db["v1"], v2=db["v2"], phase=lazymig.Phase.COEXIST)
+    return lazymig.Repository(migration, v1=db["v1"], v2=db["v2"], phase=lazymig.Phase.COEXIST)
 
 
 async def fill(client: Any, name: str, count: int) -> None:

@@ -12,8 +12,8 @@ from attrs import frozen
 from benchmarks.arena import Arena, Stage, arena
 from benchmarks.contests import MIGRATED, Operation
 from benchmarks.measure import Outcome, alternate, outcome, spread
+from benchmarks.report import RAW
 
-RAW = "the driver's find_one, no structuring"
 _TASKS = (1, 16, 64)
 
 
@@ -26,7 +26,7 @@ class Peer:
 
     async def run(self, stage: Stage) -> list[Outcome]:
         place = await arena(stage.client, "timed")
-        ids = await place.fill(MIGRATED, seed=1)
+        ids = await place.fill(min(MIGRATED, stage.scale.operations(max(_TASKS))), seed=1)
         operation = await self.open(place, stage.uri)
         outcomes = []
         for tasks in _TASKS:

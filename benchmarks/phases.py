@@ -23,6 +23,7 @@ from pymongo import AsyncMongoClient
 
 from benchmarks.by_hand import ByHand
 from benchmarks.measure import Outcome, alternate, outcome, spread
+from benchmarks.options import NOT_MET, verdict
 from benchmarks.subject import MIGRATION, OrderV1, OrderV2, document, entity, orders, ship, to_v1, to_v2
 from lazymig import Control, Phase, Repository
 from lazymig.control import parts_of
@@ -205,8 +206,10 @@ def _show(measured: Row) -> None:
     )
 
 
-async def _main(phases: Sequence[Phase], operations: int, rounds: int, *, control: bool) -> None:
+async def _main(phases: Sequence[Phase], operations: int, rounds: int, *, control: bool) -> list[Outcome]:
+    """Measure these phases, and keep what is measured; the rows."""
     known = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else []
+    made: list[Outcome] = []
     found = {one["outcome"]["row"]: one for one in known}
     print("| call | against, by hand | ratio | range | target | ms each, lazymig / by hand | ratio of processor time |")
     print("| --- | --- | --: | --- | --: | --- | --: |")
@@ -215,8 +218,10 @@ async def _main(phases: Sequence[Phase], operations: int, rounds: int, *, contro
             for phase in phases:
                 for one in await _measure(client, phase, operations, rounds, control=control):
                     _show(one)
+                    made.append(one.outcome)
                     found[one.outcome.row] = asdict(one)
     RESULTS.write_text(json.dumps(list(found.values()), indent=2) + "\n")
+    return made
 
 
 if __name__ == "__main__":
@@ -225,5 +230,7 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--phases", nargs="*", type=Phase, default=list(Phase))
     parser.add_argument("--control", action="store_true", help="follow a recorded phase")
+    parser.add_argument("--check", action="store_true", help=f"exit with {NOT_MET} if a row misses its target")
     given = parser.parse_args()
-    asyncio.run(_main(given.phases, given.operations, given.rounds, control=given.control))
+    rows = asyncio.run(_main(given.phases, given.operations, given.rounds, control=given.control))
+    raise SystemExit(verdict(rows, check=given.check))

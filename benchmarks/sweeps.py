@@ -1,37 +1,41 @@
-"""Measure the sweep: `python -m benchmarks.sweeps [--documents 200000] [--rounds 5] [--quick]`.
+"""Measure the sweep: `python -m benchmarks.sweeps [--documents 100000] [--rounds 7] [--quick] [--rows server p99]`.
 
 Beside a hand-written loop with the same conversion, Beanie's iterative migration, and reading each entity in turn; the
 cost of finding what is left of a nearly migrated collection; the memory of a process; and what live clients feel.
-Starts a mongod of its own, writes `benchmarks/results/sweeps*.json`, and draws the table and the chart anew.
+Starts a mongod of its own, writes `benchmarks/results/sweeps*.json`, and draws the table and the chart once more.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import json
 import os
-from collections.abc import Awaitable, Callable
+from argparse import Namespace
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from statistics import median
 from time import perf_counter
 from typing import Any
 
 import bson
+from attrs import frozen
 from bson import ObjectId
 from pymongo import AsyncMongoClient
 
 import lazymig
 from benchmarks import report
-from benchmarks.beside import live, memory
-from benchmarks.invoices import FILL, InvoiceV1, documents, fill, repository, to_v2
-from benchmarks.measure import Outcome, alternate, outcome
+from benchmarks.beside import LIVE, live, memory
+from benchmarks.invoices import FILL, MIGRATION, SERVER_SIDE, InvoiceV1, documents, fill, repository, to_v2
+from benchmarks.measure import Leg, Outcome, alternate, outcome, rotate
+from benchmarks.options import arguments_of, chosen, kept, verdict
 from lazymig.fleet.jobs import SWEEP
 from lazymig.fleet.workers import Workers
 from lazymig.stores.records import Partition
 from lazymig.sweeping.remainder import Remainder
 from lazymig.testing import Server
+
+FIND = "find 1 %"
 
 
 async def _clear(client: Any, name: str) -> None:
@@ -39,12 +43,15 @@ async def _clear(client: Any, name: str) -> None:
         await client[name].drop_collection(collection)
 
 
-def _timed(client: Any, name: str, work: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[float]]:
+def _timed(client: Any, name: str, work: Callable[[], Awaitable[Any]]) -> Leg:
     async def leg() -> float:
         await _clear(client, name)
         started = perf_counter()
         await work()
-        return perf_counter() - started
+        taken = perf_counter() - started
+        counts = [await client[name][collection].estimated_document_count() for collection in ("v1", "v2")]
+        assert counts[0] == counts[1], "not all of them were migrated"
+        return taken
 
     return leg
 
@@ -95,47 +102,91 @@ def _converted() -> dict[str, float]:
     return {"us": round(median(taken) / len(found) * 1e6, 1), "bytes": round(size / len(found))}
 
 
-async def _moving(client: Any, uri: str, count: int, rounds: int) -> list[Outcome]:
-    name, hand = "sweeps", "find a batch, convert, insert_many"
-    await fill(client, name, count)
-    loop = _timed(client, name, lambda: _by_hand(client[name]))
-    sweep = _timed(client, name, lambda: lazymig.Sweeper(repository(client, name)).run())
+def _sweeps(client: Any, uri: str, name: str, count: int) -> dict[str, Leg]:
+    """lazymig's ways of sweeping this database."""
     size = max(min(count // 8, 50_000), 1000)
-    workers = _timed(client, name, lambda: Workers(SWEEP, partial(made, uri, name), 2, {"partition_size": size}).run())
-    await loop()  # one of each ahead of the clock
-    await sweep()
-    taken: dict[str, list[tuple[float, float]]] = {"sweep": [], "sweep, 2 workers": []}
-    for _ in range(rounds):
-        ours, theirs, shared = await sweep(), await loop(), await workers()
-        taken["sweep"].append((ours, theirs))
-        taken["sweep, 2 workers"].append((shared, theirs))
-    targets = {"sweep": 1.05, "sweep, 2 workers": 1.7}
-    rows = [outcome(f"{row} of {count:,}", hand, 1, targets[row], taken[row], count) for row in taken]
-    print("\n".join(map(report.line, rows)), flush=True)
-    return rows
+
+    def sweep(migration: lazymig.Migration[Any, Any]) -> Leg:
+        async def run() -> None:
+            swept = await lazymig.Sweeper(repository(client, name, migration)).run()
+            assert migration is MIGRATION or swept.on_server == count, "the server left documents to Python"
+
+        return _timed(client, name, run)
+
+    legs = {"1 process": sweep(MIGRATION)}
+    legs["2 workers"] = _timed(
+        client, name, lambda: Workers(SWEEP, partial(made, uri, name), 2, {"partition_size": size}).run()
+    )
+    legs["server-side"] = sweep(SERVER_SIDE)
+    return legs
 
 
-async def _beside_others(client: Any, count: int, rounds: int) -> list[Outcome]:
+@frozen
+class Yardstick:
+    """Another way of migrating what V1 holds."""
+
+    #: What a row's name has of it.
+    beside: str
+    against: str
+    #: The ratios that lazymig's ways are to reach beside it.
+    targets: Mapping[str, float]
+    open: Callable[[Any, str], Awaitable[Leg]]
+
+    async def race(self, client: Any, uri: str, count: int, rounds: int, arguments: Namespace) -> list[Outcome]:
+        """Rows of this yardstick: in each round it takes its turn among lazymig's ways that are asked for."""
+        rows = {way: f"sweep of {count:,}{self.beside}, {way}" for way in self.targets}
+        if not any(chosen(row, arguments) for row in rows.values()):
+            return []
+        name = "sweeps"
+        await fill(client, name, count)
+        ours = {
+            way: leg
+            for way, leg in _sweeps(client, uri, name, count).items()
+            if way in rows and chosen(rows[way], arguments)
+        }
+        taken = await rotate({"theirs": await self.open(client, name), **ours}, rounds)
+        outcomes = []
+        for way in ours:
+            pairs = list(zip(taken[way], taken["theirs"], strict=True))
+            outcomes.append(outcome(rows[way], self.against, 1, self.targets[way], pairs, count))
+            print(report.line(outcomes[-1]), flush=True)
+        return outcomes
+
+
+async def _loop(client: Any, name: str) -> Leg:
+    return _timed(client, name, lambda: _by_hand(client[name]))
+
+
+async def _beanie(client: Any, name: str) -> Leg:
     from benchmarks.peer_beanie_sweep import opened
 
-    name = "sweeps_others"
-    await fill(client, name, count)
-    sweep = _timed(client, name, lambda: lazymig.Sweeper(repository(client, name)).run())
-    turn = _timed(client, name, lambda: _each_in_turn(client, name))
     migrate = await opened(client[name])
 
-    async def beanie() -> float:
+    async def leg() -> float:
         await _clear(client, name)
         await client[name]["v1"].aggregate([{"$out": "beanie"}])
         started = perf_counter()
         await migrate()
         return perf_counter() - started
 
-    rows = []
-    for against, target, leg in (("Beanie's iterative migration", 5.0, beanie), ("get() each id in turn", 10.0, turn)):
-        rows.append(outcome(f"sweep of {count:,}", against, 1, target, await alternate(sweep, leg, rounds), count))
-        print(report.line(rows[-1]), flush=True)
-    return rows
+    return leg
+
+
+async def _turns(client: Any, name: str) -> Leg:
+    return _timed(client, name, lambda: _each_in_turn(client, name))
+
+
+#: Each with the share of the documents that it is given: the slower ones get fewer.
+YARDSTICKS = (
+    (
+        Yardstick(
+            "", "find a batch, convert, insert_many", {"1 process": 1.4, "2 workers": 2.4, "server-side": 3.0}, _loop
+        ),
+        1.0,
+    ),
+    (Yardstick(" beside Beanie", "Beanie's iterative migration", {"1 process": 4.0, "2 workers": 7.0}, _beanie), 0.4),
+    (Yardstick(" beside get()", "get() each id in turn", {"1 process": 10.0}, _turns), 0.05),
+)
 
 
 async def _finding(client: Any, count: int, rounds: int) -> list[Outcome]:
@@ -143,7 +194,7 @@ async def _finding(client: Any, count: int, rounds: int) -> list[Outcome]:
     await client.drop_database(name)
     v1, v2 = client[name]["v1"], client[name]["v2"]
     for start in range(0, count, FILL):
-        ids = [ObjectId(number.to_bytes(12, "big")) for number in range(start, start + FILL)]
+        ids = [ObjectId(number.to_bytes(12, "big")) for number in range(start, min(start + FILL, count))]
         await v1.insert_many([{"_id": id} for id in ids], ordered=False)
         await v2.insert_many([{"_id": id} for number, id in enumerate(ids) if number % 100], ordered=False)
 
@@ -165,39 +216,56 @@ async def _finding(client: Any, count: int, rounds: int) -> list[Outcome]:
 
     # It may cost at most 1.2 times as much: as a ratio of speeds, at least 1 / 1.2.
     taken = await alternate(ours, bare, rounds)
-    row = outcome(f"find 1 % of {count:,}", "two covered _id scans read as sets", 1, round(1 / 1.2, 2), taken, count)
+    row = outcome(f"{FIND} of {count:,}", "two covered _id scans read as sets", 1, round(1 / 1.2, 2), taken, count)
     print(report.line(row), flush=True)
     await client.drop_database(name)
     return [row]
 
 
-async def _run(uri: str, arguments: argparse.Namespace) -> None:
+async def measure(client: Any, uri: str, arguments: Namespace, rounds: int) -> list[Outcome]:
+    """All rows that are asked for."""
+    count = arguments.documents
+    rows: list[Outcome] = []
+    for yardstick, share in YARDSTICKS:
+        rows += await yardstick.race(client, uri, max(int(count * share), 1), rounds, arguments)
+    if chosen(FIND, arguments):
+        rows += await _finding(client, count * 10, rounds)
+    if chosen(LIVE, arguments):
+        # A sweep must outlast the clients beside it.
+        seconds = 1.0 if arguments.quick else 3.0
+        rows.append(await live(client, uri, max(count, 20_000 if arguments.quick else 100_000), rounds, seconds))
+        print(report.line(rows[-1]), flush=True)
+    return rows
+
+
+async def _run(uri: str, arguments: Namespace) -> list[Outcome]:
     client: Any = AsyncMongoClient(uri)
-    count, rounds = (20_000, 3) if arguments.quick else (arguments.documents, max(arguments.rounds, 5))
-    converted = _converted()
-    print(f"a document's conversion: {converted}", flush=True)
-    rows = await _moving(client, uri, count, rounds)
-    rows += await _beside_others(client, min(count, 10_000), rounds)
-    rows += await _finding(client, count * 5, rounds)
-    sizes = [10_000, count] if arguments.quick else [10_000, count, count * 5]
-    # A sweep must outlast the clients beside it.
-    extra: dict[str, Any] = {"live": await live(client, uri, max(count, 100_000), rounds * 2, 3.0)}
-    extra["resident_mb"] = await memory(client, uri, sizes)
-    extra["converted"] = converted
+    if arguments.quick:
+        arguments.documents = min(arguments.documents, 5_000)
+    rounds = 3 if arguments.quick else max(arguments.rounds, 7)
+    rows = await measure(client, uri, arguments, rounds)
+    extra: dict[str, Any] = {}
+    if chosen("memory", arguments):
+        count = arguments.documents
+        sizes = [1_000, count] if arguments.quick else [count // 10, count, count * 10]
+        extra = {"resident_mb": await memory(client, uri, sizes), "converted": _converted()}
+        print(f"a document's conversion: {extra['converted']}", flush=True)
     await client.close()
-    if not arguments.quick:
-        (report.HERE / "results" / "sweeps_beside.json").write_text(json.dumps(extra, indent=1) + os.linesep)
-        report.write("sweeps", await asyncio.to_thread(report.machine, uri), rounds, rows)
+    if kept(arguments):
+        if extra:
+            (report.HERE / "results" / "sweeps_beside.json").write_text(json.dumps(extra, indent=1) + os.linesep)
+        machine = await asyncio.to_thread(report.machine, uri)
+        report.write("sweeps", machine, rounds, rows, among=bool(arguments.rows))
+    return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.sweeps", description="the sweep beside other ways")
-    parser.add_argument("--documents", type=int, default=200_000)
-    parser.add_argument("--rounds", type=int, default=5, help="alternating rounds per row, at least 5")
-    parser.add_argument("--quick", action="store_true", help="few documents, short; prints, and writes nothing")
+    parser = arguments_of("sweeps", "the sweep beside other ways")
+    parser.add_argument("--documents", type=int, default=100_000)
     arguments = parser.parse_args()
     with Server(cache_gb=2.0) as server:
-        asyncio.run(_run(server.uri, arguments))
+        rows = asyncio.run(_run(server.uri, arguments))
+    raise SystemExit(verdict(rows, check=arguments.check))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import lazymig
 from benchmarks import report
 from benchmarks.invoices import MIGRATION, InvoiceV1, fill, to_v2
 from benchmarks.measure import Outcome, alternate, outcome
+from benchmarks.options import NOT_MET, verdict
 from lazymig.testing import Server
 
 #: V2's part stands in this sub-document, since both classes have fields of one name and of different types.
@@ -91,12 +92,13 @@ async def _measure(client: Any, count: int, rounds: int) -> list[Outcome]:
     return rows
 
 
-async def _run(uri: str, arguments: argparse.Namespace) -> None:
+async def _run(uri: str, arguments: argparse.Namespace) -> list[Outcome]:
     async with AsyncMongoClient[dict[str, Any]](uri) as client:
         rows = await _measure(client, arguments.documents, arguments.rounds)
     if arguments.keep:
         kept = {"machine": report.machine(uri), "outcomes": [attrs.asdict(one) for one in rows]}
         (report.HERE / "results" / "sweeps_in_place.json").write_text(json.dumps(kept, indent=1) + os.linesep)
+    return rows
 
 
 def main() -> None:
@@ -106,9 +108,11 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=5, help="alternating rounds per row")
     parser.add_argument("--keep", action="store_true", help="write the figures into benchmarks/results")
+    parser.add_argument("--check", action="store_true", help=f"exit with {NOT_MET} if a row misses its target")
     arguments = parser.parse_args()
     with Server(cache_gb=2.0) as server:
-        asyncio.run(_run(server.uri, arguments))
+        rows = asyncio.run(_run(server.uri, arguments))
+    raise SystemExit(verdict(rows, check=arguments.check))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         NotYet,
         PassVanished,
         PhaseError,
+        UpgradeDiffers,
     )
     from lazymig.follower import Follower, FollowReport
     from lazymig.histogram import Histogram
@@ -108,6 +109,7 @@ __all__ = [
     "Switch",
     "Tally",
     "Upcasters",
+    "UpgradeDiffers",
     "V1View",
     "Verdict",
     "Verifier",
@@ -177,6 +179,7 @@ _HOMES = {
     "Switch": "switch",
     "Tally": "telemetry",
     "Upcasters": "shapes.upcasting",
+    "UpgradeDiffers": "errors",
     "V1View": "v1_view",
     "Verdict": "stores.verdicts",
     "Verifier": "verifier",

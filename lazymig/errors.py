@@ -17,6 +17,8 @@ Side = Literal["", "V1", "V2"]
 #: The environment variable that makes errors chain their causes, whose texts may quote documents.
 SHOW_CAUSES = "LAZYMIG_SHOW_CAUSES"
 _REASON_MAX = 500
+#: How many differences a message shows.
+_REASONS_MAX = 5
 
 
 class LazymigError(Exception):
@@ -177,6 +179,28 @@ class ConversionError(LazymigError, ValueError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.id, self.direction, self.cause, self.path, self.line, self.side)
+
+
+class UpgradeDiffers(LazymigError, ValueError):
+    """A migration's `upgrade_pipeline` makes another V2 body than its `upgrade`.
+
+    Attributes:
+        id: The entity's id.
+        reasons: What differs, in words: the fields and the kinds of their values, and no values.
+    """
+
+    def __init__(self, id: object, reasons: tuple[str, ...]) -> None:
+        shown = "; ".join(reasons[:_REASONS_MAX])
+        more = f"; and {len(reasons) - _REASONS_MAX} more" if len(reasons) > _REASONS_MAX else ""
+        super().__init__(
+            f"upgrade_pipeline and upgrade differ about the entity with id {id!r}: {shown}{more}. Correct one of them, "
+            "or let a $match stage leave out such documents; a dry run compares all documents. This one was not stored"
+        )
+        self.id = id
+        self.reasons = reasons
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.id, self.reasons)
 
 
 class ForeignDocument(ConversionError, ConfigurationError):

@@ -31,14 +31,15 @@ class Sweeper(Generic[V1, V2]):
     Where one document carries both shapes, it stores the V2 parts that are missing, or were made of other V1 fields
     than stand beside them, and changes none of V1's fields. It reads every document then: no index finds those.
 
-    It pauses by itself while replication lags, and slows down while the server answers much more slowly than before or
-    reports overload. Statements that are refused as overload are tried again for a quarter of an hour.
+    It has less on the way where live reads would take longer. It pauses while replication lags, and slows down while
+    the server answers much more slowly than before or reports overload. Statements that are refused as overload are
+    tried again for a quarter of an hour.
 
     Args:
         repository: The repository to sweep.
         control: The control collection; by default `lazymig_control` in V2's database.
         batch_size: Documents per statement at most; a batch never exceeds 8 MB.
-        concurrency: Batches in flight at a time.
+        concurrency: Batches on the way to the server at a time, at most. The next one is read and converted meanwhile.
         rate_limit: Documents per second at most; None for no limit. Needs `lazymig[sweep]`. In one document each that
             is read counts.
         grace_s: The age in seconds at which the remainder of a deleted entity may be purged. It must exceed the longest
@@ -57,6 +58,9 @@ class Sweeper(Generic[V1, V2]):
         where: A MongoDB filter on V1: move only the documents that it finds. This is no full pass: it leaves marks and
             dead letters alone, and neither continues nor ends the pass over all.
         newest_first: Begin with the highest ids. Such a pass has its own checkpoints.
+        live_slowdown: How many times as long live reads may take while the sweep's statements are on the way. The sweep
+            begins with a quarter of its limits, grows up to them while reads are as quick as without it, and has less
+            in flight where they are not. None: it always goes by its limits.
         since: A pass that others finished after this time (naive UTC) counts as this run's, and no new one begins.
         clock: The source of time, for tests.
 
@@ -84,11 +88,15 @@ class Sweeper(Generic[V1, V2]):
         partition_size: int = DOCUMENTS_EACH,
         where: Mapping[str, object] | None = None,
         newest_first: bool = False,
+        live_slowdown: float | None = 2.0,
         since: datetime | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         options = SweepOptions(
-            limits=Limits(batch_size=batch_size, concurrency=concurrency, rate_limit=rate_limit, probe=probe),
+            limits=Limits(
+                batch_size=batch_size, concurrency=concurrency, rate_limit=rate_limit, probe=probe,
+                live_slowdown=live_slowdown,
+            ),
             grace_s=grace_s, max_time_s=max_time_s, shard=shard, dry_run=dry_run, adopt=adopt,
             partition_size=partition_size, since=since, on_progress=on_progress, where=where, newest_first=newest_first,
         )  # fmt: skip
@@ -109,6 +117,12 @@ class Sweeper(Generic[V1, V2]):
 
         Raises:
             ConfigurationError: If the collections cannot be swept; nothing was written.
+            UpgradeDiffers: If the migration's `upgrade_pipeline` makes another body than `upgrade`; it was not stored.
             PassVanished: If the collections, or the rows that show what was swept, were removed during the sweep.
         """
         return await self._sweep.run()
+
+
+async def estimate_partitions(sweeper: Sweeper[V1, V2]) -> int:
+    """Estimate how many partitions are left to a sweeper, which is how many processes could share them."""
+    return await sweeper._sweep.estimate_partitions()

@@ -21,7 +21,7 @@ _LIBRARIES = frozenset(
 #: Folders of installed packages.
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 #: Names of generated code, which has no file.
-_GENERATED = ("<attrs generated", "<cattrs generated", "<frozen ")
+_GENERATED = ("<attrs generated", "<cattrs generated", "<lazymig generated", "<frozen ")
 
 
 def find_raising_line(error: BaseException) -> str:

@@ -153,7 +153,9 @@ class V1View(Door[V1, V2]):
         Args:
             id: The entity's id.
             change: `change(entity) -> entity`, sync or async. It must be pure, because it is called again after a lost
-                race.
+                race. Where other tasks of this process update the entity, it may get what their changes have returned
+                before that is stored. It may be cancelled and called again if it waits for longer than some
+                milliseconds.
 
         Returns:
             The entity that `change` returned, as it is stored now.

@@ -150,3 +150,8 @@ class Verifier(Generic[V1, V2]):
             if report is not None:
                 yield report
             await self._clock.sleep(_PAUSE_S)
+
+
+async def estimate_partitions(verifier: Verifier[V1, V2]) -> int:
+    """Estimate how many partitions are left to a verifier, which is how many processes could share them."""
+    return await verifier._verification.estimate_partitions()

@@ -22,7 +22,9 @@ from pymongo import AsyncMongoClient
 # `examples` is imported from the source tree, and stands last so that `lazymig` is the installed one.
 sys.path.append(str(Path(__file__).parents[1]))
 
-from tests.widening import add_options, take_options
+from tests.in_memory import keep_servers_in_memory
+from tests.tracing import keep_part
+from tests.widening import WIDENING, add_options, take_options
 
 DRIVERS = ("pymongo", "motor", "mock")
 # A server that is gone is found out within the test; a loaded machine still has time to answer.
@@ -39,8 +41,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Read them before the tests are collected."""
+    """Read them before the tests are collected, and decide where servers keep their data."""
     take_options(config)
+    keep_servers_in_memory()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the part of the tests that is asked for."""
+    keep_part(WIDENING.part, config, items)
 
 
 @pytest.fixture(params=DRIVERS)

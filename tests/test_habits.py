@@ -16,6 +16,7 @@ import yaml
 
 from lazymig.stores.documents import META_FIELD, REVISION_FIELD
 from tests.house import ROOT
+from tests.tracing import is_traced
 
 PROJECT: Mapping[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md", ROOT / "docs" / "releasing.md"]
@@ -146,18 +147,37 @@ def test_hooks_are_the_lint_environment() -> None:
 
 
 def test_coverage_is_gated() -> None:
-    """The coverage environment runs tests that exist, in what `tests` installs, and fails below a high limit."""
+    """The coverage environment runs tests that exist, on the wheel as `tests` does, and fails below a high limit."""
     environment = tox()["testenv:coverage"]
     measured, reported = environment["commands"].replace("\\\n", "").strip().splitlines()
     paths = [word for word in shlex.split(measured) if word.startswith("tests/")]
     assert paths
     assert [path for path in paths if missing(path)] == []
-    assert measured.startswith("coverage run -m pytest")
+    assert measured.startswith("coverage run {env_bin_dir}{/}pytest")
+    assert "{[testenv:tests]set_env}" in environment["set_env"]
     assert reported == "coverage report"
     assert environment["extras"] == "{[testenv:tests]extras}"
     settings = PROJECT["tool"]["coverage"]
     assert settings["run"]["branch"] is True
     assert settings["report"]["fail_under"] >= 90
+
+
+def test_each_test_runs_in_one_environment() -> None:
+    """What `coverage` runs is left out by `tests` and `cases`, and nothing else is."""
+    parts = {name: tox()[f"testenv:{name}"]["commands"] for name in ("coverage", "tests", "cases")}
+    assert {name: re.findall(r"--part=(\w+)", line) for name, line in parts.items()} == {
+        "coverage": ["traced"], "tests": ["untraced"], "cases": ["untraced"],
+    }  # fmt: skip
+    assert set(re.findall(r"--ignore=([\w/]+)", parts["tests"])) == {
+        f"tests/{name}" for name in ("interleaving", "faults", "acceptance", "cases", "unit")
+    }
+    assert "tests/unit tests/contract tests/cases" in parts["coverage"]
+    assert is_traced("tests/unit/test_laws.py::test_holds[pymongo]")
+    assert is_traced("tests/contract/test_listing.py::test_lists[mock]")
+    assert not is_traced("tests/contract/test_listing.py::test_lists[motor]")
+    assert not is_traced("tests/contract/test_v1_store.py::test_lists[mock]")
+    assert not is_traced("tests/cases/test_cli.py::test_it")
+    assert not is_traced("tests/phases/test_walk.py::test_it")
 
 
 # Pages

@@ -7,6 +7,8 @@ from typing import Any
 
 from attrs import define, fields
 
+from tests.tracing import PARTS
+
 
 @define
 class Widening:
@@ -18,6 +20,7 @@ class Widening:
     soak_s: float = 6.0
     seed: int | None = None
     ledger: Path | None = None
+    part: str = PARTS[0]
 
 
 WIDENING = Widening()
@@ -33,6 +36,7 @@ def add_options(parser: Any) -> None:
     group.addoption("--wide", action="store_true", help="four times the calls, kills, step-downs and examples")
     group.addoption("--soak-s", type=float, default=WIDENING.soak_s, metavar="SECONDS", help="the length of the soak")
     group.addoption("--seed", type=int, help="repeat a run's choices; printed, and fixed where CI is set")
+    group.addoption("--part", choices=PARTS, default=PARTS[0], help="only what runs under coverage, or all else")
     group.addoption("--ledger", type=Path, metavar="FILE", help="keep what was tried, for tests.faults.report")
 
 

@@ -17,8 +17,9 @@ from lazymig.cli.options import App, Debug, Exit, Json
 from lazymig.cli.output import show_json
 from lazymig.cli.progress import Standing, describe_throttle, reporter
 from lazymig.cli.stopping import run_stoppable, step_back
-from lazymig.cli.sweep_options import SHARING, Options, Sharing, check, keywords_of
+from lazymig.cli.sweep_options import SHARING, Options, Sharing, check, keywords_of, parse_workers
 from lazymig.cli.sweep_report import show_report
+from lazymig.cli.workers import choose_workers
 from lazymig.control import LEASE
 from lazymig.fleet.dask import sweep_on_dask
 from lazymig.fleet.jobs import SWEEP
@@ -51,17 +52,19 @@ async def sweep(
     """
     check(options, sharing)
     keywords = keywords_of(options, sharing)
-    if sharing.workers > 1:
+    workers = parse_workers(sharing.workers)
+    if workers != 1:
         # Before any worker starts: here a typo or a server that is down is one line, there a failed worker.
         async with opened(app, in_json=json) as repository:
             _check_grace(repository, options.grace)
+            workers = await choose_workers(SWEEP, repository, workers, keywords, in_json=json)
     step_back()
     with reporter("sweep", as_json=json) as shown:
         update: Callable[[Progress], None] = lambda progress: shown.update(standing(progress))  # noqa: E731
         if sharing.dask:
             report = await sweep_on_dask(sharing.dask, partial(_checked, app, options.grace), keywords)
-        elif sharing.workers > 1:
-            report = await run_stoppable(Workers(SWEEP, partial(made, app), sharing.workers, keywords, update))
+        elif workers > 1:
+            report = await run_stoppable(Workers(SWEEP, partial(made, app), workers, keywords, update))
         else:
             async with opened(app, in_json=json) as repository:
                 _check_grace(repository, options.grace)

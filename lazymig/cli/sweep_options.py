@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from math import inf
+from typing import Annotated, Any, Literal
 
 from attrs import frozen
 from bson import json_util
@@ -17,6 +18,9 @@ Positive = Annotated[float | None, Parameter(validator=Number(gt=0), show_defaul
 Seconds = Annotated[float, Parameter(validator=Number(gte=0))]
 Text = Annotated[str | None, Parameter(show_default=False)]
 
+#: No plan has many more partitions than this, and each process needs one.
+_WORKERS_MAX = 1000
+
 #: The second group of options in the help.
 SHARING = Group("Sharing the work")
 
@@ -29,6 +33,7 @@ class Options:
         batch_size: Documents per batch.
         concurrency: Batches in flight at the same time.
         rate: Documents per second at most. Without it there is no limit.
+        live_slowdown: How many times as long live reads may take beside it, at most; none to go by the limits alone.
         max_time: Seconds after which it stops, as by Ctrl-C.
         grace: Seconds to keep the marks of deletes. Must exceed the longest time that a read can take.
         where: A MongoDB filter on V1 as extended JSON: move only the documents that it finds.
@@ -41,6 +46,7 @@ class Options:
     batch_size: Count = 1000
     concurrency: Count = 2
     rate: Positive = None
+    live_slowdown: str = "2"
     max_time: Positive = None
     grace: Seconds = 3600.0
     where: Text = None
@@ -54,23 +60,25 @@ class Sharing:
     """Which processes share a sweep.
 
     Args:
-        workers: Processes on this machine. A --rate holds for each of them.
+        workers: Processes on this machine, or auto: three of four processors, and no more than the partitions that are
+            left. A --rate holds for each of them.
         shard: I/N: only every N-th partition, starting at the I-th (0 to N - 1), as for a Kubernetes Indexed Job.
         dask: Address of a Dask scheduler whose workers do the work, such as tcp://scheduler:8786.
     """
 
-    workers: Count = 1
+    workers: str = "1"
     shard: Text = None
     dask: Text = None
 
 
 def check(options: Options, sharing: Sharing) -> None:
     """Raise `Unusable` for options that exclude each other."""
-    if options.dry_run and (sharing.workers > 1 or sharing.dask or sharing.shard):
+    alone = parse_workers(sharing.workers) == 1
+    if options.dry_run and (not alone or sharing.dask or sharing.shard):
         raise Unusable("--dry-run runs in one process only; leave out --workers, --shard and --dask")
     if options.where is not None and options.adopt:
         raise Unusable("--adopt replaces all documents that lazymig did not store; leave out --where")
-    if sharing.dask and (sharing.workers > 1 or sharing.shard):
+    if sharing.dask and (not alone or sharing.shard):
         raise Unusable("--dask shares the work by itself; leave out --workers and --shard")
 
 
@@ -80,6 +88,7 @@ def keywords_of(options: Options, sharing: Sharing) -> dict[str, Any]:
         "batch_size": options.batch_size,
         "concurrency": options.concurrency,
         "rate_limit": options.rate,
+        "live_slowdown": parse_slowdown(options.live_slowdown),
         "grace_s": options.grace,
         "max_time_s": options.max_time,
         "shard": parse_shard(sharing.shard),
@@ -99,6 +108,28 @@ def parse_filter(text: str) -> dict[str, object]:
     if not isinstance(found, dict):
         raise Unusable("""--where: pass a JSON object, such as '{"status": "open"}'""")
     return found
+
+
+def parse_slowdown(text: str) -> float | None:
+    """Return how many times as long live reads may take; None for no bound. Raises `Unusable`."""
+    if text == "none":
+        return None
+    try:
+        bound = float(text)
+    except ValueError:
+        bound = 0.0
+    if not 1 < bound < inf:
+        raise Unusable("--live-slowdown: pass a number above 1, such as 2, or none")
+    return bound
+
+
+def parse_workers(text: str) -> int | Literal["auto"]:
+    """Return the number of processes, or "auto". Raises `Unusable`."""
+    if text == "auto":
+        return "auto"
+    if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= _WORKERS_MAX):
+        raise Unusable(f"--workers: pass a number from 1 to {_WORKERS_MAX:,}, or auto")
+    return int(text)
 
 
 def parse_shard(text: str | None) -> tuple[int, int]:

@@ -36,6 +36,7 @@ def show_report(report: SweepReport, *, dry_run: bool) -> None:
     rows = {
         "scanned": f"{report.scanned:,} of about {report.total:,}{others}",
         "would be migrated" if dry_run else "migrated": f"{report.migrated:,}",
+        **({"of these by the server": f"{report.on_server:,}"} if report.on_server else {}),
         "in V2 before": f"{report.present:,} (by reads, writes and earlier sweeps)",
         "moved by clients meanwhile": f"{report.moved_by_clients:,}",
         "converted anew": f"{report.reconverted:,} (bodies of older conversions)",

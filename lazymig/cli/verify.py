@@ -13,6 +13,7 @@ from lazymig.cli.loading import made, opened
 from lazymig.cli.options import App, Debug, Exit, Json
 from lazymig.cli.progress import Standing, describe_throttle, reporter
 from lazymig.cli.stopping import run_stoppable, step_back, stopped_by_signals
+from lazymig.cli.sweep_options import parse_workers
 from lazymig.cli.verify_options import (
     CHECKS,
     PACE,
@@ -27,11 +28,12 @@ from lazymig.cli.verify_options import (
     make_verifier,
 )
 from lazymig.cli.verify_report import show_json_report, show_report
+from lazymig.cli.workers import choose_workers
 from lazymig.control import LEASE
 from lazymig.fleet.jobs import Job, sum_verifications, sum_verify_progress
 from lazymig.fleet.workers import Workers
 from lazymig.passes.helm import is_pause
-from lazymig.verifier import Verifier, VerifyProgress, VerifyReport
+from lazymig.verifier import Verifier, VerifyProgress, VerifyReport, estimate_partitions
 
 _WAITING = (
     "waiting for the lease of another process; if that one is dead, this one goes on after "
@@ -39,8 +41,9 @@ _WAITING = (
 )
 #: The work of each process, which finds the checks by their names.
 VERIFY: Job[VerifyProgress, VerifyReport] = Job(
-    "verification", make_verifier, VerifyProgress, VerifyReport, sum_verifications, sum_verify_progress
-)
+    "verification", make_verifier, VerifyProgress, VerifyReport, sum_verifications, sum_verify_progress,
+    estimate_partitions,
+)  # fmt: skip
 
 
 async def verify(
@@ -66,8 +69,14 @@ async def verify(
     opinions.load()
     shown = _shown_by(json)
     step_back()
-    if pace.workers > 1:
-        return _code(await _verify_by_workers(app, pace.workers, keywords, shown, json=json), shown)
+    workers = parse_workers(pace.workers)
+    if workers != 1:
+        # Before any worker starts: here a typo or a server that is down is one line, there a failed worker.
+        async with opened(app, in_json=json) as repository:
+            make_verifier(repository, **keywords)
+            workers = await choose_workers(VERIFY, repository, workers, keywords, in_json=json)
+    if workers > 1:
+        return _code(await _verify_by_workers(app, workers, keywords, json=json), shown)
     async with opened(app, in_json=json) as repository:
         if what.continuous:
             return await _verify_continuously(make_verifier(repository, **keywords), shown)
@@ -92,12 +101,7 @@ class _Run(Generic[V1, V2]):
         return await self.verifier.run(self.sample)
 
 
-async def _verify_by_workers(
-    app: str, count: int, keywords: Keywords, shown: Callable[[VerifyReport], None], *, json: bool
-) -> VerifyReport:
-    # Before any worker starts: here a typo or a server that is down is one line, there a failed worker.
-    async with opened(app, in_json=json) as repository:
-        make_verifier(repository, **keywords)
+async def _verify_by_workers(app: str, count: int, keywords: Keywords, *, json: bool) -> VerifyReport:
     with reporter("verify", as_json=json) as bar:
         update: Callable[[VerifyProgress], None] = lambda progress: bar.update(standing(progress))  # noqa: E731
         return await run_stoppable(Workers(VERIFY, partial(made, app), count, keywords, update))

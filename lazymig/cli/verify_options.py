@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter
 from lazymig.cli.failures import Unusable
 from lazymig.cli.loading import find_attribute
 from lazymig.cli.options import Flag
-from lazymig.cli.sweep_options import Count, Positive, Seconds, Text, parse_filter, parse_shard
+from lazymig.cli.sweep_options import Count, Positive, Seconds, Text, parse_filter, parse_shard, parse_workers
 from lazymig.comparing.equivalences import resolved
 from lazymig.errors import ConfigurationError
 from lazymig.repository import Repository
@@ -89,7 +89,8 @@ class Pace:
         concurrency: Batches in flight at the same time.
         rate: Entities per second at most, in each process. Without it there is no limit.
         max_time: Seconds after which it stops, as by Ctrl-C.
-        workers: Processes on this machine.
+        workers: Processes on this machine, or auto: three of four processors, and no more than the partitions that are
+            left.
         shard: I/N: only every N-th partition, starting at the I-th (0 to N - 1), as for a Kubernetes Indexed Job.
     """
 
@@ -97,17 +98,18 @@ class Pace:
     concurrency: Count = 2
     rate: Positive = None
     max_time: Positive = None
-    workers: Count = 1
+    workers: str = "1"
     shard: Text = None
 
 
 def check(what: What, pace: Pace) -> None:
     """Raise `Unusable` for options that exclude each other."""
+    alone = parse_workers(pace.workers) == 1
     if what.sample is not None and what.sample < 1:
         raise Unusable("--sample: pass 1 or more")
-    if what.sample is not None and (pace.workers > 1 or pace.shard):
+    if what.sample is not None and (not alone or pace.shard):
         raise Unusable("--sample runs in one process; leave out --workers and --shard")
-    if what.continuous and (what.sample is not None or pace.workers > 1 or pace.max_time is not None):
+    if what.continuous and (what.sample is not None or not alone or pace.max_time is not None):
         raise Unusable("--continuous verifies everything in one process until stopped; leave out --sample, --workers "
                        "and --max-time")  # fmt: skip
     if what.continuous and pace.rate is None:

@@ -12,6 +12,7 @@ from bson import Decimal128, Int64
 
 from lazymig.comparing.differences import Gap
 from lazymig.errors import ConfigurationError
+from lazymig.stores.decimals import to_decimal
 from lazymig.stores.documents import MISSING
 from lazymig.stores.verdicts import Difference
 
@@ -57,7 +58,7 @@ def _is_int(value: object) -> bool:
 def _number(value: object) -> Decimal | None:
     """Return the exact value of a number of any type; None for other values."""
     if isinstance(value, Decimal128):
-        return value.to_decimal()
+        return to_decimal(value)
     if isinstance(value, float) or _is_int(value):
         return Decimal(value)  # type: ignore[arg-type]
     return None

@@ -111,6 +111,7 @@ class Running:
         throttle: Why it waits or goes slowly; empty where it does not.
         rate: Documents per second at most; None without a limit.
         concurrency: Batches in flight at a time.
+        batch: Documents per batch; None where an earlier release reports.
     """
 
     process: str
@@ -123,6 +124,7 @@ class Running:
     throttle: str
     rate: float | None
     concurrency: int
+    batch: int | None = None
 
 
 class Runners(Part):
@@ -154,7 +156,7 @@ class Runners(Part):
             Running(
                 process=row["process"], kind=row["of"], since=row["since"], seen_at=row["seen_at"], done=row["done"],
                 per_s=row["per_s"], paused=row["paused"], throttle=row["throttle"], rate=row["rate"],
-                concurrency=row["concurrency"],
+                concurrency=row["concurrency"], batch=row.get("batch"),
             )
             for row in await self._rows.find_all(alive, sort=[("since", 1), ("_id", 1)])
         ]  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 from attrs import evolve, frozen
 
-from lazymig.sweeper import Progress, Sweeper, SweepReport
+from lazymig.sweeper import Progress, Sweeper, SweepReport, estimate_partitions
 from lazymig.sweeping.report import COUNTED
 from lazymig.verifier import VerifyProgress, VerifyReport
 from lazymig.verifying.report import COUNTED as VERDICTS
@@ -43,6 +43,8 @@ class Job(Generic[P, R]):
     sum_reports: Callable[[Sequence[R]], R]
     #: `f(parts, newest part, number of processes)`. The first of the parts is the oldest.
     sum_progress: Callable[[Sequence[P], P, int], P]
+    #: Estimates how many partitions are left to what `make` returned.
+    estimate_partitions: Callable[..., Awaitable[int]]
 
 
 def sum_reports(reports: Sequence[SweepReport]) -> SweepReport:
@@ -59,6 +61,9 @@ def sum_reports(reports: Sequence[SweepReport]) -> SweepReport:
         dead_letters=last.dead_letters,
         waiting=sum(report.waiting for report in reports),
         left=sum(report.left for report in reports),
+        on_server=sum(report.on_server for report in reports),
+        # Each process has its own part of V1, and most warnings are the same in all.
+        warnings=tuple(dict.fromkeys(warning for report in reports for warning in report.warnings)),
         foreign=max(report.foreign for report in reports),
         elapsed_s=last.elapsed_s,
         # If one process saw the pass finished, all of it is.
@@ -84,7 +89,9 @@ def sum_progress(parts: Sequence[Progress], last: Progress, count: int) -> Progr
     )
 
 
-SWEEP: Job[Progress, SweepReport] = Job("sweep", Sweeper, Progress, SweepReport, sum_reports, sum_progress)
+SWEEP: Job[Progress, SweepReport] = Job(
+    "sweep", Sweeper, Progress, SweepReport, sum_reports, sum_progress, estimate_partitions
+)
 
 
 def sum_verifications(reports: Sequence[VerifyReport]) -> VerifyReport:

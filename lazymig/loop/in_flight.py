@@ -44,16 +44,13 @@ class InFlight:
         """Return a place, which can be entered once."""
         return Place(self)
 
-    async def take(self) -> bool:
-        """Wait for a place. False: no place is needed."""
+    async def take(self) -> None:
+        """Wait for a place."""
         if self._free is None:
-            return False
-        above = _HELD.get()
-        if above is not None and above.open:
-            return False
+            return
         if self._free > 0:  # then no write waits: a place is freed only where no write takes it over
             self._free -= 1
-            return True
+            return
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
         try:
@@ -62,11 +59,11 @@ class InFlight:
             if place.done() and not place.cancelled():
                 self.give_back()  # the place had been handed over already
             raise
-        return True
 
     def give_back(self) -> None:
         """Hand the place over to the write that has waited longest, or free it."""
-        assert self._free is not None  # without a bound no place is taken
+        if self._free is None:
+            return
         while self._waiting:
             place = self._waiting.popleft()
             if not place.done():  # else its caller was cancelled
@@ -85,10 +82,15 @@ class Place:
         self._held: _Held | None = None
         self._token: Token[_Held | None] | None = None
 
-    async def __aenter__(self) -> None:
-        if await self._bound.take():
-            self._held = _Held()
-            self._token = _HELD.set(self._held)
+    async def __aenter__(self) -> bool:
+        """Wait for a place; return whether none was needed, because the write is made within another one."""
+        above = _HELD.get()
+        if above is not None and above.open:
+            return True
+        await self._bound.take()
+        self._held = _Held()
+        self._token = _HELD.set(self._held)
+        return False
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -38,6 +38,8 @@ class State:
     throttle: str
     rate: float | None
     concurrency: int
+    #: Documents per batch.
+    batch: int
 
 
 @frozen(kw_only=True)
@@ -156,7 +158,7 @@ class Helm:
         return {
             "process": f"{socket.gethostname()}:{os.getpid()}", "of": self._aboard.kind, "since": self._began,
             "done": done, "per_s": round(self._per_s, 1), "paused": paused, "throttle": state.throttle,
-            "rate": state.rate, "concurrency": state.concurrency,
+            "rate": state.rate, "concurrency": state.concurrency, "batch": state.batch,
         }  # fmt: skip
 
     async def wait(self) -> None:

@@ -32,18 +32,36 @@ async def plan_partitions(
     their inserts store them in V2 as well. With `beside`, the partitions also cover the ids of that store, and are cut
     by the ids of the larger one.
     """
-    stores = [store, *([] if beside is None else [beside])]
+    stores = _list_stores(store, beside)
     scans = [as_patient_as(one, Scan(one)) for one in stores]
-    counts = [await as_patient_as(one, Counts(one)).count_all() for one in stores]
-    count = max(counts)
-    wanted = min(max(ceil(count / documents_each), min(_SHARED, count // _WORTH_SHARING)), _PARTITIONS_MAX)
-    bounds = await _find_bounds(scans[counts.index(count)], wanted) if wanted > 1 else []
+    counts = await _count_each(stores)
+    wanted = _count_wanted(max(counts), documents_each)
+    bounds = await _find_bounds(scans[counts.index(max(counts))], wanted) if wanted > 1 else []
     partitions: list[Partition] = []
     for bracket in scans[0].brackets():
         # A bracket without documents needs no partition.
         if any([await scan.has_bracket(bracket) for scan in scans]):
             partitions += _cut(bracket, [bound for bound in bounds if bracket_of(bound) == bracket])
     return partitions
+
+
+async def estimate_partitions(
+    store: Store, documents_each: int = DOCUMENTS_EACH, *, beside: Store | None = None
+) -> int:
+    """Estimate how many partitions a plan would have, by the number of documents. Ids of several types may add some."""
+    return _count_wanted(max(await _count_each(_list_stores(store, beside))), documents_each)
+
+
+def _list_stores(store: Store, beside: Store | None) -> list[Store]:
+    return [store] if beside is None else [store, beside]
+
+
+async def _count_each(stores: Sequence[Store]) -> list[int]:
+    return [await as_patient_as(one, Counts(one)).count_all() for one in stores]
+
+
+def _count_wanted(documents: int, documents_each: int) -> int:
+    return min(max(ceil(documents / documents_each), min(_SHARED, documents // _WORTH_SHARING)), _PARTITIONS_MAX)
 
 
 async def _find_bounds(scan: Scan, wanted: int) -> list[Any]:

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
+from math import ceil
 from typing import Protocol
 
 from attrs import frozen
@@ -15,7 +16,7 @@ from pymongo.errors import PyMongoError
 from lazymig.control import BEAT_S, Identities, Lease, Passes
 from lazymig.errors import PassVanished
 from lazymig.loop.clock import Clock
-from lazymig.passes.partitions import plan_partitions
+from lazymig.passes.partitions import estimate_partitions, plan_partitions
 from lazymig.stores.given import RawId, Store
 from lazymig.stores.records import Partition
 from lazymig.stores.rows import Row
@@ -198,6 +199,15 @@ class Share:
     async def count_left(self) -> int:
         """Count the partitions of the pass that no process has done, those of other shards included."""
         return 0 if self.number is None else await self._passes.count_open(self.number, (0, 1))
+
+    async def estimate_left(self) -> int:
+        """Estimate how many partitions are left to this shard: of the open pass, or of one that is planned now."""
+        self._over = await self._hooks.identify()
+        current = await self._passes.current()
+        if current is not None and current["state"] == "open" and self._is_over(current):
+            return await self._passes.count_open(int(current["number"]), self._terms.shard)
+        planned = await estimate_partitions(self._store, self._terms.partition_size, beside=self._beside)
+        return ceil(planned / self._terms.shard[1])
 
     async def count_scanned(self) -> int | None:
         """Count the ids that all processes of the pass have looked at; None before its number is known."""

@@ -19,6 +19,7 @@ from pymongo.errors import PyMongoError
 
 from lazymig.control import Control, control_over, parts_of
 from lazymig.loop.clock import Clock
+from lazymig.passes.gate import Gate
 from lazymig.protocol.in_place.place import Place
 from lazymig.protocol.pair import Pair
 
@@ -56,6 +57,9 @@ class Shedding:
         self._on_overload = on_overload
         #: Seconds to wait before each page; 0 once the last overload is long past.
         self.pause_s = 0.0
+        #: What statements on the collections pass through; None: as many as there are may be on the way. Statements
+        #: that only keep the pass's own records do not count.
+        self.gate: Gate | None = None
         self._noted = False
 
     def note_overload(self) -> None:
@@ -99,6 +103,10 @@ class Shedding:
         """Return a store whose async methods are patient: each is one statement, or a step that may be repeated."""
         return cast("T", _Patient(store, self))
 
+    def around_records(self, rows: T) -> T:
+        """Return rows of the control collection whose methods are patient. What they ask does not count as a load."""
+        return cast("T", _Patient(rows, self, gated=False))
+
     def pair(self, pair: Pair[V1, V2]) -> Pair[V1, V2]:
         """Return the pair with patient stores. The given one stays as it is: clients use it."""
         v1, ledger, bodies = self.around(pair.v1), self.around(pair.ledger), self.around(pair.bodies)
@@ -110,24 +118,28 @@ class Shedding:
 
     def control(self, control: Control) -> Control:
         """Return the control collection with patient rows."""
-        return control_over(control, self.around(parts_of(control).rows))
+        return control_over(control, self.around_records(parts_of(control).rows))
 
 
 class _Patient:
     """A store with the patience of a pass. All that is no async method is the store's own."""
 
-    def __init__(self, store: object, shedding: Shedding) -> None:
+    def __init__(self, store: object, shedding: Shedding, *, gated: bool = True) -> None:
         self._store = store
         self._shedding = shedding
+        self._gated = gated
 
     def __getattr__(self, name: str) -> object:
         found = getattr(self._store, name)
         if not inspect.iscoroutinefunction(found):
             return found
-        shedding = self._shedding
+        shedding, gated = self._shedding, self._gated
 
         async def patient(*args: object, **keywords: object) -> object:
-            return await shedding.call(found, *args, **keywords)
+            if not gated or shedding.gate is None:
+                return await shedding.call(found, *args, **keywords)
+            async with shedding.gate.passing():
+                return await shedding.call(found, *args, **keywords)
 
         return patient
 

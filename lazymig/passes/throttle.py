@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Protocol
 
 from attrs import frozen
@@ -16,11 +17,15 @@ from pymongo.errors import PyMongoError
 
 from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import Clock
+from lazymig.passes.balance import Room
+from lazymig.passes.gate import Gate
 from lazymig.passes.helm import Helm, State
 from lazymig.passes.pace import BatchSize, Latency
 from lazymig.passes.shedding import Shedding, is_overload
+from lazymig.passes.sounding import Sounding
 from lazymig.stores.given import Store
 from lazymig.stores.replication import Replication
+from lazymig.stores.soundings import Soundings
 
 #: A user's health probe: True to continue, False to pause. An exception counts as unknown.
 Probe = Callable[[], Awaitable[bool]]
@@ -33,6 +38,7 @@ _PAUSE_S = 0.5
 _PROBE_S = 5.0
 #: With an unknown signal, each page waits as long as the last one took, but at most this many seconds.
 _UNKNOWN_WAIT_MAX_S = 5.0
+_HINDERED = "its statements make reads of live clients slower"
 #: Why a pass goes slowly, by the verdicts on replication and of the probe.
 _WHY: tuple[dict[bool | None, str], ...] = (
     {False: "replication lags behind", None: "it is unknown whether replication lags behind"},
@@ -51,6 +57,16 @@ class Limits:
     #: Documents per second, at most.
     rate_limit: float | None = None
     probe: Probe | None = None
+    #: How many times as long a live read may take beside the pass; None: the pass does not adapt to that.
+    live_slowdown: float | None = None
+
+    def check(self) -> None:
+        """Raise `ConfigurationError` for a slowdown that no pass can keep."""
+        if self.live_slowdown is not None and not 1 < self.live_slowdown < inf:
+            raise ConfigurationError(
+                "live_slowdown: pass how many times as long a live read may take, above 1, such as 2; or None, and the "
+                "sweep does not adapt"
+            )
 
 
 class _Limiter(Protocol):
@@ -65,7 +81,7 @@ class Throttle:
     def __init__(self, store: Store, limits: Limits, stopping: Callable[[], bool], clock: Clock) -> None:
         self._limits = limits
         self.latency = Latency()
-        self.batches = BatchSize(limits.batch_size, limits.rate_limit)
+        self.batches = BatchSize(limits.batch_size, limits.rate_limit, self._find_batch)
         self._clock = clock
         self._replication = Replication(store)
         self._probe = limits.probe
@@ -76,11 +92,15 @@ class Throttle:
         #: Why a rate that was ordered cannot be kept; empty where it is.
         self._unkept = ""
         self._looked_at = float("-inf")
-        self._released_at_s = clock.monotonic()
+        self._released_at_s = self._rested_at_s = clock.monotonic()
         self._verdict: bool | None = True
         self._why = ""
         #: Makes the statements of the pass patient: `pair = throttle.shedding.pair(pair)`.
         self.shedding = Shedding(stopping, clock, self.batches.shed)
+        #: Keeps the pass in balance with live reads.
+        self.sounding = sounding = Sounding(clock, Soundings(store), limits.live_slowdown, self.shedding.note_overload)
+        if sounding.balance is not None:
+            sounding.gate = self.shedding.gate = Gate(lambda: self.concurrency)
 
     def steer_by(self, helm: Helm) -> None:
         """Follow the orders that this helm reads."""
@@ -98,7 +118,9 @@ class Throttle:
             return ordered
         if self.shedding.pause_s:
             return "the server reports overload"
-        return self._why or ("the server has become slower" if self.latency.slow else "")
+        if self._why or self.latency.slow:
+            return self._why or "the server has become slower"
+        return _HINDERED if self.sounding.balance is not None and self.sounding.balance.hindered else ""
 
     @property
     def limited(self) -> bool:
@@ -115,6 +137,8 @@ class Throttle:
                 await self._clock.sleep(min(worked_s, _UNKNOWN_WAIT_MAX_S))
             if verdict is not False:
                 await self.shedding.wait_for_page()
+                await self._rest()
+                await self.sounding.wait_for_quiet()
                 break
             await self._clock.sleep(_PAUSE_S)
         self._released_at_s = self._clock.monotonic()
@@ -122,6 +146,7 @@ class Throttle:
 
     async def wait_for_documents(self, count: int) -> bool:
         """Wait until the rate limit allows this many documents. False: the run is to stop."""
+        await self._rest()
         left = count
         while left > 0 and not self._stopping() and await self.follow_orders():
             limiter = self._limiter  # read each time: an order may change it
@@ -131,6 +156,14 @@ class Throttle:
             await limiter.acquire(step)
             left -= step
         return not self._stopping()
+
+    async def _rest(self) -> None:
+        """Rest for the part of the time in which the pass may not work, if it may not use all of it."""
+        room = self._find_room(self.batches.most, self.batches.least)
+        if room.duty < 1:
+            worked_s = self._clock.monotonic() - self._rested_at_s
+            await self._clock.sleep(min(worked_s * (1 / room.duty - 1), _UNKNOWN_WAIT_MAX_S))
+        self._rested_at_s = self._clock.monotonic()
 
     async def follow_orders(self) -> bool:
         """Wait while the pass is paused, and go at the rate that was ordered. False: the run is to stop."""
@@ -148,7 +181,7 @@ class Throttle:
         if helm is not None:
             if await helm.look():
                 self._change_rate(helm.rate(self._limits.rate_limit))
-            await helm.report(State(self.reason, self._rate, self.concurrency))
+            await helm.report(State(self.reason, self._rate, self.concurrency, self.batches.size))
 
     def _change_rate(self, rate: float | None) -> None:
         if rate == self._rate and not self._unkept:
@@ -164,9 +197,27 @@ class Throttle:
 
     @property
     def concurrency(self) -> int:
-        """How many batches may be in flight at a time."""
+        """How many batches may be on the way to the server at a time."""
+        return self._find_room(self.batches.most, self.batches.least).concurrency
+
+    @property
+    def pages(self) -> int:
+        """How many pages may be worked on at a time: the next is read and converted while one is on the way."""
+        if self.sounding.balance is None or (self.limited and self._allowed == 1):
+            return self.concurrency
+        return max(self.concurrency, 2)
+
+    @property
+    def _allowed(self) -> int:
         given = self._limits.concurrency
         return given if self._helm is None else self._helm.concurrency(given)
+
+    def _find_batch(self, most: int, least: int) -> int:
+        return self._find_room(most, least).batch
+
+    def _find_room(self, most: int, least: int) -> Room:
+        balance = self.sounding.balance
+        return Room(self._allowed, most, 1.0) if balance is None else balance.room(self._allowed, most, least)
 
     async def _judge_health(self) -> bool | None:
         now = self._clock.monotonic()

@@ -33,13 +33,16 @@ class Base(NamedTuple):
 
     `seen` is V2's document. `truth` is V1's document, None where V2 was clean and V1 was not read. `entity` is V2's
     decoded body, where that is V1's present revision. Without `trust_v2` the body only counts as the previous entity,
-    even where its revision is V1's.
+    even where its revision is V1's. `keeps_v2`: the write stores V2's body. `check` raises `ConversionError` for a
+    change that cannot be stored over this.
     """
 
     seen: StoredV2 | None
     truth: StoredV1 | None
     entity: Any = None
     trust_v2: bool = True
+    keeps_v2: bool = True
+    check: Callable[[Change], object] | None = None
 
     @property
     def id(self) -> RawId:
@@ -80,11 +83,24 @@ class Change:
     conv: int | None = None
     #: Values that V1 must still have, by their paths. Where it has others, the attempt counts as a lost race.
     v1_held: Document | None = None
+    #: V1's document before and after, as the class stores it, where several changes may become one.
+    v1_before: Fields | None = None
+    v1_after: Fields | None = None
+    #: Called where the store refuses this change, so that nothing of it is stored.
+    refused: Callable[[], None] | None = None
 
     @classmethod
-    def of(cls, found: V1Changes, v2_body: Body, entity: object) -> Change:
-        """Return the change with what was found to change in V1."""
-        return cls(found.changed, found.vanished, v2_body, entity, found.within, v1_held=found.held)
+    def of(cls, found: V1Changes, v2_body: Body, entity: object, before: Fields, after: Fields) -> Change:
+        """Return the change of V1's document from `before` to `after`, as it was found."""
+        return cls(
+            found.changed, found.vanished, v2_body, entity, found.within, v1_held=found.held, v1_before=before,
+            v1_after=after,
+        )  # fmt: skip
+
+    def note_refusal(self) -> None:
+        """Note that the store refuses the change, and that nothing of it is stored."""
+        if self.refused is not None:
+            self.refused()
 
 
 class More(enum.Enum):
@@ -184,7 +200,9 @@ class UpdateV2(Generic[V1, V2]):
         after = await _call_change(self.change, before, conversions.v2, shares)
         v1_after = conversions.v1_document(await conversions.downgrade(after, current))
         found = conversions.v1_changes(v1_before, v1_after, base.truth)
-        return More.TRUTH if found is None else Change.of(found, conversions.v2_body(after, "downgrade"), after)
+        if found is None:
+            return More.TRUTH
+        return Change.of(found, conversions.v2_body(after, "downgrade"), after, v1_before, v1_after)
 
     async def decide_alone(self, seen: StoredV2) -> Change:
         conversions = self.conversions
@@ -211,7 +229,7 @@ class UpdateV1(Generic[V1, V2]):
         v2_after = await conversions.upgrade(after, conversions.previous(base.seen, base.truth), base.seen)
         found = conversions.v1_changes(v1_before, v1_after, base.truth)
         assert found is not None  # V1 was read
-        return Change.of(found, conversions.v2_stored(v2_after), after)
+        return Change.of(found, conversions.v2_stored(v2_after), after, v1_before, v1_after)
 
     async def decide_alone(self, seen: StoredV2) -> Change:
         conversions = self.conversions

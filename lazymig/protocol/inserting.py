@@ -11,7 +11,8 @@ from lazymig.loop.clock import pick_unused_step
 from lazymig.protocol.edits import Change
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.placing import explain_refusal
-from lazymig.protocol.writing import Done, back_off, close_mark, complete, withdraw
+from lazymig.protocol.waiting import back_off
+from lazymig.protocol.writing import Done, close_mark, complete, withdraw
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
 from lazymig.stores.records import StoredV2

@@ -16,7 +16,8 @@ from lazymig.protocol.edits import Base, Change, Edit, More
 from lazymig.protocol.inserting import announce, forget, insert_announced
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.placing import explain_refusal
-from lazymig.protocol.writing import Doubt, back_off, change_v1, decide, withdraw
+from lazymig.protocol.waiting import back_off
+from lazymig.protocol.writing import Doubt, change_v1, decide, withdraw
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
 from lazymig.telemetry import CONTENDED
@@ -48,7 +49,7 @@ async def _change_until_won(pair: Pair[V1, V2], id: RawId, edit: Edit, ticket: i
         if truth is None:
             await pair.v1.confirm_missing(id)
             raise NotFound(decode_id(id))
-        base = Base(None, truth)
+        base = Base(None, truth, keeps_v2=False)
         if truth.revision >= ticket:
             ticket = truth.revision + 1
             await pair.ledger.raise_intent(id, ticket)

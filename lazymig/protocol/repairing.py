@@ -12,7 +12,8 @@ from lazymig.errors import Contention, ConversionError, NotFound
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S
 from lazymig.protocol.renewals import Renew
-from lazymig.protocol.writing import Done, back_off, finish, move_v1
+from lazymig.protocol.waiting import back_off
+from lazymig.protocol.writing import Done, finish, move_v1
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Applied, Put

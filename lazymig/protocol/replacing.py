@@ -52,7 +52,7 @@ class ReplaceV2(Generic[V1, V2]):
         found = conversions.v1_changes(before, after, truth, replacing=True)
         if found is None:
             return More.TRUTH
-        return Change.of(found, conversions.v2_body(self.entity, "downgrade"), self.entity)
+        return Change.of(found, conversions.v2_body(self.entity, "downgrade"), self.entity, before, after)
 
     async def decide_alone(self, seen: StoredV2) -> Change:
         return Change({}, [], self.conversions.v2_body(self.entity, "downgrade"), self.entity)
@@ -105,7 +105,7 @@ class ReplaceV1(Generic[V1, V2]):
         after = conversions.v1_document(self.entity, "upgrade")
         found = conversions.v1_changes(before, after, truth, replacing=True)
         assert found is not None  # V1 was read
-        return Change.of(found, conversions.v2_stored(v2), self.entity)
+        return Change.of(found, conversions.v2_stored(v2), self.entity, before, after)
 
     async def decide_alone(self, seen: StoredV2) -> Change:
         conversions = self.conversions

@@ -9,7 +9,8 @@ from lazymig.loop.clock import pick_unused_step
 from lazymig.protocol.edits import Base, Change, Edit, More
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.placing import explain_refusal
-from lazymig.protocol.writing import back_off, change_v1, decide
+from lazymig.protocol.waiting import back_off
+from lazymig.protocol.writing import change_v1, decide
 from lazymig.shapes.leaving import answer
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
@@ -43,7 +44,7 @@ async def write_v1(pair: Pair[V1, V2], id: RawId, edit: Edit) -> Change | None:
         if truth is None:
             await pair.v1.confirm_missing(id)
             raise NotFound(decode_id(id))
-        base = Base(None, truth)
+        base = Base(None, truth, keeps_v2=False)
         change = await decide(pair, edit, base)
         assert change is not More.TRUTH  # it was given V1's document
         if await change_v1(pair, id, base, max(truth.revision, 0) + 1, change):

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import TypeVar
+
+from pymongo.errors import WriteError
 
 from lazymig.errors import AlreadyExists, Contention, ConversionError, ForeignDocument, NotFound
 from lazymig.loop.clock import pick_unused_step
@@ -16,7 +19,7 @@ from lazymig.protocol.edits import Change, ClientEdit
 from lazymig.protocol.listing import TURN, fetch_pages, let_others
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.v2_listing import find_v2_pages
-from lazymig.protocol.writing import back_off
+from lazymig.protocol.waiting import back_off
 from lazymig.query import Span
 from lazymig.shapes.leaving import check_moved
 from lazymig.stores.chunks import split_ids
@@ -101,12 +104,20 @@ async def write(pair: Pair[V1, V2], id: RawId, edit: ClientEdit) -> Change | Non
             await pair.alone.confirm_missing(id)
             raise NotFound(decode_id(id))
         change = await edit.decide_alone(seen)
-        store = pair.alone.bury(seen) if change is None else pair.alone.replace(seen, _get_body(id, change))
-        if await store:
+        bury = partial(pair.alone.bury, seen, again=attempt > 0)
+        if await (bury() if change is None else _replace(pair, seen, change)):
             return change
         pair.tally.count(CONTENDED)
         await back_off(pair, attempt)
     raise Contention(decode_id(id), pair.max_attempts)
+
+
+async def _replace(pair: Pair[V1, V2], seen: StoredV2, change: Change) -> bool:
+    try:
+        return await pair.alone.replace(seen, _get_body(seen.id, change))
+    except WriteError:
+        change.note_refusal()
+        raise
 
 
 async def insert(pair: Pair[V1, V2], id: RawId, change: Change) -> None:

@@ -12,9 +12,10 @@ from lazymig.errors import Contention, ConversionError, NotFound
 from lazymig.protocol import bodies
 from lazymig.protocol.bodies import ask_in_time, is_due, try_step
 from lazymig.protocol.edits import Base, Change, Edit, More
-from lazymig.protocol.in_place.place import Place
+from lazymig.protocol.joining import Joined
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.renewals import Keep
+from lazymig.protocol.waiting import back_off, let_older_pass
 from lazymig.shapes.migration import get_upgrading
 from lazymig.stores.documents import decode_id, get_at
 from lazymig.stores.given import RawId
@@ -95,6 +96,8 @@ async def _change_v1_until_won(pair: Pair[V1, V2], id: RawId, edit: Edit, seen: 
         if asked or attempt:
             # 2. V2 was not clean, or the last attempt lost its race: read V1.
             truth, entity = await pair.v1.find_local(id), None
+            if isinstance(edit, Joined):
+                truth = await let_older_pass(pair, id, truth, ticket)
             if truth is None:
                 # No compare-and-set follows that would check this answer.
                 await pair.v1.confirm_missing(id)
@@ -184,13 +187,20 @@ async def change_v1(pair: Pair[V1, V2], id: RawId, base: Base, ticket: int, chan
     """Change V1 from the base's revision to the ticket. False: the race is lost, and nothing was written."""
     expected = base.revision
     if change is None:
-        return await pair.v1.delete(id, expected, ticket)
+        seen = base.seen
+        alone = seen is not None and seen.clean_before_ticket and (seen.revision, seen.intent) == (expected, ticket)
+        return await pair.v1.delete(id, expected, seen if alone else None)
     held = change.v1_held
     if pair.checked and base.truth is not None:
         # Other clients may write V1 without changing the revision: what they changed meanwhile must not be overwritten.
         standing = {path: get_at(base.truth.document, path) for path in (*change.v1_set, *change.v1_unset)}
         held = {**standing, **(held or {})}
-    return await pair.v1.compare_and_set(id, expected, ticket, change.v1_set, change.v1_unset, change.v1_within, held)
+    sets = (change.v1_set, change.v1_unset, change.v1_within, held)
+    try:
+        return await pair.v1.compare_and_set(id, expected, ticket, *sets)
+    except WriteError:
+        change.note_refusal()
+        raise
 
 
 async def finish(pair: Pair[V1, V2], id: RawId, done: Done) -> Applied | None:
@@ -226,12 +236,6 @@ async def bring_v2_up(pair: Pair[V1, V2], id: RawId, done: Done) -> Applied:
         # A tombstone and no removal: a slow reader that still holds the deleted entity must not be able to store it.
         return await pair.bodies.bury(id, ticket, since=since)
     return await pair.bodies.apply(id, change.v2_body, ticket, own=True, since=since, conv=change.conv)
-
-
-async def back_off(pair: Pair[V1, V2] | Place[V1, V2], attempt: int) -> None:
-    """Wait a random time before the next attempt. The first two come at once: only a crowd must be spread."""
-    if attempt >= 2:
-        await pair.clock.sleep(min(0.001 * 2 ** (attempt - 2), 0.05) * pair.clock.random())
 
 
 async def close_mark(pair: Pair[V1, V2], id: RawId) -> None:

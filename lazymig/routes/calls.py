@@ -39,6 +39,7 @@ from lazymig.routes.options import Options
 from lazymig.routes.resuming import list_through
 from lazymig.routes.route import Route
 from lazymig.routes.stages import Call, Stage, Stages
+from lazymig.routes.turns import Turns
 from lazymig.shapes.conversions import Conversions
 from lazymig.shapes.migration import Migration
 from lazymig.stores.documents import raw_id
@@ -68,6 +69,8 @@ class Calls(Generic[V1, V2]):
     watch: Watch[V1, V2] | None = None
     #: The control collection whose phase is followed; None where the phase is fixed.
     control: Control | None = None
+    #: The writes of one entity that take turns; None where each goes by itself.
+    turns: Turns[V1, V2] | None = None
 
     @property
     def pair(self) -> Pair[V1, V2]:
@@ -153,7 +156,7 @@ class Calls(Generic[V1, V2]):
         else:
             bound = self.with_pair(build_pair_in_session(self.pair, self.collections, options, session), session)
         # A transaction must not wait for writes that wait for it, so its writes are not bounded.
-        return evolve(bound, in_flight=InFlight(None))
+        return evolve(bound, in_flight=InFlight(None), turns=None)
 
     def with_pair(self, pair: Pair[V1, V2], session: Session | None = None) -> Calls[V1, V2]:
         """Return these calls on another pair, without dark reads.
@@ -187,8 +190,11 @@ class Calls(Generic[V1, V2]):
 
     async def write(self, raw: RawId, edit: ClientEdit) -> Change | None:
         """Make one edit by the route; `raw` is a checked id."""
-        async with self.in_flight.place(), self.bounded(writes=True) as stage, stage.first_use.explaining:
-            return await stage.route.write(raw, edit)
+        place = self.in_flight.place()
+        async with place as nested, self.bounded(writes=True) as stage, stage.first_use.explaining:
+            if nested or self.turns is None:  # a write must not wait for one that waits for it
+                return await stage.route.write(raw, edit)
+            return await self.turns.write(stage.route, raw, edit)
 
     async def insert(self, raw: RawId, make: Callable[[bool], Awaitable[Change]]) -> None:
         """Make one insert by the route; the entity is converted once the write has its place.

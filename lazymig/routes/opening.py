@@ -22,6 +22,7 @@ from lazymig.routes.in_place.building import PlaceBuilder, open_place
 from lazymig.routes.in_place.building import check_phase as check_place_phase
 from lazymig.routes.options import Options
 from lazymig.routes.stages import FixedStages, Stages, SteeredStages
+from lazymig.routes.turns import Turns
 from lazymig.shapes.migration import Migration
 from lazymig.stores.given import Collection, Collections
 
@@ -70,11 +71,12 @@ class Opening(Generic[V1, V2]):
 def _open(opening: Opening[V1, V2], phase: Phase | Control) -> Calls[V1, V2]:
     options, builder, ground, watch = opening.options, opening.builder, opening.ground, opening.watch
     parts = opening.migration, opening.collections, options, ground
+    turns: Turns[V1, V2] | None = Turns(options.clock) if options.coalesce else None
     stages: Stages[V1, V2]
     if not isinstance(phase, Control):
         check = check_place_phase if isinstance(builder, PlaceBuilder) else check_phase
         stages = FixedStages(builder.build_strictly(check(phase)), options.timeout_s)
-        return Calls(*parts, stages, InFlight(options.max_in_flight), builder, watch)
+        return Calls(*parts, stages, InFlight(options.max_in_flight), builder, watch, turns=turns)
 
     def find_unfinished() -> list[Unfinished]:
         return [*ground.behind.unfinished, *(() if watch is None else watch.running)]
@@ -85,4 +87,4 @@ def _open(opening: Opening[V1, V2], phase: Phase | Control) -> Calls[V1, V2]:
     )  # fmt: skip
     member = Member(parts_of(phase), opening.migration.name, terms)
     stages = SteeredStages(member, builder.build, options.timeout_s)
-    return Calls(*parts, stages, InFlight(options.max_in_flight), builder, watch, phase)
+    return Calls(*parts, stages, InFlight(options.max_in_flight), builder, watch, phase, turns)

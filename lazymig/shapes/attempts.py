@@ -15,11 +15,11 @@ from lazymig.user_code import find_raising_line
 T = TypeVar("T")
 
 
-def find_swapped(error: ConversionError, entity: Any, cls: type) -> ConversionError | None:
-    """Return a clearer error if a conversion reads an attribute that only the other class has; None otherwise."""
+def _explain(error: ConversionError, entity: object, cls: type) -> ConversionError:
+    """Return a clearer error if a conversion reads an attribute that only the other class has, else the given one."""
     cause = error.cause
     if not isinstance(cause, AttributeError) or cause.obj is not entity or cause.name not in fields_of(cls):
-        return None
+        return error
     given = type(entity).__name__
     text = (
         f"it was given {given} and reads {cause.name!r}, which {cls.__name__} has: are upgrade and downgrade swapped?"
@@ -32,17 +32,17 @@ def call(conversion: Conversion, id: Any, direction: Direction, given: tuple[Any
     try:
         result = conversion.function(*given) if conversion.takes_other else conversion.function(given[0])
     except Exception as error:
-        failure = make_failure(id, direction, error, cls=cls)
+        failure = _explain(make_failure(id, direction, error, cls=cls), given[0], cls)
     else:
-        return _await(result, id, direction, cls) if conversion.is_async else result
+        return _await(result, id, direction, given[0], cls) if conversion.is_async else result
     raise failure
 
 
-async def _await(result: Awaitable[Any], id: Any, direction: Direction, cls: type) -> Any:
+async def _await(result: Awaitable[Any], id: Any, direction: Direction, entity: object, cls: type) -> Any:
     try:
         return await result
     except Exception as error:
-        failure = make_failure(id, direction, error, cls=cls)
+        failure = _explain(make_failure(id, direction, error, cls=cls), entity, cls)
     raise failure
 
 

@@ -42,6 +42,7 @@ from cattrs.preconf.bson import make_converter as _bson_converter
 from lazymig.shapes.annotations import fields_of, is_class, is_namedtuple, is_typed_dict, is_union
 from lazymig.shapes.class_hooks import register_classes
 from lazymig.shapes.unions import is_array, union_hook, union_out_hook
+from lazymig.stores.decimals import DIGITS_MAX, EXPONENT_MAX, EXPONENT_MIN, to_decimal, to_decimal128
 
 
 def make_converter(*, tz_aware: bool = False, detailed_validation: bool = True) -> Converter:
@@ -131,20 +132,19 @@ def _float(value: Any, _: Any) -> float:
 
 def _decimal(value: Any, _: Any) -> Decimal:
     if isinstance(value, Decimal128):
-        return value.to_decimal()
+        return to_decimal(value)
     raise TypeError(f"expected Decimal128, found {type(value).__name__}")
 
 
-#: What a Decimal128 holds (IEEE 754-2008 decimal128).
-_DIGITS_MAX, _EXPONENT_MIN, _EXPONENT_MAX = 34, -6176, 6111
-
-
 def _decimal128(value: Decimal) -> Decimal128:
+    made = to_decimal128(value)
+    if made is not None:
+        return made  # nearly always
     _, digits, exponent = value.as_tuple()
     # The exponent of NaN and of the infinities is a letter. PyMongo itself would round a 35th digit, or clamp.
-    if isinstance(exponent, int) and not (len(digits) <= _DIGITS_MAX and _EXPONENT_MIN <= exponent <= _EXPONENT_MAX):
+    if isinstance(exponent, int) and not (len(digits) <= DIGITS_MAX and EXPONENT_MIN <= exponent <= EXPONENT_MAX):
         raise ValueError("a Decimal128 does not hold this number exactly (34 digits); round it first")
-    return Decimal128(value)
+    return Decimal128(value)  # NaN, infinities and subclasses
 
 
 def _uuid(value: Any, _: Any) -> UUID:
@@ -155,10 +155,13 @@ def _uuid(value: Any, _: Any) -> UUID:
     raise TypeError(f"expected a binary of subtype 4, found {type(value).__name__}")
 
 
+_MIDNIGHT = dt.time()
+
+
 def _date(value: Any, _: Any) -> dt.date:
     if isinstance(value, dt.datetime):
         moment = value if value.tzinfo is None else value.astimezone(dt.UTC)
-        if moment.time() == dt.time():
+        if moment.time() == _MIDNIGHT:
             return moment.date()
     raise TypeError("expected a date at midnight UTC")
 
@@ -166,7 +169,7 @@ def _date(value: Any, _: Any) -> dt.date:
 def _midnight(value: dt.date) -> dt.datetime:
     if isinstance(value, dt.datetime):
         raise TypeError("expected date, found datetime")
-    return dt.datetime.combine(value, dt.time())
+    return dt.datetime.combine(value, _MIDNIGHT)
 
 
 def _moment(value: dt.datetime, tz_aware: bool) -> dt.datetime:

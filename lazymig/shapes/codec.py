@@ -1,23 +1,24 @@
-"""The codec between entities and documents, with the id's two names, and the fields that an update sets and unsets."""
+"""The codec between entities and documents, with the id's two names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, Generic, TypeVar, cast
 
 import bson
-import bson.errors
-from attrs import frozen
-from bson import CodecOptions, ObjectId
+from attrs import evolve, frozen
+from bson import CodecOptions
 from cattrs import Converter
 from cattrs.errors import ClassValidationError, IterableValidationError
 
 from lazymig.shapes.annotations import holds_anything
+from lazymig.shapes.assured import make_assurance
 from lazymig.shapes.bson_types import make_converter
 from lazymig.shapes.equality import first_difference, tells_apart
 from lazymig.shapes.fields import Rejected
-from lazymig.shapes.stored_names import TopNames, is_free, is_step, top_names
+from lazymig.shapes.reading import make_reader
+from lazymig.shapes.stored_names import TopNames, is_free, top_names
 from lazymig.shapes.upcasting import Upcasters, bring_up, stamp
 from lazymig.stores.decoding import Damaged, UnreadableError, check_readable, copied
 from lazymig.stores.documents import META_FIELD, PART_FIELD, REVISION_FIELD, decode_id, raw_id
@@ -55,6 +56,10 @@ class Codec(Generic[E]):
     shares: bool = True
     #: What brings documents of older versions up to the class.
     upcasters: Upcasters | None = None
+    #: Makes an entity of a plain dict as `fast` does, only sooner; None where only the converter reads.
+    read: Callable[[Fields], E] | None = None
+    #: Returns whether an entity that was encoded surely comes back as it is; None where that is never certain.
+    assured: Callable[[E], object] | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -63,6 +68,11 @@ class Codec(Generic[E]):
 
     def decode(self, document: Document) -> E:
         """Return the entity of a document. Raises cattrs' errors, whose path `failure_path` finds."""
+        if self.read is not None and document.__class__ is dict:
+            try:
+                return self.read(document)
+            except Exception:
+                return self.detailed.structure(self._named(document), self.cls)
         named = self._named(self.bring_up(document))
         try:
             entity = self.fast.structure(named, self.cls)
@@ -113,12 +123,16 @@ class Codec(Generic[E]):
         return document
 
     def encode_exactly(self, entity: E) -> Fields:
-        """Return the document of an entity, without `_id`, after checking that it is read back as the same entity.
+        """Return the document of an entity, without `_id`, where it is read back as the same entity.
+
+        That is checked by reading it, unless the types of its values show it.
 
         Raises `NotExact` for a value that would come back as another, and the errors of the BSON encoder and of the
         converter.
         """
         document = self.encode(entity)
+        if self.assured is not None and self.assured(entity):
+            return document
         raw = bson.encode({"_id": self.id_of(entity), **document})
         self.check_read(entity, bson.decode(raw, self.options))
         return document
@@ -151,111 +165,32 @@ def codec_for(
 ) -> Codec[E]:
     """Make a codec with the user's converter, or with the default one for a client with this `tz_aware` option."""
     if own is None:
-        fast = make_converter(tz_aware=tz_aware, detailed_validation=False)
-        detailed = make_converter(tz_aware=tz_aware)
-    else:
-        fast, detailed = own, own if own.detailed_validation else own.copy(detailed_validation=True)
-    options: CodecOptions[Any] = CodecOptions(tz_aware=tz_aware)
-    shares = own is not None or holds_anything(cls)
+        kind: type = cls  # mypy takes no `type[E]` for hashable
+        made = cast(Codec[E], _make_default(kind, id_field, tz_aware))
+        # An older document is brought up before it is read, and a version is stamped on what is written.
+        return made if upcasters is None else evolve(made, upcasters=upcasters, read=None, assured=None)
+    detailed = own if own.detailed_validation else own.copy(detailed_validation=True)
+    options: CodecOptions[Fields] = CodecOptions(tz_aware=tz_aware)
+    return Codec(
+        cls, id_field, own, detailed, options, top_names(own, cls, id_field), tells_apart(cls), upcasters=upcasters
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _make_default(cls: type[object], id_field: str, tz_aware: bool) -> Codec[object]:
+    """Return the codec of a class with the default converters, which nobody registers hooks on.
+
+    It is kept, since making it takes longer than all else when a repository is opened; not for more classes than
+    programs have, since converters keep the classes alive.
+    """
+    fast = make_converter(tz_aware=tz_aware, detailed_validation=False)
+    detailed = make_converter(tz_aware=tz_aware)
+    options: CodecOptions[Fields] = CodecOptions(tz_aware=tz_aware)
     names = top_names(fast, cls, id_field)
-    return Codec(cls, id_field, fast, detailed, options, names, tells_apart(cls), shares, upcasters)
-
-
-#: The fields to set, the fields to unset, and the sub-documents that must exist for that, each by its path.
-Changes = tuple[Fields, list[str], list[str]]
-
-_UNKNOWN: Any = object()
-
-
-def changes(before: Document, after: Document, stored: Document | None = None) -> Changes:
-    """Return the changes that turn one document into the other.
-
-    Only what changed is written, inside sub-documents as well. V1 keeps everything else byte for byte: fields that no
-    class knows, and values that the conversions would change. `stored` is V1's own document, if it was read. A
-    sub-document that does not exist there (it is missing, null or a value of another type) is set whole. Arrays are
-    also set whole, because nothing shows which old element became which new one.
-    """
-    found = _inside(before, after, _UNKNOWN if stored is None else stored)
-    if found is not None:
-        return found
-    changed = {name: value for name, value in after.items() if name not in before or _differ(before[name], value)}
-    return changed, [name for name in before if name not in after], []
-
-
-def _inside(before: Document, after: Document, stored: Any) -> Changes | None:
-    """Return the changes by their paths below this level; None if a changed name cannot be part of a path."""
-    changed: dict[str, Any] = {}
-    vanished = [name for name in before if name not in after]
-    within: list[str] = []
-    names = list(vanished)
-    for name, value in after.items():
-        inner = _below(before.get(name), value, stored if stored is _UNKNOWN else stored.get(name))
-        if inner is None:
-            if name not in before or _differ(before[name], value):
-                names.append(name)
-                changed[name] = value
-        elif inner[0] or inner[1]:
-            names.append(name)
-            # Concatenated, not formatted: an f-string would show the member's name for a string enum.
-            changed |= {name + "." + path: inner_value for path, inner_value in inner[0].items()}
-            vanished += [name + "." + path for path in inner[1]]
-            within += [name, *(name + "." + path for path in inner[2])]
-    return (changed, vanished, within) if all(map(is_step, names)) else None
-
-
-def _below(before: Any, after: Any, stored: Any) -> Changes | None:
-    """Return the changes inside one value; None if it must be compared and set whole."""
-    if not (isinstance(before, dict) and isinstance(after, dict)):
-        return None
-    if stored is not _UNKNOWN and not isinstance(stored, Mapping):
-        return None
-    # Documents whose fields are in another order differ, and no path can express that.
-    if [name for name in before if name in after] != [name for name in after if name in before]:
-        return None
-    if stored is not _UNKNOWN and not _appends(before, after) and stored.keys() <= before.keys() | after.keys():
-        return None  # set it whole to keep the order; unknown fields in V1 would matter more than order
-    return _inside(before, after, stored)
-
-
-def _appends(before: Document, after: Document) -> bool:
-    """Return whether setting each new name by its path keeps their order. The server appends new names, sorted."""
-    new = [name for name in after if name not in before]
-    if not new:
-        return True
-    if list(after)[-len(new) :] != new:
-        return False
-    # The server sorts names of digits as numbers.
-    return len(new) == 1 or (new == sorted(new) and not any(name.isdigit() for name in new))
-
-
-def needs_stored(before: Document, after: Document) -> bool:
-    """Return whether V1's document must be read before the update.
-
-    It must if setting new names by path would change their order in some sub-document. Such a sub-document may be set
-    whole only if V1 holds no other fields there.
-    """
-    return any(_reorders(before.get(name), value) for name, value in after.items())
-
-
-def _reorders(before: object, after: object) -> bool:
-    if not (isinstance(before, dict) and isinstance(after, dict)):
-        return False
-    return not _appends(before, after) or needs_stored(before, after)
-
-
-#: Types whose equal values have the same BSON. Floats do not (0.0 equals -0.0), nor do containers.
-_PLAIN = frozenset({str, int, bool, type(None), bytes, ObjectId, datetime})
-
-
-def _differ(before: Any, after: Any) -> bool:
-    kind = type(before)
-    if kind in _PLAIN and kind is type(after):
-        return bool(before != after)
-    # In Python, unlike BSON, 1, 1.0 and True are equal, as are dictionaries in any order, and NaN differs from itself.
-    try:
-        return bson.encode({"": before}) != bson.encode({"": after})
-    except (bson.errors.BSONError, OverflowError, UnicodeEncodeError):
-        return True  # a value that BSON cannot hold differs from every stored value
+    made: Codec[object] = Codec(cls, id_field, fast, detailed, options, names, tells_apart(cls), holds_anything(cls))
+    if names.opaque:
+        return made
+    return evolve(made, read=make_reader(cls, fast, id_field), assured=make_assurance(cls, fast, options))
 
 
 def leaf_error(error: BaseException) -> BaseException:

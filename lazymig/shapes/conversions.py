@@ -11,12 +11,11 @@ import bson
 from attrs import evolve, frozen
 
 from lazymig.errors import ConversionError, Direction, NotYet
-from lazymig.shapes.attempts import attempt, call, find_swapped, make_failure, make_unreadable
+from lazymig.shapes.attempts import attempt, call, make_failure, make_unreadable
 from lazymig.shapes.codec import Codec, codec_for
 from lazymig.shapes.fields import Rejected
 from lazymig.shapes.leaving import LEAVE
 from lazymig.shapes.migration import Migration, get_downgrading, get_upgrading
-from lazymig.shapes.signatures import Conversion
 from lazymig.shapes.v1_changes import V1Changes, find_rewrite, find_v1_changes, must_read_v1
 from lazymig.stores.carried import WHOLE, Carried
 from lazymig.stores.documents import META_FIELD, By, body_of, born_clean, check_revision, decode_id, raw_id
@@ -146,12 +145,14 @@ class Conversions(Generic[V1, V2]):
 
         `seen` is V2's document that `previous` was read from. Its body is kept for the next conversion.
         """
-        unmoved = Unmoved("left")
+        upgrading, id = get_upgrading(self.migration), getattr(entity, self.migration.id_field)
         try:
-            upgrading = get_upgrading(self.migration)
-            converted = await self._converted(upgrading, "upgrade", entity, previous, self.migration.v2)
-            if converted is not None:
-                return converted
+            converted = call(upgrading, id, "upgrade", (entity, previous), self.migration.v2)
+            if upgrading.is_async:
+                converted = await converted
+            if converted is not LEAVE:
+                return self._checked(converted, self.migration.v2, id, "upgrade")
+            unmoved = Unmoved("left")
         except ConversionError as error:
             if not isinstance(error.cause, NotYet):
                 raise
@@ -163,33 +164,17 @@ class Conversions(Generic[V1, V2]):
 
     async def downgrade(self, entity: V2, current: V1 | None) -> V1:
         """Convert a V2 entity to a V1 entity, and check its class and its id."""
-        downgrading = get_downgrading(self.migration)
-        converted = await self._converted(downgrading, "downgrade", entity, current, self.migration.v1)
-        assert converted is not None  # only `upgrade` may leave an entity
-        return converted
+        downgrading, id = get_downgrading(self.migration), getattr(entity, self.migration.id_field)
+        converted = call(downgrading, id, "downgrade", (entity, current), self.migration.v1)
+        if downgrading.is_async:
+            converted = await converted
+        return self._checked(converted, self.migration.v1, id, "downgrade")
 
     def decided(self, seen: StoredV2 | None, truth: StoredV1) -> Unmoved | None:
         """Return why V2 has no body, where that is recorded about V1's revision by this conversion or a newer one."""
         if seen is None or seen.revision != truth.revision or seen.conv < self.migration.revision:
             return None
         return seen.unmoved
-
-    async def _converted(
-        self, conversion: Conversion, direction: Direction, entity: Any, other: Any, cls: type[T]
-    ) -> T | None:
-        """Return what a conversion made; None where `upgrade` leaves the entity."""
-        id = getattr(entity, self.migration.id_field)
-        try:
-            converted = call(conversion, id, direction, (entity, other), cls)
-            if conversion.is_async:
-                converted = await converted
-        except ConversionError as error:
-            if (failure := find_swapped(error, entity, cls)) is None:
-                raise
-        else:
-            left = converted is LEAVE and direction == "upgrade"
-            return None if left else self._checked(converted, cls, id, direction)
-        raise failure
 
     def _checked(self, converted: Any, cls: type[T], id: Any, direction: Direction) -> T:
         if not isinstance(converted, cls):

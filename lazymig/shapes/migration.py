@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from attrs import field, frozen
@@ -10,14 +10,15 @@ from bson import ObjectId
 from cattrs import Converter
 
 from lazymig.errors import ConfigurationError
-from lazymig.shapes.entities import KINDS, fields, is_entity
-from lazymig.shapes.id_types import ID_TYPES, check_sendable, find_id_types
+from lazymig.shapes.declared import check_entity_class, check_revision
+from lazymig.shapes.entities import fields
+from lazymig.shapes.id_types import check_sendable, find_id_types
 from lazymig.shapes.leaving import Leave
 from lazymig.shapes.parts import check_part
 from lazymig.shapes.signatures import Conversion, check_annotations, recognised
-from lazymig.shapes.stored_names import is_free
-from lazymig.shapes.type_checks import check_class, resolved
+from lazymig.shapes.type_checks import check_class
 from lazymig.shapes.upcasting import Upcasters, check_upcasters
+from lazymig.shapes.upgrade_pipelines import PipelineStage, check_pipeline_fits, freeze_pipeline
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -75,6 +76,9 @@ class Migration(Generic[V1, V2]):
             things. Retirement lifts its fields out.
         part: V1's class declares some fields of documents that have others as well. Only these move; the entity exists
             in V1 while its document has one of them.
+        upgrade_pipeline: Aggregation stages that make V2's body of a V1 document as `upgrade` does, so that a sweep may
+            let the server convert (see docs/how-to/server-side.md). A document that they leave out is converted by
+            `upgrade`. Not where `upgrade` takes the previous V2 entity.
 
     Raises:
         ConfigurationError: The message says what to change. A class is not an entity class, or its declaration cannot
@@ -96,6 +100,7 @@ class Migration(Generic[V1, V2]):
     upcasters: Upcasters | None = None
     v2_within: str | None = None
     part: bool = False
+    upgrade_pipeline: Sequence[PipelineStage] = ()
     _upgrading: Conversion = field(init=False, eq=False, repr=False)
     _downgrading: Conversion = field(init=False, eq=False, repr=False)
     #: The Python types that an id may have.
@@ -104,9 +109,9 @@ class Migration(Generic[V1, V2]):
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise ConfigurationError("name: give the migration a non-empty name; it names its control row and metrics")
-        _check_revision(self.revision, self.reshape)
+        check_revision(self.revision, self.reshape)
         for side, cls, own in (("v1", self.v1, self.v1_converter), ("v2", self.v2, self.v2_converter)):
-            _check_class(side, cls, self.id_field)
+            check_entity_class(side, cls, self.id_field)
             check_class(side, cls, self.id_field, own)
         if self.upcasters is not None:
             check_upcasters(self.upcasters, self.v1, self.id_field)
@@ -119,6 +124,11 @@ class Migration(Generic[V1, V2]):
         check_annotations("upgrade", self.upgrade, self.v1, self.v2)
         check_annotations("downgrade", self.downgrade, self.v2, self.v1)
         object.__setattr__(self, "_id_types", find_id_types(self.v2, self.id_field))
+        object.__setattr__(self, "upgrade_pipeline", freeze_pipeline(self.upgrade_pipeline))
+        if self.upgrade_pipeline:
+            check_pipeline_fits(
+                takes_previous=self._upgrading.takes_other, has_upcasters=self.upcasters is not None, part=self.part
+            )
 
     @staticmethod
     def upcasting(
@@ -244,39 +254,6 @@ def get_downgrading(migration: Migration[V1, V2]) -> Conversion:
 def get_id_types(migration: Migration[V1, V2]) -> tuple[type, ...]:
     """Return the Python types that an id of this migration may have."""
     return migration._id_types
-
-
-def _check_revision(revision: Any, reshape: Any) -> None:
-    if not isinstance(revision, int) or isinstance(revision, bool) or not 1 <= revision < 2**31:
-        raise ConfigurationError("revision: pass an int of at least 1; raise it when a conversion or V2 changes")
-    if not isinstance(reshape, Mapping):
-        raise ConfigurationError("reshape: pass a mapping from older revisions to functions, such as {1: from_first}")
-    for older, function in reshape.items():
-        if not isinstance(older, int) or isinstance(older, bool) or not 1 <= older < revision:
-            raise ConfigurationError(f"reshape: its keys are revisions from 1 to {revision - 1}, older than this one")
-        if function is not None and not callable(function):
-            raise ConfigurationError(f"reshape[{older}]: pass a function of the stored body, or None to drop it")
-
-
-def _check_class(side: str, cls: Any, id_field: str) -> None:
-    if not (isinstance(cls, type) and is_entity(cls)):
-        raise ConfigurationError(
-            f"{side}: pass {KINDS} (decorate it with attrs.frozen or dataclasses.dataclass, or inherit from "
-            "pydantic.BaseModel, of pydantic 2.10 or later)"
-        )
-    resolved(cls)
-    known = {field.name: field for field in fields(cls)}
-    if id_field not in known:
-        raise ConfigurationError(f"{side}: {cls.__name__} has no attribute {id_field!r}; add it, or set id_field")
-    if not (known[id_field].stored and known[id_field].init):
-        raise ConfigurationError(f"{side}: {cls.__name__}.{id_field} is not stored; an id must be")
-    named = [name for name, one in known.items() if name != id_field and one.stored and one.declared_name is None]
-    if reserved := sorted(name for name in named if not is_free(name)):
-        raise ConfigurationError(f"{side}: {cls.__name__}.{reserved[0]} uses a reserved name; rename it")
-    bad = [kind for kind in find_id_types(cls, id_field) if not issubclass(kind, ID_TYPES) or kind is bool]
-    if bad:
-        allowed = ", ".join(kind.__name__ for kind in ID_TYPES)
-        raise ConfigurationError(f"{side}: {cls.__name__}.{id_field} cannot be an id; declare it as one of {allowed}")
 
 
 def _check_reversible(migration: Migration[V1, V2], name: str) -> None:

@@ -26,10 +26,11 @@ def overrides_of(hook: Any) -> Mapping[str, Any]:
 
 def is_step(name: str) -> bool:
     """Return whether MongoDB accepts this name as one step of a path."""
-    return bool(name) and name[0] != "$" and "." not in name and "\0" not in name and _is_text(name)
+    return bool(name) and name[0] != "$" and "." not in name and "\0" not in name and is_text(name)
 
 
-def _is_text(name: str) -> bool:
+def is_text(name: str) -> bool:
+    """Return whether BSON can hold this text: it has no half of a surrogate pair."""
     if name.isascii():
         return True
     try:

@@ -7,7 +7,8 @@ from typing import NamedTuple, TypeVar
 
 import bson
 
-from lazymig.shapes.codec import Codec, changes, needs_stored
+from lazymig.shapes.changes import changes, needs_stored
+from lazymig.shapes.codec import Codec
 from lazymig.shapes.fields import Rejected
 from lazymig.shapes.stored_names import is_step
 from lazymig.shapes.upcasting import NewerVersion, Upcasters, bring_up, read_version

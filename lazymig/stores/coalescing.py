@@ -12,20 +12,19 @@ from lazymig.loop.batcher import Batcher
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.stores.announcing import Announced, Announcements, Apart
 from lazymig.stores.carried import WHOLE, Carried
+from lazymig.stores.deleting import AnnouncedDelete, FindV2, SharedDeletes
 from lazymig.stores.drivers import STATEMENT_ERRORS, Driver, Handle, driver_of, is_too_large
 from lazymig.stores.given import RawId
-from lazymig.stores.grouping import GuardedDelete, GuardedUpdate, GuardedWrites
+from lazymig.stores.grouping import GuardedUpdate, GuardedWrites
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
-from lazymig.stores.mongo_wholes import WholeStore
 from lazymig.stores.pipelines import Pipeline
-from lazymig.stores.records import Applied, Document, Filled, Put, StoredV1, StoredV2, StoredWhole, WholeChange
-from lazymig.stores.v2_alone import AloneStore
+from lazymig.stores.records import Applied, Document, Put, StoredV1, StoredV2
 
 R = TypeVar("R")
 
 
-def _share_out(ids: Sequence[RawId], by_id: dict[Any, R]) -> list[R | None]:
+def share_out(ids: Sequence[RawId], by_id: dict[Any, R]) -> list[R | None]:
     """Return one result per id. A second caller of an id gets its own copy, because entities may hold parts of it."""
     taken: set[Any] = set()
     results: list[R | None] = []
@@ -39,7 +38,10 @@ def _share_out(ids: Sequence[RawId], by_id: dict[Any, R]) -> list[R | None]:
 class CoalescingV1(V1Store):
     """V1's store, whose concurrent calls share statements: finds, looks for changes of one entity, and writes."""
 
-    def __init__(self, collection: Handle, timeout_s: float | None, carried: Carried = WHOLE) -> None:
+    def __init__(
+        self, collection: Handle, timeout_s: float | None, carried: Carried = WHOLE, find_v2: FindV2 | None = None
+    ) -> None:
+        """`find_v2` finds V2's documents, which show who can have deleted an entity. Without it, no deletes share."""
         super().__init__(collection, carried=carried)
         self._finds: Batcher[RawId, StoredV1 | None] = Batcher(super().find, self._find_each, timeout_s)
         self._local_finds: Batcher[RawId, StoredV1 | None] = Batcher(
@@ -51,21 +53,24 @@ class CoalescingV1(V1Store):
         many = GuardedWrites(self._durable)
         self._updates = Batcher(super()._update, many.update_each, timeout_s, patient=True)
         self._inserts = Batcher(super()._insert, many.insert_each, timeout_s, patient=True)
-        self._deletes = Batcher(super()._delete, many.delete_each, timeout_s, patient=True)
         #: The in-memory Mongo has no bulks.
         self._groups = driver_of(collection) is not Driver.MEMORY
+        self._deletes: Batcher[AnnouncedDelete, bool] | None = None
+        if find_v2 is not None and self._groups:
+            shared = SharedDeletes(many, self.find_many_local, find_v2)
+            self._deletes = Batcher(self._delete_one, shared.delete_each, timeout_s, patient=True)
 
     async def find(self, id: RawId) -> StoredV1 | None:
         return await self._finds.call(id)
 
     async def _find_each(self, ids: Sequence[RawId]) -> list[StoredV1 | None]:
-        return _share_out(ids, await self.find_many(list(dict.fromkeys(ids))))
+        return share_out(ids, await self.find_many(list(dict.fromkeys(ids))))
 
     async def find_local(self, id: RawId) -> StoredV1 | None:
         return await self._local_finds.call(id)
 
     async def _find_each_local(self, ids: Sequence[RawId]) -> list[StoredV1 | None]:
-        return _share_out(ids, await self.find_many_local(list(dict.fromkeys(ids))))
+        return share_out(ids, await self.find_many_local(list(dict.fromkeys(ids))))
 
     async def _update(self, one: GuardedUpdate) -> bool:
         return await (self._updates.call(one) if self._groups else super()._update(one))
@@ -73,8 +78,13 @@ class CoalescingV1(V1Store):
     async def _insert(self, whole: Document) -> bool:
         return await (self._inserts.call(whole) if self._groups else super()._insert(whole))
 
-    async def _delete(self, one: GuardedDelete) -> bool:
-        return await (self._deletes.call(one) if self._groups else super()._delete(one))
+    async def _delete(self, where: Document, announced: StoredV2 | None) -> bool:
+        if announced is None or self._deletes is None:
+            return await super()._delete(where, announced)
+        return await self._deletes.call(AnnouncedDelete(where, announced))
+
+    async def _delete_one(self, one: AnnouncedDelete) -> bool:
+        return await super()._delete(*one)
 
     async def find_changed(self, revisions: Mapping[RawId, int]) -> list[RawId]:
         if len(revisions) != 1:
@@ -89,35 +99,6 @@ class CoalescingV1(V1Store):
     async def _find_each_revision(self, ids: Sequence[RawId]) -> list[int | None]:
         now = await self._find_revisions(list(dict.fromkeys(ids)))
         return [now.get(id) for id in ids]
-
-
-class CoalescingWholes(WholeStore):
-    """The store of documents that carry both shapes, whose concurrent `find`s and `fill`s share statements."""
-
-    def __init__(self, collection: Handle, timeout_s: float | None) -> None:
-        super().__init__(collection)
-        self._finds: Batcher[RawId, StoredWhole | None] = Batcher(super().find, self._find_each, timeout_s)
-        self._fills: Batcher[WholeChange, Filled] = Batcher(super().fill, self._fill_together, timeout_s)
-
-    async def find(self, id: RawId) -> StoredWhole | None:
-        return await self._finds.call(id)
-
-    async def _find_each(self, ids: Sequence[RawId]) -> list[StoredWhole | None]:
-        return _share_out(ids, await self.find_many(list(dict.fromkeys(ids))))
-
-    async def fill(self, change: WholeChange) -> Filled:
-        return await self._fills.call(change)
-
-    async def _fill_together(self, changes: Sequence[WholeChange]) -> Sequence[Filled | BaseException]:
-        filled = await self.fill_each(changes)
-        # The server reports how many were as they were seen, not which; the sum is right.
-        left, results = filled.stored, list[Filled | BaseException]()
-        for place in range(len(changes)):
-            refusal = filled.refused.get(place)
-            counted = refusal is None and left > 0
-            left -= counted
-            results.append(Filled(int(counted), {} if refusal is None else {0: refusal}))
-        return results
 
 
 class CoalescingV2(V2Store):
@@ -166,7 +147,7 @@ class CoalescingV2(V2Store):
         return await self._puts.call((id, body, revision))
 
     async def _find_each(self, ids: Sequence[RawId]) -> list[StoredV2 | ForeignDocument | None]:
-        return _share_out(ids, await self.find_many(list(dict.fromkeys(ids))))
+        return share_out(ids, await self.find_many(list(dict.fromkeys(ids))))
 
     async def _put_one(self, put: tuple[Any, Any, int]) -> Put:
         return await super().put_if_absent(*put)
@@ -193,19 +174,3 @@ class CoalescingV2(V2Store):
                 raise
         # Neither driver nor server names the document. Sent one by one, it is refused and the others are stored.
         return await asyncio.gather(*map(self._upsert_one, updates), return_exceptions=True)
-
-
-class CoalescingAlone(AloneStore):
-    """V2's store once it is the only truth, whose concurrent `find`s share a statement."""
-
-    def __init__(
-        self, collection: Handle, clock: Clock, conv: int, timeout_s: float | None, *, forgets: bool = False
-    ) -> None:
-        super().__init__(collection, clock, conv, forgets=forgets)
-        self._finds: Batcher[RawId, StoredV2 | None] = Batcher(super().find, self._find_each, timeout_s)
-
-    async def find(self, id: RawId) -> StoredV2 | None:
-        return await self._finds.call(id)
-
-    async def _find_each(self, ids: Sequence[RawId]) -> list[StoredV2 | ForeignDocument | None]:
-        return _share_out(ids, await self.find_many(list(dict.fromkeys(ids))))

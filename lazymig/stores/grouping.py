@@ -1,7 +1,8 @@
 """Many guarded writes by one statement, with the outcome of each: a lost race or an error is one writer's own.
 
 A bulk reports how many documents matched, not which. An upsert that can never insert does: where its filter matches
-nothing, the server refuses to insert a document whose `_id` is not the filter's, and changes nothing.
+nothing, the server refuses to insert a document whose `_id` is not the filter's, and changes nothing. A pipeline cannot
+say what is only for inserts, so one sees from what it is given that its filter matched nothing.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+import bson
 from pymongo import DeleteOne, InsertOne, UpdateOne
 from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError, WriteConcernError
 
+from lazymig.stores.documents import DOCUMENT_BYTES_MAX, META_FIELD, raw_id
 from lazymig.stores.drivers import (
+    IDS,
     STATEMENT_ERRORS,
     Handle,
     is_id_taken,
@@ -37,16 +41,22 @@ Failures: TypeAlias = Mapping[int, Failure]
 _OTHER_ID = 66
 #: The code of an upsert in a collection that is sharded by another key.
 _NO_SHARD_KEY = 61
+#: The driver splits a bulk that is larger than 48 MB. This is less, because it adds some bytes for each write.
+_MESSAGE_BYTES = 40 * 1024 * 1024
+_ROOM_BYTES = 64 * 1024
+#: Later writers raise a revision by no more than this, and the next entity with its id begins at a random one, far off.
+_RAISED_MAX = 2**24
 
 
 class GuardedUpdate(NamedTuple):
-    """An update of one document: a filter, which names its `_id`, and operators.
+    """An update of one document: a filter, which names its `_id`, and operators, or a pipeline of one `$replaceWith`.
 
-    `inserting`: the filter matches nothing, and the update makes a document of it.
+    `inserting`: the filter matches nothing, and the update makes a document of it. The filter of a pipeline compares
+    nothing but `_id` for equality, and matches only documents with lazymig's meta data: see `match_number`.
     """
 
     where: Document
-    update: Document
+    update: Document | Sequence[Document]
     inserting: bool = False
 
 
@@ -54,10 +64,22 @@ class GuardedDelete(NamedTuple):
     """A delete of one document in two steps, because a bulk does not report which deletes matched.
 
     `first` gives it a revision that is the deleter's own, and has an outcome; `then` is the filter for that revision.
+    `survived` is a filter that only the document itself matches afterwards, also if others have changed it since.
     """
 
     first: GuardedUpdate
     then: Document
+    survived: Document
+
+
+def match_number(number: int) -> Document:
+    """Return a condition for a whole number that puts nothing into a document which an upsert makes of the filter."""
+    return {"$gte": number, "$lt": number + 1}
+
+
+def match_later(revision: int) -> Document:
+    """Return a condition for revisions from this one on, as other writers raise it, and none of a new entity."""
+    return {"$gte": revision, "$lt": revision + _RAISED_MAX}
 
 
 class GuardedWrites:
@@ -79,7 +101,7 @@ class GuardedWrites:
             return await _do_singly(self._update, updates)
         failures = await self._send([_build_request(one) for one in updates])
         if failures is None:
-            return await _do_singly(self._update, updates)
+            return await self._resend(self._update, updates, [[one.where, one.update] for one in updates])
         self._upserts_refused = any(failure["code"] == _NO_SHARD_KEY for failure in failures.values())
         outcomes: list[Outcome] = [True] * len(updates)
         for place, failure in failures.items():
@@ -98,52 +120,100 @@ class GuardedWrites:
         """Insert each document. False: its `_id` is taken, and nothing was written."""
         failures = await self._send([InsertOne(document) for document in documents])
         if failures is None:
-            return await _do_singly(self._insert, documents)
+            return await self._resend(self._insert, documents, documents)
         return _judge_inserts(failures, len(documents))
 
     async def delete_each(self, deletes: Sequence[GuardedDelete]) -> list[Outcome]:
         """Delete each document that its filter matches. False: it matches none, or was changed before it was deleted.
 
-        If another process changes or deletes one of them between both steps, what became of those that are gone is not
-        known. They get the driver's `AutoReconnect`, as after a lost connection.
+        If others write some of them between both steps, it may be unclear who deleted those that are gone. They get the
+        driver's `AutoReconnect`, as after a lost connection.
         """
         outcomes = await self.update_each([one.first for one in deletes])
-        raised = [place for place, outcome in enumerate(outcomes) if outcome is True]
+        # Of several of one document, a later one has raised it over the others.
+        last = {deletes[place].then["_id"]: place for place, outcome in enumerate(outcomes) if outcome is True}
+        outcomes = [
+            last[deletes[place].then["_id"]] == place if one is True else one for place, one in enumerate(outcomes)
+        ]
+        raised = sorted(last.values())
         if not raised:
             return outcomes
-        failures, deleted = await self._send_counting([DeleteOne(deletes[place].then) for place in raised])
+        failures, deleted = await self.send_deletes([DeleteOne(deletes[place].then) for place in raised])
         for number, failure in failures.items():
             outcomes[raised[number]] = make_error(failure)
-        if deleted + len(failures) < len(raised):
-            unclear = [place for number, place in enumerate(raised) if number not in failures]
-            standing = await self._find_standing([deletes[place].then["_id"] for place in unclear])
-            for place in unclear:
-                outcomes[place] = False if deletes[place].then["_id"] in standing else _unknown()
+        unclear = [place for number, place in enumerate(raised) if number not in failures]
+        missed = len(unclear) - deleted
+        if not missed:
+            return outcomes
+        # None was deleted, or those that survived are all that were missed. Otherwise one of the others is gone by
+        # another's hand.
+        survived = set(unclear) if not deleted else await self._find_survived(deletes, unclear)
+        for place in unclear:
+            if place in survived:
+                outcomes[place] = False
+            elif len(survived) < missed:
+                outcomes[place] = _unknown("others wrote the entity at the same moment, and may have deleted it")
         return outcomes
 
-    async def _find_standing(self, ids: Sequence[object]) -> list[object]:
-        found = await self._collection.find({"_id": {"$in": list(ids)}}, {"_id": 1}).to_list(None)
-        return [document["_id"] for document in found]
+    async def delete_one(self, one: GuardedDelete) -> bool:
+        """Delete a document by a statement of its own, which has an outcome and needs no first step."""
+        return bool((await self._collection.delete_one(one.first.where)).deleted_count)
+
+    async def _find_survived(self, deletes: Sequence[GuardedDelete], places: Sequence[int]) -> set[int]:
+        where = {"$or": [deletes[place].survived for place in places]}
+        found = await self._collection.find(where, {"_id": 1}).to_list(None)
+        ids = {raw_id(document["_id"]) for document in found}
+        return {place for place in places if deletes[place].then["_id"] in ids}
+
+    async def confirm_each(self, updates: Sequence[GuardedUpdate]) -> list[BaseException | None]:
+        """Wait until the majority has what was read before, by updates that never match."""
+        try:
+            await self._collection.bulk_write([UpdateOne(one.where, one.update) for one in updates], ordered=False)
+        except BulkWriteError as error:
+            failures = _failures_of(error)
+            return [make_error(failures[place]) if place in failures else None for place in range(len(updates))]
+        return [None] * len(updates)
 
     async def _send(self, requests: Sequence[UpdateOne | InsertOne[Document]]) -> Failures | None:
-        """Send a bulk; return its failures by their places. None: it is too large, and nothing was written."""
+        """Send a bulk; return its failures by their places. None: one of its messages was too large for the server."""
         try:
             await self._collection.bulk_write(requests, ordered=False)
         except BulkWriteError as error:
             return _failures_of(error)
         except STATEMENT_ERRORS as error:
-            # Neither driver nor server names the document. Sent one by one, it is refused and the others are stored.
+            # Neither driver nor server names the document.
             if not is_too_large(error):
                 raise
             return None
         return {}
 
-    async def _send_counting(self, requests: Sequence[DeleteOne]) -> tuple[Failures, int]:
+    async def send_deletes(self, requests: Sequence[DeleteOne]) -> tuple[Failures, int]:
+        """Send deletes; return the failures by their places, and how many documents were deleted."""
         try:
             result = await self._collection.bulk_write(requests, ordered=False)
         except BulkWriteError as error:
             return _failures_of(error), int(error.details["nRemoved"])
         return {}, result.deleted_count
+
+    async def _resend(
+        self, write: Callable[[A], Awaitable[bool]], all: Sequence[A], parts: Sequence[object]
+    ) -> list[Outcome]:
+        """Send one by one what was refused together and not written: what is refused is refused alone then.
+
+        The driver sends a bulk that is too large for one message as several, and encodes each when the one before is
+        done. What was in those cannot be sent again. Where the driver has met what it cannot send, nothing after that
+        was sent.
+        """
+        sizes = [_measure(part) for part in parts]
+        reached = next((place for place, size in enumerate(sizes) if _is_unsendable(size)), len(all))
+        # Messages that were sent came before it, unless all before it fitted into one.
+        sent = reached if sum(size or 0 for size in sizes[:reached]) > _MESSAGE_BYTES else 0
+        return [
+            _unknown("one of many writes was refused, after some of the others may have been done")
+            if place < sent and size is not None and size <= DOCUMENT_BYTES_MAX
+            else await _outcome_of(write, one)
+            for place, (one, size) in enumerate(zip(all, sizes, strict=True))
+        ]
 
     async def _update(self, one: GuardedUpdate) -> bool:
         try:
@@ -169,7 +239,34 @@ def _build_request(one: GuardedUpdate) -> UpdateOne:
         return UpdateOne(one.where, one.update, upsert=True)
     # Another value than the id, whatever the id is.
     other = {"_id": {"lazymig": one.where["_id"]}}
-    return UpdateOne(one.where, {**one.update, "$setOnInsert": other}, upsert=True)
+    if isinstance(one.update, Mapping):
+        return UpdateOne(_hide_equalities(one.where), {**one.update, "$setOnInsert": other}, upsert=True)
+    [stage] = one.update
+    unmatched = {"$eq": [{"$ifNull": [f"${META_FIELD}.rev", "none"]}, "none"]}
+    made = {"$cond": [unmatched, {"$literal": other}, stage["$replaceWith"]]}
+    return UpdateOne(one.where, [{"$replaceWith": made}], upsert=True)
+
+
+def _hide_equalities(where: Document) -> Document:
+    """Return the filter so that an upsert copies no held values: it is refused for those of a field and of its part."""
+    if "$and" not in where:
+        return where
+    doubly_negated = [{"$nor": [held]} for held in where["$and"]]
+    rest = {name: condition for name, condition in where.items() if name != "$and"}
+    return {**rest, "$nor": [*where.get("$nor", ()), *doubly_negated]}
+
+
+def _measure(part: object) -> int | None:
+    """Return how many bytes a part of a statement takes; None for what cannot be encoded."""
+    try:
+        return len(bson.encode({"": part}, codec_options=IDS))
+    except STATEMENT_ERRORS:
+        return None
+
+
+def _is_unsendable(size: int | None) -> bool:
+    """Whether the driver certainly refuses to send it. It gives a statement some room beyond its document."""
+    return size is None or size > DOCUMENT_BYTES_MAX + _ROOM_BYTES
 
 
 def _is_taken(failure: Failure) -> bool:
@@ -205,7 +302,5 @@ async def _outcome_of(write: Callable[[A], Awaitable[bool]], one: A) -> Outcome:
         return error
 
 
-def _unknown() -> AutoReconnect:
-    return AutoReconnect(
-        "another process wrote the entity at the same moment; it is gone, and either may have deleted it"
-    )
+def _unknown(why: str) -> AutoReconnect:
+    return AutoReconnect(f"whether the write was done is not known: {why}")

@@ -18,6 +18,7 @@ from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions
 from bson.decimal128 import Decimal128
 
+from lazymig.stores.decimals import to_decimal
 from lazymig.stores.decoding import Unreadable, make_condition
 from lazymig.stores.drivers import Driver
 from lazymig.stores.given import RawId
@@ -180,4 +181,4 @@ def _filter_within(path: str, value: Any, direction: int) -> list[dict[str, Any]
 
 def is_nan(value: Any) -> bool:
     """Whether the value is a NaN of any numeric type."""
-    return bool(value != value or (isinstance(value, Decimal128) and value.to_decimal().is_nan()))
+    return bool(value != value or (isinstance(value, Decimal128) and to_decimal(value).is_nan()))

@@ -18,13 +18,13 @@ from lazymig.stores.drivers import (
     tune,
 )
 from lazymig.stores.given import RawId
-from lazymig.stores.grouping import GuardedDelete, GuardedUpdate
+from lazymig.stores.grouping import GuardedUpdate
 from lazymig.stores.keyset import Order
 from lazymig.stores.pages import encode_filter, find_page, join_filters
 from lazymig.stores.places import TAKEN, Place
 from lazymig.stores.ports import Paths, Truth
 from lazymig.stores.raw import Undecoded, find_all, find_one, find_undecoded, find_undecoded_by_id
-from lazymig.stores.records import PLACEHOLDER, Document, Fields, StoredV1
+from lazymig.stores.records import PLACEHOLDER, Document, Fields, StoredV1, StoredV2
 
 
 def build_update(revision: int, changed: Document, vanished: Paths, path: str = REVISION_FIELD) -> Fields:
@@ -157,18 +157,16 @@ class V1Store(Truth):
             GuardedUpdate(where, build_update(revision, changed, vanished, self.carried.revision))
         )
 
-    async def delete(self, id: RawId, expected: int, revision: int) -> bool:
+    async def delete(self, id: RawId, expected: int, announced: StoredV2 | None = None) -> bool:
         carried = self.carried
         where = carried.guard(id, expected)
         if carried.is_part:
             return await self._update(GuardedUpdate(where, carried.deletion(expected)))
-        announced = GuardedUpdate(where, {"$set": {carried.revision: revision}})
-        return await self._delete(GuardedDelete(announced, carried.guard(id, revision)))
+        return await self._delete(where, announced)
 
-    async def _delete(self, one: GuardedDelete) -> bool:
-        """Delete one document durably; return whether its filter matched it."""
-        # A statement of its own has an outcome, so it needs no first step.
-        result = await self._durable.delete_one(one.first.where, session=self._session)
+    async def _delete(self, where: Document, announced: StoredV2 | None) -> bool:
+        """Delete one document durably; return whether the filter matched it."""
+        result = await self._durable.delete_one(where, session=self._session)
         return bool(result.deleted_count)
 
     async def find_each(self, ids: Sequence[RawId], question: Document | None = None) -> Undecoded[StoredV1]:

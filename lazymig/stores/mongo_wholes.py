@@ -26,12 +26,13 @@ from lazymig.stores.drivers import (
     tune,
 )
 from lazymig.stores.given import RawId
+from lazymig.stores.grouping import GuardedDelete, GuardedUpdate, match_later
 from lazymig.stores.indexes import ensure_index
 from lazymig.stores.keyset import Order
 from lazymig.stores.pages import encode_filter, find_page, join_filters
 from lazymig.stores.raw import Undecoded, find_all, find_one, find_undecoded
 from lazymig.stores.records import PLACEHOLDER, Document, Fields, Filled, StoredWhole, WholeChange
-from lazymig.stores.whole_documents import MOVED, REV, UNMOVED, make_setting, make_whole_filter, parse_whole
+from lazymig.stores.whole_documents import MOVED, OF, REV, UNMOVED, make_setting, make_whole_filter, parse_whole
 from lazymig.stores.wholes import Wholes
 
 
@@ -41,6 +42,25 @@ def build_statement(change: WholeChange) -> tuple[Fields, Fields]:
     if change.vanished:
         update["$unset"] = dict.fromkeys(change.vanished, "")
     return make_whole_filter(change.seen, change.held, change.within), update
+
+
+def build_delete(seen: StoredWhole, revision: int, held: Document | None = None) -> GuardedDelete:
+    """Return a delete in two steps. Other programs change no revision, so both steps have the held values."""
+    announced = GuardedUpdate(match_revision(seen, held), {"$set": {REV: revision}})
+    raised = seen._replace(revision=revision, known=True)
+    return GuardedDelete(announced, match_revision(raised, held), {"_id": seen.id, REV: match_later(revision)})
+
+
+def match_revision(seen: StoredWhole, held: Document | None) -> Fields:
+    """Return the filter of a delete."""
+    where = make_whole_filter(seen._replace(of=None), held)
+    where.pop(OF, None)  # a reader that stores the V2 part is no other writer
+    return where
+
+
+def match_never(id: RawId) -> GuardedUpdate:
+    """Return an update that waits for the majority, as one does that matches nothing: no revision is negative."""
+    return GuardedUpdate({"_id": id, REV: PLACEHOLDER}, {"$set": {REV: PLACEHOLDER}})
 
 
 class WholeStore(Wholes):
@@ -72,19 +92,24 @@ class WholeStore(Wholes):
         return None if document is None else check_same_id(id, parse_whole(document))
 
     async def confirm_missing(self, id: RawId) -> None:
-        if self._in_memory:
-            return
-        # A majority write waits even where it matches nothing, and this one never does: no revision is negative.
-        never = {"_id": id, REV: PLACEHOLDER}
-        await self._durable.update_one(never, {"$set": {REV: PLACEHOLDER}}, session=self._session)
+        if not self._in_memory:
+            await self._update(match_never(id))
 
     async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredWhole]:
         found = await find_all(self._majority, ids, self._session)
         return {stored.id: stored for stored in map(parse_whole, found)}
 
+    async def find_many_local(self, ids: Sequence[RawId]) -> dict[RawId, StoredWhole]:
+        """Find these documents as the primary has them now; missing ids are left out."""
+        found = await find_all(self.collection, ids, self._session)
+        return {stored.id: stored for stored in map(parse_whole, found)}
+
     async def insert(self, id: RawId, document: Document, meta: Document) -> bool:
+        return await self._insert({"_id": id, **document, META_FIELD: meta})
+
+    async def _insert(self, whole: Document) -> bool:
         try:
-            await self._durable.insert_one({"_id": id, **document, META_FIELD: meta}, session=self._session)
+            await self._durable.insert_one(whole, session=self._session)
         except DuplicateKeyError as error:
             if not is_id_taken(error):
                 raise  # another unique index refuses it, which the caller must know
@@ -92,8 +117,10 @@ class WholeStore(Wholes):
         return True
 
     async def change(self, change: WholeChange) -> bool:
-        where, update = build_statement(change)
-        result = await self._durable.update_one(where, update, session=self._session)
+        return await self._update(GuardedUpdate(*build_statement(change)))
+
+    async def _update(self, one: GuardedUpdate) -> bool:
+        result = await self._durable.update_one(one.where, one.update, session=self._session)
         return bool(result.matched_count)
 
     async def fill(self, change: WholeChange) -> Filled:
@@ -127,10 +154,9 @@ class WholeStore(Wholes):
                 refused[place] = error
         return Filled(stored, refused)
 
-    async def delete(self, seen: StoredWhole, held: Document | None = None) -> bool:
-        where = make_whole_filter(seen._replace(of=None), held)
-        where.pop(f"{META_FIELD}.of", None)  # a reader that stores the V2 part is no other writer
-        result = await self._durable.delete_one(where, session=self._session)
+    async def delete(self, seen: StoredWhole, revision: int | None = None, held: Document | None = None) -> bool:
+        # A statement of its own has an outcome, so it needs no first step.
+        result = await self._durable.delete_one(match_revision(seen, held), session=self._session)
         return bool(result.deleted_count)
 
     def question(self, criteria: Document) -> Document:

@@ -9,7 +9,9 @@ from attrs import frozen
 from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import Clock
 from lazymig.stores.carried import WHOLE, Carried
-from lazymig.stores.coalescing import CoalescingAlone, CoalescingV1, CoalescingV2, CoalescingWholes
+from lazymig.stores.coalescing import CoalescingV1, CoalescingV2
+from lazymig.stores.coalescing_alone import CoalescingAlone
+from lazymig.stores.coalescing_wholes import CoalescingWholes
 from lazymig.stores.drivers import DriverSession, collection_of, driver_of, is_tz_aware
 from lazymig.stores.given import Collection, Collections, Session, Store
 from lazymig.stores.mongo_v1 import V1Store
@@ -62,7 +64,7 @@ def open_stores(given: Collections, terms: Terms) -> tuple[V1Store, V2Store, Alo
     ):  # linearizable reads cannot share a statement: each finds one document
         v2 = CoalescingV2(given.v2, terms.clock, terms.conv, terms.timeout_s, remembers=terms.remembers)
         alone = CoalescingAlone(given.v2, terms.clock, terms.conv, terms.timeout_s, forgets=terms.finished)
-        return CoalescingV1(given.v1, terms.timeout_s, terms.carried), v2, alone
+        return CoalescingV1(given.v1, terms.timeout_s, terms.carried, v2.find_many), v2, alone
     session = cast("DriverSession | None", terms.session)  # the driver checks that it is one of its own
     return (
         V1Store(given.v1, session, terms.read_concern, terms.carried),

@@ -15,6 +15,7 @@ import bson
 from bson import ObjectId
 from bson.decimal128 import Decimal128
 
+from lazymig.stores.decimals import to_decimal
 from lazymig.stores.given import RawId
 
 _SCALE: Final = 2.0**-64
@@ -49,7 +50,7 @@ def make_canonical(id: RawId) -> bytes:
 def _simplify(number: int | float | Decimal128) -> int | float | Decimal128:
     if isinstance(number, int):
         return number
-    exact = number.to_decimal() if isinstance(number, Decimal128) else Decimal(number)
+    exact = to_decimal(number) if isinstance(number, Decimal128) else Decimal(number)
     if exact.is_nan():
         return float("nan")
     if exact.is_finite() and abs(exact) < 2**63 and exact == exact.to_integral_value():

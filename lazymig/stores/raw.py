@@ -14,6 +14,7 @@ from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 
 from lazymig.stores.chunks import split_ids
+from lazymig.stores.decimals import to_decimal
 from lazymig.stores.decoding import decode, make_condition
 from lazymig.stores.documents import raw_id
 from lazymig.stores.drivers import IDS, Driver, DriverSession, Handle, driver_of
@@ -248,7 +249,7 @@ def _key_of(document: bytes) -> Any:
         return extract_id_bytes(document)
     # To MongoDB, 5 and 5.0 are one id, but they are not the same bytes.
     number = _id_of(document)
-    number = number.to_decimal() if isinstance(number, Decimal128) else number
+    number = to_decimal(number) if isinstance(number, Decimal128) else number
     return extract_id_bytes(document) if Decimal(number).is_nan() else number
 
 

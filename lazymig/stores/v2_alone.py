@@ -13,6 +13,7 @@ from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.stores.documents import META_FIELD, born_alone, born_clean, check_same_id, parse_v2, parse_v2_or_error
 from lazymig.stores.drivers import READ_MAJORITY, DriverSession, Handle, is_id_taken, tune
 from lazymig.stores.given import RawId
+from lazymig.stores.grouping import GuardedDelete, GuardedUpdate, match_later, match_number
 from lazymig.stores.keyset import Order
 from lazymig.stores.ledger import GONE, INTENT, LIVE, REV, MongoLedger
 from lazymig.stores.pages import encode_filter, find_page, join_filters
@@ -54,16 +55,22 @@ class AloneStore(MongoLedger, Alone):
         found = await find_all(self._settled, ids, self._session)
         return {stored.id: stored for stored in map(parse_v2_or_error, found)}
 
+    async def find_many_local(self, ids: Sequence[RawId]) -> dict[RawId, StoredV2 | ForeignDocument]:
+        """Find these documents as the primary has them now; missing ids are left out, foreign ones become errors."""
+        found = await find_all(self._durable, ids, self._session)
+        return {stored.id: stored for stored in map(parse_v2_or_error, found)}
+
     async def confirm_missing(self, id: RawId) -> None:
-        if self._in_memory:
-            return
-        # A majority write waits even where it matches nothing, and this one never does: no body has this revision.
-        never = {"_id": id, REV: PLACEHOLDER, GONE: {"$exists": False}}
-        await self._durable.update_one(never, {"$set": {REV: PLACEHOLDER}}, session=self._session)
+        if not self._in_memory:
+            never = match_never(id)
+            await self._durable.update_one(never.where, never.update, session=self._session)
 
     async def insert(self, id: RawId, body: Document, revision: int) -> bool:
+        return await self._insert(born_alone(id, body, revision))
+
+    async def _insert(self, document: Document) -> bool:
         try:
-            await self._durable.insert_one(born_alone(id, body, revision), session=self._session)
+            await self._durable.insert_one(document, session=self._session)
         except DuplicateKeyError as error:
             if not is_id_taken(error):
                 raise  # another unique index refuses it, which the caller must know
@@ -78,6 +85,15 @@ class AloneStore(MongoLedger, Alone):
         result = await self._durable.replace_one(_as_seen(seen), document, session=self._session)
         return bool(result.matched_count)
 
+    def build_replacement(self, seen: StoredV2, body: Document) -> GuardedUpdate:
+        """Return *replace* as one of many updates."""
+        return _build_whole(seen, {"$literal": self._born_again(seen, body, seen.intent + 1)})
+
+    def build_burial(self, seen: StoredV2) -> GuardedUpdate:
+        """Return *bury* as one of many updates, where it leaves a tombstone."""
+        [stage] = self._build_grave(seen)
+        return _build_whole(seen, stage["$replaceWith"])
+
     def _born_again(self, seen: StoredV2, body: Document, revision: int) -> Document:
         # Who moved an entity out of V1 stays on record, until retirement has removed it.
         by = None if seen.gone else seen.document[META_FIELD].get("by")
@@ -85,7 +101,7 @@ class AloneStore(MongoLedger, Alone):
             return born_alone(seen.id, body, revision)
         return born_clean(seen.id, body, revision, by, self._conv)
 
-    async def bury(self, seen: StoredV2) -> bool:
+    async def bury(self, seen: StoredV2, *, again: bool = False) -> bool:
         if self._forgets:
             removed = await self._durable.delete_one(_as_seen(seen), session=self._session)
             return bool(removed.deleted_count)
@@ -112,6 +128,24 @@ class AloneStore(MongoLedger, Alone):
     async def count(self, criteria: Document) -> int:
         where = join_filters(self.question(criteria), LIVE)
         return int(await self._settled.count_documents(where, session=self._session))
+
+
+def build_removal(seen: StoredV2) -> GuardedDelete:
+    """Return *bury* of a clean document as one of many deletes, where it leaves nothing."""
+    revision = seen.intent + 1
+    announced = GuardedUpdate(_as_seen(seen), {"$set": {REV: revision, INTENT: revision}})
+    raised = seen._replace(revision=revision, intent=revision)
+    return GuardedDelete(announced, _as_seen(raised), {"_id": seen.id, REV: match_later(revision)})
+
+
+def _build_whole(seen: StoredV2, made: Document) -> GuardedUpdate:
+    where = {"_id": seen.id, REV: match_number(seen.revision), INTENT: match_number(seen.intent)}
+    return GuardedUpdate(where, [{"$replaceWith": made}])
+
+
+def match_never(id: RawId) -> GuardedUpdate:
+    """Return an update that waits for the majority, as one does that matches nothing: no body has this revision."""
+    return GuardedUpdate({"_id": id, REV: PLACEHOLDER, GONE: {"$exists": False}}, {"$set": {REV: PLACEHOLDER}})
 
 
 def _as_seen(seen: StoredV2) -> Document:

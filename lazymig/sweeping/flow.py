@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Generic, TypeVar
@@ -16,6 +16,7 @@ from lazymig.stores.given import RawId
 from lazymig.stores.records import Partition
 from lazymig.sweeping.moving import Mover
 from lazymig.sweeping.remainder import EVERYTHING, Choice, Page, Remainder
+from lazymig.sweeping.server_side import ServerSide
 
 P = TypeVar("P")
 V1 = TypeVar("V1")
@@ -39,7 +40,7 @@ async def work_in_order(
         async with aclosing(found):
             async for page, read_at_s in found:
                 running.append((page, asyncio.create_task(work(page, read_at_s))))
-                while len(running) >= throttle.concurrency and await running[0][1]:
+                while len(running) >= throttle.pages and await running[0][1]:
                     yield running.popleft()[0]
         while running and await running[0][1]:
             yield running.popleft()[0]
@@ -59,7 +60,10 @@ class Flow(Generic[V1, V2]):
         throttle: Throttle,
         counts: Counter[str],
         choice: Choice = EVERYTHING,
+        server: ServerSide[V1, V2] | None = None,
     ) -> None:
+        """`server`: what lets the server convert, where the migration and the collections can."""
+        self._server = server
         self._pair = pair
         self._mover = mover
         self._throttle = throttle
@@ -71,6 +75,8 @@ class Flow(Generic[V1, V2]):
         """Begin a run. It is unknown how much V2 has."""
         #: Whether V2 had most of the last partition, as a guess for the next one.
         self._lean: bool | None = None
+        if self._server is not None:
+            self._server.begin()
 
     async def pages(self, partition: Partition, position: RawId) -> AsyncGenerator[Page]:
         """Move what V2 lacks of a partition after the position; yield its pages in order, each once it is done.
@@ -90,6 +96,8 @@ class Flow(Generic[V1, V2]):
         clock = self._pair.clock
         while await self._throttle.wait_for_page():
             remainder.batch_size = self._throttle.batches.size
+            if self._server is not None:
+                remainder.lean = True  # the server reads the documents, so this process needs their ids
             if self._throttle.limited:
                 # Read ids first: documents wait for the rate before they are read, never between reading and storing.
                 remainder.lean, remainder.ids_per_page = True, LIMITED_PAGE
@@ -115,6 +123,8 @@ class Flow(Generic[V1, V2]):
             self._throttle.batches.note_batch(len(page.missing), self._pair.clock.monotonic() - read_at_s)
             return True
         rest, clock = page.missing, self._pair.clock
+        if self._server is not None and rest and not await self._compare(self._server, rest):
+            return False
         while rest:
             size = self._throttle.batches.size
             batch, rest = rest[:size], rest[size:]
@@ -122,8 +132,21 @@ class Flow(Generic[V1, V2]):
                 return False
             read_at_s = began_s = clock.monotonic()
             with span(SWEEP_BATCH, documents=len(batch)):
-                async for documents in remainder.read_whole(batch):
+                left = batch
+                if self._server is not None:
+                    left = await self._server.move(batch)
+                    read_at_s = clock.monotonic()
+                async for documents in remainder.read_whole(left):
                     await self._mover.move(documents, read_at_s)
                     read_at_s = clock.monotonic()
             self._throttle.batches.note_batch(len(batch), clock.monotonic() - began_s)
+        return True
+
+    async def _compare(self, server: ServerSide[V1, V2], missing: Sequence[RawId]) -> bool:
+        """Compare a sample of what the server makes, before any of the page is stored. False: the sweep is to stop."""
+        await server.prepare()
+        drawn = server.draw(missing)
+        if not await self._throttle.wait_for_documents(len(drawn)):
+            return False
+        await server.compare(drawn)
         return True

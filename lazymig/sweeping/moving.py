@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from bson.raw_bson import RawBSONDocument
 from lazymig.control import Control, parts_of
 from lazymig.errors import ConversionError
 from lazymig.passes.shedding import as_patient_as
+from lazymig.passes.sounding import Sounding
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import OLD_READ_S, look_again_at
 from lazymig.shapes.conversions import Conversions
@@ -59,14 +59,22 @@ class _Converted:
 class Mover(Generic[V1, V2]):
     """Moves V1 documents that V2 lacked when both were compared."""
 
-    def __init__(self, pair: Pair[V1, V2], control: Control | None, counts: Counter[str], *, dry_run: bool) -> None:
+    def __init__(
+        self,
+        pair: Pair[V1, V2],
+        control: Control | None,
+        counts: Counter[str],
+        *,
+        dry_run: bool,
+        sounding: Sounding | None = None,
+    ) -> None:
         self._pair = pair
         letters = None if control is None else parts_of(control).letters
         self.failures = Failures(letters, pair.conversions.migration.name, counts)
         self._counts = counts
         self._dry_run = dry_run
         self._to_compare = COMPARED
-        self._converting = asyncio.Lock()
+        self._sounding = Sounding(pair.clock) if sounding is None else sounding
         self._v1, self._v2 = Scan(pair.v1), Scan(pair.bodies)
 
     async def move(self, documents: Sequence[Any], read_at_s: float, *, adopting: bool = False) -> None:
@@ -76,12 +84,10 @@ class Mover(Generic[V1, V2]):
         dead letter.
         """
         batch: list[_Converted] = []
-        # One batch converts while others are sent. If two alternated, both would be ready at the same time, and the
-        # server and this process would wait for each other.
-        async with self._converting:
+        async with self._sounding.converting:
             for start in range(0, len(documents), TURN):
                 batch += await self._convert(documents[start : start + TURN])
-                await self._pair.clock.sleep(0)
+                await self._sounding.take_turn()
         for part in split_by_size(batch):
             await (self._adopt(part) if adopting else self._store(part, read_at_s))
         await self.failures.flush()

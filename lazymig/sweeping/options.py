@@ -53,6 +53,7 @@ class SweepOptions:
 
     def check(self) -> None:
         """Raise `ConfigurationError` if an option cannot work in any layout."""
+        self.limits.check()
         index, count = self.shard
         if min(self.limits.batch_size, self.limits.concurrency, self.partition_size) < 1 or not 0 <= index < count:
             raise ConfigurationError("batch_size, concurrency, partition_size: 1 or more; shard: 0 <= i < n")

@@ -94,6 +94,7 @@ class SweepReport:
         limits: What the run did not do, because of its filter or its direction; each in words.
         in_place: Whether one document carries both shapes. There are no marks then, and nothing is purged; `healed`
             are the V2 parts that were made of V1's fields before another program changed these.
+        on_server: Of the migrated, entities that the server converted, by `Migration(upgrade_pipeline=...)`.
     """
 
     migration: str
@@ -119,6 +120,7 @@ class SweepReport:
     left: int = 0
     limits: tuple[str, ...] = ()
     in_place: bool = False
+    on_server: int = 0
 
     @property
     def needs_person(self) -> bool:
@@ -162,6 +164,6 @@ def report_of(
         migration=migration, total=max(total, counts["scanned"]), remaining=left.remaining, dirty=left.dirty,
         elapsed_s=elapsed_s, foreign=counts["foreign"], finished=outcome.finished, dead_letters=outcome.dead_letters,
         warnings=outcome.warnings, not_movable=outcome.not_movable, waiting=counts["waiting"], left=counts["left"],
-        limits=outcome.limits, in_place=outcome.in_place,
+        limits=outcome.limits, in_place=outcome.in_place, on_server=counts["on_server"],
         **{name: counts[name] for name in COUNTED},
     )  # fmt: skip

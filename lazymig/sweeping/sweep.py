@@ -48,7 +48,8 @@ class Sweep(Generic[V1, V2]):
         calls = calls_of(repository)
         self._shift = Shift(calls, KIND, partial(check_fills_v2, "a sweep"), self._is_stopped)
         # A dry run names the first documents that fail, so its pages are done one after the other.
-        limits = evolve(options.limits, concurrency=1) if options.dry_run else options.limits
+        alone = evolve(options.limits, concurrency=1, live_slowdown=None)
+        limits = alone if options.dry_run else options.limits
         self._throttle = throttle = Throttle(calls.main_store, limits, self._is_stopping, clock)
         self._shedding = throttle.shedding
         self._ground = calls.ground
@@ -91,6 +92,10 @@ class Sweep(Generic[V1, V2]):
     def stop(self) -> None:
         """Finish the batches in flight, save the checkpoint, and return from `run`."""
         self._stopped = True
+
+    async def estimate_partitions(self) -> int:
+        """Estimate how many partitions are left, which is how many processes could share them."""
+        return await self._share.estimate_left()
 
     async def run(self) -> SweepReport:
         """Sweep until nothing is left, or until stopped."""
@@ -183,8 +188,8 @@ class Sweep(Generic[V1, V2]):
         left = await self._outlook.look()
         await self._report_progress()
         outcome = Outcome(
-            finished=finished, dead_letters=dead_letters, warnings=tuple(self._warnings),
-            not_movable=self._work.failures.named, limits=self._options.limits_in_words,
+            finished=finished, dead_letters=dead_letters, warnings=(*self._warnings, *self._work.problems),
+            not_movable=self._work.failures.named, limits=(*self._options.limits_in_words, *self._work.limits),
             in_place=self._work.in_place,
         )  # fmt: skip
         return report_of(self._name, self._counts, self._outlook.total, left, self._outlook.elapsed_s, outcome)

@@ -23,6 +23,7 @@ from lazymig.sweeping.moving import Mover
 from lazymig.sweeping.reconverting import Reconverter, ensure_conversion_index
 from lazymig.sweeping.remainder import Choice, Page
 from lazymig.sweeping.report import Left
+from lazymig.sweeping.server_side import IN_MEMORY, open_server_side
 from lazymig.sweeping.work import Means, SweepWork
 
 V1 = TypeVar("V1")
@@ -45,16 +46,27 @@ class PairWork(SweepWork, Generic[V1, V2]):
         self._pair, self._means = pair, means
         self.store = pair.v1
         self.question = question = pair.v1.question(options.where or {})
-        self._mover = mover = Mover(pair, None if options.dry_run else means.control, counts, dry_run=options.dry_run)
+        control = None if options.dry_run else means.control
+        self._mover = mover = Mover(pair, control, counts, dry_run=options.dry_run, sounding=throttle.sounding)
         self.failures = mover.failures
         choice = Choice(question=question, descending=options.newest_first)
-        self._flow = Flow(pair, mover, throttle, counts, choice)
+        self._server = open_server_side(pair, counts, options.grace, throttle.sounding, dry_run=options.dry_run)
+        self._flow = Flow(pair, mover, throttle, counts, choice, self._server)
         self._reconverter = Reconverter(pair, mover, throttle, counts, dry_run=options.dry_run, question=question)
         self._v1 = as_patient_as(pair.v1, Counts(pair.v1))
         self._v2 = as_patient_as(pair.bodies, Counts(pair.bodies))
 
     def begin(self) -> None:
         self._flow.begin()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return () if self._server is None else self._server.problems
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        asked = bool(self._pair.conversions.migration.upgrade_pipeline)
+        return (IN_MEMORY,) if asked and self._server is None else ()
 
     async def identify(self) -> Identities | None:
         return await self._means.throttle.shedding.call(identify, self._pair.v1, self._pair.bodies)

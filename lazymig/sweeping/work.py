@@ -45,6 +45,16 @@ class SweepWork(Work, Protocol):
     def begin(self) -> None:
         """Begin a run."""
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What the run found wrong with the migration; each says what to do."""
+        return ()
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What the run did not do, in words."""
+        return ()
+
     async def identify(self) -> Identities | None:
         """Return what identifies the collections now; None where that is unknown."""
 

@@ -4,18 +4,19 @@ It supports the calls of PyMongo's async collections that lazymig makes, with th
 everything else with `NotImplementedError` and never guesses. `tests/unit/test_memory_collection.py` runs the same
 random statements here and on a real server.
 
-Each statement is atomic. On a server, a statement on several documents is atomic only for each document, so code that
-relies on more than that seems correct here and fails there.
+Each statement is atomic, but for `bulk_write`, of which each write is. On a server, a statement on several documents is
+atomic only for each document, so code that relies on more than that seems correct here and fails there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, MutableMapping, Sequence
 from typing import Any, Self
 
 from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
-from pymongo.results import DeleteResult, InsertManyResult, InsertOneResult, UpdateResult
+from pymongo.results import BulkWriteResult, DeleteResult, InsertManyResult, InsertOneResult, UpdateResult
 
+from lazymig.testing.exploration.bulk import write_in_bulk
 from lazymig.testing.exploration.cursor import Document, MemoryCursor, Projection, Query
 from lazymig.testing.exploration.filters import has_operators, matches
 from lazymig.testing.exploration.projection import projected
@@ -154,6 +155,14 @@ class MemoryCollection:
     def delete_one(self, filter: Query, *, session: Any = None, comment: Any = None) -> Statement:
         """Remove the first matching document."""
         return Statement(self.gate, self.name, "delete_one", self._delete_one, filter)
+
+    async def bulk_write(
+        self, requests: Sequence[Any], ordered: bool = True, *, session: Any = None, comment: Any = None
+    ) -> BulkWriteResult:
+        """Do these writes, of which every one is a scheduling point. Only unordered bulks are known."""
+        if ordered:
+            raise NotImplementedError("MemoryCollection knows unordered bulks only")
+        return await write_in_bulk(self, requests)
 
     # ---- effects ----------------------------------------------------------------------------------------------------
 

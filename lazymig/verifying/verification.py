@@ -109,6 +109,10 @@ class Verification(Generic[V1, V2]):
         """Finish the ranges in flight, save the checkpoint, and return from `run`."""
         self._stopped = True
 
+    async def estimate_partitions(self) -> int:
+        """Estimate how many partitions are left, which is how many processes could share them."""
+        return await self._share.estimate_left()
+
     @property
     def stopped(self) -> bool:
         """Whether `stop` was called."""

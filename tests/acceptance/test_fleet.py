@@ -12,9 +12,11 @@ from typing import Any
 import pymongo
 import pytest
 
+from lazymig.fleet import workers
 from lazymig.fleet.dask import sweep_on_dask
 from lazymig.fleet.jobs import SWEEP
 from lazymig.fleet.workers import WorkerFailed, Workers
+from lazymig.passes import partitions
 
 _COUNT = 16_000
 _MODULE = """
@@ -110,6 +112,21 @@ async def test_workers_share_one_sweep(people: Any, uri: str, database: Any) -> 
     runs = list(database["lazymig_control"].find({"kind": "run"}))
     assert len(runs) == 2
     assert all(run["counts"].get("migrated", 0) < _COUNT for run in runs)
+
+
+@pytest.mark.parametrize(("partition_size", "processes"), [(8_001, 2), (_COUNT * 2, 1)])
+async def test_auto_begins_no_more_processes_than_partitions(
+    people: Any, uri: str, database: Any, monkeypatch: pytest.MonkeyPatch, partition_size: int, processes: int
+) -> None:
+    """However many processors there are, each process has a partition."""
+    monkeypatch.setattr(workers, "count_processors", lambda: 64.0)
+    # A small collection is cut finely, so that several processes can share it.
+    monkeypatch.setattr(partitions, "_WORTH_SHARING", _COUNT * 2)
+    make, options = partial(people.make, uri, database.name), {"partition_size": partition_size, "batch_size": 500}
+    report = await Workers(SWEEP, make, "auto", options).run()
+    _all_moved(database)
+    assert (report.scanned, report.finished) == (_COUNT + 2, True)
+    assert database["lazymig_control"].count_documents({"kind": "run"}) == processes
 
 
 async def test_a_worker_that_cannot_start_is_told(people: Any, uri: str, database: Any) -> None:

@@ -112,7 +112,7 @@ async def test_case_50_bodies_that_hang_hold_up_many_reads_once(
     storing = Held(calls_of(repository).pair.bodies, "apply")
     for id in ids:
         await repository.update(id, lambda person: evolve(person, age=40))
-    async with asyncio.timeout(8):  # one after the other, until their bodies are given up after twice as long
+    async with asyncio.timeout(30):  # one after the other, until their bodies are given up after twice as long
         found = await repository.get_many(ids)
     assert {person.age for person in found.values()} == {40}
     storing.go()

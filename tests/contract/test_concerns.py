@@ -52,7 +52,7 @@ async def test_each_statement_of_v1(watched: Watched, options: dict[str, Any]) -
     writes = [
         lambda: store.insert(1, {"name": "x"}, 1),
         lambda: store.compare_and_set(1, 1, 2, {"name": "y"}),
-        lambda: store.delete(1, 2, 3),
+        lambda: store.delete(1, 2),
     ]
     with watched.sent() as sent:
         for write in writes:

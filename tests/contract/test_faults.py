@@ -264,7 +264,7 @@ async def test_a_server_that_is_gone_is_the_drivers_error_in_time(
         *(call(repository) for call in calls if call is not CALLS["heal"]), return_exceptions=True
     )
     assert [isinstance(result, PyMongoError) for result in results] == [True] * len(results)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 25  # less than the driver alone takes
     assert repository.tally.counts == {}
 
 

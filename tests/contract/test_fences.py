@@ -215,7 +215,7 @@ async def test_the_fences_let_pass_what_is_harmless(database: Any) -> None:
     await database["v2"].update_one({"_id": "foreign"}, {"$set": {"first": "Eve"}})
     assert await v1.compare_and_set(1, 2, 4, {"name": "Eve"}) is False, "a write that matches nothing is not validated"
     await v1.confirm_missing(9)
-    assert await v1.delete(1, 3, 4)
+    assert await v1.delete(1, 3)
 
 
 @ONE

@@ -17,6 +17,7 @@ from lazymig import ConfigurationError, ConversionError, Criteria, Migration, No
 from lazymig.repository import calls_of
 from tests.layouts import META, ONE_DOCUMENT, REV, TWO_COLLECTIONS, Layout, settle
 from tests.people import PersonV1, PersonV2, ada, ada_v1, people
+from tests.tasks import own_tasks
 
 #: The phases that list by V2's fields.
 BY_V2 = (Phase.V2_PRIMARY, Phase.V2_ONLY)
@@ -321,13 +322,14 @@ async def test_a_listing_that_is_left_early_leaves_nothing_running(
     """The page that was fetched ahead is given up with it."""
     await server_database["v1"].insert_many([ada_v1(id) for id in range(20)])
     repository = open_repository(server_database)
-    before = asyncio.all_tasks()
     for listed in (repository.list(), repository.v1.list()):
-        async with aclosing(listed):
-            async for entity in listed:
-                assert entity.id == 0
-                break
-    assert asyncio.all_tasks() <= before
+        with own_tasks() as started:
+            async with aclosing(listed):
+                async for entity in listed:
+                    assert entity.id == 0
+                    break
+        assert started
+        assert all(task.done() for task in started)
 
 
 async def test_others_get_their_turn_during_a_listing(database: Any, open_repository: Any) -> None:

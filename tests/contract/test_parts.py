@@ -172,17 +172,17 @@ async def test_compare_and_set_false_where_nothing_of_the_entity_would_be_left(s
 async def test_delete_removes_the_fields_and_the_revision_only(store: V1Store, collection: Any) -> None:
     """At the expected revision, and the document stays."""
     await collection.insert_one(held(3, age=4))
-    assert await store.delete(1, 2, 4) is False
+    assert await store.delete(1, 2) is False
     assert await collection.find_one({"_id": 1}) == held(3, age=4)
-    assert await store.delete(1, 3, 4) is True
+    assert await store.delete(1, 3) is True
     assert await collection.find_one({"_id": 1}) == empty()
-    assert await store.delete(1, 0, 4) is False, "nothing is there to delete"
+    assert await store.delete(1, 0) is False, "nothing is there to delete"
 
 
 async def test_delete_leaves_a_sign_where_there_was_no_revision(store: V1Store, collection: Any) -> None:
     """Without it, V1's change stream could not show that it was no other program; it counts as no revision."""
     await collection.insert_one(held())
-    assert await store.delete(1, 0, 4) is True
+    assert await store.delete(1, 0) is True
     assert await collection.find_one({"_id": 1}) == {
         "_id": 1,
         "mail": REST["mail"],

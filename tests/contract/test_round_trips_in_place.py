@@ -218,3 +218,25 @@ async def test_a_write_that_loses_its_race_takes_two_more(watched: Watched) -> N
         assert await repo.update(1, change) == ada(1, age=51)
     assert steps(sent) == [FIND, STORE, STORE, FIND, STORE]  # the second one is the other program's
     assert repo.tally.counts["lazymig.contended"] == 1
+
+
+@EVERY
+async def test_sixty_four_writes_share_their_steps(watched: Watched, every: Phase) -> None:
+    """Each statement of a call is sent once for all that wait for it; deletes first raise the revisions."""
+    repo = await opened(watched, every)
+    ids = range(3, 67)
+    with watched.sent() as sent:
+        await asyncio.gather(*(repo.insert(ada(id)) for id in ids))
+    assert steps(sent) == [PUT]
+    with watched.sent() as sent:
+        await asyncio.gather(*(repo.update(id, older) for id in ids))
+    assert steps(sent) == [FIND, STORE]
+    assert await repo.get_many(ids) == {id: ada(id, age=37) for id in ids}
+    with watched.sent() as sent:
+        await asyncio.gather(*(repo.delete(id) for id in ids))
+    assert steps(sent) == [FIND, STORE, DROP]
+    with watched.sent() as sent:
+        found = await asyncio.gather(*(repo.delete(id) for id in ids), return_exceptions=True)
+    assert steps(sent) == [FIND, STORE]
+    assert {type(one) for one in found} == {NotFound}
+    assert [row["_id"] async for row in watched.database["v1"].find()] == [1, 2]

@@ -45,15 +45,17 @@ def status(**changed: Any) -> Status:
     verified = RunRecord("things", NOW - hour, NOW - hour, True, {"compared": 90, "match": 88})
     running = Running(
         process="box:12", kind="sweep", since=NOW - hour, seen_at=NOW, done=1200, per_s=340.4, paused=False,
-        throttle="replication lags behind", rate=500.0, concurrency=2,
+        throttle="replication lags behind", rate=500.0, concurrency=2, batch=1000,
     )  # fmt: skip
+    beside = evolve(running, process="box:13", throttle="", rate=None, concurrency=1, batch=250)
+    older = evolve(beside, process="box:14", batch=None)
     fields: dict[str, Any] = {
         "migration": "things", "phase": "coexist", "v1": 1000, "v2": Holdings(420, 2, 1, 3, 5, 6),
         "moved_by": MovedBy(100, 20, 302, 0, estimated=True), "dead_letters": 4, "letters": [], "runs": [swept],
         "verified": Verified(verified, {"stale": 2}, NOW - hour), "dark_reads": DarkLog(0, None),
         "conversions": {1: 400, 2: 22}, "warnings": ["something"], "at": NOW,
         "fleet": Fleet(standing, (member("box:1", 7), member("box:2", 6))),
-        "passes": Passes((running,), {"sweep": Steering(rate=500.0, rate_set=True)}),
+        "passes": Passes((running, beside, older), {"sweep": Steering(rate=500.0, rate_set=True)}),
     }  # fmt: skip
     return Status(**{**fields, **changed})
 
@@ -73,7 +75,10 @@ def test_everything_is_said_in_a_pipe() -> None:
         "  not taken over                 6",
         "  remaining, about               567",
         "  conversion revision 2          about 22",
-        "sweep by box:12: 340/s, at most 500, 1,200 done; going slowly: replication lags behind",
+        "sweep by box:12: 340/s, at most 500, 2 batches of 1,000 at a time, 1,200 done; going slowly: replication lags "
+        "behind",
+        "sweep by box:13: 340/s, 1 batch of 250 at a time, 1,200 done",
+        "sweep by box:14: 340/s, 1,200 done",
         "Last sweep: 2026-05-01 10:00:00 UTC (2 h ago), finished, of a filter, 41 moved",
         "Last verification: 2026-05-01 11:00:00 UTC, finished, 90 entities compared, 88 agreed",
         "V1 and V2 do not agree: 2 stale, the oldest found at 2026-05-01 11:00:00 UTC. lazymig verify says where.",

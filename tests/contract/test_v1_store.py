@@ -152,16 +152,16 @@ async def test_compare_and_set_never_creates(store: V1Store, collection: Any) ->
 async def test_delete_deletes_one_document_at_the_expected_revision(store: V1Store, collection: Any) -> None:
     """Delete one document at the expected revision; the others stay."""
     await collection.insert_many([{"_id": 1, REV: 3}, {"_id": 2, REV: 3}, {"_id": 3}])
-    assert await store.delete(1, 3, 4) is True
-    assert await store.delete(3, 0, 4) is True
+    assert await store.delete(1, 3) is True
+    assert await store.delete(3, 0) is True
     assert await collection.find().to_list(None) == [{"_id": 2, REV: 3}]
 
 
 async def test_delete_false_it_is_not_there_at_that_revision(store: V1Store, collection: Any) -> None:
     """False: it is not there at that revision."""
     await collection.insert_one({"_id": 1, REV: 3})
-    assert await store.delete(1, 2, 4) is False
-    assert await store.delete(2, 3, 4) is False
+    assert await store.delete(1, 2) is False
+    assert await store.delete(2, 3) is False
     assert await collection.count_documents({}) == 1
 
 

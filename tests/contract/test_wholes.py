@@ -15,7 +15,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from lazymig.errors import ConversionError
-from lazymig.stores.coalescing import CoalescingWholes
+from lazymig.stores.coalescing_wholes import CoalescingWholes
 from lazymig.stores.documents import MISSING
 from lazymig.stores.keyset import Order
 from lazymig.stores.mongo_wholes import WholeStore
@@ -392,9 +392,9 @@ async def test_delete_deletes_one_document_at_the_revision_that_was_seen(store: 
     await collection.update_one({"_id": 1}, {"$set": {f"{META}.of": OTHER}})
     await collection.update_one({"_id": 2}, {"$inc": {f"{META}.rev": 1}})
     await collection.update_one({"_id": 3}, {"$set": {META: {"rev": 1}}})
-    assert [await store.delete(seen[id]) for id in range(1, 5)] == [True, False, False, True]
+    assert [await store.delete(seen[id], 9) for id in range(1, 5)] == [True, False, False, True]
     assert [row["_id"] async for row in collection.find()] == [2, 3]
-    assert await store.delete(seen[1]) is False
+    assert await store.delete(seen[1], 9) is False
 
 
 # ---- listings -------------------------------------------------------------------------------------------------------
@@ -451,7 +451,7 @@ async def test_each_statement_has_its_concern(watched: Watched, options: dict[st
         await store.fill_each([WholeChange(StoredWhole(1, 2, {"_id": 1}), spell_whole(2, OF), {})], durable=True)
         await store.fill(WholeChange(StoredWhole(1, 2, {"_id": 1}, OF), spell_whole(2, OTHER), {}))
         await store.fill_each([WholeChange(StoredWhole(1, 2, {"_id": 1}, OTHER), spell_whole(2, OF), {})])
-        await store.delete(StoredWhole(1, 2, {"_id": 1}, OF))
+        await store.delete(StoredWhole(1, 2, {"_id": 1}, OF), 3)
     assert [event.command_name for event in sent] == ["insert", *["update"] * 5, "delete"]
     assert [event.command["writeConcern"]["w"] for event in sent] == ["majority"] * 4 + [1, 1, "majority"]
     assert [event.command["writeConcern"].get("j") for event in sent] == [None] * 4 + [True, True, None]

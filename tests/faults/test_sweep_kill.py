@@ -18,8 +18,9 @@ from attrs import evolve
 from lazymig import AlreadyExists, NotFound, Repository
 from tests.faults import sweep_nursery
 from tests.sweeps import LaterClock, ThingV1, ThingV2, control, moved, repository, stored, sweeper, thing
+from tests.widening import WIDENING
 
-COUNT, KILLS, ROUNDS_MAX = 300, 20, 60
+COUNT, KILLS, ROUNDS_MAX = 300, 20 if WIDENING.full else 10, 60
 #: How often a sweep of the newest first is killed: what follows a kill is the same code in both directions.
 NEWEST_KILLS = 3
 BAD = {7, 150, 299}
@@ -140,7 +141,7 @@ async def check(database: Any) -> None:
 
 
 async def test_kill_at_random_moments(lazymig_server: Any, server_database: Any, seed: int, wide: int) -> None:
-    """Killed at twenty random moments, with writers at both doors, a sweep leaves nothing that the next cannot end."""
+    """Killed at random moments, with writers at both doors, a sweep leaves nothing that the next cannot end."""
     rng, kills, moments = random.Random(seed), 0, 40
     await server_database["v2"].create_index("code", unique=True, sparse=True)
     async with nursery(lazymig_server.uri, server_database) as children:

@@ -112,6 +112,7 @@ def scenario(state, clients, **changes):
         "setup": setup(STATES[state], KEEPING),
         "afterwards": read_afterwards,
         "invariants": {**INVARIANTS, "own life": notes_of_their_own_life},
+        "resumes": True,
         **changes,
     }
     return subject.scenario(state, clients, make=calls, **changed)

@@ -288,6 +288,7 @@ async def read_afterwards(s):
 def scenario(state, clients, migration=DECIDING, make=calls, **changes):
     """Clients by lists of call names, from one starting state."""
     defaults = {"afterwards": read_afterwards, "invariants": RIGHT, "setup": subject.setup(STATES[state], migration)}
+    changes.setdefault("resumes", "setup" not in changes)
     made = subject.scenario(state, clients, make=make, **{**defaults, **changes})
     return evolve(made, model=two_doors)
 

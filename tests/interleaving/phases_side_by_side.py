@@ -223,7 +223,7 @@ def scenario(phases, state, clients, *, crashes=True, **changes):
     resolved = crashes and V2_PRIMARY in phases
     made = subject.scenario(
         state, clients, make=all_calls, setup=setup(state, phases), invariants=invariants_of(phases, state),
-        afterwards=resolve_and_read if resolved else read_afterwards, crashes=crashes,
+        afterwards=resolve_and_read if resolved else read_afterwards, crashes=crashes, resumes=True,
         **({"truth": alone_truth} if V2_ONLY in phases else {}), **changes,
     )  # fmt: skip
     sides = {client: int(index > 0) for index, client in enumerate(made.clients)}

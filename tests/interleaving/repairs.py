@@ -93,7 +93,7 @@ def scenario(state, clients, *, crashes=False, make=all_calls, **changes):
     kept = ("gone has no body", "marked")
     made = subject.scenario(
         state, clients, make=make, setup=subject.setup(STATES[state]),
-        invariants={name: INVARIANTS[name] for name in kept},
+        invariants={name: INVARIANTS[name] for name in kept}, resumes=True,
     )  # fmt: skip
     afterwards = repair_and_read if crashes else read_afterwards
     return evolve(

@@ -130,5 +130,7 @@ def exact_body(world):
 def scenario(state, clients, keeping=False, **changes):
     """Clients by lists of call names, from one starting state."""
     invariants = {**INVARIANTS, "clean is V1": clean_is_v1, "exact body": exact_body}
-    made = subject.scenario(state, clients, make=all_calls, setup=setup(STATES[state], subject=both(keeping)))
+    made = subject.scenario(
+        state, clients, make=all_calls, setup=setup(STATES[state], subject=both(keeping)), resumes=True
+    )
     return evolve(made, invariants=invariants, **changes)

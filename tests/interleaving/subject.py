@@ -343,7 +343,9 @@ def scenario(state, clients, make=calls, **changes):
     made = numbered(make, clients)
     told = " | ".join(", ".join(names) for names in clients)
     changes.setdefault("setup", None)
-    defaults = {"truth": truth, "afterwards": read_afterwards, "invariants": INVARIANTS}
+    defaults = {
+        "truth": truth, "afterwards": read_afterwards, "invariants": INVARIANTS, "resumes": changes["setup"] is None,
+    }  # fmt: skip
     return Scenario(
         name=f"{told} from {state}",
         clients=made,
@@ -411,5 +413,8 @@ def noted_scenario(state, clients, migration=KEEPING, make=noted_calls, **furthe
 
     What V1 cannot express has no other home than V2's body, so a writer that dies before it stores that body loses it.
     """
-    changes = {"setup": setup(state, migration), "truth": noted_truth, "afterwards": read_noted, "crashes": False}
+    changes = {
+        "setup": setup(state, migration), "truth": noted_truth, "afterwards": read_noted, "crashes": False,
+        "resumes": True,
+    }  # fmt: skip
     return scenario(state, clients, make=make, **changes | further)

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lazymig import make_converter
-from lazymig.shapes.codec import changes, codec_for, failure_path, needs_stored
+from lazymig.shapes.changes import changes, needs_stored
+from lazymig.shapes.codec import codec_for, failure_path
 from lazymig.stores.documents import decode_id, parse_v1, parse_v2, raw_id
 from tests.people import PersonV1
 
@@ -60,6 +61,16 @@ def test_the_id_may_have_another_name() -> None:
     assert codec.encode(entity) == {"id": 5}
     assert codec.id_of(entity) == Binary.from_uuid(UUID(int=1))
     assert codec.fields == ("id",)
+
+
+def test_a_class_gets_its_converters_once() -> None:
+    """Those for another time zone setting are others, and nobody gets those of a user's own."""
+    first, second = (codec_for(PersonV1, "id", None, tz_aware=False) for _ in range(2))
+    assert (first.fast, first.detailed) == (second.fast, second.detailed)
+    aware, own = codec_for(PersonV1, "id", None, tz_aware=True), make_converter()
+    assert {aware.fast, aware.detailed}.isdisjoint({first.fast, first.detailed})
+    assert codec_for(PersonV1, "id", own, tz_aware=False).fast is own
+    assert codec_for(House, "id", None, tz_aware=False).fast is not first.fast
 
 
 def test_fields_have_the_names_of_a_converters_overrides_too() -> None:

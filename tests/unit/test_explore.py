@@ -5,6 +5,7 @@ from math import comb
 
 import pytest
 from attrs import evolve
+from pymongo.errors import DuplicateKeyError
 
 from lazymig.testing.exploration.report import told_document
 from lazymig.testing.explore import (
@@ -484,3 +485,86 @@ def test_states_differ_by_what_a_search_found(order):
         invariants=unharmed, crashes=False,
     )  # fmt: skip
     assert explore(made).violations
+
+
+async def taken_apart(store):
+    """Takes a document apart before it goes on, and acts on what it took."""
+    found = await store.find_one({"_id": 1})
+    value = found.pop("value")
+    await store.find_one({"_id": 1})
+    if value == 5:
+        await store.update_one({"_id": 1}, {"$set": {"value": -1}})
+
+
+async def five_for_a_moment(store):
+    """Another value, and the old one again."""
+    await store.update_one({"_id": 1}, {"$set": {"value": 5}})
+    await store.update_one({"_id": 1}, {"$set": {"value": 0}})
+
+
+@pytest.mark.parametrize("order", [(taken_apart, five_for_a_moment), (five_for_a_moment, taken_apart)])
+def test_states_differ_by_what_was_found_whatever_became_of_it(order):
+    """Code may take what it found apart: it is told from code that found something else all the same."""
+    unharmed = {"unharmed": lambda world: "acted" if world.stores[0].stored(1)["value"] < 0 else None}
+    made = Scenario(
+        name="taken apart", setup=one_store, clients={run.__name__: [Call(run.__name__, run)] for run in order},
+        truth=value_of, invariants=unharmed, crashes=False,
+    )  # fmt: skip
+    assert explore(made).violations
+    assert explore(evolve(made, resumes=True)).violations
+
+
+async def insert_or_add(store):
+    """Goes on after an error, with a document that it changes itself."""
+    try:
+        await store.insert_one({"_id": 1, "value": 0})
+    except DuplicateKeyError:
+        found = await store.find_one({"_id": 1})
+        found["value"] += 1
+        await store.replace_one({"_id": 1, "value": found["value"] - 1}, found)
+    return (await store.find_one({"_id": 1}))["value"]
+
+
+ANY = {"model": lambda state, operation: (True, state)}
+RESUMED = {
+    "careful": scenario(A=[adding(careful_add, 1)], B=[adding(careful_add, 10)], C=[READ, READ]),
+    "naive": scenario(A=[adding(naive_add, 1), READ], B=[adding(naive_add, 10)]),
+    "three at once": scenario(**{name: [adding(careful_add, 10**n)] for n, name in enumerate("ABC")}),
+    "cancelled": scenario(
+        A=[Call("update", guarded_add, 1, lambda value: value + 1, lambda _: Outcome.DONE)],
+        B=[adding(careful_add, 10), READ], cancellations=2, is_dirty=unlocked,
+    ),
+    "errors": scenario(A=[Call("update", insert_or_add, 1)], B=[Call("update", insert_or_add, 1), READ], **ANY),
+    "not judged": scenario(A=[Call("sweep", lambda store: naive_add(store, 1))], B=[READ], **ANY),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RESUMED)
+def test_resuming_changes_nothing(name):
+    """Going on from a copy of the stores finds the same states, ends and counter-example as running all again."""
+    again, resumed = (explore(evolve(RESUMED[name], resumes=resumes)) for resumes in (False, True))
+    assert resumed == again
+    assert bool(again.violations) == (name == "naive")
+
+
+def test_resuming_takes_no_statement_twice():
+    """What a branch goes on from is not sent again: each step from each state has its effect once."""
+    taken = []
+
+    class Counting(MemoryCollection):
+        def _find_one(self, criteria, projection):
+            taken.append(criteria)
+            return super()._find_one(criteria, projection)
+
+    def counted(gate):
+        store = Counting("S", [{"_id": 1, "value": 0}], gate=gate)
+        return World((store,), store)
+
+    made = evolve(scenario(A=[Call("look", read)] * 3, B=[Call("look", read)] * 3), setup=counted)
+    effects = []
+    for resumes in (False, True):
+        taken.clear()
+        explore(evolve(made, resumes=resumes))
+        effects.append(len(taken))
+    edges = 2 * 3 * 4  # of a grid of four by four states
+    assert effects[1] == edges < effects[0]

@@ -6,6 +6,7 @@ import datetime
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pymongo import DeleteOne, InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError, WriteError
 
 from lazymig.stores import fencing
@@ -52,8 +53,12 @@ FILTERS = st.one_of(
     st.builds(lambda parts: {"$nor": parts}, st.lists(PARTS, min_size=1, max_size=2)),
 )
 # An upsert's filter names the id, as the protocol's do: the collection invents none.
-UPSERT_PARTS = st.dictionaries(PATHS, st.one_of(SCALARS, ORDERINGS, NEGATIONS), max_size=2)
-UPSERT_FILTERS = st.builds(lambda id, rest: {"_id": id, **rest}, IDS, UPSERT_PARTS)
+SEVERAL = st.builds(lambda values: {"$in": values}, st.lists(NUMBERS, min_size=2, max_size=3, unique=True))
+UPSERT_PARTS = st.dictionaries(PATHS, st.one_of(SCALARS, ORDERINGS, NEGATIONS, SEVERAL), max_size=2)
+UPSERT_FILTERS = st.one_of(
+    st.builds(lambda id, rest: {"_id": id, **rest}, IDS, UPSERT_PARTS),
+    st.builds(lambda id, rest, never: {"_id": id, "$nor": [never], **rest}, IDS, UPSERT_PARTS, PARTS),
+)
 CHANGES = st.one_of(
     st.dictionaries(PATHS, SCALARS, min_size=1, max_size=3),
     st.dictionaries(st.sampled_from(["a", "b", "d.e"]), BODIES, min_size=1),
@@ -87,6 +92,14 @@ def statement(name, *arguments, **keywords):
     return st.tuples(st.just(name), st.tuples(*arguments), st.fixed_dictionaries(keywords))
 
 
+#: An upsert that can never insert, by which a bulk says which of its filters matched.
+NEVER_INSERTING = st.builds(lambda update: {**update, "$setOnInsert": {"_id": {"lazymig": 1}}}, UPDATES)
+REQUESTS = st.one_of(
+    st.builds(lambda where, update: UpdateOne(where, update, upsert=True), UPSERT_FILTERS, NEVER_INSERTING | UPDATES),
+    st.builds(UpdateOne, FILTERS, UPDATES),
+    st.builds(InsertOne, DOCUMENTS),
+    st.builds(DeleteOne, FILTERS),
+)
 STATEMENTS = st.one_of(
     statement("insert_one", DOCUMENTS),
     statement("insert_many", st.lists(DOCUMENTS, min_size=1, max_size=4), ordered=st.booleans()),
@@ -98,6 +111,7 @@ STATEMENTS = st.one_of(
     statement("find_one", st.builds(lambda id, rest: {"_id": id, **rest}, IDS, PARTS), PROJECTIONS),
     statement("find", FILTERS, PROJECTIONS, sort=SORTS, limit=st.integers(0, 2)),
     statement("count_documents", FILTERS),
+    statement("bulk_write", st.lists(REQUESTS, min_size=1, max_size=4), ordered=st.just(False)),
 )
 
 
@@ -137,7 +151,8 @@ def outcome(call):
         result = list(result) if hasattr(result, "sort") and not isinstance(result, list) else result
     except BulkWriteError as error:
         refused = [(entry["index"], entry["code"], entry.get("keyPattern")) for entry in error.details["writeErrors"]]
-        return "bulk", freeze(refused), error.details["nInserted"]
+        counts = [error.details.get(name, 0) for name in ("nInserted", "nMatched", "nUpserted", "nRemoved")]
+        return "bulk", freeze(refused), freeze(counts)
     except DuplicateKeyError as error:
         return "duplicate", error.code, freeze(error.details["keyPattern"]), freeze(error.details["keyValue"])
     except PyMongoError as error:

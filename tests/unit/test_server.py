@@ -183,7 +183,23 @@ def test_failed_start(no_server: None, tmp_path: Path, monkeypatch: pytest.Monke
     broken = tmp_path / "mongod"
     broken.write_text("#!/bin/sh\necho out of order\nexit 3\n")
     broken.chmod(0o755)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    data = tmp_path / "data"
+    data.mkdir()
+    monkeypatch.setenv("LAZYMIG_TEST_FOLDER", str(data))
     with pytest.raises(ServerFailed, match="out of order"):
         Server().start()
-    assert list(tmp_path.iterdir()) == [broken]
+    assert list(data.iterdir()) == []
+
+
+def test_data_are_kept_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the folder that LAZYMIG_TEST_FOLDER names, else in the one for temporary files; nothing stays there."""
+    named, usual = tmp_path / "named", tmp_path / "usual"
+    monkeypatch.setattr("tempfile.tempdir", str(usual))
+    for folder in (named, usual):
+        folder.mkdir()
+        monkeypatch.setenv("LAZYMIG_TEST_FOLDER", str(folder))
+        if folder is usual:
+            monkeypatch.delenv("LAZYMIG_TEST_FOLDER")
+        with Server(replica_set=False):
+            assert [path.is_dir() for path in folder.iterdir()] == [True]
+        assert list(folder.iterdir()) == []

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from lazymig.loop.turns import fetch_ahead, let_others_run
+from tests.tasks import own_tasks
 
 
 class Source:
@@ -53,14 +54,15 @@ async def test_none_and_false_are_items_too() -> None:
     assert [item async for item in fetch_ahead(falsy())] == [None, 0, None]
 
 
-async def test_whoever_leaves_early_ends_the_source() -> None:
-    """What is under way is cancelled."""
-    source, others = Source(4), asyncio.all_tasks()
-    coming = fetch_ahead(source.numbers())
-    assert await anext(coming) == 0
-    await coming.aclose()
+async def test_leaving_early_ends_the_source() -> None:
+    """What is under way is cancelled, and waited for."""
+    source = Source(4)
+    with own_tasks() as started:
+        coming = fetch_ahead(source.numbers())
+        assert await anext(coming) == 0
+        await coming.aclose()
     assert source.ended
-    assert asyncio.all_tasks() == others
+    assert [task.cancelled() for task in started] == [False, True]
 
 
 async def test_an_error_comes_in_its_place() -> None:

@@ -75,8 +75,10 @@ def describe_passes(found: Status) -> Iterator[str]:
 def describe_running(one: Running) -> str:
     """Return what one process reports of its pass."""
     limit = f", at most {one.rate:,.0f}" if one.rate is not None else ""
+    batches = "batch" if one.concurrency == 1 else "batches"
+    flight = "" if one.batch is None else f", {one.concurrency:,} {batches} of {one.batch:,} at a time"
     state = "paused" if one.paused else f"going slowly: {one.throttle}" if one.throttle else ""
-    return f"{one.kind} by {one.process}: {one.per_s:,.0f}/s{limit}, {one.done:,} done" + (
+    return f"{one.kind} by {one.process}: {one.per_s:,.0f}/s{limit}{flight}, {one.done:,} done" + (
         f"; {state}" if state else ""
     )
 

@@ -10,7 +10,7 @@ from lazymig.protocol.edits import Change
 from lazymig.protocol.in_place.parts import Parts
 from lazymig.protocol.in_place.place import Place
 from lazymig.shapes.attempts import attempt
-from lazymig.shapes.codec import Changes, changes
+from lazymig.shapes.changes import Changes, changes
 from lazymig.shapes.fields import Rejected
 from lazymig.shapes.migration import get_upgrading
 from lazymig.shapes.one_document import is_same
@@ -49,7 +49,8 @@ def compose_write(parts: Parts[V1, V2], change: Change) -> WholeChange:
     after = patched(stored.document, (change.v1_set, change.v1_unset, []))
     changed, vanished = _place_v2(place, stored, change.v2_body, after)
     meta = spell_whole(
-        _raise(place, stored), place.shape.fingerprint(after), conv=change.conv or place.conversions.migration.revision,
+        raise_revision(place, stored), place.shape.fingerprint(after),
+        conv=change.conv or place.conversions.migration.revision,
         by=stored.by or "write", unmoved=change.v2_body if isinstance(change.v2_body, Unmoved) else None,
     )  # fmt: skip
     return WholeChange(
@@ -62,7 +63,7 @@ def compose_v1(parts: Parts[V1, V2], change: Change) -> WholeChange:
     """Return the statement of a write of V1's part alone. Where that changes, V2's part is not trusted any more."""
     stored = parts.stored
     meta = spell_whole(
-        _raise(parts.place, stored), stored.of, conv=stored.conv, by=stored.by, lifted=stored.lifted,
+        raise_revision(parts.place, stored), stored.of, conv=stored.conv, by=stored.by, lifted=stored.lifted,
         unmoved=stored.unmoved,
     )  # fmt: skip
     held = _held(stored, change)
@@ -79,7 +80,7 @@ def compose_alone(parts: Parts[V1, V2], body: Document) -> WholeChange:
     parts.check()
     changed, vanished, within = place_whole(place, stored, body)
     meta = spell_whole(
-        _raise(place, stored), stored.of, conv=place.conversions.migration.revision, by=stored.by or "write",
+        raise_revision(place, stored), stored.of, conv=place.conversions.migration.revision, by=stored.by or "write",
         alone=place.conversions.migration.name, lifted=stored.lifted,
     )  # fmt: skip
     held = None if parts.alone else {**identify(place, stored), **hold_v1(place, stored)}
@@ -147,7 +148,7 @@ def identify(place: Place[V1, V2], stored: StoredWhole) -> Document:
     return {**standing, **untaken} if is_small(standing) else untaken
 
 
-def _raise(place: Place[V1, V2], stored: StoredWhole) -> int:
+def raise_revision(place: Place[V1, V2], stored: StoredWhole) -> int:
     """Return the revision after a write: a number that was hardly ever used.
 
     Other programs may put a document back as they read it, with an earlier revision. If the next write then took the

@@ -14,7 +14,7 @@ from lazymig.errors import Contention
 from lazymig.protocol.in_place.composing import compose_fill
 from lazymig.protocol.in_place.parts import Parts
 from lazymig.protocol.in_place.place import Place
-from lazymig.protocol.writing import back_off
+from lazymig.protocol.waiting import back_off
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
 from lazymig.stores.records import WholeChange

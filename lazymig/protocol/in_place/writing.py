@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Literal, TypeAlias, TypeVar
+
+from pymongo.errors import WriteError
 
 from lazymig.errors import AlreadyExists, Contention, NotFound
 from lazymig.loop.clock import pick_unused_step
@@ -15,10 +18,11 @@ from lazymig.protocol.in_place.composing import (
     compose_v1,
     compose_write,
     hold_decided,
+    raise_revision,
 )
 from lazymig.protocol.in_place.parts import Parts
 from lazymig.protocol.in_place.place import Place
-from lazymig.protocol.writing import back_off
+from lazymig.protocol.waiting import back_off
 from lazymig.shapes.leaving import check_moved
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
@@ -37,7 +41,7 @@ async def decide_both(parts: Parts[V1, V2], edit: ClientEdit) -> tuple[Change | 
     """Decide a write that keeps both parts. Once V2's part is the truth, it stays so."""
     if parts.alone:
         return await decide_alone(parts, edit)
-    change = _settled(await edit.decide(parts.base))
+    change = _settled(await edit.decide(parts.base._replace(check=partial(compose_write, parts))))
     return change, None if change is None else compose_write(parts, change)
 
 
@@ -46,7 +50,7 @@ async def decide_v1(parts: Parts[V1, V2], edit: ClientEdit) -> tuple[Change | No
     if parts.alone:
         return await decide_alone(parts, edit)
     check_whole(parts.stored)
-    change = _settled(await edit.decide(Base(None, parts.v1)))
+    change = _settled(await edit.decide(Base(None, parts.v1, keeps_v2=False)))
     return change, None if change is None else compose_v1(parts, change)
 
 
@@ -81,17 +85,28 @@ async def write(
             raise NotFound(decode_id(id))
         parts = Parts(place, stored)
         change, statement = await decide(parts, edit)
-        if await (_delete(parts, edit) if statement is None else place.store.change(statement)):
+        if await (_delete(parts, edit, again=attempt > 0) if statement is None else _change(place, change, statement)):
             return change
         place.tally.count(CONTENDED)
         await back_off(place, attempt)
     raise Contention(decode_id(id), place.max_attempts)
 
 
-async def _delete(parts: Parts[V1, V2], edit: ClientEdit) -> bool:
+async def _change(place: Place[V1, V2], change: Change | None, statement: WholeChange) -> bool:
+    try:
+        return await place.store.change(statement)
+    except WriteError:
+        if change is not None:
+            change.note_refusal()
+        raise
+
+
+async def _delete(parts: Parts[V1, V2], edit: ClientEdit, *, again: bool) -> bool:
     # V2's door does not know an entity that `upgrade` leaves, and another program may just have made it one.
     held = hold_decided(parts) if edit.needs_entity else None
-    return await parts.place.store.delete(parts.stored, held)
+    place, stored = parts.place, parts.stored
+    # Two deletes that raise revisions could go on raising each other's.
+    return await place.store.delete(stored, None if again else raise_revision(place, stored), held)
 
 
 async def insert(place: Place[V1, V2], id: RawId, change: Change) -> None:

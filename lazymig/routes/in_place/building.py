@@ -85,6 +85,11 @@ def open_place(
         raise ConfigurationError(
             "part: that is for two collections; in one document, V2 leaves all fields alone that it does not declare"
         )
+    if migration.upgrade_pipeline:
+        raise ConfigurationError(
+            "upgrade_pipeline: that is for two collections; in one document, V2's part carries a fingerprint of V1's "
+            "fields, which no aggregation can compute; leave it out"
+        )
     options.check()
     check_dark(options.dark_reads)
     check_collection("collection", collection)

@@ -7,7 +7,6 @@ not of V1's part any more.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from typing import Generic, TypeVar
@@ -18,6 +17,7 @@ from attrs import evolve, frozen
 from lazymig.control import Control, parts_of
 from lazymig.errors import ConversionError
 from lazymig.passes.shedding import as_patient_as
+from lazymig.passes.sounding import Sounding
 from lazymig.protocol.in_place.composing import compose_fill
 from lazymig.protocol.in_place.glancing import is_clearly_current
 from lazymig.protocol.in_place.parts import Parts
@@ -63,14 +63,22 @@ def is_settled(parts: Parts[V1, V2]) -> bool:
 class PlaceMover(Generic[V1, V2]):
     """Stores the V2 parts of documents that lack one, or whose V2 part was made of another V1 part."""
 
-    def __init__(self, place: Place[V1, V2], control: Control | None, counts: Counter[str], *, dry_run: bool) -> None:
+    def __init__(
+        self,
+        place: Place[V1, V2],
+        control: Control | None,
+        counts: Counter[str],
+        *,
+        dry_run: bool,
+        sounding: Sounding | None = None,
+    ) -> None:
         self._place = place
         letters = None if control is None else parts_of(control).letters
         self.failures = Failures(letters, place.conversions.migration.name, counts)
         self._counts = counts
         self._dry_run = dry_run
         self._to_compare = COMPARED
-        self._converting = asyncio.Lock()
+        self._sounding = Sounding(place.clock) if sounding is None else sounding
         self._scan = as_patient_as(place.store, Scan(place.store))
 
     async def move(self, documents: Sequence[RawId]) -> None:
@@ -79,15 +87,14 @@ class PlaceMover(Generic[V1, V2]):
         Returns when each is durably stored or has its dead letter.
         """
         batch: list[_Converted] = []
-        # One batch converts while others are sent, as in `sweeping.moving`.
-        async with self._converting:
+        async with self._sounding.converting:
             for start in range(0, len(documents), TURN):
                 for document in documents[start : start + TURN]:
                     if isinstance(document, bytes) and is_clearly_current(self._place, document):
                         self._counts["present"] += 1
                     else:
                         batch += await self._convert(Parts(self._place, parse_whole(self._scan.decoded(document))))
-                await self._place.clock.sleep(0)
+                await self._sounding.take_turn()
         for part in split_by_size(batch):
             await self._store(part)
         await self.failures.flush()

@@ -74,7 +74,9 @@ class PlaceWork(SweepWork, Generic[V1, V2]):
         self.store = place.store
         self.question = place.store.question(options.where or {})
         control = None if options.dry_run else means.control
-        self._mover = PlaceMover(place, control, means.counts, dry_run=options.dry_run)
+        self._mover = PlaceMover(
+            place, control, means.counts, dry_run=options.dry_run, sounding=means.throttle.sounding
+        )
         self.failures = self._mover.failures
         self._counts = as_patient_as(place.store, Counts(place.store))
         self._measure = Measure(place)

@@ -10,7 +10,7 @@ from contextvars import Context, copy_context
 from itertools import count
 from typing import Any
 
-from pymongo.errors import PyMongoError
+from attrs import frozen
 from pymongo.results import DeleteResult, InsertManyResult, InsertOneResult, UpdateResult
 
 from lazymig.testing.exploration.history import History, Record
@@ -18,6 +18,7 @@ from lazymig.testing.exploration.scenario import Call, Scenario
 from lazymig.testing.exploration.statement import CANCEL_AFTER, DRAWS, Gate, Statement
 from lazymig.testing.exploration.values import freeze
 from lazymig.testing.linearizability import Outcome
+from lazymig.testing.memory_collection import Snapshot
 
 
 class Action(enum.IntEnum):
@@ -35,18 +36,53 @@ Event = tuple[int, str, Any]
 """(client, "call", "step" or "return", and the call, (action, statement) or result)"""
 
 
+Answers = tuple[tuple[Action, Any], ...]
+"""What was done with each statement of a call, and its outcome."""
+
+
 class _Client:
-    __slots__ = ("calls", "chain", "context", "coroutine", "position", "record", "statement")
+    __slots__ = ("answers", "calls", "chain", "context", "coroutine", "position", "record", "statement")
 
     def __init__(self, calls: Sequence[Call]) -> None:
         self.calls = calls
         self.context: Context = copy_context()
         self.position = 0
+        #: None between calls, and in a call that a resumed run has not moved yet.
         self.coroutine: Any = None
         self.statement: Statement | None = None
         self.record: Record | None = None
+        #: The answers to the present call so far; None between calls.
+        self.answers: Answers | None = None
         #: A number for the results that the present call's statements got, which determine the coroutine's state.
         self.chain = 0
+
+    def retrace(self, index: int, subject: Any) -> None:
+        """Bring the present call to where it was, by the answers that it got."""
+        assert self.answers is not None
+        move: Callable[[Any], Any] = self.begin(index, subject)
+        value: Any = None
+        for action, outcome in self.answers:
+            self.statement = self.context.run(move, value)
+            assert self.statement is not None
+            self.statement.answer_with(outcome)
+            move, value = _treated(self.coroutine, action)
+        self.statement = self.context.run(move, value)
+
+    def begin(self, index: int, subject: Any) -> Callable[[Any], Any]:
+        """Make the coroutine of the present call, and return its `send`."""
+        self.context.run(DRAWS.set, _draws(index, self.position))
+        self.coroutine = _awaiting(self.calls[self.position].run, subject)
+        return self.coroutine.send  # type: ignore[no-any-return]
+
+
+@frozen
+class Point:
+    """Where several runs go on: the stores, the history, and each client's position, chain, answers and record."""
+
+    stores: tuple[Snapshot, ...]
+    clients: tuple[tuple[int, int, Answers | None, int | None], ...]
+    history: History
+    cancellations: int
 
 
 class Execution:
@@ -77,7 +113,7 @@ class Execution:
     @property
     def open_calls(self) -> int:
         """The number of calls that have begun and not ended."""
-        return sum(client.coroutine is not None for client in self._clients)
+        return sum(client.answers is not None for client in self._clients)
 
     def choices(self) -> list[Choice]:
         """Return the choices that are possible next."""
@@ -96,7 +132,7 @@ class Execution:
 
     def key(self, stores_key: Hashable) -> Hashable:
         """Return a key for the state. Runs with the same key have the same futures and the same judgement."""
-        clients = tuple([(client.position, client.coroutine is not None, client.chain) for client in self._clients])
+        clients = tuple([(client.position, client.answers is not None, client.chain) for client in self._clients])
         return (stores_key, clients, self.history.key(), self._cancellations)
 
     # ---- movement ---------------------------------------------------------------------------------------------------
@@ -108,24 +144,44 @@ class Execution:
         for client, chain in zip(self._clients, chains, strict=True):
             client.chain = chain
 
+    def point(self) -> Point:
+        """Return the present state, for `resume`."""
+        records = {id(record): number for number, record in enumerate(self.history.records)}
+        return Point(
+            tuple([store.snapshot() for store in self.world.stores]),
+            tuple([(one.position, one.chain, one.answers, records.get(id(one.record))) for one in self._clients]),
+            self.history.copied(),
+            self._cancellations,
+        )
+
+    def resume(self, point: Point) -> None:
+        """Go on from a state of another run. Its events are not repeated."""
+        for store, snapshot in zip(self.world.stores, point.stores, strict=True):
+            store.restore(snapshot)
+        self.history, self._cancellations = point.history.copied(), point.cancellations
+        for client, (position, chain, answers, record) in zip(self._clients, point.clients, strict=True):
+            client.position, client.chain, client.answers = position, chain, answers
+            client.record = None if record is None else self.history.records[record]
+
     def take(self, choice: Choice, *, chained: bool = True) -> None:
         """Run one client past one statement. A call begins with its first statement."""
         index, action = choice
         client = self._clients[index]
         self.call_ended = False
-        if client.coroutine is None:
+        if client.answers is None:
             self._begin(index, client)
+        elif client.coroutine is None:
+            client.retrace(index, self.world.subject)
         statement = client.statement
         if statement is None:
             return  # the call ended without a statement
         self.events.append((index, "step", (action, statement)))
-        if action is Action.STEP:
-            self._resume(index, client, client.coroutine.send, None)
-        else:
-            self._cancellations -= 1
-            move = client.coroutine.send if action is Action.CANCEL_AFTER else client.coroutine.throw
-            self._resume(index, client, move, CANCEL_AFTER if action is Action.CANCEL_AFTER else _cancelled())
-        if chained and client.coroutine is not None:
+        self._cancellations -= action is not Action.STEP
+        self._resume(index, client, *_treated(client.coroutine, action))
+        if client.answers is None:
+            return
+        client.answers += ((action, statement.outcome),)
+        if chained:
             client.chain = self._numbers[("chain", client.chain, action, _outcome_key(statement.outcome))]
 
     def close(self) -> None:
@@ -139,10 +195,9 @@ class Execution:
         call = client.calls[client.position]
         client.record = self.history.call(index, call)
         client.chain = 0
-        client.context.run(DRAWS.set, _draws(index, client.position))
-        client.coroutine = _awaiting(call.run, self.world.subject)
+        client.answers = ()
         self.events.append((index, "call", call))
-        self._resume(index, client, client.coroutine.send, None)
+        self._resume(index, client, client.begin(index, self.world.subject), None)
 
     def _resume(self, index: int, client: _Client, move: Callable[[Any], Any], value: Any) -> None:
         try:
@@ -163,14 +218,14 @@ class Execution:
 
     def _end(self, index: int, client: _Client, result: Any) -> None:
         call, record = client.calls[client.position], client.record
-        assert record is not None
-        client.coroutine = client.statement = client.record = None
+        client.coroutine = client.statement = client.record = client.answers = None
         client.chain = 0
         client.position += 1
         self.call_ended = True
         result = self._result(call, result)
         self.events.append((index, "return", result))
-        self.history.give_back(record, result)
+        if record is not None:  # that of a call that is not judged is not kept for a resumed run
+            self.history.give_back(record, result)
 
     def _result(self, call: Call, result: Any) -> Any:
         if isinstance(result, Exception):
@@ -180,6 +235,13 @@ class Execution:
                 return Outcome.UNCERTAIN
             return outcome
         return result if isinstance(result, Outcome) else call.observe(result)
+
+
+def _treated(coroutine: Any, action: Action) -> tuple[Callable[[Any], Any], Any]:
+    """Return how a client's coroutine is moved past its statement, and with what."""
+    if action is Action.CANCEL_BEFORE:
+        return coroutine.throw, _cancelled()
+    return coroutine.send, CANCEL_AFTER if action is Action.CANCEL_AFTER else None
 
 
 def _throw_away(coroutine: Coroutine[Any, Any, Any]) -> None:
@@ -205,7 +267,7 @@ def _cancelled() -> BaseException:
 def _outcome_key(outcome: Any) -> Hashable:
     if isinstance(outcome, (UpdateResult, DeleteResult)):
         return freeze(outcome.raw_result)
-    if isinstance(outcome, PyMongoError):
+    if isinstance(outcome, Exception):
         return (type(outcome).__name__, getattr(outcome, "code", None))
     if isinstance(outcome, InsertManyResult):
         return freeze(outcome.inserted_ids)

@@ -28,14 +28,16 @@ def equalities(criteria: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if path == "$and":
             for part in condition:
                 yield from equalities(part)
+        elif path == "$nor":
+            continue
         elif path[:1] == "$":
             raise NotImplementedError(f"MemoryCollection does not upsert with {path}")
         elif not has_operators(condition):
             yield path, condition
         elif "$eq" in condition:
             yield path, condition["$eq"]
-        elif "$in" in condition:
-            raise NotImplementedError("MemoryCollection does not upsert with $in")
+        elif len(condition.get("$in", (1, 2))) < 2:
+            raise NotImplementedError("MemoryCollection upserts only with an $in of several values")
 
 
 def has_operators(condition: Any) -> bool:

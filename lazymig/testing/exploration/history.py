@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from lazymig.testing.exploration.scenario import Call
@@ -51,6 +52,14 @@ class History:
         if result is not Outcome.UNCERTAIN:
             record.returned_at = self._moment
             self._returned[record.client] += 1
+
+    def copied(self) -> History:
+        """Return a copy, to which records may be added and whose open ones may be ended."""
+        result = History(0)
+        result.records = [copy(record) if record.returned_at is None else record for record in self.records]
+        result._returned = list(self._returned)
+        result._moment = self._moment
+        return result
 
     def key(self) -> Hashable:
         """Return the calls with their results and, for each, the calls that had returned when it began."""

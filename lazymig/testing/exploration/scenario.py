@@ -75,6 +75,9 @@ class Scenario:
     - `outcomes`: the results that errors stand for. Any other error is a violation.
     - `crashes`: whether every state is also judged as the end of a run in which the unfinished clients crashed.
     - `cancellations`: the number of cancellations in one run, at any await, before or after the statement's effect.
+    - `resumes`: whether nothing but the stores' documents, not even the clock, changes during a run, and calls look at
+      them by statements only. The search then goes on from a copy of them where it branches, instead of running all
+      statements again.
     - `step_limit`: the most statements of one run before it counts as endless. `alone_limit`: those of a call alone.
     """
 
@@ -91,6 +94,7 @@ class Scenario:
     split: Split = keep_whole
     crashes: bool = True
     cancellations: int = 0
+    resumes: bool = False
     step_limit: int = 200
     alone_limit: int | None = None
 

@@ -1,7 +1,8 @@
 """The exhaustive search, which visits every interleaving of a scenario and each state once.
 
-Coroutines cannot go back, so each branch is run again from the start. Depth first, a run continues into new states
-without a restart. Breadth first, the first problem found is one with the fewest steps.
+Coroutines cannot go back, so each branch is run again from the start or, where the scenario `resumes`, from the answers
+that its calls got. Depth first, a run continues into new states without a restart. Breadth first, the first problem
+found is one with the fewest steps.
 
 A crash needs no choice of its own. A crashed client is never scheduled again, so every state is also judged as the end
 of the run in which all unfinished clients crashed there.
@@ -14,14 +15,14 @@ from collections.abc import Hashable
 
 from attrs import evolve
 
-from lazymig.testing.exploration.execution import Action, Choice, Execution
+from lazymig.testing.exploration.execution import Action, Choice, Execution, Point
 from lazymig.testing.exploration.graph import Graph
 from lazymig.testing.exploration.judge import Judge, Problem
 from lazymig.testing.exploration.report import Report, Violation, retell
 from lazymig.testing.exploration.scenario import Scenario
 
-Branch = tuple[tuple[Choice, ...], tuple[int, ...], int]
-"""The choices to take, each client's chain before the last choice, and the state before it."""
+Branch = tuple[tuple[Choice, ...], tuple[int, ...] | Point, int]
+"""The choices to take, each client's chain before the last choice or where to go on, and the state before it."""
 
 
 class Numbers(dict[Hashable, int]):
@@ -66,10 +67,13 @@ class Search:
         return Execution(self._scenario, self._numbers)
 
     def _follow(self, branch: Branch) -> None:
-        path, chains, origin = branch
+        path, before, origin = branch
         execution = self._fresh()
         try:
-            execution.replay(path[:-1], chains)
+            if isinstance(before, Point):
+                execution.resume(before)
+            else:
+                execution.replay(path[:-1], before)
             next_path: tuple[Choice, ...] | None = path
             while next_path is not None:
                 path = next_path
@@ -111,8 +115,9 @@ class Search:
         following = [(*path, choice) for choice in choices]
         # All but one of them need a new run. Breadth first, and at the start, that one needs a new run too.
         put_off = following if self._breadth or not path else following[1:]
-        chains = execution.chains()
-        self._branches.extend((other, chains, state) for other in put_off)
+        if put_off:
+            before = execution.point() if self._scenario.resumes else execution.chains()
+            self._branches.extend((other, before, state) for other in put_off)
         return following[0] if len(put_off) < len(following) else None
 
     def _dirty(self, execution: Execution) -> bool:

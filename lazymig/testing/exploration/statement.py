@@ -14,6 +14,10 @@ from typing import Any, Final
 
 from pymongo.errors import PyMongoError
 
+from lazymig.testing.exploration.values import fresh
+
+_CONTAINERS: Final = frozenset({dict, list})
+
 CANCEL_AFTER: Final = object()
 """The value that a driver sends into a coroutine to cancel it right after the waiting statement took effect."""
 
@@ -33,7 +37,7 @@ class Gate:
 class Statement:
     """An awaitable that takes effect as a whole when its driver resumes it.
 
-    Afterwards, `outcome` is its result or the PyMongo error that it raised.
+    Afterwards, `outcome` is its result or the error that it raised.
     """
 
     __slots__ = ("arguments", "effect", "gate", "name", "outcome", "store")
@@ -55,14 +59,25 @@ class Statement:
             command = yield self
         try:
             self.outcome = self.effect(*self.arguments)
-        except PyMongoError as error:
+        except Exception as error:
             self.outcome = error
-            if command is CANCEL_AFTER:
+            if command is CANCEL_AFTER and isinstance(error, PyMongoError):
                 raise asyncio.CancelledError from None
             raise
         if command is CANCEL_AFTER:
             raise asyncio.CancelledError
-        return self.outcome
+        # A copy, which the code under test may change: the outcome distinguishes states, and may be given again.
+        return fresh(self.outcome) if type(self.outcome) in _CONTAINERS else self.outcome
+
+    def answer_with(self, outcome: Any) -> None:
+        """Make the statement take no effect and have this outcome."""
+        self.effect, self.arguments = _give, (outcome,)
+
+
+def _give(outcome: Any) -> Any:
+    if isinstance(outcome, Exception):
+        raise outcome.with_traceback(None)
+    return outcome
 
 
 class EndlessOperationError(AssertionError):

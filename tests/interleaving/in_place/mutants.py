@@ -162,7 +162,7 @@ def low_inserts(monkeypatch):
 
 def counted_revisions(monkeypatch):
     """A write takes the next number for its revision."""
-    monkeypatch.setattr(composing, "_raise", lambda place, stored: stored.revision + 1)
+    monkeypatch.setattr(composing, "raise_revision", lambda place, stored: stored.revision + 1)
 
 
 def takes_any_document(monkeypatch):

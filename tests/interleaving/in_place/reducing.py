@@ -145,7 +145,7 @@ def reduce_scenario(state, clients, layout="flat", lifts=(Lift.NONE, Lift.NONE),
     return evolve(
         made, name=f"{' beside '.join(lifts)}, {layout}: {' | '.join(map(', '.join, clients))} from {state}",
         clients=calls, setup=lifted, afterwards=read_afterwards,
-        truth=lambda world: by_field(_truth(layout, world.stores[0].stored(ID))),
+        truth=lambda world: by_field(_truth(layout, world.stores[0].stored(ID))), resumes=False,  # `at` is beside them
         invariants={
             "trusted is V1": trusted_is_v1(layout), "exact": exact(layout), "unknown": legacy_stays(begun, clients),
         },

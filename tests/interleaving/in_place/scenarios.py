@@ -167,7 +167,9 @@ def scenario(phases, state, clients, layout="flat", migrations=None, **changes):
     }
     text = " | ".join(", ".join(names) for names in clients)
     begun = setup(document, migrations or (LAYOUTS[layout],) * 2, phases)
-    defaults = {"invariants": invariants_of(layout), "afterwards": read_afterwards, "setup": begun}
+    defaults = {
+        "invariants": invariants_of(layout), "afterwards": read_afterwards, "setup": begun, "resumes": not migrations,
+    }  # fmt: skip
     return Scenario(
         name=f"{' beside '.join(phases)}, {layout}: {text} from {state}", clients=named, outcomes=OUTCOMES, split=split,
         truth=lambda world: by_field(truth_of(layout, world.stores[0].stored(ID))), **{**defaults, **changes},

@@ -140,7 +140,10 @@ def scenario(phases, state, clients, migration=DECIDING, **changes):
         for phase in phases
     ]
     world = World((store,), SideBySide(tuple(Subject(one, store, store) for one in repositories)))
-    defaults = {"setup": set_back_for_each_run(world, clock), "afterwards": read_both, "invariants": INVARIANTS}
+    defaults = {
+        "setup": set_back_for_each_run(world, clock), "afterwards": read_both, "invariants": INVARIANTS,
+        "resumes": True,
+    }  # fmt: skip
     made = subject.scenario(state, clients, make=calls, **{**defaults, **changes})
     named = {}
     for index, ((client, some), names) in enumerate(zip(made.clients.items(), clients, strict=True)):

@@ -1,0 +1,149 @@
+"""Guarded writes by one statement, on the server: what their outcomes say when others write between two steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from pymongo.errors import AutoReconnect
+
+from lazymig.stores.grouping import GuardedDelete, GuardedUpdate, GuardedWrites
+from tests.widening import WIDENING
+
+
+@pytest.fixture
+def collection(database: Any) -> Any:
+    """The collection."""
+    return database["guarded"]
+
+
+async def stored_in(collection: Any) -> dict[Any, dict[str, Any]]:
+    """What is stored, by id."""
+    return {one["_id"]: one async for one in collection.find(sort=[("_id", 1)])}
+
+
+class Beside:
+    """A collection on which another program does something before one of the statements."""
+
+    def __init__(self, collection: Any, before: dict[str, Any]) -> None:
+        self._collection = collection
+        self._before = before
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._collection, name)
+
+    def find(self, *arguments: Any) -> Any:
+        """Find, after what the other program did."""
+        return _Found(self._collection.find(*arguments), self._before.get("find"))
+
+    async def bulk_write(self, requests: Sequence[Any], ordered: bool) -> Any:
+        """Send the requests, after what the other program did."""
+        other = self._before.pop(type(requests[0]).__name__, None)
+        if other is not None:
+            await other()
+        return await self._collection.bulk_write(requests, ordered=ordered)
+
+
+class _Found:
+    def __init__(self, cursor: Any, other: Any) -> None:
+        self._cursor, self._other = cursor, other
+
+    async def to_list(self, length: Any) -> Any:
+        if self._other is not None:
+            await self._other()
+        return await self._cursor.to_list(length)
+
+
+def removal(id: int) -> GuardedDelete:
+    """The delete of a document at revision 3."""
+    later = {"_id": id, "rev": {"$gte": 100, "$lt": 200}}
+    return GuardedDelete(GuardedUpdate({"_id": id, "rev": 3}, {"$set": {"rev": 100}}), {"_id": id, "rev": 100}, later)
+
+
+GONE, AGAIN = AutoReconnect, {"_id": 2, "rev": 70_000}
+#: What another program does between both steps, and after them; the outcomes, and what stands.
+CROSSING: dict[str, tuple[Any, Any, list[Any], list[Any]]] = {
+    "nothing": (None, None, [True, True, True], []),
+    "changes one": (lambda c: c.update_one({"_id": 2}, {"$inc": {"rev": 1}}), None, [True, False, True], [2]),
+    "deletes one": (lambda c: c.delete_one({"_id": 2}), None, [GONE] * 3, []),
+    "changes all": (lambda c: c.update_many({}, {"$inc": {"rev": 1}}), None, [False] * 3, [1, 2, 3]),
+    "deletes all": (lambda c: c.delete_many({}), None, [False] * 3, []),
+    "changes one, inserts another again": (
+        lambda c: c.update_one({"_id": 1}, {"$inc": {"rev": 1}}), lambda c: c.insert_one(AGAIN),
+        [False, True, True], [1, 2],
+    ),
+    "deletes one, and inserts it again": (
+        lambda c: c.delete_one({"_id": 2}), lambda c: c.insert_one(AGAIN), [GONE] * 3, [2],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("driver", ["pymongo"])
+@pytest.mark.parametrize(("between", "after", "expected", "standing"), CROSSING.values(), ids=list(CROSSING))
+async def test_a_delete_says_what_it_knows_when_others_write_between_its_steps(
+    collection: Any, between: Any, after: Any, expected: list[Any], standing: list[Any]
+) -> None:
+    """Never true for what another program deleted, and never false for what is deleted and was inserted again."""
+    await collection.insert_many([{"_id": id, "rev": 3} for id in (1, 2, 3)])
+    before = {name: other for name, other in (("DeleteOne", between), ("find", after)) if other is not None}
+    other = {name: (lambda act=act: act(collection)) for name, act in before.items()}
+    writes = GuardedWrites(Beside(collection, other))  # type: ignore[arg-type]
+    outcomes = await writes.delete_each([removal(id) for id in (1, 2, 3)])
+    assert [type(one) if isinstance(one, BaseException) else one for one in outcomes] == expected
+    assert list(await stored_in(collection)) == standing
+
+
+@pytest.mark.parametrize("driver", ["pymongo"])
+async def test_of_two_deletes_that_raise_one_document_the_later_is_done(collection: Any) -> None:
+    """The other has seen the revision that the first gives it, as after a fail-over: it is neither unclear nor done."""
+    await collection.insert_many([{"_id": id, "rev": 3} for id in (1, 2)])
+    over = GuardedDelete(
+        GuardedUpdate({"_id": 1, "rev": 100}, {"$set": {"rev": 101}}), {"_id": 1, "rev": 101}, {"_id": 1}
+    )
+    outcomes = await GuardedWrites(collection).delete_each([removal(1), over, removal(2)])
+    assert outcomes == [False, True, True]
+    assert await stored_in(collection) == {}
+
+
+#: What the driver cannot send.
+BAD = {"too large": "x" * 17_000_000, "no BSON": object()}
+
+
+@pytest.mark.parametrize("driver", ["pymongo"])
+@pytest.mark.parametrize("bad", list(BAD) if WIDENING.full else ["no BSON"])
+async def test_a_bulk_of_several_messages_is_not_sent_twice(collection: Any, bad: str) -> None:
+    """The driver sends one message before it looks at the next: what was written then is not taken for refused."""
+    large = "x" * 12_000_000
+    await collection.insert_many([{"_id": id, "n": 0} for id in range(6)])
+    updates = [
+        GuardedUpdate({"_id": id, "n": 0}, {"$inc": {"n": 1}, "$set": {"text": large if id < 5 else BAD[bad]}})
+        for id in range(6)
+    ]
+    outcomes = await GuardedWrites(collection).update_each(updates)
+    stored = await stored_in(collection)
+    assert {one["n"] for one in stored.values()} == {0, 1}
+    for id, outcome in enumerate(outcomes):
+        if id == 5:
+            assert not isinstance(outcome, bool | AutoReconnect)
+        else:
+            assert outcome is True or isinstance(outcome, AutoReconnect)
+            assert outcome is not True or stored[id]["n"] == 1
+    assert stored[5] == {"_id": 5, "n": 0}
+
+
+@pytest.mark.parametrize("driver", ["pymongo"])
+@pytest.mark.parametrize("bad", list(BAD) if WIDENING.full else ["no BSON"])
+async def test_what_comes_after_what_cannot_be_sent_was_not_sent(collection: Any, bad: str) -> None:
+    """However large the bulk is: all but that one are written, by statements of their own."""
+    large = "x" * 9_000_000
+    texts = [large, BAD[bad], *[large] * 4]
+    await collection.insert_many([{"_id": id, "n": 0} for id in range(6)])
+    updates = [
+        GuardedUpdate({"_id": id, "n": 0}, {"$inc": {"n": 1}, "$set": {"text": text}}) for id, text in enumerate(texts)
+    ]
+    outcomes = await GuardedWrites(collection).update_each(updates)
+    assert [outcome for id, outcome in enumerate(outcomes) if id != 1] == [True] * 5
+    assert not isinstance(outcomes[1], bool | AutoReconnect)
+    stored = await stored_in(collection)
+    assert {id: one["n"] for id, one in stored.items()} == {0: 1, 1: 0, 2: 1, 3: 1, 4: 1, 5: 1}

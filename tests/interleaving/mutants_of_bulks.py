@@ -1,0 +1,74 @@
+"""The shared statements with one guard taken away, each under a name that says which, and where that shows."""
+
+from pymongo import UpdateOne
+
+from lazymig.stores import deleting, grouping
+from lazymig.stores.announcing import Announcements
+from lazymig.stores.grouping import GuardedWrites
+from tests.interleaving.grouped import grouped_scenario
+from tests.interleaving.mutants import Mutant
+
+
+def shared_numbers(monkeypatch):
+    """A bulk raises the intents, and what is read afterwards is taken for the writer's own number."""
+
+    async def ticket_each(self, ids):
+        for id in ids:
+            update = {"$inc": {"_lazymig.intent": 1}, **self._store.mark()}
+            await self._store._durable.update_one({"_id": id}, update)
+        found = await self._store.find_many(ids)
+        return [found[id] for id in ids]
+
+    monkeypatch.setattr(Announcements, "ticket_each", ticket_each)
+
+
+def inserting_updates(monkeypatch):
+    """An update whose filter matches nothing inserts what it would have set."""
+    monkeypatch.setattr(grouping, "_build_request", lambda one: UpdateOne(one.where, one.update, upsert=True))
+
+
+def lost_updates_count(monkeypatch):
+    """What the server did not refuse for another reason is taken for done."""
+    updated = GuardedWrites.update_each
+
+    async def update_each(self, updates):
+        return [outcome is False or outcome for outcome in await updated(self, updates)]
+
+    monkeypatch.setattr(GuardedWrites, "update_each", update_each)
+
+
+def unguarded_deletes(monkeypatch):
+    """A delete of a bulk takes the entity at any revision."""
+    deleted = deleting.SharedDeletes.delete_each
+
+    async def delete_each(self, deletes):
+        return await deleted(self, [one._replace(where={"_id": one.where["_id"]}) for one in deletes])
+
+    monkeypatch.setattr(deleting.SharedDeletes, "delete_each", delete_each)
+
+
+def shortfalls_count(monkeypatch):
+    """A delete of a bulk is taken for done, though the bulk deleted fewer."""
+
+    async def find_none(self, deletes, places):
+        return []
+
+    monkeypatch.setattr(deleting.SharedDeletes, "_find_unclear", find_none)
+
+
+def gone_is_deleted(monkeypatch):
+    """What is gone is taken for deleted by the bulk, whatever was announced since."""
+    monkeypatch.setattr(deleting, "_is_as_left", lambda now, announced: True)
+
+
+MUTANTS = (
+    Mutant(
+        "shared numbers", shared_numbers,
+        lambda: grouped_scenario("both clean", [["update"], ["update", "failed update"]]),
+    ),
+    Mutant("inserting updates", inserting_updates, lambda: grouped_scenario("both clean", [["replace"], ["delete"]])),
+    Mutant("lost updates count", lost_updates_count, lambda: grouped_scenario("both clean", [["update"], ["update"]])),
+    Mutant("unguarded deletes", unguarded_deletes, lambda: grouped_scenario("both clean", [["delete"], ["update"]])),
+    Mutant("shortfalls count", shortfalls_count, lambda: grouped_scenario("both clean", [["delete"], ["update"]])),
+    Mutant("gone is deleted", gone_is_deleted, lambda: grouped_scenario("both clean", [["delete"], ["delete"]])),
+)  # fmt: skip
