@@ -21,12 +21,15 @@ R = TypeVar("R")
 _CALLS_MAX = 1000
 #: After this many calls in a row that stayed alone, the next does not wait for others: that would cost it a turn.
 _SOLITARY = 8
+#: Seconds for which calls gather while a statement is in flight. One that waits for a lock, as of a document that an
+#: open transaction has written, holds up no others: the transaction itself may wait for them.
+PATIENCE_S = 0.1
 
 
 class Batcher(Generic[A, R]):
     """Joins calls of `one` that start in the same turn into one call of `many`, whose results come in order.
 
-    A `patient` batcher has one statement in flight at a time and collects calls meanwhile.
+    A `patient` batcher has one statement in flight at a time and collects calls meanwhile, for `PATIENCE_S` at most.
     """
 
     def __init__(
@@ -41,6 +44,9 @@ class Batcher(Generic[A, R]):
         self._timeout_s = timeout_s
         self._patient = patient
         self._in_flight = 0
+        #: Statements of an earlier epoch are overdue: nobody waits for them any more.
+        self._epoch = 0
+        self._timer: asyncio.TimerHandle | None = None
         self._leading = False
         #: How many calls in a row stayed alone.
         self._solitary = 0
@@ -50,16 +56,20 @@ class Batcher(Generic[A, R]):
     async def call(self, argument: A) -> R:
         """Return the result for one argument, or raise what `one` or `many` raised for it."""
         if not self._occupied and (self._solitary >= _SOLITARY or await self._stays_alone()):
-            self._in_flight += 1
+            epoch = self._depart()
             try:
                 return await self._one(argument)
             finally:
-                self._landed()
+                self._landed(epoch)
         self._solitary = 0
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
-        if not self._waiting and not (self._patient and self._in_flight):
-            loop.call_soon(self._launch)
+        if not self._waiting:
+            if self._patient and self._in_flight:
+                # In a new context: the timer must not keep what belongs to this call.
+                self._timer = loop.call_later(PATIENCE_S, self._go_beside, context=contextvars.Context())
+            else:
+                loop.call_soon(self._launch)
         self._waiting.append((argument, future))
         return await future
 
@@ -77,12 +87,27 @@ class Batcher(Generic[A, R]):
         self._solitary += 1
         return not self._waiting
 
-    def _landed(self) -> None:
+    def _depart(self) -> int:
+        self._in_flight += 1
+        return self._epoch
+
+    def _landed(self, epoch: int) -> None:
+        if epoch != self._epoch:
+            return
         self._in_flight -= 1
         if self._patient and self._waiting and not self._in_flight:
             self._launch()
 
+    def _go_beside(self) -> None:
+        """Send what waits, beside what is in flight and overdue."""
+        self._epoch += 1
+        self._in_flight = 0
+        self._launch()
+
     def _launch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         # A new task in a new context: one caller's cancellation or deadline must not affect the others.
         # Without those whose callers were cancelled: nobody waits for them, so nothing may be sent for them any more.
         waiting, self._waiting = [one for one in self._waiting if not one[1].done()], []
@@ -93,7 +118,7 @@ class Batcher(Generic[A, R]):
             task.add_done_callback(self._running.discard)
 
     async def _run(self, calls: list[tuple[A, asyncio.Future[R]]]) -> None:
-        self._in_flight += 1
+        epoch = self._depart()
         try:
             async with Deadline(self._timeout_s):
                 results: Sequence[R | BaseException] = await self._many([argument for argument, _ in calls])
@@ -102,7 +127,7 @@ class Batcher(Generic[A, R]):
             if not isinstance(error, Exception):
                 raise
         finally:
-            self._landed()
+            self._landed(epoch)
             for (_, future), result in zip(calls, results, strict=True):
                 if future.done():
                     continue  # its caller was cancelled

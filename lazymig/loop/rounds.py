@@ -174,7 +174,7 @@ class Rounds(Generic[W, R]):
         """Leave nothing behind of a call that is cancelled while it waits."""
         future, shared = member.future, member.shared
         # Or it was cancelled just after it had got its outcome.
-        given = None if future.cancelled() else future.exception() or future.result()
+        given = None if future.cancelled() or future.exception() is not None else future.result()
         if given is _Go.NEXT and member.turn is not None:
             self._end(key, queue, member.turn)
         if member.task is not None:
@@ -229,6 +229,8 @@ class Rounds(Generic[W, R]):
                 outcome, given = _own(error) if given else error, True
             member.settle(outcome)
         queue.waiting.extendleft(reversed(again))
+        if again:
+            self._watch(key, queue)  # while nobody waited, nobody looked
         # Not at once: those that call again with their outcomes share the next turn.
         asyncio.get_running_loop().call_soon(self._end, key, queue, turn)
 

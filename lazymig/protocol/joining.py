@@ -34,6 +34,8 @@ Decided: TypeAlias = Change | Literal[More.TRUTH]
 
 #: Seconds after which a turn stores what has been decided; the rest goes on in the next one.
 DECIDING_S: Final = 0.1
+#: What ends the task or the program, and is no caller's outcome.
+_ENDS: Final = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
 
 
 def shares(edit: ClientEdit) -> type[ClientEdit] | None:
@@ -133,12 +135,14 @@ class Joined(Generic[V1, V2]):
         """Return the change of all updates, one after the other, or `More.TRUTH`."""
         self._outcomes = [Again.TOGETHER] * len(self._members)
         self._raised, self._refused = None, False
-        at, total, failed = start, None, None
+        at, total = start, None
+        failed: BaseException | None = None
         end_s = self._clock.monotonic() + DECIDING_S
         for place, (member, edit) in enumerate(zip(self._members, self._edits, strict=True)):
             if member.left:
                 continue
-            if (total or failed) and self._clock.monotonic() > end_s:
+            reached = total is not None or failed is not None
+            if reached and self._clock.monotonic() > end_s:
                 break
             try:
                 change = await self._in_time(decide(edit, at))
@@ -148,10 +152,8 @@ class Joined(Generic[V1, V2]):
                 following = after(added)
             except _TooSlow:
                 member.go_beside()
-            except _CodeCancelled:
-                self._outcomes[place] = asyncio.CancelledError()
-            except Exception as error:
-                self._outcomes[place] = failed = error
+            except BaseException as error:
+                self._outcomes[place] = failed = _outcome_of(error)
             else:
                 self._outcomes[place], total, at = change, added, following
         if total is None:
@@ -169,7 +171,7 @@ class Joined(Generic[V1, V2]):
                 raise  # the user's own
             raise _TooSlow from None
 
-    def _give_up(self, failed: Exception | None) -> Exception:
+    def _give_up(self, failed: BaseException | None) -> Exception:
         # A writer confirms that the entity is missing before anybody learns it.
         missing = next((outcome for outcome in self._outcomes if isinstance(outcome, NotFound)), None)
         self._raised = missing or _Nobody(failed)
@@ -198,6 +200,15 @@ class _TooSlow(Exception):
 
 class _CodeCancelled(Exception):
     """The user's code was cancelled, by itself or with its caller."""
+
+
+def _outcome_of(error: BaseException) -> BaseException:
+    """Return what a caller gets whose code has raised this, which need not be an `Exception`."""
+    if isinstance(error, _CodeCancelled):
+        return asyncio.CancelledError()
+    if isinstance(error, _ENDS):
+        raise error
+    return error
 
 
 def _in_context(member: Member[Update[V1, V2]]) -> Update[V1, V2]:

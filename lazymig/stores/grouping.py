@@ -43,6 +43,7 @@ _OTHER_ID = 66
 _NO_SHARD_KEY = 61
 #: The driver splits a bulk that is larger than 48 MB. This is less, because it adds some bytes for each write.
 _MESSAGE_BYTES = 40 * 1024 * 1024
+_ROOM_BYTES = 64 * 1024
 #: Later writers raise a revision by no more than this, and the next entity with its id begins at a random one, far off.
 _RAISED_MAX = 2**24
 
@@ -129,7 +130,12 @@ class GuardedWrites:
         driver's `AutoReconnect`, as after a lost connection.
         """
         outcomes = await self.update_each([one.first for one in deletes])
-        raised = [place for place, outcome in enumerate(outcomes) if outcome is True]
+        # Of several of one document, a later one has raised it over the others.
+        last = {deletes[place].then["_id"]: place for place, outcome in enumerate(outcomes) if outcome is True}
+        outcomes = [
+            last[deletes[place].then["_id"]] == place if one is True else one for place, one in enumerate(outcomes)
+        ]
+        raised = sorted(last.values())
         if not raised:
             return outcomes
         failures, deleted = await self.send_deletes([DeleteOne(deletes[place].then) for place in raised])
@@ -148,6 +154,10 @@ class GuardedWrites:
             elif len(survived) < missed:
                 outcomes[place] = _unknown("others wrote the entity at the same moment, and may have deleted it")
         return outcomes
+
+    async def delete_one(self, one: GuardedDelete) -> bool:
+        """Delete a document by a statement of its own, which has an outcome and needs no first step."""
+        return bool((await self._collection.delete_one(one.first.where)).deleted_count)
 
     async def _find_survived(self, deletes: Sequence[GuardedDelete], places: Sequence[int]) -> set[int]:
         where = {"$or": [deletes[place].survived for place in places]}
@@ -188,19 +198,21 @@ class GuardedWrites:
     async def _resend(
         self, write: Callable[[A], Awaitable[bool]], all: Sequence[A], parts: Sequence[object]
     ) -> list[Outcome]:
-        """Send one by one what was refused together, if nothing was written: what is refused is refused alone then.
+        """Send one by one what was refused together and not written: what is refused is refused alone then.
 
         The driver sends a bulk that is too large for one message as several, and encodes each when the one before is
-        done. What was in those cannot be sent again.
+        done. What was in those cannot be sent again. Where the driver has met what it cannot send, nothing after that
+        was sent.
         """
         sizes = [_measure(part) for part in parts]
-        if sum(size or 0 for size in sizes) <= _MESSAGE_BYTES:
-            return await _do_singly(write, all)
+        reached = next((place for place, size in enumerate(sizes) if _is_unsendable(size)), len(all))
+        # Messages that were sent came before it, unless all before it fitted into one.
+        sent = reached if sum(size or 0 for size in sizes[:reached]) > _MESSAGE_BYTES else 0
         return [
             _unknown("one of many writes was refused, after some of the others may have been done")
-            if size is not None and size <= DOCUMENT_BYTES_MAX
+            if place < sent and size is not None and size <= DOCUMENT_BYTES_MAX
             else await _outcome_of(write, one)
-            for one, size in zip(all, sizes, strict=True)
+            for place, (one, size) in enumerate(zip(all, sizes, strict=True))
         ]
 
     async def _update(self, one: GuardedUpdate) -> bool:
@@ -228,11 +240,20 @@ def _build_request(one: GuardedUpdate) -> UpdateOne:
     # Another value than the id, whatever the id is.
     other = {"_id": {"lazymig": one.where["_id"]}}
     if isinstance(one.update, Mapping):
-        return UpdateOne(one.where, {**one.update, "$setOnInsert": other}, upsert=True)
+        return UpdateOne(_hide_equalities(one.where), {**one.update, "$setOnInsert": other}, upsert=True)
     [stage] = one.update
-    matched = {"$ne": [{"$type": f"${META_FIELD}"}, "missing"]}
-    made = {"$cond": [matched, stage["$replaceWith"], {"$literal": other}]}
+    unmatched = {"$eq": [{"$ifNull": [f"${META_FIELD}.rev", "none"]}, "none"]}
+    made = {"$cond": [unmatched, {"$literal": other}, stage["$replaceWith"]]}
     return UpdateOne(one.where, [{"$replaceWith": made}], upsert=True)
+
+
+def _hide_equalities(where: Document) -> Document:
+    """Return the filter so that an upsert copies no held values: it is refused for those of a field and of its part."""
+    if "$and" not in where:
+        return where
+    doubly_negated = [{"$nor": [held]} for held in where["$and"]]
+    rest = {name: condition for name, condition in where.items() if name != "$and"}
+    return {**rest, "$nor": [*where.get("$nor", ()), *doubly_negated]}
 
 
 def _measure(part: object) -> int | None:
@@ -241,6 +262,11 @@ def _measure(part: object) -> int | None:
         return len(bson.encode({"": part}, codec_options=IDS))
     except STATEMENT_ERRORS:
         return None
+
+
+def _is_unsendable(size: int | None) -> bool:
+    """Whether the driver certainly refuses to send it. It gives a statement some room beyond its document."""
+    return size is None or size > DOCUMENT_BYTES_MAX + _ROOM_BYTES
 
 
 def _is_taken(failure: Failure) -> bool:

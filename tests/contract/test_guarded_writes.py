@@ -94,6 +94,18 @@ async def test_a_delete_says_what_it_knows_when_others_write_between_its_steps(
     assert list(await stored_in(collection)) == standing
 
 
+@pytest.mark.parametrize("driver", ["pymongo"])
+async def test_of_two_deletes_that_raise_one_document_the_later_is_done(collection: Any) -> None:
+    """The other has seen the revision that the first gives it, as after a fail-over: it is neither unclear nor done."""
+    await collection.insert_many([{"_id": id, "rev": 3} for id in (1, 2)])
+    over = GuardedDelete(
+        GuardedUpdate({"_id": 1, "rev": 100}, {"$set": {"rev": 101}}), {"_id": 1, "rev": 101}, {"_id": 1}
+    )
+    outcomes = await GuardedWrites(collection).delete_each([removal(1), over, removal(2)])
+    assert outcomes == [False, True, True]
+    assert await stored_in(collection) == {}
+
+
 #: What the driver cannot send.
 BAD = {"too large": "x" * 17_000_000, "no BSON": object()}
 
@@ -118,3 +130,20 @@ async def test_a_bulk_of_several_messages_is_not_sent_twice(collection: Any, bad
             assert outcome is True or isinstance(outcome, AutoReconnect)
             assert outcome is not True or stored[id]["n"] == 1
     assert stored[5] == {"_id": 5, "n": 0}
+
+
+@pytest.mark.parametrize("driver", ["pymongo"])
+@pytest.mark.parametrize("bad", list(BAD) if WIDENING.full else ["no BSON"])
+async def test_what_comes_after_what_cannot_be_sent_was_not_sent(collection: Any, bad: str) -> None:
+    """However large the bulk is: all but that one are written, by statements of their own."""
+    large = "x" * 9_000_000
+    texts = [large, BAD[bad], *[large] * 4]
+    await collection.insert_many([{"_id": id, "n": 0} for id in range(6)])
+    updates = [
+        GuardedUpdate({"_id": id, "n": 0}, {"$inc": {"n": 1}, "$set": {"text": text}}) for id, text in enumerate(texts)
+    ]
+    outcomes = await GuardedWrites(collection).update_each(updates)
+    assert [outcome for id, outcome in enumerate(outcomes) if id != 1] == [True] * 5
+    assert not isinstance(outcomes[1], bool | AutoReconnect)
+    stored = await stored_in(collection)
+    assert {id: one["n"] for id, one in stored.items()} == {0: 1, 1: 0, 2: 1, 3: 1, 4: 1, 5: 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -156,3 +157,19 @@ async def test_with_session_keeps_a_users_own_class(watched: Watched, session: A
 async def test_calls_in_a_session_share_the_check_of_the_collections(repository: Any, session: Any) -> None:
     """A repository that is bound anew for each transaction does not check anew each time."""
     assert calls_of(repository.with_session(session)).first_use is calls_of(repository).first_use
+
+
+@pytest.mark.parametrize("layout", Layout)
+async def test_a_transaction_may_wait_for_writes_beside_it(server_database: Any, layout: Layout) -> None:
+    """Though others wait for what it has written: the server holds up their statement until the transaction ends."""
+    repository = layout.open(server_database, people(), timeout_s=10.0)
+    for id in (1, 2):
+        await repository.insert(ada(id, age=0))
+    async with server_database.client.start_session() as session, transaction(session):
+        await repository.with_session(session).update(1, lambda person: evolve(person, age=1))
+        other = asyncio.ensure_future(repository.update(1, lambda person: evolve(person, age=person.age + 10)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert (await repository.update(2, lambda person: evolve(person, age=2))).age == 2
+        assert not other.done()
+    assert (await other).age == 11

@@ -10,6 +10,7 @@ import pymongo
 import pytest
 from pymongo.errors import NetworkTimeout
 
+from lazymig.loop import batcher
 from lazymig.loop.batcher import _SOLITARY, Batcher
 from lazymig.loop.deadline import Deadline
 from lazymig.stores.coalescing import CoalescingV1, CoalescingV2
@@ -123,6 +124,32 @@ async def test_a_patient_one_gathers_while_a_statement_is_in_flight(calls: Calls
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(results[0]), *results[1:]] == [ZeroDivisionError, 2, 3, 4]
     assert calls.made == [1, [2, 3, 4]]
+
+
+async def test_a_statement_that_waits_for_a_lock_holds_up_nobody(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it is one call's or many calls': those that gather go beside it, and what comes later waits for these."""
+    monkeypatch.setattr(batcher, "PATIENCE_S", 0)
+    tasks = [asyncio.ensure_future(calls.patient.call(1))]
+    await turns()
+    tasks += [asyncio.ensure_future(calls.patient.call(number)) for number in (2, 3)]
+    await turns()
+    assert calls.made == [1, [2, 3]]
+    tasks.append(asyncio.ensure_future(calls.patient.call(4)))
+    await turns()
+    assert calls.made == [1, [2, 3], [4]]
+    calls.go.set()
+    assert await asyncio.gather(*tasks) == [10, 20, 30, 40]
+    monkeypatch.undo()
+    calls.go.clear()
+    tasks = [asyncio.ensure_future(calls.patient.call(number)) for number in (5, 6)]
+    await turns()
+    tasks.append(asyncio.ensure_future(calls.patient.call(7)))
+    await turns()
+    # What was overdue is not counted twice: one statement is in flight at a time again.
+    assert [sorted(made) for made in calls.made[3:]] == [[5, 6]]
+    calls.go.set()
+    assert await asyncio.gather(*tasks) == [50, 60, 70]
+    assert not calls.patient._in_flight
 
 
 async def test_calls_of_another_turn_do_not_wait_for_those_in_flight(calls: Calls) -> None:

@@ -31,7 +31,7 @@ PLACES = [
 EVERYWHERE = pytest.mark.parametrize(("phase", "in_place"), PLACES, ids=str)
 BOTH_LAYOUTS = pytest.mark.parametrize("in_place", [False, True], ids=["two collections", "one document"])
 DRAWN = settings(
-    max_examples=400 if WIDENING.full else 20,
+    max_examples=300 if WIDENING.full else 8,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -422,6 +422,29 @@ async def test_who_is_cancelled_drops_out_alone() -> None:
     assert [getattr(result, "tags", type(result)) for result in results] == [
         ["a"], ["a", "b"], asyncio.CancelledError, asyncio.CancelledError, ["a", "b", "d"],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_a_change_that_raises_what_is_no_exception(later: bool) -> None:
+    """As a test's own `fail` does: it is its own caller's, and the others go on."""
+
+    class Failed(BaseException):
+        pass
+
+    def fail(person: PersonV2) -> Any:
+        async def at_last() -> PersonV2:
+            raise Failed
+
+        if later:
+            return at_last()
+        raise Failed
+
+    repository, _ = await filled()
+    first, second, failed, last = await results_of(
+        *(repository.update(1, change) for change in (tagging("a"), tagging("b"), fail, tagging("c")))
+    )
+    assert isinstance(failed, Failed)
+    assert [person.tags for person in (first, second, last)] == [["a"], ["a", "b"], ["a", "b", "c"]]
 
 
 @pytest.mark.parametrize("later", [False, True])

@@ -330,6 +330,21 @@ async def test_a_turn_that_waits_for_its_users_code_holds_up_nobody(work: Work) 
 
 
 @pytest.mark.usefixtures("impatient")
+async def test_those_that_take_another_turn_are_not_held_up_either(work: Work) -> None:
+    """Nobody waited while they shared theirs, so nobody looked how long the next one takes."""
+    tasks = await shared(work, 1, 2, 3)
+    work.outcomes |= {1: Again.ALONE, 2: Again.ALONE, 3: Again.ALONE}
+    work.stuck = 1
+    work.go.set()
+    await asyncio.sleep(0)
+    work.go.clear()
+    await turns(20)
+    assert work.began[-3:] == [[1], [2], [3]]
+    work.go.set()
+    assert await asyncio.gather(*tasks) == [10, 20, 30]
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_a_turn_that_gets_on_is_waited_for(work: Work) -> None:
     """Whether it makes one decision after the other, or waits for the server."""
     tasks = work.start(1)

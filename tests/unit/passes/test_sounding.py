@@ -30,9 +30,17 @@ class Server(Soundings):
         self.asked = 0
         self.takes_s = 0.002
         self.error: Exception | None = None
+        self._heard = asyncio.Condition()
+
+    async def heard(self, count: int) -> None:
+        """Wait until it was asked so often."""
+        async with self._heard:
+            await self._heard.wait_for(lambda: self.asked >= count)
 
     async def ask(self) -> None:
         self.asked += 1
+        async with self._heard:
+            self._heard.notify_all()
         await self.clock.sleep(self.takes_s)
         if self.error is not None:
             raise self.error
