@@ -12,6 +12,7 @@ from pymongo.errors import AutoReconnect, OperationFailure
 
 from lazymig.loop.run_queue import read_waited_s
 from lazymig.passes import sounding as soundings
+from lazymig.passes import throttle as throttling
 from lazymig.passes.gate import Gate
 from lazymig.passes.shedding import OVERLOADED
 from lazymig.passes.sounding import Sounding
@@ -206,6 +207,41 @@ async def test_what_a_thread_waited_for_a_processor_does_not_count(
         await turns(made, clock, 100, 2.0)
     assert made.balance is not None
     assert (made.balance.share, made.balance.hindered) == (0.375, False)
+
+
+# The throttle, by which a pass waits before each page.
+
+
+@pytest.fixture
+def throttle(clock: StandingClock, server: Server, monkeypatch: pytest.MonkeyPatch) -> Throttle:
+    """The throttle of a pass beside live reads."""
+    monkeypatch.setattr(throttling, "Soundings", lambda _: server)
+    return Throttle(AsyncMongoMockClient()["db"]["v2"], Limits(live_slowdown=2.0), lambda: False, clock)
+
+
+async def test_no_page_is_read_before_quiet_reads_are_known(throttle: Throttle, server: Server) -> None:
+    """A pass knows what a read takes without it before its first page, and asks for no page after that."""
+    assert await throttle.wait_for_page()
+    assert server.asked == 6
+    assert await throttle.wait_for_page()
+    assert server.asked == 6
+
+
+@pytest.mark.parametrize("wait", ["page", "documents"])
+async def test_it_rests_where_one_small_batch_is_too_much(throttle: Throttle, clock: StandingClock, wait: str) -> None:
+    """A pass that may work for a fifth of its time rests four times as long as it worked, and five seconds at most."""
+    balance = throttle.sounding.balance
+    assert balance is not None
+    for _ in range(2):  # the first one measures
+        await throttle.wait_for_page()
+    balance.share, balance._ceiling = 0.01, 0.02  # of 2,000 documents 20, where a batch has 100 at least
+    for worked_s, rested_s in ((0.5, 2.0), (60.0, 5.0)):
+        clock.slept.clear()
+        clock.time += timedelta(seconds=worked_s)
+        await (throttle.wait_for_page() if wait == "page" else throttle.wait_for_documents(1))
+        assert clock.slept[0] == pytest.approx(rested_s)
+    assert throttle.reason == "its statements make reads of live clients slower"
+    assert (throttle.concurrency, throttle.batches.size, throttle.pages) == (1, 100, 2)
 
 
 # A statement that takes long, beside which nothing is converted.
