@@ -9,8 +9,9 @@ from lazymig.loop.batcher import Batcher
 from lazymig.loop.clock import Clock
 from lazymig.stores.coalescing import share_out
 from lazymig.stores.drivers import Handle
+from lazymig.stores.failures import Outcome
 from lazymig.stores.given import RawId
-from lazymig.stores.grouping import GuardedWrites, Outcome
+from lazymig.stores.grouping import GuardedWrites
 from lazymig.stores.records import Document, StoredV2
 from lazymig.stores.v2_alone import AloneStore, build_removal, match_never
 
