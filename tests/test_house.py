@@ -505,7 +505,7 @@ def test_wheel() -> None:
         ({"passes.a": "from lazymig.routes import b\n", "routes.b": ""}, "passes.a (floor 8) imports routes (floor 8)"),
         (
             {"stores.raw": "from lazymig.stores import ledger\n", "stores.ledger": ""},
-            "stores.raw (room 5) imports stores.ledger (room 9)",
+            "stores.raw (room 6) imports stores.ledger (room 10)",
         ),
         ({"stores.raw": "from lazymig.stores import other\n", "stores.other": ""}, "stores.other has no room"),
         ({"manager": ""}, "manager has no floor; add it to STOREYS"),

@@ -210,8 +210,12 @@ async def test_case_52_no_more_than_the_bound_are_under_way(lazymig_server: Any,
 
         def look(event: Any) -> None:
             nonlocal most
+            command = event.command
             if event.command_name == "findAndModify":
-                under_way.add(event.command["query"]["_id"])
+                under_way.add(command["query"]["_id"])
+            elif event.command_name in ("update", "insert", "delete"):  # of one or of many
+                under_way.update(one["q"]["_id"] for one in (*command.get("updates", ()), *command.get("deletes", ())))
+                under_way.update(one["_id"] for one in command.get("documents", ()))
             most = max(most, len(under_way - finished))
 
         finished: set[Any] = set()
