@@ -62,7 +62,7 @@ def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 @frozen
-class _Subject:
+class Subject:
     """A migration with documents of its V1."""
 
     name: str
@@ -158,8 +158,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
     subjects = (
-        _Subject("order", MIGRATION, [bson.encode(document(one)) for one in orders(_DOCUMENTS, seed=1)], ship),
-        _Subject(
+        Subject("order", MIGRATION, [bson.encode(document(one)) for one in orders(_DOCUMENTS, seed=1)], ship),
+        Subject(
             "invoice", invoices.MIGRATION, [bson.encode(one) for one in invoices.documents(_DOCUMENTS, seed=1)],
             lambda invoice: evolve(invoice, note="changed"),
         ),

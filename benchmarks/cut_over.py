@@ -35,9 +35,9 @@ def open_repository(v1: Any, v2: Any, *, breaker: bool, settings: dict[str, obje
     control.cohort("staff", lambda id: False)
     builder = evolve(calls.builder, pair=pair, choosing=open_choosing(control, MIGRATION.name))
     moved = Moved(SYSTEM_CLOCK.now(), "me", "a benchmark", None, Phase.COEXIST, 1)
-    standing = Standing(MIGRATION.name, Phase.COEXIST, 1, None, settings or {}, None, (moved,))
+    standing = Standing(MIGRATION.name, Phase.COEXIST, 1, None, settings or {}, (moved,))
     stages = FixedStages(builder.build(standing), TIMEOUT_S)
-    repository._calls = evolve(calls, pair=pair, builder=builder, stages=stages)
+    repository._calls = evolve(calls, ground=pair, builder=builder, stages=stages)
     return repository
 
 

@@ -117,6 +117,7 @@ class Sweeper(Generic[V1, V2]):
 
         Raises:
             ConfigurationError: If the collections cannot be swept; nothing was written.
+            UpgradeDiffers: If the migration's `upgrade_pipeline` makes another body than `upgrade`; it was not stored.
             PassVanished: If the collections, or the rows that show what was swept, were removed during the sweep.
         """
         return await self._sweep.run()

@@ -50,8 +50,9 @@ ROOMS = {
         {"decimals", "elements", "given"},
         {"chunks", "positions", "records", "verdicts"},
         {"decoding", "drivers"},
-        {"indexes", "record_changes", "sessions"},
+        {"failures", "indexes", "record_changes", "sessions"},
         {"clients", "documents", "inspecting", "keyset", "places", "replication", "rows", "server_time", "soundings"},
+        {"heads"},
         {"carried", "fencing", "grouping", "moving_away", "pipelines", "raw", "sampling", "staging"},
         {"counts", "field_removal", "relevance"},
         {"archives", "events", "fences", "pages", "ports", "probes", "scans", "whole_documents", "wholes"},
@@ -161,7 +162,10 @@ ROOMS = {
         {"grounds"},
         {"verification"},
     ),
-    "loop": ({"clock", "deadline", "in_flight", "turns"}, {"background", "batcher", "behind", "breaker", "rounds"}),
+    "loop": (
+        {"clock", "deadline", "in_flight", "run_queue", "turns"},
+        {"background", "batcher", "behind", "breaker", "rounds"},
+    ),
     "dark": ({"figures", "notes", "settings"}, {"contests"}, {"in_place", "log", "looking"}, {"watch"}),
     "routes": (
         {"choice", "options", "recorded", "route"},
@@ -501,7 +505,7 @@ def test_wheel() -> None:
         ({"passes.a": "from lazymig.routes import b\n", "routes.b": ""}, "passes.a (floor 8) imports routes (floor 8)"),
         (
             {"stores.raw": "from lazymig.stores import ledger\n", "stores.ledger": ""},
-            "stores.raw (room 5) imports stores.ledger (room 9)",
+            "stores.raw (room 6) imports stores.ledger (room 10)",
         ),
         ({"stores.raw": "from lazymig.stores import other\n", "stores.other": ""}, "stores.other has no room"),
         ({"manager": ""}, "manager has no floor; add it to STOREYS"),

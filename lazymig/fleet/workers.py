@@ -13,6 +13,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from attrs import frozen
@@ -41,7 +42,7 @@ class WorkerFailed(LazymigError):
 
 @frozen
 class _Worker:
-    process: Any
+    process: BaseProcess
     pipe: Connection
 
 

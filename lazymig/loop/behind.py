@@ -69,7 +69,7 @@ class Behind:
 
     def holds(self, id: Hashable) -> bool:
         """Whether a step of this id is unfinished."""
-        return id in self._by_id
+        return bool(self._by_id) and id in self._by_id  # most often nothing is; an ObjectId's hash is Python
 
     async def wait_for(self, id: Hashable, within_s: float | None = None) -> None:
         """Wait for the unfinished steps of this id, at most this many seconds."""

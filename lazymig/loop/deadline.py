@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from asyncio import AbstractEventLoop, TimerHandle, current_task, get_running_loop
+from asyncio import AbstractEventLoop, current_task, get_running_loop
 from types import TracebackType
 
 from pymongo.errors import NetworkTimeout
@@ -22,33 +22,29 @@ class _Open:
     time more than everything else that bounds it.
     """
 
-    __slots__ = ("_armed", "_length_s", "_loop", "ends")
+    __slots__ = ("_length_s", "_loop", "armed", "ends")
 
     def __init__(self, loop: AbstractEventLoop, length_s: float) -> None:
         self._loop = loop
         self._length_s = length_s
-        self._armed: TimerHandle | None = None
+        self.armed = False
         #: When each ends, by the loop's clock.
         self.ends: dict[Deadline, float] = {}
 
-    def add(self, deadline: Deadline) -> None:
-        """Note a deadline that begins now."""
-        end_s = self.ends[deadline] = self._loop.time() + self._length_s
-        if self._armed is None:
-            self._arm(end_s)
-
-    def _arm(self, end_s: float) -> None:
+    def arm(self, end_s: float) -> None:
+        """Set the timer."""
+        self.armed = True
         # In a new context: the timer outlives the call that began first, and would keep what belongs to that call.
-        self._armed = self._loop.call_at(end_s, self._expire, context=contextvars.Context())
+        self._loop.call_at(end_s, self._expire, context=contextvars.Context())
 
     def _expire(self) -> None:
         """End the deadlines that are over, and wait for the first of the others."""
-        self._armed = None
+        self.armed = False
         now_s = self._loop.time()
         while self.ends:
             deadline, end_s = next(iter(self.ends.items()))
             if end_s > now_s:
-                self._arm(end_s)
+                self.arm(end_s)
                 return
             del self.ends[deadline]
             deadline.expire()
@@ -60,13 +56,10 @@ class _Open:
 _OPEN: dict[tuple[AbstractEventLoop, float], _Open] = {}
 
 
-def _open_in(loop: AbstractEventLoop, length_s: float) -> _Open:
-    found = _OPEN.get((loop, length_s))
-    if found is None:
-        for known in [known for known in list(_OPEN) if known[0].is_closed()]:
-            _OPEN.pop(known, None)  # its timer never fires
-        found = _OPEN.setdefault((loop, length_s), _Open(loop, length_s))
-    return found
+def _open_first(loop: AbstractEventLoop, length_s: float) -> _Open:
+    for known in [known for known in list(_OPEN) if known[0].is_closed()]:
+        _OPEN.pop(known, None)  # its timer never fires
+    return _OPEN.setdefault((loop, length_s), _Open(loop, length_s))
 
 
 class Deadline:
@@ -102,8 +95,10 @@ class Deadline:
         if task is None:
             raise RuntimeError("a call that is bounded in time runs in a task")
         self._task, self._cancelling, self._expired = task, task.cancelling(), False
-        self._open = _open_in(loop, timeout_s)
-        self._open.add(self)
+        self._open = found = _OPEN.get((loop, timeout_s)) or _open_first(loop, timeout_s)
+        end_s = found.ends[self] = loop.time() + timeout_s
+        if not found.armed:
+            found.arm(end_s)
 
     def expire(self) -> None:
         """Cancel the task, whose time is over; later, if somebody else has just done so."""

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from pymongo.errors import PyMongoError
 
-from lazymig.loop.clock import Clock
+from lazymig.loop.clock import SYSTEM_CLOCK, Clock
+from lazymig.loop.run_queue import read_waited_s
 from lazymig.passes.balance import Balance
 from lazymig.passes.gate import Gate
 from lazymig.passes.shedding import is_overload
@@ -38,6 +39,7 @@ class Sounding:
         soundings: Soundings | None = None,
         bound: float | None = None,
         on_overload: Callable[[], None] = lambda: None,
+        read_waited_s: Callable[[], float] = read_waited_s,
     ) -> None:
         self._clock = clock
         self._soundings = soundings
@@ -50,6 +52,8 @@ class Sounding:
         #: What counts the statements of the pass that are on the way.
         self.gate: Gate | None = None
         self._on_overload = on_overload
+        # On a made-up clock no time passes while a thread waits for a processor.
+        self._read_waited_s = read_waited_s if clock is SYSTEM_CLOCK else lambda: 0.0
         #: When the next read is due: beside statements of the pass, and without them.
         self._due_s = {True: 0.0, False: 0.0}
         self._asked = False
@@ -97,7 +101,7 @@ class Sounding:
     async def _measure(self, balance: Balance) -> bool:
         """Measure one read. False: the server does not answer it."""
         assert self._soundings is not None  # there is a balance
-        busy, began_s = self._is_busy, self._clock.monotonic()
+        busy, began_s, waited_s = self._is_busy, self._clock.monotonic(), self._read_waited_s()
         answered = True
         try:
             async with asyncio.timeout(_PATIENCE_S):
@@ -109,8 +113,9 @@ class Sounding:
                 self._on_overload()
             answered = False
         now_s = self._clock.monotonic()
-        took_s = now_s - began_s
-        rested_s = now_s + max(_BUSY_EVERY_S, _REST * took_s)
+        # A command goes last on its machine. For how long it had no processor says nothing about the server.
+        took_s = max(now_s - began_s - (self._read_waited_s() - waited_s), 0.0)
+        rested_s = now_s + max(_BUSY_EVERY_S, _REST * (now_s - began_s))
         self._due_s = {True: rested_s, False: self._due_s[False] if busy else max(rested_s, now_s + _QUIET_EVERY_S)}
         # The first one may have opened a connection.
         if answered and self._asked:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 from pymongo.errors import PyMongoError
 
@@ -19,6 +19,7 @@ from lazymig.telemetry import LEFT, LEFT_DIRTY, MIGRATED, REFUSED, V2_AWAY, WAIT
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 T = TypeVar("T")
+A = TypeVarTuple("A")
 
 #: The writer of a mark younger than this is probably alive. Time only decides when healing is worth its writes, never
 #: what is correct.
@@ -28,29 +29,37 @@ HEAL_AFTER = timedelta(seconds=5)
 WRITER_WAITS_S = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128)
 
 
-async def ask_in_time(pair: Pair[V1, V2], ask: Callable[[], Awaitable[T]]) -> tuple[T | None, bool]:
+def ask_in_time(
+    pair: Pair[V1, V2], ask: Callable[[*A], Awaitable[T]], *arguments: *A
+) -> Coroutine[object, None, tuple[T | None, bool]]:
     """Return V2's answer, and whether V2 could be reached within the time that is waited for it.
 
     While V2 keeps failing it is not asked at all, so that V1's answer does not wait for V2's time-out. To take V2 for
     silent is always safe where V1 is exact.
     """
-    return await _ask_in_time(pair, ask, pair.breaker, pair.v2_wait_s)
+    return _ask_in_time(pair, ask, arguments, pair.breaker, pair.v2_wait_s)
 
 
-async def ask_aside(pair: Pair[V1, V2], ask: Callable[[], Awaitable[T]]) -> tuple[T | None, bool]:
+def ask_aside(
+    pair: Pair[V1, V2], ask: Callable[[*A], Awaitable[T]], *arguments: *A
+) -> Coroutine[object, None, tuple[T | None, bool]]:
     """Return the same as `ask_in_time`, for a question that the caller's answer does not depend on."""
-    return await _ask_in_time(pair, ask, pair.aside_breaker, pair.aside_wait_s)
+    return _ask_in_time(pair, ask, arguments, pair.aside_breaker, pair.aside_wait_s)
 
 
 async def _ask_in_time(
-    pair: Pair[V1, V2], ask: Callable[[], Awaitable[T]], breaker: Breaker | None, wait_s: float | None
+    pair: Pair[V1, V2],
+    ask: Callable[[*A], Awaitable[T]],
+    arguments: tuple[*A],
+    breaker: Breaker | None,
+    wait_s: float | None,
 ) -> tuple[T | None, bool]:
     if breaker is None:
-        return await ask(), True
+        return await ask(*arguments), True
     if breaker.admits():
         try:
             async with Deadline(wait_s):
-                answer = await ask()
+                answer = await ask(*arguments)
         except (PyMongoError, TimeoutError):
             breaker.failed()
         else:

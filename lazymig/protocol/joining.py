@@ -141,7 +141,8 @@ class Joined(Generic[V1, V2]):
         for place, (member, edit) in enumerate(zip(self._members, self._edits, strict=True)):
             if member.left:
                 continue
-            if (total or failed) and self._clock.monotonic() > end_s:
+            reached = total is not None or failed is not None
+            if reached and self._clock.monotonic() > end_s:
                 break
             try:
                 change = await self._in_time(decide(edit, at))

@@ -7,10 +7,9 @@ the entities of this one are made, a few at a time, and yielded.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
-from itertools import islice
 from typing import TypeVar
 
 from attrs import evolve
@@ -36,8 +35,9 @@ T = TypeVar("T")
 
 #: Entities per statement. The first page is smaller, for callers that only need the beginning.
 FIRST_PAGE, PAGE = 100, 1000
-#: Entities that are made between two turns of the event loop.
-_TURN = 50
+#: Documents that are decoded at a time, and entities that are made between two turns of the event loop. Some at once
+#: are faster than one by one, and more of them that live together cost the garbage collector more than that saves.
+TURN = 20
 
 
 async def list_v1(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V1 | ConversionError]]:
@@ -79,7 +79,7 @@ async def list_entities(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V
 async def _list_entities(pair: Pair[V1, V2], span: Span, missed: Missed) -> AsyncGenerator[list[V2 | ConversionError]]:
     async with fetch_pages(pair, _find_pages_with_bodies(pair, span, missed)) as pages:
         async for page in pages:
-            for some in split_rows(page.rows):
+            for some in page.parts(TURN):
                 yield await make_page_answers(pair, page, some, missed)
                 await let_others(pair)
 
@@ -100,7 +100,7 @@ async def _list_rows(pair: Pair[V1, V2], span: Span, missed: Missed) -> AsyncGen
     """Yield V1's whole documents, some at a time."""
     async with fetch_pages(pair, _find_pages(pair, span, _Width(), missed)) as pages:
         async for page in pages:
-            for some in split_rows(page):
+            for some in page.parts(TURN):
                 yield some
                 await let_others(pair)
 
@@ -117,26 +117,18 @@ async def let_others(pair: Pair[V1, V2] | Place[V1, V2]) -> None:
         await let_others_run()
 
 
-def split_rows(rows: Iterable[T]) -> Iterator[list[T]]:
-    """Yield a page in the parts that are made between two turns of the event loop."""
-    left = iter(rows)
-    return iter(lambda: list(islice(left, _TURN)), [])
-
-
 async def _find_pages_with_bodies(pair: Pair[V1, V2], span: Span, missed: Missed) -> AsyncGenerator[Page]:
     await pair.behind.wait_for_all(sum(WRITER_WAITS_S))
     # Checked reads compare every body with V1's, so V1 is read whole.
     width = _Width(lean=not pair.checked)
     async for found in _find_pages(pair, span, width, missed):
-        keys, lean = found.keys, width.lean
-        rows = found.at_once() if lean else found
-        ids = [row.id for row in rows] if lean else found.ids
+        keys, ids, lean = found.keys, found.undecoded_ids, width.lean
         async with Deadline(span.timeout_s):
-            bodies = ByKey((await ask_in_time(pair, partial(pair.bodies.find_each, ids)))[0])
-            missing = [id for id, key in zip(ids, keys, strict=True) if key not in bodies]
-            truths = await pair.v1.find_each(missing) if lean and missing else None
+            bodies = ByKey((await ask_in_time(pair, pair.bodies.find_each, ids))[0])
+            missing = [place for place, key in enumerate(keys) if key not in bodies]
+            truths = await pair.v1.find_each([ids[place] for place in missing]) if lean and missing else None
         width.note_page(len(ids) - len(missing), len(ids))
-        yield Page(zip(keys, rows, strict=True), lean, bodies, ByKey(truths), ids, span.timeout_s)
+        yield Page(found, keys, lean, bodies, ByKey(truths), ids, span.timeout_s)
 
 
 class _Width:

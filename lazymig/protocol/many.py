@@ -73,7 +73,7 @@ async def _read_part(pair: Pair[V1, V2], ids: Sequence[RawId], lacking: bool) ->
     # Wait for all at once: one after the other, a V2 that hangs would use up the time of the whole call.
     if held := [id for id in ids if pair.behind.holds(id)]:
         await asyncio.gather(*(await_own_body(pair, id) for id in held))
-    answer, reachable = await ask_in_time(pair, lambda: pair.bodies.find_many(ids))
+    answer, reachable = await ask_in_time(pair, pair.bodies.find_many, ids)
     found = answer or {}
     answers: dict[RawId, V2 | ConversionError | Unmoved] = {
         id: stored for id, stored in found.items() if isinstance(stored, ForeignDocument)
@@ -198,7 +198,9 @@ async def make_one(
     V2 was read after V1.
     """
     try:
-        if pair.checked and seen is not None:
+        if seen is None:  # nothing is recorded, and there is no body that could answer
+            return await pair.conversions.upgraded(truth, None, storing=False)
+        if pair.checked:
             return (await compare(pair, seen, truth, seen_later=seen_later))[0]
         unmoved = pair.conversions.decided(seen, truth)
         if unmoved is not None:

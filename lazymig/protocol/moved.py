@@ -58,7 +58,7 @@ async def _find_changed(pair: Pair[V1, V2], seen: _Seen, ids: Sequence[RawId]) -
 
 async def _ask(pair: Pair[V1, V2], ids: Sequence[RawId]) -> Mapping[RawId, StoredV2 | ForeignDocument] | None:
     """Ask V2; None where it does not answer."""
-    return (await ask_in_time(pair, lambda: pair.bodies.find_many(ids)))[0] if ids else {}
+    return (await ask_in_time(pair, pair.bodies.find_many, ids))[0] if ids else {}
 
 
 def _differs(now: StoredV2 | ForeignDocument | None, seen: StoredV2) -> bool:

@@ -44,7 +44,7 @@ async def read(pair: Pair[V1, V2], id: RawId, *, lacking: bool = True) -> V2 | N
     await await_own_body(pair, id)
     for attempt in range(pair.max_attempts):
         # 1. V2 first: a clean document is V1's current revision.
-        seen, reachable = await ask_in_time(pair, lambda: pair.bodies.find(id))
+        seen, reachable = await ask_in_time(pair, pair.bodies.find, id)
         if not reachable:
             return await v1_alone.read_converted(pair, id)
         if seen is not None and seen.clean and not pair.checked:
@@ -175,7 +175,7 @@ async def exists(pair: Pair[V1, V2], id: RawId, *, lacking: bool = True) -> bool
 
     One that is left counts as missing only where V2 has recorded that.
     """
-    seen, reachable = await ask_in_time(pair, lambda: pair.bodies.find(id))
+    seen, reachable = await ask_in_time(pair, pair.bodies.find, id)
     if seen is None and reachable and not lacking and not pair.checked:
         return False
     if seen is not None and seen.clean and not pair.checked:

@@ -41,7 +41,7 @@ async def read(pair: Pair[V1, V2], id: RawId) -> V2 | None:
 
 async def _fill(pair: Pair[V1, V2], truth: StoredV1, read_at_s: float) -> None:
     try:
-        seen, reachable = await ask_aside(pair, lambda: pair.bodies.find(truth.id))
+        seen, reachable = await ask_aside(pair, pair.bodies.find, truth.id)
         if reachable and (pair.checked or seen is None or not pair.conversions.is_settled(seen)):
             await fill(pair, seen, truth, read_at_s)
     except PyMongoError:
@@ -77,7 +77,7 @@ async def _read_checked(pair: Pair[V1, V2], id: RawId) -> dict[RawId, V2 | Conve
 
 async def _fill_many(pair: Pair[V1, V2], truths: dict[RawId, StoredV1], read_at_s: float) -> None:
     try:
-        found, reachable = await ask_aside(pair, lambda: pair.bodies.find_many(list(truths)))
+        found, reachable = await ask_aside(pair, pair.bodies.find_many, list(truths))
         if not reachable:
             return
         seen = {id: stored for id, stored in (found or {}).items() if not isinstance(stored, ForeignDocument)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import TypeVar
 
 from pymongo.errors import WriteError
@@ -15,7 +16,7 @@ from pymongo.errors import WriteError
 from lazymig.errors import AlreadyExists, Contention, ConversionError, ForeignDocument, NotFound
 from lazymig.loop.clock import pick_unused_step
 from lazymig.protocol.edits import Change, ClientEdit
-from lazymig.protocol.listing import fetch_pages, let_others, split_rows
+from lazymig.protocol.listing import TURN, fetch_pages, let_others
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.v2_listing import find_v2_pages
 from lazymig.protocol.waiting import back_off
@@ -103,7 +104,8 @@ async def write(pair: Pair[V1, V2], id: RawId, edit: ClientEdit) -> Change | Non
             await pair.alone.confirm_missing(id)
             raise NotFound(decode_id(id))
         change = await edit.decide_alone(seen)
-        if await (pair.alone.bury(seen) if change is None else _replace(pair, seen, change)):
+        bury = partial(pair.alone.bury, seen, again=attempt > 0)
+        if await (bury() if change is None else _replace(pair, seen, change)):
             return change
         pair.tally.count(CONTENDED)
         await back_off(pair, attempt)
@@ -155,7 +157,7 @@ async def _list(
 ) -> AsyncGenerator[list[E | ConversionError]]:
     async with fetch_pages(pair, find_v2_pages(pair.alone, span)) as pages:
         async for page in pages:
-            for rows in split_rows(page):
+            for rows in page.parts(TURN):
                 answers: list[E | ConversionError] = []
                 for row in rows:
                     answer = await _attempt(make, row)

@@ -23,7 +23,7 @@ from lazymig.errors import ConversionError, ForeignDocument, NotFound
 from lazymig.loop.deadline import Deadline
 from lazymig.protocol.bodies import WRITER_WAITS_S, ask_in_time, is_due
 from lazymig.protocol.listed import ByKey
-from lazymig.protocol.listing import fetch_pages, let_others, list_converted, split_rows, walk_pages
+from lazymig.protocol.listing import TURN, fetch_pages, let_others, list_converted, walk_pages
 from lazymig.protocol.many import make_answer, read_many
 from lazymig.protocol.moved import find_moved
 from lazymig.protocol.pair import Pair
@@ -56,7 +56,7 @@ async def list_entities(pair: Pair[V1, V2], span: Span) -> AsyncGenerator[list[V
         return
     async with fetch_pages(pair, find_v2_pages(pair.bodies, span)) as pages:
         async for page in pages:
-            for rows in split_rows(page):
+            for rows in page.parts(TURN):
                 yield await _make_answers(pair, span, rows)
                 await let_others(pair)
 
@@ -142,7 +142,7 @@ async def settle(pair: Pair[V1, V2]) -> list[RawId] | None:
     None: V2 does not answer.
     """
     asked: list[RawId] = []
-    page, reachable = await ask_in_time(pair, lambda: pair.ledger.open_marks(_PAGE, None))
+    page, reachable = await ask_in_time(pair, pair.ledger.open_marks, _PAGE, None)
     if not reachable:
         return None
     while page:

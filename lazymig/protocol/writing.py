@@ -169,7 +169,7 @@ async def _refresh_seen(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, tic
 
 async def _look_again(pair: Pair[V1, V2], seen: StoredV2) -> StoredV2:
     """Return V2's document as it is now; the one that was seen where V2 does not answer, which V1 does without."""
-    found, _ = await ask_in_time(pair, lambda: pair.bodies.find(seen.id))
+    found, _ = await ask_in_time(pair, pair.bodies.find, seen.id)
     return found or seen
 
 

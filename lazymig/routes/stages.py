@@ -134,8 +134,7 @@ class _FixedCall(Deadline, Generic[V1, V2]):
     __slots__ = ("_stage",)
 
     def __init__(self, stage: Stage[V1, V2], timeout_s: float | None) -> None:
-        super().__init__(timeout_s)
-        self._stage = stage
+        self._timeout_s, self._open, self._stage = timeout_s, None, stage
 
     async def __aenter__(self) -> Stage[V1, V2]:
         self.begin()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import bson
 from attrs import evolve, frozen
@@ -160,32 +160,37 @@ def _check_names(document: Document) -> None:
             )
 
 
-@lru_cache(maxsize=64)
-def _default_converters(cls: type, tz_aware: bool) -> tuple[Converter, Converter]:
-    """Return the fast and the detailed converter of a class, which nobody registers hooks on.
-
-    They are kept, since making them takes longer than all else when a repository is opened; not for more classes than
-    programs have, since converters keep the classes alive.
-    """
-    return make_converter(tz_aware=tz_aware, detailed_validation=False), make_converter(tz_aware=tz_aware)
-
-
 def codec_for(
     cls: type[E], id_field: str, own: Converter | None, *, tz_aware: bool, upcasters: Upcasters | None = None
 ) -> Codec[E]:
     """Make a codec with the user's converter, or with the default one for a client with this `tz_aware` option."""
     if own is None:
         kind: type = cls  # mypy takes no `type[E]` for hashable
-        fast, detailed = _default_converters(kind, tz_aware)
-    else:
-        fast, detailed = own, own if own.detailed_validation else own.copy(detailed_validation=True)
-    options: CodecOptions[Any] = CodecOptions(tz_aware=tz_aware)
-    shares = own is not None or holds_anything(cls)
+        made = cast(Codec[E], _make_default(kind, id_field, tz_aware))
+        # An older document is brought up before it is read, and a version is stamped on what is written.
+        return made if upcasters is None else evolve(made, upcasters=upcasters, read=None, assured=None)
+    detailed = own if own.detailed_validation else own.copy(detailed_validation=True)
+    options: CodecOptions[Fields] = CodecOptions(tz_aware=tz_aware)
+    return Codec(
+        cls, id_field, own, detailed, options, top_names(own, cls, id_field), tells_apart(cls), upcasters=upcasters
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _make_default(cls: type[object], id_field: str, tz_aware: bool) -> Codec[object]:
+    """Return the codec of a class with the default converters, which nobody registers hooks on.
+
+    It is kept, since making it takes longer than all else when a repository is opened; not for more classes than
+    programs have, since converters keep the classes alive.
+    """
+    fast = make_converter(tz_aware=tz_aware, detailed_validation=False)
+    detailed = make_converter(tz_aware=tz_aware)
+    options: CodecOptions[Fields] = CodecOptions(tz_aware=tz_aware)
     names = top_names(fast, cls, id_field)
-    codec: Codec[E] = Codec(cls, id_field, fast, detailed, options, names, tells_apart(cls), shares, upcasters)
-    if own is not None or upcasters is not None or names.opaque:
-        return codec
-    return evolve(codec, read=make_reader(cls, fast, id_field), assured=make_assurance(cls, fast, options))
+    made: Codec[object] = Codec(cls, id_field, fast, detailed, options, names, tells_apart(cls), holds_anything(cls))
+    if names.opaque:
+        return made
+    return evolve(made, read=make_reader(cls, fast, id_field), assured=make_assurance(cls, fast, options))
 
 
 def leaf_error(error: BaseException) -> BaseException:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from attrs import field, frozen
+from bson import ObjectId
 from cattrs import Converter
 
 from lazymig.errors import ConfigurationError
@@ -214,6 +215,8 @@ class Migration(Generic[V1, V2]):
             TypeError: It is not an instance of the id attribute's type, or it is too large to be stored or not valid
                 text.
         """
+        if id.__class__ is ObjectId and ObjectId in self._id_types:
+            return  # most ids by far, and each can be sent
         if not isinstance(id, self._id_types) or (isinstance(id, bool) and bool not in self._id_types):
             expected = " or ".join(kind.__name__ for kind in self._id_types)
             raise TypeError(f"an id of {self.name} is {expected}, not {type(id).__name__}; pass the id's own value")

@@ -19,7 +19,7 @@ from lazymig.stores.grouping import GuardedUpdate, GuardedWrites
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
 from lazymig.stores.pipelines import Pipeline
-from lazymig.stores.records import Applied, Document, Put, StoredV1, StoredV2
+from lazymig.stores.records import Applied, Body, Document, Put, StoredV1, StoredV2
 
 R = TypeVar("R")
 
@@ -114,8 +114,8 @@ class CoalescingV2(V2Store):
         remembers: bool = False,
     ) -> None:
         super().__init__(collection, clock, conv, remembers=remembers)
-        self._finds: Batcher[Any, StoredV2 | None] = Batcher(super().find, self._find_each, timeout_s)
-        self._puts: Batcher[tuple[Any, Any, int], Put] = Batcher(self._put_one, self._put_each, timeout_s)
+        self._finds: Batcher[RawId, StoredV2 | None] = Batcher(super().find, self._find_each, timeout_s)
+        self._puts: Batcher[tuple[RawId, Body, int], Put] = Batcher(self._put_one, self._put_each, timeout_s)
         # The last steps of writes start when V1's journal was flushed, so they seldom start together: wait for more of
         # them.
         self._upserts: Batcher[tuple[Document, Pipeline], Applied] = Batcher(
@@ -143,16 +143,16 @@ class CoalescingV2(V2Store):
     async def find(self, id: RawId) -> StoredV2 | None:
         return await self._finds.call(id)
 
-    async def put_if_absent(self, id: RawId, body: Any, revision: int) -> Put:
+    async def put_if_absent(self, id: RawId, body: Body, revision: int) -> Put:
         return await self._puts.call((id, body, revision))
 
     async def _find_each(self, ids: Sequence[RawId]) -> list[StoredV2 | ForeignDocument | None]:
         return share_out(ids, await self.find_many(list(dict.fromkeys(ids))))
 
-    async def _put_one(self, put: tuple[Any, Any, int]) -> Put:
+    async def _put_one(self, put: tuple[RawId, Body, int]) -> Put:
         return await super().put_if_absent(*put)
 
-    async def _put_each(self, puts: Sequence[tuple[Any, Any, int]]) -> list[Put]:
+    async def _put_each(self, puts: Sequence[tuple[RawId, Body, int]]) -> list[Put]:
         return await self.put_many([self.born_clean(*put, "read") for put in puts])
 
     async def _update(

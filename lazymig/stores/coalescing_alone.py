@@ -9,8 +9,9 @@ from lazymig.loop.batcher import Batcher
 from lazymig.loop.clock import Clock
 from lazymig.stores.coalescing import share_out
 from lazymig.stores.drivers import Handle
+from lazymig.stores.failures import Outcome
 from lazymig.stores.given import RawId
-from lazymig.stores.grouping import GuardedWrites, Outcome
+from lazymig.stores.grouping import GuardedWrites
 from lazymig.stores.records import Document, StoredV2
 from lazymig.stores.v2_alone import AloneStore, build_removal, match_never
 
@@ -66,9 +67,9 @@ class CoalescingAlone(AloneStore):
     async def _replace_each(self, asked: Sequence[tuple[StoredV2, Document]]) -> list[Outcome]:
         return await self._many.update_each([self.build_replacement(*one) for one in asked])
 
-    async def bury(self, seen: StoredV2) -> bool:
+    async def bury(self, seen: StoredV2, *, again: bool = False) -> bool:
         # The first of two steps would close the announcement of a document that is not clean, and leave its mark.
-        alone = self._in_memory or (self._forgets and not seen.clean)
+        alone = self._in_memory or (self._forgets and (again or not seen.clean))
         return await (super().bury(seen) if alone else self._burials.call(seen))
 
     async def _bury_each(self, seen: Sequence[StoredV2]) -> list[Outcome]:

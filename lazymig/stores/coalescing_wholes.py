@@ -9,7 +9,7 @@ from lazymig.stores.coalescing import share_out
 from lazymig.stores.drivers import Handle
 from lazymig.stores.given import RawId
 from lazymig.stores.grouping import GuardedDelete, GuardedUpdate, GuardedWrites
-from lazymig.stores.mongo_wholes import WholeStore, match_never
+from lazymig.stores.mongo_wholes import WholeStore, build_delete, match_never
 from lazymig.stores.records import Document, Filled, StoredWhole, WholeChange
 
 
@@ -27,7 +27,7 @@ class CoalescingWholes(WholeStore):
         self._many = many = GuardedWrites(self._durable)
         self._updates = Batcher(super()._update, many.update_each, timeout_s, patient=True)
         self._inserts = Batcher(super()._insert, many.insert_each, timeout_s, patient=True)
-        self._deletes = Batcher(super()._delete, many.delete_each, timeout_s, patient=True)
+        self._deletes = Batcher(self._delete_one, many.delete_each, timeout_s, patient=True)
         self._confirmations = Batcher(super().confirm_missing, self._confirm_each, timeout_s, patient=True)
 
     async def find(self, id: RawId) -> StoredWhole | None:
@@ -57,8 +57,13 @@ class CoalescingWholes(WholeStore):
     async def _insert(self, whole: Document) -> bool:
         return await (super()._insert(whole) if self._in_memory else self._inserts.call(whole))
 
-    async def _delete(self, one: GuardedDelete) -> bool:
-        return await (super()._delete(one) if self._in_memory else self._deletes.call(one))
+    async def delete(self, seen: StoredWhole, revision: int | None = None, held: Document | None = None) -> bool:
+        if self._in_memory or revision is None:
+            return await super().delete(seen, revision, held)
+        return await self._deletes.call(build_delete(seen, revision, held))
+
+    async def _delete_one(self, one: GuardedDelete) -> bool:
+        return await self._many.delete_one(one)
 
     async def fill(self, change: WholeChange) -> Filled:
         return await self._fills.call(change)

@@ -11,13 +11,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from pymongo import DeleteOne
-from pymongo.errors import AutoReconnect
 
 from lazymig.errors import ForeignDocument
 from lazymig.stores.documents import META_FIELD
 from lazymig.stores.drivers import make_error
+from lazymig.stores.failures import Outcome, unknown
 from lazymig.stores.given import RawId
-from lazymig.stores.grouping import GuardedWrites, Outcome
+from lazymig.stores.grouping import GuardedWrites
 from lazymig.stores.records import Document, StoredV1, StoredV2
 
 #: Finds the documents of one side as the primary has them; missing ids are left out.
@@ -59,7 +59,9 @@ class SharedDeletes:
             # The others were deleted by this statement, which leaves these.
             left = deleted - (len(sent) - len(unclear))
             for place in unclear:
-                outcomes[place] = left > 0 if left in (0, len(unclear)) else _unknown()
+                outcomes[place] = (
+                    left > 0 if left in (0, len(unclear)) else unknown("others wrote the entity at the same moment")
+                )
         return outcomes
 
     async def _find_unclear(self, deletes: Sequence[AnnouncedDelete], places: Sequence[int]) -> list[int]:
@@ -80,7 +82,3 @@ def _is_as_left(now: StoredV2 | ForeignDocument | None, announced: StoredV2) -> 
     if not isinstance(now, StoredV2) or now.gone or "raised" in now.document[META_FIELD]:
         return False
     return (now.revision, now.intent) == (announced.revision, announced.intent)
-
-
-def _unknown() -> AutoReconnect:
-    return AutoReconnect("another process wrote the entity at the same moment, and either may have deleted it; read it")

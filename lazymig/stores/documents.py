@@ -7,7 +7,7 @@ from datetime import UTC
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
-from bson import Int64
+from bson import Int64, ObjectId
 from bson.binary import BINARY_SUBTYPE, UUID_SUBTYPE, Binary
 from bson.decimal128 import Decimal128
 
@@ -32,6 +32,8 @@ DOCUMENT_BYTES_MAX = 16 * 1024 * 1024
 OWN_FIELDS = frozenset({"_id", REVISION_FIELD, PART_FIELD, META_FIELD})
 #: The revision of a document whose field is a fraction, an array or the like. Only reads of this document fail.
 UNUSABLE = -2
+#: The types of revisions as lazymig stores them.
+_INTEGERS = frozenset({int, Int64})
 #: Revisions are smaller than this, so lazymig did not write a double of this size.
 _REVISION_MAX = 2**53
 #: What moved an entity to V2 first. It is written once, with the document, and never changed. It is for people: no step
@@ -41,6 +43,8 @@ By = Literal["read", "write", "sweep"]
 
 def raw_id(value: Any) -> Any:
     """Return the form in which an id is sent, compared and used as a key: a UUID becomes its standard BSON binary."""
+    if value.__class__ is ObjectId:
+        return value
     if isinstance(value, UUID):
         return Binary.from_uuid(value)
     # The driver returns plain bytes, and no Binary is equal to those.
@@ -49,6 +53,8 @@ def raw_id(value: Any) -> Any:
 
 def decode_id(raw: RawId) -> Any:
     """Return an id as entities hold it; one that Python cannot hold becomes readable text."""
+    if raw.__class__ is ObjectId:
+        return raw
     if isinstance(raw, Binary) and raw.subtype == UUID_SUBTYPE and len(raw) == _UUID_BYTES:
         return raw.as_uuid()
     return raw.shown if isinstance(raw, Unreadable) else raw
@@ -198,8 +204,16 @@ def body_of(stored: StoredV2) -> dict[str, Any]:
 
 def is_foreign(document: Document) -> bool:
     """Whether lazymig did not store this V2 document: nothing shows which revision of V1 it was made from."""
-    meta = document.get(META_FIELD)
-    return not (isinstance(meta, dict) and isinstance(meta.get("rev"), int) and isinstance(meta.get("intent"), int))
+    return _get_revisions(document.get(META_FIELD)) is None
+
+
+def _get_revisions(meta: object) -> tuple[int, int] | None:
+    """Return the revision and the intent; None where lazymig did not store them."""
+    if isinstance(meta, dict):
+        revision, intent = meta.get("rev"), meta.get("intent")
+        if isinstance(revision, int) and isinstance(intent, int):
+            return revision, intent
+    return None
 
 
 def check_same_id(id: RawId, stored: S) -> S:
@@ -219,21 +233,36 @@ def check_ticketed(id: RawId, stored: StoredV2) -> StoredV2:
     return check_same_id(id, stored)
 
 
+def holds_body(document: Document, revision: int, conv: int) -> bool:
+    """Whether V2's document holds a body at this revision, made by this conversion or a newer one.
+
+    The short way to what `parse_v2` says of it, for listings. False also where lazymig did not store the document.
+    """
+    meta = document.get(META_FIELD)
+    if not isinstance(meta, dict) or meta.get("gone", False):
+        return False
+    found = meta.get("rev")
+    if found != revision or found.__class__ not in _INTEGERS or meta.get("intent").__class__ not in _INTEGERS:
+        return False
+    made_by = meta.get("conv", 1)
+    return made_by.__class__ in _INTEGERS and bool(made_by >= conv)
+
+
 def parse_v2(document: Document) -> StoredV2:
     """Return a V2 document as the driver returned it, with its meta data.
 
     Raises `ForeignDocument` for one that lazymig did not store.
     """
-    if is_foreign(document):
-        raise ForeignDocument(raw_id(document["_id"]))
+    id, revisions = raw_id(document["_id"]), _get_revisions(document.get(META_FIELD))
+    if revisions is None:
+        raise ForeignDocument(id)
     meta: Document = document[META_FIELD]
     at = meta.get("at")
     if at is not None and at.tzinfo is not None:
         at = at.astimezone(UTC).replace(tzinfo=None)  # from a tz_aware client; lazymig's own times are naive UTC
     return StoredV2(
-        raw_id(document["_id"]),
-        meta["rev"],
-        meta["intent"],
+        id,
+        *revisions,
         meta.get("gone", False),
         at,
         document,

@@ -8,11 +8,11 @@ say what is only for inserts, so one sees from what it is given that its filter 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeVar
 
 import bson
 from pymongo import DeleteOne, InsertOne, UpdateOne
-from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError, WriteConcernError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from lazymig.stores.documents import DOCUMENT_BYTES_MAX, META_FIELD, raw_id
 from lazymig.stores.drivers import (
@@ -20,22 +20,14 @@ from lazymig.stores.drivers import (
     STATEMENT_ERRORS,
     Handle,
     is_id_taken,
-    is_id_taken_in,
     is_server_state,
     is_too_large,
     make_error,
 )
+from lazymig.stores.failures import Failures, Outcome, failures_of, is_taken, judge_inserts, unknown
 from lazymig.stores.records import Document
 
 A = TypeVar("A")
-
-#: Whether a write was done, or its error.
-Outcome: TypeAlias = bool | BaseException
-
-#: The server's account of a write that failed.
-Failure: TypeAlias = dict[str, Any]
-#: Failures by the places of their writes.
-Failures: TypeAlias = Mapping[int, Failure]
 
 #: The code of an update that would change `_id`.
 _OTHER_ID = 66
@@ -106,7 +98,7 @@ class GuardedWrites:
         outcomes: list[Outcome] = [True] * len(updates)
         for place, failure in failures.items():
             one = updates[place]
-            if failure["code"] == _OTHER_ID or (one.inserting and _is_taken(failure)):
+            if failure["code"] == _OTHER_ID or (one.inserting and is_taken(failure)):
                 outcomes[place] = False
             elif is_server_state(failure["code"], failure):
                 outcomes[place] = make_error(failure)
@@ -121,7 +113,7 @@ class GuardedWrites:
         failures = await self._send([InsertOne(document) for document in documents])
         if failures is None:
             return await self._resend(self._insert, documents, documents)
-        return _judge_inserts(failures, len(documents))
+        return judge_inserts(failures, len(documents))
 
     async def delete_each(self, deletes: Sequence[GuardedDelete]) -> list[Outcome]:
         """Delete each document that its filter matches. False: it matches none, or was changed before it was deleted.
@@ -130,7 +122,12 @@ class GuardedWrites:
         driver's `AutoReconnect`, as after a lost connection.
         """
         outcomes = await self.update_each([one.first for one in deletes])
-        raised = [place for place, outcome in enumerate(outcomes) if outcome is True]
+        # Of several of one document, a later one has raised it over the others.
+        last = {deletes[place].then["_id"]: place for place, outcome in enumerate(outcomes) if outcome is True}
+        outcomes = [
+            last[deletes[place].then["_id"]] == place if one is True else one for place, one in enumerate(outcomes)
+        ]
+        raised = sorted(last.values())
         if not raised:
             return outcomes
         failures, deleted = await self.send_deletes([DeleteOne(deletes[place].then) for place in raised])
@@ -147,8 +144,12 @@ class GuardedWrites:
             if place in survived:
                 outcomes[place] = False
             elif len(survived) < missed:
-                outcomes[place] = _unknown("others wrote the entity at the same moment, and may have deleted it")
+                outcomes[place] = unknown("others wrote the entity at the same moment, and may have deleted it")
         return outcomes
+
+    async def delete_one(self, one: GuardedDelete) -> bool:
+        """Delete a document by a statement of its own, which has an outcome and needs no first step."""
+        return bool((await self._collection.delete_one(one.first.where)).deleted_count)
 
     async def _find_survived(self, deletes: Sequence[GuardedDelete], places: Sequence[int]) -> set[int]:
         where = {"$or": [deletes[place].survived for place in places]}
@@ -161,7 +162,7 @@ class GuardedWrites:
         try:
             await self._collection.bulk_write([UpdateOne(one.where, one.update) for one in updates], ordered=False)
         except BulkWriteError as error:
-            failures = _failures_of(error)
+            failures = failures_of(error)
             return [make_error(failures[place]) if place in failures else None for place in range(len(updates))]
         return [None] * len(updates)
 
@@ -170,7 +171,7 @@ class GuardedWrites:
         try:
             await self._collection.bulk_write(requests, ordered=False)
         except BulkWriteError as error:
-            return _failures_of(error)
+            return failures_of(error)
         except STATEMENT_ERRORS as error:
             # Neither driver nor server names the document.
             if not is_too_large(error):
@@ -183,7 +184,7 @@ class GuardedWrites:
         try:
             result = await self._collection.bulk_write(requests, ordered=False)
         except BulkWriteError as error:
-            return _failures_of(error), int(error.details["nRemoved"])
+            return failures_of(error), int(error.details["nRemoved"])
         return {}, result.deleted_count
 
     async def _resend(
@@ -200,7 +201,7 @@ class GuardedWrites:
         # Messages that were sent came before it, unless all before it fitted into one.
         sent = reached if sum(size or 0 for size in sizes[:reached]) > _MESSAGE_BYTES else 0
         return [
-            _unknown("one of many writes was refused, after some of the others may have been done")
+            unknown("one of many writes was refused, after some of the others may have been done")
             if place < sent and size is not None and size <= DOCUMENT_BYTES_MAX
             else await _outcome_of(write, one)
             for place, (one, size) in enumerate(zip(all, sizes, strict=True))
@@ -231,11 +232,20 @@ def _build_request(one: GuardedUpdate) -> UpdateOne:
     # Another value than the id, whatever the id is.
     other = {"_id": {"lazymig": one.where["_id"]}}
     if isinstance(one.update, Mapping):
-        return UpdateOne(one.where, {**one.update, "$setOnInsert": other}, upsert=True)
+        return UpdateOne(_hide_equalities(one.where), {**one.update, "$setOnInsert": other}, upsert=True)
     [stage] = one.update
-    matched = {"$ne": [{"$type": f"${META_FIELD}"}, "missing"]}
-    made = {"$cond": [matched, stage["$replaceWith"], {"$literal": other}]}
+    unmatched = {"$eq": [{"$ifNull": [f"${META_FIELD}.rev", "none"]}, "none"]}
+    made = {"$cond": [unmatched, {"$literal": other}, stage["$replaceWith"]]}
     return UpdateOne(one.where, [{"$replaceWith": made}], upsert=True)
+
+
+def _hide_equalities(where: Document) -> Document:
+    """Return the filter so that an upsert copies no held values: it is refused for those of a field and of its part."""
+    if "$and" not in where:
+        return where
+    doubly_negated = [{"$nor": [held]} for held in where["$and"]]
+    rest = {name: condition for name, condition in where.items() if name != "$and"}
+    return {**rest, "$nor": [*where.get("$nor", ()), *doubly_negated]}
 
 
 def _measure(part: object) -> int | None:
@@ -251,28 +261,6 @@ def _is_unsendable(size: int | None) -> bool:
     return size is None or size > DOCUMENT_BYTES_MAX + _ROOM_BYTES
 
 
-def _is_taken(failure: Failure) -> bool:
-    return failure["code"] == 11000 and is_id_taken_in(failure)
-
-
-def _failures_of(error: BulkWriteError) -> Failures:
-    """Return the failures of single writes by their places. Raises where all writes may be lost."""
-    if lost := error.details.get("writeConcernErrors"):
-        raise WriteConcernError(lost[0].get("errmsg", ""), lost[0].get("code"), lost[0]) from None
-    # Without `op`, which holds the document.
-    return {
-        failure["index"]: {name: value for name, value in failure.items() if name != "op"}
-        for failure in error.details.get("writeErrors", [])
-    }
-
-
-def _judge_inserts(failures: Failures, count: int) -> list[Outcome]:
-    outcomes: list[Outcome] = [True] * count
-    for place, failure in failures.items():
-        outcomes[place] = False if _is_taken(failure) else make_error(failure)
-    return outcomes
-
-
 async def _do_singly(write: Callable[[A], Awaitable[bool]], all: Sequence[A]) -> list[Outcome]:
     return [await _outcome_of(write, one) for one in all]
 
@@ -282,7 +270,3 @@ async def _outcome_of(write: Callable[[A], Awaitable[bool]], one: A) -> Outcome:
         return await write(one)
     except STATEMENT_ERRORS as error:
         return error
-
-
-def _unknown(why: str) -> AutoReconnect:
-    return AutoReconnect(f"whether the write was done is not known: {why}")

@@ -46,12 +46,13 @@ def build_statement(change: WholeChange) -> tuple[Fields, Fields]:
 
 def build_delete(seen: StoredWhole, revision: int, held: Document | None = None) -> GuardedDelete:
     """Return a delete in two steps. Other programs change no revision, so both steps have the held values."""
-    announced = GuardedUpdate(_match_revision(seen, held), {"$set": {REV: revision}})
+    announced = GuardedUpdate(match_revision(seen, held), {"$set": {REV: revision}})
     raised = seen._replace(revision=revision, known=True)
-    return GuardedDelete(announced, _match_revision(raised, held), {"_id": seen.id, REV: match_later(revision)})
+    return GuardedDelete(announced, match_revision(raised, held), {"_id": seen.id, REV: match_later(revision)})
 
 
-def _match_revision(seen: StoredWhole, held: Document | None) -> Fields:
+def match_revision(seen: StoredWhole, held: Document | None) -> Fields:
+    """Return the filter of a delete."""
     where = make_whole_filter(seen._replace(of=None), held)
     where.pop(OF, None)  # a reader that stores the V2 part is no other writer
     return where
@@ -153,12 +154,9 @@ class WholeStore(Wholes):
                 refused[place] = error
         return Filled(stored, refused)
 
-    async def delete(self, seen: StoredWhole, revision: int, held: Document | None = None) -> bool:
-        return await self._delete(build_delete(seen, revision, held))
-
-    async def _delete(self, one: GuardedDelete) -> bool:
+    async def delete(self, seen: StoredWhole, revision: int | None = None, held: Document | None = None) -> bool:
         # A statement of its own has an outcome, so it needs no first step.
-        result = await self._durable.delete_one(one.first.where, session=self._session)
+        result = await self._durable.delete_one(match_revision(seen, held), session=self._session)
         return bool(result.deleted_count)
 
     def question(self, criteria: Document) -> Document:

@@ -279,10 +279,10 @@ class Alone(Protocol):
         Nothing of an earlier body remains, and no announcement stays open. False: V2 has changed; nothing was written.
         """
 
-    async def bury(self, seen: StoredV2) -> bool:
+    async def bury(self, seen: StoredV2, *, again: bool = False) -> bool:
         """Store a tombstone at the revision after the last announced one, durably, if the document is as it was seen.
 
-        Where no process knows V1 any more, the document is removed instead. False: V2 has changed; nothing was written.
+        False: V2 has changed. Where no process knows V1, it is removed, if not `again` by way of that revision.
         """
 
     async def bury_each(self, seen: Sequence[StoredV2]) -> int:

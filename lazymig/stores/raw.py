@@ -20,6 +20,7 @@ from lazymig.stores.documents import raw_id
 from lazymig.stores.drivers import IDS, Driver, DriverSession, Handle, driver_of
 from lazymig.stores.elements import OUTSIDE, SIZES
 from lazymig.stores.given import RawId
+from lazymig.stores.heads import Ids, read_revision
 from lazymig.stores.records import Document
 
 T = TypeVar("T")
@@ -65,6 +66,14 @@ class Undecoded(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         return map(self.__getitem__, range(len(self)))
 
+    def made_of(self, document: Document) -> T:
+        """Return what a decoded document is made into."""
+        return self._make(document)
+
+    def documents(self) -> list[Document]:
+        """Decode all of them as they are stored; for few documents."""
+        return Undecoded[Document](self._documents, self._options, _keep).at_once()
+
     def at_once(self) -> list[T]:
         """Decode all of them; for small documents."""
         options = self._options
@@ -79,6 +88,27 @@ class Undecoded(Generic[T]):
         """Decode them in lists of this size. A few at once cost half as much as one by one."""
         for start in range(0, len(self), size):
             yield Undecoded(self._documents[start : start + size], self._options, self._make).at_once()
+
+    def among(self, places: Iterable[int]) -> Undecoded[T]:
+        """Return the documents at these places, in their order."""
+        return Undecoded([self._documents[place] for place in places], self._options, self._make)
+
+    @property
+    def revisions(self) -> list[int] | None:
+        """The revisions of V1's documents that hold only ids, each an `ObjectId`, and revisions.
+
+        Nothing is decoded. None where one holds something else.
+        """
+        if self._options is None:
+            return None
+        revisions = [revision for raw in self._documents if (revision := read_revision(raw)) is not None]
+        return revisions if len(revisions) == len(self) else None
+
+    @property
+    def undecoded_ids(self) -> Sequence[Any]:
+        """The ids, as bytes until they are accessed where each is an `ObjectId`."""
+        ids = None if self._options is None else Ids.of(self._documents)
+        return self.ids if ids is None else ids
 
     @property
     def ids(self) -> list[Any]:
@@ -147,8 +177,9 @@ async def find_undecoded_by_id(
 ) -> Undecoded[T]:
     """Find the documents with these ids that exist and match the filter, if one is given, in any order."""
     parts = []
-    for part in split_ids(ids):
-        where: Document = {"_id": make_condition({"$in": list(part)})}
+    for part in [ids] if isinstance(ids, Ids) else split_ids(ids):
+        condition = part.make_condition() if isinstance(part, Ids) else make_condition({"$in": list(part)})
+        where: Document = {"_id": condition}
         where = {"$and": [where, question]} if question else where
         parts.append(await find_undecoded(collection, make, where, size=len(part), fields=fields, session=session))
     return Undecoded.joined(parts, make)

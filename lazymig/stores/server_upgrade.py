@@ -105,7 +105,7 @@ class ServerUpgrade:
         try:
             await self._run([*self._make_stages([]), *merging])
         except OperationFailure as error:
-            if is_server_state(error.code, error.details):
+            if isinstance(error, WriteConcernError) or is_server_state(error.code, error.details):
                 raise
             # No document was looked at, so the text can only quote the stages.
             said = str((error.details or {}).get("errmsg", error))

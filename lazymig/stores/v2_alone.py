@@ -101,7 +101,7 @@ class AloneStore(MongoLedger, Alone):
             return born_alone(seen.id, body, revision)
         return born_clean(seen.id, body, revision, by, self._conv)
 
-    async def bury(self, seen: StoredV2) -> bool:
+    async def bury(self, seen: StoredV2, *, again: bool = False) -> bool:
         if self._forgets:
             removed = await self._durable.delete_one(_as_seen(seen), session=self._session)
             return bool(removed.deleted_count)

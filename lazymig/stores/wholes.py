@@ -49,11 +49,12 @@ class Wholes(Protocol):
         `durable` waits for the majority: a sweep's checkpoint must not be ahead of what is durably stored.
         """
 
-    async def delete(self, seen: StoredWhole, revision: int, held: Document | None = None) -> bool:
+    async def delete(self, seen: StoredWhole, revision: int | None = None, held: Document | None = None) -> bool:
         """Delete one document durably, if it is at the revision that was seen, with the values that are held.
 
-        It may first be given this revision, the deleter's own. False: it is not as it was seen, or another writer
-        changed it meanwhile; it was not deleted.
+        False: it is not as it was seen, or another writer changed it meanwhile; it was not deleted. With a `revision`
+        of the deleter's own, it may be given that first, to share statements with other deletes. Two such deletes can
+        make each other fail; one without it fails only where another write is done.
         """
 
     def question(self, criteria: Document) -> Document:

@@ -94,6 +94,18 @@ async def test_a_delete_says_what_it_knows_when_others_write_between_its_steps(
     assert list(await stored_in(collection)) == standing
 
 
+@pytest.mark.parametrize("driver", ["pymongo"])
+async def test_of_two_deletes_that_raise_one_document_the_later_is_done(collection: Any) -> None:
+    """The other has seen the revision that the first gives it, as after a fail-over: it is neither unclear nor done."""
+    await collection.insert_many([{"_id": id, "rev": 3} for id in (1, 2)])
+    over = GuardedDelete(
+        GuardedUpdate({"_id": 1, "rev": 100}, {"$set": {"rev": 101}}), {"_id": 1, "rev": 101}, {"_id": 1}
+    )
+    outcomes = await GuardedWrites(collection).delete_each([removal(1), over, removal(2)])
+    assert outcomes == [False, True, True]
+    assert await stored_in(collection) == {}
+
+
 #: What the driver cannot send.
 BAD = {"too large": "x" * 17_000_000, "no BSON": object()}
 

@@ -16,7 +16,8 @@ from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.stores.coalescing import CoalescingV1, CoalescingV2
 from lazymig.stores.deleting import AnnouncedDelete, SharedDeletes
 from lazymig.stores.documents import parse_v2
-from lazymig.stores.grouping import GuardedWrites, Outcome
+from lazymig.stores.failures import Outcome
+from lazymig.stores.grouping import GuardedWrites
 from lazymig.stores.records import StoredV2
 from tests.contract.test_v2_store import RECENT, live, timed, tombstone
 

@@ -99,18 +99,20 @@ def rename(seen: StoredWhole, name: Any = "new", held: Any = None, **more: Any) 
 @ON_SERVER
 async def test_changes_in_one_statement_have_their_own_outcomes(wholes: CoalescingWholes, collection: Any) -> None:
     """Done, changed since, another value than is held, gone, never written by lazymig, and the same document twice."""
-    await collection.insert_many([whole(1), whole(2), whole(3), {"_id": 5, "name": "n5"}, whole(6)])
+    await collection.insert_many([whole(1), whole(2), whole(3), {"_id": 5, "name": "n5", "a": {"b": 1}}, whole(6)])
     seen = await see(collection) | {4: StoredWhole(4, 3, {"_id": 4}, OF)}
     await collection.update_one({"_id": 2}, {"$inc": {f"{META}.rev": 1}})
     changes = [
         rename(seen[1]), rename(seen[2]), rename(seen[3], held={"name": "other"}), rename(seen[4]),
-        rename(seen[5], held={"name": "n5"}), rename(seen[6], "first"), rename(seen[6], "second"),
+        rename(seen[5], held={"name": "n5", "a": {"b": 1}, "a.b": 1}),
+        rename(seen[6], "first"), rename(seen[6], "second"),
     ]  # fmt: skip
     assert await asyncio.gather(*map(wholes.change, changes)) == [True, False, False, False, True, True, False]
     changed = {META: spell_whole(4, OTHER)}
     assert await read(collection) == {
         1: {"_id": 1, "name": "new", **changed}, 2: whole(2, 4), 3: whole(3),
-        5: {"_id": 5, "name": "new", META: spell_whole(1, OTHER)}, 6: {"_id": 6, "name": "first", **changed},
+        5: {"_id": 5, "name": "new", "a": {"b": 1}, META: spell_whole(1, OTHER)},
+        6: {"_id": 6, "name": "first", **changed},
     }  # fmt: skip
 
 

@@ -249,7 +249,11 @@ async def test_concurrency_is_set(filled: Any) -> None:
     """More batches are in flight from then on, and the process reports it."""
     clock, shown = Pauses(), list[int]()
     one: Any = sweeper(
-        filled, clock=clock, concurrency=1, on_progress=lambda _: shown.append(one._sweep._throttle.concurrency)
+        filled,
+        clock=clock,
+        concurrency=1,
+        live_slowdown=None,
+        on_progress=lambda _: shown.append(one._sweep._throttle.concurrency),
     )
     order = parts_of(steering(filled)).orders("things", "sweep")
     await order.set_concurrency(3, "ada")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from attrs import evolve
 from pymongo import AsyncMongoClient
+from pymongo.errors import AutoReconnect, OperationFailure, WriteConcernError
 
 from lazymig import Verifier
 from lazymig.stores.server_upgrade import ServerUpgrade
+from lazymig.sweeping import server_side
 from tests.conftest import TIMEOUT, fresh_database
 from tests.server_side import server_things
 from tests.sweeps import ThingV2, letters, repository, stored, sweeper, thing
@@ -95,9 +97,57 @@ async def test_a_process_that_dies_while_the_server_works(fallible_database: Any
     assert await repo.get(2) is None
 
 
+@pytest.fixture
+def merge_failing(fallible_database: Any, failpoint: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes the server answer each `$merge`, and nothing else, as it is asked to."""
+
+    def fail(**answer: Any) -> None:
+        class Failing(ServerUpgrade):
+            async def merge(self, ids: Any, **options: Any) -> Any:
+                with failpoint({"failCommands": ["aggregate"], "namespace": f"{fallible_database.name}.v1", **answer}):
+                    return await super().merge(ids, **options)
+
+        monkeypatch.setattr(server_side, "ServerUpgrade", Failing)
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("answer", "raised"),
+    [
+        ({"errorCode": 13}, OperationFailure),
+        ({"errorCode": 11602}, AutoReconnect),
+        ({"closeConnection": True}, AutoReconnect),
+        ({"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}}, WriteConcernError),
+    ],
+    ids=["no rights", "stepping down", "no connection", "not durable"],
+)
+async def test_what_says_nothing_about_documents_ends_the_sweep(
+    fallible_database: Any, merge_failing: Any, answer: dict[str, Any], raised: type[Exception]
+) -> None:
+    """The server's trouble is raised, and no checkpoint is ahead of what is durable."""
+    repo = repository(fallible_database, migration=server_things())
+    await fallible_database["v1"].insert_many([thing(id, id) for id in range(12)])
+    merge_failing(**answer)
+    with pytest.raises(raised):
+        await sweeper(fallible_database, repo=repo, partition_size=100).run()
+    row = await fallible_database["lazymig_control"].find_one({"bracket": {"$exists": True}})
+    assert (row["position"], row["state"] == "done") == (None, False)
+
+
+async def test_a_statement_that_takes_too_long_is_left_to_python(fallible_database: Any, merge_failing: Any) -> None:
+    """The server ends it by its bound, Python converts what is missing, and the report says so."""
+    repo = repository(fallible_database, migration=server_things())
+    await fallible_database["v1"].insert_many([thing(id, id) for id in range(12)])
+    merge_failing(errorCode=50)
+    report = await sweeper(fallible_database, repo=repo, batch_size=100, partition_size=1000).run()
+    assert (report.migrated, report.on_server, report.finished) == (12, 0, True)
+    assert ["MaxTimeMSExpired (1)" in warning for warning in report.warnings] == [True]
+
+
 async def test_live_writers(server_database: Any) -> None:
     """Writers of all kinds beside a sweep lose nothing: both sides are equal afterwards, and hold what was written."""
-    database, count = server_database, 400
+    database, count = server_database, 200
     repo = repository(database, migration=server_things())
     await database["v1"].insert_many([thing(id, 0) for id in range(count)])
     expected = dict.fromkeys(range(count), 0)
@@ -143,7 +193,7 @@ async def test_content_and_revision_of_one_moment(server_database: Any) -> None:
 
     writing = asyncio.create_task(write())
     seen = set()
-    for _ in range(15):
+    for _ in range(8):
         await upgrade.merge(list(range(50)), keeping=False, within_s=30)
         for one in (await stored(database["v2"])).values():
             assert one["_lazymig"]["rev"] == one["_lazymig"]["intent"] == one["count"]

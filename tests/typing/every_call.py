@@ -25,7 +25,9 @@ from lazymig import (
     Rewriter,
     RewriteReport,
     Standing,
+    Sweeper,
     Upcasters,
+    UpgradeDiffers,
     V1View,
     Verifier,
     VerifyReport,
@@ -137,6 +139,23 @@ async def of_a_part(v1: Any, v2: Any) -> None:
     books = Migration(name="books", v1=BookV1, v2=BookV2, upgrade=upgrade, downgrade=downgrade, part=True)
     assert_type(books, Migration[BookV1, BookV2])
     assert_type(NotFound("1", part=True).part, bool)
+
+
+async def on_the_server(v1: Any, v2: Any) -> None:
+    books = Migration(
+        name="books",
+        v1=BookV1,
+        v2=BookV2,
+        upgrade=upgrade,
+        downgrade=downgrade,
+        upgrade_pipeline=[{"$set": {"title": "$name"}}, {"$unset": "name"}],
+    )
+    assert_type(books, Migration[BookV1, BookV2])
+    try:
+        report = await Sweeper(Repository(books, v1=v1, v2=v2, phase=Phase.COEXIST)).run()
+        assert_type(report.on_server, int)
+    except UpgradeDiffers as differs:
+        assert_type(differs.reasons, tuple[str, ...])
 
 
 async def upcasting(v1: Any) -> None:

@@ -31,7 +31,7 @@ PLACES = [
 EVERYWHERE = pytest.mark.parametrize(("phase", "in_place"), PLACES, ids=str)
 BOTH_LAYOUTS = pytest.mark.parametrize("in_place", [False, True], ids=["two collections", "one document"])
 DRAWN = settings(
-    max_examples=400 if WIDENING.full else 20,
+    max_examples=300 if WIDENING.full else 8,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -15,6 +15,9 @@ from bson.decimal128 import Decimal128
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lazymig.stores.chunks import COUNT_MAX
+from lazymig.stores.documents import META_FIELD, REVISION_FIELD, holds_body, parse_v2
+from lazymig.stores.heads import Ids
 from lazymig.stores.raw import Undecoded, split
 
 #: One id of every BSON type that a document's id can have.
@@ -106,3 +109,65 @@ def test_in_memory_documents_are_what_they_are() -> None:
     assert found.ids == [1, "x", {"a": 1}]
     assert found.keys == undecoded(documents).keys
     assert found.at_once() == list(found) == documents
+
+
+@pytest.mark.parametrize("revision", [None, 1, 127, 2**31 - 1, Int64(5), 2**40])
+def test_revisions_are_read_from_the_bytes_of_ids_and_revisions(revision: int | None) -> None:
+    """What a listing asks of V1: an ObjectId and lazymig's revision, which may be missing."""
+    head = {"_id": IDS[0]} if revision is None else {"_id": IDS[0], REVISION_FIELD: revision}
+    assert undecoded([head, {"_id": IDS[0]}]).revisions == [revision or 0, 0]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"_id": "text", REVISION_FIELD: 1}, {"_id": IDS[0], REVISION_FIELD: 1, "x": 1}, {"_id": IDS[0], "x": 1},
+        {"_id": IDS[0], REVISION_FIELD: 1.0}, {"_id": IDS[0], REVISION_FIELD: -1}, {"_id": IDS[0], REVISION_FIELD: 0},
+        {"_id": IDS[0], REVISION_FIELD: "1"}, {"_id": IDS[0], REVISION_FIELD: None}, {REVISION_FIELD: 1, "x": IDS[0]},
+    ],
+)  # fmt: skip
+def test_what_another_program_has_stored_is_no_revision_by_its_bytes(document: dict[str, Any]) -> None:
+    """Such documents are decoded, which knows what to make of them."""
+    assert undecoded([{"_id": IDS[0]}, document]).revisions is None
+
+
+def test_ids_that_stay_bytes_are_those_that_are_decoded() -> None:
+    """One by one, in slices, and in the filter that finds them, which is that of the driver's own encoding."""
+    ids = [ObjectId() for _ in range(COUNT_MAX)]
+    found = undecoded([{"_id": id, REVISION_FIELD: 1} for id in ids]).undecoded_ids
+    assert isinstance(found, Ids)
+    assert list(found) == ids
+    assert list(found[3:7]) == ids[3:7]
+    assert bson.encode({"_id": found.make_condition()}) == bson.encode({"_id": {"$in": ids}})
+
+
+@pytest.mark.parametrize("id", IDS[1:], ids=lambda id: type(id).__name__)
+def test_other_ids_are_decoded(id: Any) -> None:
+    """A filter is built of bytes only where each id is an ObjectId, and where one statement can name them all."""
+    documents = [{"_id": IDS[0]}, {"_id": id}]
+    assert not isinstance(undecoded(documents).undecoded_ids, Ids)
+    assert list(undecoded(documents).undecoded_ids) == undecoded(documents).ids
+    assert not isinstance(undecoded([{"_id": IDS[0]}] * (COUNT_MAX + 1)).undecoded_ids, Ids)
+    in_memory = Undecoded([{"_id": IDS[0]}], None, dict)
+    assert (in_memory.revisions, list(in_memory.undecoded_ids)) == (None, [IDS[0]])
+
+
+@pytest.mark.parametrize(
+    ("meta", "held"),
+    [
+        ({"rev": 3, "intent": 3}, True), ({"rev": 3, "intent": 4}, True), ({"rev": Int64(3), "intent": 3}, True),
+        ({"rev": 3, "intent": 3, "conv": 2}, True), ({"rev": 3, "intent": 3, "conv": 1}, True),
+        ({"rev": 2, "intent": 3}, False), ({"rev": 4, "intent": 4}, False), ({"rev": 3.0, "intent": 3}, False),
+        ({"rev": True, "intent": 3}, False), ({"rev": 3}, False), ({"intent": 3}, False), ([], False), (None, False),
+        ({"rev": 3, "intent": 3.0}, False), ({"rev": 3, "intent": 3, "gone": True}, False),
+        ({"rev": 3, "intent": 3, "conv": 0}, False), ({"rev": 3, "intent": 3, "conv": "1"}, False),
+    ],
+)  # fmt: skip
+def test_a_body_is_held_where_the_meta_data_say_so(meta: Any, held: bool) -> None:
+    """The short way never says more than the long one."""
+    document = {"_id": 1, META_FIELD: meta}
+    assert holds_body(document, 3, 1) is held
+    if held:
+        stored = parse_v2(document)
+        assert (stored.revision, stored.gone, stored.conv >= 1) == (3, False, True)
+    assert not holds_body(document, 3, 9)

@@ -24,6 +24,7 @@ ON_THE_WAY = {
     **{f"routes.{phase}": "route" for phase in Phase},
     "protocol.births": "",
     "protocol.edits": "",
+    "protocol.joining": "",
     "stores.mongo_v1": "store",
     "stores.mongo_v2": "store",
     "stores.v2_alone": "store",
@@ -32,6 +33,7 @@ ON_THE_WAY = {
 HANDED_DOWN = {
     ("loop", "stores"): "a batcher joins the statements of a store",
     ("loop", "protocol"): "a step that may run behind its caller",
+    ("loop", "routes"): "the write of a call, in its turn among those of one entity",
 }
 
 

@@ -13,7 +13,7 @@ from lazymig.errors import ConversionError
 from lazymig.protocol.in_place.place import Place
 from lazymig.protocol.in_place.reading import Make, convert_each, fill, make_v1
 from lazymig.protocol.listed import Missed
-from lazymig.protocol.listing import fetch_pages, find_last_seen, let_others, until_full, walk_pages
+from lazymig.protocol.listing import TURN, fetch_pages, find_last_seen, let_others, until_full, walk_pages
 from lazymig.query import Criteria, Span
 from lazymig.shapes.leaving import as_answer
 from lazymig.stores.keyset import Order
@@ -25,10 +25,6 @@ from lazymig.stores.whole_documents import MOVED
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 R = TypeVar("R")
-
-#: Documents that are decoded at a time, and entities that are made between two turns of the event loop. Some at once
-#: are faster than one by one, and more of them that live together cost the garbage collector more than that saves.
-_TURN = 20
 
 
 @frozen
@@ -98,7 +94,7 @@ async def _list(
     async with fetch_pages(place, _find_pages(place, span, asked, missed)) as pages:
         async for page in pages:
             changes: list[WholeChange] = []
-            for rows in page.parts(_TURN):
+            for rows in page.parts(TURN):
                 yield list(zip(rows, await convert_each(place, rows, make, changes), strict=True))
                 await let_others(place)
             if changes:

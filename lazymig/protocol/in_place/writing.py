@@ -85,7 +85,7 @@ async def write(
             raise NotFound(decode_id(id))
         parts = Parts(place, stored)
         change, statement = await decide(parts, edit)
-        if await (_delete(parts, edit) if statement is None else _change(place, change, statement)):
+        if await (_delete(parts, edit, again=attempt > 0) if statement is None else _change(place, change, statement)):
             return change
         place.tally.count(CONTENDED)
         await back_off(place, attempt)
@@ -101,11 +101,12 @@ async def _change(place: Place[V1, V2], change: Change | None, statement: WholeC
         raise
 
 
-async def _delete(parts: Parts[V1, V2], edit: ClientEdit) -> bool:
+async def _delete(parts: Parts[V1, V2], edit: ClientEdit, *, again: bool) -> bool:
     # V2's door does not know an entity that `upgrade` leaves, and another program may just have made it one.
     held = hold_decided(parts) if edit.needs_entity else None
     place, stored = parts.place, parts.stored
-    return await place.store.delete(stored, raise_revision(place, stored), held)
+    # Two deletes that raise revisions could go on raising each other's.
+    return await place.store.delete(stored, None if again else raise_revision(place, stored), held)
 
 
 async def insert(place: Place[V1, V2], id: RawId, change: Change) -> None:

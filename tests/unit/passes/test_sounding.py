@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from mongomock_motor import AsyncMongoMockClient
 from pymongo.errors import AutoReconnect, OperationFailure
 
+from lazymig.loop.run_queue import read_waited_s
 from lazymig.passes import sounding as soundings
+from lazymig.passes import throttle as throttling
 from lazymig.passes.gate import Gate
 from lazymig.passes.shedding import OVERLOADED
 from lazymig.passes.sounding import Sounding
@@ -27,9 +30,17 @@ class Server(Soundings):
         self.asked = 0
         self.takes_s = 0.002
         self.error: Exception | None = None
+        self._heard = asyncio.Condition()
+
+    async def heard(self, count: int) -> None:
+        """Wait until it was asked so often."""
+        async with self._heard:
+            await self._heard.wait_for(lambda: self.asked >= count)
 
     async def ask(self) -> None:
         self.asked += 1
+        async with self._heard:
+            self._heard.notify_all()
         await self.clock.sleep(self.takes_s)
         if self.error is not None:
             raise self.error
@@ -168,6 +179,148 @@ async def test_quiet_is_waited_for_and_not_for_ever(clock: StandingClock, server
     assert server.asked == 0
 
 
+def test_the_scheduler_says_how_long_a_thread_waited(tmp_path: Path) -> None:
+    """What Linux counts is read in seconds; where nothing counts, or something else is found, it is nothing."""
+    file = tmp_path / "schedstat"
+    assert read_waited_s(file) == 0
+    for text, waited_s in (("71000000 2500000000 12\n", 2.5), ("0 0 0", 0), ("", 0), ("1", 0), ("a b c", 0)):
+        file.write_text(text)
+        assert read_waited_s(file) == waited_s
+
+
+async def test_what_a_thread_waited_for_a_processor_does_not_count(
+    server: Server, monkeypatch: pytest.MonkeyPatch, clock: StandingClock
+) -> None:
+    """A read that took long because this process had no processor is as quick as the server made it."""
+    waited = [0.0]
+    monkeypatch.setattr(soundings, "SYSTEM_CLOCK", clock)
+    made = Sounding(clock, server, 2.0, read_waited_s=lambda: waited[0])
+    made.gate = Gate(lambda: 2)
+    await made.wait_for_quiet()
+
+    async def late() -> None:
+        waited[0] += 0.5
+        clock.time += timedelta(seconds=0.5 + server.takes_s)
+
+    monkeypatch.setattr(server, "ask", late)
+    async with made.gate.passing():
+        await turns(made, clock, 100, 2.0)
+    assert made.balance is not None
+    assert (made.balance.share, made.balance.hindered) == (0.375, False)
+
+
+# The throttle, by which a pass waits before each page.
+
+
+@pytest.fixture
+def throttle(clock: StandingClock, server: Server, monkeypatch: pytest.MonkeyPatch) -> Throttle:
+    """The throttle of a pass beside live reads."""
+    monkeypatch.setattr(throttling, "Soundings", lambda _: server)
+    return Throttle(AsyncMongoMockClient()["db"]["v2"], Limits(live_slowdown=2.0), lambda: False, clock)
+
+
+async def test_no_page_is_read_before_quiet_reads_are_known(throttle: Throttle, server: Server) -> None:
+    """A pass knows what a read takes without it before its first page, and asks for no page after that."""
+    assert await throttle.wait_for_page()
+    assert server.asked == 6
+    assert await throttle.wait_for_page()
+    assert server.asked == 6
+
+
+@pytest.mark.parametrize("wait", ["page", "documents"])
+async def test_it_rests_where_one_small_batch_is_too_much(throttle: Throttle, clock: StandingClock, wait: str) -> None:
+    """A pass that may work for a fifth of its time rests four times as long as it worked, and five seconds at most."""
+    balance = throttle.sounding.balance
+    assert balance is not None
+    for _ in range(2):  # the first one measures
+        await throttle.wait_for_page()
+    balance.share, balance._ceiling = 0.01, 0.02  # of 2,000 documents 20, where a batch has 100 at least
+    for worked_s, rested_s in ((0.5, 2.0), (60.0, 5.0)):
+        clock.slept.clear()
+        clock.time += timedelta(seconds=worked_s)
+        await (throttle.wait_for_page() if wait == "page" else throttle.wait_for_documents(1))
+        assert clock.slept[0] == pytest.approx(rested_s)
+    assert throttle.reason == "its statements make reads of live clients slower"
+    assert (throttle.concurrency, throttle.batches.size, throttle.pages) == (1, 100, 2)
+
+
+# A statement that takes long, beside which nothing is converted.
+
+
+async def waiting(answer: asyncio.Event, made: Sounding) -> str:
+    """A statement that is on the way until it is answered."""
+    async with made.gate.passing():  # type: ignore[union-attr]
+        await answer.wait()
+    return "done"
+
+
+class PassingClock(StandingClock):
+    """Moves by a little each time that somebody looks at it."""
+
+    def monotonic(self) -> float:
+        self.time += timedelta(milliseconds=5)
+        return super().monotonic()
+
+
+async def test_reads_are_measured_beside_one_long_statement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the server works for the pass and nothing is converted, slow reads lower the share, too."""
+    monkeypatch.setattr(soundings, "_BUSY_EVERY_S", 0.0001)
+    clock, answer = PassingClock(), asyncio.Event()
+    server = Server(clock)
+    made = sounding(clock, server)
+    await made.wait_for_quiet()
+    assert made.balance is not None
+
+    async def look() -> None:
+        server.asked += 1
+        clock.time += timedelta(milliseconds=20)
+        if server.asked == 5:
+            answer.set()
+
+    monkeypatch.setattr(server, "ask", look)
+    server.asked = 0
+    assert await made.beside(waiting(answer, made)) == "done"
+    assert made.balance.share < 0.25
+
+
+async def test_nothing_is_measured_beside_it_while_another_task_converts(
+    clock: StandingClock, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task that converts lets reads go between its conversions, and no other does."""
+    monkeypatch.setattr(soundings, "_BUSY_EVERY_S", 0.0001)
+    made, answer = sounding(clock, server), asyncio.Event()
+    await made.wait_for_quiet()
+    clock.time += timedelta(seconds=60)
+    asked = server.asked
+    async with made.converting:
+        task = asyncio.create_task(made.beside(waiting(answer, made)))
+        await asyncio.wait({task}, timeout=0.01)
+        assert server.asked == asked
+        answer.set()
+        assert await task == "done"
+
+
+@pytest.mark.parametrize("bound", [None, 2.0])
+async def test_a_statement_keeps_its_error_and_is_cancelled_with_its_caller(
+    clock: StandingClock, server: Server, bound: float | None
+) -> None:
+    """What a statement raises is raised, and a caller that is cancelled leaves no statement on the way."""
+    made = sounding(clock, server, bound)
+
+    async def failing() -> None:
+        raise AutoReconnect("gone")
+
+    with pytest.raises(AutoReconnect):
+        await made.beside(failing())
+    task = asyncio.create_task(made.beside(waiting(asyncio.Event(), made)))
+    await turn()
+    assert made.gate is not None
+    assert made.gate.in_flight == 1
+    task.cancel()
+    await asyncio.wait({task})
+    assert (task.cancelled(), made.gate.in_flight) == (True, 0)
+
+
 # The gate.
 
 
@@ -235,48 +388,3 @@ async def test_who_gives_up_frees_the_place(let_in: bool) -> None:
     assert [isinstance(one, asyncio.CancelledError) for one in outcomes] == [False, True, False]
     assert crowd.passed == [0, 2]
     assert gate.in_flight == 0
-
-
-async def test_reads_are_measured_beside_a_long_statement(clock: StandingClock, server: Server) -> None:
-    """While the server works and this process converts nothing, reads are measured, and the answer is passed on."""
-    made = sounding(clock, server)
-    gate, finished = made.gate, asyncio.Event()
-    assert gate is not None
-
-    async def statement() -> str:
-        async with gate.passing():
-            await finished.wait()
-        return "answer"
-
-    waiting = asyncio.create_task(made.beside(statement()))
-    while server.asked < 3:
-        await asyncio.sleep(0)
-    finished.set()
-    assert await waiting == "answer"
-    assert gate.in_flight == 0
-    assert not made.converting.locked()
-
-
-async def test_a_statement_that_fails_or_is_cancelled_beside_reads(clock: StandingClock, server: Server) -> None:
-    """Its error is the caller's, and a caller that is cancelled leaves no statement behind."""
-    made = sounding(clock, server)
-    ended: list[str] = []
-
-    async def fail() -> None:
-        raise AutoReconnect("gone")
-
-    async def hang() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.append("cancelled")
-
-    with pytest.raises(AutoReconnect):
-        await made.beside(fail())
-    waiting = asyncio.create_task(made.beside(hang()))
-    while server.asked < 2:
-        await asyncio.sleep(0)
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    assert ended == ["cancelled"]

@@ -220,6 +220,19 @@ def test_short_pages_and_quick_ones_say_nothing() -> None:
     assert not latency.slow
 
 
+def test_pages_that_stay_small_are_measured_again() -> None:
+    """A sweep that was slow and has smaller batches since is slow no longer once those are quick."""
+    latency = Latency()
+    for _ in range(10):
+        latency.note_page(True, 1000, 0.03)
+    for _ in range(10):
+        latency.note_page(True, 1000, 0.3)
+    assert latency.slow
+    for _ in range(100):
+        latency.note_page(True, 100, 0.003)
+    assert not latency.slow
+
+
 async def test_a_slow_server_slows_the_sweep(clock: TestClock) -> None:
     """While pages take long the sweep rests as long as it works, and goes on measuring."""
     slowed = throttle(clock)

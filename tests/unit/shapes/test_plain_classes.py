@@ -15,7 +15,7 @@ from attrs import Factory, define, frozen
 from bson import Int64
 from cattrs import override
 
-from lazymig import rename
+from lazymig import make_converter, rename, upcasters
 from lazymig.shapes.codec import NotExact, codec_for
 from tests.unit.shapes.test_assured import long_way, outcome
 
@@ -395,3 +395,21 @@ def test_values_are_certain_only_of_exactly_their_type() -> None:
     assert texts(Named(1, "é\0\U0001f600"))
     assert not texts(Named(1, "\ud800"))
     assert not texts(Named(1, enum.StrEnum("Shape", ["ROUND"]).ROUND))  # type: ignore[attr-defined]
+
+
+def test_the_long_way_is_taken_where_something_else_takes_part() -> None:
+    """A converter of one's own and upcasters have their say about each document, whatever the class is."""
+    own = make_converter()
+    own.register_structure_hook(int, lambda value, _: value + 1)
+    assert codec_for(Plain, "id", own, tz_aware=False).decode({"_id": 1, "a": 1}) == Plain(2, 2)
+    with pytest.raises(NotExact):
+        codec_for(Plain, "id", own, tz_aware=False).encode_exactly(Plain(1, 1))
+    chain = upcasters({1: lambda document: {**document, "a": 5}})
+    assert codec_for(Plain, "id", None, tz_aware=False, upcasters=chain).decode({"_id": 1}) == Plain(1, 5)
+    # And none of that stays with the class.
+    assert codec_for(Plain, "id", None, tz_aware=False).decode({"_id": 1, "a": 1}) == Plain(1, 1)
+    assert codec_for(Plain, "a", None, tz_aware=False).decode({"_id": 1, "id": 2}) == Plain(2, 1)
+    with pytest.raises(ValueError, match="naive"):
+        codec_for(Simple, "id", None, tz_aware=False).encode(Simple(1, 2, dt.datetime(2024, 1, 1, tzinfo=dt.UTC)))
+    with pytest.raises(ValueError, match="aware"):
+        codec_for(Simple, "id", None, tz_aware=True).encode(Simple(1, 2, dt.datetime(2024, 1, 1)))

@@ -1,0 +1,100 @@
+"""Documents with both shapes as a call in company writes them: each write is one of a bulk, and takes its steps.
+
+As for two collections, bulks of one show all orders of steps. But what a delete knows of its outcome depends on the
+others of its bulk, since a bulk says how many documents it deleted.
+"""
+
+from unittest import mock
+
+from attrs import evolve, frozen
+from pymongo.errors import AutoReconnect
+
+from lazymig import Phase
+from lazymig.stores import mongo_wholes, opening
+from lazymig.stores.grouping import GuardedDelete, GuardedUpdate, GuardedWrites
+from lazymig.stores.mongo_wholes import WholeStore
+from lazymig.testing.linearizability import Outcome
+from tests.interleaving.grouped import only
+from tests.interleaving.in_place import scenarios, unmoved
+from tests.interleaving.in_place.scenarios import COEXIST
+from tests.interleaving.running import Task
+
+#: An entity that the scenarios do not have.
+OTHER = 2
+COMPANY = GuardedDelete(
+    GuardedUpdate({"_id": OTHER, "_lazymig.rev": 1}, {"$set": {"_lazymig.rev": 2}}),
+    {"_id": OTHER, "_lazymig.rev": 2},
+    {"_id": OTHER, "_lazymig.rev": 2},
+)
+#: What became of the other document that the same bulk deletes; "none" where there is no other.
+ENDS = ("none", "deleted", "gone by another's hand")
+
+
+class Bulks(GuardedWrites):
+    """Shared writes, where a delete has the company of one that ends as `end` says."""
+
+    end = "none"
+
+    async def update_each(self, updates):
+        if updates[-1] is not COMPANY.first:
+            return await super().update_each(updates)
+        return [*await super().update_each(updates[:-1]), True]
+
+    async def send_deletes(self, requests):
+        failures, deleted = await super().send_deletes(requests)
+        return failures, deleted + (self.end == "deleted")
+
+    async def delete(self, one):
+        """The outcome of one delete."""
+        deletes = [one] if self.end == "none" else [one, COMPANY]
+        outcomes = await self.delete_each(deletes)
+        if self.end == "gone by another's hand":
+            assert outcomes[1] is not True, "it takes another's delete for its own"
+        if self.end == "deleted":
+            assert outcomes[1] is not False, "it does not count what it deleted"
+        return await only(_first(outcomes))
+
+
+async def _first(outcomes):
+    return outcomes[:1]
+
+
+class GroupedWholes(WholeStore):
+    """The store whose writes go in bulks."""
+
+    bulks = Bulks
+
+    async def _update(self, one):
+        return await only(self.bulks(self._durable).update_each([one]))
+
+    async def _insert(self, whole):
+        return await only(self.bulks(self._durable).insert_each([whole]))
+
+    async def delete(self, seen, revision=None, held=None):
+        if revision is None:
+            return await super().delete(seen, revision, held)
+        return await self.bulks(self._durable).delete(mongo_wholes.build_delete(seen, revision, held))
+
+
+def in_bulks(make, *arguments, end="none", **options):
+    """The scenario, whose clients write in bulks."""
+    bulks = type("EndingBulks", (Bulks,), {"end": end})
+    with mock.patch.object(opening, "WholeStore", type("Grouped", (GroupedWholes,), {"bulks": bulks})):
+        made = make(*arguments, **options)
+    outcomes = {**made.outcomes, AutoReconnect: Outcome.UNCERTAIN}
+    return evolve(made, name=f"{made.name}, in bulks, the other {end}", outcomes=outcomes)
+
+
+@frozen
+class BulkTask(Task):
+    """One scenario of two phases, by values that a process can be sent."""
+
+    phases: tuple[Phase, Phase] = (COEXIST, COEXIST)
+    end: str = "none"
+    unmoved: bool = False
+
+    def scenario(self):
+        """The scenario itself."""
+        make = unmoved.scenario if self.unmoved else scenarios.scenario
+        changes = {"cancellations": self.cancellations}
+        return in_bulks(make, self.phases, self.state, self.clients, end=self.end, **changes)
