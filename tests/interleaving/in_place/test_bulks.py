@@ -132,7 +132,7 @@ def shortfall_counts(monkeypatch):
 
 def gone_is_deleted(monkeypatch):
     """What did not survive is taken for deleted by this bulk."""
-    monkeypatch.setattr(grouping, "_unknown", lambda why: True)
+    monkeypatch.setattr(grouping, "unknown", lambda why: True)
 
 
 def shown(*clients, state="both current", **options):
