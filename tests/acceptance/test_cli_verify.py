@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import uuid
@@ -76,7 +75,6 @@ def environment(tmp_path: Path, lazymig_server: Any, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(os, "nice", lambda _: 0)
     yield name
     sys.modules.pop("shop", None)
 

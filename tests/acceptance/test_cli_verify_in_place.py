@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +27,6 @@ def inside(
         monkeypatch.setenv(name, environment[name])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(os, "nice", lambda _: 0)
     monkeypatch.delitem(sys.modules, "shop", raising=False)
 
     def run(*arguments: str) -> tuple[int, str]:
