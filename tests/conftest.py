@@ -6,6 +6,7 @@ Each test gets an empty database of its own, made inside the running loop and dr
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import uuid
 from collections.abc import AsyncIterator
@@ -49,6 +50,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the part of the tests that is asked for."""
     keep_part(WIDENING.part, config, items)
+
+
+@pytest.fixture(autouse=True)
+def stay_in_front(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that runs in this process must not let others go first: all later tests would wait for a processor."""
+    monkeypatch.setattr(os, "nice", lambda _: 0)
 
 
 @pytest.fixture(params=DRIVERS)
