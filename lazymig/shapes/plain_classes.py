@@ -112,7 +112,7 @@ def _is_made_by_attrs(cls: type) -> bool:
 
 
 def _is_made_by_dataclasses(cls: type) -> bool:
-    # A dataclass has another constructor only where it is told so, or in a subclass without the decorator.
+    # A dataclass has another constructor only where its decorator says so, or in a subclass without the decorator.
     own = cls.__dict__
     made = own.get("__dataclass_params__")
     if _INIT not in own or not getattr(made, "init", False):

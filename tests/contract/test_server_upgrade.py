@@ -91,7 +91,7 @@ async def test_lazymigs_own_fields_of_v1_do_not_reach_v2(server_database: Any) -
 
 
 async def test_one_reply_holds_what_it_can(server_database: Any) -> None:
-    """Documents that one reply does not hold are left to the next, and the caller is told."""
+    """Documents that one reply does not hold are left to the next, and the caller learns it."""
     large = "x" * 3_000_000
     await server_database["v1"].insert_many([{"_id": id, "text": large} for id in range(6)])
     statements, ids, rounds = upgrade(server_database, {"$set": {"copy": 1}}), list(range(6)), 0

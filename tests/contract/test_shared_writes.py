@@ -340,7 +340,7 @@ async def failing(fallible: Any) -> AsyncIterator[Any]:
 async def test_a_statement_that_fails_is_no_success(
     failing: Any, failpoint: Callable[..., Any], fatal: str, answer: dict[str, Any], error: type[Exception]
 ) -> None:
-    """Whichever step of a write or a delete fails, each caller sees an error, and what stands is whole."""
+    """If any step of a write or a delete fails, each caller sees an error, and what stands is whole."""
     wholes, alone = CoalescingWholes(failing, 20.0), CoalescingAlone(failing, SYSTEM_CLOCK, 1, 20.0)
     await failing.insert_many([whole(1), whole(2), live(3), live(4)])
     seen, others = await see(failing), await see_alone(alone, [3, 4])

@@ -248,7 +248,7 @@ async def test_a_deleted_entity_does_not_come_back(server_database: Any, monkeyp
 
 
 async def test_revisions_of_every_kind(server_database: Any) -> None:
-    """Each document has the revision that reads find in it, whoever converts it."""
+    """Each document has the revision that reads find in it, whatever converts it."""
     revisions = [0, 1, Int64(2**40), Int64(3), -4, 2.0, 0.0, None, "x", float("nan"), Int64(-1), True]
     await server_database["v1"].insert_many([thing(i, _lazymig_rev=one) for i, one in enumerate(revisions)])
     repo = serving(server_database)

@@ -129,7 +129,7 @@ async def test_both_ends_at_once_are_the_outer_blocks() -> None:
 
 
 async def test_a_cancelled_call_stays_cancelled_though_its_time_is_over_as_well() -> None:
-    """Whoever cancelled the task waits for its end: a time-out must not swallow that."""
+    """The code that cancelled the task waits for its end: a time-out must not swallow that."""
 
     async def call() -> None:
         async with Deadline(0.0):

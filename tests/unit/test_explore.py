@@ -504,7 +504,7 @@ async def five_for_a_moment(store):
 
 @pytest.mark.parametrize("order", [(taken_apart, five_for_a_moment), (five_for_a_moment, taken_apart)])
 def test_states_differ_by_what_was_found_whatever_became_of_it(order):
-    """Code may take what it found apart: it is told from code that found something else all the same."""
+    """Code may take what it found apart: it is distinguished from code that found something else all the same."""
     unharmed = {"unharmed": lambda world: "acted" if world.stores[0].stored(1)["value"] < 0 else None}
     made = Scenario(
         name="taken apart", setup=one_store, clients={run.__name__: [Call(run.__name__, run)] for run in order},
