@@ -131,7 +131,7 @@ async def test_case_51_a_batchs_letters_are_one_statement(watched: Any) -> None:
     await database["v1"].insert_many([thing(id, -1) for id in range(600)])
     for attempts in (1, 2):
         with watch.sent(database) as events:
-            report = await sweeper(database, batch_size=200, partition_size=1000).run()
+            report = await sweeper(database, batch_size=200, partition_size=1000, live_slowdown=None).run()
         burials = [event for event in events if event.command_name == "update" and _buries(event.command)]
         assert [len(event.command["updates"]) for event in burials] == [200, 200, 200]
         assert (report.dead, report.dead_letters) == (600, 600)
@@ -166,7 +166,7 @@ async def test_case_51_a_retry_of_many_goes_in_bulk(watched: Any) -> None:
     """Trying 500 letters again, half of which are well by now, costs a handful of statements."""
     database, watch = watched
     await database["v1"].insert_many([thing(id, -1) for id in range(500)])
-    await sweeper(database, batch_size=500, partition_size=1000).run()
+    await sweeper(database, batch_size=500, partition_size=1000, live_slowdown=None).run()
     await database["v1"].update_many({"_id": {"$lt": 250}}, {"$set": {"n": 7}})
     with watch.sent(database) as events:
         assert await retry_dead(repository(database), control(database)) == 250

@@ -15,6 +15,7 @@ from lazymig.testing.exploration.statement import Gate, drive
 from lazymig.testing.exploration.values import freeze
 from lazymig.testing.memory_collection import MemoryCollection
 from lazymig.testing.mongod import Mongod
+from tests.widening import WIDENING
 
 MOMENT = datetime.datetime(2024, 1, 2)
 IDS = st.sampled_from([1, 2, "a"])
@@ -161,7 +162,7 @@ def outcome(call):
     return freeze({name: getattr(result, name) for name in fields if hasattr(result, name)} or result)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400 if WIDENING.full else 120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(statements=st.lists(STATEMENTS, min_size=4, max_size=12))
 def test_random_statements_end_alike_on_the_server(server_collection, statements):
     """Any sequence of the stores' statements has the outcomes and leaves the documents that the server gives."""
