@@ -26,12 +26,16 @@ def draw(outcomes: Sequence[Outcome], path: Path) -> None:
     path.write_text(vl_convert.vegalite_to_svg(_chart(rows).to_dict()))
 
 
+#: Where the axis has ticks.
+_FACTORS = [0.5, 1, 2, 5, 10, 20, 50, 100]
+
+
 def _row(one: Outcome, others: Sequence[Outcome]) -> dict[str, Any]:
     twice = any(other.row == one.row and other.against != one.against for other in others)
     name = f"{one.row}, against {one.against}" if twice else one.row
     crowd = "one" if one.tasks == 1 else "some" if one.tasks < _MANY else "many"
     # The figure stands behind whatever reaches further, so that no tick crosses it.
-    edge = max(one.ratio, one.target or 0)
+    edge = max(one.ratio, one.target or 0, 1)
     return {
         "row": name,
         "tasks": one.tasks,
@@ -47,10 +51,12 @@ def _chart(rows: list[dict[str, Any]]) -> Any:
     names = list(dict.fromkeys(row["row"] for row in rows))
     base = alt.Chart(alt.InlineData(values=rows)).encode(y=alt.Y("tasks:O", title=None))
     scale = alt.Scale(domain=list(_COLOURS), range=list(_COLOURS.values()))
+    # From equal, by factors: twice as fast and half as fast reach equally far, and one row of a hundred hides no other.
+    factors = alt.Scale(type="log", domain=[0.4, 2.5 * max(row["edge"] for row in rows)], nice=False)
+    title = "times as fast as the other way, by concurrent tasks (orange: the target; grey: equal)"
     bars = base.mark_bar().encode(
-        x=alt.X(
-            "ratio:Q", title="times as fast as the other way, by concurrent tasks (orange: the target; grey: equal)"
-        ),
+        x=alt.X("ratio:Q", title=title, scale=factors, axis=alt.Axis(values=_FACTORS, format="~g")),
+        x2="one:Q",
         color=alt.Color("crowd:N", scale=scale, legend=None),
     )
     equal = base.mark_rule(color="#888888", strokeDash=[3, 3]).encode(x="one:Q", y=alt.Y())
