@@ -292,3 +292,8 @@ class Repository(V2Door[V1, V2]):
 def calls_of(repository: Repository[V1, V2]) -> Calls[V1, V2]:
     """Return what a `Repository` is composed of, for lazymig's own tools."""
     return repository._calls
+
+
+def control_of(repository: Repository[V1, V2]) -> Control:
+    """Return the control collection that the repository follows, or the one beside V2. Sends nothing."""
+    return calls_of(repository).choose_control()

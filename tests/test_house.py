@@ -39,6 +39,8 @@ STOREYS = (
     {"switching", "retiring"},
     {"sweeper", "rewriter", "verifier", "doctor", "switch", "retirement"},
     {"follower", "fleet", "testing"},
+    {"status"},
+    {"web"},
     {"__init__"},
     {"cli"},
     {"__main__"},
@@ -124,6 +126,13 @@ ROOMS = {
         {"partitions", "sounding"},
         {"sharing", "throttle"},
         {"walking"},
+    ),
+    "status": (
+        {"counting", "cut_over", "follower", "ids", "versions"},
+        {"letters", "looking"},
+        {"next_step"},
+        {"gauges", "words"},
+        {"objects"},
     ),
     "diagnosis": (
         {"findings", "values"},

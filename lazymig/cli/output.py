@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lazymig.cli.ids import id_text
+from lazymig.status.ids import id_text
 
 #: A terminal with fewer columns gets no drawn table.
 _TABLE_WIDTH = 60

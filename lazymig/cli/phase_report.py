@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 from attrs import frozen
 
-from lazymig.cli.cut_over_report import describe_cut_over
 from lazymig.cli.output import definitions, say, section, table, wrapped
-from lazymig.cli.status.next_step import describe_retirement
-from lazymig.cli.status.words import describe_phase
 from lazymig.control import MemberRecord, Moved, Standing
 from lazymig.control.cut_over import read_cut_over
+from lazymig.status.cut_over import describe_cut_over
+from lazymig.status.next_step import describe_retirement
+from lazymig.status.words import describe_phase
 from lazymig.switch import Gate, Plan
 
 _MARKS = {"open": "ok", "closed": "CLOSED", "unknown": "UNKNOWN"}

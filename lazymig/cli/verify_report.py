@@ -8,9 +8,9 @@ from typing import TypeAlias
 
 import attrs
 
-from lazymig.cli.ids import Names
 from lazymig.cli.output import is_terminal, plain, say, say_fields, show_json, wrapped
 from lazymig.comparing.equivalences import ADVICE, suggest, without_places
+from lazymig.status.ids import Names
 from lazymig.stores.documents import decode_id
 from lazymig.stores.verdicts import Difference, Mismatch, Verdict
 from lazymig.verifier import MismatchGroup, VerifyReport

@@ -30,8 +30,8 @@ from pymongo.errors import AutoReconnect, NotPrimaryError
 
 from lazymig.cli import verbs
 from lazymig.cli.failures import in_one_line
-from lazymig.cli.ids import Names, id_text, typed
 from lazymig.cli.output import as_json, plain
+from lazymig.status.ids import Names, id_text, typed
 from lazymig.testing.mongod import free_port
 from tests.widening import WIDENING
 

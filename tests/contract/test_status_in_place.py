@@ -8,11 +8,11 @@ import pytest
 
 from lazymig import Phase, PhaseError, Switch
 from lazymig.cli.status import looked_up
-from lazymig.cli.status.gauges import show_gauges
-from lazymig.cli.status.next_step import find_next_step
-from lazymig.cli.status.objects import object_of
 from lazymig.cli.status.screen import Page, lines_of
 from lazymig.metrics import LEFT_NOW, REMAINING, SHARE, WAITING_NOW
+from lazymig.status.gauges import show_gauges
+from lazymig.status.next_step import find_next_step
+from lazymig.status.objects import object_of
 from lazymig.sweeping.holdings import Holdings, MovedBy
 from lazymig.sweeping.in_place import holdings
 from lazymig.sweeping.in_place.holdings import Measure, PlaceHoldings, Stale

@@ -10,16 +10,17 @@ from attrs import evolve
 from rich.cells import cell_len
 
 from lazymig import Control, Phase
-from lazymig.cli.status import looked_up, looking
+from lazymig.cli.status import looked_up
 from lazymig.cli.status import screen as screens
-from lazymig.cli.status.gauges import show_gauges
-from lazymig.cli.status.looking import DarkLog, Fleet, Passes, Status, Verified
-from lazymig.cli.status.objects import object_of
 from lazymig.cli.status.screen import Page, bar, lines_of
-from lazymig.cli.status.words import describe_age
 from lazymig.control import MemberRecord, Moved, Running, RunRecord, Standing, Steering, parts_of
 from lazymig.control.retirement import RetirementRecord, RetirementStage
 from lazymig.metrics import BEHIND, DEAD_LETTERS, DIRTY, EPOCH, MEMBERS, METRICS, MISMATCH_AGE, MISMATCHES, PHASE, SHARE
+from lazymig.status import looking
+from lazymig.status.gauges import show_gauges
+from lazymig.status.looking import DarkLog, Fleet, Passes, Status, Verified
+from lazymig.status.objects import object_of
+from lazymig.status.words import describe_age
 from lazymig.stores.verdicts import Verdict
 from lazymig.sweeping.holdings import Holdings, MovedBy
 from lazymig.telemetry import Tally

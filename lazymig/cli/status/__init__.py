@@ -11,12 +11,12 @@ from cyclopts.validators import Number
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json
 from lazymig.cli.output import show_json
-from lazymig.cli.status.gauges import show_gauges
-from lazymig.cli.status.looking import Status, looked_up
-from lazymig.cli.status.objects import object_of
 from lazymig.cli.status.screen import show, sparkline
 from lazymig.cli.status.watching import watch as watch_on
 from lazymig.repository import Repository
+from lazymig.status.gauges import show_gauges
+from lazymig.status.looking import Status, looked_up
+from lazymig.status.objects import object_of
 
 __all__ = ["Status", "looked_up", "show", "sparkline", "status"]
 

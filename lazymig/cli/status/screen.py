@@ -10,12 +10,14 @@ from attrs import frozen
 from rich.cells import cell_len
 from rich.console import Console
 
-from lazymig.cli.follower_state import follower_rows
-from lazymig.cli.ids import Names
 from lazymig.cli.letters import show_letters
 from lazymig.cli.output import encodable, is_terminal, plain, say, table
-from lazymig.cli.status.looking import Status
-from lazymig.cli.status.words import (
+from lazymig.control import RunRecord
+from lazymig.status.follower import follower_rows
+from lazymig.status.ids import Names
+from lazymig.status.looking import Status
+from lazymig.status.versions import describe_deletable, describe_versions
+from lazymig.status.words import (
     describe_dark_log,
     describe_fleet,
     describe_last_sweep,
@@ -25,8 +27,6 @@ from lazymig.cli.status.words import (
     describe_verified,
     describe_warnings,
 )
-from lazymig.cli.versions import describe_deletable, describe_versions
-from lazymig.control import RunRecord
 from lazymig.sweeping.in_place.holdings import PlaceHoldings
 
 _BLOCKS = "▁▂▃▄▅▆▇█"

@@ -14,10 +14,10 @@ from rich.text import Text
 
 from lazymig.cli.failures import in_one_line
 from lazymig.cli.output import complain, is_terminal, say, show_json
-from lazymig.cli.status.looking import Status
-from lazymig.cli.status.objects import object_of
 from lazymig.cli.status.screen import Page, lines_of
 from lazymig.cli.stopping import stopped_by_signals
+from lazymig.status.looking import Status
+from lazymig.status.objects import object_of
 
 #: Looks up the status, given the one before.
 Look = Callable[[Status | None], Awaitable[Status]]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from lazymig.cli.status.looking import Fleet, Status, Verified
-from lazymig.cli.status.next_step import find_next_step
-from lazymig.cli.steering import describe_pause
-from lazymig.control import Running, RunRecord
+from lazymig.control import Running, RunRecord, Steering
 from lazymig.phases import Phase
+from lazymig.status.looking import Fleet, Status, Verified
+from lazymig.status.next_step import find_next_step
 
 _MEANINGS = {
     Phase.V1_ONLY: "V1 alone is read and written; V2 is not used.",
@@ -70,6 +69,12 @@ def describe_passes(found: Status) -> Iterator[str]:
             yield f"{kind} is paused {describe_pause(orders)}. lazymig {kind} resume goes on."
     for one in found.passes.running:
         yield describe_running(one)
+
+
+def describe_pause(standing: Steering) -> str:
+    """Return who paused a kind of pass, when and why."""
+    reason = f": {standing.reason}" if standing.reason else ""
+    return f"by {standing.paused_by} since {standing.paused_at:%Y-%m-%d %H:%M:%S} UTC{reason}"
 
 
 def describe_running(one: Running) -> str:

@@ -9,15 +9,14 @@ from typing import Any, TypeVar
 from attrs import field, frozen
 from pymongo.errors import OperationFailure
 
-from lazymig.cli.follower_state import FollowerState, describe_follower
-from lazymig.cli.loading import control_of
-from lazymig.cli.status.counting import Held, Sampled, look_up_held, look_up_sampled
 from lazymig.control import Control, MemberRecord, Running, RunRecord, Standing, Steering, parts_of
 from lazymig.dark.contests import SOURCE as DARK_READ
 from lazymig.phases import Phase
-from lazymig.repository import Repository, calls_of
+from lazymig.repository import Repository, calls_of, control_of
 from lazymig.routes.stages import Stage
 from lazymig.shapes.migration import is_upcasting_only
+from lazymig.status.counting import Held, Sampled, look_up_held, look_up_sampled
+from lazymig.status.follower import FollowerState, describe_follower
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.holdings import Holdings, MovedBy
 from lazymig.sweeping.in_place.holdings import PlaceHoldings, Stale

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import attrs
 
-from lazymig.cli.ids import Names
-from lazymig.cli.letters import as_object
-from lazymig.cli.status.looking import Status
-from lazymig.cli.status.next_step import find_next_step
-from lazymig.cli.status.words import describe_phase
+from lazymig.status.ids import Names
+from lazymig.status.letters import as_object
+from lazymig.status.looking import Status
+from lazymig.status.next_step import find_next_step
+from lazymig.status.words import describe_phase
 
 
 def object_of(found: Status) -> Mapping[str, object]:

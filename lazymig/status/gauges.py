@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lazymig.cli.status.looking import Status
 from lazymig.metrics import (
     BEHIND,
     DEAD_LETTERS,
@@ -14,6 +13,7 @@ from lazymig.metrics import (
     PHASE,
 )
 from lazymig.phases import Phase
+from lazymig.status.looking import Status
 from lazymig.sweeping.holdings import show_holdings
 from lazymig.telemetry import Tally
 from lazymig.verifying.report import COUNTED

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from lazymig.cli.status.looking import Status
 from lazymig.phases import Phase
+from lazymig.status.looking import Status
 
 
 @frozen
