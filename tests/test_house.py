@@ -95,6 +95,7 @@ ROOMS = {
         {"part"},
         {
             "at_work",
+            "followers",
             "cohorts",
             "conversions",
             "dead_letters",

@@ -15,9 +15,10 @@ from lazymig.cli.letters import in_full, show_letters
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json, examples
 from lazymig.cli.output import say, show_json
-from lazymig.repository import Repository, control_of
+from lazymig.repository import Repository
 from lazymig.status.ids import KINDS, Names, typed
 from lazymig.status.letters import as_object, grouped
+from lazymig.status.looking import control_of
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.retry import retry_dead
 

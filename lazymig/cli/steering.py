@@ -15,7 +15,7 @@ from lazymig.cli.options import App, Debug, Exit, Json, examples, find_user
 from lazymig.cli.output import is_terminal, say, show_json, wrapped
 from lazymig.control import Running, Steering, parts_of
 from lazymig.control.steering import Orders
-from lazymig.repository import control_of
+from lazymig.status.looking import control_of
 from lazymig.status.words import describe_pause
 
 By: TypeAlias = Annotated[

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 from attrs import frozen
 
 from lazymig.control import Control, parts_of
+from lazymig.control.followers import followers_of
 from lazymig.dark.watch import Watch
 from lazymig.loop.batcher import find_running
 from lazymig.loop.in_flight import InFlight
@@ -91,4 +92,6 @@ def _open(opening: Opening[V1, V2], phase: Phase | Control) -> Calls[V1, V2]:
     )  # fmt: skip
     member = Member(parts_of(phase), opening.migration.name, terms)
     stages = SteeredStages(member, builder.build, options.timeout_s)
-    return Calls(*parts, stages, InFlight(options.max_in_flight), builder, watch, phase, turns)
+    calls = Calls(*parts, stages, InFlight(options.max_in_flight), builder, watch, phase, turns)
+    followers_of(phase)[opening.migration.name] = calls
+    return calls

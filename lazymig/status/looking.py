@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from attrs import field, frozen
 from pymongo.errors import OperationFailure
@@ -12,7 +12,7 @@ from pymongo.errors import OperationFailure
 from lazymig.control import Control, MemberRecord, Running, RunRecord, Standing, Steering, parts_of
 from lazymig.dark.contests import SOURCE as DARK_READ
 from lazymig.phases import Phase
-from lazymig.repository import Repository, calls_of, control_of
+from lazymig.repository import Repository, calls_of
 from lazymig.routes.stages import Stage
 from lazymig.shapes.migration import is_upcasting_only
 from lazymig.status.counting import Held, Sampled, look_up_held, look_up_sampled
@@ -24,9 +24,12 @@ from lazymig.sweeping.revisions import find_warnings
 from lazymig.sweeping.rewrite import KIND
 from lazymig.sweeping.versions import Versions
 from lazymig.switch import Plan, Switch
+from lazymig.switching.case import Demands
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
+#: A migration's repository, whatever its types are.
+AnyRepository: TypeAlias = Repository[Any, Any]
 
 #: How many dead letters and runs are shown at most.
 SHOWN = 10
@@ -34,6 +37,8 @@ SHOWN = 10
 STEERED = ("sweep", "verify", "rewrite")
 #: How old samples, checks of the collections and gates may be where they are shown again and again.
 _SLOWLY = timedelta(seconds=30)
+#: What the next step demands, unless somebody says otherwise: as `Switch` does.
+DEMANDS = Demands()
 
 
 @frozen
@@ -143,8 +148,10 @@ class Status:
         return self.v1 - self.v2.left
 
 
-async def looked_up(repository: Repository[Any, Any], *, exact: bool, before: Status | None = None) -> Status:
-    """Look at both collections and the control collection.
+async def looked_up(
+    repository: AnyRepository, *, exact: bool, before: Status | None = None, demands: Demands = DEMANDS
+) -> Status:
+    """Look at both collections and the control collection. `demands` are those of the next step.
 
     With what was looked up `before`, samples, checks of the collections and gates are repeated only now and then: they
     cost the servers more than the rest.
@@ -153,7 +160,7 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool, before: St
     fleet, now = await _look_up_fleet(control, name), parts_of(control).clock.now()
     stage = await calls.look()
     held = await look_up_held(calls, exact=exact)
-    slow = _choose_kept(before, fleet, now) or await _look_up_slowly(repository, stage, held, now, exact=exact)
+    slow = _choose_kept(before, fleet, now) or await _look_up_slowly(repository, stage, held, now, demands, exact=exact)
     return Status(
         migration=name,
         phase=str(stage.phase),
@@ -183,6 +190,11 @@ async def looked_up(repository: Repository[Any, Any], *, exact: bool, before: St
     )
 
 
+def control_of(repository: AnyRepository) -> Control:
+    """Return the control collection that the repository follows, or the one beside V2. Sends nothing."""
+    return calls_of(repository).choose_control()
+
+
 @frozen
 class _Slow:
     """What costs the servers more to look up."""
@@ -195,7 +207,7 @@ class _Slow:
 
 
 async def _look_up_slowly(
-    repository: Repository[V1, V2], stage: Stage[V1, V2], held: Held, now: datetime, *, exact: bool
+    repository: Repository[V1, V2], stage: Stage[V1, V2], held: Held, now: datetime, demands: Demands, *, exact: bool
 ) -> _Slow:
     calls, control = calls_of(repository), control_of(repository)
     seen = await stage.first_use.look(control=control, whole=True)
@@ -206,7 +218,7 @@ async def _look_up_slowly(
         sampled=await look_up_sampled(calls, held, exact=exact),
         unseen=seen.unseen,
         foreign=seen.foreign_problem,
-        plan=await _look_up_plan(repository, standing),
+        plan=await _look_up_plan(repository, standing, demands),
     )
 
 
@@ -218,11 +230,11 @@ def _choose_kept(before: Status | None, fleet: Fleet, now: datetime) -> _Slow | 
     return _Slow(before.slow_at, sampled, before.unseen, before.foreign, before.plan)
 
 
-async def _look_up_plan(repository: Repository[Any, Any], standing: Standing | None) -> Plan | None:
+async def _look_up_plan(repository: AnyRepository, standing: Standing | None, demands: Demands) -> Plan | None:
     if standing is None or calls_of(repository).control is None:
         return None
     try:
-        plan = await Switch(repository).plan("advance")
+        plan = await Switch(repository, soak_s=demands.soak_s, max_age_s=demands.max_age_s).plan("advance")
     except OperationFailure:
         return None  # this user may not look at all that a step needs
     return None if plan.target is None else plan
