@@ -131,7 +131,7 @@ ROOMS = {
     "status": (
         {"counting", "cut_over", "follower", "ids", "versions"},
         {"letters", "looking"},
-        {"next_step"},
+        {"next_step", "rows"},
         {"gauges", "words"},
         {"objects"},
     ),
