@@ -131,7 +131,7 @@ ROOMS = {
     "status": (
         {"counting", "cut_over", "follower", "ids", "versions"},
         {"letters", "looking"},
-        {"next_step", "rows"},
+        {"next_step", "proof", "rows"},
         {"gauges", "words"},
         {"objects"},
     ),

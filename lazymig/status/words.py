@@ -87,11 +87,16 @@ def describe_members(fleet: Fleet, now: datetime) -> Iterator[str]:
 
 def describe_passes(found: Status) -> Iterator[str]:
     """Yield each kind of pass that is paused, and each process that runs one."""
+    yield from describe_pauses(found)
+    for one in found.passes.running:
+        yield describe_running(one)
+
+
+def describe_pauses(found: Status) -> Iterator[str]:
+    """Yield each kind of pass that is paused."""
     for kind, orders in found.passes.orders.items():
         if orders.paused:
             yield f"{kind} is paused {describe_pause(orders)}. lazymig {kind} resume goes on."
-    for one in found.passes.running:
-        yield describe_running(one)
 
 
 def describe_pause(standing: Steering) -> str:
@@ -105,10 +110,15 @@ def describe_running(one: Running) -> str:
     limit = f", at most {one.rate:,.0f}" if one.rate is not None else ""
     batches = "batch" if one.concurrency == 1 else "batches"
     flight = "" if one.batch is None else f", {one.concurrency:,} {batches} of {one.batch:,} at a time"
-    state = "paused" if one.paused else f"going slowly: {one.throttle}" if one.throttle else ""
+    state = describe_state(one)
     return f"{one.kind} by {one.process}: {one.per_s:,.0f}/s{limit}{flight}, {one.done:,} done" + (
         f"; {state}" if state else ""
     )
+
+
+def describe_state(one: Running) -> str:
+    """Return what stops or slows a process; empty where nothing does."""
+    return "paused" if one.paused else f"going slowly: {one.throttle}" if one.throttle else ""
 
 
 def describe_last_sweep(run: RunRecord, now: datetime) -> str:

@@ -6,14 +6,18 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lazymig.web.view.text import mark_times, show
+
 
 @cache
 def environment() -> Environment:
     """Return the templates of this package."""
-    return Environment(
+    made = Environment(
         loader=PackageLoader("lazymig.web", "templates"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        trim_blocks=True, lstrip_blocks=True, finalize=show,
     )  # fmt: skip
+    made.filters["timed"] = mark_times
+    return made
 
 
 def render(template: str, **given: object) -> str:
