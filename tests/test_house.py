@@ -105,6 +105,7 @@ ROOMS = {
             "phases",
             "retirement",
             "runs",
+            "samples",
         },
         {"cut_over", "following", "steering", "suspicion"},
         {"figures", "watching"},
