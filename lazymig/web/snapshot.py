@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from lazymig.control import FiguresRecord, Moved, RunRecord
+from lazymig.control.journal import Act
+from lazymig.control.samples import Sample
 from lazymig.status.looking import AnyRepository, Status, looked_up
 from lazymig.switching.case import Demands
+from lazymig.web.seen import ErrandSeen
 
 
 @frozen
@@ -20,12 +23,18 @@ class Snapshot:
         moves: The changes of the phase and beside it, oldest first.
         runs: The last runs of each kind of pass, newest first, with their kinds.
         figures: What dark reads found by group, while the cut-over is gradual.
+        samples: What the charts draw, oldest first.
+        acts: What people ordered by the page, newest first.
+        errand: What is under way by order of somebody, or has just ended.
     """
 
     status: Status
     moves: Sequence[Moved] = ()
     runs: Sequence[tuple[str, RunRecord]] = ()
     figures: Sequence[FiguresRecord] = ()
+    samples: Sequence[Sample] = ()
+    acts: Sequence[Act] = ()
+    errand: ErrandSeen | None = None
     #: Why this is not newer; empty where it is.
     trouble: str = ""
 

@@ -76,7 +76,7 @@ _PLANS = (
             _Line("by sweeps", "sweep", lambda one: one.moved_sweep),
         ),
     ),
-    _Plan("speed", "Documents per second of running sweeps", "/s", (_Line("per second", "sweep", lambda one: one.per_s),)),
+    _Plan("speed", "Documents per second of sweeps", "/s", (_Line("per second", "sweep", lambda one: one.per_s),)),
     _Plan(
         "open", "What is open", "",
         (
@@ -93,7 +93,10 @@ _PLANS = (
             _Line("V2", "read", lambda one: _millis(one.v2_p99_s)),
         ),
     ),
-    _Plan("agreement", "Dark reads that agree", " %", (_Line("agree", "sweep", lambda one: _percent(one.consistency)),), 100.0),
+    _Plan(
+        "agreement", "Dark reads that agree", " %",
+        (_Line("agree", "sweep", lambda one: _percent(one.consistency)),), 100.0,
+    ),
 )  # fmt: skip
 
 
@@ -116,7 +119,5 @@ def make_data(samples: Sequence[Sample]) -> dict[str, object]:
 
 
 def _make_object(plan: _Plan, samples: Sequence[Sample]) -> dict[str, object]:
-    series = [
-        {"name": line.name, "style": line.style, "values": list(map(line.read, samples))} for line in plan.lines
-    ]
+    series = [{"name": line.name, "style": line.style, "values": list(map(line.read, samples))} for line in plan.lines]
     return {"name": plan.name, "title": plan.title, "unit": plan.unit, "top": plan.top, "series": series}

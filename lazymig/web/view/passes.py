@@ -40,6 +40,6 @@ def _table_running(found: Status) -> Table | None:
 def _make_row(found: Status, one: Running) -> tuple[str, ...]:
     return (
         one.kind, one.process, f"{one.per_s:,.0f}", "" if one.rate is None else f"{one.rate:,.0f}",
-        "" if one.batch is None else f"{one.concurrency:,} × {one.batch:,}", f"{one.done:,}",
+        "" if one.batch is None else f"{one.concurrency:,} of {one.batch:,}", f"{one.done:,}",
         describe_age(one.since, found.at), describe_state(one) or "ok",
     )  # fmt: skip

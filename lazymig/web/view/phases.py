@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, TypeAlias
 
 from attrs import frozen
 
@@ -14,13 +14,16 @@ from lazymig.status.words import describe_gate, describe_next, describe_phase, d
 from lazymig.switch import Gate, Plan
 from lazymig.web.snapshot import Snapshot
 
+State: TypeAlias = Literal["done", "present", "ahead"]
+_STATES: Final[Mapping[int, State]] = {-1: "done", 0: "present", 1: "ahead"}
+
 
 @frozen
 class Step:
     """One phase of the walk: what it is called, what it means, and where it stands to the present one."""
 
     phase: str
-    state: Literal["done", "present", "ahead"]
+    state: State
     meaning: str
 
 
@@ -72,9 +75,9 @@ def _list_steps(found: Status) -> Sequence[Step]:
     phases = [phase for phase in Phase if phase is not Phase.PREPARE or found.place is None]
     present = phases.index(Phase(found.phase))
     return [
-        Step(str(phase), "done" if place < present else "present" if place == present else "ahead", describe_phase(phase))
+        Step(str(phase), _STATES[(place > present) - (place < present)], describe_phase(phase))
         for place, phase in enumerate(phases)
-    ]  # fmt: skip
+    ]
 
 
 def _order(plan: Plan) -> Sequence[Gate]:
