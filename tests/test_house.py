@@ -131,7 +131,7 @@ ROOMS = {
     ),
     "status": (
         {"counting", "cut_over", "follower", "ids", "versions"},
-        {"letters", "looking"},
+        {"json_text", "letters", "looking"},
         {"next_step"},
         {"gauges", "words"},
         {"objects"},
