@@ -99,6 +99,7 @@ ROOMS = {
             "cohorts",
             "conversions",
             "dead_letters",
+            "journal",
             "members",
             "mismatches",
             "passes",
