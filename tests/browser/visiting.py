@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import Factory, define
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, BrowserContext, Locator, Page, Response
+    from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Dialog, Locator, Page, Response
 
 #: How long a page may take to show what is expected, on a loaded machine.
 PATIENCE_MS = 20_000
@@ -46,10 +46,7 @@ class Visitors:
         context.set_default_timeout(PATIENCE_MS)
         self._contexts.append(context)
         # A violation of the policy is an error on the console; so is a script that could not be loaded.
-        context.on(
-            "console",
-            lambda said: said.type in {"error", "warning"} and self._note(said.type, f"{said.text} {said.location}"),
-        )
+        context.on("console", self._hear)
         context.on("weberror", lambda failed: self._note("script", str(failed.error)))
         context.on("dialog", self._refuse)
         context.on("response", self._look)
@@ -70,7 +67,11 @@ class Visitors:
         """What went wrong and was not provoked."""
         return [one for one in self.wrong if not any(re.search(pattern, one) for pattern in self._tolerated)]
 
-    async def _refuse(self, dialog: Any) -> None:
+    def _hear(self, said: ConsoleMessage) -> None:
+        if said.type in {"error", "warning"}:
+            self._note(said.type, f"{said.text} {said.location['url']}")
+
+    async def _refuse(self, dialog: Dialog) -> None:
         self._note("dialog", dialog.message)
         await dialog.dismiss()
 
