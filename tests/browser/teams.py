@@ -18,6 +18,8 @@ from tests.browser.serving import Host
 WHO = "Ada <ada@example.org>"
 ORDER = {"by": "a test", "why": "to begin"}
 REFRESH_S = 0.1
+#: Processes that a step waits for answer within a part of it.
+LEASE_S = 1.5
 
 
 @frozen
@@ -75,7 +77,7 @@ class Team:
         self.database, self.name = database, name
         self.who: str | None = WHO
         self.turnstile = Turnstile()
-        self.control = Control(database["lazymig_control"])
+        self.control = Control(database["lazymig_control"], lease_s=LEASE_S)
         self.repo = self.make_repository()
         self.home = host.mount(
             web.app(self.control, authorize=self.authorize if rights else None, soak_s=0.0, refresh_s=REFRESH_S)
