@@ -132,7 +132,7 @@ ROOMS = {
     ),
     "status": (
         {"counting", "cut_over", "follower", "ids", "versions"},
-        {"letters", "looking"},
+        {"json_text", "letters", "looking"},
         {"next_step", "proof", "rows"},
         {"gauges", "words"},
         {"objects"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
+from lazymig.web.paths import Paths
 from lazymig.web.rendering import render
 from lazymig.web.snapshot import Snapshot
 from lazymig.web.view.conversions import view_conversions
@@ -31,13 +32,6 @@ class Offered(Protocol):
         """What the link says."""
 
 
-class Links(Protocol):
-    """Where the actions of a page are."""
-
-    def action(self, action: str, /) -> str:
-        """Return the path of an action."""
-
-
 #: What makes each panel's view, in the order in which a page shows them.
 _VIEWS: Final[Mapping[str, Callable[[Snapshot], object]]] = {
     "now": view_now,
@@ -56,19 +50,18 @@ PANELS: Final = tuple(_VIEWS)
 
 
 def render_panels(
-    snapshot: Snapshot, offers: Mapping[str, Sequence[Offered]] | None = None, links: Links | None = None
+    snapshot: Snapshot, paths: Paths | None = None, offers: Mapping[str, Sequence[Offered]] | None = None
 ) -> dict[str, str]:
     """Return each panel's HTML by its name.
 
     Args:
         snapshot: What is shown.
+        paths: Where the actions are; None where there are none, as in a report.
         offers: What each panel offers to do; nothing where the page only reads.
-        links: Where the actions are; needed with `offers`.
     """
-    return {name: _render_panel(name, snapshot, (offers or {}).get(name, ()), links) for name in PANELS}
+    return {name: _render_panel(name, snapshot, (offers or {}).get(name, ()), paths) for name in PANELS}
 
 
-def _render_panel(name: str, snapshot: Snapshot, offers: Sequence[Offered], links: Links | None) -> str:
-    # Without a way to them, actions are not offered: in the report.
-    linked = [] if links is None else [(one.action, one.label, links.action(one.action)) for one in offers]
+def _render_panel(name: str, snapshot: Snapshot, offers: Sequence[Offered], paths: Paths | None) -> str:
+    linked = [] if paths is None else [(one.action, one.label, paths.action(one.action)) for one in offers]
     return render(f"panels/{name}.html", view=_VIEWS[name](snapshot), panel=name, actions=linked)
