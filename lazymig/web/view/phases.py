@@ -64,7 +64,7 @@ def view_phases(snapshot: Snapshot) -> PhasesView:
         meaning="" if found.alone else describe_phase(found.phase),
         notes=tuple(notes),
         # The gates follow as rows of their own.
-        next=next(describe_next(found), "").removesuffix(":"),
+        next=next(describe_next(found), "").removeprefix("Next: ").removesuffix(":"),
         gates=() if plan is None else tuple(map(_make_line, _order(plan))),
         doing=() if plan is None else plan.steps,
         consequences=() if plan is None else plan.consequences,

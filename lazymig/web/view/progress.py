@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from attrs import frozen
 
 from lazymig.control.samples import Sample
 from lazymig.status.looking import Status
-from lazymig.status.rows import describe_headline, describe_migrated, describe_share, holding_rows, moved_rows
+from lazymig.status.rows import (
+    describe_headline,
+    describe_migrated,
+    describe_share,
+    holding_rows,
+    moved_rows,
+    version_rows,
+)
 from lazymig.web.snapshot import Snapshot
 from lazymig.web.view.parts import Facts
 
@@ -21,7 +28,7 @@ _FRESH = timedelta(minutes=1)
 
 @frozen
 class Segment:
-    """A part of the bar: what it is, how many entities, and where it begins and ends in percent."""
+    """A part of the bar: what it is, how many entities, and where it begins and how wide it is in percent."""
 
     kind: str
     name: str
@@ -48,28 +55,30 @@ def view_progress(snapshot: Snapshot) -> ProgressView:
     found = snapshot.status
     if found.alone:
         return ProgressView(describe_headline(found), "", "", (), holding_rows(found), "")
-    facts = {**holding_rows(found), **moved_rows(found)}
+    segments = tuple(_cut(found))
+    # What stands at the bar, and the versions, which have a panel of their own.
+    elsewhere = {part.name for part in segments} | version_rows(found, "V1 ").keys()
+    facts = {name: value for name, value in holding_rows(found).items() if name not in elsewhere}
     return ProgressView(
-        describe_headline(found), describe_migrated(found), describe_share(found), tuple(_cut(found)), facts,
+        describe_headline(found), describe_migrated(found), describe_share(found), segments, facts,
         _describe_outlook(found, snapshot.samples),
     )  # fmt: skip
 
 
-def _cut(found: Status) -> Sequence[Segment]:
+def _cut(found: Status) -> Iterator[Segment]:
     """Cut the bar into what moved the entities, and what remains. All of it together is what there is to move."""
-    by = found.moved_by
+    by, rows = found.moved_by, {**holding_rows(found), **moved_rows(found)}
     counts = {
-        "read": ("by reads", by.read), "write": ("by writes", by.write), "sweep": ("by sweeps", by.sweep),
-        "unknown": ("by unknown", by.unknown), "waiting": ("waiting for users", found.v2.waiting),
-        "remaining": ("remaining", found.remaining),
+        "moved by reads": ("read", by.read), "moved by writes": ("write", by.write),
+        "moved by sweeps": ("sweep", by.sweep), "moved by unknown": ("unknown", by.unknown),
+        "waiting for users": ("waiting", found.v2.waiting), "remaining, about": ("remaining", found.remaining),
     }  # fmt: skip
-    whole, begin, segments = sum(count for _, count in counts.values()), 0.0, []
-    for kind, (name, count) in counts.items():
-        if count:
+    whole, begin = max(sum(count for _, count in counts.values()), 1), 0.0
+    for name, (kind, count) in counts.items():
+        if name in rows:
             width = 100 * count / whole
-            segments.append(Segment(kind, name, f"{count:,}", round(begin, 3), round(width, 3)))
+            yield Segment(kind, name, rows[name], round(begin, 3), round(width, 3))
             begin += width
-    return segments
 
 
 def _describe_outlook(found: Status, samples: Sequence[Sample]) -> str:
