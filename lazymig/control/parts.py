@@ -9,12 +9,14 @@ from lazymig.control.conversions import KnownConversions
 from lazymig.control.dead_letters import BY_AGE, DeadLetters
 from lazymig.control.figures import FiguresRows
 from lazymig.control.following import Following
+from lazymig.control.journal import Journal
 from lazymig.control.members import Members
 from lazymig.control.mismatches import Mismatches
 from lazymig.control.passes import Passes
 from lazymig.control.phases import Phases
 from lazymig.control.retirement import Retirements
 from lazymig.control.runs import Runs
+from lazymig.control.samples import Samples
 from lazymig.control.steering import Orders, Runners
 from lazymig.control.watching import Watching
 from lazymig.loop.clock import Clock
@@ -68,6 +70,14 @@ class Parts:
     def figures(self, migration: str) -> FiguresRows:
         """Return what the processes of one migration's fleet found while the cut-over is gradual."""
         return FiguresRows(self.rows, self.clock, migration)
+
+    def samples(self, migration: str) -> Samples:
+        """Return the samples of how far one migration was."""
+        return Samples(self.rows, self.clock, migration)
+
+    def journal(self, migration: str) -> Journal:
+        """Return what people ordered for one migration."""
+        return Journal(self.rows, self.clock, migration)
 
     async def ensure_indexes(self) -> None:
         """Create the indexes that find rows without a scan, and dead letters in their order."""
