@@ -97,6 +97,13 @@ class Pulse:
             raise self._error.with_traceback(None)
         raise NotYet(self._patience.first_s)
 
+    async def renew(self) -> Snapshot:
+        """Return what a look finds that begins now, for whoever has just changed something. Raises as `now` does."""
+        if self._looking is not None:
+            await asyncio.wait({self._looking}, timeout=self._patience.later_s)
+        self._began_at = float("-inf")
+        return await self.now()
+
     async def watch(self) -> AsyncGenerator[Snapshot]:
         """Yield the present snapshot, and each later one. A watcher that is slow misses some, and holds nobody.
 

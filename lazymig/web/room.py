@@ -16,11 +16,11 @@ from lazymig.errors import ConfigurationError
 from lazymig.repository import calls_of, repository_over
 from lazymig.status.looking import AnyRepository
 from lazymig.switching.case import Demands
+from lazymig.web.looks import look_up
 from lazymig.web.panels import Panels, Render
 from lazymig.web.paths import slug
 from lazymig.web.pulse import Pulse
 from lazymig.web.rendering import render_panels
-from lazymig.web.snapshot import look_up
 from lazymig.web.source import Shown, find_repositories
 
 #: Returns the name of whoever sends a request, if they may do this; None if they may not.
