@@ -238,7 +238,10 @@ class Verification(Generic[V1, V2]):
         if report.finished and not (sample or self._sides.question or self._sharded):
             for name in COUNTED:
                 self._ground.tally.show(MISMATCHES, getattr(report, name), verdict=name)
-        run = RunRecord(self._name, self._began, self._clock.now(), report.finished, counts, began, self._revision)
+        remarks = tuple(filter(None, (report.sample, *report.limits)))
+        run = RunRecord(
+            self._name, self._began, self._clock.now(), report.finished, counts, began, self._revision, remarks
+        )
         await parts_of(self._control).runs.record(run, kind=KIND)
         await self._report_progress()
         return report

@@ -20,8 +20,8 @@ from lazymig.web.looks import look_up
 from lazymig.web.panels import Panels, Render
 from lazymig.web.paths import slug
 from lazymig.web.pulse import Pulse
-from lazymig.web.rendering import render_panels
 from lazymig.web.source import Shown, find_repositories
+from lazymig.web.view.panels import render_panels
 
 #: Returns the name of whoever sends a request, if they may do this; None if they may not.
 Authorize: TypeAlias = Callable[[Request, str], str | Awaitable[str | None] | None]

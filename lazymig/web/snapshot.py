@@ -11,6 +11,7 @@ from lazymig.control import FiguresRecord, Moved, RunRecord
 from lazymig.control.journal import Act
 from lazymig.control.samples import Sample
 from lazymig.status.looking import Status
+from lazymig.web.seen import ErrandSeen
 
 
 @frozen
@@ -23,7 +24,8 @@ class Snapshot:
         runs: The last runs of each kind of pass, newest first, with their kinds.
         figures: What the dark reads of each process found by group, under the present cut-over.
         samples: What the charts draw, oldest first.
-        acts: What people ordered on the page, newest first.
+        acts: What was done by the page, newest first.
+        errand: What is under way by order of somebody, or has just ended.
         trouble: Why this is not newer, in words; empty where it is as new as it should be.
         age_s: How old it was when it was shown, in seconds; 0 unless there is trouble.
     """
@@ -34,6 +36,7 @@ class Snapshot:
     figures: Sequence[FiguresRecord] = ()
     samples: Sequence[Sample] = ()
     acts: Sequence[Act] = ()
+    errand: ErrandSeen | None = None
     trouble: str = ""
     age_s: float = 0.0
     #: When new samples were looked for, and when all were read.
