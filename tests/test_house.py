@@ -99,6 +99,7 @@ ROOMS = {
             "cohorts",
             "conversions",
             "dead_letters",
+            "journal",
             "members",
             "mismatches",
             "passes",
@@ -132,7 +133,7 @@ ROOMS = {
     ),
     "status": (
         {"counting", "cut_over", "follower", "ids", "versions"},
-        {"letters", "looking"},
+        {"json_text", "letters", "looking"},
         {"next_step"},
         {"gauges", "words"},
         {"objects"},

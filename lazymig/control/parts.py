@@ -9,6 +9,7 @@ from lazymig.control.conversions import KnownConversions
 from lazymig.control.dead_letters import BY_AGE, DeadLetters
 from lazymig.control.figures import FiguresRows
 from lazymig.control.following import Following
+from lazymig.control.journal import Journal
 from lazymig.control.members import Members
 from lazymig.control.mismatches import Mismatches
 from lazymig.control.passes import Passes
@@ -73,6 +74,10 @@ class Parts:
     def samples(self, migration: str) -> Samples:
         """Return the samples of how far one migration was."""
         return Samples(self.rows, self.clock, migration)
+
+    def journal(self, migration: str) -> Journal:
+        """Return what people ordered for one migration."""
+        return Journal(self.rows, self.clock, migration)
 
     async def ensure_indexes(self) -> None:
         """Create the indexes that find rows without a scan, and dead letters in their order."""

@@ -36,6 +36,11 @@ class Rows:
         found: Row | None = await self._rows.find_one(where)
         return found
 
+    async def find_tail(self, where: Row, array: str, limit: int) -> Row | None:
+        """Find one row with the last `limit` entries of one of its arrays, or None."""
+        found: Row | None = await self._rows.find_one(where, {array: {"$slice": -limit}})
+        return found
+
     async def find_all(self, where: Row, fields: Sequence[str] | None = None, *, sort: Keys = ()) -> list[Row]:
         """Find every row that matches: these fields or all, in this order if one is given."""
         cursor = self._rows.find(where, None if fields is None else dict.fromkeys(fields, 1))
