@@ -135,7 +135,7 @@ ROOMS = {
         {"counting", "cut_over", "follower", "ids", "versions"},
         {"json_text", "letters", "looking"},
         {"next_step"},
-        {"gauges", "words"},
+        {"gauges", "remaining_time", "words"},
         {"objects"},
     ),
     "diagnosis": (
