@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from lazymig.web.actions.routes import action_routes
 from lazymig.web.page import page
 from lazymig.web.rendering import render
 from lazymig.web.room import Room
@@ -21,6 +22,7 @@ def build(room: Room) -> Starlette:
         routes=[
             Route("/", partial(_index, room), name="index"),
             Route("/m/{migration}/", partial(page, room), name="page"),
+            *action_routes(room),
             Mount("/static", StaticFiles(packages=[("lazymig.web", "static")]), name="static"),
         ]
     )

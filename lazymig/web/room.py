@@ -13,6 +13,7 @@ from starlette.requests import Request
 from lazymig.errors import ConfigurationError
 from lazymig.status.looking import AnyRepository
 from lazymig.switching.case import Demands
+from lazymig.web.actions.errands import Errands
 from lazymig.web.pulse import Pulse
 from lazymig.web.snapshot import look_up
 from lazymig.web.source import Shown, find_repositories
@@ -30,6 +31,8 @@ class Room:
     soak_s: float = field(kw_only=True)
     max_age_s: float = field(kw_only=True)
     refresh_s: float = field(kw_only=True)
+    #: The actions that are under way in this process.
+    errands: Errands = field(factory=Errands, init=False)
     _pulses: dict[str, Pulse] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
