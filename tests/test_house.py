@@ -106,6 +106,7 @@ ROOMS = {
             "phases",
             "retirement",
             "runs",
+            "samples",
         },
         {"cut_over", "following", "steering", "suspicion"},
         {"figures", "watching"},
@@ -131,7 +132,7 @@ ROOMS = {
     ),
     "status": (
         {"counting", "cut_over", "follower", "ids", "versions"},
-        {"letters", "looking"},
+        {"json_text", "letters", "looking"},
         {"next_step"},
         {"gauges", "words"},
         {"objects"},

@@ -16,6 +16,7 @@ from lazymig.control.passes import Passes
 from lazymig.control.phases import Phases
 from lazymig.control.retirement import Retirements
 from lazymig.control.runs import Runs
+from lazymig.control.samples import Samples
 from lazymig.control.steering import Orders, Runners
 from lazymig.control.watching import Watching
 from lazymig.loop.clock import Clock
@@ -69,6 +70,10 @@ class Parts:
     def figures(self, migration: str) -> FiguresRows:
         """Return what the processes of one migration's fleet found while the cut-over is gradual."""
         return FiguresRows(self.rows, self.clock, migration)
+
+    def samples(self, migration: str) -> Samples:
+        """Return the samples of how far one migration was."""
+        return Samples(self.rows, self.clock, migration)
 
     def journal(self, migration: str) -> Journal:
         """Return what people ordered for one migration."""

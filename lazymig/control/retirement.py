@@ -136,7 +136,7 @@ class Retirements(Part):
         return [(one["at"], one["by"], one["what"]) for one in (row or {}).get("history", ())]
 
     async def remove_others(self) -> int:
-        """Remove every row of the migration but its phase, processes, journal and this record; return how many."""
+        """Remove every row but its phase, its processes, this record and the journal; return how many."""
         return await self._rows.remove(self._others)
 
     async def count_others(self) -> int:

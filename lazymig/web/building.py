@@ -1,36 +1,61 @@
-"""The application: which path leads where."""
+"""The application: which path leads where, and what every answer has in common."""
 
 from __future__ import annotations
 
 from functools import partial
 
+from pymongo.errors import PyMongoError
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from lazymig.errors import LazymigError
 from lazymig.web.actions.routes import action_routes
+from lazymig.web.data import status
+from lazymig.web.events import events
+from lazymig.web.headers import SafeHeaders
 from lazymig.web.page import page
+from lazymig.web.paths import find_mount, paths_of
+from lazymig.web.refusals import apologize, explain, refuse
 from lazymig.web.rendering import render
 from lazymig.web.room import Room
 
 
 def build(room: Room) -> Starlette:
     """Return the application."""
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", partial(_index, room), name="index"),
+            Route("/m/{migration}", partial(_complete, room)),
             Route("/m/{migration}/", partial(page, room), name="page"),
+            Route("/m/{migration}/events", partial(events, room), name="events"),
+            Route("/m/{migration}/status.json", partial(status, room), name="status"),
             *action_routes(room),
             Mount("/static", StaticFiles(packages=[("lazymig.web", "static")]), name="static"),
-        ]
-    )
+        ],
+        middleware=[Middleware(SafeHeaders)],
+        exception_handlers={
+            HTTPException: refuse, PyMongoError: explain, LazymigError: explain, Exception: apologize,
+        },
+    )  # fmt: skip
+    # A redirect to a path with a slash would name this server as it knows itself, which a proxy may not.
+    app.router.redirect_slashes = False
+    return app
 
 
 async def _index(room: Room, request: Request) -> Response:
     """The migrations; where there is one only, its page."""
-    names = room.names
-    if len(names) == 1:
-        return RedirectResponse(request.url_for("page", migration=names[0]).path)
-    return HTMLResponse(render("index.html", names=names, request=request))
+    pages = {name: paths_of(request, name) for name in room.names}
+    if len(pages) == 1:
+        return RedirectResponse(next(iter(pages.values())).page)
+    return HTMLResponse(render("index.html", pages=pages, mount=find_mount(request)))
+
+
+async def _complete(room: Room, request: Request) -> Response:
+    """The page of a migration, where its address lacks the slash."""
+    name = room.find(request.path_params["migration"]).migration.name
+    return RedirectResponse(paths_of(request, name).page)

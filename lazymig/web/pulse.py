@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from attrs import evolve
 from pymongo.errors import PyMongoError
@@ -47,7 +47,7 @@ class Pulse:
                 self._snapshot = await self._refresh(self._snapshot)
             return self._snapshot
 
-    async def watch(self) -> AsyncIterator[Snapshot]:
+    async def watch(self) -> AsyncGenerator[Snapshot]:
         """Yield the present snapshot, and each later one. A watcher that is slow misses some, and never waits."""
         self._watchers += 1
         try:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from asyncio import AbstractEventLoop
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeAlias
+from weakref import WeakKeyDictionary
 
 from attrs import define, field
 from starlette.exceptions import HTTPException
@@ -14,7 +17,10 @@ from lazymig.errors import ConfigurationError
 from lazymig.status.looking import AnyRepository
 from lazymig.switching.case import Demands
 from lazymig.web.actions.errands import Errands
+from lazymig.web.panels import Panels, Render
+from lazymig.web.paths import slug
 from lazymig.web.pulse import Pulse
+from lazymig.web.rendering import render_panels
 from lazymig.web.snapshot import look_up
 from lazymig.web.source import Shown, find_repositories
 
@@ -31,9 +37,10 @@ class Room:
     soak_s: float = field(kw_only=True)
     max_age_s: float = field(kw_only=True)
     refresh_s: float = field(kw_only=True)
+    render: Render = field(default=render_panels, kw_only=True)
     #: The actions that are under way in this process.
     errands: Errands = field(factory=Errands, init=False)
-    _pulses: dict[str, Pulse] = field(factory=dict, init=False)
+    _shows: WeakKeyDictionary[AbstractEventLoop, dict[str, _Show]] = field(factory=WeakKeyDictionary, init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.refresh_s <= 0 or min(self.soak_s, self.max_age_s) < 0:
@@ -45,17 +52,37 @@ class Room:
         return sorted(find_repositories(self.shown))
 
     def find(self, name: str) -> AnyRepository:
-        """Return a migration's repository. Raises a 404 where this application shows no such migration."""
-        found = find_repositories(self.shown).get(name)
-        if found is None:
-            raise HTTPException(404, "this page shows no migration of that name")
-        return found
+        """Return a migration's repository, by its name as a part of a path.
+
+        Raises a 404 where this application shows no such migration.
+        """
+        for known, repository in find_repositories(self.shown).items():
+            if slug(known) == name:
+                return repository
+        raise HTTPException(404, "This page shows no migration of that name.")
 
     def pulse(self, name: str) -> Pulse:
-        """Return the looks at a migration: one `Pulse`, however many watch."""
+        """Return the looks at a migration: one `Pulse`, however many watch. Raises as `find` does."""
+        return self._show(name).pulse
+
+    def panels(self, name: str) -> Panels:
+        """Return the panels of a migration's newest snapshot. Raises as `find` does."""
+        return self._show(name).panels
+
+    def _show(self, name: str) -> _Show:
         repository = self.find(name)
-        pulse = self._pulses.get(name)
-        if pulse is None or not pulse.is_of(repository):
+        # A client belongs to one event loop, and so does whatever waits for it.
+        shows = self._shows.setdefault(asyncio.get_running_loop(), {})
+        show = shows.get(name)
+        if show is None or not show.pulse.is_of(repository):
             look = partial(look_up, repository, Demands(self.soak_s, self.max_age_s))
-            pulse = self._pulses[name] = Pulse(repository, look, self.refresh_s)
-        return pulse
+            show = shows[name] = _Show(Pulse(repository, look, self.refresh_s), Panels(self.render))
+        return show
+
+
+@define(eq=False)
+class _Show:
+    """What all who watch one migration share."""
+
+    pulse: Pulse
+    panels: Panels

@@ -24,9 +24,9 @@ from lazymig.web.actions.letters import Retry, Unwaive, Waive
 from lazymig.web.actions.listing import make_listing
 from lazymig.web.actions.passes import Pause, Rate, Resume
 from lazymig.web.actions.phase import Advance, Begin, Release, Rollback
-from lazymig.web.actions.places import Places
 from lazymig.web.actions.retiring import Archive, Drop, Finish, Quarantine, Reduce, Restore, Retire
 from lazymig.web.actions.sheets import Sheet
+from lazymig.web.paths import Paths, paths_of
 from lazymig.web.rendering import render
 from lazymig.web.room import Room
 
@@ -82,6 +82,10 @@ class _Order:
         repository = self.room.find(self.request.path_params["migration"])
         return Case(repository, Demands(self.room.soak_s, self.room.max_age_s), given, by)
 
+    def find_paths(self) -> Paths:
+        """Return the paths of the migration's page."""
+        return paths_of(self.request, self.room.find(self.request.path_params["migration"]).migration.name)
+
     async def show(self, by: str) -> Response:
         """Show what would happen. The address fills in no more than what the action is about."""
         try:
@@ -121,9 +125,9 @@ class _Order:
 
     def leave(self) -> Response:
         """Lead back to the page."""
-        places = Places.of(self.request)
-        path = places.dead_letters if self.action.back == "dead-letters" else f"{places.page}#{self.action.back}"
-        return RedirectResponse(path, 303)
+        paths = self.find_paths()
+        to_list = self.action.back == "dead-letters"
+        return RedirectResponse(paths.dead_letters if to_list else f"{paths.page}#{self.action.back}", 303)
 
     def again(
         self, case: Case, sheet: Sheet, problem: str, wrong: Mapping[str, str] | None = None, *, status: int = 409
@@ -139,10 +143,11 @@ class _Order:
         token = guards.find_token(self.request)
         text = render(
             "actions/action.html", sheet=sheet, given=case.given, problem=problem, wrong=wrong or {}, token=token,
-            token_field=guards.TOKEN_FIELD, form=guards.make_token(), places=Places.of(self.request),
-            action=self.action.name, migration=case.name, by=case.by, letter=case.given.one("id") if "id" in self.action.asks else "",
+            token_field=guards.TOKEN_FIELD, form=guards.make_token(), paths=self.find_paths(),
+            action=self.action.name, migration=case.name, by=case.by,
+            letter=case.given.one("id") if "id" in self.action.asks else "",
         )  # fmt: skip
-        response = HTMLResponse(text, status, {"Cache-Control": "no-store", "Referrer-Policy": "same-origin"})
+        response = HTMLResponse(text, status)
         guards.keep_token(self.request, response, token)
         return response
 
@@ -158,7 +163,7 @@ async def _list_letters(room: Room, request: Request) -> Response:
         page=int(page) if page.isascii() and page.isdecimal() and len(page) < 9 else 1,
     )  # fmt: skip
     text = render(
-        "actions/dead_letters.html", listing=listing, places=Places.of(request), migration=case.name,
+        "actions/dead_letters.html", listing=listing, paths=paths_of(request, case.name), migration=case.name,
         acts=room.authorize is not None,
     )  # fmt: skip
-    return HTMLResponse(text, headers={"Cache-Control": "no-store"})
+    return HTMLResponse(text)

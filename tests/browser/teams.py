@@ -1,0 +1,153 @@
+"""A team with a migration on a real server, the page of which is mounted, and the work that its processes do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+from attrs import frozen
+from starlette.requests import Request
+
+from lazymig import Control, Migration, Phase, Repository, Sweeper, SweepReport, Switch, Verifier, VerifyReport, web
+from lazymig.status.looking import looked_up
+from lazymig.status.objects import object_of
+from tests.browser.serving import Host
+
+#: Who works, as the host's hook says.
+WHO = "Ada <ada@example.org>"
+ORDER = {"by": "a test", "why": "to begin"}
+REFRESH_S = 0.1
+#: Processes that a step waits for answer within a part of it.
+LEASE_S = 1.5
+
+
+@frozen
+class PersonV1:
+    """The old shape: one name."""
+
+    id: str
+    name: str
+
+
+@frozen
+class PersonV2:
+    """The new shape: the name split in two."""
+
+    id: str
+    first: str
+    last: str
+
+
+class Turnstile:
+    """Lets a number of conversions pass, so that a sweep goes as far as its test says and no further."""
+
+    def __init__(self) -> None:
+        self._open = True
+        self._left = 0
+        self._turn = asyncio.Condition()
+
+    async def pass_one(self) -> None:
+        """Wait for a turn."""
+        async with self._turn:
+            await self._turn.wait_for(lambda: self._open or self._left > 0)
+            self._left -= 1
+
+    def close(self) -> None:
+        """Let nobody pass but those who are let through."""
+        self._open, self._left = False, 0
+
+    async def let_through(self, count: int) -> None:
+        """Let some more pass."""
+        async with self._turn:
+            self._left += count
+            self._turn.notify_all()
+
+    async def open(self) -> None:
+        """Let all pass."""
+        async with self._turn:
+            self._open = True
+            self._turn.notify_all()
+
+
+class Team:
+    """A migration of people, its page, and its processes. `page` is the address of the page."""
+
+    def __init__(self, host: Host, database: Any, *, rights: bool = True, name: str = "people") -> None:
+        self.database, self.name = database, name
+        self.who: str | None = WHO
+        self.turnstile = Turnstile()
+        self.control = Control(database["lazymig_control"], lease_s=LEASE_S)
+        self.repo = self.make_repository()
+        self.home = host.mount(
+            web.app(self.control, authorize=self.authorize if rights else None, soak_s=0.0, refresh_s=REFRESH_S)
+        )
+        self.page = f"{self.home}/m/{name}/"
+        self._work: list[asyncio.Task[Any]] = []
+
+    async def __aenter__(self) -> Self:
+        await self.repo.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.turnstile.open()
+        for task in self._work:
+            task.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
+        await self.repo.__aexit__(None, None, None)
+
+    def authorize(self, request: Request, action: str) -> str | None:
+        """The host's hook: the name of whoever is signed in."""
+        return self.who
+
+    def make_repository(self, **options: Any) -> Repository[PersonV1, PersonV2]:
+        """Return the repository as each process of the service makes it."""
+        sides = {"v1": self.database["people"], "v2": self.database["people_v2"]}
+        return Repository(self._migration(), **sides, **{"phase": self.control} | options)
+
+    async def begin(self, phase: Phase = Phase.V1_ONLY) -> None:
+        """Record the first phase."""
+        await Switch(self.repo).begin(phase, **ORDER)
+
+    async def fill(self, count: int = 0, *, more: Mapping[str, str] | None = None) -> None:
+        """Store people in V1, as the service did before lazymig; `more` are ids with names."""
+        people = {f"p{number:04}": "Grace Hopper" for number in range(count)} | dict(more or {})
+        await self.database["people"].insert_many([{"_id": id, "name": name} for id, name in people.items()])
+
+    async def sweep(self, **options: Any) -> SweepReport:
+        """Move what nobody has read, in one pass."""
+        return await Sweeper(self.repo, **options).run()
+
+    async def verify(self, **options: Any) -> VerifyReport:
+        """Compare all entities."""
+        return await Verifier(self.repo, **options).run()
+
+    def start(self, work: Any) -> asyncio.Task[Any]:
+        """Do something beside the test."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._work.append(task)
+        return task
+
+    async def status(self) -> Mapping[str, Any]:
+        """Return what `lazymig status --json` prints."""
+        return object_of(await looked_up(self.repo, exact=False))
+
+    async def stored(self, collection: str = "lazymig_control") -> list[Mapping[str, Any]]:
+        """Return all that a collection holds."""
+        return [row async for row in self.database[collection].find({}).sort("_id")]
+
+    async def dead(self, ids: Iterable[str]) -> None:
+        """Store people whose names do not convert, and let a sweep find them."""
+        await self.fill(more=dict.fromkeys(ids, "Plato"))
+        await self.sweep()
+
+    def _migration(self) -> Migration[PersonV1, PersonV2]:
+        async def split(v1: PersonV1) -> PersonV2:
+            await self.turnstile.pass_one()
+            first, last = v1.name.split(" ")
+            return PersonV2(v1.id, first, last)
+
+        return Migration(
+            name=self.name, v1=PersonV1, v2=PersonV2, upgrade=split,
+            downgrade=lambda v2: PersonV1(v2.id, f"{v2.first} {v2.last}"),
+        )  # fmt: skip
