@@ -33,14 +33,14 @@ class Case:
     Attributes:
         repository: The migration's.
         demands: What the steps demand of the past.
-        given: The form, or what the address says.
+        typed: The form, or what the address says.
         by: Who asks, as the application names them.
         say: Called with a line about what is waited for.
     """
 
     repository: AnyRepository
     demands: Demands
-    given: Given
+    typed: Given
     by: str
     say: Callable[[str], None] = silent
 
@@ -105,7 +105,7 @@ class Action(ABC):
 
     def describe(self, case: Case, sheet: Sheet) -> str:
         """Return what the action is about, for the history: ids and words only."""
-        return case.given.words("why")
+        return case.typed.words("why")
 
     @abstractmethod
     async def act(self, case: Case, sheet: Sheet) -> str:
@@ -114,7 +114,7 @@ class Action(ABC):
 
 def check_why(case: Case) -> Mapping[str, str]:
     """Return what is wrong with the reason, if anything."""
-    why = case.given.words("why")
+    why = case.typed.words("why")
     if not why:
         return {"why": "Say for what reason; the history keeps it."}
     return {} if why.isprintable() and len(why) <= 500 else {"why": "Use up to 500 letters, digits and signs."}
@@ -122,6 +122,6 @@ def check_why(case: Case) -> Mapping[str, str]:
 
 def check_name(case: Case) -> Mapping[str, str]:
     """Return what is wrong with the migration's name as it was typed, if anything."""
-    if case.given.one("confirm").strip() == case.name:
+    if case.typed.one("confirm").strip() == case.name:
         return {}
     return {"confirm": f"This is not the migration's name, {case.name}. Nothing was done."}

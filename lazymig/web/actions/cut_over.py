@@ -42,17 +42,17 @@ class ChangeCutOver(Action):
 
     def check(self, case: Case, sheet: Sheet) -> Mapping[str, str]:
         wrong = dict(check_why(case))
-        if _parse_share(case.given.words("share")) is None:
+        if _parse_share(case.typed.words("share")) is None:
             wrong["share"] = "Type a number from 0 to 1, such as 0.1."
-        if case.given.words("dark_share") and _parse_share(case.given.words("dark_share")) is None:
+        if case.typed.words("dark_share") and _parse_share(case.typed.words("dark_share")) is None:
             wrong["dark_share"] = "Type a number from 0 to 1, or leave it empty."
         known = {one.value for field in sheet.fields if field.name == "cohort" for one in field.choices}
-        if unknown := set(case.given.every("cohort")) - known:
+        if unknown := set(case.typed.every("cohort")) - known:
             wrong["cohort"] = f"This application declares no such cohort: {', '.join(sorted(unknown))}."
         return wrong
 
     def describe(self, case: Case, sheet: Sheet) -> str:
-        given = case.given
+        given = case.typed
         cohorts = ", ".join(given.every("cohort")) or "none"
         return (
             f"share {given.words('share')}, cohorts {cohorts}, dark share {given.words('dark_share') or 'own'}: "
@@ -63,9 +63,9 @@ class ChangeCutOver(Action):
         standing = await find_standing(case)
         if standing is None or make_seen(standing) != sheet.seen:
             raise NotDone("The record has changed meanwhile. Nothing was done; look at it, and try again.")
-        now, dark = read_cut_over(standing.settings), _parse_share(case.given.words("dark_share"))
+        now, dark = read_cut_over(standing.settings), _parse_share(case.typed.words("dark_share"))
         wanted = CutOver(
-            _parse_share(case.given.words("share")) or 0.0, tuple(sorted(set(case.given.every("cohort")))), dark
+            _parse_share(case.typed.words("share")) or 0.0, tuple(sorted(set(case.typed.every("cohort")))), dark
         )
         if wanted == now:
             raise NotDone("This is how it is already. Nothing was done.")
@@ -75,7 +75,7 @@ class ChangeCutOver(Action):
             cohorts=wanted.cohorts if wanted.cohorts != now.cohorts else None,
             dark_share=dark if dark != now.dark_share else None,
             own_dark_share=dark is None and now.dark_share is not None,
-            by=case.by, why=case.given.words("why"), epoch=standing.epoch,
+            by=case.by, why=case.typed.words("why"), epoch=standing.epoch,
         )  # fmt: skip
         return describe_cut_over(wanted)
 

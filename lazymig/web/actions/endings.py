@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lazymig.retirement import Reduction, RetirementReport
 
 STAGES = {
@@ -43,3 +45,17 @@ def describe_end(report: RetirementReport) -> str:
 def describe_part(done: Reduction) -> str:
     """Return what a reduction did so far."""
     return f"scanned {done.scanned:,}, made smaller {done.reduced:,}, tombstones removed {done.tombstones:,}"
+
+
+class Doublings:
+    """Says how far a reduction is each time that twice as many documents were looked at."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._next = 1
+
+    def show(self, done: Reduction) -> None:
+        """Say it, if it is far enough."""
+        if done.scanned >= self._next:
+            self._next = 2 * done.scanned
+            self._say(describe_part(done))

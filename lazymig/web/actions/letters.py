@@ -54,12 +54,12 @@ class _OfOne(Action):
     back = "dead-letters"
 
     def describe(self, case: Case, sheet: Sheet) -> str:
-        why = case.given.words("why")
-        return f"{case.given.one('id')}{f': {why}' if why else ''}"
+        why = case.typed.words("why")
+        return f"{case.typed.one('id')}{f': {why}' if why else ''}"
 
     async def find(self, case: Case) -> DeadLetter:
         """Find the letter again. Raises `NotDone` where it is gone."""
-        letter = await find_letter(case, case.given.one("id"))
+        letter = await find_letter(case, case.typed.one("id"))
         if letter is None:
             raise NotDone(_GONE)
         return letter
@@ -71,7 +71,7 @@ class Waive(_OfOne):
     name = "waive"
 
     async def look(self, case: Case) -> Sheet:
-        letter = await find_letter(case, case.given.one("id"))
+        letter = await find_letter(case, case.typed.one("id"))
         if letter is None:
             return Sheet(title="Waive a dead letter", why_not=_GONE)
         title, seen = f"Waive the dead letter of {typed(letter.id)}", _make_seen(letter)
@@ -88,7 +88,7 @@ class Waive(_OfOne):
 
     async def act(self, case: Case, sheet: Sheet) -> str:
         letter = await self.find(case)
-        if not await case.control.waive(case.name, letter.id, case.given.words("why")):
+        if not await case.control.waive(case.name, letter.id, case.typed.words("why")):
             raise NotDone("The dead letter has just changed. Look at it again before you waive it.")
         return f"waived {typed(letter.id)}"
 
@@ -99,7 +99,7 @@ class Unwaive(_OfOne):
     name = "unwaive"
 
     async def look(self, case: Case) -> Sheet:
-        letter = await find_letter(case, case.given.one("id"))
+        letter = await find_letter(case, case.typed.one("id"))
         if letter is None:
             return Sheet(title="Take a waiver back", why_not=_GONE)
         title, seen = f"Take the waiver of {typed(letter.id)} back", _make_seen(letter)
@@ -123,25 +123,25 @@ class Retry(Action):
 
     async def look(self, case: Case) -> Sheet:
         text = "An entity that fails again keeps its dead letter, with the new error. A sweep does this by itself."
-        if not case.given.one("id"):
+        if not case.typed.one("id"):
             count = await case.control.dead_count(case.name)
             title = f"Try the dead letters of {case.name} again"
             if not count:
                 return Sheet(title=title, why_not="No dead letter is open.")
             return Sheet(title=title, text=(text,), facts=(("Open", f"{count:,}"),), button=f"Try {count:,} again")
-        letter = await find_letter(case, case.given.one("id"))
+        letter = await find_letter(case, case.typed.one("id"))
         if letter is None:
             return Sheet(title="Try an entity again", why_not=_GONE)
         title = f"Try {typed(letter.id)} again"
         return Sheet(title=title, text=(text,), facts=list_facts(letter), button="Try it again")
 
     def describe(self, case: Case, sheet: Sheet) -> str:
-        return case.given.one("id") or "all open dead letters"
+        return case.typed.one("id") or "all open dead letters"
 
     async def act(self, case: Case, sheet: Sheet) -> str:
         ids, tried = [], await case.control.dead_count(case.name)
-        if case.given.one("id"):
-            letter = await find_letter(case, case.given.one("id"))
+        if case.typed.one("id"):
+            letter = await find_letter(case, case.typed.one("id"))
             if letter is None:
                 raise NotDone(_GONE)
             ids, tried = [letter.id], 1

@@ -34,14 +34,14 @@ class _Steer(Action):
 
     def choose_kind(self, case: Case, kinds: list[str]) -> Field:
         """Return the field for the kind."""
-        asked = case.given.one("kind")
+        asked = case.typed.one("kind")
         value = (asked if asked in kinds else kinds[0],)
         choices = tuple(Choice(kind, _NAMED[kind]) for kind in kinds)
         return Field(name="kind", label="Which", kind="one", value=value, choices=choices)
 
     def check(self, case: Case, sheet: Sheet) -> Mapping[str, str]:
         known = {one.value for field in sheet.fields if field.name == "kind" for one in field.choices}
-        return {} if case.given.one("kind") in known else {"kind": "Choose one."}
+        return {} if case.typed.one("kind") in known else {"kind": "Choose one."}
 
 
 class Pause(_Steer):
@@ -64,17 +64,17 @@ class Pause(_Steer):
         )  # fmt: skip
 
     def check(self, case: Case, sheet: Sheet) -> Mapping[str, str]:
-        why = case.given.words("why")
+        why = case.typed.words("why")
         wrong = {} if (why.isprintable() and len(why) <= 500) else {"why": "Use up to 500 letters, digits and signs."}
         return {**super().check(case, sheet), **wrong}
 
     def describe(self, case: Case, sheet: Sheet) -> str:
-        why = case.given.words("why")
-        return f"{_NAMED[case.given.one('kind')]}{f': {why}' if why else ''}"
+        why = case.typed.words("why")
+        return f"{_NAMED[case.typed.one('kind')]}{f': {why}' if why else ''}"
 
     async def act(self, case: Case, sheet: Sheet) -> str:
-        kind = case.given.one("kind")
-        if not await case.control.pause(case.name, by=case.by, reason=case.given.words("why"), kind=kind):
+        kind = case.typed.one("kind")
+        if not await case.control.pause(case.name, by=case.by, reason=case.typed.words("why"), kind=kind):
             standing = await case.control.steering(case.name, kind=kind)
             raise NotDone(f"They are paused already, {describe_pause(standing)}.")
         return f"{_NAMED[kind]} are paused"
@@ -99,10 +99,10 @@ class Resume(_Steer):
         )  # fmt: skip
 
     def describe(self, case: Case, sheet: Sheet) -> str:
-        return _NAMED[case.given.one("kind")]
+        return _NAMED[case.typed.one("kind")]
 
     async def act(self, case: Case, sheet: Sheet) -> str:
-        kind = case.given.one("kind")
+        kind = case.typed.one("kind")
         if not await case.control.resume(case.name, by=case.by, kind=kind):
             raise NotDone("They are not paused any more.")
         return f"{_NAMED[kind]} go on"
@@ -133,7 +133,7 @@ class Rate(_Steer):
         return {**super().check(case, sheet), **wrong}
 
     def _parse(self, case: Case) -> tuple[float | None] | None:
-        text = case.given.words("rate")
+        text = case.typed.words("rate")
         if text == _NO_LIMIT:
             return (None,)
         try:
@@ -143,10 +143,10 @@ class Rate(_Steer):
         return (rate,) if 0 < rate < float("inf") else None
 
     def describe(self, case: Case, sheet: Sheet) -> str:
-        return f"{_NAMED[case.given.one('kind')]}: {case.given.words('rate')}"
+        return f"{_NAMED[case.typed.one('kind')]}: {case.typed.words('rate')}"
 
     async def act(self, case: Case, sheet: Sheet) -> str:
-        kind, parsed = case.given.one("kind"), self._parse(case)
+        kind, parsed = case.typed.one("kind"), self._parse(case)
         assert parsed is not None  # checked
         await case.control.set_rate(case.name, parsed[0], by=case.by, kind=kind)
         limit = "no limit" if parsed[0] is None else f"{parsed[0]:,g} documents/s in each process"

@@ -59,15 +59,15 @@ class Begin(Action):
         return {**wrong, **check_why(case)}
 
     def _find_phase(self, case: Case) -> Phase | None:
-        return next((phase for phase in case.mover.ladder.rungs if phase == case.given.one("phase")), None)
+        return next((phase for phase in case.mover.ladder.rungs if phase == case.typed.one("phase")), None)
 
     def describe(self, case: Case, sheet: Sheet) -> str:
-        return f"{case.given.one('phase')}: {case.given.words('why')}"
+        return f"{case.typed.one('phase')}: {case.typed.words('why')}"
 
     async def act(self, case: Case, sheet: Sheet) -> str:
         phase = self._find_phase(case)
         assert phase is not None  # checked
-        moved = await case.switch.begin(phase, by=case.by, why=case.given.words("why"))
+        moved = await case.switch.begin(phase, by=case.by, why=case.typed.words("why"))
         return _describe_moved(case, moved)
 
 
@@ -97,21 +97,21 @@ class _Step(Action):
 
     def find_refusal(self, case: Case, sheet: Sheet) -> str:
         blocking = () if sheet.plan is None else sheet.plan.blocking
-        left = [gate.name for gate in blocking if gate.name not in case.given.every("accept")]
+        left = [gate.name for gate in blocking if gate.name not in case.typed.every("accept")]
         return f"Refused. Not met, and not accepted: {', '.join(left)}." if left else ""
 
     def describe(self, case: Case, sheet: Sheet) -> str:
         plan = sheet.plan
         way = "" if plan is None else f"{plan.phase} to {plan.target}: "
-        return f"{way}{case.given.words('why')}"
+        return f"{way}{case.typed.words('why')}"
 
     async def act(self, case: Case, sheet: Sheet) -> str:
         plan = sheet.plan
         assert plan is not None  # there is a button only with one
         able = {gate.name for gate in plan.gates if gate.acceptable}
         order = Order(
-            by=case.by, why=case.given.words("why"), confirm=case.given.one("confirm").strip() or None,
-            accepted=frozenset(able.intersection(case.given.every("accept"))), epoch=plan.epoch,
+            by=case.by, why=case.typed.words("why"), confirm=case.typed.one("confirm").strip() or None,
+            accepted=frozenset(able.intersection(case.typed.every("accept"))), epoch=plan.epoch,
         )  # fmt: skip
         return _describe_moved(case, await case.mover.move(self.direction, order))
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import ClassVar
 
 from attrs import frozen
 
 from lazymig.errors import ConfigurationError, PhaseError
-from lazymig.retirement import Condition, Reduction, Retirement, RetirementReport, asks_for_name
+from lazymig.retirement import Condition, Retirement, RetirementReport, asks_for_name
 from lazymig.web.actions.action import Action, Case, NotDone, check_name
-from lazymig.web.actions.endings import STAGES, describe_end, describe_part, list_facts, list_lines
+from lazymig.web.actions.endings import STAGES, Doublings, describe_end, describe_part, list_facts, list_lines
 from lazymig.web.actions.sheets import Field, Sheet, ask_name
 
 _DAY_S = 24 * 3600.0
@@ -47,7 +47,7 @@ class _OfEnd(Action):
         """Return the retirement, as the form asks for it."""
         days = _parse_days(case)
         soak_s = float(_WEEK) * _DAY_S if days is None else days * _DAY_S
-        unwatched = bool(case.given.one("unwatched"))
+        unwatched = bool(case.typed.one("unwatched"))
         return Retirement(
             case.repository, control=case.control, soak_s=soak_s, unwatched=unwatched, by=case.by,
             clock=case.parts.clock,
@@ -98,15 +98,15 @@ class _OfEnd(Action):
 
     def check(self, case: Case, sheet: Sheet) -> Mapping[str, str]:
         wrong = dict(check_name(case)) if sheet.grave else {}
-        if case.given.words("soak_days") and _parse_days(case) is None:
+        if case.typed.words("soak_days") and _parse_days(case) is None:
             wrong["soak_days"] = "Type a number of days, 0 or more."
         return wrong
 
     def describe(self, case: Case, sheet: Sheet) -> str:
         if not self.soaks:
             return ""
-        unwatched = ", and nothing need show stray writes" if case.given.one("unwatched") else ""
-        return f"after {case.given.words('soak_days') or _WEEK} days of quiet{unwatched}"
+        unwatched = ", and nothing need show stray writes" if case.typed.one("unwatched") else ""
+        return f"after {case.typed.words('soak_days') or _WEEK} days of quiet{unwatched}"
 
 
 class Retire(_OfEnd):
@@ -204,15 +204,15 @@ class Archive(_EndStep):
         return (Field(name="into", label="Collection", hint=hint),)
 
     def check(self, case: Case, sheet: Sheet) -> Mapping[str, str]:
-        into = case.given.words("into")
+        into = case.typed.words("into")
         able = into.isprintable() and 0 < len(into) <= 200
         return {**super().check(case, sheet), **({} if able else {"into": "Name a collection that does not exist."})}
 
     def describe(self, case: Case, sheet: Sheet) -> str:
-        return case.given.words("into")
+        return case.typed.words("into")
 
     async def go(self, case: Case, retirement: Retirement[object, object]) -> RetirementReport:
-        return await retirement.archive(case.given.words("into"))
+        return await retirement.archive(case.typed.words("into"))
 
 
 class Drop(_EndStep):
@@ -229,7 +229,7 @@ class Drop(_EndStep):
         return True
 
     async def go(self, case: Case, retirement: Retirement[object, object]) -> RetirementReport:
-        return await retirement.drop(confirm=case.given.one("confirm").strip())
+        return await retirement.drop(confirm=case.typed.one("confirm").strip())
 
 
 class Finish(_EndStep):
@@ -245,20 +245,6 @@ class Finish(_EndStep):
 
     async def go(self, case: Case, retirement: Retirement[object, object]) -> RetirementReport:
         return await retirement.finish()
-
-
-class _Doublings:
-    """Says how far a reduction is each time that twice as many documents were looked at."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-        self._next = 1
-
-    def show(self, done: Reduction) -> None:
-        """Say it, if it is far enough."""
-        if done.scanned >= self._next:
-            self._next = 2 * done.scanned
-            self._say(describe_part(done))
 
 
 class Reduce(_OfEnd):
@@ -287,8 +273,8 @@ class Reduce(_OfEnd):
         return outlook.asks
 
     async def act(self, case: Case, sheet: Sheet) -> str:
-        confirm = case.given.one("confirm").strip() or None
-        done = await self.retirement(case).reduce(confirm=confirm, on_progress=_Doublings(case.say).show)
+        confirm = case.typed.one("confirm").strip() or None
+        done = await self.retirement(case).reduce(confirm=confirm, on_progress=Doublings(case.say).show)
         if done.failed:
             first = "; ".join(done.failures)
             raise NotDone(f"{done.failed:,} documents could not be reduced; correct them, and do this again. {first}")
@@ -297,7 +283,7 @@ class Reduce(_OfEnd):
 
 def _parse_days(case: Case) -> float | None:
     try:
-        days = float(case.given.words("soak_days") or _WEEK)
+        days = float(case.typed.words("soak_days") or _WEEK)
     except ValueError:
         return None
     return days if math.isfinite(days) and days >= 0 else None

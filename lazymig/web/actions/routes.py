@@ -133,7 +133,7 @@ class _Order:
         self, case: Case, sheet: Sheet, problem: str, wrong: Mapping[str, str] | None = None, *, status: int = 409
     ) -> Response:
         """Show the form again, with what was typed and what is wrong. A name that confirms is typed again."""
-        kept = evolve(case, given=Given({name: one for name, one in case.given.fields.items() if name != "confirm"}))
+        kept = evolve(case, typed=Given({name: one for name, one in case.typed.fields.items() if name != "confirm"}))
         return self.page(kept, sheet, problem, wrong, status=status)
 
     def page(
@@ -142,10 +142,10 @@ class _Order:
         """Return the page of the action."""
         token = guards.find_token(self.request)
         text = render(
-            "actions/action.html", sheet=sheet, given=case.given, problem=problem, wrong=wrong or {}, token=token,
+            "actions/action.html", sheet=sheet, given=case.typed, problem=problem, wrong=wrong or {}, token=token,
             token_field=guards.TOKEN_FIELD, form=guards.make_token(), paths=self.find_paths(),
             action=self.action.name, migration=case.name, by=case.by,
-            letter=case.given.one("id") if "id" in self.action.asks else "",
+            letter=case.typed.one("id") if "id" in self.action.asks else "",
         )  # fmt: skip
         response = HTMLResponse(text, status)
         guards.keep_token(self.request, response, token)
