@@ -16,6 +16,7 @@ from lazymig.errors import ConfigurationError
 from lazymig.repository import calls_of, repository_over
 from lazymig.status.looking import AnyRepository
 from lazymig.switching.case import Demands
+from lazymig.web.actions.errands import Errands
 from lazymig.web.looks import look_up
 from lazymig.web.panels import Panels, Render
 from lazymig.web.paths import slug
@@ -37,6 +38,8 @@ class Room:
     max_age_s: float = field(kw_only=True)
     refresh_s: float = field(kw_only=True)
     render: Render = field(default=render_panels, kw_only=True)
+    #: The actions that are under way in this process.
+    errands: Errands = field(factory=Errands, init=False)
     _shows: dict[AbstractEventLoop, dict[str, _Show]] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
