@@ -1,4 +1,4 @@
-"""A strict reader of HTML: finds what is not well formed, what a policy of a page forbids, and what a screen reader misses."""
+"""A strict reader of HTML: finds what is not well formed, what a page's policy forbids, and what nobody hears."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ _INLINE = {
     "meta", "noscript", "option", "script", "select", "span", "strong", "style", "tbody", "td", "textarea", "th",
     "thead", "time", "title", "tr",
 }  # fmt: skip
+#: What does not part words.
+_IN_LINE = {"a", "b", "span", "strong", "time"}
 _SVG = {"svg", "path", "rect", "line", "text", "title"}
 #: What may stand in these, and nothing else.
 _CHILDREN = {
@@ -59,7 +61,10 @@ class Element:
 
     def _pieces(self) -> Iterator[str]:
         for part in self.parts:
-            yield from [part] if isinstance(part, str) else [" ", *part._pieces(), " "]
+            if isinstance(part, str):
+                yield part
+            else:
+                yield from part._pieces() if part.tag in _IN_LINE else [" ", *part._pieces(), " "]
 
 
 class Reader(HTMLParser):
@@ -144,7 +149,7 @@ def find_wrong(html: str) -> list[str]:
 
 
 def find_unsafe(html: str, *, style: bool = False) -> list[str]:
-    """What a policy forbids that lets in scripts and styles of this server only; with `style`, the page's own styles."""
+    """What a policy forbids that lets in files of this server only; with `style`, the styles of the page itself too."""
     wrong = []
     for one in Reader.read(html).root.all():
         wrong += [f"{one.tag} has {name}" for name in one.attributes if name == "style" or name.startswith("on")]

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from attrs import evolve
+from lazymig.measuring.versions import Versions
 
 from lazymig.control import (
     CutOver,
@@ -23,13 +24,12 @@ from lazymig.control import (
 from lazymig.control.figures import SideFigures
 from lazymig.control.journal import Act
 from lazymig.control.samples import Sample
+from lazymig.measuring.holdings import Holdings, MovedBy
+from lazymig.measuring.in_place import PlaceHoldings, Stale
 from lazymig.phases import Phase
 from lazymig.status.follower import FollowerState
 from lazymig.status.looking import DarkLog, Fleet, Passes, Status, Verified
 from lazymig.stores.records import DeadLetter
-from lazymig.sweeping.holdings import Holdings, MovedBy
-from lazymig.sweeping.in_place.holdings import PlaceHoldings, Stale
-from lazymig.sweeping.versions import Versions
 from lazymig.switch import Gate, Plan
 from lazymig.web.snapshot import Snapshot
 

@@ -15,7 +15,7 @@ from lazymig.web.snapshot import Snapshot
 from lazymig.web.view.page import render_page
 from lazymig.web.view.panels import PANELS, render_panels
 from tests.markup import Element, find_unnamed, find_unsafe, find_wrong, read
-from tests.snapshots import HOSTILE, LONG, NOTHING, SNAPSHOTS, ago, at_work, in_trouble, letter, run
+from tests.snapshots import HOSTILE, LONG, NOTHING, NOW, SNAPSHOTS, ago, at_work, in_trouble, letter, run
 
 PATHS = Paths("/ops", "people")
 
@@ -59,7 +59,7 @@ def test_each_panel_stands_alone(name: str, panel: str) -> None:
 def test_the_page_has_its_landmarks() -> None:
     """One main part, to which the first link leads, below one heading of the first rank."""
     root = read(page(at_work()))
-    assert [one.attributes["href"] for one in root.all("a")][0] == "#main"
+    assert next(one.attributes["href"] for one in root.all("a")) == "#main"
     assert root.one("main").attributes["id"] == "main"
     assert root.one("h1").text == "people"
     assert len(list(root.all("header"))) == len(list(root.all("nav"))) == 1
@@ -85,7 +85,7 @@ def test_links_are_below_the_mount() -> None:
 
 
 def test_what_people_wrote_is_text() -> None:
-    """Ids, reasons and names with HTML in them are shown as they are, and characters that a browser obeys by escapes."""
+    """Ids, reasons and names with HTML in them are shown as they are, and what a browser obeys by escapes."""
     root = read(page(in_trouble()))
     shown = r"""<script>alert("1")</script>&amp;'"><b>\x1b[31m\u202egnp\x00"""
     for name in ("trouble", "passes", "fleet", "history", "now"):
@@ -168,8 +168,9 @@ def test_no_trouble() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"warnings": ["a"]}, {"foreign": ("a",)}, {"dead_letters": 1}, {"verified": Verified(None, {"stale": 1}, None)}]
-)  # fmt: skip
+    "change",
+    [{"warnings": ["a"]}, {"foreign": ("a",)}, {"dead_letters": 1}, {"verified": Verified(None, {"stale": 1}, None)}],
+)
 def test_each_trouble_counts(change: dict[str, Any]) -> None:
     """A warning, a foreign document, a dead letter and a mismatch each need a person."""
     assert "Something needs a person." in panel("trouble", Snapshot(evolve(NOTHING, **change))).text
@@ -233,7 +234,7 @@ def test_history_is_newest_first() -> None:
 
 
 def test_actions_are_links_with_names_that_stay() -> None:
-    """What may be done is offered in its panel, by a link with an id, which keeps the focus when the panel is replaced."""
+    """What may be done is offered in its panel, by a link with an id, by which it gets the focus back."""
     offers = {"phases": [Offer("advance", "Advance to <v2>")], "passes": [Offer("pause", "Pause")]}
     link = panel("phases", at_work(), offers=offers).one("a")
     assert link.text == "Advance to <v2>"
@@ -247,7 +248,7 @@ class Errand:
 
     action: str = "advance"
     by: str = HOSTILE
-    began_at: Any = ago(minutes=1)
+    began_at: Any = NOW
     lines: Any = ("waits for web-1", HOSTILE)
     ended_at: Any = None
     outcome: str = ""
