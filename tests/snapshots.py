@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from attrs import evolve
-from lazymig.measuring.versions import Versions
 
 from lazymig.control import (
     CutOver,
@@ -30,6 +29,7 @@ from lazymig.phases import Phase
 from lazymig.status.follower import FollowerState
 from lazymig.status.looking import DarkLog, Fleet, Passes, Status, Verified
 from lazymig.stores.records import DeadLetter
+from lazymig.sweeping.versions import Versions
 from lazymig.switch import Gate, Plan
 from lazymig.web.snapshot import Snapshot
 
