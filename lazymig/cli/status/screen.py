@@ -13,7 +13,6 @@ from rich.console import Console
 from lazymig.cli.letters import show_letters
 from lazymig.cli.output import encodable, is_terminal, plain, say, table
 from lazymig.control import RunRecord
-from lazymig.measuring.in_place import PlaceHoldings
 from lazymig.status.follower import follower_rows
 from lazymig.status.ids import Names
 from lazymig.status.looking import Status
