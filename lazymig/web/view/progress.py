@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Iterator
 
 from attrs import frozen
 
-from lazymig.control.samples import Sample
 from lazymig.status.looking import Status
+from lazymig.status.remaining_time import describe_remaining_time, estimate_remaining_time
 from lazymig.status.rows import (
     describe_headline,
     describe_migrated,
@@ -19,11 +18,6 @@ from lazymig.status.rows import (
 )
 from lazymig.web.snapshot import Snapshot
 from lazymig.web.view.parts import Facts
-
-#: The remaining time is estimated from what was moved lately: over how long at most, and at least.
-_LATELY, _LEAST = timedelta(minutes=5), timedelta(minutes=1)
-#: How old the newest sample may be for that.
-_FRESH = timedelta(minutes=1)
 
 
 @frozen
@@ -47,21 +41,21 @@ class ProgressView:
     segments: tuple[Segment, ...]
     facts: Facts
     #: How fast, and how long the rest takes or why that is not known; empty where nothing is left.
-    outlook: str
+    outlook: Facts
 
 
 def view_progress(snapshot: Snapshot) -> ProgressView:
     """Return what the panel of the progress shows."""
     found = snapshot.status
     if found.alone:
-        return ProgressView(describe_headline(found), "", "", (), holding_rows(found), "")
+        return ProgressView(describe_headline(found), "", "", (), holding_rows(found), {})
     segments = tuple(_cut(found))
     # What stands at the bar, and the versions, which have a panel of their own.
     elsewhere = {part.name for part in segments} | version_rows(found, "V1 ").keys()
     facts = {name: value for name, value in holding_rows(found).items() if name not in elsewhere}
     return ProgressView(
         describe_headline(found), describe_migrated(found), describe_share(found), segments, facts,
-        _describe_outlook(found, snapshot.samples),
+        _describe_outlook(snapshot),
     )  # fmt: skip
 
 
@@ -81,34 +75,11 @@ def _cut(found: Status) -> Iterator[Segment]:
             begin += width
 
 
-def _describe_outlook(found: Status, samples: Sequence[Sample]) -> str:
-    """Return how long the rest takes, where that is honest: while a sweep runs, by what was moved lately."""
-    sweeps = [one for one in found.passes.running if one.kind == "sweep"]
+def _describe_outlook(snapshot: Snapshot) -> Facts:
+    """Return how fast sweeps go, and how long the rest takes where that is honest."""
+    found = snapshot.status
     if not found.remaining:
-        return ""
-    if not sweeps:
-        return "No sweep is running: what nobody reads or writes stays in V1."
-    if all(one.paused for one in sweeps):
-        return "The sweep is paused."
-    per_s = sum(one.per_s for one in sweeps)
-    speed = f"Sweeps look at {per_s:,.0f} entities per second"
-    moved = _find_speed(found, samples)
-    if moved is None:
-        return f"{speed}; the remaining time is not known yet."
-    return f"{speed}, and {moved:,.1f} per second were moved lately: {_about(found.remaining / moved)} remaining."
-
-
-def _find_speed(found: Status, samples: Sequence[Sample]) -> float | None:
-    """Return the entities per second that were moved lately; None where too little is known, or nothing moved."""
-    recent = [one for one in samples if found.at - _LATELY <= one.at <= found.at]
-    if not recent or found.at - recent[-1].at > _FRESH or recent[-1].at - recent[0].at < _LEAST:
-        return None
-    moved = recent[0].remaining - recent[-1].remaining
-    return moved / (recent[-1].at - recent[0].at).total_seconds() if moved > 0 else None
-
-
-def _about(seconds: float) -> str:
-    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"about {seconds / length:,.0f} {unit}"
-    return "about a minute" if seconds > 45 else "less than a minute"
+        return {}
+    per_s = sum(one.per_s for one in found.passes.running if one.kind == "sweep")
+    speed = {"sweeps look at": f"{per_s:,.0f} per second"} if per_s else {}
+    return {**speed, "remaining time": describe_remaining_time(estimate_remaining_time(found, snapshot.samples))}
