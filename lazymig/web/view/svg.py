@@ -91,15 +91,23 @@ def format_time(at: float, span_s: float) -> str:
 
 def _make_paths(scale: _Scale, at: Sequence[float], values: Values) -> Iterator[str]:
     """Yield a path for each run of known values: a gap is shown as a gap."""
-    every = max(1, math.ceil(len(at) / _POINTS))
     steps: list[str] = []
-    for place, (moment, value) in enumerate(zip(at, values, strict=True)):
+    for moment, value in _thin_out(at, values):
         if value is None:
             yield from _close(steps)
             steps = []
-        elif place % every == 0 or place == len(at) - 1:
+        else:
             steps.append(f"{scale.x(moment)} {scale.y(value)}")
     yield from _close(steps)
+
+
+def _thin_out(at: Sequence[float], values: Values) -> Iterator[tuple[float, float | None]]:
+    """Yield as many points as one can see: of neighbours the last that is known."""
+    every = math.ceil(len(at) / _POINTS)
+    for begin in range(0, len(at), every):
+        part = slice(begin, begin + every)
+        known = [point for point in zip(at[part], values[part], strict=True) if point[1] is not None]
+        yield known[-1] if known else (at[begin], None)
 
 
 def _close(steps: Sequence[str]) -> Iterator[str]:
