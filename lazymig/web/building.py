@@ -12,9 +12,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from lazymig.errors import LazymigError
-from lazymig.web.data import status
+from lazymig.web.data import report, samples, status
 from lazymig.web.events import events
 from lazymig.web.headers import SafeHeaders
 from lazymig.web.page import page
@@ -33,7 +34,9 @@ def build(room: Room) -> Starlette:
             Route("/m/{migration}/", partial(page, room), name="page"),
             Route("/m/{migration}/events", partial(events, room), name="events"),
             Route("/m/{migration}/status.json", partial(status, room), name="status"),
-            Mount("/static", StaticFiles(packages=[("lazymig.web", "static")]), name="static"),
+            Route("/m/{migration}/samples.json", partial(samples, room), name="samples"),
+            Route("/m/{migration}/report.html", partial(report, room), name="report"),
+            Mount("/static", _Files(packages=[("lazymig.web", "static")]), name="static"),
         ],
         middleware=[Middleware(SafeHeaders)],
         exception_handlers={
@@ -43,6 +46,16 @@ def build(room: Room) -> Starlette:
     # A redirect to a path with a slash would name this server as it knows itself, which a proxy may not.
     app.router.redirect_slashes = False
     return app
+
+
+class _Files(StaticFiles):
+    """The files of this package. A browser keeps them, and asks each time whether they have changed."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Return a file."""
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 async def _index(room: Room, request: Request) -> Response:
