@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from lazymig.measuring.in_place import PlaceHoldings
 from lazymig.status.looking import Status
 from lazymig.status.versions import describe_versions
-from lazymig.sweeping.in_place.holdings import PlaceHoldings
 
 
 def describe_headline(found: Status) -> str:

@@ -81,7 +81,7 @@ class Verification(Generic[V1, V2]):
             passes, ground.store, self._make_terms(), self._make_hooks(), clock,
             beside=None if question else ground.beside,
         )  # fmt: skip
-        self._helm = Helm(given, name, self._make_aboard(), clock)
+        self._helm = Helm(given, name, self._make_aboard(), clock, sampler=self._shift.make_sampler(given))
         throttle.steer_by(self._helm)
 
     def _make_terms(self) -> Terms:

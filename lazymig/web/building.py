@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from lazymig.errors import LazymigError
+from lazymig.web.actions.routes import action_routes
 from lazymig.web.data import report, samples, status
 from lazymig.web.events import events
 from lazymig.web.headers import SafeHeaders
@@ -36,6 +37,7 @@ def build(room: Room) -> Starlette:
             Route("/m/{migration}/status.json", partial(status, room), name="status"),
             Route("/m/{migration}/samples.json", partial(samples, room), name="samples"),
             Route("/m/{migration}/report.html", partial(report, room), name="report"),
+            *action_routes(room),
             Mount("/static", _Files(packages=[("lazymig.web", "static")]), name="static"),
         ],
         middleware=[Middleware(SafeHeaders)],
