@@ -131,14 +131,15 @@
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
         scales: { y: { range: (_, low, high) => [0, top ?? Math.max(high * 1.05, 1)] } },
         axes: [
-          { ...axis, ticks: { show: false } },
-          { ...axis, ticks: { show: false }, size: 64, values: (_, ticks) => ticks.map((one) => format(one, this.chart.unit)) },
+          { ...axis, ticks: { show: false }, values: (_, ticks, axisNumber, space, step) => ticks.map((at) => formatTime(at, step)) },
+          { ...axis, ticks: { show: false }, size: 64, values: (_, ticks) => ticks.map((one) => formatTick(one, this.chart.unit)) },
         ],
         series: [{}, ...this.series.map((line) => ({
           label: line.name,
           stroke: colour(`--graphic-${line.style === "plain" ? "sweep" : line.style}`),
           dash: DASHES[line.style],
           width: 2,
+          spanGaps: line.bridged,
           points: { show: line.values.length < 2 },
         }))],
         hooks: { setCursor: [(plot) => this.showValues(plot.cursor.idx ?? null)] },
@@ -169,6 +170,17 @@
     const digits = value >= 100 || Number.isInteger(value) ? 0 : value >= 1 ? 1 : 3;
     const text = value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
     return text + unit;
+  }
+
+  function formatTick(value, unit) {
+    const [size, letter] = value >= 1e9 ? [1e9, " G"] : value >= 1e6 ? [1e6, " M"] : value >= 1e4 ? [1e3, " k"] : [1, ""];
+    return (value / size).toLocaleString("en-US", { maximumSignificantDigits: 6 }) + letter + unit;
+  }
+
+  // As everywhere on the page: UTC, and the day where the steps are long.
+  function formatTime(at, step) {
+    const text = new Date(at * 1000).toISOString();
+    return step >= 86_400 ? text.slice(5, 10) : step >= 3600 ? `${text.slice(5, 10)} ${text.slice(11, 16)}` : text.slice(11, step < 60 ? 19 : 16);
   }
 
   function colour(name) {

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from attrs import frozen
 from markupsafe import Markup, escape
 
-from lazymig.web.view.charts import Chart, Values
+from lazymig.web.view.charts import Chart, Series, Values
 
 #: The size of the drawing, and where its plot stands in it.
 _WIDTH, _HEIGHT = 440, 200
@@ -49,7 +49,7 @@ def draw(chart: Chart) -> Markup:
         *_draw_times(scale),
     ]
     for line in chart.series:
-        parts += [f'<path class="line {line.style}" d="{path}"/>' for path in _make_paths(scale, chart.at, line.values)]
+        parts += [f'<path class="line {line.style}" d="{path}"/>' for path in _make_paths(scale, chart.at, line)]
     return Markup("\n".join([*parts, "</svg>"]))
 
 
@@ -89,15 +89,15 @@ def format_time(at: float, span_s: float) -> str:
     return f"{moment:%m-%d %H:%M}" if span_s > 86_400 else f"{moment:%H:%M:%S}" if span_s < 600 else f"{moment:%H:%M}"
 
 
-def _make_paths(scale: _Scale, at: Sequence[float], values: Values) -> Iterator[str]:
-    """Yield a path for each run of known values: a gap is shown as a gap."""
+def _make_paths(scale: _Scale, at: Sequence[float], line: Series) -> Iterator[str]:
+    """Yield a path for each run of known values: a gap is shown as a gap, unless the line leads over it."""
     steps: list[str] = []
-    for moment, value in _thin_out(at, values):
-        if value is None:
+    for moment, value in _thin_out(at, line.values):
+        if value is not None:
+            steps.append(f"{scale.x(moment)} {scale.y(value)}")
+        elif not line.bridged:
             yield from _close(steps)
             steps = []
-        else:
-            steps.append(f"{scale.x(moment)} {scale.y(value)}")
     yield from _close(steps)
 
 

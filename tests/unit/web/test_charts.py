@@ -55,6 +55,15 @@ def test_a_gap_is_a_gap() -> None:
     assert paths[1].endswith("h0.1")
 
 
+def test_a_line_leads_over_what_is_counted_now_and_then() -> None:
+    """What moved the entities is counted seldom: its line goes from one count to the next."""
+    some = chart(1, None, None, 4)
+    bridged = evolve(some, series=(evolve(some.series[0], bridged=True),))
+    assert len(list(read(drawn(some)).all("path"))) == 2
+    assert read(drawn(bridged)).one("path").attributes["d"].count("L") == 1
+    assert [line.bridged for line in make_charts(samples(3))[1].series] == [False, True, True, True]
+
+
 def drawn(one: Chart) -> str:
     """A chart with what names it."""
     names = "".join(f"<p id='chart-c-{part}'>x</p>" for part in ("title", "last"))
