@@ -131,7 +131,7 @@
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
         scales: { y: { range: (_, low, high) => [0, top ?? Math.max(high * 1.05, 1)] } },
         axes: [
-          { ...axis, ticks: { show: false }, values: (_, ticks, axisNumber, space, step) => ticks.map((at) => formatTime(at, step)) },
+          { ...axis, ticks: { show: false }, size: 30, values: (_, ticks, axisNumber, space, step) => ticks.map((at) => formatTime(at, step)) },
           { ...axis, ticks: { show: false }, size: 64, values: (_, ticks) => ticks.map((one) => formatTick(one, this.chart.unit)) },
         ],
         series: [{}, ...this.series.map((line) => ({
@@ -140,7 +140,7 @@
           dash: DASHES[line.style],
           width: 2,
           spanGaps: line.bridged,
-          points: { show: line.values.length < 2 },
+          points: { show: line.values.filter((one) => one !== null).length < 2 },
         }))],
         hooks: { setCursor: [(plot) => this.showValues(plot.cursor.idx ?? null)] },
       };
