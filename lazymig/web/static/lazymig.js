@@ -127,6 +127,7 @@
       return {
         ...this.size(),
         legend: { show: false },
+        padding: [12, 26, 0, 0],
         cursor: { y: false, drag: { x: false, y: false } },
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
         scales: { y: { range: (_, low, high) => [0, top ?? Math.max(high * 1.05, 1)] } },
