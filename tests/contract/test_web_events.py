@@ -20,7 +20,7 @@ from tests.sweeps import thing
 IN_MEMORY = pytest.mark.parametrize("driver", ["mock"])
 EVENTS = "/m/things/events"
 #: What a look at rest sends at most, and one that looks at everything.
-AT_REST, WHOLE = 22, 52
+AT_REST, WHOLE = 19, 48
 
 
 class Open:
