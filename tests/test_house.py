@@ -134,7 +134,7 @@ ROOMS = {
     "status": (
         {"counting", "cut_over", "follower", "ids", "versions"},
         {"json_text", "letters", "looking"},
-        {"next_step"},
+        {"next_step", "proof", "rows"},
         {"gauges", "remaining_time", "words"},
         {"objects"},
     ),

@@ -67,6 +67,11 @@ class Journal(Part):
         ended = {"acts.$.outcome": outcome[:TEXT], "acts.$.good": good, "acts.$.ended_at": self._clock.now()}
         return await self._rows.change(where, {"$set": ended})
 
+    async def find(self, form: str) -> Act | None:
+        """Find the act of this form; None where there is none, or where many others came since."""
+        row = await self._rows.find_first({"_id": self._key, "acts.form": form})
+        return None if row is None else next(_parse(one) for one in row["acts"] if one["form"] == form)
+
     async def find_last(self, limit: int) -> list[Act]:
         """Find the last acts, newest first."""
         row = await self._rows.find_tail({"_id": self._key}, "acts", limit)

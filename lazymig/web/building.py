@@ -14,6 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from lazymig.errors import LazymigError
+from lazymig.web.actions.routes import action_routes
 from lazymig.web.data import status
 from lazymig.web.events import events
 from lazymig.web.headers import SafeHeaders
@@ -33,6 +34,7 @@ def build(room: Room) -> Starlette:
             Route("/m/{migration}/", partial(page, room), name="page"),
             Route("/m/{migration}/events", partial(events, room), name="events"),
             Route("/m/{migration}/status.json", partial(status, room), name="status"),
+            *action_routes(room),
             Mount("/static", StaticFiles(packages=[("lazymig.web", "static")]), name="static"),
         ],
         middleware=[Middleware(SafeHeaders)],

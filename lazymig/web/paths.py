@@ -61,6 +61,11 @@ class Paths:
         """The page as one file."""
         return f"{self.page}report.html"
 
+    @property
+    def dead_letters(self) -> str:
+        """The list of dead letters."""
+        return f"{self.page}dead-letters"
+
     def action(self, action: str) -> str:
         """Return where an action is offered and done."""
         return f"{self.page}do/{quote(action, safe='')}"

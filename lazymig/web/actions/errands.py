@@ -1,0 +1,90 @@
+"""Actions under way: each outlives the request that ordered it, and a migration has one at a time in this process.
+
+What other processes do at the same time, the records order: every change there is a compare-and-set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from attrs import define, field
+
+from lazymig.loop.clock import Clock
+
+#: Lines that are kept of one.
+_LINES = 50
+
+
+@define(eq=False)
+class Errand:
+    """An action under way, or that has ended.
+
+    Attributes:
+        action: What it is called.
+        by: Who ordered it.
+        form: What identifies the form that ordered it.
+        began_at: When, naive UTC.
+        lines: What was waited for, the newest last.
+        ended_at: When it ended; None while it is under way.
+        outcome: How it ended, in words.
+        good: Whether it did what was ordered.
+    """
+
+    action: str
+    by: str
+    form: str
+    began_at: datetime
+    lines: list[str] = field(factory=list)
+    ended_at: datetime | None = None
+    outcome: str = ""
+    good: bool = False
+
+    def say(self, line: str) -> None:
+        """Add a line."""
+        self.lines[:] = [*self.lines[1 - _LINES :], line]
+
+    def end(self, at: datetime, outcome: str, *, good: bool) -> None:
+        """Record how it ended."""
+        self.ended_at, self.outcome, self.good = at, outcome, good
+
+
+#: Does what an errand is for, and says how it ended.
+Work = Callable[[Errand], Awaitable[tuple[str, bool]]]
+
+
+@define(eq=False)
+class Errands:
+    """The errands of one application in this process: the last one of each migration."""
+
+    _last: dict[str, Errand] = field(factory=dict, init=False)
+    _tasks: set[asyncio.Task[None]] = field(factory=set, init=False)
+
+    def find(self, migration: str) -> Errand | None:
+        """Return the errand that is under way, or that ended last; None where there was none."""
+        return self._last.get(migration)
+
+    def find_busy(self, migration: str) -> Errand | None:
+        """Return the errand that is under way; None where there is none."""
+        last = self._last.get(migration)
+        return last if last is not None and last.ended_at is None else None
+
+    def begin(self, migration: str, errand: Errand, work: Work, clock: Clock) -> asyncio.Task[None]:
+        """Begin one, where none is under way."""
+        assert self.find_busy(migration) is None
+        self._last[migration] = errand
+        # In a new context: what belongs to the request ends with it.
+        task = asyncio.get_running_loop().create_task(_run(errand, work, clock), context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+async def _run(errand: Errand, work: Work, clock: Clock) -> None:
+    outcome, good = "it was cut off; the history and the page say how far it came", False
+    try:
+        outcome, good = await work(errand)
+    finally:
+        errand.end(clock.now(), outcome, good=good)
