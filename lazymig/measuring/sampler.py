@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Generic, TypeVar
 
+from attrs import evolve
+
 from lazymig.control import GroupFigures, Parts, Sample, Standing, read_cut_over, sum_up
 from lazymig.control.samples import COARSE, FINE, LEVELS, MEDIUM, Level
 from lazymig.loop.deadline import Deadline
@@ -129,12 +131,25 @@ class Sampler(Generic[V1, V2]):
         self._failed += 1
         with suppress(Exception):
             async with Deadline(within_s):
-                levels = LEVELS if last else await self._claim()
-                found = await self._count(levels) if levels else None
-                if found is not None:
-                    await self._samples.record(found, levels)
+                await self._take(last=last)
             self._failed = 0
         self._put_off()
+
+    async def _take(self, *, last: bool) -> None:
+        standing = await self._parts.phases(self._migration).find()
+        unrecorded = self._find_phase() if standing is None and self._find_phase is not None else None
+        phase = unrecorded if standing is None else standing.phase
+        if phase is None or phase is Phase.V2_ONLY:
+            return  # the record was removed, or nothing is left to migrate: no row may come back that was taken out
+        levels = LEVELS if last else await self._claim()
+        found = await self._count(phase, levels) if levels else None
+        if found is not None:
+            seen = await self._find_figures(standing)
+            known = evolve(
+                found, consistency=seen.consistency,
+                v1_p99_s=seen.v1.latency.quantile(0.99), v2_p99_s=seen.v2.latency.quantile(0.99),
+            )  # fmt: skip
+            await self._samples.record(known, levels)
 
     async def _claim(self) -> Sequence[Level]:
         """Claim the present slots; return the levels for which this process is to count."""
@@ -150,13 +165,8 @@ class Sampler(Generic[V1, V2]):
                 break  # who has the finest one asks for the others
         return claimed
 
-    async def _count(self, levels: Sequence[Level]) -> Sample | None:
-        parts, name = self._parts, self._migration
-        at, standing = self._clock.now(), await parts.phases(name).find()
-        unrecorded = self._find_phase() if standing is None and self._find_phase is not None else None
-        phase = unrecorded if standing is None else standing.phase
-        if phase is None:
-            return None
+    async def _count(self, phase: Phase, levels: Sequence[Level]) -> Sample | None:
+        parts, name, at = self._parts, self._migration, self._clock.now()
         looks = any(level.every_s >= self._looks_from.every_s for level in levels)
         if not looks and await self._is_dear():
             return None
@@ -165,7 +175,6 @@ class Sampler(Generic[V1, V2]):
         dead = await parts.letters.count_open(name)
         mismatches = await parts.mismatches.count(name, confirmed=True)
         passing = [one.per_s for one in await parts.runners(name).find_all() if one.kind in _MOVING]
-        seen = await self._find_figures(standing)
         return Sample(
             at=at, by=f"{self._role} {socket.gethostname()}:{os.getpid()}",
             phase=str(phase), v1=held.v1, live=held.v2.live, left=held.v2.left, waiting=held.v2.waiting,
@@ -174,8 +183,6 @@ class Sampler(Generic[V1, V2]):
             moved_write=None if moved_by is None else moved_by.write,
             moved_sweep=None if moved_by is None else moved_by.sweep,
             per_s=sum(passing) if passing else None,
-            v1_p99_s=seen.v1.latency.quantile(0.99), v2_p99_s=seen.v2.latency.quantile(0.99),
-            consistency=seen.consistency,
         )  # fmt: skip
 
     async def _is_dear(self) -> bool:

@@ -158,12 +158,12 @@ async def test_what_a_sample_sends(watched: Watched) -> None:
 
 
 CONTROL = "lazymig_control"
-#: The record of the phase, both collections, what is marked, and what needs a person or runs.
-COUNTS = [f"{CONTROL} find", "v2 count", "v2 aggregate", "v1 count"]
+#: Both collections and what is marked, and what needs a person or runs.
+COUNTS = ["v2 count", "v2 aggregate", "v1 count"]
 OTHERS = [f"{CONTROL} aggregate", f"{CONTROL} aggregate", f"{CONTROL} find"]
-CLAIM, KEEP = f"{CONTROL} findAndModify", f"{CONTROL} update"
-PLAIN = [CLAIM, *COUNTS, *OTHERS, KEEP]
-DETAILED = [CLAIM, CLAIM, *COUNTS, "v2 count", "v2 aggregate", *OTHERS, KEEP, KEEP]
+PHASE, CLAIM, KEEP = f"{CONTROL} find", f"{CONTROL} findAndModify", f"{CONTROL} update"
+PLAIN = [PHASE, CLAIM, *COUNTS, *OTHERS, KEEP]
+DETAILED = [PHASE, CLAIM, CLAIM, *COUNTS, "v2 count", "v2 aggregate", *OTHERS, KEEP, KEEP]
 
 
 @FIRST
@@ -292,7 +292,7 @@ def beside(repo: Any) -> Sampler[Any, Any]:
 
 
 async def test_a_fleet_takes_samples(watched: Watched) -> None:
-    """Of a fleet without any sweep, one process counts per coarse slot; each other one sends one statement."""
+    """Of a fleet without any sweep, one process counts per coarse slot; each other one asks for the slot only."""
     database = watched.database
     await database["v1"].insert_many([thing(id) for id in range(3)])
     async with AsyncExitStack() as stack:
@@ -372,12 +372,38 @@ async def test_a_removed_control_collection_is_not_filled(database: Any) -> None
     async with AsyncExitStack() as stack:
         (repo,) = await _served(database, 1, stack)
         await until(lambda: found(control(database)))
-        taker = beside(repo)
-        await taker.end()
+        await beside(repo).end()
         await database[CONTROL].drop()
-        taker._taken.clear()
-        await taker._attempt(5.0)
-        assert await found(control(database)) == []
+        await _attempt_at_any_slot(beside(repo))
+        assert await database[CONTROL].count_documents({"kind": "samples"}) == 0
+
+
+async def _attempt_at_any_slot(taker: Sampler[Any, Any]) -> None:
+    taker._taken.clear()
+    await taker._attempt(5.0)
+    assert taker._failed == 0
+
+
+@FIRST
+async def test_no_samples_once_v2_is_the_only_truth(database: Any) -> None:
+    """In `v2_only` nothing is left to migrate: what was sampled stays, and what its retirement takes out stays out."""
+    async with AsyncExitStack() as stack:
+        (repo,) = await _served(database, 1, stack)
+        rows = {"kind": "samples"}
+
+        async def recorded() -> bool:
+            return await database[CONTROL].count_documents(rows) == 3  # type: ignore[no-any-return]
+
+        await until(recorded)
+        await beside(repo).end()
+        retirement = parts_of(control(database)).retirement("things")
+        assert await retirement.count_others() == 0
+        await Operator(control(database), "things").move(Phase.V2_ONLY)
+        await _attempt_at_any_slot(beside(repo))
+        assert len(await found(control(database))) == 1
+        await retirement.remove_others()
+        await _attempt_at_any_slot(beside(repo))
+        assert await database[CONTROL].count_documents(rows) == 0
 
 
 @FIRST
