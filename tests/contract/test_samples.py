@@ -146,6 +146,7 @@ async def test_what_a_sample_sends(watched: Watched) -> None:
     taker = sampling(repository(watched.database), kept)
     taker.begin()
     clock.time = clock.time.replace(minute=1)
+    assert (len(PLAIN), len(DETAILED)) == (9, 13), "docs/how-to/monitor.md says so: 6 * 9 and 4 / 2 per minute"
     for expected in (DETAILED, PLAIN):
         await take(taker, clock)  # the first sample of a row costs one statement more, so it is not counted
         clock.time += timedelta(minutes=2) if expected == DETAILED else timedelta()
