@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import AbstractEventLoop
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
 from attrs import define, field
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 
 from lazymig.errors import ConfigurationError
 from lazymig.status.looking import AnyRepository
 from lazymig.switching.case import Demands
 from lazymig.web.actions.errands import Errands
+from lazymig.web.actions.guards import Authorize
 from lazymig.web.panels import Panels, Render
 from lazymig.web.paths import slug
 from lazymig.web.pulse import Pulse
 from lazymig.web.rendering import render_panels
 from lazymig.web.snapshot import look_up
 from lazymig.web.source import Shown, find_repositories
-
-#: Returns the name of whoever sends a request, if they may do this; None if they may not.
-Authorize: TypeAlias = Callable[[Request, str], str | Awaitable[str | None] | None]
 
 
 @define(eq=False)
