@@ -6,22 +6,22 @@ import asyncio
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from functools import partial
-from weakref import WeakKeyDictionary
 
-from attrs import define, field
+from attrs import define, field, frozen
 from starlette.exceptions import HTTPException
 
 from lazymig.errors import ConfigurationError
+from lazymig.repository import calls_of, repository_over
 from lazymig.status.looking import AnyRepository
 from lazymig.switching.case import Demands
 from lazymig.web.actions.errands import Errands
 from lazymig.web.actions.guards import Authorize
+from lazymig.web.looks import look_up
 from lazymig.web.panels import Panels, Render
 from lazymig.web.paths import slug
 from lazymig.web.pulse import Pulse
-from lazymig.web.rendering import render_panels
-from lazymig.web.snapshot import look_up
 from lazymig.web.source import Shown, find_repositories
+from lazymig.web.view.panels import render_panels
 
 
 @define(eq=False)
@@ -36,7 +36,7 @@ class Room:
     render: Render = field(default=render_panels, kw_only=True)
     #: The actions that are under way in this process.
     errands: Errands = field(factory=Errands, init=False)
-    _shows: WeakKeyDictionary[AbstractEventLoop, dict[str, _Show]] = field(factory=WeakKeyDictionary, init=False)
+    _shows: dict[AbstractEventLoop, dict[str, _Show]] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.refresh_s <= 0 or min(self.soak_s, self.max_age_s) < 0:
@@ -65,20 +65,35 @@ class Room:
         """Return the panels of a migration's newest snapshot. Raises as `find` does."""
         return self._show(name).panels
 
+    def end(self) -> None:
+        """Let all who watch come to their end, since the server stops."""
+        for shows in self._shows.values():
+            for show in shows.values():
+                show.pulse.end()
+
     def _show(self, name: str) -> _Show:
-        repository = self.find(name)
-        # A client belongs to one event loop, and so does whatever waits for it.
-        shows = self._shows.setdefault(asyncio.get_running_loop(), {})
+        calls = calls_of(self.find(name))
+        shows = self._find_shows()
         show = shows.get(name)
-        if show is None or not show.pulse.is_of(repository):
-            look = partial(look_up, repository, Demands(self.soak_s, self.max_age_s))
-            show = shows[name] = _Show(Pulse(repository, look, self.refresh_s), Panels(self.render))
+        if show is None or show.calls is not calls:
+            if show is not None:
+                show.pulse.end()  # whoever watches it connects again, and sees the repository that took its place
+            look = partial(look_up, repository_over(calls), Demands(self.soak_s, self.max_age_s))
+            pulse = Pulse(look, self.refresh_s, calls.options.clock)
+            show = shows[name] = _Show(calls, pulse, Panels(self.render))
         return show
 
+    def _find_shows(self) -> dict[str, _Show]:
+        """Return what is shown in this event loop: a client belongs to one, and so does what waits for its answers."""
+        for loop in [loop for loop in self._shows if loop.is_closed()]:
+            del self._shows[loop]
+        return self._shows.setdefault(asyncio.get_running_loop(), {})
 
-@define(eq=False)
+
+@frozen
 class _Show:
     """What all who watch one migration share."""
 
+    calls: object
     pulse: Pulse
     panels: Panels

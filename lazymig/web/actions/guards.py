@@ -83,8 +83,8 @@ async def read_form(request: Request) -> tuple[Given, Request]:
 def check_sender(request: Request) -> None:
     """Raise a 403 unless the browser says that a page of this server sends the form.
 
-    `Sec-Fetch-Site` decides where a browser sends it, which is over https and to this machine: no page can forge it, and
-    no proxy changes what it is about. Elsewhere the form's origin must be the host that is asked.
+    `Sec-Fetch-Site` decides where a browser sends it, over https and to this machine: no page can forge it, and no
+    proxy changes what it is about. Elsewhere the form's origin must be the host that is asked.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is None and origin is None:

@@ -31,6 +31,8 @@ from lazymig.web.paths import Paths, paths_of
 from lazymig.web.rendering import render
 from lazymig.web.room import Room
 
+#: The steps of V1's end, in their order.
+END_STEPS = ("quarantine", "restore", "archive", "drop", "reduce", "finish")
 _CHANGED = "It has changed since this form was shown. Nothing was done; look at it again."
 #: Every action, by its name in the path.
 ACTIONS: Mapping[str, Action] = {
@@ -141,12 +143,13 @@ class _Order:
         self, case: Case, sheet: Sheet, problem: str = "", wrong: Mapping[str, str] | None = None, *, status: int = 200
     ) -> Response:
         """Return the page of the action."""
-        token = guards.find_token(self.request)
+        token, paths = guards.find_token(self.request), self.find_paths()
         text = render(
-            "actions/action.html", sheet=sheet, given=case.typed, problem=problem, wrong=wrong or {}, token=token,
-            token_field=guards.TOKEN_FIELD, form=guards.make_token(), paths=self.find_paths(),
-            action=self.action.name, migration=case.name, by=case.by,
+            "actions/action.html", title=sheet.title, sheet=sheet, typed=case.typed, problem=problem,
+            wrong=wrong or {}, token=token, token_field=guards.TOKEN_FIELD, form=guards.make_token(), paths=paths,
+            mount=paths.mount, action=self.action.name, migration=case.name, by=case.by,
             letter=case.typed.one("id") if "id" in self.action.asks else "",
+            steps=END_STEPS if self.action.name == "retire" else (),
         )  # fmt: skip
         response = HTMLResponse(text, status)
         guards.keep_token(self.request, response, token)
@@ -163,8 +166,9 @@ async def _list_letters(room: Room, request: Request) -> Response:
         known, waived=query.get("waived") == "1", group=query.get("group", ""),
         page=int(page) if page.isascii() and page.isdecimal() and len(page) < 9 else 1,
     )  # fmt: skip
+    paths = paths_of(request, case.name)
     text = render(
-        "actions/dead_letters.html", listing=listing, paths=paths_of(request, case.name), migration=case.name,
-        acts=room.authorize is not None,
+        "actions/dead_letters.html", title=f"Dead letters of {case.name}", listing=listing, paths=paths,
+        mount=paths.mount, migration=case.name, acts=room.authorize is not None,
     )  # fmt: skip
     return HTMLResponse(text)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from attrs import field, frozen
 
+from lazymig.measuring.holdings import SAMPLE, SMALL, Holdings, MovedBy, scaled
 from lazymig.metrics import DIRTY, LEFT_NOW, REMAINING, SHARE, WAITING_NOW
-from lazymig.passes.shedding import as_patient_as
 from lazymig.protocol.in_place.parts import Parts
 from lazymig.protocol.in_place.place import Place
 from lazymig.stores.counts import Counts
@@ -23,9 +23,9 @@ from lazymig.stores.keyset import Order
 from lazymig.stores.records import StoredWhole
 from lazymig.stores.scans import Scan
 from lazymig.stores.whole_counts import WholeKind, count_kinds, count_unmoved
-from lazymig.sweeping.holdings import SAMPLE, SMALL, Holdings, MovedBy, scaled
 from lazymig.telemetry import Tally
 
+T = TypeVar("T")
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
@@ -88,13 +88,25 @@ class Stale:
     estimated: bool
 
 
-class Measure(Generic[V1, V2]):
-    """Counts the documents of one collection."""
+class Alike(Protocol):
+    """Gives what asks about a store's collection the store's own ways, such as the patience of a pass."""
 
-    def __init__(self, place: Place[V1, V2]) -> None:
+    def __call__(self, store: object, other: T) -> T: ...
+
+
+def as_it_is(store: object, other: T) -> T:
+    """Return what asks about the store's collection as it is."""
+    return other
+
+
+class Measure(Generic[V1, V2]):
+    """Counts the documents of one collection. A pass gives its statements the patience of its store by `alike`."""
+
+    def __init__(self, place: Place[V1, V2], alike: Alike = as_it_is) -> None:
         self._place = place
-        self._all = as_patient_as(place.store, Counts(place.store))
-        self._kinds = as_patient_as(place.store, _Kinds(place.store, place.conversions.migration.name))
+        self._alike = alike
+        self._all = alike(place.store, Counts(place.store))
+        self._kinds = alike(place.store, _Kinds(place.store, place.conversions.migration.name))
 
     async def look(self, *, exact: bool = False) -> PlaceHoldings:
         """Count all documents if they are few or with `exact`, else those of a sample."""
@@ -122,7 +134,7 @@ class Measure(Generic[V1, V2]):
             after = page.document_at(len(page) - 1)
 
     async def _sample(self) -> AsyncGenerator[Sequence[StoredWhole]]:
-        ids = await as_patient_as(self._place.store, Scan(self._place.store)).sample_ids(SAMPLE)
+        ids = await self._alike(self._place.store, Scan(self._place.store)).sample_ids(SAMPLE)
         for start in range(0, len(ids), _PAGE):
             yield list((await self._place.store.find_many(ids[start : start + _PAGE])).values())
 
