@@ -18,30 +18,16 @@ from starlette.routing import Route
 from lazymig.switching.case import Demands
 from lazymig.web.actions import guards
 from lazymig.web.actions.action import Action, Case
-from lazymig.web.actions.cut_over import ChangeCutOver
-from lazymig.web.actions.doing import describe_busy, find_repeated, is_ill_formed, perform, run_alone
+from lazymig.web.actions.doing import describe_busy, find_repeated, find_under_way, is_ill_formed, perform, run_alone
+from lazymig.web.actions.every import ACTIONS, END_STEPS
 from lazymig.web.actions.given import Given, parse_form
-from lazymig.web.actions.letters import Retry, Unwaive, Waive
 from lazymig.web.actions.listing import make_listing
-from lazymig.web.actions.passes import Pause, Rate, Resume
-from lazymig.web.actions.phase import Advance, Begin, Release, Rollback
-from lazymig.web.actions.retiring import Archive, Drop, Finish, Quarantine, Reduce, Restore, Retire
 from lazymig.web.actions.sheets import Sheet
 from lazymig.web.paths import Paths, paths_of
 from lazymig.web.rendering import render
 from lazymig.web.room import Room
 
-#: The steps of V1's end, in their order.
-END_STEPS = ("quarantine", "restore", "archive", "drop", "reduce", "finish")
 _CHANGED = "It has changed since this form was shown. Nothing was done; look at it again."
-#: Every action, by its name in the path.
-ACTIONS: Mapping[str, Action] = {
-    one.name: one
-    for one in (
-        Begin(), Advance(), Rollback(), Release(), ChangeCutOver(), Pause(), Resume(), Rate(), Waive(), Unwaive(),
-        Retry(), Retire(), Quarantine(), Restore(), Archive(), Drop(), Reduce(), Finish(),
-    )
-}  # fmt: skip
 
 
 def action_routes(room: Room) -> list[Route]:
@@ -103,7 +89,8 @@ class _Order:
         case, form = self.case(given, by), given.one("form")
         if is_ill_formed(form):
             raise HTTPException(400, "The form is not one that this page made. Open the form again.")
-        errands, busy = self.room.errands, self.room.errands.find_busy(case.name)
+        errands = self.room.errands
+        busy = await find_under_way(case, errands) if self.action.alone else None
         if busy is not None and busy.form == form:
             return self.leave()
         if (repeated := await find_repeated(case, form)) is not None:
@@ -111,7 +98,7 @@ class _Order:
                 return self.leave()
             return self.again(case, await self.action.look(case), f"This form was sent before. {repeated.outcome}")
         sheet = await self.action.look(case)
-        if busy is not None and self.action.alone:
+        if busy is not None:
             return self.again(case, sheet, describe_busy(busy))
         if given.one("seen") != sheet.seen:
             return self.again(case, sheet, _CHANGED)
@@ -124,6 +111,7 @@ class _Order:
             if ended is None:
                 return self.leave()
             outcome, good = ended
+        await self.room.pulse(self.request.path_params["migration"]).renew()
         return self.leave() if good else self.again(case, await self.action.look(case), outcome)
 
     def leave(self) -> Response:
