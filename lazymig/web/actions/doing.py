@@ -23,7 +23,7 @@ _LOGGER: Final = logging.getLogger("lazymig.web")
 _FORM: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 #: Acts among which one that is under way is looked for.
 _LATELY: Final = 20
-_REPEATED: Final = "This form was sent already; the history shows what became of it."
+REPEATED: Final = "This form was sent already; the history shows what became of it."
 #: Seconds for which a request waits for what it has ordered: what is refused at once is better shown beside its form.
 _PATIENCE_S: Final = 1.0
 #: Seconds between two reports of an action that is under way: other processes show it by them, and see where it ends.
@@ -62,7 +62,7 @@ async def perform(action: Action, case: Case, sheet: Sheet, form: str, lines: Se
     journal = case.parts.journal(case.name)
     what = action.describe(case, sheet) if sheet.button else sheet.title
     if not await journal.add(Act(case.parts.clock.now(), case.by, action.name, what, form=form)):
-        return _REPEATED, False
+        return REPEATED, False
     outcome, good = await _attempt(action, case, sheet)
     try:
         await journal.end(form, outcome, good=good, lines=lines)
@@ -89,7 +89,7 @@ async def _attempt(action: Action, case: Case, sheet: Sheet) -> Outcome:
 async def run_alone(errands: Errands, action: Action, case: Case, sheet: Sheet, form: str) -> Outcome | None:
     """Do it beside the request, as the migration's only errand; return how it ended, or None if it is under way."""
     if (busy := errands.find_busy(case.name)) is not None:
-        return describe_busy(busy), False
+        return (REPEATED if busy.form == form else describe_busy(busy)), False
     clock = case.parts.clock
     errand = Errand(action.name, case.by, form, clock.now())
 

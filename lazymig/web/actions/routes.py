@@ -18,7 +18,15 @@ from starlette.routing import Route
 from lazymig.switching.case import Demands
 from lazymig.web.actions import guards
 from lazymig.web.actions.action import Action, Case
-from lazymig.web.actions.doing import describe_busy, find_repeated, find_under_way, is_ill_formed, perform, run_alone
+from lazymig.web.actions.doing import (
+    REPEATED,
+    describe_busy,
+    find_repeated,
+    find_under_way,
+    is_ill_formed,
+    perform,
+    run_alone,
+)
 from lazymig.web.actions.every import ACTIONS, END_STEPS
 from lazymig.web.actions.given import Given, parse_form
 from lazymig.web.actions.listing import make_listing
@@ -112,7 +120,7 @@ class _Order:
                 return self.leave()
             outcome, good = ended
         await self.room.pulse(self.request.path_params["migration"]).renew()
-        return self.leave() if good else self.again(case, await self.action.look(case), outcome)
+        return self.leave() if good or outcome == REPEATED else self.again(case, await self.action.look(case), outcome)
 
     def leave(self) -> Response:
         """Lead back to the page."""
