@@ -16,6 +16,8 @@ _WIDTH, _HEIGHT = 440, 200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 72, 12, 12, 26
 #: Points of a line at most.
 _POINTS = 240
+#: What is less than this is nothing.
+_LEAST = 1e-6
 #: Where a scale may end, in powers of ten, and how many equal steps lead there.
 _ENDS = {1: 4, 2: 4, 3: 3, 4: 4, 5: 5, 6: 3, 8: 4, 10: 5}
 
@@ -119,7 +121,7 @@ def _close(steps: Sequence[str]) -> Iterator[str]:
 
 def _find_end(value: float) -> tuple[float, int]:
     """Return where a scale ends that holds this value, and its steps: numbers that people read at a glance."""
-    if value <= 0:
+    if value < _LEAST:
         return 1.0, 1
     power = 10.0 ** math.floor(math.log10(value))
     factor = next(factor for factor in _ENDS if power * factor >= value * (1 - 1e-9))

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from attrs import evolve
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lazymig.web.view.charts import Chart, Series, make_charts, make_data
@@ -86,6 +86,7 @@ def test_scales_end_at_round_numbers(highest: float, ticks: list[str]) -> None:
     assert texts[:-1] == ticks
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | st.floats(0, 1e12), min_size=1, max_size=600))
 def test_every_value_stays_in_the_drawing(values: list[float | None]) -> None:
     """Whatever the values are, lines stay between the edges, and long ones are thinned out."""
