@@ -3,6 +3,7 @@
   "use strict";
 
   const POLL_MS = 10_000;
+  const QUIET_MS = 10_000;
   // After so many polls everything is fetched again: older samples are kept in coarser steps.
   const POLLS_PER_WHOLE = 180;
   const DASHES = { write: [7, 4], bad: [2, 4], frame: [12, 4] };
@@ -13,9 +14,24 @@
 
   function watchStream() {
     const lost = document.getElementById("stream");
-    document.addEventListener("htmx:sseOpen", () => { lost.hidden = true; });
-    document.addEventListener("htmx:sseError", () => { lost.hidden = false; });
-    document.addEventListener("htmx:sseClose", () => { lost.hidden = false; });
+    if (!lost) return;
+    const show = (hidden) => () => { if (lost.hidden !== hidden) lost.hidden = hidden; };
+    document.addEventListener("htmx:sseOpen", show(true));
+    document.addEventListener("htmx:sseError", show(false));
+    document.addEventListener("htmx:sseClose", show(false));
+
+    // A server that hangs, or a network that is gone, ends no connection. But the time at the top changes all the time.
+    let heardAt = performance.now();
+    let interval = 0;
+    document.addEventListener("htmx:sseMessage", () => {
+      const now = performance.now();
+      interval = Math.max(now - heardAt, interval * 0.9);
+      heardAt = now;
+      show(true)();
+    });
+    setInterval(() => {
+      if (performance.now() - heardAt > Math.max(QUIET_MS, 5 * interval)) show(false)();
+    }, 1000);
   }
 
   function drawCharts(cell) {
