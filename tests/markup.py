@@ -11,11 +11,13 @@ from attrs import define, field
 
 _VOID = {"meta", "link", "input", "br", "hr", "img"}
 _BLOCKS = {
-    "address", "article", "div", "dl", "fieldset", "figure", "footer", "form", "h1", "h2", "h3", "header", "main", "nav", "ol", "p",
+    "address", "article", "div", "dl", "fieldset",
+    "figure", "footer", "form", "h1", "h2", "h3", "header", "main", "nav", "ol", "p",
     "section", "table", "ul",
 }  # fmt: skip
 _INLINE = {
-    "a", "b", "body", "button", "caption", "code", "dd", "dt", "figcaption", "head", "html", "input", "label", "legend", "li", "link",
+    "a", "b", "body", "button", "caption", "code",
+    "dd", "dt", "figcaption", "head", "html", "input", "label", "legend", "li", "link",
     "meta", "noscript", "option", "script", "select", "span", "strong", "style", "tbody", "td", "textarea", "th",
     "thead", "time", "title", "tr",
 }  # fmt: skip
