@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import AbstractEventLoop
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TypeAlias
 
 from attrs import define, evolve, field, frozen
 from pymongo.errors import PyMongoError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 
 from lazymig.errors import ConfigurationError, LazymigError
 from lazymig.repository import calls_of, repository_over
 from lazymig.status.looking import AnyRepository
 from lazymig.switching.case import Demands
 from lazymig.web.actions.errands import Errands
+from lazymig.web.actions.guards import Authorize
 from lazymig.web.actions.offers import find_offers
 from lazymig.web.looks import look_up
 from lazymig.web.panels import Panels
@@ -27,9 +26,6 @@ from lazymig.web.pulse import Pulse
 from lazymig.web.snapshot import Snapshot
 from lazymig.web.source import Shown, find_repositories
 from lazymig.web.view.panels import render_panels
-
-#: Returns the name of whoever sends a request, if they may do this; None if they may not.
-Authorize: TypeAlias = Callable[[Request, str], str | Awaitable[str | None] | None]
 
 
 @define(eq=False)
