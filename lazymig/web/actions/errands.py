@@ -77,6 +77,16 @@ class Errands:
         last = self._last.get(migration)
         return last if last is not None and last.ended_at is None else None
 
+    @property
+    def under_way(self) -> list[Errand]:
+        """Those that have not ended."""
+        return [errand for errand in self._last.values() if errand.ended_at is None]
+
+    async def wait(self) -> None:
+        """Wait until all have ended."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks))
+
     def begin(self, migration: str, errand: Errand, work: Work, clock: Clock) -> asyncio.Task[None]:
         """Begin one, where none is under way."""
         assert self.find_busy(migration) is None
