@@ -95,6 +95,7 @@ class Visitor:
         self.client = httpx.AsyncClient(transport=transport, base_url=origin)
         self.origin = origin
         self.name = name
+        self.app = app
         #: What the application's requests share.
         self.room = app.state.room
         self.base = f"{MOUNT}/m/{name}"

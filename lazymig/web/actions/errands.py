@@ -1,21 +1,27 @@
 """Actions under way: each outlives the request that ordered it, and a migration has one at a time in this process.
 
-What other processes do at the same time, the records order: every change there is a compare-and-set.
+Those of other processes are seen by the journal. What two processes do at one time, the records order: every change
+there is a compare-and-set.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
 
 from attrs import define, field
 
+from lazymig.control.journal import Act
 from lazymig.loop.clock import Clock
 
 #: Lines that are kept of one.
-_LINES = 50
+_LINES: Final = 50
+#: For how long an action is shown that has ended. The history shows it afterwards.
+_SHOWN: Final = timedelta(minutes=10)
+CUT_OFF: Final = "it was cut off; the page shows how far it came"
 
 
 @define(eq=False)
@@ -83,8 +89,31 @@ class Errands:
 
 
 async def _run(errand: Errand, work: Work, clock: Clock) -> None:
-    outcome, good = "it was cut off; the history and the page say how far it came", False
+    outcome, good = CUT_OFF, False
     try:
         outcome, good = await work(errand)
     finally:
         errand.end(clock.now(), outcome, good=good)
+
+
+def find_shown(own: Errand | None, acts: Sequence[Act], now: datetime) -> Errand | None:
+    """Return the action to show: the one under way, in any process, or the one that ended last.
+
+    Args:
+        own: The last one of this process.
+        acts: The acts of the journal, newest first.
+        now: The present, naive UTC.
+    """
+    if own is not None and own.ended_at is None:
+        return own
+    under_way = [act for act in acts if act.is_under_way(now)]
+    newest = (under_way or acts)[:1]
+    if not newest:
+        return None
+    act = newest[0]
+    cut_off = act.ended_at is None and not under_way
+    ended_at = (act.seen_at or act.at) if cut_off else act.ended_at
+    if ended_at is not None and abs(now - ended_at) > _SHOWN:
+        return None
+    outcome = CUT_OFF if cut_off else act.outcome
+    return Errand(act.action, act.by, act.form, act.at, list(act.lines), ended_at, outcome, act.good)

@@ -5,6 +5,7 @@ A GET changes nothing. A POST passes every guard before anything is looked up.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from functools import partial
 
@@ -17,28 +18,24 @@ from starlette.routing import Route
 from lazymig.switching.case import Demands
 from lazymig.web.actions import guards
 from lazymig.web.actions.action import Action, Case
-from lazymig.web.actions.cut_over import ChangeCutOver
-from lazymig.web.actions.doing import describe_busy, find_repeated, is_ill_formed, perform, run_alone
+from lazymig.web.actions.doing import (
+    REPEATED,
+    describe_busy,
+    find_repeated,
+    find_under_way,
+    is_ill_formed,
+    perform,
+    run_alone,
+)
+from lazymig.web.actions.every import ACTIONS, END_STEPS
 from lazymig.web.actions.given import Given, parse_form
-from lazymig.web.actions.letters import Retry, Unwaive, Waive
 from lazymig.web.actions.listing import make_listing
-from lazymig.web.actions.passes import Pause, Rate, Resume
-from lazymig.web.actions.phase import Advance, Begin, Release, Rollback
-from lazymig.web.actions.retiring import Archive, Drop, Finish, Quarantine, Reduce, Restore, Retire
 from lazymig.web.actions.sheets import Sheet
 from lazymig.web.paths import Paths, paths_of
 from lazymig.web.rendering import render
 from lazymig.web.room import Room
 
 _CHANGED = "It has changed since this form was shown. Nothing was done; look at it again."
-#: Every action, by its name in the path.
-ACTIONS: Mapping[str, Action] = {
-    one.name: one
-    for one in (
-        Begin(), Advance(), Rollback(), Release(), ChangeCutOver(), Pause(), Resume(), Rate(), Waive(), Unwaive(),
-        Retry(), Retire(), Quarantine(), Restore(), Archive(), Drop(), Reduce(), Finish(),
-    )
-}  # fmt: skip
 
 
 def action_routes(room: Room) -> list[Route]:
@@ -65,7 +62,10 @@ async def _do(room: Room, request: Request) -> Response:
     assert action is not None  # found_name has refused the request otherwise
     order = _Order(room, request, action)
     if request.method == "POST":
-        return await order.do(given, by)
+        answer = await order.do(given, by)
+        if answer.status_code == 303:  # the page to which it leads shows what was done
+            await room.renew(request.path_params["migration"])
+        return answer
     return await order.show(by)
 
 
@@ -100,7 +100,8 @@ class _Order:
         case, form = self.case(given, by), given.one("form")
         if is_ill_formed(form):
             raise HTTPException(400, "The form is not one that this page made. Open the form again.")
-        errands, busy = self.room.errands, self.room.errands.find_busy(case.name)
+        errands = self.room.errands
+        busy = await find_under_way(case, errands) if self.action.alone else None
         if busy is not None and busy.form == form:
             return self.leave()
         if (repeated := await find_repeated(case, form)) is not None:
@@ -108,20 +109,21 @@ class _Order:
                 return self.leave()
             return self.again(case, await self.action.look(case), f"This form was sent before. {repeated.outcome}")
         sheet = await self.action.look(case)
-        if busy is not None and self.action.alone:
+        if busy is not None:
             return self.again(case, sheet, describe_busy(busy))
         if given.one("seen") != sheet.seen:
             return self.again(case, sheet, _CHANGED)
         if sheet.button and (wrong := self.action.check(case, sheet)):
             return self.again(case, sheet, "Nothing was done.", wrong, status=422)
         if not self.action.alone or not sheet.button:
-            outcome, good = await perform(self.action, case, sheet, form)
+            outcome, good = await asyncio.shield(perform(self.action, case, sheet, form))
         else:
             ended = await run_alone(errands, self.action, case, sheet, form)
             if ended is None:
                 return self.leave()
             outcome, good = ended
-        return self.leave() if good else self.again(case, await self.action.look(case), outcome)
+        await self.room.pulse(self.request.path_params["migration"]).renew()
+        return self.leave() if good or outcome == REPEATED else self.again(case, await self.action.look(case), outcome)
 
     def leave(self) -> Response:
         """Lead back to the page."""
@@ -140,12 +142,13 @@ class _Order:
         self, case: Case, sheet: Sheet, problem: str = "", wrong: Mapping[str, str] | None = None, *, status: int = 200
     ) -> Response:
         """Return the page of the action."""
-        token = guards.find_token(self.request)
+        token, paths = guards.find_token(self.request), self.find_paths()
         text = render(
-            "actions/action.html", sheet=sheet, given=case.typed, problem=problem, wrong=wrong or {}, token=token,
-            token_field=guards.TOKEN_FIELD, form=guards.make_token(), paths=self.find_paths(),
-            action=self.action.name, migration=case.name, by=case.by,
+            "actions/action.html", title=sheet.title, sheet=sheet, typed=case.typed, problem=problem,
+            wrong=wrong or {}, token=token, token_field=guards.TOKEN_FIELD, form=guards.make_token(), paths=paths,
+            mount=paths.mount, action=self.action.name, migration=case.name, by=case.by,
             letter=case.typed.one("id") if "id" in self.action.asks else "",
+            steps=END_STEPS if self.action.name == "retire" else (),
         )  # fmt: skip
         response = HTMLResponse(text, status)
         guards.keep_token(self.request, response, token)
@@ -162,8 +165,9 @@ async def _list_letters(room: Room, request: Request) -> Response:
         known, waived=query.get("waived") == "1", group=query.get("group", ""),
         page=int(page) if page.isascii() and page.isdecimal() and len(page) < 9 else 1,
     )  # fmt: skip
+    paths = paths_of(request, case.name)
     text = render(
-        "actions/dead_letters.html", listing=listing, paths=paths_of(request, case.name), migration=case.name,
-        acts=room.authorize is not None,
+        "actions/dead_letters.html", title=f"Dead letters of {case.name}", listing=listing, paths=paths,
+        mount=paths.mount, migration=case.name, acts=room.authorize is not None,
     )  # fmt: skip
     return HTMLResponse(text)
