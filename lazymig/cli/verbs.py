@@ -24,6 +24,7 @@ from lazymig.cli.follow import follow
 from lazymig.cli.init import init
 from lazymig.cli.options import Exit, examples
 from lazymig.cli.output import complain
+from lazymig.cli.report import report
 from lazymig.cli.retire import retire
 from lazymig.cli.rewrite import rewrite
 from lazymig.cli.serve import serve
@@ -73,6 +74,7 @@ _VERBS: dict[Callable[..., object], str] = {
     ),
     doctor: examples(f"lazymig doctor {_APP}", f"lazymig doctor {_APP} --all", f"lazymig doctor {_APP} --json"),
     status: examples(f"lazymig status {_APP}", "LAZYMIG_APP=shop.people:repository lazymig status --json"),
+    report: examples(f"lazymig report {_APP} --html people.html", f"lazymig report {_APP} --html - > people.html"),
     serve: examples(
         f"lazymig serve {_APP}",
         f"lazymig serve {_APP} --app shop.orders:repository --port 9000",

@@ -25,7 +25,6 @@ _SAMPLE = "Only a full verification finds a single entity."
 _STOPPED = "It failed, or was stopped before its end: nothing is proven."
 _ONE_WAY = "It compared by upgrade only: what upgrade loses or distorts was not looked for."
 _PART = "It was not about all entities: it says nothing about the others."
-_NONE = "No verification has run: nothing is proven."
 _SINCE = "If something was changed since, run it once more."
 
 
@@ -48,7 +47,7 @@ def describe_proof(found: Verified) -> Proof:
     """Return what the last verification proves."""
     run = found.last
     if run is None:
-        return Proof((), (), (_NONE,))
+        return Proof((), (), ())
     statement = tuple(f"{text[0].upper()}{text[1:].removesuffix('.')}." for text in run.remarks if text)
     if not run.finished:
         return Proof(statement, (), (_STOPPED,))

@@ -30,6 +30,10 @@ class NotYet(LazymigError):
         super().__init__(f"the first look has not ended within {waited_s:.0f} s; it goes on")
 
 
+class LookFailed(LazymigError):
+    """A look failed by a mistake of this program or the application."""
+
+
 @frozen
 class Patience:
     """How long is waited, in seconds.
@@ -176,6 +180,7 @@ class Pulse:
             # Where it was raised, without its text, which may quote a document.
             frames = "".join(traceback.format_tb(error.__traceback__))
             _LOGGER.error("a look at a migration failed: %s\n%s", type(error).__name__, frames)
+            error = LookFailed(describe_trouble(error))
         self._error = error
         self._show(describe_trouble(error))
 

@@ -6,6 +6,7 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lazymig.status.words import describe_gate
 from lazymig.web.view.text import mark_times, show
 
 
@@ -17,6 +18,7 @@ def environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True, finalize=show,
     )  # fmt: skip
     made.filters["timed"] = mark_times
+    made.filters["state"] = describe_gate
     return made
 
 

@@ -13,15 +13,12 @@ from lazymig.web.snapshot import Snapshot
 from lazymig.web.view.page import make_figures
 from lazymig.web.view.panels import render_panels
 
-#: By what a report is known to be one.
-GENERATOR = '<meta name="generator" content="lazymig report">'
-
 
 def make_report(snapshot: Snapshot) -> str:
     """Return the panels and charts of a page as one HTML file, with its styles and without actions."""
     css = (files("lazymig.web") / "static" / "lazymig.css").read_text("utf-8")
     return render(
-        "report.html", title=describe_headline(snapshot.status), css=Markup(css), generator=Markup(GENERATOR),
+        "report.html", title=describe_headline(snapshot.status), css=Markup(css),
         panels={name: Markup(html) for name, html in render_panels(snapshot).items()},
         figures=make_figures(snapshot.samples), version=_find_version(),
     )  # fmt: skip

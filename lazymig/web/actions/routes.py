@@ -62,7 +62,10 @@ async def _do(room: Room, request: Request) -> Response:
     assert action is not None  # found_name has refused the request otherwise
     order = _Order(room, request, action)
     if request.method == "POST":
-        return await order.do(given, by)
+        answer = await order.do(given, by)
+        if answer.status_code == 303:  # the page to which it leads shows what was done
+            await room.renew(request.path_params["migration"])
+        return answer
     return await order.show(by)
 
 
@@ -119,7 +122,6 @@ class _Order:
             if ended is None:
                 return self.leave()
             outcome, good = ended
-        await self.room.pulse(self.request.path_params["migration"]).renew()
         return self.leave() if good or outcome == REPEATED else self.again(case, await self.action.look(case), outcome)
 
     def leave(self) -> Response:

@@ -1,4 +1,4 @@
-// What neither HTML nor htmx does: says that the stream is lost, keeps the focus, and draws the charts by uPlot.
+// What neither HTML nor htmx does: says that the stream is lost, and draws the charts by uPlot.
 (() => {
   "use strict";
 
@@ -8,7 +8,6 @@
   const DASHES = { write: [7, 4], bad: [2, 4], frame: [12, 4] };
 
   watchStream();
-  keepFocus();
   const cell = document.querySelector("[data-samples]");
   if (cell && window.uPlot) drawCharts(cell);
 
@@ -17,20 +16,6 @@
     document.addEventListener("htmx:sseOpen", () => { lost.hidden = true; });
     document.addEventListener("htmx:sseError", () => { lost.hidden = false; });
     document.addEventListener("htmx:sseClose", () => { lost.hidden = false; });
-  }
-
-  // A panel is replaced as a whole. Whoever stands on one of its links by keyboard stays there, or in the panel.
-  function keepFocus() {
-    let left = null;
-    document.addEventListener("htmx:sseBeforeMessage", (event) => {
-      const focused = document.activeElement;
-      left = event.target.contains(focused) ? focused.id : null;
-    });
-    document.addEventListener("htmx:sseMessage", () => {
-      const again = left && document.getElementById(left);
-      if (again && document.activeElement !== again) again.focus({ preventScroll: true });
-      left = null;
-    });
   }
 
   function drawCharts(cell) {

@@ -36,7 +36,7 @@ def _is_good(fleet: Fleet) -> bool:
 def _table_members(found: Status) -> Table | None:
     behind = {member.key for member in found.fleet.behind}
     rows = [_make_row(found, one, is_behind=one.key in behind) for one in found.fleet.members]
-    columns = "name | role | release | #revision | #acknowledged | heartbeat | #lease s | state"
+    columns = "~name | role | release | #revision | #acknowledged | heartbeat | #lease s | ~state"
     return make_table(f"Processes ({len(rows):,})", columns, rows)
 
 

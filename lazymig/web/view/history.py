@@ -34,7 +34,7 @@ def _table_moves(moves: Sequence[Moved]) -> Table | None:
         (describe_moment(one.at), str(one.before or ""), one.what or str(one.after), one.by, one.why)
         for one in reversed(moves[-_SHOWN:])
     ]
-    return make_table("Steps, the last first", "when | from | to | by | why", rows)
+    return make_table("Steps, the last first", "when | from | ~to | ~by | ~why", rows)
 
 
 def _table_acts(snapshot: Snapshot) -> Table | None:
@@ -42,7 +42,7 @@ def _table_acts(snapshot: Snapshot) -> Table | None:
         (describe_moment(one.at), one.action, one.what, one.by, one.outcome or "under way")
         for one in snapshot.acts[:_SHOWN]
     ]
-    return make_table("Ordered by this page, the last first", "when | action | what | by | outcome", rows)
+    return make_table("Ordered by this page, the last first", "when | action | ~what | ~by | ~outcome", rows)
 
 
 def _table_runs(runs: Sequence[tuple[str, RunRecord]]) -> Table | None:
@@ -53,4 +53,4 @@ def _table_runs(runs: Sequence[tuple[str, RunRecord]]) -> Table | None:
         )
         for kind, run in runs[:_SHOWN]
     ]  # fmt: skip
-    return make_table("Runs, the last first", "started | pass | #seconds | ended | counts", rows)
+    return make_table("Runs, the last first", "started | pass | #seconds | ended | ~counts", rows)

@@ -40,9 +40,9 @@ _VIEWS: Final[Mapping[str, Callable[[Snapshot], object]]] = {
     "progress": view_progress,
     "trouble": view_trouble,
     "verification": view_verification,
+    "conversions": view_conversions,
     "passes": view_passes,
     "fleet": view_fleet,
-    "conversions": view_conversions,
     "history": view_history,
 }
 #: The names of all panels.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from attrs import frozen
 
@@ -13,10 +13,10 @@ Facts: TypeAlias = Mapping[str, str]
 
 @frozen
 class Column:
-    """A column's name, and whether it holds numbers, which stand at its right side."""
+    """A column's name, and what it holds: numbers stand at its right side, and long texts may break anywhere."""
 
     name: str
-    number: bool = False
+    kind: Literal["number", "long", "short"]
 
 
 @frozen
@@ -33,8 +33,15 @@ def make_table(caption: str, columns: str, rows: Sequence[Sequence[str]]) -> Tab
 
     Args:
         caption: What the rows are.
-        columns: The names of the columns, with `|` between them and `#` before those of numbers.
+        columns: The names of the columns, with `|` between them, `#` before those of numbers, and `~` before those of
+            what people or programs wrote, which may be of any length.
         rows: The cells of each row.
     """
-    named = tuple(Column(name.strip().removeprefix("#"), name.strip().startswith("#")) for name in columns.split("|"))
+    named = tuple(_parse(name.strip()) for name in columns.split("|"))
     return Table(caption, named, tuple(tuple(row) for row in rows)) if rows else None
+
+
+def _parse(name: str) -> Column:
+    if name.startswith("#"):
+        return Column(name[1:], "number")
+    return Column(name[1:], "long") if name.startswith("~") else Column(name, "short")

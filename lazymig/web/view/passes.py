@@ -33,7 +33,7 @@ def view_passes(snapshot: Snapshot) -> PassesView:
 
 
 def _table_running(found: Status) -> Table | None:
-    columns = "pass | process | #per second | #at most | in flight | #done | began | state"
+    columns = "pass | ~process | #per second | #at most | in flight | #done | began | ~state"
     return make_table("What runs", columns, [_make_row(found, one) for one in found.passes.running])
 
 

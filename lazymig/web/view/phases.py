@@ -10,7 +10,7 @@ from attrs import frozen
 from lazymig.phases import Phase
 from lazymig.status.cut_over import describe_settings
 from lazymig.status.looking import Status
-from lazymig.status.words import describe_gate, describe_next, describe_phase, describe_since
+from lazymig.status.words import describe_next, describe_phase, describe_since
 from lazymig.switch import Gate, Plan
 from lazymig.web.snapshot import Snapshot
 
@@ -28,18 +28,6 @@ class Step:
 
 
 @frozen
-class GateLine:
-    """One condition of the next step; `state` is a word, and `kind` is what the page draws it as."""
-
-    name: str
-    state: str
-    kind: Literal["good", "bad", "unknown"]
-    evidence: str
-    #: What to do; empty where it does not block.
-    remedy: str
-
-
-@frozen
 class PhasesView:
     """The panel's text."""
 
@@ -48,7 +36,7 @@ class PhasesView:
     #: Since when, by whom and why; and what all processes follow beside the phase.
     notes: tuple[str, ...]
     next: str
-    gates: tuple[GateLine, ...]
+    gates: tuple[Gate, ...]
     #: What the next step would do, and what may surprise afterwards.
     doing: tuple[str, ...]
     consequences: tuple[str, ...]
@@ -64,8 +52,8 @@ def view_phases(snapshot: Snapshot) -> PhasesView:
         meaning="" if found.alone else describe_phase(found.phase),
         notes=tuple(notes),
         # The gates follow as rows of their own.
-        next=next(describe_next(found), "").removesuffix(":"),
-        gates=() if plan is None else tuple(map(_make_line, _order(plan))),
+        next=next(describe_next(found), "").removeprefix("Next: ").removesuffix(":"),
+        gates=() if plan is None else order_gates(plan),
         doing=() if plan is None else plan.steps,
         consequences=() if plan is None else plan.consequences,
     )
@@ -80,13 +68,6 @@ def _list_steps(found: Status) -> Sequence[Step]:
     ]
 
 
-def _order(plan: Plan) -> Sequence[Gate]:
+def order_gates(plan: Plan) -> tuple[Gate, ...]:
     """Return what blocks first: that is what people look for."""
-    return sorted(plan.gates, key=lambda gate: not gate.blocks)
-
-
-def _make_line(gate: Gate) -> GateLine:
-    kind: Literal["good", "bad", "unknown"] = (
-        "good" if not gate.blocks else "unknown" if gate.state == "unknown" else "bad"
-    )
-    return GateLine(gate.name, describe_gate(gate), kind, gate.evidence, gate.remedy if gate.blocks else "")
+    return tuple(sorted(plan.gates, key=lambda gate: not gate.blocks))

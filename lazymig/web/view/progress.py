@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Iterator
 
 from attrs import frozen
 
-from lazymig.control.samples import Sample
 from lazymig.status.looking import Status
-from lazymig.status.rows import describe_headline, describe_migrated, describe_share, holding_rows, moved_rows
+from lazymig.status.remaining_time import describe_remaining_time, estimate_remaining_time
+from lazymig.status.rows import (
+    describe_headline,
+    describe_migrated,
+    describe_share,
+    holding_rows,
+    moved_rows,
+    version_rows,
+)
 from lazymig.web.snapshot import Snapshot
 from lazymig.web.view.parts import Facts
-
-#: The remaining time is estimated from what was moved lately: over how long at most, and at least.
-_LATELY, _LEAST = timedelta(minutes=5), timedelta(minutes=1)
-#: How old the newest sample may be for that.
-_FRESH = timedelta(minutes=1)
 
 
 @frozen
 class Segment:
-    """A part of the bar: what it is, how many entities, and where it begins and ends in percent."""
+    """A part of the bar: what it is, how many entities, and where it begins and how wide it is in percent."""
 
     kind: str
     name: str
@@ -40,66 +41,45 @@ class ProgressView:
     segments: tuple[Segment, ...]
     facts: Facts
     #: How fast, and how long the rest takes or why that is not known; empty where nothing is left.
-    outlook: str
+    outlook: Facts
 
 
 def view_progress(snapshot: Snapshot) -> ProgressView:
     """Return what the panel of the progress shows."""
     found = snapshot.status
     if found.alone:
-        return ProgressView(describe_headline(found), "", "", (), holding_rows(found), "")
-    facts = {**holding_rows(found), **moved_rows(found)}
+        return ProgressView(describe_headline(found), "", "", (), holding_rows(found), {})
+    segments = tuple(_cut(found))
+    # What stands at the bar, and the versions, which have a panel of their own.
+    elsewhere = {part.name for part in segments} | version_rows(found, "V1 ").keys()
+    facts = {name: value for name, value in holding_rows(found).items() if name not in elsewhere}
     return ProgressView(
-        describe_headline(found), describe_migrated(found), describe_share(found), tuple(_cut(found)), facts,
-        _describe_outlook(found, snapshot.samples),
+        describe_headline(found), describe_migrated(found), describe_share(found), segments, facts,
+        _describe_outlook(snapshot),
     )  # fmt: skip
 
 
-def _cut(found: Status) -> Sequence[Segment]:
+def _cut(found: Status) -> Iterator[Segment]:
     """Cut the bar into what moved the entities, and what remains. All of it together is what there is to move."""
-    by = found.moved_by
+    by, rows = found.moved_by, {**holding_rows(found), **moved_rows(found)}
     counts = {
-        "read": ("by reads", by.read), "write": ("by writes", by.write), "sweep": ("by sweeps", by.sweep),
-        "unknown": ("by unknown", by.unknown), "waiting": ("waiting for users", found.v2.waiting),
-        "remaining": ("remaining", found.remaining),
+        "moved by reads": ("read", by.read), "moved by writes": ("write", by.write),
+        "moved by sweeps": ("sweep", by.sweep), "moved by unknown": ("unknown", by.unknown),
+        "waiting for users": ("waiting", found.v2.waiting), "remaining, about": ("remaining", found.remaining),
     }  # fmt: skip
-    whole, begin, segments = sum(count for _, count in counts.values()), 0.0, []
-    for kind, (name, count) in counts.items():
-        if count:
+    whole, begin = max(sum(count for _, count in counts.values()), 1), 0.0
+    for name, (kind, count) in counts.items():
+        if name in rows:
             width = 100 * count / whole
-            segments.append(Segment(kind, name, f"{count:,}", round(begin, 3), round(width, 3)))
+            yield Segment(kind, name, rows[name], round(begin, 3), round(width, 3))
             begin += width
-    return segments
 
 
-def _describe_outlook(found: Status, samples: Sequence[Sample]) -> str:
-    """Return how long the rest takes, where that is honest: while a sweep runs, by what was moved lately."""
-    sweeps = [one for one in found.passes.running if one.kind == "sweep"]
+def _describe_outlook(snapshot: Snapshot) -> Facts:
+    """Return how fast sweeps go, and how long the rest takes where that is honest."""
+    found = snapshot.status
     if not found.remaining:
-        return ""
-    if not sweeps:
-        return "No sweep is running: what nobody reads or writes stays in V1."
-    if all(one.paused for one in sweeps):
-        return "The sweep is paused."
-    per_s = sum(one.per_s for one in sweeps)
-    speed = f"Sweeps look at {per_s:,.0f} entities per second"
-    moved = _find_speed(found, samples)
-    if moved is None:
-        return f"{speed}; the remaining time is not known yet."
-    return f"{speed}, and {moved:,.1f} per second were moved lately: {_about(found.remaining / moved)} remaining."
-
-
-def _find_speed(found: Status, samples: Sequence[Sample]) -> float | None:
-    """Return the entities per second that were moved lately; None where too little is known, or nothing moved."""
-    recent = [one for one in samples if found.at - _LATELY <= one.at <= found.at]
-    if not recent or found.at - recent[-1].at > _FRESH or recent[-1].at - recent[0].at < _LEAST:
-        return None
-    moved = recent[0].remaining - recent[-1].remaining
-    return moved / (recent[-1].at - recent[0].at).total_seconds() if moved > 0 else None
-
-
-def _about(seconds: float) -> str:
-    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"about {seconds / length:,.0f} {unit}"
-    return "about a minute" if seconds > 45 else "less than a minute"
+        return {}
+    per_s = sum(one.per_s for one in found.passes.running if one.kind == "sweep")
+    speed = {"sweeps look at": f"{per_s:,.0f} per second"} if per_s else {}
+    return {**speed, "remaining time": describe_remaining_time(estimate_remaining_time(found, snapshot.samples))}

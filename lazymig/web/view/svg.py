@@ -12,10 +12,12 @@ from markupsafe import Markup, escape
 from lazymig.web.view.charts import Chart, Values
 
 #: The size of the drawing, and where its plot stands in it.
-_WIDTH, _HEIGHT = 480, 200
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 26
-#: Lines across the plot; points of a line at most.
-_ACROSS, _POINTS = 4, 240
+_WIDTH, _HEIGHT = 440, 200
+_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 12, 12, 26
+#: Points of a line at most.
+_POINTS = 240
+#: Where a scale may end, in powers of ten, and how many equal steps lead there.
+_ENDS = {1: 4, 2: 4, 3: 3, 4: 4, 5: 5, 6: 3, 8: 4, 10: 5}
 
 
 @frozen
@@ -25,6 +27,7 @@ class _Scale:
     begin: float
     end: float
     top: float
+    steps: int
 
     def x(self, at: float) -> float:
         span = self.end - self.begin
@@ -38,7 +41,7 @@ class _Scale:
 def draw(chart: Chart) -> Markup:
     """Return the drawing of a chart. It is named by its title and described by its last values."""
     highest = max((value for line in chart.series for value in line.values if value is not None), default=0.0)
-    scale = _Scale(chart.at[0], chart.at[-1], chart.top or _round_up(highest))
+    scale = _Scale(chart.at[0], chart.at[-1], *_find_end(chart.top or highest))
     parts = [
         f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
         f'aria-labelledby="chart-{chart.name}-title chart-{chart.name}-last">',
@@ -56,12 +59,19 @@ def format_value(value: float, unit: str = "") -> str:
     return f"{value:,.{digits}f}{unit}"
 
 
+def _format_tick(value: float, unit: str) -> str:
+    for least, size, letter in ((1e9, 1e9, " G"), (1e6, 1e6, " M"), (1e4, 1e3, " k")):
+        if value >= least:
+            return f"{value / size:,.6g}{letter}{unit}"
+    return f"{value:,.6g}{unit}"
+
+
 def _draw_grid(scale: _Scale, unit: str) -> Iterator[str]:
-    for step in range(_ACROSS + 1):
-        value = scale.top * step / _ACROSS
+    for step in range(scale.steps + 1):
+        value = scale.top * step / scale.steps
         y = scale.y(value)
         yield f'<line class="grid" x1="{_LEFT}" y1="{y}" x2="{_WIDTH - _RIGHT}" y2="{y}"/>'
-        text = escape(format_value(value, unit))
+        text = escape(_format_tick(value, unit))
         yield f'<text class="tick" x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{text}</text>'
 
 
@@ -81,15 +91,23 @@ def format_time(at: float, span_s: float) -> str:
 
 def _make_paths(scale: _Scale, at: Sequence[float], values: Values) -> Iterator[str]:
     """Yield a path for each run of known values: a gap is shown as a gap."""
-    every = max(1, math.ceil(len(at) / _POINTS))
     steps: list[str] = []
-    for place, (moment, value) in enumerate(zip(at, values, strict=True)):
+    for moment, value in _thin_out(at, values):
         if value is None:
             yield from _close(steps)
             steps = []
-        elif place % every == 0 or place == len(at) - 1:
+        else:
             steps.append(f"{scale.x(moment)} {scale.y(value)}")
     yield from _close(steps)
+
+
+def _thin_out(at: Sequence[float], values: Values) -> Iterator[tuple[float, float | None]]:
+    """Yield as many points as one can see: of neighbours the last that is known."""
+    every = math.ceil(len(at) / _POINTS)
+    for begin in range(0, len(at), every):
+        part = slice(begin, begin + every)
+        known = [point for point in zip(at[part], values[part], strict=True) if point[1] is not None]
+        yield known[-1] if known else (at[begin], None)
 
 
 def _close(steps: Sequence[str]) -> Iterator[str]:
@@ -99,9 +117,10 @@ def _close(steps: Sequence[str]) -> Iterator[str]:
         yield "M" + "L".join(steps)
 
 
-def _round_up(value: float) -> float:
-    """Return the next value that is 1, 2 or 5 times a power of ten: a scale that people read."""
+def _find_end(value: float) -> tuple[float, int]:
+    """Return where a scale ends that holds this value, and its steps: numbers that people read at a glance."""
     if value <= 0:
-        return 1.0
+        return 1.0, 1
     power = 10.0 ** math.floor(math.log10(value))
-    return next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= value)
+    factor = next(factor for factor in _ENDS if power * factor >= value * (1 - 1e-9))
+    return power * factor, _ENDS[factor]

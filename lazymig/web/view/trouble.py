@@ -53,7 +53,7 @@ def _table_groups(found: Status, names: Names) -> Table | None:
         rows.append((group.error, group.direction, group.line, group.path, f"{group.count:,}", ", ".join(ids)))
     of = "" if len(found.letters) == found.dead_letters else f" of {found.dead_letters:,}"
     caption = f"Dead letters, the oldest {len(found.letters):,}{of}, by their causes"
-    return make_table(caption, "error | step | line | field | #count | ids", rows)
+    return make_table(caption, "~error | step | ~line | ~field | #count | ~ids", rows)
 
 
 def _table_letters(letters: Sequence[DeadLetter], names: Names) -> Table | None:
@@ -64,4 +64,4 @@ def _table_letters(letters: Sequence[DeadLetter], names: Names) -> Table | None:
         )
         for one in letters
     ]  # fmt: skip
-    return make_table("Dead letters, one by one", "id | #attempts | last tried | message", rows)
+    return make_table("Dead letters, one by one", "~id | #attempts | last tried | ~message", rows)

@@ -41,7 +41,7 @@ def view_verification(snapshot: Snapshot) -> VerificationView:
 
 def _list_sentences(found: Status) -> Iterator[str]:
     if found.verified.last is None:
-        yield "No verification has run."
+        yield "No verification has run: nothing is proven."
     yield from describe_verified(found.verified)
     yield from describe_dark_log(found)
 
@@ -49,7 +49,7 @@ def _list_sentences(found: Status) -> Iterator[str]:
 def _table_mismatches(found: Status) -> Table | None:
     counts = found.verified.mismatches
     rows = [(verdict, VERDICTS[Verdict(verdict)], f"{count:,}") for verdict, count in counts.items()]
-    return make_table("What does not agree", "verdict | meaning | #count", rows)
+    return make_table("What does not agree", "verdict | ~meaning | #count", rows)
 
 
 def _list_ages(found: Status) -> Facts:
@@ -61,7 +61,7 @@ def _table_figures(records: Sequence[FiguresRecord]) -> Table | None:
     groups = sum_up(records)
     rows = [row for name in order_groups(groups) for row in _list_rows(describe_group(name), groups[name])]
     caption = f"Dark reads of {len(records):,} process{'' if len(records) == 1 else 'es'}"
-    return make_table(caption, "group | side | #reads | #failed | #p50 ms | #p99 ms | #agree | #of", rows)
+    return make_table(caption, "~group | side | #reads | #failed | #p50 ms | #p99 ms | #agree | #of", rows)
 
 
 def _list_rows(name: str, group: GroupFigures) -> Iterator[tuple[str, ...]]:
