@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
 
 from lazymig.loop.clock import SystemClock
 
 
 class StandingClock(SystemClock):
-    """The time of day is the machine's; what is measured stands until it is moved, and sleeps end when it is."""
+    """It stands until it is moved, and sleeps end when it is. It begins at the machine's time."""
 
     def __init__(self) -> None:
         self.time_s = 100.0
+        self._began_at = super().now()
         self._sleeping: list[tuple[float, asyncio.Future[None]]] = []
+
+    def now(self) -> datetime:
+        """The time of day."""
+        return self._began_at + timedelta(seconds=self.time_s - 100.0)
 
     def monotonic(self) -> float:
         """The time."""

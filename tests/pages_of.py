@@ -9,6 +9,7 @@ from typing import Any
 from httpx import ASGITransport, AsyncClient, Response
 
 from lazymig import Control, Phase, Repository, Switch
+from lazymig.loop.clock import SYSTEM_CLOCK
 from tests.sweeps import things
 
 #: What every answer has, whatever it is about.
@@ -23,7 +24,7 @@ def open_client(app: Any, **options: Any) -> AsyncClient:
 
 def follow(database: Any, **options: Any) -> tuple[Control, Repository[Any, Any]]:
     """A control collection and a repository that follows it."""
-    control = Control(database["lazymig_control"])
+    control = Control(database["lazymig_control"], options.get("clock", SYSTEM_CLOCK))
     given = {"migration": things(), "v1": database["v1"], "v2": database["v2"]} | options
     return control, Repository(**given, phase=control)
 

@@ -25,10 +25,15 @@ class Held:
     place: PlaceHoldings | None = None
 
 
-async def look_up_held(ground: Pair[V1, V2] | Place[V1, V2], *, exact: bool = False) -> Held:
-    """Count what the collections hold; without `exact`, by estimates where there is much."""
+async def look_up_held(
+    ground: Pair[V1, V2] | Place[V1, V2], *, exact: bool = False, within_ms: int | None = None
+) -> Held:
+    """Count what the collections hold; without `exact`, by estimates where there is much.
+
+    The server ends each statement after `within_ms` milliseconds, if that is bounded.
+    """
     if isinstance(ground, Place):
-        found = await Measure(ground).look(exact=exact)
+        found = await Measure(ground, within_ms=within_ms).look(exact=exact)
         return Held(found.documents, found.as_of_two, found)
-    held = await look_up_holdings(Counts(ground.bodies), exact=exact)
-    return Held(await Counts(ground.v1).count_all(exact=exact), held)
+    held = await look_up_holdings(Counts(ground.bodies, within_ms), exact=exact)
+    return Held(await Counts(ground.v1, within_ms).count_all(exact=exact), held)

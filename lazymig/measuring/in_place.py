@@ -100,13 +100,16 @@ def as_it_is(store: object, other: T) -> T:
 
 
 class Measure(Generic[V1, V2]):
-    """Counts the documents of one collection. A pass gives its statements the patience of its store by `alike`."""
+    """Counts the documents of one collection. A pass gives its statements the patience of its store by `alike`.
 
-    def __init__(self, place: Place[V1, V2], alike: Alike = as_it_is) -> None:
+    The server ends each statement after `within_ms` milliseconds, if that is bounded.
+    """
+
+    def __init__(self, place: Place[V1, V2], alike: Alike = as_it_is, *, within_ms: int | None = None) -> None:
         self._place = place
         self._alike = alike
-        self._all = alike(place.store, Counts(place.store))
-        self._kinds = alike(place.store, _Kinds(place.store, place.conversions.migration.name))
+        self._all = alike(place.store, Counts(place.store, within_ms))
+        self._kinds = alike(place.store, _Kinds(place.store, place.conversions.migration.name, within_ms))
 
     async def look(self, *, exact: bool = False) -> PlaceHoldings:
         """Count all documents if they are few or with `exact`, else those of a sample."""
@@ -149,12 +152,13 @@ class _Kinds:
 
     store: Store
     migration: str
+    within_ms: int | None
 
     async def count(self, sample: int) -> Counter[WholeKind]:
-        return await count_kinds(self.store, self.migration, sample=sample)
+        return await count_kinds(self.store, self.migration, sample=sample, within_ms=self.within_ms)
 
     async def count_unmoved(self) -> Counter[str]:
-        return await count_unmoved(self.store)
+        return await count_unmoved(self.store, self.within_ms)
 
 
 def _count_unmoved(kinds: Counter[WholeKind]) -> dict[str, int]:

@@ -14,11 +14,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Generic, TypeVar
 
+from attrs import evolve
+
 from lazymig.control import GroupFigures, Parts, Sample, Standing, read_cut_over, sum_up
-from lazymig.control.samples import FINE, LEVELS, Level
+from lazymig.control.samples import COARSE, FINE, LEVELS, MEDIUM, Level
 from lazymig.loop.deadline import Deadline
 from lazymig.measuring.held import Held, look_up_held
-from lazymig.measuring.holdings import MovedBy, count_moved_by
+from lazymig.measuring.holdings import SMALL, MovedBy, count_moved_by
 from lazymig.phases import Phase
 from lazymig.protocol.in_place.place import Place
 from lazymig.protocol.pair import Pair
@@ -31,12 +33,17 @@ V2 = TypeVar("V2")
 SHORT_S = 2.0
 #: Seconds that a sample may take, and the last one of a pass, for which the pass waits.
 _TIMEOUT_S, _LAST_S = 5.0, 2.0
+#: Milliseconds after which the server ends a statement that counts.
+_COUNT_MS = 1000
 #: The kinds of passes whose pace is that of the migration.
 _MOVING = frozenset({"sweep", "rewrite"})
 
 
 class Sampler(Generic[V1, V2]):
     """Takes a sample per slot of its finest level and of each coarser one, unless another process does.
+
+    What only documents show, and not the collections' numbers and sparse indexes, it counts less often: a pass once per
+    middle slot, and who only serves clients once per coarse slot. Where a sample fails, the next ones come later.
 
     Args:
         parts: The control collection.
@@ -62,6 +69,8 @@ class Sampler(Generic[V1, V2]):
         self._role = role
         self._find_phase = find_phase
         self._levels = LEVELS[LEVELS.index(finest) :]
+        #: From this level on, documents are looked at.
+        self._looks_from = MEDIUM if finest is FINE else COARSE
         self._samples = parts.samples(migration)
         self._clock = parts.clock
         #: The slots of which this process knows that somebody counts.
@@ -69,6 +78,7 @@ class Sampler(Generic[V1, V2]):
         self._task: asyncio.Task[None] | None = None
         self._began_s: float | None = None
         self._due_s = 0.0
+        self._failed = 0
 
     def begin(self) -> None:
         """Begin to take samples: the first one soon, and where slots are long, at some moment of the first slot.
@@ -76,14 +86,13 @@ class Sampler(Generic[V1, V2]):
         The processes of a fleet often start together. Sends nothing.
         """
         every_s = self._levels[0].every_s
-        self._began_s = self._clock.monotonic()
+        self._began_s, self._failed = self._clock.monotonic(), 0
         self._due_s = self._began_s + (SHORT_S if every_s == FINE.every_s else every_s * self._clock.random())
 
     def start(self) -> None:
         """Start to take a sample in the background if one is due. Returns at once, and never raises."""
         if self._began_s is None or self._clock.monotonic() < self._due_s or self._is_busy():
             return
-        self._put_off()
         # In a new context: the deadline and the session of a call that happens to be under way must not matter.
         self._task = asyncio.get_running_loop().create_task(self._attempt(_TIMEOUT_S), context=contextvars.Context())
 
@@ -96,7 +105,9 @@ class Sampler(Generic[V1, V2]):
         """Have the next one taken in the next slot. Not all processes shall ask at the same moment."""
         every_s, now = self._levels[0].every_s, self._clock.now()
         into_s = (now - self._levels[0].begin(now)).total_seconds()
-        self._due_s = self._clock.monotonic() + every_s - into_s + self._clock.random() * every_s / 10
+        # After failures it waits for more slots, up to the length of a coarse one.
+        wait_s = min(every_s * 2 ** min(self._failed, 9), COARSE.every_s) - into_s
+        self._due_s = self._clock.monotonic() + wait_s + self._clock.random() * every_s / 10
 
     async def finish(self) -> None:
         """Take a last sample, of what a pass has reached, unless the pass was short. Takes a bounded time."""
@@ -117,12 +128,28 @@ class Sampler(Generic[V1, V2]):
     async def _attempt(self, within_s: float, *, last: bool = False) -> None:
         # A server that is away, a right that is missing, a row that this release cannot read: no sample then. What the
         # process does is more important than its samples, so nothing may pass.
+        self._failed += 1
         with suppress(Exception):
             async with Deadline(within_s):
-                levels = LEVELS if last else await self._claim()
-                found = await self._count(detailed=levels != (FINE,)) if levels else None
-                if found is not None:
-                    await self._samples.record(found, levels)
+                await self._take(last=last)
+            self._failed = 0
+        self._put_off()
+
+    async def _take(self, *, last: bool) -> None:
+        standing = await self._parts.phases(self._migration).find()
+        unrecorded = self._find_phase() if standing is None and self._find_phase is not None else None
+        phase = unrecorded if standing is None else standing.phase
+        if phase is None or phase is Phase.V2_ONLY:
+            return  # the record was removed, or nothing is left to migrate: no row may come back that was taken out
+        levels = LEVELS if last else await self._claim()
+        found = await self._count(phase, levels) if levels else None
+        if found is not None:
+            seen = await self._find_figures(standing)
+            known = evolve(
+                found, consistency=seen.consistency,
+                v1_p99_s=seen.v1.latency.quantile(0.99), v2_p99_s=seen.v2.latency.quantile(0.99),
+            )  # fmt: skip
+            await self._samples.record(known, levels)
 
     async def _claim(self) -> Sequence[Level]:
         """Claim the present slots; return the levels for which this process is to count."""
@@ -138,19 +165,16 @@ class Sampler(Generic[V1, V2]):
                 break  # who has the finest one asks for the others
         return claimed
 
-    async def _count(self, *, detailed: bool) -> Sample | None:
-        parts, name = self._parts, self._migration
-        at, standing = self._clock.now(), await parts.phases(name).find()
-        unrecorded = self._find_phase() if standing is None and self._find_phase is not None else None
-        phase = unrecorded if standing is None else standing.phase
-        if phase is None:
+    async def _count(self, phase: Phase, levels: Sequence[Level]) -> Sample | None:
+        parts, name, at = self._parts, self._migration, self._clock.now()
+        looks = any(level.every_s >= self._looks_from.every_s for level in levels)
+        if not looks and await self._is_dear():
             return None
-        held = await look_up_held(self._ground)
-        moved_by = await self._find_moved_by(held) if detailed or held.place is not None else None
+        held = await look_up_held(self._ground, within_ms=_COUNT_MS)
+        moved_by = await self._find_moved_by(held) if looks or held.place is not None else None
         dead = await parts.letters.count_open(name)
         mismatches = await parts.mismatches.count(name, confirmed=True)
         passing = [one.per_s for one in await parts.runners(name).find_all() if one.kind in _MOVING]
-        seen = await self._find_figures(standing)
         return Sample(
             at=at, by=f"{self._role} {socket.gethostname()}:{os.getpid()}",
             phase=str(phase), v1=held.v1, live=held.v2.live, left=held.v2.left, waiting=held.v2.waiting,
@@ -159,15 +183,19 @@ class Sampler(Generic[V1, V2]):
             moved_write=None if moved_by is None else moved_by.write,
             moved_sweep=None if moved_by is None else moved_by.sweep,
             per_s=sum(passing) if passing else None,
-            v1_p99_s=seen.v1.latency.quantile(0.99), v2_p99_s=seen.v2.latency.quantile(0.99),
-            consistency=seen.consistency,
         )  # fmt: skip
+
+    async def _is_dear(self) -> bool:
+        """Whether only documents show what V2 holds, there are many, and no pass looks at them anyway."""
+        if not isinstance(self._ground, Place) or self._levels[0] is FINE:
+            return False
+        return await Counts(self._ground.store, _COUNT_MS).count_all() > SMALL
 
     async def _find_moved_by(self, held: Held) -> MovedBy:
         if held.place is not None or isinstance(self._ground, Place):
             assert held.place is not None  # counted by the same statement
             return held.place.moved_by
-        return await count_moved_by(Counts(self._ground.bodies), held.v2.live)
+        return await count_moved_by(Counts(self._ground.bodies, _COUNT_MS), held.v2.live)
 
     async def _find_figures(self, standing: Standing | None) -> GroupFigures:
         """Find what live reads found of all groups together; nothing where the cut-over is not gradual."""

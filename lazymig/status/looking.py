@@ -159,7 +159,7 @@ async def looked_up(
     """
     calls, control, name = calls_of(repository), control_of(repository), repository.migration.name
     fleet, now = await _look_up_fleet(control, name), parts_of(control).clock.now()
-    stage = await calls.look()
+    stage = calls.find_stage(fleet.standing)
     held = await look_up_held(calls.ground, exact=exact)
     slow = _choose_kept(before, fleet, now) or await _look_up_slowly(repository, stage, held, now, demands, exact=exact)
     return Status(
@@ -254,7 +254,7 @@ async def _look_up_fleet(control: Control, name: str) -> Fleet:
 
 async def _look_up_passes(control: Control, name: str) -> Passes:
     parts = parts_of(control)
-    orders = {kind: await parts.orders(name, kind).find() for kind in STEERED}
+    orders = await parts.find_orders(name, STEERED)
     given = {kind: found for kind, found in orders.items() if found != Steering()}
     return Passes(tuple(await parts.runners(name).find_all()), given)
 

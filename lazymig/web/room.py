@@ -97,7 +97,7 @@ class Room:
         return found if errand is None else evolve(found, errand=evolve(errand, lines=list(errand.lines)))
 
     def _render(self, snapshot: Snapshot, paths: Paths) -> Mapping[str, str]:
-        return render_panels(snapshot, paths, None if self.authorize is None else find_offers(snapshot))
+        return render_panels(snapshot, paths, find_offers(snapshot, acts=self.authorize is not None))
 
     def _find_shows(self) -> dict[str, _Show]:
         """Return what is shown in this event loop: a client belongs to one, and so does what waits for its answers."""

@@ -15,7 +15,7 @@ from pymongo.errors import AutoReconnect
 
 from lazymig import Control, Phase, Repository
 from lazymig.control import CutOver, FiguresRecord, GroupFigures, Sample, Samples, parts_of
-from lazymig.control.samples import FINE, MEDIUM
+from lazymig.control.samples import COARSE, FINE, MEDIUM
 from lazymig.following import leasing
 from lazymig.loop.clock import SystemClock
 from lazymig.measuring import holdings, in_place, sampler
@@ -146,21 +146,67 @@ async def test_what_a_sample_sends(watched: Watched) -> None:
     taker = sampling(repository(watched.database), kept)
     taker.begin()
     clock.time = clock.time.replace(minute=1)
-    for expected in ([*DETAILED], [*PLAIN]):
+    assert (len(PLAIN), len(DETAILED)) == (9, 13), "docs/how-to/monitor.md says so: 6 * 9 and 4 / 2 per minute"
+    for expected in (DETAILED, PLAIN):
         await take(taker, clock)  # the first sample of a row costs one statement more, so it is not counted
         clock.time += timedelta(minutes=2) if expected == DETAILED else timedelta()
         with watched.sent() as sent:
             await take(taker, clock)
         assert steps(sent) == expected
+        # A server that cannot count quickly need not count.
+        counting = [event.command for event in sent if not steps([event])[0].startswith(CONTROL)]
+        assert {command["maxTimeMS"] for command in counting} == {1000}
 
 
 CONTROL = "lazymig_control"
-#: The record of the phase, both collections, what is marked, and what needs a person or runs.
-COUNTS = [f"{CONTROL} find", "v2 count", "v2 aggregate", "v1 count"]
+#: Both collections and what is marked, and what needs a person or runs.
+COUNTS = ["v2 count", "v2 aggregate", "v1 count"]
 OTHERS = [f"{CONTROL} aggregate", f"{CONTROL} aggregate", f"{CONTROL} find"]
-CLAIM, KEEP = f"{CONTROL} findAndModify", f"{CONTROL} update"
-PLAIN = [CLAIM, *COUNTS, *OTHERS, KEEP]
-DETAILED = [CLAIM, CLAIM, *COUNTS, "v2 count", "v2 aggregate", *OTHERS, KEEP, KEEP]
+PHASE, CLAIM, KEEP = f"{CONTROL} find", f"{CONTROL} findAndModify", f"{CONTROL} update"
+PLAIN = [PHASE, CLAIM, *COUNTS, *OTHERS, KEEP]
+DETAILED = [PHASE, CLAIM, CLAIM, *COUNTS, "v2 count", "v2 aggregate", *OTHERS, KEEP, KEEP]
+
+
+@FIRST
+@pytest.mark.parametrize("layout", LAYOUTS)
+async def test_a_service_looks_at_documents_once_an_hour(
+    database: Any, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who only serves clients counts by estimates and indexes; where only documents show it, once an hour."""
+    for module in (holdings, in_place, sampler):
+        monkeypatch.setattr(module, "SMALL", 50)
+    clock = TestClock()
+    kept, repo = control(database, clock), LAYOUTS[layout](database)
+    await database["both" if layout == "one document" else "v1"].insert_many([thing(id) for id in range(100)])
+    taker = sampling(repo, kept, MEDIUM)
+    taker.begin()
+    for _ in range(40):
+        await take(taker, clock)
+    samples = await found(kept)
+    looked = [one for one in samples if one.moved_read is not None]
+    assert len(looked) == len({COARSE.slot(one.at) for one in samples}) == 2
+    assert len(samples) == (2 if layout == "one document" else 40)
+
+
+@FIRST
+async def test_failures_make_samples_rare(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that cannot answer is asked less and less often, and as often as before once it answers."""
+    clock = TestClock()
+    kept = control(database, clock)
+    taker = sampling(repository(database), kept)
+    taker.begin()
+    with monkeypatch.context() as patched:
+        tried = break_samples(patched, "refused")
+        for _ in range(360):
+            clock.time += timedelta(seconds=10)
+            taker.start()
+            assert taker._task is not None
+            await taker._task
+        assert 5 < len(tried) < 12
+    clock.time += timedelta(hours=2)
+    for _ in range(3):
+        await take(taker, clock)
+    assert len(await found(kept)) == 3
 
 
 class Paging(LaterClock):
@@ -247,7 +293,7 @@ def beside(repo: Any) -> Sampler[Any, Any]:
 
 
 async def test_a_fleet_takes_samples(watched: Watched) -> None:
-    """Of a fleet without any sweep, one process counts per coarse slot; each other one sends one statement."""
+    """Of a fleet without any sweep, one process counts per coarse slot; each other one asks for the slot only."""
     database = watched.database
     await database["v1"].insert_many([thing(id) for id in range(3)])
     async with AsyncExitStack() as stack:
@@ -327,12 +373,38 @@ async def test_a_removed_control_collection_is_not_filled(database: Any) -> None
     async with AsyncExitStack() as stack:
         (repo,) = await _served(database, 1, stack)
         await until(lambda: found(control(database)))
-        taker = beside(repo)
-        await taker.end()
+        await beside(repo).end()
         await database[CONTROL].drop()
-        taker._taken.clear()
-        await taker._attempt(5.0)
-        assert await found(control(database)) == []
+        await _attempt_at_any_slot(beside(repo))
+        assert await database[CONTROL].count_documents({"kind": "samples"}) == 0
+
+
+async def _attempt_at_any_slot(taker: Sampler[Any, Any]) -> None:
+    taker._taken.clear()
+    await taker._attempt(5.0)
+    assert taker._failed == 0
+
+
+@FIRST
+async def test_no_samples_once_v2_is_the_only_truth(database: Any) -> None:
+    """In `v2_only` nothing is left to migrate: what was sampled stays, and what its retirement takes out stays out."""
+    async with AsyncExitStack() as stack:
+        (repo,) = await _served(database, 1, stack)
+        rows = {"kind": "samples"}
+
+        async def recorded() -> bool:
+            return await database[CONTROL].count_documents(rows) == 3  # type: ignore[no-any-return]
+
+        await until(recorded)
+        await beside(repo).end()
+        retirement = parts_of(control(database)).retirement("things")
+        assert await retirement.count_others() == 0
+        await Operator(control(database), "things").move(Phase.V2_ONLY)
+        await _attempt_at_any_slot(beside(repo))
+        assert len(await found(control(database))) == 1
+        await retirement.remove_others()
+        await _attempt_at_any_slot(beside(repo))
+        assert await database[CONTROL].count_documents(rows) == 0
 
 
 @FIRST
