@@ -101,7 +101,7 @@ class _Order:
         if is_ill_formed(form):
             raise HTTPException(400, "The form is not one that this page made. Open the form again.")
         errands = self.room.errands
-        busy = await find_under_way(case, errands) if self.action.alone else None
+        busy = await find_under_way(case) if self.action.alone else None
         if busy is not None and busy.form == form:
             return self.leave()
         if (repeated := await find_repeated(case, form)) is not None:
@@ -144,14 +144,20 @@ class _Order:
         token, paths = guards.find_token(self.request), self.find_paths()
         text = render(
             "actions/action.html", title=sheet.title, sheet=sheet, typed=case.typed, problem=problem,
-            wrong=wrong or {}, token=token, token_field=guards.TOKEN_FIELD, form=guards.make_token(), paths=paths,
-            mount=paths.mount, action=self.action.name, migration=case.name, by=case.by,
-            letter=case.typed.one("id") if "id" in self.action.asks else "",
+            wrong=wrong or {}, places=_find_places(sheet), token=token, token_field=guards.TOKEN_FIELD,
+            form=guards.make_token(), paths=paths, mount=paths.mount, action=self.action.name,
+            migration=case.name, by=case.by, letter=case.typed.one("id") if "id" in self.action.asks else "",
             steps=END_STEPS if self.action.name == "retire" else (),
         )  # fmt: skip
         response = HTMLResponse(text, status)
         guards.keep_token(self.request, response, token)
         return response
+
+
+def _find_places(sheet: Sheet) -> Mapping[str, str]:
+    """Return where each field stands on the page, by the fields' names."""
+    options = {field.name: f"option-{field.name}" for field in sheet.options}
+    return options | ({field.name: f"field-{field.name}" for field in sheet.fields} if sheet.button else {})
 
 
 async def _list_letters(room: Room, request: Request) -> Response:
