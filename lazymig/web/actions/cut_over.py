@@ -64,8 +64,7 @@ class ChangeCutOver(Action):
 
     async def act(self, case: Case, sheet: Sheet) -> str:
         standing = await find_standing(case)
-        if standing is None or make_seen(standing) != sheet.seen:
-            raise NotDone("The record has changed meanwhile. Nothing was done; look at it, and try again.")
+        assert standing is not None  # a record is never removed
         now, dark = read_cut_over(standing.settings), _parse_share(case.typed.words("dark_share"))
         wanted = CutOver(
             _parse_share(case.typed.words("share")) or 0.0, tuple(sorted(set(case.typed.every("cohort")))), dark
@@ -78,7 +77,7 @@ class ChangeCutOver(Action):
             cohorts=wanted.cohorts if wanted.cohorts != now.cohorts else None,
             dark_share=dark if dark != now.dark_share else None,
             own_dark_share=dark is None and now.dark_share is not None,
-            by=case.by, why=case.typed.words("why"), epoch=standing.epoch,
+            by=case.by, why=case.typed.words("why"), epoch=int(sheet.seen),
         )  # fmt: skip
         return describe_cut_over(wanted)
 

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from lazymig.switching.case import Demands
 from lazymig.web.actions import guards
-from lazymig.web.actions.action import Action, Case
+from lazymig.web.actions.action import LIST, Action, Case
 from lazymig.web.actions.doing import (
     REPEATED,
     describe_busy,
@@ -63,7 +63,8 @@ async def _do(room: Room, request: Request) -> Response:
     order = _Order(room, request, action)
     if request.method == "POST":
         answer = await order.do(given, by)
-        if answer.status_code == 303:  # the page to which it leads shows what was done
+        # The page to which it leads shows what was done; the list of dead letters is read each time.
+        if answer.status_code == 303 and action.back != LIST:
             await room.renew(request.path_params["migration"])
         return answer
     return await order.show(by)
@@ -127,7 +128,7 @@ class _Order:
     def leave(self) -> Response:
         """Lead back to the page."""
         paths = self.find_paths()
-        to_list = self.action.back == "dead-letters"
+        to_list = self.action.back == LIST
         return RedirectResponse(paths.dead_letters if to_list else f"{paths.page}#{self.action.back}", 303)
 
     def again(
