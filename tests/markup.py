@@ -11,6 +11,7 @@ from attrs import define, field
 
 _VOID = {"meta", "link", "input", "br", "hr", "img"}
 _BLOCKS = {
+<<<<<<< HEAD
     "address", "article", "div", "dl", "fieldset",
     "figure", "footer", "form", "h1", "h2", "h3", "header", "main", "nav", "ol", "p",
     "section", "table", "ul",
@@ -20,6 +21,15 @@ _INLINE = {
     "dd", "dt", "figcaption", "head", "html", "input", "label", "legend", "li", "link",
     "meta", "noscript", "option", "script", "select", "span", "strong", "style", "tbody", "td", "textarea", "th",
     "thead", "time", "title", "tr",
+=======
+    "address", "article", "div", "dl", "fieldset", "figure", "footer", "form", "h1", "h2", "h3", "header", "main",
+    "nav", "ol", "p", "section", "table", "ul",
+}  # fmt: skip
+_INLINE = {
+    "a", "b", "body", "button", "caption", "code", "dd", "dt", "figcaption", "head", "html", "input", "label", "legend",
+    "li", "link", "meta", "noscript", "option", "script", "select", "span", "strong", "style", "tbody", "td",
+    "textarea", "th", "thead", "time", "title", "tr",
+>>>>>>> wt-w4
 }  # fmt: skip
 #: What does not part words.
 _IN_LINE = {"a", "b", "code", "span", "strong", "time"}
