@@ -1,6 +1,6 @@
-"""The pictures of the documentation: `python -m tests.browser.screens` makes a migration, and photographs its page.
+"""The pictures of the documentation: `python -m docs.screens` makes a migration, and photographs its page.
 
-It needs Chromium and a mongod as the tests in this folder do, and writes into `docs/_static`.
+It needs Chromium and a mongod as `tests/browser` does, and writes into `docs/_static`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lazymig import Sweeper, Verifier, web
 from lazymig.testing import Server
 from tests.browser.chromium import find_browser
 from tests.browser.serving import Host
-from tests.browser.story import HASTE, NAME, Story, under_way
+from docs.screens.story import HASTE, NAME, Story, under_way
 from tests.browser.visiting import PHONE, Visitors
 from tests.house import ROOT
 
