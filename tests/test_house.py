@@ -28,7 +28,7 @@ STOREYS = (
     {"stores"},
     {"shapes", "query"},
     {"protocol", "surroundings", "control"},
-    {"comparing", "membership"},
+    {"comparing", "measuring", "membership"},
     {"dark"},
     {"routes", "passes"},
     {"door"},
@@ -112,6 +112,7 @@ ROOMS = {
         {"figures", "watching"},
         {"parts"},
     ),
+    "measuring": ({"holdings"}, {"in_place"}, {"held"}, {"sampler"}),
     "membership": ({"in_flight", "lease", "waking"}, {"registration", "terms"}, {"keeping"}, {"member"}),
     "switching": (
         {"plan"},
@@ -133,8 +134,8 @@ ROOMS = {
     "status": (
         {"counting", "cut_over", "follower", "ids", "versions"},
         {"json_text", "letters", "looking"},
-        {"next_step"},
-        {"gauges", "words"},
+        {"next_step", "proof", "rows"},
+        {"gauges", "remaining_time", "words"},
         {"objects"},
     ),
     "diagnosis": (
@@ -155,11 +156,11 @@ ROOMS = {
         {"first_use"},
     ),
     "sweeping": (
-        {"failures", "holdings", "remainder", "report", "revisions"},
+        {"failures", "remainder", "report", "revisions"},
         {"moving", "options", "outlook", "server_side", "versions"},
         {"adopting", "flow", "marks", "older", "reconverting", "work"},
         {"dead_letters"},
-        {"in_place.holdings", "in_place.moving", "two_collections"},
+        {"in_place.moving", "two_collections"},
         {"in_place.reviewing"},
         {"in_place.work"},
         {"layouts"},

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lazymig.cli.output import say, table, verdict, wrapped
-from lazymig.control import BY_SHARE, REST, CutOver, FiguresRecord, GroupFigures, Standing, sum_up
+from lazymig.control import CutOver, FiguresRecord, GroupFigures, Standing, sum_up
 from lazymig.control.figures import SIDES
-from lazymig.status.cut_over import describe_cut_over, describe_percent
-
-_GROUPS = {BY_SHARE: "by share", REST: "the rest"}
+from lazymig.status.cut_over import describe_cut_over, describe_group, describe_percent, order_groups
 
 
 def show_cut_over(standing: Standing, cut_over: CutOver, records: Sequence[FiguresRecord]) -> None:
@@ -27,12 +25,7 @@ def show_cut_over(standing: Standing, cut_over: CutOver, records: Sequence[Figur
         return
     columns = ("group", "side", "reads", "failed", "p50 ms", "p99 ms", "agree", "of")
     title = f"Dark reads of {len(records):,} process{'' if len(records) == 1 else 'es'}"
-    table(title, columns, [row for name in _in_order(groups) for row in _make_rows(name, groups[name])])
-
-
-def _in_order(groups: dict[str, GroupFigures]) -> Iterator[str]:
-    yield from sorted(name for name in groups if name not in _GROUPS)
-    yield from (name for name in _GROUPS if name in groups)
+    table(title, columns, [row for name in order_groups(groups) for row in _make_rows(name, groups[name])])
 
 
 def _make_rows(name: str, group: GroupFigures) -> Iterator[tuple[str, ...]]:
@@ -41,7 +34,7 @@ def _make_rows(name: str, group: GroupFigures) -> Iterator[tuple[str, ...]]:
         figures = group.side(side)
         # The agreement is of both sides: shown once.
         agree = (describe_percent(group.consistency), f"{compared:,}") if side == "v1" else ("", "")
-        shown = _GROUPS.get(name, name) if side == "v1" else ""
+        shown = describe_group(name) if side == "v1" else ""
         latency = (_millis(figures.latency.quantile(0.5)), _millis(figures.latency.quantile(0.99)))
         yield (shown, side.upper(), f"{figures.asked:,}", describe_percent(figures.error_rate), *latency, *agree)
 

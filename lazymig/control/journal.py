@@ -1,12 +1,15 @@
 """What people ordered on the page, in the control collection: who, when, what, and how it ended. One row per migration.
 
 An act is entered before it does anything, by the identity of the form that ordered it: a form that arrives twice, at
-whichever process, is found out there. An act without an end is under way, or its process has ended.
+any process, is found out there. An act without an end is under way while its process reports of it; else it was cut
+off.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
 
 from attrs import frozen
 
@@ -16,6 +19,10 @@ from lazymig.stores.rows import Row, Rows
 
 #: How many acts the row keeps, and how long each of an act's texts may be.
 KEPT, TEXT = 500, 1000
+#: Lines that the row keeps of an act.
+_LINES: Final = 20
+#: An act of which nothing was heard for longer was cut off. Clocks of two machines may differ.
+_SILENT: Final = timedelta(seconds=30)
 
 
 @frozen
@@ -31,6 +38,8 @@ class Act:
         good: Whether it did what was ordered.
         ended_at: When it ended; None while it is under way.
         form: What identifies the form that ordered it; empty where there was none.
+        lines: What was waited for, in words, the newest last.
+        seen_at: When its process reported of it last; None where it did not yet.
     """
 
     at: datetime
@@ -41,6 +50,17 @@ class Act:
     good: bool = False
     ended_at: datetime | None = None
     form: str = ""
+    lines: tuple[str, ...] = ()
+    seen_at: datetime | None = None
+
+    @property
+    def began_at(self) -> datetime:
+        """When it began."""
+        return self.at
+
+    def is_under_way(self, now: datetime) -> bool:
+        """Whether it has not ended, and its process was heard of lately."""
+        return self.ended_at is None and abs(now - (self.seen_at or self.at)) < _SILENT
 
 
 class Journal(Part):
@@ -61,11 +81,27 @@ class Journal(Part):
         # Twice: where two acts make the row at one time, the server refuses the later one whatever its form is.
         return await self._rows.put(where, change) or await self._rows.put(where, change)
 
-    async def end(self, form: str, outcome: str, *, good: bool) -> bool:
-        """Enter how the act of this form ended. False: there is no such act that is under way."""
+    async def report(self, form: str, lines: Sequence[str]) -> bool:
+        """Enter that the act of this form is under way, and what it waits for. False: there is no such act."""
         where = {"_id": self._key, "acts": {"$elemMatch": {"form": form, "ended_at": None}}}
-        ended = {"acts.$.outcome": outcome[:TEXT], "acts.$.good": good, "acts.$.ended_at": self._clock.now()}
+        kept = [line[:TEXT] for line in lines[-_LINES:]]
+        return await self._rows.change(
+            where, {"$set": {"acts.$.lines": kept, "acts.$.seen_at": self._clock.now()}}
+        )  # fmt: skip
+
+    async def end(self, form: str, outcome: str, *, good: bool, lines: Sequence[str] = ()) -> bool:
+        """Enter how the act of this form ended. False: there is no such act without an end."""
+        where = {"_id": self._key, "acts": {"$elemMatch": {"form": form, "ended_at": None}}}
+        ended = {
+            "acts.$.outcome": outcome[:TEXT], "acts.$.good": good, "acts.$.ended_at": self._clock.now(),
+            "acts.$.lines": [line[:TEXT] for line in lines[-_LINES:]],
+        }  # fmt: skip
         return await self._rows.change(where, {"$set": ended})
+
+    async def find(self, form: str) -> Act | None:
+        """Find the act of this form; None where there is none, or where many others came since."""
+        row = await self._rows.find_first({"_id": self._key, "acts.form": form})
+        return None if row is None else next(_parse(one) for one in row["acts"] if one["form"] == form)
 
     async def find_last(self, limit: int) -> list[Act]:
         """Find the last acts, newest first."""
@@ -77,10 +113,12 @@ def _make_row(act: Act) -> dict[str, object]:
     return {
         "at": act.at, "by": act.by[:TEXT], "action": act.action, "what": act.what[:TEXT],
         "outcome": act.outcome[:TEXT], "good": act.good, "ended_at": act.ended_at, "form": act.form,
+        "lines": [line[:TEXT] for line in act.lines[-_LINES:]], "seen_at": act.seen_at,
     }  # fmt: skip
 
 
 def _parse(row: Row) -> Act:
     return Act(
-        row["at"], row["by"], row["action"], row["what"], row["outcome"], row["good"], row["ended_at"], row["form"]
-    )
+        row["at"], row["by"], row["action"], row["what"], row["outcome"], row["good"], row["ended_at"], row["form"],
+        tuple(row["lines"]), row["seen_at"],
+    )  # fmt: skip

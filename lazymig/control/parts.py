@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attrs import frozen
 
 from lazymig.control.at_work import AtWork
@@ -17,7 +19,7 @@ from lazymig.control.phases import Phases
 from lazymig.control.retirement import Retirements
 from lazymig.control.runs import Runs
 from lazymig.control.samples import Samples
-from lazymig.control.steering import Orders, Runners
+from lazymig.control.steering import Orders, Runners, Steering, find_orders
 from lazymig.control.watching import Watching
 from lazymig.loop.clock import Clock
 from lazymig.stores.rows import Rows
@@ -46,6 +48,10 @@ class Parts:
     def orders(self, migration: str, kind: str) -> Orders:
         """Return the orders for passes of one kind, however they are filtered or directed."""
         return Orders(self.rows, self.clock, migration, kind.partition(" ")[0])
+
+    async def find_orders(self, migration: str, kinds: Sequence[str]) -> dict[str, Steering]:
+        """Find the orders for several kinds of passes, by one statement."""
+        return await find_orders(self.rows, migration, kinds)
 
     def runners(self, migration: str) -> Runners:
         """Return the processes that run passes over one migration."""

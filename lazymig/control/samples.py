@@ -41,6 +41,10 @@ class Level:
         """Return the number of the slot that holds this moment."""
         return int((at - _EPOCH).total_seconds()) // self.every_s
 
+    def begin(self, at: datetime) -> datetime:
+        """Return when the slot began that holds this moment."""
+        return _EPOCH + timedelta(seconds=self.slot(at) * self.every_s)
+
 
 #: Finest first: an hour, a day, and ninety days.
 FINE: Final = Level(10, timedelta(hours=1))

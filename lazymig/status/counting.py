@@ -6,23 +6,15 @@ from typing import TypeVar
 
 from attrs import frozen
 
+from lazymig.measuring.held import Held
+from lazymig.measuring.holdings import MovedBy, count_by_conversion, count_moved_by
+from lazymig.measuring.in_place import Measure, Stale
 from lazymig.routes.calls import Calls
 from lazymig.stores.counts import Counts
-from lazymig.sweeping.holdings import Holdings, MovedBy, count_by_conversion, count_moved_by, look_up_holdings
-from lazymig.sweeping.in_place.holdings import Measure, PlaceHoldings, Stale
 from lazymig.sweeping.versions import Versions, count_versions
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
-
-
-@frozen
-class Held:
-    """How many entities V1 has, and what V2 holds of them; `place` says more where one document carries both shapes."""
-
-    v1: int
-    v2: Holdings
-    place: PlaceHoldings | None = None
 
 
 @frozen
@@ -33,15 +25,6 @@ class Sampled:
     conversions: dict[int, int]
     versions: Versions | None
     stale: Stale | None = None
-
-
-async def look_up_held(calls: Calls[V1, V2], *, exact: bool) -> Held:
-    """Count what the collections hold."""
-    if calls.place is not None:
-        found = await Measure(calls.place).look(exact=exact)
-        return Held(found.documents, found.as_of_two, found)
-    held = await look_up_holdings(Counts(calls.pair.bodies), exact=exact)
-    return Held(await Counts(calls.pair.v1).count_all(exact=exact), held)
 
 
 async def look_up_sampled(calls: Calls[V1, V2], held: Held, *, exact: bool) -> Sampled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lazymig.measuring.holdings import show_holdings
 from lazymig.metrics import (
     BEHIND,
     DEAD_LETTERS,
@@ -14,7 +15,6 @@ from lazymig.metrics import (
 )
 from lazymig.phases import Phase
 from lazymig.status.looking import Status
-from lazymig.sweeping.holdings import show_holdings
 from lazymig.telemetry import Tally
 from lazymig.verifying.report import COUNTED
 

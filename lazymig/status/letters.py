@@ -26,14 +26,19 @@ class Group:
     message: str
     count: int = 0
 
+    def holds(self, letter: DeadLetter) -> bool:
+        """Whether a letter belongs to this group."""
+        return attrs.evolve(self, count=0) == _group_of(letter)
+
 
 def grouped(letters: Sequence[DeadLetter]) -> list[Group]:
     """Group the letters by error, line and field, the largest group first."""
-    counts = Counter(
-        Group(one.direction, one.error, one.line, one.path, one.message if one.direction == "store" else "")
-        for one in letters
-    )
+    counts = Counter(map(_group_of, letters))
     return [attrs.evolve(group, count=count) for group, count in counts.most_common()]
+
+
+def _group_of(one: DeadLetter) -> Group:
+    return Group(one.direction, one.error, one.line, one.path, one.message if one.direction == "store" else "")
 
 
 def as_object(letter: DeadLetter, names: Names) -> dict[str, Any]:

@@ -11,15 +11,16 @@ from pymongo.errors import OperationFailure
 
 from lazymig.control import Control, MemberRecord, Running, RunRecord, Standing, Steering, parts_of
 from lazymig.dark.contests import SOURCE as DARK_READ
+from lazymig.measuring.held import Held, look_up_held
+from lazymig.measuring.holdings import Holdings, MovedBy
+from lazymig.measuring.in_place import PlaceHoldings, Stale
 from lazymig.phases import Phase
 from lazymig.repository import Repository, calls_of
 from lazymig.routes.stages import Stage
 from lazymig.shapes.migration import is_upcasting_only
-from lazymig.status.counting import Held, Sampled, look_up_held, look_up_sampled
+from lazymig.status.counting import Sampled, look_up_sampled
 from lazymig.status.follower import FollowerState, describe_follower
 from lazymig.stores.records import DeadLetter
-from lazymig.sweeping.holdings import Holdings, MovedBy
-from lazymig.sweeping.in_place.holdings import PlaceHoldings, Stale
 from lazymig.sweeping.revisions import find_warnings
 from lazymig.sweeping.rewrite import KIND
 from lazymig.sweeping.versions import Versions
@@ -158,8 +159,8 @@ async def looked_up(
     """
     calls, control, name = calls_of(repository), control_of(repository), repository.migration.name
     fleet, now = await _look_up_fleet(control, name), parts_of(control).clock.now()
-    stage = await calls.look()
-    held = await look_up_held(calls, exact=exact)
+    stage = calls.find_stage(fleet.standing)
+    held = await look_up_held(calls.ground, exact=exact)
     slow = _choose_kept(before, fleet, now) or await _look_up_slowly(repository, stage, held, now, demands, exact=exact)
     return Status(
         migration=name,
@@ -253,7 +254,7 @@ async def _look_up_fleet(control: Control, name: str) -> Fleet:
 
 async def _look_up_passes(control: Control, name: str) -> Passes:
     parts = parts_of(control)
-    orders = {kind: await parts.orders(name, kind).find() for kind in STEERED}
+    orders = await parts.find_orders(name, STEERED)
     given = {kind: found for kind, found in orders.items() if found != Steering()}
     return Passes(tuple(await parts.runners(name).find_all()), given)
 

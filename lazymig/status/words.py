@@ -9,7 +9,19 @@ from lazymig.control import Running, RunRecord, Steering
 from lazymig.phases import Phase
 from lazymig.status.looking import Fleet, Status, Verified
 from lazymig.status.next_step import find_next_step
+from lazymig.stores.verdicts import Verdict
+from lazymig.switch import Gate
 
+#: What each verdict of a comparison means that is none of agreement.
+VERDICTS = {
+    Verdict.MISSING: "in V1, not in V2",
+    Verdict.STALE: "V2 is of another revision or conversion",
+    Verdict.DIFFERENT: "of one revision, and they do not agree",
+    Verdict.ORPHAN: "in V2, not in V1",
+    Verdict.DIRTY: "a write was announced and is not finished",
+    Verdict.UNKNOWN: "could not be compared",
+}
+_GATE_STATES = {"open": "ok", "closed": "closed", "unknown": "unknown"}
 _MEANINGS = {
     Phase.V1_ONLY: "V1 alone is read and written; V2 is not used.",
     Phase.PREPARE: "V1 answers; writes announce themselves in V2, and nothing else is put there.",
@@ -40,12 +52,23 @@ def describe_age(at: datetime, now: datetime) -> str:
 
 def describe_fleet(fleet: Fleet, now: datetime) -> Iterator[str]:
     """Yield since when the recorded phase holds, and which processes follow it; nothing without a record."""
+    yield from describe_since(fleet, now)
+    yield from describe_members(fleet, now)
+
+
+def describe_since(fleet: Fleet, now: datetime) -> Iterator[str]:
+    """Yield since when the recorded phase holds, who moved it there and why; nothing without a record."""
+    if fleet.standing is not None:
+        moved = fleet.standing.last
+        why = f": {moved.why}" if moved.why else ""
+        yield f"Phase since {describe_moment(moved.at)} ({describe_age(moved.at, now)}), by {moved.by}{why}"
+
+
+def describe_members(fleet: Fleet, now: datetime) -> Iterator[str]:
+    """Yield which processes follow the record; nothing without one."""
     standing = fleet.standing
     if standing is None:
         return
-    moved = standing.last
-    why = f": {moved.why}" if moved.why else ""
-    yield f"Phase since {_at(moved.at)} ({describe_age(moved.at, now)}), by {moved.by}{why}"
     behind, count = fleet.behind, len(fleet.members)
     held = {"announced": "; writes will be held", "writes": "; writes are held"}.get(standing.hold or "", "")
     processes = f"{count:,} process{'' if count == 1 else 'es'}"
@@ -64,11 +87,16 @@ def describe_fleet(fleet: Fleet, now: datetime) -> Iterator[str]:
 
 def describe_passes(found: Status) -> Iterator[str]:
     """Yield each kind of pass that is paused, and each process that runs one."""
+    yield from describe_pauses(found)
+    for one in found.passes.running:
+        yield describe_running(one)
+
+
+def describe_pauses(found: Status) -> Iterator[str]:
+    """Yield each kind of pass that is paused."""
     for kind, orders in found.passes.orders.items():
         if orders.paused:
             yield f"{kind} is paused {describe_pause(orders)}. lazymig {kind} resume goes on."
-    for one in found.passes.running:
-        yield describe_running(one)
 
 
 def describe_pause(standing: Steering) -> str:
@@ -82,10 +110,15 @@ def describe_running(one: Running) -> str:
     limit = f", at most {one.rate:,.0f}" if one.rate is not None else ""
     batches = "batch" if one.concurrency == 1 else "batches"
     flight = "" if one.batch is None else f", {one.concurrency:,} {batches} of {one.batch:,} at a time"
-    state = "paused" if one.paused else f"going slowly: {one.throttle}" if one.throttle else ""
+    state = describe_state(one)
     return f"{one.kind} by {one.process}: {one.per_s:,.0f}/s{limit}{flight}, {one.done:,} done" + (
         f"; {state}" if state else ""
     )
+
+
+def describe_state(one: Running) -> str:
+    """Return what stops or slows a process; empty where nothing does."""
+    return "paused" if one.paused else f"going slowly: {one.throttle}" if one.throttle else ""
 
 
 def describe_last_sweep(run: RunRecord, now: datetime) -> str:
@@ -93,25 +126,26 @@ def describe_last_sweep(run: RunRecord, now: datetime) -> str:
     ended = "finished" if run.finished else "stopped early"
     part = "of a filter, " if run.counts.get("filtered") else ""
     moved = run.counts.get("migrated", 0) + run.counts.get("rewritten", 0)
-    return f"Last sweep: {_at(run.ended_at)} ({describe_age(run.ended_at, now)}), {ended}, {part}{moved:,} moved"
+    at = f"{describe_moment(run.ended_at)} ({describe_age(run.ended_at, now)})"
+    return f"Last sweep: {at}, {ended}, {part}{moved:,} moved"
 
 
 def describe_verified(found: Verified) -> Iterator[str]:
     """Yield what the last verification was, and what does not agree."""
     last = found.last
     if last is not None:
-        yield f"Last verification: {_at(last.ended_at)}, {_describe_extent(last)}"
+        yield f"Last verification: {describe_moment(last.ended_at)}, {_describe_extent(last)}"
     if found.mismatches:
         counts = ", ".join(f"{count:,} {verdict}" for verdict, count in found.mismatches.items())
-        since = f", the oldest found at {_at(found.oldest)}" if found.oldest is not None else ""
+        since = f", the oldest found at {describe_moment(found.oldest)}" if found.oldest is not None else ""
         yield f"V1 and V2 do not agree: {counts}{since}. lazymig verify says where."
 
 
 def describe_dark_log(found: Status) -> Iterator[str]:
     """Yield how many mismatches the log of dark reads holds, if any."""
-    oldest = found.dark_reads.oldest
-    if oldest is not None:
-        yield f"In the log of dark reads: {found.dark_reads.mismatches:,}, the oldest found at {_at(oldest)}"
+    log = found.dark_reads
+    if log.oldest is not None:
+        yield f"In the log of dark reads: {log.mismatches:,}, the oldest found at {describe_moment(log.oldest)}"
 
 
 def describe_warnings(found: Status) -> Iterator[str]:
@@ -150,5 +184,16 @@ def _describe_extent(run: RunRecord) -> str:
     return f"finished, {partly}{compared}, {run.counts.get('match', 0):,} agreed"
 
 
-def _at(moment: datetime) -> str:
+def describe_moment(moment: datetime) -> str:
+    """Return a time as all outputs show it."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def describe_counts(run: RunRecord) -> str:
+    """Return what a run counted, without what it never met."""
+    return ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in run.counts.items() if count)
+
+
+def describe_gate(gate: Gate) -> str:
+    """Return in a word whether a condition of a step is met."""
+    return "accepted" if gate.accepted else _GATE_STATES[gate.state]

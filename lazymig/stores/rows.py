@@ -12,7 +12,16 @@ from typing import Any
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from lazymig.stores.drivers import LENIENT, MAJORITY, READ_MAJORITY, Driver, collection_of, driver_of, tune
+from lazymig.stores.drivers import (
+    LENIENT,
+    MAJORITY,
+    READ_MAJORITY,
+    Driver,
+    await_if_needed,
+    collection_of,
+    driver_of,
+    tune,
+)
 from lazymig.stores.given import Collection, Store
 from lazymig.stores.indexes import Keys, ensure_index
 from lazymig.stores.record_changes import RecordChanges
@@ -55,6 +64,12 @@ class Rows:
     async def count(self, where: Row) -> int:
         """Count the rows that match."""
         return int(await self._rows.count_documents(where))
+
+    async def count_by(self, field: str, where: Row) -> dict[object, int]:
+        """Count the rows that match, by what they hold in a field."""
+        stages: list[Row] = [{"$match": where}, {"$group": {"_id": f"${field}", "count": {"$sum": 1}}}]
+        cursor = await await_if_needed(self._rows.aggregate(stages))
+        return {row["_id"]: int(row["count"]) for row in await cursor.to_list(None)}
 
     async def add(self, row: Row) -> None:
         """Insert one row, durably."""

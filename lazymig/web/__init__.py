@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from starlette.applications import Starlette
 
+from lazymig.web.actions.guards import Authorize
 from lazymig.web.building import build
-from lazymig.web.room import Authorize, Room
+from lazymig.web.room import Room
 from lazymig.web.source import Shown
 
 __all__ = ["Authorize", "app"]

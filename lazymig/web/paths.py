@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from attrs import frozen
 from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 def slug(name: str) -> str:
@@ -61,6 +62,11 @@ class Paths:
         """The page as one file."""
         return f"{self.page}report.html"
 
+    @property
+    def dead_letters(self) -> str:
+        """The list of dead letters."""
+        return f"{self.page}dead-letters"
+
     def action(self, action: str) -> str:
         """Return where an action is offered and done."""
         return f"{self.page}do/{quote(action, safe='')}"
@@ -78,3 +84,30 @@ def find_mount(request: Request) -> str:
 def paths_of(request: Request, name: str) -> Paths:
     """Return the paths of a migration's page, as the sender of this request reaches them."""
     return Paths(find_mount(request), slug(name))
+
+
+@frozen
+class WholePaths:
+    """An ASGI application that gets whole paths from whatever mounts it.
+
+    ASGI leaves the path whole, and `root_path` says how much of it leads to the mount. Litestar cuts that part off and
+    adds a slash at the end; the bytes that were sent still have all of it.
+    """
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        await self.app(restore_path(scope), receive, send)
+
+
+def restore_path(scope: Scope) -> Scope:
+    """Return the scope with its whole path, where the path was cut."""
+    raw = scope.get("raw_path")
+    if not isinstance(raw, bytes):
+        return scope
+    whole, cut = unquote(raw.decode("ascii", "replace")), str(scope["path"]).rstrip("/")
+    if whole.rstrip("/") == cut or not whole.rstrip("/").endswith(cut):
+        return scope
+    mount = whole.rstrip("/").removesuffix(cut)
+    return {**scope, "path": whole, "root_path": mount}

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from lazymig.web.paths import Paths
-from lazymig.web.snapshot import Snapshot
-
-#: The panels of a page, in their order.
-PANELS = ("phases",)
+from lazymig.status.words import describe_gate
+from lazymig.web.view.text import mark_times, show
 
 
 @cache
 def environment() -> Environment:
     """Return the templates of this package."""
-    return Environment(
+    made = Environment(
         loader=PackageLoader("lazymig.web", "templates"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        trim_blocks=True, lstrip_blocks=True, finalize=show,
     )  # fmt: skip
+    made.filters["timed"] = mark_times
+    made.filters["state"] = describe_gate
+    return made
 
 
 def render(template: str, **given: object) -> str:
     """Return a template's text."""
     return environment().get_template(template).render(**given)
-
-
-def render_panels(snapshot: Snapshot, paths: Paths) -> Mapping[str, str]:
-    """Return the panels of a snapshot as HTML, by their names."""
-    return {name: render(f"panels/{name}.html", snapshot=snapshot, paths=paths) for name in PANELS}

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import AbstractEventLoop
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
-from typing import TypeAlias
-from weakref import WeakKeyDictionary
 
-from attrs import define, field
+from attrs import define, evolve, field, frozen
+from pymongo.errors import PyMongoError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 
-from lazymig.errors import ConfigurationError
+from lazymig.errors import ConfigurationError, LazymigError
+from lazymig.repository import calls_of, repository_over
 from lazymig.status.looking import AnyRepository
 from lazymig.switching.case import Demands
-from lazymig.web.panels import Panels, Render
-from lazymig.web.paths import slug
+from lazymig.web.actions.errands import Errands
+from lazymig.web.actions.guards import Authorize
+from lazymig.web.actions.offers import find_offers
+from lazymig.web.looks import look_up
+from lazymig.web.panels import Panels
+from lazymig.web.paths import Paths, slug
 from lazymig.web.pulse import Pulse
-from lazymig.web.rendering import render_panels
-from lazymig.web.snapshot import look_up
+from lazymig.web.snapshot import Snapshot
 from lazymig.web.source import Shown, find_repositories
-
-#: Returns the name of whoever sends a request, if they may do this; None if they may not.
-Authorize: TypeAlias = Callable[[Request, str], str | Awaitable[str | None] | None]
+from lazymig.web.view.panels import render_panels
 
 
 @define(eq=False)
@@ -36,8 +37,9 @@ class Room:
     soak_s: float = field(kw_only=True)
     max_age_s: float = field(kw_only=True)
     refresh_s: float = field(kw_only=True)
-    render: Render = field(default=render_panels, kw_only=True)
-    _shows: WeakKeyDictionary[AbstractEventLoop, dict[str, _Show]] = field(factory=WeakKeyDictionary, init=False)
+    #: The actions that are under way in this process.
+    errands: Errands = field(factory=Errands, init=False)
+    _shows: dict[AbstractEventLoop, dict[str, _Show]] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.refresh_s <= 0 or min(self.soak_s, self.max_age_s) < 0:
@@ -66,20 +68,48 @@ class Room:
         """Return the panels of a migration's newest snapshot. Raises as `find` does."""
         return self._show(name).panels
 
+    async def renew(self, name: str) -> None:
+        """Look a migration up again at once, since something was changed. What fails then, the page shows."""
+        with suppress(PyMongoError, LazymigError):
+            await self.pulse(name).renew()
+
+    def end(self) -> None:
+        """Let all who watch come to their end, since the server stops."""
+        for shows in self._shows.values():
+            for show in shows.values():
+                show.pulse.end()
+
     def _show(self, name: str) -> _Show:
-        repository = self.find(name)
-        # A client belongs to one event loop, and so does whatever waits for it.
-        shows = self._shows.setdefault(asyncio.get_running_loop(), {})
+        calls = calls_of(self.find(name))
+        shows = self._find_shows()
         show = shows.get(name)
-        if show is None or not show.pulse.is_of(repository):
-            look = partial(look_up, repository, Demands(self.soak_s, self.max_age_s))
-            show = shows[name] = _Show(Pulse(repository, look, self.refresh_s), Panels(self.render))
+        if show is None or show.calls is not calls:
+            if show is not None:
+                show.pulse.end()  # whoever watches it connects again, and sees the repository that took its place
+            pulse = Pulse(partial(self._look, repository_over(calls)), self.refresh_s, calls.options.clock)
+            show = shows[name] = _Show(calls, pulse, Panels(self._render))
         return show
 
+    async def _look(self, repository: AnyRepository, before: Snapshot | None) -> Snapshot:
+        found = await look_up(repository, Demands(self.soak_s, self.max_age_s), before)
+        errand = self.errands.find(repository.migration.name)
+        # As it is now: it goes on, and a snapshot does not.
+        return found if errand is None else evolve(found, errand=evolve(errand, lines=list(errand.lines)))
 
-@define(eq=False)
+    def _render(self, snapshot: Snapshot, paths: Paths) -> Mapping[str, str]:
+        return render_panels(snapshot, paths, None if self.authorize is None else find_offers(snapshot))
+
+    def _find_shows(self) -> dict[str, _Show]:
+        """Return what is shown in this event loop: a client belongs to one, and so does what waits for its answers."""
+        for loop in [loop for loop in self._shows if loop.is_closed()]:
+            del self._shows[loop]
+        return self._shows.setdefault(asyncio.get_running_loop(), {})
+
+
+@frozen
 class _Show:
     """What all who watch one migration share."""
 
+    calls: object
     pulse: Pulse
     panels: Panels

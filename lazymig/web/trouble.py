@@ -24,4 +24,4 @@ def describe_trouble(error: BaseException) -> str:
         return "the database does not answer"
     if isinstance(error, PyMongoError):
         return f"the database could not be asked: {type(error).__name__}"
-    return f"looking it up failed: {type(error).__name__}; the log of this application says where"
+    return f"it failed ({type(error).__name__}); the log of this application says where"

@@ -15,6 +15,7 @@ from lazymig.cli.status import screen as screens
 from lazymig.cli.status.screen import Page, bar, lines_of
 from lazymig.control import MemberRecord, Moved, Running, RunRecord, Standing, Steering, parts_of
 from lazymig.control.retirement import RetirementRecord, RetirementStage
+from lazymig.measuring.holdings import Holdings, MovedBy
 from lazymig.metrics import BEHIND, DEAD_LETTERS, DIRTY, EPOCH, MEMBERS, METRICS, MISMATCH_AGE, MISMATCHES, PHASE, SHARE
 from lazymig.status import looking
 from lazymig.status.gauges import show_gauges
@@ -22,7 +23,6 @@ from lazymig.status.looking import DarkLog, Fleet, Passes, Status, Verified
 from lazymig.status.objects import object_of
 from lazymig.status.words import describe_age
 from lazymig.stores.verdicts import Verdict
-from lazymig.sweeping.holdings import Holdings, MovedBy
 from lazymig.telemetry import Tally
 from tests.sweeps import moved, repository, stored, thing
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from attrs import field, frozen
 
+from lazymig.measuring.holdings import SAMPLE, SMALL, Holdings, MovedBy, scaled
 from lazymig.metrics import DIRTY, LEFT_NOW, REMAINING, SHARE, WAITING_NOW
-from lazymig.passes.shedding import as_patient_as
 from lazymig.protocol.in_place.parts import Parts
 from lazymig.protocol.in_place.place import Place
 from lazymig.stores.counts import Counts
@@ -23,9 +23,9 @@ from lazymig.stores.keyset import Order
 from lazymig.stores.records import StoredWhole
 from lazymig.stores.scans import Scan
 from lazymig.stores.whole_counts import WholeKind, count_kinds, count_unmoved
-from lazymig.sweeping.holdings import SAMPLE, SMALL, Holdings, MovedBy, scaled
 from lazymig.telemetry import Tally
 
+T = TypeVar("T")
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
 
@@ -88,13 +88,28 @@ class Stale:
     estimated: bool
 
 
-class Measure(Generic[V1, V2]):
-    """Counts the documents of one collection."""
+class Alike(Protocol):
+    """Gives what asks about a store's collection the store's own ways, such as the patience of a pass."""
 
-    def __init__(self, place: Place[V1, V2]) -> None:
+    def __call__(self, store: object, other: T) -> T: ...
+
+
+def as_it_is(store: object, other: T) -> T:
+    """Return what asks about the store's collection as it is."""
+    return other
+
+
+class Measure(Generic[V1, V2]):
+    """Counts the documents of one collection. A pass gives its statements the patience of its store by `alike`.
+
+    The server ends each statement after `within_ms` milliseconds, if that is bounded.
+    """
+
+    def __init__(self, place: Place[V1, V2], alike: Alike = as_it_is, *, within_ms: int | None = None) -> None:
         self._place = place
-        self._all = as_patient_as(place.store, Counts(place.store))
-        self._kinds = as_patient_as(place.store, _Kinds(place.store, place.conversions.migration.name))
+        self._alike = alike
+        self._all = alike(place.store, Counts(place.store, within_ms))
+        self._kinds = alike(place.store, _Kinds(place.store, place.conversions.migration.name, within_ms))
 
     async def look(self, *, exact: bool = False) -> PlaceHoldings:
         """Count all documents if they are few or with `exact`, else those of a sample."""
@@ -122,7 +137,7 @@ class Measure(Generic[V1, V2]):
             after = page.document_at(len(page) - 1)
 
     async def _sample(self) -> AsyncGenerator[Sequence[StoredWhole]]:
-        ids = await as_patient_as(self._place.store, Scan(self._place.store)).sample_ids(SAMPLE)
+        ids = await self._alike(self._place.store, Scan(self._place.store)).sample_ids(SAMPLE)
         for start in range(0, len(ids), _PAGE):
             yield list((await self._place.store.find_many(ids[start : start + _PAGE])).values())
 
@@ -137,12 +152,13 @@ class _Kinds:
 
     store: Store
     migration: str
+    within_ms: int | None
 
     async def count(self, sample: int) -> Counter[WholeKind]:
-        return await count_kinds(self.store, self.migration, sample=sample)
+        return await count_kinds(self.store, self.migration, sample=sample, within_ms=self.within_ms)
 
     async def count_unmoved(self) -> Counter[str]:
-        return await count_unmoved(self.store)
+        return await count_unmoved(self.store, self.within_ms)
 
 
 def _count_unmoved(kinds: Counter[WholeKind]) -> dict[str, int]:
