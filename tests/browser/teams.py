@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from attrs import frozen
 from pymongo.monitoring import CommandListener
@@ -154,6 +156,15 @@ class Team:
         self._work.append(task)
         return task
 
+    @asynccontextmanager
+    async def watch(self) -> AsyncIterator[asyncio.StreamReader]:
+        """Watch the page without a browser, which takes less than a tab: yield the stream of what is sent."""
+        address = urlsplit(self.page)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=2**22)
+        writer.write(f"GET {address.path}events HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n".encode())
+        yield reader
+        writer.close()
+
     async def status(self) -> Mapping[str, Any]:
         """Return what `lazymig status --json` prints."""
         return object_of(await looked_up(self.repo, exact=False))
@@ -164,6 +175,10 @@ class Team:
         async with asyncio.timeout(PATIENCE_MS / 1000):
             while not any(sample.live == live for sample in await samples.find()):
                 await self.clock.sleep(1)
+
+    async def count(self, collection: str) -> int:
+        """Count what a collection holds."""
+        return await self.database[collection].count_documents({})
 
     async def stored(self, collection: str = "lazymig_control") -> list[Mapping[str, Any]]:
         """Return all that a collection holds."""

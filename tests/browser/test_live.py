@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 
 from lazymig import Phase
+from lazymig.control.samples import FINE
 from tests.browser.serving import Host
 from tests.browser.teams import REFRESH_S, Team
-from tests.browser.visiting import Visitors, expect, mark, share_of, was_loaded_once
+from tests.browser.visiting import PATIENCE_MS, Visitors, expect, mark, share_of, was_loaded_once
 
 COUNT = 50
 
@@ -29,7 +31,7 @@ async def test_a_sweep_is_seen_as_it_goes(team: Team, visitors: Visitors) -> Non
     sweep = team.start(team.sweep(batch_size=10, concurrency=1))
     await expect(page.locator("#passes tbody th")).to_contain_text("sweep")
     for moved in (10, 30, 50):
-        await team.turnstile.let_through(moved - len(await team.stored("people_v2")))
+        await team.turnstile.let_through(moved - await team.count("people_v2"))
         await expect(share_of(page)).to_have_text(f"{2 * moved}.0 %")
         await expect(page.locator("#progress .legend")).to_contain_text(f"by sweeps {moved}")
     await sweep
@@ -46,11 +48,14 @@ async def test_the_charts_grow(team: Team, visitors: Visitors) -> None:
     await page.goto(team.page)
     await mark(page)
     sweep = team.start(team.sweep(batch_size=10, concurrency=1))
-    for moved in (10, 30, 40):
-        await team.turnstile.let_through(moved - len(await team.stored("people_v2")))
+    for moved in (10, 20, 30):
+        await team.clock.sleep(FINE.every_s)  # so long after the last sample the next one is due, with the next batch
+        await team.turnstile.let_through(10)
         await team.sampled(moved)
-        await page.clock.fast_forward(10_000)  # the script asks for samples every ten seconds
-        await expect(page.locator("#chart-share-last .value")).to_have_text(f"{2 * moved} %")
+        async with asyncio.timeout(PATIENCE_MS / 1000):
+            while await page.locator("#chart-share-last .value").all_text_contents() != [f"{2 * moved} %"]:
+                await team.clock.sleep(FINE.every_s)
+                await page.clock.fast_forward(10_000)  # the script asks for samples every ten seconds
     await expect(page.locator("#chart-share canvas")).to_have_count(1)
     await expect(page.locator("#chart-speed canvas")).to_be_visible()
     await team.turnstile.open()
@@ -61,13 +66,16 @@ async def test_the_charts_grow(team: Team, visitors: Visitors) -> None:
 async def test_twenty_watch_by_one_poller(team: Team, visitors: Visitors) -> None:
     """Everybody sees a change, and for twenty no more is looked up than for one: once per interval."""
     await fill(team)
-    pages = await asyncio.gather(*(visitors.open(team.page) for _ in range(20)))
-    for page in pages:
-        await expect(share_of(page)).to_have_text("0.0 %")
-    looks, began_s = team.looks.looks, time.monotonic()
-    await team.sweep()
-    for page in pages:
-        await expect(share_of(page)).to_have_text("100.0 %")
+    pages = await asyncio.gather(*(visitors.open(team.page) for _ in range(3)))
+    async with AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(team.watch()) for _ in range(17)]
+        for page in pages:
+            await expect(share_of(page)).to_have_text("0.0 %")
+        looks, began_s = team.looks.looks, time.monotonic()
+        await team.sweep()
+        for page in pages:
+            await expect(share_of(page)).to_have_text("100.0 %")
+        await asyncio.gather(*(stream.readuntil(b"100.0 %") for stream in streams))
     # However slow this machine is: it waits an interval between two looks.
     assert 0 < team.looks.looks - looks <= (time.monotonic() - began_s) / REFRESH_S + 1
 
