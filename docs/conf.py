@@ -13,7 +13,7 @@ project_copyright = author
 release = metadata.version("lazymig")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "lazymig_site"]
-exclude_patterns = ["_build", "_extension", "requirements.txt"]
+exclude_patterns = ["_build", "_extension", "requirements.txt", "screens"]
 # Warnings are errors, and every reference must lead somewhere.
 nitpicky = True
 show_warning_types = True
