@@ -133,6 +133,7 @@ ROOMS = {
     ),
     "status": (
         {"counting", "cut_over", "follower", "ids", "versions"},
+        {"slowly"},
         {"json_text", "letters", "looking"},
         {"next_step", "proof", "rows"},
         {"gauges", "remaining_time", "words"},
