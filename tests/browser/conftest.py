@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo import AsyncMongoClient
 
 from tests.browser.chromium import find_browser
 from tests.browser.serving import Host
-from tests.browser.teams import Team
+from tests.browser.teams import Looks, Team
 from tests.browser.visiting import Visitors
 
 
@@ -51,7 +52,9 @@ async def visitors(browser: Any) -> AsyncIterator[Visitors]:
 
 
 @pytest.fixture
-async def team(host: Host, server_database: Any) -> AsyncIterator[Team]:
+async def team(host: Host, server_database: Any, lazymig_server: Any) -> AsyncIterator[Team]:
     """A team with a migration of its own, whose page is mounted in the host."""
-    async with Team(host, server_database) as team:
+    looks = Looks()
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(lazymig_server.uri, event_listeners=[looks])
+    async with client, Team(host, client[server_database.name], looks) as team:
         yield team

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from attrs import frozen
+from pymongo.monitoring import CommandListener
 from starlette.requests import Request
 
 from lazymig import Control, Migration, Phase, Repository, Sweeper, SweepReport, Switch, Verifier, VerifyReport, web
+from lazymig.control import parts_of
 from lazymig.status.looking import looked_up
 from lazymig.status.objects import object_of
+from tests.browser.clocks import FastClock
 from tests.browser.serving import Host
+from tests.browser.visiting import PATIENCE_MS
 
 #: Who works, as the host's hook says.
 WHO = "Ada <ada@example.org>"
 ORDER = {"by": "a test", "why": "to begin"}
-REFRESH_S = 0.1
-#: Processes that a step waits for answer within a part of it.
-LEASE_S = 1.5
+#: How fast a team's time passes: what is due every ten seconds is seen within one.
+HASTE = 30
+#: By this time, so that a lease is a second and a half of the machine's.
+LEASE_S = 45.0
+#: Seconds between two looks of a page, by the machine's time.
+REFRESH_S = 0.2
 
 
 @frozen
@@ -70,14 +79,33 @@ class Turnstile:
             self._turn.notify_all()
 
 
+class Looks(CommandListener):
+    """Counts the statements of a page that nothing else uses, and its looks: each asks once for the follower."""
+
+    def __init__(self) -> None:
+        self.statements = self.looks = 0
+
+    def started(self, event: Any) -> None:
+        """Count a statement."""
+        self.statements += 1
+        self.looks += str(event.command.get("filter", {}).get("_id", "")).endswith("/follower")
+
+    def succeeded(self, event: Any) -> None:
+        """Nothing more."""
+
+    def failed(self, event: Any) -> None:
+        """Nothing more."""
+
+
 class Team:
     """A migration of people, its page, and its processes. `page` is the address of the page."""
 
-    def __init__(self, host: Host, database: Any, *, rights: bool = True, name: str = "people") -> None:
-        self.database, self.name = database, name
+    def __init__(self, host: Host, database: Any, looks: Looks, *, rights: bool = True, name: str = "people") -> None:
+        self.database, self.looks, self.name = database, looks, name
         self.who: str | None = WHO
         self.turnstile = Turnstile()
-        self.control = Control(database["lazymig_control"], lease_s=LEASE_S)
+        self.clock = FastClock(HASTE)
+        self.control = Control(database["lazymig_control"], self.clock, lease_s=LEASE_S)
         self.repo = self.make_repository()
         self.home = host.mount(
             web.app(self.control, authorize=self.authorize if rights else None, soak_s=0.0, refresh_s=REFRESH_S)
@@ -116,11 +144,11 @@ class Team:
 
     async def sweep(self, **options: Any) -> SweepReport:
         """Move what nobody has read, in one pass."""
-        return await Sweeper(self.repo, **options).run()
+        return await Sweeper(self.repo, **{"clock": self.clock} | options).run()
 
     async def verify(self, **options: Any) -> VerifyReport:
         """Compare all entities."""
-        return await Verifier(self.repo, **options).run()
+        return await Verifier(self.repo, **{"clock": self.clock} | options).run()
 
     def start(self, work: Any) -> asyncio.Task[Any]:
         """Do something beside the test."""
@@ -128,9 +156,29 @@ class Team:
         self._work.append(task)
         return task
 
+    @asynccontextmanager
+    async def watch(self) -> AsyncIterator[asyncio.StreamReader]:
+        """Watch the page without a browser, which takes less than a tab: yield the stream of what is sent."""
+        address = urlsplit(self.page)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=2**22)
+        writer.write(f"GET {address.path}events HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n".encode())
+        yield reader
+        writer.close()
+
     async def status(self) -> Mapping[str, Any]:
         """Return what `lazymig status --json` prints."""
         return object_of(await looked_up(self.repo, exact=False))
+
+    async def sampled(self, live: int) -> None:
+        """Wait until somebody has recorded a sample with so many people in V2."""
+        samples = parts_of(self.control).samples(self.name)
+        async with asyncio.timeout(PATIENCE_MS / 1000):
+            while not any(sample.live == live for sample in await samples.find()):
+                await self.clock.sleep(1)
+
+    async def count(self, collection: str) -> int:
+        """Count what a collection holds."""
+        return await self.database[collection].count_documents({})
 
     async def stored(self, collection: str = "lazymig_control") -> list[Mapping[str, Any]]:
         """Return all that a collection holds."""

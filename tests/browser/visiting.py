@@ -81,3 +81,23 @@ class Visitors:
 
     def _note(self, kind: str, text: str) -> None:
         self.wrong.append(f"{kind}: {text}")
+
+
+def share_of(page: Page) -> Locator:
+    """Find the share that is migrated, as the page shows it."""
+    return page.locator("#progress .figure strong")
+
+
+def phase_of(page: Page) -> Locator:
+    """Find the present phase, as the page shows it."""
+    return page.locator("#phases [aria-current=step] .phase")
+
+
+async def mark(page: Page) -> None:
+    """Leave a mark that is gone once the page is loaded again."""
+    await page.evaluate("window.marked = true")
+
+
+async def was_loaded_once(page: Page) -> bool:
+    """Whether the page was not loaded again since it was marked."""
+    return bool(await page.evaluate("window.marked === true"))

@@ -5,41 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
 from attrs import evolve, frozen
 
 from lazymig import LEAVE, Control, DarkReads, LazymigError, Leave, Migration, NotYet, Phase, Repository, Switch
-from lazymig.loop.clock import SYSTEM_CLOCK
+from tests.browser.clocks import FastClock
 
 NAME = "customers"
-#: The story's time passes so many times as fast as the machine's.
 HASTE = 20
 CUSTOMERS = 24_000
 _NAMES = ("Ada Lovelace", "Grace Hopper", "Mary Somerville", "Emmy Noether", "Sofia Kovalevskaya")
-
-
-class FastClock:
-    """A clock that runs faster than the machine's."""
-
-    def __init__(self) -> None:
-        self._began = SYSTEM_CLOCK.now()
-        self._began_s = SYSTEM_CLOCK.monotonic()
-
-    def now(self) -> datetime:
-        moment = self._began + timedelta(seconds=self.monotonic())
-        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-
-    def monotonic(self) -> float:
-        return (SYSTEM_CLOCK.monotonic() - self._began_s) * HASTE
-
-    def random(self) -> float:
-        return SYSTEM_CLOCK.random()
-
-    async def sleep(self, delay_s: float) -> None:
-        await asyncio.sleep(delay_s / HASTE)
 
 
 @frozen
@@ -127,7 +104,7 @@ async def take_step(repo: Repository[CustomerV1, CustomerV2], why: str) -> None:
 @asynccontextmanager
 async def under_way(database: Any) -> AsyncIterator[Story]:
     """A migration in `coexist`, with a quarter of the customers and the staff reading from V2 first."""
-    clock = FastClock()
+    clock = FastClock(HASTE)
     control = Control(database["lazymig_control"], clock)
     control.cohort("staff", lambda id: id % 50 == 0)
     await database["customers"].insert_many(make_documents())

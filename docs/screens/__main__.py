@@ -1,6 +1,6 @@
-"""The pictures of the documentation: `python -m tests.browser.screens` makes a migration, and photographs its page.
+"""The pictures of the documentation: `python -m docs.screens` makes a migration, and photographs its page.
 
-It needs Chromium and a mongod as the tests in this folder do, and writes into `docs/_static`.
+It needs Chromium and a mongod as `tests/browser` does, and writes into `docs/_static`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 from playwright.async_api import Page, async_playwright
 from pymongo import AsyncMongoClient
 
+from docs.screens.story import HASTE, NAME, Story, under_way
 from lazymig import Sweeper, Verifier, web
 from lazymig.testing import Server
 from tests.browser.chromium import find_browser
 from tests.browser.serving import Host
-from tests.browser.story import HASTE, NAME, Story, under_way
 from tests.browser.visiting import PHONE, Visitors
 from tests.house import ROOT
 
@@ -51,7 +51,7 @@ async def take_pictures(story: Story, visitors: Visitors, address: str) -> None:
     await Verifier(story.repo, clock=story.clock).run()
     await photograph(await visitors.open(f"{page}do/advance"), "advance", whole=True)
     await photograph(await visitors.open(f"{page}report.html"), "report", whole=True)
-    print(*visitors.surprises, sep="\n")
+    assert visitors.surprises == []
 
 
 async def main(program: Path, uri: str) -> None:
