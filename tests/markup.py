@@ -11,17 +11,6 @@ from attrs import define, field
 
 _VOID = {"meta", "link", "input", "br", "hr", "img"}
 _BLOCKS = {
-<<<<<<< HEAD
-    "address", "article", "div", "dl", "fieldset",
-    "figure", "footer", "form", "h1", "h2", "h3", "header", "main", "nav", "ol", "p",
-    "section", "table", "ul",
-}  # fmt: skip
-_INLINE = {
-    "a", "b", "body", "button", "caption", "code",
-    "dd", "dt", "figcaption", "head", "html", "input", "label", "legend", "li", "link",
-    "meta", "noscript", "option", "script", "select", "span", "strong", "style", "tbody", "td", "textarea", "th",
-    "thead", "time", "title", "tr",
-=======
     "address", "article", "div", "dl", "fieldset", "figure", "footer", "form", "h1", "h2", "h3", "header", "main",
     "nav", "ol", "p", "section", "table", "ul",
 }  # fmt: skip
@@ -29,7 +18,6 @@ _INLINE = {
     "a", "b", "body", "button", "caption", "code", "dd", "dt", "figcaption", "head", "html", "input", "label", "legend",
     "li", "link", "meta", "noscript", "option", "script", "select", "span", "strong", "style", "tbody", "td",
     "textarea", "th", "thead", "time", "title", "tr",
->>>>>>> wt-w4
 }  # fmt: skip
 #: What does not part words.
 _IN_LINE = {"a", "b", "code", "span", "strong", "time"}

@@ -79,6 +79,9 @@ async def waive_and_unwaive(dead: Repository[Any, Any], visitor: Visitor, id: An
     listed = await visitor.get(f"{visitor.base}/dead-letters")
     assert typed(id) in listed.words or " ".join(typed(id).split()) in listed.words
     assert "<b>" not in listed.answer.text
+    in_full = await visitor.get(f"{visitor.base}/dead-letters/one?id={quote(typed(id), safe='/')}")
+    assert (in_full.status, "ValueError" in in_full.words) == (200, True)
+    assert link_to(visitor, "waive", id) in in_full.links
     link = next(link for link in listed.links if link == link_to(visitor, "waive", id))
     page = await visitor.get(link)
     assert page.fields["id"] == [typed(id)]
@@ -110,6 +113,7 @@ async def test_only_ids_of_dead_letters_are_ids(dead: Repository[Any, Any], visi
         for action in ("waive", "unwaive"):
             page = await visitor.open(action, id=id)
             assert (page.action, "There is no dead letter of this id any more" in page.words) == ("", True)
+        assert (await visitor.get(f"{visitor.base}/dead-letters/one?id={quote(id)}")).status == 404
         filled = {**(await visitor.open("waive", id="int:5")).fields, "id": [id], "why": ["a test"]}
         assert (await visitor.post(visitor.path("waive"), filled)).status == 409
     assert await letters(dead) == before
