@@ -179,7 +179,7 @@ async def test_a_step_outlives_its_request(
     ],
 )
 async def test_what_fails_says_what_it_was_and_no_more(
-    begun: Repository[Any, Any], visitor: Visitor, monkeypatch: Any, error: Exception, words: str
+    begun: Repository[Any, Any], visitor: Visitor, monkeypatch: Any, caplog: Any, error: Exception, words: str
 ) -> None:
     """An action that fails shows the error's class, and no text that may quote a document; the history keeps that."""
 
@@ -192,6 +192,7 @@ async def test_what_fails_says_what_it_was_and_no_more(
         assert (sent.status, words in sent.words, "secret" in sent.answer.text) == (409, True, False)
     kept = await acts(begun)
     assert [(act.good, words in act.outcome, "secret" in act.outcome) for act in kept] == [(False, True, False)] * 2
+    assert ("in fail" in caplog.text, "secret" in caplog.text) == (isinstance(error, RuntimeError), False)
 
 
 async def test_without_the_history_nothing_is_done(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -80,7 +81,9 @@ async def _attempt(action: Action, case: Case, sheet: Sheet) -> Outcome:
         # Its text may quote documents.
         return f"The database failed ({type(error).__name__}). It may have been done or not: look at the page.", False
     except Exception as error:
-        _LOGGER.exception("%s failed", action.name)
+        # Where it was raised, without its text, which may quote a document.
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        _LOGGER.error("%s failed: %s\n%s", action.name, type(error).__name__, frames)  # noqa: TRY400
         return f"It failed ({type(error).__name__}); the log says more. Look at the page before you go on.", False
 
 
