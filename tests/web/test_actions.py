@@ -134,6 +134,15 @@ async def test_a_letter_that_has_changed_is_read_again(
     assert (await letters(dead))[5] == "it is known"
 
 
+async def test_a_long_list_is_cut(dead: Repository[Any, Any], visitor: Visitor, monkeypatch: Any) -> None:
+    """A list is made of the oldest letters, and says so where there are more; the counts are of all."""
+    monkeypatch.setattr("lazymig.web.actions.reading.LISTED_MAX", 3)
+    listed = await visitor.get(f"{visitor.base}/dead-letters")
+    assert f"{len(ODD) + 2} open, 0 waived." in listed.words
+    assert "This is the list of the oldest 3. lazymig dead-letters list shows all." in listed.words
+    assert sum("/dead-letters/one?" in link for link in listed.links) == 3
+
+
 async def test_retry_one_and_all(dead: Repository[Any, Any], server_database: Any, visitor: Visitor) -> None:
     """One entity is tried again, then all: those that convert by now have no letter any more, and are counted."""
     await server_database["v1"].update_many({"_id": {"$in": [5, 6, ODD[0]]}}, {"$set": {"n": 1}})

@@ -170,6 +170,34 @@ async def test_a_step_outlives_its_request(
     assert (pause.action, pause.good) == ("pause", True)
 
 
+async def test_an_order_is_done_though_nobody_waits(
+    begun: Repository[Any, Any], visitor: Visitor, monkeypatch: Any
+) -> None:
+    """A person who leaves while an order is carried out does not cut it off: it is done, and the history says so."""
+    going, go_on = asyncio.Event(), asyncio.Event()
+    act = Pause.act
+
+    async def slowly(self: Any, case: Any, sheet: Any) -> str:
+        going.set()
+        await go_on.wait()
+        return await act(self, case, sheet)
+
+    monkeypatch.setattr(Pause, "act", slowly)
+    page = await visitor.open("pause")
+    request = asyncio.ensure_future(visitor.send(page, kind="sweep"))
+    await going.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    go_on.set()
+
+    async def is_kept() -> bool:
+        return [act.good for act in await acts(begun)] == [True]
+
+    await until(is_kept)
+    assert (await control_of(begun).steering("things")).paused
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [

@@ -16,7 +16,7 @@ from pymongo.errors import PyMongoError
 from lazymig.control.journal import Act
 from lazymig.errors import LazymigError
 from lazymig.web.actions.action import Action, Case, NotDone
-from lazymig.web.actions.errands import Errand, Errands
+from lazymig.web.actions.errands import Errand, Errands, Outcome
 from lazymig.web.actions.every import ALONE
 from lazymig.web.actions.sheets import Sheet
 
@@ -29,9 +29,6 @@ REPEATED: Final = "This form was sent already; the history shows what became of 
 _PATIENCE_S: Final = 1.0
 #: Seconds between two reports of an action that is under way: other processes show it by them, and see where it ends.
 _REPORT_S: Final = 5.0
-
-#: How it ended, in words, and whether it did what was ordered.
-Outcome = tuple[str, bool]
 
 
 def is_ill_formed(form: str) -> bool:

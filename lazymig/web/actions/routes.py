@@ -118,7 +118,7 @@ class _Order:
         if sheet.button and (wrong := self.action.check(case, sheet)):
             return self.again(case, sheet, "Nothing was done.", wrong, status=422)
         if not self.action.alone or not sheet.button:
-            outcome, good = await asyncio.shield(perform(self.action, case, sheet, form))
+            outcome, good = await asyncio.shield(errands.keep(perform(self.action, case, sheet, form)))
         else:
             ended = await run_alone(errands, self.action, case, sheet, form)
             if ended is None:
