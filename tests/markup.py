@@ -11,16 +11,16 @@ from attrs import define, field
 
 _VOID = {"meta", "link", "input", "br", "hr", "img"}
 _BLOCKS = {
-    "address", "article", "div", "dl", "figure", "footer", "form", "h1", "h2", "h3", "header", "main", "nav", "ol", "p",
-    "section", "table", "ul",
+    "address", "article", "div", "dl", "fieldset", "figure", "footer", "form", "h1", "h2", "h3", "header", "main",
+    "nav", "ol", "p", "section", "table", "ul",
 }  # fmt: skip
 _INLINE = {
-    "a", "b", "body", "button", "caption", "dd", "dt", "figcaption", "head", "html", "input", "label", "li", "link",
-    "meta", "noscript", "option", "script", "select", "span", "strong", "style", "tbody", "td", "textarea", "th",
-    "thead", "time", "title", "tr",
+    "a", "b", "body", "button", "caption", "code", "dd", "dt", "figcaption", "head", "html", "input", "label", "legend",
+    "li", "link", "meta", "noscript", "option", "script", "select", "span", "strong", "style", "tbody", "td",
+    "textarea", "th", "thead", "time", "title", "tr",
 }  # fmt: skip
 #: What does not part words.
-_IN_LINE = {"a", "b", "span", "strong", "time"}
+_IN_LINE = {"a", "b", "code", "span", "strong", "time"}
 _SVG = {"svg", "path", "rect", "line", "text", "title"}
 #: What may stand in these, and nothing else.
 _CHILDREN = {

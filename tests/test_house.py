@@ -57,7 +57,7 @@ ROOMS = {
         {"heads"},
         {"carried", "fencing", "grouping", "moving_away", "pipelines", "raw", "sampling", "staging"},
         {"counts", "field_removal", "relevance"},
-        {"archives", "events", "fences", "pages", "ports", "probes", "scans", "whole_documents", "wholes"},
+        {"alone", "archives", "events", "fences", "pages", "ports", "probes", "scans", "whole_documents", "wholes"},
         {"server_upgrade", "strays"},
         {"ledger", "mongo_v1", "mongo_wholes", "whole_counts", "whole_reducing"},
         {"announcing", "deleting", "foreign", "mongo_v2", "reducing", "rewrites", "v2_alone"},
@@ -205,7 +205,7 @@ ROOMS = {
     ),
     "protocol": (
         {"pair", "edits", "seals", "in_place.place"},
-        {"births", "bodies", "joining", "placing", "renewals", "replacing", "waiting"},
+        {"births", "bodies", "joining", "placing", "renewals", "replacing", "tickets", "waiting"},
         {"moved", "writing"},
         {"v1_alone"},
         {"inserting", "reading"},

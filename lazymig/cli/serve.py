@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lazymig.web import Authorize
 
 #: What `lazymig[serve]` installs beside `lazymig[cli]`.
-_NEEDED = {"jinja2", "markupsafe", "multipart", "python_multipart", "sse_starlette", "starlette", "uvicorn"}
+_NEEDED = {"jinja2", "markupsafe", "sse_starlette", "starlette", "uvicorn"}
 
 
 class Missing(LazymigError):
@@ -91,9 +91,10 @@ def _find_maker() -> Callable[[Sequence[AnyRepository], Site], Serving]:
     try:
         from lazymig.cli.serving import make_serving
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _NEEDED:
+        name = (error.name or "").partition(".")[0]
+        if name not in _NEEDED:
             raise
-        raise Missing(f"the page needs {error.name} and a few more packages: pip install 'lazymig[serve]'") from None
+        raise Missing(f"the page needs {name} and a few more packages: pip install 'lazymig[serve]'") from None
     return make_serving
 
 

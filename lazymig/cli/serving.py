@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from lazymig.cli.failures import Unusable
+from lazymig.cli.output import complain
 from lazymig.cli.site import Site
 from lazymig.status.looking import AnyRepository
 from lazymig.web.building import build
@@ -76,8 +77,11 @@ class Serving:
         return not is_loopback(self._listener.getsockname()[0])
 
     async def run(self) -> None:
-        """Serve until `stop`."""
+        """Serve until `stop`, and let what people have ordered come to its end."""
         await self._server.serve(sockets=[self._listener])
+        for errand in self._room.errands.under_way:
+            complain(f"{errand.action} by {errand.by} is under way; press Ctrl-C again to stop it at once")
+        await self._room.errands.wait()
 
     def stop(self) -> None:
         """End the streams and the server."""

@@ -153,27 +153,27 @@ class Samples(Part):
         is left out.
         """
         now = self._clock.now()
-        wanted = {key: chunk for level in LEVELS for key, chunk in self._find_rows(level, since, now)}
+        keys = [key for level in LEVELS for key in self._find_rows(level, since, now)]
         found: dict[datetime, Sample] = {}
-        for row in await self._rows.find_all({"_id": {"$in": list(wanted)}}):
-            if row.get("chunk") == wanted[row["_id"]]:
-                oldest = now - timedelta(seconds=_kept_s(row))
-                found |= {
-                    one.at: one
-                    for one in _parse_points(row)
-                    if oldest <= one.at <= now + _AHEAD and (since is None or one.at > since)
-                }
+        for row in await self._rows.find_all({"_id": {"$in": keys}}):
+            # A row may still be of a time long past, and a clock may have been wrong.
+            oldest = now - timedelta(seconds=_kept_s(row))
+            found |= {
+                one.at: one
+                for one in _parse_points(row)
+                if oldest <= one.at <= now + _AHEAD and (since is None or one.at > since)
+            }
         # A sample of several levels is one.
         return [found[at] for at in sorted(found)]
 
-    def _find_rows(self, level: Level, since: datetime | None, now: datetime) -> Iterator[tuple[str, int]]:
+    def _find_rows(self, level: Level, since: datetime | None, now: datetime) -> Iterator[str]:
         newest = level.slot(now) // _PER_ROW
         oldest = newest - level.rows + 2
         if since is not None:
             oldest = max(oldest, level.slot(since) // _PER_ROW)
         # A machine whose clock is a little ahead may have begun the next row.
         for chunk in range(oldest, newest + 2):
-            yield self._row_key(level, chunk), chunk
+            yield self._row_key(level, chunk)
 
     def _row_key(self, level: Level, chunk: int) -> str:
         return f"{self._key}/{level.every_s}/{chunk % level.rows}"

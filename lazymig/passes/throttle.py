@@ -100,7 +100,12 @@ class Throttle:
         #: Keeps the pass in balance with live reads.
         self.sounding = sounding = Sounding(clock, Soundings(store), limits.live_slowdown, self.shedding.note_overload)
         if sounding.balance is not None:
-            sounding.gate = self.shedding.gate = Gate(lambda: self.concurrency)
+            self.bound_statements()
+
+    def bound_statements(self) -> None:
+        """Let no more statements be on the way than batches may be, however many pages are worked on."""
+        if self.shedding.gate is None:
+            self.sounding.gate = self.shedding.gate = Gate(lambda: self.concurrency)
 
     def steer_by(self, helm: Helm) -> None:
         """Follow the orders that this helm reads."""

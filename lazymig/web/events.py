@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
+import anyio
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,6 +22,8 @@ _KEEP_ALIVE_S = 15
 _RETRY_MS = 2000
 #: Seconds that a client may take to accept one event. One that is slower is cut off, and connects again.
 _SEND_TIMEOUT_S = 30.0
+#: Seconds in which a stream ends by itself once the server stops. After that it is cut off.
+_GRACE_S = 2.0
 
 
 async def events(room: Room, request: Request) -> Response:
@@ -32,13 +36,31 @@ async def events(room: Room, request: Request) -> Response:
     pulse = room.pulse(name)
     # A first look that fails is an error page and no stream.
     await pulse.now()
+    stopping = anyio.Event()
+    stream = _each(pulse, room.panels(name), paths_of(request, room.find(name).migration.name), stopping)
     return EventSourceResponse(
-        _each(pulse, room.panels(name), paths_of(request, room.find(name).migration.name)),
-        ping=_KEEP_ALIVE_S, ping_message_factory=_keep_alive, send_timeout=_SEND_TIMEOUT_S, sep="\n",
+        stream, ping=_KEEP_ALIVE_S, ping_message_factory=_keep_alive, send_timeout=_SEND_TIMEOUT_S, sep="\n",
+        shutdown_event=stopping, shutdown_grace_period=_GRACE_S,
     )  # fmt: skip
 
 
-async def _each(pulse: Pulse, panels: Panels, paths: Paths) -> AsyncIterator[ServerSentEvent]:
+async def _each(pulse: Pulse, panels: Panels, paths: Paths, stopping: anyio.Event) -> AsyncGenerator[ServerSentEvent]:
+    """Yield what a page begins with and what changes, until the server stops: a stream that ends is not cut off."""
+    ending = asyncio.get_running_loop().create_task(_end(pulse, stopping))
+    try:
+        async with aclosing(_list_changes(pulse, panels, paths)) as changes:
+            async for event in changes:
+                yield event
+    finally:
+        ending.cancel()
+
+
+async def _end(pulse: Pulse, stopping: anyio.Event) -> None:
+    await stopping.wait()
+    pulse.end()
+
+
+async def _list_changes(pulse: Pulse, panels: Panels, paths: Paths) -> AsyncGenerator[ServerSentEvent]:
     shown: Mapping[str, str] = {}
     yield ServerSentEvent(retry=_RETRY_MS, sep="\n")
     async with aclosing(pulse.watch()) as watched:

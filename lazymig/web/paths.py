@@ -68,7 +68,9 @@ class Paths:
         return f"{self.page}dead-letters"
 
     def action(self, action: str) -> str:
-        """Return where an action is offered and done."""
+        """Return where an action is offered and done; the list of dead letters is open to those who only read."""
+        if action == "dead-letters":
+            return self.dead_letters
         return f"{self.page}do/{quote(action, safe='')}"
 
     def static(self, file: str) -> str:

@@ -80,7 +80,8 @@ class Pulse:
         self._repeating: asyncio.Task[None] | None = None
         self._watchers = 0
         self._turn = asyncio.Event()
-        self._ended = False
+        #: How often all who watched have been sent away.
+        self._ends = 0
 
     @property
     def watchers(self) -> int:
@@ -114,13 +115,16 @@ class Pulse:
         Close it: the looks end with the last watcher.
         """
         self._watchers += 1
+        ends = self._ends
         try:
             seen = await self.now()
             if self._repeating is None:
                 self._repeating = self._start(self._repeat())
-            while not self._ended:
+            while self._ends == ends:
                 yield seen
-                seen = await self._wait_for_other(seen)
+                while self._shown is seen and self._ends == ends:
+                    await self._turn.wait()
+                seen = self._shown or seen
         finally:
             self._watchers -= 1
             if not self._watchers and self._repeating is not None:
@@ -128,19 +132,14 @@ class Pulse:
                 self._repeating = None
 
     def end(self) -> None:
-        """Let all who watch come to their end."""
-        self._ended = True
-        self._turn.set()
+        """Let all who watch now come to their end."""
+        self._ends += 1
+        self._wake()
 
     @property
     def _rest_s(self) -> float:
         """Seconds until the next look may begin."""
         return self._began_at + self._interval_s - self._clock.monotonic()
-
-    async def _wait_for_other(self, seen: Snapshot) -> Snapshot:
-        while (self._shown is seen or self._shown is None) and not self._ended:
-            await self._turn.wait()
-        return self._shown or seen
 
     async def _repeat(self) -> None:
         while True:
@@ -189,6 +188,9 @@ class Pulse:
             return
         age_s = self._clock.monotonic() - self._found_at if trouble else 0.0
         self._shown = evolve(self._found, trouble=trouble, age_s=age_s) if trouble else self._found
+        self._wake()
+
+    def _wake(self) -> None:
         turn, self._turn = self._turn, asyncio.Event()
         turn.set()
 

@@ -16,7 +16,7 @@ from lazymig.errors import ConfigurationError, LazymigError
 from lazymig.repository import calls_of, repository_over
 from lazymig.status.looking import AnyRepository
 from lazymig.switching.case import Demands
-from lazymig.web.actions.errands import Errands
+from lazymig.web.actions.errands import Errands, find_shown
 from lazymig.web.actions.guards import Authorize
 from lazymig.web.actions.offers import find_offers
 from lazymig.web.looks import look_up
@@ -92,12 +92,12 @@ class Room:
 
     async def _look(self, repository: AnyRepository, before: Snapshot | None) -> Snapshot:
         found = await look_up(repository, Demands(self.soak_s, self.max_age_s), before)
-        errand = self.errands.find(repository.migration.name)
+        errand = find_shown(self.errands.find(repository.migration.name), found.acts, found.status.at)
         # As it is now: it goes on, and a snapshot does not.
         return found if errand is None else evolve(found, errand=evolve(errand, lines=list(errand.lines)))
 
     def _render(self, snapshot: Snapshot, paths: Paths) -> Mapping[str, str]:
-        return render_panels(snapshot, paths, None if self.authorize is None else find_offers(snapshot))
+        return render_panels(snapshot, paths, find_offers(snapshot, acts=self.authorize is not None))
 
     def _find_shows(self) -> dict[str, _Show]:
         """Return what is shown in this event loop: a client belongs to one, and so does what waits for its answers."""

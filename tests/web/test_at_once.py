@@ -14,6 +14,7 @@ from lazymig import Phase, Repository, Switch
 from lazymig.control import parts_of
 from lazymig.control.journal import Act
 from lazymig.status.looking import control_of
+from lazymig.web.actions.cut_over import ChangeCutOver
 from lazymig.web.actions.errands import CUT_OFF, find_shown
 from lazymig.web.actions.passes import Pause
 from lazymig.web.actions.phase import Rollback
@@ -122,6 +123,21 @@ async def test_the_epoch_holds_until_the_step(begun: Repository[Any, Any], visit
     assert [moved.by for moved in (await standing(begun)).history] == ["me", "Bob"]
 
 
+async def test_the_epoch_holds_until_the_change(repo: Repository[Any, Any], visitor: Visitor, monkeypatch: Any) -> None:
+    """A change of the cut-over that somebody else makes between the look and the order is not overwritten."""
+    await Switch(repo).begin(Phase.SHADOW, by="me", why="a test")
+    act = ChangeCutOver.act
+
+    async def overtaken(self: Any, case: Any, sheet: Any) -> str:
+        await control_of(repo).cut_over("things", share=0.5, by="Bob", why="first")
+        return await act(self, case, sheet)
+
+    monkeypatch.setattr(ChangeCutOver, "act", overtaken)
+    sent = await visitor.order("cut-over", share="0.1", why="second")
+    assert (sent.status, "has changed meanwhile; nothing was done" in sent.words) == (409, True)
+    assert [one.by for one in (await standing(repo)).changes] == ["Bob"]
+
+
 async def test_a_step_outlives_its_request(
     begun: Repository[Any, Any], server_database: Any, visitor: Visitor, host: Host
 ) -> None:
@@ -193,6 +209,9 @@ async def test_without_the_history_nothing_is_done(
         409, True,
     )  # fmt: skip
     assert (await standing(begun)).phase is Phase.V2_PRIMARY
+    own = visitor.room.errands.find("things")
+    shown = find_shown(own, await parts(begun).journal("things").find_last(5), parts(begun).clock.now())
+    assert (shown, own is not None) == (own, True)  # it stands nowhere else
 
 
 async def test_what_is_shown_of_other_processes(begun: Repository[Any, Any]) -> None:

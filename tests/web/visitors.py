@@ -15,6 +15,7 @@ from starlette.routing import Mount
 from lazymig.web.building import build
 from lazymig.web.room import Room
 from tests.fleets import until
+from tests.markup import find_unnamed, find_unsafe, find_wrong
 
 ORIGIN = "http://team.example"
 #: Where the pages are mounted.
@@ -78,6 +79,9 @@ class Page:
 
 
 def read(answer: httpx.Response) -> Page:
+    """Read an answer as a browser does. Each page is well formed, and scripts and styles have no way in."""
+    if answer.headers.get("content-type", "").startswith("text/html"):
+        assert find_wrong(answer.text) + find_unsafe(answer.text) + find_unnamed(answer.text) == []
     parsed = _Form()
     parsed.feed(answer.text)
     fields: dict[str, list[str]] = {}

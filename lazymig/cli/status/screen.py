@@ -12,7 +12,8 @@ from rich.console import Console
 
 from lazymig.cli.letters import show_letters
 from lazymig.cli.output import encodable, is_terminal, plain, say, table
-from lazymig.control import RunRecord
+from lazymig.cli.status.course import describe_course, describe_rest, sparkline
+from lazymig.control import RunRecord, Sample
 from lazymig.status.follower import follower_rows
 from lazymig.status.ids import Names
 from lazymig.status.looking import Status
@@ -30,9 +31,10 @@ from lazymig.status.words import (
     describe_warnings,
 )
 
-_BLOCKS = "▁▂▃▄▅▆▇█"
 #: Columns of a row's name; columns from which two rows stand on one line; columns of a bar, at most.
 _NAME_WIDTH, _TWO_FROM, _BAR_MAX = 30, 76, 50
+#: Columns of a bar, at least, beside which the course of the last day is drawn.
+_BAR_MIN = 15
 #: Columns between two rows on one line, and of a row's name there.
 _GAP, _SHORT_NAME = 2, 23
 #: Lines that a table takes besides its rows, about.
@@ -54,13 +56,13 @@ class Page:
         return textwrap.wrap(line, min(self.width, 120), subsequent_indent="  ", break_on_hyphens=False)
 
 
-def lines_of(found: Status, page: Page) -> Iterator[str]:
+def lines_of(found: Status, page: Page, samples: Sequence[Sample] = ()) -> Iterator[str]:
     """Yield the text of the screen, line by line."""
     yield from page.wrap(describe_headline(found))
     if not found.alone:
         yield from page.wrap(f"  {describe_phase(found.phase)}")
         if page.terminal:
-            yield f"  {bar(found.share, min(page.width - 30, _BAR_MAX))}  {describe_share(found)}"
+            yield _draw_share(found, page, samples)
     for paragraph in describe_fleet(found.fleet, found.at):
         yield from page.wrap(paragraph)
     yield from _lay_out(count_rows(found), page)
@@ -68,13 +70,25 @@ def lines_of(found: Status, page: Page) -> Iterator[str]:
         yield from _lay_out(follower_rows(found.follower), page, two=False)
     if found.versions is not None:
         yield from page.wrap(describe_deletable(found.versions))
-    yield from (line for paragraph in _paragraphs(found) for line in page.wrap(paragraph))
+    yield from (line for paragraph in _paragraphs(found, page, samples) for line in page.wrap(paragraph))
 
 
-def _paragraphs(found: Status) -> Iterator[str]:
+def _draw_share(found: Status, page: Page, samples: Sequence[Sample]) -> str:
+    """Return the line of the bar, with the course of the last day beside it where there is room."""
+    course = describe_course(found, samples, drawn=True)
+    room = page.width - 30 - cell_len(course) - 2
+    if not course or room < _BAR_MIN:
+        return f"  {bar(found.share, min(page.width - 30, _BAR_MAX))}  {describe_share(found)}"
+    return f"  {bar(found.share, min(room, _BAR_MAX))}  {describe_share(found)}  {course}"
+
+
+def _paragraphs(found: Status, page: Page, samples: Sequence[Sample]) -> Iterator[str]:
     yield from describe_passes(found)
-    if found.runs:
-        yield describe_last_sweep(found.runs[0], found.at)
+    # A terminal has one screen: while it is known how long the sweep takes, that is more important than the last one.
+    rest = describe_rest(found, samples, known=page.terminal)
+    course = "" if page.terminal else describe_course(found, samples)
+    last = describe_last_sweep(found.runs[0], found.at) if found.runs and not (page.terminal and rest) else ""
+    yield from filter(None, (course, rest, last))
     yield from describe_verified(found.verified)
     yield from describe_dark_log(found)
     yield from describe_warnings(found)
@@ -102,15 +116,6 @@ def bar(share: float, width: int) -> str:
     return full * filled + empty * (width - filled)
 
 
-def sparkline(values: Sequence[int]) -> str:
-    """Draw values as blocks of eight heights, the largest value the highest; zero is a dot.
-
-    Where stdout's encoding lacks blocks, the heights are the digits 1 to 8.
-    """
-    highest, blocks = max(values, default=0), encodable(_BLOCKS + "·", "12345678.")
-    return "".join(blocks[max(value * 8 // (highest + 1), 0)] if value else blocks[8] for value in values)
-
-
 def _lay_out(rows: Mapping[str, str], page: Page, *, two: bool = True) -> Iterator[str]:
     if not (two and page.terminal and page.width >= _TWO_FROM):
         width = _SHORT_NAME if page.terminal and page.width < _TWO_FROM else _NAME_WIDTH
@@ -134,10 +139,10 @@ def _row(run: RunRecord) -> tuple[str, str, str, str]:
     return f"{run.started_at:%Y-%m-%d %H:%M:%S}", seconds, ended, describe_counts(run)
 
 
-def show(found: Status) -> None:
+def show(found: Status, samples: Sequence[Sample] = ()) -> None:
     """Print the screen, and the tables behind it."""
     console = Console()
-    lines = list(lines_of(found, Page(console.width, is_terminal())))
+    lines = list(lines_of(found, Page(console.width, is_terminal()), samples))
     for line in lines:
         say(line)
     show_tables(found, console.height - len(lines) if is_terminal() else math.inf)

@@ -17,6 +17,9 @@ from lazymig.switching.moves import Mover
 from lazymig.web.actions.given import Given
 from lazymig.web.actions.sheets import Sheet
 
+#: What an action names as `back` that leads to the list of dead letters.
+LIST = "dead-letters"
+
 
 class NotDone(Exception):
     """An action was refused, or changed nothing; the text says why."""

@@ -28,15 +28,18 @@ class ChangeCutOver(Action):
         if standing is None:
             return Sheet(title=title, why_not="No phase is recorded: the cut-over is part of the record.", seen="none")
         now, seen = read_cut_over(standing.settings), make_seen(standing)
-        facts = [("Now", describe_cut_over(now))]
+        text = [f"Now: {describe_cut_over(now)}"]
         if now.dark_share is not None:
-            facts.append(("Dark reads", f"All processes compare {describe_percent(now.dark_share)} of their reads."))
+            text.append(f"All processes compare {describe_percent(now.dark_share)} of their reads.")
         if standing.phase in (Phase.V2_PRIMARY, Phase.V2_ONLY):
             why_not = f"In the phase {standing.phase} V2 answers for everybody; go back to coexist to change this."
-            return Sheet(title=title, why_not=why_not, facts=tuple(facts), seen=seen)
+            return Sheet(title=title, why_not=why_not, text=tuple(text), seen=seen)
         return Sheet(
-            title=title, button="Change the cut-over", facts=tuple(facts), seen=seen,
-            text=("Processes follow a change within a second. A larger share only adds entities. V1 stays the truth.",),
+            title=title, button="Change the cut-over", seen=seen,
+            text=(
+                *text, "Processes follow a change within a second.",
+                "A larger share only adds entities. V1 stays the truth.",
+            ),
             fields=(*_make_fields(case, now), WHY),
         )  # fmt: skip
 
@@ -61,8 +64,7 @@ class ChangeCutOver(Action):
 
     async def act(self, case: Case, sheet: Sheet) -> str:
         standing = await find_standing(case)
-        if standing is None or make_seen(standing) != sheet.seen:
-            raise NotDone("The record has changed meanwhile. Nothing was done; look at it, and try again.")
+        assert standing is not None  # a record is never removed
         now, dark = read_cut_over(standing.settings), _parse_share(case.typed.words("dark_share"))
         wanted = CutOver(
             _parse_share(case.typed.words("share")) or 0.0, tuple(sorted(set(case.typed.every("cohort")))), dark
@@ -75,7 +77,7 @@ class ChangeCutOver(Action):
             cohorts=wanted.cohorts if wanted.cohorts != now.cohorts else None,
             dark_share=dark if dark != now.dark_share else None,
             own_dark_share=dark is None and now.dark_share is not None,
-            by=case.by, why=case.typed.words("why"), epoch=standing.epoch,
+            by=case.by, why=case.typed.words("why"), epoch=int(sheet.seen),
         )  # fmt: skip
         return describe_cut_over(wanted)
 

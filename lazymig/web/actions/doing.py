@@ -38,10 +38,8 @@ def is_ill_formed(form: str) -> bool:
     return not _FORM.fullmatch(form)
 
 
-async def find_under_way(case: Case, errands: Errands) -> Errand | Act | None:
-    """Find the action that is under way, in this process or another one."""
-    if (own := errands.find_busy(case.name)) is not None:
-        return own
+async def find_under_way(case: Case) -> Act | None:
+    """Find the action that is under way, at any process."""
     acts = await case.parts.journal(case.name).find_last(_LATELY)
     now = case.parts.clock.now()
     return next((act for act in acts if act.is_under_way(now) and act.action in ALONE), None)

@@ -77,6 +77,16 @@ class Errands:
         last = self._last.get(migration)
         return last if last is not None and last.ended_at is None else None
 
+    @property
+    def under_way(self) -> list[Errand]:
+        """Those that have not ended."""
+        return [errand for errand in self._last.values() if errand.ended_at is None]
+
+    async def wait(self) -> None:
+        """Wait until all have ended."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks))
+
     def begin(self, migration: str, errand: Errand, work: Work, clock: Clock) -> asyncio.Task[None]:
         """Begin one, where none is under way."""
         assert self.find_busy(migration) is None
@@ -104,16 +114,19 @@ def find_shown(own: Errand | None, acts: Sequence[Act], now: datetime) -> Errand
         acts: The acts of the journal, newest first.
         now: The present, naive UTC.
     """
-    if own is not None and own.ended_at is None:
-        return own
-    under_way = [act for act in acts if act.is_under_way(now)]
-    newest = (under_way or acts)[:1]
-    if not newest:
+    # Its own words are the newest; and where the journal could not be written, they stand nowhere else.
+    if own is not None and (own.ended_at is None or own.form not in {act.form for act in acts}):
+        shown = own
+    elif acts:
+        under_way = (act for act in acts if act.is_under_way(now))
+        shown = _make_errand(next(under_way, acts[0]), now)
+    else:
         return None
-    act = newest[0]
-    cut_off = act.ended_at is None and not under_way
-    ended_at = (act.seen_at or act.at) if cut_off else act.ended_at
-    if ended_at is not None and abs(now - ended_at) > _SHOWN:
-        return None
-    outcome = CUT_OFF if cut_off else act.outcome
+    return None if shown.ended_at is not None and abs(now - shown.ended_at) > _SHOWN else shown
+
+
+def _make_errand(act: Act, now: datetime) -> Errand:
+    ended_at, outcome = act.ended_at, act.outcome
+    if ended_at is None and not act.is_under_way(now):
+        ended_at, outcome = act.seen_at or act.at, CUT_OFF
     return Errand(act.action, act.by, act.form, act.at, list(act.lines), ended_at, outcome, act.good)

@@ -11,7 +11,7 @@ from hashlib import sha256
 from lazymig.status.ids import typed
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.retry import retry_dead
-from lazymig.web.actions.action import Action, Case, NotDone, check_why
+from lazymig.web.actions.action import LIST, Action, Case, NotDone, check_why
 from lazymig.web.actions.sheets import WHY, Sheet
 
 _GONE = "There is no dead letter of this id any more: the entity was moved, or it was deleted."
@@ -51,7 +51,7 @@ class _OfOne(Action):
 
     alone = False
     asks = frozenset({"id"})
-    back = "dead-letters"
+    back = LIST
 
     def describe(self, case: Case, sheet: Sheet) -> str:
         why = case.typed.words("why")

@@ -21,11 +21,14 @@ class Offer:
     label: str
 
 
-def find_offers(snapshot: Snapshot) -> Mapping[str, tuple[Offer, ...]]:
-    """Return the actions that a page offers, by the names of the panels."""
+def find_offers(snapshot: Snapshot, *, acts: bool = True) -> Mapping[str, tuple[Offer, ...]]:
+    """Return the actions that a page offers, by the names of the panels. Without `acts`, those that only show more."""
+    more = Offer("dead-letters", "Dead letters in full")
+    if not acts:
+        return {"trouble": (more,)}
     offers = {
         "phases": tuple(_find_moves(snapshot)),
-        "trouble": tuple(_find_retries(snapshot)),
+        "trouble": (more, *_find_retries(snapshot)),
         "passes": tuple(_find_orders(snapshot)),
     }
     return {panel: found for panel, found in offers.items() if found}
@@ -50,7 +53,7 @@ def _find_moves(snapshot: Snapshot) -> Iterator[Offer]:
 
 def _find_retries(snapshot: Snapshot) -> Iterator[Offer]:
     if snapshot.status.dead_letters:
-        yield Offer("retry", "Try all dead letters again")
+        yield Offer("retry", "Try all again")
 
 
 def _find_orders(snapshot: Snapshot) -> Iterator[Offer]:

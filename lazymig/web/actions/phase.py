@@ -108,10 +108,9 @@ class _Step(Action):
     async def act(self, case: Case, sheet: Sheet) -> str:
         plan = sheet.plan
         assert plan is not None  # there is a button only with one
-        able = {gate.name for gate in plan.gates if gate.acceptable}
         order = Order(
             by=case.by, why=case.typed.words("why"), confirm=case.typed.one("confirm").strip() or None,
-            accepted=frozenset(able.intersection(case.typed.every("accept"))), epoch=plan.epoch,
+            accepted=frozenset(case.typed.every("accept")), epoch=plan.epoch,
         )  # fmt: skip
         return _describe_moved(case, await case.mover.move(self.direction, order))
 

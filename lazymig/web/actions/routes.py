@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from lazymig.switching.case import Demands
 from lazymig.web.actions import guards
-from lazymig.web.actions.action import Action, Case
+from lazymig.web.actions.action import LIST, Action, Case
 from lazymig.web.actions.doing import (
     REPEATED,
     describe_busy,
@@ -63,7 +63,8 @@ async def _do(room: Room, request: Request) -> Response:
     order = _Order(room, request, action)
     if request.method == "POST":
         answer = await order.do(given, by)
-        if answer.status_code == 303:  # the page to which it leads shows what was done
+        # The page to which it leads shows what was done; the list of dead letters is read each time.
+        if answer.status_code == 303 and action.back != LIST:
             await room.renew(request.path_params["migration"])
         return answer
     return await order.show(by)
@@ -101,7 +102,7 @@ class _Order:
         if is_ill_formed(form):
             raise HTTPException(400, "The form is not one that this page made. Open the form again.")
         errands = self.room.errands
-        busy = await find_under_way(case, errands) if self.action.alone else None
+        busy = await find_under_way(case) if self.action.alone else None
         if busy is not None and busy.form == form:
             return self.leave()
         if (repeated := await find_repeated(case, form)) is not None:
@@ -122,13 +123,12 @@ class _Order:
             if ended is None:
                 return self.leave()
             outcome, good = ended
-        await self.room.pulse(self.request.path_params["migration"]).renew()
         return self.leave() if good or outcome == REPEATED else self.again(case, await self.action.look(case), outcome)
 
     def leave(self) -> Response:
         """Lead back to the page."""
         paths = self.find_paths()
-        to_list = self.action.back == "dead-letters"
+        to_list = self.action.back == LIST
         return RedirectResponse(paths.dead_letters if to_list else f"{paths.page}#{self.action.back}", 303)
 
     def again(
@@ -145,14 +145,20 @@ class _Order:
         token, paths = guards.find_token(self.request), self.find_paths()
         text = render(
             "actions/action.html", title=sheet.title, sheet=sheet, typed=case.typed, problem=problem,
-            wrong=wrong or {}, token=token, token_field=guards.TOKEN_FIELD, form=guards.make_token(), paths=paths,
-            mount=paths.mount, action=self.action.name, migration=case.name, by=case.by,
-            letter=case.typed.one("id") if "id" in self.action.asks else "",
+            wrong=wrong or {}, places=_find_places(sheet), token=token, token_field=guards.TOKEN_FIELD,
+            form=guards.make_token(), paths=paths, mount=paths.mount, action=self.action.name,
+            migration=case.name, by=case.by, letter=case.typed.one("id") if "id" in self.action.asks else "",
             steps=END_STEPS if self.action.name == "retire" else (),
         )  # fmt: skip
         response = HTMLResponse(text, status)
         guards.keep_token(self.request, response, token)
         return response
+
+
+def _find_places(sheet: Sheet) -> Mapping[str, str]:
+    """Return where each field stands on the page, by the fields' names."""
+    options = {field.name: f"option-{field.name}" for field in sheet.options}
+    return options | ({field.name: f"field-{field.name}" for field in sheet.fields} if sheet.button else {})
 
 
 async def _list_letters(room: Room, request: Request) -> Response:

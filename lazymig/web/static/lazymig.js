@@ -3,6 +3,7 @@
   "use strict";
 
   const POLL_MS = 10_000;
+  const QUIET_MS = 10_000;
   // After so many polls everything is fetched again: older samples are kept in coarser steps.
   const POLLS_PER_WHOLE = 180;
   const DASHES = { write: [7, 4], bad: [2, 4], frame: [12, 4] };
@@ -13,9 +14,24 @@
 
   function watchStream() {
     const lost = document.getElementById("stream");
-    document.addEventListener("htmx:sseOpen", () => { lost.hidden = true; });
-    document.addEventListener("htmx:sseError", () => { lost.hidden = false; });
-    document.addEventListener("htmx:sseClose", () => { lost.hidden = false; });
+    if (!lost) return;
+    const show = (hidden) => () => { if (lost.hidden !== hidden) lost.hidden = hidden; };
+    document.addEventListener("htmx:sseOpen", show(true));
+    document.addEventListener("htmx:sseError", show(false));
+    document.addEventListener("htmx:sseClose", show(false));
+
+    // A server that hangs, or a network that is gone, ends no connection. But the time at the top changes all the time.
+    let heardAt = performance.now();
+    let interval = 0;
+    document.addEventListener("htmx:sseMessage", () => {
+      const now = performance.now();
+      interval = Math.max(now - heardAt, interval * 0.9);
+      heardAt = now;
+      show(true)();
+    });
+    setInterval(() => {
+      if (performance.now() - heardAt > Math.max(QUIET_MS, 5 * interval)) show(false)();
+    }, 1000);
   }
 
   function drawCharts(cell) {
@@ -127,19 +143,21 @@
       return {
         ...this.size(),
         legend: { show: false },
+        padding: [12, 26, 0, 0],
         cursor: { y: false, drag: { x: false, y: false } },
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
         scales: { y: { range: (_, low, high) => [0, top ?? Math.max(high * 1.05, 1)] } },
         axes: [
-          { ...axis, ticks: { show: false } },
-          { ...axis, ticks: { show: false }, size: 64, values: (_, ticks) => ticks.map((one) => format(one, this.chart.unit)) },
+          { ...axis, ticks: { show: false }, size: 30, values: (_, ticks, axisNumber, space, step) => ticks.map((at) => formatTime(at, step)) },
+          { ...axis, ticks: { show: false }, size: 64, values: (_, ticks) => ticks.map((one) => formatTick(one, this.chart.unit)) },
         ],
         series: [{}, ...this.series.map((line) => ({
           label: line.name,
           stroke: colour(`--graphic-${line.style === "plain" ? "sweep" : line.style}`),
           dash: DASHES[line.style],
           width: 2,
-          points: { show: line.values.length < 2 },
+          spanGaps: line.bridged,
+          points: { show: line.values.filter((one) => one !== null).length < 2 },
         }))],
         hooks: { setCursor: [(plot) => this.showValues(plot.cursor.idx ?? null)] },
       };
@@ -169,6 +187,17 @@
     const digits = value >= 100 || Number.isInteger(value) ? 0 : value >= 1 ? 1 : 3;
     const text = value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
     return text + unit;
+  }
+
+  function formatTick(value, unit) {
+    const [size, letter] = value >= 1e9 ? [1e9, " G"] : value >= 1e6 ? [1e6, " M"] : value >= 1e4 ? [1e3, " k"] : [1, ""];
+    return (value / size).toLocaleString("en-US", { maximumSignificantDigits: 6 }) + letter + unit;
+  }
+
+  // As everywhere on the page: UTC, and the day where the steps are long.
+  function formatTime(at, step) {
+    const text = new Date(at * 1000).toISOString();
+    return step >= 86_400 ? text.slice(5, 10) : step >= 3600 ? `${text.slice(5, 10)} ${text.slice(11, 16)}` : text.slice(11, step < 60 ? 19 : 16);
   }
 
   function colour(name) {

@@ -20,6 +20,8 @@ class Series:
     name: str
     style: str
     values: Values
+    #: Whether it was counted now and then only, so that a line leads from one value to the next.
+    bridged: bool = False
 
 
 @frozen
@@ -46,6 +48,7 @@ class _Line:
     name: str
     style: str
     read: Callable[[Sample], float | None]
+    bridged: bool = False
 
 
 @frozen
@@ -71,9 +74,9 @@ _PLANS = (
         "moved", "In V2, by what moved it", "",
         (
             _Line("to move", "frame", lambda one: one.v1 - one.left),
-            _Line("by reads", "read", lambda one: one.moved_read),
-            _Line("by writes", "write", lambda one: one.moved_write),
-            _Line("by sweeps", "sweep", lambda one: one.moved_sweep),
+            _Line("by reads", "read", lambda one: one.moved_read, bridged=True),
+            _Line("by writes", "write", lambda one: one.moved_write, bridged=True),
+            _Line("by sweeps", "sweep", lambda one: one.moved_sweep, bridged=True),
         ),
     ),
     _Plan("speed", "Documents per second of sweeps", "/s", (_Line("per second", "sweep", lambda one: one.per_s),)),
@@ -105,7 +108,7 @@ def make_charts(samples: Sequence[Sample]) -> tuple[Chart, ...]:
     at = tuple(one.at.replace(tzinfo=UTC).timestamp() for one in samples)
     charts = []
     for plan in _PLANS:
-        lines = [Series(line.name, line.style, tuple(map(line.read, samples))) for line in plan.lines]
+        lines = [Series(line.name, line.style, tuple(map(line.read, samples)), line.bridged) for line in plan.lines]
         known = tuple(line for line in lines if any(value is not None for value in line.values))
         if known:
             charts.append(Chart(plan.name, plan.title, plan.unit, at, known, plan.top))
@@ -119,5 +122,8 @@ def make_data(samples: Sequence[Sample]) -> dict[str, object]:
 
 
 def _make_object(plan: _Plan, samples: Sequence[Sample]) -> dict[str, object]:
-    series = [{"name": line.name, "style": line.style, "values": list(map(line.read, samples))} for line in plan.lines]
+    series = [
+        {"name": line.name, "style": line.style, "bridged": line.bridged, "values": list(map(line.read, samples))}
+        for line in plan.lines
+    ]
     return {"name": plan.name, "title": plan.title, "unit": plan.unit, "top": plan.top, "series": series}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from attrs import frozen
 
 from lazymig.control import Moved, RunRecord
+from lazymig.control.journal import Act
 from lazymig.status.words import describe_counts, describe_moment
 from lazymig.web.snapshot import Snapshot
 from lazymig.web.view.parts import Table, make_table
@@ -39,7 +41,7 @@ def _table_moves(moves: Sequence[Moved]) -> Table | None:
 
 def _table_acts(snapshot: Snapshot) -> Table | None:
     rows = [
-        (describe_moment(one.at), one.action, one.what, one.by, one.outcome or "under way")
+        (describe_moment(one.at), one.action, one.what, one.by, _describe_outcome(one, snapshot.status.at))
         for one in snapshot.acts[:_SHOWN]
     ]
     return make_table("Ordered by this page, the last first", "when | action | ~what | ~by | ~outcome", rows)
@@ -54,3 +56,9 @@ def _table_runs(runs: Sequence[tuple[str, RunRecord]]) -> Table | None:
         for kind, run in runs[:_SHOWN]
     ]  # fmt: skip
     return make_table("Runs, the last first", "started | pass | #seconds | ended | ~counts", rows)
+
+
+def _describe_outcome(act: Act, at: datetime) -> str:
+    if act.ended_at is None:
+        return "under way" if act.is_under_way(at) else "cut off"
+    return act.outcome

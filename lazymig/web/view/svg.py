@@ -9,13 +9,15 @@ from datetime import UTC, datetime
 from attrs import frozen
 from markupsafe import Markup, escape
 
-from lazymig.web.view.charts import Chart, Values
+from lazymig.web.view.charts import Chart, Series, Values
 
 #: The size of the drawing, and where its plot stands in it.
 _WIDTH, _HEIGHT = 440, 200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 72, 12, 12, 26
 #: Points of a line at most.
 _POINTS = 240
+#: What is less than this is nothing.
+_LEAST = 1e-6
 #: Where a scale may end, in powers of ten, and how many equal steps lead there.
 _ENDS = {1: 4, 2: 4, 3: 3, 4: 4, 5: 5, 6: 3, 8: 4, 10: 5}
 
@@ -49,7 +51,7 @@ def draw(chart: Chart) -> Markup:
         *_draw_times(scale),
     ]
     for line in chart.series:
-        parts += [f'<path class="line {line.style}" d="{path}"/>' for path in _make_paths(scale, chart.at, line.values)]
+        parts += [f'<path class="line {line.style}" d="{path}"/>' for path in _make_paths(scale, chart.at, line)]
     return Markup("\n".join([*parts, "</svg>"]))
 
 
@@ -89,15 +91,15 @@ def format_time(at: float, span_s: float) -> str:
     return f"{moment:%m-%d %H:%M}" if span_s > 86_400 else f"{moment:%H:%M:%S}" if span_s < 600 else f"{moment:%H:%M}"
 
 
-def _make_paths(scale: _Scale, at: Sequence[float], values: Values) -> Iterator[str]:
-    """Yield a path for each run of known values: a gap is shown as a gap."""
+def _make_paths(scale: _Scale, at: Sequence[float], line: Series) -> Iterator[str]:
+    """Yield a path for each run of known values: a gap is shown as a gap, unless the line leads over it."""
     steps: list[str] = []
-    for moment, value in _thin_out(at, values):
-        if value is None:
+    for moment, value in _thin_out(at, line.values):
+        if value is not None:
+            steps.append(f"{scale.x(moment)} {scale.y(value)}")
+        elif not line.bridged:
             yield from _close(steps)
             steps = []
-        else:
-            steps.append(f"{scale.x(moment)} {scale.y(value)}")
     yield from _close(steps)
 
 
@@ -119,7 +121,7 @@ def _close(steps: Sequence[str]) -> Iterator[str]:
 
 def _find_end(value: float) -> tuple[float, int]:
     """Return where a scale ends that holds this value, and its steps: numbers that people read at a glance."""
-    if value <= 0:
+    if value < _LEAST:
         return 1.0, 1
     power = 10.0 ** math.floor(math.log10(value))
     factor = next(factor for factor in _ENDS if power * factor >= value * (1 - 1e-9))

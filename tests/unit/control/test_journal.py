@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from attrs import evolve
 
 from lazymig import Control
 from lazymig.control import parts_of
-from lazymig.control.journal import KEPT, TEXT, Act
+from lazymig.control.journal import TEXT, Act
 from tests.people import TestClock
 
 
@@ -45,11 +47,41 @@ async def test_a_form_acts_once(control: Control, clock: TestClock) -> None:
     assert len(await journal.find_last(10)) == 3
 
 
-async def test_it_is_bounded(control: Control, clock: TestClock) -> None:
+async def test_it_is_bounded(control: Control, clock: TestClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest acts go once there are many, and long texts are cut."""
+    kept = 5
+    monkeypatch.setattr("lazymig.control.journal.KEPT", kept)
     journal = parts_of(control).journal("m")
-    for number in range(KEPT + 2):
+    for number in range(kept + 2):
         await journal.add(act(clock, f"f{number}", what="x" * 2 * TEXT))
-    found = await journal.find_last(KEPT * 2)
-    assert [one.form for one in found] == [f"f{number}" for number in range(KEPT + 1, 1, -1)]
+    found = await journal.find_last(kept * 2)
+    assert [one.form for one in found] == [f"f{number}" for number in range(kept + 1, 1, -1)]
     assert {len(one.what) for one in found} == {TEXT}
+
+
+async def test_an_act_reports_until_its_end(control: Control, clock: TestClock) -> None:
+    """An act is under way while its process reports of it; its lines are kept, the newest ones; its end ends that."""
+    journal = parts_of(control).journal("m")
+    await journal.add(act(clock))
+    clock.time += timedelta(seconds=20)
+    (begun,) = await journal.find_last(1)
+    assert begun.is_under_way(clock.time)
+    assert await journal.report("f1", [f"line {number}" for number in range(30)])
+    clock.time += timedelta(seconds=20)
+    (reported,) = await journal.find_last(1)
+    assert (reported.is_under_way(clock.time), len(reported.lines), reported.lines[-1]) == (True, 20, "line 29")
+    assert not reported.is_under_way(clock.time + timedelta(seconds=20))
+    assert reported.is_under_way(clock.time - timedelta(seconds=40))  # another machine's clock is behind
+    assert await journal.end("f1", "done", good=True, lines=["line 30"])
+    (ended,) = await journal.find_last(1)
+    assert (ended.is_under_way(clock.time), ended.lines, ended.began_at) == (False, ("line 30",), begun.at)
+    assert not await journal.report("f1", ["too late"])
+    assert await journal.find("f1") == ended
+    assert await journal.find("f2") is None
+
+
+async def test_two_acts_may_make_the_row_at_one_time(control: Control, clock: TestClock) -> None:
+    """The first acts of a migration, entered at once, are all entered: each has a form of its own."""
+    journal = parts_of(control).journal("m")
+    assert all(await asyncio.gather(*(journal.add(act(clock, f"f{number}")) for number in range(8))))
+    assert {one.form for one in await journal.find_last(10)} == {f"f{number}" for number in range(8)}

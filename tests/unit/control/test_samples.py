@@ -67,10 +67,14 @@ async def test_one_process_counts_per_slot(database: Any, clock: TestClock) -> N
 
 async def test_a_clock_that_is_wrong_stops_nobody(samples: Samples, clock: TestClock) -> None:
     """A slot that was taken a year ahead does not keep others from counting, and its sample is not shown."""
-    clock.time += timedelta(days=365)
+    # By so many turns of the ring, so that it is the same row.
+    ahead = timedelta(seconds=FINE.rows * 60 * FINE.every_s) * 6570
+    assert ahead == timedelta(days=365)
+    clock.time += ahead
     assert await samples.claim(FINE)
     await samples.record(sample(clock.now()))
-    clock.time -= timedelta(days=365)
+    clock.time -= ahead
+    assert await samples.find() == []
     assert await samples.claim(FINE)
     assert not await samples.claim(FINE)
     now = sample(clock.now(), live=2)
@@ -140,10 +144,9 @@ async def test_what_cannot_be_read_is_left_out(database: Any, samples: Samples, 
     await samples.record(known, [FINE])
     row = await database["control"].find_one({"every_s": 10})
     place = next(iter(row["points"]))
-    await database["control"].update_one(
-        {"_id": row["_id"]},
-        {"$set": {f"points.{place}.weather": "fine", "points.59": {"at": "noon", "by": "x"}, "points.58": 5}},
-    )
+    junk = {"points.59": {"at": "noon", "by": "x", "phase": "x", "v1": 1, "live": 1}, "points.58": 5}
+    junk |= {f"points.{place}.weather": "fine", "points.57": {"at": clock.now()}}
+    await database["control"].update_one({"_id": row["_id"]}, {"$set": junk})
     assert await samples.find() == [known]
     await database["control"].update_one({"_id": row["_id"]}, {"$set": {"points": None}})
     assert await samples.find() == []

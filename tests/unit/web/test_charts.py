@@ -6,7 +6,7 @@ import json
 
 import pytest
 from attrs import evolve
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lazymig.web.view.charts import Chart, Series, make_charts, make_data
@@ -55,6 +55,15 @@ def test_a_gap_is_a_gap() -> None:
     assert paths[1].endswith("h0.1")
 
 
+def test_a_line_leads_over_what_is_counted_now_and_then() -> None:
+    """What moved the entities is counted seldom: its line goes from one count to the next."""
+    some = chart(1, None, None, 4)
+    bridged = evolve(some, series=(evolve(some.series[0], bridged=True),))
+    assert len(list(read(drawn(some)).all("path"))) == 2
+    assert read(drawn(bridged)).one("path").attributes["d"].count("L") == 1
+    assert [line.bridged for line in make_charts(samples(3))[1].series] == [False, True, True, True]
+
+
 def drawn(one: Chart) -> str:
     """A chart with what names it."""
     names = "".join(f"<p id='chart-c-{part}'>x</p>" for part in ("title", "last"))
@@ -77,6 +86,7 @@ def test_scales_end_at_round_numbers(highest: float, ticks: list[str]) -> None:
     assert texts[:-1] == ticks
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | st.floats(0, 1e12), min_size=1, max_size=600))
 def test_every_value_stays_in_the_drawing(values: list[float | None]) -> None:
     """Whatever the values are, lines stay between the edges, and long ones are thinned out."""

@@ -90,6 +90,7 @@ def test_others_may_not_send(headers: dict[str, str], scheme: str) -> None:
     with pytest.raises(HTTPException) as caught:
         check_sender(request(headers, scheme=scheme))
     assert refusal(caught) == 403
+    assert ("does not say" in caught.value.detail) == (not headers)
 
 
 def kept(scheme: str) -> tuple[str, str, str]:

@@ -68,7 +68,7 @@ def shown(found: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     }
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(status=STATUS)
 def test_each_number_is_the_one_of_the_object(status: Status) -> None:
     """Counts, shares, mismatches and what runs: the page says what the object says."""
