@@ -188,6 +188,13 @@ class Team:
         """Compare all entities."""
         return await Verifier(self.repo, **{"clock": self.clock} | options).run()
 
+    async def trickle(self) -> None:
+        """Let people through a few at a time, until cancelled: a sweep that stands still would seem to be gone."""
+        self.turnstile.close()
+        while True:
+            await self.turnstile.let_through(5)
+            await self.clock.sleep(2)
+
     def start(self, work: Any) -> asyncio.Task[Any]:
         """Do something beside the test."""
         task = asyncio.get_running_loop().create_task(work)
@@ -226,6 +233,10 @@ class Team:
         async with asyncio.timeout(PATIENCE_MS / 1000):
             while not any(sample.live == live for sample in await samples.find()):
                 await self.clock.sleep(1)
+
+    async def use(self, id: str) -> None:
+        """Read somebody through V2's door: the process joins the fleet."""
+        await self.repo.get(id)
 
     async def rename(self, id: str) -> None:
         """Change somebody, as a client of V1 does."""
