@@ -125,7 +125,7 @@ ROOMS = {
         {"moves"},
     ),
     "passes": (
-        {"balance", "gate", "helm", "pace"},
+        {"balance", "company", "gate", "helm", "pace"},
         {"shedding"},
         {"partitions", "sounding"},
         {"sharing", "throttle"},
