@@ -56,5 +56,5 @@ async def team(host: Host, server_database: Any, lazymig_server: Any) -> AsyncIt
     """A team with a migration of its own, whose page is mounted in the host."""
     looks = Looks()
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(lazymig_server.uri, event_listeners=[looks])
-    async with client, Team(host, client[server_database.name], looks) as team:
+    async with client, Team(host, lazymig_server.uri, client[server_database.name], looks) as team:
         yield team

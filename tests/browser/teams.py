@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from attrs import frozen
+from attrs import evolve, frozen
 from pymongo.monitoring import CommandListener
 from starlette.requests import Request
 
 from lazymig import Control, Migration, Phase, Repository, Sweeper, SweepReport, Switch, Verifier, VerifyReport, web
 from lazymig.control import parts_of
+from lazymig.control.journal import Act
 from lazymig.status.looking import looked_up
 from lazymig.status.objects import object_of
+from lazymig.switching.case import Demands
 from tests.browser.clocks import FastClock
 from tests.browser.serving import Host
 from tests.browser.visiting import PATIENCE_MS
+from tests.house import ROOT
 
 #: Who works, as the host's hook says.
 WHO = "Ada <ada@example.org>"
@@ -29,6 +36,23 @@ HASTE = 30
 LEASE_S = 45.0
 #: Seconds between two looks of a page, by the machine's time.
 REFRESH_S = 0.2
+#: What the steps demand of the past.
+SOAK_S, MAX_AGE_S = 0.0, 86_400.0
+
+
+#: The application of the command line, with the machine's clock.
+_SHOP = """
+import os, sys
+sys.path.append(os.environ["SHOP_TESTS"])
+from pymongo import AsyncMongoClient
+from lazymig import Control, Repository
+from tests.browser.teams import Turnstile, make_migration
+
+def repository():
+    database = AsyncMongoClient(os.environ["SHOP_URI"])[os.environ["SHOP_DATABASE"]]
+    control = Control(database["lazymig_control"])
+    return Repository(make_migration(Turnstile()), v1=database["people"], v2=database["people_v2"], phase=control)
+"""
 
 
 @frozen
@@ -79,6 +103,20 @@ class Turnstile:
             self._turn.notify_all()
 
 
+def make_migration(turnstile: Turnstile, name: str = "people") -> Migration[PersonV1, PersonV2]:
+    """Return the migration of people, of whom the turnstile lets some pass."""
+
+    async def split(v1: PersonV1) -> PersonV2:
+        await turnstile.pass_one()
+        first, last = v1.name.split(" ")
+        return PersonV2(v1.id, first, last)
+
+    return Migration(
+        name=name, v1=PersonV1, v2=PersonV2, upgrade=split,
+        downgrade=lambda v2: PersonV1(v2.id, f"{v2.first} {v2.last}"),
+    )  # fmt: skip
+
+
 class Looks(CommandListener):
     """Counts the statements of a page that nothing else uses, and its looks: each asks once for the follower."""
 
@@ -100,15 +138,15 @@ class Looks(CommandListener):
 class Team:
     """A migration of people, its page, and its processes. `page` is the address of the page."""
 
-    def __init__(self, host: Host, database: Any, looks: Looks, *, rights: bool = True, name: str = "people") -> None:
-        self.database, self.looks, self.name = database, looks, name
+    def __init__(self, host: Host, uri: str, database: Any, looks: Looks, *, name: str = "people") -> None:
+        self.uri, self.database, self.looks, self.name = uri, database, looks, name
         self.who: str | None = WHO
         self.turnstile = Turnstile()
         self.clock = FastClock(HASTE)
         self.control = Control(database["lazymig_control"], self.clock, lease_s=LEASE_S)
         self.repo = self.make_repository()
         self.home = host.mount(
-            web.app(self.control, authorize=self.authorize if rights else None, soak_s=0.0, refresh_s=REFRESH_S)
+            web.app(self.control, authorize=self.authorize, soak_s=SOAK_S, max_age_s=MAX_AGE_S, refresh_s=REFRESH_S)
         )
         self.page = f"{self.home}/m/{name}/"
         self._work: list[asyncio.Task[Any]] = []
@@ -131,7 +169,7 @@ class Team:
     def make_repository(self, **options: Any) -> Repository[PersonV1, PersonV2]:
         """Return the repository as each process of the service makes it."""
         sides = {"v1": self.database["people"], "v2": self.database["people_v2"]}
-        return Repository(self._migration(), **sides, **{"phase": self.control} | options)
+        return Repository(make_migration(self.turnstile, self.name), **sides, **{"phase": self.control} | options)
 
     async def begin(self, phase: Phase = Phase.V1_ONLY) -> None:
         """Record the first phase."""
@@ -150,6 +188,13 @@ class Team:
         """Compare all entities."""
         return await Verifier(self.repo, **{"clock": self.clock} | options).run()
 
+    async def trickle(self) -> None:
+        """Let people through a few at a time, until cancelled: a sweep that stands still would seem to be gone."""
+        self.turnstile.close()
+        while True:
+            await self.turnstile.let_through(5)
+            await self.clock.sleep(2)
+
     def start(self, work: Any) -> asyncio.Task[Any]:
         """Do something beside the test."""
         task = asyncio.get_running_loop().create_task(work)
@@ -166,8 +211,21 @@ class Team:
         writer.close()
 
     async def status(self) -> Mapping[str, Any]:
-        """Return what `lazymig status --json` prints."""
-        return object_of(await looked_up(self.repo, exact=False))
+        """Return what `lazymig status --json` prints, with the page's demands of the past."""
+        return object_of(await looked_up(self.repo, exact=False, demands=Demands(SOAK_S, MAX_AGE_S)))
+
+    async def run_status(self, folder: Path) -> Mapping[str, Any]:
+        """Return what the command prints, run as an operator runs it."""
+        (folder / "shop.py").write_text(_SHOP)
+        program = Path(sys.executable).with_name("lazymig")
+        given = {"SHOP_URI": self.uri, "SHOP_DATABASE": self.database.name, "SHOP_TESTS": str(ROOT)}
+        ran = await asyncio.create_subprocess_exec(
+            program, "status", "--json", "--app", "shop:repository",
+            cwd=folder, env=os.environ | given, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        printed, _ = await ran.communicate()
+        found: Mapping[str, Any] = json.loads(printed)
+        return found
 
     async def sampled(self, live: int) -> None:
         """Wait until somebody has recorded a sample with so many people in V2."""
@@ -175,6 +233,18 @@ class Team:
         async with asyncio.timeout(PATIENCE_MS / 1000):
             while not any(sample.live == live for sample in await samples.find()):
                 await self.clock.sleep(1)
+
+    async def use(self, id: str) -> None:
+        """Read somebody through V2's door: the process joins the fleet."""
+        await self.repo.get(id)
+
+    async def rename(self, id: str) -> None:
+        """Change somebody, as a client of V1 does."""
+        await self.repo.v1.update(id, lambda person: evolve(person, name="Ada Lovelace"))
+
+    async def acts(self) -> list[Act]:
+        """Return what people ordered, oldest first."""
+        return [*reversed(await parts_of(self.control).journal(self.name).find_last(100))]
 
     async def count(self, collection: str) -> int:
         """Count what a collection holds."""
@@ -188,14 +258,3 @@ class Team:
         """Store people whose names do not convert, and let a sweep find them."""
         await self.fill(more=dict.fromkeys(ids, "Plato"))
         await self.sweep()
-
-    def _migration(self) -> Migration[PersonV1, PersonV2]:
-        async def split(v1: PersonV1) -> PersonV2:
-            await self.turnstile.pass_one()
-            first, last = v1.name.split(" ")
-            return PersonV2(v1.id, first, last)
-
-        return Migration(
-            name=self.name, v1=PersonV1, v2=PersonV2, upgrade=split,
-            downgrade=lambda v2: PersonV1(v2.id, f"{v2.first} {v2.last}"),
-        )  # fmt: skip
