@@ -262,6 +262,10 @@ async def test_what_is_not_there_is_said_in_words(database: Any) -> None:
             assert answer.status_code == 404
             assert "<b>" not in answer.text
             assert "<h1>Not Found</h1>" in answer.text
+        # A redirect to another address would name this server as it knows itself.
+        assert (await client.get("/m/things/status.json/")).status_code == 404
+        for path in ("/", "/m/things"):
+            assert (await client.get(path)).headers["location"] == "/m/things/"
         refused = await client.post("/m/things/")
         assert (refused.status_code, "GET" in refused.headers["allow"]) == (405, True)
         assert (await client.get("/m/things/samples.json?since=<b>")).json() == {
