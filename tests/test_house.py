@@ -125,7 +125,7 @@ ROOMS = {
         {"moves"},
     ),
     "passes": (
-        {"balance", "gate", "helm", "pace"},
+        {"balance", "company", "gate", "helm", "pace"},
         {"shedding"},
         {"partitions", "sounding"},
         {"sharing", "throttle"},
@@ -133,6 +133,7 @@ ROOMS = {
     ),
     "status": (
         {"counting", "cut_over", "follower", "ids", "versions"},
+        {"slowly"},
         {"json_text", "letters", "looking"},
         {"next_step", "proof", "rows"},
         {"gauges", "remaining_time", "words"},

@@ -20,10 +20,11 @@ from lazymig.control import GroupFigures, Parts, Sample, Standing, read_cut_over
 from lazymig.control.samples import COARSE, FINE, LEVELS, MEDIUM, Level
 from lazymig.loop.deadline import Deadline
 from lazymig.measuring.held import Held, look_up_held
-from lazymig.measuring.holdings import SMALL, MovedBy, count_moved_by
+from lazymig.measuring.holdings import SMALL, Holdings, MovedBy, count_moved_by
 from lazymig.phases import Phase
 from lazymig.protocol.in_place.place import Place
 from lazymig.protocol.pair import Pair
+from lazymig.shapes.migration import is_upcasting_only
 from lazymig.stores.counts import Counts
 
 V1 = TypeVar("V1")
@@ -170,7 +171,7 @@ class Sampler(Generic[V1, V2]):
         looks = any(level.every_s >= self._looks_from.every_s for level in levels)
         if not looks and await self._is_dear():
             return None
-        held = await look_up_held(self._ground, within_ms=_COUNT_MS)
+        held = await self._look_up()
         moved_by = await self._find_moved_by(held) if looks or held.place is not None else None
         dead = await parts.letters.count_open(name)
         mismatches = await parts.mismatches.count(name, confirmed=True)
@@ -184,6 +185,13 @@ class Sampler(Generic[V1, V2]):
             moved_sweep=None if moved_by is None else moved_by.sweep,
             per_s=sum(passing) if passing else None,
         )  # fmt: skip
+
+    async def _look_up(self) -> Held:
+        ground = self._ground
+        if isinstance(ground, Place) or not is_upcasting_only(ground.conversions.migration):
+            return await look_up_held(ground, within_ms=_COUNT_MS)
+        count = await Counts(ground.v1, _COUNT_MS).count_all()
+        return Held(count, Holdings(count, 0, 0, 0))  # there is one collection only, and nothing is moved
 
     async def _is_dear(self) -> bool:
         """Whether only documents show what V2 holds, there are many, and no pass looks at them anyway."""

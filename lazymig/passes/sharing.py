@@ -166,12 +166,19 @@ class Share:
             try:
                 yield
             except BaseException:
-                # So that others need not wait until the lease runs out. If this fails too, they wait.
-                with suppress(PyMongoError):
-                    await self._passes.release(lease)
+                # Also where the error of another partition ends the work on this one meanwhile.
+                giving = asyncio.ensure_future(self._give_back(lease))
+                with suppress(asyncio.CancelledError):
+                    await asyncio.shield(giving)
+                await asyncio.wait({giving})
                 raise
             finally:
                 self._held.discard(lease.key)
+
+    async def _give_back(self, lease: Lease) -> None:
+        # So that others need not wait until the lease runs out. If this fails too, they wait.
+        with suppress(PyMongoError):
+            await self._passes.release(lease)
 
     @asynccontextmanager
     async def _keep_beating(self, renew: Callable[[], Awaitable[bool]]) -> AsyncIterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from attrs import field, frozen
@@ -20,6 +21,7 @@ from lazymig.routes.stages import Stage
 from lazymig.shapes.migration import is_upcasting_only
 from lazymig.status.counting import Sampled, look_up_sampled
 from lazymig.status.follower import FollowerState, describe_follower
+from lazymig.status.slowly import Chooser, Recalled, Slow, look_when_due
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.revisions import find_warnings
 from lazymig.sweeping.rewrite import KIND
@@ -37,7 +39,7 @@ SHOWN = 10
 #: The kinds of passes that can be steered.
 STEERED = ("sweep", "verify", "rewrite")
 #: How old samples, checks of the collections and gates may be where they are shown again and again.
-_SLOWLY = timedelta(seconds=30)
+SLOWLY = timedelta(seconds=30)
 #: What the next step demands, unless somebody says otherwise: as `Switch` does.
 DEMANDS = Demands()
 
@@ -150,18 +152,20 @@ class Status:
 
 
 async def looked_up(
-    repository: AnyRepository, *, exact: bool, before: Status | None = None, demands: Demands = DEMANDS
-) -> Status:
+    repository: AnyRepository, *, exact: bool, before: Status | None = None, demands: Demands = DEMANDS,
+    choose: Chooser | None = None,
+) -> Status:  # fmt: skip
     """Look at both collections and the control collection. `demands` are those of the next step.
 
     With what was looked up `before`, samples, checks of the collections and gates are repeated only now and then: they
-    cost the servers more than the rest.
+    cost the servers more than the rest. `choose` says when, and who waits for them.
     """
     calls, control, name = calls_of(repository), control_of(repository), repository.migration.name
     fleet, now = await _look_up_fleet(control, name), parts_of(control).clock.now()
     stage = calls.find_stage(fleet.standing)
     held = await look_up_held(calls.ground, exact=exact)
-    slow = _choose_kept(before, fleet, now) or await _look_up_slowly(repository, stage, held, now, demands, exact=exact)
+    look = partial(_look_up_slowly, repository, stage, held, now, demands, exact=exact)
+    slow = await (choose or look_when_due)(_recall(before, fleet, now), look)
     return Status(
         migration=name,
         phase=str(stage.phase),
@@ -196,25 +200,14 @@ def control_of(repository: AnyRepository) -> Control:
     return calls_of(repository).choose_control()
 
 
-@frozen
-class _Slow:
-    """What costs the servers more to look up."""
-
-    at: datetime
-    sampled: Sampled
-    unseen: tuple[str, ...]
-    foreign: tuple[str, ...]
-    plan: Plan | None
-
-
 async def _look_up_slowly(
     repository: Repository[V1, V2], stage: Stage[V1, V2], held: Held, now: datetime, demands: Demands, *, exact: bool
-) -> _Slow:
+) -> Slow:
     calls, control = calls_of(repository), control_of(repository)
     seen = await stage.first_use.look(control=control, whole=True)
     seen.check(foreign=False)
     standing = await parts_of(control).phases(repository.migration.name).find()
-    return _Slow(
+    return Slow(
         at=now,
         sampled=await look_up_sampled(calls, held, exact=exact),
         unseen=seen.unseen,
@@ -223,12 +216,13 @@ async def _look_up_slowly(
     )
 
 
-def _choose_kept(before: Status | None, fleet: Fleet, now: datetime) -> _Slow | None:
-    """Return what was looked up slowly before, unless it is old, or the fleet has moved since."""
-    if before is None or now - before.slow_at > _SLOWLY or fleet.standing != before.fleet.standing:
-        return None
+def _recall(before: Status | None, fleet: Fleet, now: datetime) -> Recalled:
+    if before is None:
+        return Recalled(None)
+    moved = fleet.standing != before.fleet.standing
     sampled = Sampled(before.moved_by, before.conversions, before.versions, before.stale)
-    return _Slow(before.slow_at, sampled, before.unseen, before.foreign, before.plan)
+    slow = Slow(before.slow_at, sampled, before.unseen, before.foreign, None if moved else before.plan)
+    return Recalled(slow, now - before.slow_at > SLOWLY, moved)
 
 
 async def _look_up_plan(repository: AnyRepository, standing: Standing | None, demands: Demands) -> Plan | None:

@@ -54,10 +54,11 @@ class Announcements:
     async def expect_each(self, ids: Sequence[RawId]) -> list[Announced]:
         """Return what V2's documents will be once a write of each is announced, if nothing comes first.
 
-        `APART`: V2's document is not clean.
+        `APART`: V2's document is not clean, or another of these writes is of the same entity and comes first.
         """
         found = await self._store.find_many(list(dict.fromkeys(ids)))
-        return [_expect(id, found.get(id)) for id in ids]
+        expected: dict[RawId, Announced] = {}
+        return [Apart.APART if id in expected else expected.setdefault(id, _expect(id, found.get(id))) for id in ids]
 
     async def vacant_each(self, asked: Sequence[tuple[RawId, int]]) -> list[Announced]:
         """Announce an insert of each of these, by its step, durably; return V2's documents as after a vacant ticket.

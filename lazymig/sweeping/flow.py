@@ -95,14 +95,16 @@ class Flow(Generic[V1, V2]):
                 yield self._count(page)
 
     async def _find_pages(self, remainder: Remainder) -> AsyncGenerator[tuple[Page, float]]:
-        pages = remainder.pages()
+        pages, usual = remainder.pages(), remainder.ids_per_page
         clock = self._pair.clock
         while await self._throttle.wait_for_page():
             remainder.batch_size = self._throttle.batches.size
             if self._server is not None:
                 remainder.lean = True  # the server reads the documents, so this process needs their ids
-            if self._throttle.limited:
+            remainder.ids_per_page = usual
+            if self._throttle.limited or self._throttle.sounding.in_steps:
                 # Read ids first: documents wait for the rate before they are read, never between reading and storing.
+                # And a page of ids has many small batches, of which each would be a page with a checkpoint otherwise.
                 remainder.lean, remainder.ids_per_page = True, LIMITED_PAGE
             began_s = clock.monotonic()
             page = await anext(pages, None)

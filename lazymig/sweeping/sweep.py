@@ -50,7 +50,7 @@ class Sweep(Generic[V1, V2]):
         # A dry run names the first documents that fail, so its pages are done one after the other.
         alone = evolve(options.limits, concurrency=1, live_slowdown=None)
         limits = alone if options.dry_run else options.limits
-        self._throttle = throttle = Throttle(calls.main_store, limits, self._is_stopping, clock)
+        self._throttle = throttle = Throttle(calls.main_store, limits, self._is_stopping, clock, stores=calls.stores)
         self._shedding = throttle.shedding
         self._ground = calls.ground
         self._options = options

@@ -1,20 +1,22 @@
 """Looking up what the page shows. At rest a look sends about twenty statements, each by a key or an index.
 
-What costs the servers more (samples of documents, checks of the collections, gates) is repeated every thirty seconds,
-by `looked_up`. The runs are read again only where the status shows that one has ended; of the samples only those that
-came since, every ten seconds.
+What costs the servers more (samples of documents, checks of the collections, gates) is repeated every thirty seconds at
+most, beside the other looks, and after what people did. The runs are read again only where the status shows that one
+has ended; of the samples only those that came since, every ten seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from attrs import evolve
+
 from lazymig.control import Control, FiguresRecord, Moved, RunRecord, Standing, parts_of, read_cut_over
 from lazymig.control.samples import Sample
-from lazymig.errors import PhaseError
 from lazymig.status.looking import SHOWN, STEERED, AnyRepository, Status, control_of, looked_up
+from lazymig.status.slowly import Chooser, Recalled, Slow, look_when_due
 from lazymig.switching.case import Demands
 from lazymig.web.snapshot import Snapshot
 
@@ -26,12 +28,19 @@ _NEW_SAMPLES: Final = timedelta(seconds=10)
 _ALL_SAMPLES: Final = timedelta(minutes=10)
 
 
-async def look_up(repository: AnyRepository, demands: Demands, before: Snapshot | None) -> Snapshot:
+async def look_up(
+    repository: AnyRepository, demands: Demands, before: Snapshot | None, choose: Chooser = look_when_due
+) -> Snapshot:
     """Look everything up. What costs the servers more is taken from `before` while it is young enough."""
     acts = await parts_of(control_of(repository)).journal(repository.migration.name).find_last(ACTS)
-    # What people did may open or close gates: then all is looked up again.
-    last = None if before is None or before.acts != acts else before.status
-    status = await looked_up(repository, exact=False, before=last, demands=demands)
+    acted = before is not None and before.acts != acts
+
+    async def choose_now(known: Recalled, look: Callable[[], Awaitable[Slow]]) -> Slow:
+        # What people did may open or close gates: then all is looked up again.
+        return await choose(evolve(known, moved=known.moved or acted), look)
+
+    last = None if before is None else before.status
+    status = await looked_up(repository, exact=False, before=last, demands=demands, choose=choose_now)
     control, standing = control_of(repository), status.fleet.standing
     samples, read_at, all_read_at = await _find_samples(control, status, before)
     return Snapshot(
@@ -64,11 +73,7 @@ async def _find_runs(control: Control, status: Status, before: Snapshot | None) 
 async def _find_figures(control: Control, standing: Standing | None) -> Sequence[FiguresRecord]:
     if standing is None:
         return ()
-    try:
-        cut_over = read_cut_over(standing.settings)
-    except PhaseError:
-        return ()  # whoever uses the cut-over reports that it cannot be read
-    return await parts_of(control).figures(standing.migration).find(cut_over)
+    return await parts_of(control).figures(standing.migration).find(read_cut_over(standing.settings))
 
 
 async def _find_samples(

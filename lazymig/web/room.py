@@ -19,6 +19,7 @@ from lazymig.switching.case import Demands
 from lazymig.web.actions.errands import Errands, find_shown
 from lazymig.web.actions.guards import Authorize
 from lazymig.web.actions.offers import find_offers
+from lazymig.web.beside import Beside
 from lazymig.web.looks import look_up
 from lazymig.web.panels import Panels
 from lazymig.web.paths import Paths, slug
@@ -86,12 +87,13 @@ class Room:
         if show is None or show.calls is not calls:
             if show is not None:
                 show.pulse.end()  # whoever watches it connects again, and sees the repository that took its place
-            pulse = Pulse(partial(self._look, repository_over(calls)), self.refresh_s, calls.options.clock)
+            clock = calls.options.clock
+            pulse = Pulse(partial(self._look, repository_over(calls), Beside(clock)), self.refresh_s, clock)
             show = shows[name] = _Show(calls, pulse, Panels(self._render))
         return show
 
-    async def _look(self, repository: AnyRepository, before: Snapshot | None) -> Snapshot:
-        found = await look_up(repository, Demands(self.soak_s, self.max_age_s), before)
+    async def _look(self, repository: AnyRepository, beside: Beside, before: Snapshot | None) -> Snapshot:
+        found = await look_up(repository, Demands(self.soak_s, self.max_age_s), before, beside)
         errand = find_shown(self.errands.find(repository.migration.name), found.acts, found.status.at)
         # As it is now: it goes on, and a snapshot does not.
         return found if errand is None else evolve(found, errand=evolve(errand, lines=list(errand.lines)))

@@ -13,7 +13,7 @@ import pytest
 from attrs import evolve
 from pymongo.errors import AutoReconnect
 
-from lazymig import Control, Phase, Repository
+from lazymig import Control, Phase, Repository, Rewriter
 from lazymig.control import CutOver, FiguresRecord, GroupFigures, Sample, Samples, parts_of
 from lazymig.control.samples import COARSE, FINE, MEDIUM
 from lazymig.following import leasing
@@ -26,6 +26,7 @@ from lazymig.stores.verdicts import Mismatch, Verdict
 from tests.contract.conftest import Watched
 from tests.fleets import Operator, member_of, until
 from tests.following import Watched as FollowerRun
+from tests.older import alone, document
 from tests.people import TestClock
 from tests.places import deciding, place_repository
 from tests.sweeps import LaterClock, control, repository, sweeper, thing
@@ -255,6 +256,19 @@ async def test_a_verification_takes_samples(database: Any) -> None:
     samples = await found(control(database, clock))
     assert samples
     assert {one.by.partition(" ")[0] for one in samples} == {"verify"}
+
+
+@FIRST
+async def test_a_rewriting_pass_takes_samples(database: Any) -> None:
+    """Where there is one collection, a pass that rewrites older documents samples as well: nothing is to be moved."""
+    clock = Paging()
+    await database["v1"].insert_many([document(1, id) for id in range(9)])
+    repo = Repository(alone(persist=True), v1=database["v1"], phase=Phase.V1_ONLY)
+    rewriting = Rewriter(repo, control=control(database, clock), clock=clock, batch_size=2, on_progress=clock.page)
+    assert (await rewriting.run()).rewritten == 9
+    samples = await found(control(database, clock), repo.migration.name)
+    assert samples
+    assert {(one.by.partition(" ")[0], one.v1, one.live, one.share) for one in samples} == {("rewrite", 9, 9, 1.0)}
 
 
 @FIRST

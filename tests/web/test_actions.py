@@ -79,6 +79,9 @@ async def waive_and_unwaive(dead: Repository[Any, Any], visitor: Visitor, id: An
     listed = await visitor.get(f"{visitor.base}/dead-letters")
     assert typed(id) in listed.words or " ".join(typed(id).split()) in listed.words
     assert "<b>" not in listed.answer.text
+    in_full = await visitor.get(f"{visitor.base}/dead-letters/one?id={quote(typed(id), safe='/')}")
+    assert (in_full.status, "ValueError" in in_full.words) == (200, True)
+    assert link_to(visitor, "waive", id) in in_full.links
     link = next(link for link in listed.links if link == link_to(visitor, "waive", id))
     page = await visitor.get(link)
     assert page.fields["id"] == [typed(id)]
@@ -110,6 +113,7 @@ async def test_only_ids_of_dead_letters_are_ids(dead: Repository[Any, Any], visi
         for action in ("waive", "unwaive"):
             page = await visitor.open(action, id=id)
             assert (page.action, "There is no dead letter of this id any more" in page.words) == ("", True)
+        assert (await visitor.get(f"{visitor.base}/dead-letters/one?id={quote(id)}")).status == 404
         filled = {**(await visitor.open("waive", id="int:5")).fields, "id": [id], "why": ["a test"]}
         assert (await visitor.post(visitor.path("waive"), filled)).status == 409
     assert await letters(dead) == before
@@ -128,6 +132,15 @@ async def test_a_letter_that_has_changed_is_read_again(
     assert (await letters(dead))[5] is None
     assert (await visitor.send(sent)).status == 303
     assert (await letters(dead))[5] == "it is known"
+
+
+async def test_a_long_list_is_cut(dead: Repository[Any, Any], visitor: Visitor, monkeypatch: Any) -> None:
+    """A list is made of the oldest letters, and says so where there are more; the counts are of all."""
+    monkeypatch.setattr("lazymig.web.actions.reading.LISTED_MAX", 3)
+    listed = await visitor.get(f"{visitor.base}/dead-letters")
+    assert f"{len(ODD) + 2} open, 0 waived." in listed.words
+    assert "This is the list of the oldest 3. lazymig dead-letters list shows all." in listed.words
+    assert sum("/dead-letters/one?" in link for link in listed.links) == 3
 
 
 async def test_retry_one_and_all(dead: Repository[Any, Any], server_database: Any, visitor: Visitor) -> None:

@@ -170,6 +170,34 @@ async def test_a_step_outlives_its_request(
     assert (pause.action, pause.good) == ("pause", True)
 
 
+async def test_an_order_is_done_though_nobody_waits(
+    begun: Repository[Any, Any], visitor: Visitor, monkeypatch: Any
+) -> None:
+    """A person who leaves while an order is carried out does not cut it off: it is done, and the history says so."""
+    going, go_on = asyncio.Event(), asyncio.Event()
+    act = Pause.act
+
+    async def slowly(self: Any, case: Any, sheet: Any) -> str:
+        going.set()
+        await go_on.wait()
+        return await act(self, case, sheet)
+
+    monkeypatch.setattr(Pause, "act", slowly)
+    page = await visitor.open("pause")
+    request = asyncio.ensure_future(visitor.send(page, kind="sweep"))
+    await going.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    go_on.set()
+
+    async def is_kept() -> bool:
+        return [act.good for act in await acts(begun)] == [True]
+
+    await until(is_kept)
+    assert (await control_of(begun).steering("things")).paused
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
@@ -179,7 +207,7 @@ async def test_a_step_outlives_its_request(
     ],
 )
 async def test_what_fails_says_what_it_was_and_no_more(
-    begun: Repository[Any, Any], visitor: Visitor, monkeypatch: Any, error: Exception, words: str
+    begun: Repository[Any, Any], visitor: Visitor, monkeypatch: Any, caplog: Any, error: Exception, words: str
 ) -> None:
     """An action that fails shows the error's class, and no text that may quote a document; the history keeps that."""
 
@@ -192,6 +220,7 @@ async def test_what_fails_says_what_it_was_and_no_more(
         assert (sent.status, words in sent.words, "secret" in sent.answer.text) == (409, True, False)
     kept = await acts(begun)
     assert [(act.good, words in act.outcome, "secret" in act.outcome) for act in kept] == [(False, True, False)] * 2
+    assert ("in fail" in caplog.text, "secret" in caplog.text) == (isinstance(error, RuntimeError), False)
 
 
 async def test_without_the_history_nothing_is_done(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -15,7 +16,7 @@ from pymongo.errors import PyMongoError
 from lazymig.control.journal import Act
 from lazymig.errors import LazymigError
 from lazymig.web.actions.action import Action, Case, NotDone
-from lazymig.web.actions.errands import Errand, Errands
+from lazymig.web.actions.errands import Errand, Errands, Outcome
 from lazymig.web.actions.every import ALONE
 from lazymig.web.actions.sheets import Sheet
 
@@ -28,9 +29,6 @@ REPEATED: Final = "This form was sent already; the history shows what became of 
 _PATIENCE_S: Final = 1.0
 #: Seconds between two reports of an action that is under way: other processes show it by them, and see where it ends.
 _REPORT_S: Final = 5.0
-
-#: How it ended, in words, and whether it did what was ordered.
-Outcome = tuple[str, bool]
 
 
 def is_ill_formed(form: str) -> bool:
@@ -80,7 +78,9 @@ async def _attempt(action: Action, case: Case, sheet: Sheet) -> Outcome:
         # Its text may quote documents.
         return f"The database failed ({type(error).__name__}). It may have been done or not: look at the page.", False
     except Exception as error:
-        _LOGGER.exception("%s failed", action.name)
+        # Where it was raised, without its text, which may quote a document.
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        _LOGGER.error("%s failed: %s\n%s", action.name, type(error).__name__, frames)  # noqa: TRY400
         return f"It failed ({type(error).__name__}); the log says more. Look at the page before you go on.", False
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -57,8 +57,10 @@ class Errand:
         self.ended_at, self.outcome, self.good = at, outcome, good
 
 
-#: Does what an errand is for, and says how it ended.
-Work = Callable[[Errand], Awaitable[tuple[str, bool]]]
+#: How an action ended, in words, and whether it did what was ordered.
+Outcome = tuple[str, bool]
+#: Does what an errand is for.
+Work = Callable[[Errand], Awaitable[Outcome]]
 
 
 @define(eq=False)
@@ -66,7 +68,7 @@ class Errands:
     """The errands of one application in this process: the last one of each migration."""
 
     _last: dict[str, Errand] = field(factory=dict, init=False)
-    _tasks: set[asyncio.Task[None]] = field(factory=set, init=False)
+    _tasks: set[asyncio.Future[None] | asyncio.Future[Outcome]] = field(factory=set, init=False)
 
     def find(self, migration: str) -> Errand | None:
         """Return the errand that is under way, or that ended last; None where there was none."""
@@ -87,11 +89,18 @@ class Errands:
         if self._tasks:
             await asyncio.wait(set(self._tasks))
 
+    def keep(self, work: Coroutine[object, None, Outcome]) -> asyncio.Task[Outcome]:
+        """Begin work that goes on to its end, though whoever waits for it goes away."""
+        # In a new context, here as below: what belongs to the request ends with it.
+        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
     def begin(self, migration: str, errand: Errand, work: Work, clock: Clock) -> asyncio.Task[None]:
         """Begin one, where none is under way."""
         assert self.find_busy(migration) is None
         self._last[migration] = errand
-        # In a new context: what belongs to the request ends with it.
         task = asyncio.get_running_loop().create_task(_run(errand, work, clock), context=contextvars.Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -144,7 +144,7 @@ class _EndStep(_OfEnd):
             return ""
         if not able:
             return f"There is no {self.name} in this layout."
-        return f"{STAGES[report.stage]}; {self.name} comes {f'after {_BEFORE[self.name]}'}."
+        return f"{STAGES[report.stage]}; {self.name} comes {_WHEN[self.name]}."
 
     async def act(self, case: Case, sheet: Sheet) -> str:
         return describe_end(await self.go(case, self.retirement(case)))
@@ -154,9 +154,10 @@ class _EndStep(_OfEnd):
         raise NotImplementedError
 
 
-_BEFORE = {
-    "quarantine": "the last step into v2_only, once", "restore": "quarantine", "archive": "quarantine",
-    "drop": "quarantine", "reduce": "drop", "finish": "reduce",
+#: When each step may be made, where V1 has a collection of its own.
+_WHEN = {
+    "quarantine": "once, after the step into v2_only", "restore": "after quarantine", "archive": "after quarantine",
+    "drop": "after quarantine", "finish": "once, after reduce",
 }  # fmt: skip
 
 

@@ -29,7 +29,7 @@ from lazymig.web.actions.doing import (
 )
 from lazymig.web.actions.every import ACTIONS, END_STEPS
 from lazymig.web.actions.given import Given, parse_form
-from lazymig.web.actions.listing import make_listing
+from lazymig.web.actions.reading import list_letters, show_letter
 from lazymig.web.actions.sheets import Sheet
 from lazymig.web.paths import Paths, paths_of
 from lazymig.web.rendering import render
@@ -42,7 +42,8 @@ def action_routes(room: Room) -> list[Route]:
     """Return the routes of all actions, and of the list of dead letters."""
     return [
         Route("/m/{migration}/do/{action}", partial(_do, room), methods=["GET", "POST"], name="do"),
-        Route("/m/{migration}/dead-letters", partial(_list_letters, room), name="dead-letters"),
+        Route("/m/{migration}/dead-letters", partial(list_letters, room), name="dead-letters"),
+        Route("/m/{migration}/dead-letters/one", partial(show_letter, room), name="dead-letter"),
     ]
 
 
@@ -117,7 +118,7 @@ class _Order:
         if sheet.button and (wrong := self.action.check(case, sheet)):
             return self.again(case, sheet, "Nothing was done.", wrong, status=422)
         if not self.action.alone or not sheet.button:
-            outcome, good = await asyncio.shield(perform(self.action, case, sheet, form))
+            outcome, good = await asyncio.shield(errands.keep(perform(self.action, case, sheet, form)))
         else:
             ended = await run_alone(errands, self.action, case, sheet, form)
             if ended is None:
@@ -159,21 +160,3 @@ def _find_places(sheet: Sheet) -> Mapping[str, str]:
     """Return where each field stands on the page, by the fields' names."""
     options = {field.name: f"option-{field.name}" for field in sheet.options}
     return options | ({field.name: f"field-{field.name}" for field in sheet.fields} if sheet.button else {})
-
-
-async def _list_letters(room: Room, request: Request) -> Response:
-    """Show the dead letters in groups, and those of one group, a part at a time. Changes nothing."""
-    repository, query = room.find(request.path_params["migration"]), request.query_params
-    case = Case(repository, Demands(), Given(), "")
-    known = [letter async for letter in case.control.dead_letters(case.name)]
-    page = query.get("page", "1")
-    listing = make_listing(
-        known, waived=query.get("waived") == "1", group=query.get("group", ""),
-        page=int(page) if page.isascii() and page.isdecimal() and len(page) < 9 else 1,
-    )  # fmt: skip
-    paths = paths_of(request, case.name)
-    text = render(
-        "actions/dead_letters.html", title=f"Dead letters of {case.name}", listing=listing, paths=paths,
-        mount=paths.mount, migration=case.name, acts=room.authorize is not None,
-    )  # fmt: skip
-    return HTMLResponse(text)

@@ -10,6 +10,7 @@ from attrs import frozen
 from lazymig.phases import Phase
 from lazymig.status.cut_over import describe_settings
 from lazymig.status.looking import Status
+from lazymig.status.rows import describe_headline
 from lazymig.status.words import describe_next, describe_phase, describe_since
 from lazymig.switch import Gate, Plan
 from lazymig.web.snapshot import Snapshot
@@ -49,7 +50,7 @@ def view_phases(snapshot: Snapshot) -> PhasesView:
     notes = [*describe_since(found.fleet, found.at), *(describe_settings(standing.settings) if standing else ())]
     return PhasesView(
         steps=() if found.alone else tuple(_list_steps(found)),
-        meaning="" if found.alone else describe_phase(found.phase),
+        meaning=describe_headline(found) if found.alone else describe_phase(found.phase),
         notes=tuple(notes),
         # The gates follow as rows of their own.
         next=next(describe_next(found), "").removeprefix("Next: ").removesuffix(":"),

@@ -9,7 +9,6 @@ from attrs import frozen
 from lazymig.status.looking import Status
 from lazymig.status.remaining_time import describe_remaining_time, estimate_remaining_time
 from lazymig.status.rows import (
-    describe_headline,
     describe_migrated,
     describe_share,
     holding_rows,
@@ -35,7 +34,6 @@ class Segment:
 class ProgressView:
     """The panel's text."""
 
-    headline: str
     migrated: str
     share: str
     segments: tuple[Segment, ...]
@@ -48,13 +46,13 @@ def view_progress(snapshot: Snapshot) -> ProgressView:
     """Return what the panel of the progress shows."""
     found = snapshot.status
     if found.alone:
-        return ProgressView(describe_headline(found), "", "", (), holding_rows(found), {})
+        return ProgressView("", "", (), {"documents": holding_rows(found)["documents"]}, {})
     segments = tuple(_cut(found))
     # What stands at the bar, and the versions, which have a panel of their own.
     elsewhere = {part.name for part in segments} | version_rows(found, "V1 ").keys()
     facts = {name: value for name, value in holding_rows(found).items() if name not in elsewhere}
     return ProgressView(
-        describe_headline(found), describe_migrated(found), describe_share(found), segments, facts,
+        describe_migrated(found), describe_share(found), segments, facts,
         _describe_outlook(snapshot),
     )  # fmt: skip
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from attrs import evolve
 
 from lazymig.control import Steering
 from lazymig.phases import Phase
+from lazymig.stores.records import DeadLetter
 from lazymig.web.actions.every import ACTIONS, ALONE, END_STEPS
-from lazymig.web.actions.listing import PER_PAGE, make_listing
+from lazymig.web.actions.listing import PER_PAGE, Asked, Listing, make_listing
 from lazymig.web.actions.offers import find_offers
 from lazymig.web.paths import Paths
 from lazymig.web.snapshot import Snapshot
@@ -72,36 +75,41 @@ def test_a_pause_of_one_kind_is_ended() -> None:
     assert "resume" in offered(evolve(at_work(), status=paused))["passes"]
 
 
+def listed(known: list[DeadLetter], **asked: Any) -> Listing:
+    """The list of letters that are all there are."""
+    waived = sum(one.waived is not None for one in known)
+    return make_listing(known, Asked(**asked), open_count=len(known) - waived, waived_count=waived)
+
+
 def test_letters_are_listed_by_cause_and_in_parts() -> None:
     """Each group has a name of its own, shows its letters alone, and comes in parts that leave none out."""
     one = [letter(id) for id in range(PER_PAGE * 2 + 1)]
     two = [letter(f"{HOSTILE}{id}", error="KeyError", path=HOSTILE) for id in range(3)]
     known = [*one, *two, letter("w", waived="known")]
-    first = make_listing(known, waived=False, group="", page=1)
+    first = listed(known)
     assert (first.open_count, first.waived_count, first.total) == (len(one) + 3, 1, len(one) + 3)
     assert [line.group.count for line in first.groups] == [len(one), 3]
-    assert (first.before, first.after, len(first.letters)) == (None, 2, PER_PAGE)
+    assert (first.before, first.after, len(first.letters), first.cut) == (None, 2, PER_PAGE, None)
+    assert make_listing(one, Asked(), open_count=len(one) + 1, waived_count=0).cut == len(one)
     keys = [line.key for line in first.groups]
     assert all(key.isalnum() for key in keys)
     seen: list[object] = []
     number: int | None = 1
     while number is not None:
-        part = make_listing(known, waived=False, group=keys[0], page=number)
+        part = listed(known, group=keys[0], page=number)
         assert part.first == len(seen) + 1
         seen += [found.id for _, found in part.letters]
         number = part.after
     assert seen == list(range(len(one)))
-    assert [found.error for _, found in make_listing(known, waived=False, group=keys[1], page=1).letters] == (
-        ["KeyError"] * 3
-    )
-    assert [found.id for _, found in make_listing(known, waived=True, group="", page=1).letters] == ["w"]
+    assert [found.error for _, found in listed(known, group=keys[1]).letters] == (["KeyError"] * 3)
+    assert [found.id for _, found in listed(known, waived=True).letters] == ["w"]
 
 
 @pytest.mark.parametrize(("group", "page"), [("nothing", 1), ("<b>", 7), ("", 10**6), ("", -3)])
 def test_what_is_not_there_is_an_empty_or_the_nearest_part(group: str, page: int) -> None:
     """A group that there is not has no letters, and a part beyond the last one is the last one."""
-    found = make_listing([letter(1), letter(2)], waived=False, group=group, page=page)
+    found = listed([letter(1), letter(2)], group=group, page=page)
     assert (found.total, len(found.letters), found.before, found.after) == (
         (0, 0, None, None) if group else (2, 2, None, None)
     )
-    assert make_listing([], waived=False, group=group, page=page).letters == ()
+    assert listed([], group=group, page=page).letters == ()

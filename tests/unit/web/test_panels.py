@@ -137,7 +137,8 @@ def test_one_collection_has_no_phases() -> None:
     """Where documents are only brought up, nothing is migrated: versions are what counts."""
     snapshot = SNAPSHOTS["alone"]()
     assert not any(panel("phases", snapshot).all("ol"))
-    assert "one collection whose documents are brought up" in panel("progress", snapshot).text
+    assert "one collection whose documents are brought up" in panel("phases", snapshot).text
+    assert panel("progress", snapshot).one("dl").text == "documents 100"
     assert "schema 3 (newest) 88" in panel("conversions", snapshot).text
     assert "The upcaster of version 1 may be deleted" in panel("conversions", snapshot).text
 
