@@ -1,7 +1,8 @@
 """Measure the sweep: `python -m benchmarks.sweeps [--documents 100000] [--rounds 7] [--quick] [--rows server p99]`.
 
-Beside a hand-written loop with the same conversion, Beanie's iterative migration, and reading each entity in turn; the
-cost of finding what is left of a nearly migrated collection; the memory of a process; and what live clients feel.
+Beside a hand-written loop (`loops.py`) by a converter as one writes it and by lazymig's, Beanie's iterative migration,
+and reading each entity in turn; the cost of finding what is left of a nearly migrated collection; the memory of a
+process; and what live clients feel.
 Starts a mongod of its own, writes `benchmarks/results/sweeps*.json`, and draws the table and the chart once more.
 """
 
@@ -12,8 +13,10 @@ import gc
 import json
 import os
 from argparse import Namespace
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from compileall import compile_dir
 from functools import partial
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -21,10 +24,11 @@ from typing import Any
 import bson
 from attrs import frozen
 from bson import ObjectId
+from cattrs import Converter
 from pymongo import AsyncMongoClient
 
 import lazymig
-from benchmarks import report
+from benchmarks import loops, report
 from benchmarks.beside import LIVE, live, memory
 from benchmarks.invoices import FILL, MIGRATION, SERVER_SIDE, InvoiceV1, documents, fill, repository, to_v2
 from benchmarks.measure import Leg, Outcome, alternate, outcome, rotate
@@ -51,28 +55,10 @@ def _timed(client: Any, name: str, work: Callable[[], Awaitable[Any]]) -> Leg:
         taken = perf_counter() - started
         counts = [await client[name][collection].estimated_document_count() for collection in ("v1", "v2")]
         assert counts[0] == counts[1], "not all of them were migrated"
+        await loops.check_stored(client[name])
         return taken
 
     return leg
-
-
-async def _by_hand(database: Any) -> None:
-    """What one would write: find a batch, convert with the same converter, insert it."""
-    converter = lazymig.make_converter(detailed_validation=False)
-    last: Any = None
-    while True:
-        where = {} if last is None else {"_id": {"$gt": last}}
-        found = await database["v1"].find(where).sort("_id", 1).limit(1000).to_list(None)
-        if not found:
-            return
-        last = found[-1]["_id"]
-        made = []
-        for document in found:
-            document["id"] = document.pop("_id")
-            new = converter.unstructure(to_v2(converter.structure(document, InvoiceV1)))
-            new["_id"] = new.pop("id")
-            made.append(new)
-        await database["v2"].insert_many(made, ordered=False)
 
 
 def made(uri: str, name: str) -> lazymig.Repository[Any, Any]:
@@ -104,7 +90,6 @@ def _converted() -> dict[str, float]:
 
 def _sweeps(client: Any, uri: str, name: str, count: int) -> dict[str, Leg]:
     """lazymig's ways of sweeping this database."""
-    size = max(min(count // 8, 50_000), 1000)
 
     def sweep(migration: lazymig.Migration[Any, Any]) -> Leg:
         async def run() -> None:
@@ -114,9 +99,7 @@ def _sweeps(client: Any, uri: str, name: str, count: int) -> dict[str, Leg]:
         return _timed(client, name, run)
 
     legs = {"1 process": sweep(MIGRATION)}
-    legs["2 workers"] = _timed(
-        client, name, lambda: Workers(SWEEP, partial(made, uri, name), 2, {"partition_size": size}).run()
-    )
+    legs["2 workers"] = _timed(client, name, lambda: Workers(SWEEP, partial(made, uri, name), 2, {}).run())
     legs["server-side"] = sweep(SERVER_SIDE)
     return legs
 
@@ -128,33 +111,48 @@ class Yardstick:
     #: What a row's name has of it.
     beside: str
     against: str
-    #: The ratios that lazymig's ways are to reach beside it.
-    targets: Mapping[str, float]
+    #: lazymig's ways that are measured beside it, with the ratios that they are to reach; None: no target.
+    targets: Mapping[str, float | None]
     open: Callable[[Any, str], Awaitable[Leg]]
 
-    async def race(self, client: Any, uri: str, count: int, rounds: int, arguments: Namespace) -> list[Outcome]:
-        """Rows of this yardstick: in each round it takes its turn among lazymig's ways that are asked for."""
-        rows = {way: f"sweep of {count:,}{self.beside}, {way}" for way in self.targets}
-        if not any(chosen(row, arguments) for row in rows.values()):
+    def row(self, count: int, way: str) -> str:
+        """The name of a row."""
+        return f"sweep of {count:,}{self.beside}, {way}"
+
+
+@frozen
+class Race:
+    """Yardsticks that take their turns among the same sweeps of the same documents."""
+
+    yardsticks: Sequence[Yardstick]
+    #: The part of the documents that it is given: the slower ones get fewer.
+    share: float
+
+    async def run(self, client: Any, uri: str, documents: int, rounds: int, arguments: Namespace) -> list[Outcome]:
+        """The rows that are asked for."""
+        count = max(int(documents * self.share), 1)
+        wanted = [
+            (one, way) for one in self.yardsticks for way in one.targets if chosen(one.row(count, way), arguments)
+        ]
+        if not wanted:
             return []
         name = "sweeps"
         await fill(client, name, count)
-        ours = {
-            way: leg
-            for way, leg in _sweeps(client, uri, name, count).items()
-            if way in rows and chosen(rows[way], arguments)
-        }
-        taken = await rotate({"theirs": await self.open(client, name), **ours}, rounds)
+        legs = {one.against: await one.open(client, name) for one in {one.against: one for one, _ in wanted}.values()}
+        ways = {way for _, way in wanted}
+        legs |= {way: leg for way, leg in _sweeps(client, uri, name, count).items() if way in ways}
+        taken = await rotate(legs, rounds)
         outcomes = []
-        for way in ours:
-            pairs = list(zip(taken[way], taken["theirs"], strict=True))
-            outcomes.append(outcome(rows[way], self.against, 1, self.targets[way], pairs, count))
+        for one, way in wanted:
+            pairs = list(zip(taken[way], taken[one.against], strict=True))
+            outcomes.append(outcome(one.row(count, way), one.against, 1, one.targets[way], pairs, count))
             print(report.line(outcomes[-1]), flush=True)
         return outcomes
 
 
-async def _loop(client: Any, name: str) -> Leg:
-    return _timed(client, name, lambda: _by_hand(client[name]))
+async def _loop(make: Callable[[], Converter], client: Any, name: str) -> Leg:
+    loops.check_same()
+    return _timed(client, name, lambda: loops.sweep(client[name], make))
 
 
 async def _beanie(client: Any, name: str) -> Leg:
@@ -176,16 +174,30 @@ async def _turns(client: Any, name: str) -> Leg:
     return _timed(client, name, lambda: _each_in_turn(client, name))
 
 
-#: Each with the share of the documents that it is given: the slower ones get fewer.
-YARDSTICKS = (
-    (
-        Yardstick(
-            "", "find a batch, convert, insert_many", {"1 process": 1.4, "2 workers": 2.4, "server-side": 3.0}, _loop
+RACES = (
+    Race(
+        (
+            Yardstick(
+                "",
+                "find a batch, convert with cattrs, insert_many",
+                {"1 process": 1.4, "2 workers": 2.4, "server-side": 3.0},
+                partial(_loop, loops.plain),
+            ),
+            # The stricter comparison: it leaves out what lazymig's converter saves.
+            Yardstick(
+                " beside the loop with lazymig's converter",
+                "find a batch, convert with lazymig's converter, insert_many",
+                {"1 process": None, "2 workers": None, "server-side": None},
+                partial(_loop, loops.lent),
+            ),
         ),
         1.0,
     ),
-    (Yardstick(" beside Beanie", "Beanie's iterative migration", {"1 process": 4.0, "2 workers": 7.0}, _beanie), 0.4),
-    (Yardstick(" beside get()", "get() each id in turn", {"1 process": 10.0}, _turns), 0.05),
+    Race(
+        (Yardstick(" beside Beanie", "Beanie's iterative migration", {"1 process": 4.0, "2 workers": 7.0}, _beanie),),
+        1.0,
+    ),
+    Race((Yardstick(" beside get()", "get() each id in turn", {"1 process": 10.0}, _turns),), 0.05),
 )
 
 
@@ -226,8 +238,8 @@ async def measure(client: Any, uri: str, arguments: Namespace, rounds: int) -> l
     """All rows that are asked for."""
     count = arguments.documents
     rows: list[Outcome] = []
-    for yardstick, share in YARDSTICKS:
-        rows += await yardstick.race(client, uri, max(int(count * share), 1), rounds, arguments)
+    for race in RACES:
+        rows += await race.run(client, uri, count, rounds, arguments)
     if chosen(FIND, arguments):
         rows += await _finding(client, count * 10, rounds)
     if chosen(LIVE, arguments):
@@ -259,10 +271,17 @@ async def _run(uri: str, arguments: Namespace) -> list[Outcome]:
     return rows
 
 
+def _compile() -> None:
+    """Compile what workers import, as an installer does; else each would, where Python is not to write bytecode."""
+    for package in (lazymig, report):
+        compile_dir(Path(package.__file__ or "").parent, quiet=2)
+
+
 def main() -> None:
     parser = arguments_of("sweeps", "the sweep beside other ways")
     parser.add_argument("--documents", type=int, default=100_000)
     arguments = parser.parse_args()
+    _compile()
     with Server(cache_gb=2.0) as server:
         rows = asyncio.run(_run(server.uri, arguments))
     raise SystemExit(verdict(rows, check=arguments.check))

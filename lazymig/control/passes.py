@@ -6,7 +6,7 @@ numbers, partitions and checkpoints.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -151,11 +151,18 @@ class Passes(Part):
 
     # Partitions: leases with owner, heartbeat and fencing.
 
-    async def acquire(self, number: int, owner: str, shard: tuple[int, int]) -> Lease | None:
-        """Lease a partition of this shard (I of N) that is free or whose owner is silent. None: there is none."""
+    async def acquire(
+        self, number: int, owner: str, shard: tuple[int, int], *, held: Collection[str] = ()
+    ) -> Lease | None:
+        """Lease a partition of this shard (I of N) that is free or whose owner is silent. None: there is none.
+
+        `held`: the keys of leases that this process works on. One may have run out while it was suspended, and it must
+        not take over from itself.
+        """
         now = self._clock.now()
         free = {**self._plan(number), "state": "open", "$or": [{"owner": None}, {"until": {"$lt": now}}]}
-        for row in _choose_shard(await self._rows.find_all(free, sort=[("index", 1)]), shard):
+        found = _choose_shard(await self._rows.find_all(free, sort=[("index", 1)]), shard)
+        for row in (row for row in found if row["_id"] not in held):
             change = {"$set": {"owner": owner, "until": now + LEASE}, "$inc": {"fence": 1}}
             if await self._rows.change({"_id": row["_id"], "fence": row["fence"], "state": "open"}, change):
                 partition = Partition(row["bracket"], row["low"], row["high"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 #: What Linux counts of the thread that reads it: nanoseconds on a processor, nanoseconds that it waited for one, turns.
@@ -17,3 +18,12 @@ def read_waited_s(counts: Path = _COUNTS) -> float:
         return int(counts.read_text("ascii").split()[1]) / 1e9
     except (OSError, ValueError, IndexError):
         return 0.0
+
+
+def give_way() -> None:
+    """Let threads go first that wait for this one's processor. Where none waits, and where it cannot, nothing happens.
+
+    A scheduler lets a thread finish its slice of some milliseconds, even if one of a higher priority wakes up.
+    """
+    if hasattr(os, "sched_yield"):
+        os.sched_yield()

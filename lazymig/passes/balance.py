@@ -37,6 +37,11 @@ _PART, _RISE = 0.9, 1.02
 _NOTICED_S = 0.001
 #: Documents per batch down to which several batches are kept in flight.
 _WORTH_SEVERAL = 250
+#: Documents on the way beside others who read the same collections. The server works for a millisecond or two on so
+#: many, so the reads that come meanwhile wait no longer.
+_IN_STEPS = 50
+#: Where nobody reads them, slow reads count as chance unless there were others within so many seconds.
+_CHANCE_S = 5.0
 #: The least part of its time that a pass works.
 _DUTY_MIN = 0.1
 
@@ -67,7 +72,11 @@ class Balance:
         self._quiet: deque[float] = deque(maxlen=_KEPT)
         self._quiet_at_s = -inf
         self._reference = inf
-        self._settled_at_s = -inf
+        self._settled_at_s = self._fell_at_s = -inf
+        #: Whether others read the same collections; None where that is unknown.
+        self.company: bool | None = None
+        #: The most that the share may be.
+        self._most = 1.0
         self._begin_decision(inf)
 
     def _begin_decision(self, now_s: float) -> None:
@@ -78,6 +87,17 @@ class Balance:
     def hindered(self) -> bool:
         """Whether the share is low because reads were too slow, and not because the pass has just begun."""
         return self._ceiling < inf and self.share < 1
+
+    def note_company(self, present: bool | None) -> None:
+        """Note whether others read the same collections.
+
+        A pass that has them to itself has no reason to use less than its limits allow.
+        """
+        if self.company is present:
+            return
+        self.company, self._ceiling, self.slowdown, self._most = present, inf, 0.0, 1.0
+        if present is False:
+            self.share = 1.0
 
     def needs_quiet(self, now_s: float) -> bool:
         """Whether a read must be measured while none of the pass's statements are on the way."""
@@ -113,22 +133,32 @@ class Balance:
         if self.share < self._ceiling < aim / _NEAR_FROM:
             # Up to what is near at once, and from there in small steps.
             aim = max(self._ceiling * _NEAR_FROM, self.share * _NEAR)
-        self.share = min(aim, 1.0)
+        self.share = min(aim, self._most)
         if self.share > self._ceiling:
             self._ceiling, self.slowdown = inf, 0.0
         self._begin_decision(now_s)
 
     def _fall(self, now_s: float) -> None:
-        self._ceiling, self.slowdown = self.share, sorted(self._slow)[len(self._slow) // 2]
-        self.share *= _FALL
+        chance = self.company is False and now_s - self._fell_at_s > _CHANCE_S
+        if not chance:
+            self._ceiling, self.slowdown = self.share, sorted(self._slow)[len(self._slow) // 2]
+        # Where nobody reads the same collections, at most the clients of others on this server suffer.
+        self.share = max(self.share * _FALL, _FIRST) if self.company is False else self.share * _FALL
+        self._fell_at_s = now_s
         self._settled_at_s = now_s + _SETTLING_S
         self._begin_decision(now_s)
 
     def room(self, concurrency: int, batch: int, least: int) -> Room:
         """Return what may be in flight, of so many batches of so many documents; no batch is made smaller than `least`.
 
-        First batches become smaller, then fewer, then smaller again. At last the pass rests between them.
+        First batches become smaller, then fewer, then smaller again. At last the pass rests between them. Beside others
+        it goes in small steps from the start, and `least` does not bound those.
         """
+        self._most = 1.0
+        if self.company:
+            least = min(least, _IN_STEPS)
+            self._most = min(1.0, least / (concurrency * batch))
+            self.share = min(self.share, self._most)
         self.share = max(self.share, _DUTY_MIN * least / (concurrency * batch))
         documents = self.share * concurrency * batch
         fewer = max(1, min(concurrency, int(documents / min(_WORTH_SEVERAL, batch))))

@@ -15,6 +15,8 @@ class Gate:
         self._find_most = find_most
         #: How many are on the way.
         self.in_flight = 0
+        #: How many have passed.
+        self.passed = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
@@ -23,6 +25,7 @@ class Gate:
         if self._waiting or not self._has_place():
             await self._wait()
         self.in_flight += 1
+        self.passed += 1
         try:
             yield
         finally:

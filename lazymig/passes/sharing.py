@@ -22,7 +22,7 @@ from lazymig.stores.records import Partition
 from lazymig.stores.rows import Row
 
 #: Seconds after which a process without a partition looks for a free one: at first, and at most.
-_WAIT_S, _WAIT_MAX_S = 0.05, 1.0
+_WAIT_S, _WAIT_MAX_S = 0.05, 0.4
 _NEVER = datetime.min
 
 
@@ -81,26 +81,34 @@ class Share:
         #: What identifies the collections of this run; None where that is unknown.
         self._over: Identities | None = None
         self._wait_s = _WAIT_S
+        #: The keys of the leases that are held.
+        self._held: set[str] = set()
+        #: How many ids the checkpoints of this run have. While one is saved, nobody counts: it is in both or in none.
+        self._saved = 0
+        self._counting = asyncio.Lock()
         #: Whether the pass is finished, by this process or others.
         self.finished = False
         #: The pass's number and when it was opened, naive UTC, once they are known.
         self.number: int | None = None
         self.began: datetime | None = None
 
-    async def leases(self) -> AsyncGenerator[Lease]:
-        """Yield one lease after the other until this shard of the pass is done, by this process or others."""
-        self.finished = False
+    async def leases(self) -> AsyncGenerator[Lease | None]:
+        """Yield one lease after the other until this shard of the pass is done, by this process or others.
+
+        Yields None while all that is left is held: wait until that may have changed, then go on.
+        """
+        self.finished, self._saved, self._counting = False, 0, asyncio.Lock()
         self._over = await self._hooks.identify()
         self.number = number = await self._open_pass()
         taken = False
         while number is not None and not self._hooks.stopping():
-            lease = await self._passes.acquire(number, self._terms.owner, self._terms.shard)
+            lease = await self._passes.acquire(number, self._terms.owner, self._terms.shard, held=self._held)
             if lease is not None:
                 self._wait_s, taken = _WAIT_S, True
                 yield lease
             elif await self._passes.count_open(number, self._terms.shard):
-                # Others hold them: wait, and take over if one of them dies.
-                await self._wait()
+                # Others hold them, and may die; or this process does.
+                yield None
             else:
                 await self._check_collections()
                 try:
@@ -132,7 +140,7 @@ class Share:
                 if await self._passes.open_pass(number, directed(partitions, descending), descending=descending):
                     self.began = self._clock.now()
                     return number
-            await self._wait()
+            await self.wait()
         return None
 
     def _is_over(self, current: Row) -> bool:
@@ -143,7 +151,8 @@ class Share:
         if self._over is not None and await self._hooks.identify() != self._over:
             raise PassVanished(self._terms.replaced)
 
-    async def _wait(self) -> None:
+    async def wait(self) -> None:
+        """Wait for other processes, longer each time."""
         await self._hooks.on_progress(waiting=True)
         await self._clock.sleep(self._wait_s)
         # Planning and last pages take a moment, a dead owner's lease longer.
@@ -152,14 +161,24 @@ class Share:
     @asynccontextmanager
     async def hold(self, lease: Lease) -> AsyncIterator[None]:
         """Keep the lease alive within the with statement. Its checkpoints show whether it was taken over."""
+        self._held.add(lease.key)
         async with self._keep_beating(partial(self._passes.renew, lease)):
             try:
                 yield
             except BaseException:
-                # So that others need not wait until the lease runs out. If this fails too, they wait.
-                with suppress(PyMongoError):
-                    await self._passes.release(lease)
+                # Also where the error of another partition ends the work on this one meanwhile.
+                giving = asyncio.ensure_future(self._give_back(lease))
+                with suppress(asyncio.CancelledError):
+                    await asyncio.shield(giving)
+                await asyncio.wait({giving})
                 raise
+            finally:
+                self._held.discard(lease.key)
+
+    async def _give_back(self, lease: Lease) -> None:
+        # So that others need not wait until the lease runs out. If this fails too, they wait.
+        with suppress(PyMongoError):
+            await self._passes.release(lease)
 
     @asynccontextmanager
     async def _keep_beating(self, renew: Callable[[], Awaitable[bool]]) -> AsyncIterator[None]:
@@ -184,8 +203,10 @@ class Share:
 
     async def save_checkpoint(self, lease: Lease, position: RawId, scanned: int) -> bool:
         """Save a checkpoint, then report progress. False: another process took the partition over."""
-        if not await self._passes.checkpoint(lease, position, scanned):
-            return False
+        async with self._counting:
+            if not await self._passes.checkpoint(lease, position, scanned):
+                return False
+            self._saved += scanned
         await self._hooks.on_progress()
         return True
 
@@ -208,6 +229,11 @@ class Share:
             return await self._passes.count_open(int(current["number"]), self._terms.shard)
         planned = await estimate_partitions(self._store, self._terms.partition_size, beside=self._beside)
         return ceil(planned / self._terms.shard[1])
+
+    async def count_by_others(self) -> int:
+        """Count the ids that other processes of the pass have looked at, or this one in earlier runs."""
+        async with self._counting:
+            return (await self.count_scanned() or self._saved) - self._saved
 
     async def count_scanned(self) -> int | None:
         """Count the ids that all processes of the pass have looked at; None before its number is known."""

@@ -8,7 +8,7 @@ An unknown or failing signal makes a pass slower, never faster, and never ends i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from pymongo.errors import PyMongoError
 from lazymig.errors import ConfigurationError
 from lazymig.loop.clock import Clock
 from lazymig.passes.balance import Room
+from lazymig.passes.company import Company
 from lazymig.passes.gate import Gate
 from lazymig.passes.helm import Helm, State
 from lazymig.passes.pace import BatchSize, Latency
@@ -25,7 +26,7 @@ from lazymig.passes.shedding import Shedding, is_overload
 from lazymig.passes.sounding import Sounding
 from lazymig.stores.given import Store
 from lazymig.stores.replication import Replication
-from lazymig.stores.soundings import Soundings
+from lazymig.stores.soundings import Soundings, Traffic
 
 #: A user's health probe: True to continue, False to pause. An exception counts as unknown.
 Probe = Callable[[], Awaitable[bool]]
@@ -39,6 +40,7 @@ _PROBE_S = 5.0
 #: With an unknown signal, each page waits as long as the last one took, but at most this many seconds.
 _UNKNOWN_WAIT_MAX_S = 5.0
 _HINDERED = "its statements make reads of live clients slower"
+_IN_STEPS = "others read the same collections, so it goes in small steps"
 #: Why a pass goes slowly, by the verdicts on replication and of the probe.
 _WHY: tuple[dict[bool | None, str], ...] = (
     {False: "replication lags behind", None: "it is unknown whether replication lags behind"},
@@ -78,7 +80,16 @@ class _Limiter(Protocol):
 class Throttle:
     """Makes a pass wait before each page until the server can take it."""
 
-    def __init__(self, store: Store, limits: Limits, stopping: Callable[[], bool], clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        limits: Limits,
+        stopping: Callable[[], bool],
+        clock: Clock,
+        *,
+        stores: Sequence[Store] = (),
+    ) -> None:
+        """`stores`: those whose reads by others the pass heeds."""
         self._limits = limits
         self.latency = Latency()
         self.batches = BatchSize(limits.batch_size, limits.rate_limit, self._find_batch)
@@ -100,7 +111,18 @@ class Throttle:
         #: Keeps the pass in balance with live reads.
         self.sounding = sounding = Sounding(clock, Soundings(store), limits.live_slowdown, self.shedding.note_overload)
         if sounding.balance is not None:
-            sounding.gate = self.shedding.gate = Gate(lambda: self.concurrency)
+            self.bound_statements()
+            if stores:
+                sounding.company = Company(clock, Traffic(stores), self._count_asked)
+
+    def _count_asked(self) -> int:
+        gate = self.shedding.gate
+        return self.sounding.asked + (0 if gate is None else gate.passed)
+
+    def bound_statements(self) -> None:
+        """Let no more statements be on the way than batches may be, however many pages are worked on."""
+        if self.shedding.gate is None:
+            self.sounding.gate = self.shedding.gate = Gate(lambda: self.concurrency)
 
     def steer_by(self, helm: Helm) -> None:
         """Follow the orders that this helm reads."""
@@ -120,7 +142,9 @@ class Throttle:
             return "the server reports overload"
         if self._why or self.latency.slow:
             return self._why or "the server has become slower"
-        return _HINDERED if self.sounding.balance is not None and self.sounding.balance.hindered else ""
+        if self.sounding.balance is not None and self.sounding.balance.hindered:
+            return _HINDERED
+        return _IN_STEPS if self.sounding.in_steps else ""
 
     @property
     def limited(self) -> bool:
@@ -137,6 +161,7 @@ class Throttle:
                 await self._clock.sleep(min(worked_s, _UNKNOWN_WAIT_MAX_S))
             if verdict is not False:
                 await self.shedding.wait_for_page()
+                await self.sounding.look_around()
                 await self._rest()
                 await self.sounding.wait_for_quiet()
                 break

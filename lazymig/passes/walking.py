@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
@@ -10,6 +11,9 @@ from lazymig.control import Lease
 from lazymig.passes.sharing import OnProgress, Share
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Partition
+
+#: How many partitions a process works on at a time.
+_AT_ONCE = 2
 
 
 class Stretch(Protocol):
@@ -24,6 +28,26 @@ class Stretch(Protocol):
         """How many ids were looked at."""
 
 
+class Ebb:
+    """Says that the last page of a partition is found: what is left of it leaves room for the next partition."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self._waiting: asyncio.Future[None] | None = None
+
+    def begin(self) -> None:
+        """Note that it is so."""
+        self.begun = True
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def wait(self) -> None:
+        """Wait until it is so. One task waits at a time."""
+        if not self.begun:
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+
+
 class Work(Protocol):
     """The work of a pass on each partition."""
 
@@ -34,12 +58,50 @@ class Work(Protocol):
         """Do what remains once all pages are done, in steps; nothing where the run is to stop."""
 
 
-async def walk(share: Share, work: Work) -> bool:
-    """Do every partition that this process can lease. True: the pass is finished, by this process or others."""
-    async with aclosing(share.leases()) as leases:
-        async for lease in leases:
-            await _walk_partition(share, lease, work)
+async def walk(share: Share, work: Work, ebb: Ebb | None = None) -> bool:
+    """Do every partition that this process can lease. True: the pass is finished, by this process or others.
+
+    With an `ebb`, the next partition begins once the last page of one is found, while others are still on the way.
+    """
+    walks: set[asyncio.Task[None]] = set()
+    try:
+        async with aclosing(share.leases()) as leases:
+            async for lease in leases:
+                if lease is not None:
+                    walks.add(asyncio.create_task(_walk_partition(share, lease, work)))
+                    await _follow(walks, ebb)
+                elif walks:
+                    await _end_one(walks)
+                else:
+                    await share.wait()
+        while walks:
+            await _end_one(walks)
+    finally:
+        for task in walks:
+            task.cancel()
+        await asyncio.gather(*walks, return_exceptions=True)
     return share.finished
+
+
+async def _follow(walks: set[asyncio.Task[None]], ebb: Ebb | None) -> None:
+    """Wait until another partition may begin beside these."""
+    while walks and (ebb is None or len(walks) >= _AT_ONCE or not ebb.begun):
+        await _end_one(walks, ebb if len(walks) < _AT_ONCE else None)
+    if ebb is not None:
+        ebb.begun = False
+
+
+async def _end_one(walks: set[asyncio.Task[None]], ebb: Ebb | None = None) -> None:
+    """Wait until one of these ends, or until the ebb begins; raise its error."""
+    ebbing = [] if ebb is None else [asyncio.ensure_future(ebb.wait())]
+    try:
+        done, _ = await asyncio.wait({*walks, *ebbing}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for waiting in ebbing:
+            waiting.cancel()
+    for task in done & walks:
+        walks.discard(task)
+        await task
 
 
 async def _walk_partition(share: Share, lease: Lease, work: Work) -> None:

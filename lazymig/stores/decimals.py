@@ -22,15 +22,15 @@ _COEFFICIENT_MAX: Final = 10**DIGITS_MAX - 1
 #: More than the text of any of these numbers has that is written without an exponent.
 _CHARACTERS_MAX: Final = 50
 
-_COEFFICIENT_BITS: Final = 113
-_COEFFICIENT_MASK: Final = (1 << _COEFFICIENT_BITS) - 1
-_SIGN: Final = 1 << 127
-#: From here on, without the sign, the two highest bits of the exponent are 11: infinities, NaN, and another coding.
-_SPECIAL: Final = 3 << 125
-
-_HIGH_EXPONENT_SHIFT: Final = _COEFFICIENT_BITS - 64
+#: Of the higher 64 bits: where the exponent begins, below it what the coefficient has there, and the sign.
+_HIGH_EXPONENT_SHIFT: Final = 113 - 64
+_HIGH_COEFFICIENT_MASK: Final = (1 << _HIGH_EXPONENT_SHIFT) - 1
 _HIGH_SIGN: Final = 1 << 63
+#: From here on, without the sign, the two highest bits of the exponent are 11: infinities, NaN, and another coding.
+_HIGH_SPECIAL: Final = 3 << 61
 _LOW_MASK: Final = (1 << 64) - 1
+
+_make = Decimal128.__new__
 
 #: It moves the point of up to 34 digits without rounding, whatever the caller's own context is.
 _scale = Context(prec=DIGITS_MAX, rounding=ROUND_HALF_EVEN, Emin=MIN_EMIN, Emax=MAX_EMAX, clamp=0, traps=[]).scaleb
@@ -39,15 +39,16 @@ _scale = Context(prec=DIGITS_MAX, rounding=ROUND_HALF_EVEN, Emin=MIN_EMIN, Emax=
 def to_decimal(value: Decimal128) -> Decimal:
     """Return the number of a Decimal128, as `Decimal128.to_decimal` does."""
     if value.__class__ is Decimal128:
-        bits = int.from_bytes(value.bid, "little")
-        if bits < _SPECIAL:
-            coefficient = bits & _COEFFICIENT_MASK
+        # The two halves, as pickle gets them. The property `bid` would make bytes of them first.
+        high, low = value.__getstate__()
+        if high < _HIGH_SPECIAL:
+            coefficient = (high & _HIGH_COEFFICIENT_MASK) << 64 | low
             if coefficient <= _COEFFICIENT_MAX:
-                return _scale(coefficient, (bits >> _COEFFICIENT_BITS) + EXPONENT_MIN)
-        elif bits >= _SIGN and (bits := bits ^ _SIGN) < _SPECIAL:
-            coefficient = bits & _COEFFICIENT_MASK
+                return _scale(coefficient, (high >> _HIGH_EXPONENT_SHIFT) + EXPONENT_MIN)
+        elif high >= _HIGH_SIGN and (high := high ^ _HIGH_SIGN) < _HIGH_SPECIAL:
+            coefficient = (high & _HIGH_COEFFICIENT_MASK) << 64 | low
             if 0 < coefficient <= _COEFFICIENT_MAX:  # an int has no negative zero
-                return _scale(-coefficient, (bits >> _COEFFICIENT_BITS) + EXPONENT_MIN)
+                return _scale(-coefficient, (high >> _HIGH_EXPONENT_SHIFT) + EXPONENT_MIN)
     return value.to_decimal()
 
 
@@ -71,8 +72,11 @@ def to_decimal128(value: Decimal) -> Decimal128 | None:
         return _spelled_otherwise(value)
     exponent = -len(fraction)
     if 0 < coefficient <= _COEFFICIENT_MAX:  # nearly always, so without another call
+        made = _make(Decimal128)
+        # As pickle does it. The constructor would first find out what it was given, which takes as long as all of this.
         high = (exponent - EXPONENT_MIN) << _HIGH_EXPONENT_SHIFT | coefficient >> 64
-        return Decimal128((high, coefficient & _LOW_MASK))  # type: ignore[arg-type]  # as the driver documents
+        made.__setstate__((high, coefficient & _LOW_MASK))
+        return made
     return _pack(_HIGH_SIGN if whole[0] == "-" else 0, -coefficient if coefficient < 0 else coefficient, exponent)
 
 

@@ -75,10 +75,16 @@ class Scan:
 
         So a page is bounded in bytes too. The cursor is closed even if documents are left.
         """
+        return (await self.find_page(where, limit))[0]
+
+    async def find_page(self, where: Document, limit: int) -> tuple[list[RawId], bool]:
+        """Find documents as `find_whole` does, and whether the filter finds no others."""
         where = self.carried.select(where)
-        if not self.is_raw:
-            return await self._in_memory(where, self.carried.fields, limit)
-        return (await self._find_reply(where, limit))[0]
+        if self.is_raw:
+            found, ended = await self._find_reply(where, limit)
+        else:
+            found, ended = await self._in_memory(where, self.carried.fields, limit), True
+        return found, ended and len(found) < limit
 
     async def find_part(self, where: Document, limit: int, make: Callable[[Document], T]) -> Part[T]:
         """Find the first `limit` documents, or as many as one reply (16 MB) holds, each decoded when it is accessed."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from lazymig.stores.drivers import Driver, collection_of, driver_of, tune
+from collections.abc import Sequence
+
+from pymongo.errors import PyMongoError
+
+from lazymig.stores.drivers import LENIENT, Driver, await_if_needed, collection_of, driver_of, tune
 from lazymig.stores.given import Store
 
 
@@ -17,3 +21,24 @@ class Soundings:
     async def ask(self) -> None:
         """Wait for one answer. Driver errors pass through."""
         await self._collection.find_one({"_id": None}, {"_id": 1})
+
+
+class Traffic:
+    """What a server counts of the reads of some collections, whoever asked. Whoever may read them may ask for that."""
+
+    def __init__(self, stores: Sequence[Store]) -> None:
+        self._collections = [tune(collection_of(store), codec=LENIENT) for store in stores]
+        #: How many reads a count itself is.
+        self.reads_of_a_count = len(self._collections)
+
+    async def count(self) -> int | None:
+        """Count the reads since the server began; None where it does not say."""
+        total = 0
+        try:
+            for collection in self._collections:
+                cursor = await await_if_needed(collection.aggregate([{"$collStats": {"latencyStats": {}}}]))
+                # One of each shard.
+                total += sum(int(row["latencyStats"]["reads"]["ops"]) for row in await cursor.to_list(None))
+        except (PyMongoError, KeyError, TypeError, NotImplementedError):
+            return None
+        return total

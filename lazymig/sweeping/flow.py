@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from lazymig.metrics import SWEEP_BATCH
 from lazymig.passes.throttle import Throttle
+from lazymig.passes.walking import Ebb
 from lazymig.protocol.pair import Pair
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Partition
@@ -69,6 +70,8 @@ class Flow(Generic[V1, V2]):
         self._throttle = throttle
         self._counts = counts
         self._choice = choice
+        #: Begins when the last page of a partition is found.
+        self.ebb = Ebb()
         self.begin()
 
     def begin(self) -> None:
@@ -92,22 +95,27 @@ class Flow(Generic[V1, V2]):
                 yield self._count(page)
 
     async def _find_pages(self, remainder: Remainder) -> AsyncGenerator[tuple[Page, float]]:
-        pages = remainder.pages()
+        pages, usual = remainder.pages(), remainder.ids_per_page
         clock = self._pair.clock
         while await self._throttle.wait_for_page():
             remainder.batch_size = self._throttle.batches.size
             if self._server is not None:
                 remainder.lean = True  # the server reads the documents, so this process needs their ids
-            if self._throttle.limited:
+            remainder.ids_per_page = usual
+            if self._throttle.limited or self._throttle.sounding.in_steps:
                 # Read ids first: documents wait for the rate before they are read, never between reading and storing.
+                # And a page of ids has many small batches, of which each would be a page with a checkpoint otherwise.
                 remainder.lean, remainder.ids_per_page = True, LIMITED_PAGE
             began_s = clock.monotonic()
             page = await anext(pages, None)
             self._lean = remainder.lean
             if page is None:
-                return
+                break
             self._throttle.latency.note_page(page.whole, page.scanned, clock.monotonic() - began_s)
+            if remainder.ended:
+                self.ebb.begin()
             yield page, began_s
+        self.ebb.begin()
 
     def _count(self, page: Page) -> Page:
         self._counts["scanned"] += page.scanned
@@ -115,31 +123,40 @@ class Flow(Generic[V1, V2]):
         return page
 
     async def _move(self, remainder: Remainder, page: Page, read_at_s: float) -> bool:
-        """Move what V2 lacks of the page, a batch at a time. False: the sweep is to stop before all of it is moved."""
-        span = self._pair.tally.span
+        """Move what V2 lacks of the page. False: the sweep is to stop before all of it is moved."""
         if page.whole:
-            with span(SWEEP_BATCH, documents=len(page.missing)):
+            with self._pair.tally.span(SWEEP_BATCH, documents=len(page.missing)):
                 await self._mover.move(page.missing, read_at_s)
             self._throttle.batches.note_batch(len(page.missing), self._pair.clock.monotonic() - read_at_s)
             return True
-        rest, clock = page.missing, self._pair.clock
+        rest, moved = page.missing, 0
         if self._server is not None and rest and not await self._compare(self._server, rest):
             return False
+        batches = work_in_order(self._cut(rest), partial(self._move_batch, remainder), self._throttle)
+        async with aclosing(batches) as done:
+            async for batch in done:
+                moved += len(batch)
+        return moved == len(rest)
+
+    async def _cut(self, rest: Sequence[RawId]) -> AsyncGenerator[tuple[Sequence[RawId], float]]:
+        """Cut a page's ids into batches, each once the rate allows it. Ends early when the sweep is to stop."""
         while rest:
             size = self._throttle.batches.size
             batch, rest = rest[:size], rest[size:]
             if not await self._throttle.wait_for_documents(len(batch)):
-                return False
-            read_at_s = began_s = clock.monotonic()
-            with span(SWEEP_BATCH, documents=len(batch)):
-                left = batch
-                if self._server is not None:
-                    left = await self._server.move(batch)
-                    read_at_s = clock.monotonic()
-                async for documents in remainder.read_whole(left):
-                    await self._mover.move(documents, read_at_s)
-                    read_at_s = clock.monotonic()
-            self._throttle.batches.note_batch(len(batch), clock.monotonic() - began_s)
+                return
+            yield batch, self._pair.clock.monotonic()
+
+    async def _move_batch(self, remainder: Remainder, batch: Sequence[RawId], began_s: float) -> bool:
+        clock, read_at_s, left = self._pair.clock, began_s, batch
+        with self._pair.tally.span(SWEEP_BATCH, documents=len(batch)):
+            if self._server is not None:
+                left = await self._server.move(batch)
+                read_at_s = clock.monotonic()
+            async for documents in remainder.read_whole(left):
+                await self._mover.move(documents, read_at_s)
+                read_at_s = clock.monotonic()
+        self._throttle.batches.note_batch(len(batch), clock.monotonic() - began_s)
         return True
 
     async def _compare(self, server: ServerSide[V1, V2], missing: Sequence[RawId]) -> bool:

@@ -32,8 +32,6 @@ V2 = TypeVar("V2")
 BATCH_BYTES = 8_000_000
 #: How many bodies of a run are decoded and compared before they are stored; a dry run compares all.
 COMPARED = 100
-#: Conversions between two turns of the event loop.
-TURN = 20
 #: Allocations between two garbage collections during a run.
 _ALLOCATIONS = 50_000
 
@@ -85,9 +83,8 @@ class Mover(Generic[V1, V2]):
         """
         batch: list[_Converted] = []
         async with self._sounding.converting:
-            for start in range(0, len(documents), TURN):
-                batch += await self._convert(documents[start : start + TURN])
-                await self._sounding.take_turn()
+            async for some in self._sounding.in_turns(documents):
+                batch += await self._convert(some)
         for part in split_by_size(batch):
             await (self._adopt(part) if adopting else self._store(part, read_at_s))
         await self.failures.flush()

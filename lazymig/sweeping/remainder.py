@@ -80,6 +80,8 @@ class Remainder:
         self.ids_per_page = IDS_PER_PAGE
         #: Whether V2 probably has most of the next page; None where that is unknown.
         self.lean = lean
+        #: Whether all pages are found: what comes after the last one was inserted meanwhile, and is in V2 as well.
+        self.ended = False
 
     async def pages(self) -> AsyncIterator[Page]:
         """Yield one page after the other, in `_id` order, until the partition's end."""
@@ -89,7 +91,11 @@ class Remainder:
             # Where it is unknown, a small page of ids shows it.
             size = self.ids_per_page if self.lean else self.batch_size
             where = self._ask_for(self._v1.within(self._partition, self._position))
-            found = await (self._v1.find_whole(where, size) if whole else self._v1.find_ids(where, size))
+            if whole:
+                found, self.ended = await self._v1.find_page(where, size)
+            else:
+                found = await self._v1.find_ids(where, size)
+                self.ended = len(found) < size
             if not found:
                 return
             last = raw_id(decode_for_id(found[-1])["_id"])
@@ -98,8 +104,9 @@ class Remainder:
             self.lean = len(missing) * 2 < len(found)
             if not isinstance(last, Unreadable):
                 marked = last
+            self.ended |= self._partition.bracket in ONE_VALUE
             yield Page(missing, whole, len(found), marked)
-            if self._partition.bracket in ONE_VALUE:
+            if self.ended:
                 return
             self._position = last
 

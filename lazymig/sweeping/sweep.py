@@ -50,7 +50,7 @@ class Sweep(Generic[V1, V2]):
         # A dry run names the first documents that fail, so its pages are done one after the other.
         alone = evolve(options.limits, concurrency=1, live_slowdown=None)
         limits = alone if options.dry_run else options.limits
-        self._throttle = throttle = Throttle(calls.main_store, limits, self._is_stopping, clock)
+        self._throttle = throttle = Throttle(calls.main_store, limits, self._is_stopping, clock, stores=calls.stores)
         self._shedding = throttle.shedding
         self._ground = calls.ground
         self._options = options
@@ -63,10 +63,13 @@ class Sweep(Generic[V1, V2]):
         self._warnings: list[str] = []
         means = Means(options, throttle, control, self._counts, calls.options.timeout_s)
         self._work = work = open_work(calls.ground, means)
+        if work.ebb is not None:
+            throttle.bound_statements()
         passes = parts_of(control).passes(self._name, options.make_pass_kind(work.question))
         self._share = Share(passes, work.store, self._make_terms(), self._make_hooks(), clock)
         self._outlook = Outlook(clock, self._counts, self._count_scanned, work.count, work.look)
-        self._helm = Helm(given, self._name, self._make_aboard(), clock, silent=options.dry_run)
+        sampler = self._shift.make_sampler(given)
+        self._helm = Helm(given, self._name, self._make_aboard(), clock, silent=options.dry_run, sampler=sampler)
         throttle.steer_by(self._helm)
 
     def _make_terms(self) -> Terms:
@@ -129,7 +132,7 @@ class Sweep(Generic[V1, V2]):
         through = self._shift.through
         await through(self._work.adopt)
         await remember_revision(self._ground, self._control)
-        finished = await through(partial(walk, self._share, self))
+        finished = await through(partial(walk, self._share, self, self._work.ebb))
         if self._options.leads and not self._work.question:
             finished &= await through(partial(self._work.tidy, self._throttle.follow_orders))
         await self._work.failures.flush()  # after this, a crash loses no letter
@@ -174,8 +177,8 @@ class Sweep(Generic[V1, V2]):
 
     async def _count_scanned(self) -> int:
         """Count the ids that all processes of the pass have looked at; in a dry run, this process only."""
-        scanned = None if self._options.dry_run else await self._share.count_scanned()
-        return self._counts["scanned"] if scanned is None else scanned
+        others = 0 if self._options.dry_run else await self._share.count_by_others()
+        return self._counts["scanned"] + others
 
     async def _report_progress(self, *, waiting: bool = False) -> None:
         if waiting:

@@ -7,7 +7,9 @@ from typing import ClassVar, Generic, TypeVar
 
 from lazymig.control import Identities
 from lazymig.errors import ConfigurationError
+from lazymig.measuring.holdings import look_up_holdings, show_holdings
 from lazymig.passes.shedding import as_patient_as
+from lazymig.passes.walking import Ebb
 from lazymig.protocol.pair import Pair
 from lazymig.stores.counts import Counts
 from lazymig.stores.given import RawId
@@ -17,7 +19,6 @@ from lazymig.surroundings.looking import identify
 from lazymig.sweeping.adopting import adopt_foreign
 from lazymig.sweeping.dead_letters import PairReview, review_letters
 from lazymig.sweeping.flow import Flow
-from lazymig.sweeping.holdings import look_up_holdings, show_holdings
 from lazymig.sweeping.marks import resolve_marks
 from lazymig.sweeping.moving import Mover
 from lazymig.sweeping.reconverting import Reconverter, ensure_conversion_index
@@ -58,6 +59,11 @@ class PairWork(SweepWork, Generic[V1, V2]):
 
     def begin(self) -> None:
         self._flow.begin()
+
+    @property
+    def ebb(self) -> Ebb | None:
+        # Who wants the newest first wants the order.
+        return None if self._means.options.newest_first else self._flow.ebb
 
     @property
     def problems(self) -> tuple[str, ...]:

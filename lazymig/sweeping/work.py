@@ -10,7 +10,7 @@ from attrs import frozen
 
 from lazymig.control import Control, Identities
 from lazymig.passes.throttle import Throttle
-from lazymig.passes.walking import Work
+from lazymig.passes.walking import Ebb, Work
 from lazymig.stores.given import Store
 from lazymig.stores.records import Document
 from lazymig.sweeping.failures import Failures
@@ -54,6 +54,11 @@ class SweepWork(Work, Protocol):
     def limits(self) -> tuple[str, ...]:
         """What the run did not do, in words."""
         return ()
+
+    @property
+    def ebb(self) -> Ebb | None:
+        """What says that the next partition may begin; None where they are done one after the other."""
+        return None
 
     async def identify(self) -> Identities | None:
         """Return what identifies the collections now; None where that is unknown."""

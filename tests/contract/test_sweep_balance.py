@@ -11,7 +11,7 @@ from mongomock_motor import AsyncMongoMockClient
 from lazymig import ConfigurationError, Progress, Sweeper
 from lazymig.control import parts_of
 from lazymig.passes import throttle as throttling
-from lazymig.stores.soundings import Soundings
+from lazymig.stores.soundings import Soundings, Traffic
 from tests.sweeps import StandingClock, control, repository, sweeper, thing
 
 COUNT = 1_200
@@ -53,10 +53,19 @@ class Sweeping:
                 made.clock.time += timedelta(seconds=slow_s if made.in_flight else QUICK_S)
                 await super().ask()
 
+        class Silent(Traffic):
+            """Only answers show that others are there."""
+
+            async def count(self) -> int | None:
+                return None
+
         monkeypatch.setattr(throttling, "Soundings", Made)
+        monkeypatch.setattr(throttling, "Traffic", Silent)
         given = {"batch_size": BATCH, "partition_size": COUNT, "clock": self.clock, "on_progress": self.seen.append}
         self.sweeper = sweeper(database, **given | options)
         self.throttle = self.sweeper._sweep._throttle
+        # On this clock a page takes as long as others convert beside it, whatever the server does.
+        monkeypatch.setattr(self.throttle.latency, "note_page", lambda *_: None)
 
     @property
     def in_flight(self) -> int:

@@ -13,9 +13,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from bson.decimal128 import Decimal128
 from pymongo import AsyncMongoClient
 
-from benchmarks import contests, growth, hot, in_place, listings, measure, report, run, sweeps
+from benchmarks import contests, growth, hot, in_place, listings, loops, measure, report, run, sweeps
 from benchmarks.arena import Scale, arena
 from benchmarks.filling import filled
 from benchmarks.invoices import FILL, UPGRADE_PIPELINE, fill, repository
@@ -259,14 +260,27 @@ async def test_in_place_runs(client: Any, lazymig_server: Any, monkeypatch: pyte
 
 
 async def test_sweeps_run(client: Any, lazymig_server: Any) -> None:
-    """A sweep, by Python and by the server, and the loop by hand store as much as V1 has, which the row names."""
+    """A sweep, by Python and by the server, and both loops store as much as V1 has; the stricter loop has no target."""
     given = Namespace(rows=["sweep of 100, 1 process", "server-side", "find 1"], documents=100, quick=True)
     rows = await sweeps.measure(client, lazymig_server.uri, given, 1)
-    assert [row.row for row in rows] == [
-        "sweep of 100, 1 process",
-        "sweep of 100, server-side",
-        "find 1 % of 1,000",
+    assert [(row.row, row.target is None) for row in rows] == [
+        ("sweep of 100, 1 process", False),
+        ("sweep of 100, server-side", False),
+        ("sweep of 100 beside the loop with lazymig's converter, server-side", True),
+        ("find 1 % of 1,000", False),
     ]
+
+
+async def test_what_a_sweep_stored_is_compared_with_the_conversion_by_hand(client: Any) -> None:
+    """Both converters of the loop make the same bytes, and what is stored otherwise ends the measurement."""
+    loops.check_same(50)
+    await fill(client, "bench_loops", 20)
+    database = client["bench_loops"]
+    await loops.sweep(database, loops.plain)
+    await loops.check_stored(database)
+    await database["v2"].update_many({}, {"$set": {"total": Decimal128("1")}})
+    with pytest.raises(AssertionError, match="something else"):
+        await loops.check_stored(database)
 
 
 async def test_the_server_converts_invoices_alike(client: Any) -> None:

@@ -31,7 +31,7 @@ from lazymig.stores.records import StoredV1, StoredWhole, Unmoved, WholeChange
 from lazymig.stores.scans import Scan
 from lazymig.stores.whole_documents import make_setting, parse_whole
 from lazymig.sweeping.failures import Failures
-from lazymig.sweeping.moving import COMPARED, TURN, check_id, split_by_size
+from lazymig.sweeping.moving import COMPARED, check_id, split_by_size
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -88,13 +88,12 @@ class PlaceMover(Generic[V1, V2]):
         """
         batch: list[_Converted] = []
         async with self._sounding.converting:
-            for start in range(0, len(documents), TURN):
-                for document in documents[start : start + TURN]:
+            async for some in self._sounding.in_turns(documents):
+                for document in some:
                     if isinstance(document, bytes) and is_clearly_current(self._place, document):
                         self._counts["present"] += 1
                     else:
                         batch += await self._convert(Parts(self._place, parse_whole(self._scan.decoded(document))))
-                await self._sounding.take_turn()
         for part in split_by_size(batch):
             await self._store(part)
         await self.failures.flush()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,11 +15,11 @@ from pymongo.errors import AutoReconnect
 from lazymig.control import Identities, parts_of
 from lazymig.errors import PassVanished
 from lazymig.passes.sharing import Hooks, Share, Terms
-from lazymig.passes.walking import rehearse, walk
+from lazymig.passes.walking import Ebb, rehearse, walk
 from lazymig.stores.records import Partition
 from lazymig.stores.scans import Scan
 from tests.people import TestClock
-from tests.sweeps import control, passes, stored, sweeper, thing
+from tests.sweeps import StandingClock, control, passes, stored, sweeper, thing
 
 COUNT = 40
 
@@ -159,6 +160,110 @@ async def test_a_swallowed_cancellation_ends_the_heartbeat(filled: Any, driver: 
     share._passes.renew = renew  # type: ignore[method-assign]
     async with asyncio.timeout(30), aclosing(share.leases()) as leases, share.hold(await anext(leases)):
         await beating.wait()
+
+
+class Ebbing(Looking):
+    """A pass whose partitions ebb once their pages are found; what is left of each waits until it is let go."""
+
+    def begin(self) -> None:
+        self.ebb, self.at_once, self.most, self.let_go = Ebb(), 0, 0, asyncio.Event()
+        self.ebbs = True
+
+    async def pages(self, partition: Partition, position: Any) -> AsyncGenerator[Stretch]:
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        try:
+            async with aclosing(super().pages(partition, position)) as pages:
+                async for page in pages:
+                    yield page
+            if self.ebbs:
+                self.ebb.begin()
+            await self.let_go.wait()
+        finally:
+            self.at_once -= 1
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for what tasks bring about."""
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110  # it waits for what another task writes, which has no event
+            await asyncio.sleep(0)
+
+
+async def test_the_next_partition_begins_while_one_ebbs(filled: Any) -> None:
+    """Beside what is left of a partition the next begins, and no third; all are done in the end."""
+    looking = Ebbing(filled)
+    looking.begin()
+    walking = asyncio.create_task(walk(looking.share(clock=StandingClock()), looking, looking.ebb))
+    await until(lambda: looking.at_once == 2)
+    begun = len(looking.seen)
+    looking.let_go.set()
+    assert await walking
+    assert begun < COUNT
+    assert looking.most == 2
+    assert sorted(looking.seen) == list(range(COUNT))
+    assert len(looking.ended) == len(set(looking.ended)) > 2
+
+
+async def test_without_an_ebb_partitions_are_done_one_after_the_other(filled: Any) -> None:
+    """Before the last page of a partition is found, no other begins; and none where the pass has no ebb."""
+    for ebbs, ebb in ((False, True), (True, False)):
+        looking = Ebbing(filled)
+        looking.begin()
+        looking.ebbs = ebbs
+        looking.let_go.set()
+        assert await walk(looking.share(clock=StandingClock()), looking, looking.ebb if ebb else None)
+        assert looking.most == 1
+        assert sorted(looking.seen) == list(range(COUNT))
+
+
+async def test_an_error_in_one_partition_ends_the_other_too(filled: Any) -> None:
+    """Both leases are given back at once, and the error is raised."""
+    looking = Ebbing(filled)
+    looking.begin()
+
+    async def endings(partition: Partition) -> AsyncGenerator[None]:
+        raise AutoReconnect("gone")
+        yield
+
+    looking.endings = endings  # type: ignore[method-assign]
+    walking = asyncio.create_task(walk(looking.share(clock=StandingClock()), looking, looking.ebb))
+    await until(lambda: looking.at_once == 2)
+    looking.let_go.set()
+    with pytest.raises(AutoReconnect):
+        await walking
+    rows = await filled["lazymig_control"].find({"kind": "verify partition"}).to_list(None)
+    assert [row["owner"] for row in rows] == [None] * len(rows)
+    assert looking.at_once == 0
+
+
+async def test_a_process_does_not_take_over_from_itself(filled: Any) -> None:
+    """A lease that ran out while this process was suspended is not leased a second time by it, but by others."""
+    clock = StandingClock()
+    share, other = Looking(filled).share(clock=clock), Looking(filled).share("b", clock=clock)
+    async with aclosing(share.leases()) as leases, aclosing(other.leases()) as theirs:
+        async with share.hold(first := await anext(leases)):
+            clock.time += timedelta(hours=1)
+            second = await anext(leases)
+            assert second.key != first.key
+        assert (await anext(theirs)).key == first.key
+
+
+async def test_what_others_did_is_counted_without_this_run(filled: Any) -> None:
+    """An id is counted by its checkpoint in this run, or as somebody else's, and never as both."""
+    first = Looking(filled, stop_after=10)
+    assert not await walk(first.share(), first)
+    rest = Looking(filled)
+    share = rest.share("b")
+    others: list[int] = []
+
+    async def tell(*, waiting: bool = False) -> None:
+        others.append(await share.count_by_others())
+
+    share.on_progress = tell
+    share._hooks = Hooks(stopping=rest.stopping, on_progress=tell, identify=rest.identify)
+    assert await walk(share, rest)
+    assert set(others) == {len(first.seen)}
 
 
 async def test_other_collections_are_an_error(filled: Any) -> None:

@@ -222,9 +222,10 @@ def test_subclasses_are_left_to_the_driver() -> None:
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [
-        ("_SPECIAL", 1 << 127),
+        ("_HIGH_SPECIAL", 1 << 63),
         ("_COEFFICIENT_MAX", 10**35),
-        ("_SIGN", 1 << 127 | 1),
+        ("_HIGH_COEFFICIENT_MASK", (1 << 48) - 1),
+        ("_LOW_MASK", (1 << 63) - 1),
         ("EXPONENT_MIN", -6175),
         ("_HIGH_SIGN", 0),
     ],
