@@ -10,7 +10,20 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from lazymig import LEAVE, Control, DarkReads, LazymigError, Leave, Migration, NotYet, Phase, Repository, Switch
+from lazymig import (
+    LEAVE,
+    Control,
+    DarkReads,
+    LazymigError,
+    Leave,
+    Migration,
+    NotYet,
+    Phase,
+    Repository,
+    Sweeper,
+    Switch,
+    Verifier,
+)
 from tests.browser.clocks import FastClock
 
 NAME = "customers"
@@ -77,7 +90,22 @@ class Story:
 
     database: Any
     clock: FastClock
+    control: Control
     repo: Repository[CustomerV1, CustomerV2]
+    #: What sweeps and verifications work on, as a process of their own would.
+    passes: Repository[CustomerV1, CustomerV2]
+
+    async def settle(self) -> None:
+        """Correct what does not convert, and let V2 answer for everybody, as a step demands."""
+        await self.database["customers"].update_many({"name": "Plato"}, {"$set": {"name": "Plato Aristocles"}})
+        await self.control.cut_over(NAME, share=1.0, by="ada", why="a week without a mismatch")
+        await self.sweep()
+        await Verifier(self.passes, clock=self.clock).run()
+
+    async def sweep(self) -> None:
+        """Move what nobody has read, at a pace that leaves time to look."""
+        options = {"batch_size": 40, "concurrency": 1, "rate_limit": 800, "live_slowdown": None}
+        await Sweeper(self.passes, clock=self.clock, **options).run()
 
     async def work(self, seed: int, users: int = 6) -> None:
         """Let users work, until cancelled: most of them read."""
@@ -110,13 +138,12 @@ async def under_way(database: Any) -> AsyncIterator[Story]:
     await database["customers"].insert_many(make_documents())
     migration = Migration(name=NAME, v1=CustomerV1, v2=CustomerV2, upgrade=upgrade, downgrade=downgrade)
     sides = {"v1": database["customers"], "v2": database["customers_v2"]}
-    plain = Repository(migration, **sides, phase=control, clock=clock)
+    plain = Repository(migration, **sides, phase=control)
     await Switch(plain).begin(Phase.V1_ONLY, by="ada", why="as the service runs now")
-    async with plain:
-        await take_step(plain, "all processes follow")
-        await take_step(plain, "fill V2 behind the writers")
+    await take_step(plain, "all processes follow")
+    await take_step(plain, "fill V2 behind the writers")
     # With the next deploy the service compares half of its reads.
-    async with Repository(migration, **sides, phase=control, dark_reads=DarkReads(0.5), clock=clock) as repo:
+    async with Repository(migration, **sides, phase=control, dark_reads=DarkReads(0.5)) as repo:
         await control.cut_over(NAME, share=0.25, cohorts=["staff"], by="ada", why="staff and a quarter first")
         await take_step(repo, "dark reads agree")
-        yield Story(database, clock, repo)
+        yield Story(database, clock, control, repo, plain)

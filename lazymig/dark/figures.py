@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, TypeAlias
 from uuid import uuid4
 
@@ -34,6 +35,8 @@ class Figures:
         self._find_group = find_group
         #: Starts a publication if one is due.
         self.publish = publish
+        #: Called before the first figure is noted.
+        self.enter: Callable[[], None] = lambda: None
         self.groups: dict[str, GroupFigures] = {}
 
     def note_answers(self, ids: Sequence[RawId], side: SideName, elapsed_s: float | None = None) -> None:
@@ -58,6 +61,8 @@ class Figures:
     def _of(self, id: RawId) -> GroupFigures:
         name = self._find_group(id)
         if (group := self.groups.get(name)) is None:
+            if not self.groups:
+                self.enter()
             group = self.groups[name] = GroupFigures()
         return group
 
@@ -74,10 +79,20 @@ class Publisher:
         self._at_s: float | None = None
         self._choice: tuple[CutOver, tuple[str, ...]] | None = None
         self._figures = Figures(str)
+        #: How many have begun, and which of them is published.
+        self._begun = self._current = 0
 
     def begin(self, figures: Figures, cut_over: CutOver, undeclared: tuple[str, ...]) -> None:
-        """Publish these figures from now on, in place of those of an earlier choice. Nothing is sent yet."""
-        self._figures, self._choice, self._at_s = figures, (cut_over, undeclared), None
+        """Publish these figures from their first one on, in place of those that began earlier. Nothing is sent yet.
+
+        A stage may be built only to look at it, or for a pass. It notes nothing, and takes no place.
+        """
+        self._begun += 1
+        figures.enter = partial(self._enter, self._begun, figures, (cut_over, undeclared))
+
+    def _enter(self, number: int, figures: Figures, choice: tuple[CutOver, tuple[str, ...]]) -> None:
+        if number > self._current:  # a call of an earlier choice may end late
+            self._current, self._figures, self._choice, self._at_s = number, figures, choice, None
 
     def publish(self) -> None:
         """Start a publication if one is due. Returns at once, and never raises."""

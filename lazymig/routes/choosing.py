@@ -62,7 +62,7 @@ class Choosing:
         return Suspicion(self.phases, self.clock, at) if suspect and at.phase is Phase.SHADOW else None
 
     def begin(self, choice: Choice) -> Figures:
-        """Return the figures of a new choice, which are published from now on."""
+        """Return the figures of a new choice, which are published once there are some."""
         if self.publisher is None:
             return Figures(choice.find_group)
         figures = Figures(choice.find_group, self.publisher.publish)

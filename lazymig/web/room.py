@@ -25,7 +25,7 @@ from lazymig.web.panels import Panels
 from lazymig.web.paths import Paths, slug
 from lazymig.web.pulse import Pulse
 from lazymig.web.snapshot import Snapshot
-from lazymig.web.source import Shown, find_repositories
+from lazymig.web.source import Shown, find_repositories, keep
 from lazymig.web.view.panels import render_panels
 
 
@@ -33,7 +33,7 @@ from lazymig.web.view.panels import render_panels
 class Room:
     """One application's migrations, rights and looks."""
 
-    shown: Shown | Callable[[], Shown]
+    shown: Shown | Callable[[], Shown] = field(converter=keep)
     authorize: Authorize | None = field(kw_only=True)
     soak_s: float = field(kw_only=True)
     max_age_s: float = field(kw_only=True)
@@ -103,8 +103,8 @@ class Room:
 
     def _find_shows(self) -> dict[str, _Show]:
         """Return what is shown in this event loop: a client belongs to one, and so does what waits for its answers."""
-        for loop in [loop for loop in self._shows if loop.is_closed()]:
-            del self._shows[loop]
+        for loop in [loop for loop in list(self._shows) if loop.is_closed()]:
+            self._shows.pop(loop, None)  # another thread may have done it
         return self._shows.setdefault(asyncio.get_running_loop(), {})
 
 

@@ -16,6 +16,13 @@ from lazymig.status.looking import AnyRepository
 Shown: TypeAlias = Control | AnyRepository | Iterable[AnyRepository]
 
 
+def keep(shown: Shown | Callable[[], Shown]) -> Shown | Callable[[], Shown]:
+    """Return what is shown so that each request can read it: what yields repositories may do so once only."""
+    if callable(shown) or isinstance(shown, (Control, Repository)):
+        return shown
+    return tuple(shown)
+
+
 def find_repositories(shown: Shown | Callable[[], Shown]) -> Mapping[str, AnyRepository]:
     """Return the repositories by the names of their migrations. Each request asks: a function may make them late.
 

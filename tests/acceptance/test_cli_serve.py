@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -20,7 +21,12 @@ from mongomock_motor import AsyncMongoMockClient
 from pymongo import MongoClient
 
 import lazymig.cli
+from lazymig.cli.serving import make_serving
+from lazymig.cli.site import Site
 from lazymig.cli.verbs import run as run_here
+from lazymig.loop.clock import SYSTEM_CLOCK
+from lazymig.web.actions.errands import Errand
+from tests.sweeps import repository
 from tests.switch_app import DATABASE
 
 LAZYMIG = [sys.executable, "-m", "lazymig"]
@@ -216,3 +222,29 @@ def test_other_commands_need_no_page() -> None:
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ})
     assert {"starlette", "sse_starlette", "jinja2", "uvicorn"} & set(ended.stdout.split()) == set()
     assert "cyclopts" in ended.stdout.split()
+
+
+async def test_what_was_ordered_comes_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """An action that is under way when the server ends goes on to its end, and a line says so."""
+    repo = repository(AsyncMongoMockClient()["test"])
+    serving = make_serving([repo], Site("127.0.0.1", 0, None, 0.0, 0.0))
+    errands, go = serving._room.errands, asyncio.Event()
+
+    async def work(errand: Errand) -> tuple[str, bool]:
+        await go.wait()
+        return "done", True
+
+    errand = Errand("advance", "Ada", "form", SYSTEM_CLOCK.now())
+    errands.begin("things", errand, work, SYSTEM_CLOCK)
+    running = asyncio.create_task(serving.run())
+    async with httpx.AsyncClient(base_url=serving.url) as client:
+        assert (await client.get("/m/things/")).status_code == 200
+    serving.stop()
+    said = ""
+    while "advance by Ada is under way" not in said:
+        await asyncio.wait({running}, timeout=0.05)
+        said += capsys.readouterr().err
+        assert not running.done()
+    go.set()
+    await running
+    assert (errand.outcome, errand.good) == ("done", True)

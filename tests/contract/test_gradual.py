@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from attrs import evolve, frozen
 
-from lazymig import ConfigurationError, Control, DarkReads, Phase, PhaseError, Repository, Switch
+from lazymig import ConfigurationError, Control, DarkReads, Phase, PhaseError, Repository, Sweeper, Switch
 from lazymig.control import parts_of, read_cut_over, sum_up
 from lazymig.repository import calls_of
+from lazymig.status.looking import looked_up
 from lazymig.stores.positions import measure_position
 from tests.people import PersonV1, PersonV2, ada_v1, people
 
@@ -169,6 +170,23 @@ async def test_dark_reads_count_by_group(fleet: Fleet, database: Any) -> None:
     changed = await parts.phases("people").find()
     assert changed is not None
     assert await parts.figures("people").find(read_cut_over(changed.settings)) == []
+
+
+async def test_looking_and_sweeping_leave_the_figures_alone(fleet: Fleet) -> None:
+    """What a page, a plan or a pass in this process builds to look at takes no place among what is published."""
+    await fleet.set(share=0.25, dark_share=1)
+    for _ in range(2):
+        for id in IDS:
+            await fleet.repo.get(id)
+            await calls_of(fleet.repo).drain()
+        await looked_up(fleet.repo, exact=False)
+        await Switch(fleet.repo).plan("advance")
+        await Sweeper(fleet.repo).run()
+    standing = await fleet.control.standing("people")
+    assert standing is not None
+    await calls_of(fleet.repo).drain()
+    groups = sum_up(await parts_of(fleet.control).figures("people").find(read_cut_over(standing.settings)))
+    assert sum(group.counts.total() for group in groups.values()) == 2 * len(IDS)
 
 
 @pytest.mark.parametrize(

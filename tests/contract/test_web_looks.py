@@ -123,7 +123,8 @@ async def test_a_clock_that_goes_back_asks_again(watched: Watched) -> None:
     await on.look()
     assert on.last is not None
     ahead = on.clock.now() + timedelta(days=1)
-    on.last = evolve(on.last, samples_read_at=ahead, samples_all_read_at=ahead)
+    forgotten = (on.sample(30, 1),)  # by the database meanwhile
+    on.last = evolve(on.last, samples=forgotten, samples_read_at=ahead, samples_all_read_at=ahead)
     await on.parts.samples("things").record(on.sample(5, 7))
     with watched.sent() as sent:
         assert [one.live for one in (await on.look()).samples] == [7]

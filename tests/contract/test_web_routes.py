@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, timedelta
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from litestar import Litestar, asgi
+from mongomock_motor import AsyncMongoMockClient
 from pymongo.errors import OperationFailure
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -259,6 +262,10 @@ async def test_what_is_not_there_is_said_in_words(database: Any) -> None:
             assert answer.status_code == 404
             assert "<b>" not in answer.text
             assert "<h1>Not Found</h1>" in answer.text
+        # A redirect to another address would name this server as it knows itself.
+        assert (await client.get("/m/things/status.json/")).status_code == 404
+        for path in ("/", "/m/things"):
+            assert (await client.get(path)).headers["location"] == "/m/things/"
         refused = await client.post("/m/things/")
         assert (refused.status_code, "GET" in refused.headers["allow"]) == (405, True)
         assert (await client.get("/m/things/samples.json?since=<b>")).json() == {
@@ -339,3 +346,31 @@ async def test_two_migrations_of_one_name_are_refused(database: Any) -> None:
         answer = await client.get("/")
         assert answer.status_code == 503
         assert "pass each migration once" in answer.text
+
+
+@IN_MEMORY
+async def test_repositories_may_come_from_anywhere(database: Any) -> None:
+    """What yields repositories once is read once: each request finds them."""
+    app = lazymig.web.app(repository(database, migration=things(name=name)) for name in ("people", "pets"))
+    async with open_client(app) as client:
+        for _ in range(2):
+            assert (await client.get("/m/pets/status.json")).status_code == 200
+
+
+def test_each_event_loop_has_looks_of_its_own() -> None:
+    """An application that is asked from several event loops, at one time or one after the other, answers in each."""
+
+    async def prepare() -> Any:
+        database = AsyncMongoMockClient()["test"]
+        await database["v1"].insert_one(thing(1))
+        return lazymig.web.app(fixed(database))
+
+    async def ask(app: Any) -> int:
+        async with open_client(app) as client:
+            first, second = await asyncio.gather(client.get("/m/things/status.json"), client.get("/m/things/"))
+            return int(first.json()["v1"] == 1) + int(second.status_code == 200)
+
+    app = asyncio.run(prepare())
+    assert [asyncio.run(ask(app)) for _ in range(3)] == [2, 2, 2]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: asyncio.run(ask(app)), range(4))) == [2, 2, 2, 2]

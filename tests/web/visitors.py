@@ -23,6 +23,10 @@ MOUNT = "/lazymig"
 FORM = "application/x-www-form-urlencoded"
 
 
+#: The pages that were read strictly.
+_READ: set[tuple[str, str, int]] = set()
+
+
 @define
 class _Form(HTMLParser):
     """The form of a page that is sent by POST, and all that a person reads."""
@@ -80,7 +84,9 @@ class Page:
 
 def read(answer: httpx.Response) -> Page:
     """Read an answer as a browser does. Each page is well formed, and scripts and styles have no way in."""
-    if answer.headers.get("content-type", "").startswith("text/html"):
+    what = (str(answer.url), answer.request.method, answer.status_code)
+    if what not in _READ and answer.headers.get("content-type", "").startswith("text/html"):
+        _READ.add(what)
         assert find_wrong(answer.text) + find_unsafe(answer.text) + find_unnamed(answer.text) == []
     parsed = _Form()
     parsed.feed(answer.text)

@@ -60,7 +60,7 @@ async def _do(room: Room, request: Request) -> Response:
     else:
         given = Given()
     by = await guards.find_name(room.authorize, request, asked)
-    assert action is not None  # found_name has refused the request otherwise
+    assert action is not None  # without a hook, `find_name` has refused
     order = _Order(room, request, action)
     if request.method == "POST":
         answer = await order.do(given, by)

@@ -94,6 +94,19 @@ def test_what_people_wrote_is_text() -> None:
     assert not any(root.one("main").all("script"))
 
 
+def test_names_are_text_wherever_they_stand() -> None:
+    """The migration's name and the label of an action: in the title, in headings and in links."""
+    snapshot = evolve(at_work(), status=evolve(at_work().status, migration=HOSTILE))
+    offers = {"phases": [Offer("advance", HOSTILE)]}
+    html = render_page(snapshot, render_panels(snapshot, PATHS, offers), PATHS)
+    assert find_wrong(html) == []
+    root = read(html)
+    shown = r"""<script>alert("1")</script>&amp;'"><b>\x1b[31m\u202egnp\x00"""
+    assert root.one("h1").text == root.one("a", id="phases-advance").text == shown
+    assert root.one("title", id="bar-title").text == "99.7 % migrated"
+    assert root.one("head").one("title").text.startswith(f"{shown}: phase coexist")
+
+
 def test_a_time_of_somebody_else_is_no_markup() -> None:
     """A time in a text is marked up, and one that cannot be is left as it was written."""
     paused = in_trouble().status.passes.orders["sweep"]
