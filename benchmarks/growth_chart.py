@@ -17,6 +17,7 @@ _COLOURS = {
     "delete": "#6a3d9a",
     "get": "#1b7837",
     "find_one": "#777777",
+    "find, driver": "#aaaaaa",
 }
 _NAMES = {"find_one": "find_one, driver"}
 _AXES = {"entities": "entities stored, {crowd} tasks", "tasks": "concurrent tasks, {stored:,} entities"}
@@ -81,7 +82,11 @@ def _panel(rows: list[dict[str, Any]], title: str, reach: tuple[float, float], *
         scale=alt.Scale(type="log", domain=list(reach), nice=False),
         axis=alt.Axis(values=_ticks(*reach), format="~g", gridColor="#e6e6e6", labels=first, ticks=first, domain=False),
     )
-    dash = alt.condition(alt.datum.operation == "find_one", alt.value([4, 3]), alt.value([1, 0]))
+    dash = alt.condition(
+        (alt.datum.operation == "find_one") | (alt.datum.operation == "find, driver"),
+        alt.value([4, 3]),
+        alt.value([1, 0]),
+    )
     lines = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, strokeDash=dash)
     dots = base.mark_circle(size=36, opacity=1).encode(x=x, y=y, color=colour)
     ranges = base.mark_rule(opacity=0.35, strokeWidth=2).encode(x=x, y=alt.Y("least:Q"), y2="most:Q", color=colour)

@@ -21,6 +21,7 @@ from benchmarks import invoices, report
 from benchmarks.subject import CONVERTER, OrderV1, OrderV2, document, orders, to_v1, to_v2
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
+from lazymig.stores.records import StoredV2
 from lazymig.testing import Server
 
 _ROUNDS, _CALLS, _DOCUMENTS = 11, 100, 1_000
@@ -60,14 +61,19 @@ def _calls(
     # Each round moves every entity twice: by one step after the other, and by all three in a row.
     first = 2 * number
 
-    def announce(place: int) -> Awaitable[Any]:
-        return v2.ticket(ids[place])
+    announced: dict[int, StoredV2] = {}
+
+    async def announce(place: int) -> StoredV2:
+        announced[place] = await v2.ticket(ids[place])
+        return announced[place]
 
     def move(place: int, revision: int = first) -> Awaitable[bool]:
         return v1.compare_and_set(ids[place], revision, revision + 1, changed)
 
     def apply(place: int, revision: int = first) -> Awaitable[Any]:
-        return v2.apply(ids[place], {**bodies[place], **changed}, revision + 1, own=True)
+        # As by its writer, who knows what its announcement has made.
+        body = {**bodies[place], **changed}
+        return v2.apply(ids[place], body, revision + 1, own=True, announced=announced[place])
 
     def find(place: int) -> Awaitable[Any]:
         return by_hand.find_one({"_id": ids[place]})

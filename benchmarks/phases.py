@@ -1,4 +1,4 @@
-"""What each phase costs: `python -m benchmarks.phases [--operations 1000] [--rounds 7] [--phases …] [--control]`.
+"""What each phase costs: `python -m benchmarks.phases [--operations 300] [--rounds 7] [--phases …] [--control]`.
 
 `get`, `update`, `insert`, `delete` and a listing in each phase, one task, against what one would write by hand for the
 same purpose: a repository with optimistic locking on V1 whose entities are converted on the way, "write V1, then V2",
@@ -167,7 +167,9 @@ def _calls(ids: Sequence[Any], operations: int, rounds: int) -> dict[str, _Made]
         return list(islice(fresh, count))
 
     async def stored(side: Any, count: int) -> list[Any]:
-        return [(await side.insert(order)).id for order in islice(fresh, count)]
+        made = list(islice(fresh, count))
+        await asyncio.gather(*map(side.insert, made))
+        return [order.id for order in made]
 
     return {
         "list of 2,000": _Made(1, lambda side: lambda _: _list(side), known),
@@ -226,7 +228,7 @@ async def _main(phases: Sequence[Phase], operations: int, rounds: int, *, contro
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--operations", type=int, default=1_000)
+    parser.add_argument("--operations", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--phases", nargs="*", type=Phase, default=list(Phase))
     parser.add_argument("--control", action="store_true", help="follow a recorded phase")

@@ -13,7 +13,7 @@ project_copyright = author
 release = metadata.version("lazymig")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "lazymig_site"]
-exclude_patterns = ["_build", "_extension", "requirements.txt"]
+exclude_patterns = ["_build", "_extension", "requirements.txt", "screens"]
 # Warnings are errors, and every reference must lead somewhere.
 nitpicky = True
 show_warning_types = True
@@ -42,7 +42,7 @@ smartquotes = False
 nitpick_ignore_regex = [
     # Types of Python and of other projects. Their inventories would be fetched at each build, which works offline.
     (r"py:.*", r"(collections|contextlib|datetime|pathlib|types|typing|uuid)\..*"),
-    (r"py:.*", r"(attr|attrs|bson|cattrs|hypothesis|pymongo)\..*"),
+    (r"py:.*", r"(attr|attrs|bson|cattrs|hypothesis|pymongo|starlette)\..*"),
     # Type variables.
     (r"py:.*", r"(lazymig\..*\.)?(V1|V2|E|K|T|T1|T2)"),
     # Types that only tests pass, or get from what only tests call: they have no page.

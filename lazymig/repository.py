@@ -108,9 +108,8 @@ class Repository(V2Door[V1, V2]):
 
         Each document holds the fields of both classes; what both declare alike is stored once. V2's part is trusted
         where a fingerprint shows that it was made of V1's part as it stands, so programs that do not use lazymig may go
-        on writing V1's fields until `V2_ONLY`. A get is one round trip, and one more
-        where it stores a conversion; an update is two, an insert one. There is no `PREPARE`: the phases are `V1_ONLY`,
-        `SHADOW`, `COEXIST`, `V2_PRIMARY` and `V2_ONLY`.
+        on writing V1's fields until `V2_ONLY`. A get is one round trip, and one more where it stores a conversion; an
+        update is two, an insert one. There is no `PREPARE`.
 
         Args:
             migration: The two classes and the conversions between them. `v2_within` keeps V2's part in a sub-document.
@@ -292,3 +291,10 @@ class Repository(V2Door[V1, V2]):
 def calls_of(repository: Repository[V1, V2]) -> Calls[V1, V2]:
     """Return what a `Repository` is composed of, for lazymig's own tools."""
     return repository._calls
+
+
+def repository_over(calls: Calls[V1, V2]) -> Repository[V1, V2]:
+    """Return a repository with these calls, for lazymig's own tools."""
+    repository: Repository[V1, V2] = Repository.__new__(Repository)
+    repository._calls = calls
+    return repository

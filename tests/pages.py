@@ -34,6 +34,7 @@ NOT_RUN = {
     "uvicorn": "it serves until it is stopped; the tests of the service run the application itself",
     "tox": "it runs these tests",
     "lazymig demo": "it takes its time; the tests of the demo and of the README run it",
+    "lazymig serve": "it serves until it is stopped; the tests of the command line stop it",
     "lazymig verify --continuous": "it runs until it is stopped; a test of the command line stops it",
     "lazymig retire watch": "it runs until it is stopped; the tests of the command line stop it",
     "lazymig sweep --dask": "there is no Dask cluster here; the tests of the fleet start one",

@@ -169,7 +169,7 @@ def test_each_test_runs_in_one_environment() -> None:
         "coverage": ["traced"], "tests": ["untraced"], "cases": ["untraced"],
     }  # fmt: skip
     assert set(re.findall(r"--ignore=([\w/]+)", parts["tests"])) == {
-        f"tests/{name}" for name in ("interleaving", "faults", "acceptance", "cases", "unit")
+        f"tests/{name}" for name in ("interleaving", "faults", "acceptance", "cases", "unit", "browser")
     }
     assert "tests/unit tests/contract tests/cases" in parts["coverage"]
     assert is_traced("tests/unit/test_laws.py::test_holds[pymongo]")

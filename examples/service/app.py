@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+import lazymig.web
 from examples.customers_in_pydantic import CustomerV1, CustomerV2
 
 from .doors import customers_router
@@ -25,11 +26,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def create_app() -> FastAPI:
-    """The application with both versions."""
+    """The application with both versions, and the page of the migration."""
     app = FastAPI(title="Customers", lifespan=lifespan)
     app.include_router(customers_router("v1", lambda customers: customers.v1, CustomerV1))
     app.include_router(customers_router("v2", lambda customers: customers, CustomerV2))
     answer_errors(app)
+    # It only reads. A function, because the repository is made later. Whoever reaches it sees ids, so let the server
+    # before this service decide who does.
+    app.mount("/migration", lazymig.web.app(lambda: app.state.customers))
     return app
 
 

@@ -11,7 +11,7 @@ import attrs
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from lazymig.cli.cut_over_report import as_object, show_cut_over
+from lazymig.cli.cut_over_report import show_cut_over
 from lazymig.cli.failures import Unusable
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json, examples
@@ -22,6 +22,7 @@ from lazymig.control import CutOver, Parts, cohorts_of, parts_of, read_cut_over,
 from lazymig.control.cohorts import check_cohort_name
 from lazymig.errors import ConfigurationError
 from lazymig.repository import Repository, calls_of
+from lazymig.status.cut_over import as_object
 from lazymig.switch import Switch, mover_of
 from lazymig.switching.outages import allow_degrading, forbid_degrading
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lazymig.cli.output import say, table, verdict, wrapped
-from lazymig.control import BY_SHARE, REST, CutOver, FiguresRecord, GroupFigures, Standing, sum_up
-from lazymig.control.figures import SIDES, SideName
-
-_GROUPS = {BY_SHARE: "by share", REST: "the rest"}
+from lazymig.control import CutOver, FiguresRecord, GroupFigures, Standing, sum_up
+from lazymig.control.figures import SIDES
+from lazymig.status.cut_over import describe_cut_over, describe_group, describe_percent, order_groups
 
 
 def show_cut_over(standing: Standing, cut_over: CutOver, records: Sequence[FiguresRecord]) -> None:
     """Print whose reads V2 answers first, and the figures of each group."""
     wrapped(f"{standing.migration} is in {standing.phase} (epoch {standing.epoch}). {describe_cut_over(cut_over)}")
     if cut_over.dark_share is not None:
-        say(f"All processes compare {_percent(cut_over.dark_share)} of their reads.")
+        say(f"All processes compare {describe_percent(cut_over.dark_share)} of their reads.")
     for record in records:
         if record.undeclared:
             names = ", ".join(record.undeclared)
@@ -26,18 +25,7 @@ def show_cut_over(standing: Standing, cut_over: CutOver, records: Sequence[Figur
         return
     columns = ("group", "side", "reads", "failed", "p50 ms", "p99 ms", "agree", "of")
     title = f"Dark reads of {len(records):,} process{'' if len(records) == 1 else 'es'}"
-    table(title, columns, [row for name in _in_order(groups) for row in _make_rows(name, groups[name])])
-
-
-def describe_cut_over(cut_over: CutOver) -> str:
-    """Return whose reads V2 answers first, in a sentence."""
-    cohorts = f" and the cohorts {', '.join(cut_over.cohorts)}" if cut_over.cohorts else ""
-    return f"In coexist V2 answers first for {_percent(cut_over.share)} of the entities{cohorts}."
-
-
-def _in_order(groups: dict[str, GroupFigures]) -> Iterator[str]:
-    yield from sorted(name for name in groups if name not in _GROUPS)
-    yield from (name for name in _GROUPS if name in groups)
+    table(title, columns, [row for name in order_groups(groups) for row in _make_rows(name, groups[name])])
 
 
 def _make_rows(name: str, group: GroupFigures) -> Iterator[tuple[str, ...]]:
@@ -45,37 +33,10 @@ def _make_rows(name: str, group: GroupFigures) -> Iterator[tuple[str, ...]]:
     for side in SIDES:
         figures = group.side(side)
         # The agreement is of both sides: shown once.
-        agree = (_percent(group.consistency), f"{compared:,}") if side == "v1" else ("", "")
-        shown = _GROUPS.get(name, name) if side == "v1" else ""
+        agree = (describe_percent(group.consistency), f"{compared:,}") if side == "v1" else ("", "")
+        shown = describe_group(name) if side == "v1" else ""
         latency = (_millis(figures.latency.quantile(0.5)), _millis(figures.latency.quantile(0.99)))
-        yield (shown, side.upper(), f"{figures.asked:,}", _percent(figures.error_rate), *latency, *agree)
-
-
-def as_object(standing: Standing, cut_over: CutOver, records: Sequence[FiguresRecord]) -> dict[str, object]:
-    """Return the same as a JSON object."""
-    return {
-        "migration": standing.migration, "phase": standing.phase, "epoch": standing.epoch, "share": cut_over.share,
-        "cohorts": list(cut_over.cohorts), "dark_share": cut_over.dark_share, "processes": len(records),
-        "undeclared": {record.name: list(record.undeclared) for record in records if record.undeclared},
-        "groups": {name: _make_object(group) for name, group in sum_up(records).items()},
-    }  # fmt: skip
-
-
-def _make_object(group: GroupFigures) -> dict[str, object]:
-    return {
-        "consistency": group.consistency, "counts": dict(group.counts),
-        **{side: _make_side(group, side) for side in SIDES},
-    }  # fmt: skip
-
-
-def _make_side(group: GroupFigures, side: SideName) -> dict[str, object]:
-    figures = group.side(side)
-    p50, p99 = (figures.latency.quantile(share) for share in (0.5, 0.99))
-    return {"reads": figures.asked, "error_rate": figures.error_rate, "p50_s": p50, "p99_s": p99}
-
-
-def _percent(part: float | None) -> str:
-    return "" if part is None else f"{part * 100:.4g} %"
+        yield (shown, side.upper(), f"{figures.asked:,}", describe_percent(figures.error_rate), *latency, *agree)
 
 
 def _millis(elapsed_s: float | None) -> str:

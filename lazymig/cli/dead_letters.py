@@ -11,12 +11,14 @@ from cyclopts import Parameter
 
 from lazymig.cli.explaining import explanation
 from lazymig.cli.failures import Unusable
-from lazymig.cli.ids import KINDS, Names, typed
-from lazymig.cli.letters import as_object, grouped, in_full, show_letters
-from lazymig.cli.loading import control_of, opened
+from lazymig.cli.letters import in_full, show_letters
+from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json, examples
 from lazymig.cli.output import say, show_json
 from lazymig.repository import Repository
+from lazymig.status.ids import KINDS, Names, typed
+from lazymig.status.letters import as_object, grouped
+from lazymig.status.looking import control_of
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.retry import retry_dead
 

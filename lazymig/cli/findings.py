@@ -8,10 +8,10 @@ import attrs
 from rich.console import Console
 from rich.text import Text
 
-from lazymig.cli.ids import Names
 from lazymig.cli.options import Exit
 from lazymig.cli.output import is_terminal, plain, say, show_json, width_of_text, wrapped
 from lazymig.doctor import Diagnosis, Finding, Severity
+from lazymig.status.ids import Names
 from lazymig.stores.documents import decode_id
 
 _STYLES = {Severity.BLOCKS: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan", Severity.OK: "green"}

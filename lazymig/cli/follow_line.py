@@ -11,10 +11,11 @@ from attrs import define
 from rich.live import Live
 from rich.text import Text
 
-from lazymig.cli.output import as_json, talk
+from lazymig.cli.output import talk
 from lazymig.cli.progress import LINE_EVERY_S, describe_throttle
 from lazymig.follower import FollowReport
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
+from lazymig.status.json_text import as_json
 
 
 def describe(report: FollowReport) -> str:

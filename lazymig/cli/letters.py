@@ -3,51 +3,21 @@
 from __future__ import annotations
 
 import textwrap
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import attrs
-from attrs import frozen
 from rich.cells import cell_len
 from rich.console import Console
 
-from lazymig.cli.ids import Names
 from lazymig.cli.output import aligned, is_terminal, plain, say, say_fields, table
-from lazymig.stores.documents import decode_id
+from lazymig.status.ids import Names
+from lazymig.status.letters import grouped
 from lazymig.stores.records import DeadLetter
 
 _MOMENT = "%Y-%m-%d %H:%M:%S"
 #: What a person reads in place of a record's own names.
 _HEADS = {"direction": "step", "path": "field", "first_at": "first tried", "last_at": "last tried"}
-
-
-@frozen
-class Group:
-    """Dead letters with the same error at the same line and field."""
-
-    direction: str
-    error: str
-    line: str
-    path: str
-    #: Only of a refused body, where the class of the error says little.
-    message: str
-    count: int = 0
-
-
-def grouped(letters: Sequence[DeadLetter]) -> list[Group]:
-    """Group the letters by error, line and field, the largest group first."""
-    counts = Counter(
-        Group(one.direction, one.error, one.line, one.path, one.message if one.direction == "store" else "")
-        for one in letters
-    )
-    return [attrs.evolve(group, count=count) for group, count in counts.most_common()]
-
-
-def as_object(letter: DeadLetter, names: Names) -> dict[str, Any]:
-    """Return a letter for JSON; `ref` is the text that commands take for its id."""
-    return {**attrs.asdict(letter), "id": decode_id(letter.id), "ref": names.reference(letter.id)}
 
 
 def in_full(letter: DeadLetter, names: Names) -> dict[str, str]:

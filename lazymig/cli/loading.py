@@ -12,7 +12,6 @@ from typing import Any
 
 from lazymig.cli.failures import Unusable
 from lazymig.cli.reaching import reach
-from lazymig.control import Control
 from lazymig.errors import LazymigError
 from lazymig.repository import Repository, calls_of
 from lazymig.stores.clients import Client, clients_of
@@ -44,11 +43,6 @@ async def opened(app: str, *, in_json: bool = False, reaching: bool = True) -> A
     finally:
         for client in _clients(repository):
             await client.close()
-
-
-def control_of(repository: Repository[Any, Any]) -> Control:
-    """Return the control collection that the repository follows, or the one beside V2. Sends nothing."""
-    return calls_of(repository).choose_control()
 
 
 async def made(app: str) -> Repository[Any, Any]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -16,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lazymig.cli.ids import id_text
+from lazymig.status.json_text import as_json
 
 #: A terminal with fewer columns gets no drawn table.
 _TABLE_WIDTH = 60
@@ -116,18 +114,6 @@ def verdict(message: str, *, good: bool) -> None:
 def show_json(result: Mapping[str, Any]) -> None:
     """Print the result as one JSON object on one line of stdout."""
     sys.stdout.write(as_json(result) + "\n")
-
-
-def as_json(value: Mapping[str, Any]) -> str:
-    """Return a JSON object on one line, in ASCII; times in ISO 8601 (UTC), ids as their text."""
-    # JSON itself would let DEL pass.
-    return json.dumps(value, default=_as_text).replace("\x7f", "\\u007f")
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat(timespec="milliseconds") + ("Z" if value.tzinfo is None else "")
-    return id_text(value)
 
 
 def is_terminal() -> bool:

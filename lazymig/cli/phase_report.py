@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
 import attrs
 from attrs import frozen
 
-from lazymig.cli.cut_over_report import describe_cut_over
 from lazymig.cli.output import definitions, say, section, table, wrapped
-from lazymig.cli.status.next_step import describe_retirement
-from lazymig.cli.status.words import describe_phase
 from lazymig.control import MemberRecord, Moved, Standing
-from lazymig.control.cut_over import read_cut_over
+from lazymig.status.cut_over import describe_settings
+from lazymig.status.next_step import describe_retirement
+from lazymig.status.words import describe_gate, describe_phase
 from lazymig.switch import Gate, Plan
-
-_MARKS = {"open": "ok", "closed": "CLOSED", "unknown": "UNKNOWN"}
 
 
 @frozen
@@ -49,7 +46,7 @@ def show_phase(found: Shown) -> None:
         wrapped(
             f"A step is at work, or was cut off: {found.cut_off}. If nobody is at it, lazymig phase release undoes it."
         )
-    for setting in _describe_settings(standing.settings):
+    for setting in describe_settings(standing.settings):
         wrapped(setting)
     _show_fleet(found.members, standing.epoch)
     if found.retirement:
@@ -58,16 +55,6 @@ def show_phase(found: Shown) -> None:
     else:
         show_plan(found.advance)
     show_plan(found.rollback)
-
-
-def _describe_settings(settings: Mapping[str, object]) -> Iterator[str]:
-    cut_over, suspect = read_cut_over(settings), settings.get("suspect_since")
-    if not cut_over.whole or cut_over.cohorts or cut_over.dark_share is not None:
-        yield f"{describe_cut_over(cut_over)} lazymig phase cut-over shows more."
-    if settings.get("degrade"):
-        yield "In shadow, a write goes to V1 alone while V2 is down; lazymig phase on-outage fail ends that."
-    if suspect is not None:
-        yield "V2 has missed writes, because it was down: run lazymig verify --repair before coexist."
 
 
 def _show_fleet(members: Sequence[MemberRecord], epoch: int) -> None:
@@ -99,7 +86,8 @@ def show_plan(plan: Plan) -> None:
 
 
 def _show_gate(gate: Gate) -> None:
-    mark = "accepted" if gate.accepted else _MARKS[gate.state]
+    mark = describe_gate(gate)
+    mark = mark.upper() if gate.blocks else mark
     definitions({f"{mark:<8} {gate.name:<14}": gate.evidence})
     if gate.blocks:
         wrapped(gate.remedy, first=" " * 27 + "-> ", rest=" " * 30)

@@ -11,9 +11,10 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.table import Column
 from rich.text import Text
 
-from lazymig.cli.output import as_json, plain, talk
+from lazymig.cli.output import plain, talk
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
 from lazymig.passes.helm import is_pause
+from lazymig.status.json_text import as_json
 
 #: Seconds between two lines where stderr is no terminal.
 LINE_EVERY_S = 30.0

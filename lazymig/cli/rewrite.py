@@ -10,18 +10,19 @@ from attrs import frozen
 from cyclopts import Parameter
 
 from lazymig.cli.failures import Unusable
-from lazymig.cli.ids import Names
-from lazymig.cli.letters import as_object, show_letters
+from lazymig.cli.letters import show_letters
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json
 from lazymig.cli.output import say, show_json
 from lazymig.cli.progress import Standing, describe_throttle, reporter
 from lazymig.cli.stopping import stopped_by_signals
 from lazymig.cli.sweep_options import Count, Positive, Text, parse_shard
-from lazymig.cli.versions import describe_deletable, describe_versions
 from lazymig.passes.helm import is_pause
 from lazymig.repository import calls_of
 from lazymig.rewriter import Rewriter, RewriteReport
+from lazymig.status.ids import Names
+from lazymig.status.letters import as_object
+from lazymig.status.versions import describe_deletable, describe_versions
 from lazymig.sweeping.rewrite import check_layout
 
 #: How many documents that cannot be rewritten are named; --json names more.

@@ -10,11 +10,13 @@ from cyclopts import App as CycloptsApp
 from cyclopts import Parameter
 
 from lazymig.cli.failures import Unusable
-from lazymig.cli.loading import control_of, opened
+from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Json, examples, find_user
 from lazymig.cli.output import is_terminal, say, show_json, wrapped
 from lazymig.control import Running, Steering, parts_of
 from lazymig.control.steering import Orders
+from lazymig.status.looking import control_of
+from lazymig.status.words import describe_pause
 
 By: TypeAlias = Annotated[
     str | None,
@@ -169,12 +171,6 @@ def _show_json(found: _Steered, standing: Steering, *, changed: bool) -> int:
         }
     )  # fmt: skip
     return Exit.DONE
-
-
-def describe_pause(standing: Steering) -> str:
-    """Return who paused a kind of pass, when and why."""
-    reason = f": {standing.reason}" if standing.reason else ""
-    return f"by {standing.paused_by} since {standing.paused_at:%Y-%m-%d %H:%M:%S} UTC{reason}"
 
 
 def _print(message: str) -> None:

@@ -10,8 +10,6 @@ import attrs
 from cyclopts import Parameter
 
 from lazymig.cli.failures import Unusable
-from lazymig.cli.ids import Names
-from lazymig.cli.letters import as_object
 from lazymig.cli.loading import made, opened
 from lazymig.cli.options import App, Debug, Exit, Json
 from lazymig.cli.output import show_json
@@ -26,6 +24,8 @@ from lazymig.fleet.jobs import SWEEP
 from lazymig.fleet.workers import Workers
 from lazymig.passes.helm import is_pause
 from lazymig.repository import Repository, calls_of
+from lazymig.status.ids import Names
+from lazymig.status.letters import as_object
 from lazymig.sweeper import Progress, Sweeper
 
 _WAITING = (

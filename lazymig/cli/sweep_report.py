@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lazymig.cli.ids import Names
 from lazymig.cli.letters import show_letters
 from lazymig.cli.output import say, wrapped
+from lazymig.status.ids import Names
 from lazymig.sweeper import SweepReport
 
 #: How many documents that do not convert a dry run names; --json names more.

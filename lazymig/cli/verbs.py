@@ -24,8 +24,10 @@ from lazymig.cli.follow import follow
 from lazymig.cli.init import init
 from lazymig.cli.options import Exit, examples
 from lazymig.cli.output import complain
+from lazymig.cli.report import report
 from lazymig.cli.retire import retire
 from lazymig.cli.rewrite import rewrite
+from lazymig.cli.serve import serve
 from lazymig.cli.status import status
 from lazymig.cli.steering import steered
 from lazymig.cli.sweep import sweep
@@ -72,6 +74,12 @@ _VERBS: dict[Callable[..., object], str] = {
     ),
     doctor: examples(f"lazymig doctor {_APP}", f"lazymig doctor {_APP} --all", f"lazymig doctor {_APP} --json"),
     status: examples(f"lazymig status {_APP}", "LAZYMIG_APP=shop.people:repository lazymig status --json"),
+    report: examples(f"lazymig report {_APP} --html people.html", f"lazymig report {_APP} --html - > people.html"),
+    serve: examples(
+        f"lazymig serve {_APP}",
+        f"lazymig serve {_APP} --app shop.orders:repository --port 9000",
+        f"lazymig serve {_APP} --authorize shop.rights:authorize",
+    ),
     waiting: examples(
         f"lazymig waiting {_APP}", f"lazymig waiting {_APP} --left", f"lazymig waiting {_APP} | cut -f 1"
     ),

@@ -8,11 +8,12 @@ from typing import TypeAlias
 
 import attrs
 
-from lazymig.cli.ids import Names
 from lazymig.cli.output import is_terminal, plain, say, say_fields, show_json, wrapped
 from lazymig.comparing.equivalences import ADVICE, suggest, without_places
+from lazymig.status.ids import Names
+from lazymig.status.words import VERDICTS
 from lazymig.stores.documents import decode_id
-from lazymig.stores.verdicts import Difference, Mismatch, Verdict
+from lazymig.stores.verdicts import Difference, Mismatch
 from lazymig.verifier import MismatchGroup, VerifyReport
 from lazymig.verifying.repairs import is_repairable
 
@@ -21,14 +22,6 @@ _GROUPS_SHOWN, _VALUES_SHOWN = 20, 20
 #: Ids per group on a terminal; a pipe gets all that the report names.
 _IDS_SHOWN = 3
 _MOMENT = "%Y-%m-%d %H:%M:%S"
-_MEANINGS = {
-    Verdict.MISSING: "in V1, not in V2",
-    Verdict.STALE: "V2 is of another revision or conversion",
-    Verdict.DIFFERENT: "of one revision, and they do not agree",
-    Verdict.ORPHAN: "in V2, not in V1",
-    Verdict.DIRTY: "a write was announced and is not finished",
-    Verdict.UNKNOWN: "could not be compared",
-}
 _BEHIND = "a read or a sweep stores it"
 #: By verdict, check and field.
 Reasons: TypeAlias = dict[tuple[str, str, str], str]
@@ -59,14 +52,14 @@ def show_report(report: VerifyReport) -> None:
 
 
 def _counts(report: VerifyReport) -> dict[str, str]:
-    counts = {verdict: int(getattr(report, verdict)) for verdict in _MEANINGS}
+    counts = {verdict: int(getattr(report, verdict)) for verdict in VERDICTS}
     return {
         "compared": f"{report.compared:,} of about {report.total:,}",
         "match": f"{report.match:,}",
         **({"of these, waiting for users": f"{report.waiting:,}"} if report.waiting else {}),
         **({"of these, not taken over": f"{report.left:,}"} if report.left else {}),
         **({"of these, behind": f"{report.behind:,} ({_BEHIND})"} if report.behind else {}),
-        **{str(verdict): f"{count:,} ({_MEANINGS[verdict]})" for verdict, count in counts.items() if count},
+        **{str(verdict): f"{count:,} ({VERDICTS[verdict]})" for verdict, count in counts.items() if count},
         **{f"accepted by {name}": f"{count:,}" for name, count in report.accepted.items()},
         "looked at again": f"{report.rechecked:,}",
         **({"repaired": f"{report.repaired:,}"} if report.repaired else {}),

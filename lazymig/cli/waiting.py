@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from lazymig.cli.ids import Names
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json
 from lazymig.cli.output import is_terminal, plain, say, say_fields, show_json, wrapped
 from lazymig.repository import Repository, calls_of
+from lazymig.status.ids import Names
 from lazymig.stores.documents import decode_id
 from lazymig.stores.records import StoredV2, StoredWhole
 

@@ -21,6 +21,7 @@ from lazymig.control.parts import Parts, compose
 from lazymig.control.passes import BEAT_S, LEASE, Identities, Lease, Passes
 from lazymig.control.phases import Moved, Note, Phases, Standing
 from lazymig.control.runs import RunRecord
+from lazymig.control.samples import Sample, Samples
 from lazymig.control.steering import Orders, Runners, Running, Steering
 from lazymig.control.suspicion import DEGRADE, SUSPECT_SINCE, Suspicion
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
@@ -33,8 +34,8 @@ __all__ = [
     "BEAT_S", "BY_SHARE", "DEGRADE", "LEASE", "REST", "SUSPECT_SINCE", "Cohorts", "Control", "CutOver",
     "FiguresRecord", "FiguresRows", "Followed", "Following", "GroupFigures", "Identities", "KnownConversion",
     "Lease", "MemberRecord", "Members", "Moved", "Note", "Orders", "Parts", "Passes", "Phases", "RunRecord",
-    "Runners", "Running", "Standing", "Steering", "Suspicion", "cohorts_of", "control_beside", "control_over",
-    "parts_of", "read_cut_over", "set_cut_over", "sum_up",
+    "Runners", "Running", "Sample", "Samples", "Standing", "Steering", "Suspicion", "cohorts_of", "control_beside",
+    "control_over", "parts_of", "read_cut_over", "set_cut_over", "sum_up",
 ]  # fmt: skip
 
 

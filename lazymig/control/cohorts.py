@@ -40,6 +40,11 @@ class Cohorts:
             raise ConfigurationError(f"cohort: {name} is declared already; declare each cohort once")
         self._declared[name] = _make_predicate(ids_or_predicate)
 
+    @property
+    def names(self) -> list[str]:
+        """The names of the cohorts that this process knows."""
+        return sorted(self._declared)
+
     def find(self, name: str) -> Belongs | None:
         """Return who belongs to a cohort; None where this process does not know it."""
         return self._declared.get(name)

@@ -61,10 +61,12 @@ async def set_cut_over(
     own_dark_share: bool = False,
     by: str = "",
     why: str = "",
+    epoch: int | None = None,
 ) -> Standing:
     """Record the share, the cohorts and the share of dark reads for all processes; what is None stays.
 
     `own_dark_share`: each process compares the share that it was set up with. The record keeps who did it and why.
+    With an `epoch`, the change is refused if the record has changed since then.
 
     Raises `ConfigurationError` for values that cannot work, and `PhaseError` where no phase is recorded, where V2
     answers for everybody already, or where others keep changing the record.
@@ -77,6 +79,8 @@ async def set_cut_over(
         standing = await phases.find()
         if standing is None:
             raise PhaseError("no phase is recorded for this migration: lazymig phase begin --app ... records the first")
+        if epoch not in (None, standing.epoch):
+            raise PhaseError("the phase's record has changed meanwhile; nothing was done. Look at it, and try again")
         if standing.phase not in _BEFORE and not changed.keys() <= {"dark_share"}:
             raise PhaseError(
                 f"in the phase {standing.phase} V2 answers for everybody; go back to coexist to change the cut-over"

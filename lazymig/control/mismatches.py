@@ -87,11 +87,9 @@ class Mismatches(Part):
 
     async def count_by_verdict(self, migration: str, *, confirmed: bool | None = None) -> Counter[Verdict]:
         """Count the mismatches of each verdict."""
-        counts: Counter[Verdict] = Counter()
-        for verdict in Verdict:
-            where = _make_filter(migration, confirmed=confirmed, source=None)
-            counts[verdict] = await self._rows.count({**where, "verdict": str(verdict)})
-        return +counts
+        where = _make_filter(migration, confirmed=confirmed, source=None)
+        counts = await self._rows.count_by("verdict", where)
+        return Counter({verdict: counts[str(verdict)] for verdict in Verdict if str(verdict) in counts})
 
     async def remove(self, migration: str, ids: Sequence[RawId]) -> int:
         """Remove the mismatches of these ids; return how many there were."""

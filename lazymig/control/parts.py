@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attrs import frozen
 
 from lazymig.control.at_work import AtWork
@@ -9,13 +11,15 @@ from lazymig.control.conversions import KnownConversions
 from lazymig.control.dead_letters import BY_AGE, DeadLetters
 from lazymig.control.figures import FiguresRows
 from lazymig.control.following import Following
+from lazymig.control.journal import Journal
 from lazymig.control.members import Members
 from lazymig.control.mismatches import Mismatches
 from lazymig.control.passes import Passes
 from lazymig.control.phases import Phases
 from lazymig.control.retirement import Retirements
 from lazymig.control.runs import Runs
-from lazymig.control.steering import Orders, Runners
+from lazymig.control.samples import Samples
+from lazymig.control.steering import Orders, Runners, Steering, find_orders
 from lazymig.control.watching import Watching
 from lazymig.loop.clock import Clock
 from lazymig.stores.rows import Rows
@@ -45,6 +49,10 @@ class Parts:
         """Return the orders for passes of one kind, however they are filtered or directed."""
         return Orders(self.rows, self.clock, migration, kind.partition(" ")[0])
 
+    async def find_orders(self, migration: str, kinds: Sequence[str]) -> dict[str, Steering]:
+        """Find the orders for several kinds of passes, by one statement."""
+        return await find_orders(self.rows, migration, kinds)
+
     def runners(self, migration: str) -> Runners:
         """Return the processes that run passes over one migration."""
         return Runners(self.rows, self.clock, migration)
@@ -68,6 +76,14 @@ class Parts:
     def figures(self, migration: str) -> FiguresRows:
         """Return what the processes of one migration's fleet found while the cut-over is gradual."""
         return FiguresRows(self.rows, self.clock, migration)
+
+    def samples(self, migration: str) -> Samples:
+        """Return the samples of how far one migration was."""
+        return Samples(self.rows, self.clock, migration)
+
+    def journal(self, migration: str) -> Journal:
+        """Return what people ordered for one migration."""
+        return Journal(self.rows, self.clock, migration)
 
     async def ensure_indexes(self) -> None:
         """Create the indexes that find rows without a scan, and dead letters in their order."""

@@ -136,16 +136,16 @@ class Retirements(Part):
         return [(one["at"], one["by"], one["what"]) for one in (row or {}).get("history", ())]
 
     async def remove_others(self) -> int:
-        """Remove every row of the migration but its phase, its processes and this record; return how many."""
-        return await self._rows.remove(self._others)
+        """Remove every row but its phase, its processes, this record and the journal; return how many."""
+        return await self._rows.remove(self._find_others())
 
     async def count_others(self) -> int:
-        """Count these rows."""
-        return await self._rows.count(self._others)
+        """Count these rows, but for those of samples, which say only for how long it was looked at."""
+        return await self._rows.count(self._find_others("samples"))
 
-    @property
-    def _others(self) -> dict[str, object]:
-        return {"migration": self._migration, "kind": {"$nin": ["phase", "member", "retirement"]}}
+    def _find_others(self, *kinds: str) -> dict[str, object]:
+        kept = ["phase", "member", "retirement", "journal", *kinds]
+        return {"migration": self._migration, "kind": {"$nin": kept}}
 
 
 def _make_row(record: RetirementRecord) -> dict[str, object]:

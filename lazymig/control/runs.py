@@ -23,6 +23,7 @@ class RunRecord:
         pass_began_at: When its pass began, which may have been before the run, or by another process; None where that
             was not recorded.
         revision: The conversion revision that it ran with; None where that was not recorded.
+        remarks: Of a verification: what its sample says about all entities, and what it did not compare, in words.
     """
 
     migration: str
@@ -32,6 +33,7 @@ class RunRecord:
     counts: Mapping[str, int] = field(factory=dict)
     pass_began_at: datetime | None = None
     revision: int | None = None
+    remarks: tuple[str, ...] = ()
 
 
 class Runs(Part):
@@ -42,7 +44,7 @@ class Runs(Part):
         row = {
             "kind": make_row_kind("run", kind), "migration": run.migration, "started_at": run.started_at,
             "ended_at": run.ended_at, "finished": run.finished, "counts": dict(run.counts),
-            "pass_began_at": run.pass_began_at, "revision": run.revision,
+            "pass_began_at": run.pass_began_at, "revision": run.revision, "remarks": list(run.remarks),
         }  # fmt: skip
         await self._rows.add(row)
 
@@ -53,7 +55,7 @@ class Runs(Part):
         return [
             RunRecord(
                 migration, row["started_at"], row["ended_at"], row["finished"], row["counts"],
-                row.get("pass_began_at"), row.get("revision"),
+                row.get("pass_began_at"), row.get("revision"), tuple(row.get("remarks", ())),
             )
             for row in rows
         ]  # fmt: skip

@@ -7,7 +7,7 @@ by its own options again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from attrs import frozen
@@ -53,7 +53,7 @@ class Orders(Part):
 
     def __init__(self, rows: Rows, clock: Clock, migration: str, kind: str) -> None:
         super().__init__(rows, clock)
-        self._key = f"{migration}/steering/{kind}"
+        self._key = _make_key(migration, kind)
         self._named = {"kind": "steering", "migration": migration, "of": kind}
 
     async def find(self) -> Steering:
@@ -82,6 +82,17 @@ class Orders(Part):
     async def _set(self, name: str, value: float | None, by: str) -> None:
         order = {"value": value, "by": by, "at": self._clock.now()}
         await self._rows.put({"_id": self._key}, {"$set": {**self._named, name: order}})
+
+
+async def find_orders(rows: Rows, migration: str, kinds: Sequence[str]) -> dict[str, Steering]:
+    """Find the orders that stand for these kinds of passes."""
+    keys = {_make_key(migration, kind): kind for kind in kinds}
+    found = {keys[row["_id"]]: _parse(row) for row in await rows.find_all({"_id": {"$in": list(keys)}})}
+    return {kind: found.get(kind, Steering()) for kind in kinds}
+
+
+def _make_key(migration: str, kind: str) -> str:
+    return f"{migration}/steering/{kind}"
 
 
 def _parse(row: Row) -> Steering:

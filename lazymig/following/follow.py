@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from lazymig.control import Control, parts_of
 from lazymig.control.following import Claim
+from lazymig.control.samples import MEDIUM
 from lazymig.following.catching_up import CatchingUp, Verifying
 from lazymig.following.feed import Feed
 from lazymig.following.handling import Handler
@@ -56,13 +57,15 @@ class Follow(Generic[V1, V2]):
         self._pair = pair = throttle.shedding.pair(calls.pair)
         self._options = options
         self._name = repository.migration.name
-        self._control = control = throttle.shedding.control(calls.choose_control(control, clock))
+        given = calls.choose_control(control, clock)
+        self._control = control = throttle.shedding.control(given)
         check_apart(control, pair.v1, pair.bodies)
         self._clock = clock
         self._changes = Changes(pair.v1, batch_size=options.batch_size, wait_s=_IDLE_S, clock=clock)
         self._feed = Feed(self._changes, size=options.batch_size, wait_s=options.batch_wait_s, clock=clock)
         self._following = parts_of(control).following(self._name)
-        self._lease = Lease(self._following, self._is_stopping, clock)
+        sampler = self._shift.make_sampler(given, MEDIUM)
+        self._lease = Lease(self._following, self._is_stopping, clock, sampler)
         self._make_verifying = lambda: verifying(control)
         timeout_s = repository.timeout_s
         self._terms = Terms(

@@ -12,6 +12,7 @@ from pymongo.errors import PyMongoError
 from lazymig.control import BEAT_S
 from lazymig.control.following import Claim, Following
 from lazymig.loop.clock import Clock
+from lazymig.membership.terms import Beside
 from lazymig.stores.events import is_passing
 
 #: Seconds between two attempts to take over: at first, and at most.
@@ -25,8 +26,11 @@ class TakenOver(Exception):
 class Lease:
     """Claims the right to follow, and keeps it."""
 
-    def __init__(self, following: Following, stopping: Callable[[], bool], clock: Clock) -> None:
+    def __init__(
+        self, following: Following, stopping: Callable[[], bool], clock: Clock, beside: Beside | None = None
+    ) -> None:
         self._following = following
+        self._beside = beside
         self._stopping = stopping
         self._clock = clock
         self._owner = uuid4().hex
@@ -53,11 +57,11 @@ class Lease:
 
     @asynccontextmanager
     async def hold(self, claim: Claim) -> AsyncIterator[None]:
-        """Keep the claim alive within the with statement, and give it back after it.
+        """Keep the claim alive within the with statement, and give it back after it. After each beat start what is due.
 
         That it was taken over shows in the next position, which is refused then.
         """
-        ended = False
+        ended, beside = False, self._beside
 
         async def beat() -> None:
             held = True
@@ -66,7 +70,11 @@ class Lease:
                 await self._clock.sleep(BEAT_S)
                 with suppress(PyMongoError):  # the next beat may succeed
                     held = await self._following.renew(claim)
+                    if beside is not None and held:
+                        beside.start()
 
+        if beside is not None:
+            beside.begin()
         task = asyncio.create_task(beat())
         try:
             yield
@@ -74,5 +82,7 @@ class Lease:
             ended = True
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            if beside is not None:
+                await beside.end()
             with suppress(PyMongoError):  # otherwise the next process waits until the lease runs out
                 await self._following.release(claim)

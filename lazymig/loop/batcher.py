@@ -56,11 +56,28 @@ class Batcher(Generic[A, R]):
     async def call(self, argument: A) -> R:
         """Return the result for one argument, or raise what `one` or `many` raised for it."""
         if not self._occupied and (self._solitary >= _SOLITARY or await self._stays_alone()):
-            epoch = self._depart()
-            try:
-                return await self._one(argument)
-            finally:
-                self._landed(epoch)
+            return await self.go_alone(argument)
+        return await self._enter(argument)
+
+    async def join(self, argument: A) -> asyncio.Future[R] | None:
+        """Let a call share a statement, and return what will become of it. None: it has no company, and goes alone.
+
+        The caller that stops waiting for it cancels it.
+        """
+        if not self._occupied and (self._solitary >= _SOLITARY or await self._stays_alone()):
+            return None
+        return self._enter(argument)
+
+    async def go_alone(self, argument: A) -> R:
+        """Return what `one` returns, for a call that has no company."""
+        epoch = self._depart()
+        try:
+            return await self._one(argument)
+        finally:
+            self._landed(epoch)
+
+    def _enter(self, argument: A) -> asyncio.Future[R]:
+        """Let a call wait for the next shared statement."""
         self._solitary = 0
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
@@ -71,7 +88,7 @@ class Batcher(Generic[A, R]):
             else:
                 loop.call_soon(self._launch)
         self._waiting.append((argument, future))
-        return await future
+        return future
 
     @property
     def running(self) -> frozenset[asyncio.Task[None]]:

@@ -13,6 +13,7 @@ from pymongo.errors import PyMongoError
 from lazymig.loop.clock import Clock
 from lazymig.loop.deadline import Deadline
 from lazymig.membership.registration import Registration
+from lazymig.membership.terms import Beside
 from lazymig.membership.waking import Stream, Waker
 from lazymig.stores.record_changes import RecordChanges
 
@@ -33,9 +34,13 @@ class Kept(Protocol):
 class Keeper:
     """Makes one attempt after the other, in the event loop in which it is made."""
 
-    def __init__(self, member: Kept, registration: Registration, changes: RecordChanges, clock: Clock) -> None:
+    def __init__(
+        self, member: Kept, registration: Registration, changes: RecordChanges, clock: Clock,
+        beside: Beside | None = None,
+    ) -> None:  # fmt: skip
         self.waker = Waker(clock)
         self._registration = registration
+        self._beside = beside
         self._stream = Stream(changes, self.waker, clock)
         self._waiting: list[asyncio.Future[None]] = []
         self._loop = asyncio.get_running_loop()
@@ -70,12 +75,16 @@ class Keeper:
 
     async def _run(self, reference: weakref.ref[Kept]) -> None:
         streaming: asyncio.Task[None] | None = None
+        if self._beside is not None:
+            self._beside.begin()
         try:
             while (member := reference()) is not None:
                 await member.attempt()
                 pause_s = member.pause_s(streamed=self._stream.flowing)
                 del member  # so that it can be collected while nothing happens
                 self._note_end()
+                if self._beside is not None and self._registration.lease.held:
+                    self._beside.start()
                 if streaming is None and self._registration.standing is not None:
                     streaming = asyncio.create_task(self._stream.run())
                 await self.waker.wait(pause_s)
@@ -86,6 +95,8 @@ class Keeper:
             if streaming is not None:
                 streaming.cancel()
                 await asyncio.gather(streaming, return_exceptions=True)
+            if self._beside is not None:
+                await self._beside.end()
 
     def _note_end(self) -> None:
         waiting, self._waiting = self._waiting, []

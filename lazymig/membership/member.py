@@ -46,7 +46,7 @@ class Member:
     def __init__(self, parts: Parts, migration: str, terms: Terms) -> None:
         self._phases = parts.phases(migration)
         self._clock = clock = parts.clock
-        self._tally = terms.tally
+        self._tally, self._beside = terms.tally, terms.beside
         self.calls = CallsInFlight(terms.find_unfinished)
         record = terms.make_record(clock.now())
         self._registration = Registration(
@@ -218,7 +218,7 @@ class Member:
         if former is not None and not former.is_mine:
             self._registration.forget()  # with the calls of an event loop that is gone
         self._failure = None
-        self._keeper = Keeper(self, self._registration, self._phases.changes(), self._clock)
+        self._keeper = Keeper(self, self._registration, self._phases.changes(), self._clock, self._beside)
         return self._keeper
 
     def _refuse(self) -> NoReturn:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from typing import Protocol
 
 from attrs import field, frozen
 
@@ -14,6 +15,19 @@ from lazymig.control import MemberRecord, Standing
 from lazymig.membership.in_flight import Unfinished
 from lazymig.membership.lease import LEASE_S
 from lazymig.telemetry import Tally
+
+
+class Beside(Protocol):
+    """What a process does beside its heartbeats, in tasks of its own."""
+
+    def begin(self) -> None:
+        """Begin; nothing is due at once."""
+
+    def start(self) -> None:
+        """Start what is due; return at once, and raise nothing."""
+
+    async def end(self) -> None:
+        """End what is under way."""
 
 
 @frozen(kw_only=True)
@@ -30,6 +44,8 @@ class Terms:
     find_unfinished: Callable[[], Iterable[Unfinished]] = tuple
     #: Raises `PhaseError` where it cannot work by a record.
     check: Callable[[Standing], None] = lambda _: None
+    #: What is started while the lease is held; None for nothing.
+    beside: Beside | None = None
     tally: Tally = field(factory=lambda: Tally(""))
 
     def make_record(self, now: datetime) -> MemberRecord:

@@ -11,12 +11,14 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from typing import Protocol
 
 from attrs import frozen
 from pymongo.errors import PyMongoError
 
 from lazymig.control import Control, Orders, Runners, Steering, parts_of
 from lazymig.loop.clock import Clock
+from lazymig.membership.terms import Beside
 from lazymig.metrics import PACE, PAUSED, THROTTLED
 from lazymig.telemetry import Tally
 
@@ -59,13 +61,27 @@ class Aboard:
     tally: Tally
 
 
-class Helm:
-    """Reads the orders for one process, and reports its state; a `silent` one does not, because it writes nothing."""
+class Sampling(Beside, Protocol):
+    """Takes samples of the migration beside a pass."""
 
-    def __init__(self, control: Control, migration: str, aboard: Aboard, clock: Clock, *, silent: bool = False) -> None:
+    async def finish(self) -> None:
+        """Take a last sample, within a bounded time; raise nothing."""
+
+
+class Helm:
+    """Reads the orders for one process, and reports its state; a `silent` one does not, because it writes nothing.
+
+    The `sampler` takes samples meanwhile, behind the pass.
+    """
+
+    def __init__(
+        self, control: Control, migration: str, aboard: Aboard, clock: Clock, *, silent: bool = False,
+        sampler: Sampling | None = None,
+    ) -> None:  # fmt: skip
         parts = parts_of(control)
         self._orders: Orders = parts.orders(migration, aboard.kind)
         self._runners: Runners | None = None if silent else parts.runners(migration)
+        self._sampler = None if silent else sampler
         self._aboard = aboard
         self._clock = clock
         self._began = clock.now()
@@ -83,15 +99,24 @@ class Helm:
         """
         self._looked_at_s, self._reported = float("-inf"), None
         self._done, self._per_s, self._reported_at_s = 0, 0.0, self._clock.monotonic()
+        if self._sampler is not None:
+            self._sampler.begin()
         try:
             yield
-        finally:
-            self._show(0.0, paused=False, throttled=False)
-            if self._runners is not None:
-                # If this fails, the row counts for a moment longer.
-                with suppress(PyMongoError):
-                    await self._runners.end(self._aboard.owner)
-                    await self._runners.forget_dead()
+        except BaseException:
+            await self._end(failed=True)
+            raise
+        await self._end(failed=False)
+
+    async def _end(self, *, failed: bool) -> None:
+        self._show(0.0, paused=False, throttled=False)
+        if self._runners is not None:
+            # If this fails, the row counts for a moment longer.
+            with suppress(PyMongoError):
+                await self._runners.end(self._aboard.owner)
+                await self._runners.forget_dead()
+        if self._sampler is not None:
+            await (self._sampler.end() if failed else self._sampler.finish())
 
     async def look(self) -> bool:
         """Read the orders if that is due. True: they were read."""
@@ -130,6 +155,8 @@ class Helm:
 
     async def report(self, state: State) -> None:
         """Report the process's state if that is due: at once where it has changed, else every few seconds."""
+        if self._sampler is not None:
+            self._sampler.start()
         now_s, paused = self._clock.monotonic(), self._found.paused
         elapsed_s = now_s - self._reported_at_s
         if elapsed_s < _REPORT_EVERY_S and self._reported == (paused, state):

@@ -26,6 +26,7 @@ from lazymig.protocol.pair import Pair
 from lazymig.protocol.writing import write as write_announced
 from lazymig.stores.given import RawId
 from lazymig.stores.ports import Ledger, Truth
+from lazymig.stores.records import Begun
 from lazymig.telemetry import DEGRADED
 
 V1 = TypeVar("V1")
@@ -122,6 +123,8 @@ class _TimelyLedger:
         self._wait_s = wait_s
 
     def __getattr__(self, name: str) -> object:
+        if name == "begin_ticket":
+            return self._begin_ticket
         step = getattr(self._ledger, name)
         if name not in _ANNOUNCING:
             return step
@@ -130,6 +133,10 @@ class _TimelyLedger:
             return await self._in_time(lambda: step(*arguments, **options))
 
         return announce
+
+    async def _begin_ticket(self, id: RawId) -> Begun:
+        # Whole, so that one bound covers it.
+        return Begun(await self._in_time(partial(self._ledger.ticket, id)))
 
     async def _in_time(self, step: Callable[[], Awaitable[T]]) -> T:
         breaker = self._breaker

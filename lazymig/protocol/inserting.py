@@ -11,8 +11,9 @@ from lazymig.loop.clock import pick_unused_step
 from lazymig.protocol.edits import Change
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.placing import explain_refusal
+from lazymig.protocol.tickets import withdraw
 from lazymig.protocol.waiting import back_off
-from lazymig.protocol.writing import Done, close_mark, complete, withdraw
+from lazymig.protocol.writing import Done, close_mark, complete
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
 from lazymig.stores.records import StoredV2
@@ -38,7 +39,7 @@ async def announce_and_insert(pair: Pair[V1, V2], id: RawId, change: Change) -> 
         ticket = announced.intent
         # 2. V1 decides whether the id is free.
         if await insert_announced(pair, id, change, announced, step):
-            return Done(ticket, change, ticket)
+            return Done(ticket, change, ticket, announced)
         await forget(pair, id, ticket)  # it made no new entity
         try:
             above = await explain_refusal(pair, id)

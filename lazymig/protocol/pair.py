@@ -10,7 +10,8 @@ from lazymig.loop.behind import Behind
 from lazymig.loop.breaker import Breaker
 from lazymig.loop.clock import Clock
 from lazymig.shapes.conversions import Conversions
-from lazymig.stores.ports import Alone, Bodies, Ledger, Truth
+from lazymig.stores.alone import Alone
+from lazymig.stores.ports import Bodies, Ledger, Truth
 from lazymig.telemetry import Tally
 
 V1 = TypeVar("V1")

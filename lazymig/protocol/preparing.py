@@ -16,8 +16,9 @@ from lazymig.protocol.edits import Base, Change, Edit, More
 from lazymig.protocol.inserting import announce, forget, insert_announced
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.placing import explain_refusal
+from lazymig.protocol.tickets import withdraw
 from lazymig.protocol.waiting import back_off
-from lazymig.protocol.writing import Doubt, change_v1, decide, withdraw
+from lazymig.protocol.writing import Doubt, change_v1, decide
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
 from lazymig.telemetry import CONTENDED

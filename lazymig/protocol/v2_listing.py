@@ -28,9 +28,10 @@ from lazymig.protocol.many import make_answer, read_many
 from lazymig.protocol.moved import find_moved
 from lazymig.protocol.pair import Pair
 from lazymig.query import Criteria, Span
+from lazymig.stores.alone import Alone
 from lazymig.stores.documents import decode_id
 from lazymig.stores.given import RawId
-from lazymig.stores.ports import Alone, Bodies, Repair
+from lazymig.stores.ports import Bodies, Repair
 from lazymig.stores.raw import Undecoded, keys_of
 from lazymig.stores.records import Applied, Document, StoredV1, StoredV2
 from lazymig.telemetry import LEFT_DIRTY, REPAIRED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from pymongo.errors import PyMongoError, WriteError
 
@@ -15,6 +15,7 @@ from lazymig.protocol.edits import Base, Change, Edit, More
 from lazymig.protocol.joining import Joined
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.renewals import Keep
+from lazymig.protocol.tickets import Decision, Early, announce, start, withdraw
 from lazymig.protocol.waiting import back_off, let_older_pass
 from lazymig.shapes.migration import get_upgrading
 from lazymig.stores.documents import decode_id, get_at
@@ -44,24 +45,24 @@ async def announce_and_move(pair: Pair[V1, V2], id: RawId, edit: Edit) -> Done:
         await pair.behind.wait_for(id)
     # 1. The ticket, before V1 is changed. After it V2 is not clean. If V1 were written first, a reader between the two
     # steps would get the old body from a clean V2.
-    announced = await pair.ledger.ticket(id)
+    announced, early = await announce(pair, id, edit)
     try:
-        return await move_v1(pair, id, edit, announced)
+        return await move_v1(pair, id, edit, announced, early)
     except NotFound:
         await withdraw(pair, announced, missing=True)
         raise
 
 
-async def move_v1(pair: Pair[V1, V2], id: RawId, edit: Edit, announced: StoredV2) -> Done:
+async def move_v1(pair: Pair[V1, V2], id: RawId, edit: Edit, announced: StoredV2, early: Early | None = None) -> Done:
     """Do steps 2 and 3 of a write: change V1 from its present revision to the ticket or above.
 
     Where nothing was written, the announcement is withdrawn: otherwise readers would ask V1 until the mark is healed.
     Only if V1 does not hold the entity, which raises `NotFound`, what becomes of the announcement is the caller's
-    decision.
+    decision. `early` is what the edit has decided from this announcement.
     """
     doubt = Doubt()
     try:
-        return await _change_v1_until_won(pair, id, edit, announced, doubt)
+        return await _change_v1_until_won(pair, id, edit, announced, doubt, early)
     except NotFound:
         raise
     except (Exception, asyncio.CancelledError):
@@ -71,11 +72,15 @@ async def move_v1(pair: Pair[V1, V2], id: RawId, edit: Edit, announced: StoredV2
 
 
 class Done(NamedTuple):
-    """What a write did to V1: the ticket, which is V1's new revision, the change, and the revision before."""
+    """What a write did to V1: the ticket, which is V1's new revision, the change, and the revision before.
+
+    `announced` is V2's document after the last announcement that was seen.
+    """
 
     ticket: int
     change: Change | None
     since: int
+    announced: StoredV2 | None = None
 
 
 class Doubt:
@@ -84,14 +89,12 @@ class Doubt:
     sent = False
 
 
-async def _change_v1_until_won(pair: Pair[V1, V2], id: RawId, edit: Edit, seen: StoredV2, doubt: Doubt) -> Done:
+async def _change_v1_until_won(
+    pair: Pair[V1, V2], id: RawId, edit: Edit, seen: StoredV2, doubt: Doubt, early: Early | None
+) -> Done:
     """Do steps 2 and 3 of a write: read V1 where needed, and change it, until an attempt wins."""
-    ticket, truth, entity = seen.intent, None, None
-    if not (edit.needs_truth or pair.checked) and seen.clean_before_ticket and edit.needs_entity:
-        entity = pair.conversions.trusted(seen)
-    # A single attempt must not be lost because V1 lacks a sub-document of which a part is to be set: read V1 first.
-    asked = edit.needs_truth or pair.checked or not seen.clean_before_ticket or pair.max_attempts == 1 or pair.suspect
-    asked |= edit.needs_entity and entity is None
+    ticket, truth = seen.intent, None
+    asked, entity = (False, None) if early is not None else start(pair, edit, seen)
     for attempt in range(pair.max_attempts):
         if asked or attempt:
             # 2. V2 was not clean, or the last attempt lost its race: read V1.
@@ -109,7 +112,7 @@ async def _change_v1_until_won(pair: Pair[V1, V2], id: RawId, edit: Edit, seen: 
             # invariant.
             ticket = base.revision + 1
             await pair.ledger.raise_intent(id, ticket)
-        change = await decide(pair, edit, base)
+        change = await decide(pair, edit, base, None if attempt else early)
         if change is More.TRUTH:
             continue
         # 3. V1's compare-and-set orders the writers; the loser starts over from what the winner wrote. A writer that
@@ -121,26 +124,11 @@ async def _change_v1_until_won(pair: Pair[V1, V2], id: RawId, edit: Edit, seen: 
             doubt.sent = False  # V1 refuses the document, by a unique index or a validator
             raise
         if won:
-            return Done(ticket, change, base.revision)
+            return Done(ticket, change, base.revision, seen)
         doubt.sent = False
         pair.tally.count(CONTENDED)
         await back_off(pair, attempt)
     raise Contention(decode_id(id), pair.max_attempts)
-
-
-async def withdraw(pair: Pair[V1, V2], announced: StoredV2, step: int = 1, *, missing: bool = False) -> None:
-    """Take back an announcement that nothing was written for. A failure is no error for the caller.
-
-    `missing`: nothing was written because V1 does not hold the entity.
-    """
-
-    async def take_back() -> None:
-        try:
-            await pair.ledger.withdraw(announced, step, missing=missing)
-        except PyMongoError:
-            pair.tally.count(LEFT_DIRTY)  # the next reader or sweep heals it
-
-    await pair.behind.at_last(take_back)
 
 
 async def _refresh_seen(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, ticket: int, attempt: int) -> StoredV2:
@@ -173,10 +161,10 @@ async def _look_again(pair: Pair[V1, V2], seen: StoredV2) -> StoredV2:
     return found or seen
 
 
-async def decide(pair: Pair[V1, V2], edit: Edit, base: Base) -> Change | Literal[More.TRUTH] | None:
-    """Let the edit decide from what is stored. Raises what it raises."""
+async def decide(pair: Pair[V1, V2], edit: Edit, base: Base, early: Early | None = None) -> Decision:
+    """Let the edit decide from what is stored, unless it has done so. Raises what it raises."""
     try:
-        return await edit.decide(base)
+        return await edit.decide(base) if early is None else early.result()
     except NotFound:
         # `upgrade` leaves the entity. No compare-and-set follows that would check that V1 holds what was read.
         await pair.v1.confirm_missing(base.id)
@@ -235,7 +223,9 @@ async def bring_v2_up(pair: Pair[V1, V2], id: RawId, done: Done) -> Applied:
     if change is None:
         # A tombstone and no removal: a slow reader that still holds the deleted entity must not be able to store it.
         return await pair.bodies.bury(id, ticket, since=since)
-    return await pair.bodies.apply(id, change.v2_body, ticket, own=True, since=since, conv=change.conv)
+    return await pair.bodies.apply(
+        id, change.v2_body, ticket, own=True, since=since, conv=change.conv, announced=done.announced
+    )
 
 
 async def close_mark(pair: Pair[V1, V2], id: RawId) -> None:

@@ -132,9 +132,12 @@ class Calls(Generic[V1, V2]):
 
         Raises `PhaseError` where a control collection is followed and no phase is recorded.
         """
+        return self.find_stage(await self.standing())
+
+    def find_stage(self, standing: Standing | None) -> Stage[V1, V2]:
+        """Return the stage of what the control collection records. Raises as `look` does."""
         if self.control is None:
             return self.stages.now
-        standing = await self.standing()
         if standing is None:
             raise PhaseError(explain_unrecorded(self.migration.name))
         return self.builder.build(standing)

@@ -7,9 +7,12 @@ from typing import Generic, TypeVar
 from attrs import frozen
 
 from lazymig.control import Control, parts_of
+from lazymig.control.followers import followers_of
+from lazymig.control.samples import MEDIUM
 from lazymig.dark.watch import Watch
 from lazymig.loop.batcher import find_running
 from lazymig.loop.in_flight import InFlight
+from lazymig.measuring.sampler import Sampler
 from lazymig.membership.in_flight import Unfinished
 from lazymig.membership.member import Member
 from lazymig.membership.terms import Terms
@@ -85,10 +88,13 @@ def _open(opening: Opening[V1, V2], phase: Phase | Control) -> Calls[V1, V2]:
         # A shared statement goes on without a caller that was cancelled, or whose time was over.
         return [*ground.behind.unfinished, *find_running(*stores), *(() if watch is None else watch.running)]
 
+    name, kept = opening.migration.name, parts_of(phase)
     terms = Terms(
         revision=opening.migration.revision, lease_s=phase.lease_s, find_unfinished=find_unfinished, tally=ground.tally,
-        check=builder.check_record,
+        check=builder.check_record, beside=Sampler(kept, name, ground, "service", finest=MEDIUM),
     )  # fmt: skip
-    member = Member(parts_of(phase), opening.migration.name, terms)
+    member = Member(kept, name, terms)
     stages = SteeredStages(member, builder.build, options.timeout_s)
-    return Calls(*parts, stages, InFlight(options.max_in_flight), builder, watch, phase, turns)
+    calls = Calls(*parts, stages, InFlight(options.max_in_flight), builder, watch, phase, turns)
+    followers_of(phase)[name] = calls
+    return calls

@@ -11,7 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
-from lazymig.control import parts_of
+from lazymig.control import Control, parts_of
+from lazymig.control.samples import FINE, Level
+from lazymig.measuring.sampler import Sampler
 from lazymig.membership.in_flight import Generation
 from lazymig.membership.member import ATTENTIVE_S, Member
 from lazymig.membership.terms import Terms
@@ -67,6 +69,12 @@ class Shift(Generic[V1, V2]):
             return False
         self._asked = True
         return True
+
+    def make_sampler(self, control: Control, finest: Level = FINE) -> Sampler[V1, V2]:
+        """Return what takes samples of the migration into a control collection while the work goes on."""
+        calls = self._calls
+        name, ground = calls.migration.name, calls.ground
+        return Sampler(parts_of(control), name, ground, self._role, lambda: self.stage.phase, finest)
 
     @asynccontextmanager
     async def begun(self, *, joins: bool = True) -> AsyncIterator[None]:

@@ -49,8 +49,16 @@ class Announcements:
 
         `APART`: V2's document is not clean, or was changed meanwhile, and nothing was announced.
         """
+        return await self.announce_each(await self.expect_each(ids))
+
+    async def expect_each(self, ids: Sequence[RawId]) -> list[Announced]:
+        """Return what V2's documents will be once a write of each is announced, if nothing comes first.
+
+        `APART`: V2's document is not clean, or another of these writes is of the same entity and comes first.
+        """
         found = await self._store.find_many(list(dict.fromkeys(ids)))
-        return await self._announce([_expect(id, found.get(id)) for id in ids])
+        expected: dict[RawId, Announced] = {}
+        return [Apart.APART if id in expected else expected.setdefault(id, _expect(id, found.get(id))) for id in ids]
 
     async def vacant_each(self, asked: Sequence[tuple[RawId, int]]) -> list[Announced]:
         """Announce an insert of each of these, by its step, durably; return V2's documents as after a vacant ticket.
@@ -58,15 +66,15 @@ class Announcements:
         `APART`: V2 has a document, and nothing was announced.
         """
         inserts = [(step,) if self._remembers else () for _, step in asked]
-        return await self._announce(
+        return await self.announce_each(
             [
                 StoredV2(id, PLACEHOLDER, step, True, None, {}, inserts=remembered)
                 for (id, step), remembered in zip(asked, inserts, strict=True)
             ]
         )
 
-    async def _announce(self, expected: Sequence[Announced]) -> list[Announced]:
-        """Announce what V2 is expected to be after that; return `APART` in place of what was not announced."""
+    async def announce_each(self, expected: Sequence[Announced]) -> list[Announced]:
+        """Announce what V2 is expected to be after that, durably; return `APART` in place of what was not announced."""
         asked = [after for after in expected if after is not Apart.APART]
         updates = [self._first(after) if after.gone else self._next(after) for after in asked]
         outcomes = iter(await self._writes.update_each(updates) if updates else ())

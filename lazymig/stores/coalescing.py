@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from lazymig.errors import ForeignDocument
 from lazymig.loop.batcher import Batcher
@@ -17,9 +18,9 @@ from lazymig.stores.drivers import STATEMENT_ERRORS, Driver, Handle, driver_of, 
 from lazymig.stores.given import RawId
 from lazymig.stores.grouping import GuardedUpdate, GuardedWrites
 from lazymig.stores.mongo_v1 import V1Store
-from lazymig.stores.mongo_v2 import V2Store
+from lazymig.stores.mongo_v2 import Upsert, V2Store
 from lazymig.stores.pipelines import Pipeline
-from lazymig.stores.records import Applied, Body, Document, Put, StoredV1, StoredV2
+from lazymig.stores.records import Applied, Begun, Body, Document, Put, StoredV1, StoredV2
 
 R = TypeVar("R")
 
@@ -33,6 +34,18 @@ def share_out(ids: Sequence[RawId], by_id: dict[Any, R]) -> list[R | None]:
         results.append(deepcopy(stored) if id in taken else stored)
         taken.add(id)
     return results
+
+
+class Asked(NamedTuple):
+    """A call for a ticket, and what V2's document will be after that, once it is known."""
+
+    id: RawId
+    expected: asyncio.Future[Announced]
+
+    def answer(self, expected: Announced) -> None:
+        """Let the caller go on with this, if it still waits for something."""
+        if not self.expected.done():
+            self.expected.set_result(expected)
 
 
 class CoalescingV1(V1Store):
@@ -118,20 +131,53 @@ class CoalescingV2(V2Store):
         self._puts: Batcher[tuple[RawId, Body, int], Put] = Batcher(self._put_one, self._put_each, timeout_s)
         # The last steps of writes start when V1's journal was flushed, so they seldom start together: wait for more of
         # them.
-        self._upserts: Batcher[tuple[Document, Pipeline], Applied] = Batcher(
-            self._upsert_one, self._upsert_each, timeout_s, patient=True
-        )
+        self._upserts: Batcher[Upsert, Applied] = Batcher(self._upsert_one, self._upsert_each, timeout_s, patient=True)
         self._announcements = Announcements(self, GuardedWrites(self._durable), remembers=remembers)
-        self._tickets: Batcher[RawId, Announced] = Batcher(
-            super().ticket, self._announcements.ticket_each, timeout_s, patient=True
-        )
+        self._tickets: Batcher[Asked, Announced] = Batcher(self._ticket_one, self._ticket_each, timeout_s, patient=True)
         self._vacant_tickets: Batcher[tuple[RawId, int], Announced | None] = Batcher(
             self._vacant_one, self._announcements.vacant_each, timeout_s, patient=True
         )
 
     async def ticket(self, id: RawId) -> StoredV2:
-        announced = Apart.APART if self._in_memory else await self._tickets.call(id)
+        if self._in_memory:
+            return await super().ticket(id)
+        begun = await self.begin_ticket(id)
+        return begun.expected if begun.finish is None else await begun.finish()
+
+    async def begin_ticket(self, id: RawId) -> Begun:
+        if self._in_memory:
+            return Begun(await self.ticket(id))
+        asked = Asked(id, asyncio.get_running_loop().create_future())
+        joined = await self._tickets.join(asked)
+        if joined is None:
+            announced = await self._tickets.go_alone(asked)
+            assert announced is not Apart.APART  # it was alone
+            return Begun(announced)
+        try:
+            expected = await asked.expected
+        except asyncio.CancelledError:
+            joined.cancel()
+            raise
+        finish = partial(self._finish_ticket, id, joined)
+        return Begun(await finish()) if expected is Apart.APART else Begun(expected, finish)
+
+    async def _finish_ticket(self, id: RawId, joined: asyncio.Future[Announced]) -> StoredV2:
+        announced = await joined
         return await super().ticket(id) if announced is Apart.APART else announced
+
+    async def _ticket_one(self, asked: Asked) -> StoredV2:
+        return await super().ticket(asked.id)
+
+    async def _ticket_each(self, all: Sequence[Asked]) -> list[Announced]:
+        try:
+            expected = await self._announcements.expect_each([asked.id for asked in all])
+            for asked, one in zip(all, expected, strict=True):
+                asked.answer(one)
+            # The statement is on its way before they go on.
+            return await self._announcements.announce_each(expected)
+        finally:
+            for asked in all:
+                asked.answer(Apart.APART)  # where nothing is known
 
     async def vacant_ticket(self, id: RawId, step: int = 1) -> StoredV2 | None:
         announced = Apart.APART if self._in_memory else await self._vacant_tickets.call((id, step))
@@ -163,14 +209,23 @@ class CoalescingV2(V2Store):
             return await super()._update(where, pipeline, upsert=upsert, durable=durable)
         return await self._upserts.call((where, pipeline))
 
-    async def _upsert_one(self, update: tuple[Document, Pipeline]) -> Applied:
-        return await super()._update(*update, upsert=True)
+    async def _replace(self, where: Document, whole: Document) -> Applied:
+        if self._in_memory:
+            return await super()._replace(where, whole)
+        # Where the filter does not match, the id is taken. Others may refuse what would be inserted then.
+        return Applied.APPLIED if await self._upserts.call((where, whole)) is Applied.APPLIED else Applied.NEWER
 
-    async def _upsert_each(self, updates: Sequence[tuple[Document, Pipeline]]) -> Sequence[Applied | BaseException]:
+    async def _upsert_one(self, upsert: Upsert) -> Applied:
+        where, made = upsert
+        if isinstance(made, Mapping):
+            return await super()._replace(where, made)
+        return await super()._update(where, made, upsert=True)
+
+    async def _upsert_each(self, upserts: Sequence[Upsert]) -> Sequence[Applied | BaseException]:
         try:
-            return await self._upsert_many(updates)
+            return await self._upsert_many(upserts)
         except STATEMENT_ERRORS as error:
             if not is_too_large(error):
                 raise
         # Neither driver nor server names the document. Sent one by one, it is refused and the others are stored.
-        return await asyncio.gather(*map(self._upsert_one, updates), return_exceptions=True)
+        return await asyncio.gather(*map(self._upsert_one, upserts), return_exceptions=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from attrs import frozen
 
@@ -64,12 +64,24 @@ async def estimate(collection: Handle, carried: Carried, **bounds: Any) -> int:
     return round(total * sum(int(row["n"]) for row in await cursor.to_list(None)) / _SAMPLE)
 
 
-class Counts:
-    """The counts of one collection, read on the primary."""
+class Bounds(TypedDict, total=False):
+    """Options of a statement."""
 
-    def __init__(self, store: Store) -> None:
+    maxTimeMS: int
+
+
+def bounds_of(collection: Handle, within_ms: int | None) -> Bounds:
+    """Return the options of statements that the server ends after so many milliseconds; in memory there are none."""
+    return {} if within_ms is None or driver_of(collection) is Driver.MEMORY else {"maxTimeMS": within_ms}
+
+
+class Counts:
+    """The counts of one collection, read on the primary; each within this many milliseconds, if that is bounded."""
+
+    def __init__(self, store: Store, within_ms: int | None = None) -> None:
         self._collection = tune(collection_of(store))
         self._carried = carried_of(store)
+        self._bounds = bounds_of(self._collection, within_ms)
 
     async def count_all(self, *, exact: bool = False) -> int:
         """Count all documents; without `exact`, return the server's estimate, which costs nothing.
@@ -77,8 +89,8 @@ class Counts:
         Where entities are parts of documents, count those; without `exact`, by a sample of a large collection.
         """
         if exact:
-            return int(await self._collection.count_documents(self._carried.selection))
-        return await estimate(self._collection, self._carried)
+            return int(await self._collection.count_documents(self._carried.selection, **self._bounds))
+        return await estimate(self._collection, self._carried, **self._bounds)
 
     async def count_live(self) -> int:
         """Count V2's entities one by one: the documents that are neither placeholders nor tombstones."""
@@ -125,5 +137,5 @@ class Counts:
         return {row["_id"]: row["count"] for row in await self._rows(stages)}
 
     async def _rows(self, stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        cursor = await await_if_needed(self._collection.aggregate(stages))
+        cursor = await await_if_needed(self._collection.aggregate(stages, **self._bounds))
         return list(await cursor.to_list(None))

@@ -43,7 +43,7 @@ from lazymig.stores.pipelines import (
 )
 from lazymig.stores.ports import Ledger
 from lazymig.stores.raw import find_undecoded, unpack
-from lazymig.stores.records import PLACEHOLDER, Applied, Document, Fields, StoredV2
+from lazymig.stores.records import PLACEHOLDER, Applied, Begun, Document, Fields, StoredV2
 from lazymig.stores.server_time import ServerTime
 
 #: Type mismatch, path not viable: the value of `_lazymig` is not one that lazymig wrote.
@@ -100,6 +100,9 @@ class MongoLedger(Ledger):
 
     async def ticket(self, id: RawId) -> StoredV2:
         return await self._announce({"_id": id}, {**PLACED, GONE: True}, 1)
+
+    async def begin_ticket(self, id: RawId) -> Begun:
+        return Begun(await self.ticket(id))
 
     async def vacant_ticket(self, id: RawId, step: int = 1) -> StoredV2 | None:
         # An upsert copies `gone` into the document that it inserts. What has no body by V1's revision is no vacancy: V1

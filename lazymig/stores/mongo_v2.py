@@ -6,10 +6,10 @@ pipeline is evaluated in Python there, and the document is replaced if it has no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
-from pymongo import UpdateOne
+from pymongo import ReplaceOne, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from lazymig.errors import ForeignDocument
@@ -21,6 +21,7 @@ from lazymig.stores.drivers import (
     driver_of,
     is_too_large,
     judge_applies,
+    judge_apply,
     judge_put,
     judge_puts,
 )
@@ -32,11 +33,15 @@ from lazymig.stores.pages import encode_filter, find_page, join_filters
 from lazymig.stores.pipelines import (
     Pipeline,
     build_apply,
+    build_replacement,
     build_tombstone,
 )
 from lazymig.stores.ports import Bodies, Repair
 from lazymig.stores.raw import Undecoded, find_all, find_one, find_undecoded, find_undecoded_by_id
 from lazymig.stores.records import Applied, Body, Document, Put, StoredV2
+
+#: A filter, and what makes a document of one that it matches or of none: a pipeline, or the document as it will be.
+Upsert: TypeAlias = tuple[Document, Pipeline | Document]
 
 
 class V2Store(MongoLedger, Bodies):
@@ -104,9 +109,17 @@ class V2Store(MongoLedger, Bodies):
         over: StoredV2 | None = None,
         since: int | None = None,
         conv: int | None = None,
+        announced: StoredV2 | None = None,
     ) -> Applied:
         where = {"_id": id, REV: {"$lte" if own else "$lt": revision}} if over is None else self._over(id, over)
-        made = build_apply(body, revision, revision if since is None else since, self._conv if conv is None else conv)
+        conv = self._conv if conv is None else conv
+        if announced is not None and self._takes_pipelines:
+            known = build_replacement(body, revision, conv, announced)
+            if known is not None:
+                outcome = await self._replace({**where, **known[0]}, {"_id": id, **known[1]})
+                if outcome is not Applied.NEWER:
+                    return outcome
+        made = build_apply(body, revision, revision if since is None else since, conv)
         return await self._update(where, made, upsert=over is None)
 
     async def apply_many(self, repairs: Sequence[Repair], *, durable: bool = True) -> list[Applied | BaseException]:
@@ -125,6 +138,14 @@ class V2Store(MongoLedger, Bodies):
         # Neither driver nor server names the document. Sent one by one, it is refused and the others are stored.
         return [await self._update(*update, durable=durable) for update in updates]
 
+    async def _replace(self, where: Document, whole: Document) -> Applied:
+        """Replace one document. NEWER: the filter does not match it."""
+        try:
+            result = await self._quick.replace_one(where, whole, session=self._session)
+        except STATEMENT_ERRORS as error:
+            return judge_apply(error)
+        return Applied.APPLIED if result.matched_count else Applied.NEWER
+
     @staticmethod
     def _over(id: RawId, seen: StoredV2) -> dict[str, Any]:
         return {"_id": id, REV: seen.revision, CONV: {"$in": [None, 1]} if seen.conv == 1 else seen.conv}
@@ -136,11 +157,17 @@ class V2Store(MongoLedger, Bodies):
         below = min(since, revision - 1) if since else revision - 1
         return await self._update({"_id": id, REV: {"$lte": below}}, made, upsert=True)
 
-    async def _upsert_many(self, updates: Sequence[tuple[Document, Pipeline]]) -> list[Applied | BaseException]:
+    async def _upsert_many(self, upserts: Sequence[Upsert]) -> list[Applied | BaseException]:
         """Upsert many by one unordered statement; return outcomes, or errors of single ones, in the same order."""
-        return await self._bulk(self._quick, [UpdateOne(where, update, upsert=True) for where, update in updates])
+        requests = [
+            ReplaceOne(where, made, upsert=True) if isinstance(made, Mapping) else UpdateOne(where, made, upsert=True)
+            for where, made in upserts
+        ]
+        return await self._bulk(self._quick, requests)
 
-    async def _bulk(self, collection: Handle, requests: Sequence[UpdateOne]) -> list[Applied | BaseException]:
+    async def _bulk(
+        self, collection: Handle, requests: Sequence[UpdateOne | ReplaceOne[Document]]
+    ) -> list[Applied | BaseException]:
         try:
             await collection.bulk_write(requests, ordered=False, session=self._session)
         except BulkWriteError as error:

@@ -14,8 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from bson import Timestamp
+
 from lazymig.stores.documents import META_FIELD, spell_unmoved
-from lazymig.stores.records import Body, Document, Unmoved
+from lazymig.stores.records import Body, Document, Fields, StoredV2, Unmoved
 
 Pipeline = Sequence[Document]
 #: A moment: the server's (`SERVER_NOW`), or one of the caller's clock.
@@ -28,6 +30,8 @@ _BY, _CONV, _GONE, _RAISED = (f"${META_FIELD}.{name}" for name in ("by", "conv",
 _INSERTS = f"${META_FIELD}.inserts"
 _UNMOVED, _REASON, _KEPT_BODY = (f"${META_FIELD}.{name}" for name in ("unmoved", "reason", "kept"))
 _ID = {"_id": "$_id"}
+#: What an announcement inserts, where the caller of a shared one knows no more of the document.
+_PLACED: Final[Document] = {"by": "write"}
 _KEPT = {"by": _BY, "conv": _CONV, "raised": _RAISED}
 
 
@@ -60,6 +64,30 @@ def build_apply(body: Body, revision: int, since: int, conv: int) -> Pipeline:
         meta |= {name: {"$literal": value} for name, value in spell_unmoved(body).items()}
         return [{"$replaceWith": {**_ID, META_FIELD: meta}}]
     return [{"$replaceWith": {"$mergeObjects": [_ID, {"$literal": body}, {META_FIELD: meta}]}}]
+
+
+def build_replacement(body: Body, revision: int, conv: int, announced: StoredV2) -> tuple[Document, Fields] | None:
+    """Return conditions, and the document that `build_apply` makes of one that meets them, of lower or this revision.
+
+    None: there is no such document, or the server would store another one. It replaces a document in less time than it
+    evaluates a pipeline. `announced` is what the writer's announcement has made.
+    """
+    known = announced.document.get(META_FIELD, _PLACED)
+    by = known.get("by")
+    if announced.intent != revision or announced.inserts or isinstance(body, Unmoved):
+        return None
+    # The server puts its time in place of an empty timestamp, and does not take the name of an operator for a field's.
+    if any(isinstance(value, Timestamp) for value in body.values()) or any(name.startswith("$") for name in body):
+        return None
+    meta: Fields = {"rev": revision, "intent": revision}
+    where: Fields = {f"{META_FIELD}.{name}": {"$exists": False} for name in ("by", "raised", "inserts")}
+    where[f"{META_FIELD}.intent"] = revision
+    if by is not None:
+        where[f"{META_FIELD}.by"] = {"$eq": by}
+        meta["by"] = by
+    if conv != 1:
+        meta["conv"] = conv
+    return where, {**body, META_FIELD: meta}
 
 
 def build_tombstone(revision: int, since: int, now: Moment) -> Pipeline:

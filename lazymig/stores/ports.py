@@ -19,7 +19,7 @@ from lazymig.stores.given import RawId
 from lazymig.stores.keyset import Order
 from lazymig.stores.places import Places
 from lazymig.stores.raw import Undecoded
-from lazymig.stores.records import Applied, Body, Document, Put, StoredV1, StoredV2
+from lazymig.stores.records import Applied, Begun, Body, Document, Put, StoredV1, StoredV2
 
 Paths = Sequence[str]
 #: One of many repairs: the document that was seen, what to store, and the revision that it was made from.
@@ -105,6 +105,9 @@ class Ledger(Protocol):
 
         Where V2 has no document, insert a placeholder.
         """
+
+    async def begin_ticket(self, id: RawId) -> Begun:
+        """Begin to announce a write as `ticket` does, and return as soon as it is known what V2 will be after that."""
 
     async def vacant_ticket(self, id: RawId, step: int = 1) -> StoredV2 | None:
         """Announce an insert, durably, by `step`, where V2 holds nothing of an entity. None: it does; unchanged.
@@ -208,6 +211,7 @@ class Bodies(Protocol):
         over: StoredV2 | None = None,
         since: int | None = None,
         conv: int | None = None,
+        announced: StoredV2 | None = None,
     ) -> Applied:
         """Bring V2 up to a revision: store exactly this body, or why there is none; unmark it if no write is open.
 
@@ -215,7 +219,8 @@ class Bodies(Protocol):
         The revision's writer (`own`) also overwrites a body at the same revision, since a reader's repair lacks what V1
         cannot express. A repair only goes `over` the revisions that it was made with, and is NEWER otherwise. `since`
         is V1's revision that a write started from, and `conv` the conversion revision of a body that another process
-        converted.
+        converted. `announced` is V2's document after the writer's announcement: as long as V2 is like that, storing the
+        body is cheaper.
         """
 
     async def apply_many(self, repairs: Sequence[Repair], *, durable: bool = True) -> list[Applied | BaseException]:
@@ -253,48 +258,3 @@ class Bodies(Protocol):
 
     async def ensure_unmoved_index(self) -> None:
         """Create the sparse index that finds and counts entities without a body."""
-
-
-class Alone(Protocol):
-    """V2 as the only truth: V1, open announcements and the revisions of conversions are ignored."""
-
-    async def find(self, id: RawId) -> StoredV2 | None:
-        """Find one document with read concern majority or above: what it holds cannot be rolled back."""
-
-    async def find_local(self, id: RawId) -> StoredV2 | None:
-        """Find one document as the primary has it now: for writes, whose guard decides whether it holds."""
-
-    async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredV2 | ForeignDocument]:
-        """Find these documents with read concern majority; missing ids are left out, foreign ones become errors."""
-
-    async def confirm_missing(self, id: RawId) -> None:
-        """Wait until the majority has what the primary had when a local read found no body; change nothing."""
-
-    async def insert(self, id: RawId, body: Document, revision: int) -> bool:
-        """Insert a clean document at this revision, durably. False: the id is taken, and nothing was written."""
-
-    async def replace(self, seen: StoredV2, body: Document) -> bool:
-        """Store this body at the revision after the last announced one, durably, if the document is as it was seen.
-
-        Nothing of an earlier body remains, and no announcement stays open. False: V2 has changed; nothing was written.
-        """
-
-    async def bury(self, seen: StoredV2, *, again: bool = False) -> bool:
-        """Store a tombstone at the revision after the last announced one, durably, if the document is as it was seen.
-
-        False: V2 has changed. Where no process knows V1, it is removed, if not `again` by way of that revision.
-        """
-
-    async def bury_each(self, seen: Sequence[StoredV2]) -> int:
-        """*Bury* many by one unordered statement, durably; return how many were as they were seen."""
-
-    def question(self, criteria: Document) -> Document:
-        """Encode a caller's filter as the caller's client of V2 would. Raises what that client raises."""
-
-    async def page(
-        self, question: Document, order: Order, limit: int, after: Document | None = None
-    ) -> Undecoded[StoredV2 | ForeignDocument]:
-        """Find the page of bodies after a document, with read concern majority; what is gone is left out."""
-
-    async def count(self, criteria: Document) -> int:
-        """Count the bodies that match, with read concern majority."""

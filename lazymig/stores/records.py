@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -88,6 +88,17 @@ class StoredV2(NamedTuple):
     def clean_before_ticket(self) -> bool:
         """Whether the document that a ticket returned was clean before that ticket."""
         return self.revision == self.intent - 1 and not self.gone
+
+
+class Begun(NamedTuple):
+    """An announcement that is on its way: V2's document after it, if nothing else comes first.
+
+    `finish` waits for it, and returns V2's document as it is then: `expected` itself where nothing came first. None: it
+    is `expected`, and durable.
+    """
+
+    expected: StoredV2
+    finish: Callable[[], Awaitable[StoredV2]] | None = None
 
 
 class StoredWhole(NamedTuple):

@@ -12,7 +12,16 @@ from typing import Any
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from lazymig.stores.drivers import LENIENT, MAJORITY, READ_MAJORITY, Driver, collection_of, driver_of, tune
+from lazymig.stores.drivers import (
+    LENIENT,
+    MAJORITY,
+    READ_MAJORITY,
+    Driver,
+    await_if_needed,
+    collection_of,
+    driver_of,
+    tune,
+)
 from lazymig.stores.given import Collection, Store
 from lazymig.stores.indexes import Keys, ensure_index
 from lazymig.stores.record_changes import RecordChanges
@@ -36,6 +45,11 @@ class Rows:
         found: Row | None = await self._rows.find_one(where)
         return found
 
+    async def find_tail(self, where: Row, array: str, limit: int) -> Row | None:
+        """Find one row with the last `limit` entries of one of its arrays, or None."""
+        found: Row | None = await self._rows.find_one(where, {array: {"$slice": -limit}})
+        return found
+
     async def find_all(self, where: Row, fields: Sequence[str] | None = None, *, sort: Keys = ()) -> list[Row]:
         """Find every row that matches: these fields or all, in this order if one is given."""
         cursor = self._rows.find(where, None if fields is None else dict.fromkeys(fields, 1))
@@ -50,6 +64,12 @@ class Rows:
     async def count(self, where: Row) -> int:
         """Count the rows that match."""
         return int(await self._rows.count_documents(where))
+
+    async def count_by(self, field: str, where: Row) -> dict[object, int]:
+        """Count the rows that match, by what they hold in a field."""
+        stages: list[Row] = [{"$match": where}, {"$group": {"_id": f"${field}", "count": {"$sum": 1}}}]
+        cursor = await await_if_needed(self._rows.aggregate(stages))
+        return {row["_id"]: int(row["count"]) for row in await cursor.to_list(None)}
 
     async def add(self, row: Row) -> None:
         """Insert one row, durably."""

@@ -10,6 +10,7 @@ from pymongo.read_concern import ReadConcern
 
 from lazymig.errors import ForeignDocument
 from lazymig.loop.clock import SYSTEM_CLOCK, Clock
+from lazymig.stores.alone import Alone
 from lazymig.stores.documents import META_FIELD, born_alone, born_clean, check_same_id, parse_v2, parse_v2_or_error
 from lazymig.stores.drivers import READ_MAJORITY, DriverSession, Handle, is_id_taken, tune
 from lazymig.stores.given import RawId
@@ -18,7 +19,6 @@ from lazymig.stores.keyset import Order
 from lazymig.stores.ledger import GONE, INTENT, LIVE, REV, MongoLedger
 from lazymig.stores.pages import encode_filter, find_page, join_filters
 from lazymig.stores.pipelines import Pipeline, build_tombstone
-from lazymig.stores.ports import Alone
 from lazymig.stores.raw import Undecoded, find_all, find_one
 from lazymig.stores.records import PLACEHOLDER, Document, StoredV2
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from attrs import frozen
 
+from lazymig.stores.counts import bounds_of
 from lazymig.stores.documents import META_FIELD
 from lazymig.stores.drivers import Driver, Handle, await_if_needed, collection_of, driver_of, tune
 from lazymig.stores.given import Store
@@ -61,7 +62,9 @@ class WholeCounts:
     alone: int = 0
 
 
-async def count_kinds(store: Store, migration: str, *, sample: int = 0) -> Counter[WholeKind]:
+async def count_kinds(
+    store: Store, migration: str, *, sample: int = 0, within_ms: int | None = None
+) -> Counter[WholeKind]:
     """Count by one statement, so that no write in between appears in two counts. It looks at each document.
 
     With `sample`, only that many random documents are looked at. What another migration has made the truth counts as
@@ -78,7 +81,8 @@ async def count_kinds(store: Store, migration: str, *, sample: int = 0) -> Count
         "made": {"$and": [{"$gt": [f"${OF}", None]}, ours]}, "conv": {"$ifNull": [f"${CONV}", 1]}, "by": f"${BY}",
         "alone": alone, "unmoved": f"${UNMOVED}",
     }  # fmt: skip
-    rows = await _aggregate(collection, [*stages, {"$group": {"_id": kind, "count": {"$sum": 1}}}])
+    group: Document = {"$group": {"_id": kind, "count": {"$sum": 1}}}
+    rows = await _aggregate(collection, [*stages, group], within_ms)
     return Counter({WholeKind(*(row["_id"].get(name) for name in WholeKind._fields)): row["count"] for row in rows})
 
 
@@ -98,10 +102,11 @@ async def count_wholes(store: Store, migration: str, conv: int = 1, *, sample: i
     return WholeCounts(**counts)
 
 
-async def count_unmoved(store: Store) -> Counter[str]:
+async def count_unmoved(store: Store, within_ms: int | None = None) -> Counter[str]:
     """Count the documents that were given no V2 part by why, by the sparse index."""
     decided: Document = {"$match": {UNMOVED: {"$exists": True}}}
-    rows = await _aggregate(tune(collection_of(store)), [decided, {"$group": {"_id": f"${UNMOVED}", "n": {"$sum": 1}}}])
+    group: Document = {"$group": {"_id": f"${UNMOVED}", "n": {"$sum": 1}}}
+    rows = await _aggregate(tune(collection_of(store)), [decided, group], within_ms)
     return Counter({str(row["_id"]): int(row["n"]) for row in rows})
 
 
@@ -112,6 +117,6 @@ def _describe(meta: object, migration: str) -> WholeKind:
     return WholeKind(made, known.get("conv", 1), known.get("by"), alone == migration, known.get("unmoved"))
 
 
-async def _aggregate(collection: Handle, stages: Sequence[Document]) -> list[Document]:
-    cursor = await await_if_needed(collection.aggregate(list(stages)))
+async def _aggregate(collection: Handle, stages: Sequence[Document], within_ms: int | None) -> list[Document]:
+    cursor = await await_if_needed(collection.aggregate(list(stages), **bounds_of(collection, within_ms)))
     return list(await cursor.to_list(None))

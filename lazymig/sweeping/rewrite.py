@@ -152,7 +152,8 @@ class Rewriting(Generic[V1, V2]):
         )  # fmt: skip
         hooks = Hooks(stopping=self._is_stopping, on_progress=self._report_progress, identify=self._identify)
         self._share = Share(parts_of(control).passes(self._name, KIND), pair.v1, terms, hooks, clock)
-        self._helm = Helm(kept, self._name, self._make_aboard(), clock, silent=options.dry_run)
+        sampler = self._shift.make_sampler(kept)
+        self._helm = Helm(kept, self._name, self._make_aboard(), clock, silent=options.dry_run, sampler=sampler)
         throttle.steer_by(self._helm)
 
     def _make_aboard(self) -> Aboard:

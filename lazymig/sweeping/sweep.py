@@ -68,7 +68,8 @@ class Sweep(Generic[V1, V2]):
         passes = parts_of(control).passes(self._name, options.make_pass_kind(work.question))
         self._share = Share(passes, work.store, self._make_terms(), self._make_hooks(), clock)
         self._outlook = Outlook(clock, self._counts, self._count_scanned, work.count, work.look)
-        self._helm = Helm(given, self._name, self._make_aboard(), clock, silent=options.dry_run)
+        sampler = self._shift.make_sampler(given)
+        self._helm = Helm(given, self._name, self._make_aboard(), clock, silent=options.dry_run, sampler=sampler)
         throttle.steer_by(self._helm)
 
     def _make_terms(self) -> Terms:

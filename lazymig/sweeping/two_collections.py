@@ -7,6 +7,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from lazymig.control import Identities
 from lazymig.errors import ConfigurationError
+from lazymig.measuring.holdings import look_up_holdings, show_holdings
 from lazymig.passes.shedding import as_patient_as
 from lazymig.passes.walking import Ebb
 from lazymig.protocol.pair import Pair
@@ -18,7 +19,6 @@ from lazymig.surroundings.looking import identify
 from lazymig.sweeping.adopting import adopt_foreign
 from lazymig.sweeping.dead_letters import PairReview, review_letters
 from lazymig.sweeping.flow import Flow
-from lazymig.sweeping.holdings import look_up_holdings, show_holdings
 from lazymig.sweeping.marks import resolve_marks
 from lazymig.sweeping.moving import Mover
 from lazymig.sweeping.reconverting import Reconverter, ensure_conversion_index

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
+from lazymig.measuring.holdings import SAMPLE, SMALL, scaled
 from lazymig.shapes.upcasting import Upcasters
 from lazymig.stores.counts import Counts
-from lazymig.sweeping.holdings import SAMPLE, SMALL, scaled
 
 
 @frozen

@@ -11,12 +11,12 @@ from lazymig.diagnosis.findings import Severity
 from lazymig.diagnosis.indexes import check_indexes, list_indexes, list_paths
 from lazymig.diagnosis.mapping import FieldMap
 from lazymig.diagnosis.writers import Writers
+from lazymig.measuring.holdings import look_up_holdings
 from lazymig.phases import Phase
 from lazymig.protocol.bodies import HEAL_AFTER
 from lazymig.stores.counts import Counts
 from lazymig.stores.probes import probe_of
 from lazymig.surroundings.looking import Seen
-from lazymig.sweeping.holdings import look_up_holdings
 from lazymig.switching.case import AnyCase
 from lazymig.switching.plan import Gate, cannot_tell, closes, opens
 from lazymig.switching.proofs import find_proof

@@ -57,6 +57,17 @@ class Desk(Generic[V1, V2]):
             )
         return standing
 
+    async def explain_overtaken(self, epoch: int | None) -> PhaseError:
+        """Return the error of a step for a record that was another one when a person looked at it."""
+        now = await self.find()
+        moves = [one for one in (*now.history, *now.changes) if epoch is None or one.epoch > epoch]
+        did = [f"{one.by}: {one.what or one.after}" for one in sorted(moves, key=lambda one: one.epoch)]
+        what = f" ({'; '.join(did)})" if did else ""
+        return PhaseError(
+            f"{self.name} has changed since you looked at it{what}: it is in {now.phase} at epoch {now.epoch}. Nothing "
+            "was done; look again before you go on"
+        )
+
     async def explain_lost(self, standing: Standing) -> PhaseError:
         """Return the error of a change of the record that came too late."""
         now = await self.phases.find()

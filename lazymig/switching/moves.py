@@ -41,12 +41,14 @@ class Order:
         why: The reason.
         confirm: What the person typed by hand.
         accepted: The gates that the person accepts.
+        epoch: The epoch of the record that the person looked at; the step is refused if it has changed. None: any.
     """
 
     by: str
     why: str
     confirm: str | None = None
     accepted: frozenset[str] = field(factory=frozenset)
+    epoch: int | None = None
 
 
 @frozen
@@ -123,6 +125,8 @@ class Mover(Generic[V1, V2]):
     async def move(self, direction: Direction, order: Order) -> Moved:
         """Make one step. Raises `PhaseError`, and nothing has changed then."""
         roll, standing = self.call_roll(), await self.find()
+        if order.epoch not in (None, standing.epoch):
+            raise await self.desk.explain_overtaken(order.epoch)
         target = self._find_target(standing, direction)
         if target is None:
             raise PhaseError(self.ladder.explain_no_way(standing.phase, direction))

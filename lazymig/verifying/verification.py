@@ -81,7 +81,7 @@ class Verification(Generic[V1, V2]):
             passes, ground.store, self._make_terms(), self._make_hooks(), clock,
             beside=None if question else ground.beside,
         )  # fmt: skip
-        self._helm = Helm(given, name, self._make_aboard(), clock)
+        self._helm = Helm(given, name, self._make_aboard(), clock, sampler=self._shift.make_sampler(given))
         throttle.steer_by(self._helm)
 
     def _make_terms(self) -> Terms:
@@ -238,7 +238,8 @@ class Verification(Generic[V1, V2]):
         if report.finished and not (sample or self._sides.question or self._sharded):
             for name in COUNTED:
                 self._ground.tally.show(MISMATCHES, getattr(report, name), verdict=name)
-        run = RunRecord(self._name, self._began, self._clock.now(), report.finished, counts, began, self._revision)
+        span, remarks = (self._began, self._clock.now()), tuple(filter(None, (report.sample, *report.limits)))
+        run = RunRecord(self._name, *span, report.finished, counts, began, self._revision, remarks)
         await parts_of(self._control).runs.record(run, kind=KIND)
         await self._report_progress()
         return report
@@ -277,19 +278,18 @@ class Verification(Generic[V1, V2]):
         return self._shift.is_over
 
     def _is_stopped(self) -> bool:
-        max_time_s = self._options.max_time_s
-        return self._stopped or (max_time_s is not None and self._elapsed_s >= max_time_s)
+        limit_s = self._options.max_time_s
+        return self._stopped or (limit_s is not None and self._elapsed_s >= limit_s)
 
     async def _report_progress(self, *, waiting: bool = False) -> None:
         if waiting:
             await self._throttle.look_at_orders()
         if self._options.on_progress is None:
             return
-        now_s = self._clock.monotonic()
+        now_s, counts = self._clock.monotonic(), self._counts
         if now_s - self._looked_at_s >= _LOOK_EVERY_S:
             self._looked_at_s = now_s
             self._done = max(self._done, await self._share.count_scanned() or 0)
-        counts = self._counts
         self._done = max(self._done, counts["compared"])
         self._options.on_progress(
             VerifyProgress(

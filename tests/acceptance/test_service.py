@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from bson import ObjectId
@@ -33,8 +37,8 @@ SWEEP = ["lazymig", "sweep", "--app", "examples.service.app:repository"]
 class Service:
     """The running application with a client of each version, and its repository to look behind it."""
 
-    def __init__(self, customers: Customers, v1: AsyncClient, v2: AsyncClient) -> None:
-        self.customers, self.v1, self.v2 = customers, v1, v2
+    def __init__(self, customers: Customers, v1: AsyncClient, v2: AsyncClient, transport: ASGITransport) -> None:
+        self.customers, self.v1, self.v2, self.transport = customers, v1, v2, transport
 
     async def stored(self, id: ObjectId) -> tuple[Any, Any]:
         """The two documents of a customer, as they stand."""
@@ -74,7 +78,7 @@ async def running() -> AsyncIterator[Service]:
             await stack.enter_async_context(AsyncClient(transport=transport, base_url=f"http://service/{version}"))
             for version in ("v1", "v2")
         ]
-        yield Service(app.state.customers, v1, v2)
+        yield Service(app.state.customers, v1, v2, transport)
 
 
 # Side by side
@@ -300,6 +304,41 @@ async def test_a_database_that_is_away_is_503(monkeypatch: pytest.MonkeyPatch) -
         answer = await service.v2.get(f"/customers/{ID}")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert "127.0.0.1" not in answer.text
+
+
+# The page of the migration
+
+
+async def test_the_page_shows_the_migration(service: Service) -> None:
+    """The mounted page has the numbers of this service, changes nothing, and offers nothing to do."""
+    await service.v2.get(f"/customers/{ID}")
+    async with AsyncClient(transport=service.transport, base_url="http://service/migration") as client:
+        page = await client.get("/", follow_redirects=True)
+        assert (page.status_code, page.url.path) == (200, "/migration/m/customers/")
+        assert "/do/" not in page.text
+        status = (await client.get("/m/customers/status.json")).json()
+        assert (status["phase"], status["v1"], status["moved_by"]["read"]) == ("coexist", 20, 1)
+        assert (await client.get("/m/customers/do/pause")).status_code == 404
+
+
+def test_a_stream_ends_with_the_server(lazymig_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under uvicorn the service stops though somebody watches: the stream ends by itself, and nothing is cut off."""
+    name = f"service_{uuid.uuid4().hex[:12]}"
+    monkeypatch.setenv("MONGODB_URI", lazymig_server.uri)
+    monkeypatch.setenv("MONGODB_DATABASE", name)
+    command = [sys.executable, "-m", "uvicorn", "examples.service.app:app", "--port", "0"]
+    # Without a time-out for its end: it would wait for a stream that does not end, for ever.
+    process = Popen(command, cwd=SERVICE.parents[1], stderr=PIPE, text=True)
+    assert process.stderr is not None
+    running = next(line for line in process.stderr if "running on" in line)
+    url = re.findall(r"http://[\d.:]+", running)[0]
+    with httpx.stream("GET", f"{url}/migration/m/customers/events") as stream:
+        lines = stream.iter_lines()
+        assert next(lines) == "retry: 2000"
+        process.terminate()
+        assert any(line.startswith("event: phases") for line in lines)
+    assert "ERROR" not in process.communicate(timeout=60)[1]
+    assert process.returncode in (0, -signal.SIGTERM)  # uvicorn passes the signal on once it has ended
 
 
 # Operation

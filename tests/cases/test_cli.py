@@ -30,8 +30,9 @@ from pymongo.errors import AutoReconnect, NotPrimaryError
 
 from lazymig.cli import verbs
 from lazymig.cli.failures import in_one_line
-from lazymig.cli.ids import Names, id_text, typed
-from lazymig.cli.output import as_json, plain
+from lazymig.cli.output import plain
+from lazymig.status.ids import Names, id_text, typed
+from lazymig.status.json_text import as_json
 from lazymig.testing.mongod import free_port
 from tests.widening import WIDENING
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from pymongo import AsyncMongoClient
 
 from lazymig import Control
-from lazymig.cli.letters import grouped
 from lazymig.control import parts_of
 from lazymig.control.dead_letters import LETTERS_PER_PAGE
 from lazymig.repository import calls_of
+from lazymig.status.letters import grouped
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping import failures
 from lazymig.sweeping.retry import retry_dead

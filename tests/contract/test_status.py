@@ -11,9 +11,10 @@ from attrs import evolve
 
 from lazymig import Phase, Repository
 from lazymig.cli.status import looked_up
+from lazymig.measuring import holdings
+from lazymig.measuring.holdings import Holdings, MovedBy, count_moved_by
 from lazymig.stores.counts import Counts
-from lazymig.sweeping import holdings, versions
-from lazymig.sweeping.holdings import Holdings, MovedBy, count_moved_by
+from lazymig.sweeping import versions
 from tests.older import buyers, chain, document
 from tests.sweeps import ThingV2, moved, repository, stored, sweeper, thing
 

@@ -8,14 +8,14 @@ import pytest
 
 from lazymig import Phase, PhaseError, Switch
 from lazymig.cli.status import looked_up
-from lazymig.cli.status.gauges import show_gauges
-from lazymig.cli.status.next_step import find_next_step
-from lazymig.cli.status.objects import object_of
 from lazymig.cli.status.screen import Page, lines_of
+from lazymig.measuring import in_place as holdings
+from lazymig.measuring.holdings import Holdings, MovedBy
+from lazymig.measuring.in_place import Measure, PlaceHoldings, Stale
 from lazymig.metrics import LEFT_NOW, REMAINING, SHARE, WAITING_NOW
-from lazymig.sweeping.holdings import Holdings, MovedBy
-from lazymig.sweeping.in_place import holdings
-from lazymig.sweeping.in_place.holdings import Measure, PlaceHoldings, Stale
+from lazymig.status.gauges import show_gauges
+from lazymig.status.next_step import find_next_step
+from lazymig.status.objects import object_of
 from lazymig.telemetry import Tally
 from tests.places import deciding, noted, place_of, place_repository, place_sweeper
 from tests.sweeps import control, letters, stored, thing, things

@@ -10,19 +10,22 @@ from attrs import evolve
 from rich.cells import cell_len
 
 from lazymig import Control, Phase
-from lazymig.cli.status import looked_up, looking
+from lazymig.cli.status import looked_up
 from lazymig.cli.status import screen as screens
-from lazymig.cli.status.gauges import show_gauges
-from lazymig.cli.status.looking import DarkLog, Fleet, Passes, Status, Verified
-from lazymig.cli.status.objects import object_of
+from lazymig.cli.status.course import Course
 from lazymig.cli.status.screen import Page, bar, lines_of
-from lazymig.cli.status.words import describe_age
-from lazymig.control import MemberRecord, Moved, Running, RunRecord, Standing, Steering, parts_of
+from lazymig.control import MemberRecord, Moved, Running, RunRecord, Sample, Standing, Steering, parts_of
 from lazymig.control.retirement import RetirementRecord, RetirementStage
+from lazymig.measuring.holdings import Holdings, MovedBy
 from lazymig.metrics import BEHIND, DEAD_LETTERS, DIRTY, EPOCH, MEMBERS, METRICS, MISMATCH_AGE, MISMATCHES, PHASE, SHARE
+from lazymig.status import looking
+from lazymig.status.gauges import show_gauges
+from lazymig.status.looking import DarkLog, Fleet, Passes, Status, Verified
+from lazymig.status.objects import object_of
+from lazymig.status.words import describe_age
 from lazymig.stores.verdicts import Verdict
-from lazymig.sweeping.holdings import Holdings, MovedBy
 from lazymig.telemetry import Tally
+from tests.people import TestClock
 from tests.sweeps import moved, repository, stored, thing
 
 NOW = datetime(2026, 5, 1, 12)
@@ -90,15 +93,73 @@ def test_everything_is_said_in_a_pipe() -> None:
 
 
 @pytest.mark.parametrize("width", [30, 40, 76, 80, 200])
-def test_a_terminal_is_not_overrun(width: int) -> None:
+@pytest.mark.parametrize("count", [0, 12])
+def test_a_terminal_is_not_overrun(width: int, count: int) -> None:
     """No line is wider than the terminal, but where a single row is; at 80 columns all of it is one screen."""
-    lines = list(lines_of(status(), Page(width, terminal=True)))
+    samples = rising(*(step / 100 for step in range(count)), every_s=10)
+    lines = list(lines_of(status(), Page(width, terminal=True), samples))
     rows = [line for line in lines if line.startswith("  ") and "  " in line.strip()]
     assert all(cell_len(line) <= width for line in lines if line not in rows)
     assert all(cell_len(line) <= max(width, 46) for line in rows)
     if width >= 80:
         assert len(lines) <= 24
         assert any("V1 entities" in line and cell_len(line) > width // 2 for line in lines)  # two rows on one line
+
+
+def rising(*shares: float, every_s: float = 3600) -> list[Sample]:
+    """Samples of a V1 with 1,006 entities, the last one just now."""
+    ago = [(len(shares) - 1 - place) * every_s for place in range(len(shares))]
+    return [
+        Sample(
+            at=NOW - timedelta(seconds=ago_s), by="sweep a:1", phase="coexist", v1=1006, live=round(share * 1000),
+            left=6,
+        )
+        for ago_s, share in zip(ago, shares, strict=True)
+    ]  # fmt: skip
+
+
+def test_the_course_of_a_day_is_one_line() -> None:
+    """A terminal draws how much was migrated when, and a pipe says the first and the last, if they differ."""
+    samples = rising(0.0, 0.1, 0.1, 0.4)
+    assert list(lines_of(status(), TERMINAL, samples))[2].endswith("  422 of 994  ····▂▂▂▂▂▂▂█ 0.0 % 3 h ago")
+    assert not any("ago" in line for line in list(lines_of(status(), Page(60, terminal=True), samples))[2:3])
+    assert "Migrated: 0.0 % 3 h ago, 42.4 % now" in list(lines_of(status(), PIPE, samples))
+    stood = status(v1=1006, v2=Holdings(420, 0, 0, 0, 0, 6))
+    assert not any(line.startswith("Migrated") for line in lines_of(stood, PIPE, rising(0.42, 0.42)))
+
+
+@pytest.mark.parametrize(
+    ("samples", "text"),
+    [
+        (rising(*(step / 100 for step in range(12)), every_s=10), "about 9 min, at 1 per second"),
+        ([], "not known: the sweep has not run for long enough"),
+    ],
+)
+def test_the_remaining_time(samples: list[Sample], text: str) -> None:
+    """While a sweep runs it is said how long the rest takes, or why that is not known; otherwise nothing is said."""
+    assert f"Remaining time: {text}" in list(lines_of(status(), PIPE, samples))
+    assert not any(line.startswith("Remaining") for line in lines_of(status(passes=Passes()), PIPE, samples))
+
+
+@pytest.mark.parametrize("driver", ["pymongo"])
+async def test_the_course_is_read_once(database: Any) -> None:
+    """A second look reads what is new, keeps what it knows, and forgets what is older than a day."""
+    clock = TestClock()
+    kept = parts_of(Control(database["lazymig_control"], clock)).samples("things")
+    course, found = Course(), status(at=clock.now())
+    for step in range(3):
+        await kept.record(evolve(rising(0.1)[0], at=clock.now() + timedelta(minutes=20 * step)))
+    clock.time += timedelta(minutes=40)
+    follow = repository(database, phase=Control(database["lazymig_control"], clock))
+    await course.follow(follow, evolve(found, at=clock.now()))
+    assert len(course.samples) == 3
+    await database["lazymig_control"].drop()
+    clock.time += timedelta(hours=10)
+    await kept.record(evolve(rising(0.1)[0], at=clock.now()))
+    await course.follow(follow, evolve(found, at=clock.now()))
+    assert len(course.samples) == 4
+    await course.follow(follow, evolve(found, at=clock.now() + timedelta(hours=15)))
+    assert len(course.samples) == 1
 
 
 @pytest.mark.parametrize(("share", "filled"), [(0.0, 0), (0.999, 19), (1.0, 20), (0.5, 10)])

@@ -30,7 +30,17 @@ from tests.sweeps import StandingClock
 
 IDS = (1, 2)
 ids, doors = st.sampled_from(IDS), st.sampled_from((0, 1))
-STEPS = ("ticket", "find_local", "compare_and_set", "delete", "insert", "apply", "bury", "vacant_ticket")
+STEPS = (
+    "ticket",
+    "begin_ticket",
+    "find_local",
+    "compare_and_set",
+    "delete",
+    "insert",
+    "apply",
+    "bury",
+    "vacant_ticket",
+)
 
 
 @frozen

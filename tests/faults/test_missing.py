@@ -10,6 +10,7 @@ from pymongo import WriteConcern
 
 from lazymig import NotFound
 from lazymig.repository import calls_of
+from lazymig.stores.records import Begun
 from lazymig.testing import Server
 from tests.faults.boxes import legacy
 from tests.faults.conftest import connected
@@ -38,7 +39,7 @@ async def test_missing_is_confirmed(mortal_server: Server, monkeypatch: pytest.M
 
             # The ticket is durable before the journal is held up.
             monkeypatch.setattr(
-                calls_of(repo).pair.bodies, "ticket", _settled(await calls_of(repo).pair.bodies.find(1))
+                calls_of(repo).pair.bodies, "begin_ticket", _settled(Begun(await calls_of(repo).pair.bodies.find(1)))
             )
             monkeypatch.setattr(store, "find_local", deleted_meanwhile)
             write = asyncio.create_task(repo.update(1, lambda box: box))
@@ -51,8 +52,8 @@ async def test_missing_is_confirmed(mortal_server: Server, monkeypatch: pytest.M
         assert await repo.get(1) is None
 
 
-def _settled(ticket: Any) -> Any:
-    async def answer(*_: Any) -> Any:
+def _settled(ticket: Begun) -> Any:
+    async def answer(*_: Any) -> Begun:
         return ticket
 
     return answer

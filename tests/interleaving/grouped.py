@@ -2,7 +2,8 @@
 
 A bulk's writes are atomic one by one, and those of other clients may come between. So a bulk of several is one of the
 orders in which as many clients take their steps, and bulks of one show all of them, the same entity twice included. A
-member whose caller was cancelled goes on to the end of its bulk, as does a client that crashes after it.
+member whose caller was cancelled goes on to the end of its bulk, as does a client that crashes after it. What a write
+decides while its announcement is under way sends nothing, so the announcement can begin when the write waits for it.
 """
 
 from unittest import mock
@@ -18,7 +19,7 @@ from lazymig.stores.documents import REVISION_FIELD
 from lazymig.stores.grouping import GuardedWrites
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
-from lazymig.stores.records import StoredV2
+from lazymig.stores.records import Begun, StoredV2
 from lazymig.testing.linearizability import Outcome
 from tests.interleaving.subject import Subject, opened, scenario, setup
 
@@ -65,8 +66,20 @@ class GroupedV2(V2Store):
         return Announcements(self, GuardedWrites(self._durable), remembers=self._remembers)
 
     async def ticket(self, id):
-        announced = await only(self._announcements().ticket_each([id]))
-        return await super().ticket(id) if announced is Apart.APART else announced
+        begun = await self.begin_ticket(id)
+        return begun.expected if begun.finish is None else await begun.finish()
+
+    async def begin_ticket(self, id):
+        many = self._announcements()
+        expected = await only(many.expect_each([id]))
+        if expected is Apart.APART:
+            return Begun(await super().ticket(id))
+
+        async def finish():
+            announced = await only(many.announce_each([expected]))
+            return await super(GroupedV2, self).ticket(id) if announced is Apart.APART else announced
+
+        return Begun(expected, finish)
 
     async def vacant_ticket(self, id, step=1):
         announced = await only(self._announcements().vacant_each([(id, step)]))

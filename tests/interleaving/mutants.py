@@ -103,6 +103,17 @@ def eager_unmarking(monkeypatch):
     changed_pipeline(monkeypatch, lambda meta, _: {name: meta[name] for name in meta if name != "at"})
 
 
+def careless_replacement(monkeypatch):
+    """A writer replaces the document that it has announced, whatever was announced since."""
+    build = stores.build_replacement
+
+    def unguarded(*arguments):
+        made = build(*arguments)
+        return made and ({name: value for name, value in made[0].items() if name != f"{MARK}.intent"}, made[1])
+
+    monkeypatch.setattr(stores, "build_replacement", unguarded)
+
+
 def merging_apply(monkeypatch):
     """An apply sets the fields of its body, and leaves what else stands."""
     applied = stores.build_apply
@@ -137,7 +148,7 @@ def modest_writer(monkeypatch):
     """A writer does not put its own body over a reader's repair at the same revision."""
     apply = V2Store.apply
 
-    async def never_own(store, id, body, revision, *, own=False, over=None, since=None, conv=None):
+    async def never_own(store, id, body, revision, *, own=False, over=None, since=None, conv=None, announced=None):
         return await apply(store, id, body, revision, over=over, since=since, conv=conv)
 
     monkeypatch.setattr(V2Store, "apply", never_own)
@@ -147,9 +158,9 @@ def greedy_repair(monkeypatch):
     """A reader's repair goes over whatever is older than V1, and not only over the body that it was made from."""
     apply = V2Store.apply
 
-    async def over_any(store, id, body, revision, *, own=False, over=None, since=None, conv=None):
+    async def over_any(store, id, body, revision, *, own=False, over=None, since=None, conv=None, announced=None):
         if over is None:
-            return await apply(store, id, body, revision, own=own, since=since, conv=conv)
+            return await apply(store, id, body, revision, own=own, since=since, conv=conv, announced=announced)
         where = {"_id": id, f"{MARK}.rev": {"$lt": revision}}
         return await store._update(where, stores.build_apply(body, revision, revision, 1))
 
@@ -159,7 +170,7 @@ def greedy_repair(monkeypatch):
 def unguarded_apply(monkeypatch):
     """An apply is stored whatever revision stands: safe, and only slower."""
 
-    async def anyhow(store, id, body, revision, *, own=False, over=None, since=None, conv=None):
+    async def anyhow(store, id, body, revision, *, own=False, over=None, since=None, conv=None, announced=None):
         return await store._update({"_id": id}, stores.build_apply(body, revision, revision, 1), upsert=over is None)
 
     monkeypatch.setattr(V2Store, "apply", anyhow)
@@ -316,6 +327,7 @@ MUTANTS = (
     Mutant("ticket after V1", ticket_after_v1, shown("both clean", "update", "get")),
     Mutant("migrate with an upsert that overwrites", overwriting_migration, shown("V1 only", "get", "update")),
     Mutant("apply replaces the meta data", replacing_apply, shown("both clean", "update", "update")),
+    Mutant("a body replaces what was announced since", careless_replacement, shown("both clean", "update", "update")),
     Mutant("apply lowers the intent", lowering_apply, shown("both clean", "update", "update")),
     Mutant("delete without a tombstone", removing_delete, shown("V1 only", "get", "delete")),
     Mutant("delete without V1's revision", unguarded_delete, shown("both clean", "delete", "update")),

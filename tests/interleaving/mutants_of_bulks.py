@@ -2,6 +2,7 @@
 
 from pymongo import UpdateOne
 
+from lazymig.protocol import tickets, writing
 from lazymig.stores import deleting, grouping
 from lazymig.stores.announcing import Announcements
 from lazymig.stores.grouping import GuardedWrites
@@ -12,14 +13,40 @@ from tests.interleaving.mutants import Mutant
 def shared_numbers(monkeypatch):
     """A bulk raises the intents, and what is read afterwards is taken for the writer's own number."""
 
-    async def ticket_each(self, ids):
+    async def announce_each(self, expected):
+        ids = [after.id for after in expected]
         for id in ids:
             update = {"$inc": {"_lazymig.intent": 1}, **self._store.mark()}
             await self._store._durable.update_one({"_id": id}, update)
         found = await self._store.find_many(ids)
         return [found[id] for id in ids]
 
-    monkeypatch.setattr(Announcements, "ticket_each", ticket_each)
+    monkeypatch.setattr(Announcements, "announce_each", announce_each)
+
+
+def early_decisions_stand(monkeypatch):
+    """What was decided before the announcement was made counts, whatever came of that."""
+    announce = tickets.announce
+
+    async def announce_as_expected(pair, id, edit):
+        begun = await pair.ledger.begin_ticket(id)
+        if begun.finish is None:
+            return begun.expected, None
+        early = await tickets._decide_early(pair, edit, begun.expected)
+        return await begun.finish(), early
+
+    assert writing.announce is announce
+    monkeypatch.setattr(writing, "announce", announce_as_expected)
+
+
+def unannounced_writes(monkeypatch):
+    """V1 is changed as soon as it is known what the announcement would be, and the announcement follows."""
+
+    async def announce_later(pair, id, edit):
+        begun = await pair.ledger.begin_ticket(id)
+        return begun.expected, None
+
+    monkeypatch.setattr(writing, "announce", announce_later)
 
 
 def inserting_updates(monkeypatch):
@@ -66,6 +93,10 @@ MUTANTS = (
         "shared numbers", shared_numbers,
         lambda: grouped_scenario("both clean", [["update"], ["update", "failed update"]]),
     ),
+    Mutant(
+        "early decisions stand", early_decisions_stand, lambda: grouped_scenario("both clean", [["update"], ["update"]])
+    ),
+    Mutant("unannounced writes", unannounced_writes, lambda: grouped_scenario("both clean", [["update"], ["get"]])),
     Mutant("inserting updates", inserting_updates, lambda: grouped_scenario("both clean", [["replace"], ["delete"]])),
     Mutant("lost updates count", lost_updates_count, lambda: grouped_scenario("both clean", [["update"], ["update"]])),
     Mutant("unguarded deletes", unguarded_deletes, lambda: grouped_scenario("both clean", [["delete"], ["update"]])),

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from typing import Any, assert_type
 
 from attrs import evolve, frozen
+from starlette.applications import Starlette
+from starlette.requests import Request
 
 from lazymig import (
     LEAVE,
@@ -32,6 +34,7 @@ from lazymig import (
     Verifier,
     VerifyReport,
     upcasters,
+    web,
 )
 
 
@@ -233,3 +236,21 @@ async def fleets(v1: Any, v2: Any, collection: Any) -> None:
         assert_type(standing.phase, Phase)
         assert_type(standing.last, Moved)
     assert_type(await control.members("books"), list[MemberRecord])
+
+
+def may_act(request: Request, action: str) -> str | None:
+    return request.headers.get("x-forwarded-user") if action != "drop" else None
+
+
+async def may_act_later(request: Request, action: str) -> str | None:
+    return may_act(request, action)
+
+
+def nobody(action: str) -> None: ...
+
+
+def pages(books: Repository[BookV1, BookV2], control: Control) -> None:
+    assert_type(web.app(control, authorize=may_act), Starlette)
+    assert_type(web.app(lambda: control, authorize=may_act_later), Starlette)
+    assert_type(web.app([books], refresh_s=5), Starlette)
+    web.app(control, authorize=nobody)  # type: ignore[arg-type]

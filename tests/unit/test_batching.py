@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from typing import Any
+from unittest.mock import ANY
 
 import pymongo
 import pytest
@@ -124,6 +125,20 @@ async def test_a_patient_one_gathers_while_a_statement_is_in_flight(calls: Calls
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(results[0]), *results[1:]] == [ZeroDivisionError, 2, 3, 4]
     assert calls.made == [1, [2, 3, 4]]
+
+
+async def test_a_call_that_joins_learns_whether_it_has_company(calls: Calls) -> None:
+    """Alone, it does its work itself; in company, it gets what will become of it, and cancels what it gives up."""
+    assert await calls.patient.join(1) is None
+    alone = asyncio.ensure_future(calls.patient.go_alone(1))
+    await turns()
+    joined = [await calls.patient.join(number) for number in (2, 3, 4)]
+    assert joined[1] is not None
+    joined[1].cancel()
+    calls.go.set()
+    assert await asyncio.gather(alone, *joined, return_exceptions=True) == [10, 20, ANY, 40]
+    assert joined[1].cancelled()
+    assert calls.made == [1, [2, 4]]
 
 
 async def test_a_statement_that_waits_for_a_lock_holds_up_nobody(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:

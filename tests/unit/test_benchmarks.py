@@ -161,13 +161,13 @@ def test_growth_is_drawn(tmp_path: Path) -> None:
     points = [
         {"axis": axis, "operation": name, "at": at, "ms": [0.1, 0.2]}
         for axis in growth.AXES
-        for name in (growth.PLAIN, *growth.OPERATIONS)
+        for name in (growth.PLAIN, growth.TOGETHER, *growth.OPERATIONS)
         for at in (1, 10, 100)
     ]
     growth_chart.draw(points, tmp_path / "growth.svg")
     drawn = (tmp_path / "growth.svg").read_text()
     texts = ("entities stored, 16 tasks", "concurrent tasks, 100,000 entities", "milliseconds per operation")
-    assert [text for text in (*growth.OPERATIONS, *texts) if text not in drawn] == []
+    assert [text for text in (growth.TOGETHER, *growth.OPERATIONS, *texts) if text not in drawn] == []
 
 
 async def test_filled_entities_are_migrated(client: Any) -> None:
@@ -240,8 +240,10 @@ async def test_growth_runs(client: Any) -> None:
     """All operations are measured at each size and number of tasks, and as much is stored afterwards as before."""
     scope = growth.Scope((20, 40), (1, 2), 2, 20, reads=4, writes=4, each=1)
     points = await growth.measure(client, scope, 1, Namespace(rows=None))
-    assert len(points) == 2 * 2 * 5
-    assert len(growth.growths(points, scope.crowd)) == 2 * 4
+    assert len(points) == 2 * 2 * 6
+    rows = growth.growths(points, scope.crowd)
+    assert len(rows) == 2 * 5
+    assert [row.target for row in rows if row.row.startswith(growth.TOGETHER)] == [None, None]
     for size in scope.entities:
         for collection in ("v1", "v2"):
             assert await client[f"growth_{size}"][collection].count_documents({}) == size

@@ -121,7 +121,7 @@ async def test_without_coalescing_each_goes_by_itself() -> None:
     """As the option says; the same holds in a session."""
     repository, statements = await filled(coalesce=False)
     await asyncio.gather(*(repository.update(1, tagging(name)) for name in "ab"))
-    assert statements.count("ticket") == 2
+    assert statements.count("begin_ticket") == 2
     assert calls_of(repository).turns is None
 
 
@@ -484,7 +484,7 @@ async def test_a_turn_stores_what_it_has_after_a_while(monkeypatch: pytest.Monke
     repository, statements = await filled()
     found = await asyncio.gather(*(repository.update(1, tagging(name)) for name in "abcd"))
     assert [person.tags for person in found] == [list("a"), list("ab"), list("abc"), list("abcd")]
-    assert statements.count("ticket") == 4
+    assert statements.count("begin_ticket") == 4
 
 
 async def test_all_decide_again_after_a_lost_race() -> None:

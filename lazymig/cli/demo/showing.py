@@ -8,8 +8,8 @@ from datetime import datetime
 
 from bson import ObjectId
 
-from lazymig.cli.ids import typed
 from lazymig.cli.output import plain, width_of_text
+from lazymig.status.ids import typed
 
 _INDENT = 2
 

@@ -11,12 +11,13 @@ from cyclopts.validators import Number
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit, Flag, Json
 from lazymig.cli.output import show_json
-from lazymig.cli.status.gauges import show_gauges
-from lazymig.cli.status.looking import Status, looked_up
-from lazymig.cli.status.objects import object_of
-from lazymig.cli.status.screen import show, sparkline
+from lazymig.cli.status.course import Course, sparkline
+from lazymig.cli.status.screen import show
 from lazymig.cli.status.watching import watch as watch_on
 from lazymig.repository import Repository
+from lazymig.status.gauges import show_gauges
+from lazymig.status.looking import Status, looked_up
+from lazymig.status.objects import object_of
 
 __all__ = ["Status", "looked_up", "show", "sparkline", "status"]
 
@@ -41,20 +42,25 @@ async def status(
         interval: Seconds between two looks, with --watch.
     """
     async with opened(app, in_json=json) as repository:
-        look = partial(_look, repository, exact=exact)
+        course = Course()
+        look = partial(_look, repository, exact=exact, course=None if json else course)
         if watch:
-            await watch_on(look, interval, in_json=json)
+            await watch_on(look, interval, in_json=json, course=course)
             return Exit.DONE
         found = await look(None)
     if json:
         show_json(object_of(found))
     else:
-        show(found)
+        show(found, course.samples)
     return Exit.NEEDS_PERSON if found.needs_person else Exit.DONE
 
 
-async def _look(repository: Repository[Any, Any], before: Status | None, *, exact: bool) -> Status:
-    """Look up the status, and set the gauges of an application that exports metrics."""
+async def _look(
+    repository: Repository[Any, Any], before: Status | None, *, exact: bool, course: Course | None
+) -> Status:
+    """Look up the status and its course, and set the gauges of an application that exports metrics."""
     found = await looked_up(repository, exact=exact, before=before)
     show_gauges(repository.tally, found)
+    if course is not None:
+        await course.follow(repository, found)
     return found

@@ -10,12 +10,17 @@ from attrs import frozen
 from rich.cells import cell_len
 from rich.console import Console
 
-from lazymig.cli.follower_state import follower_rows
-from lazymig.cli.ids import Names
 from lazymig.cli.letters import show_letters
 from lazymig.cli.output import encodable, is_terminal, plain, say, table
-from lazymig.cli.status.looking import Status
-from lazymig.cli.status.words import (
+from lazymig.cli.status.course import describe_course, describe_rest, sparkline
+from lazymig.control import RunRecord, Sample
+from lazymig.status.follower import follower_rows
+from lazymig.status.ids import Names
+from lazymig.status.looking import Status
+from lazymig.status.rows import count_rows, describe_headline, describe_share
+from lazymig.status.versions import describe_deletable
+from lazymig.status.words import (
+    describe_counts,
     describe_dark_log,
     describe_fleet,
     describe_last_sweep,
@@ -25,13 +30,11 @@ from lazymig.cli.status.words import (
     describe_verified,
     describe_warnings,
 )
-from lazymig.cli.versions import describe_deletable, describe_versions
-from lazymig.control import RunRecord
-from lazymig.sweeping.in_place.holdings import PlaceHoldings
 
-_BLOCKS = "▁▂▃▄▅▆▇█"
 #: Columns of a row's name; columns from which two rows stand on one line; columns of a bar, at most.
 _NAME_WIDTH, _TWO_FROM, _BAR_MAX = 30, 76, 50
+#: Columns of a bar, at least, beside which the course of the last day is drawn.
+_BAR_MIN = 15
 #: Columns between two rows on one line, and of a row's name there.
 _GAP, _SHORT_NAME = 2, 23
 #: Lines that a table takes besides its rows, about.
@@ -53,27 +56,39 @@ class Page:
         return textwrap.wrap(line, min(self.width, 120), subsequent_indent="  ", break_on_hyphens=False)
 
 
-def lines_of(found: Status, page: Page) -> Iterator[str]:
+def lines_of(found: Status, page: Page, samples: Sequence[Sample] = ()) -> Iterator[str]:
     """Yield the text of the screen, line by line."""
-    yield from page.wrap(_headline(found))
+    yield from page.wrap(describe_headline(found))
     if not found.alone:
         yield from page.wrap(f"  {describe_phase(found.phase)}")
         if page.terminal:
-            yield f"  {bar(found.share, min(page.width - 30, _BAR_MAX))}  {_share(found)}"
+            yield _draw_share(found, page, samples)
     for paragraph in describe_fleet(found.fleet, found.at):
         yield from page.wrap(paragraph)
-    yield from _lay_out(_count_rows(found), page)
+    yield from _lay_out(count_rows(found), page)
     if found.follower is not None:
         yield from _lay_out(follower_rows(found.follower), page, two=False)
     if found.versions is not None:
         yield from page.wrap(describe_deletable(found.versions))
-    yield from (line for paragraph in _paragraphs(found) for line in page.wrap(paragraph))
+    yield from (line for paragraph in _paragraphs(found, page, samples) for line in page.wrap(paragraph))
 
 
-def _paragraphs(found: Status) -> Iterator[str]:
+def _draw_share(found: Status, page: Page, samples: Sequence[Sample]) -> str:
+    """Return the line of the bar, with the course of the last day beside it where there is room."""
+    course = describe_course(found, samples, drawn=True)
+    room = page.width - 30 - cell_len(course) - 2
+    if not course or room < _BAR_MIN:
+        return f"  {bar(found.share, min(page.width - 30, _BAR_MAX))}  {describe_share(found)}"
+    return f"  {bar(found.share, min(room, _BAR_MAX))}  {describe_share(found)}  {course}"
+
+
+def _paragraphs(found: Status, page: Page, samples: Sequence[Sample]) -> Iterator[str]:
     yield from describe_passes(found)
-    if found.runs:
-        yield describe_last_sweep(found.runs[0], found.at)
+    # A terminal has one screen: while it is known how long the sweep takes, that is more important than the last one.
+    rest = describe_rest(found, samples, known=page.terminal)
+    course = "" if page.terminal else describe_course(found, samples)
+    last = describe_last_sweep(found.runs[0], found.at) if found.runs and not (page.terminal and rest) else ""
+    yield from filter(None, (course, rest, last))
     yield from describe_verified(found.verified)
     yield from describe_dark_log(found)
     yield from describe_warnings(found)
@@ -101,15 +116,6 @@ def bar(share: float, width: int) -> str:
     return full * filled + empty * (width - filled)
 
 
-def sparkline(values: Sequence[int]) -> str:
-    """Draw values as blocks of eight heights, the largest value the highest; zero is a dot.
-
-    Where stdout's encoding lacks blocks, the heights are the digits 1 to 8.
-    """
-    highest, blocks = max(values, default=0), encodable(_BLOCKS + "·", "12345678.")
-    return "".join(blocks[max(value * 8 // (highest + 1), 0)] if value else blocks[8] for value in values)
-
-
 def _lay_out(rows: Mapping[str, str], page: Page, *, two: bool = True) -> Iterator[str]:
     if not (two and page.terminal and page.width >= _TWO_FROM):
         width = _SHORT_NAME if page.terminal and page.width < _TWO_FROM else _NAME_WIDTH
@@ -123,99 +129,20 @@ def _lay_out(rows: Mapping[str, str], page: Page, *, two: bool = True) -> Iterat
         yield f"{left}{' ' * max(half - cell_len(left), 1)}{right}".rstrip()
 
 
-def _headline(found: Status) -> str:
-    if found.alone:
-        return (
-            f"{found.migration}: phase {found.phase}, one collection whose documents are brought up when they are read"
-        )
-    return f"{found.migration}: phase {found.phase}, {_percent(found)} migrated"
-
-
-def _percent(found: Status) -> str:
-    return f"{int(found.share * 1000) / 10} %"
-
-
-def _share(found: Status) -> str:
-    return f"{found.v2.live:,} of {found.to_move:,}"
-
-
-def _count_rows(found: Status) -> dict[str, str]:
-    if found.alone:
-        return _one_collection(found)
-    return _both_collections(found) if found.place is None else _one_document(found, found.place)
-
-
-def _one_collection(found: Status) -> dict[str, str]:
-    versions = {} if found.versions is None else describe_versions(found.versions)
-    return {"documents": f"{found.v1:,}", **{name: _number(value) for name, value in versions.items()}}
-
-
-def _both_collections(found: Status) -> dict[str, str]:
-    versions = {} if found.versions is None else describe_versions(found.versions)
-    return {
-        "V1 entities": f"{found.v1:,}",
-        **{f"V1 {name}": _number(value) for name, value in versions.items()},
-        "V2 clean": f"{found.v2.clean:,}",
-        "V2 dirty (open writes)": f"{found.v2.dirty:,}",
-        "V2 placeholders": f"{found.v2.placeholders:,}",
-        "V2 tombstones": f"{found.v2.tombstones:,}",
-        **{name: f"{count:,}" for name, count in _without_body(found).items() if count},
-        "remaining, about": f"{found.remaining:,}",
-        "open dead letters": f"{found.dead_letters:,}",
-        **_origins(found),
-    }
-
-
-def _one_document(found: Status, held: PlaceHoldings) -> dict[str, str]:
-    about, stale = "about " if held.estimated else "", found.stale
-    versions = {} if found.versions is None else describe_versions(found.versions)
-    behind = "" if stale is None else f"{'about ' if stale.estimated else ''}{stale.count:,}"
-    return {
-        "documents": f"{found.v1:,}",
-        **{f"V1 {name}": _number(value) for name, value in versions.items()},
-        "with a V2 part": f"{about}{held.filled:,}",
-        **({"V2 part behind V1": behind} if stale is not None and stale.count else {}),
-        **({"V2 part is the truth": f"{about}{held.alone:,}"} if held.alone else {}),
-        **{name: f"{count:,}" for name, count in _without_body(found).items() if count},
-        "remaining, about": f"{found.remaining:,}",
-        "open dead letters": f"{found.dead_letters:,}",
-        **_origins(found),
-    }
-
-
-def _origins(found: Status) -> dict[str, str]:
-    by, about = found.moved_by, "about " if found.moved_by.estimated else ""
-    return {
-        "moved by reads": f"{about}{by.read:,}",
-        "moved by writes": f"{about}{by.write:,}",
-        "moved by sweeps": f"{about}{by.sweep:,}",
-        **({"moved by unknown": f"{about}{by.unknown:,}"} if by.unknown else {}),
-        **{f"conversion revision {conv}": f"{about}{count:,}" for conv, count in found.conversions.items()},
-    }
-
-
-def _without_body(found: Status) -> dict[str, int]:
-    return {"waiting for users": found.v2.waiting, "not taken over": found.v2.left}
-
-
-def _number(value: int | str) -> str:
-    return value if isinstance(value, str) else f"{value:,}"
-
-
 def _moved(run: RunRecord) -> int:
     return run.counts.get("migrated", 0) + run.counts.get("rewritten", 0)
 
 
 def _row(run: RunRecord) -> tuple[str, str, str, str]:
     seconds = f"{(run.ended_at - run.started_at).total_seconds():,.1f}"
-    counts = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in run.counts.items() if count)
-    return f"{run.started_at:%Y-%m-%d %H:%M:%S}", seconds, "finished" if run.finished else "stopped early", counts
+    ended = "finished" if run.finished else "stopped early"
+    return f"{run.started_at:%Y-%m-%d %H:%M:%S}", seconds, ended, describe_counts(run)
 
 
-def show(found: Status) -> None:
+def show(found: Status, samples: Sequence[Sample] = ()) -> None:
     """Print the screen, and the tables behind it."""
     console = Console()
-    lines = list(lines_of(found, Page(console.width, is_terminal())))
+    lines = list(lines_of(found, Page(console.width, is_terminal()), samples))
     for line in lines:
         say(line)
     show_tables(found, console.height - len(lines) if is_terminal() else math.inf)

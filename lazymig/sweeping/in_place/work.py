@@ -13,6 +13,7 @@ from attrs import frozen
 
 from lazymig.control import Identities
 from lazymig.errors import ConfigurationError
+from lazymig.measuring.in_place import Measure
 from lazymig.metrics import SWEEP_BATCH
 from lazymig.passes.shedding import as_patient_as
 from lazymig.protocol.in_place.place import Place
@@ -28,7 +29,6 @@ from lazymig.surroundings.checking import check_apart
 from lazymig.surroundings.looking import identify
 from lazymig.sweeping.dead_letters import review_letters
 from lazymig.sweeping.flow import work_in_order
-from lazymig.sweeping.in_place.holdings import Measure
 from lazymig.sweeping.in_place.moving import PlaceMover
 from lazymig.sweeping.in_place.reviewing import PlaceReview
 from lazymig.sweeping.report import Left
@@ -79,7 +79,7 @@ class PlaceWork(SweepWork, Generic[V1, V2]):
         )
         self.failures = self._mover.failures
         self._counts = as_patient_as(place.store, Counts(place.store))
-        self._measure = Measure(place)
+        self._measure = Measure(place, as_patient_as)
 
     def begin(self) -> None:
         """Do nothing: no run knows anything of another."""

@@ -1,0 +1,124 @@
+"""What people ordered on the page, in the control collection: who, when, what, and how it ended. One row per migration.
+
+An act is entered before it does anything, by the identity of the form that ordered it: a form that arrives twice, at
+any process, is found out there. An act without an end is under way while its process reports of it; else it was cut
+off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from attrs import frozen
+
+from lazymig.control.part import Part
+from lazymig.loop.clock import Clock
+from lazymig.stores.rows import Row, Rows
+
+#: How many acts the row keeps, and how long each of an act's texts may be.
+KEPT, TEXT = 500, 1000
+#: Lines that the row keeps of an act.
+_LINES: Final = 20
+#: An act of which nothing was heard for longer was cut off. Clocks of two machines may differ.
+_SILENT: Final = timedelta(seconds=30)
+
+
+@frozen
+class Act:
+    """One thing that a person ordered.
+
+    Attributes:
+        at: When, naive UTC by the clock of the process that did it.
+        by: Who ordered it.
+        action: What it is called, such as "advance".
+        what: What it was about, in words: ids and reasons, and nothing of the documents.
+        outcome: How it ended, in words; empty while it is under way.
+        good: Whether it did what was ordered.
+        ended_at: When it ended; None while it is under way.
+        form: What identifies the form that ordered it; empty where there was none.
+        lines: What was waited for, in words, the newest last.
+        seen_at: When its process reported of it last; None where it did not yet.
+    """
+
+    at: datetime
+    by: str
+    action: str
+    what: str
+    outcome: str = ""
+    good: bool = False
+    ended_at: datetime | None = None
+    form: str = ""
+    lines: tuple[str, ...] = ()
+    seen_at: datetime | None = None
+
+    @property
+    def began_at(self) -> datetime:
+        """When it began."""
+        return self.at
+
+    def is_under_way(self, now: datetime) -> bool:
+        """Whether it has not ended, and its process was heard of lately."""
+        return self.ended_at is None and abs(now - (self.seen_at or self.at)) < _SILENT
+
+
+class Journal(Part):
+    """The acts of one migration. `Parts.journal` makes it."""
+
+    def __init__(self, rows: Rows, clock: Clock, migration: str) -> None:
+        super().__init__(rows, clock)
+        self._key = f"{migration}/journal"
+        self._migration = migration
+
+    async def add(self, act: Act) -> bool:
+        """Enter an act, durably. False: an act of this form is entered already; nothing was changed."""
+        pushed = {"acts": {"$each": [_make_row(act)], "$slice": -KEPT}}
+        change = {"$set": {"kind": "journal", "migration": self._migration}, "$push": pushed}
+        where: dict[str, object] = {"_id": self._key}
+        if act.form:
+            where["acts.form"] = {"$ne": act.form}
+        # Twice: where two acts make the row at one time, the server refuses the later one whatever its form is.
+        return await self._rows.put(where, change) or await self._rows.put(where, change)
+
+    async def report(self, form: str, lines: Sequence[str]) -> bool:
+        """Enter that the act of this form is under way, and what it waits for. False: there is no such act."""
+        where = {"_id": self._key, "acts": {"$elemMatch": {"form": form, "ended_at": None}}}
+        kept = [line[:TEXT] for line in lines[-_LINES:]]
+        return await self._rows.change(
+            where, {"$set": {"acts.$.lines": kept, "acts.$.seen_at": self._clock.now()}}
+        )  # fmt: skip
+
+    async def end(self, form: str, outcome: str, *, good: bool, lines: Sequence[str] = ()) -> bool:
+        """Enter how the act of this form ended. False: there is no such act without an end."""
+        where = {"_id": self._key, "acts": {"$elemMatch": {"form": form, "ended_at": None}}}
+        ended = {
+            "acts.$.outcome": outcome[:TEXT], "acts.$.good": good, "acts.$.ended_at": self._clock.now(),
+            "acts.$.lines": [line[:TEXT] for line in lines[-_LINES:]],
+        }  # fmt: skip
+        return await self._rows.change(where, {"$set": ended})
+
+    async def find(self, form: str) -> Act | None:
+        """Find the act of this form; None where there is none, or where many others came since."""
+        row = await self._rows.find_first({"_id": self._key, "acts.form": form})
+        return None if row is None else next(_parse(one) for one in row["acts"] if one["form"] == form)
+
+    async def find_last(self, limit: int) -> list[Act]:
+        """Find the last acts, newest first."""
+        row = await self._rows.find_tail({"_id": self._key}, "acts", limit)
+        return [] if row is None else [_parse(one) for one in reversed(row.get("acts", ()))]
+
+
+def _make_row(act: Act) -> dict[str, object]:
+    return {
+        "at": act.at, "by": act.by[:TEXT], "action": act.action, "what": act.what[:TEXT],
+        "outcome": act.outcome[:TEXT], "good": act.good, "ended_at": act.ended_at, "form": act.form,
+        "lines": [line[:TEXT] for line in act.lines[-_LINES:]], "seen_at": act.seen_at,
+    }  # fmt: skip
+
+
+def _parse(row: Row) -> Act:
+    return Act(
+        row["at"], row["by"], row["action"], row["what"], row["outcome"], row["good"], row["ended_at"], row["form"],
+        tuple(row["lines"]), row["seen_at"],
+    )  # fmt: skip

@@ -1,0 +1,46 @@
+"""Dead letters for a person and for a program: in groups with the same cause, and one by one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+from attrs import frozen
+
+from lazymig.status.ids import Names
+from lazymig.stores.documents import decode_id
+from lazymig.stores.records import DeadLetter
+
+
+@frozen
+class Group:
+    """Dead letters with the same error at the same line and field."""
+
+    direction: str
+    error: str
+    line: str
+    path: str
+    #: Only of a refused body, where the class of the error says little.
+    message: str
+    count: int = 0
+
+    def holds(self, letter: DeadLetter) -> bool:
+        """Whether a letter belongs to this group."""
+        return attrs.evolve(self, count=0) == _group_of(letter)
+
+
+def grouped(letters: Sequence[DeadLetter]) -> list[Group]:
+    """Group the letters by error, line and field, the largest group first."""
+    counts = Counter(map(_group_of, letters))
+    return [attrs.evolve(group, count=count) for group, count in counts.most_common()]
+
+
+def _group_of(one: DeadLetter) -> Group:
+    return Group(one.direction, one.error, one.line, one.path, one.message if one.direction == "store" else "")
+
+
+def as_object(letter: DeadLetter, names: Names) -> dict[str, Any]:
+    """Return a letter for JSON; `ref` is the text that commands take for its id."""
+    return {**attrs.asdict(letter), "id": decode_id(letter.id), "ref": names.reference(letter.id)}

@@ -1,0 +1,28 @@
+"""What `lazymig status --json` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from lazymig.status.ids import Names
+from lazymig.status.letters import as_object
+from lazymig.status.looking import Status
+from lazymig.status.next_step import find_next_step
+from lazymig.status.words import describe_phase
+
+
+def object_of(found: Status) -> Mapping[str, object]:
+    """Return everything that was looked up, for a program."""
+    letters = [as_object(letter, Names([letter.id])) for letter in found.letters]
+    step = find_next_step(found)
+    return {
+        **attrs.asdict(found),
+        "meaning": describe_phase(found.phase),
+        "letters": letters,
+        "remaining": found.remaining,
+        "share": int(found.share * 10_000) / 10_000,
+        "behind": [member.name for member in found.fleet.behind],
+        "next": None if step is None else attrs.asdict(step),
+    }

@@ -1,0 +1,153 @@
+"""Dead letters: accept a failure with a reason, take that back, and try entities again.
+
+An id travels as the text of `typed`. It is looked up among the dead letters that there are, and never read as a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+
+from lazymig.status.ids import typed
+from lazymig.stores.records import DeadLetter
+from lazymig.sweeping.retry import retry_dead
+from lazymig.web.actions.action import LIST, Action, Case, NotDone, check_why
+from lazymig.web.actions.sheets import WHY, Sheet
+
+_GONE = "There is no dead letter of this id any more: the entity was moved, or it was deleted."
+_MOMENT = "%Y-%m-%d %H:%M:%S UTC"
+
+
+async def find_letter(case: Case, text: str) -> DeadLetter | None:
+    """Find the dead letter whose id has this text, with its type; None where there is none."""
+    if not text:
+        return None
+    async for page in case.parts.letters.find_pages(case.name):
+        for letter in page:
+            if typed(letter.id) == text:
+                return letter
+    return None
+
+
+def list_facts(letter: DeadLetter) -> tuple[tuple[str, str], ...]:
+    """Return what is recorded of a letter, by names, without what is empty."""
+    first, last = (f"{at:{_MOMENT}}" if at is not None else "" for at in (letter.first_at, letter.last_at))
+    facts = {
+        "Id": typed(letter.id), "Step": letter.direction, "Error": letter.error, "Line": letter.line,
+        "Field": letter.path, "Message": letter.message, "Revision of V1": str(letter.revision),
+        "Attempts": str(letter.attempts), "First tried": first, "Last tried": last, "Waived": letter.waived or "",
+    }  # fmt: skip
+    return tuple((name, value) for name, value in facts.items() if value)
+
+
+def _make_seen(letter: DeadLetter) -> str:
+    """Return a text that changes when the failure, or its waiver, is another one."""
+    known = (typed(letter.id), str(letter.revision), letter.error, letter.line, letter.path, letter.waived)
+    return sha256(repr(known).encode()).hexdigest()[:32]
+
+
+class _OfOne(Action):
+    """An action on one dead letter."""
+
+    alone = False
+    asks = frozenset({"id"})
+    back = LIST
+
+    def describe(self, case: Case, sheet: Sheet) -> str:
+        why = case.typed.words("why")
+        return f"{case.typed.one('id')}{f': {why}' if why else ''}"
+
+    async def find(self, case: Case) -> DeadLetter:
+        """Find the letter again. Raises `NotDone` where it is gone."""
+        letter = await find_letter(case, case.typed.one("id"))
+        if letter is None:
+            raise NotDone(_GONE)
+        return letter
+
+
+class Waive(_OfOne):
+    """Accept one failure."""
+
+    name = "waive"
+
+    async def look(self, case: Case) -> Sheet:
+        letter = await find_letter(case, case.typed.one("id"))
+        if letter is None:
+            return Sheet(title="Waive a dead letter", why_not=_GONE)
+        title, seen = f"Waive the dead letter of {typed(letter.id)}", _make_seen(letter)
+        if letter.waived is not None:
+            return Sheet(title=title, facts=list_facts(letter), seen=seen, why_not="It is waived already.")
+        return Sheet(
+            title=title, facts=list_facts(letter), fields=(WHY,), button="Waive it", seen=seen,
+            text=("The failure no longer needs a person and no longer blocks a step, until V1's document changes. The "
+                  "entity stays in V1 alone.",),
+        )  # fmt: skip
+
+    def check(self, case: Case, sheet: Sheet) -> Mapping[str, str]:
+        return check_why(case)
+
+    async def act(self, case: Case, sheet: Sheet) -> str:
+        letter = await self.find(case)
+        if not await case.control.waive(case.name, letter.id, case.typed.words("why")):
+            raise NotDone("The dead letter has just changed. Look at it again before you waive it.")
+        return f"waived {typed(letter.id)}"
+
+
+class Unwaive(_OfOne):
+    """Take a waiver back."""
+
+    name = "unwaive"
+
+    async def look(self, case: Case) -> Sheet:
+        letter = await find_letter(case, case.typed.one("id"))
+        if letter is None:
+            return Sheet(title="Take a waiver back", why_not=_GONE)
+        title, seen = f"Take the waiver of {typed(letter.id)} back", _make_seen(letter)
+        if letter.waived is None:
+            return Sheet(title=title, facts=list_facts(letter), seen=seen, why_not="It is not waived.")
+        text = "The failure needs a person again, and blocks the steps that trust V2."
+        return Sheet(title=title, text=(text,), facts=list_facts(letter), button="Take it back", seen=seen)
+
+    async def act(self, case: Case, sheet: Sheet) -> str:
+        letter = await self.find(case)
+        if not await case.control.unwaive(case.name, letter.id):
+            raise NotDone("It is not waived any more.")
+        return f"the dead letter of {typed(letter.id)} is open again"
+
+
+class Retry(Action):
+    """Try to move entities again: one, or all that have an open dead letter."""
+
+    name = "retry"
+    asks = frozenset({"id"})
+
+    async def look(self, case: Case) -> Sheet:
+        text = "An entity that fails again keeps its dead letter, with the new error. A sweep does this by itself."
+        if not case.typed.one("id"):
+            count = await case.control.dead_count(case.name)
+            title = f"Try the dead letters of {case.name} again"
+            if not count:
+                return Sheet(title=title, why_not="No dead letter is open.")
+            return Sheet(title=title, text=(text,), facts=(("Open", f"{count:,}"),), button=f"Try {count:,} again")
+        letter = await find_letter(case, case.typed.one("id"))
+        if letter is None:
+            return Sheet(title="Try an entity again", why_not=_GONE)
+        title = f"Try {typed(letter.id)} again"
+        return Sheet(title=title, text=(text,), facts=list_facts(letter), button="Try it again")
+
+    def describe(self, case: Case, sheet: Sheet) -> str:
+        return case.typed.one("id") or "all open dead letters"
+
+    async def act(self, case: Case, sheet: Sheet) -> str:
+        ids, tried = [], await case.control.dead_count(case.name)
+        if case.typed.one("id"):
+            letter = await find_letter(case, case.typed.one("id"))
+            if letter is None:
+                raise NotDone(_GONE)
+            ids, tried = [letter.id], 1
+        removed = await retry_dead(case.repository, case.control, ids) if tried else 0
+        left = await case.control.dead_count(case.name)
+        return (
+            f"entities retried {tried:,}, dead letters removed {removed:,}, still failing {max(tried - removed, 0):,}; "
+            f"open dead letters {left:,}"
+        )

@@ -1,0 +1,1 @@
+"""What each panel of the page shows: plain text and numbers from a snapshot. Nothing here sends a statement."""

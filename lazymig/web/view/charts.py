@@ -1,0 +1,129 @@
+"""The charts: which lines each has, from the samples; as data for a script that draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC
+
+from attrs import frozen
+
+from lazymig.control.samples import Sample
+
+#: The value of a line at each sample; None where it is not known.
+Values = tuple[float | None, ...]
+
+
+@frozen
+class Series:
+    """A line: what it is, and the name of its colour and its dashes."""
+
+    name: str
+    style: str
+    values: Values
+    #: Whether it was counted now and then only, so that a line leads from one value to the next.
+    bridged: bool = False
+
+
+@frozen
+class Chart:
+    """Lines over the same times, in seconds since 1970.
+
+    Attributes:
+        name: What identifies it on the page.
+        title: What it shows.
+        unit: What follows each value, such as " %".
+        top: The value at the upper end, where it is fixed.
+    """
+
+    name: str
+    title: str
+    unit: str
+    at: tuple[float, ...]
+    series: tuple[Series, ...]
+    top: float | None = None
+
+
+@frozen
+class _Line:
+    name: str
+    style: str
+    read: Callable[[Sample], float | None]
+    bridged: bool = False
+
+
+@frozen
+class _Plan:
+    name: str
+    title: str
+    unit: str
+    lines: tuple[_Line, ...]
+    top: float | None = None
+
+
+def _millis(elapsed_s: float | None) -> float | None:
+    return None if elapsed_s is None else elapsed_s * 1000
+
+
+def _percent(part: float | None) -> float | None:
+    return None if part is None else part * 100
+
+
+_PLANS = (
+    _Plan("share", "Migrated", " %", (_Line("migrated", "plain", lambda one: one.share * 100),), 100.0),
+    _Plan(
+        "moved", "In V2, by what moved it", "",
+        (
+            _Line("to move", "frame", lambda one: one.v1 - one.left),
+            _Line("by reads", "read", lambda one: one.moved_read, bridged=True),
+            _Line("by writes", "write", lambda one: one.moved_write, bridged=True),
+            _Line("by sweeps", "sweep", lambda one: one.moved_sweep, bridged=True),
+        ),
+    ),
+    _Plan("speed", "Documents per second of sweeps", "/s", (_Line("per second", "sweep", lambda one: one.per_s),)),
+    _Plan(
+        "open", "What is open", "",
+        (
+            _Line("dirty", "read", lambda one: one.dirty),
+            _Line("dead letters", "bad", lambda one: one.dead),
+            _Line("mismatches", "write", lambda one: one.mismatches),
+            _Line("waiting for users", "frame", lambda one: one.waiting),
+        ),
+    ),
+    _Plan(
+        "latency", "99 of 100 reads answered within", " ms",
+        (
+            _Line("V1", "write", lambda one: _millis(one.v1_p99_s)),
+            _Line("V2", "read", lambda one: _millis(one.v2_p99_s)),
+        ),
+    ),
+    _Plan(
+        "agreement", "Dark reads that agree", " %",
+        (_Line("agree", "sweep", lambda one: _percent(one.consistency)),), 100.0,
+    ),
+)  # fmt: skip
+
+
+def make_charts(samples: Sequence[Sample]) -> tuple[Chart, ...]:
+    """Return the charts that these samples can fill; a line that nothing was counted for is left out."""
+    at = tuple(one.at.replace(tzinfo=UTC).timestamp() for one in samples)
+    charts = []
+    for plan in _PLANS:
+        lines = [Series(line.name, line.style, tuple(map(line.read, samples)), line.bridged) for line in plan.lines]
+        known = tuple(line for line in lines if any(value is not None for value in line.values))
+        if known:
+            charts.append(Chart(plan.name, plan.title, plan.unit, at, known, plan.top))
+    return tuple(charts)
+
+
+def make_data(samples: Sequence[Sample]) -> dict[str, object]:
+    """Return what the script of the page draws: the times once, and each chart with all its lines."""
+    at = [one.at.replace(tzinfo=UTC).timestamp() for one in samples]
+    return {"at": at, "charts": [_make_object(plan, samples) for plan in _PLANS]}
+
+
+def _make_object(plan: _Plan, samples: Sequence[Sample]) -> dict[str, object]:
+    series = [
+        {"name": line.name, "style": line.style, "bridged": line.bridged, "values": list(map(line.read, samples))}
+        for line in plan.lines
+    ]
+    return {"name": plan.name, "title": plan.title, "unit": plan.unit, "top": plan.top, "series": series}

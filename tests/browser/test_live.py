@@ -1,0 +1,107 @@
+"""The page follows what happens, without being loaded again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+
+from lazymig import Phase
+from lazymig.control.samples import FINE
+from tests.browser.serving import Host
+from tests.browser.teams import REFRESH_S, Team
+from tests.browser.visiting import PATIENCE_MS, Visitors, expect, mark, share_of, was_loaded_once
+
+COUNT = 50
+
+
+async def fill(team: Team, phase: Phase = Phase.COEXIST) -> None:
+    """People in V1, none of them in V2."""
+    await team.fill(COUNT)
+    await team.begin(phase)
+
+
+async def test_a_sweep_is_seen_as_it_goes(team: Team, visitors: Visitors) -> None:
+    """Share, counts and the running sweep change on an open page, step by step; it is not loaded again."""
+    await fill(team)
+    team.turnstile.close()
+    page = await visitors.open(team.page)
+    await mark(page)
+    await expect(share_of(page)).to_have_text("0.0 %")
+    sweep = team.start(team.sweep(batch_size=10, concurrency=1))
+    await expect(page.locator("#passes tbody th")).to_contain_text("sweep")
+    for moved in (10, 30, 50):
+        await team.turnstile.let_through(moved - await team.count("people_v2"))
+        await expect(share_of(page)).to_have_text(f"{2 * moved}.0 %")
+        await expect(page.locator("#progress .legend")).to_contain_text(f"by sweeps {moved}")
+    await sweep
+    await expect(page.locator("#passes tbody")).to_have_count(0)
+    assert await was_loaded_once(page)
+
+
+async def test_the_charts_grow(team: Team, visitors: Visitors) -> None:
+    """What a sweep records while the page is open is drawn: by the same script, on the same canvas."""
+    await fill(team)
+    team.turnstile.close()
+    page = await visitors.prepare()
+    await page.clock.install()
+    await page.goto(team.page)
+    await mark(page)
+    sweep = team.start(team.sweep(batch_size=10, concurrency=1))
+    for moved in (10, 20, 30):
+        await team.clock.sleep(FINE.every_s)  # so long after the last sample the next one is due, with the next batch
+        await team.turnstile.let_through(10)
+        await team.sampled(moved)
+        async with asyncio.timeout(PATIENCE_MS / 1000):
+            while await page.locator("#chart-share-last .value").all_text_contents() != [f"{2 * moved} %"]:
+                await team.clock.sleep(FINE.every_s)
+                await page.clock.fast_forward(10_000)  # the script asks for samples every ten seconds
+    await expect(page.locator("#chart-share canvas")).to_have_count(1)
+    await expect(page.locator("#chart-speed canvas")).to_be_visible()
+    await team.turnstile.open()
+    await sweep
+    assert await was_loaded_once(page)
+
+
+async def test_twenty_watch_by_one_poller(team: Team, visitors: Visitors) -> None:
+    """Everybody sees a change, and for twenty no more is looked up than for one: once per interval."""
+    await fill(team)
+    pages = await asyncio.gather(*(visitors.open(team.page) for _ in range(3)))
+    async with AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(team.watch()) for _ in range(17)]
+        for page in pages:
+            await expect(share_of(page)).to_have_text("0.0 %")
+        looks, began_s = team.looks.looks, time.monotonic()
+        await team.sweep()
+        for page in pages:
+            await expect(share_of(page)).to_have_text("100.0 %")
+        await asyncio.gather(*(stream.readuntil(b"100.0 %") for stream in streams))
+    # However slow this machine is: it waits an interval between two looks.
+    assert 0 < team.looks.looks - looks <= (time.monotonic() - began_s) / REFRESH_S + 1
+
+
+async def test_the_page_finds_a_server_that_was_started_again(team: Team, visitors: Visitors, host: Host) -> None:
+    """An open page says that it lost the server, connects again by itself, and shows what changed meanwhile."""
+    visitors.tolerate(r"ERR_(CONNECTION_REFUSED|CONNECTION_RESET|INCOMPLETE_CHUNKED|EMPTY_RESPONSE)|\[object Event\]")
+    await fill(team)
+    page = await visitors.open(team.page)
+    await mark(page)
+    await host.stop()
+    await expect(page.locator("#stream")).to_be_visible()
+    await team.sweep()
+    host.start()
+    await expect(share_of(page)).to_have_text("100.0 %")
+    await expect(page.locator("#stream")).to_be_hidden()
+    assert await was_loaded_once(page)
+
+
+async def test_the_focus_stays(team: Team, visitors: Visitors) -> None:
+    """A link that has the focus keeps it while its panel is replaced."""
+    await fill(team)
+    page = await visitors.open(team.page)
+    link = page.locator("#phases a.action").first
+    await link.focus()
+    await team.control.cut_over(team.name, share=0.5, by="bob", why="slowly")
+    await expect(page.locator("#phases")).to_contain_text("50 %")
+    await expect(link).to_be_focused()
+    assert await page.evaluate("document.activeElement.isConnected")

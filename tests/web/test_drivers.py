@@ -1,0 +1,37 @@
+"""The page's forms on every driver, and in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lazymig import Phase, Sweeper
+from lazymig.control import parts_of
+from lazymig.status.looking import control_of
+from tests.sweeps import thing
+from tests.switches import followed, standing
+from tests.web.visitors import Host, Visitor, done
+
+
+async def test_forms_work_on_every_driver(database: Any) -> None:
+    """Steps up, a pause, a waiver and a second try are ordered, kept, and refused where they are sent twice."""
+    repo = followed(database)
+    visitor = Visitor(Host(repo).app)
+    await database["v1"].insert_many([thing(1), thing("<b>", -1), thing("x", -1)])
+    await done(visitor, await visitor.order("begin", phase="prepare", why="all run"))
+    for _ in range(2):
+        await done(visitor, await visitor.order("advance", why="on"))
+    await Sweeper(repo).run()
+    await done(visitor, await visitor.order("pause", kind="sweep", why="the shop is slow"))
+    assert (await visitor.order("waive", {"id": "str:<b>"}, why="test data")).status == 303
+    await database["v1"].update_one({"_id": "x"}, {"$set": {"n": 1}})
+    await done(visitor, await visitor.order("retry"))
+    control = control_of(repo)
+    assert [(one.id, one.waived) async for one in control.dead_letters("things")] == [("<b>", "test data")]
+    assert (await standing(repo)).phase is Phase.COEXIST
+    kept = await parts_of(control).journal("things").find_last(10)
+    assert [(act.action, act.good) for act in reversed(kept)] == [
+        ("begin", True), ("advance", True), ("advance", True), ("pause", True), ("waive", True), ("retry", True),
+    ]  # fmt: skip
+    page = await visitor.open("rollback")
+    assert [(await visitor.send(page, why="back")).status for _ in range(2)] == [303, 303]
+    assert (await standing(repo)).phase is Phase.SHADOW
