@@ -94,7 +94,7 @@ class Pulse:
         return self._watchers
 
     async def now(self) -> Snapshot:
-        """Return a snapshot that is at most one interval old, or the last one with the reason why there is none.
+        """Return a snapshot that is young enough, or the last one with the reason why there is none.
 
         Raises what the first look raises, and `NotYet` where that takes long.
         """

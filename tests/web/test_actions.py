@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from urllib.parse import quote
 
@@ -156,6 +157,21 @@ async def test_an_id_is_looked_for_among_the_listed_letters_alone(
     assert {(await visitor.get(link)).status for link in shown} == {200}
     every = [f"{visitor.base}/dead-letters/one?id={quote(typed(id), safe='/')}" for id in await letters(dead)]
     assert sorted([(await visitor.get(link)).status for link in every]) == [200] * 4 + [404] * (len(every) - 4)
+
+
+async def test_a_page_of_dead_letters_waits_for_a_database_that_hangs_no_longer_than_a_person(
+    dead: Repository[Any, Any], visitor: Visitor, monkeypatch: Any
+) -> None:
+    """Where no answer comes, the pages of dead letters say so, as the others do."""
+
+    async def hang(self: Any, *arguments: Any, **options: Any) -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("lazymig.stores.rows.Rows.find_page", hang)
+    monkeypatch.setattr("lazymig.web.actions.reading._PATIENCE_S", 0.01)
+    for path in ("dead-letters", "dead-letters/one?id=int:5"):
+        page = await visitor.get(f"{visitor.base}/{path}")
+        assert (page.status, "The database does not answer." in page.words) == (503, True)
 
 
 async def test_retry_one_and_all(dead: Repository[Any, Any], server_database: Any, visitor: Visitor) -> None:
