@@ -58,9 +58,9 @@ class Sweeper(Generic[V1, V2]):
         where: A MongoDB filter on V1: move only the documents that it finds. This is no full pass: it leaves marks and
             dead letters alone, and neither continues nor ends the pass over all.
         newest_first: Begin with the highest ids. Such a pass has its own checkpoints.
-        live_slowdown: How many times as long live reads may take while the sweep's statements are on the way. The sweep
-            begins with a quarter of its limits, grows up to them while reads are as quick as without it, and has less
-            in flight where they are not. None: it always goes by its limits.
+        live_slowdown: How many times as long live reads may take while the sweep's statements are on the way. Where
+            nobody else reads the collections, the sweep goes by its limits; where others do, in small steps. It has
+            less in flight where reads are slower. None: it always goes by its limits.
         since: A pass that others finished after this time (naive UTC) counts as this run's, and no new one begins.
         clock: The source of time, for tests.
 

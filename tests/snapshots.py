@@ -27,6 +27,7 @@ from lazymig.measuring.holdings import Holdings, MovedBy
 from lazymig.measuring.in_place import PlaceHoldings, Stale
 from lazymig.phases import Phase
 from lazymig.status.follower import FollowerState
+from lazymig.status.letters import grouped
 from lazymig.status.looking import DarkLog, Fleet, Passes, Status, Verified
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.versions import Versions
@@ -161,7 +162,8 @@ def in_trouble() -> Snapshot:
     ]  # fmt: skip
     paused = Steering(paused=True, paused_by=f"eve {HOSTILE}", paused_at=ago(hours=3), reason=f"<i>{LONG}</i>")
     status = evolve(
-        at_work().status, dead_letters=1_312, letters=letters, warnings=[f"the classes have changed: {HOSTILE}"],
+        at_work().status, dead_letters=1_312, letters=letters, causes=tuple(grouped(letters)),
+        warnings=[f"the classes have changed: {HOSTILE}"],
         unseen=("indexes of V2",), foreign=("V2 holds 3 documents that lazymig did not store",),
         passes=Passes((), {"sweep": paused}), dark_reads=DarkLog(41, ago(days=3)),
         verified=Verified(run("verify", 5, compared=9, match=2)[1], {"different": 7, "orphan": 1_204}, ago(days=2)),

@@ -133,8 +133,8 @@ ROOMS = {
     ),
     "status": (
         {"counting", "cut_over", "follower", "ids", "versions"},
-        {"slowly"},
-        {"json_text", "letters", "looking"},
+        {"letters", "slowly"},
+        {"json_text", "looking"},
         {"next_step", "proof", "rows"},
         {"gauges", "remaining_time", "words"},
         {"objects"},

@@ -67,7 +67,7 @@ async def serve(
         say(f"{serving.url} shows {', '.join(names)}. Ctrl-C ends it.")
         sys.stdout.flush()
         if serving.is_open:
-            remark(f"whoever reaches {host} sees the page", in_json=False)
+            remark("it listens beyond this machine: whoever reaches it there sees the page", in_json=False)
         with stopped_by_signals(serving.stop, quietly=True):
             await serving.run()
     return Exit.DONE

@@ -19,8 +19,11 @@ from lazymig.stores.rows import Row
 
 #: Letters per statement and per page.
 LETTERS_PER_PAGE = 1000
+#: How many are counted by their causes, so that a look for a page stays cheap.
+COUNTED_BY_CAUSE = 10_000
 #: Their order: oldest first.
 BY_AGE = [("first_at", 1), ("_id", 1)]
+_CAUSE = ("direction", "error", "line", "path", "message")
 
 
 class DeadLetters(Part):
@@ -97,6 +100,11 @@ class DeadLetters(Part):
     async def count_open(self, migration: str) -> int:
         """Count the dead letters that are not waived."""
         return await self._rows.count({"kind": "dead", "migration": migration, "waived": {"$exists": False}})
+
+    async def count_open_by_cause(self, migration: str) -> list[Row]:
+        """Count open letters by direction, error, line, path and message: all of them, or `COUNTED_BY_CAUSE`."""
+        where = {"kind": "dead", "migration": migration, "waived": {"$exists": False}}
+        return await self._rows.count_groups(_CAUSE, where, COUNTED_BY_CAUSE)
 
     async def count_waived(self, migration: str) -> int:
         """Count the dead letters that are waived."""

@@ -12,6 +12,7 @@ from attrs import frozen
 from lazymig.status.ids import Names
 from lazymig.stores.documents import decode_id
 from lazymig.stores.records import DeadLetter
+from lazymig.stores.rows import Row
 
 
 @frozen
@@ -37,8 +38,22 @@ def grouped(letters: Sequence[DeadLetter]) -> list[Group]:
     return [attrs.evolve(group, count=count) for group, count in counts.most_common()]
 
 
+def group_counts(rows: Sequence[Row]) -> tuple[Group, ...]:
+    """Return the groups of letters that the control collection has counted by their causes, the largest first."""
+    counts: Counter[Group] = Counter()
+    for row in rows:
+        counts[_make_group(row["direction"], row["error"], row.get("line", ""), row["path"], row["message"])] += row[
+            "count"
+        ]
+    return tuple(attrs.evolve(group, count=count) for group, count in counts.most_common())
+
+
 def _group_of(one: DeadLetter) -> Group:
-    return Group(one.direction, one.error, one.line, one.path, one.message if one.direction == "store" else "")
+    return _make_group(one.direction, one.error, one.line, one.path, one.message)
+
+
+def _make_group(direction: str, error: str, line: str, path: str, message: str) -> Group:
+    return Group(direction, error, line, path, message if direction == "store" else "")
 
 
 def as_object(letter: DeadLetter, names: Names) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from lazymig.routes.stages import Stage
 from lazymig.shapes.migration import is_upcasting_only
 from lazymig.status.counting import Sampled, look_up_sampled
 from lazymig.status.follower import FollowerState, describe_follower
+from lazymig.status.letters import Group, group_counts
 from lazymig.status.slowly import Chooser, Recalled, Slow, look_when_due
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.revisions import find_warnings
@@ -107,6 +108,8 @@ class Status:
     conversions: dict[int, int]
     #: What is wrong with this release; each says what to do.
     warnings: list[str]
+    #: The open dead letters by their causes, the largest group first; of very many, a part of them.
+    causes: tuple[Group, ...] = ()
     #: What the follower found; None where none ever ran.
     follower: FollowerState | None = None
     #: What this user or this server does not allow to check.
@@ -166,14 +169,16 @@ async def looked_up(
     held = await look_up_held(calls.ground, exact=exact)
     look = partial(_look_up_slowly, repository, stage, held, now, demands, exact=exact)
     slow = await (choose or look_when_due)(_recall(before, fleet, now), look)
+    dead, letters = await control.dead_count(name), await _oldest(control, name)
     return Status(
         migration=name,
         phase=str(stage.phase),
         v1=held.v1,
         v2=held.v2,
         place=held.place,
-        dead_letters=await control.dead_count(name),
-        letters=await _oldest(control, name),
+        dead_letters=dead,
+        letters=letters,
+        causes=await _find_causes(control, name, dead, letters, before),
         runs=await _last_runs(control, name),
         verified=await _look_up_verified(control, name),
         dark_reads=await _look_up_dark(control, name),
@@ -257,6 +262,14 @@ async def _oldest(control: Control, name: str) -> list[DeadLetter]:
     async for page in parts_of(control).letters.find_pages(name, waived=False, size=SHOWN):
         return page[:SHOWN]
     return []
+
+
+async def _find_causes(
+    control: Control, name: str, dead: int, letters: list[DeadLetter], before: Status | None
+) -> tuple[Group, ...]:
+    if before is not None and (dead, letters) == (before.dead_letters, before.letters):
+        return before.causes
+    return group_counts(await parts_of(control).letters.count_open_by_cause(name)) if dead else ()
 
 
 async def _look_up_verified(control: Control, name: str) -> Verified:

@@ -71,6 +71,17 @@ class Rows:
         cursor = await await_if_needed(self._rows.aggregate(stages))
         return {row["_id"]: int(row["count"]) for row in await cursor.to_list(None)}
 
+    async def count_groups(self, fields: Sequence[str], where: Row, limit: int) -> list[Row]:
+        """Count the rows that match by what they hold in these fields, `limit` rows at most; the largest groups first.
+
+        Each group has its `count`, and the fields under their names.
+        """
+        by = {field: f"${field}" for field in fields}
+        stages: list[Row] = [{"$match": where}, {"$limit": limit}, {"$group": {"_id": by, "count": {"$sum": 1}}}]
+        cursor = await await_if_needed(self._rows.aggregate(stages))
+        found = [{**row["_id"], "count": int(row["count"])} for row in await cursor.to_list(None)]
+        return sorted(found, key=lambda group: group["count"], reverse=True)
+
     async def add(self, row: Row) -> None:
         """Insert one row, durably."""
         await self._rows.insert_one(row)

@@ -126,8 +126,8 @@ class Flow(Generic[V1, V2]):
         """Move what V2 lacks of the page. False: the sweep is to stop before all of it is moved."""
         if page.whole:
             with self._pair.tally.span(SWEEP_BATCH, documents=len(page.missing)):
-                await self._mover.move(page.missing, read_at_s)
-            self._throttle.batches.note_batch(len(page.missing), self._pair.clock.monotonic() - read_at_s)
+                waited_s = await self._mover.move(page.missing, read_at_s)
+            self._throttle.batches.note_batch(len(page.missing), self._pair.clock.monotonic() - read_at_s - waited_s)
             return True
         rest, moved = page.missing, 0
         if self._server is not None and rest and not await self._compare(self._server, rest):
@@ -148,15 +148,15 @@ class Flow(Generic[V1, V2]):
             yield batch, self._pair.clock.monotonic()
 
     async def _move_batch(self, remainder: Remainder, batch: Sequence[RawId], began_s: float) -> bool:
-        clock, read_at_s, left = self._pair.clock, began_s, batch
+        clock, read_at_s, left, waited_s = self._pair.clock, began_s, batch, 0.0
         with self._pair.tally.span(SWEEP_BATCH, documents=len(batch)):
             if self._server is not None:
                 left = await self._server.move(batch)
                 read_at_s = clock.monotonic()
             async for documents in remainder.read_whole(left):
-                await self._mover.move(documents, read_at_s)
+                waited_s += await self._mover.move(documents, read_at_s)
                 read_at_s = clock.monotonic()
-        self._throttle.batches.note_batch(len(batch), clock.monotonic() - began_s)
+        self._throttle.batches.note_batch(len(batch), clock.monotonic() - began_s - waited_s)
         return True
 
     async def _compare(self, server: ServerSide[V1, V2], missing: Sequence[RawId]) -> bool:

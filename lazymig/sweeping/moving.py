@@ -75,19 +75,22 @@ class Mover(Generic[V1, V2]):
         self._sounding = Sounding(pair.clock) if sounding is None else sounding
         self._v1, self._v2 = Scan(pair.v1), Scan(pair.bodies)
 
-    async def move(self, documents: Sequence[Any], read_at_s: float, *, adopting: bool = False) -> None:
+    async def move(self, documents: Sequence[Any], read_at_s: float, *, adopting: bool = False) -> float:
         """Convert and store V1 documents, decoded or raw, that were read at this time of the monotonic clock.
 
         `adopting`: they replace documents that lazymig did not store. Returns when each is durably stored or has its
-        dead letter.
+        dead letter, with the seconds for which other batches were converted first.
         """
         batch: list[_Converted] = []
+        began_s = self._pair.clock.monotonic()
         async with self._sounding.converting:
+            waited_s = self._pair.clock.monotonic() - began_s
             async for some in self._sounding.in_turns(documents):
                 batch += await self._convert(some)
         for part in split_by_size(batch):
             await (self._adopt(part) if adopting else self._store(part, read_at_s))
         await self.failures.flush()
+        return waited_s
 
     async def _convert(self, documents: Sequence[Any]) -> list[_Converted]:
         converted = []

@@ -21,6 +21,10 @@ from lazymig.web.trouble import describe_trouble
 #: Looks a migration up, given what was found before.
 Look = Callable[[Snapshot | None], Awaitable[Snapshot]]
 _LOGGER: Final = logging.getLogger("lazymig.web")
+#: From the beginning of a look to the next there are so many times as many seconds as it took, but not more than these:
+#: counting a large V2 that no sweep has indexed yet must not occupy its server.
+_REST: Final = 5.0
+_REST_MAX_S: Final = 10.0
 
 
 class NotYet(LazymigError):
@@ -60,7 +64,7 @@ class Pulse:
 
     Args:
         look: Looks the migration up.
-        interval_s: Seconds between the beginnings of two looks, at least.
+        interval_s: Seconds between the beginnings of two looks, at least. After a look that took long there are more.
         clock: The source of time.
         patience: How long is waited.
     """
@@ -73,6 +77,7 @@ class Pulse:
         #: What was found last, and when; and what is shown, which also says why it is not newer.
         self._found: Snapshot | None = None
         self._found_at = self._began_at = float("-inf")
+        self._took_s = 0.0
         self._shown: Snapshot | None = None
         #: What the first looks raise.
         self._error: Exception | None = None
@@ -139,7 +144,8 @@ class Pulse:
     @property
     def _rest_s(self) -> float:
         """Seconds until the next look may begin."""
-        return self._began_at + self._interval_s - self._clock.monotonic()
+        rest_s = max(self._interval_s, min(_REST * self._took_s, _REST_MAX_S))
+        return self._began_at + rest_s - self._clock.monotonic()
 
     async def _repeat(self) -> None:
         while True:
@@ -172,6 +178,7 @@ class Pulse:
             self._found_at, self._error = self._clock.monotonic(), None
             self._show("")
         finally:
+            self._took_s = self._clock.monotonic() - self._began_at
             self._looking = None
 
     def _fail(self, error: Exception) -> None:

@@ -25,3 +25,10 @@ def describe_trouble(error: BaseException) -> str:
     if isinstance(error, PyMongoError):
         return f"the database could not be asked: {type(error).__name__}"
     return f"it failed ({type(error).__name__}); the log of this application says where"
+
+
+def describe_failed_write(error: PyMongoError) -> str:
+    """Return why nothing could be written, for whoever ordered it: as a part of a sentence."""
+    if isinstance(error, OperationFailure) and error.code in _FORBIDDEN:
+        return "this service's user of the database may only read; it needs the role readWrite to act"
+    return type(error).__name__

@@ -93,10 +93,10 @@ async def test_case_4_documents_wait_for_their_rate_before_they_are_read(databas
         async def acquire(self, amount: float) -> None:
             order.append("asked")
 
-    async def moving(documents: Any, read_at_s: float) -> None:
+    async def moving(documents: Any, read_at_s: float) -> float:
         order.append("read")
         assert limited._sweep._clock.monotonic() - read_at_s < 1
-        await move(documents, read_at_s)
+        return await move(documents, read_at_s)
 
     del remainder_page
     limited._sweep._work._flow._throttle._limiter = Limiter()

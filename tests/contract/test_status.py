@@ -11,9 +11,12 @@ from attrs import evolve
 
 from lazymig import Phase, Repository
 from lazymig.cli.status import looked_up
+from lazymig.control import parts_of
 from lazymig.measuring import holdings
 from lazymig.measuring.holdings import Holdings, MovedBy, count_moved_by
+from lazymig.status.looking import control_of
 from lazymig.stores.counts import Counts
+from lazymig.stores.records import DeadLetter
 from lazymig.sweeping import versions
 from tests.older import buyers, chain, document
 from tests.sweeps import ThingV2, moved, repository, stored, sweeper, thing
@@ -122,3 +125,23 @@ async def test_versions_of_a_large_v1(database: Any, driver: str, monkeypatch: p
     assert (found.estimated, found.deletable, sum(found.counts.values())) == (True, (), 90)
     exactly = await versions.count_versions(counts, chain(), exact=True)
     assert (exactly.counts, exactly.deletable) == ({"2": 67, "3": 23}, (1,))
+
+
+async def test_dead_letters_by_their_causes(database: Any) -> None:
+    """All open dead letters are counted by their causes, the largest group first; messages part refused bodies only."""
+    letters = parts_of(control_of(repository(database))).letters
+    made = [("upgrade", "ValueError", "a"), ("upgrade", "ValueError", "b"), ("store", "WriteError", "a")]
+    made += [("store", "WriteError", "b")]
+    await letters.record(
+        [
+            DeadLetter("things", f"{number}-{place}", 1, direction, error, message, "", line="model.py:3 in upgrade")
+            for number in range(8)
+            for place, (direction, error, message) in enumerate(made)
+        ]
+    )
+    assert await letters.waive("things", "0-3", "seen")
+    found = await looked_up(repository(database), exact=False)
+    assert [(one.error, one.message, one.count) for one in found.causes] == [
+        ("ValueError", "", 16), ("WriteError", "a", 8), ("WriteError", "b", 7),
+    ]  # fmt: skip
+    assert sum(one.count for one in found.causes) == found.dead_letters == 31

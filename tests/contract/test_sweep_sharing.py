@@ -216,14 +216,14 @@ async def test_the_checkpoint_waits_for_earlier_pages(filled: Any, monkeypatch: 
     failing = sweeper(filled, partition_size=1000, concurrency=3)
     move, held = failing._sweep._work._mover.move, asyncio.Event()
 
-    async def uneven(documents: Any, read_at_s: float) -> None:
+    async def uneven(documents: Any, read_at_s: float) -> float:
         documents = list(documents)
         if len(await stored(filled["v2"])) and not held.is_set():
             held.set()
             for _ in range(200):
                 await asyncio.sleep(0)
             raise AutoReconnect("the server went away")
-        await move(documents, read_at_s)
+        return await move(documents, read_at_s)
 
     monkeypatch.setattr(failing._sweep._work._mover, "move", uneven)
     with pytest.raises(AutoReconnect):

@@ -243,6 +243,20 @@ async def test_without_the_history_nothing_is_done(
     assert (shown, own is not None) == (own, True)  # it stands nowhere else
 
 
+async def test_whoever_may_only_read_reads_what_is_missing(
+    begun: Repository[Any, Any], visitor: Visitor, monkeypatch: Any
+) -> None:
+    """Where the database lets the service only read, every order says which role it needs, and not that it has it."""
+
+    async def fail(self: Any, act: Act) -> bool:
+        raise OperationFailure("secret", 13)
+
+    monkeypatch.setattr("lazymig.control.journal.Journal.add", fail)
+    for sent in (await visitor.order("rollback", why="x"), await visitor.order("pause", kind="sweep")):
+        assert (sent.status, "it needs the role readWrite to act). Nothing was done." in sent.words) == (409, True)
+        assert ("the role read on both" in sent.words, "secret" in sent.answer.text) == (False, False)
+
+
 async def test_what_is_shown_of_other_processes(begun: Repository[Any, Any]) -> None:
     """An act of another process is shown while it reports, as cut off when it is silent, and not long after its end."""
     clock = parts(begun).clock

@@ -19,6 +19,7 @@ from lazymig.web.actions.action import Action, Case, NotDone
 from lazymig.web.actions.errands import Errand, Errands, Outcome
 from lazymig.web.actions.every import ALONE
 from lazymig.web.actions.sheets import Sheet
+from lazymig.web.trouble import describe_failed_write
 
 _LOGGER: Final = logging.getLogger("lazymig.web")
 _FORM: Final = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -57,8 +58,11 @@ async def perform(action: Action, case: Case, sheet: Sheet, form: str, lines: Se
     """Do it, unless it would be refused. The journal keeps both."""
     journal = case.parts.journal(case.name)
     what = action.describe(case, sheet) if sheet.button else sheet.title
-    if not await journal.add(Act(case.parts.clock.now(), case.by, action.name, what, form=form)):
-        return REPEATED, False
+    try:
+        if not await journal.add(Act(case.parts.clock.now(), case.by, action.name, what, form=form)):
+            return REPEATED, False
+    except PyMongoError as error:
+        return f"The history could not be written ({describe_failed_write(error)}). Nothing was done.", False
     outcome, good = await _attempt(action, case, sheet)
     try:
         await journal.end(form, outcome, good=good, lines=lines)
@@ -76,7 +80,8 @@ async def _attempt(action: Action, case: Case, sheet: Sheet) -> Outcome:
         return str(error), False
     except PyMongoError as error:
         # Its text may quote documents.
-        return f"The database failed ({type(error).__name__}). It may have been done or not: look at the page.", False
+        words = describe_failed_write(error)
+        return f"The database failed ({words}). It may have been done or not: look at the page.", False
     except Exception as error:
         # Where it was raised, without its text, which may quote a document.
         frames = "".join(traceback.format_tb(error.__traceback__))
@@ -96,10 +101,7 @@ async def run_alone(errands: Errands, action: Action, case: Case, sheet: Sheet, 
         while (await asyncio.wait({doing}, timeout=_REPORT_S))[1]:
             with suppress(PyMongoError):  # the next report says the same
                 await case.parts.journal(case.name).report(form, errand.lines)
-        try:
-            return doing.result()
-        except PyMongoError as error:
-            return f"The history could not be written ({type(error).__name__}). Nothing was done.", False
+        return doing.result()
 
     task = errands.begin(case.name, errand, work, clock)
     await asyncio.wait({task}, timeout=_PATIENCE_S)

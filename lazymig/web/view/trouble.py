@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from lazymig.status.ids import Names
-from lazymig.status.letters import grouped
 from lazymig.status.looking import Status
 from lazymig.status.rows import unmoved_rows
 from lazymig.status.words import describe_moment, describe_warnings
@@ -48,12 +47,13 @@ def _list_facts(found: Status) -> Facts:
 
 def _table_groups(found: Status, names: Names) -> Table | None:
     rows = []
-    for group in grouped(found.letters):
+    for group in found.causes:
         ids = [names.reference(one.id) for one in found.letters if group.holds(one)]
         rows.append((group.error, group.direction, group.line, group.path, f"{group.count:,}", ", ".join(ids)))
-    of = "" if len(found.letters) == found.dead_letters else f" of {found.dead_letters:,}"
-    caption = f"Dead letters, the oldest {len(found.letters):,}{of}, by their causes"
-    return make_table(caption, "~error | step | ~line | ~field | #count | ~ids", rows)
+    counted = sum(group.count for group in found.causes)
+    of = "" if counted >= found.dead_letters else f", {counted:,} of {found.dead_letters:,}"
+    heads = f"~error | step | ~line | ~field | #count | ~ids, of the oldest {len(found.letters):,}"
+    return make_table(f"Open dead letters by their causes{of}", heads, rows)
 
 
 def _table_letters(letters: Sequence[DeadLetter], names: Names) -> Table | None:

@@ -255,15 +255,19 @@ async def test_what_others_did_is_counted_without_this_run(filled: Any) -> None:
     assert not await walk(first.share(), first)
     rest = Looking(filled)
     share = rest.share("b")
-    others: list[int] = []
+    checkpoint, counts = share._passes.checkpoint, list[asyncio.Task[int]]()
 
-    async def tell(*, waiting: bool = False) -> None:
-        others.append(await share.count_by_others())
+    async def late(lease: Any, position: Any, scanned: int = 0, *, done: bool = False) -> bool:
+        changed = await checkpoint(lease, position, scanned, done=done)
+        # Somebody counts while this process does not know yet that its checkpoint is saved.
+        counts.append(asyncio.create_task(share.count_by_others()))
+        for _ in range(2):
+            await share.count_scanned()
+        return changed
 
-    share.on_progress = tell
-    share._hooks = Hooks(stopping=rest.stopping, on_progress=tell, identify=rest.identify)
+    share._passes.checkpoint = late  # type: ignore[method-assign]
     assert await walk(share, rest)
-    assert set(others) == {len(first.seen)}
+    assert {await one for one in counts} == {len(first.seen)}
 
 
 async def test_other_collections_are_an_error(filled: Any) -> None:
