@@ -162,7 +162,7 @@ class Team:
         await self.repo.__aexit__(None, None, None)
 
     def authorize(self, request: Request, action: str) -> str | None:
-        """The host's hook: the name of whoever is signed in."""
+        """The host's hook: the name of the person who is signed in."""
         return self.who
 
     def make_repository(self, **options: Any) -> Repository[PersonV1, PersonV2]:

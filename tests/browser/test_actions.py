@@ -79,7 +79,7 @@ async def test_a_step_and_back(team: Team, visitors: Visitors) -> None:
 
 
 async def test_everybody_sees_what_one_has_done(team: Team, visitors: Visitors) -> None:
-    """The pages of the others follow a step, with the name of whoever made it."""
+    """The pages of the others follow a step, with the name of the person who made it."""
     await team.begin(Phase.PREPARE)
     one, other = await visitors.open(team.page), await visitors.open(team.page)
     await order(one, "Advance to shadow", "Advance to shadow", why="all agreed")
@@ -87,7 +87,7 @@ async def test_everybody_sees_what_one_has_done(team: Team, visitors: Visitors) 
     await expect(other.locator("#phases")).to_contain_text(WHO)
 
 
-async def test_whoever_may_not_act_is_refused(team: Team, visitors: Visitors) -> None:
+async def test_a_person_who_may_not_act_is_refused(team: Team, visitors: Visitors) -> None:
     """The page can be read; an action is refused, whatever its link, and nothing has changed."""
     await team.begin(Phase.PREPARE)
     before = await team.control.standing(team.name)
