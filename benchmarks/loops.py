@@ -1,8 +1,8 @@
 """The hand-written sweep: a loop that finds a batch, converts it and inserts the results.
 
 It converts in two ways. `plain` is what one writes by hand: cattrs' converter for BSON, with hooks for the two types
-that it lacks, by the driver's own methods. `lent` is lazymig's converter, with its readers and its Decimal128. Both
-make the same documents, which `check_same` asserts.
+that it lacks, by the driver's own methods. `generated` is lazymig's converter, with its generated readers and its
+Decimal128. Both make the same documents, which `check_same` asserts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MIDNIGHT = datetime.min.time()
 
 
 def plain() -> Converter:
-    """A converter as one writes it by hand."""
+    """Return a converter as one writes it by hand."""
     converter = make_bson_converter(detailed_validation=False)
     converter.register_structure_hook(Decimal, lambda value, _: value.to_decimal())
     converter.register_unstructure_hook(Decimal, Decimal128)
@@ -36,8 +36,8 @@ def plain() -> Converter:
     return converter
 
 
-def lent() -> Converter:
-    """lazymig's converter, which the loop borrows."""
+def generated() -> Converter:
+    """Return lazymig's converter."""
     return lazymig.make_converter(detailed_validation=False)
 
 
@@ -64,7 +64,7 @@ async def sweep(database: Any, make: Callable[[], Converter]) -> None:
 
 def check_same(count: int = 1_000) -> None:
     """Assert that both converters make the same documents, to the byte."""
-    ways = plain(), lent()
+    ways = plain(), generated()
     for document in documents(count, seed=2):
         made = [bson.encode(convert(way, {**document, "items": list(document["items"])})) for way in ways]
         assert made[0] == made[1], "the two converters disagree"

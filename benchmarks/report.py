@@ -1,6 +1,6 @@
 """The figures kept: `results/*.json`, and from all of them the table in README.md and the chart.
 
-Whoever adds another measurement (a sweep, say) calls `write` with a name and outcomes of its own.
+Another measurement (a sweep, say) calls `write` with a name and outcomes of its own.
 """
 
 from __future__ import annotations

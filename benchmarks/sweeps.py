@@ -188,7 +188,7 @@ RACES = (
                 " beside the loop with lazymig's converter",
                 "find a batch, convert with lazymig's converter, insert_many",
                 {"1 process": None, "2 workers": None, "server-side": None},
-                partial(_loop, loops.lent),
+                partial(_loop, loops.generated),
             ),
         ),
         1.0,

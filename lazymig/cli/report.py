@@ -11,15 +11,13 @@ from cyclopts import Parameter
 from lazymig.cli.loading import opened
 from lazymig.cli.options import App, Debug, Exit
 from lazymig.cli.output import say
+from lazymig.cli.packages import needing
 from lazymig.cli.phase_options import DEMANDS
 from lazymig.cli.report_file import check_target, write_report
-from lazymig.cli.serve import Missing
 from lazymig.cli.sweep_options import Seconds
 from lazymig.status.looking import AnyRepository
 from lazymig.switching.case import Demands
 
-#: What `lazymig[web]` installs.
-_NEEDED = {"jinja2", "markupsafe", "multipart", "python_multipart", "sse_starlette", "starlette"}
 #: Returns a report, and whether something needs a person.
 Make: TypeAlias = Callable[[AnyRepository, Demands], Awaitable[tuple[str, bool]]]
 
@@ -58,13 +56,9 @@ async def report(
 
 def _find_maker() -> Make:
     """Return what makes a report. Raises `Missing` where its packages are not installed."""
-    try:
+    with needing("web", "a report"):
         from lazymig.web.looks import look_up
         from lazymig.web.report import make_report
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _NEEDED:
-            raise
-        raise Missing(f"a report needs {error.name} and a few more packages: pip install 'lazymig[web]'") from None
 
     async def make(repository: AnyRepository, demands: Demands) -> tuple[str, bool]:
         snapshot = await look_up(repository, demands, None)

@@ -14,23 +14,16 @@ from lazymig.cli.failures import Unusable
 from lazymig.cli.loading import find_attribute, opened
 from lazymig.cli.options import Debug, Exit
 from lazymig.cli.output import remark, say
+from lazymig.cli.packages import needing
 from lazymig.cli.phase_options import DEMANDS
 from lazymig.cli.site import Site
 from lazymig.cli.stopping import stopped_by_signals
 from lazymig.cli.sweep_options import Seconds, Text
-from lazymig.errors import LazymigError
 from lazymig.status.looking import AnyRepository
 
 if TYPE_CHECKING:
     from lazymig.cli.serving import Serving
     from lazymig.web import Authorize
-
-#: What `lazymig[serve]` installs beside `lazymig[cli]`.
-_NEEDED = {"jinja2", "markupsafe", "sse_starlette", "starlette", "uvicorn"}
-
-
-class Missing(LazymigError):
-    """A package is not installed."""
 
 
 async def serve(
@@ -51,8 +44,8 @@ async def serve(
     Args:
         app: module:attribute, where the attribute is a lazymig.Repository or a (possibly async) function that returns
             one. Give it once for each migration.
-        host: The address at which it listens. Whoever reaches another one than this machine's own sees the page, so put
-            a server before it that asks who they are.
+        host: The address at which it listens. Where other machines reach it, everybody there sees the page, so put a
+            server before it that asks who they are.
         port: The port; 0 takes any that is free.
         authorize: module:function, called with the request and the name of an action before anything is changed. It
             returns who orders it, or None to refuse. Without it nothing can be changed.
@@ -67,7 +60,7 @@ async def serve(
         say(f"{serving.url} shows {', '.join(names)}. Ctrl-C ends it.")
         sys.stdout.flush()
         if serving.is_open:
-            remark("it listens beyond this machine: whoever reaches it there sees the page", in_json=False)
+            remark("it listens beyond this machine: everybody who can reach it sees the page", in_json=False)
         with stopped_by_signals(serving.stop, quietly=True):
             await serving.run()
     return Exit.DONE
@@ -88,13 +81,8 @@ def _find_hook(authorize: str | None) -> Authorize | None:
 
 def _find_maker() -> Callable[[Sequence[AnyRepository], Site], Serving]:
     """Return what makes a server. Raises `Missing` where its packages are not installed."""
-    try:
+    with needing("serve", "the page"):
         from lazymig.cli.serving import make_serving
-    except ModuleNotFoundError as error:
-        name = (error.name or "").partition(".")[0]
-        if name not in _NEEDED:
-            raise
-        raise Missing(f"the page needs {name} and a few more packages: pip install 'lazymig[serve]'") from None
     return make_serving
 
 

@@ -7,7 +7,7 @@ off.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -83,20 +83,17 @@ class Journal(Part):
 
     async def report(self, form: str, lines: Sequence[str]) -> bool:
         """Enter that the act of this form is under way, and what it waits for. False: there is no such act."""
-        where = {"_id": self._key, "acts": {"$elemMatch": {"form": form, "ended_at": None}}}
-        kept = [line[:TEXT] for line in lines[-_LINES:]]
-        return await self._rows.change(
-            where, {"$set": {"acts.$.lines": kept, "acts.$.seen_at": self._clock.now()}}
-        )  # fmt: skip
+        return await self._change(form, {"lines": _cut(lines), "seen_at": self._clock.now()})
 
     async def end(self, form: str, outcome: str, *, good: bool, lines: Sequence[str] = ()) -> bool:
         """Enter how the act of this form ended. False: there is no such act without an end."""
+        ended = {"outcome": outcome[:TEXT], "good": good, "ended_at": self._clock.now(), "lines": _cut(lines)}
+        return await self._change(form, ended)
+
+    async def _change(self, form: str, changed: Mapping[str, object]) -> bool:
+        """Change the act of this form, unless it has ended."""
         where = {"_id": self._key, "acts": {"$elemMatch": {"form": form, "ended_at": None}}}
-        ended = {
-            "acts.$.outcome": outcome[:TEXT], "acts.$.good": good, "acts.$.ended_at": self._clock.now(),
-            "acts.$.lines": [line[:TEXT] for line in lines[-_LINES:]],
-        }  # fmt: skip
-        return await self._rows.change(where, {"$set": ended})
+        return await self._rows.change(where, {"$set": {f"acts.$.{name}": value for name, value in changed.items()}})
 
     async def find(self, form: str) -> Act | None:
         """Find the act of this form; None where there is none, or where many others came since."""
@@ -113,8 +110,12 @@ def _make_row(act: Act) -> dict[str, object]:
     return {
         "at": act.at, "by": act.by[:TEXT], "action": act.action, "what": act.what[:TEXT],
         "outcome": act.outcome[:TEXT], "good": act.good, "ended_at": act.ended_at, "form": act.form,
-        "lines": [line[:TEXT] for line in act.lines[-_LINES:]], "seen_at": act.seen_at,
+        "lines": _cut(act.lines), "seen_at": act.seen_at,
     }  # fmt: skip
+
+
+def _cut(lines: Sequence[str]) -> list[str]:
+    return [line[:TEXT] for line in lines[-_LINES:]]
 
 
 def _parse(row: Row) -> Act:

@@ -132,19 +132,19 @@ class Samples(Part):
         point = {name: value for name, value in attrs.asdict(sample).items() if value is not None}
         for level in levels:
             chunk, place = divmod(level.slot(sample.at), _PER_ROW)
-            await self._put(level, chunk, {f"points.{place}": point})
+            await self._put(level, chunk, str(place), point)
 
-    async def _put(self, level: Level, chunk: int, points: Row) -> None:
-        key = self._row_key(level, chunk)
+    async def _put(self, level: Level, chunk: int, place: str, point: Row) -> None:
+        key, added = self._row_key(level, chunk), {"$set": {f"points.{place}": point}}
         fresh = {
             "kind": "samples", "migration": self._migration, "every_s": level.every_s, "chunk": chunk,
-            "points": {name.removeprefix("points."): value for name, value in points.items()},
+            "points": {place: point},
         }  # fmt: skip
-        if await self._rows.change({"_id": key, "chunk": chunk}, {"$set": dict(points)}):
+        if await self._rows.change({"_id": key, "chunk": chunk}, added):
             return
         # The row is of a time long past, or is not there. Of two processes that begin it, the second adds to it.
         if not await self._rows.put({"_id": key, "chunk": {"$ne": chunk}}, {"$set": fresh}):
-            await self._rows.change({"_id": key, "chunk": chunk}, {"$set": dict(points)})
+            await self._rows.change({"_id": key, "chunk": chunk}, added)
 
     async def find(self, since: datetime | None = None) -> list[Sample]:
         """Find the samples after this moment, or all, oldest first: at each time the finest that are kept.

@@ -13,8 +13,7 @@ from typing import Generic, Protocol, TypeVar
 
 from attrs import field, frozen
 
-from lazymig.measuring.holdings import SAMPLE, SMALL, Holdings, MovedBy, scaled
-from lazymig.metrics import DIRTY, LEFT_NOW, REMAINING, SHARE, WAITING_NOW
+from lazymig.measuring.holdings import SAMPLE, SMALL, Holdings, MovedBy, scaled, show_holdings
 from lazymig.protocol.in_place.parts import Parts
 from lazymig.protocol.in_place.place import Place
 from lazymig.stores.counts import Counts
@@ -61,7 +60,7 @@ class PlaceHoldings:
     @property
     def lacking(self) -> int:
         """About how many documents a sweep would have to give a V2 part."""
-        return max(0, self.documents - self.filled - self.waiting - self.left)
+        return self.as_of_two.remaining(self.documents)
 
     @property
     def as_of_two(self) -> Holdings:
@@ -70,11 +69,7 @@ class PlaceHoldings:
 
     def show(self, tally: Tally) -> None:
         """Set the gauges."""
-        tally.show(SHARE, min(1.0, self.filled / self.documents) if self.documents else 1.0)
-        tally.show(REMAINING, self.lacking)
-        tally.show(DIRTY, 0)
-        tally.show(WAITING_NOW, self.waiting)
-        tally.show(LEFT_NOW, self.left)
+        show_holdings(tally, self.documents, self.as_of_two)
 
 
 @frozen

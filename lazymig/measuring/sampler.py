@@ -169,7 +169,7 @@ class Sampler(Generic[V1, V2]):
     async def _count(self, phase: Phase, levels: Sequence[Level]) -> Sample | None:
         parts, name, at = self._parts, self._migration, self._clock.now()
         looks = any(level.every_s >= self._looks_from.every_s for level in levels)
-        if not looks and await self._is_dear():
+        if not looks and await self._is_expensive():
             return None
         held = await self._look_up()
         moved_by = await self._find_moved_by(held) if looks or held.place is not None else None
@@ -193,7 +193,7 @@ class Sampler(Generic[V1, V2]):
         count = await Counts(ground.v1, _COUNT_MS).count_all()
         return Held(count, Holdings(count, 0, 0, 0))  # there is one collection only, and nothing is moved
 
-    async def _is_dear(self) -> bool:
+    async def _is_expensive(self) -> bool:
         """Whether only documents show what V2 holds, there are many, and no pass looks at them anyway."""
         if not isinstance(self._ground, Place) or self._levels[0] is FINE:
             return False

@@ -28,22 +28,22 @@ class Stretch(Protocol):
         """How many ids were looked at."""
 
 
-class Ebb:
+class LastPage:
     """Says that the last page of a partition is found: what is left of it leaves room for the next partition."""
 
     def __init__(self) -> None:
-        self.begun = False
+        self.found = False
         self._waiting: asyncio.Future[None] | None = None
 
-    def begin(self) -> None:
-        """Note that it is so."""
-        self.begun = True
+    def note(self) -> None:
+        """Note that it is found."""
+        self.found = True
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 
     async def wait(self) -> None:
-        """Wait until it is so. One task waits at a time."""
-        if not self.begun:
+        """Wait until it is found. One task waits at a time."""
+        if not self.found:
             self._waiting = asyncio.get_running_loop().create_future()
             await self._waiting
 
@@ -58,10 +58,10 @@ class Work(Protocol):
         """Do what remains once all pages are done, in steps; nothing where the run is to stop."""
 
 
-async def walk(share: Share, work: Work, ebb: Ebb | None = None) -> bool:
+async def walk(share: Share, work: Work, last_page: LastPage | None = None) -> bool:
     """Do every partition that this process can lease. True: the pass is finished, by this process or others.
 
-    With an `ebb`, the next partition begins once the last page of one is found, while others are still on the way.
+    With a `last_page`, the next partition begins once the last page of one is found, while others are still on the way.
     """
     walks: set[asyncio.Task[None]] = set()
     try:
@@ -69,7 +69,7 @@ async def walk(share: Share, work: Work, ebb: Ebb | None = None) -> bool:
             async for lease in leases:
                 if lease is not None:
                     walks.add(asyncio.create_task(_walk_partition(share, lease, work)))
-                    await _follow(walks, ebb)
+                    await _follow(walks, last_page)
                 elif walks:
                     await _end_one(walks)
                 else:
@@ -83,21 +83,21 @@ async def walk(share: Share, work: Work, ebb: Ebb | None = None) -> bool:
     return share.finished
 
 
-async def _follow(walks: set[asyncio.Task[None]], ebb: Ebb | None) -> None:
+async def _follow(walks: set[asyncio.Task[None]], last_page: LastPage | None) -> None:
     """Wait until another partition may begin beside these."""
-    while walks and (ebb is None or len(walks) >= _AT_ONCE or not ebb.begun):
-        await _end_one(walks, ebb if len(walks) < _AT_ONCE else None)
-    if ebb is not None:
-        ebb.begun = False
+    while walks and (last_page is None or len(walks) >= _AT_ONCE or not last_page.found):
+        await _end_one(walks, last_page if len(walks) < _AT_ONCE else None)
+    if last_page is not None:
+        last_page.found = False
 
 
-async def _end_one(walks: set[asyncio.Task[None]], ebb: Ebb | None = None) -> None:
-    """Wait until one of these ends, or until the ebb begins; raise its error."""
-    ebbing = [] if ebb is None else [asyncio.ensure_future(ebb.wait())]
+async def _end_one(walks: set[asyncio.Task[None]], last_page: LastPage | None = None) -> None:
+    """Wait until one of these ends, or until the last page of a partition is found; raise its error."""
+    noticing = [] if last_page is None else [asyncio.ensure_future(last_page.wait())]
     try:
-        done, _ = await asyncio.wait({*walks, *ebbing}, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({*walks, *noticing}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for waiting in ebbing:
+        for waiting in noticing:
             waiting.cancel()
     for task in done & walks:
         walks.discard(task)

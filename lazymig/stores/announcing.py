@@ -44,13 +44,6 @@ class Announcements:
         self._writes = writes
         self._remembers = remembers
 
-    async def ticket_each(self, ids: Sequence[RawId]) -> list[Announced]:
-        """Announce a write of each of these, durably; return V2's documents after that, as `Ledger.ticket` does.
-
-        `APART`: V2's document is not clean, or was changed meanwhile, and nothing was announced.
-        """
-        return await self.announce_each(await self.expect_each(ids))
-
     async def expect_each(self, ids: Sequence[RawId]) -> list[Announced]:
         """Return what V2's documents will be once a write of each is announced, if nothing comes first.
 

@@ -24,7 +24,7 @@ class Soundings:
 
 
 class Traffic:
-    """What a server counts of the reads of some collections, whoever asked. Whoever may read them may ask for that."""
+    """What a server counts of the reads of some collections, by all clients. The right to read them is enough."""
 
     def __init__(self, stores: Sequence[Store]) -> None:
         self._collections = [tune(collection_of(store), codec=LENIENT) for store in stores]

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from lazymig.metrics import SWEEP_BATCH
 from lazymig.passes.throttle import Throttle
-from lazymig.passes.walking import Ebb
+from lazymig.passes.walking import LastPage
 from lazymig.protocol.pair import Pair
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Partition
@@ -70,8 +70,8 @@ class Flow(Generic[V1, V2]):
         self._throttle = throttle
         self._counts = counts
         self._choice = choice
-        #: Begins when the last page of a partition is found.
-        self.ebb = Ebb()
+        #: Lets the next partition begin.
+        self.last_page = LastPage()
         self.begin()
 
     def begin(self) -> None:
@@ -113,9 +113,9 @@ class Flow(Generic[V1, V2]):
                 break
             self._throttle.latency.note_page(page.whole, page.scanned, clock.monotonic() - began_s)
             if remainder.ended:
-                self.ebb.begin()
+                self.last_page.note()
             yield page, began_s
-        self.ebb.begin()
+        self.last_page.note()
 
     def _count(self, page: Page) -> Page:
         self._counts["scanned"] += page.scanned

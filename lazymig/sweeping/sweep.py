@@ -63,7 +63,7 @@ class Sweep(Generic[V1, V2]):
         self._warnings: list[str] = []
         means = Means(options, throttle, control, self._counts, calls.options.timeout_s)
         self._work = work = open_work(calls.ground, means)
-        if work.ebb is not None:
+        if work.last_page is not None:
             throttle.bound_statements()
         passes = parts_of(control).passes(self._name, options.make_pass_kind(work.question))
         self._share = Share(passes, work.store, self._make_terms(), self._make_hooks(), clock)
@@ -132,7 +132,7 @@ class Sweep(Generic[V1, V2]):
         through = self._shift.through
         await through(self._work.adopt)
         await remember_revision(self._ground, self._control)
-        finished = await through(partial(walk, self._share, self, self._work.ebb))
+        finished = await through(partial(walk, self._share, self, self._work.last_page))
         if self._options.leads and not self._work.question:
             finished &= await through(partial(self._work.tidy, self._throttle.follow_orders))
         await self._work.failures.flush()  # after this, a crash loses no letter

@@ -9,7 +9,7 @@ from lazymig.control import Identities
 from lazymig.errors import ConfigurationError
 from lazymig.measuring.holdings import look_up_holdings, show_holdings
 from lazymig.passes.shedding import as_patient_as
-from lazymig.passes.walking import Ebb
+from lazymig.passes.walking import LastPage
 from lazymig.protocol.pair import Pair
 from lazymig.stores.counts import Counts
 from lazymig.stores.given import RawId
@@ -61,9 +61,9 @@ class PairWork(SweepWork, Generic[V1, V2]):
         self._flow.begin()
 
     @property
-    def ebb(self) -> Ebb | None:
+    def last_page(self) -> LastPage | None:
         # Who wants the newest first wants the order.
-        return None if self._means.options.newest_first else self._flow.ebb
+        return None if self._means.options.newest_first else self._flow.last_page
 
     @property
     def problems(self) -> tuple[str, ...]:

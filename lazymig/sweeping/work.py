@@ -10,7 +10,7 @@ from attrs import frozen
 
 from lazymig.control import Control, Identities
 from lazymig.passes.throttle import Throttle
-from lazymig.passes.walking import Ebb, Work
+from lazymig.passes.walking import LastPage, Work
 from lazymig.stores.given import Store
 from lazymig.stores.records import Document
 from lazymig.sweeping.failures import Failures
@@ -56,7 +56,7 @@ class SweepWork(Work, Protocol):
         return ()
 
     @property
-    def ebb(self) -> Ebb | None:
+    def last_page(self) -> LastPage | None:
         """What says that the next partition may begin; None where they are done one after the other."""
         return None
 

@@ -108,7 +108,7 @@ class Pulse:
         raise NotYet(self._patience.first_s)
 
     async def renew(self) -> Snapshot:
-        """Return what a look finds that begins now, for whoever has just changed something. Raises as `now` does."""
+        """Return what a look finds that begins now, because something was just changed. Raises as `now` does."""
         if self._looking is not None:
             await asyncio.wait({self._looking}, timeout=self._patience.later_s)
         self._began_at = float("-inf")
@@ -159,8 +159,8 @@ class Pulse:
         look = self._looking
         if look is None:
             self._began_at = self._clock.monotonic()
-            # By itself: whoever asked may go away while others wait for it. It is bounded in time, and never cancelled,
-            # since the driver would throw its connection away.
+            # By itself: the one who asked may go away while others wait for it. It is bounded in time, and never
+            # cancelled, since the driver would throw its connection away.
             look = self._looking = self._start(self._look_once())
         waited_s = self._clock.monotonic() - self._began_at
         patience_s = self._patience.first_s if self._found is None else self._patience.later_s
@@ -202,5 +202,5 @@ class Pulse:
         turn.set()
 
     def _start(self, work: Coroutine[object, None, None]) -> asyncio.Task[None]:
-        # In a new context: the trace and the deadline of whoever came first end with that one.
+        # In a new context: the trace and the deadline of the one who came first end with that one.
         return asyncio.get_running_loop().create_task(work, context=contextvars.Context())

@@ -86,7 +86,7 @@ class Room:
         show = shows.get(name)
         if show is None or show.calls is not calls:
             if show is not None:
-                show.pulse.end()  # whoever watches it connects again, and sees the repository that took its place
+                show.pulse.end()  # those who watch it connect again, and see the repository that took its place
             clock = calls.options.clock
             pulse = Pulse(partial(self._look, repository_over(calls), Beside(clock)), self.refresh_s, clock)
             show = shows[name] = _Show(calls, pulse, Panels(self._render))

@@ -28,7 +28,7 @@ def describe_trouble(error: BaseException) -> str:
 
 
 def describe_failed_write(error: PyMongoError) -> str:
-    """Return why nothing could be written, for whoever ordered it: as a part of a sentence."""
+    """Return why nothing could be written, for the person who ordered it: as a part of a sentence."""
     if isinstance(error, OperationFailure) and error.code in _FORBIDDEN:
         return "this service's user of the database may only read; it needs the role readWrite to act"
     return type(error).__name__

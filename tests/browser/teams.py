@@ -24,7 +24,6 @@ from lazymig.status.objects import object_of
 from lazymig.switching.case import Demands
 from tests.browser.clocks import FastClock
 from tests.browser.serving import Host
-from tests.browser.visiting import PATIENCE_MS
 from tests.house import ROOT
 
 #: Who works, as the host's hook says.
@@ -163,7 +162,7 @@ class Team:
         await self.repo.__aexit__(None, None, None)
 
     def authorize(self, request: Request, action: str) -> str | None:
-        """The host's hook: the name of whoever is signed in."""
+        """The host's hook: the name of the person who is signed in."""
         return self.who
 
     def make_repository(self, **options: Any) -> Repository[PersonV1, PersonV2]:
@@ -226,13 +225,6 @@ class Team:
         printed, _ = await ran.communicate()
         found: Mapping[str, Any] = json.loads(printed)
         return found
-
-    async def sampled(self, live: int) -> None:
-        """Wait until somebody has recorded a sample with so many people in V2."""
-        samples = parts_of(self.control).samples(self.name)
-        async with asyncio.timeout(PATIENCE_MS / 1000):
-            while not any(sample.live == live for sample in await samples.find()):
-                await self.clock.sleep(1)
 
     async def use(self, id: str) -> None:
         """Read somebody through V2's door: the process joins the fleet."""

@@ -41,7 +41,7 @@ async def test_dead_letters_are_waived_and_tried_again(team: Team, visitors: Vis
     await team.begin(Phase.COEXIST)
     await team.dead(["p1", "p2"])
     page = await visitors.open(team.page)
-    await page.get_by_role("link", name="dead letters").first.click()
+    await page.get_by_role("link", name="Dead letters in full").click()
     letters = page.locator("ul.letters > li")
     await expect(letters).to_have_count(2)
     await letters.filter(has_text="p1").get_by_role("link", name="Waive").click()
@@ -79,7 +79,7 @@ async def test_a_step_and_back(team: Team, visitors: Visitors) -> None:
 
 
 async def test_everybody_sees_what_one_has_done(team: Team, visitors: Visitors) -> None:
-    """The pages of the others follow a step, with the name of whoever made it."""
+    """The pages of the others follow a step, with the name of the person who made it."""
     await team.begin(Phase.PREPARE)
     one, other = await visitors.open(team.page), await visitors.open(team.page)
     await order(one, "Advance to shadow", "Advance to shadow", why="all agreed")
@@ -87,7 +87,7 @@ async def test_everybody_sees_what_one_has_done(team: Team, visitors: Visitors) 
     await expect(other.locator("#phases")).to_contain_text(WHO)
 
 
-async def test_whoever_may_not_act_is_refused(team: Team, visitors: Visitors) -> None:
+async def test_a_person_who_may_not_act_is_refused(team: Team, visitors: Visitors) -> None:
     """The page can be read; an action is refused, whatever its link, and nothing has changed."""
     await team.begin(Phase.PREPARE)
     before = await team.control.standing(team.name)

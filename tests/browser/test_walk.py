@@ -77,7 +77,7 @@ async def rest(team: Team, page: Page, phase: Phase, folder: Path | None = None)
     assert shown == wanted
     assert shown["phase"] == phase
     if folder is not None:
-        # The command demands what it was told to of the past, and the page what its application was.
+        # The command demands of the past what its options say, and the page what its application was given.
         printed = list_numbers(await team.run_status(folder)) | {"blocked": shown["blocked"]}
         assert shown == printed
 

@@ -243,7 +243,7 @@ async def test_without_the_history_nothing_is_done(
     assert (shown, own is not None) == (own, True)  # it stands nowhere else
 
 
-async def test_whoever_may_only_read_reads_what_is_missing(
+async def test_a_user_who_may_only_read_reads_what_is_missing(
     begun: Repository[Any, Any], visitor: Visitor, monkeypatch: Any
 ) -> None:
     """Where the database lets the service only read, every order says which role it needs, and not that it has it."""

@@ -10,12 +10,14 @@ import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from attrs import define, field
 
 from lazymig.control.journal import Act
 from lazymig.loop.clock import Clock
+
+R = TypeVar("R")
 
 #: Lines that are kept of one.
 _LINES: Final = 50
@@ -68,7 +70,7 @@ class Errands:
     """The errands of one application in this process: the last one of each migration."""
 
     _last: dict[str, Errand] = field(factory=dict, init=False)
-    _tasks: set[asyncio.Future[None] | asyncio.Future[Outcome]] = field(factory=set, init=False)
+    _tasks: set[asyncio.Task[object]] = field(factory=set, init=False)
 
     def find(self, migration: str) -> Errand | None:
         """Return the errand that is under way, or that ended last; None where there was none."""
@@ -90,18 +92,18 @@ class Errands:
             await asyncio.wait(set(self._tasks))
 
     def keep(self, work: Coroutine[object, None, Outcome]) -> asyncio.Task[Outcome]:
-        """Begin work that goes on to its end, though whoever waits for it goes away."""
-        # In a new context, here as below: what belongs to the request ends with it.
-        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        """Begin work that goes on to its end, also where nobody waits for it any more."""
+        return self._start(work)
 
     def begin(self, migration: str, errand: Errand, work: Work, clock: Clock) -> asyncio.Task[None]:
         """Begin one, where none is under way."""
         assert self.find_busy(migration) is None
         self._last[migration] = errand
-        task = asyncio.get_running_loop().create_task(_run(errand, work, clock), context=contextvars.Context())
+        return self._start(_run(errand, work, clock))
+
+    def _start(self, work: Coroutine[object, None, R]) -> asyncio.Task[R]:
+        # In a new context: what belongs to the request ends with it.
+        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

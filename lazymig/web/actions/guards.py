@@ -20,7 +20,7 @@ from starlette.types import Message
 
 from lazymig.web.actions.given import BODY_MAX, Given, parse_form
 
-#: Returns the name of whoever sends a request, if they may do this; None if they may not.
+#: Returns the name of the person who sends a request, if they may do this; None if they may not.
 Authorize: TypeAlias = Callable[[Request, str], str | Awaitable[str | None] | None]
 
 _LOGGER: Final = logging.getLogger("lazymig.web")

@@ -13,7 +13,7 @@ from lazymig.stores.records import DeadLetter
 
 #: Letters on one page.
 PER_PAGE = 50
-#: Letters that a list is made of, the oldest ones: whoever opens it must not make the server read millions.
+#: Letters that a list is made of, the oldest ones: opening a page must not make the server read millions.
 LISTED_MAX = 10_000
 
 

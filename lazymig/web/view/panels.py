@@ -64,4 +64,4 @@ def render_panels(
 
 def _render_panel(name: str, snapshot: Snapshot, offers: Sequence[Offered], paths: Paths | None) -> str:
     linked = [] if paths is None else [(one.action, one.label, paths.action(one.action)) for one in offers]
-    return render(f"panels/{name}.html", view=_VIEWS[name](snapshot), panel=name, actions=linked, paths=paths)
+    return render(f"panels/{name}.html", view=_VIEWS[name](snapshot), panel=name, actions=linked)

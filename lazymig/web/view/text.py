@@ -22,7 +22,7 @@ def show(value: object) -> object:
 
 
 def mark_times(text: object) -> Markup:
-    """Return a text as HTML in which each time is a `<time>`, for a browser and for whoever reads by one."""
+    """Return a text as HTML in which each time is a `<time>`, for browsers and screen readers."""
     return Markup(_MOMENT.sub(_mark, str(escape(show(text)))))
 
 

@@ -15,7 +15,7 @@ from pymongo.errors import AutoReconnect
 from lazymig.control import Identities, parts_of
 from lazymig.errors import PassVanished
 from lazymig.passes.sharing import Hooks, Share, Terms
-from lazymig.passes.walking import Ebb, rehearse, walk
+from lazymig.passes.walking import LastPage, rehearse, walk
 from lazymig.stores.records import Partition
 from lazymig.stores.scans import Scan
 from tests.people import TestClock
@@ -163,11 +163,11 @@ async def test_a_swallowed_cancellation_ends_the_heartbeat(filled: Any, driver: 
 
 
 class Ebbing(Looking):
-    """A pass whose partitions ebb once their pages are found; what is left of each waits until it is let go."""
+    """A pass whose partitions say when their last page is found; what is left of each waits until it is let go."""
 
     def begin(self) -> None:
-        self.ebb, self.at_once, self.most, self.let_go = Ebb(), 0, 0, asyncio.Event()
-        self.ebbs = True
+        self.last_page, self.at_once, self.most, self.let_go = LastPage(), 0, 0, asyncio.Event()
+        self.notes_last = True
 
     async def pages(self, partition: Partition, position: Any) -> AsyncGenerator[Stretch]:
         self.at_once += 1
@@ -176,8 +176,8 @@ class Ebbing(Looking):
             async with aclosing(super().pages(partition, position)) as pages:
                 async for page in pages:
                     yield page
-            if self.ebbs:
-                self.ebb.begin()
+            if self.notes_last:
+                self.last_page.note()
             await self.let_go.wait()
         finally:
             self.at_once -= 1
@@ -194,7 +194,7 @@ async def test_the_next_partition_begins_while_one_ebbs(filled: Any) -> None:
     """Beside what is left of a partition the next begins, and no third; all are done in the end."""
     looking = Ebbing(filled)
     looking.begin()
-    walking = asyncio.create_task(walk(looking.share(clock=StandingClock()), looking, looking.ebb))
+    walking = asyncio.create_task(walk(looking.share(clock=StandingClock()), looking, looking.last_page))
     await until(lambda: looking.at_once == 2)
     begun = len(looking.seen)
     looking.let_go.set()
@@ -206,13 +206,13 @@ async def test_the_next_partition_begins_while_one_ebbs(filled: Any) -> None:
 
 
 async def test_without_an_ebb_partitions_are_done_one_after_the_other(filled: Any) -> None:
-    """Before the last page of a partition is found, no other begins; and none where the pass has no ebb."""
-    for ebbs, ebb in ((False, True), (True, False)):
+    """Before the last page of a partition is found, no other begins; and none where the pass does not ask."""
+    for notes_last, last_page in ((False, True), (True, False)):
         looking = Ebbing(filled)
         looking.begin()
-        looking.ebbs = ebbs
+        looking.notes_last = notes_last
         looking.let_go.set()
-        assert await walk(looking.share(clock=StandingClock()), looking, looking.ebb if ebb else None)
+        assert await walk(looking.share(clock=StandingClock()), looking, looking.last_page if last_page else None)
         assert looking.most == 1
         assert sorted(looking.seen) == list(range(COUNT))
 
@@ -227,7 +227,7 @@ async def test_an_error_in_one_partition_ends_the_other_too(filled: Any) -> None
         yield
 
     looking.endings = endings  # type: ignore[method-assign]
-    walking = asyncio.create_task(walk(looking.share(clock=StandingClock()), looking, looking.ebb))
+    walking = asyncio.create_task(walk(looking.share(clock=StandingClock()), looking, looking.last_page))
     await until(lambda: looking.at_once == 2)
     looking.let_go.set()
     with pytest.raises(AutoReconnect):

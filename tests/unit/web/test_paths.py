@@ -52,7 +52,7 @@ def test_usual_names_stay_as_they_are(name: str) -> None:
         # Without what was sent there is nothing to restore.
         ({"path": "/m/x/", "root_path": "/a"}, "/m/x/", "/a"),
         ({"path": "/m/x/", "raw_path": None, "root_path": "/a"}, "/m/x/", "/a"),
-        # The server was told of a path that a proxy has taken away.
+        # The server knows of a path that a proxy has taken away.
         ({"path": "/api/m/x/", "raw_path": b"/m/x/", "root_path": "/api"}, "/api/m/x/", "/api"),
     ],
 )  # fmt: skip
