@@ -15,6 +15,8 @@ from lazymig.stores.records import DeadLetter
 PER_PAGE = 50
 #: Letters that a list is made of, the oldest ones: opening a page must not make the server read millions.
 LISTED_MAX = 10_000
+#: Groups on one page, the largest.
+GROUPS_MAX = 100
 
 
 @frozen
@@ -34,7 +36,8 @@ class Listing:
         open_count: How many are open.
         waived_count: How many are waived.
         cut: Of how many the list is, the oldest ones, where there are more; None where it is of all.
-        groups: The groups of these letters, the largest first.
+        groups: The largest groups of these letters.
+        group_count: How many groups there are.
         chosen: The group that is shown; "" for all.
         total: How many letters there are of it.
         first: The number of the first one on this page, from 1.
@@ -48,6 +51,7 @@ class Listing:
     waived_count: int
     cut: int | None
     groups: tuple[GroupLine, ...]
+    group_count: int
     chosen: str
     total: int
     first: int
@@ -72,15 +76,17 @@ def make_listing(known: Sequence[DeadLetter], asked: Asked, *, open_count: int, 
     """
     waived, group, page = asked.waived, asked.group, asked.page
     of_kind = [letter for letter in known if (letter.waived is not None) == waived]
-    lines = tuple(GroupLine(_name_group(one), one) for one in grouped(of_kind))
+    groups = grouped(of_kind)
+    lines = tuple(GroupLine(_name_group(one), one) for one in groups[:GROUPS_MAX])
     shown = [one for one in of_kind if not group or _name_group(grouped([one])[0]) == group]
     last = max(1, -(-len(shown) // PER_PAGE))
     page = min(max(page, 1), last)
     start = (page - 1) * PER_PAGE
     cut = len(of_kind) if len(of_kind) < (waived_count if waived else open_count) else None
     return Listing(
-        waived=waived, open_count=open_count, waived_count=waived_count, cut=cut, groups=lines, chosen=group,
-        total=len(shown), first=start + 1, letters=tuple(_with_texts(shown[start : start + PER_PAGE])),
+        waived=waived, open_count=open_count, waived_count=waived_count, cut=cut, groups=lines,
+        group_count=len(groups), chosen=group, total=len(shown), first=start + 1,
+        letters=tuple(_with_texts(shown[start : start + PER_PAGE])),
         before=page - 1 if page > 1 else None, after=page + 1 if page < last else None,
     )  # fmt: skip
 

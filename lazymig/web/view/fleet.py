@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from attrs import frozen
 
 from lazymig.control import MemberRecord
@@ -9,6 +11,9 @@ from lazymig.status.looking import Fleet, Status
 from lazymig.status.words import describe_age, describe_members
 from lazymig.web.snapshot import Snapshot
 from lazymig.web.view.parts import Table, make_table
+
+#: Processes that are shown. Their heartbeats change all the time, and each page that is open gets all of them then.
+_SHOWN: Final = 50
 
 
 @frozen
@@ -35,14 +40,21 @@ def _is_good(fleet: Fleet) -> bool:
 
 def _table_members(found: Status) -> Table | None:
     behind = {member.key for member in found.fleet.behind}
-    rows = [_make_row(found, one, is_behind=one.key in behind) for one in found.fleet.members]
+    members = list(found.fleet.members)
+    if len(members) > _SHOWN:
+        members.sort(key=lambda one: one.key not in behind and not _is_over(found, one))
+    rows = [_make_row(found, one, is_behind=one.key in behind) for one in members[:_SHOWN]]
     columns = "~name | role | release | #revision | #acknowledged | heartbeat | #lease s | ~state"
-    return make_table(f"Processes ({len(rows):,})", columns, rows)
+    of = f"{len(rows):,}" if len(rows) == len(members) else f"{len(rows):,} of {len(members):,}, what is late first"
+    return make_table(f"Processes ({of})", columns, rows)
+
+
+def _is_over(found: Status, one: MemberRecord) -> bool:
+    return (found.at - one.seen_at).total_seconds() > one.lease_s
 
 
 def _make_row(found: Status, one: MemberRecord, *, is_behind: bool) -> tuple[str, ...]:
-    over = (found.at - one.seen_at).total_seconds() > one.lease_s
-    states = [*(["behind"] if is_behind else []), *(["lease is over"] if over else [])]
+    states = [*(["behind"] if is_behind else []), *(["lease is over"] if _is_over(found, one) else [])]
     epoch = 0 if found.fleet.standing is None else found.fleet.standing.epoch
     return (
         one.name, one.role, one.release, f"{one.revision:,}", f"{one.epoch:,} of {epoch:,}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from attrs import frozen
 
@@ -13,6 +14,9 @@ from lazymig.status.words import describe_moment, describe_warnings
 from lazymig.stores.records import DeadLetter
 from lazymig.web.snapshot import Snapshot
 from lazymig.web.view.parts import Facts, Table, make_table
+
+#: Groups of dead letters that the page shows. Each page that is open gets all of them whenever one changes.
+_SHOWN: Final = 20
 
 
 @frozen
@@ -47,11 +51,13 @@ def _list_facts(found: Status) -> Facts:
 
 def _table_groups(found: Status, names: Names) -> Table | None:
     rows = []
-    for group in found.causes:
+    for group in found.causes[:_SHOWN]:
         ids = [names.reference(one.id) for one in found.letters if group.holds(one)]
         rows.append((group.error, group.direction, group.line, group.path, f"{group.count:,}", ", ".join(ids)))
     counted = sum(group.count for group in found.causes)
     of = "" if counted >= found.dead_letters else f", {counted:,} of {found.dead_letters:,}"
+    if len(found.causes) > _SHOWN:
+        of += f", the {_SHOWN} largest of {len(found.causes):,} groups"
     heads = f"~error | step | ~line | ~field | #count | ~ids, of the oldest {len(found.letters):,}"
     return make_table(f"Open dead letters by their causes{of}", heads, rows)
 

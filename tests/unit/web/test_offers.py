@@ -11,7 +11,7 @@ from lazymig.control import Steering
 from lazymig.phases import Phase
 from lazymig.stores.records import DeadLetter
 from lazymig.web.actions.every import ACTIONS, ALONE, END_STEPS
-from lazymig.web.actions.listing import PER_PAGE, Asked, Listing, make_listing
+from lazymig.web.actions.listing import GROUPS_MAX, PER_PAGE, Asked, Listing, make_listing
 from lazymig.web.actions.offers import find_offers
 from lazymig.web.paths import Paths
 from lazymig.web.snapshot import Snapshot
@@ -113,3 +113,13 @@ def test_what_is_not_there_is_an_empty_or_the_nearest_part(group: str, page: int
         (0, 0, None, None) if group else (2, 2, None, None)
     )
     assert listed([], group=group, page=page).letters == ()
+
+
+def test_a_part_of_very_many_groups_is_listed() -> None:
+    """Of very many groups the largest are listed, with how many there are; each other one can still be asked for."""
+    known = [letter(id, line=f"m.py:{line} in f") for line in range(GROUPS_MAX + 5) for id in range(2 if line else 1)]
+    listing = make_listing(known, Asked(), open_count=len(known), waived_count=0)
+    assert (len(listing.groups), listing.group_count) == (GROUPS_MAX, GROUPS_MAX + 5)
+    assert {one.group.count for one in listing.groups} == {2}
+    alone = make_listing(known[:1], Asked(), open_count=1, waived_count=0).groups[0].key
+    assert make_listing(known, Asked(group=alone), open_count=len(known), waived_count=0).total == 1

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from attrs import evolve, frozen
 
+from lazymig.phases import Phase
 from lazymig.status.letters import grouped
 from lazymig.status.looking import Passes, Verified
 from lazymig.stores.verdicts import Verdict
@@ -16,7 +17,7 @@ from lazymig.web.snapshot import Snapshot
 from lazymig.web.view.page import render_page
 from lazymig.web.view.panels import PANELS, render_panels
 from tests.markup import Element, find_unnamed, find_unsafe, find_wrong, read
-from tests.snapshots import HOSTILE, LONG, NOTHING, NOW, SNAPSHOTS, ago, at_work, in_trouble, letter, run
+from tests.snapshots import HOSTILE, LONG, NOTHING, NOW, SNAPSHOTS, ago, at_work, fleet, in_trouble, letter, member, run
 
 PATHS = Paths("/ops", "people")
 
@@ -294,3 +295,20 @@ def test_the_letters_ids_are_of_one_list() -> None:
     status = evolve(NOTHING, dead_letters=2, letters=letters, causes=tuple(grouped(letters)))
     names = panel("trouble", Snapshot(status)).text
     assert "7, seven" in names
+
+
+def test_a_part_of_very_many_is_shown() -> None:
+    """Each page that is open gets a panel as a whole: of very many groups and processes it shows a part."""
+    letters = [letter(id, line=f"model.py:{line} in f") for line in range(25) for id in range(26 - line)]
+    status = evolve(NOTHING, dead_letters=len(letters), letters=letters[:10], causes=tuple(grouped(letters)))
+    groups, _ = panel("trouble", Snapshot(status)).all("table")
+    assert "the 20 largest of 25 groups" in groups.one("caption").text
+    assert [list(row.all("td"))[3].text for row in groups.one("tbody").all("tr")] == [
+        str(26 - line) for line in range(20)
+    ]
+    ok = [member(f"ok-{number}", 4) for number in range(60)]
+    late = [member("late", 4, seen_at=ago(hours=1)), member("behind", 1)]
+    many = panel("fleet", Snapshot(evolve(NOTHING, at=NOW, fleet=fleet(Phase.COEXIST, *ok, *late))))
+    table = many.one("table")
+    assert "Processes (50 of 62, what is late first)" in table.one("caption").text
+    assert {row.one("th").text for row in list(table.one("tbody").all("tr"))[:2]} == {"late", "behind"}
