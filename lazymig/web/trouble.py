@@ -6,8 +6,8 @@ from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from lazymig.errors import LazymigError
 
-#: The server's codes where a user may not do something: Unauthorized, AuthenticationFailed.
-_FORBIDDEN = (13, 18)
+#: The server's codes where a user may not do something, and where it does not know the user.
+_FORBIDDEN, _NOT_SIGNED_IN = 13, 18
 
 
 def describe_trouble(error: BaseException) -> str:
@@ -16,7 +16,9 @@ def describe_trouble(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OperationFailure):
         # The server's own text may quote the command, and with it a document.
-        if error.code in _FORBIDDEN:
+        if error.code == _NOT_SIGNED_IN:
+            return "the database does not accept the user or the password of this service"
+        if error.code == _FORBIDDEN:
             return "the database does not allow this user to look; the role read on both databases is enough"
         name = (error.details or {}).get("codeName", type(error).__name__)
         return f"the database refused to answer: {name} (code {error.code})"
@@ -29,6 +31,6 @@ def describe_trouble(error: BaseException) -> str:
 
 def describe_failed_write(error: PyMongoError) -> str:
     """Return why nothing could be written, for the person who ordered it: as a part of a sentence."""
-    if isinstance(error, OperationFailure) and error.code in _FORBIDDEN:
+    if isinstance(error, OperationFailure) and error.code == _FORBIDDEN:
         return "this service's user of the database may only read; it needs the role readWrite to act"
     return type(error).__name__

@@ -170,6 +170,7 @@ async def test_a_look_that_fails_leaves_the_last_snapshot_with_its_age() -> None
     ("error", "words"),
     [
         (OperationFailure("secret: {name: 'Ada'}", 13), "does not allow this user"),
+        (OperationFailure("secret", 18), "does not accept the user or the password"),
         (OperationFailure("secret: {name: 'Ada'}", 26, {"codeName": "NoSuchThing"}), "NoSuchThing (code 26)"),
         (PhaseError("no phase is recorded"), "no phase is recorded"),
         (ZeroDivisionError("secret"), "it failed (ZeroDivisionError); the log"),
