@@ -123,7 +123,7 @@ def _held_at(goes: asyncio.Event, reached: asyncio.Event, step: Callable[..., An
 
 @pytest.mark.parametrize("in_v1s_type", [False, True], ids=["a writer", "a writer in V1's type"])
 async def test_a_writer_whose_number_another_one_has_used_waits_for_its_body(database: Any, in_v1s_type: bool) -> None:
-    """Whoever lost a race takes the next number, which may be another's ticket: that one keeps its values, too."""
+    """A writer that lost a race takes a number that may be another's ticket: that one waits for its body."""
     clock = _Releasing()
     slow, quick, last = (
         lazymig.Repository(
