@@ -17,10 +17,11 @@ from lazymig.control.part import Part
 from lazymig.loop.clock import Clock
 from lazymig.stores.rows import Row, Rows
 
-#: How many acts the row keeps, and how long each of an act's texts may be.
+#: How many acts the row keeps, and of how many bytes each of an act's texts may be. The row stays far below the 16 MB
+#: of a document, whatever people write: nothing could be ordered any more otherwise.
 KEPT, TEXT = 500, 1000
-#: Lines that the row keeps of an act.
-_LINES: Final = 20
+#: Lines that the row keeps of an act, and of how many bytes each may be.
+_LINES, _LINE = 20, 300
 #: An act of which nothing was heard for longer was cut off. Clocks of two machines may differ.
 _SILENT: Final = timedelta(seconds=30)
 
@@ -83,11 +84,11 @@ class Journal(Part):
 
     async def report(self, form: str, lines: Sequence[str]) -> bool:
         """Enter that the act of this form is under way, and what it waits for. False: there is no such act."""
-        return await self._change(form, {"lines": _cut(lines), "seen_at": self._clock.now()})
+        return await self._change(form, {"lines": _cut_lines(lines), "seen_at": self._clock.now()})
 
     async def end(self, form: str, outcome: str, *, good: bool, lines: Sequence[str] = ()) -> bool:
         """Enter how the act of this form ended. False: there is no such act without an end."""
-        ended = {"outcome": outcome[:TEXT], "good": good, "ended_at": self._clock.now(), "lines": _cut(lines)}
+        ended = {"outcome": _cut(outcome), "good": good, "ended_at": self._clock.now(), "lines": _cut_lines(lines)}
         return await self._change(form, ended)
 
     async def _change(self, form: str, changed: Mapping[str, object]) -> bool:
@@ -108,14 +109,19 @@ class Journal(Part):
 
 def _make_row(act: Act) -> dict[str, object]:
     return {
-        "at": act.at, "by": act.by[:TEXT], "action": act.action, "what": act.what[:TEXT],
-        "outcome": act.outcome[:TEXT], "good": act.good, "ended_at": act.ended_at, "form": act.form,
-        "lines": _cut(act.lines), "seen_at": act.seen_at,
+        "at": act.at, "by": _cut(act.by), "action": act.action, "what": _cut(act.what),
+        "outcome": _cut(act.outcome), "good": act.good, "ended_at": act.ended_at, "form": act.form,
+        "lines": _cut_lines(act.lines), "seen_at": act.seen_at,
     }  # fmt: skip
 
 
-def _cut(lines: Sequence[str]) -> list[str]:
-    return [line[:TEXT] for line in lines[-_LINES:]]
+def _cut_lines(lines: Sequence[str]) -> list[str]:
+    return [_cut(line, _LINE) for line in lines[-_LINES:]]
+
+
+def _cut(text: str, size: int = TEXT) -> str:
+    """Return as much of a text as this many bytes hold."""
+    return text.encode(errors="replace")[:size].decode(errors="ignore")
 
 
 def _parse(row: Row) -> Act:

@@ -11,7 +11,7 @@ from attrs import evolve
 
 from lazymig import Control
 from lazymig.control import parts_of
-from lazymig.control.journal import TEXT, Act
+from lazymig.control.journal import KEPT, TEXT, Act
 from tests.people import TestClock
 
 
@@ -57,6 +57,18 @@ async def test_it_is_bounded(control: Control, clock: TestClock, monkeypatch: py
     found = await journal.find_last(kept * 2)
     assert [one.form for one in found] == [f"f{number}" for number in range(kept + 1, 1, -1)]
     assert {len(one.what) for one in found} == {TEXT}
+
+
+async def test_the_row_fits_whatever_people_write(control: Control, clock: TestClock) -> None:
+    """The longest act, in letters of four bytes, leaves room for as many as the row keeps."""
+    journal, long = parts_of(control).journal("m"), "\N{GRINNING FACE}" * 2 * TEXT
+    await journal.add(act(clock, by=long, what=long))
+    assert await journal.end("f1", long, good=True, lines=[long] * 30)
+    (found,) = await journal.find_last(1)
+    texts = [found.by, found.what, found.outcome, *found.lines]
+    assert len(texts) == 23
+    assert {one.strip("\N{GRINNING FACE}") for one in texts} == {""}  # no letter is cut in two
+    assert KEPT * sum(len(one.encode()) for one in texts) < 8_000_000
 
 
 async def test_an_act_reports_until_its_end(control: Control, clock: TestClock) -> None:
