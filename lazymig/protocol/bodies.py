@@ -12,6 +12,7 @@ from lazymig.loop.breaker import Breaker
 from lazymig.loop.deadline import Deadline
 from lazymig.protocol.pair import Pair
 from lazymig.shapes.migration import get_upgrading
+from lazymig.stores.documents import is_raised
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Applied, Body, StoredV1, StoredV2, Unmoved
 from lazymig.telemetry import LEFT, LEFT_DIRTY, MIGRATED, REFUSED, V2_AWAY, WAITING
@@ -91,11 +92,13 @@ async def is_due(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, own
 
     Only asked where that body may hold what V1 cannot express, that is where `upgrade` takes the previous entity. If a
     reader stored V1's conversion in its place, the next writer would start from a body that lacks those values. `own`
-    is the asking writer's ticket: no other writer announced that revision, nor 0.
+    is the asking writer's ticket: another writer has that revision only if it raised the intent to it, and none has 0.
     """
     if seen is None or not get_upgrading(pair.conversions.migration).takes_other:
         return False
-    if not seen.revision < truth.revision <= seen.intent or truth.revision in (0, own):
+    if not seen.revision < truth.revision <= seen.intent or truth.revision == 0:
+        return False
+    if truth.revision == own and not is_raised(seen):
         return False
     marked = await measure_age(pair, seen)
     return marked is not None and marked < HEAL_AFTER

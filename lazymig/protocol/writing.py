@@ -138,7 +138,8 @@ async def _refresh_seen(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, tic
     is not, its writer has written V1 and not yet V2, and a write that overtakes it drops what only its body holds. That
     writer may be dead, so the wait is short; V1 is exact in either case.
     """
-    overtaken = truth.revision > ticket and get_upgrading(pair.conversions.migration).takes_other
+    # At the ticket, too, unless it is the first: a writer that found V1 at its ticket may have raised its number to it.
+    overtaken = truth.revision >= max(ticket, 2) and get_upgrading(pair.conversions.migration).takes_other
     if (attempt or overtaken) and seen.revision != truth.revision:
         seen = await _look_again(pair, seen)
     for delay_s in bodies.WRITER_WAITS_S:

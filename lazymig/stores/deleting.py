@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 from pymongo import DeleteOne
 
 from lazymig.errors import ForeignDocument
-from lazymig.stores.documents import META_FIELD
+from lazymig.stores.documents import is_raised
 from lazymig.stores.drivers import make_error
 from lazymig.stores.failures import Outcome, unknown
 from lazymig.stores.given import RawId
@@ -79,6 +79,6 @@ class SharedDeletes:
 
 def _is_as_left(now: StoredV2 | ForeignDocument | None, announced: StoredV2) -> bool:
     """Whether nobody has announced anything since. Raising the intent to a number that it has shows by a field."""
-    if not isinstance(now, StoredV2) or now.gone or "raised" in now.document[META_FIELD]:
+    if not isinstance(now, StoredV2) or now.gone or is_raised(now):
         return False
     return (now.revision, now.intent) == (announced.revision, announced.intent)

@@ -207,6 +207,11 @@ def is_foreign(document: Document) -> bool:
     return _get_revisions(document.get(META_FIELD)) is None
 
 
+def is_raised(stored: StoredV2) -> bool:
+    """Whether a writer has raised the intent past V1, perhaps to a number that another one has as its ticket."""
+    return "raised" in stored.document.get(META_FIELD, ())
+
+
 def _get_revisions(meta: object) -> tuple[int, int] | None:
     """Return the revision and the intent; None where lazymig did not store them."""
     if isinstance(meta, dict):

@@ -24,7 +24,6 @@ from lazymig.status.objects import object_of
 from lazymig.switching.case import Demands
 from tests.browser.clocks import FastClock
 from tests.browser.serving import Host
-from tests.browser.visiting import PATIENCE_MS
 from tests.house import ROOT
 
 #: Who works, as the host's hook says.
@@ -226,13 +225,6 @@ class Team:
         printed, _ = await ran.communicate()
         found: Mapping[str, Any] = json.loads(printed)
         return found
-
-    async def sampled(self, live: int) -> None:
-        """Wait until somebody has recorded a sample with so many people in V2."""
-        samples = parts_of(self.control).samples(self.name)
-        async with asyncio.timeout(PATIENCE_MS / 1000):
-            while not any(sample.live == live for sample in await samples.find()):
-                await self.clock.sleep(1)
 
     async def use(self, id: str) -> None:
         """Read somebody through V2's door: the process joins the fleet."""

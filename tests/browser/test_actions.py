@@ -41,7 +41,7 @@ async def test_dead_letters_are_waived_and_tried_again(team: Team, visitors: Vis
     await team.begin(Phase.COEXIST)
     await team.dead(["p1", "p2"])
     page = await visitors.open(team.page)
-    await page.get_by_role("link", name="dead letters").first.click()
+    await page.get_by_role("link", name="Dead letters in full").click()
     letters = page.locator("ul.letters > li")
     await expect(letters).to_have_count(2)
     await letters.filter(has_text="p1").get_by_role("link", name="Waive").click()

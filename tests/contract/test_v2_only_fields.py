@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -58,7 +59,9 @@ def _earn(account: AccountV2) -> AccountV2:
     return evolve(account, points=account.points + 1)
 
 
-async def _held_before_its_body(repository: lazymig.Repository[Any, Any], clock: _Releasing) -> asyncio.Task[Any]:
+async def _held_before_its_body(
+    repository: lazymig.Repository[Any, Any], clock: _Releasing, change: Callable[[AccountV2], Any] = _earn
+) -> asyncio.Task[Any]:
     """A writer that has V1, and whose V2 step waits for the clock's release."""
     store, apply, reached = calls_of(repository).pair.bodies, calls_of(repository).pair.bodies.apply, asyncio.Event()
 
@@ -69,7 +72,7 @@ async def _held_before_its_body(repository: lazymig.Repository[Any, Any], clock:
         return await apply(*arguments, **keywords)
 
     store.apply = late  # type: ignore[method-assign]
-    writer = asyncio.create_task(repository.update(1, _earn))
+    writer = asyncio.create_task(repository.update(1, change))
     await reached.wait()
     return writer
 
@@ -104,6 +107,52 @@ async def test_who_meets_a_writer_between_v1_and_v2_keeps_what_only_its_body_hol
     assert stored["points"] == points
     assert clock.waited
     assert (await repository.get(1)).points == points
+
+
+def _held_at(goes: asyncio.Event, reached: asyncio.Event, step: Callable[..., Any]) -> Callable[..., Any]:
+    """The step, once it may go on."""
+
+    async def held(*arguments: Any) -> Any:
+        reached.set()
+        await goes.wait()
+        done = step(*arguments)
+        return await done if inspect.isawaitable(done) else done
+
+    return held
+
+
+@pytest.mark.parametrize("in_v1s_type", [False, True], ids=["a writer", "a writer in V1's type"])
+async def test_a_writer_whose_number_another_one_has_used_waits_for_its_body(database: Any, in_v1s_type: bool) -> None:
+    """Whoever lost a race takes the next number, which may be another's ticket: that one keeps its values, too."""
+    clock = _Releasing()
+    slow, quick, last = (
+        lazymig.Repository(
+            MIGRATION, v1=database["v1"], v2=database["v2"], phase=lazymig.Phase.COEXIST, clock=clock, coalesce=False
+        )
+        for _ in range(3)
+    )
+    await quick.insert(AccountV2(1, 10))
+    slow_goes, last_goes, slow_begun, last_begun = (asyncio.Event() for _ in range(4))
+    loser = asyncio.create_task(_held_before_its_body(slow, clock, _held_at(slow_goes, slow_begun, _earn)))
+    await slow_begun.wait()
+    await quick.update(1, _earn)
+    if in_v1s_type:  # it reads V1 in its first attempt
+        store = calls_of(last).pair.v1
+        store.find_local = _held_at(last_goes, last_begun, store.find_local)  # type: ignore[method-assign]
+        later = asyncio.create_task(last.v1.update(1, lambda old: evolve(old, balance=old.balance + 1)))
+    else:
+        later = asyncio.create_task(last.update(1, _held_at(last_goes, last_begun, _earn)))
+    await last_begun.wait()
+    slow_goes.set()
+    held = await loser
+    stored, announced = await database["v1"].find_one({"_id": 1}), await database["v2"].find_one({"_id": 1})
+    assert stored["_lazymig_rev"] == announced["_lazymig"]["intent"]  # both have this number
+    last_goes.set()
+    await later
+    clock.released.set()
+    await held
+    assert clock.waited
+    assert (await quick.get(1)).points == (2 if in_v1s_type else 3)
 
 
 async def test_a_dead_writers_body_is_not_waited_for_for_ever(database: Any) -> None:

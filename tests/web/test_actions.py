@@ -136,11 +136,26 @@ async def test_a_letter_that_has_changed_is_read_again(
 
 async def test_a_long_list_is_cut(dead: Repository[Any, Any], visitor: Visitor, monkeypatch: Any) -> None:
     """A list is made of the oldest letters, and says so where there are more; the counts are of all."""
-    monkeypatch.setattr("lazymig.web.actions.reading.LISTED_MAX", 3)
+    monkeypatch.setattr("lazymig.web.actions.letters.LISTED_MAX", 3)
     listed = await visitor.get(f"{visitor.base}/dead-letters")
     assert f"{len(ODD) + 2} open, 0 waived." in listed.words
     assert "This is the list of the oldest 3. lazymig dead-letters list shows all." in listed.words
-    assert sum("/dead-letters/one?" in link for link in listed.links) == 3
+    ones = [link for link in listed.links if "/dead-letters/one?" in link]
+    assert len(ones) == 3
+
+
+async def test_an_id_is_looked_for_among_the_listed_letters_alone(
+    dead: Repository[Any, Any], visitor: Visitor, monkeypatch: Any
+) -> None:
+    """Each listed letter, open or waived, has a page; an id makes the server read no more letters than the lists do."""
+    assert await control_of(dead).waive("things", 6, "known")
+    monkeypatch.setattr("lazymig.web.actions.letters.LISTED_MAX", 3)
+    listed = [await visitor.get(f"{visitor.base}/dead-letters?waived={waived}") for waived in (0, 1)]
+    shown = {link for page in listed for link in page.links if "/dead-letters/one?" in link}
+    assert len(shown) == 4
+    assert {(await visitor.get(link)).status for link in shown} == {200}
+    every = [f"{visitor.base}/dead-letters/one?id={quote(typed(id), safe='/')}" for id in await letters(dead)]
+    assert sorted([(await visitor.get(link)).status for link in every]) == [200] * 4 + [404] * (len(every) - 4)
 
 
 async def test_retry_one_and_all(dead: Repository[Any, Any], server_database: Any, visitor: Visitor) -> None:

@@ -6,7 +6,7 @@ An id travels as the text of `typed`. It is looked up among the dead letters tha
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from hashlib import sha256
 from typing import ClassVar
 
@@ -17,20 +17,32 @@ from lazymig.status.words import describe_moment
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.retry import retry_dead
 from lazymig.web.actions.action import LIST, Action, Case, NotDone, check_why
+from lazymig.web.actions.listing import LISTED_MAX
 from lazymig.web.actions.sheets import WHY, Sheet
 
 _GONE = "There is no dead letter of this id any more: the entity was moved, or it was deleted."
 
 
 async def find_letter(case: Case, text: str) -> DeadLetter | None:
-    """Find the dead letter whose id has this text, with its type; None where there is none."""
+    """Find the dead letter whose id has this text, with its type, among those that lists show; None elsewhere."""
     if not text:
         return None
-    async for page in case.parts.letters.find_pages(case.name):
-        for letter in page:
+    for waived in (False, True):
+        async for letter in find_listed(case, waived=waived):
             if typed(letter.id) == text:
                 return letter
     return None
+
+
+async def find_listed(case: Case, *, waived: bool) -> AsyncGenerator[DeadLetter]:
+    """Yield the open or the waived dead letters, the oldest `LISTED_MAX`: no request reads millions."""
+    left = LISTED_MAX
+    async for page in case.parts.letters.find_pages(case.name, waived=waived):
+        for letter in page[:left]:
+            yield letter
+        left -= len(page)
+        if left <= 0:
+            return
 
 
 def list_facts(letter: DeadLetter) -> tuple[tuple[str, str], ...]:

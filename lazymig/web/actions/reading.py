@@ -7,12 +7,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from lazymig.status.ids import typed
-from lazymig.stores.records import DeadLetter
 from lazymig.switching.case import Demands
 from lazymig.web.actions.action import Case
 from lazymig.web.actions.given import Given
-from lazymig.web.actions.letters import find_letter, list_facts
-from lazymig.web.actions.listing import LISTED_MAX, Asked, make_listing
+from lazymig.web.actions.letters import find_letter, find_listed, list_facts
+from lazymig.web.actions.listing import Asked, make_listing
 from lazymig.web.paths import paths_of
 from lazymig.web.rendering import render
 from lazymig.web.room import Room
@@ -26,13 +25,10 @@ async def list_letters(room: Room, request: Request) -> Response:
         waived=query.get("waived") == "1", group=query.get("group", ""),
         page=int(page) if page.isascii() and page.isdecimal() and len(page) < 9 else 1,
     )  # fmt: skip
-    letters, known = case.parts.letters, list[DeadLetter]()
-    async for part in letters.find_pages(case.name, waived=asked.waived):
-        known += part
-        if len(known) >= LISTED_MAX:
-            break
+    letters = case.parts.letters
+    known = [letter async for letter in find_listed(case, waived=asked.waived)]
     open_count, waived_count = await letters.count_open(case.name), await letters.count_waived(case.name)
-    listing = make_listing(known[:LISTED_MAX], asked, open_count=open_count, waived_count=waived_count)
+    listing = make_listing(known, asked, open_count=open_count, waived_count=waived_count)
     return _answer(room, request, case, "dead_letters", title=f"Dead letters of {case.name}", listing=listing)
 
 
