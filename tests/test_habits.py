@@ -231,7 +231,18 @@ def test_named_files_exist(page: Path) -> None:
         if "://" not in target:
             file = (page.parent / path).resolve()
             titles = re.findall(r"^#+ (.*)$", file.read_text("utf-8"), re.MULTILINE)
-            assert not anchor or anchor in {title.lower().replace(" ", "-") for title in titles}
+            assert not anchor or anchor in set(map(anchor_of, titles))
+
+
+def anchor_of(title: str) -> str:
+    """The anchor of a heading, as GitHub and the documentation make it: without punctuation."""
+    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+
+
+def test_anchors_have_no_punctuation() -> None:
+    """A link to a heading leaves out its punctuation, and keeps its hyphens and underscores."""
+    assert anchor_of("How far it was: samples") == "how-far-it-was-samples"
+    assert anchor_of("Into `V2_ONLY`: the by-hand seal") == "into-v2_only-the-by-hand-seal"
 
 
 def test_contributing_shows_every_check() -> None:

@@ -31,8 +31,8 @@ def create_app() -> FastAPI:
     app.include_router(customers_router("v1", lambda customers: customers.v1, CustomerV1))
     app.include_router(customers_router("v2", lambda customers: customers, CustomerV2))
     answer_errors(app)
-    # It only reads. A function, because the repository is made later. Whoever reaches it sees ids, so let the server
-    # before this service decide who does.
+    # It only reads. A function, because the repository is made later. Everybody who reaches it sees ids, so let the
+    # server before this service decide who does.
     app.mount("/migration", lazymig.web.app(lambda: app.state.customers))
     return app
 

@@ -44,7 +44,8 @@ class Sampler(Generic[V1, V2]):
     """Takes a sample per slot of its finest level and of each coarser one, unless another process does.
 
     What only documents show, and not the collections' numbers and sparse indexes, it counts less often: a pass once per
-    middle slot, and who only serves clients once per coarse slot. Where a sample fails, the next ones come later.
+    middle slot, and a process that only serves clients once per coarse slot. Where a sample fails, the next ones come
+    later.
 
     Args:
         parts: The control collection.
@@ -98,12 +99,12 @@ class Sampler(Generic[V1, V2]):
         self._task = asyncio.get_running_loop().create_task(self._attempt(_TIMEOUT_S), context=contextvars.Context())
 
     def _is_busy(self) -> bool:
-        # What an event loop left behind that is gone says nothing.
+        # A task of an event loop that has ended is never done, and must not keep this one from beginning another.
         task = self._task
         return task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop()
 
     def _put_off(self) -> None:
-        """Have the next one taken in the next slot. Not all processes shall ask at the same moment."""
+        """Have the next one taken in the next slot, at a random moment, so that not all processes ask at once."""
         every_s, now = self._levels[0].every_s, self._clock.now()
         into_s = (now - self._levels[0].begin(now)).total_seconds()
         # After failures it waits for more slots, up to the length of a coarse one.
@@ -163,7 +164,7 @@ class Sampler(Generic[V1, V2]):
             self._taken[level] = slot
             claimed += (level,) if won else ()
             if not claimed:
-                break  # who has the finest one asks for the others
+                break  # the process that has the finest one asks for the others
         return claimed
 
     async def _count(self, phase: Phase, levels: Sequence[Level]) -> Sample | None:

@@ -89,7 +89,7 @@ class Throttle:
         *,
         stores: Sequence[Store] = (),
     ) -> None:
-        """`stores`: those whose reads by others the pass heeds."""
+        """`stores`: those whose reads by others the pass takes into account."""
         self._limits = limits
         self.latency = Latency()
         self.batches = BatchSize(limits.batch_size, limits.rate_limit, self._find_batch)

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 from attrs import frozen
 
 from lazymig.control import Control, parts_of
-from lazymig.control.followers import followers_of
+from lazymig.control.attached import attached_to
 from lazymig.control.samples import MEDIUM
 from lazymig.dark.watch import Watch
 from lazymig.loop.batcher import find_running
@@ -96,5 +96,5 @@ def _open(opening: Opening[V1, V2], phase: Phase | Control) -> Calls[V1, V2]:
     member = Member(kept, name, terms)
     stages = SteeredStages(member, builder.build, options.timeout_s)
     calls = Calls(*parts, stages, InFlight(options.max_in_flight), builder, watch, phase, turns)
-    followers_of(phase)[name] = calls
+    attached_to(phase)[name] = calls
     return calls

@@ -115,7 +115,7 @@ class Pulse:
         return await self.now()
 
     async def watch(self) -> AsyncGenerator[Snapshot]:
-        """Yield the present snapshot, and each later one. A watcher that is slow misses some, and holds nobody.
+        """Yield the present snapshot, and each later one. A watcher that is slow misses some, and delays nobody.
 
         Close it: the looks end with the last watcher.
         """

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 from lazymig.control import Control
-from lazymig.control.followers import followers_of
+from lazymig.control.attached import attached_to
 from lazymig.errors import ConfigurationError
 from lazymig.repository import Repository, repository_over
 from lazymig.routes.calls import Calls
@@ -32,7 +32,7 @@ def find_repositories(shown: Shown | Callable[[], Shown]) -> Mapping[str, AnyRep
     if callable(shown):
         shown = shown()
     if isinstance(shown, Control):
-        shown = [repository_over(calls) for calls in followers_of(shown).values() if isinstance(calls, Calls)]
+        shown = [repository_over(calls) for calls in attached_to(shown).values() if isinstance(calls, Calls)]
     found = [shown] if isinstance(shown, Repository) else list(shown)
     if not found:
         raise ConfigurationError(

@@ -162,8 +162,10 @@ async def test_a_phone(busy: Team, visitors: Visitors) -> None:
     wide, small = {}, {}
     async for page in open_each(visitors, busy, viewport=PHONE, has_touch=True, is_mobile=True):
         wide[page.url] = await find_too_wide(page)
-        sizes = await page.locator("a.action, button").evaluate_all(
-            "all => all.map(one => [one.textContent.trim(), one.getBoundingClientRect().height])"
+        # In one step: a locator first finds the parts, and a live panel may be replaced before they are measured.
+        sizes = await page.evaluate(
+            "[...document.querySelectorAll('a.action, button')]"
+            ".map(one => [one.textContent.trim(), one.getBoundingClientRect().height])"
         )
         small[page.url] = [name for name, height in sizes if height < 24]
     assert {url: parts for url, parts in wide.items() if parts} == {}

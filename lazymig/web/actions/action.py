@@ -116,10 +116,13 @@ class Action(ABC):
 
 
 def check_why(case: Case) -> Mapping[str, str]:
-    """Return what is wrong with the reason, if anything."""
+    """Return what is wrong with the reason, or that there is none."""
+    return check_length(case) if case.typed.words("why") else {"why": "Say for what reason; the history keeps it."}
+
+
+def check_length(case: Case) -> Mapping[str, str]:
+    """Return what is wrong with the reason, which may be left out."""
     why = case.typed.words("why")
-    if not why:
-        return {"why": "Say for what reason; the history keeps it."}
     return {} if why.isprintable() and len(why) <= 500 else {"why": "Use up to 500 letters, digits and signs."}
 
 

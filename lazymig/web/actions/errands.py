@@ -125,7 +125,7 @@ def find_shown(own: Errand | None, acts: Sequence[Act], now: datetime) -> Errand
         acts: The acts of the journal, newest first.
         now: The present, naive UTC.
     """
-    # Its own words are the newest; and where the journal could not be written, they stand nowhere else.
+    # Its own words are the newest; and where the journal could not be written, nothing else has them.
     if own is not None and (own.ended_at is None or own.form not in {act.form for act in acts}):
         shown = own
     elif acts:

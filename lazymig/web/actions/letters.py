@@ -5,10 +5,15 @@ An id travels as the text of `typed`. It is looked up among the dead letters tha
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from hashlib import sha256
+from typing import ClassVar
+
+from attrs import evolve
 
 from lazymig.status.ids import typed
+from lazymig.status.words import describe_moment
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.retry import retry_dead
 from lazymig.web.actions.action import LIST, Action, Case, NotDone, check_why
@@ -16,7 +21,6 @@ from lazymig.web.actions.listing import LISTED_MAX
 from lazymig.web.actions.sheets import WHY, Sheet
 
 _GONE = "There is no dead letter of this id any more: the entity was moved, or it was deleted."
-_MOMENT = "%Y-%m-%d %H:%M:%S UTC"
 
 
 async def find_letter(case: Case, text: str) -> DeadLetter | None:
@@ -43,7 +47,7 @@ async def find_listed(case: Case, *, waived: bool) -> AsyncGenerator[DeadLetter]
 
 def list_facts(letter: DeadLetter) -> tuple[tuple[str, str], ...]:
     """Return what is recorded of a letter, by names, without what is empty."""
-    first, last = (f"{at:{_MOMENT}}" if at is not None else "" for at in (letter.first_at, letter.last_at))
+    first, last = ("" if at is None else describe_moment(at) for at in (letter.first_at, letter.last_at))
     facts = {
         "Id": typed(letter.id), "Step": letter.direction, "Error": letter.error, "Line": letter.line,
         "Field": letter.path, "Message": letter.message, "Revision of V1": str(letter.revision),
@@ -64,6 +68,20 @@ class _OfOne(Action):
     alone = False
     asks = frozenset({"id"})
     back = LIST
+    titles: ClassVar[tuple[str, str]]
+
+    async def look(self, case: Case) -> Sheet:
+        letter = await find_letter(case, case.typed.one("id"))
+        if letter is None:
+            return Sheet(title=self.titles[0], why_not=_GONE)
+        return self.make_sheet(
+            letter,
+            Sheet(title=self.titles[1].format(typed(letter.id)), facts=list_facts(letter), seen=_make_seen(letter)),
+        )
+
+    @abstractmethod
+    def make_sheet(self, letter: DeadLetter, sheet: Sheet) -> Sheet:
+        """Return the sheet of a letter that is there."""
 
     def describe(self, case: Case, sheet: Sheet) -> str:
         why = case.typed.words("why")
@@ -81,16 +99,13 @@ class Waive(_OfOne):
     """Accept one failure."""
 
     name = "waive"
+    titles = ("Waive a dead letter", "Waive the dead letter of {}")
 
-    async def look(self, case: Case) -> Sheet:
-        letter = await find_letter(case, case.typed.one("id"))
-        if letter is None:
-            return Sheet(title="Waive a dead letter", why_not=_GONE)
-        title, seen = f"Waive the dead letter of {typed(letter.id)}", _make_seen(letter)
+    def make_sheet(self, letter: DeadLetter, sheet: Sheet) -> Sheet:
         if letter.waived is not None:
-            return Sheet(title=title, facts=list_facts(letter), seen=seen, why_not="It is waived already.")
-        return Sheet(
-            title=title, facts=list_facts(letter), fields=(WHY,), button="Waive it", seen=seen,
+            return evolve(sheet, why_not="It is waived already.")
+        return evolve(
+            sheet, fields=(WHY,), button="Waive it",
             text=("The failure no longer needs a person and no longer blocks a step, until V1's document changes. The "
                   "entity stays in V1 alone.",),
         )  # fmt: skip
@@ -109,16 +124,13 @@ class Unwaive(_OfOne):
     """Take a waiver back."""
 
     name = "unwaive"
+    titles = ("Take a waiver back", "Take the waiver of {} back")
 
-    async def look(self, case: Case) -> Sheet:
-        letter = await find_letter(case, case.typed.one("id"))
-        if letter is None:
-            return Sheet(title="Take a waiver back", why_not=_GONE)
-        title, seen = f"Take the waiver of {typed(letter.id)} back", _make_seen(letter)
+    def make_sheet(self, letter: DeadLetter, sheet: Sheet) -> Sheet:
         if letter.waived is None:
-            return Sheet(title=title, facts=list_facts(letter), seen=seen, why_not="It is not waived.")
+            return evolve(sheet, why_not="It is not waived.")
         text = "The failure needs a person again, and blocks the steps that trust V2."
-        return Sheet(title=title, text=(text,), facts=list_facts(letter), button="Take it back", seen=seen)
+        return evolve(sheet, text=(text,), button="Take it back")
 
     async def act(self, case: Case, sheet: Sheet) -> str:
         letter = await self.find(case)

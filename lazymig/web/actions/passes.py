@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from lazymig.control import Steering
 from lazymig.status.looking import STEERED
 from lazymig.status.words import describe_pause, describe_running
-from lazymig.web.actions.action import Action, Case, NotDone
+from lazymig.web.actions.action import Action, Case, NotDone, check_length
 from lazymig.web.actions.sheets import Choice, Field, Sheet
 
 _NAMED = {"sweep": "sweeps", "verify": "verifications", "rewrite": "rewriting passes"}
@@ -64,9 +64,7 @@ class Pause(_Steer):
         )  # fmt: skip
 
     def check(self, case: Case, sheet: Sheet) -> Mapping[str, str]:
-        why = case.typed.words("why")
-        wrong = {} if (why.isprintable() and len(why) <= 500) else {"why": "Use up to 500 letters, digits and signs."}
-        return {**super().check(case, sheet), **wrong}
+        return {**super().check(case, sheet), **check_length(case)}
 
     def describe(self, case: Case, sheet: Sheet) -> str:
         why = case.typed.words("why")
