@@ -234,6 +234,24 @@ def test_named_files_exist(page: Path) -> None:
             assert not anchor or anchor in set(map(anchor_of, titles))
 
 
+#: Words that a plain technical text does without.
+UNUSUAL = re.compile(r"\b(told|tells?|whichever|whoever|mend(s|ed)?|anew|hence|dear|said of|ebbs?)\b", re.IGNORECASE)
+WRITTEN = sorted(
+    path
+    for pattern in ("*.md", "lazymig/**/*.py", "lazymig/**/*.html", "docs/**/*.md", "docs/**/*.py", "benchmarks/**/*.*",
+                    "examples/**/*.*")
+    for path in ROOT.glob(pattern)
+    if path.suffix in {".md", ".py", ".html"}
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_words_are_usual(path: Path) -> None:
+    """No page, message, name or comment has a word in place of which everybody uses another."""
+    lines = path.read_text("utf-8").splitlines()
+    assert [line for line in lines if UNUSUAL.search(line.replace("_", " "))] == []
+
+
 def anchor_of(title: str) -> str:
     """The anchor of a heading, as GitHub and the documentation make it: without punctuation."""
     return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")

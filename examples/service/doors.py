@@ -51,7 +51,7 @@ def customers_router(version: str, door_of: Callable[[Customers], Door], entity:
 
     @router.get("")
     async def page(customers: Customer, limit: Limit = 50, after: Id | None = None) -> Page[entity]:
-        # One more than asked for tells whether a next page exists.
+        # One more than asked for shows whether there is a next page.
         found = [one async for one in customers.list(limit=limit + 1, after=after)]
         return Page[entity](customers=found[:limit], next=found[limit - 1].id if len(found) > limit else None)
 

@@ -39,7 +39,7 @@ def show_report(report: SweepReport, *, dry_run: bool) -> None:
         **({"of these by the server": f"{report.on_server:,}"} if report.on_server else {}),
         "in V2 before": f"{report.present:,} (by reads, writes and earlier sweeps)",
         "moved by clients meanwhile": f"{report.moved_by_clients:,}",
-        "converted anew": f"{report.reconverted:,} (bodies of older conversions)",
+        "converted again": f"{report.reconverted:,} (bodies of older conversions)",
         **({"V1 had changed since": f"{report.healed:,} (by other programs)"} if one else _marks(report)),
         "not movable": f"{report.dead:,}",
         **_unmoved(report),

@@ -142,7 +142,7 @@ class Comparer(Generic[V1, V2]):
             if self._checks.round_trip:
                 await self._check_downgrade(v2, truth, accepted)
             if self._expected is not None or self._checks.invariants:
-                # Decoded anew: a conversion may have changed the entities that it was given.
+                # Decoded again: a conversion may have changed the entities that it was given.
                 v1, v2 = self._conversions.v1_entity(truth), self._conversions.v2_entity(seen)
                 if self._expected is not None:
                     await self._check_expected(v1, v2, seen, accepted)

@@ -120,7 +120,7 @@ class Follow(Generic[V1, V2]):
         kind = VerifyOptions.to_repair().make_pass_kind({}, self._pair.conversions.migration.revision)
         passes = parts_of(self._control).passes(self._name, kind)
         catching_up = CatchingUp(self._following, passes, self._make_verifying, claim, self._clock)
-        # Anew: another process may have followed meanwhile, and what this one left open is behind the stored position.
+        # Again: another process may have followed meanwhile, and what this one left open is behind the stored position.
         handler = Handler(self._pair, self._control, self._changes, self._counts, self._staleness, self._terms)
         self._pursuit = Pursuit(claim, self._following, self._feed, handler, catching_up, self._hooks)
         await self._pursuit.run()

@@ -95,11 +95,11 @@ async def _read_part(pair: Pair[V1, V2], ids: Sequence[RawId], lacking: bool) ->
     for id in lost:
         answers.pop(id, None)  # it is read again; if it was deleted meanwhile, it is left out
     answers.update({id: answer async for id, answer in _read_one_by_one(pair, lost)})
-    await store_anew(pair, seen, truths, answers)
+    await store_again(pair, seen, truths, answers)
     return as_answers({id: answers[id] for id in ids if id in answers})
 
 
-async def store_anew(
+async def store_again(
     pair: Pair[V1, V2],
     seen: dict[RawId, StoredV2],
     truths: dict[RawId, StoredV1],

@@ -69,7 +69,7 @@ async def _came_late(pair: Pair[V1, V2], id: RawId) -> bool:
 
 
 async def _renew(pair: Pair[V1, V2], id: RawId, *, same_life: bool) -> tuple[Done, Applied | None]:
-    """Give the entity a new revision and V2's body anew; return what was done to V1 and the outcome in V2."""
+    """Give the entity a new revision, and V2 a new body; return what was done to V1 and the outcome in V2."""
     # The ticket comes first, as in every write: V2 does not answer from then on. V1's compare-and-set gives V1 a new
     # revision, so that no write that started from V2's wrong body can win.
     announced = await pair.ledger.ticket(id)

@@ -246,7 +246,7 @@ class _Work(Generic[V1, V2]):
             # Before the look at what V1 holds: what gets in before it is seen, and nothing does after it.
             await self._bar(marks)
             if late := await self._keep_held(marks):
-                raise self._tell_late(late)
+                raise self._explain_late(late)
             buried = await self._pair.alone.bury_each(marks)
             self.result = evolve(self.result, buried=self.result.buried + buried)
         raise _Lifted("V2's open marks go on changing although V2 is fenced; look for programs that write V2")
@@ -264,7 +264,7 @@ class _Work(Generic[V1, V2]):
                 "once the grace period is over, which removes what is left of them, and try again"
             )
 
-    def _tell_late(self, late: Sequence[StoredV2]) -> _Lifted:
+    def _explain_late(self, late: Sequence[StoredV2]) -> _Lifted:
         ids = tuple(decode_id(seen.id) for seen in late[:20])
         self.result = evolve(self.result, late=ids)
         shown = ", ".join(map(repr, ids)) + (", …" if len(late) > len(ids) else "")

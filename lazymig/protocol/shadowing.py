@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 
 from lazymig.errors import ConversionError, ForeignDocument
 from lazymig.protocol.bodies import ask_aside
-from lazymig.protocol.many import make_answers, put_many, store_anew
+from lazymig.protocol.many import make_answers, put_many, store_again
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.reading import fill
 from lazymig.shapes.leaving import answer, as_answers
@@ -86,6 +86,6 @@ async def _fill_many(pair: Pair[V1, V2], truths: dict[RawId, StoredV1], read_at_
         # Made with V2's body as the previous entity, which the answers were made without.
         made: dict[RawId, V2 | ConversionError | Unmoved] = await make_answers(pair, seen, left)
         await put_many(pair, [truth for id, truth in left.items() if id not in (found or {})], made, read_at_s)
-        await store_anew(pair, seen, left, made)
+        await store_again(pair, seen, left, made)
     except PyMongoError:
         pair.tally.count(V2_AWAY)

@@ -15,7 +15,7 @@ from cattrs.errors import ClassValidationError, IterableValidationError
 from lazymig.shapes.annotations import holds_anything
 from lazymig.shapes.assured import make_assurance
 from lazymig.shapes.bson_types import make_converter
-from lazymig.shapes.equality import first_difference, tells_apart
+from lazymig.shapes.equality import distinguishes, first_difference
 from lazymig.shapes.fields import Rejected
 from lazymig.shapes.reading import make_reader
 from lazymig.shapes.stored_names import TopNames, is_free, top_names
@@ -172,7 +172,7 @@ def codec_for(
     detailed = own if own.detailed_validation else own.copy(detailed_validation=True)
     options: CodecOptions[Fields] = CodecOptions(tz_aware=tz_aware)
     return Codec(
-        cls, id_field, own, detailed, options, top_names(own, cls, id_field), tells_apart(cls), upcasters=upcasters
+        cls, id_field, own, detailed, options, top_names(own, cls, id_field), distinguishes(cls), upcasters=upcasters
     )  # fmt: skip
 
 
@@ -187,7 +187,7 @@ def _make_default(cls: type[object], id_field: str, tz_aware: bool) -> Codec[obj
     detailed = make_converter(tz_aware=tz_aware)
     options: CodecOptions[Fields] = CodecOptions(tz_aware=tz_aware)
     names = top_names(fast, cls, id_field)
-    made: Codec[object] = Codec(cls, id_field, fast, detailed, options, names, tells_apart(cls), holds_anything(cls))
+    made: Codec[object] = Codec(cls, id_field, fast, detailed, options, names, distinguishes(cls), holds_anything(cls))
     if names.opaque:
         return made
     return evolve(made, read=make_reader(cls, fast, id_field), assured=make_assurance(cls, fast, options))

@@ -94,7 +94,7 @@ def _value(name: str, key: Any, init: bool, entity: Any) -> Any:
     return value if key is None else key(value)
 
 
-def tells_apart(kind: Any, above: tuple[Any, ...] = ()) -> bool:
+def distinguishes(kind: Any, above: tuple[Any, ...] = ()) -> bool:
     """Return whether `==` compares all fields, for this class and all classes inside.
 
     It does if their libraries generated `__eq__`. A class may define its own, for example by id only, or none.
@@ -105,7 +105,7 @@ def tells_apart(kind: Any, above: tuple[Any, ...] = ()) -> bool:
     if is_class(kind) and not is_typed_dict(kind) and not _is_generated(kind):
         return False
     inside = fields_of(kind).values() if is_class(kind) or is_namedtuple(kind) else getattr(kind, "__args__", ())
-    return all(tells_apart(inner, (*above, kind)) for inner in inside)
+    return all(distinguishes(inner, (*above, kind)) for inner in inside)
 
 
 def _is_generated(kind: Any) -> bool:

@@ -18,7 +18,7 @@ from lazymig.stores.counts import Counts
 from lazymig.stores.probes import probe_of
 from lazymig.surroundings.looking import Seen
 from lazymig.switching.case import AnyCase
-from lazymig.switching.plan import Gate, cannot_tell, closes, opens
+from lazymig.switching.plan import Gate, cannot_check, closes, opens
 from lazymig.switching.proofs import find_proof
 
 #: Documents of V1 that show which field of V2 holds what an indexed field of V1 holds.
@@ -118,7 +118,7 @@ async def last_outside_writes(case: AnyCase) -> Gate:
     """No other program writes V1: in the phase after the step such a write would be lost."""
     name, (since, followed) = "outside-writes", await _find_followed(case)
     if followed is None:
-        return cannot_tell(
+        return cannot_check(
             name, "no follower has ever run, so nothing shows whether another program writes V1",
             "run lazymig follow for a while, or make sure that none does and accept it",
         )  # fmt: skip
@@ -137,7 +137,7 @@ def _judge_last(case: AnyCase, name: str, followed: Followed, count: int, since:
         )
     if not followed.running and (followed.seen_at is None or case.clock.now() - followed.seen_at > _SEEN):
         when = "" if followed.seen_at is None else f" since {followed.seen_at:%Y-%m-%d %H:%M} UTC"
-        return cannot_tell(
+        return cannot_check(
             name, f"no follower has looked{when}",
             "run lazymig follow once more and stop it, or make sure that no program writes V1 and accept it",
         )  # fmt: skip

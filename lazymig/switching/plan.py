@@ -111,7 +111,7 @@ def closes(name: str, evidence: str, remedy: str, *, acceptable: bool = False) -
     return Gate(name, "closed", evidence, remedy, acceptable)
 
 
-def cannot_tell(name: str, evidence: str, remedy: str, *, acceptable: bool = True) -> Gate:
+def cannot_check(name: str, evidence: str, remedy: str, *, acceptable: bool = True) -> Gate:
     """Return a gate whose condition cannot be checked."""
     return Gate(name, "unknown", evidence, remedy, acceptable)
 

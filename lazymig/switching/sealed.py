@@ -17,7 +17,7 @@ from lazymig.protocol.sealing import fences_of, lift, look, rehearse, seal
 from lazymig.protocol.seals import Fences, Fleet, Seal, Terms
 from lazymig.stores.fencing import Ability, Barrier
 from lazymig.switching.case import AnyCase
-from lazymig.switching.plan import Gate, cannot_tell, opens
+from lazymig.switching.plan import Gate, cannot_check, opens
 from lazymig.switching.waiting import SOON_S, RollCall
 
 V1 = TypeVar("V1")
@@ -36,7 +36,7 @@ async def can_be_sealed(case: AnyCase) -> Gate:
     barriers = await (rehearse(fences, within_s=_REHEARSE_S) if case.thorough else look(fences))
     lacking = [barrier.why for barrier in barriers if barrier.lasting]
     if lacking:
-        return cannot_tell(
+        return cannot_check(
             "seal", "; ".join(lacking),
             "change that. Accepted, only leases keep out a process that wakes up late: make sure that none is paused",
         )  # fmt: skip

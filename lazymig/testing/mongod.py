@@ -152,7 +152,7 @@ class Mongod:
             self._command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         )
         self._process = process
-        self._tell_watchdog(str(process.pid))
+        self._inform_watchdog(str(process.pid))
         assert process.stdout is not None
         threading.Thread(target=self._drain, args=(process.stdout, answers), daemon=True).start()
         if not _first(answers):
@@ -242,9 +242,9 @@ class Mongod:
             process.kill()
             process.wait()
         self._process = None
-        self._tell_watchdog("")
+        self._inform_watchdog("")
 
-    def _tell_watchdog(self, process_id: str) -> None:
+    def _inform_watchdog(self, process_id: str) -> None:
         if self._watchdog.stdin and not self._watchdog.stdin.closed:
             self._watchdog.stdin.write(process_id + "\n")
             self._watchdog.stdin.flush()

@@ -146,7 +146,7 @@ def test_the_last_word_names_what_is_left(lazymig: Run, people: Any) -> None:
     shown = {name: value.split()[0] for name, value in table.items()}
     assert shown | {"scanned": ""} == {
         "scanned": "", "migrated": "296", "in V2 before": "3", "moved by clients meanwhile": "0", "healed": "0",
-        "converted anew": "0",
+        "converted again": "0",
         "purged": "0", "not movable": "1", "remaining, about": "1", "dirty (open writes)": "1",
         "open dead letters": "1",
     }  # fmt: skip

@@ -104,7 +104,7 @@ def test_a_sweep_and_its_letters(lazymig: Run, people: Any) -> None:
     assert swept.returncode == 3
     assert rows_of(swept) == {
         "scanned": "60", "migrated": "57", "in V2 before": "0", "moved by clients meanwhile": "0",
-        "converted anew": "0",
+        "converted again": "0",
         "V1 had changed since": "0", "not movable": "1", "waiting for users": "1", "not taken over": "1",
         "remaining, about": "1", "open dead letters": "1",
     }  # fmt: skip

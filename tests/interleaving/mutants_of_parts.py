@@ -88,7 +88,7 @@ def bar_after_the_look(monkeypatch):
     async def close_marks(work):
         while marks := [seen async for page in work._page_open_marks() for seen in page]:
             if late := await work._keep_held(marks):
-                raise work._tell_late(late)
+                raise work._explain_late(late)
             await work._bar(marks)
             await work._pair.alone.bury_each(marks)
 

@@ -56,7 +56,7 @@ def no_burying(monkeypatch):
     async def close_marks(work):
         async for page in work._page_open_marks():
             if late := await work._keep_held(page):
-                raise work._tell_late(late)
+                raise work._explain_late(late)
 
     monkeypatch.setattr(sealing._Work, "_close_marks", close_marks)
 

@@ -7,7 +7,7 @@ import pytest
 from attrs import evolve
 from pymongo.errors import DuplicateKeyError
 
-from lazymig.testing.exploration.report import told_document
+from lazymig.testing.exploration.report import describe_document
 from lazymig.testing.explore import (
     Call,
     FixedClock,
@@ -406,8 +406,8 @@ def test_walk_of_sound_code_passes():
 
 def test_documents_with_both_shapes_are_told():
     """A document that carries both shapes is described by its revision, and whether V2's part is alone."""
-    assert told_document({"_id": 1, "a": 1, "_lazymig": {"rev": 7, "of": b""}}) == "rev 7 {'a': 1}"
-    assert told_document({"_id": 1, "a": 1, "_lazymig": {"rev": 7, "alone": True}}) == "rev 7 alone {'a': 1}"
+    assert describe_document({"_id": 1, "a": 1, "_lazymig": {"rev": 7, "of": b""}}) == "rev 7 {'a': 1}"
+    assert describe_document({"_id": 1, "a": 1, "_lazymig": {"rev": 7, "alone": True}}) == "rev 7 alone {'a': 1}"
 
 
 def test_total_adds_up():

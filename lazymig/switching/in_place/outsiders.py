@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from lazymig.control.watching import Watched
 from lazymig.switching.case import AnyCase
-from lazymig.switching.plan import Gate, cannot_tell, closes, opens
+from lazymig.switching.plan import Gate, cannot_check, closes, opens
 from lazymig.switching.proofs import find_proof
 
 _NAME = "outside-writes"
@@ -29,7 +29,7 @@ async def outside_writes(case: AnyCase) -> Gate:
             "left behind", "stop that program, sweep, and verify again",
         )  # fmt: skip
     if watched is None or watched.seen_at is None:
-        return cannot_tell(
+        return cannot_check(
             _NAME, "nobody watches V1's fields, so nothing shows whether another program writes them",
             "run lazymig retire watch beside the service and verify again, or make sure that none does and accept it",
         )  # fmt: skip
@@ -39,12 +39,12 @@ async def outside_writes(case: AnyCase) -> Gate:
             "stop that program, and verify again",
         )  # fmt: skip
     if case.clock.now() - watched.seen_at > _SEEN:
-        return cannot_tell(
+        return cannot_check(
             _NAME, f"nobody has watched V1's fields since {watched.seen_at:%Y-%m-%d %H:%M} UTC",
             "run lazymig retire watch beside the service and verify again, or make sure that none does and accept it",
         )  # fmt: skip
     if watched.since > since:
-        return cannot_tell(
+        return cannot_check(
             _NAME, f"the watch on V1's fields began at {watched.since:%H:%M:%S} UTC, after the last verification did",
             "verify again while lazymig retire watch runs, or make sure that no program writes them and accept it",
         )  # fmt: skip

@@ -103,14 +103,14 @@ def retell(scenario: Scenario, choices: Sequence[Choice]) -> tuple[str, ...]:
     lines = [f"at first: {' | '.join(_contents(execution.world))}"]
     try:
         for choice in choices:
-            told, before = len(execution.events), _contents(execution.world)
+            listed, before = len(execution.events), _contents(execution.world)
             execution.take(choice, chained=False)
             changed = [
                 after for after, earlier in zip(_contents(execution.world), before, strict=True) if after != earlier
             ]
-            for client, kind, detail in execution.events[told:]:
+            for client, kind, detail in execution.events[listed:]:
                 effect = f"   [{' | '.join(changed)}]" if kind == "step" and changed else ""
-                lines.append(f"{names[client]}: {_TELL[kind](detail)}{effect}")
+                lines.append(f"{names[client]}: {_DESCRIBE[kind](detail)}{effect}")
         if not execution.finished:
             lines.append("(every unfinished client crashes here)")
     finally:
@@ -118,24 +118,24 @@ def retell(scenario: Scenario, choices: Sequence[Choice]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _told_step(detail: Any) -> str:
+def _describe_step(detail: Any) -> str:
     action, statement = detail
-    arguments = [told for told in map(_told_argument, statement.arguments) if told]
-    told = " ".join([statement.store, statement.name, *arguments])
+    arguments = [text for text in map(_describe_argument, statement.arguments) if text]
+    words = " ".join([statement.store, statement.name, *arguments])
     if action is Action.CANCEL_BEFORE:
-        return f"is cancelled before {told}"
+        return f"is cancelled before {words}"
     end = ", and is cancelled" if action is Action.CANCEL_AFTER else ""
-    return f"{told} → {_told_outcome(statement.outcome)}{end}"
+    return f"{words} → {_describe_outcome(statement.outcome)}{end}"
 
 
-_TELL: Mapping[str, Callable[[Any], str]] = {
+_DESCRIBE: Mapping[str, Callable[[Any], str]] = {
     "call": lambda call: f"calls {call}",
-    "step": _told_step,
+    "step": _describe_step,
     "return": lambda result: f"gets {result!r}",
 }
 
 
-def _told_argument(argument: Any) -> str:
+def _describe_argument(argument: Any) -> str:
     if argument is None or isinstance(argument, bool):
         return ""
     return str(_without_noise(argument) if isinstance(argument, Mapping) else argument).removeprefix("{}")
@@ -150,7 +150,7 @@ def _without_noise(argument: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _told_outcome(outcome: Any) -> str:
+def _describe_outcome(outcome: Any) -> str:
     if outcome is None:
         return "nothing"
     if isinstance(outcome, (DuplicateKeyError, BulkWriteError)):
@@ -160,13 +160,13 @@ def _told_outcome(outcome: Any) -> str:
     if isinstance(outcome, DeleteResult):
         return "deleted" if outcome.deleted_count else "no match"
     if isinstance(outcome, list):
-        return "; ".join(map(told_document, outcome)) or "nothing"
+        return "; ".join(map(describe_document, outcome)) or "nothing"
     if isinstance(outcome, (InsertOneResult, InsertManyResult)):
         return "stored"
-    return told_document(outcome) if isinstance(outcome, Mapping) else str(outcome)
+    return describe_document(outcome) if isinstance(outcome, Mapping) else str(outcome)
 
 
-def told_document(document: Mapping[str, Any]) -> str:
+def describe_document(document: Mapping[str, Any]) -> str:
     """Describe a stored document in the terms of the protocol."""
     body = {key: value for key, value in document.items() if not key.startswith("_")}
     meta = document.get("_lazymig")
@@ -181,8 +181,8 @@ def told_document(document: Mapping[str, Any]) -> str:
 
 
 def _contents(world: World) -> list[str]:
-    return [f"{store.name}: {_told_documents(store.documents())}" for store in world.stores]
+    return [f"{store.name}: {_describe_documents(store.documents())}" for store in world.stores]
 
 
-def _told_documents(documents: Iterable[Mapping[str, Any]]) -> str:
-    return "; ".join(f"{document['_id']} {told_document(document)}" for document in documents) or "-"
+def _describe_documents(documents: Iterable[Mapping[str, Any]]) -> str:
+    return "; ".join(f"{document['_id']} {describe_document(document)}" for document in documents) or "-"
