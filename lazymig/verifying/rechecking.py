@@ -1,6 +1,6 @@
 """Looking again at what did not agree, in generations, until each entity agrees, has stood, or moves all the time.
 
-The age of a mismatch is taken from its row's `since`, which every change of either side sets to its own time: it survives
+The age of a mismatch is taken from its row's `since`, which each change of a side sets to its own time: it survives
 restarts, several processes see one age, and no memory is needed per mismatch. Clocks of machines differ, and may jump,
 so this process also waits the whole minimum age by its own monotonic clock before it confirms anything new.
 """

@@ -4,7 +4,7 @@ import asyncio
 import datetime
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pymongo import DeleteOne, InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError, WriteError
@@ -164,6 +164,18 @@ def outcome(call):
 
 @settings(max_examples=400 if WIDENING.full else 120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(statements=st.lists(STATEMENTS, min_size=4, max_size=12))
+@example(
+    [
+        (
+            "update_one",
+            (
+                {"_id": 1, "_lazymig.intent": "x"},
+                {"$inc": {"_lazymig.intent": 0}, "$setOnInsert": {"_id": {"lazymig": 1}}},
+            ),
+            {"upsert": True},
+        )
+    ]
+)
 def test_random_statements_end_alike_on_the_server(server_collection, statements):
     """Any sequence of the stores' statements has the outcomes and leaves the documents that the server gives."""
     server_collection.delete_many({})

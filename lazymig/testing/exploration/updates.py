@@ -32,13 +32,16 @@ def updated(document: Mapping[str, Any], update: Update, *, inserting: bool = Fa
         return result
     _refuse_bad(update)
     result = fresh(document)
-    for operator, changes in update.items():
-        if operator == "$setOnInsert" and not inserting:
-            continue
-        change = _OPERATORS[operator]
-        for path, operand in changes.items():
-            change(result, path, operand)
-    _refuse_other_id(document, result)
+    asked = [
+        (path, _OPERATORS[operator], operand)
+        for operator, changes in update.items()
+        if operator != "$setOnInsert" or inserting
+        for path, operand in changes.items()
+    ]
+    # The `_id` first: where another field cannot be changed either, the server reports the `_id`.
+    for path, change, operand in sorted(asked, key=lambda one: one[0] != "_id"):
+        change(result, path, operand)
+        _refuse_other_id(document, result)
     return result
 
 
