@@ -15,25 +15,13 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from tests.apps import CLASSES
+
 SCRIPT = Path(sys.executable).with_name("lazymig")
 SECRET = "Confidential"
-APP = """
-import os
-from attrs import frozen
-from pymongo import AsyncMongoClient
-import lazymig
-
-@frozen
-class Old:
-    id: int
-    name: str
-
-@frozen
-class New:
-    id: int
-    first: str
-    last: str
-
+APP = (
+    CLASSES
+    + """
 migration = lazymig.Migration(
     name="people", v1=Old, v2=New,
     upgrade=lambda old: New(old.id, *old.name.split(" ", 1)),
@@ -47,6 +35,7 @@ def people(phase=lazymig.Phase.COEXIST):
 def alone():
     return people(lazymig.Phase.V1_ONLY)
 """
+)
 
 
 @pytest.fixture

@@ -16,28 +16,16 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from tests.apps import CLASSES
+
 SCRIPT = Path(sys.executable).with_name("lazymig")
 COUNT = 60
 #: Who does not convert, who waits, and who is left.
 BAD, WAITS, LEFT, SECRET = 7, 8, 9, "Confidential"
 
-APP = """
-import os
-from attrs import frozen
-from pymongo import AsyncMongoClient
-import lazymig
-
-@frozen
-class Old:
-    id: int
-    name: str
-
-@frozen
-class New:
-    id: int
-    first: str
-    last: str
-
+APP = (
+    CLASSES
+    + """
 def upgrade(old):
     if old.name == "Wait":
         raise lazymig.NotYet("no last name")
@@ -55,6 +43,7 @@ def repository():
     people = AsyncMongoClient(os.environ["URI"])[os.environ["DATABASE"]]["people"]
     return lazymig.Repository.in_place(migration, people, phase=lazymig.Phase.COEXIST, timeout_s=5)
 """
+)
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

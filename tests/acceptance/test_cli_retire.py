@@ -16,24 +16,11 @@ from pymongo import MongoClient
 
 from lazymig.cli.output import prepare_streams
 from lazymig.cli.verbs import run
+from tests.apps import CLASSES
 
-APP = """
-import os
-from attrs import frozen
-from pymongo import AsyncMongoClient
-import lazymig
-
-@frozen
-class Old:
-    id: int
-    name: str
-
-@frozen
-class New:
-    id: int
-    first: str
-    last: str
-
+APP = (
+    CLASSES
+    + """
 def to_new(old: Old) -> New:
     return New(old.id, *old.name.split(" ", 1))
 
@@ -49,6 +36,7 @@ def people(phase=lazymig.Phase.V2_ONLY):
 def before():
     return people(lazymig.Phase.V2_PRIMARY)
 """
+)
 SECRET = "Confidential"
 Run = Callable[..., tuple[int, str, str]]
 

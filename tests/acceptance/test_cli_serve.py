@@ -26,27 +26,14 @@ from lazymig.cli.site import Site
 from lazymig.cli.verbs import run as run_here
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.web.actions.errands import Errand
+from tests.apps import CLASSES
 from tests.sweeps import repository
 from tests.switch_app import DATABASE
 
 LAZYMIG = [sys.executable, "-m", "lazymig"]
-APP = """
-import os
-from attrs import frozen
-from pymongo import AsyncMongoClient
-import lazymig
-
-@frozen
-class Old:
-    id: int
-    name: str
-
-@frozen
-class New:
-    id: int
-    first: str
-    last: str
-
+APP = (
+    CLASSES
+    + """
 def make(name):
     migration = lazymig.Migration(
         name=name, v1=Old, v2=New,
@@ -65,6 +52,7 @@ def pets():
 def authorize(request, action):
     return "Ada"
 """
+)
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ class Host:
         return self.origin + path
 
     def start(self) -> None:
-        """Listen. Whoever connects before the server runs is served then."""
+        """Listen. A client that connects before the server runs is served then."""
         listening = socket.create_server(("127.0.0.1", self.port))
         self.port = listening.getsockname()[1]
         server = uvicorn.Server(uvicorn.Config(self.app, **_OPTIONS))

@@ -214,7 +214,7 @@ def count_frames(error: Exception) -> int:
 
 
 async def test_a_look_that_takes_long_holds_nobody() -> None:
-    """Whoever asks meanwhile gets the last snapshot with its age; watchers see it too, and no second look begins."""
+    """A request meanwhile gets the last snapshot with its age; watchers see it too, and no second look begins."""
     on = Pulsing(AT_ONCE)
     on.looks.go.clear()
     with pytest.raises(NotYet):
@@ -245,7 +245,7 @@ async def test_a_look_that_hangs_is_given_up() -> None:
 
 
 async def test_a_change_is_seen_at_once() -> None:
-    """Whoever has changed something sees what a look finds that began later, though the interval is not over."""
+    """After a change people see what a look finds that began later, though the interval is not over."""
     on = Pulsing()
     await on.pulse.now()
     assert str((await on.pulse.renew()).status) == "look 2"

@@ -52,7 +52,7 @@ def test_an_empty_file_is_nobodys(tmp_path: Path) -> None:
 
 
 def test_rights_are_those_of_any_new_file(tmp_path: Path) -> None:
-    """Whoever may read what this user writes may read the report."""
+    """All who may read what this user writes may read the report."""
     write_report(tmp_path / "a.html", "report")
     (tmp_path / "b.html").touch()
     modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a.html", "b.html")}
