@@ -23,7 +23,7 @@ from benchmarks.arena import Trips
 from benchmarks.invoices import MIGRATION, fill
 from lazymig import Control, Phase, Repository, Sweeper, Switch, web
 from lazymig.testing import Server
-from lazymig.testing.mongod import free_port
+from lazymig.testing.ports import ReservedPort
 from lazymig.web import room
 
 WATCHERS, ENTITIES, RATE = (0, 1, 20), 100_000, 2_000.0
@@ -110,7 +110,7 @@ async def _measure(uri: str, seconds: float) -> None:
         repo = _open(client)
         await fill(client, DATABASE, ENTITIES)
         await Switch(repo).begin(Phase.COEXIST, by="a benchmark", why="to measure")
-        port = free_port()
+        port = stack.enter_context(ReservedPort()).number
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "benchmarks.watching", "--serve", str(port), "--uri", uri,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,

@@ -9,7 +9,7 @@ import asyncio
 import os
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +23,7 @@ from pymongo import AsyncMongoClient
 # `examples` is imported from the source tree, and stands last so that `lazymig` is the installed one.
 sys.path.append(str(Path(__file__).parents[1]))
 
+from lazymig.testing.ports import ReservedPort
 from tests.in_memory import keep_servers_in_memory
 from tests.tracing import keep_part
 from tests.widening import WIDENING, add_options, take_options
@@ -56,6 +57,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def stay_in_front(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that runs in this process must not let others go first: all later tests would wait for a processor."""
     monkeypatch.setattr(os, "nice", lambda _: 0)
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A loopback port on which nothing listens while the test runs."""
+    with ReservedPort() as port:
+        yield port.number
 
 
 @pytest.fixture(params=DRIVERS)

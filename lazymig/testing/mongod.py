@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
@@ -22,6 +21,7 @@ from typing import IO, Any
 from pymongo import MongoClient
 
 from lazymig.errors import ConfigurationError, LazymigError
+from lazymig.testing.ports import ReservedPort
 
 Client = MongoClient[dict[str, Any]]
 
@@ -85,13 +85,6 @@ def _runs(path: Path) -> bool:
     return path.is_file() and os.access(path, os.X_OK)
 
 
-def free_port() -> int:
-    """Return a loopback port on which nothing listened a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def _first(answers: Queue[bool]) -> bool:
     try:
         return answers.get(timeout=PATIENCE_S)
@@ -100,7 +93,7 @@ def _first(answers: Queue[bool]) -> bool:
 
 
 class Mongod:
-    """One mongod with a temporary folder and a free port, which it keeps until `remove()`.
+    """One mongod with a temporary folder and a port of its own, which it keeps until `remove()`, also while it is down.
 
     You can start, stop and kill it repeatedly, and the data remain. When this Python process ends, for any reason, the
     server and the folder are removed. The folder is made in `LAZYMIG_TEST_FOLDER` if that is set.
@@ -119,7 +112,7 @@ class Mongod:
         self._process: subprocess.Popen[str] | None = None
         self._log: deque[str] = deque(maxlen=20)
         self._folder = tempfile.mkdtemp(prefix="lazymig-mongod-", dir=os.environ.get("LAZYMIG_TEST_FOLDER"))
-        self.port = free_port()
+        self._reserved = ReservedPort()
         self._watchdog = subprocess.Popen(
             ["/bin/sh", "-c", _WATCHDOG, "lazymig-watchdog", self._folder],
             stdin=subprocess.PIPE,
@@ -127,6 +120,11 @@ class Mongod:
             start_new_session=True,
             env={"PATH": os.defpath},
         )
+
+    @property
+    def port(self) -> int:
+        """The port's number."""
+        return self._reserved.number
 
     @property
     def address(self) -> str:
@@ -181,6 +179,7 @@ class Mongod:
         if self._watchdog.stdin and not self._watchdog.stdin.closed:
             self._watchdog.stdin.close()
         self._watchdog.wait()
+        self._reserved.release()
 
     @contextmanager
     def client(self) -> Iterator[Client]:

@@ -22,7 +22,6 @@ from lazymig.cli.failures import in_one_line, without_secrets
 from lazymig.control import LEASE, parts_of
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.stores.records import Partition
-from lazymig.testing.mongod import free_port
 from tests.people import TestClock
 
 SCRIPT = Path(sys.executable).with_name("lazymig")
@@ -339,9 +338,9 @@ def test_mistakes_are_told_in_one_line(lazymig: Run, arguments: list[str], code:
 
 @pytest.mark.parametrize("function", ["plain", "broken"])
 @pytest.mark.parametrize("options", [[], ["--debug"]])
-def test_no_password_is_shown(lazymig: Run, function: str, options: list[str]) -> None:
+def test_no_password_is_shown(lazymig: Run, function: str, options: list[str], closed_port: int) -> None:
     """Whether the server or the application fails, the message holds no password; --debug adds where it was raised."""
-    uri = f"mongodb://bob:hunter2@127.0.0.1:{free_port()}/?serverSelectionTimeoutMS=300"
+    uri = f"mongodb://bob:hunter2@127.0.0.1:{closed_port}/?serverSelectionTimeoutMS=300"
     ended = lazymig("status", "--app", f"shop:{function}", *options, URI=uri)
     assert ended.returncode == 1
     assert "hunter2" not in ended.stdout + ended.stderr

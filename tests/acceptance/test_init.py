@@ -25,7 +25,6 @@ from lazymig.cli.init.naming import class_name, field_name, module_name, singula
 from lazymig.cli.init.observing import observed
 from lazymig.cli.init.writing import LIBRARIES, Project, derived
 from lazymig.shapes.conversions import conversions_for
-from lazymig.testing.mongod import free_port
 
 BIN = Path(sys.executable).parent
 SCRIPT = BIN / "lazymig"
@@ -203,9 +202,9 @@ def test_bad_usage_is_one_line(init: Run, tmp_path: Path, arguments: list[str], 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_server_that_is_down_is_a_failure(init: Run, tmp_path: Path) -> None:
+def test_a_server_that_is_down_is_a_failure(init: Run, tmp_path: Path, closed_port: int) -> None:
     """A server that does not answer ends with 1, without the password; nothing is written."""
-    uri = f"mongodb://bob:hunter2@127.0.0.1:{free_port()}/?serverSelectionTimeoutMS=300"
+    uri = f"mongodb://bob:hunter2@127.0.0.1:{closed_port}/?serverSelectionTimeoutMS=300"
     ended = init("--collection", "shop.customers", MONGODB_URI=uri)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "hunter2" not in ended.stderr

@@ -33,7 +33,6 @@ from lazymig.cli.failures import in_one_line
 from lazymig.cli.output import plain
 from lazymig.status.ids import Names, id_text, typed
 from lazymig.status.json_text import as_json
-from lazymig.testing.mongod import free_port
 from tests.widening import WIDENING
 
 SCRIPT = Path(sys.executable).with_name("lazymig")
@@ -594,10 +593,10 @@ def silent_server() -> Iterator[str]:
 
 
 def test_case_45_a_server_that_is_down_is_named_soon(
-    environment: dict[str, str], tmp_path: Path, silent_server: str
+    environment: dict[str, str], tmp_path: Path, silent_server: str, closed_port: int
 ) -> None:
     """Stderr says what is waited for and how long, well before the command ends, and it ends by itself."""
-    closed = f"mongodb://bob:hunter2@127.0.0.1:{free_port()}/"
+    closed = f"mongodb://bob:hunter2@127.0.0.1:{closed_port}/"
     with contextlib.ExitStack() as running:
         processes = [
             running.enter_context(
@@ -622,9 +621,9 @@ def test_case_45_a_server_that_is_down_is_named_soon(
         assert "hunter2" not in said + end
 
 
-def test_case_45_a_shorter_patience_of_the_users_own_holds(script: Run) -> None:
+def test_case_45_a_shorter_patience_of_the_users_own_holds(script: Run, closed_port: int) -> None:
     """A client's own server selection time-out that is shorter is kept; with --json what is said is JSON."""
-    uri = f"mongodb://127.0.0.1:{free_port()}/?serverSelectionTimeoutMS="
+    uri = f"mongodb://127.0.0.1:{closed_port}/?serverSelectionTimeoutMS="
     ended = script("sweep", "--workers", "2", URI=uri + "300")
     # Over before there would be anything to say.
     assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)

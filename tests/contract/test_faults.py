@@ -18,7 +18,6 @@ from lazymig.protocol import heal
 from lazymig.repository import calls_of
 from lazymig.stores.drivers import await_if_needed
 from lazymig.testing import Server
-from lazymig.testing.mongod import free_port
 from tests.contract.conftest import KINDS, Watched
 from tests.interrupting import Interrupted
 from tests.layouts import Layout
@@ -245,9 +244,9 @@ async def test_a_body_that_fails_behind_the_caller_is_counted(database: Any, ope
 
 
 @pytest.fixture(params=KINDS)
-async def unreachable(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
+async def unreachable(request: pytest.FixtureRequest, closed_port: int) -> AsyncIterator[Any]:
     """A database at a port where nobody listens."""
-    client = KINDS[request.param](f"mongodb://127.0.0.1:{free_port()}/", serverSelectionTimeoutMS=300)
+    client = KINDS[request.param](f"mongodb://127.0.0.1:{closed_port}/", serverSelectionTimeoutMS=300)
     yield client["nowhere"]
     await await_if_needed(client.close())
 

@@ -6,6 +6,7 @@ import os
 import platform
 import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from pymongo.write_concern import WriteConcern
 
 from lazymig.testing import ReplicaSet, Server, ServerFailed, ServerMissing
 from lazymig.testing.mongod import Mongod, find_mongod
+from lazymig.testing.ports import ReservedPort
 
 MAJORITY = WriteConcern("majority", j=True)
 
@@ -122,6 +124,31 @@ def test_step_down() -> None:
         with MongoClient(replica_set.uri) as client:
             assert client.shop.kept.find_one() == {"_id": "kept"}
     assert not any(folder_of(member).exists() for member in (first, second, third))
+
+
+def test_its_port_stays_its_own_while_it_is_down() -> None:
+    """Nobody else gets the port of a server that is not started yet or was killed; it starts there again."""
+    member = Mongod()
+    try:
+        for _ in range(2):
+            with socket.socket() as other, pytest.raises(OSError, match="in use"):
+                other.bind(("127.0.0.1", member.port))
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", member.port))
+            member.start()
+            with member.client() as client:
+                assert client.admin.command("ping")["ok"] == 1
+            member.kill()
+    finally:
+        member.remove()
+
+
+def test_a_reserved_port_is_given_back() -> None:
+    """Another process can take the port after its release, and not before."""
+    with ReservedPort() as port, socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", port.number))
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port.number))
 
 
 def test_dies_with_its_parent() -> None:
