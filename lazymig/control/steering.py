@@ -160,6 +160,11 @@ class Runners(Part):
         """Remove a process's row: it has ended."""
         await self._rows.remove({"_id": self._key(owner)})
 
+    async def count_others(self, owner: str, kind: str) -> int:
+        """Count the processes beside this one that run passes of this kind."""
+        alive = {**self._all, "of": kind, "shown_until": {"$gte": self._clock.now()}, "_id": {"$ne": self._key(owner)}}
+        return await self._rows.count(alive)
+
     async def find_all(self) -> list[Running]:
         """Find the processes that run, those that began first at the front."""
         alive = {**self._all, "shown_until": {"$gte": self._clock.now()}}
