@@ -15,6 +15,8 @@ from lazymig.stores.soundings import Traffic
 
 #: Seconds between two looks, and between the counts of the first one, of which there are a few where it is not clear.
 _LOOK_EVERY_S, _FIRST_S, _FIRST_COUNTS = 1.0, 0.05, 5
+#: Where other processes of the pass are at work already, the first look is taken so many seconds after the start.
+_AMONG_SIBLINGS_S = 0.5
 #: Where the server does not say it, it is asked once more after this time.
 _UNKNOWN_S = 60.0
 #: From how many reads on, of a second and at a time, others are there; each other process of the pass may ask so many
@@ -52,17 +54,27 @@ class Company:
         self._due_s = float("-inf")
 
     async def look(self) -> None:
-        """Look, if that is due. The first look takes two counts, a moment apart, and more where these are not clear."""
+        """Look, if that is due. The first look takes two counts, a moment apart, and more where these are not clear.
+
+        Where other processes of the pass are at work, the pass begins without knowing.
+        """
         if self._clock.monotonic() < self._due_s:
             return
         before = self._before
         if before is not None:
             await self._compare(before)
         elif (first := await self._count()) is not None:
-            for _ in range(_FIRST_COUNTS):
-                await self._clock.sleep(_FIRST_S)
-                if await self._compare(first):
-                    return
+            if await self._count_siblings():
+                # Their reads would look like company until this process reads as much as they.
+                self._due_s = first.at_s + _AMONG_SIBLINGS_S
+                return
+            await self._look_first(first)
+
+    async def _look_first(self, first: _Count) -> None:
+        for _ in range(_FIRST_COUNTS):
+            await self._clock.sleep(_FIRST_S)
+            if await self._compare(first):
+                return
 
     async def _count(self) -> _Count | None:
         """Count the reads so far, and note when to look again. None: the server does not say how many they are."""

@@ -83,7 +83,8 @@ async def test_what_the_pass_asks_itself_is_no_company() -> None:
     ):  # fmt: skip
         world.began_s, world.per_s, world.siblings = world.clock.monotonic(), others, siblings
         world.company = world.make_company()
-        assert await world.look_after(0) is present, (siblings, others)
+        assert await world.look_after(0) is (None if siblings else present), (siblings, others)
+        assert await world.look_after(0.5) is present, (siblings, others)
 
 
 async def test_a_helm_counts_the_other_processes_of_its_pass(server_database: Any) -> None:
