@@ -147,10 +147,6 @@ class GuardedWrites:
                 outcomes[place] = unknown("others wrote the entity at the same moment, and may have deleted it")
         return outcomes
 
-    async def delete_one(self, one: GuardedDelete) -> bool:
-        """Delete a document by a statement of its own, which has an outcome and needs no first step."""
-        return bool((await self._collection.delete_one(one.first.where)).deleted_count)
-
     async def _find_survived(self, deletes: Sequence[GuardedDelete], places: Sequence[int]) -> set[int]:
         where = {"$or": [deletes[place].survived for place in places]}
         found = await self._collection.find(where, {"_id": 1}).to_list(None)
