@@ -42,17 +42,19 @@ MIGRATION = lazymig.Migration(
 
 
 class _Releasing(SystemClock):
-    """Whoever waits lets the writer that is held go on, and does not wait."""
+    """Whoever waits lets the writer that is held go on, and waits for its body alone."""
 
     def __init__(self) -> None:
         self.released = asyncio.Event()
+        self.stored = asyncio.Event()
+        self.stored.set()
         self.waited = 0
 
     async def sleep(self, delay_s: float) -> None:
         self.waited += 1
         self.released.set()
-        for _ in range(50):
-            await asyncio.sleep(0)
+        await self.stored.wait()
+        await asyncio.sleep(0)
 
 
 def _earn(account: AccountV2) -> AccountV2:
@@ -67,9 +69,13 @@ async def _held_before_its_body(
 
     async def late(*arguments: Any, **keywords: Any) -> Any:
         store.apply = apply  # type: ignore[method-assign]
+        clock.stored.clear()
         reached.set()
         await clock.released.wait()
-        return await apply(*arguments, **keywords)
+        try:
+            return await apply(*arguments, **keywords)
+        finally:
+            clock.stored.set()
 
     store.apply = late  # type: ignore[method-assign]
     writer = asyncio.create_task(repository.update(1, change))
