@@ -177,8 +177,7 @@ async def change_v1(pair: Pair[V1, V2], id: RawId, base: Base, ticket: int, chan
     expected = base.revision
     if change is None:
         seen = base.seen
-        alone = seen is not None and seen.clean_before_ticket and (seen.revision, seen.intent) == (expected, ticket)
-        return await pair.v1.delete(id, expected, seen if alone else None)
+        return await pair.v1.delete(id, expected, seen if _shows_others(pair, seen, expected, ticket) else None)
     held = change.v1_held
     if pair.checked and base.truth is not None:
         # Other clients may write V1 without changing the revision: what they changed meanwhile must not be overwritten.
@@ -190,6 +189,16 @@ async def change_v1(pair: Pair[V1, V2], id: RawId, base: Base, ticket: int, chan
     except WriteError:
         change.note_refusal()
         raise
+
+
+def _shows_others(pair: Pair[V1, V2], seen: StoredV2 | None, expected: int, ticket: int) -> bool:
+    """Whether V2 will show if somebody else deletes the entity, which a delete that shares a statement must know.
+
+    It does where everybody announces deletes, and no announcement before this one is open.
+    """
+    if seen is None or pair.checked or pair.suspect:
+        return False
+    return seen.clean_before_ticket and (seen.revision, seen.intent) == (expected, ticket)
 
 
 async def finish(pair: Pair[V1, V2], id: RawId, done: Done) -> Applied | None:
