@@ -4,7 +4,8 @@ Each lets a writer start, or a conversion be stored, from a body that lacks what
 """
 
 from lazymig import Phase
-from lazymig.protocol import reading, v2_listing, writing
+from lazymig.protocol import bodies, reading, v2_listing, writing
+from lazymig.protocol.renewals import Keep
 from lazymig.stores import deleting, ledger
 from lazymig.stores.mongo_v2 import V2Store
 from lazymig.sweeping import marks, reconverting
@@ -85,6 +86,27 @@ def never_late(monkeypatch):
     monkeypatch.setattr(v2_listing, "_find_late", lambda due, waited: set())
 
 
+def tombstone_for_body(monkeypatch):
+    """A tombstone at V1's revision is taken for the body that is still to come."""
+    for module in (bodies, writing):
+        monkeypatch.setattr(module, "is_buried", lambda _seen: False)
+
+
+def burying_what_came_later(monkeypatch):
+    """A delete of an entity without a revision buries whatever is below its ticket."""
+    bury = V2Store.bury
+
+    async def careless(store, id, revision, *, since=None):
+        return await bury(store, id, revision, since=since or None)
+
+    monkeypatch.setattr(V2Store, "bury", careless)
+
+
+def converted_revival(monkeypatch):
+    """A writer whose body meets a tombstone past its ticket stores V1's conversion in its place."""
+    monkeypatch.setattr(writing, "Restore", lambda conversions, _ticket, _change: Keep(conversions))
+
+
 def withdrawn_raise(monkeypatch):
     """An announcement is taken back although another writer may use its number."""
     withdraw = V2Store.withdraw
@@ -106,7 +128,7 @@ def shown(state, *clients, **changes):
     return lambda: given_time.scenario(state, [names.split(", ") for names in clients], **changes)
 
 
-DIRTY = "dirty before V1's step"
+DIRTY, UNWRITTEN = "dirty before V1's step", "V1 only, without a revision"
 MUTANTS = (
     Mutant("due: the ticket's number is one's own", own_number, shown("both clean", "note", "note, update")),
     Mutant("due: a raise leaves no trace", unrecorded_raise, shown("both clean", "note", "note, update")),
@@ -138,6 +160,9 @@ MUTANTS = (
         "due: listings wait for one body only", never_late,
         shown("dirty after V1's step", "note, note", "list, update", phase=Phase.V2_PRIMARY),
     ),
+    Mutant("due: a tombstone is a body", tombstone_for_body, shown("deleted half way", "insert", "insert")),
+    Mutant("due: a delete buries what came later", burying_what_came_later, shown(UNWRITTEN, "delete", "insert")),
+    Mutant("due: a revival by conversion", converted_revival, shown(UNWRITTEN, "delete", "insert")),
     Mutant(
         "a raised announcement withdrawn", withdrawn_raise,
         lambda: scenario("both clean", [["update", "get"], ["update", "failed update"]]),

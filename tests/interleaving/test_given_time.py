@@ -26,6 +26,8 @@ TWICE = (
     ("note", "update"), ("note", "V1 update"), ("note", "heal"), ("note", "note"), ("get", "update"),
     ("sweep", "update"), ("failed update", "note"),
 )  # fmt: skip
+#: An entity is made while another one with its id goes.
+LIVES = ([["insert"], ["insert"]], [["delete"], ["insert"]])
 CHANGES = ("note", "update", "V1 update", "replace", "heal", "get", "sweep")
 #: Where `v2_primary` may begin: V2 holds every entity.
 HELD = ("both clean", "dirty before V1's step", "dirty after V1's step", "neither", "tombstone", "deleted half way")
@@ -45,7 +47,8 @@ def beside_two():
 def test_two_calls():
     """Two calls cross: no order of them loses a note that was not changed."""
     states = STATES if FULL else SOME_STATES
-    visited("given time, pairs", [given_time.scenario(*one) for one in product(states, pairs())])
+    some = [*product(states, pairs()), *product(STATES, LIVES)]
+    visited("given time, pairs", [given_time.scenario(*one) for one in some])
 
 
 def test_a_call_beside_two():
