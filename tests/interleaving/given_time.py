@@ -12,14 +12,26 @@ from attrs import evolve
 
 from lazymig import Phase
 from lazymig.repository import calls_of
-from lazymig.stores.records import Partition
+from lazymig.stores.records import Applied, Partition
 from lazymig.sweeping.moving import Mover
 from lazymig.sweeping.reconverting import Reconverter
 from lazymig.testing.explore import Call
 from lazymig.testing.linearizability import Outcome
 from tests.interleaving import subject
 from tests.interleaving.grouped import grouped_scenario
-from tests.interleaving.subject import ID, KEEPING, Count, PersonV2, noted, noted_calls, noted_scenario, setup
+from tests.interleaving.subject import (
+    ID,
+    KEEPING,
+    OLD,
+    Count,
+    PersonV2,
+    noted,
+    noted_calls,
+    noted_scenario,
+    setup,
+    v1_document,
+    v2_document,
+)
 
 
 def no_body_is_due(world):
@@ -81,6 +93,25 @@ def scenario(state, clients, *, phase=Phase.COEXIST, migration=KEEPING):
     before = setup(state, migration, phase=phase)
     made = noted_scenario(state, clients, make=calls, setup=before, wakes=no_body_is_due)
     return evolve(made, name=f"{made.name}, given time")
+
+
+#: Two writers have announced and moved V1 so long ago that they are taken for dead.
+SLOW = ((v1_document(4, tally=5),), (v2_document(2, 4, OLD, note="n"),))
+
+
+async def store_at_last(s):
+    """The first of these stores its body, if nobody has taken V2 past it."""
+    body = {"first": "Ada", "last": "Ada", "tally": 5, "note": "slow"}
+    stored = await calls_of(s.repository).pair.bodies.apply(ID, body, 3, own=True)
+    return Outcome.DONE if stored is Applied.APPLIED else Outcome.UNCERTAIN
+
+
+def slow_scenario(*calls_beside):
+    """A writer that is slower than others wait, beside a client: what it was in time to store stays."""
+    made = scenario(SLOW, [["get"], calls_beside])
+    first, *_ = made.clients
+    late = Call("update", store_at_last, ID, lambda value: (*value[:3], "slow"), lambda outcome: outcome)
+    return evolve(made, name=f"a slow writer | {', '.join(calls_beside)}", clients={**made.clients, first: [late]})
 
 
 def in_bulks(state, clients):

@@ -82,6 +82,12 @@ def test_listings_by_v2():
     visited("given time, listed by V2", tasks)
 
 
+def test_a_writer_that_others_do_not_wait_for():
+    """A body that comes late, and before others have gone past it, is kept as well."""
+    beside = ("get", "sweep", "note", "V1 update", "heal")
+    visited("a slow writer", [given_time.slow_scenario(call) for call in beside])
+
+
 @pytest.mark.skipif(not FULL, reason="takes minutes; --full visits it")
 @pytest.mark.parametrize("third", CHANGES)
 def test_three_clients(third):
