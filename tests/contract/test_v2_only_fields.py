@@ -215,6 +215,7 @@ async def test_a_sweep_that_saw_v2_before_an_announcement_keeps_what_the_next_bo
     writer = await _held_before_its_body(repository, clock)
     mover: Any = Mover(pair, None, Counter(), dry_run=False)
     assert await resolve_mark(pair, mover, dead, timedelta(hours=1)) is not None
+    assert await repository.update(1, lambda account: evolve(account, balance=11)) == AccountV2(1, 11, 1)
     clock.released.set()
     await writer
-    assert await repository.get(1) == AccountV2(1, 10, 1)
+    assert await repository.get(1) == AccountV2(1, 11, 1)
