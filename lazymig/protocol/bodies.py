@@ -96,12 +96,22 @@ async def is_due(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, own
     """
     if seen is None or not get_upgrading(pair.conversions.migration).takes_other:
         return False
-    if not seen.revision < truth.revision <= seen.intent or truth.revision == 0:
+    stored = seen.revision > truth.revision or (seen.revision == truth.revision and not is_buried(seen))
+    if stored or truth.revision > seen.intent or truth.revision == 0:
         return False
     if truth.revision == own and not is_raised(seen):
         return False
     marked = await measure_age(pair, seen)
     return marked is not None and marked < HEAL_AFTER
+
+
+def is_buried(seen: StoredV2) -> bool:
+    """Whether V2 holds neither a body nor a reason why there is none.
+
+    An insert that finds another one's announcement open buries what was before it at that number. If V1 takes the other
+    one, V2 is at V1's revision then, and its body is still to come.
+    """
+    return seen.gone and seen.unmoved is None
 
 
 async def await_own_body(pair: Pair[V1, V2], id: RawId) -> None:

@@ -6,7 +6,7 @@ V2 before a write and V1 after it, and V1's conversion with V2's earlier body wa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from lazymig.errors import ForeignDocument
@@ -43,6 +43,20 @@ async def find_moved(pair: Pair[V1, V2], seen: _Seen, truths: Mapping[RawId, Sto
         moved |= await _find_changed(pair, seen, due)
         due = [id for id in due if id not in moved]
     return [id for id in apart if id in moved]
+
+
+async def find_passed(pair: Pair[V1, V2], looks: Iterable[tuple[StoredV2, StoredV1]]) -> set[RawId]:
+    """Return those of which V1, read second, is past every announcement in V2, and which V2 holds differently now.
+
+    V1 moves after an announcement, so one was made since V2 was seen, and its writer may have yet to store the body.
+    V1's conversion with the earlier body, stored at that revision, would look as if it were that body: the next writer
+    would start from it. Where V2 is as it was seen, V1's revision is from a time when nobody announced writes.
+    One statement, and none where V1 is not past what was seen, or where V1 alone is the whole entity.
+    """
+    if not get_upgrading(pair.conversions.migration).takes_other:
+        return set()
+    past = {seen.id: seen for seen, truth in looks if truth.revision > seen.intent}
+    return await _find_changed(pair, past, list(past))
 
 
 async def find_held(pair: Pair[V1, V2], ids: Sequence[RawId]) -> set[RawId]:

@@ -10,6 +10,7 @@ from pymongo.errors import PyMongoError
 from lazymig.errors import Contention
 from lazymig.protocol import bodies, v1_alone
 from lazymig.protocol.bodies import ask_in_time, await_own_body, is_due, is_old, name_stored, try_step
+from lazymig.protocol.moved import find_passed
 from lazymig.protocol.pair import Pair
 from lazymig.protocol.writing import close_mark
 from lazymig.shapes.leaving import answer
@@ -60,22 +61,30 @@ async def read(pair: Pair[V1, V2], id: RawId, *, lacking: bool = True) -> V2 | N
             if pair.checked and seen is not None and seen.clean:
                 await close_mark(pair, id)  # another client deleted it
             return None
-        if await is_due(pair, seen, truth) and attempt < len(bodies.WRITER_WAITS_S):
-            await pair.clock.sleep(bodies.WRITER_WAITS_S[attempt])
+        early, last = await _is_early(pair, seen, truth, attempt), attempt + 1 == pair.max_attempts
+        if early and not last:
             continue
         # 3. Fill or repair V2. If a writer wins that race, V2's body is better than the one converted here: it may hold
         # fields that V1 cannot express. So read again.
-        filled = await fill(pair, seen, truth, read_at_s)
+        filled = await fill(pair, seen, truth, read_at_s, storing=not early)
         made, stands = filled
-        if stands or attempt + 1 == pair.max_attempts:
+        if stands or last:
             return answer(id, made)
     raise Contention(decode_id(id), pair.max_attempts)
 
 
+async def _is_early(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, attempt: int) -> bool:
+    """Whether V2 must be looked at again, since a body at V1's revision may follow. Waits a moment where one is due."""
+    if attempt < len(bodies.WRITER_WAITS_S) and await is_due(pair, seen, truth):
+        await pair.clock.sleep(bodies.WRITER_WAITS_S[attempt])
+        return True
+    return seen is not None and bool(await find_passed(pair, [(seen, truth)]))
+
+
 async def fill(
-    pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, read_at_s: float
+    pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, read_at_s: float, *, storing: bool = True
 ) -> tuple[V2 | Unmoved, bool]:
-    """Fill or repair V2 with V1's entity, or with the reason why V2 gets no body.
+    """Fill or repair V2 with V1's entity, or with the reason why V2 gets no body. Without `storing`, repair nothing.
 
     Returns V1's answer, and whether it may be used: False where V2 was changed in the meantime.
     """
@@ -91,7 +100,7 @@ async def fill(
         await _heal_if_old(pair, seen, truth)
         return unmoved, True
     # A newer release's body is not replaced, even where this release cannot read it.
-    storing = not pair.conversions.is_newer(seen)
+    storing = storing and not pair.conversions.is_newer(seen)
     held = seen.revision == truth.revision and (not seen.gone or seen.unmoved is not None)
     trusted = pair.conversions.trusted(seen) if held and not seen.gone else None
     if trusted is not None:

@@ -34,6 +34,26 @@ class Keep(Generic[V1, V2]):
 
 
 @frozen
+class Restore(Generic[V1, V2]):
+    """Keeps the content, and gives V2 the body of the write that V1 took at `ticket`, where V2 did not take that body.
+
+    Where V1 holds another write by now, or V2 has got a body of V1's revision, it does what `Keep` does.
+    """
+
+    conversions: Conversions[V1, V2]
+    ticket: int
+    change: Change
+    needs_truth: bool = True
+    needs_entity: bool = False
+
+    async def decide(self, base: Base) -> Change:
+        assert base.truth is not None  # needs_truth
+        if base.truth.revision != self.ticket or base.holds_truth:
+            return await Keep(self.conversions).decide(base)
+        return Change({}, [], self.change.v2_body, conv=self.change.conv)
+
+
+@frozen
 class Renew(Generic[V1, V2]):
     """Keeps V1's content, gives it a new revision, and makes V2's body from it, whatever V2 holds now.
 

@@ -40,8 +40,8 @@ async def _finish(pair: Pair[V1, V2], id: RawId, done: Done) -> None:
     """Bring V2 up to V1, and wait for it: a listing finds only what V2 holds."""
     try:
         outcome = await bring_v2_up(pair, id, done)
-        if outcome is Applied.NEWER and done.change is not None:
-            await revive(pair, id)
+        if outcome is Applied.NEWER:
+            await revive(pair, id, done)
     except PyMongoError:
         pair.tally.count(LEFT_DIRTY)
         raise

@@ -25,7 +25,7 @@ from lazymig.protocol.bodies import WRITER_WAITS_S, ask_in_time, is_due
 from lazymig.protocol.listed import ByKey
 from lazymig.protocol.listing import TURN, fetch_pages, let_others, list_converted, walk_pages
 from lazymig.protocol.many import make_answer, read_many
-from lazymig.protocol.moved import find_moved
+from lazymig.protocol.moved import find_moved, find_passed
 from lazymig.protocol.pair import Pair
 from lazymig.query import Criteria, Span
 from lazymig.stores.alone import Alone
@@ -156,26 +156,35 @@ async def _settle_page(pair: Pair[V1, V2], page: Sequence[StoredV2]) -> list[Raw
     """Bring these up to V1 by three statements; return the ids of those that could not be."""
     ids = [seen.id for seen in page]
     keys = keys_of(ids)
-    for delay_s in (*WRITER_WAITS_S, 0):
+    waited: set[tuple[RawId, int]] = set()
+    for turn, delay_s in enumerate((*WRITER_WAITS_S, 0)):
         truths = ByKey(await pair.v1.find_each(ids))
-        behind = []
+        behind: list[tuple[StoredV2, StoredV1]] = []
         for key, seen in zip(keys, page, strict=True):
             truth = truths.get(key)
             if truth is not None and truth.revision > seen.revision:
                 behind.append((seen, truth))
         # A writer is about to store a body that may hold what V1 cannot express. It is not waited for as long as by a
         # read, which can answer without a repair: a listing could not find the entity.
-        if not delay_s or not any([await is_due(pair, seen, truth) for seen, truth in behind]):
+        due = {(seen.id, truth.revision) for seen, truth in behind if await is_due(pair, seen, truth)}
+        waited = waited & due if turn else due
+        if not delay_s or not due:
             break
         await pair.clock.sleep(delay_s)
         now = ByKey(await pair.bodies.find_each(ids))
         page = [now.get(key) or seen for key, seen in zip(keys, page, strict=True)]
-    repaired = await _repair(pair, behind)
+    coming = _find_late(due, waited) | await find_passed(pair, behind)
+    repaired = await _repair(pair, [(seen, truth) for seen, truth in behind if seen.id not in coming])
     return [
         seen.id
         for key, seen in zip(keys, page, strict=True)
         if _differs(truths.get(key), seen) and seen.id not in repaired
     ]
+
+
+def _find_late(due: set[tuple[RawId, int]], waited: set[tuple[RawId, int]]) -> set[RawId]:
+    """Return those whose body has become due since. One that was waited for to the end is a dead writer's."""
+    return {id for id, _ in due - waited}
 
 
 def _differs(truth: StoredV1 | None, seen: StoredV2) -> bool:

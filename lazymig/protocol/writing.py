@@ -10,11 +10,11 @@ from pymongo.errors import PyMongoError, WriteError
 
 from lazymig.errors import Contention, ConversionError, NotFound
 from lazymig.protocol import bodies
-from lazymig.protocol.bodies import ask_in_time, is_due, try_step
+from lazymig.protocol.bodies import ask_in_time, is_buried, is_due, try_step
 from lazymig.protocol.edits import Base, Change, Edit, More
 from lazymig.protocol.joining import Joined
 from lazymig.protocol.pair import Pair
-from lazymig.protocol.renewals import Keep
+from lazymig.protocol.renewals import Keep, Restore
 from lazymig.protocol.tickets import Decision, Early, announce, start, withdraw
 from lazymig.protocol.waiting import back_off, let_older_pass
 from lazymig.shapes.migration import get_upgrading
@@ -140,7 +140,7 @@ async def _refresh_seen(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1, tic
     """
     # At the ticket, too, unless it is the first: a writer that found V1 at its ticket may have raised its number to it.
     overtaken = truth.revision >= max(ticket, 2) and get_upgrading(pair.conversions.migration).takes_other
-    if (attempt or overtaken) and seen.revision != truth.revision:
+    if (attempt or overtaken) and (seen.revision != truth.revision or is_buried(seen)):
         seen = await _look_again(pair, seen)
     for delay_s in bodies.WRITER_WAITS_S:
         if not await is_due(pair, seen, truth, ticket):
@@ -177,8 +177,7 @@ async def change_v1(pair: Pair[V1, V2], id: RawId, base: Base, ticket: int, chan
     expected = base.revision
     if change is None:
         seen = base.seen
-        alone = seen is not None and seen.clean_before_ticket and (seen.revision, seen.intent) == (expected, ticket)
-        return await pair.v1.delete(id, expected, seen if alone else None)
+        return await pair.v1.delete(id, expected, seen if _shows_others(pair, seen, expected, ticket) else None)
     held = change.v1_held
     if pair.checked and base.truth is not None:
         # Other clients may write V1 without changing the revision: what they changed meanwhile must not be overwritten.
@@ -192,6 +191,16 @@ async def change_v1(pair: Pair[V1, V2], id: RawId, base: Base, ticket: int, chan
         raise
 
 
+def _shows_others(pair: Pair[V1, V2], seen: StoredV2 | None, expected: int, ticket: int) -> bool:
+    """Whether V2 will show if somebody else deletes the entity, which a delete that shares a statement must know.
+
+    It does where everybody announces deletes, and no announcement before this one is open.
+    """
+    if seen is None or pair.checked or pair.suspect:
+        return False
+    return seen.clean_before_ticket and (seen.revision, seen.intent) == (expected, ticket)
+
+
 async def finish(pair: Pair[V1, V2], id: RawId, done: Done) -> Applied | None:
     """Do step 4 of a write: bring V2 up to V1. Returns its outcome, or None if it failed."""
     return await try_step(pair, lambda: bring_v2_up(pair, id, done))
@@ -199,23 +208,25 @@ async def finish(pair: Pair[V1, V2], id: RawId, done: Done) -> Applied | None:
 
 async def complete(pair: Pair[V1, V2], id: RawId, done: Done) -> None:
     """Do step 4 of a write, and see to it that no tombstone stands over an entity that V1 has. Never raises for V2."""
-    if await finish(pair, id, done) is Applied.NEWER and done.change is not None:
+    if await finish(pair, id, done) is Applied.NEWER:
         try:
-            await revive(pair, id)
+            await revive(pair, id, done)
         except PyMongoError:
             pair.tally.count(LEFT_DIRTY)
 
 
-async def revive(pair: Pair[V1, V2], id: RawId) -> None:
+async def revive(pair: Pair[V1, V2], id: RawId, done: Done) -> None:
     """Heal the entity if a tombstone stands in V2 that is past the ticket of a write that V1 has.
 
     Tickets are drawn before V1 changes, and V1 may take two writes in the other order: it deletes an entity by the
     higher ticket, and then takes an insert by the lower one. A tombstone stands in V2 then over an entity that exists.
-    Reads ask V1 where they meet a tombstone, but listings by V2 would miss it.
+    Reads ask V1 where they meet a tombstone, but listings by V2 would miss it, and what only V2 holds would be lost.
     """
+    if done.change is None:
+        return
     seen = await pair.bodies.find(id)
-    if seen is not None and seen.gone and seen.unmoved is None:
-        await close_mark(pair, id)
+    if seen is not None and is_buried(seen):
+        await close_mark(pair, id, Restore(pair.conversions, done.ticket, done.change))
 
 
 async def bring_v2_up(pair: Pair[V1, V2], id: RawId, done: Done) -> Applied:
@@ -223,28 +234,32 @@ async def bring_v2_up(pair: Pair[V1, V2], id: RawId, done: Done) -> Applied:
     change, ticket, since = done.change, done.ticket, done.since
     if change is None:
         # A tombstone and no removal: a slow reader that still holds the deleted entity must not be able to store it.
+        if not since and done.announced is not None:
+            # V1 has no revision: lazymig never wrote the entity, or a program has dropped it. What V2 held is of it in
+            # either case, and what came later may be of an entity that was inserted since.
+            since = max(done.announced.revision, 0)
         return await pair.bodies.bury(id, ticket, since=since)
     return await pair.bodies.apply(
         id, change.v2_body, ticket, own=True, since=since, conv=change.conv, announced=done.announced
     )
 
 
-async def close_mark(pair: Pair[V1, V2], id: RawId) -> None:
+async def close_mark(pair: Pair[V1, V2], id: RawId, edit: Edit | None = None) -> None:
     """Close an open announcement, so that reads take one round trip again. A failure is no error for the caller."""
     try:
-        await heal(pair, id)
+        await heal(pair, id, edit)
     except (PyMongoError, Contention, ConversionError):
         pair.tally.count(LEFT_DIRTY)
 
 
-async def heal(pair: Pair[V1, V2], id: RawId) -> bool:
+async def heal(pair: Pair[V1, V2], id: RawId, edit: Edit | None = None) -> bool:
     """Give the entity a new revision with the same content. False: V1 does not hold it.
 
     This resolves the mark of a writer that died. If that writer is alive after all, its compare-and-set loses, so no
     clock, lock or lease is needed.
     """
     try:
-        await write(pair, id, Keep(pair.conversions))
+        await write(pair, id, edit or Keep(pair.conversions))
     except NotFound:
         return False
     pair.tally.count(HEALED)

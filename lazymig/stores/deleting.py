@@ -2,7 +2,8 @@
 
 A bulk reports how many documents it deleted, not which. Nearly always it is all of them. Otherwise V2 shows who can
 have deleted a document that is gone: V2 was clean when the delete was announced, so another client's write of the
-entity was announced after it. Where V2 is as the announcement left it, there is none.
+entity was announced after it. Where V2 is as the announcement left it, there is none. Where others may write V1 without
+an announcement, in checked mode and while V2 is suspect, no delete shares a statement (`protocol.writing`).
 """
 
 from __future__ import annotations

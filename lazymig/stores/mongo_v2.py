@@ -152,9 +152,8 @@ class V2Store(MongoLedger, Bodies):
 
     async def bury(self, id: RawId, revision: int, *, since: int | None = None) -> Applied:
         made = build_tombstone(revision, revision if since is None else since, self._moment)
-        # A body past the deleted one is of an entity that V1 got later, by an insert with a lower ticket. Where V1 had
-        # no revision, another program has dropped it, which says nothing about V2's.
-        below = min(since, revision - 1) if since else revision - 1
+        # A body past the deleted one is of an entity that V1 got later, by an insert with a lower ticket.
+        below = revision - 1 if since is None else min(since, revision - 1)
         return await self._update({"_id": id, REV: {"$lte": below}}, made, upsert=True)
 
     async def _upsert_many(self, upserts: Sequence[Upsert]) -> list[Applied | BaseException]:

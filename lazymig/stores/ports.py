@@ -235,7 +235,7 @@ class Bodies(Protocol):
         """Bring V2 up to a delete at this revision: store a tombstone without a body.
 
         Never lowers the intent. NEWER: V2 is at this revision or past it, or past the entity that was deleted. `since`
-        is V1's revision of that entity.
+        is V1's revision of that entity, or V2's where V1 had none.
         """
 
     async def why_refused(self, document: Document) -> tuple[str, str]:

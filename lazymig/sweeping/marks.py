@@ -10,6 +10,8 @@ from typing import TypeVar
 from lazymig.errors import Contention, ConversionError
 from lazymig.passes.shedding import as_patient_as
 from lazymig.protocol import bodies, heal, purge
+from lazymig.protocol.bodies import is_due
+from lazymig.protocol.moved import find_passed
 from lazymig.protocol.pair import Pair
 from lazymig.stores.keyset import Order
 from lazymig.stores.records import Applied, StoredV1, StoredV2
@@ -96,9 +98,12 @@ async def _bring_up(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> bool
 
 
 async def _repair(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Applied:
+    applied = Applied.NEWER
     for _ in range(pair.max_attempts):
-        body = pair.conversions.v2_stored(await pair.conversions.upgraded(truth, seen))
-        applied = await pair.bodies.apply(truth.id, body, truth.revision, over=seen)
+        if await is_due(pair, seen, truth):
+            break  # its writer is alive, and its body may hold more
+        if not await find_passed(pair, [(seen, truth)]):
+            applied = await _apply(pair, seen, truth)
         if applied is not Applied.NEWER:
             break
         # A body stored meanwhile may hold more than V1 can express: start over from it, if it is still behind V1.
@@ -112,3 +117,8 @@ async def _repair(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Applie
 async def _find_standing(pair: Pair[V1, V2], seen: StoredV2) -> StoredV1:
     """Find V1's present revision without the document, which may not decode."""
     return await as_patient_as(pair.v1, Scan(pair.v1, majority=True)).find_revision(seen.id)
+
+
+async def _apply(pair: Pair[V1, V2], seen: StoredV2, truth: StoredV1) -> Applied:
+    body = pair.conversions.v2_stored(await pair.conversions.upgraded(truth, seen))
+    return await pair.bodies.apply(truth.id, body, truth.revision, over=seen)

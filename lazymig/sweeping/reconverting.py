@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeVar
 from lazymig.errors import ConversionError
 from lazymig.passes.shedding import as_patient_as
 from lazymig.passes.throttle import Throttle
+from lazymig.protocol.bodies import is_due
+from lazymig.protocol.moved import find_passed
 from lazymig.protocol.pair import Pair
 from lazymig.stores.chunks import split_ids
 from lazymig.stores.decoding import make_condition
@@ -88,10 +90,12 @@ class Reconverter(Generic[V1, V2]):
         began_s = clock.monotonic()
         truths = {truth.id: truth for truth in await self._pair.v1.find_each([seen.id for seen in stale])}
         repairs: list[_Repair] = []
-        for seen in stale:
-            truth = truths.get(seen.id)
-            # A body without V1, or ahead of it, has a mark, which `resolve_marks` resolves.
-            if truth is not None and seen.revision <= truth.revision:
+        looks = [(seen, truth) for seen in stale if (truth := truths.get(seen.id)) is not None]
+        passed = await find_passed(self._pair, looks)
+        for seen, truth in looks:
+            # A body without V1, or ahead of it, has a mark, which `resolve_marks` resolves. A writer that is alive
+            # stores a body that may hold more than V1.
+            if seen.revision <= truth.revision and seen.id not in passed and not await is_due(self._pair, seen, truth):
                 repairs += await self._convert_one(seen, truth)
         if not self._dry_run:
             await self._store(repairs)

@@ -19,7 +19,7 @@ from lazymig.testing.exploration.invariants import any_dirty, clean_is_current, 
 from lazymig.testing.exploration.report import Report, Violation, retell, total
 from lazymig.testing.exploration.scenario import Call, Scenario, World
 from lazymig.testing.exploration.search import search
-from lazymig.testing.exploration.statement import DRAWS, Gate, Statement
+from lazymig.testing.exploration.statement import DRAWS, Gate, Sleep
 from lazymig.testing.exploration.walk import Walk
 
 __all__ = [
@@ -64,7 +64,7 @@ class FixedClock:
 
     async def sleep(self, delay_s: float) -> None:
         """Let the other clients move."""
-        await Statement(self.gate, "clock", "sleep", _nothing, delay_s)
+        await Sleep(self.gate, "clock", "sleep", _nothing, delay_s)
 
 
 def _nothing(_delay_s: float) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from attrs import evolve, frozen
 import lazymig
 from lazymig.loop.clock import SystemClock
 from lazymig.repository import calls_of
+from lazymig.sweeping.marks import resolve_mark
+from lazymig.sweeping.moving import Mover
 
 
 @frozen
@@ -42,17 +46,19 @@ MIGRATION = lazymig.Migration(
 
 
 class _Releasing(SystemClock):
-    """Whoever waits lets the writer that is held go on, and does not wait."""
+    """Whoever waits lets the writer that is held go on, and waits for its body alone."""
 
     def __init__(self) -> None:
         self.released = asyncio.Event()
+        self.stored = asyncio.Event()
+        self.stored.set()
         self.waited = 0
 
     async def sleep(self, delay_s: float) -> None:
         self.waited += 1
         self.released.set()
-        for _ in range(50):
-            await asyncio.sleep(0)
+        await self.stored.wait()
+        await asyncio.sleep(0)
 
 
 def _earn(account: AccountV2) -> AccountV2:
@@ -67,9 +73,13 @@ async def _held_before_its_body(
 
     async def late(*arguments: Any, **keywords: Any) -> Any:
         store.apply = apply  # type: ignore[method-assign]
+        clock.stored.clear()
         reached.set()
         await clock.released.wait()
-        return await apply(*arguments, **keywords)
+        try:
+            return await apply(*arguments, **keywords)
+        finally:
+            clock.stored.set()
 
     store.apply = late  # type: ignore[method-assign]
     writer = asyncio.create_task(repository.update(1, change))
@@ -168,3 +178,44 @@ async def test_a_dead_writers_body_is_not_waited_for_for_ever(database: Any) -> 
     assert await repository.update(1, _earn) == AccountV2(1, 11, 6)
     stored = await database["v2"].find_one({"_id": 1})
     assert (stored["balance"], stored["points"]) == (11, 6)
+
+
+async def test_a_reader_that_saw_v2_before_an_announcement_keeps_what_the_next_body_holds(database: Any) -> None:
+    """V1 is past all that was announced when V2 was read: the reader looks again, and stores nothing of its own."""
+    clock = _Releasing()
+    writing, reading = (
+        lazymig.Repository(
+            MIGRATION, v1=database["v1"], v2=database["v2"], phase=lazymig.Phase.COEXIST, clock=clock, coalesce=False
+        )
+        for _ in range(2)
+    )
+    await writing.insert(AccountV2(1, 10))
+    await calls_of(writing).pair.ledger.ticket(1)  # its writer died
+    goes, begun = asyncio.Event(), asyncio.Event()
+    store = calls_of(reading).pair.v1
+    store.find = _held_at(goes, begun, store.find)  # type: ignore[method-assign]
+    reader = asyncio.create_task(reading.get(1))
+    await begun.wait()
+    writer = await _held_before_its_body(writing, clock)
+    goes.set()
+    assert (await reader).points == 1  # type: ignore[union-attr]
+    await writer
+    assert await writing.update(1, lambda account: evolve(account, balance=11)) == AccountV2(1, 11, 1)
+
+
+async def test_a_sweep_that_saw_v2_before_an_announcement_keeps_what_the_next_body_holds(database: Any) -> None:
+    """A sweep that meets a dead writer's mark, and V1 past it, leaves V2 to the writer that is alive."""
+    clock = _Releasing()
+    repository = lazymig.Repository(
+        MIGRATION, v1=database["v1"], v2=database["v2"], phase=lazymig.Phase.COEXIST, clock=clock, coalesce=False
+    )
+    await repository.insert(AccountV2(1, 10))
+    pair = calls_of(repository).pair
+    dead = await pair.ledger.ticket(1)
+    writer = await _held_before_its_body(repository, clock)
+    mover: Any = Mover(pair, None, Counter(), dry_run=False)
+    assert await resolve_mark(pair, mover, dead, timedelta(hours=1)) is not None
+    assert await repository.update(1, lambda account: evolve(account, balance=11)) == AccountV2(1, 11, 1)
+    clock.released.set()
+    await writer
+    assert await repository.get(1) == AccountV2(1, 11, 1)

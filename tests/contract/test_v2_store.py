@@ -640,12 +640,13 @@ async def test_count_counts_bodies_but_for_some(store: V2Store, collection: Any)
 
 
 async def test_bury_leaves_the_body_of_a_later_entity(store: V2Store, collection: Any) -> None:
-    """NEWER: V2 is past the entity that was deleted; a body that lost its revision in V1 is no later one."""
+    """NEWER: V2 is past the entity that was deleted, also where V1 had no revision of it."""
     await collection.insert_many([live(1, rev=5, intent=9), live(2, rev=5, intent=9)])
     assert await store.bury(1, 9, since=4) is Applied.NEWER
     assert (await collection.find_one({"_id": 1})) == live(1, rev=5, intent=9)
     assert await store.bury(1, 9, since=5) is Applied.APPLIED
-    assert await store.bury(2, 9, since=0) is Applied.APPLIED
+    assert await store.bury(2, 9, since=0) is Applied.NEWER
+    assert await store.bury(2, 9) is Applied.APPLIED
     assert [row[META]["gone"] async for row in collection.find()] == [True, True]
 
 

@@ -50,13 +50,17 @@ def routed(repository, pair, *, suspect=True):
     return repository
 
 
+def cut_off(repository):
+    """Take V2 away from this process."""
+    routed(repository, evolve(calls_of(repository).pair, ledger=Away(), bodies=Away()))
+
+
 def setup(state, *, beside=Phase.SHADOW, suspect=True):
     """A function that gives the world of one state: the first process has no V2, the second has."""
 
     def both(v1, v2, clock):
         one, other = (opened(MIGRATION, v1, v2, clock, phase=phase) for phase in (Phase.SHADOW, beside))
-        cut_off = evolve(calls_of(one).pair, ledger=Away(), bodies=Away())
-        routed(one, cut_off)
+        cut_off(one)
         routed(other, calls_of(other).pair, suspect=suspect and beside is Phase.SHADOW)
         return SideBySide((Subject(one, v1, v2), Subject(other, v1, v2)))
 

@@ -11,6 +11,7 @@ from unittest import mock
 from attrs import evolve
 from pymongo.errors import AutoReconnect
 
+from lazymig import Phase
 from lazymig.repository import calls_of
 from lazymig.stores import opening
 from lazymig.stores.announcing import Announcements, Apart
@@ -21,7 +22,9 @@ from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
 from lazymig.stores.records import Begun, StoredV2
 from lazymig.testing.linearizability import Outcome
-from tests.interleaving.subject import Subject, opened, scenario, setup
+from tests.interleaving import degraded, outsiders
+from tests.interleaving.phases_side_by_side import SideBySide
+from tests.interleaving.subject import MIGRATION, Subject, opened, scenario, setup
 
 #: An entity that neither side has.
 OTHER = 2
@@ -99,9 +102,28 @@ def grouped_scenario(state, clients, make=scenario, migration=None, **changes):
     """Clients by lists of call names, of whom all write in bulks."""
     made = make(state, clients, **changes)
     migration = migration or made.setup(None).subject.repository.migration
-    return evolve(
-        made,
-        outcomes={**made.outcomes, AutoReconnect: Outcome.UNCERTAIN},
-        name=f"{made.name}, in bulks",
-        setup=setup(state, subject=lambda v1, v2, clock: grouped(migration, v1, v2, clock)),
-    )
+    return _in_bulks(made, setup(state, subject=lambda v1, v2, clock: grouped(migration, v1, v2, clock)))
+
+
+def _in_bulks(made, before):
+    outcomes = {**made.outcomes, AutoReconnect: Outcome.UNCERTAIN}
+    return evolve(made, outcomes=outcomes, name=f"{made.name}, in bulks", setup=before)
+
+
+def beside_a_program(*clients):
+    """A checked client that writes in bulks, beside a program that writes V1 without lazymig."""
+    before = setup("both clean", subject=lambda v1, v2, clock: grouped(MIGRATION, v1, v2, clock, checked=True))
+    return _in_bulks(outsiders.scenario("both clean", clients), before)
+
+
+def beside_a_process_without_v2(*clients):
+    """A process from which V2 is away, and which writes V1 alone, beside one that writes in bulks."""
+
+    def both(v1, v2, clock):
+        one = opened(MIGRATION, v1, v2, clock, phase=Phase.SHADOW)
+        degraded.cut_off(one)
+        other = grouped(MIGRATION, v1, v2, clock, phase=Phase.SHADOW)
+        degraded.routed(other.repository, calls_of(other.repository).pair)
+        return SideBySide((Subject(one, v1, v2), other))
+
+    return _in_bulks(degraded.scenario("both clean", clients), setup("both clean", subject=both))

@@ -1,13 +1,16 @@
 """The shared statements with one guard taken away, each under a name that says which, and where that shows."""
 
+from attrs import evolve
 from pymongo import UpdateOne
 
 from lazymig.protocol import tickets, writing
 from lazymig.stores import deleting, grouping
 from lazymig.stores.announcing import Announcements
 from lazymig.stores.grouping import GuardedWrites
-from tests.interleaving.grouped import grouped_scenario
+from tests.interleaving.grouped import beside_a_process_without_v2, beside_a_program, grouped_scenario
 from tests.interleaving.mutants import Mutant
+
+SHOWS_OTHERS = writing._shows_others
 
 
 def shared_numbers(monkeypatch):
@@ -88,6 +91,15 @@ def gone_is_deleted(monkeypatch):
     monkeypatch.setattr(deleting, "_is_as_left", lambda now, announced: True)
 
 
+def nobody_is_silent(monkeypatch):
+    """A delete shares its statement although others may delete without a word to V2."""
+
+    def shows_others(pair, seen, expected, ticket):
+        return SHOWS_OTHERS(evolve(pair, checked=False, suspect=False), seen, expected, ticket)
+
+    monkeypatch.setattr(writing, "_shows_others", shows_others)
+
+
 MUTANTS = (
     Mutant(
         "shared numbers", shared_numbers,
@@ -101,5 +113,13 @@ MUTANTS = (
     Mutant("lost updates count", lost_updates_count, lambda: grouped_scenario("both clean", [["update"], ["update"]])),
     Mutant("unguarded deletes", unguarded_deletes, lambda: grouped_scenario("both clean", [["delete"], ["update"]])),
     Mutant("shortfalls count", shortfalls_count, lambda: grouped_scenario("both clean", [["delete"], ["update"]])),
+    Mutant(
+        "unannounced deletes by a program", nobody_is_silent,
+        lambda: beside_a_program(["delete"], ["outside delete"]),
+    ),
+    Mutant(
+        "unannounced deletes by a process without V2", nobody_is_silent,
+        lambda: beside_a_process_without_v2(["delete"], ["delete"]),
+    ),
     Mutant("gone is deleted", gone_is_deleted, lambda: grouped_scenario("both clean", [["delete"], ["delete"]])),
 )  # fmt: skip

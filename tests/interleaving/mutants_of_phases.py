@@ -100,7 +100,7 @@ def listed_dirt(monkeypatch):
 def no_revival(monkeypatch):
     """A writer that comes too late leaves the tombstone."""
 
-    async def leave(pair, id):
+    async def leave(pair, id, done):
         return None
 
     monkeypatch.setattr(v2_first, "revive", leave)
@@ -109,7 +109,7 @@ def no_revival(monkeypatch):
 def no_revival_before(monkeypatch):
     """A writer in `coexist` that comes too late leaves the tombstone, which that phase does not notice."""
 
-    async def leave(pair, id):
+    async def leave(pair, id, done):
         return None
 
     monkeypatch.setattr(writing, "revive", leave)

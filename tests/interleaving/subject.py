@@ -364,7 +364,7 @@ def noted_truth(world):
     if v1 is None:
         return {ID: None}
     held = v2 is not None and not v2["_lazymig"].get("gone")
-    if world.subject.repository.migration is not KEEPING:
+    if world.subject.repository.migration.upgrade is not to_v2_keeping:
         held = held and v2["_lazymig"]["rev"] == v1.get("_lazymig_rev", 0)
     first, _, last = v1["name"].partition(" ")
     return {ID: (first, last, v1["count"]["tally"], v2["note"] if held else "")}

@@ -4,7 +4,7 @@ from itertools import combinations_with_replacement, product
 
 import pytest
 
-from tests.interleaving.grouped import grouped_scenario
+from tests.interleaving.grouped import beside_a_process_without_v2, beside_a_program, grouped_scenario
 from tests.interleaving.mutants_of_bulks import MUTANTS
 from tests.interleaving.running import check_killed, visited
 from tests.interleaving.subject import KEEPING, NAMES, STATES, noted_scenario
@@ -61,6 +61,17 @@ def test_bulks_keep_what_v1_cannot_express():
         for reader in ("get", "list")
     ]
     visited("notes in bulks", scenarios)
+
+
+def test_deletes_in_bulks_beside_clients_that_announce_nothing():
+    """A delete that shares its statement never counts one as its own that V2 shows no trace of."""
+    visited(
+        "deletes in bulks beside unannounced ones",
+        [
+            *(beside_a_program(["delete"], [other]) for other in ("outside delete", "outside")),
+            *(beside_a_process_without_v2([one], ["delete"]) for one in ("delete", "V1 delete", "update")),
+        ],
+    )
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

@@ -291,6 +291,36 @@ def test_clock_stands_still_and_its_sleep_is_a_step():
     assert "A: clock sleep 0.0005 → nothing" in violation.steps
 
 
+@pytest.mark.parametrize("resumes", [False, True])
+def test_sleepers_go_on_where_they_may(resumes):
+    """With `wakes`, a sleep ends only where that holds, or where nobody else can move."""
+
+    def setup(gate):
+        store = MemoryCollection("store", [{"_id": 1, "open": False}], gate=gate)
+        return World((store,), (store, FixedClock(gate)))
+
+    async def write_in_two_steps(subject):
+        for opens in (True, False):
+            await subject[0].update_one({"_id": 1}, {"$set": {"open": opens}})
+
+    async def look_twice(subject):
+        await subject[0].find_one({"_id": 1})
+        await subject[1].sleep(1)
+        await subject[0].find_one({"_id": 1})
+
+    def is_closed(world):
+        return not world.stores[0].stored(1)["open"]
+
+    clients = {"A": [Call("write", write_in_two_steps)], "B": [Call("look", look_twice)]}
+    calls = Scenario(name="sleep", setup=setup, clients=clients, truth=lambda _: {}, crashes=False, resumes=resumes)
+    assert explore(calls).interleavings == comb(5, 2)
+    # In four of these the sleep ends between both writes.
+    assert explore(evolve(calls, wakes=is_closed)).interleavings == comb(5, 2) - 4
+    # After both writes the sleep ends all the same; the first look may come at three places.
+    assert explore(evolve(calls, wakes=lambda _: False)).interleavings == 3
+    assert explore(evolve(calls, clients={"B": clients["B"]}, wakes=lambda _: False)).interleavings == 1
+
+
 def test_calls_draw_numbers_of_their_own():
     """Each call draws the same numbers in every interleaving, and no two calls draw the same."""
     drawn = {}

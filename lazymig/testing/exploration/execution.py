@@ -41,7 +41,7 @@ Answers = tuple[tuple[Action, Any], ...]
 
 
 class _Client:
-    __slots__ = ("answers", "calls", "chain", "context", "coroutine", "position", "record", "statement")
+    __slots__ = ("answers", "asleep", "calls", "chain", "context", "coroutine", "position", "record", "statement")
 
     def __init__(self, calls: Sequence[Call]) -> None:
         self.calls = calls
@@ -55,6 +55,8 @@ class _Client:
         self.answers: Answers | None = None
         #: A number for the results that the present call's statements got, which determine the coroutine's state.
         self.chain = 0
+        #: Whether the present call waits for the clock.
+        self.asleep = False
 
     def retrace(self, index: int, subject: Any) -> None:
         """Bring the present call to where it was, by the answers that it got."""
@@ -77,10 +79,11 @@ class _Client:
 
 @frozen
 class Point:
-    """Where several runs go on: the stores, the history, and each client's position, chain, answers and record."""
+    """Where several runs go on: the stores, the history, and what `resume` needs of each client."""
 
     stores: tuple[Snapshot, ...]
-    clients: tuple[tuple[int, int, Answers | None, int | None], ...]
+    #: Each client's position, chain, answers, record and whether it is asleep.
+    clients: tuple[tuple[int, int, Answers | None, int | None, bool], ...]
     history: History
     cancellations: int
 
@@ -118,6 +121,10 @@ class Execution:
     def choices(self) -> list[Choice]:
         """Return the choices that are possible next."""
         waiting = [index for index, client in enumerate(self._clients) if client.position < len(client.calls)]
+        wakes = self.scenario.wakes
+        if wakes is not None and any(client.asleep for client in self._clients) and not wakes(self.world):
+            # Time passes where nobody else can move.
+            waiting = [index for index in waiting if not self._clients[index].asleep] or waiting
         if not self._cancellations:
             return [(index, Action.STEP) for index in waiting]
         return [(index, action) for action in Action for index in waiting]
@@ -149,7 +156,12 @@ class Execution:
         records = {id(record): number for number, record in enumerate(self.history.records)}
         return Point(
             tuple([store.snapshot() for store in self.world.stores]),
-            tuple([(one.position, one.chain, one.answers, records.get(id(one.record))) for one in self._clients]),
+            tuple(
+                [
+                    (one.position, one.chain, one.answers, records.get(id(one.record)), one.asleep)
+                    for one in self._clients
+                ]
+            ),
             self.history.copied(),
             self._cancellations,
         )
@@ -159,8 +171,8 @@ class Execution:
         for store, snapshot in zip(self.world.stores, point.stores, strict=True):
             store.restore(snapshot)
         self.history, self._cancellations = point.history.copied(), point.cancellations
-        for client, (position, chain, answers, record) in zip(self._clients, point.clients, strict=True):
-            client.position, client.chain, client.answers = position, chain, answers
+        for client, (position, chain, answers, record, asleep) in zip(self._clients, point.clients, strict=True):
+            client.position, client.chain, client.answers, client.asleep = position, chain, answers, asleep
             client.record = None if record is None else self.history.records[record]
 
     def take(self, choice: Choice, *, chained: bool = True) -> None:
@@ -215,10 +227,12 @@ class Execution:
                     "scenario's stores or clock; the explorer has no event loop, so use no tasks, futures or timers"
                 )
             client.statement = statement
+            client.asleep = statement.sleeps
 
     def _end(self, index: int, client: _Client, result: Any) -> None:
         call, record = client.calls[client.position], client.record
         client.coroutine = client.statement = client.record = client.answers = None
+        client.asleep = False
         client.chain = 0
         client.position += 1
         self.call_ended = True

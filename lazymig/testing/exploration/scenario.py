@@ -78,6 +78,8 @@ class Scenario:
     - `resumes`: whether nothing but the stores' documents, not even the clock, changes during a run, and calls look at
       them by statements only. The search then goes on from a copy of them where it branches, instead of running all
       statements again.
+    - `wakes(world)`: where clients that sleep go on. Elsewhere they do so only when all others sleep or have ended, so
+      that what they wait for comes in time. None: a sleep may end at any time.
     - `step_limit`: the most statements of one run before it counts as endless. `alone_limit`: those of a call alone.
     """
 
@@ -95,6 +97,7 @@ class Scenario:
     crashes: bool = True
     cancellations: int = 0
     resumes: bool = False
+    wakes: Callable[[World], bool] | None = None
     step_limit: int = 200
     alone_limit: int | None = None
 

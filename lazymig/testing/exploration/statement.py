@@ -42,6 +42,9 @@ class Statement:
 
     __slots__ = ("arguments", "effect", "gate", "name", "outcome", "store")
 
+    #: Whether it waits for time to pass.
+    sleeps = False
+
     def __init__(self, gate: Gate | None, store: str, name: str, effect: Callable[..., Any], *arguments: Any) -> None:
         self.gate = gate
         self.store = store
@@ -72,6 +75,14 @@ class Statement:
     def answer_with(self, outcome: Any) -> None:
         """Make the statement take no effect and have this outcome."""
         self.effect, self.arguments = _give, (outcome,)
+
+
+class Sleep(Statement):
+    """A wait for time to pass."""
+
+    __slots__ = ()
+
+    sleeps = True
 
 
 def _give(outcome: Any) -> Any:
