@@ -1,7 +1,5 @@
 """The shared statements with one guard taken away, each under a name that says which, and where that shows."""
 
-from pymongo import UpdateOne
-
 from lazymig.protocol import tickets, writing
 from lazymig.stores import deleting, grouping
 from lazymig.stores.announcing import Announcements
@@ -51,7 +49,7 @@ def unannounced_writes(monkeypatch):
 
 def inserting_updates(monkeypatch):
     """An update whose filter matches nothing inserts what it would have set."""
-    monkeypatch.setattr(grouping, "_build_request", lambda one: UpdateOne(one.where, one.update, upsert=True))
+    monkeypatch.setattr(grouping, "_build_upsert", lambda one: (one.where, one.update))
 
 
 def lost_updates_count(monkeypatch):
