@@ -92,7 +92,8 @@ ROOMS = {
         {"in_place"},
     ),
     "control": (
-        {"part"},
+        {"reading"},
+        {"part", "row_pages"},
         {
             "at_work",
             "followers",

@@ -97,7 +97,7 @@ def _make_key(migration: str, kind: str) -> str:
 
 
 def _parse(row: Row) -> Steering:
-    """Return the orders that can be read. What stands for a pause is one, whoever gave it."""
+    """Return the orders that can be read. What stands for a pause is one, by anybody."""
     of = Values(row)
     paused, rate, concurrency = of.part("paused"), of.part("rate"), of.part("concurrency")
     limit, batches = rate.find_number("value"), concurrency.find_count("value")
