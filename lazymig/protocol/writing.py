@@ -226,7 +226,11 @@ async def revive(pair: Pair[V1, V2], id: RawId, done: Done) -> None:
     if done.change is None:
         return
     seen = await pair.bodies.find(id)
-    if seen is not None and (is_buried(seen) or await _holds_earlier(pair, seen, done.ticket)):
+    if seen is not None and not is_buried(seen) and await _holds_earlier(pair, seen, done.ticket):
+        # While V1's revision is below, that body is known to be an earlier entity's. It must be gone before V1's rises.
+        await pair.bodies.bury(id, seen.revision + 1, since=seen.revision)
+        seen = await pair.bodies.find(id)
+    if seen is not None and is_buried(seen):
         await close_mark(pair, id, Restore(pair.conversions, done.ticket, done.change))
 
 
