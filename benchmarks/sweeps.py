@@ -244,7 +244,7 @@ async def measure(client: Any, uri: str, arguments: Namespace, rounds: int) -> l
         rows += await _finding(client, count * 10, rounds)
     if chosen(LIVE, arguments):
         # A sweep must outlast the clients beside it.
-        seconds = 1.0 if arguments.quick else 3.0
+        seconds = 1.0 if arguments.quick else 8.0
         rows.append(await live(client, uri, max(count, 20_000 if arguments.quick else 100_000), rounds, seconds))
         print(report.line(rows[-1]), flush=True)
     return rows

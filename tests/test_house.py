@@ -52,7 +52,7 @@ ROOMS = {
         {"decimals", "elements", "given"},
         {"chunks", "positions", "records", "verdicts"},
         {"decoding", "drivers"},
-        {"failures", "indexes", "record_changes", "sessions"},
+        {"failures", "indexes", "record_changes", "sessions", "unretried"},
         {"clients", "documents", "inspecting", "keyset", "places", "replication", "rows", "server_time", "soundings"},
         {"heads"},
         {"carried", "fencing", "grouping", "moving_away", "pipelines", "raw", "sampling", "staging"},

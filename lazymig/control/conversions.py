@@ -5,6 +5,8 @@ from __future__ import annotations
 from attrs import frozen
 
 from lazymig.control.part import Part
+from lazymig.control.reading import Unreadable, Values
+from lazymig.errors import ConfigurationError
 
 
 @frozen
@@ -19,9 +21,20 @@ class KnownConversions(Part):
     """The conversion revision of each migration in a control collection."""
 
     async def find(self, migration: str) -> KnownConversion | None:
-        """Find the highest revision seen, and the fingerprint of the classes that it was first seen with."""
+        """Find the highest revision seen, and the fingerprint of the classes that it was first seen with.
+
+        Raises `ConfigurationError` where that cannot be read: whether this release is an old one is not known then.
+        """
         row = await self._rows.find_first({"_id": f"{migration}/conversion"})
-        return None if row is None else KnownConversion(row["revision"], row["fingerprint"])
+        if row is None:
+            return None
+        try:
+            return KnownConversion(Values(row).need_count("revision"), Values(row).need_text("fingerprint"))
+        except Unreadable as error:
+            raise ConfigurationError(
+                f"the control collection's row {migration}/conversion cannot be read (field {error.name}): somebody "
+                "has changed it; remove that row, and the next sweep records the revision again"
+            ) from None
 
     async def remember(self, migration: str, revision: int, fingerprint: str) -> None:
         """Store a revision that is higher than all before; any other changes nothing."""

@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from lazymig.control.part import Part
+from lazymig.control.reading import Values
+from lazymig.control.row_pages import find_after
 from lazymig.stores.chunks import split_ids
 from lazymig.stores.documents import raw_id
 from lazymig.stores.given import RawId
@@ -78,13 +80,12 @@ class DeadLetters(Part):
         if self._rows.in_memory:  # where keys that are documents cannot be ordered
             yield [_make_letter(row) for row in await self._rows.find_all(where, sort=BY_AGE)]
             return
-        after: dict[str, Any] = {}
+        after: Row = {}
         while rows := await self._rows.find_page({**where, **after}, size, sort=BY_AGE):
             yield [_make_letter(row) for row in rows]
             if len(rows) < size:
                 return
-            at, key = rows[-1]["first_at"], rows[-1]["_id"]
-            after = {"first_at": {"$gte": at}, "$or": [{"first_at": {"$gt": at}}, {"_id": {"$gt": key}}]}
+            after = find_after(rows[-1])
 
     async def find_pages_of(self, migration: str, ids: Sequence[RawId]) -> AsyncIterator[list[DeadLetter]]:
         """Find the dead letters of these ids, in pages; ids without one are left out."""
@@ -143,7 +144,10 @@ def _make_row(letter: DeadLetter, now: datetime) -> dict[str, Any]:
 
 
 def _make_letter(row: Row) -> DeadLetter:
+    """Return the letter, with nothing in place of what cannot be read: it still stands for its entity."""
+    of = Values(row)
     return DeadLetter(
-        row["migration"], row["id"], row["revision"], row["direction"], row["error"], row["message"], row["path"],
-        row["first_at"], row["last_at"], row["attempts"], row.get("waived", {}).get("reason"), row.get("line", ""),
+        of.text("migration"), row.get("id"), of.find_integer("revision") or 0, of.text("direction"), of.text("error"),
+        of.text("message"), of.text("path"), of.find_moment("first_at"), of.find_moment("last_at"),
+        of.find_count("attempts") or 0, of.part("waived").text("reason") if "waived" in row else None, of.text("line"),
     )  # fmt: skip

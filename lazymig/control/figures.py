@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
@@ -11,9 +11,10 @@ from attrs import define, field, frozen
 
 from lazymig.control.cut_over import CutOver
 from lazymig.control.part import Part
+from lazymig.control.reading import Unreadable, Values, is_number, read_each
 from lazymig.histogram import Histogram
 from lazymig.loop.clock import Clock
-from lazymig.stores.rows import Row, Rows
+from lazymig.stores.rows import Rows
 
 SideName: TypeAlias = Literal["v1", "v2"]
 SIDES: Final[tuple[SideName, SideName]] = ("v1", "v2")
@@ -112,7 +113,8 @@ class FiguresRows(Part):
         """Find what processes found under this cut-over, by their names."""
         rows = await self._rows.find_all(self._all, sort=[("name", 1), ("_id", 1)])
         # Whose dark reads are many makes no other choice.
-        return [one for one in map(_parse, rows) if _chooses_as(one.cut_over, cut_over)]
+        records = read_each("the figures of a process", rows, _read)
+        return [one for one in records if _chooses_as(one.cut_over, cut_over)]
 
     @property
     def _all(self) -> dict[str, object]:
@@ -150,18 +152,27 @@ def _make_side(side: SideFigures) -> dict[str, object]:
     return {"asked": side.asked, "failed": side.failed, "latency": side.latency.pack()}
 
 
-def _parse(row: Row) -> FiguresRecord:
-    groups = {
-        one["group"]: GroupFigures(Counter(one["counts"]), _parse_side(one["v1"]), _parse_side(one["v2"]))
-        for one in row["groups"]
-    }
-    cut_over = CutOver(row["share"], tuple(row["cohorts"]))
-    return FiguresRecord(row["key"], row["name"], cut_over, tuple(row["undeclared"]), groups, row["seen_at"])
+def _read(row: Values) -> FiguresRecord:
+    groups = {one.need_text("group"): _read_group(one) for one in row.parts("groups")}
+    cut_over = CutOver(row.need_number("share"), row.texts("cohorts"))
+    return FiguresRecord(
+        row.need_text("key"), row.need_text("name"), cut_over, row.texts("undeclared"), groups,
+        row.need_moment("seen_at"),
+    )  # fmt: skip
 
 
-def _parse_side(stored: Mapping[str, object]) -> SideFigures:
-    asked, failed, packed = stored["asked"], stored["failed"], stored["latency"]
-    assert isinstance(asked, int)
-    assert isinstance(failed, int)
-    assert isinstance(packed, Sequence)
-    return SideFigures(asked, failed, Histogram.unpack(packed))
+def _read_group(one: Values) -> GroupFigures:
+    return GroupFigures(Counter(one.counts("counts")), _read_side(one.part("v1")), _read_side(one.part("v2")))
+
+
+def _read_side(side: Values) -> SideFigures:
+    return SideFigures(side.need_count("asked"), side.need_count("failed"), _read_latency(side.any("latency")))
+
+
+def _read_latency(packed: object) -> Histogram:
+    """Return the histogram: the sum alone, and pairs of a bucket's number and its count."""
+    rows = packed if isinstance(packed, list) else []
+    whole = all(isinstance(row, list) and all(map(is_number, row)) for row in rows)
+    if not rows or not whole or len(rows[0]) != 1 or not all(len(row) == 2 for row in rows[1:]):
+        raise Unreadable("latency")
+    return Histogram.unpack(rows)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from attrs import field, frozen
 
 from lazymig.control.part import Part
 from lazymig.control.passes import LEASE
+from lazymig.control.reading import Values
 from lazymig.loop.clock import Clock
 from lazymig.stores.events import Token
 from lazymig.stores.rows import Row, Rows
@@ -108,18 +110,18 @@ class Following(Part):
         row = await self._rows.find_first({"_id": self._key})
         if row is None:
             return None
-        hours = {parse_hour(hour): counts for hour, counts in row.get("rogue", {}).items()}
-        until = row.get("until")
-        due = _parse_catch_up(row)
+        of = Values(row)
+        until = of.find_moment("until")
         return Followed(
             running=until is not None and until >= self._clock.now(),
-            seen_at=row.get("seen_at"),
-            lag_s=row.get("lag_s", 0.0),
-            staleness_p50_s=row.get("staleness_p50_s"),
-            staleness_p99_s=row.get("staleness_p99_s"),
-            catching_up=None if due is None else due.reason,
-            catch_ups=row.get("catch_ups", 0),
-            rogue_by_hour=hours,
+            seen_at=of.find_moment("seen_at"),
+            lag_s=of.find_number("lag_s") or 0.0,
+            staleness_p50_s=of.find_number("staleness_p50_s"),
+            staleness_p99_s=of.find_number("staleness_p99_s"),
+            # Also where it cannot be read why: a verification is due until one has ended.
+            catching_up=(of.part("catch_up").text("reason") or "unknown") if of.has("catch_up") else None,
+            catch_ups=of.find_count("catch_ups") or 0,
+            rogue_by_hour=read_hours(of, "rogue"),
         )
 
     async def claim(self, owner: str) -> Claim | None:
@@ -193,6 +195,15 @@ def format_hour(at: datetime) -> str:
 def parse_hour(name: str) -> datetime:
     """Return the hour that a field's name stands for."""
     return datetime.strptime(name, _HOUR)
+
+
+def read_hours(row: Values, table: str) -> dict[datetime, dict[str, int]]:
+    """Return the counts of a table by hour and operation, as far as they can be read."""
+    found: dict[datetime, dict[str, int]] = {}
+    for name in row.tables(table):
+        with suppress(ValueError):  # no name of an hour
+            found[parse_hour(name)] = row.part(table).counts(name)
+    return found
 
 
 def _parse_catch_up(row: Row) -> CatchUp | None:

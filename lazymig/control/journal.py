@@ -14,6 +14,7 @@ from typing import Final
 from attrs import frozen
 
 from lazymig.control.part import Part
+from lazymig.control.reading import Values, read_each
 from lazymig.loop.clock import Clock
 from lazymig.stores.rows import Row, Rows
 
@@ -99,12 +100,12 @@ class Journal(Part):
     async def find(self, form: str) -> Act | None:
         """Find the act of this form; None where there is none, or where many others came since."""
         row = await self._rows.find_first({"_id": self._key, "acts.form": form})
-        return None if row is None else next(_parse(one) for one in row["acts"] if one["form"] == form)
+        return next((one for one in _read_all(row) if one.form == form), None)
 
     async def find_last(self, limit: int) -> list[Act]:
         """Find the last acts, newest first."""
         row = await self._rows.find_tail({"_id": self._key}, "acts", limit)
-        return [] if row is None else [_parse(one) for one in reversed(row.get("acts", ()))]
+        return _read_all(row)[::-1]
 
 
 def _make_row(act: Act) -> dict[str, object]:
@@ -124,8 +125,15 @@ def _cut(text: str, size: int = TEXT) -> str:
     return text.encode(errors="replace")[:size].decode(errors="ignore")
 
 
-def _parse(row: Row) -> Act:
+def _read_all(row: Row | None) -> list[Act]:
+    """Return the acts of the row, oldest first; what cannot be read is left out."""
+    acts = None if row is None else row.get("acts")
+    return read_each("an act of the page", acts if isinstance(acts, list) else (), _read)
+
+
+def _read(one: Values) -> Act:
     return Act(
-        row["at"], row["by"], row["action"], row["what"], row["outcome"], row["good"], row["ended_at"], row["form"],
-        tuple(row["lines"]), row["seen_at"],
+        one.need_moment("at"), one.need_text("by"), one.need_text("action"), one.text("what"), one.text("outcome"),
+        one.flag("good"), one.find_moment("ended_at"), one.text("form"), one.texts("lines"),
+        one.find_moment("seen_at"),
     )  # fmt: skip

@@ -8,12 +8,17 @@ lease is over.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 from attrs import frozen
 
 from lazymig.control.part import Part
+from lazymig.control.reading import Values
 from lazymig.loop.clock import Clock
 from lazymig.stores.rows import Row, Rows
+
+#: The lease of a process whose own cannot be read, and the longest that is waited for, in seconds.
+_LONG_S: Final = 86_400.0
 
 
 @frozen
@@ -92,7 +97,11 @@ def _make_row(member: MemberRecord) -> dict[str, object]:
 
 
 def _parse(row: Row) -> MemberRecord:
+    """Return the process. Where its row cannot be read it has acknowledged nothing: it is there, and steps wait."""
+    of = Values(row)
+    key = of.text("key")
     return MemberRecord(
-        row["key"], row["name"], row["role"], row["release"], row["revision"], row["epoch"], row["beat"],
-        row["lease_s"], row["seen_at"],
+        key, of.text("name") or key or "a process", of.text("role"), of.text("release"),
+        of.find_integer("revision") or 0, of.find_count("epoch") or 0, of.find_integer("beat") or 0,
+        min(of.find_number("lease_s") or _LONG_S, _LONG_S), of.find_moment("seen_at") or datetime.min,
     )  # fmt: skip

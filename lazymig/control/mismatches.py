@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from typing import Final, TypeGuard
 
 from lazymig.control.part import Part
+from lazymig.control.reading import Values
+from lazymig.control.row_pages import find_after
 from lazymig.stores.chunks import split_ids
 from lazymig.stores.documents import raw_id
 from lazymig.stores.given import RawId
@@ -19,6 +22,7 @@ from lazymig.stores.verdicts import Difference, Mismatch, Verdict
 #: Rows per page and per statement.
 _PAGE = 1000
 BY_AGE = [("first_at", 1), ("_id", 1)]
+_VERDICTS: Final = {str(verdict): verdict for verdict in Verdict}
 
 
 class Mismatches(Part):
@@ -64,13 +68,12 @@ class Mismatches(Part):
         if self._rows.in_memory:  # where keys that are documents cannot be ordered
             yield [_make_mismatch(row) for row in await self._rows.find_all(where, sort=BY_AGE)]
             return
-        after: dict[str, object] = {}
+        after: Row = {}
         while rows := await self._rows.find_page({**where, **after}, size, sort=BY_AGE):
             yield [_make_mismatch(row) for row in rows]
             if len(rows) < size:
                 return
-            at, key = rows[-1]["first_at"], rows[-1]["_id"]
-            after = {"first_at": {"$gte": at}, "$or": [{"first_at": {"$gt": at}}, {"_id": {"$gt": key}}]}
+            after = find_after(rows[-1])
 
     async def find_all_of(self, migration: str, ids: Sequence[RawId]) -> list[Mismatch]:
         """Find the mismatches of these ids, a page of them; ids without one are left out."""
@@ -88,8 +91,10 @@ class Mismatches(Part):
     async def count_by_verdict(self, migration: str, *, confirmed: bool | None = None) -> Counter[Verdict]:
         """Count the mismatches of each verdict."""
         where = _make_filter(migration, confirmed=confirmed, source=None)
-        counts = await self._rows.count_by("verdict", where)
-        return Counter({verdict: counts[str(verdict)] for verdict in Verdict if str(verdict) in counts})
+        counts: Counter[Verdict] = Counter()
+        for verdict, count in (await self._rows.count_by("verdict", where)).items():
+            counts[_VERDICTS.get(verdict, Verdict.UNKNOWN)] += count
+        return Counter({verdict: counts[verdict] for verdict in Verdict if verdict in counts})
 
     async def remove(self, migration: str, ids: Sequence[RawId]) -> int:
         """Remove the mismatches of these ids; return how many there were."""
@@ -133,11 +138,23 @@ def _make_row(migration: str, one: Mismatch, now: datetime) -> dict[str, object]
 
 
 def _make_mismatch(row: Row) -> Mismatch:
+    """Return the mismatch, with nothing in place of what cannot be read: no gate may open because of that."""
+    of = Values(row)
     return Mismatch(
-        row["id"], Verdict(row["verdict"]), row["check"], tuple(map(_make_difference, row["differences"])),
-        row["reason"], row["revision"], row["v2_revision"], row["signature"], row["source"], row["confirmed"],
-        row.get("since"), row.get("first_at"), row["last_at"],
+        row.get("id"), _VERDICTS.get(of.text("verdict"), Verdict.UNKNOWN), of.text("check"),
+        tuple(map(_make_difference, filter(_is_difference, _list(row.get("differences"))))), of.text("reason"),
+        of.find_integer("revision"), of.find_integer("v2_revision"), of.text("signature"),
+        of.text("source") or "verify", row.get("confirmed") is not False, of.find_moment("since"),
+        of.find_moment("first_at"), of.find_moment("last_at"),
     )  # fmt: skip
+
+
+def _list(value: object) -> Sequence[object]:
+    return value if isinstance(value, list) else ()
+
+
+def _is_difference(stored: object) -> TypeGuard[Sequence[str]]:
+    return isinstance(stored, list) and len(stored) == 4 and all(isinstance(text, str) for text in stored)
 
 
 def _make_difference(stored: Sequence[str]) -> Difference:

@@ -13,6 +13,7 @@ from typing import Literal
 from attrs import evolve, field, frozen
 
 from lazymig.control.part import Part
+from lazymig.control.reading import Unreadable, Values, read_each
 from lazymig.errors import PhaseError
 from lazymig.loop.clock import Clock
 from lazymig.phases import Phase
@@ -169,17 +170,57 @@ def _make_row(moved: Moved) -> dict[str, object]:
 
 
 def _parse(row: Row) -> Standing:
-    return Standing(
-        row["migration"], _parse_phase(row["phase"]), row["epoch"], row["hold"], row["settings"],
-        tuple(map(_parse_moved, row["history"])), tuple(map(_parse_moved, row.get("changes", ()))),
-    )  # fmt: skip
+    """Return the record. Raises `PhaseError` where it does not say in which phase everybody is, and since when."""
+    of = Values(row)
+    try:
+        last = _read_moved(of.parts("history")[-1]) if of.parts("history") else None
+        return Standing(
+            of.need_text("migration"),
+            _parse_phase(of.need_text("phase")),
+            of.need_count("epoch"),
+            _read_hold(of),
+            _read_settings(of),
+            (*_read_moves(of, "history")[:-1], _need_last(last)),
+            _read_moves(of, "changes"),
+        )
+    except Unreadable as error:
+        raise PhaseError(
+            f"the control collection's record of the phase cannot be read (field {error.name}): somebody has changed "
+            "it; restore the row from a backup"
+        ) from None
 
 
-def _parse_moved(one: Row) -> Moved:
-    before = None if one["before"] is None else _parse_phase(one["before"])
+def _need_last(last: Moved | None) -> Moved:
+    if last is None:
+        raise Unreadable("history")
+    return last
+
+
+def _read_hold(row: Values) -> Hold | None:
+    hold = row.any("hold")
+    if hold is None or hold == "announced" or hold == "writes":
+        return hold
+    raise Unreadable("hold")
+
+
+def _read_settings(row: Values) -> Mapping[str, object]:
+    settings = row.any("settings")
+    if not isinstance(settings, Mapping):
+        raise Unreadable("settings")
+    return settings
+
+
+def _read_moves(row: Values, name: str) -> tuple[Moved, ...]:
+    """Return the changes that can be read."""
+    return tuple(read_each("a change of the phase", row.raw_parts(name), _read_moved))
+
+
+def _read_moved(one: Values) -> Moved:
+    before = one.find_text("before")
     return Moved(
-        one["at"], one["by"], one["why"], before, _parse_phase(one["after"]), one["epoch"], one.get("what", "")
-    )
+        one.need_moment("at"), one.text("by"), one.text("why"), None if before is None else _parse_phase(before),
+        _parse_phase(one.need_text("after")), one.need_count("epoch"), one.text("what"),
+    )  # fmt: skip
 
 
 def _parse_phase(text: str) -> Phase:

@@ -13,7 +13,8 @@ from datetime import datetime
 from attrs import evolve, frozen
 
 from lazymig.control.part import Part
-from lazymig.errors import LazymigError
+from lazymig.control.reading import Values, is_count, is_moment, read_each
+from lazymig.errors import LazymigError, PhaseError
 from lazymig.loop.clock import Clock
 from lazymig.stores.archives import Digest
 from lazymig.stores.given import RawId
@@ -107,9 +108,15 @@ class Retirements(Part):
         self._migration = migration
 
     async def find(self) -> RetirementRecord:
-        """Find the record; one of V1 in service where there is none."""
+        """Find the record; one of V1 in service where there is none. Raises `PhaseError` where it cannot be read."""
         row = await self._rows.find_first({"_id": self._key})
-        return RetirementRecord() if row is None else _parse(row)
+        try:
+            return RetirementRecord() if row is None else _parse(row)
+        except (LookupError, TypeError, ValueError):
+            raise PhaseError(
+                f"the control collection's row {self._key} cannot be read: somebody has changed it; restore it from a "
+                "backup"
+            ) from None
 
     async def save(self, before: RetirementRecord, after: RetirementRecord, *, by: str, what: str) -> RetirementRecord:
         """Replace the record as it was found, durably; return the new one. Raises `OvertakenError` if it has changed.
@@ -133,7 +140,10 @@ class Retirements(Part):
     async def find_history(self) -> list[tuple[datetime, str, str]]:
         """Find what was done: when, by whom and what, oldest first."""
         row = await self._rows.find_first({"_id": self._key})
-        return [(one["at"], one["by"], one["what"]) for one in (row or {}).get("history", ())]
+        entries = Values(row).raw_parts("history")
+        return read_each(
+            "a step of a retirement", entries, lambda one: (one.need_moment("at"), one.text("by"), one.text("what"))
+        )
 
     async def remove_others(self) -> int:
         """Remove every row but its phase, its processes, this record and the journal; return how many."""
@@ -166,6 +176,14 @@ def _make_row(record: RetirementRecord) -> dict[str, object]:
 
 
 def _parse(row: Row) -> RetirementRecord:
+    texts = (row["doing"], row["v1"], row["quarantine"])
+    since, version = row["since"], row["version"]
+    if (
+        not all(isinstance(text, str) for text in texts)
+        or not is_count(version)
+        or not (since is None or is_moment(since))
+    ):
+        raise ValueError
     return RetirementRecord(
         stage=RetirementStage(row["stage"]), doing=row["doing"], version=row["version"], v1=row["v1"],
         identity=row["identity"], quarantine=row["quarantine"], since=row["since"],

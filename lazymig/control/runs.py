@@ -8,6 +8,7 @@ from datetime import datetime
 from attrs import field, frozen
 
 from lazymig.control.part import UNNAMED_KIND, Part, make_row_kind
+from lazymig.control.reading import Values, read_each
 
 
 @frozen
@@ -52,10 +53,11 @@ class Runs(Part):
         """Find the last runs in passes of this kind, newest first."""
         where = {"kind": make_row_kind("run", kind), "migration": migration}
         rows = await self._rows.find_page(where, limit, sort=[("started_at", -1)])
-        return [
-            RunRecord(
-                migration, row["started_at"], row["ended_at"], row["finished"], row["counts"],
-                row.get("pass_began_at"), row.get("revision"), tuple(row.get("remarks", ())),
-            )
-            for row in rows
-        ]  # fmt: skip
+        return read_each(f"a run of a {kind}", rows, lambda row: _read(migration, row))
+
+
+def _read(migration: str, row: Values) -> RunRecord:
+    return RunRecord(
+        migration, row.need_moment("started_at"), row.need_moment("ended_at"), row.flag("finished"),
+        row.counts("counts"), row.find_moment("pass_began_at"), row.find_count("revision"), row.texts("remarks"),
+    )  # fmt: skip

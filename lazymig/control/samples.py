@@ -7,7 +7,7 @@ time is long past, so nothing has to be removed, and a new sample changes one fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -15,6 +15,7 @@ import attrs
 from attrs import frozen
 
 from lazymig.control.part import Part
+from lazymig.control.reading import Values, read_each
 from lazymig.loop.clock import Clock
 from lazymig.stores.rows import Row, Rows
 
@@ -107,10 +108,6 @@ class Sample:
         return min(1.0, self.live / to_move) if to_move > 0 else 1.0
 
 
-_FIELDS: Final = frozenset(field.name for field in attrs.fields(Sample))
-_NEEDED: Final = frozenset({"at", "by", "phase", "v1", "live"})
-
-
 class Samples(Part):
     """The samples of one migration. `Parts.samples` makes it."""
 
@@ -121,9 +118,10 @@ class Samples(Part):
 
     async def claim(self, level: Level) -> bool:
         """Claim the present slot of a level. False: a process has it, and counts or has counted."""
-        name, now = f"taken.{level.every_s}", self._clock.now()
+        name, now = f"taken_{level.every_s}", self._clock.now()
         slot, far = level.slot(now), level.slot(now + _AHEAD)
-        free = {"_id": self._key, "$or": [{name: None}, {name: {"$lt": slot}}, {name: {"$gt": far}}]}
+        # Also where somebody has put something else there.
+        free = {"_id": self._key, name: {"$not": {"$gte": slot, "$lte": far}}}
         change = {"$set": {"kind": "samples", "migration": self._migration, name: slot}}
         return await self._rows.claim(free, change) is not None
 
@@ -140,17 +138,18 @@ class Samples(Part):
             "kind": "samples", "migration": self._migration, "every_s": level.every_s, "chunk": chunk,
             "points": {place: point},
         }  # fmt: skip
-        if await self._rows.change({"_id": key, "chunk": chunk}, added):
+        standing: dict[str, object] = {"chunk": chunk, "points": {"$type": "object"}}
+        if await self._rows.change({"_id": key, **standing}, added):
             return
-        # The row is of a time long past, or is not there. Of two processes that begin it, the second adds to it.
-        if not await self._rows.put({"_id": key, "chunk": {"$ne": chunk}}, {"$set": fresh}):
-            await self._rows.change({"_id": key, "chunk": chunk}, added)
+        # The row is of a time long past, or is not there, or holds something else. Of two processes that begin it, the
+        # second adds to it.
+        if not await self._rows.put({"_id": key, "$nor": [standing]}, {"$set": fresh}):
+            await self._rows.change({"_id": key, **standing}, added)
 
     async def find(self, since: datetime | None = None) -> list[Sample]:
         """Find the samples after this moment, or all, oldest first: at each time the finest that are kept.
 
-        Only the rows are read that can hold them, by their keys. What another release wrote and this one cannot read
-        is left out.
+        Only the rows are read that can hold them, by their keys. What cannot be read is left out.
         """
         now = self._clock.now()
         keys = [key for level in LEVELS for key in self._find_rows(level, since, now)]
@@ -183,8 +182,21 @@ def _kept_s(row: Row) -> float:
     return next((one.kept.total_seconds() for one in LEVELS if one.every_s == row.get("every_s")), 0.0)
 
 
-def _parse_points(row: Row) -> Iterator[Sample]:
+def _parse_points(row: Row) -> list[Sample]:
     points = row.get("points")
-    for point in points.values() if isinstance(points, Mapping) else ():
-        if isinstance(point, Mapping) and point.keys() >= _NEEDED and isinstance(point["at"], datetime):
-            yield Sample(**{name: value for name, value in point.items() if name in _FIELDS})
+    return read_each("a sample", points.values() if isinstance(points, dict) else (), _read)
+
+
+def _read(point: Values) -> Sample:
+    consistency = point.find_number("consistency")
+    return Sample(
+        at=point.need_moment("at"), by=point.need_text("by"), phase=point.need_text("phase"),
+        v1=point.need_count("v1"), live=point.need_count("live"),
+        left=point.find_count("left") or 0, waiting=point.find_count("waiting") or 0,
+        dirty=point.find_count("dirty") or 0, dead=point.find_count("dead") or 0,
+        mismatches=point.find_count("mismatches") or 0, moved_read=point.find_count("moved_read"),
+        moved_write=point.find_count("moved_write"), moved_sweep=point.find_count("moved_sweep"),
+        per_s=point.find_number("per_s"), v1_p99_s=point.find_number("v1_p99_s"),
+        v2_p99_s=point.find_number("v2_p99_s"),
+        consistency=None if consistency is None or consistency > 1 else consistency,
+    )  # fmt: skip

@@ -14,6 +14,7 @@ from attrs import frozen
 
 from lazymig.control.part import Part
 from lazymig.control.passes import LEASE
+from lazymig.control.reading import Values, read_each
 from lazymig.loop.clock import Clock
 from lazymig.stores.rows import Row, Rows
 
@@ -96,14 +97,17 @@ def _make_key(migration: str, kind: str) -> str:
 
 
 def _parse(row: Row) -> Steering:
-    paused, rate, concurrency = row.get("paused"), row.get("rate"), row.get("concurrency")
+    """Return the orders that can be read. What stands for a pause is one, whoever gave it."""
+    of = Values(row)
+    paused, rate, concurrency = of.part("paused"), of.part("rate"), of.part("concurrency")
+    limit, batches = rate.find_number("value"), concurrency.find_count("value")
+    rate_at = rate.find_moment("at") if limit or (limit is None and not rate.has("value")) else None
+    concurrency_at = concurrency.find_moment("at") if batches else None
     return Steering(
-        paused=paused is not None,
-        paused_by=paused["by"] if paused else "", paused_at=paused["at"] if paused else None,
-        reason=paused["why"] if paused else "",
-        rate=rate["value"] if rate else None, rate_set=rate is not None, rate_at=rate["at"] if rate else None,
-        concurrency=concurrency["value"] if concurrency else None,
-        concurrency_at=concurrency["at"] if concurrency else None,
+        paused=of.has("paused"), paused_by=paused.text("by"), paused_at=paused.find_moment("at"),
+        reason=paused.text("why"),
+        rate=limit if rate_at else None, rate_set=rate_at is not None, rate_at=rate_at,
+        concurrency=batches if concurrency_at else None, concurrency_at=concurrency_at,
     )  # fmt: skip
 
 
@@ -160,17 +164,16 @@ class Runners(Part):
         """Remove a process's row: it has ended."""
         await self._rows.remove({"_id": self._key(owner)})
 
+    async def count_others(self, owner: str, kind: str) -> int:
+        """Count the processes beside this one that run passes of this kind."""
+        alive = {**self._all, "of": kind, "shown_until": {"$gte": self._clock.now()}, "_id": {"$ne": self._key(owner)}}
+        return await self._rows.count(alive)
+
     async def find_all(self) -> list[Running]:
         """Find the processes that run, those that began first at the front."""
         alive = {**self._all, "shown_until": {"$gte": self._clock.now()}}
-        return [
-            Running(
-                process=row["process"], kind=row["of"], since=row["since"], seen_at=row["seen_at"], done=row["done"],
-                per_s=row["per_s"], paused=row["paused"], throttle=row["throttle"], rate=row["rate"],
-                concurrency=row["concurrency"], batch=row.get("batch"),
-            )
-            for row in await self._rows.find_all(alive, sort=[("since", 1), ("_id", 1)])
-        ]  # fmt: skip
+        rows = await self._rows.find_all(alive, sort=[("since", 1), ("_id", 1)])
+        return read_each("a running process", rows, _read_running)
 
     @property
     def _all(self) -> dict[str, object]:
@@ -178,3 +181,12 @@ class Runners(Part):
 
     def _key(self, owner: str) -> str:
         return f"{self._migration}/running/{owner}"
+
+
+def _read_running(row: Values) -> Running:
+    return Running(
+        process=row.need_text("process"), kind=row.need_text("of"), since=row.need_moment("since"),
+        seen_at=row.need_moment("seen_at"), done=row.find_count("done") or 0, per_s=row.find_number("per_s") or 0.0,
+        paused=row.flag("paused"), throttle=row.text("throttle"), rate=row.find_number("rate"),
+        concurrency=row.find_count("concurrency") or 1, batch=row.find_count("batch"),
+    )  # fmt: skip

@@ -10,9 +10,9 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from lazymig.control.following import Claim, Following, format_hour, parse_hour
+from lazymig.control.following import Claim, Following, format_hour, read_hours
+from lazymig.control.reading import Values
 from lazymig.stores.events import Token
-from lazymig.stores.rows import Row
 from lazymig.stores.strays import Access
 
 Hours = Mapping[tuple[datetime, str], int]
@@ -95,25 +95,30 @@ class Watching(Following):
     async def find_sample(self) -> Access | None:
         """Find the server's counts at the last position; None where there are none."""
         row = await self._rows.find_first({"_id": self._key})
-        found = (row or {}).get("sample")
-        return None if found is None else Access(found["host"], found["reads"], found["writes"])
+        found = Values(row).part("sample")
+        host, reads, writes = found.find_text("host"), found.find_count("reads"), found.find_count("writes")
+        return None if host is None or reads is None or writes is None else Access(host, reads, writes)
 
     async def find_watched(self) -> Watched | None:
         """Find what is recorded; None where nobody ever watched."""
         row = await self._rows.find_first({"_id": self._key})
         if row is None or "since" not in row:
             return None
-        until = row.get("until")
+        of, now = Values(row), self._clock.now()
+        until = of.find_moment("until")
+
+        def find_last(name: str) -> datetime | None:
+            # A time that cannot be read may be any: V1 may be dropped only after a quiet time.
+            return of.find_moment(name) or (now if of.has(name) else None)
+
         return Watched(
-            running=until is not None and until >= self._clock.now(), since=row["since"], seen_at=row.get("seen_at"),
-            gap=row["gap"], changes=_parse_hours(row, "rogue"), accesses=_parse_hours(row, "accesses"),
-            last_change=row.get("last_change"), last_write=row.get("last_write"), counted="sample" in row,
+            running=until is not None and until >= now, since=of.find_moment("since") or now,
+            seen_at=of.find_moment("seen_at"), gap=of.text("gap"), changes=_parse_hours(of, "rogue"),
+            accesses=_parse_hours(of, "accesses"), last_change=find_last("last_change"),
+            last_write=find_last("last_write"), counted="sample" in row,
         )  # fmt: skip
 
 
-def _parse_hours(row: Row, table: str) -> Hours:
-    return {
-        (parse_hour(hour), str(name)): int(count)
-        for hour, counts in row.get(table, {}).items()
-        for name, count in counts.items()
-    }
+def _parse_hours(row: Values, table: str) -> Hours:
+    hours = read_hours(row, table)
+    return {(hour, name): count for hour, counts in hours.items() for name, count in counts.items()}

@@ -40,6 +40,8 @@ _WORTH_SEVERAL = 250
 #: Documents on the way beside others who read the same collections. The server works for a millisecond or two on so
 #: many, so the reads that come meanwhile wait no longer.
 _IN_STEPS = 50
+#: The part of its time that a pass works at most beside others: most of their reads meet none of its statements then.
+_DUTY_BESIDE = 0.5
 #: Where nobody reads them, slow reads count as chance unless there were others within so many seconds.
 _CHANCE_S = 5.0
 #: The least part of its time that a pass works.
@@ -152,7 +154,7 @@ class Balance:
         """Return what may be in flight, of so many batches of so many documents; no batch is made smaller than `least`.
 
         First batches become smaller, then fewer, then smaller again. At last the pass rests between them. Beside others
-        it goes in small steps from the start, and `least` does not bound those.
+        it goes in small steps with rests from the start, and `least` does not bound those.
         """
         self._most = 1.0
         if self.company:
@@ -163,4 +165,6 @@ class Balance:
         documents = self.share * concurrency * batch
         fewer = max(1, min(concurrency, int(documents / min(_WORTH_SEVERAL, batch))))
         duty = min(1.0, documents / least) if self.hindered else 1.0
+        if self.company:
+            duty = max(duty * _DUTY_BESIDE, _DUTY_MIN)
         return Room(fewer, max(least, min(batch, int(documents / fewer))), duty)

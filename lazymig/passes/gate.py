@@ -15,17 +15,17 @@ class Gate:
         self._find_most = find_most
         #: How many are on the way.
         self.in_flight = 0
-        #: How many have passed.
-        self.passed = 0
+        #: How many that read have passed.
+        self.reads = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
-    async def passing(self) -> AsyncIterator[None]:
-        """Wait for a place, and keep it within the with statement."""
+    async def passing(self, *, reads: bool = False) -> AsyncIterator[None]:
+        """Wait for a place, and keep it within the with statement. `reads`: the statement changes nothing."""
         if self._waiting or not self._has_place():
             await self._wait()
         self.in_flight += 1
-        self.passed += 1
+        self.reads += reads
         try:
             yield
         finally:

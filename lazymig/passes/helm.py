@@ -188,6 +188,15 @@ class Helm:
             "rate": state.rate, "concurrency": state.concurrency, "batch": state.batch,
         }  # fmt: skip
 
+    async def count_siblings(self) -> int:
+        """Count the other processes that run passes of this kind; where that is unknown, there may be one."""
+        if self._runners is None:
+            return 1
+        try:
+            return await self._runners.count_others(self._aboard.owner, self._aboard.kind)
+        except PyMongoError:
+            return 1
+
     async def wait(self) -> None:
         """Let the pass show that it waits because of an order."""
         await self._aboard.on_wait()

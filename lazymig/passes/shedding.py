@@ -30,6 +30,8 @@ V2 = TypeVar("V2")
 #: The labels of errors that another try can answer. With the second, the server did nothing. Without it, the statement
 #: may have been done, which a pass allows for: its steps are guarded, and it may be killed between any two.
 OVERLOADED, RETRYABLE = "SystemOverloadedError", "RetryableError"
+#: What the methods of stores that only read begin with.
+_READING = ("confirm_", "count", "find", "has_", "marks", "open_marks", "page", "sample", "stale", "unmoved")
 #: Seconds before another try: at first, and at most. They double each time.
 _TRY_AFTER_S, _TRY_AFTER_MAX_S = 0.25, 10.0
 #: A statement that is refused for this many seconds ends the pass; once the pass is to stop, it has less time.
@@ -138,7 +140,7 @@ class _Patient:
         async def patient(*args: object, **keywords: object) -> object:
             if not gated or shedding.gate is None:
                 return await shedding.call(found, *args, **keywords)
-            async with shedding.gate.passing():
+            async with shedding.gate.passing(reads=name.startswith(_READING)):
                 return await shedding.call(found, *args, **keywords)
 
         return patient

@@ -113,11 +113,14 @@ class Throttle:
         if sounding.balance is not None:
             self.bound_statements()
             if stores:
-                sounding.company = Company(clock, Traffic(stores), self._count_asked)
+                sounding.company = Company(clock, Traffic(stores), self._count_reads, self._count_siblings)
 
-    def _count_asked(self) -> int:
+    def _count_reads(self) -> int:
         gate = self.shedding.gate
-        return self.sounding.asked + (0 if gate is None else gate.passed)
+        return self.sounding.asked + (0 if gate is None else gate.reads)
+
+    async def _count_siblings(self) -> int:
+        return 1 if self._helm is None else await self._helm.count_siblings()
 
     def bound_statements(self) -> None:
         """Let no more statements be on the way than batches may be, however many pages are worked on."""

@@ -116,9 +116,11 @@ def _describe(size: Size) -> str:
 async def _list_warnings(ground: Ground[V1, V2], record: RetirementRecord) -> list[str]:
     if record.stage not in BEFORE_THE_DROP:
         return []
+    v2 = Removable(ground.pair.bodies)
+    missing = [] if await v2.identify() is not None else [f"V2, {v2.place}, does not exist; V1 alone has documents"]
     views = await ground.v1.find_views()
     loss = f"lacks {ground.describe_fields()}" if ground.is_part else "is empty from quarantine on"
-    found = [f"the view {view} reads V1 by its name, and {loss}" for view in views]
+    found = missing + [f"the view {view} reads V1 by its name, and {loss}" for view in views]
     here = ground.v1 if record.stage is RetirementStage.SERVING else ground.in_quarantine(record)
     expiring = [] if ground.is_part else await here.find_expiring()
     found += [

@@ -42,9 +42,8 @@ def group_counts(rows: Sequence[Row]) -> tuple[Group, ...]:
     """Return the groups of letters that the control collection has counted by their causes, the largest first."""
     counts: Counter[Group] = Counter()
     for row in rows:
-        counts[_make_group(row["direction"], row["error"], row.get("line", ""), row["path"], row["message"])] += row[
-            "count"
-        ]
+        of = {name: row.get(name) for name in ("direction", "error", "line", "path", "message")}
+        counts[_make_group(*(text if isinstance(text, str) else "" for text in of.values()))] += row["count"]
     return tuple(attrs.evolve(group, count=count) for group, count in counts.most_common())
 
 

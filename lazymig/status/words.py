@@ -102,7 +102,8 @@ def describe_pauses(found: Status) -> Iterator[str]:
 def describe_pause(standing: Steering) -> str:
     """Return who paused a kind of pass, when and why."""
     reason = f": {standing.reason}" if standing.reason else ""
-    return f"by {standing.paused_by} since {standing.paused_at:%Y-%m-%d %H:%M:%S} UTC{reason}"
+    since = f" since {describe_moment(standing.paused_at)}" if standing.paused_at is not None else ""
+    return f"by {standing.paused_by or 'somebody'}{since}{reason}"
 
 
 def describe_running(one: Running) -> str:

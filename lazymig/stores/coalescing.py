@@ -132,7 +132,7 @@ class CoalescingV2(V2Store):
         # The last steps of writes start when V1's journal was flushed, so they seldom start together: wait for more of
         # them.
         self._upserts: Batcher[Upsert, Applied] = Batcher(self._upsert_one, self._upsert_each, timeout_s, patient=True)
-        self._announcements = Announcements(self, GuardedWrites(self._durable), remembers=remembers)
+        self._announcements = Announcements(self, GuardedWrites(self._durable, repeats=True), remembers=remembers)
         self._tickets: Batcher[Asked, Announced] = Batcher(self._ticket_one, self._ticket_each, timeout_s, patient=True)
         self._vacant_tickets: Batcher[tuple[RawId, int], Announced | None] = Batcher(
             self._vacant_one, self._announcements.vacant_each, timeout_s, patient=True

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from lazymig.loop.batcher import Batcher
 from lazymig.stores.coalescing import share_out
 from lazymig.stores.drivers import Handle
+from lazymig.stores.failures import Outcome
 from lazymig.stores.given import RawId
-from lazymig.stores.grouping import GuardedDelete, GuardedUpdate, GuardedWrites
+from lazymig.stores.grouping import GuardedUpdate, GuardedWrites
 from lazymig.stores.mongo_wholes import WholeStore, build_delete, match_never
 from lazymig.stores.records import Document, Filled, StoredWhole, WholeChange
+
+#: What is deleted, the revision that it gets before, and the values that it must have.
+_Delete: TypeAlias = tuple[StoredWhole, int, Document | None]
 
 
 class CoalescingWholes(WholeStore):
@@ -27,7 +32,7 @@ class CoalescingWholes(WholeStore):
         self._many = many = GuardedWrites(self._durable)
         self._updates = Batcher(super()._update, many.update_each, timeout_s, patient=True)
         self._inserts = Batcher(super()._insert, many.insert_each, timeout_s, patient=True)
-        self._deletes = Batcher(self._delete_one, many.delete_each, timeout_s, patient=True)
+        self._deletes = Batcher(self._delete_one, self._delete_each, timeout_s, patient=True)
         self._confirmations = Batcher(super().confirm_missing, self._confirm_each, timeout_s, patient=True)
 
     async def find(self, id: RawId) -> StoredWhole | None:
@@ -60,10 +65,13 @@ class CoalescingWholes(WholeStore):
     async def delete(self, seen: StoredWhole, revision: int | None = None, held: Document | None = None) -> bool:
         if self._in_memory or revision is None:
             return await super().delete(seen, revision, held)
-        return await self._deletes.call(build_delete(seen, revision, held))
+        return await self._deletes.call((seen, revision, held))
 
-    async def _delete_one(self, one: GuardedDelete) -> bool:
-        return await self._many.delete_one(one)
+    async def _delete_one(self, one: _Delete) -> bool:
+        return await super().delete(*one)
+
+    async def _delete_each(self, deletes: Sequence[_Delete]) -> list[Outcome]:
+        return await self._many.delete_each([build_delete(*one) for one in deletes])
 
     async def fill(self, change: WholeChange) -> Filled:
         return await self._fills.call(change)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import inspect
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from bson.binary import UuidRepresentation
@@ -27,7 +28,7 @@ from pymongo.write_concern import WriteConcern
 
 from lazymig.errors import ConfigurationError
 from lazymig.stores.given import Store
-from lazymig.stores.records import Applied, Put
+from lazymig.stores.records import Applied, Fields, Put
 
 if TYPE_CHECKING:
     from pymongo.asynchronous.client_session import AsyncClientSession
@@ -272,11 +273,11 @@ def judge_apply(error: BaseException) -> Applied:
     raise error
 
 
-def judge_applies(error: BulkWriteError, count: int) -> list[Applied | BaseException]:
+def judge_applies(failures: Iterable[Fields], count: int) -> list[Applied | BaseException]:
     """Return the outcome of each of the `count` *applies* of an unordered statement, or its error."""
     # An upsert matches, inserts or fails, so those without an error are applied.
     outcomes: list[Applied | BaseException] = [Applied.APPLIED] * count
-    for failure in error.details.get("writeErrors", []):
+    for failure in failures:
         try:
             outcomes[failure["index"]] = judge_apply(make_error(failure))
         except WriteError as other:

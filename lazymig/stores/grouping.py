@@ -26,6 +26,7 @@ from lazymig.stores.drivers import (
 )
 from lazymig.stores.failures import Failures, Outcome, failures_of, is_taken, judge_inserts, unknown
 from lazymig.stores.records import Document
+from lazymig.stores.unretried import update_each_once
 
 A = TypeVar("A")
 
@@ -80,8 +81,10 @@ class GuardedWrites:
     Driver errors about the statement as a whole pass through: what was written is unknown then.
     """
 
-    def __init__(self, collection: Handle) -> None:
+    def __init__(self, collection: Handle, *, repeats: bool = False) -> None:
+        """`repeats`: an update that was done and reported as not done does no harm, as an announcement."""
         self._collection = collection
+        self._repeats = repeats
         self._upserts_refused = False
 
     async def update_each(self, updates: Sequence[GuardedUpdate]) -> list[Outcome]:
@@ -91,7 +94,10 @@ class GuardedWrites:
         """
         if self._upserts_refused:
             return await _do_singly(self._update, updates)
-        failures = await self._send([_build_request(one) for one in updates])
+        requests = list(map(_build_upsert, updates))
+        failures = await self._update_once(requests) if self._repeats else None
+        if failures is None:
+            failures = await self._send([UpdateOne(*request, upsert=True) for request in requests])
         if failures is None:
             return await self._resend(self._update, updates, [[one.where, one.update] for one in updates])
         self._upserts_refused = any(failure["code"] == _NO_SHARD_KEY for failure in failures.values())
@@ -147,10 +153,6 @@ class GuardedWrites:
                 outcomes[place] = unknown("others wrote the entity at the same moment, and may have deleted it")
         return outcomes
 
-    async def delete_one(self, one: GuardedDelete) -> bool:
-        """Delete a document by a statement of its own, which has an outcome and needs no first step."""
-        return bool((await self._collection.delete_one(one.first.where)).deleted_count)
-
     async def _find_survived(self, deletes: Sequence[GuardedDelete], places: Sequence[int]) -> set[int]:
         where = {"$or": [deletes[place].survived for place in places]}
         found = await self._collection.find(where, {"_id": 1}).to_list(None)
@@ -165,6 +167,10 @@ class GuardedWrites:
             failures = failures_of(error)
             return [make_error(failures[place]) if place in failures else None for place in range(len(updates))]
         return [None] * len(updates)
+
+    async def _update_once(self, requests: Sequence[tuple[Document, object]]) -> Failures | None:
+        failures = await update_each_once(self._collection, requests)
+        return None if failures is None else {failure["index"]: failure for failure in failures}
 
     async def _send(self, requests: Sequence[UpdateOne | InsertOne[Document]]) -> Failures | None:
         """Send a bulk; return its failures by their places. None: one of its messages was too large for the server."""
@@ -226,17 +232,17 @@ class GuardedWrites:
         return True
 
 
-def _build_request(one: GuardedUpdate) -> UpdateOne:
+def _build_upsert(one: GuardedUpdate) -> tuple[Document, Document | Sequence[Document]]:
     if one.inserting:
-        return UpdateOne(one.where, one.update, upsert=True)
+        return one.where, one.update
     # Another value than the id, whatever the id is.
     other = {"_id": {"lazymig": one.where["_id"]}}
     if isinstance(one.update, Mapping):
-        return UpdateOne(_hide_equalities(one.where), {**one.update, "$setOnInsert": other}, upsert=True)
+        return _hide_equalities(one.where), {**one.update, "$setOnInsert": other}
     [stage] = one.update
     unmatched = {"$eq": [{"$ifNull": [f"${META_FIELD}.rev", "none"]}, "none"]}
     made = {"$cond": [unmatched, {"$literal": other}, stage["$replaceWith"]]}
-    return UpdateOne(one.where, [{"$replaceWith": made}], upsert=True)
+    return one.where, [{"$replaceWith": made}]
 
 
 def _hide_equalities(where: Document) -> Document:

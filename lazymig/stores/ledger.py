@@ -45,6 +45,7 @@ from lazymig.stores.ports import Ledger
 from lazymig.stores.raw import find_undecoded, unpack
 from lazymig.stores.records import PLACEHOLDER, Applied, Begun, Document, Fields, StoredV2
 from lazymig.stores.server_time import ServerTime
+from lazymig.stores.unretried import transform_once, update_once
 
 #: Type mismatch, path not viable: the value of `_lazymig` is not one that lazymig wrote.
 _NOT_OURS = frozenset({14, 28})
@@ -93,6 +94,8 @@ class MongoLedger(Ledger):
         self._quick = tune(collection, write=ONE)
         self._in_memory = driver_of(collection) is Driver.MEMORY
         self._takes_pipelines = not self._in_memory or hasattr(type(collection), "takes_pipelines")
+        #: Whether a write that fails may be sent again. In a transaction, nothing may be sent after a failure.
+        self._repeats = session is None and not self._in_memory
         self._time = ServerTime(collection, clock)
 
     async def now(self) -> datetime:
@@ -128,9 +131,11 @@ class MongoLedger(Ledger):
             assert made is not None  # by the upsert
             return parse_v2(made)
         try:
-            document = await self._announced.find_one_and_update(
-                where, update, upsert=True, return_document=ReturnDocument.AFTER, session=self._session
-            )
+            document = await transform_once(self._announced, where, update) if self._repeats else None
+            if document is None:
+                document = await self._announced.find_one_and_update(
+                    where, update, upsert=True, return_document=ReturnDocument.AFTER, session=self._session
+                )
         except OperationFailure as error:
             if error.code not in _NOT_OURS:
                 raise
@@ -237,6 +242,10 @@ class MongoLedger(Ledger):
         collection = self._durable if durable else self._quick
         if not self._takes_pipelines:
             return await _update_by_replacing(collection, where, pipeline, upsert)
+        if upsert and not durable and self._repeats:
+            done = await update_once(collection, where, pipeline, upsert=True)
+            if done is not None:
+                return done
         result = await collection.update_one(where, pipeline, upsert=upsert, session=self._session)
         return bool(result.matched_count or result.upserted_id is not None)
 

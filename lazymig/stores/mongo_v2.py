@@ -39,6 +39,7 @@ from lazymig.stores.pipelines import (
 from lazymig.stores.ports import Bodies, Repair
 from lazymig.stores.raw import Undecoded, find_all, find_one, find_undecoded, find_undecoded_by_id
 from lazymig.stores.records import Applied, Body, Document, Put, StoredV2
+from lazymig.stores.unretried import update_each_once, update_once
 
 #: A filter, and what makes a document of one that it matches or of none: a pipeline, or the document as it will be.
 Upsert: TypeAlias = tuple[Document, Pipeline | Document]
@@ -141,10 +142,12 @@ class V2Store(MongoLedger, Bodies):
     async def _replace(self, where: Document, whole: Document) -> Applied:
         """Replace one document. NEWER: the filter does not match it."""
         try:
-            result = await self._quick.replace_one(where, whole, session=self._session)
+            matched = await update_once(self._quick, where, whole) if self._repeats else None
+            if matched is None:
+                matched = bool((await self._quick.replace_one(where, whole, session=self._session)).matched_count)
         except STATEMENT_ERRORS as error:
             return judge_apply(error)
-        return Applied.APPLIED if result.matched_count else Applied.NEWER
+        return Applied.APPLIED if matched else Applied.NEWER
 
     @staticmethod
     def _over(id: RawId, seen: StoredV2) -> dict[str, Any]:
@@ -158,6 +161,9 @@ class V2Store(MongoLedger, Bodies):
 
     async def _upsert_many(self, upserts: Sequence[Upsert]) -> list[Applied | BaseException]:
         """Upsert many by one unordered statement; return outcomes, or errors of single ones, in the same order."""
+        failures = await update_each_once(self._quick, upserts) if self._repeats else None
+        if failures is not None:
+            return judge_applies(failures, len(upserts))
         requests = [
             ReplaceOne(where, made, upsert=True) if isinstance(made, Mapping) else UpdateOne(where, made, upsert=True)
             for where, made in upserts
@@ -170,7 +176,7 @@ class V2Store(MongoLedger, Bodies):
         try:
             await collection.bulk_write(requests, ordered=False, session=self._session)
         except BulkWriteError as error:
-            return judge_applies(error, len(requests))
+            return judge_applies(error.details.get("writeErrors", ()), len(requests))
         return [Applied.APPLIED] * len(requests)
 
     async def why_refused(self, document: Document) -> tuple[str, str]:

@@ -64,12 +64,17 @@ class Removable:
         return str(rows[0]["type"]) if uuid is None else bytes(uuid).hex()
 
     async def measure(self) -> Size:
-        """Measure what it holds; estimates, which cost nothing."""
+        """Measure what it holds; estimates, which cost nothing. Where it does not exist it holds nothing."""
         documents = int(await self._collection.estimated_document_count())
         if self._in_memory:
             return Size(documents, 0, 0)
-        cursor = await await_if_needed(self._collection.aggregate([{"$collStats": {"storageStats": {}}}]))
-        rows: list[Mapping[str, Mapping[str, int]]] = await cursor.to_list(None)
+        try:
+            cursor = await await_if_needed(self._collection.aggregate([{"$collStats": {"storageStats": {}}}]))
+            rows: list[Mapping[str, Mapping[str, int]]] = await cursor.to_list(None)
+        except OperationFailure as error:
+            if error.code != _MISSING:
+                raise
+            rows = []  # this statement alone fails then; later servers answer with zeros
         stats = [row["storageStats"] for row in rows]
         indexes = max((int(one.get("nindexes", 0)) for one in stats), default=0)
         return Size(documents, sum(int(one.get("totalSize", 0)) for one in stats), indexes)

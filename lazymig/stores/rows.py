@@ -6,6 +6,7 @@ states what the row must still hold, and the result says whether it did.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,11 +66,14 @@ class Rows:
         """Count the rows that match."""
         return int(await self._rows.count_documents(where))
 
-    async def count_by(self, field: str, where: Row) -> dict[object, int]:
-        """Count the rows that match, by what they hold in a field."""
+    async def count_by(self, field: str, where: Row) -> dict[str, int]:
+        """Count the rows that match, by the text that they hold in a field; "" stands for everything else."""
         stages: list[Row] = [{"$match": where}, {"$group": {"_id": f"${field}", "count": {"$sum": 1}}}]
         cursor = await await_if_needed(self._rows.aggregate(stages))
-        return {row["_id"]: int(row["count"]) for row in await cursor.to_list(None)}
+        counts: Counter[str] = Counter()
+        for row in await cursor.to_list(None):
+            counts[row["_id"] if isinstance(row["_id"], str) else ""] += int(row["count"])
+        return dict(counts)
 
     async def count_groups(self, fields: Sequence[str], where: Row, limit: int) -> list[Row]:
         """Count the rows that match by what they hold in these fields, `limit` rows at most; the largest groups first.

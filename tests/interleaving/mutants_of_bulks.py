@@ -1,7 +1,6 @@
 """The shared statements with one guard taken away, each under a name that says which, and where that shows."""
 
 from attrs import evolve
-from pymongo import UpdateOne
 
 from lazymig.protocol import tickets, writing
 from lazymig.stores import deleting, grouping
@@ -54,7 +53,7 @@ def unannounced_writes(monkeypatch):
 
 def inserting_updates(monkeypatch):
     """An update whose filter matches nothing inserts what it would have set."""
-    monkeypatch.setattr(grouping, "_build_request", lambda one: UpdateOne(one.where, one.update, upsert=True))
+    monkeypatch.setattr(grouping, "_build_upsert", lambda one: (one.where, one.update))
 
 
 def lost_updates_count(monkeypatch):

@@ -3,7 +3,6 @@
 from itertools import combinations_with_replacement, product
 
 import pytest
-from pymongo import UpdateOne
 
 from lazymig.stores import grouping
 from lazymig.stores.grouping import GuardedWrites
@@ -37,7 +36,7 @@ def test_every_pair_of_calls_on_v2_alone_in_bulks(forgets):
 
 def inserting_pipelines(monkeypatch):
     """A replacement whose filter matches nothing inserts the body."""
-    monkeypatch.setattr(grouping, "_build_request", lambda one: UpdateOne(one.where, one.update, upsert=True))
+    monkeypatch.setattr(grouping, "_build_upsert", lambda one: (one.where, one.update))
 
 
 def shortfall_counts(monkeypatch):
