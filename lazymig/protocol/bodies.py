@@ -96,8 +96,7 @@ async def is_due(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, own
     """
     if seen is None or not get_upgrading(pair.conversions.migration).takes_other:
         return False
-    stored = seen.revision > truth.revision or (seen.revision == truth.revision and not is_buried(seen))
-    if stored or truth.revision > seen.intent or truth.revision == 0:
+    if (seen.revision >= truth.revision and not is_buried(seen)) or truth.revision > seen.intent or truth.revision == 0:
         return False
     if truth.revision == own and not is_raised(seen):
         return False
@@ -108,8 +107,9 @@ async def is_due(pair: Pair[V1, V2], seen: StoredV2 | None, truth: StoredV1, own
 def is_buried(seen: StoredV2) -> bool:
     """Whether V2 holds neither a body nor a reason why there is none.
 
-    An insert that finds another one's announcement open buries what was before it at that number. If V1 takes the other
-    one, V2 is at V1's revision then, and its body is still to come.
+    Its revision then says nothing about the body of what V1 holds. An insert that finds another one's announcement open
+    buries what was before it at that number, and V1 may take the other one. A delete buries at its ticket, and V1 may
+    take an insert with a lower one afterwards.
     """
     return seen.gone and seen.unmoved is None
 

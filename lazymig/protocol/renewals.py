@@ -9,6 +9,7 @@ from attrs import frozen
 from lazymig.protocol.edits import Base, Change
 from lazymig.shapes.conversions import Conversions
 from lazymig.stores.documents import body_of
+from lazymig.stores.records import StoredV1
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
@@ -48,9 +49,13 @@ class Restore(Generic[V1, V2]):
 
     async def decide(self, base: Base) -> Change:
         assert base.truth is not None  # needs_truth
-        if base.truth.revision != self.ticket or base.holds_truth:
+        if not self.brings(base.truth) or base.holds_truth:
             return await Keep(self.conversions).decide(base)
         return Change({}, [], self.change.v2_body, conv=self.change.conv)
+
+    def brings(self, truth: StoredV1) -> bool:
+        """Whether V1 holds the write whose body this is. No other write of V1 has its revision."""
+        return truth.revision == self.ticket
 
 
 @frozen

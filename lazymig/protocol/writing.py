@@ -105,7 +105,8 @@ async def _change_v1_until_won(
                 # No compare-and-set follows that would check this answer.
                 await pair.v1.confirm_missing(id)
                 raise NotFound(decode_id(id))
-            seen = await _refresh_seen(pair, seen, truth, ticket, attempt)
+            if not (isinstance(edit, Restore) and edit.brings(truth)):
+                seen = await _refresh_seen(pair, seen, truth, ticket, attempt)
         base = Base(seen, truth, entity, not pair.checked)
         if base.revision >= ticket:
             # V1 is ahead of the ticket. V1 must not get a revision that was not announced in V2: it breaks the
@@ -216,7 +217,7 @@ async def complete(pair: Pair[V1, V2], id: RawId, done: Done) -> None:
 
 
 async def revive(pair: Pair[V1, V2], id: RawId, done: Done) -> None:
-    """Heal the entity if a tombstone stands in V2 that is past the ticket of a write that V1 has.
+    """Heal the entity if V2 is past the ticket of a write that V1 has, by a tombstone or by an earlier entity's body.
 
     Tickets are drawn before V1 changes, and V1 may take two writes in the other order: it deletes an entity by the
     higher ticket, and then takes an insert by the lower one. A tombstone stands in V2 then over an entity that exists.
@@ -225,8 +226,23 @@ async def revive(pair: Pair[V1, V2], id: RawId, done: Done) -> None:
     if done.change is None:
         return
     seen = await pair.bodies.find(id)
+    if seen is not None and not is_buried(seen) and await _holds_earlier(pair, seen, done.ticket):
+        # While V1's revision is below, that body is known to be an earlier entity's. It must be gone before V1's rises.
+        await pair.bodies.bury(id, seen.revision + 1, since=seen.revision)
+        seen = await pair.bodies.find(id)
     if seen is not None and is_buried(seen):
         await close_mark(pair, id, Restore(pair.conversions, done.ticket, done.change))
+
+
+async def _holds_earlier(pair: Pair[V1, V2], seen: StoredV2, ticket: int) -> bool:
+    """Whether V2's body is of an entity that was deleted before V1 took this write, which that delete has yet to bury.
+
+    The one that V1 holds now has its own V2-only fields. Without such fields the delete's step, or a read, is enough.
+    """
+    if seen.revision <= ticket or not get_upgrading(pair.conversions.migration).takes_other:
+        return False
+    truth = await pair.v1.find(seen.id)
+    return truth is not None and truth.revision == ticket
 
 
 async def bring_v2_up(pair: Pair[V1, V2], id: RawId, done: Done) -> Applied:

@@ -102,6 +102,15 @@ def burying_what_came_later(monkeypatch):
     monkeypatch.setattr(V2Store, "bury", careless)
 
 
+def earlier_entity_stays(monkeypatch):
+    """A writer whose body meets one of an earlier entity past its ticket leaves it to the delete to bury that."""
+
+    async def holds_earlier(*_arguments):
+        return False
+
+    monkeypatch.setattr(writing, "_holds_earlier", holds_earlier)
+
+
 def converted_revival(monkeypatch):
     """A writer whose body meets a tombstone past its ticket stores V1's conversion in its place."""
     monkeypatch.setattr(writing, "Restore", lambda conversions, _ticket, _change: Keep(conversions))
@@ -162,6 +171,7 @@ MUTANTS = (
     ),
     Mutant("due: a tombstone is a body", tombstone_for_body, shown("deleted half way", "insert", "insert")),
     Mutant("due: a delete buries what came later", burying_what_came_later, shown(UNWRITTEN, "delete", "insert")),
+    Mutant("due: an earlier entity's body stays", earlier_entity_stays, shown(UNWRITTEN, "note, delete", "insert")),
     Mutant("due: a revival by conversion", converted_revival, shown(UNWRITTEN, "delete", "insert")),
     Mutant(
         "a raised announcement withdrawn", withdrawn_raise,

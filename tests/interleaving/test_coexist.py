@@ -157,7 +157,7 @@ def test_slow_readers_repair_only_what_they_saw(monkeypatch):
 
 
 def test_crossing_writers_may_lose_what_v1_cannot_express():
-    """The limit of the protocol: V1 orders writers, so of two that cross, one may lose what only V2 can hold."""
+    """The limit of the protocol: a body that comes later than others wait for it may lose what only V2 can hold."""
     report = explore(noted_scenario("both clean", [["note"], ["update"]]))
     print(report)
     assert report.violations[0].check == "linearizable"
