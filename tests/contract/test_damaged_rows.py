@@ -117,6 +117,13 @@ def list_paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ..
             yield from list_paths(one, (*path, name))
 
 
+def takes(row: Mapping[str, Any], path: tuple[Any, ...], wrong: Any) -> bool:
+    """Whether Mongo in memory can look for it: it sorts no times out of range, and takes the end of lists only."""
+    if row["kind"] == "journal" and path == ("acts",):
+        return wrong is GONE or isinstance(wrong, list)
+    return not isinstance(wrong, DatetimeMS) or path not in {("first_at",), ("verdict",)}
+
+
 def damage(row: dict[str, Any], path: tuple[Any, ...], wrong: Any) -> dict[str, Any]:
     """The row with another value there."""
     changed = deepcopy(row)
@@ -177,7 +184,9 @@ async def test_each_value_may_be_wrong() -> None:
     """In memory: one value of one row at a time; by default some of all these cases, which the seed draws."""
     clock = StandingClock()
     rows, documents = await filled(clock)
-    cases = [(row, path, wrong) for row in rows for path in list_paths(row) for wrong in WRONG]
+    cases = [
+        (row, path, wrong) for row in rows for path in list_paths(row) for wrong in WRONG if takes(row, path, wrong)
+    ]
     kinds = {row["kind"] for row in rows}
     assert kinds == {
         "phase", "member", "run", "verify run", "rewrite run", "steering", "dead", "mismatch", "conversion", "running",
