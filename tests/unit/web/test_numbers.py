@@ -94,3 +94,9 @@ def test_each_number_is_the_one_of_the_object(status: Status) -> None:
     done = [f"{one['done']:,}" for one in found["passes"]["running"]]
     assert all(text in panels["passes"].text for text in done)
     assert f"epoch {found['fleet']['standing']['epoch']}" in panels["fleet"].text
+
+
+def test_ids_that_json_cannot_write_as_numbers() -> None:
+    """An id that is not a number, or infinite, is text, so that every reader takes the object."""
+    found = {"ids": [float("nan"), float("-inf"), 1.5], "of": {"id": float("inf")}}
+    assert json.loads(as_json(found)) == {"ids": ["nan", "-inf", 1.5], "of": {"id": "inf"}}
