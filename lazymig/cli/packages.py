@@ -20,7 +20,7 @@ def needing(extra: str, what: str) -> Iterator[None]:
     """Raise `Missing` where an import in here fails because a package of the extra is not installed.
 
     Args:
-        extra: The extra that brings it, such as "web".
+        extra: The extras that bring it, such as "cli,web".
         what: What needs it, such as "the page".
     """
     try:

@@ -56,7 +56,7 @@ async def report(
 
 def _find_maker() -> Make:
     """Return what makes a report. Raises `Missing` where its packages are not installed."""
-    with needing("web", "a report"):
+    with needing("cli,web", "a report"):
         from lazymig.web.looks import look_up
         from lazymig.web.report import make_report
 

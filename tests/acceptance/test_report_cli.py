@@ -65,4 +65,4 @@ def test_without_the_extra_it_says_what_to_install(lazymig: Run, tmp_path: Path)
     path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
     refused = lazymig("report", *APP, "--html", "a.html", PYTHONPATH=path)
     assert refused.returncode == 1
-    assert "pip install 'lazymig[web]'" in " ".join(refused.stderr.split())
+    assert "pip install 'lazymig[cli,web]'" in " ".join(refused.stderr.split())
