@@ -37,11 +37,11 @@ _PART, _RISE = 0.9, 1.02
 _NOTICED_S = 0.001
 #: Documents per batch down to which several batches are kept in flight.
 _WORTH_SEVERAL = 250
-#: Documents on the way beside others who read the same collections. The server works for a millisecond or two on so
-#: many, so the reads that come meanwhile wait no longer.
-_IN_STEPS = 50
+#: Documents on the way beside others who read the same collections. The server works for a millisecond on so many,
+#: so the reads that come meanwhile wait no longer.
+_IN_STEPS = 25
 #: The part of its time that a pass works at most beside others: most of their reads meet none of its statements then.
-_DUTY_BESIDE = 0.5
+_DUTY_BESIDE = 1 / 3
 #: Where nobody reads them, slow reads count as chance unless there were others within so many seconds.
 _CHANCE_S = 5.0
 #: The least part of its time that a pass works.

@@ -25,7 +25,7 @@ _BUSY_EVERY_S, _QUIET_EVERY_S, _REST = 0.02, 0.2, 20
 _ALONE_EVERY_S = 0.1
 #: Conversions between two turns of the event loop, and where the pass goes in small steps: no longer than a client
 #: notices on a machine that both share.
-TURN, _TURN_IN_STEPS = 20, 5
+TURN, _TURN_IN_STEPS = 20, 2
 #: A read that takes longer counts as one that took so long.
 _PATIENCE_S = 1.0
 #: How often it looks whether nothing is in flight any more, and how long it waits for that.
