@@ -127,8 +127,14 @@ async def _count_unwaived(case: AnyCase, rows: list[Mismatch]) -> int:
 async def suspect(case: AnyCase) -> Gate:
     """V2 has been verified since writes went to V1 alone."""
     since, proof = case.standing.settings.get("suspect_since"), await find_proof(case)
-    if not isinstance(since, datetime):
+    if since is None:
         return opens("suspect", "no write has left V2 out")
+    if not isinstance(since, datetime):
+        return closes(
+            "suspect", "V2 was down, and somebody has changed the record of when",
+            "set suspect_since in the control collection's record of the phase to the present time, and then run "
+            "lazymig verify --repair",
+        )  # fmt: skip
     if case.standing.settings.get("degrade"):
         return closes(
             "suspect", f"V2 was down at {_at(since)}, and writes may go to V1 alone",

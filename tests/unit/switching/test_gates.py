@@ -118,6 +118,7 @@ async def _rogue_again(ready: Ready) -> None:
 #: The step's phase, the gate that must refuse it, and what closes it.
 CLOSED: list[tuple[Phase, str, Damage]] = [
     (SHADOW, "suspect", lambda ready: ready.change(suspect_since=ready.clock.time)),
+    (SHADOW, "suspect", lambda ready: ready.change(suspect_since="yesterday")),
     (COEXIST, "cohorts", lambda ready: ready.change(share=0.5)),
     (COEXIST, "releases", _older),
     (COEXIST, "releases", _newer_swept),
