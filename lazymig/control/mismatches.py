@@ -105,7 +105,7 @@ class Mismatches(Part):
 def _make_filter(migration: str, *, confirmed: bool | None, source: str | None) -> dict[str, object]:
     where: dict[str, object] = {"kind": "mismatch", "migration": migration}
     if confirmed is not None:
-        where["confirmed"] = confirmed
+        where["confirmed"] = {"$ne": False} if confirmed else False  # what cannot be read counts as confirmed
     if source is not None:
         where["source"] = source
     return where

@@ -136,6 +136,10 @@ class Values:
         found = self._row.get(name)
         return {key: Values(value) for key, value in (found if isinstance(found, Mapping) else {}).items()}
 
+    def names(self, name: str) -> bool:
+        """Return whether the field is there, with any value or None."""
+        return name in self._row
+
     def any(self, name: str) -> object:
         """Return whatever stands there."""
         return self._row.get(name)

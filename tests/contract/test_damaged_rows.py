@@ -14,12 +14,13 @@ from copy import deepcopy
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from attrs import evolve
 from bson import Int64
 from bson.datetime_ms import DatetimeMS
 from mongomock_motor import AsyncMongoMockClient
 
-from lazymig import LazymigError, Mismatch, Phase, RunRecord, Switch, Verdict
+from lazymig import Control, LazymigError, Mismatch, Phase, PhaseError, RunRecord, Switch, Verdict
 from lazymig.cli.status.screen import Page, lines_of
 from lazymig.control import CutOver, FiguresRecord, GroupFigures, Sample, parts_of, set_cut_over
 from lazymig.control.following import CatchUp, Handled
@@ -201,3 +202,26 @@ async def test_each_value_may_be_wrong() -> None:
             await try_one(AsyncMongoMockClient()["test"], rows, documents, damage(row, path, wrong), clock)
         except Exception as error:
             raise AssertionError(case) from error
+
+
+async def test_a_hold_that_was_removed_is_not_over() -> None:
+    """Nobody acts by a record of the phase that does not say whether writes are held."""
+    database = AsyncMongoMockClient()["test"]
+    await fill(database, StandingClock())
+    phases = parts_of(Control(database["lazymig_control"])).phases("things")
+    assert (await phases.find()) is not None
+    await database["lazymig_control"].update_one({"kind": "phase"}, {"$unset": {"hold": ""}})
+    with pytest.raises(PhaseError, match="field hold"):
+        await phases.find()
+
+
+@pytest.mark.parametrize("wrong", ["x", None, "", []])
+async def test_a_mismatch_of_which_it_is_unknown_counts_as_confirmed(wrong: object) -> None:
+    """A wrong value in place of whether it is confirmed leaves it in the counts and lists of confirmed ones."""
+    database = AsyncMongoMockClient()["test"]
+    await fill(database, StandingClock())
+    mismatches = parts_of(Control(database["lazymig_control"])).mismatches
+    await database["lazymig_control"].update_many({"kind": "mismatch"}, {"$set": {"confirmed": wrong}})
+    assert await mismatches.count("things", confirmed=True) == 2
+    assert sum([len(page) async for page in mismatches.find_pages("things", confirmed=True)]) == 2
+    assert await mismatches.count("things", confirmed=False) == 0
