@@ -199,7 +199,7 @@ def _need_last(last: Moved | None) -> Moved:
 def _read_hold(row: Values) -> Hold | None:
     hold = row.any("hold")
     # A hold that somebody removed is not over: only lazymig ends one, and writes null then.
-    if row.names("hold") and (hold is None or hold == "announced" or hold == "writes"):
+    if row.is_there("hold") and (hold is None or hold == "announced" or hold == "writes"):
         return hold
     raise Unreadable("hold")
 

@@ -136,12 +136,12 @@ class Values:
         found = self._row.get(name)
         return {key: Values(value) for key, value in (found if isinstance(found, Mapping) else {}).items()}
 
-    def names(self, name: str) -> bool:
-        """Return whether the field is there, with any value or None."""
+    def is_there(self, name: str) -> bool:
+        """Return whether the row has the field, be it null."""
         return name in self._row
 
     def any(self, name: str) -> object:
-        """Return whatever stands there."""
+        """Return the value as it stands."""
         return self._row.get(name)
 
     def _list(self, name: str) -> Iterable[object]:

@@ -22,6 +22,7 @@ from lazymig.cli.failures import in_one_line, without_secrets
 from lazymig.control import LEASE, parts_of
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.stores.records import Partition
+from tests.apps import CLASSES
 from tests.people import TestClock
 
 SCRIPT = Path(sys.executable).with_name("lazymig")
@@ -29,25 +30,13 @@ COUNT = 300
 #: A name without a blank, which the application's upgrade refuses.
 BAD, SECRET_NAME = 7, "Confidential"
 
-APP = """
-import asyncio, os
+APP = (
+    CLASSES
+    + """
+import asyncio
 from pathlib import Path
-from attrs import frozen
 from mongomock_motor import AsyncMongoMockClient
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo import AsyncMongoClient
-import lazymig
-
-@frozen
-class Old:
-    id: int
-    name: str
-
-@frozen
-class New:
-    id: int
-    first: str
-    last: str
 
 async def upgrade(old):
     if "GATE" in os.environ and old.id == int(os.environ["GATE_AT"]):
@@ -83,6 +72,7 @@ class holder:
 def broken():
     raise RuntimeError(f"cannot use {os.environ['URI']}")
 """
+)
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -17,28 +17,12 @@ from lazymig.fleet.dask import sweep_on_dask
 from lazymig.fleet.jobs import SWEEP
 from lazymig.fleet.workers import WorkerFailed, Workers
 from lazymig.passes import partitions
+from tests.apps import CLASSES
 
 _COUNT = 16_000
-_MODULE = """
-from attrs import frozen
-from pymongo import AsyncMongoClient
-
-import lazymig
-
-
-@frozen
-class Old:
-    id: int
-    name: str
-
-
-@frozen
-class New:
-    id: int
-    first: str
-    last: str
-
-
+_MODULE = (
+    CLASSES
+    + """
 MIGRATION = lazymig.Migration(
     name="people",
     v1=Old,
@@ -63,6 +47,7 @@ def die(uri, database):
 
     os.kill(os.getpid(), signal.SIGKILL)
 """
+)
 
 
 @pytest.fixture

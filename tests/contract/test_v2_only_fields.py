@@ -46,7 +46,7 @@ MIGRATION = lazymig.Migration(
 
 
 class _Releasing(SystemClock):
-    """Whoever waits lets the writer that is held go on, and waits for its body alone."""
+    """A client that waits lets the writer that is held go on, and waits for its body alone."""
 
     def __init__(self) -> None:
         self.released = asyncio.Event()
