@@ -17,7 +17,7 @@ from lazymig.repository import calls_of, repository_over
 from lazymig.status.looking import AnyRepository
 from lazymig.switching.case import Demands
 from lazymig.web.actions.errands import Errands, find_shown
-from lazymig.web.actions.guards import Authorize
+from lazymig.web.actions.hook import Authorize
 from lazymig.web.actions.offers import find_offers
 from lazymig.web.beside import Beside
 from lazymig.web.looks import look_up

@@ -8,9 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable
-from inspect import isawaitable
-from typing import Final, TypeAlias
+from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
@@ -19,9 +17,7 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from lazymig.web.actions.given import BODY_MAX, Given, parse_form
-
-#: Returns the name of the person who sends a request, if they may do this; None if they may not.
-Authorize: TypeAlias = Callable[[Request, str], str | Awaitable[str | None] | None]
+from lazymig.web.actions.hook import Authorize, TooLate, ask
 
 _LOGGER: Final = logging.getLogger("lazymig.web")
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -118,13 +114,18 @@ async def find_name(authorize: Authorize | None, request: Request, action: str) 
     if authorize is None:
         raise HTTPException(404, "This page only reads: the application passes no authorize to lazymig.web.app.")
     try:
-        found = authorize(request, action)
-        name = await found if isawaitable(found) else found
+        name = await ask(authorize, request, action)
+    except TooLate:
+        raise HTTPException(
+            503, "The application has not said in time whether you may do this. Nothing was done."
+        ) from None
     except Exception:
         _LOGGER.exception("authorize failed for %s, which is refused", action)
         raise HTTPException(403, "The application could not say whether you may do this.") from None
     if name is None:
         raise HTTPException(403, "The application does not let you do this.")
+    # As a plain text: a subclass may say of itself that it is HTML, which nobody would escape then.
+    name = str.__str__(name) if isinstance(name, str) else name
     if not isinstance(name, str) or not name.strip() or not name.isprintable():
         _LOGGER.error("authorize returned no name for %s, which is refused: return a text, or None", action)
         raise HTTPException(403, "The application gave no name for the history.")
