@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import define, evolve
 
-from lazymig import ConfigurationError, ConversionError, LazymigError
+from lazymig import ConfigurationError, ConversionError, LazymigError, Repository
 from lazymig.cli.status import looked_up
 from lazymig.errors import ForeignDocument
 from lazymig.repository import calls_of
 from tests.acceptance.test_cli import APP, SCRIPT
-from tests.sweeps import letters, moved, repository, stored, sweeper, thing
+from tests.sweeps import ThingV1, ThingV2, letters, moved, repository, stored, sweeper, thing
 
 #: What somebody may have put where lazymig keeps its own.
 NOT_OURS: list[Any] = [
@@ -28,6 +30,8 @@ NOT_OURS: list[Any] = [
     {"_lazymig": {"rev": 1.5, "intent": 2}},
     {"_lazymig": {"intent": 3, "at": None}},
 ]
+#: How many writes of each writer are acknowledged at least.
+ENOUGH = 15
 CALLS = {
     "get": lambda door: door.get(1),
     "exists": lambda door: door.exists(1),
@@ -162,31 +166,61 @@ async def test_case_19_adopting_many_pages(server_database: Any, monkeypatch: py
     assert await stored(server_database["v2"]) == {repr(id): moved(id, id) for id in range(60)}
 
 
+@define
+class Writer:
+    """Adds one to its entity by one of the doors, again and again."""
+
+    repo: Repository[ThingV1, ThingV2]
+    id: int
+    done: int = 0
+    refused: int = 0
+
+    async def add_one(self) -> None:
+        """Make one write."""
+        if self.id % 4 < 2:
+            await self.repo.update(self.id, lambda one: evolve(one, count=one.count + 1))
+        else:
+            await self.repo.v1.update(self.id, lambda one: evolve(one, n=one.n + 1))
+        self.done += 1
+
+    async def write_while(self, wanted: Callable[[], bool]) -> None:
+        """Write until enough was acknowledged, and longer if wanted. Nothing is refused after the first that was."""
+        while self.done < ENOUGH or wanted():
+            try:
+                await self.add_one()
+            except ForeignDocument:
+                self.refused += 1
+                assert not self.done
+                await asyncio.sleep(0)
+
+
 async def test_case_19_writers_beside_an_adoption(server_database: Any) -> None:
-    """Writers of both doors are refused until their entity is adopted; what was acknowledged, stays."""
+    """Writers of both doors are refused until their entity is adopted, not afterwards; what was acknowledged, stays."""
     await server_database["v1"].insert_many([thing(id, 0) for id in range(40)])
     await server_database["v2"].insert_many([foreign(id) for id in range(0, 40, 2)])
     await server_database["v2"].insert_many([moved(id, 0) for id in range(1, 40, 2)])
     repo = repository(server_database)
     calls_of(repo).first_use.due = False  # past the first look: others put their documents there afterwards
-    done: dict[int, int] = dict.fromkeys(range(40), 0)
+    writers = [Writer(repo, id) for id in range(40)]
+    for writer in writers[::2]:
+        with pytest.raises(ForeignDocument):
+            await writer.add_one()
+    adopting = True
 
-    async def write(id: int) -> None:
-        for _ in range(30):
-            try:
-                if id % 4 < 2:
-                    await repo.update(id, lambda one: type(one)(one.id, one.count + 1))
-                else:
-                    await repo.v1.update(id, lambda one: type(one)(one.id, one.n + 1))
-            except ForeignDocument:
-                await asyncio.sleep(0)
-            else:
-                done[id] += 1
+    async def adopt() -> None:
+        nonlocal adopting
+        report = await sweeper(server_database, adopt=True).run()
+        assert (report.adopted, report.foreign) == (20, 0)
+        adopting = False
 
-    await asyncio.gather(sweeper(server_database, adopt=True).run(), *map(write, range(40)))
-    assert {id: row["n"] for id, row in enumerate((await stored(server_database["v1"])).values())} == done
+    async with asyncio.timeout(300), asyncio.TaskGroup() as group:
+        for writer in writers:
+            group.create_task(writer.write_while(lambda: adopting))
+        group.create_task(adopt())
+    assert not any(writer.refused for writer in writers[1::2])
+    done = {writer.id: writer.done for writer in writers}
+    assert {row["_id"]: row["n"] async for row in server_database["v1"].find()} == done
     assert {entity.id: entity.count async for entity in repo.list()} == done
-    assert sum(done.values()) > 600
 
 
 def test_case_19_the_command_line(lazymig_server: Any, server_database: Any, tmp_path: Path) -> None:

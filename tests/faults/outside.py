@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager
 from random import Random
 from typing import Any
 
@@ -12,7 +11,8 @@ from attrs import evolve
 from pymongo import DeleteOne, InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, OperationFailure
 
-from lazymig import AlreadyExists, Contention, NotFound, Repository
+from lazymig import Repository
+from tests.faults.crowds import MET, Crowd, Kind
 from tests.sweeps import ThingV1, ThingV2, thing
 
 COUNT = 60
@@ -20,47 +20,21 @@ COUNT = 60
 PASSING = (ConnectionFailure, OperationFailure)
 
 
-class Writers:
-    """Writers of either kind, each with choices of its own, until they are stopped."""
+class Writers(Crowd):
+    """Writers of either kind, each with choices of its own."""
 
     def __init__(self, database: Any, repo: Repository[ThingV1, ThingV2], seed: int) -> None:
+        super().__init__(
+            outside=Kind(self._change, (DuplicateKeyError, BulkWriteError, *PASSING)),
+            inside=Kind(self._call, (*MET, *PASSING)),
+        )
         self._v1 = database["v1"]
         self._repo = repo
         self._random = Random(seed)
-        self._stopped = False
-        self._turn = asyncio.Event()
-        self.outside = self.inside = 0
 
-    @property
-    def done(self) -> int:
-        """How many calls were made."""
-        return self.outside + self.inside
-
-    async def after(self, count: int) -> None:
-        """Return when so many more calls were made."""
-        aim = self.done + count
-        while self.done < aim:
-            self._turn.clear()
-            await self._turn.wait()
-
-    @asynccontextmanager
-    async def at_work(self, outside: int = 2, inside: int = 2) -> AsyncIterator[None]:
+    def at_work(self, *, outside: int = 2, inside: int = 2) -> AbstractAsyncContextManager[None]:
         """Let them write within the with statement."""
-        self._stopped = False
-        tasks = [asyncio.create_task(self._write_outside()) for _ in range(outside)]
-        tasks += [asyncio.create_task(self._write_inside()) for _ in range(inside)]
-        try:
-            yield
-        finally:
-            self._stopped = True
-            await asyncio.gather(*tasks)
-
-    async def _write_outside(self) -> None:
-        while not self._stopped:
-            with suppress(DuplicateKeyError, BulkWriteError, *PASSING):
-                await self._change()
-            self.outside += 1
-            self._turn.set()
+        return super().at_work(outside=outside, inside=inside)
 
     async def _change(self) -> None:
         rng, v1 = self._random, self._v1
@@ -89,13 +63,6 @@ class Writers:
                 other = (where["_id"] + 1) % COUNT
                 changes = [UpdateOne(where, {"$inc": {"n": 1}}), DeleteOne({"_id": other}), InsertOne(thing(other, n))]
                 await v1.bulk_write(changes)
-
-    async def _write_inside(self) -> None:
-        while not self._stopped:
-            with suppress(NotFound, AlreadyExists, Contention, *PASSING):
-                await self._call()
-            self.inside += 1
-            self._turn.set()
 
     async def _call(self) -> None:
         rng, repo = self._random, self._repo

@@ -46,16 +46,17 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_outside_writers(server_database: Any, seed: int) -> None:
     """Programs that write V1 directly for a while, beside clients, leave both sides equal."""
-    seconds = 30 if WIDENING.full else 5
+    calls = 2_500 if WIDENING.full else 200
     await fill(server_database)
     repo = repository(server_database)
     writers = Writers(server_database, repo, seed)
     async with followed(server_database, repo=repo) as watched:
         async with writers.at_work(outside=4, inside=4):
             began_s = SYSTEM_CLOCK.monotonic()
-            await watched.until(lambda _: SYSTEM_CLOCK.monotonic() - began_s > seconds)
+            await watched.until(lambda _: min(writers.done.values(), default=0) >= calls)
         report = await watched.settled()
-    print(f"{writers.outside} writes outside, {writers.inside} calls inside in {seconds} s: {report}")
+    seconds = SYSTEM_CLOCK.monotonic() - began_s
+    print(f"{dict(writers.done)} calls in {seconds:.1f} s: {report}")
     assert await find_wrong(server_database) == {}
     assert await find_served_wrongly(server_database, repo) == {}
     assert set(report.rogue) == {"insert", "update", "replace", "delete"}
@@ -64,7 +65,8 @@ async def test_outside_writers(server_database: Any, seed: int) -> None:
     assert counted == report.rogue
     assert report.staleness_p50_s is not None
     assert report.staleness_p99_s is not None
-    assert report.staleness_p99_s < 5
+    # No change waited for longer than all took, but for what the histogram rounds.
+    assert 0 < report.staleness_p50_s <= report.staleness_p99_s < 1.1 * seconds
 
 
 async def _kill(children: Nursery, writers: Writers, calls: int) -> None:

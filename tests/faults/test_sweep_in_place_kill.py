@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 from lazymig.protocol.in_place.parts import Parts
 from lazymig.stores.whole_documents import parse_whole
+from tests.faults.crowds import Crowd, Kind
 from tests.faults.test_sweep_kill import nursery
 from tests.places import Repo, noted, place_of, place_repository, place_sweeper
 from tests.sweeps import LaterClock, letters, passes, stored, thing
@@ -20,39 +19,28 @@ COUNT, KILLS, ROUNDS_MAX = 120, 4, 20
 BAD = {7, 50, 119}
 
 
-class Writers:
+class Writers(Crowd):
     """A program that sets V1's fields by a plain driver, and clients that set what only V2 holds.
 
     Each remembers what was acknowledged last. Their fields differ, so that must be what is stored in the end.
     """
 
     def __init__(self, database: Any, repo: Repo, rng: random.Random) -> None:
+        super().__init__(outside=Kind(self._outside, ()), inside=Kind(self._inside, ()))
         self._both, self._repo, self._rng = database["both"], repo, rng
-        self._stopped = False
         self.numbers = {id: id for id in range(COUNT)}
         self.notes: dict[int, str] = {}
 
-    @asynccontextmanager
-    async def at_work(self) -> AsyncIterator[None]:
-        """Let them write within the with statement."""
-        tasks = [asyncio.create_task(self._run(write)) for write in (self._outside, self._inside)]
-        try:
-            yield
-        finally:
-            self._stopped = True
-            await asyncio.gather(*tasks)
+    def _draw(self) -> int:
+        return self._rng.choice([id for id in range(COUNT) if id not in BAD])
 
-    async def _run(self, write: Any) -> None:
-        while not self._stopped:
-            await write(self._rng.choice([id for id in range(COUNT) if id not in BAD]))
-
-    async def _outside(self, id: int) -> None:
-        number = self._rng.randrange(10**6)
+    async def _outside(self) -> None:
+        id, number = self._draw(), self._rng.randrange(10**6)
         await self._both.update_one({"_id": id}, {"$set": {"n": number}})
         self.numbers[id] = number
 
-    async def _inside(self, id: int) -> None:
-        note = f"note {self._rng.randrange(10**6)}"
+    async def _inside(self) -> None:
+        id, note = self._draw(), f"note {self._rng.randrange(10**6)}"
         await self._repo.update(id, noted(note))
         self.notes[id] = note
 
@@ -96,7 +84,7 @@ async def test_kill_at_random_moments(lazymig_server: Any, server_database: Any,
         for rounds in range(ROUNDS_MAX * wide):  # noqa: B007 - it is printed
             await _fill(server_database)
             writers = Writers(server_database, place_repository(server_database), rng)
-            async with writers.at_work():
+            async with writers.at_work(outside=1, inside=1):
                 child = await children.sweep()
                 await _wait_for(server_database, rng.randrange(COUNT // 3))
                 with suppress(ProcessLookupError):

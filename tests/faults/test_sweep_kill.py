@@ -17,6 +17,7 @@ from attrs import evolve
 
 from lazymig import AlreadyExists, NotFound, Repository
 from tests.faults import sweep_nursery
+from tests.faults.crowds import Crowd, Kind
 from tests.sweeps import LaterClock, ThingV1, ThingV2, control, moved, repository, stored, sweeper, thing
 from tests.widening import WIDENING
 
@@ -60,31 +61,14 @@ async def nursery(
         await process.wait()
 
 
-class Writers:
-    """Clients at both doors that never stop, and count what they do."""
+class Writers(Crowd):
+    """Clients at both doors."""
 
     def __init__(self, repo: Repository[ThingV1, ThingV2], rng: random.Random) -> None:
+        super().__init__(clients=Kind(self._call, (NotFound, AlreadyExists)))
         self._repo = repo
         self._rng = rng
-        self._stopped = False
-        self.done = 0
         self._next_id = 1000
-        self._turn = asyncio.Event()
-
-    async def after(self, count: int) -> None:
-        """Return when so many more calls were made."""
-        aim = self.done + count
-        while self.done < aim:
-            self._turn.clear()
-            await self._turn.wait()
-
-    async def run(self) -> None:
-        """One client, until stopped."""
-        while not self._stopped:
-            with suppress(NotFound, AlreadyExists):
-                await self._call()
-            self.done += 1
-            self._turn.set()
 
     async def _call(self) -> None:
         id = self._rng.choice([id for id in range(COUNT) if id not in BAD and id not in {*sum(TWINS, ())}])
@@ -104,15 +88,6 @@ class Writers:
                 await self._repo.v1.insert(ThingV1(id, 2, f"again {id}"))
             case _:
                 await self._repo.get(id)
-
-    @asynccontextmanager
-    async def at_work(self) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(self.run()) for _ in range(4)]
-        try:
-            yield
-        finally:
-            self._stopped = True
-            await asyncio.gather(*tasks)
 
 
 async def fill(database: Any) -> None:
@@ -148,7 +123,7 @@ async def test_kill_at_random_moments(lazymig_server: Any, server_database: Any,
         for number in range(ROUNDS_MAX * wide):
             await fill(server_database)
             writers = Writers(repository(server_database), rng)
-            async with writers.at_work():
+            async with writers.at_work(clients=4):
                 child = await children.sweep()
                 if number:
                     await writers.after(rng.randrange(moments))
@@ -157,7 +132,7 @@ async def test_kill_at_random_moments(lazymig_server: Any, server_database: Any,
                 if await children.end():
                     kills += 1
                 else:
-                    moments = max(writers.done, 20)  # how many calls a whole sweep takes
+                    moments = max(writers.done.total(), 20)  # how many calls a whole sweep takes
                 # Late enough for the dead sweep's leases only: the writers' marks are young.
                 repo = repository(server_database)
                 await sweeper(server_database, repo=repo, batch_size=50, partition_size=50, clock=LaterClock(61)).run()
