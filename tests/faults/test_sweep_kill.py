@@ -36,9 +36,9 @@ class Nursery:
         self._process = process
         self._address = address
 
-    async def sweep(self) -> int:
-        """Begin a child's work; its process id."""
-        self._process.stdin.write(f"{self._address}\n".encode())
+    async def sweep(self, *more: str) -> int:
+        """Begin a child's work, with what else its line says; its process id."""
+        self._process.stdin.write(f"{' '.join((self._address, *more))}\n".encode())
         return int(await self._process.stdout.readline())
 
     async def end(self) -> bool:
