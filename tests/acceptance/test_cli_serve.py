@@ -25,7 +25,7 @@ from lazymig.cli.serving import make_serving
 from lazymig.cli.site import Site
 from lazymig.cli.verbs import run as run_here
 from lazymig.loop.clock import SYSTEM_CLOCK
-from lazymig.web.actions.errands import Errand
+from lazymig.web.actions.errands import Errand, Outcome
 from tests.apps import CLASSES
 from tests.sweeps import repository
 from tests.switch_app import DATABASE
@@ -218,9 +218,9 @@ async def test_what_was_ordered_comes_to_its_end(capsys: pytest.CaptureFixture[s
     serving = make_serving([repo], Site("127.0.0.1", 0, None, 0.0, 0.0))
     errands, go = serving._room.errands, asyncio.Event()
 
-    async def work(errand: Errand) -> tuple[str, bool]:
+    async def work(errand: Errand) -> Outcome:
         await go.wait()
-        return "done", True
+        return Outcome("done", good=True)
 
     errand = Errand("advance", "Ada", "form", SYSTEM_CLOCK.now())
     errands.begin("things", errand, work, SYSTEM_CLOCK)
