@@ -11,26 +11,19 @@ of the run in which all unfinished clients crashed there.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
 
 from attrs import evolve
 
-from lazymig.testing.exploration.execution import Action, Choice, Execution, Point
+from lazymig.testing.exploration.execution import Choice, Execution, Point
 from lazymig.testing.exploration.graph import Graph
 from lazymig.testing.exploration.judge import Judge, Problem
+from lazymig.testing.exploration.progress import Action, Progress
 from lazymig.testing.exploration.report import Report, Violation, retell
 from lazymig.testing.exploration.scenario import Scenario
+from lazymig.testing.exploration.values import Numbers
 
-Branch = tuple[tuple[Choice, ...], tuple[int, ...] | Point, int]
-"""The choices to take, each client's chain before the last choice or where to go on, and the state before it."""
-
-
-class Numbers(dict[Hashable, int]):
-    """A mapping that assigns a number to each distinct value at its first use."""
-
-    def __missing__(self, value: Hashable) -> int:
-        self[value] = number = len(self) + 1
-        return number
+Branch = tuple[tuple[Choice, ...], Point | None, int]
+"""The choices to take, where to go on before the last one if not at the start, and the state before it."""
 
 
 class Search:
@@ -41,6 +34,7 @@ class Search:
         self._state_limit = state_limit
         self._breadth = breadth
         self._numbers = Numbers()
+        self._progress = Progress(scenario) if scenario.resumes else None
         self._judge = Judge(scenario)
         self._graph = Graph()
         self._branches: deque[Branch] = deque()
@@ -49,9 +43,13 @@ class Search:
 
     def run(self) -> Report:
         """Visit all states, up to the first problem or the limit."""
-        self._start()
-        while self._branches and self.found is None and len(self._graph) <= self._state_limit:
-            self._follow(self._branches.popleft() if self._breadth else self._branches.pop())
+        try:
+            self._start()
+            while self._branches and self.found is None and len(self._graph) <= self._state_limit:
+                self._follow(self._branches.popleft() if self._breadth else self._branches.pop())
+        finally:
+            if self._progress is not None:
+                self._progress.close()
         return self._report()
 
     def _start(self) -> None:
@@ -64,16 +62,17 @@ class Search:
 
     def _fresh(self) -> Execution:
         self._runs += 1
-        return Execution(self._scenario, self._numbers)
+        return Execution(self._scenario, self._numbers, self._progress)
 
     def _follow(self, branch: Branch) -> None:
         path, before, origin = branch
         execution = self._fresh()
         try:
-            if isinstance(before, Point):
-                execution.resume(before)
+            if before is None:
+                for choice in path[:-1]:
+                    execution.take(choice)
             else:
-                execution.replay(path[:-1], before)
+                execution.resume(before)
             next_path: tuple[Choice, ...] | None = path
             while next_path is not None:
                 path = next_path
@@ -116,7 +115,7 @@ class Search:
         # All but one of them need a new run. Breadth first, and at the start, that one needs a new run too.
         put_off = following if self._breadth or not path else following[1:]
         if put_off:
-            before = execution.point() if self._scenario.resumes else execution.chains()
+            before = execution.point() if self._scenario.resumes else None
             self._branches.extend((other, before, state) for other in put_off)
         return following[0] if len(put_off) < len(following) else None
 

@@ -16,6 +16,14 @@ _ATOMS: Final = frozenset({str, int, bool, float, type(None), bytes, datetime.da
 _PLAIN: Final = _ATOMS - {bool, float, Decimal128}
 
 
+class Numbers(dict[Hashable, int]):
+    """A mapping that assigns a number to each distinct value at its first use."""
+
+    def __missing__(self, value: Hashable) -> int:
+        self[value] = number = len(self) + 1
+        return number
+
+
 def fresh(value: Any) -> Any:
     """Return a copy of the value with new containers, so that the receiver may change them."""
     kind = type(value)
