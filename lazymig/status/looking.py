@@ -128,7 +128,7 @@ class Status:
     plan: Plan | None = None
     #: The next step of V1's end, once V2 is the only truth; "" before that, and once V1's end is finished.
     retirement: str = ""
-    #: When this was looked up, by this machine's clock; and when samples, checks and gates were.
+    #: When this was looked up, by the control collection's server; and when samples, checks and gates were.
     at: datetime = datetime.min
     slow_at: datetime = datetime.min
 
@@ -163,7 +163,7 @@ async def looked_up(
     cost the servers more than the rest. `choose` says when, and who waits for them.
     """
     calls, control, name = calls_of(repository), control_of(repository), repository.migration.name
-    fleet, now = await _look_up_fleet(control, name), parts_of(control).clock.now()
+    fleet, now = await _look_up_fleet(control, name), await parts_of(control).time.now()
     stage = calls.find_stage(fleet.standing)
     held = await look_up_held(calls.ground, exact=exact)
     look = partial(_look_up_slowly, repository, stage, held, now, demands, exact=exact)

@@ -40,7 +40,7 @@ def is_ill_formed(form: str) -> bool:
 async def find_under_way(case: Case) -> Act | None:
     """Find the action that is under way, at any process."""
     acts = await case.parts.journal(case.name).find_last(_LATELY)
-    now = case.parts.clock.now()
+    now = await case.parts.time.now()
     return next((act for act in acts if act.is_under_way(now) and act.action in ALONE), None)
 
 
@@ -59,7 +59,7 @@ async def perform(action: Action, case: Case, sheet: Sheet, form: str, lines: Se
     journal = case.parts.journal(case.name)
     what = action.describe(case, sheet) if sheet.button else sheet.title
     try:
-        if not await journal.add(Act(case.parts.clock.now(), case.by, action.name, what, form=form)):
+        if not await journal.add(Act(await case.parts.time.now(), case.by, action.name, what, form=form)):
             return REPEATED, False
     except PyMongoError as error:
         return f"The history could not be written ({describe_failed_write(error)}). Nothing was done.", False
@@ -93,8 +93,8 @@ async def run_alone(errands: Errands, action: Action, case: Case, sheet: Sheet, 
     """Do it beside the request, as the migration's only errand; return how it ended, or None if it is under way."""
     if (busy := errands.find_busy(case.name)) is not None:
         return (REPEATED if busy.form == form else describe_busy(busy)), False
-    clock = case.parts.clock
-    errand = Errand(action.name, case.by, form, clock.now())
+    time = case.parts.time
+    errand = Errand(action.name, case.by, form, time.reckon())
 
     async def work(errand: Errand) -> Outcome:
         doing = asyncio.ensure_future(perform(action, evolve(case, say=errand.say), sheet, form, errand.lines))
@@ -103,6 +103,6 @@ async def run_alone(errands: Errands, action: Action, case: Case, sheet: Sheet, 
                 await case.parts.journal(case.name).report(form, errand.lines)
         return doing.result()
 
-    task = errands.begin(case.name, errand, work, clock)
+    task = errands.begin(case.name, errand, work, time.reckon)
     await asyncio.wait({task}, timeout=_PATIENCE_S)
     return None if errand.ended_at is None else (errand.outcome, errand.good)

@@ -15,7 +15,6 @@ from typing import Final, TypeVar
 from attrs import define, field
 
 from lazymig.control.journal import Act
-from lazymig.loop.clock import Clock
 
 R = TypeVar("R")
 
@@ -95,11 +94,11 @@ class Errands:
         """Begin work that goes on to its end, also where nobody waits for it any more."""
         return self._start(work)
 
-    def begin(self, migration: str, errand: Errand, work: Work, clock: Clock) -> asyncio.Task[None]:
+    def begin(self, migration: str, errand: Errand, work: Work, now: Callable[[], datetime]) -> asyncio.Task[None]:
         """Begin one, where none is under way."""
         assert self.find_busy(migration) is None
         self._last[migration] = errand
-        return self._start(_run(errand, work, clock))
+        return self._start(_run(errand, work, now))
 
     def _start(self, work: Coroutine[object, None, R]) -> asyncio.Task[R]:
         # In a new context: what belongs to the request ends with it.
@@ -109,12 +108,12 @@ class Errands:
         return task
 
 
-async def _run(errand: Errand, work: Work, clock: Clock) -> None:
+async def _run(errand: Errand, work: Work, now: Callable[[], datetime]) -> None:
     outcome, good = CUT_OFF, False
     try:
         outcome, good = await work(errand)
     finally:
-        errand.end(clock.now(), outcome, good=good)
+        errand.end(now(), outcome, good=good)
 
 
 def find_shown(own: Errand | None, acts: Sequence[Act], now: datetime) -> Errand | None:
