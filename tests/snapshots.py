@@ -28,7 +28,8 @@ from lazymig.measuring.holdings import Holdings, MovedBy
 from lazymig.measuring.in_place import PlaceHoldings, Stale
 from lazymig.phases import Phase
 from lazymig.status.letters import grouped
-from lazymig.status.looking import DarkLog, Fleet, Passes, Status, Verified
+from lazymig.status.looking import Status
+from lazymig.status.recorded import DarkLog, Fleet, Passes, Verified
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.versions import Versions
 from lazymig.switch import Gate, Plan

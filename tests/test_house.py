@@ -133,7 +133,7 @@ ROOMS = {
         {"walking"},
     ),
     "status": (
-        {"counting", "cut_over", "follower", "ids", "versions"},
+        {"counting", "cut_over", "follower", "gates", "ids", "recorded", "versions"},
         {"letters", "slowly"},
         {"json_text", "looking"},
         {"next_step", "proof", "rows"},

@@ -19,7 +19,7 @@ def object_of(found: Status) -> Mapping[str, object]:
     letters = [as_object(letter, Names([letter.id])) for letter in found.letters]
     step = find_next_step(found)
     return {
-        **attrs.asdict(found),
+        **attrs.asdict(found, filter=lambda attribute, _: attribute.name != "facts"),
         "follower": None if found.follower is None else follower_object(found.follower, found.at),
         "meaning": describe_phase(found.phase),
         "letters": letters,

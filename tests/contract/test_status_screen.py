@@ -20,8 +20,9 @@ from lazymig.measuring.holdings import Holdings, MovedBy
 from lazymig.metrics import BEHIND, DEAD_LETTERS, DIRTY, EPOCH, MEMBERS, METRICS, MISMATCH_AGE, MISMATCHES, PHASE, SHARE
 from lazymig.status import looking
 from lazymig.status.gauges import show_gauges
-from lazymig.status.looking import DarkLog, Fleet, Passes, Status, Verified
+from lazymig.status.looking import Status
 from lazymig.status.objects import object_of
+from lazymig.status.recorded import DarkLog, Fleet, Passes, Verified
 from lazymig.status.words import describe_age
 from lazymig.stores.verdicts import Verdict
 from lazymig.telemetry import Tally
