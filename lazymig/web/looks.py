@@ -1,8 +1,8 @@
 """Looking up what the page shows. At rest a look sends about twenty statements, each by a key or an index.
 
-What costs the servers more (samples of documents, checks of the collections, all gates) is repeated every thirty seconds
-at most, beside the other looks, and after what people did. The runs are read again only where the status shows that one
-has ended; of the samples only those that came since, every ten seconds.
+What costs the servers more (samples of documents, checks of the collections, all gates) is repeated every thirty
+seconds at most, beside the other looks, and after what people did. The runs are read again only where the status shows
+that one has ended; of the samples only those that came since, every ten seconds.
 """
 
 from __future__ import annotations

@@ -129,6 +129,11 @@ def make_data(samples: Sequence[Sample], since: float | None = None) -> dict[str
     return {"at": [_seconds(one) for one in wanted], "charts": charts}
 
 
+def find_newest(samples: Sequence[Sample]) -> float:
+    """Return the time of the newest sample, in seconds since 1970; 0 where there is none."""
+    return _seconds(samples[-1]) if samples else 0.0
+
+
 def _seconds(sample: Sample) -> float:
     return sample.at.replace(tzinfo=UTC).timestamp()
 
