@@ -203,7 +203,7 @@ def in_place() -> Snapshot:
 def alone() -> Snapshot:
     """One collection whose documents are brought up when they are read."""
     versions = Versions("schema", 3, {"missing": 2, "2": 10, "3": 88}, False, (1,))
-    return Snapshot(evolve(NOTHING, phase="coexist", v1=100, alone=True, versions=versions))
+    return Snapshot(evolve(NOTHING, phase="coexist", v1=100, upcasting_only=True, versions=versions))
 
 
 SNAPSHOTS: Mapping[str, Callable[[], Snapshot]] = MappingProxyType(

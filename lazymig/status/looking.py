@@ -94,7 +94,7 @@ class Status:
     place: PlaceHoldings | None = None
     stale: Stale | None = None
     #: Whether there is one collection only, so that nothing is migrated.
-    alone: bool = False
+    upcasting_only: bool = False
     fleet: Fleet = NO_FLEET
     passes: Passes = NO_PASSES
     #: The next step and what it needs; None where the phase is fixed, or nothing is left.
@@ -115,12 +115,12 @@ class Status:
     @property
     def remaining(self) -> int:
         """About how many entities V2 lacks."""
-        return 0 if self.alone else self.v2.remaining(self.v1)
+        return 0 if self.upcasting_only else self.v2.remaining(self.v1)
 
     @property
     def share(self) -> float:
         """The part of the entities to take over that is migrated, from 0 to 1."""
-        return 1.0 if self.alone else self.v2.how_far(self.v1).share
+        return 1.0 if self.upcasting_only else self.v2.how_far(self.v1).share
 
     @property
     def to_move(self) -> int:
@@ -165,7 +165,7 @@ async def looked_up(
         dark_reads=dark_reads,
         warnings=warnings,
         follower=follower,
-        alone=is_upcasting_only(repository.migration),
+        upcasting_only=is_upcasting_only(repository.migration),
         fleet=fleet,
         passes=passes,
         retirement=await _look_up_retirement(repository) if stage.phase is Phase.V2_ONLY else "",

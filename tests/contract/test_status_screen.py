@@ -226,6 +226,14 @@ async def test_how_far_v1s_end_is_is_looked_up_in_the_last_phase_only(database: 
         assert found.retirement == step
 
 
+@pytest.mark.parametrize("one", [True, False])
+def test_programs_read_the_names_that_they_know(one: bool) -> None:
+    """Where there is one collection only is `alone` in JSON; what one look keeps for the next is not there."""
+    made = object_of(status(upcasting_only=one))
+    assert made["alone"] is one
+    assert not {"facts", "upcasting_only"} & made.keys()
+
+
 @pytest.mark.parametrize(
     ("elapsed_s", "said"),
     [(-5, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "120 min"), (7200, "2 h"), (200_000, "2 d")],
