@@ -7,8 +7,9 @@ from datetime import datetime
 
 from lazymig.control import Running, RunRecord, Steering
 from lazymig.phases import Phase
-from lazymig.status.looking import Fleet, Status, Verified
+from lazymig.status.looking import Status
 from lazymig.status.next_step import find_next_step
+from lazymig.status.recorded import Fleet, Verified
 from lazymig.stores.verdicts import Verdict
 from lazymig.switch import Gate
 

@@ -223,7 +223,7 @@ async def test_what_was_ordered_comes_to_its_end(capsys: pytest.CaptureFixture[s
         return Outcome("done", good=True)
 
     errand = Errand("advance", "Ada", "form", SYSTEM_CLOCK.now())
-    errands.begin("things", errand, work, SYSTEM_CLOCK)
+    errands.begin("things", errand, work, SYSTEM_CLOCK.now)
     running = asyncio.create_task(serving.run())
     async with httpx.AsyncClient(base_url=serving.url) as client:
         assert (await client.get("/m/things/")).status_code == 200

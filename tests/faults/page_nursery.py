@@ -1,7 +1,7 @@
 """A process whose children serve the page and are sent one form each, for tests that kill them at its statements.
 
-A line is "0 URI DATABASE ACTION NUMBER WHEN": the child kills itself by `SIGKILL` at this statement of the order, from 1,
-"before" it is sent or "after" the server has answered. With 0 it is not killed.
+A line is "0 URI DATABASE ACTION NUMBER WHEN": the child kills itself by `SIGKILL` at this statement of the order, from
+1, "before" it is sent or "after" the server has answered. With 0 it is not killed.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def is_ill_formed(form: str) -> bool:
 async def find_under_way(case: Case) -> Act | None:
     """Find the action that is under way, at any process."""
     acts = await case.parts.journal(case.name).find_last(_LATELY)
-    now = case.parts.clock.now()
+    now = await case.parts.time.now()
     return next((act for act in acts if act.is_under_way(now) and act.action in ALONE), None)
 
 
@@ -68,7 +68,7 @@ async def perform(
 ) -> Outcome:
     """Do it, unless it would be refused. The journal keeps both."""
     what = action.describe(case, sheet) if sheet.button else sheet.title
-    act = Act(case.parts.clock.now(), case.by, action.name, what, form=form)
+    act = Act(case.parts.time.reckon(), case.by, action.name, what, form=form)
     try:
         async with Deadline(ANSWER_S):
             if not await case.parts.journal(case.name).add(act):
@@ -114,7 +114,7 @@ async def _attempt(action: Action, case: Case, sheet: Sheet) -> Outcome:
 
 async def _end(case: Case, act: Act, outcome: Outcome, lines: Sequence[str], within_s: float = ANSWER_S) -> bool:
     """Enter how it ended. False: the database does not take it now."""
-    journal, now = case.parts.journal(case.name), case.parts.clock.now()
+    journal, now = case.parts.journal(case.name), case.parts.time.reckon()
     ended = evolve(act, outcome=outcome.words, good=outcome.good, ended_at=now, lines=tuple(lines))
     try:
         async with Deadline(within_s):
@@ -142,8 +142,8 @@ async def run_alone(errands: Errands, action: Action, case: Case, sheet: Sheet, 
     """Do it beside the request, as the migration's only errand; return how it ended, or None if it is under way."""
     if (busy := errands.find_busy(case.name)) is not None:
         return Outcome(REPEATED if busy.form == form else describe_busy(busy))
-    clock = case.parts.clock
-    errand = Errand(action.name, case.by, form, clock.now())
+    now = case.parts.time.reckon
+    errand = Errand(action.name, case.by, form, now())
 
     async def work(errand: Errand) -> Outcome:
         said = evolve(case, say=errand.say)
@@ -154,6 +154,6 @@ async def run_alone(errands: Errands, action: Action, case: Case, sheet: Sheet, 
                     await case.parts.journal(case.name).report(form, errand.lines)
         return doing.result()
 
-    task = errands.begin(case.name, errand, work, clock)
+    task = errands.begin(case.name, errand, work, now)
     ended, _ = await asyncio.wait({task}, timeout=_PATIENCE_S)
     return task.result() if ended else None

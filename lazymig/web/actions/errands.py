@@ -15,7 +15,6 @@ from typing import Final, TypeVar
 from attrs import define, field, frozen
 
 from lazymig.control.journal import Act
-from lazymig.loop.clock import Clock
 
 R = TypeVar("R")
 
@@ -76,6 +75,8 @@ class Errand:
 
 #: Does what an errand is for.
 Work = Callable[[Errand], Awaitable[Outcome]]
+#: Returns the present, naive UTC.
+Now = Callable[[], datetime]
 
 
 @define(eq=False)
@@ -114,11 +115,11 @@ class Errands:
         """Begin work that nothing waits for, not even the end of the server."""
         self._start(work, self._left)
 
-    def begin(self, migration: str, errand: Errand, work: Work, clock: Clock) -> asyncio.Task[Outcome]:
+    def begin(self, migration: str, errand: Errand, work: Work, now: Now) -> asyncio.Task[Outcome]:
         """Begin one, where none is under way."""
         assert self.find_busy(migration) is None
         self._last[migration] = errand
-        return self._start(_run(errand, work, clock), self._tasks)
+        return self._start(_run(errand, work, now), self._tasks)
 
     def _start(self, work: Coroutine[object, None, R], kept: set[asyncio.Task[object]]) -> asyncio.Task[R]:
         # In a new context: what belongs to the request ends with it.
@@ -128,12 +129,12 @@ class Errands:
         return task
 
 
-async def _run(errand: Errand, work: Work, clock: Clock) -> Outcome:
+async def _run(errand: Errand, work: Work, now: Now) -> Outcome:
     outcome = Outcome(CUT_OFF)
     try:
         outcome = await work(errand)
     finally:
-        errand.end(clock.now(), outcome)
+        errand.end(now(), outcome)
     return outcome
 
 

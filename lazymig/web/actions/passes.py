@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lazymig.control import Steering
-from lazymig.status.looking import STEERED
+from lazymig.status.recorded import STEERED
 from lazymig.status.words import describe_pause, describe_running
 from lazymig.web.actions.action import Action, Case, NotDone, check_length
 from lazymig.web.actions.sheets import Choice, Field, Sheet

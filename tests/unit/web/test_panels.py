@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from lazymig.phases import Phase
 from lazymig.status.letters import grouped
-from lazymig.status.looking import Passes, Verified
+from lazymig.status.recorded import Passes, Verified
 from lazymig.stores.verdicts import Verdict
 from lazymig.switch import Gate
 from lazymig.web.paths import Paths
