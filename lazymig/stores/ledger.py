@@ -45,7 +45,7 @@ from lazymig.stores.ports import Ledger
 from lazymig.stores.raw import find_undecoded, unpack
 from lazymig.stores.records import PLACEHOLDER, Applied, Begun, Document, Fields, StoredV2
 from lazymig.stores.server_time import ServerTime
-from lazymig.stores.unretried import transform_once, update_once
+from lazymig.stores.unretried import Update, transform_once, update_once
 
 #: Type mismatch, path not viable: the value of `_lazymig` is not one that lazymig wrote.
 _NOT_OURS = frozenset({14, 28})
@@ -243,9 +243,9 @@ class MongoLedger(Ledger):
         if not self._takes_pipelines:
             return await _update_by_replacing(collection, where, pipeline, upsert)
         if upsert and not durable and self._repeats:
-            done = await update_once(collection, where, pipeline, upsert=True)
-            if done is not None:
-                return done
+            reply = await update_once(collection, Update(where, pipeline))
+            if reply is not None:
+                return bool(reply["n"])
         result = await collection.update_one(where, pipeline, upsert=upsert, session=self._session)
         return bool(result.matched_count or result.upserted_id is not None)
 
