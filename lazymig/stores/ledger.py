@@ -86,7 +86,7 @@ class MongoLedger(Ledger):
         self._remembers = remembers
         self._session = session
         self._read = tune(collection, read=None if read_concern is None else ReadConcern(read_concern))
-        #: For the reply of an announcement, which cannot be requested again: as bytes, so that decoding cannot fail.
+        #: For the reply of an announcement whose document may not decode: as bytes, so that decoding cannot fail.
         self._announced = tune(collection, write=MAJORITY, raw=True)
         # V1 must never pass an announced intent, not even when V2's primary changes.
         self._durable = tune(collection, write=MAJORITY)
@@ -131,7 +131,7 @@ class MongoLedger(Ledger):
             assert made is not None  # by the upsert
             return parse_v2(made)
         try:
-            document = await transform_once(self._announced, where, update) if self._repeats else None
+            document = await transform_once(self._durable, where, update) if self._repeats else None
             if document is None:
                 document = await self._announced.find_one_and_update(
                     where, update, upsert=True, return_document=ReturnDocument.AFTER, session=self._session

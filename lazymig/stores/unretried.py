@@ -2,7 +2,8 @@
 
 To make a retry possible, the server records each write beside it, and of an announcement also what it returned. An
 announcement that is made twice is one whose writer has died, and a body that is stored twice is the same body. So both
-go without such records. What fails is sent as the driver does it, which retries, and says what is wrong.
+go without such records. What fails is sent as the driver does it, which retries, and says what is wrong. A reply that
+does not decode, because of the document in it, is such a failure.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 import bson
+from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import DuplicateKeyError, ServerSelectionTimeoutError
 
@@ -74,6 +76,6 @@ async def _send(collection: Handle, command: Document) -> Fields | None:
         )
     except (DuplicateKeyError, ServerSelectionTimeoutError):
         raise
-    except STATEMENT_ERRORS:
+    except (*STATEMENT_ERRORS, InvalidBSON):
         return None
     return None if "writeConcernError" in reply else reply
