@@ -1,9 +1,12 @@
-"""A clock that only the test moves, for what is done at intervals."""
+"""Clocks that only the test moves, for what is done at intervals and for what is bounded in time."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 from lazymig.loop.clock import SystemClock
 
@@ -41,6 +44,31 @@ class StandingClock(SystemClock):
         for at_s, wake in self._sleeping:
             if at_s <= self.time_s and not wake.done():
                 wake.set_result(None)
+
+
+class LoopTime:
+    """The time of the event loop, by which deadlines end. It stands until it is moved, however slow the machine is."""
+
+    def __init__(self, now_s: float) -> None:
+        self._now_s = now_s
+
+    def __call__(self) -> float:
+        return self._now_s
+
+    def move(self, by_s: float) -> None:
+        """Let this much time pass."""
+        self._now_s += by_s
+
+
+@contextmanager
+def standing_loop() -> Iterator[LoopTime]:
+    """Within the with statement, only the test moves the time of the running event loop."""
+    loop: Any = asyncio.get_running_loop()
+    loop.time = time = LoopTime(loop.time())
+    try:
+        yield time
+    finally:
+        del loop.time
 
 
 async def settle() -> None:

@@ -92,7 +92,7 @@ ROOMS = {
         {"in_place"},
     ),
     "control": (
-        {"reading"},
+        {"how_far", "reading"},
         {"part", "row_pages"},
         {
             "at_work",

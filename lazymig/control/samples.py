@@ -14,6 +14,7 @@ from typing import Final
 import attrs
 from attrs import frozen
 
+from lazymig.control.how_far import HowFar
 from lazymig.control.part import Part
 from lazymig.control.reading import Values, read_each
 from lazymig.loop.clock import Clock
@@ -97,15 +98,19 @@ class Sample:
     consistency: float | None = None
 
     @property
+    def how_far(self) -> HowFar:
+        """How far the migration was."""
+        return HowFar(self.v1, self.live, self.waiting, self.left)
+
+    @property
     def remaining(self) -> int:
         """About how many entities V2 lacked."""
-        return max(0, self.v1 - self.live - self.waiting - self.left)
+        return self.how_far.remaining
 
     @property
     def share(self) -> float:
         """The part of the entities to take over that was migrated, from 0 to 1."""
-        to_move = self.v1 - self.left
-        return min(1.0, self.live / to_move) if to_move > 0 else 1.0
+        return self.how_far.share
 
 
 class Samples(Part):

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 from attrs import field, frozen
 from pymongo.errors import OperationFailure
 
-from lazymig.control import Control, MemberRecord, Running, RunRecord, Standing, Steering, parts_of
+from lazymig.control import Control, Followed, MemberRecord, Running, RunRecord, Standing, Steering, parts_of
 from lazymig.dark.contests import SOURCE as DARK_READ
 from lazymig.measuring.held import Held, look_up_held
 from lazymig.measuring.holdings import Holdings, MovedBy
@@ -20,7 +20,6 @@ from lazymig.repository import Repository, calls_of
 from lazymig.routes.stages import Stage
 from lazymig.shapes.migration import is_upcasting_only
 from lazymig.status.counting import Sampled, look_up_sampled
-from lazymig.status.follower import FollowerState, describe_follower
 from lazymig.status.letters import Group, group_counts
 from lazymig.status.slowly import Chooser, Recalled, Slow, look_when_due
 from lazymig.stores.records import DeadLetter
@@ -110,8 +109,8 @@ class Status:
     warnings: list[str]
     #: The open dead letters by their causes, the largest group first; of very many, a part of them.
     causes: tuple[Group, ...] = ()
-    #: What the follower found; None where none ever ran.
-    follower: FollowerState | None = None
+    #: What is recorded of the follower; None where none ever ran.
+    follower: Followed | None = None
     #: What this user or this server does not allow to check.
     unseen: tuple[str, ...] = ()
     #: What to do about V2's documents without `_lazymig`, where there are some.
@@ -146,12 +145,12 @@ class Status:
     @property
     def share(self) -> float:
         """The part of the entities to take over that is migrated, from 0 to 1."""
-        return min(1.0, self.v2.live / self.to_move) if self.to_move > 0 and not self.alone else 1.0
+        return 1.0 if self.alone else self.v2.how_far(self.v1).share
 
     @property
     def to_move(self) -> int:
         """About how many entities there are to take over."""
-        return self.v1 - self.v2.left
+        return self.v2.how_far(self.v1).to_move
 
 
 async def looked_up(
@@ -183,7 +182,7 @@ async def looked_up(
         verified=await _look_up_verified(control, name),
         dark_reads=await _look_up_dark(control, name),
         warnings=await find_warnings(calls.ground, control),
-        follower=describe_follower(await parts_of(control).following(name).find(), now),
+        follower=await parts_of(control).following(name).find(),
         alone=is_upcasting_only(repository.migration),
         fleet=fleet,
         passes=await _look_up_passes(control, name),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from lazymig.status.follower import follower_object
 from lazymig.status.ids import Names
 from lazymig.status.letters import as_object
 from lazymig.status.looking import Status
@@ -19,6 +20,7 @@ def object_of(found: Status) -> Mapping[str, object]:
     step = find_next_step(found)
     return {
         **attrs.asdict(found),
+        "follower": None if found.follower is None else follower_object(found.follower, found.at),
         "meaning": describe_phase(found.phase),
         "letters": letters,
         "remaining": found.remaining,

@@ -235,12 +235,12 @@ def test_ages_have_one_unit(elapsed_s: float, said: str) -> None:
 
 
 def test_gauges_are_set_by_status(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each is a gauge of the table with its attributes; a verdict that no entity has is 0."""
+    """Each is a gauge of the table with its attributes; a verdict that no entity has is 0. The share is the page's."""
     tally, shown = Tally("things"), dict[Any, float]()
     monkeypatch.setattr(tally, "show", lambda name, value, **of: shown.update({(name, *of.values()): value}))
     show_gauges(tally, status())
     assert all(METRICS[name].kind == "gauge" for name, *_ in shown)
-    assert shown[(SHARE,)] == 0.422
+    assert shown[(SHARE,)] == status().share == evolve(rising(0.422)[0], v1=1000).share == 422 / 994
     assert (shown[(PHASE,)], shown[(EPOCH,)], shown[(MEMBERS,)], shown[(BEHIND,)]) == (3, 7, 2, 1)
     assert (shown[(DIRTY,)], shown[(DEAD_LETTERS,)], shown[(MISMATCH_AGE,)]) == (2, 4, 3600)
     assert (shown[(MISMATCHES, "stale")], shown[(MISMATCHES, Verdict.MISSING)]) == (2, 0)

@@ -73,7 +73,7 @@ _PLANS = (
     _Plan(
         "moved", "In V2, by what moved it", "",
         (
-            _Line("to move", "frame", lambda one: one.v1 - one.left),
+            _Line("to move", "frame", lambda one: one.how_far.to_move),
             _Line("by reads", "read", lambda one: one.moved_read, bridged=True),
             _Line("by writes", "write", lambda one: one.moved_write, bridged=True),
             _Line("by sweeps", "sweep", lambda one: one.moved_sweep, bridged=True),
