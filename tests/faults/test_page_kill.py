@@ -19,18 +19,17 @@ from lazymig.control import parts_of
 from lazymig.control.journal import Act
 from lazymig.status.looking import control_of
 from tests.faults import page_nursery
-from tests.faults.nurseries import Nursery, nursery
+from tests.faults.nurseries import nursery
 from tests.faults.page_nursery import ORDERS
 from tests.fleets import until
 from tests.sweeps import LaterClock, thing
 from tests.switches import followed, parts, process, standing
 from tests.web.visitors import Host, Visitor, done
 
-#: Statements of one order, more than any has.
-STATEMENTS = {"advance": 200, "rollback": 60}
-MANY = 40
+#: Those that move the fleet.
+STEPS = ("advance", "rollback")
 #: How many moments are drawn of each action; with `--wide` more.
-DRAWN = 8
+DRAWN = 6
 #: After so many seconds of silence an order counts as cut off.
 SILENT_S = 31.0
 
@@ -150,7 +149,7 @@ async def go_on(database: Any, action: str, *, is_done: bool, by_command: bool) 
             await done(visitor, await visitor.send(release))
         await done(visitor, await visitor.order(action, query, **typed))
     assert await told.is_done(repo)
-    if action in STATEMENTS:
+    if action in STEPS:
         await repo.get(1)
         assert (await standing(repo)).hold is None
         assert (await visitor.open("release")).action == ""
@@ -160,33 +159,25 @@ async def go_on(database: Any, action: str, *, is_done: bool, by_command: bool) 
     await repo.__aexit__(None, None, None)
 
 
-async def kill_at(children: Nursery, action: str, number: int, when: str) -> bool:
-    await children.sweep(action, str(number), when)
-    return await children.end()
-
-
 @pytest.mark.parametrize("action", ACTIONS)
 async def test_a_killed_order_can_be_given_again(
     lazymig_server: Any, server_database: Any, seed: int, wide: int, action: str
 ) -> None:
-    """Killed at drawn statements, before or after them, an order stands once at most and can be given again."""
+    """Killed at drawn statements, before, in or after them, an order stands once at most and can be given again."""
     rng, found = random.Random(f"{seed} {action}"), {True: 0, False: 0}
-    async with nursery(lazymig_server.uri, server_database, page_nursery.__file__) as children:
-        last, kills = STATEMENTS.get(action, MANY), 0
-        while kills < DRAWN * wide:
+    async with nursery(lazymig_server.uri, server_database, page_nursery.__file__, action) as children:
+        while sum(found.values()) < DRAWN * wide:
             repo = await fill(server_database, action)
-            # Half of them near the end: what is looked up first takes most statements, and changes nothing.
-            number = rng.randint(*rng.choice([(1, last), (last * 3 // 4, last)]))
-            when = rng.choice(["before", "after"])
-            if not await kill_at(children, action, number, when):
-                last = min(last, number - 1)  # it has fewer statements
+            # The later of two in half of all cases: what is looked up first takes most statements, and changes nothing.
+            await children.sweep(dies_at=max(children.draw(rng), rng.choice([0, children.draw(rng)])))
+            if not await children.end():
                 assert [act.good for act in await acts(repo)] == [True]
                 continue
-            kills += 1
             is_done = await check_what_is_kept(repo, action)
+            by_command = bool(sum(found.values()) % 2)
             found[is_done] += 1
-            await go_on(server_database, action, is_done=is_done, by_command=bool(kills % 2))
-    print(f"{action}: {kills} kills among {last} statements; not done {found[False]}, done {found[True]}")
+            await go_on(server_database, action, is_done=is_done, by_command=by_command)
+    print(f"{action}: killed before it was done {found[False]}, after it was done {found[True]}")
 
 
 async def test_a_step_that_is_killed_while_it_waits_can_be_made_again(
@@ -196,8 +187,8 @@ async def test_a_step_that_is_killed_while_it_waits_can_be_made_again(
     repo = await fill(server_database, "rollback")
     late = process(epoch=0)
     await parts(repo).members("things").register(late)
-    async with nursery(lazymig_server.uri, server_database, page_nursery.__file__) as children:
-        child = await children.sweep("rollback", "0", "never")
+    async with nursery(lazymig_server.uri, server_database, page_nursery.__file__, "rollback") as children:
+        child = await children.sweep()
 
         async def waits() -> bool:
             return any(act.lines for act in await acts(repo))
