@@ -1,8 +1,8 @@
 """The exhaustive search, which visits every interleaving of a scenario and each state once.
 
-Coroutines cannot go back, so each branch is run again from the start or, where the scenario `resumes`, from the answers
-that its calls got. Depth first, a run continues into new states without a restart. Breadth first, the first problem
-found is one with the fewest steps.
+Coroutines cannot go back, so each branch is run again from the start or, where the scenario `resumes`, goes on from a
+copy of the stores and from what is known of its calls. Depth first, a run continues into new states without a restart.
+Breadth first, the first problem found is one with the fewest steps.
 
 A crash needs no choice of its own. A crashed client is never scheduled again, so every state is also judged as the end
 of the run in which all unfinished clients crashed there.
@@ -11,6 +11,7 @@ of the run in which all unfinished clients crashed there.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Hashable
 
 from attrs import evolve
 
@@ -56,7 +57,9 @@ class Search:
         execution = self._fresh()
         try:
             self._judge.begin(execution)
-            self._visit(execution, ())
+            stores_key = execution.stores_key()
+            self._graph.arrive(execution.key(stores_key))
+            self._visit(execution, (), stores_key)
         finally:
             execution.close()
 
@@ -86,15 +89,17 @@ class Search:
     ) -> tuple[tuple[Choice, ...] | None, int]:
         """Record the state that the last choice led to. Return the path to continue with, if any, and the state."""
         client, action = path[-1]
-        state, new = self._graph.arrive(execution.key(execution.stores_key()))
+        stores_key = execution.stores_key()
+        state, new = self._graph.arrive(execution.key(stores_key))
         self._graph.connect(origin, state, client, alone=action is Action.STEP, ends_call=execution.call_ended)
         # A state does not contain the results of all calls, so a call that fails may lead to one that was visited.
-        return (self._visit(execution, path, state) if new or execution.failure is not None else None), state
+        return (
+            self._visit(execution, path, stores_key, state) if new or execution.failure is not None else None
+        ), state
 
-    def _visit(self, execution: Execution, path: tuple[Choice, ...], state: int = 0) -> tuple[Choice, ...] | None:
-        stores_key = execution.stores_key()
-        if not path:
-            self._graph.arrive(execution.key(stores_key))
+    def _visit(
+        self, execution: Execution, path: tuple[Choice, ...], stores_key: Hashable, state: int = 0
+    ) -> tuple[Choice, ...] | None:
         problem = self._judge.problem(execution, stores_key)
         choices = execution.choices()
         if problem is None and choices and len(path) >= self._scenario.step_limit:
