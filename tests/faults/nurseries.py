@@ -24,12 +24,9 @@ class Nursery:
         #: How many commands a child has sent that was not killed, the latest of them.
         self._whole = 0
 
-    async def sweep(self, *more: str, dies_at: int = 0) -> int:
-        """Begin a child's work, with what else its line says; its process id.
-
-        It is killed at this command, whose number counts from 1.
-        """
-        self._process.stdin.write(f"{' '.join((str(dies_at), self._address, *more))}\n".encode())
+    async def sweep(self, *, dies_at: int = 0) -> int:
+        """Begin a child's work; its process id. It is killed at this command, whose number counts from 1."""
+        self._process.stdin.write(f"{dies_at} {self._address}\n".encode())
         return int(await self._process.stdout.readline())
 
     async def end(self) -> bool:
