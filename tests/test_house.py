@@ -56,7 +56,7 @@ ROOMS = {
         {"clients", "documents", "inspecting", "keyset", "places", "replication", "rows", "soundings"},
         {"heads"},
         {"carried", "fencing", "grouping", "moving_away", "pipelines", "raw", "sampling", "staging"},
-        {"counts", "field_removal", "relevance"},
+        {"counts", "field_removal", "relevance", "two_steps"},
         {"alone", "archives", "events", "fences", "pages", "ports", "probes", "scans", "whole_documents", "wholes"},
         {"server_upgrade", "strays"},
         {"ledger", "mongo_v1", "mongo_wholes", "whole_counts", "whole_reducing"},

@@ -183,6 +183,7 @@ def test_a_fleet_that_is_together_says_so() -> None:
     assert found.fleet.standing is not None
     held = evolve(together, fleet=evolve(together.fleet, standing=evolve(found.fleet.standing, hold="announced")))
     assert "Fleet: 1 process, all at epoch 7; writes will be held" in list(lines_of(held, PIPE))
+    assert any("lazymig phase release lets writes go on" in line for line in lines_of(held, PIPE))
     many = evolve(found, fleet=evolve(found.fleet, members=tuple(member(f"box:{n}", 1) for n in range(6))))
     assert any(line.endswith(" and 3 more") for line in lines_of(many, PIPE))
 

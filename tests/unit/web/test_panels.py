@@ -228,6 +228,7 @@ def test_fleet() -> None:
     """Who follows, who is behind, and whose lease is over."""
     found = panel("fleet", in_trouble())
     assert "writes are held" in found.text
+    assert "If nobody is at it, lazymig phase release lets writes go on." in found.text
     states = [list(row.all("td"))[-1].text for row in found.one("tbody").all("tr")]
     assert states == ["ok", "behind, lease is over", "behind"]
 
