@@ -138,12 +138,12 @@ async def judge_again(
 
 
 def doubt(plan: Plan, names: frozenset[str]) -> Plan:
-    """Return the plan without trust in these conditions, as far as they were met."""
+    """Return the plan with these conditions as unknown: neither what met them nor what closed them stands any more."""
     return evolve(plan, gates=tuple(_doubt(gate) if gate.name in names else gate for gate in plan.gates))
 
 
 def _doubt(gate: Gate) -> Gate:
-    return gate if gate.state == "closed" else evolve(gate, state="unknown", evidence=_AGAIN, remedy="wait a moment")
+    return evolve(gate, state="unknown", evidence=_AGAIN, remedy="wait a moment")
 
 
 def _open(repository: Repository[V1, V2], demands: Demands) -> Switch[V1, V2]:

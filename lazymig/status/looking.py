@@ -231,13 +231,13 @@ def _recall(before: Status | None, fleet: Fleet, held: Held, facts: Facts, now: 
     plan = None if moved else before.plan
     slow = Slow(before.slow_at, sampled, before.unseen, before.foreign, plan, before.facts)
     changed = slow.find_changed(facts) & find_costly(held)
-    return Recalled(slow, now - before.slow_at > SLOWLY or bool(changed), moved)
+    return Recalled(slow, now - before.slow_at > SLOWLY, moved, bool(changed))
 
 
 async def _judge_again(
     repository: AnyRepository, slow: Slow, fleet: Fleet, held: Held, facts: Facts, demands: Demands
 ) -> Slow:
-    """Judge again what rests on something else now. What costs too much for that is not shown as met meanwhile."""
+    """Judge again what rests on something else now. What costs too much for that is shown as unknown meanwhile."""
     plan, changed, costly = slow.plan, slow.find_changed(facts), find_costly(held)
     if plan is None or fleet.standing is None or plan.epoch != fleet.standing.epoch:
         return evolve(slow, plan=None)  # a look that began before the fleet moved

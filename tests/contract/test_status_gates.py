@@ -185,6 +185,9 @@ async def test_what_costs_too_much_is_doubted(
     assert len(slow_looks) == 1
     judged = await look(on, both)
     assert (gate_of(judged, "remaining").state, len(slow_looks)) == ("closed", 2)
+    await on.database["v2"].insert_many([moved(id) for id in range(100, 300)])
+    moved_all = await looked_up(on.repo, exact=False, before=judged, demands=Demands(soak_s=0), choose=later)  # type: ignore[arg-type]
+    assert gate_of(moved_all, "remaining").state == "unknown", "nor may it say that so many are lacking"
 
 
 def test_every_condition_says_what_it_rests_on() -> None:

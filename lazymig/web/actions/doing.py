@@ -19,7 +19,7 @@ from lazymig.loop.deadline import Deadline
 from lazymig.web.actions.action import Action, Case, NotDone
 from lazymig.web.actions.answering import ANSWER_S, ONCE_MORE_S, is_refusal
 from lazymig.web.actions.errands import Errand, Errands, Outcome
-from lazymig.web.actions.every import ALONE
+from lazymig.web.actions.every import EXCLUSIVE
 from lazymig.web.actions.sheets import Sheet
 from lazymig.web.trouble import describe_failed_write
 
@@ -45,7 +45,7 @@ async def find_under_way(case: Case) -> Act | None:
     """Find the action that is under way, at any process."""
     acts = await case.parts.journal(case.name).find_last(_LATELY)
     now = await case.parts.time.now()
-    return next((act for act in acts if act.is_under_way(now) and act.action in ALONE), None)
+    return next((act for act in acts if act.is_under_way(now) and act.action in EXCLUSIVE), None)
 
 
 async def find_repeated(case: Case, form: str) -> Act | None:
@@ -91,7 +91,7 @@ async def _attempt(action: Action, case: Case, sheet: Sheet) -> Outcome:
         return Outcome(refusal)
     try:
         # One that is alone may wait for processes or take long, and its page shows how it goes.
-        async with Deadline(None if action.alone else ANSWER_S):
+        async with Deadline(None if action.exclusive else ANSWER_S):
             return Outcome(await action.act(case, sheet), good=True)
     except (NotDone, LazymigError) as error:
         return Outcome(str(error))
@@ -138,7 +138,7 @@ async def _keep_end(case: Case, act: Act, outcome: Outcome, lines: Sequence[str]
     _LOGGER.warning("the outcome of %s could not be kept", act.action)
 
 
-async def run_alone(errands: Errands, action: Action, case: Case, sheet: Sheet, form: str) -> Outcome | None:
+async def run_exclusively(errands: Errands, action: Action, case: Case, sheet: Sheet, form: str) -> Outcome | None:
     """Do it beside the request, as the migration's only errand; return how it ended, or None if it is under way."""
     if (busy := errands.find_busy(case.name)) is not None:
         return Outcome(REPEATED if busy.form == form else describe_busy(busy))

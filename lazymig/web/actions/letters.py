@@ -67,7 +67,7 @@ def _make_seen(letter: DeadLetter) -> str:
 class _OfOne(Action):
     """An action on one dead letter."""
 
-    alone = False
+    exclusive = False
     asks = frozenset({"id"})
     back = LIST
     titles: ClassVar[tuple[str, str]]

@@ -18,7 +18,7 @@ _NO_LIMIT = "none"
 class _Steer(Action):
     """An order to the passes of one kind. It waits for nothing, so it may come while another action is under way."""
 
-    alone = False
+    exclusive = False
     asks = frozenset({"kind"})
     back = "passes"
 

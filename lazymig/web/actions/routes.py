@@ -31,7 +31,7 @@ from lazymig.web.actions.doing import (
     find_under_way,
     is_ill_formed,
     perform,
-    run_alone,
+    run_exclusively,
 )
 from lazymig.web.actions.errands import Outcome
 from lazymig.web.actions.every import ACTIONS, END_STEPS
@@ -145,7 +145,7 @@ class _Order:
 
     async def _look(self, case: Case, form: str) -> _Known:
         """Find out what is known before anything is done."""
-        busy = await find_under_way(case) if self.action.alone else None
+        busy = await find_under_way(case) if self.action.exclusive else None
         if busy is not None and busy.form == form:
             return _Known(Sheet(title=""), answer=self.leave())
         repeated = await find_repeated(case, form)
@@ -159,8 +159,8 @@ class _Order:
     async def _perform(self, case: Case, sheet: Sheet, form: str) -> Outcome | None:
         """Do it; return how it ended, or None if it is under way."""
         errands = self.room.errands
-        if self.action.alone and sheet.button:
-            return await run_alone(errands, self.action, case, sheet, form)
+        if self.action.exclusive and sheet.button:
+            return await run_exclusively(errands, self.action, case, sheet, form)
         return await asyncio.shield(errands.keep(perform(errands, self.action, case, sheet, form)))
 
     async def show_outcome(self, case: Case, outcome: Outcome) -> Response:
