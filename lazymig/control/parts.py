@@ -36,6 +36,8 @@ class Parts:
     conversions: KnownConversions
     mismatches: Mismatches
     at_work: AtWork
+    #: How long a process of the fleet may work without a heartbeat, as this one was made.
+    lease_s: float
 
     def passes(self, migration: str, kind: str) -> Passes:
         """Return the passes of one kind over one migration's collections."""
@@ -91,8 +93,8 @@ class Parts:
         await self.rows.ensure_index([("kind", 1), ("migration", 1), *BY_AGE], "lazymig_first_at")
 
 
-def compose(rows: Rows, clock: Clock) -> Parts:
+def compose(rows: Rows, clock: Clock, lease_s: float) -> Parts:
     return Parts(
         rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock),
-        Mismatches(rows, clock), AtWork(rows, clock),
+        Mismatches(rows, clock), AtWork(rows, clock), lease_s,
     )  # fmt: skip
