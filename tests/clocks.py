@@ -1,11 +1,14 @@
-"""A clock that only the test moves, for what is done at intervals."""
+"""Clocks that only the test moves, for what is done at intervals and for what is bounded in time."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
-from lazymig.loop.clock import SystemClock
+from lazymig.loop.clock import Clock, SystemClock
 
 
 class StandingClock(SystemClock):
@@ -43,9 +46,49 @@ class StandingClock(SystemClock):
                 wake.set_result(None)
 
 
+class LoopTime:
+    """The time of the event loop, by which deadlines end. It stands until it is moved, however slow the machine is."""
+
+    def __init__(self, now_s: float) -> None:
+        self._now_s = now_s
+
+    def __call__(self) -> float:
+        return self._now_s
+
+    def move(self, by_s: float) -> None:
+        """Let this much time pass."""
+        self._now_s += by_s
+
+
+@contextmanager
+def standing_loop() -> Iterator[LoopTime]:
+    """Within the with statement, only the test moves the time of the running event loop."""
+    loop: Any = asyncio.get_running_loop()
+    loop.time = time = LoopTime(loop.time())
+    try:
+        yield time
+    finally:
+        del loop.time
+
+
 async def settle() -> None:
     """Let all tasks run as far as they can without an answer from elsewhere."""
     for _ in range(20):
         turn = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_soon(turn.set_result, None)
         await turn
+
+
+class GivenTime:
+    """The time of a server that goes by a clock that the test passed."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def now(self) -> datetime:
+        """The time of day."""
+        return self._clock.now()
+
+    def reckon(self) -> datetime:
+        """The same, without asking."""
+        return self._clock.now()

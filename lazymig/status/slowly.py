@@ -9,6 +9,7 @@ from typing import TypeAlias
 from attrs import frozen
 
 from lazymig.status.counting import Sampled
+from lazymig.status.gates import Facts, find_changed
 from lazymig.switch import Plan
 
 
@@ -21,6 +22,12 @@ class Slow:
     unseen: tuple[str, ...]
     foreign: tuple[str, ...]
     plan: Plan | None
+    #: What the conditions of the plan rest on, as it was before they were judged.
+    facts: Facts | None = None
+
+    def find_changed(self, now: Facts) -> frozenset[str]:
+        """Return the conditions of the plan that rest on something that has changed since."""
+        return frozenset() if self.plan is None or self.facts is None else find_changed(self.plan, self.facts, now)
 
 
 @frozen

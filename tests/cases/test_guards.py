@@ -13,6 +13,7 @@ from attrs import evolve, frozen
 
 from lazymig import Migration, Phase, Repository
 from lazymig.repository import calls_of
+from tests.clocks import settle, standing_loop
 from tests.people import ada, ada_v1, people
 
 META = "_lazymig"
@@ -53,6 +54,9 @@ async def test_a_v2_step_that_hangs_costs_half_of_the_time_and_no_error(database
     await repository.get(1)
 
     async def hang(*_: Any, **__: Any) -> Any:
+        time.move(0.55)
+        await settle()
+        time.move(0.5)  # too late for the step, and for its call
         await asyncio.get_running_loop().create_future()
 
     for step in ("apply", "bury", "put_if_absent"):
@@ -63,5 +67,6 @@ async def test_a_v2_step_that_hangs_costs_half_of_the_time_and_no_error(database
         "delete": lambda: repository.delete(1),
         "get": lambda: repository.get(2),
     }
-    await calls[call]()
+    with standing_loop() as time:
+        await calls[call]()
     assert repository.tally.counts["lazymig.left_dirty"] == 1

@@ -110,7 +110,7 @@ def careless_replacement(monkeypatch):
 
     def unguarded(*arguments):
         made = build(*arguments)
-        return made and ({name: value for name, value in made[0].items() if name != f"{MARK}.intent"}, made[1])
+        return made and [{"$replaceWith": made[0]["$replaceWith"]["$cond"][1]}]
 
     monkeypatch.setattr(stores, "build_replacement", unguarded)
 

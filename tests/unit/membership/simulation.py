@@ -31,6 +31,7 @@ from lazymig.membership.in_flight import Generation
 from lazymig.membership.member import Member
 from lazymig.membership.terms import Terms
 from lazymig.switching.waiting import RollCall
+from tests.clocks import GivenTime
 
 NAME = "things"
 LADDER = list(Phase)
@@ -161,7 +162,7 @@ class Parts:
         self.rows, self.clock, self.lease_s = rows, clock, LEASE_S
 
     def phases(self, migration: str) -> Phases:
-        return Phases(self.rows, self.clock, migration)
+        return Phases(self.rows, cast("Any", GivenTime(self.clock)), migration)
 
     def members(self, migration: str) -> Members:
         return Members(self.rows, self.clock, migration)
@@ -202,7 +203,7 @@ class World:
         #: The epoch of a hold that all have acknowledged.
         self.held: int | None = None
         self._run(
-            Phases(cast("Any", self.table), cast("Any", self.clock), NAME).begin(
+            Phases(cast("Any", self.table), cast("Any", GivenTime(self.clock)), NAME).begin(
                 self.random.choice(LADDER[:3]), by="", why=""
             )
         )
