@@ -39,6 +39,8 @@ class Parts:
     at_work: AtWork
     #: The time by which what people see is in order: phases, the journal, samples.
     time: ServerTime
+    #: How long a process of the fleet may work without a heartbeat, as this one was made.
+    lease_s: float
 
     def passes(self, migration: str, kind: str) -> Passes:
         """Return the passes of one kind over one migration's collections."""
@@ -94,8 +96,8 @@ class Parts:
         await self.rows.ensure_index([("kind", 1), ("migration", 1), *BY_AGE], "lazymig_first_at")
 
 
-def compose(rows: Rows, clock: Clock, time: ServerTime) -> Parts:
+def compose(rows: Rows, clock: Clock, time: ServerTime, lease_s: float) -> Parts:
     return Parts(
         rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock),
-        Mismatches(rows, clock), AtWork(rows, clock), time,
+        Mismatches(rows, clock), AtWork(rows, clock), time, lease_s,
     )  # fmt: skip

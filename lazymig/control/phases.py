@@ -172,10 +172,11 @@ def _parse(row: Row) -> Standing:
     """Return the record. Raises `PhaseError` where it does not say in which phase everybody is, and since when."""
     of = Values(row)
     try:
+        phase = _parse_phase(of.need_text("phase"))
         last = _read_moved(of.parts("history")[-1]) if of.parts("history") else None
         return Standing(
             of.need_text("migration"),
-            _parse_phase(of.need_text("phase")),
+            phase,
             of.need_count("epoch"),
             _read_hold(of),
             _read_settings(of),
@@ -216,17 +217,21 @@ def _read_moves(row: Values, name: str) -> tuple[Moved, ...]:
 
 
 def _read_moved(one: Values) -> Moved:
-    before = one.find_text("before")
+    after = _find_phase(one.need_text("after"))
+    if after is None:
+        raise Unreadable("after")
     return Moved(
-        one.need_moment("at"), one.text("by"), one.text("why"), None if before is None else _parse_phase(before),
-        _parse_phase(one.need_text("after")), one.need_count("epoch"), one.text("what"),
+        one.need_moment("at"), one.text("by"), one.text("why"), _find_phase(one.text("before")), after,
+        one.need_count("epoch"), one.text("what"),
     )  # fmt: skip
 
 
+def _find_phase(text: str) -> Phase | None:
+    return Phase(text) if text in list(Phase) else None
+
+
 def _parse_phase(text: str) -> Phase:
-    try:
-        return Phase(text)
-    except ValueError:
-        raise PhaseError(
-            f"the control collection records the phase {text!r}, which this release does not know"
-        ) from None
+    phase = _find_phase(text)
+    if phase is None:
+        raise PhaseError(f"the control collection records the phase {text!r}, which this release does not know")
+    return phase

@@ -38,6 +38,8 @@ class Rows:
     """The rows of one control collection."""
 
     def __init__(self, collection: Collection) -> None:
+        #: The collection's name.
+        self.name = collection_of(collection).name
         #: In-memory collections do not know updates by pipelines, and no other process can reach them.
         self.in_memory = driver_of(collection) is Driver.MEMORY
         # Rows hold ids as documents hold them in `_id`, however this client would decode them.

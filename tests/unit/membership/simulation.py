@@ -13,7 +13,9 @@ What must hold, at every moment:
 
 from __future__ import annotations
 
+import operator
 import random
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -109,7 +111,13 @@ class Table:
 
 
 def _fits(value: Any, asked: Any) -> bool:
-    return value < asked["$lt"] if isinstance(asked, dict) else value == asked
+    asks = asked if isinstance(asked, dict) else {"$eq": asked}
+    return all(_OPERATORS[name](value, of) for name, of in asks.items())
+
+
+_OPERATORS: dict[str, Callable[[Any, Any], object]] = {
+    "$eq": operator.eq, "$ne": operator.ne, "$lt": operator.lt, "$regex": lambda value, of: re.search(of, value),
+}  # fmt: skip
 
 
 class Network:
@@ -151,7 +159,7 @@ class Parts:
     """What a `Member` and a `RollCall` need of the control collection."""
 
     def __init__(self, rows: Any, clock: SimulatedClock) -> None:
-        self.rows, self.clock = rows, clock
+        self.rows, self.clock, self.lease_s = rows, clock, LEASE_S
 
     def phases(self, migration: str) -> Phases:
         return Phases(self.rows, cast("Any", GivenTime(self.clock)), migration)
