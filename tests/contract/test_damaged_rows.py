@@ -176,7 +176,10 @@ async def try_one(
 ) -> None:
     """Look at these rows with one of them damaged."""
     await database["v1"].insert_many(deepcopy(things))
-    others = [deepcopy(row) for row in rows if row["_id"] != damaged["_id"]]
+    # Of mismatches the damaged one is alone: another would keep the gate closed.
+    alone = damaged["kind"] == "mismatch"
+    left = [row for row in rows if not (alone and row["kind"] == "mismatch")]
+    others = [deepcopy(row) for row in left if row["_id"] != damaged["_id"]]
     await database["lazymig_control"].insert_many([*others, damaged])
     await look(database, clock)
 
@@ -202,6 +205,16 @@ async def test_each_value_may_be_wrong() -> None:
             await try_one(AsyncMongoMockClient()["test"], rows, documents, damage(row, path, wrong), clock)
         except Exception as error:
             raise AssertionError(case) from error
+
+
+@pytest.mark.parametrize("name", ["confirmed", "source", "verdict", "id"])
+async def test_the_only_mismatch_keeps_its_gate_closed_whatever_is_wrong_in_it(name: str) -> None:
+    """In memory: each value that decides whether it counts, by each kind of wrong one, with no other beside it."""
+    clock = StandingClock()
+    rows, documents = await filled(clock)
+    for row in (one for one in rows if one["kind"] == "mismatch"):
+        for wrong in (one for one in WRONG if takes(row, (name,), one)):
+            await try_one(AsyncMongoMockClient()["test"], rows, documents, damage(row, (name,), wrong), clock)
 
 
 async def test_a_hold_that_was_removed_is_not_over() -> None:
