@@ -212,8 +212,8 @@ class CoalescingV2(V2Store):
             return await super()._update(where, pipeline, upsert=upsert, durable=durable)
         return await self._updates.call(Update(where, pipeline))
 
-    async def _replace(self, id: RawId, known: Pipeline) -> Applied:
-        if self._in_memory:
+    async def _replace(self, id: RawId, known: Pipeline | None) -> Applied:
+        if self._in_memory or known is None:
             return await super()._replace(id, known)
         return await self._updates.call(Update({"_id": id}, known, upsert=False))
 

@@ -33,6 +33,7 @@ from lazymig.stores.pages import encode_filter, find_page, join_filters
 from lazymig.stores.pipelines import (
     Pipeline,
     build_apply,
+    build_known_tombstone,
     build_replacement,
     build_tombstone,
 )
@@ -112,11 +113,9 @@ class V2Store(MongoLedger, Bodies):
         where = {"_id": id, REV: {"$lte" if own else "$lt": revision}} if over is None else self._over(id, over)
         conv = self._conv if conv is None else conv
         if announced is not None and self._takes_pipelines:
-            known = build_replacement(body, revision, conv, announced)
-            if known is not None:
-                outcome = await self._replace(id, known)
-                if outcome is not Applied.NEWER:
-                    return outcome
+            outcome = await self._replace(id, build_replacement(body, revision, conv, announced))
+            if outcome is not Applied.NEWER:
+                return outcome
         made = build_apply(body, revision, revision if since is None else since, conv)
         return await self._update(where, made, upsert=over is None)
 
@@ -137,8 +136,10 @@ class V2Store(MongoLedger, Bodies):
         # Neither driver nor server names the document. Sent one by one, it is refused and the others are stored.
         return [await self._update(*update, durable=durable) for update in updates]
 
-    async def _replace(self, id: RawId, known: Pipeline) -> Applied:
-        """Replace a document by `build_replacement`. NEWER: it is not as its writer knows it, and stays so."""
+    async def _replace(self, id: RawId, known: Pipeline | None) -> Applied:
+        """Replace a document that is as its writer knows it. NEWER: it is not, or nothing is known, and it stays so."""
+        if known is None:
+            return Applied.NEWER
         one = Update({"_id": id}, known, upsert=False)
         try:
             reply = await update_once(self._quick, one) if self._repeats else None
@@ -154,10 +155,16 @@ class V2Store(MongoLedger, Bodies):
     def _over(id: RawId, seen: StoredV2) -> dict[str, Any]:
         return {"_id": id, REV: seen.revision, CONV: {"$in": [None, 1]} if seen.conv == 1 else seen.conv}
 
-    async def bury(self, id: RawId, revision: int, *, since: int | None = None) -> Applied:
-        made = build_tombstone(revision, revision if since is None else since, self._moment)
+    async def bury(
+        self, id: RawId, revision: int, *, since: int | None = None, announced: StoredV2 | None = None
+    ) -> Applied:
         # A body past the deleted one is of an entity that V1 got later, by an insert with a lower ticket.
         below = revision - 1 if since is None else min(since, revision - 1)
+        if announced is not None and self._takes_pipelines:
+            outcome = await self._replace(id, build_known_tombstone(revision, below, self._moment, announced))
+            if outcome is not Applied.NEWER:
+                return outcome
+        made = build_tombstone(revision, revision if since is None else since, self._moment)
         return await self._update({"_id": id, REV: {"$lte": below}}, made, upsert=True)
 
     async def _update_many(self, updates: Sequence[Update[Pipeline]]) -> list[Applied | BaseException]:

@@ -31,8 +31,6 @@ _ID = {"_id": "$_id"}
 #: What an announcement inserts, where the caller of a shared one knows no more of the document.
 _PLACED: Final[Document] = {"by": "write"}
 _KEPT = {"by": _BY, "conv": _CONV, "raised": _RAISED}
-#: What others may have changed since a writer's announcement, without what is missing.
-_KNOWN: Final[Document] = {"intent": _INTENT, "by": _BY, "inserts": _INSERTS}
 
 
 def _remove_if(closed: Any, value: Any) -> dict[str, Any]:
@@ -80,9 +78,24 @@ def build_replacement(body: Body, revision: int, conv: int, announced: StoredV2)
     meta = {"rev": revision, **known}
     if conv != 1:
         meta["conv"] = conv
-    # No revision is above its intent. The server keeps `_id`, which the body does not have.
-    as_known = {"$eq": [_KNOWN, {"$literal": known}]}
-    return [{"$replaceWith": {"$cond": [as_known, {"$literal": {**body, META_FIELD: meta}}, "$$ROOT"]}}]
+    # No revision is above its intent.
+    standing = {"intent": _INTENT, "by": _BY, "inserts": _INSERTS}
+    return _replace_if({"$eq": [standing, {"$literal": known}]}, {"$literal": {**body, META_FIELD: meta}})
+
+
+def build_known_tombstone(revision: int, since: int, now: Moment, announced: StoredV2) -> Pipeline | None:
+    """Return the pipeline that does what `build_tombstone` does, as `build_replacement` does for a body."""
+    if announced.intent != revision or announced.inserts or announced.revision > since:
+        return None
+    # Not what has been stored meanwhile, which may be of the next entity.
+    standing, known = [_REV, _INTENT, {"inserts": _INSERTS}], [announced.revision, revision, {}]
+    meta = {"rev": revision, "intent": revision, "by": _BY, "gone": True, "at": now}
+    return _replace_if({"$eq": [standing, {"$literal": known}]}, {META_FIELD: meta})
+
+
+def _replace_if(condition: Document, made: Document) -> Pipeline:
+    """Return the pipeline that puts another document in place of one that meets a condition. The server keeps `_id`."""
+    return [{"$replaceWith": {"$cond": [condition, made, "$$ROOT"]}}]
 
 
 def build_tombstone(revision: int, since: int, now: Moment) -> Pipeline:

@@ -68,6 +68,25 @@ async def test_it_stores_what_is_stored_without_knowledge(database: Any, held: D
 
 
 @pytest.mark.parametrize("driver", ["pymongo", "motor"])
+@pytest.mark.parametrize("since", [2, 3])
+@pytest.mark.parametrize("held", HELD.values(), ids=HELD)
+async def test_it_buries_what_is_buried_without_knowledge(database: Any, held: Document | None, since: int) -> None:
+    """A delete leaves the same tombstone, or none, whatever has happened since its announcement."""
+    store, found = V2Store(database["v2"]), []
+    for seen in (announced(), None):
+        await store.collection.delete_many({})
+        if held is not None:
+            await store.collection.insert_one(dict(held))
+        outcome = await store.bury(1, 4, since=since, announced=seen)
+        stored = await store.collection.find_one({"_id": 1})
+        assert stored is not None
+        # Only the server knows its time.
+        stored[META]["at"] = "at" in stored[META] and stored[META]["at"] > NOW
+        found.append((outcome, bson.encode(stored)))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
 @pytest.mark.parametrize("by", ["write", None], ids=["a write", "an earlier version"])
 async def test_it_keeps_what_brought_the_entity_in(database: Any, by: str | None) -> None:
     """What does not know that stores nothing of it, and one statement is enough in either case."""
@@ -125,21 +144,31 @@ async def test_refused_bodies_are_refused(database: Any) -> None:
     assert {one["_id"]: one["first"] async for one in store.collection.find({})} == {0: "x", 1: "a1", 2: "a2"}
 
 
+async def stored_by(store: V2Store, seen: StoredV2) -> Applied:
+    """The last step of a write."""
+    return await store.apply(seen.id, BODY, seen.intent, own=True, announced=seen)
+
+
+async def buried_by(store: V2Store, seen: StoredV2) -> Applied:
+    """The last step of a delete."""
+    return await store.bury(seen.id, seen.intent, since=seen.revision, announced=seen)
+
+
+@pytest.mark.parametrize("step", [stored_by, buried_by])
 @pytest.mark.parametrize("ids", [(1,), (1, 2, 3)], ids=["alone", "together"])
-async def test_one_statement_is_enough(watched: Watched, ids: tuple[int, ...]) -> None:
+async def test_one_statement_is_enough(watched: Watched, ids: tuple[int, ...], step: Any) -> None:
     """Where nobody has announced more, the server finds each document by its id alone, and nothing else is sent."""
     collection = watched.database["v2"]
     await collection.insert_many([{**document(id), META: {"rev": 3, "intent": 3, "by": "read"}} for id in ids])
     store = CoalescingV2(collection, SYSTEM_CLOCK, 1, 20.0)
     tickets = await asyncio.gather(*map(store.ticket, ids))
     with watched.sent() as sent:
-        calls = [store.apply(one.id, BODY, one.intent, own=True, announced=one) for one in tickets]
-        assert await asyncio.gather(*calls) == [Applied.APPLIED] * len(ids)
+        assert await asyncio.gather(*(step(store, one) for one in tickets)) == [Applied.APPLIED] * len(ids)
     [event] = sent
     filters = [dict(one["q"]) for one in event.command["updates"]]
     assert sorted(filters, key=lambda where: where["_id"]) == [{"_id": id} for id in ids]
-    clean = {**BODY, META: {"rev": 4, "intent": 4, "by": "read"}}
-    assert [one async for one in collection.find(sort=[("_id", 1)])] == [{"_id": id, **clean} for id in ids]
+    metas = [one[META] async for one in collection.find()]
+    assert [(one["rev"], one["intent"], "gone" in one) for one in metas] == [(4, 4, step is buried_by)] * len(ids)
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def late_bodies_stand(monkeypatch):
         return await update(store, {"_id": where["_id"]} if options.get("upsert") else where, pipeline, **options)
 
     async def replaced(store, id, known):
-        return await replace(store, id, [{"$replaceWith": known[0]["$replaceWith"]["$cond"][1]}])
+        return await replace(store, id, known and [{"$replaceWith": known[0]["$replaceWith"]["$cond"][1]}])
 
     monkeypatch.setattr(V2Store, "_update", regardless)
     monkeypatch.setattr(V2Store, "_replace", replaced)
