@@ -71,8 +71,8 @@ class CoalescingAlone(AloneStore):
 
     async def bury(self, seen: StoredV2, *, again: bool = False) -> bool:
         # The first of two steps would close the announcement of a document that is not clean, and leave its mark.
-        alone = self._in_memory or (self._forgets and (again or not seen.clean))
-        return await (super().bury(seen) if alone else self._burials.call(seen))
+        unshared = self._in_memory or (self._forgets and (again or not seen.clean))
+        return await (super().bury(seen) if unshared else self._burials.call(seen))
 
     async def _bury_each(self, seen: Sequence[StoredV2]) -> list[Outcome]:
         if self._forgets:

@@ -27,7 +27,7 @@ from lazymig.stores.drivers import (
 from lazymig.stores.failures import Failures, Outcome, failures_of, is_taken, judge_inserts, unknown
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Document
-from lazymig.stores.unretried import update_each_once
+from lazymig.stores.unretried import Update, update_each_once
 
 A = TypeVar("A")
 
@@ -79,7 +79,7 @@ class GuardedWrites:
         requests = list(map(_build_upsert, updates))
         failures = await self._update_once(requests) if self._repeats else None
         if failures is None:
-            failures = await self._send([UpdateOne(*request, upsert=True) for request in requests])
+            failures = await self._send([UpdateOne(*request) for request in requests])
         if failures is None:
             return await self._resend(self._update, updates, [[one.where, one.update] for one in updates])
         self._upserts_refused = any(failure["code"] == _NO_SHARD_KEY for failure in failures.values())
@@ -112,9 +112,9 @@ class GuardedWrites:
             return [make_error(failures[place]) if place in failures else None for place in range(len(updates))]
         return [None] * len(updates)
 
-    async def _update_once(self, requests: Sequence[tuple[Document, object]]) -> Failures | None:
-        failures = await update_each_once(self._collection, requests)
-        return None if failures is None else {failure["index"]: failure for failure in failures}
+    async def _update_once(self, requests: Sequence[Update[Document | Sequence[Document]]]) -> Failures | None:
+        reply = await update_each_once(self._collection, requests)
+        return None if reply is None else {failure["index"]: failure for failure in reply.get("writeErrors", ())}
 
     async def _send(self, requests: Sequence[UpdateOne | InsertOne[Document]]) -> Failures | None:
         """Send a bulk; return its failures by their places. None: one of its messages was too large for the server."""
@@ -181,17 +181,17 @@ class GuardedWrites:
         return True
 
 
-def _build_upsert(one: GuardedUpdate) -> tuple[Document, Document | Sequence[Document]]:
+def _build_upsert(one: GuardedUpdate) -> Update[Document | Sequence[Document]]:
     if one.inserting:
-        return one.where, one.update
+        return Update(one.where, one.update)
     # Another value than the id, whatever the id is.
     other = {"_id": {"lazymig": one.where["_id"]}}
     if isinstance(one.update, Mapping):
-        return _hide_equalities(one.where), {**one.update, "$setOnInsert": other}
+        return Update(_hide_equalities(one.where), {**one.update, "$setOnInsert": other})
     [stage] = one.update
     unmatched = {"$eq": [{"$ifNull": [f"${META_FIELD}.rev", "none"]}, "none"]}
     made = {"$cond": [unmatched, {"$literal": other}, stage["$replaceWith"]]}
-    return one.where, [{"$replaceWith": made}]
+    return Update(one.where, [{"$replaceWith": made}])
 
 
 def _hide_equalities(where: Document) -> Document:
