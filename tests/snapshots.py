@@ -28,7 +28,8 @@ from lazymig.measuring.holdings import Holdings, MovedBy
 from lazymig.measuring.in_place import PlaceHoldings, Stale
 from lazymig.phases import Phase
 from lazymig.status.letters import grouped
-from lazymig.status.looking import DarkLog, Fleet, Passes, Status, Verified
+from lazymig.status.looking import Status
+from lazymig.status.recorded import DarkLog, Fleet, Passes, Verified
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.versions import Versions
 from lazymig.switch import Gate, Plan
@@ -202,7 +203,7 @@ def in_place() -> Snapshot:
 def alone() -> Snapshot:
     """One collection whose documents are brought up when they are read."""
     versions = Versions("schema", 3, {"missing": 2, "2": 10, "3": 88}, False, (1,))
-    return Snapshot(evolve(NOTHING, phase="coexist", v1=100, alone=True, versions=versions))
+    return Snapshot(evolve(NOTHING, phase="coexist", v1=100, upcasting_only=True, versions=versions))
 
 
 SNAPSHOTS: Mapping[str, Callable[[], Snapshot]] = MappingProxyType(

@@ -164,14 +164,14 @@ def evaluate(pipeline: Pipeline, document: Document) -> dict[str, Any]:
 
 
 def _evaluate_part(expression: Any, document: Document) -> Any:
-    if isinstance(expression, str) and expression.startswith("$"):
-        return _VARIABLES[expression](document) if expression in _VARIABLES else _get_at_path(document, expression[1:])
+    if isinstance(expression, str):
+        return _look_up(expression, document) if expression[:1] == "$" else expression
     if isinstance(expression, list):
         return [_evaluate_part(one, document) for one in expression]
-    if not isinstance(expression, Mapping):
+    if not isinstance(expression, (dict, Mapping)):  # asked first: quick
         return expression
     operator = next(iter(expression), "")
-    if not operator.startswith("$"):
+    if operator[:1] != "$":
         made = {name: _evaluate_part(inner, document) for name, inner in expression.items()}
         return {name: value for name, value in made.items() if value is not _MISSING}
     operand = expression[operator]
@@ -191,9 +191,11 @@ def _evaluate_part(expression: Any, document: Document) -> Any:
     return _OPERATORS[operator](values if isinstance(values, list) else [values])
 
 
-def _get_at_path(document: Any, path: str) -> Any:
-    for name in path.split("."):
-        document = document.get(name, _MISSING) if isinstance(document, Mapping) else _MISSING
+def _look_up(expression: str, document: Any) -> Any:
+    if expression in _VARIABLES:
+        return _VARIABLES[expression](document)
+    for name in expression[1:].split("."):
+        document = document.get(name, _MISSING) if isinstance(document, (dict, Mapping)) else _MISSING
     return document
 
 

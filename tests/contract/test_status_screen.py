@@ -20,8 +20,9 @@ from lazymig.measuring.holdings import Holdings, MovedBy
 from lazymig.metrics import BEHIND, DEAD_LETTERS, DIRTY, EPOCH, MEMBERS, METRICS, MISMATCH_AGE, MISMATCHES, PHASE, SHARE
 from lazymig.status import looking
 from lazymig.status.gauges import show_gauges
-from lazymig.status.looking import DarkLog, Fleet, Passes, Status, Verified
+from lazymig.status.looking import Status
 from lazymig.status.objects import object_of
+from lazymig.status.recorded import DarkLog, Fleet, Passes, Verified
 from lazymig.status.words import describe_age
 from lazymig.stores.verdicts import Verdict
 from lazymig.telemetry import Tally
@@ -182,6 +183,7 @@ def test_a_fleet_that_is_together_says_so() -> None:
     assert found.fleet.standing is not None
     held = evolve(together, fleet=evolve(together.fleet, standing=evolve(found.fleet.standing, hold="announced")))
     assert "Fleet: 1 process, all at epoch 7; writes will be held" in list(lines_of(held, PIPE))
+    assert any("lazymig phase release lets writes go on" in line for line in lines_of(held, PIPE))
     many = evolve(found, fleet=evolve(found.fleet, members=tuple(member(f"box:{n}", 1) for n in range(6))))
     assert any(line.endswith(" and 3 more") for line in lines_of(many, PIPE))
 
@@ -223,6 +225,14 @@ async def test_how_far_v1s_end_is_is_looked_up_in_the_last_phase_only(database: 
     for phase, step in ((Phase.COEXIST, ""), (Phase.V2_ONLY, "reduce")):
         found = await looked_up(repository(database, phase=phase), exact=True)
         assert found.retirement == step
+
+
+@pytest.mark.parametrize("one", [True, False])
+def test_programs_read_the_names_that_they_know(one: bool) -> None:
+    """Where there is one collection only is `alone` in JSON; what one look keeps for the next is not there."""
+    made = object_of(status(upcasting_only=one))
+    assert made["alone"] is one
+    assert not {"facts", "upcasting_only"} & made.keys()
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ from lazymig.testing.mongod import Mongod
 from lazymig.verifying.options import VerifyOptions
 from tests.faults import follow_nursery
 from tests.faults.conftest import connected
+from tests.faults.nurseries import Nursery, nursery
 from tests.faults.outside import COUNT, Writers, fill, find_served_wrongly
-from tests.faults.test_sweep_kill import Nursery, nursery
 from tests.following import Watched, find_wrong, followed, recorded, repairing_after
 from tests.sweeps import repository, thing, things
 from tests.widening import WIDENING

@@ -7,9 +7,7 @@ killed leaves nothing that the next one cannot end.
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -27,8 +25,8 @@ from tests.faults.boxes import BoxV2, as_parts, to_v1
 from tests.faults.claims import GRACE_S, Row, illegal, read_back
 from tests.faults.conftest import connected
 from tests.faults.load import History, ShiftedClock, clients, repository, work
+from tests.faults.nurseries import nursery
 from tests.faults.test_statements import FAILURES, failing, work_under
-from tests.faults.test_sweep_kill import nursery
 from tests.widening import WIDENING
 
 PART = "_lazymig_part"
@@ -37,6 +35,8 @@ TRIED = ("compare-and-set V1", "ticket", "find V1") if WIDENING.wide else ("comp
 FAILED = tuple(FAILURES) if WIDENING.wide else ("error", "write concern error")
 IDS = range(8)
 COUNT, KILLS, ROUNDS_MAX = 120, 2, 40
+#: Calls of clients beside a sweep: more make their histories long.
+CALLS_MAX = 60
 
 
 def document(id: int, *, label: bool) -> dict[str, Any]:
@@ -151,18 +151,16 @@ async def test_kill_a_sweep(lazymig_server: Any, server_database: Any, seed: int
             await database["v1"].insert_many([document(id, label=id % 3 > 0) for id in ids])
             history, clock = History({id: (f"legacy.{id}", 0) for id in ids if id % 3}), ShiftedClock()
             crowd = clients(database, history, ids, seed + number, clock, count=4, migration=as_parts)
-            service, aim = Service(database, ids, seed + number), 1 + rng.randrange(30)
+            service = Service(database, ids, seed + number)
             async with service.at_work():
-                child, killed = await children.sweep(), False
+                await children.sweep(dies_at=children.draw(rng))
+                over = asyncio.create_task(children.end())
 
-                def going(history: History = history, aim: int = aim) -> bool:
-                    return history.calls < aim
+                def going(history: History = history, over: asyncio.Task[bool] = over) -> bool:
+                    return history.calls < CALLS_MAX and not over.done()
 
                 await work(crowd, going)
-                with suppress(ProcessLookupError):
-                    os.kill(child, signal.SIGKILL)
-                killed = await children.end()
-            kills += killed
+                kills += await over
             assert await disagreements(database, clock) == []
             await read_back(database, history, ids, clock, as_parts)
             assert await service.judge() + illegal(history) == []

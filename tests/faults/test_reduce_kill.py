@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
-from contextlib import suppress
 from typing import Any
 
 from attrs import evolve
@@ -14,13 +11,11 @@ from attrs import evolve
 from lazymig import Control, Migration, Phase, Repository, Retirement
 from lazymig.control import parts_of
 from tests.faults import reduce_nursery
-from tests.faults.test_sweep_kill import nursery
+from tests.faults.nurseries import nursery
 from tests.people import PersonV2, ada, ada_v1, join, people
 from tests.whole_people import META, ORDER, WITHIN, whole
 
 COUNT, WRITERS, KILLS = 100, 10, 2
-#: Calls of the writers before a kill, at most: about as many as they make while a pass runs.
-_MOMENTS = 300
 FINISHED: Migration[Any, Any] = Migration.finished("people", v2=PersonV2)
 
 
@@ -112,10 +107,7 @@ async def test_kill_at_random_moments(lazymig_server: Any, server_database: Any,
                     for own in range(WRITERS):
                         group.create_task(service.run(own, over))
                     for _ in range(2):
-                        child = await children.sweep()
-                        await service.after(rng.randrange(_MOMENTS))
-                        with suppress(ProcessLookupError):
-                            os.kill(child, signal.SIGKILL)
+                        await children.sweep(dies_at=children.draw(rng))
                         kills += await children.end()
                     work = Retirement(repo, unwatched=True, soak_s=0.0, by="me")
                     done = await work.reduce(confirm="people")

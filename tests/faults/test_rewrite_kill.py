@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
-from contextlib import suppress
 from typing import Any
 
 from lazymig import Phase, Repository, Rewriter
-from tests.faults.test_sweep_kill import nursery
+from tests.faults.nurseries import nursery
 from tests.older import alone, document
 from tests.sweeps import LaterClock, control
 
@@ -35,15 +32,13 @@ async def test_kill_at_random_moments(lazymig_server: Any, server_database: Any,
                 await server_database[name].delete_many({})
             await server_database["v1"].insert_many([document(VERSIONS[id % 4], id) for id in range(COUNT)])
             shoes = dict.fromkeys(range(COUNT), 38)
-            child = await children.sweep()
-            wanted = COUNT // 4 + rng.randrange(1, COUNT // 2)
-            while await server_database["v1"].count_documents({"schema_version": 3}) < wanted:
+            await children.sweep(dies_at=children.draw(rng))
+            over = asyncio.create_task(children.end())
+            while not over.done():
                 id = rng.randrange(COUNT)
                 shoes[id] += 1
                 await server_database["v1"].update_one({"_id": id}, {"$inc": {"shoe": 1}})
-            with suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-            killed = await asyncio.wait_for(children.end(), 60)
+            killed = await over
             found = await documents(server_database)
             for id, one in found.items():
                 assert one in [document(version, id, shoe=shoes[id]) for version in (VERSIONS[id % 4], 3)]

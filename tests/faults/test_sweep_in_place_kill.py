@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-from contextlib import suppress
 from typing import Any
 
 from lazymig.protocol.in_place.parts import Parts
 from lazymig.stores.whole_documents import parse_whole
 from tests.faults.crowds import Crowd, Kind
-from tests.faults.test_sweep_kill import nursery
+from tests.faults.nurseries import nursery
 from tests.places import Repo, noted, place_of, place_repository, place_sweeper
-from tests.sweeps import LaterClock, letters, passes, stored, thing
+from tests.sweeps import LaterClock, letters, stored, thing
 
 COUNT, KILLS, ROUNDS_MAX = 120, 4, 20
 BAD = {7, 50, 119}
@@ -68,15 +65,6 @@ async def _check(database: Any, writers: Writers) -> None:
         assert Parts(place, parse_whole(document)).is_current
 
 
-async def _wait_for(database: Any, aim: int) -> None:
-    """Return once the sweep has stored so many V2 parts, or the pass is over."""
-    pass_of_all = passes(database)
-    while await database["both"].count_documents({"_lazymig.by": "sweep"}) < aim:
-        current = await pass_of_all.current()
-        if current is not None and current["state"] == "done":
-            return
-
-
 async def test_kill_at_random_moments(lazymig_server: Any, server_database: Any, seed: int, wide: int) -> None:
     """Killed at random moments, a sweep leaves nothing that the next cannot end, and no write of anybody is lost."""
     rng, kills, continued = random.Random(seed), 0, 0
@@ -85,10 +73,7 @@ async def test_kill_at_random_moments(lazymig_server: Any, server_database: Any,
             await _fill(server_database)
             writers = Writers(server_database, place_repository(server_database), rng)
             async with writers.at_work(outside=1, inside=1):
-                child = await children.sweep()
-                await _wait_for(server_database, rng.randrange(COUNT // 3))
-                with suppress(ProcessLookupError):
-                    os.kill(child, signal.SIGKILL)
+                await children.sweep(dies_at=children.draw(rng))
                 kills += await children.end()
                 # Late enough for the dead sweep's leases.
                 large: dict[str, Any] = {"batch_size": 25, "partition_size": 50}

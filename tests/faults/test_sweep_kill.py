@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import random
-import signal
-import sys
-from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from attrs import evolve
 
 from lazymig import AlreadyExists, NotFound, Repository
-from tests.faults import sweep_nursery
 from tests.faults.crowds import Crowd, Kind
+from tests.faults.nurseries import nursery
 from tests.sweeps import LaterClock, ThingV1, ThingV2, control, moved, repository, stored, sweeper, thing
 from tests.widening import WIDENING
 
@@ -27,38 +19,6 @@ NEWEST_KILLS = 3
 BAD = {7, 150, 299}
 #: Each pair has one code, which V2's unique index takes once.
 TWINS = {(20, 21), (200, 260)}
-
-
-class Nursery:
-    """The process whose children sweep, or do other work."""
-
-    def __init__(self, process: Any, address: str) -> None:
-        self._process = process
-        self._address = address
-
-    async def sweep(self) -> int:
-        """Begin a child's work; its process id."""
-        self._process.stdin.write(f"{self._address}\n".encode())
-        return int(await self._process.stdout.readline())
-
-    async def end(self) -> bool:
-        """Wait for its end; whether it was killed."""
-        word = (await self._process.stdout.readline()).decode().strip()
-        assert word in ("killed", "ended")
-        return word == "killed"
-
-
-@asynccontextmanager
-async def nursery(
-    uri: str, database: Any, program: str = sweep_nursery.__file__, kind: str = ""
-) -> AsyncIterator[Nursery]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    process = await asyncio.create_subprocess_exec(sys.executable, program, stdin=PIPE, stdout=PIPE, env=environment)
-    try:
-        yield Nursery(process, f"{uri} {database.name} {kind}".strip())
-    finally:
-        process.stdin.close()
-        await process.wait()
 
 
 class Writers(Crowd):
@@ -117,22 +77,15 @@ async def check(database: Any) -> None:
 
 async def test_kill_at_random_moments(lazymig_server: Any, server_database: Any, seed: int, wide: int) -> None:
     """Killed at random moments, with writers at both doors, a sweep leaves nothing that the next cannot end."""
-    rng, kills, moments = random.Random(seed), 0, 40
+    rng, kills = random.Random(seed), 0
     await server_database["v2"].create_index("code", unique=True, sparse=True)
     async with nursery(lazymig_server.uri, server_database) as children:
-        for number in range(ROUNDS_MAX * wide):
+        for rounds in range(ROUNDS_MAX * wide):  # noqa: B007 - it is printed
             await fill(server_database)
             writers = Writers(repository(server_database), rng)
             async with writers.at_work(clients=4):
-                child = await children.sweep()
-                if number:
-                    await writers.after(rng.randrange(moments))
-                    with suppress(ProcessLookupError):
-                        os.kill(child, signal.SIGKILL)
-                if await children.end():
-                    kills += 1
-                else:
-                    moments = max(writers.done.total(), 20)  # how many calls a whole sweep takes
+                await children.sweep(dies_at=children.draw(rng))
+                kills += await children.end()
                 # Late enough for the dead sweep's leases only: the writers' marks are young.
                 repo = repository(server_database)
                 await sweeper(server_database, repo=repo, batch_size=50, partition_size=50, clock=LaterClock(61)).run()
@@ -141,7 +94,7 @@ async def test_kill_at_random_moments(lazymig_server: Any, server_database: Any,
             await check(server_database)
             if kills >= KILLS * wide:
                 break
-    print(f"{kills} kills in {number} rounds, {moments} calls per sweep")
+    print(f"{kills} kills in {rounds + 1} rounds")
     assert kills >= KILLS * wide
 
 
@@ -151,15 +104,11 @@ async def test_kill_a_sweep_of_the_newest_first(
     """Killed between any two pages, the next one continues below what was done, and V2 ends with all of V1."""
     rng, kills, continued = random.Random(seed), 0, 0
     async with nursery(lazymig_server.uri, server_database, kind="newest") as children:
-        while kills < NEWEST_KILLS * wide:
+        while kills < NEWEST_KILLS * wide or not continued:
             for name in ("v1", "v2", "lazymig_control"):
                 await server_database[name].delete_many({})
             await server_database["v1"].insert_many([thing(id) for id in range(COUNT)])
-            child, aim = await children.sweep(), rng.randrange(1, COUNT)
-            while await server_database["v2"].count_documents({}) < aim:
-                pass
-            with suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
+            await children.sweep(dies_at=children.draw(rng))
             kills += await children.end()
             report = await sweeper(
                 server_database, batch_size=50, partition_size=50, clock=LaterClock(61), newest_first=True
@@ -169,4 +118,3 @@ async def test_kill_a_sweep_of_the_newest_first(
             held = await stored(server_database["v2"])
             assert held == {repr(id): moved(id) for id in range(COUNT)}
     print(f"{kills} kills, {continued} passes continued")
-    assert continued

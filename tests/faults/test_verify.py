@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
-from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
@@ -18,7 +15,7 @@ from lazymig.testing import ReplicaSet
 from tests.faults import verify_nursery
 from tests.faults.conftest import connected
 from tests.faults.crowds import Crowd, Kind
-from tests.faults.test_sweep_kill import nursery
+from tests.faults.nurseries import nursery
 from tests.sweeps import LaterClock, ThingV1, ThingV2
 from tests.verifications import (
     DEFECTS,
@@ -106,38 +103,23 @@ async def test_beside_live_clients(server_database: Any, seed: int) -> None:
 
 async def test_kill_at_random_moments(lazymig_server: Any, server_database: Any, seed: int) -> None:
     """Killed at random moments, verification loses nothing: afterwards every planted mismatch is recorded."""
-    rng, count, kills, aim, longest = random.Random(seed), 300, 0, 10 if WIDENING.full else 3, 0.5
+    rng, count, kills, aim = random.Random(seed), 300, 0, 10 if WIDENING.full else 3
     async with nursery(lazymig_server.uri, server_database, verify_nursery.__file__) as children:
-        for number in range(20 * aim):
+        for rounds in range(20 * aim):  # noqa: B007 - it is printed
             for name in ("v1", "v2", "lazymig_control"):
                 await server_database[name].delete_many({})
             await fill(server_database, range(count))
             planted = await plant(server_database, rng.sample(range(count), 3 * len(PLAIN)), PLAIN * 3)
-            began_s = perf_counter()
-            child = await children.sweep()
-            if number:
-                await asyncio.wait_for(asyncio.shield(_moment(rng.random() * longest)), None)
-                with suppress(ProcessLookupError):
-                    os.kill(child, signal.SIGKILL)
-            if await children.end():
-                kills += 1
-            else:
-                longest = max(0.05, min(longest, perf_counter() - began_s))
+            await children.sweep(dies_at=children.draw(rng))
+            kills += await children.end()
             # Late enough for the leases of the dead.
             report = await verifier(server_database, batch_size=10, partition_size=50, clock=LaterClock(61)).run()
             assert verdicts_of(report.mismatches) == claims(planted) == verdicts_of(await rows(server_database))
             assert report.finished
             if kills >= aim:
                 break
-    print(f"{kills} kills in {number} rounds")
+    print(f"{kills} kills in {rounds + 1} rounds")
     assert kills >= aim
-
-
-async def _moment(delay_s: float) -> None:
-    """A moment of the child's life, which only the machine's clock knows."""
-    done = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().call_later(delay_s, done.set_result, None)
-    await done
 
 
 async def test_a_step_down(replica_set: ReplicaSet, seed: int) -> None:

@@ -59,7 +59,7 @@ class Page:
 def lines_of(found: Status, page: Page, samples: Sequence[Sample] = ()) -> Iterator[str]:
     """Yield the text of the screen, line by line."""
     yield from page.wrap(describe_headline(found))
-    if not found.alone:
+    if not found.upcasting_only:
         yield from page.wrap(f"  {describe_phase(found.phase)}")
         if page.terminal:
             yield _draw_share(found, page, samples)

@@ -5,6 +5,7 @@ Each guard stands alone. Nothing is kept between requests, so that any number of
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
@@ -12,7 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message
 
@@ -25,6 +26,8 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 #: The field and the cookie that must agree.
 TOKEN_FIELD: Final = "token"
 _PORTS: Final = {"http": 80, "https": 443}
+#: Seconds for a form to come as a whole.
+_BODY_S: Final = 10.0
 #: How long the name may be that the history keeps.
 _NAME_MAX: Final = 200
 
@@ -60,11 +63,13 @@ async def read_form(request: Request) -> tuple[Given, Request]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != _FORM:
         raise HTTPException(415, f"Send the form of this page: {_FORM}.")
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_MAX:
-            raise HTTPException(413, f"The form is longer than {BODY_MAX:,} bytes.")
+    try:
+        async with asyncio.timeout(_BODY_S):
+            body = await _read_body(request)
+    except TimeoutError:
+        raise HTTPException(408, "The form has not come in time. Nothing was done.") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "The form has not come as a whole. Nothing was done.") from None
     try:
         given = parse_form(body.decode())
     except ValueError:  # also of the decoding
@@ -74,6 +79,15 @@ async def read_form(request: Request) -> tuple[Given, Request]:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return given, Request(request.scope, receive)
+
+
+async def _read_body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_MAX:
+            raise HTTPException(413, f"The form is longer than {BODY_MAX:,} bytes.")
+    return bytes(body)
 
 
 def check_sender(request: Request) -> None:

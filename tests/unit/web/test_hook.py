@@ -38,8 +38,8 @@ async def refused(authorize: Any) -> HTTPException:
 
 
 def at_work() -> set[asyncio.Task[Any]]:
-    """The other tasks of this event loop."""
-    return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
+    """The tasks that await hooks."""
+    return {task for task in asyncio.all_tasks() if "_Call.make" in repr(task.get_coro())}
 
 
 async def has_ended(threads: Callable[[], bool] = lambda: True) -> bool:
