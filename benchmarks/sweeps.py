@@ -99,7 +99,9 @@ def _sweeps(client: Any, uri: str, name: str, count: int) -> dict[str, Leg]:
         return _timed(client, name, run)
 
     legs = {"1 process": sweep(MIGRATION)}
-    legs["2 workers"] = _timed(client, name, lambda: Workers(SWEEP, partial(made, uri, name), 2, {}).run())
+    legs["2 workers"] = _timed(
+        client, name, lambda: Workers(SWEEP, repository(client, name, MIGRATION), partial(made, uri, name), 2, {}).run()
+    )
     legs["server-side"] = sweep(SERVER_SIDE)
     return legs
 

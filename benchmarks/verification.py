@@ -40,8 +40,11 @@ NAME, _FILL = "verification", 5_000
 
 
 def made(uri: str, name: str) -> lazymig.Repository[Any, Any]:
-    """A repository of one's own, in this process or in a worker."""
-    database = AsyncMongoClient[dict[str, Any]](uri)[name]
+    """A repository of its own for a worker."""
+    return _repository(AsyncMongoClient[dict[str, Any]](uri)[name])
+
+
+def _repository(database: Any) -> lazymig.Repository[Any, Any]:
     return lazymig.Repository(MIGRATION, v1=database["v1"], v2=database["v2"], phase=lazymig.Phase.COEXIST)
 
 
@@ -57,16 +60,14 @@ async def _fill(client: Any, name: str, count: int) -> None:
 
 
 async def _verify(client: Any, uri: str, count: int) -> None:
-    database = client[NAME]
-    repo = lazymig.Repository(MIGRATION, v1=database["v1"], v2=database["v2"], phase=lazymig.Phase.COEXIST)
-    found = await lazymig.Verifier(repo).run()
+    found = await lazymig.Verifier(_repository(client[NAME])).run()
     assert (found.agrees, found.compared) == (True, count)
 
 
 async def _by_workers(client: Any, uri: str, count: int) -> None:
     size = max(min(count // 8, 50_000), 1000)
     options = {"opinions": Opinions(), "partition_size": size}
-    found = await Workers(VERIFY, partial(made, uri, NAME), 2, options).run()
+    found = await Workers(VERIFY, _repository(client[NAME]), partial(made, uri, NAME), 2, options).run()
     assert (found.agrees, found.compared) == (True, count)
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from lazymig.loop.clock import SystemClock
+from lazymig.loop.clock import Clock, SystemClock
 
 
 class StandingClock(SystemClock):
@@ -77,3 +77,18 @@ async def settle() -> None:
         turn = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_soon(turn.set_result, None)
         await turn
+
+
+class GivenTime:
+    """The time of a server that goes by a clock that the test passed."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def now(self) -> datetime:
+        """The time of day."""
+        return self._clock.now()
+
+    def reckon(self) -> datetime:
+        """The same, without asking."""
+        return self._clock.now()

@@ -9,7 +9,7 @@ import asyncio
 import os
 import sys
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
@@ -24,7 +24,11 @@ from pymongo import AsyncMongoClient
 # `examples` is imported from the source tree, and stands last so that `lazymig` is the installed one.
 sys.path.append(str(Path(__file__).parents[1]))
 
+from lazymig.loop.clock import Clock, SystemClock
+from lazymig.stores.rows import Rows
+from lazymig.stores.server_time import ServerTime
 from lazymig.testing.ports import ReservedPort
+from tests.clocks import GivenTime
 from tests.in_memory import keep_servers_in_memory
 from tests.tracing import keep_part
 from tests.widening import WIDENING, add_options, take_options
@@ -61,6 +65,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def stay_in_front(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that runs in this process must not let others go first: all later tests would wait for a processor."""
     monkeypatch.setattr(os, "nice", lambda _: 0)
+
+
+@pytest.fixture(autouse=True)
+def servers_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[Rows, Clock], ServerTime]:
+    """Where a test passes a clock of its own, the control collection's server goes by it too.
+
+    Returns what really makes the server's time.
+    """
+    made = Rows.server_time
+
+    def make(rows: Rows, clock: Clock) -> ServerTime | GivenTime:
+        return made(rows, clock) if type(clock) is SystemClock else GivenTime(clock)
+
+    monkeypatch.setattr(Rows, "server_time", make)
+    return made
 
 
 @pytest.fixture

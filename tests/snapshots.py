@@ -12,6 +12,7 @@ from attrs import evolve
 from lazymig.control import (
     CutOver,
     FiguresRecord,
+    Followed,
     GroupFigures,
     MemberRecord,
     Moved,
@@ -26,9 +27,9 @@ from lazymig.control.samples import Sample
 from lazymig.measuring.holdings import Holdings, MovedBy
 from lazymig.measuring.in_place import PlaceHoldings, Stale
 from lazymig.phases import Phase
-from lazymig.status.follower import FollowerState
 from lazymig.status.letters import grouped
-from lazymig.status.looking import DarkLog, Fleet, Passes, Status, Verified
+from lazymig.status.looking import Status
+from lazymig.status.recorded import DarkLog, Fleet, Passes, Verified
 from lazymig.stores.records import DeadLetter
 from lazymig.sweeping.versions import Versions
 from lazymig.switch import Gate, Plan
@@ -146,7 +147,7 @@ def at_work() -> Snapshot:
         ),
         passes=Passes((running,), {}), runs=[run("sweep", 30, scanned=900, migrated=800)[1]],
         verified=Verified(run("verify", 5, compared=1_204_000, match=1_204_000, total=1_204_000)[1], {}, None),
-        follower=FollowerState(True, ago(seconds=2), 0.4, 0.02, 0.31, None, 1, {"update": 3}, {}),
+        follower=Followed(True, ago(seconds=2), 0.4, 0.02, 0.31, None, 1, {ago(hours=3): {"update": 3}}),
         versions=Versions("schema", 4, {"missing": 12, "3": 900, "4": 1_203_419}, True),
     )  # fmt: skip
     runs = (run("verify", 5, compared=1_204_000, match=1_204_000), run("sweep", 30, scanned=900, migrated=800))
@@ -202,7 +203,7 @@ def in_place() -> Snapshot:
 def alone() -> Snapshot:
     """One collection whose documents are brought up when they are read."""
     versions = Versions("schema", 3, {"missing": 2, "2": 10, "3": 88}, False, (1,))
-    return Snapshot(evolve(NOTHING, phase="coexist", v1=100, alone=True, versions=versions))
+    return Snapshot(evolve(NOTHING, phase="coexist", v1=100, upcasting_only=True, versions=versions))
 
 
 SNAPSHOTS: Mapping[str, Callable[[], Snapshot]] = MappingProxyType(

@@ -71,8 +71,8 @@ def with_lease(repo: Repository[Any, Any], lease_s: float) -> Repository[Any, An
 
 
 def process(name: str = "web:1", **changed: Any) -> MemberRecord:
-    """A process of the fleet that has acknowledged every epoch."""
-    return evolve(MemberRecord(name, name, "service", "", 1, 1000, 1, 15.0, datetime(2024, 5, 1)), **changed)
+    """A process of the fleet that has acknowledged the first epoch."""
+    return evolve(MemberRecord(name, name, "service", "", 1, 1, 1, 15.0, datetime(2024, 5, 1)), **changed)
 
 
 class Ready:

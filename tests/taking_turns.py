@@ -85,7 +85,7 @@ async def write_joined(repository: Any, id: Any, changes: Sequence[Any], *, v1: 
     joined = Joined(members, SYSTEM_CLOCK)
     outcomes = list(joined.divide(await error_of(calls.route.write(id, joined))))
     for place, outcome in enumerate(outcomes):
-        if outcome is Again.ALONE:
+        if outcome is Again.BY_ITSELF:
             outcomes[place] = await result_or_error(calls.route.write(id, edits[place]))
     return outcomes
 

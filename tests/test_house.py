@@ -52,11 +52,11 @@ ROOMS = {
         {"decimals", "elements", "given"},
         {"chunks", "positions", "records", "verdicts"},
         {"decoding", "drivers"},
-        {"failures", "indexes", "record_changes", "sessions", "unretried"},
-        {"clients", "documents", "inspecting", "keyset", "places", "replication", "rows", "server_time", "soundings"},
+        {"failures", "indexes", "record_changes", "server_time", "sessions", "unretried"},
+        {"clients", "documents", "inspecting", "keyset", "places", "replication", "rows", "soundings"},
         {"heads"},
         {"carried", "fencing", "grouping", "moving_away", "pipelines", "raw", "sampling", "staging"},
-        {"counts", "field_removal", "relevance"},
+        {"counts", "field_removal", "relevance", "two_steps"},
         {"alone", "archives", "events", "fences", "pages", "ports", "probes", "scans", "whole_documents", "wholes"},
         {"server_upgrade", "strays"},
         {"ledger", "mongo_v1", "mongo_wholes", "whole_counts", "whole_reducing"},
@@ -92,7 +92,7 @@ ROOMS = {
         {"in_place"},
     ),
     "control": (
-        {"reading"},
+        {"how_far", "reading"},
         {"part", "row_pages"},
         {
             "at_work",
@@ -133,7 +133,7 @@ ROOMS = {
         {"walking"},
     ),
     "status": (
-        {"counting", "cut_over", "follower", "ids", "versions"},
+        {"counting", "cut_over", "follower", "gates", "ids", "recorded", "versions"},
         {"letters", "slowly"},
         {"json_text", "looking"},
         {"next_step", "proof", "rows"},

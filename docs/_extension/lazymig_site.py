@@ -17,9 +17,9 @@ class HelpTexts(SphinxDirective):
     """`help-texts`: every command with its options, taken from the program at each build."""
 
     def run(self) -> list[nodes.Node]:
-        from lazymig.cli.verbs import app
+        from lazymig.cli.verbs import command_line
 
-        text = app.generate_docs(output_format="markdown", recursive=True)
+        text = command_line().generate_docs(output_format="markdown", recursive=True)
         # The page has its own title and introduction, and the theme shows the contents.
         _, first, others = text.partition("\n## lazymig ")
         return self.parse_text_to_nodes(first + others, allow_section_headings=True)

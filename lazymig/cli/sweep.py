@@ -14,7 +14,7 @@ from lazymig.cli.loading import made, opened
 from lazymig.cli.options import App, Debug, Exit, Json
 from lazymig.cli.output import show_json
 from lazymig.cli.progress import Standing, describe_throttle, reporter
-from lazymig.cli.stopping import run_stoppable, step_back
+from lazymig.cli.stopping import Stoppable, run_stoppable, step_back
 from lazymig.cli.sweep_options import SHARING, Options, Sharing, check, keywords_of, parse_workers
 from lazymig.cli.sweep_report import show_report
 from lazymig.cli.workers import choose_workers
@@ -26,7 +26,7 @@ from lazymig.passes.helm import is_pause
 from lazymig.repository import Repository, calls_of
 from lazymig.status.ids import Names
 from lazymig.status.letters import as_object
-from lazymig.sweeper import Progress, Sweeper
+from lazymig.sweeper import Progress, Sweeper, SweepReport
 
 _WAITING = (
     "waiting for the lease of another sweeper; if that one is dead, this one goes on after "
@@ -52,24 +52,23 @@ async def sweep(
     """
     check(options, sharing)
     keywords = keywords_of(options, sharing)
-    workers = parse_workers(sharing.workers)
-    if workers != 1:
-        # Before any worker starts: here a typo or a server that is down is one line, there a failed worker.
+    step_back()
+    if sharing.dask:
+        with reporter("sweep", as_json=json):
+            report = await sweep_on_dask(sharing.dask, partial(_checked, app, options.grace), keywords)
+    else:
         async with opened(app, in_json=json) as repository:
             _check_grace(repository, options.grace)
-            workers = await choose_workers(SWEEP, repository, workers, keywords, in_json=json)
-    step_back()
-    with reporter("sweep", as_json=json) as shown:
-        update: Callable[[Progress], None] = lambda progress: shown.update(standing(progress))  # noqa: E731
-        if sharing.dask:
-            report = await sweep_on_dask(sharing.dask, partial(_checked, app, options.grace), keywords)
-        elif workers > 1:
-            report = await run_stoppable(Workers(SWEEP, partial(made, app), workers, keywords, update))
-        else:
-            async with opened(app, in_json=json) as repository:
-                _check_grace(repository, options.grace)
-                sweeper = Sweeper(repository, dry_run=options.dry_run, on_progress=update, **keywords)
-                report = await run_stoppable(sweeper)
+            given = parse_workers(sharing.workers)
+            workers = await choose_workers(SWEEP, repository, given, keywords, in_json=json)
+            with reporter("sweep", as_json=json) as shown:
+                update: Callable[[Progress], None] = lambda progress: shown.update(standing(progress))  # noqa: E731
+                run: Stoppable[SweepReport]
+                if workers > 1:
+                    run = Workers(SWEEP, repository, partial(made, app), workers, keywords, update)
+                else:
+                    run = Sweeper(repository, dry_run=options.dry_run, on_progress=update, **keywords)
+                report = await run_stoppable(run)
     if json:
         names = Names(letter.id for letter in report.not_movable)
         letters = [as_object(letter, names) for letter in report.not_movable]

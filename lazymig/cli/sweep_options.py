@@ -73,12 +73,12 @@ class Sharing:
 
 def check(options: Options, sharing: Sharing) -> None:
     """Raise `Unusable` for options that exclude each other."""
-    alone = parse_workers(sharing.workers) == 1
-    if options.dry_run and (not alone or sharing.dask or sharing.shard):
+    one_process = parse_workers(sharing.workers) == 1
+    if options.dry_run and (not one_process or sharing.dask or sharing.shard):
         raise Unusable("--dry-run runs in one process only; leave out --workers, --shard and --dask")
     if options.where is not None and options.adopt:
         raise Unusable("--adopt replaces all documents that lazymig did not store; leave out --where")
-    if sharing.dask and (not alone or sharing.shard):
+    if sharing.dask and (not one_process or sharing.shard):
         raise Unusable("--dask shares the work by itself; leave out --workers and --shard")
 
 

@@ -7,6 +7,8 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from inspect import BoundArguments
 from typing import Any, Literal
@@ -14,25 +16,9 @@ from typing import Any, Literal
 from cyclopts import App, CycloptsError
 from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
 
-from lazymig.cli.check import check
-from lazymig.cli.cut_over import phase
-from lazymig.cli.dead_letters import dead_letters
-from lazymig.cli.demo import demo
-from lazymig.cli.doctor import doctor
 from lazymig.cli.failures import Unusable, in_one_line, raised_at, without_secrets
-from lazymig.cli.follow import follow
-from lazymig.cli.init import init
 from lazymig.cli.options import Exit, examples
 from lazymig.cli.output import complain
-from lazymig.cli.report import report
-from lazymig.cli.retire import retire
-from lazymig.cli.rewrite import rewrite
-from lazymig.cli.serve import serve
-from lazymig.cli.status import status
-from lazymig.cli.steering import steered
-from lazymig.cli.sweep import sweep
-from lazymig.cli.verify import verify
-from lazymig.cli.waiting import waiting
 
 _HELP = """Change the shape of your MongoDB data while the service stays up.
 
@@ -49,77 +35,99 @@ def _version() -> str:
         return "lazymig, from a folder of sources that is not installed"
 
 
-app = App(name="lazymig", help=_HELP, version=_version)
-app["--help"].help = "Show this help."
-app["--version"].help = "Show the version."
-
-
 def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     """Print a script that completes the commands and options of lazymig in your shell.
 
     Args:
         shell: The shell to print it for.
     """
-    sys.stdout.write(app.generate_completion(shell=shell))
+    sys.stdout.write(command_line().generate_completion(shell=shell))
     return Exit.DONE
 
 
 _APP = "--app shop.people:repository"
-_VERBS: dict[Callable[..., object], str] = {
-    demo: examples("lazymig demo", "lazymig demo --server", "lazymig demo --uri mongodb://localhost --keep"),
-    init: examples(
+#: Each verb, in the order of the help, with its examples. Groups of commands have their own.
+_EXAMPLES = {
+    "demo": examples("lazymig demo", "lazymig demo --server", "lazymig demo --uri mongodb://localhost --keep"),
+    "init": examples(
         "lazymig init",
         "lazymig init backend --library pydantic --name customers",
         "lazymig init --uri mongodb://localhost --collection shop.customers",
     ),
-    doctor: examples(f"lazymig doctor {_APP}", f"lazymig doctor {_APP} --all", f"lazymig doctor {_APP} --json"),
-    status: examples(f"lazymig status {_APP}", "LAZYMIG_APP=shop.people:repository lazymig status --json"),
-    report: examples(f"lazymig report {_APP} --html people.html", f"lazymig report {_APP} --html - > people.html"),
-    serve: examples(
+    "doctor": examples(f"lazymig doctor {_APP}", f"lazymig doctor {_APP} --all", f"lazymig doctor {_APP} --json"),
+    "status": examples(f"lazymig status {_APP}", "LAZYMIG_APP=shop.people:repository lazymig status --json"),
+    "report": examples(f"lazymig report {_APP} --html people.html", f"lazymig report {_APP} --html - > people.html"),
+    "serve": examples(
         f"lazymig serve {_APP}",
         f"lazymig serve {_APP} --app shop.orders:repository --port 9000",
         f"lazymig serve {_APP} --authorize shop.rights:authorize",
     ),
-    waiting: examples(
+    "waiting": examples(
         f"lazymig waiting {_APP}", f"lazymig waiting {_APP} --left", f"lazymig waiting {_APP} | cut -f 1"
     ),
-    follow: examples(f"lazymig follow {_APP}", f"lazymig follow {_APP} --max-time 3600 --json"),
-    check: examples(f"lazymig check {_APP}", f"lazymig check {_APP} --offline --examples 1000"),
-    completion: examples("lazymig completion bash > ~/.local/share/bash-completion/completions/lazymig"),
-}
-#: The verbs whose passes can be steered while they run.
-_STEERED: dict[Callable[..., object], str] = {
-    sweep: examples(
+    "follow": examples(f"lazymig follow {_APP}", f"lazymig follow {_APP} --max-time 3600 --json"),
+    "check": examples(f"lazymig check {_APP}", f"lazymig check {_APP} --offline --examples 1000"),
+    "completion": examples("lazymig completion bash > ~/.local/share/bash-completion/completions/lazymig"),
+    "sweep": examples(
         f"lazymig sweep {_APP} --dry-run", f"lazymig sweep {_APP}", f"lazymig sweep {_APP} --rate 500 --max-time 3600"
     ),
-    verify: examples(
+    "verify": examples(
         f"lazymig verify {_APP}",
         f"lazymig verify {_APP} --sample 3000",
         f"lazymig verify {_APP} --repair --accept missing-null:nickname",
         f"lazymig verify {_APP} --continuous --rate 100",
     ),
-    rewrite: examples(f"lazymig rewrite {_APP} --dry-run", f"lazymig rewrite {_APP} --rate 500"),
+    "rewrite": examples(f"lazymig rewrite {_APP} --dry-run", f"lazymig rewrite {_APP} --rate 500"),
+    "dead-letters": None,
+    "phase": None,
+    "retire": None,
 }
-for verb, epilogue in _VERBS.items():
-    app.command(verb, help_epilogue=epilogue)
-for verb, epilogue in _STEERED.items():
-    app.command(steered(verb.__name__, verb, epilogue))
-app.command(dead_letters)
-app.command(phase)
-app.command(retire)
+#: The verbs whose passes can be steered while they run.
+_STEERED = {"sweep", "verify", "rewrite"}
+#: The modules of the verbs that are not called as their modules are.
+_MODULES = {"completion": "verbs", "dead-letters": "dead_letters", "phase": "cut_over"}
+
+
+@cache
+def command_line(verb: str = "") -> App:
+    """Return the command line with this verb alone; with all of them where there is none of that name.
+
+    A verb is imported when it is asked for: each needs a part of lazymig, and the start of a command is mostly imports.
+    """
+    app = App(name="lazymig", help=_HELP, version=_version)
+    app["--help"].help = "Show this help."
+    app["--version"].help = "Show the version."
+    for name in [verb] if verb in _EXAMPLES else _EXAMPLES:
+        command, epilogue = _find(name), _EXAMPLES[name]
+        if isinstance(command, App):
+            app.command(command)
+        elif name in _STEERED:
+            steered: Callable[..., App] = import_module("lazymig.cli.steering").steered
+            app.command(steered(name, command, epilogue))
+        else:
+            app.command(command, help_epilogue=epilogue)
+    return app
+
+
+def _find(verb: str) -> Callable[..., object] | App:
+    """Return the function of a verb, or the group of its commands."""
+    module = import_module(f"lazymig.cli.{_MODULES.get(verb, verb)}")
+    found: Callable[..., object] | App = getattr(module, verb.replace("-", "_"))
+    return found
 
 
 def run(tokens: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
+    app = command_line(*tokens[:1])
     try:
         command, bound, _ = app.parse_args(list(tokens), exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        complain(f"{without_secrets(_misused(error))} See {_help_of(tokens)}.")
+        complain(f"{without_secrets(_misused(error))} See {_help_of(app, tokens)}.")
         return Exit.USAGE
     try:
         return int(_called(command, bound) or Exit.DONE)
     except Unusable as error:
-        complain(f"{in_one_line(error)}. See {_help_of(tokens)}.")
+        complain(f"{in_one_line(error)}. See {_help_of(app, tokens)}.")
         return Exit.USAGE
     except SystemExit as left:
         # In a conversion, for example. Its code may be 0, which would mean success.
@@ -153,7 +161,7 @@ def _misused(error: CycloptsError) -> str:
     return f"{name} is missing; pass it{f', or set {variables}' if variables else ''}."
 
 
-def _help_of(tokens: Sequence[str]) -> str:
+def _help_of(app: App, tokens: Sequence[str]) -> str:
     """Return the command that shows the help of what was typed."""
     chain, _, _ = app.parse_commands(tokens)
     return " ".join(["lazymig", *chain, "--help"])

@@ -12,14 +12,13 @@ from cyclopts import Parameter
 from lazymig.cli.loading import made, opened
 from lazymig.cli.options import App, Debug, Exit, Json
 from lazymig.cli.progress import Standing, describe_throttle, reporter
-from lazymig.cli.stopping import run_stoppable, step_back, stopped_by_signals
+from lazymig.cli.stopping import Stoppable, run_stoppable, step_back, stopped_by_signals
 from lazymig.cli.sweep_options import parse_workers
 from lazymig.cli.verify_options import (
     CHECKS,
     PACE,
     V1,
     V2,
-    Keywords,
     Opinions,
     Pace,
     What,
@@ -69,21 +68,19 @@ async def verify(
     opinions.load()
     shown = _shown_by(json)
     step_back()
-    workers = parse_workers(pace.workers)
-    if workers != 1:
-        # Before any worker starts: here a typo or a server that is down is one line, there a failed worker.
-        async with opened(app, in_json=json) as repository:
-            make_verifier(repository, **keywords)
-            workers = await choose_workers(VERIFY, repository, workers, keywords, in_json=json)
-    if workers > 1:
-        return _code(await _verify_by_workers(app, workers, keywords, json=json), shown)
     async with opened(app, in_json=json) as repository:
+        verifier = make_verifier(repository, **keywords)
         if what.continuous:
-            return await _verify_continuously(make_verifier(repository, **keywords), shown)
+            return await _verify_continuously(verifier, shown)
+        workers = await choose_workers(VERIFY, repository, parse_workers(pace.workers), keywords, in_json=json)
         with reporter("verify", as_json=json) as bar:
             update: Callable[[VerifyProgress], None] = lambda progress: bar.update(standing(progress))  # noqa: E731
-            verifier = make_verifier(repository, on_progress=update, **keywords)
-            report = await run_stoppable(_Run(verifier, what.sample))
+            run: Stoppable[VerifyReport]
+            if workers > 1:
+                run = Workers(VERIFY, repository, partial(made, app), workers, keywords, update)
+            else:
+                run = _Run(make_verifier(repository, on_progress=update, **keywords), what.sample)
+            report = await run_stoppable(run)
     return _code(report, shown)
 
 
@@ -99,12 +96,6 @@ class _Run(Generic[V1, V2]):
 
     async def run(self) -> VerifyReport:
         return await self.verifier.run(self.sample)
-
-
-async def _verify_by_workers(app: str, count: int, keywords: Keywords, *, json: bool) -> VerifyReport:
-    with reporter("verify", as_json=json) as bar:
-        update: Callable[[VerifyProgress], None] = lambda progress: bar.update(standing(progress))  # noqa: E731
-        return await run_stoppable(Workers(VERIFY, partial(made, app), count, keywords, update))
 
 
 async def _verify_continuously(verifier: Verifier[V1, V2], shown: Callable[[VerifyReport], None]) -> int:

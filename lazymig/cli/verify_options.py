@@ -104,12 +104,12 @@ class Pace:
 
 def check(what: What, pace: Pace) -> None:
     """Raise `Unusable` for options that exclude each other."""
-    alone = parse_workers(pace.workers) == 1
+    one_process = parse_workers(pace.workers) == 1
     if what.sample is not None and what.sample < 1:
         raise Unusable("--sample: pass 1 or more")
-    if what.sample is not None and (not alone or pace.shard):
+    if what.sample is not None and (not one_process or pace.shard):
         raise Unusable("--sample runs in one process; leave out --workers and --shard")
-    if what.continuous and (what.sample is not None or not alone or pace.max_time is not None):
+    if what.continuous and (what.sample is not None or not one_process or pace.max_time is not None):
         raise Unusable("--continuous verifies everything in one process until stopped; leave out --sample, --workers "
                        "and --max-time")  # fmt: skip
     if what.continuous and pace.rate is None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Literal, TypeVar
 
 from lazymig.cli.output import remark
-from lazymig.fleet.jobs import Job
+from lazymig.fleet.jobs import Job, Report
 from lazymig.fleet.processors import count_processors
 from lazymig.fleet.workers import Keywords, Made, choose_count
 
 P = TypeVar("P")
-R = TypeVar("R")
+R = TypeVar("R", bound=Report)
 
 
 async def choose_workers(

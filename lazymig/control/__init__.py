@@ -58,7 +58,8 @@ class Control:
         self.collection = collection
         #: How long a process may work without a heartbeat.
         self.lease_s = lease_s
-        self._parts = compose(Rows(collection), clock)
+        rows = Rows(collection)
+        self._parts = compose(rows, clock, rows.server_time(clock), lease_s)
         self._cohorts = Cohorts()
 
     def cohort(self, name: str, ids_or_predicate: Iterable[Id] | Callable[[Id], object]) -> None:
@@ -277,7 +278,7 @@ class Control:
 def control_over(control: Control, rows: Rows) -> Control:
     """Return the control collection with these rows, such as rows that wait where others raise an error."""
     over = copy(control)
-    over._parts = compose(rows, parts_of(control).clock)
+    over._parts = compose(rows, parts_of(control).clock, parts_of(control).time, control.lease_s)
     return over
 
 

@@ -14,4 +14,4 @@ class AtWork(Part):
         # The row of a finished pass still has the time until which its planner held it.
         held = {"migration": migration, "until": {"$gte": now}, "state": {"$nin": ["done", "abandoned"]}}
         rows = await self._rows.find_all(held, ["kind"])
-        return sorted({str(row["kind"]) for row in rows})
+        return sorted({str(row.get("kind", "something")) for row in rows})

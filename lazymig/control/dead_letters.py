@@ -116,19 +116,28 @@ class DeadLetters(Part):
         keys = [_make_key(migration, id) for id in ids]
         return sum([await self._rows.remove({"_id": {"$in": list(part)}}) for part in split_ids(keys)])
 
-    async def waive(self, migration: str, id: RawId, reason: str) -> bool:
-        """Record that a person accepts this failure while V1 stays at its revision. False: there is no such letter."""
-        letter = await self.find(migration, id)
+    async def waive(self, migration: str, id: RawId, reason: str, *, seen: DeadLetter | None = None) -> bool:
+        """Record that a person accepts this failure while V1 stays at its revision. False: there is no such letter.
+
+        With the letter as that person has seen it, nothing is changed once it is another one, or waived by others.
+        """
+        letter = seen or await self.find(migration, id)
         if letter is None:
             return False
         waiver = {"reason": reason, "at": self._clock.now(), "revision": letter.revision}
-        seen = {"_id": _make_key(migration, id), "revision": letter.revision}
-        return await self._rows.change(seen, {"$set": {"waived": waiver}})
+        where = {"revision": letter.revision} if seen is None else _make_seen(seen)
+        return await self._rows.change({"_id": _make_key(migration, id), **where}, {"$set": {"waived": waiver}})
 
-    async def unwaive(self, migration: str, id: RawId) -> bool:
-        """Take a waiver back. False: there is none."""
-        waived = {"_id": _make_key(migration, id), "waived": {"$exists": True}}
-        return await self._rows.change(waived, {"$unset": {"waived": ""}})
+    async def unwaive(self, migration: str, id: RawId, *, seen: DeadLetter | None = None) -> bool:
+        """Take a waiver back: any, or the one that a person has seen. False: there is no such one."""
+        where = {"waived": {"$exists": True}} if seen is None else _make_seen(seen)
+        return await self._rows.change({"_id": _make_key(migration, id), **where}, {"$unset": {"waived": ""}})
+
+
+def _make_seen(letter: DeadLetter) -> Row:
+    """Return what finds a letter while its failure and its waiver are those that were seen."""
+    where: Row = {"revision": letter.revision, "waived": {"$exists": letter.waived is not None}}
+    return {**where, "waived.reason": letter.waived} if letter.waived else where
 
 
 def _make_key(migration: str, id: RawId) -> dict[str, RawId]:

@@ -13,17 +13,17 @@ from typing import Final
 
 from attrs import frozen
 
-from lazymig.control.part import Part
+from lazymig.control.part import TimedPart
 from lazymig.control.reading import Values, read_each
-from lazymig.loop.clock import Clock
 from lazymig.stores.rows import Row, Rows
+from lazymig.stores.server_time import ServerTime
 
 #: How many acts the row keeps, and of how many bytes each of an act's texts may be. The row stays far below the 16 MB
 #: of a document, whatever people write: nothing could be ordered any more otherwise.
 KEPT, TEXT = 500, 1000
 #: Lines that the row keeps of an act, and of how many bytes each may be.
 _LINES, _LINE = 20, 300
-#: An act of which nothing was heard for longer was cut off. Clocks of two machines may differ.
+#: An act of which nothing was heard for longer was cut off. Clocks of two servers may differ.
 _SILENT: Final = timedelta(seconds=30)
 
 
@@ -32,7 +32,7 @@ class Act:
     """One thing that a person ordered.
 
     Attributes:
-        at: When, naive UTC by the clock of the process that did it.
+        at: When, naive UTC by the server of the control collection.
         by: Who ordered it.
         action: What it is called, such as "advance".
         what: What it was about, in words: ids and reasons, and nothing of the documents.
@@ -65,13 +65,12 @@ class Act:
         return self.ended_at is None and abs(now - (self.seen_at or self.at)) < _SILENT
 
 
-class Journal(Part):
+class Journal(TimedPart):
     """The acts of one migration. `Parts.journal` makes it."""
 
-    def __init__(self, rows: Rows, clock: Clock, migration: str) -> None:
-        super().__init__(rows, clock)
+    def __init__(self, rows: Rows, time: ServerTime, migration: str) -> None:
+        super().__init__(rows, time, migration)
         self._key = f"{migration}/journal"
-        self._migration = migration
 
     async def add(self, act: Act) -> bool:
         """Enter an act, durably. False: an act of this form is entered already; nothing was changed."""
@@ -85,11 +84,11 @@ class Journal(Part):
 
     async def report(self, form: str, lines: Sequence[str]) -> bool:
         """Enter that the act of this form is under way, and what it waits for. False: there is no such act."""
-        return await self._change(form, {"lines": _cut_lines(lines), "seen_at": self._clock.now()})
+        return await self._change(form, {"lines": _cut_lines(lines), "seen_at": await self._time.now()})
 
     async def end(self, form: str, outcome: str, *, good: bool, lines: Sequence[str] = ()) -> bool:
         """Enter how the act of this form ended. False: there is no such act without an end."""
-        ended = {"outcome": _cut(outcome), "good": good, "ended_at": self._clock.now(), "lines": _cut_lines(lines)}
+        ended = {"outcome": _cut(outcome), "good": good, "ended_at": await self._time.now(), "lines": _cut_lines(lines)}
         return await self._change(form, ended)
 
     async def _change(self, form: str, changed: Mapping[str, object]) -> bool:

@@ -7,10 +7,12 @@ lease is over.
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import datetime
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from lazymig.control.part import Part
 from lazymig.control.reading import Values
@@ -18,7 +20,10 @@ from lazymig.loop.clock import Clock
 from lazymig.stores.rows import Row, Rows
 
 #: The lease of a process whose own cannot be read, and the longest that is waited for, in seconds.
-_LONG_S: Final = 86_400.0
+LONG_S: Final = 86_400.0
+#: The heartbeat of a process whose own cannot be read.
+_NO_BEAT: Final = -1
+_BY_NAME: Final = (("name", 1), ("_id", 1))
 
 
 @frozen
@@ -35,6 +40,7 @@ class MemberRecord:
         beat: The number of its heartbeats.
         lease_s: Seconds that it may work after a heartbeat.
         seen_at: When it last sent one, naive UTC by its own clock; for people only.
+        odd_beat: What its row holds in place of the number of its heartbeats, where that cannot be read.
     """
 
     key: str
@@ -46,6 +52,27 @@ class MemberRecord:
     beat: int
     lease_s: float
     seen_at: datetime
+    odd_beat: object = field(default=None, repr=False)
+
+    def is_behind(self, epoch: int, newest: int) -> bool:
+        """Whether it has not acknowledged this epoch.
+
+        What is beyond the newest epoch of the record was never acknowledged: somebody has changed the row, or the
+        process works by a record that was removed.
+
+        Args:
+            epoch: The epoch.
+            newest: The newest epoch of the record, read after the process was.
+
+        Returns:
+            Whether a step has to wait for the process.
+        """
+        return not epoch <= self.epoch <= newest
+
+    @property
+    def has_lease(self) -> bool:
+        """Whether its row says how long its lease is."""
+        return self.lease_s < LONG_S
 
 
 class Members(Part):
@@ -62,14 +89,16 @@ class Members(Part):
     async def renew(self, member: MemberRecord) -> bool:
         """Record a heartbeat and the acknowledged epoch, durably. False: the process was removed; register again.
 
-        A heartbeat that arrives after a later one changes nothing.
+        A heartbeat that arrives after a later one changes nothing. Each makes the row whole again, whatever somebody
+        has changed in it.
         """
         where = {"_id": self._key(member.key), "beat": {"$lt": member.beat}}
-        return await self._rows.change(where, {"$set": _make_row(member)})
+        return await self._rows.change(where, {"$set": {**self._fleet, **_make_row(member)}})
 
     async def remove(self, member: MemberRecord) -> bool:
         """Remove a process whose lease is over, or which leaves. False: it sent a heartbeat since, or is not there."""
-        return bool(await self._rows.remove({"_id": self._key(member.key), "beat": member.beat}))
+        beat = member.odd_beat if member.beat == _NO_BEAT else member.beat
+        return bool(await self._rows.remove({"_id": self._key(member.key), "beat": {"$eq": beat}}))
 
     async def remove_own(self, key: str) -> bool:
         """Remove the process that calls this, whatever its last heartbeat was. False: it is not there."""
@@ -77,8 +106,21 @@ class Members(Part):
 
     async def find_all(self) -> list[MemberRecord]:
         """Find all processes, by their names."""
-        rows = await self._rows.find_all(self._fleet, sort=[("name", 1), ("_id", 1)])
-        return [_parse(row) for row in rows]
+        prefix = self._key("")
+        # By what nobody can change in a row: a process that is not found is not waited for. And without the rows of a
+        # migration whose name begins like the ids.
+        where = {"_id": {"$regex": f"^{re.escape(prefix)}[^/]+$"}, "migration": {"$ne": prefix[:-1]}}
+        rows = await self._rows.find_all(where, sort=_BY_NAME)
+        return [_parse(row, row["_id"].removeprefix(prefix)) for row in rows]
+
+    def describe_without_lease(self, member: MemberRecord) -> str:
+        """Return what to do about a process whose row does not say how long its lease is."""
+        key = json.dumps(self._key(member.key))
+        return (
+            f"{member.name} ({member.role}) has a row that does not say how long its lease is: somebody has changed "
+            "it, and the next heartbeat puts that right; if the process has ended, remove the row: "
+            f"db.{self._rows.name}.deleteOne({{_id: {key}}})"
+        )
 
     @property
     def _fleet(self) -> dict[str, object]:
@@ -96,12 +138,13 @@ def _make_row(member: MemberRecord) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _parse(row: Row) -> MemberRecord:
+def _parse(row: Row, key: str) -> MemberRecord:
     """Return the process. Where its row cannot be read it has acknowledged nothing: it is there, and steps wait."""
     of = Values(row)
-    key = of.text("key")
+    beat = of.find_count("beat")
     return MemberRecord(
         key, of.text("name") or key or "a process", of.text("role"), of.text("release"),
-        of.find_integer("revision") or 0, of.find_count("epoch") or 0, of.find_integer("beat") or 0,
-        min(of.find_number("lease_s") or _LONG_S, _LONG_S), of.find_moment("seen_at") or datetime.min,
+        of.find_integer("revision") or 0, of.find_count("epoch") or 0, _NO_BEAT if beat is None else beat,
+        min(of.find_number("lease_s") or LONG_S, LONG_S), of.find_moment("seen_at") or datetime.min,
+        None if beat is not None else of.any("beat"),
     )  # fmt: skip

@@ -23,6 +23,7 @@ from lazymig.control.steering import Orders, Runners, Steering, find_orders
 from lazymig.control.watching import Watching
 from lazymig.loop.clock import Clock
 from lazymig.stores.rows import Rows
+from lazymig.stores.server_time import ServerTime
 
 
 @frozen
@@ -36,6 +37,10 @@ class Parts:
     conversions: KnownConversions
     mismatches: Mismatches
     at_work: AtWork
+    #: The time by which what people see is in order: phases, the journal, samples.
+    time: ServerTime
+    #: How long a process of the fleet may work without a heartbeat, as this one was made.
+    lease_s: float
 
     def passes(self, migration: str, kind: str) -> Passes:
         """Return the passes of one kind over one migration's collections."""
@@ -59,7 +64,7 @@ class Parts:
 
     def phases(self, migration: str) -> Phases:
         """Return the record of one migration's phase."""
-        return Phases(self.rows, self.clock, migration)
+        return Phases(self.rows, self.time, migration)
 
     def watching(self, migration: str) -> Watching:
         """Return the record of one migration's watch on V1."""
@@ -79,11 +84,11 @@ class Parts:
 
     def samples(self, migration: str) -> Samples:
         """Return the samples of how far one migration was."""
-        return Samples(self.rows, self.clock, migration)
+        return Samples(self.rows, self.time, migration)
 
     def journal(self, migration: str) -> Journal:
         """Return what people ordered for one migration."""
-        return Journal(self.rows, self.clock, migration)
+        return Journal(self.rows, self.time, migration)
 
     async def ensure_indexes(self) -> None:
         """Create the indexes that find rows without a scan, and dead letters in their order."""
@@ -91,8 +96,8 @@ class Parts:
         await self.rows.ensure_index([("kind", 1), ("migration", 1), *BY_AGE], "lazymig_first_at")
 
 
-def compose(rows: Rows, clock: Clock) -> Parts:
+def compose(rows: Rows, clock: Clock, time: ServerTime, lease_s: float) -> Parts:
     return Parts(
         rows, clock, DeadLetters(rows, clock), Runs(rows, clock), KnownConversions(rows, clock),
-        Mismatches(rows, clock), AtWork(rows, clock),
+        Mismatches(rows, clock), AtWork(rows, clock), time, lease_s,
     )  # fmt: skip

@@ -12,13 +12,13 @@ from typing import Literal
 
 from attrs import evolve, field, frozen
 
-from lazymig.control.part import Part
+from lazymig.control.part import TimedPart
 from lazymig.control.reading import Unreadable, Values, read_each
 from lazymig.errors import PhaseError
-from lazymig.loop.clock import Clock
 from lazymig.phases import Phase
 from lazymig.stores.record_changes import RecordChanges
 from lazymig.stores.rows import Row, Rows
+from lazymig.stores.server_time import ServerTime
 
 #: How many moves the row keeps, and how many other changes.
 _KEPT = 500
@@ -87,13 +87,12 @@ class Standing:
         return self.history[-1]
 
 
-class Phases(Part):
+class Phases(TimedPart):
     """The phase of one migration. `Parts.phases` makes it."""
 
-    def __init__(self, rows: Rows, clock: Clock, migration: str) -> None:
-        super().__init__(rows, clock)
+    def __init__(self, rows: Rows, time: ServerTime, migration: str) -> None:
+        super().__init__(rows, time, migration)
         self._key = f"{migration}/phase"
-        self._migration = migration
 
     async def find(self) -> Standing | None:
         """Find where the migration stands; None where no phase was recorded. Raises `PhaseError` for an unknown one."""
@@ -114,7 +113,7 @@ class Phases(Part):
 
     async def begin(self, phase: Phase, *, by: str, why: str) -> Standing | None:
         """Record the first phase, durably. None: one is recorded already; nothing was changed."""
-        moved = Moved(self._clock.now(), by, why, None, phase, 1)
+        moved = Moved(await self._time.now(), by, why, None, phase, 1)
         row = {
             "kind": "phase", "migration": self._migration, "phase": str(phase), "epoch": 1, "hold": None,
             "settings": {}, "history": [_make_row(moved)],
@@ -127,7 +126,7 @@ class Phases(Part):
     ) -> Standing | None:
         """Record another phase, durably, and end the hold. None: the record has changed; nothing was done."""
         epoch = standing.epoch + 1
-        moved = Moved(self._clock.now(), by, why, standing.phase, to, epoch)
+        moved = Moved(await self._time.now(), by, why, standing.phase, to, epoch)
         kept = {**standing.settings, **settings}
         fields = {"phase": str(to), "hold": None, "settings": kept}
         made = evolve(standing, phase=to, epoch=epoch, hold=None, settings=kept, history=(*standing.history, moved))
@@ -150,7 +149,7 @@ class Phases(Part):
         fields = {"hold": hold, "settings": made.settings}
         if note is None:
             return made if await self._change(standing, fields, {}) else None
-        phase, at = standing.phase, self._clock.now()
+        phase, at = standing.phase, await self._time.now()
         changed = Moved(at, note.by, note.why, phase, phase, made.epoch, note.what)
         pushed = {"changes": {"$each": [_make_row(changed)], "$slice": -_KEPT}}
         made = evolve(made, changes=(*standing.changes, changed))
@@ -173,10 +172,11 @@ def _parse(row: Row) -> Standing:
     """Return the record. Raises `PhaseError` where it does not say in which phase everybody is, and since when."""
     of = Values(row)
     try:
+        phase = _parse_phase(of.need_text("phase"))
         last = _read_moved(of.parts("history")[-1]) if of.parts("history") else None
         return Standing(
             of.need_text("migration"),
-            _parse_phase(of.need_text("phase")),
+            phase,
             of.need_count("epoch"),
             _read_hold(of),
             _read_settings(of),
@@ -217,17 +217,21 @@ def _read_moves(row: Values, name: str) -> tuple[Moved, ...]:
 
 
 def _read_moved(one: Values) -> Moved:
-    before = one.find_text("before")
+    after = _find_phase(one.need_text("after"))
+    if after is None:
+        raise Unreadable("after")
     return Moved(
-        one.need_moment("at"), one.text("by"), one.text("why"), None if before is None else _parse_phase(before),
-        _parse_phase(one.need_text("after")), one.need_count("epoch"), one.text("what"),
+        one.need_moment("at"), one.text("by"), one.text("why"), _find_phase(one.text("before")), after,
+        one.need_count("epoch"), one.text("what"),
     )  # fmt: skip
 
 
+def _find_phase(text: str) -> Phase | None:
+    return Phase(text) if text in list(Phase) else None
+
+
 def _parse_phase(text: str) -> Phase:
-    try:
-        return Phase(text)
-    except ValueError:
-        raise PhaseError(
-            f"the control collection records the phase {text!r}, which this release does not know"
-        ) from None
+    phase = _find_phase(text)
+    if phase is None:
+        raise PhaseError(f"the control collection records the phase {text!r}, which this release does not know")
+    return phase

@@ -14,15 +14,16 @@ from typing import Final
 import attrs
 from attrs import frozen
 
-from lazymig.control.part import Part
+from lazymig.control.how_far import HowFar
+from lazymig.control.part import TimedPart
 from lazymig.control.reading import Values, read_each
-from lazymig.loop.clock import Clock
 from lazymig.stores.rows import Row, Rows
+from lazymig.stores.server_time import ServerTime
 
 #: Slots per row.
 _PER_ROW: Final = 60
 _EPOCH: Final = datetime(1970, 1, 1)
-#: A slot that was taken further ahead than this was taken by a machine whose clock is wrong. It stops nobody.
+#: A slot that was taken further ahead than this was taken while a server's clock was wrong. It stops nobody.
 _AHEAD: Final = timedelta(hours=1)
 
 
@@ -59,7 +60,7 @@ class Sample:
     """How far a migration was at one moment.
 
     Attributes:
-        at: When, naive UTC by the clock of the process that counted.
+        at: When, naive UTC by the server of the control collection.
         by: What counted: "sweep", "verify", "rewrite", "follow" or "service", and host and process id.
         phase: The phase then.
         v1: Entities in V1.
@@ -76,6 +77,7 @@ class Sample:
         v1_p99_s: The time within which V1 answered 99 of 100 reads that were compared; None where none were.
         v2_p99_s: The same of V2.
         consistency: The share of comparisons by live reads that found both sides equal; None where there were none.
+        estimated: Whether what V2 holds was counted in a sample.
     """
 
     at: datetime
@@ -95,30 +97,34 @@ class Sample:
     v1_p99_s: float | None = None
     v2_p99_s: float | None = None
     consistency: float | None = None
+    estimated: bool = False
+
+    @property
+    def how_far(self) -> HowFar:
+        """How far the migration was."""
+        return HowFar(self.v1, self.live, self.waiting, self.left)
 
     @property
     def remaining(self) -> int:
         """About how many entities V2 lacked."""
-        return max(0, self.v1 - self.live - self.waiting - self.left)
+        return self.how_far.remaining
 
     @property
     def share(self) -> float:
         """The part of the entities to take over that was migrated, from 0 to 1."""
-        to_move = self.v1 - self.left
-        return min(1.0, self.live / to_move) if to_move > 0 else 1.0
+        return self.how_far.share
 
 
-class Samples(Part):
+class Samples(TimedPart):
     """The samples of one migration. `Parts.samples` makes it."""
 
-    def __init__(self, rows: Rows, clock: Clock, migration: str) -> None:
-        super().__init__(rows, clock)
-        self._migration = migration
+    def __init__(self, rows: Rows, time: ServerTime, migration: str) -> None:
+        super().__init__(rows, time, migration)
         self._key = f"{migration}/samples"
 
     async def claim(self, level: Level) -> bool:
         """Claim the present slot of a level. False: a process has it, and counts or has counted."""
-        name, now = f"taken_{level.every_s}", self._clock.now()
+        name, now = f"taken_{level.every_s}", await self._time.now()
         slot, far = level.slot(now), level.slot(now + _AHEAD)
         # Also where somebody has put something else there.
         free = {"_id": self._key, name: {"$not": {"$gte": slot, "$lte": far}}}
@@ -127,7 +133,9 @@ class Samples(Part):
 
     async def record(self, sample: Sample, levels: Iterable[Level] = LEVELS) -> None:
         """Store a sample in its slot of each level, in place of an earlier one of the same slot."""
-        point = {name: value for name, value in attrs.asdict(sample).items() if value is not None}
+        point = {
+            name: value for name, value in attrs.asdict(sample).items() if value is not None and value is not False
+        }
         for level in levels:
             chunk, place = divmod(level.slot(sample.at), _PER_ROW)
             await self._put(level, chunk, str(place), point)
@@ -151,11 +159,11 @@ class Samples(Part):
 
         Only the rows are read that can hold them, by their keys. What cannot be read is left out.
         """
-        now = self._clock.now()
+        now = await self._time.now()
         keys = [key for level in LEVELS for key in self._find_rows(level, since, now)]
         found: dict[datetime, Sample] = {}
         for row in await self._rows.find_all({"_id": {"$in": keys}}):
-            # A row may still be of a time long past, and a clock may have been wrong.
+            # A row may still be of a time long past, and a server's clock may have been wrong.
             oldest = now - timedelta(seconds=_kept_s(row))
             found |= {
                 one.at: one
@@ -170,7 +178,7 @@ class Samples(Part):
         oldest = newest - level.rows + 2
         if since is not None:
             oldest = max(oldest, level.slot(since) // _PER_ROW)
-        # A machine whose clock is a little ahead may have begun the next row.
+        # A server whose clock was a little ahead may have begun the next row.
         for chunk in range(oldest, newest + 2):
             yield self._row_key(level, chunk)
 
@@ -198,5 +206,5 @@ def _read(point: Values) -> Sample:
         moved_write=point.find_count("moved_write"), moved_sweep=point.find_count("moved_sweep"),
         per_s=point.find_number("per_s"), v1_p99_s=point.find_number("v1_p99_s"),
         v2_p99_s=point.find_number("v2_p99_s"),
-        consistency=None if consistency is None or consistency > 1 else consistency,
+        consistency=None if consistency is None or consistency > 1 else consistency, estimated=point.flag("estimated"),
     )  # fmt: skip

@@ -67,10 +67,11 @@ class Orders(Part):
         paused = {"by": by, "at": self._clock.now(), "why": reason}
         return await self._rows.put({"_id": self._key, "paused": None}, {"$set": {**self._named, "paused": paused}})
 
-    async def resume(self, by: str) -> bool:
-        """End a pause. False: there is none."""
+    async def resume(self, by: str, *, seen: Steering | None = None) -> bool:
+        """End a pause: any, or the one that a person has seen. False: there is no such one."""
         change = {"$set": {"paused": None, "resumed": {"by": by, "at": self._clock.now()}}}
-        return await self._rows.change({"_id": self._key, "paused": {"$ne": None}}, change)
+        which = {} if seen is None or seen.paused_at is None else {"paused.at": seen.paused_at}
+        return await self._rows.change({"_id": self._key, "paused": {"$ne": None}, **which}, change)
 
     async def set_rate(self, rate: float | None, by: str) -> None:
         """Set the documents per second of each process that runs now; None for no limit."""

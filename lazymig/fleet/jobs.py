@@ -14,8 +14,17 @@ from lazymig.verifier import VerifyProgress, VerifyReport
 from lazymig.verifying.report import COUNTED as VERDICTS
 
 P = TypeVar("P")
-R = TypeVar("R")
+R = TypeVar("R", bound="Report")
 R_co = TypeVar("R_co", covariant=True)
+
+
+class Report(Protocol):
+    """What a process says of its part."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the whole pass is done, by this and all other processes."""
+        ...
 
 
 class Running(Protocol[R_co]):

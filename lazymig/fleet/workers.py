@@ -1,7 +1,8 @@
 """One pass by several processes on this machine, because conversions in Python use one processor per process.
 
-Every process makes its own repository (clients belong to one event loop) and leases partitions, as processes on several
-machines do. If one dies, its partition waits until the lease runs out, and its checkpoints stay.
+The process that begins the pass is one of them: it is at work while the others start. Every process has its own
+repository (clients belong to one event loop) and leases partitions, as processes on several machines do. If one dies,
+its partition waits until the lease runs out, and its checkpoints stay.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import asyncio
 import inspect
 import multiprocessing
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
@@ -19,14 +21,14 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from attrs import frozen
 
 from lazymig.errors import ConfigurationError, LazymigError
-from lazymig.fleet.jobs import Job, Running
+from lazymig.fleet.jobs import Job, Report, Running
 from lazymig.fleet.processors import choose_processes, count_processors
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.repository import Repository, calls_of
 from lazymig.stores.clients import clients_of
 
 P = TypeVar("P")
-R = TypeVar("R")
+R = TypeVar("R", bound=Report)
 
 #: A repository of any migration.
 Made: TypeAlias = Repository[Any, Any]
@@ -47,11 +49,12 @@ class _Worker:
 
 
 class Workers(Generic[P, R]):
-    """A pass by several processes.
+    """A pass by several processes, of which this one is the first.
 
     Args:
         job: The kind of pass.
-        make_repository: Makes the repository in each process.
+        repository: What this process works with, open. The caller closes it.
+        make_repository: Makes the repository in each other process.
         count: The number of processes. "auto": as many as the processors of this machine allow and the partitions that
             are left can use, see `lazymig.fleet.processors`.
         options: Keywords of the job. They must be picklable.
@@ -64,6 +67,7 @@ class Workers(Generic[P, R]):
     def __init__(
         self,
         job: Job[P, R],
+        repository: Made,
         make_repository: MakeRepository,
         count: int | Literal["auto"],
         options: Keywords,
@@ -72,81 +76,128 @@ class Workers(Generic[P, R]):
         if count != "auto" and (type(count) is not int or count < 1):
             raise ConfigurationError(f'count: pass a number of processes, 1 or more, or "auto", not {count!r}')
         self._job = job
+        self._repository = repository
         self._make_repository = make_repository
         self._given = count
         #: Zero until it is known.
         self._count = 0
         self._options = options
         self._on_progress = on_progress
+        self._here: Running[R] | None = None
         self._workers: list[_Worker] = []
         self._progress: dict[int, P] = {}
 
     def stop(self) -> None:
-        """Let every worker finish its batches and save its checkpoint."""
-        for worker in self._workers:
+        """Let every process finish its batches and save its checkpoint."""
+        if self._here is not None:
+            self._here.stop()
+        self._end(self._workers)
+
+    def _end(self, workers: Iterable[_Worker]) -> None:
+        for worker in workers:
             if worker.process.is_alive():
                 worker.process.terminate()  # SIGTERM makes a worker stop cleanly
 
+    def _find_idle(self) -> list[_Worker]:
+        """Those that have not done anything."""
+        return [worker for number, worker in enumerate(self._workers, 1) if number not in self._progress]
+
     async def run(self) -> R:
-        """Start the workers and wait for them. Raises `WorkerFailed` with the first failure if one failed."""
+        """Do a part, start the other processes for theirs, and wait for them.
+
+        A process that fails before it has done anything stops the others: what is wrong with one is wrong with all.
+
+        Raises:
+            WorkerFailed: A process failed, with the first failure. What was done is kept.
+        """
         self._count = await self._choose_count() if self._given == "auto" else self._given
-        context = multiprocessing.get_context("spawn")
         options = {"since": SYSTEM_CLOCK.now(), **self._options}
-        for _ in range(self._count):
+        self._here = self._job.make(self._repository, **options, on_progress=partial(self._take_progress, 0))
+        try:
+            self._start(options)
+            others = (self._wait_for_outcome(number) for number in range(1, self._count))
+            outcomes = await asyncio.gather(self._run_here(self._here), *others)
+        finally:
+            self.stop()
+            await asyncio.to_thread(self._join)
+        failures = [outcome for outcome in outcomes if isinstance(outcome, str)]
+        if failures:
+            raise WorkerFailed(failures[0])
+        return self._job.sum_reports([outcome for outcome in outcomes if isinstance(outcome, self._job.report)])
+
+    async def _choose_count(self) -> int:
+        return await choose_count(self._job, self._repository, self._options)
+
+    def _start(self, options: Keywords) -> None:
+        context = multiprocessing.get_context("spawn")
+        for _ in range(1, self._count):
             ours, theirs = context.Pipe()
             arguments = (theirs, self._job, self._make_repository, options)
             process = context.Process(target=_work, args=arguments, daemon=True)
             process.start()
             theirs.close()
             self._workers.append(_Worker(process, ours))
-        try:
-            outcomes = await asyncio.gather(*(self._wait_for_outcome(number) for number in range(self._count)))
-        finally:
-            self.stop()
-            await asyncio.to_thread(self._join)
-        reports = [outcome for outcome in outcomes if isinstance(outcome, self._job.report)]
-        failures = [outcome for outcome in outcomes if isinstance(outcome, str)]
-        if failures or not reports:
-            raise WorkerFailed(failures[0] if failures else None)
-        return self._job.sum_reports(reports)
-
-    async def _choose_count(self) -> int:
-        async with _opened(self._make_repository) as repository, repository:
-            return await choose_count(self._job, repository, self._options)
 
     def _join(self) -> None:
         for worker in self._workers:
             worker.process.join()
             worker.pipe.close()
 
+    async def _run_here(self, running: Running[R]) -> R | str:
+        """Return this process's report, or its failure in words."""
+        try:
+            report = await running.run()
+        except (Exception, SystemExit) as error:
+            return self._take_failure(0, _describe(self._job, error))
+        if report.finished:
+            self._end(self._find_idle())  # a small pass ends before they have started
+        return report
+
     async def _wait_for_outcome(self, number: int) -> R | str | None:
         """Return the worker's report, its failure in words, or None if it died before it sent either."""
         while True:
             try:
-                said = await asyncio.to_thread(self._workers[number].pipe.recv)
+                said = await asyncio.to_thread(self._workers[number - 1].pipe.recv)
             except (EOFError, OSError):
                 return None
+            if isinstance(said, str):
+                return self._take_failure(number, said)
             if not isinstance(said, self._job.progress):
                 return said  # type: ignore[no-any-return]
-            self._progress[number] = said
-            if self._on_progress is not None:
-                parts = list(self._progress.values())
-                self._on_progress(self._job.sum_progress(parts, said, self._count))
+            self._take_progress(number, said)
+
+    def _take_progress(self, number: int, progress: P) -> None:
+        self._progress[number] = progress
+        if self._on_progress is not None:
+            parts = [self._progress[number] for number in sorted(self._progress)]
+            self._on_progress(self._job.sum_progress(parts, progress, self._count))
+
+    def _take_failure(self, number: int, failure: str) -> str:
+        if number not in self._progress:
+            self.stop()
+        return failure
 
 
 def _work(pipe: Connection, job: Job[P, R], make_repository: MakeRepository, options: Keywords) -> None:
     """Do a part in a worker process, and send progress, then the report or the failure, to its parent."""
     try:
-        pipe.send(asyncio.run(_run_part(pipe, job, make_repository, options)))
+        try:
+            outcome: R | str = asyncio.run(_run_part(pipe, job, make_repository, options))
+        except (Exception, SystemExit) as error:
+            outcome = _describe(job, error)
+        pipe.send(outcome)
     except BrokenPipeError:
         pass  # the parent is gone: the lease runs out, and another process continues
-    except SystemExit as left:
-        pipe.send(f"a worker failed: the application called sys.exit({left.code!r})")
-    except LazymigError as error:
-        pipe.send(f"a worker failed: {error}")
-    except Exception as error:
-        # As text without contents: an error may hold what cannot be pickled, and a driver's error may quote documents.
-        pipe.send(f"a worker failed: {type(error).__name__}; run the {job.name} without workers to see it in full")
+
+
+def _describe(job: Job[P, R], error: BaseException) -> str:
+    """Say in words how a part failed: an error may hold what cannot be pickled, and a driver's may quote documents."""
+    match error:
+        case SystemExit():
+            return f"a worker failed: the application called sys.exit({error.code!r})"
+        case LazymigError():
+            return f"a worker failed: {error}"
+    return f"a worker failed: {type(error).__name__}; run the {job.name} without workers to see it in full"
 
 
 async def _run_part(pipe: Connection, job: Job[P, R], make_repository: MakeRepository, options: Keywords) -> R:

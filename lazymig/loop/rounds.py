@@ -34,7 +34,7 @@ class Again(enum.Enum):
     #: The turn did not come to it. It goes before those that came later.
     TOGETHER = enum.auto()
     #: The turn stored nothing, and that may be the fault of any one of its calls.
-    ALONE = enum.auto()
+    BY_ITSELF = enum.auto()
 
 
 class _Go(enum.Enum):
@@ -128,12 +128,12 @@ class Rounds(Generic[W, R]):
     """Lets calls for one key take turns.
 
     Args:
-        alone: Makes the turn of one call.
+        make_single: Makes the turn of one call.
         join: Makes the turn of several calls.
     """
 
-    def __init__(self, alone: Callable[[W], Turn], join: Callable[[Sequence[Member[W]]], Turn]) -> None:
-        self._alone = alone
+    def __init__(self, make_single: Callable[[W], Turn], join: Callable[[Sequence[Member[W]]], Turn]) -> None:
+        self._make_single = make_single
         self._join = join
         self._queues: dict[Hashable, _Queue[W]] = {}
         self._running: set[asyncio.Task[object]] = set()
@@ -145,7 +145,7 @@ class Rounds(Generic[W, R]):
         """
         queue = self._queues.get(key)
         if queue is None:
-            turn = self._alone(work)
+            turn = self._make_single(work)
             queue = self._queues[key] = _Queue(turn)
             return await self._take(key, queue, turn, run)
         member = Member(work, kind, run, asyncio.get_running_loop().create_future())
@@ -161,7 +161,7 @@ class Rounds(Generic[W, R]):
             return await self._take(key, queue, member.turn, run)
         if outcome is _Go.BESIDE:
             await _end_code(member)
-            return await run(self._alone(work))
+            return await run(self._make_single(work))
         return cast(R, outcome)
 
     async def _take(self, key: Hashable, queue: _Queue[W], turn: Turn, run: Run[R]) -> R:
@@ -197,7 +197,7 @@ class Rounds(Generic[W, R]):
             return
         first = members[0]
         if len(members) == 1:
-            queue.turn = first.turn = self._alone(first.work)
+            queue.turn = first.turn = self._make_single(first.work)
             first.settle(_Go.NEXT)
             return
         turn = queue.turn = self._join(members)
@@ -220,7 +220,7 @@ class Rounds(Generic[W, R]):
         again, given = [], False
         for member, outcome in zip(members, turn.divide(error), strict=True):
             member.shared = None
-            if outcome is Again.ALONE:
+            if outcome is Again.BY_ITSELF:
                 member.kind = None
             if isinstance(outcome, Again):
                 again.append(member)

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from lazymig.measuring.holdings import Holdings, look_up_holdings
+from lazymig.measuring.holdings import Holdings, estimate_holdings, look_up_holdings
 from lazymig.measuring.in_place import Measure, PlaceHoldings
 from lazymig.protocol.in_place.place import Place
 from lazymig.protocol.pair import Pair
@@ -18,11 +18,15 @@ V2 = TypeVar("V2")
 
 @frozen
 class Held:
-    """How many entities V1 has, and what V2 holds of them; `place` says more where one document carries both shapes."""
+    """How many entities V1 has, and what V2 holds of them; `place` says more where one document carries both shapes.
+
+    `estimated`: what V2 holds was counted in a sample.
+    """
 
     v1: int
     v2: Holdings
     place: PlaceHoldings | None = None
+    estimated: bool = False
 
 
 async def look_up_held(
@@ -34,6 +38,12 @@ async def look_up_held(
     """
     if isinstance(ground, Place):
         found = await Measure(ground, within_ms=within_ms).look(exact=exact)
-        return Held(found.documents, found.as_of_two, found)
+        return Held(found.documents, found.as_of_two, found, found.estimated)
     held = await look_up_holdings(Counts(ground.bodies, within_ms), exact=exact)
     return Held(await Counts(ground.v1, within_ms).count_all(exact=exact), held)
+
+
+async def estimate_held(pair: Pair[V1, V2], *, within_ms: int) -> Held:
+    """Estimate what two collections hold, by numbers that servers keep and a sample of V2."""
+    held = await estimate_holdings(Counts(pair.bodies, within_ms))
+    return Held(await Counts(pair.v1, within_ms).count_all(), held, estimated=True)

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from attrs import frozen
 
+from lazymig.control.how_far import HowFar
 from lazymig.metrics import DIRTY, LEFT_NOW, REMAINING, SHARE, WAITING_NOW
 from lazymig.stores.counts import Counts
 from lazymig.telemetry import Tally
@@ -36,9 +37,13 @@ class Holdings:
         """Entities in V2, clean or dirty."""
         return self.clean + self.dirty
 
+    def how_far(self, v1: int) -> HowFar:
+        """Return how far the migration is if V1 has this many entities."""
+        return HowFar(v1, self.live, self.waiting, self.left)
+
     def remaining(self, v1: int) -> int:
         """Return about how many entities are still to be moved if V1 has this many."""
-        return max(0, v1 - self.live - self.waiting - self.left)
+        return self.how_far(v1).remaining
 
 
 @frozen
@@ -57,8 +62,9 @@ class MovedBy:
 
 def show_holdings(tally: Tally, v1: int, held: Holdings) -> None:
     """Set the gauges of what V2 holds if V1 has this many entities."""
-    tally.show(SHARE, min(1.0, held.live / v1) if v1 else 1.0)
-    tally.show(REMAINING, held.remaining(v1))
+    how_far = held.how_far(v1)
+    tally.show(SHARE, how_far.share)
+    tally.show(REMAINING, how_far.remaining)
     tally.show(DIRTY, held.dirty)
     tally.show(WAITING_NOW, held.waiting)
     tally.show(LEFT_NOW, held.left)
@@ -69,6 +75,14 @@ async def look_up_holdings(v2: Counts, *, exact: bool = False) -> Holdings:
     whole, marked = await v2.count_all(exact=exact), await v2.count_marked()
     clean = whole - marked.dirty - marked.placeholders - marked.tombstones - marked.waiting - marked.left
     return Holdings(max(0, clean), marked.dirty, marked.placeholders, marked.tombstones, marked.waiting, marked.left)
+
+
+async def estimate_holdings(v2: Counts) -> Holdings:
+    """Estimate V2's documents by state in a sample: for a V2 with so many marked ones that counting them takes long."""
+    whole, seen = await v2.count_all(), await v2.sample_states(SAMPLE)
+    of = scaled(seen, whole)
+    states = ("clean", "dirty", "placeholders", "tombstones", "waiting", "left")
+    return Holdings(*(of.get(state, 0) for state in states))
 
 
 async def count_moved_by(v2: Counts, live: int, *, exact: bool = False) -> MovedBy:

@@ -12,6 +12,7 @@ from contextlib import aclosing
 from typing import Generic, Protocol, TypeVar
 
 from attrs import field, frozen
+from pymongo.errors import ExecutionTimeout
 
 from lazymig.measuring.holdings import SAMPLE, SMALL, Holdings, MovedBy, scaled, show_holdings
 from lazymig.protocol.in_place.parts import Parts
@@ -45,7 +46,7 @@ class PlaceHoldings:
         alone: Those whose V2 part is the only truth, since they were written in `v2_only`.
         moved_by: Those with a V2 part by what stored it first.
         conversions: Those with a V2 part by the revision of the conversion that made it.
-        estimated: Whether a sample was counted. What waits and what is left is always counted.
+        estimated: Whether a sample was counted. What waits and what is left is counted, unless that takes too long.
     """
 
     documents: int
@@ -113,7 +114,12 @@ class Measure(Generic[V1, V2]):
         kinds = await self._kinds.count(sample)
         if not sample:
             return _sum_up(kinds, Counter(_count_unmoved(kinds)), estimated=False)
-        return _sum_up(Counter(scaled(kinds, total)), await self._kinds.count_unmoved(), estimated=True)
+        whole = Counter(scaled(kinds, total))
+        try:
+            unmoved = await self._kinds.count_unmoved()
+        except ExecutionTimeout:  # only where it is bounded: the sample shows them too
+            unmoved = Counter(_count_unmoved(whole))
+        return _sum_up(whole, unmoved, estimated=True)
 
     async def find_stale(self, holdings: PlaceHoldings) -> Stale:
         """Count the V2 parts that are not of V1's part as it stands, in all documents or in a sample."""

@@ -15,11 +15,12 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 from attrs import evolve
+from pymongo.errors import ExecutionTimeout
 
 from lazymig.control import GroupFigures, Parts, Sample, Standing, read_cut_over, sum_up
 from lazymig.control.samples import COARSE, FINE, LEVELS, MEDIUM, Level
 from lazymig.loop.deadline import Deadline
-from lazymig.measuring.held import Held, look_up_held
+from lazymig.measuring.held import Held, estimate_held, look_up_held
 from lazymig.measuring.holdings import SMALL, Holdings, MovedBy, count_moved_by
 from lazymig.phases import Phase
 from lazymig.protocol.in_place.place import Place
@@ -34,8 +35,8 @@ V2 = TypeVar("V2")
 SHORT_S = 2.0
 #: Seconds that a sample may take, and the last one of a pass, for which the pass waits.
 _TIMEOUT_S, _LAST_S = 5.0, 2.0
-#: Milliseconds after which the server ends a statement that counts.
-_COUNT_MS = 1000
+#: Milliseconds after which the server ends a statement that counts; of the last sample of a pass, which is waited for.
+_COUNT_MS, _LAST_COUNT_MS = 1000, 400
 #: The kinds of passes whose pace is that of the migration.
 _MOVING = frozenset({"sweep", "rewrite"})
 
@@ -44,8 +45,9 @@ class Sampler(Generic[V1, V2]):
     """Takes a sample per slot of its finest level and of each coarser one, unless another process does.
 
     What only documents show, and not the collections' numbers and sparse indexes, it counts less often: a pass once per
-    middle slot, and a process that only serves clients once per coarse slot. Where a sample fails, the next ones come
-    later.
+    middle slot, and a process that only serves clients once per coarse slot. What takes the server too long to count is
+    estimated in a sample of documents, and counted again in the next middle slot. Where a sample fails, the next ones
+    come later.
 
     Args:
         parts: The control collection.
@@ -81,6 +83,8 @@ class Sampler(Generic[V1, V2]):
         self._began_s: float | None = None
         self._due_s = 0.0
         self._failed = 0
+        #: The middle slot in which counting took too long.
+        self._too_long_in: int | None = None
 
     def begin(self) -> None:
         """Begin to take samples: the first one soon, and where slots are long, at some moment of the first slot.
@@ -105,7 +109,7 @@ class Sampler(Generic[V1, V2]):
 
     def _put_off(self) -> None:
         """Have the next one taken in the next slot, at a random moment, so that not all processes ask at once."""
-        every_s, now = self._levels[0].every_s, self._clock.now()
+        every_s, now = self._levels[0].every_s, self._parts.time.reckon()
         into_s = (now - self._levels[0].begin(now)).total_seconds()
         # After failures it waits for more slots, up to the length of a coarse one.
         wait_s = min(every_s * 2 ** min(self._failed, 9), COARSE.every_s) - into_s
@@ -144,7 +148,7 @@ class Sampler(Generic[V1, V2]):
         if phase is None or phase is Phase.V2_ONLY:
             return  # the record was removed, or nothing is left to migrate: no row may come back that was taken out
         levels = LEVELS if last else await self._claim()
-        found = await self._count(phase, levels) if levels else None
+        found = await self._count(phase, levels, _LAST_COUNT_MS if last else _COUNT_MS) if levels else None
         if found is not None:
             seen = await self._find_figures(standing)
             known = evolve(
@@ -157,7 +161,7 @@ class Sampler(Generic[V1, V2]):
         """Claim the present slots; return the levels for which this process is to count."""
         claimed: tuple[Level, ...] = ()
         for level in self._levels:
-            slot = level.slot(self._clock.now())
+            slot = level.slot(await self._parts.time.now())
             if self._taken.get(level) == slot:
                 continue
             won = await self._samples.claim(level)
@@ -167,13 +171,13 @@ class Sampler(Generic[V1, V2]):
                 break  # the process that has the finest one asks for the others
         return claimed
 
-    async def _count(self, phase: Phase, levels: Sequence[Level]) -> Sample | None:
-        parts, name, at = self._parts, self._migration, self._clock.now()
+    async def _count(self, phase: Phase, levels: Sequence[Level], within_ms: int) -> Sample | None:
+        parts, name, at = self._parts, self._migration, await self._parts.time.now()
         looks = any(level.every_s >= self._looks_from.every_s for level in levels)
         if not looks and await self._is_expensive():
             return None
-        held = await self._look_up()
-        moved_by = await self._find_moved_by(held) if looks or held.place is not None else None
+        held = await self._look_up(MEDIUM.slot(at), within_ms)
+        moved_by = await self._find_moved_by(held, within_ms) if looks or held.place is not None else None
         dead = await parts.letters.count_open(name)
         mismatches = await parts.mismatches.count(name, confirmed=True)
         passing = [one.per_s for one in await parts.runners(name).find_all() if one.kind in _MOVING]
@@ -184,15 +188,22 @@ class Sampler(Generic[V1, V2]):
             moved_read=None if moved_by is None else moved_by.read,
             moved_write=None if moved_by is None else moved_by.write,
             moved_sweep=None if moved_by is None else moved_by.sweep,
-            per_s=sum(passing) if passing else None,
+            per_s=sum(passing) if passing else None, estimated=held.estimated,
         )  # fmt: skip
 
-    async def _look_up(self) -> Held:
+    async def _look_up(self, slot: int, within_ms: int) -> Held:
         ground = self._ground
-        if isinstance(ground, Place) or not is_upcasting_only(ground.conversions.migration):
-            return await look_up_held(ground, within_ms=_COUNT_MS)
-        count = await Counts(ground.v1, _COUNT_MS).count_all()
-        return Held(count, Holdings(count, 0, 0, 0))  # there is one collection only, and nothing is moved
+        if isinstance(ground, Place):
+            return await look_up_held(ground, within_ms=within_ms)
+        if is_upcasting_only(ground.conversions.migration):
+            count = await Counts(ground.v1, within_ms).count_all()
+            return Held(count, Holdings(count, 0, 0, 0))  # there is one collection only, and nothing is moved
+        if self._too_long_in != slot:
+            try:
+                return await look_up_held(ground, within_ms=within_ms)
+            except ExecutionTimeout:
+                self._too_long_in = slot
+        return await estimate_held(ground, within_ms=within_ms)
 
     async def _is_expensive(self) -> bool:
         """Whether only documents show what V2 holds, there are many, and no pass looks at them anyway."""
@@ -200,11 +211,13 @@ class Sampler(Generic[V1, V2]):
             return False
         return await Counts(self._ground.store, _COUNT_MS).count_all() > SMALL
 
-    async def _find_moved_by(self, held: Held) -> MovedBy:
+    async def _find_moved_by(self, held: Held, within_ms: int) -> MovedBy | None:
         if held.place is not None or isinstance(self._ground, Place):
             assert held.place is not None  # counted by the same statement
             return held.place.moved_by
-        return await count_moved_by(Counts(self._ground.bodies, _COUNT_MS), held.v2.live)
+        with suppress(ExecutionTimeout):  # the rest of the sample is worth having
+            return await count_moved_by(Counts(self._ground.bodies, within_ms), held.v2.live)
+        return None
 
     async def _find_figures(self, standing: Standing | None) -> GroupFigures:
         """Find what live reads found of all groups together; nothing where the cut-over is not gradual."""

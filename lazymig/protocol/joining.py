@@ -43,7 +43,7 @@ def shares(edit: ClientEdit) -> type[ClientEdit] | None:
     return type(edit) if isinstance(edit, UpdateV1 | UpdateV2) else None
 
 
-class Alone:
+class Single:
     """The edit of one caller in its turn. It shows for how long it has been deciding."""
 
     __slots__ = ("_decisions", "decision", "edit")
@@ -185,7 +185,7 @@ class Joined(Generic[V1, V2]):
         if error is None or error is self._raised:
             return self._outcomes
         if self._refused or isinstance(error, ConversionError):  # which is raised before anything is stored
-            return [Again.ALONE] * len(self._members)
+            return [Again.BY_ITSELF] * len(self._members)
         reached = any(outcome is not Again.TOGETHER for outcome in self._outcomes)
         return [Again.TOGETHER if reached and outcome is Again.TOGETHER else error for outcome in self._outcomes]
 

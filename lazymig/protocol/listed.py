@@ -35,6 +35,11 @@ class Missed:
         self.count = 0
         self.last: Document | None = None
 
+    def note_part(self, rows: Sequence[StoredV1 | StoredWhole], answers: Sequence[object]) -> None:
+        """Note some rows, of which the others are left out than those with these answers."""
+        self.count += len(rows) - len(answers)
+        self.last = rows[-1].document
+
     def note(self, row: StoredV1 | StoredWhole, answer: object) -> None:
         """Note a row and its answer, None where it is left out."""
         self.count += answer is None

@@ -254,7 +254,7 @@ async def bring_v2_up(pair: Pair[V1, V2], id: RawId, done: Done) -> Applied:
             # V1 has no revision: lazymig never wrote the entity, or a program has dropped it. What V2 held is of it in
             # either case, and what came later may be of an entity that was inserted since.
             since = max(done.announced.revision, 0)
-        return await pair.bodies.bury(id, ticket, since=since)
+        return await pair.bodies.bury(id, ticket, since=since, announced=done.announced)
     return await pair.bodies.apply(
         id, change.v2_body, ticket, own=True, since=since, conv=change.conv, announced=done.announced
     )

@@ -91,7 +91,7 @@ async def find_conditions(
 
 async def judge_fleet(ground: Work, standing: Standing) -> Condition:
     members = await ground.parts.members(ground.name).find_all()
-    late = [one.name for one in members if one.epoch < standing.last.epoch]
+    late = [one.name for one in members if one.is_behind(standing.last.epoch, standing.epoch)]
     evidence = f"processes: {len(members):,}, all in v2_only"
     if late:
         named = ", ".join(sorted(late)[:_NAMED])

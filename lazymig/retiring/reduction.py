@@ -102,9 +102,11 @@ async def find_alive(ground: Work) -> list[str]:
     first = await members.find_all()
     if not first:
         return []
-    await ground.clock.sleep(1.5 * max(one.lease_s for one in first))
+    leases = [one.lease_s for one in first if one.has_lease]
+    await ground.clock.sleep(1.5 * max([ground.parts.lease_s, *leases]))
     beats = {one.key: one.beat for one in first}
-    return sorted(one.name for one in await members.find_all() if beats.get(one.key) != one.beat)
+    alive = [one for one in await members.find_all() if not one.has_lease or beats.get(one.key) != one.beat]
+    return sorted(one.name if one.has_lease else members.describe_without_lease(one) for one in alive)
 
 
 async def reduce(

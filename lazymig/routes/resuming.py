@@ -42,6 +42,7 @@ async def list_through(
             raise PhaseError(
                 "the phase changed during this listing, whose order is that of another field now: list again"
             )
+        given, last = 0, span.after
         try:
             async with aclosing(pages(stage.route, span)) as found:
                 async for answers in found:
@@ -49,8 +50,7 @@ async def list_through(
                         break
                     yield answers
                     if answers:
-                        left = None if span.limit is None else span.limit - len(answers)
-                        span = evolve(span, limit=left, after=find_id(answers[-1]))
+                        given, last = given + len(answers), find_id(answers[-1])
                 else:
                     if await _may_be_given(stages, stage, of_v1=of_v1):
                         return
@@ -61,6 +61,7 @@ async def list_through(
                 "the phase changed during this listing, and the entity after which it would go on is gone: list again"
             ) from None
         resumed = True
+        span = evolve(span, limit=None if span.limit is None else span.limit - given, after=last)
 
 
 def _choose_order(route: Route[V1, V2], span: Span, *, of_v1: bool) -> Order:

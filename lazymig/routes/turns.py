@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from lazymig.loop.clock import Clock
 from lazymig.loop.rounds import Rounds
 from lazymig.protocol.edits import Change, ClientEdit
-from lazymig.protocol.joining import Alone, Joined, shares
+from lazymig.protocol.joining import Joined, Single, shares
 from lazymig.routes.route import Route
 from lazymig.stores.given import RawId
 
@@ -23,7 +23,7 @@ class Turns(Generic[V1, V2]):
     """
 
     def __init__(self, clock: Clock) -> None:
-        self._rounds: Rounds[ClientEdit, Change | None] = Rounds(Alone, partial(Joined, clock=clock))
+        self._rounds: Rounds[ClientEdit, Change | None] = Rounds(Single, partial(Joined, clock=clock))
 
     async def write(self, route: Route[V1, V2], raw: RawId, edit: ClientEdit) -> Change | None:
         """Make one edit. Raises what `route.write` raises."""

@@ -83,6 +83,18 @@ class Codec(Generic[E]):
             check_readable(self.fast.unstructure(entity, unstructure_as=self.cls))
         return entity
 
+    def decode_among(self, document: Document) -> E | None:
+        """Return the entity whose fields are among others at the top of a document.
+
+        None where only a document with no other fields shows whether there is one.
+        """
+        if self.read is None or document.__class__ is not dict:
+            return None
+        try:
+            return self.read(document)
+        except Exception:
+            return None
+
     def decode_apart(self, document: Document) -> E:
         """Return the entity of a document, which shares nothing with it: a conversion may change what it is given."""
         return self.decode(copied(document) if self.shares else document)

@@ -23,7 +23,7 @@ def show_gauges(tally: Tally, found: Status) -> None:
     """Set every gauge that this status knows."""
     tally.show(PHASE, list(Phase).index(Phase(found.phase)))
     tally.show(DEAD_LETTERS, found.dead_letters)
-    if not found.alone:
+    if not found.upcasting_only:
         show_holdings(tally, found.v1, found.v2)
     mismatches, oldest = found.verified.mismatches, found.verified.oldest
     for verdict in COUNTED:

@@ -18,7 +18,7 @@ class NextStep:
 
 def find_next_step(found: Status) -> NextStep | None:
     """Return the next step; None where nothing is left to do."""
-    if found.alone:
+    if found.upcasting_only:
         return None
     if found.phase == Phase.V2_ONLY:
         return NextStep(describe_retirement(found.retirement)) if found.retirement else None

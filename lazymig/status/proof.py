@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from lazymig.control import RunRecord
-from lazymig.status.looking import Verified
+from lazymig.status.recorded import Verified
 
 #: What an agreeing entity means, whatever part was compared.
 _AGREED = (

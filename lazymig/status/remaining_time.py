@@ -42,7 +42,7 @@ def estimate_remaining_time(found: Status, samples: Sequence[Sample]) -> Remaini
     """Return how long the rest takes, by what was looked up and the samples, oldest first."""
     sweeps = [one for one in found.passes.running if one.kind == "sweep"]
     # No sweep moves an entity that has a dead letter. Some of those are in V2 already, so the time is a little short.
-    left = 0 if found.alone else max(found.remaining - found.dead_letters, 0)
+    left = 0 if found.upcasting_only else max(found.remaining - found.dead_letters, 0)
     return estimate(left, sweeps, samples, found.at)
 
 

@@ -9,7 +9,7 @@ from lazymig.status.versions import describe_versions
 
 def describe_headline(found: Status) -> str:
     """Return where the migration stands, in half a sentence."""
-    if found.alone:
+    if found.upcasting_only:
         return (
             f"{found.migration}: phase {found.phase}, one collection whose documents are brought up when they are read"
         )
@@ -28,14 +28,14 @@ def describe_share(found: Status) -> str:
 
 def count_rows(found: Status) -> dict[str, str]:
     """Return what is counted, by names."""
-    if found.alone:
+    if found.upcasting_only:
         return holding_rows(found)
     return {**holding_rows(found), **moved_rows(found), **conversion_rows(found)}
 
 
 def holding_rows(found: Status) -> dict[str, str]:
     """Return what the collections hold."""
-    if found.alone:
+    if found.upcasting_only:
         return {"documents": f"{found.v1:,}", **version_rows(found)}
     return _both_collections(found) if found.place is None else _one_document(found, found.place)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from lazymig.control import Running, RunRecord, Steering
+from lazymig.control import Running, RunRecord, Standing, Steering
 from lazymig.phases import Phase
-from lazymig.status.looking import Fleet, Status, Verified
+from lazymig.status.looking import Status
 from lazymig.status.next_step import find_next_step
+from lazymig.status.recorded import Fleet, Verified
 from lazymig.stores.verdicts import Verdict
 from lazymig.switch import Gate
 
@@ -65,24 +66,28 @@ def describe_since(fleet: Fleet, now: datetime) -> Iterator[str]:
 
 
 def describe_members(fleet: Fleet, now: datetime) -> Iterator[str]:
-    """Yield which processes follow the record; nothing without one."""
+    """Yield which processes follow the record, and what ends a hold that was left; nothing without a record."""
     standing = fleet.standing
     if standing is None:
         return
+    yield _describe_followers(fleet, standing, now)
+    if standing.hold is not None:
+        yield "A step is at work, or was cut off. If nobody is at it, lazymig phase release lets writes go on."
+
+
+def _describe_followers(fleet: Fleet, standing: Standing, now: datetime) -> str:
     behind, count = fleet.behind, len(fleet.members)
     held = {"announced": "; writes will be held", "writes": "; writes are held"}.get(standing.hold or "", "")
     processes = f"{count:,} process{'' if count == 1 else 'es'}"
     if not count:
-        yield f"Fleet: no process has joined; the record is at epoch {standing.epoch}{held}"
-        return
+        return f"Fleet: no process has joined; the record is at epoch {standing.epoch}{held}"
     if not behind:
-        yield f"Fleet: {processes}, all at epoch {standing.epoch}{held}"
-        return
+        return f"Fleet: {processes}, all at epoch {standing.epoch}{held}"
     named = ", ".join(
         f"{one.name} (epoch {one.epoch}, seen {describe_age(one.seen_at, now)})" for one in behind[:_NAMED]
     )
     more = f" and {len(behind) - _NAMED:,} more" if len(behind) > _NAMED else ""
-    yield f"Fleet: {processes}, epoch {standing.epoch}{held}; not there yet: {named}{more}"
+    return f"Fleet: {processes}, epoch {standing.epoch}{held}; not there yet: {named}{more}"
 
 
 def describe_passes(found: Status) -> Iterator[str]:

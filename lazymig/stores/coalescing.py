@@ -18,9 +18,10 @@ from lazymig.stores.drivers import STATEMENT_ERRORS, Driver, Handle, driver_of, 
 from lazymig.stores.given import RawId
 from lazymig.stores.grouping import GuardedUpdate, GuardedWrites
 from lazymig.stores.mongo_v1 import V1Store
-from lazymig.stores.mongo_v2 import Upsert, V2Store
+from lazymig.stores.mongo_v2 import V2Store
 from lazymig.stores.pipelines import Pipeline
 from lazymig.stores.records import Applied, Begun, Body, Document, Put, StoredV1, StoredV2
+from lazymig.stores.unretried import Update
 
 R = TypeVar("R")
 
@@ -131,7 +132,9 @@ class CoalescingV2(V2Store):
         self._puts: Batcher[tuple[RawId, Body, int], Put] = Batcher(self._put_one, self._put_each, timeout_s)
         # The last steps of writes start when V1's journal was flushed, so they seldom start together: wait for more of
         # them.
-        self._upserts: Batcher[Upsert, Applied] = Batcher(self._upsert_one, self._upsert_each, timeout_s, patient=True)
+        self._updates: Batcher[Update[Pipeline], Applied] = Batcher(
+            self._update_one, self._update_each, timeout_s, patient=True
+        )
         self._announcements = Announcements(self, GuardedWrites(self._durable, repeats=True), remembers=remembers)
         self._tickets: Batcher[Asked, Announced] = Batcher(self._ticket_one, self._ticket_each, timeout_s, patient=True)
         self._vacant_tickets: Batcher[tuple[RawId, int], Announced | None] = Batcher(
@@ -207,25 +210,24 @@ class CoalescingV2(V2Store):
         # For a bulk without upserts the server reports how many matched, not which. The in-memory Mongo has no bulk.
         if not upsert or durable or self._in_memory:
             return await super()._update(where, pipeline, upsert=upsert, durable=durable)
-        return await self._upserts.call((where, pipeline))
+        return await self._updates.call(Update(where, pipeline))
 
-    async def _replace(self, where: Document, whole: Document) -> Applied:
-        if self._in_memory:
-            return await super()._replace(where, whole)
-        # Where the filter does not match, the id is taken. Others may refuse what would be inserted then.
-        return Applied.APPLIED if await self._upserts.call((where, whole)) is Applied.APPLIED else Applied.NEWER
+    async def _replace(self, id: RawId, known: Pipeline | None) -> Applied:
+        if self._in_memory or known is None:
+            return await super()._replace(id, known)
+        return await self._updates.call(Update({"_id": id}, known, upsert=False))
 
-    async def _upsert_one(self, upsert: Upsert) -> Applied:
-        where, made = upsert
-        if isinstance(made, Mapping):
-            return await super()._replace(where, made)
-        return await super()._update(where, made, upsert=True)
+    async def _update_one(self, one: Update[Pipeline]) -> Applied:
+        where, pipeline, upsert = one
+        if upsert:
+            return await super()._update(where, pipeline, upsert=True)
+        return await super()._replace(where["_id"], pipeline)
 
-    async def _upsert_each(self, upserts: Sequence[Upsert]) -> Sequence[Applied | BaseException]:
+    async def _update_each(self, updates: Sequence[Update[Pipeline]]) -> Sequence[Applied | BaseException]:
         try:
-            return await self._upsert_many(upserts)
+            return await self._update_many(updates)
         except STATEMENT_ERRORS as error:
             if not is_too_large(error):
                 raise
         # Neither driver nor server names the document. Sent one by one, it is refused and the others are stored.
-        return await asyncio.gather(*map(self._upsert_one, upserts), return_exceptions=True)
+        return await asyncio.gather(*map(self._update_one, updates), return_exceptions=True)

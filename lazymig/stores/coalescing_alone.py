@@ -13,6 +13,7 @@ from lazymig.stores.failures import Outcome
 from lazymig.stores.given import RawId
 from lazymig.stores.grouping import GuardedWrites
 from lazymig.stores.records import Document, StoredV2
+from lazymig.stores.two_steps import TwoStepDeletes, send_first_steps
 from lazymig.stores.v2_alone import AloneStore, build_removal, match_never
 
 
@@ -29,6 +30,7 @@ class CoalescingAlone(AloneStore):
         )
         # While one bulk is under way, the next one gathers, as in `CoalescingV1`.
         self._many = many = GuardedWrites(self._durable)
+        self._in_two_steps = TwoStepDeletes(send_first_steps(collection), many)
         self._inserts = Batcher(super()._insert, many.insert_each, timeout_s, patient=True)
         self._replacements = Batcher(self._replace_one, self._replace_each, timeout_s, patient=True)
         self._burials = Batcher(super().bury, self._bury_each, timeout_s, patient=True)
@@ -69,10 +71,10 @@ class CoalescingAlone(AloneStore):
 
     async def bury(self, seen: StoredV2, *, again: bool = False) -> bool:
         # The first of two steps would close the announcement of a document that is not clean, and leave its mark.
-        alone = self._in_memory or (self._forgets and (again or not seen.clean))
-        return await (super().bury(seen) if alone else self._burials.call(seen))
+        unshared = self._in_memory or (self._forgets and (again or not seen.clean))
+        return await (super().bury(seen) if unshared else self._burials.call(seen))
 
     async def _bury_each(self, seen: Sequence[StoredV2]) -> list[Outcome]:
         if self._forgets:
-            return await self._many.delete_each([build_removal(one) for one in seen])
+            return await self._in_two_steps.delete_each([build_removal(one) for one in seen])
         return await self._many.update_each([self.build_burial(one) for one in seen])

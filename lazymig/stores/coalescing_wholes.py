@@ -13,6 +13,7 @@ from lazymig.stores.given import RawId
 from lazymig.stores.grouping import GuardedUpdate, GuardedWrites
 from lazymig.stores.mongo_wholes import WholeStore, build_delete, match_never
 from lazymig.stores.records import Document, Filled, StoredWhole, WholeChange
+from lazymig.stores.two_steps import TwoStepDeletes, send_first_steps
 
 #: What is deleted, the revision that it gets before, and the values that it must have.
 _Delete: TypeAlias = tuple[StoredWhole, int, Document | None]
@@ -32,6 +33,7 @@ class CoalescingWholes(WholeStore):
         self._many = many = GuardedWrites(self._durable)
         self._updates = Batcher(super()._update, many.update_each, timeout_s, patient=True)
         self._inserts = Batcher(super()._insert, many.insert_each, timeout_s, patient=True)
+        self._in_two_steps = TwoStepDeletes(send_first_steps(collection), many)
         self._deletes = Batcher(self._delete_one, self._delete_each, timeout_s, patient=True)
         self._confirmations = Batcher(super().confirm_missing, self._confirm_each, timeout_s, patient=True)
 
@@ -71,7 +73,7 @@ class CoalescingWholes(WholeStore):
         return await super().delete(*one)
 
     async def _delete_each(self, deletes: Sequence[_Delete]) -> list[Outcome]:
-        return await self._many.delete_each([build_delete(*one) for one in deletes])
+        return await self._in_two_steps.delete_each([build_delete(*one) for one in deletes])
 
     async def fill(self, change: WholeChange) -> Filled:
         return await self._fills.call(change)

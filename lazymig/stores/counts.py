@@ -18,6 +18,11 @@ from lazymig.stores.records import PLACEHOLDER, Document
 _AT, _GONE, _REV, _INTENT, _UNMOVED = (f"{META_FIELD}.{name}" for name in ("at", "gone", "rev", "intent", "unmoved"))
 #: BSON's names of what an in-memory version may be.
 _MEMORY_NAMES = {str: "string", float: "double", bool: "bool", type(None): "null", list: "array", dict: "object"}
+#: By what `_name_kind` names a document.
+_KIND: Document = {
+    "gone": f"${_GONE}", "placeholder": {"$eq": [f"${_REV}", PLACEHOLDER]}, "unmoved": f"${_UNMOVED}",
+    "open": {"$gt": [f"${_INTENT}", f"${_REV}"]},
+}  # fmt: skip
 _LIVE = {_GONE: {"$ne": True}}
 #: Where entities are parts of documents: how many documents are counted one by one, and otherwise looked at.
 _COUNTED, _SAMPLE = 100_000, 2000
@@ -101,15 +106,22 @@ class Counts:
 
         One statement counts all kinds: with one per kind, a write in between could appear in two counts or in none.
         """
-        kind = {
-            "gone": f"${_GONE}", "placeholder": {"$eq": [f"${_REV}", PLACEHOLDER]}, "unmoved": f"${_UNMOVED}",
-            "open": {"$gt": [f"${_INTENT}", f"${_REV}"]},
-        }  # fmt: skip
         marked = {"$match": {"$or": [{_AT: {"$exists": True}}, {_UNMOVED: {"$exists": True}}]}}
         counts: Counter[str] = Counter()
-        for row in await self._rows([marked, {"$group": {"_id": kind, "count": {"$sum": 1}}}]):
+        for row in await self._rows([marked, {"$group": {"_id": _KIND, "count": {"$sum": 1}}}]):
             counts[_name_kind(row["_id"])] += row["count"]
         return Marked(**{name: counts[name] for name in ("dirty", "placeholders", "tombstones", "waiting", "left")})
+
+    async def sample_states(self, size: int) -> Counter[str]:
+        """Count the kinds of `count_marked`, and "clean", among this many random documents of V2."""
+        unmarked = {"$and": [{"$eq": [{"$type": f"${name}"}, "missing"]} for name in (_AT, _UNMOVED)]}
+        stages: list[Document] = [
+            {"$sample": {"size": size}}, {"$group": {"_id": {**_KIND, "clean": unmarked}, "count": {"$sum": 1}}},
+        ]  # fmt: skip
+        counts: Counter[str] = Counter()
+        for row in await self._rows(stages):
+            counts["clean" if row["_id"]["clean"] else _name_kind(row["_id"])] += row["count"]
+        return counts
 
     async def count_dirty(self, before: datetime) -> int:
         """Count V2's entities with a write that was announced before this moment and is still open."""

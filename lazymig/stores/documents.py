@@ -109,6 +109,8 @@ def make_revision_filter(
         where["$or"] = [{path: {"$type": kind}} for kind in ("array", "double", "decimal")]
     elif revision:
         where[path] = revision
+        if not (within or held):
+            return where  # nearly always
     return hold(where, within, held, never)
 
 

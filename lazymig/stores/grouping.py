@@ -25,8 +25,9 @@ from lazymig.stores.drivers import (
     make_error,
 )
 from lazymig.stores.failures import Failures, Outcome, failures_of, is_taken, judge_inserts, unknown
+from lazymig.stores.given import RawId
 from lazymig.stores.records import Document
-from lazymig.stores.unretried import update_each_once
+from lazymig.stores.unretried import Update, update_each_once
 
 A = TypeVar("A")
 
@@ -37,8 +38,6 @@ _NO_SHARD_KEY = 61
 #: The driver splits a bulk that is larger than 48 MB. This is less, because it adds some bytes for each write.
 _MESSAGE_BYTES = 40 * 1024 * 1024
 _ROOM_BYTES = 64 * 1024
-#: Later writers raise a revision by no more than this, and the next entity with its id begins at a random one, far off.
-_RAISED_MAX = 2**24
 
 
 class GuardedUpdate(NamedTuple):
@@ -53,26 +52,9 @@ class GuardedUpdate(NamedTuple):
     inserting: bool = False
 
 
-class GuardedDelete(NamedTuple):
-    """A delete of one document in two steps, because a bulk does not report which deletes matched.
-
-    `first` gives it a revision that is the deleter's own, and has an outcome; `then` is the filter for that revision.
-    `survived` is a filter that only the document itself matches afterwards, also if others have changed it since.
-    """
-
-    first: GuardedUpdate
-    then: Document
-    survived: Document
-
-
 def match_number(number: int) -> Document:
     """Return a condition for a whole number that puts nothing into a document which an upsert makes of the filter."""
     return {"$gte": number, "$lt": number + 1}
-
-
-def match_later(revision: int) -> Document:
-    """Return a condition for revisions from this one on, as other writers raise it, and none of a new entity."""
-    return {"$gte": revision, "$lt": revision + _RAISED_MAX}
 
 
 class GuardedWrites:
@@ -97,7 +79,7 @@ class GuardedWrites:
         requests = list(map(_build_upsert, updates))
         failures = await self._update_once(requests) if self._repeats else None
         if failures is None:
-            failures = await self._send([UpdateOne(*request, upsert=True) for request in requests])
+            failures = await self._send([UpdateOne(*request) for request in requests])
         if failures is None:
             return await self._resend(self._update, updates, [[one.where, one.update] for one in updates])
         self._upserts_refused = any(failure["code"] == _NO_SHARD_KEY for failure in failures.values())
@@ -121,44 +103,6 @@ class GuardedWrites:
             return await self._resend(self._insert, documents, documents)
         return judge_inserts(failures, len(documents))
 
-    async def delete_each(self, deletes: Sequence[GuardedDelete]) -> list[Outcome]:
-        """Delete each document that its filter matches. False: it matches none, or was changed before it was deleted.
-
-        If others write some of them between both steps, it may be unclear who deleted those that are gone. They get the
-        driver's `AutoReconnect`, as after a lost connection.
-        """
-        outcomes = await self.update_each([one.first for one in deletes])
-        # Of several of one document, a later one has raised it over the others.
-        last = {deletes[place].then["_id"]: place for place, outcome in enumerate(outcomes) if outcome is True}
-        outcomes = [
-            last[deletes[place].then["_id"]] == place if one is True else one for place, one in enumerate(outcomes)
-        ]
-        raised = sorted(last.values())
-        if not raised:
-            return outcomes
-        failures, deleted = await self.send_deletes([DeleteOne(deletes[place].then) for place in raised])
-        for number, failure in failures.items():
-            outcomes[raised[number]] = make_error(failure)
-        unclear = [place for number, place in enumerate(raised) if number not in failures]
-        missed = len(unclear) - deleted
-        if not missed:
-            return outcomes
-        # None was deleted, or those that survived are all that were missed. Otherwise one of the others is gone by
-        # another's hand.
-        survived = set(unclear) if not deleted else await self._find_survived(deletes, unclear)
-        for place in unclear:
-            if place in survived:
-                outcomes[place] = False
-            elif len(survived) < missed:
-                outcomes[place] = unknown("others wrote the entity at the same moment, and may have deleted it")
-        return outcomes
-
-    async def _find_survived(self, deletes: Sequence[GuardedDelete], places: Sequence[int]) -> set[int]:
-        where = {"$or": [deletes[place].survived for place in places]}
-        found = await self._collection.find(where, {"_id": 1}).to_list(None)
-        ids = {raw_id(document["_id"]) for document in found}
-        return {place for place in places if deletes[place].then["_id"] in ids}
-
     async def confirm_each(self, updates: Sequence[GuardedUpdate]) -> list[BaseException | None]:
         """Wait until the majority has what was read before, by updates that never match."""
         try:
@@ -168,9 +112,9 @@ class GuardedWrites:
             return [make_error(failures[place]) if place in failures else None for place in range(len(updates))]
         return [None] * len(updates)
 
-    async def _update_once(self, requests: Sequence[tuple[Document, object]]) -> Failures | None:
-        failures = await update_each_once(self._collection, requests)
-        return None if failures is None else {failure["index"]: failure for failure in failures}
+    async def _update_once(self, requests: Sequence[Update[Document | Sequence[Document]]]) -> Failures | None:
+        reply = await update_each_once(self._collection, requests)
+        return None if reply is None else {failure["index"]: failure for failure in reply.get("writeErrors", ())}
 
     async def _send(self, requests: Sequence[UpdateOne | InsertOne[Document]]) -> Failures | None:
         """Send a bulk; return its failures by their places. None: one of its messages was too large for the server."""
@@ -192,6 +136,11 @@ class GuardedWrites:
         except BulkWriteError as error:
             return failures_of(error), int(error.details["nRemoved"])
         return {}, result.deleted_count
+
+    async def find_ids(self, filters: Sequence[Document]) -> set[RawId]:
+        """Find the ids of the documents that one of these filters matches, as the primary has them now."""
+        found = await self._collection.find({"$or": list(filters)}, {"_id": 1}).to_list(None)
+        return {raw_id(document["_id"]) for document in found}
 
     async def _resend(
         self, write: Callable[[A], Awaitable[bool]], all: Sequence[A], parts: Sequence[object]
@@ -232,17 +181,17 @@ class GuardedWrites:
         return True
 
 
-def _build_upsert(one: GuardedUpdate) -> tuple[Document, Document | Sequence[Document]]:
+def _build_upsert(one: GuardedUpdate) -> Update[Document | Sequence[Document]]:
     if one.inserting:
-        return one.where, one.update
+        return Update(one.where, one.update)
     # Another value than the id, whatever the id is.
     other = {"_id": {"lazymig": one.where["_id"]}}
     if isinstance(one.update, Mapping):
-        return _hide_equalities(one.where), {**one.update, "$setOnInsert": other}
+        return Update(_hide_equalities(one.where), {**one.update, "$setOnInsert": other})
     [stage] = one.update
     unmatched = {"$eq": [{"$ifNull": [f"${META_FIELD}.rev", "none"]}, "none"]}
     made = {"$cond": [unmatched, {"$literal": other}, stage["$replaceWith"]]}
-    return one.where, [{"$replaceWith": made}]
+    return Update(one.where, [{"$replaceWith": made}])
 
 
 def _hide_equalities(where: Document) -> Document:

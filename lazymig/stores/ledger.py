@@ -45,7 +45,7 @@ from lazymig.stores.ports import Ledger
 from lazymig.stores.raw import find_undecoded, unpack
 from lazymig.stores.records import PLACEHOLDER, Applied, Begun, Document, Fields, StoredV2
 from lazymig.stores.server_time import ServerTime
-from lazymig.stores.unretried import transform_once, update_once
+from lazymig.stores.unretried import Update, transform_once, update_once
 
 #: Type mismatch, path not viable: the value of `_lazymig` is not one that lazymig wrote.
 _NOT_OURS = frozenset({14, 28})
@@ -86,7 +86,7 @@ class MongoLedger(Ledger):
         self._remembers = remembers
         self._session = session
         self._read = tune(collection, read=None if read_concern is None else ReadConcern(read_concern))
-        #: For the reply of an announcement, which cannot be requested again: as bytes, so that decoding cannot fail.
+        #: For the reply of an announcement whose document may not decode: as bytes, so that decoding cannot fail.
         self._announced = tune(collection, write=MAJORITY, raw=True)
         # V1 must never pass an announced intent, not even when V2's primary changes.
         self._durable = tune(collection, write=MAJORITY)
@@ -131,7 +131,7 @@ class MongoLedger(Ledger):
             assert made is not None  # by the upsert
             return parse_v2(made)
         try:
-            document = await transform_once(self._announced, where, update) if self._repeats else None
+            document = await transform_once(self._durable, where, update) if self._repeats else None
             if document is None:
                 document = await self._announced.find_one_and_update(
                     where, update, upsert=True, return_document=ReturnDocument.AFTER, session=self._session
@@ -243,9 +243,9 @@ class MongoLedger(Ledger):
         if not self._takes_pipelines:
             return await _update_by_replacing(collection, where, pipeline, upsert)
         if upsert and not durable and self._repeats:
-            done = await update_once(collection, where, pipeline, upsert=True)
-            if done is not None:
-                return done
+            reply = await update_once(collection, Update(where, pipeline))
+            if reply is not None:
+                return bool(reply["n"])
         result = await collection.update_one(where, pipeline, upsert=upsert, session=self._session)
         return bool(result.matched_count or result.upserted_id is not None)
 

@@ -6,10 +6,10 @@ pipeline is evaluated in Python there, and the document is replaced if it has no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
-from pymongo import ReplaceOne, UpdateOne
+from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from lazymig.errors import ForeignDocument
@@ -33,16 +33,14 @@ from lazymig.stores.pages import encode_filter, find_page, join_filters
 from lazymig.stores.pipelines import (
     Pipeline,
     build_apply,
+    build_known_tombstone,
     build_replacement,
     build_tombstone,
 )
 from lazymig.stores.ports import Bodies, Repair
 from lazymig.stores.raw import Undecoded, find_all, find_one, find_undecoded, find_undecoded_by_id
-from lazymig.stores.records import Applied, Body, Document, Put, StoredV2
-from lazymig.stores.unretried import update_each_once, update_once
-
-#: A filter, and what makes a document of one that it matches or of none: a pipeline, or the document as it will be.
-Upsert: TypeAlias = tuple[Document, Pipeline | Document]
+from lazymig.stores.records import Applied, Body, Document, Fields, Put, StoredV2
+from lazymig.stores.unretried import Update, update_each_once, update_once
 
 
 class V2Store(MongoLedger, Bodies):
@@ -115,11 +113,9 @@ class V2Store(MongoLedger, Bodies):
         where = {"_id": id, REV: {"$lte" if own else "$lt": revision}} if over is None else self._over(id, over)
         conv = self._conv if conv is None else conv
         if announced is not None and self._takes_pipelines:
-            known = build_replacement(body, revision, conv, announced)
-            if known is not None:
-                outcome = await self._replace({**where, **known[0]}, {"_id": id, **known[1]})
-                if outcome is not Applied.NEWER:
-                    return outcome
+            outcome = await self._replace(id, build_replacement(body, revision, conv, announced))
+            if outcome is not Applied.NEWER:
+                return outcome
         made = build_apply(body, revision, revision if since is None else since, conv)
         return await self._update(where, made, upsert=over is None)
 
@@ -132,52 +128,64 @@ class V2Store(MongoLedger, Bodies):
         ]
         try:
             collection = self._durable if durable else self._quick
-            return await self._bulk(collection, [UpdateOne(*update) for update in updates])
+            report = await self._bulk(collection, [UpdateOne(*update) for update in updates])
+            return judge_applies(report["writeErrors"], len(updates))
         except STATEMENT_ERRORS as error:
             if not is_too_large(error):
                 raise
         # Neither driver nor server names the document. Sent one by one, it is refused and the others are stored.
         return [await self._update(*update, durable=durable) for update in updates]
 
-    async def _replace(self, where: Document, whole: Document) -> Applied:
-        """Replace one document. NEWER: the filter does not match it."""
+    async def _replace(self, id: RawId, known: Pipeline | None) -> Applied:
+        """Replace a document that is as its writer knows it. NEWER: it is not, or nothing is known, and it stays so."""
+        if known is None:
+            return Applied.NEWER
+        one = Update({"_id": id}, known, upsert=False)
         try:
-            matched = await update_once(self._quick, where, whole) if self._repeats else None
-            if matched is None:
-                matched = bool((await self._quick.replace_one(where, whole, session=self._session)).matched_count)
+            reply = await update_once(self._quick, one) if self._repeats else None
+            if reply is None:
+                changed = (await self._quick.update_one(*one, session=self._session)).modified_count
+            else:
+                changed = reply["nModified"]
         except STATEMENT_ERRORS as error:
             return judge_apply(error)
-        return Applied.APPLIED if matched else Applied.NEWER
+        return Applied.APPLIED if changed else Applied.NEWER
 
     @staticmethod
     def _over(id: RawId, seen: StoredV2) -> dict[str, Any]:
         return {"_id": id, REV: seen.revision, CONV: {"$in": [None, 1]} if seen.conv == 1 else seen.conv}
 
-    async def bury(self, id: RawId, revision: int, *, since: int | None = None) -> Applied:
-        made = build_tombstone(revision, revision if since is None else since, self._moment)
+    async def bury(
+        self, id: RawId, revision: int, *, since: int | None = None, announced: StoredV2 | None = None
+    ) -> Applied:
         # A body past the deleted one is of an entity that V1 got later, by an insert with a lower ticket.
         below = revision - 1 if since is None else min(since, revision - 1)
+        if announced is not None and self._takes_pipelines:
+            outcome = await self._replace(id, build_known_tombstone(revision, below, self._moment, announced))
+            if outcome is not Applied.NEWER:
+                return outcome
+        made = build_tombstone(revision, revision if since is None else since, self._moment)
         return await self._update({"_id": id, REV: {"$lte": below}}, made, upsert=True)
 
-    async def _upsert_many(self, upserts: Sequence[Upsert]) -> list[Applied | BaseException]:
-        """Upsert many by one unordered statement; return outcomes, or errors of single ones, in the same order."""
-        failures = await update_each_once(self._quick, upserts) if self._repeats else None
-        if failures is not None:
-            return judge_applies(failures, len(upserts))
-        requests = [
-            ReplaceOne(where, made, upsert=True) if isinstance(made, Mapping) else UpdateOne(where, made, upsert=True)
-            for where, made in upserts
-        ]
-        return await self._bulk(self._quick, requests)
+    async def _update_many(self, updates: Sequence[Update[Pipeline]]) -> list[Applied | BaseException]:
+        """Upsert and replace many by one unordered statement; return outcomes, or errors, in the same order."""
+        report = await update_each_once(self._quick, updates) if self._repeats else None
+        if report is None:
+            report = await self._bulk(self._quick, [UpdateOne(*one) for one in updates])
+        failures = report.get("writeErrors", ())
+        outcomes = judge_applies(failures, len(updates))
+        if report["nModified"] + len(report.get("upserted", ())) + len(failures) == len(updates):
+            return outcomes
+        # One of the documents was not as its writer knows it, and the server does not say which.
+        return [outcome if one.upsert else Applied.NEWER for one, outcome in zip(updates, outcomes, strict=True)]
 
-    async def _bulk(
-        self, collection: Handle, requests: Sequence[UpdateOne | ReplaceOne[Document]]
-    ) -> list[Applied | BaseException]:
+    async def _bulk(self, collection: Handle, requests: Sequence[UpdateOne]) -> Fields:
+        """Send an unordered bulk, and return the driver's report of it."""
         try:
-            await collection.bulk_write(requests, ordered=False, session=self._session)
+            done = await collection.bulk_write(requests, ordered=False, session=self._session)
         except BulkWriteError as error:
-            return judge_applies(error.details.get("writeErrors", ()), len(requests))
-        return [Applied.APPLIED] * len(requests)
+            return dict(error.details)
+        return done.bulk_api_result
 
     async def why_refused(self, document: Document) -> tuple[str, str]:
         try:

@@ -26,12 +26,13 @@ from lazymig.stores.drivers import (
     tune,
 )
 from lazymig.stores.given import RawId
-from lazymig.stores.grouping import GuardedDelete, GuardedUpdate, match_later
+from lazymig.stores.grouping import GuardedUpdate
 from lazymig.stores.indexes import ensure_index
 from lazymig.stores.keyset import Order
 from lazymig.stores.pages import encode_filter, find_page, join_filters
 from lazymig.stores.raw import Undecoded, find_all, find_one, find_undecoded
 from lazymig.stores.records import PLACEHOLDER, Document, Fields, Filled, StoredWhole, WholeChange
+from lazymig.stores.two_steps import GuardedDelete, match_later
 from lazymig.stores.whole_documents import MOVED, OF, REV, UNMOVED, make_setting, make_whole_filter, parse_whole
 from lazymig.stores.wholes import Wholes
 
@@ -45,13 +46,13 @@ def build_statement(change: WholeChange) -> tuple[Fields, Fields]:
 
 
 def build_delete(seen: StoredWhole, revision: int, held: Document | None = None) -> GuardedDelete:
-    """Return a delete in two steps. Other programs change no revision, so both steps have the held values."""
-    announced = GuardedUpdate(match_revision(seen, held), {"$set": {REV: revision}})
+    """Return a delete in two steps. Other programs change no revision, so the one that deletes has the held values."""
+    announced = GuardedUpdate(match_revision(seen), {"$set": {REV: revision}})
     raised = seen._replace(revision=revision, known=True)
     return GuardedDelete(announced, match_revision(raised, held), {"_id": seen.id, REV: match_later(revision)})
 
 
-def match_revision(seen: StoredWhole, held: Document | None) -> Fields:
+def match_revision(seen: StoredWhole, held: Document | None = None) -> Fields:
     """Return the filter of a delete."""
     where = make_whole_filter(seen._replace(of=None), held)
     where.pop(OF, None)  # a reader that stores the V2 part is no other writer

@@ -14,8 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from bson import Timestamp
-
 from lazymig.stores.documents import META_FIELD, spell_unmoved
 from lazymig.stores.records import Body, Document, Fields, StoredV2, Unmoved
 
@@ -66,28 +64,38 @@ def build_apply(body: Body, revision: int, since: int, conv: int) -> Pipeline:
     return [{"$replaceWith": {"$mergeObjects": [_ID, {"$literal": body}, {META_FIELD: meta}]}}]
 
 
-def build_replacement(body: Body, revision: int, conv: int, announced: StoredV2) -> tuple[Document, Fields] | None:
-    """Return conditions, and the document that `build_apply` makes of one that meets them, of lower or this revision.
+def build_replacement(body: Body, revision: int, conv: int, announced: StoredV2) -> Pipeline | None:
+    """Return the pipeline that does what `build_apply` does to a document that is as its writer knows it.
 
-    None: there is no such document, or the server would store another one. It replaces a document in less time than it
-    evaluates a pipeline. `announced` is what the writer's announcement has made.
+    To any other document, it does nothing. None: the writer does not know enough. Its filter is `_id` alone, the only
+    one that the server need not plan, and of a document that is known there is nothing to compute. `announced` is what
+    the writer's announcement has made.
     """
-    known = announced.document.get(META_FIELD, _PLACED)
-    by = known.get("by")
     if announced.intent != revision or announced.inserts or isinstance(body, Unmoved):
         return None
-    # The server puts its time in place of an empty timestamp, and does not take the name of an operator for a field's.
-    if any(isinstance(value, Timestamp) for value in body.values()) or any(name.startswith("$") for name in body):
-        return None
-    meta: Fields = {"rev": revision, "intent": revision}
-    where: Fields = {f"{META_FIELD}.{name}": {"$exists": False} for name in ("by", "raised", "inserts")}
-    where[f"{META_FIELD}.intent"] = revision
-    if by is not None:
-        where[f"{META_FIELD}.by"] = {"$eq": by}
-        meta["by"] = by
+    by = announced.document.get(META_FIELD, _PLACED).get("by")
+    known: Fields = {"intent": revision} if by is None else {"intent": revision, "by": by}
+    meta = {"rev": revision, **known}
     if conv != 1:
         meta["conv"] = conv
-    return where, {**body, META_FIELD: meta}
+    # No revision is above its intent.
+    standing = {"intent": _INTENT, "by": _BY, "inserts": _INSERTS}
+    return _replace_if({"$eq": [standing, {"$literal": known}]}, {"$literal": {**body, META_FIELD: meta}})
+
+
+def build_known_tombstone(revision: int, since: int, now: Moment, announced: StoredV2) -> Pipeline | None:
+    """Return the pipeline that does what `build_tombstone` does, as `build_replacement` does for a body."""
+    if announced.intent != revision or announced.inserts or announced.revision > since:
+        return None
+    # Not what has been stored meanwhile, which may be of the next entity.
+    standing, known = [_REV, _INTENT, {"inserts": _INSERTS}], [announced.revision, revision, {}]
+    meta = {"rev": revision, "intent": revision, "by": _BY, "gone": True, "at": now}
+    return _replace_if({"$eq": [standing, {"$literal": known}]}, {META_FIELD: meta})
+
+
+def _replace_if(condition: Document, made: Document) -> Pipeline:
+    """Return the pipeline that puts another document in place of one that meets a condition. The server keeps `_id`."""
+    return [{"$replaceWith": {"$cond": [condition, made, "$$ROOT"]}}]
 
 
 def build_tombstone(revision: int, since: int, now: Moment) -> Pipeline:
@@ -156,14 +164,14 @@ def evaluate(pipeline: Pipeline, document: Document) -> dict[str, Any]:
 
 
 def _evaluate_part(expression: Any, document: Document) -> Any:
-    if isinstance(expression, str) and expression.startswith("$"):
-        return _VARIABLES[expression](document) if expression in _VARIABLES else _get_at_path(document, expression[1:])
+    if isinstance(expression, str):
+        return _look_up(expression, document) if expression[:1] == "$" else expression
     if isinstance(expression, list):
         return [_evaluate_part(one, document) for one in expression]
-    if not isinstance(expression, Mapping):
+    if not isinstance(expression, (dict, Mapping)):  # asked first: quick
         return expression
     operator = next(iter(expression), "")
-    if not operator.startswith("$"):
+    if operator[:1] != "$":
         made = {name: _evaluate_part(inner, document) for name, inner in expression.items()}
         return {name: value for name, value in made.items() if value is not _MISSING}
     operand = expression[operator]
@@ -183,9 +191,11 @@ def _evaluate_part(expression: Any, document: Document) -> Any:
     return _OPERATORS[operator](values if isinstance(values, list) else [values])
 
 
-def _get_at_path(document: Any, path: str) -> Any:
-    for name in path.split("."):
-        document = document.get(name, _MISSING) if isinstance(document, Mapping) else _MISSING
+def _look_up(expression: str, document: Any) -> Any:
+    if expression in _VARIABLES:
+        return _VARIABLES[expression](document)
+    for name in expression[1:].split("."):
+        document = document.get(name, _MISSING) if isinstance(document, (dict, Mapping)) else _MISSING
     return document
 
 

@@ -231,11 +231,13 @@ class Bodies(Protocol):
         majority: a sweep's checkpoint must not be ahead of what is durably stored.
         """
 
-    async def bury(self, id: RawId, revision: int, *, since: int | None = None) -> Applied:
+    async def bury(
+        self, id: RawId, revision: int, *, since: int | None = None, announced: StoredV2 | None = None
+    ) -> Applied:
         """Bring V2 up to a delete at this revision: store a tombstone without a body.
 
         Never lowers the intent. NEWER: V2 is at this revision or past it, or past the entity that was deleted. `since`
-        is V1's revision of that entity, or V2's where V1 had none.
+        is V1's revision of that entity, or V2's where V1 had none. `announced` is as for `apply`.
         """
 
     async def why_refused(self, document: Document) -> tuple[str, str]:

@@ -214,9 +214,12 @@ async def find_undecoded(
         cursor = collection.find(where, fields, session=session)
         found = await (cursor.sort(list(sort)) if sort else cursor).to_list(None)
         return Undecoded(found[: limit or None], None, make)
-    cursor = collection.find_raw_batches(where, fields, sort=sort, limit=limit, session=session)
-    documents = [document async for batch in cursor.batch_size(size + 1) for document in split(batch)]
-    return Undecoded(documents, collection.codec_options, make)
+    # Raw batches would be joined and split again.
+    options = collection.codec_options
+    undecoded = collection.with_options(codec_options=options.with_options(document_class=RawBSONDocument))
+    cursor = undecoded.find(where, fields, sort=sort, limit=limit, session=session)
+    documents = [document.raw for document in await cursor.batch_size(size + 1).to_list(None)]
+    return Undecoded(documents, options, make)
 
 
 def split(batch: bytes) -> list[bytes]:

@@ -13,6 +13,7 @@ from typing import Any
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
+from lazymig.loop.clock import Clock
 from lazymig.stores.drivers import (
     LENIENT,
     MAJORITY,
@@ -26,6 +27,7 @@ from lazymig.stores.drivers import (
 from lazymig.stores.given import Collection, Store
 from lazymig.stores.indexes import Keys, ensure_index
 from lazymig.stores.record_changes import RecordChanges
+from lazymig.stores.server_time import ServerTime
 
 Row = Mapping[str, Any]
 #: The control collection's name where the user gives none.
@@ -36,10 +38,16 @@ class Rows:
     """The rows of one control collection."""
 
     def __init__(self, collection: Collection) -> None:
+        #: The collection's name.
+        self.name = collection_of(collection).name
         #: In-memory collections do not know updates by pipelines, and no other process can reach them.
         self.in_memory = driver_of(collection) is Driver.MEMORY
         # Rows hold ids as documents hold them in `_id`, however this client would decode them.
         self._rows = tune(collection_of(collection), write=MAJORITY, read=READ_MAJORITY, codec=LENIENT)
+
+    def server_time(self, clock: Clock) -> ServerTime:
+        """Return the time of the server that holds the rows. Sends nothing."""
+        return ServerTime(self._rows, clock)
 
     async def find_first(self, where: Row) -> Row | None:
         """Find one row, or None."""

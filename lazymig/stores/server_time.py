@@ -1,4 +1,4 @@
-"""The time of the server that holds V2: ages of marks are measured by the clock that wrote them.
+"""The time of the server that holds a collection: what clients with different clocks write is ordered by it.
 
 A client whose clock is wrong by an hour must neither purge a young tombstone nor heal the mark of a living writer.
 """
@@ -36,4 +36,12 @@ class ServerTime:
             hello = await self._collection.database.client.admin.command("hello")
             # Counted from the arrival of the answer: a slow answer makes ages too small, never too large.
             self._answer, self._asked_at_s = hello["localTime"].replace(tzinfo=None), self._clock.monotonic()
-        return self._answer + timedelta(seconds=self._clock.monotonic() - self._asked_at_s)
+        return self.reckon()
+
+    def reckon(self) -> datetime:
+        """Return the server's time by its last answer, and this machine's before the first. Sends nothing."""
+        if self._in_memory or self._answer == datetime.min:
+            return self._clock.now()
+        elapsed = timedelta(seconds=self._clock.monotonic() - self._asked_at_s)
+        now = self._answer + elapsed
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)

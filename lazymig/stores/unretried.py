@@ -2,14 +2,17 @@
 
 To make a retry possible, the server records each write beside it, and of an announcement also what it returned. An
 announcement that is made twice is one whose writer has died, and a body that is stored twice is the same body. So both
-go without such records. What fails is sent as the driver does it, which retries, and says what is wrong.
+go without such records. What fails is sent as the driver does it, which retries, and says what is wrong. A reply that
+does not decode, because of the document in it, is such a failure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 import bson
+from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import DuplicateKeyError, ServerSelectionTimeoutError
 
@@ -18,6 +21,23 @@ from lazymig.stores.records import Document, Fields
 
 #: The server takes 48 MB in one message, and the driver splits only what it sends in its own way.
 _MESSAGE_BYTES = 40 * 1024 * 1024
+
+
+#: The operators of an update, or its pipeline.
+M = TypeVar("M", bound=Document | Sequence[Document])
+
+
+class Update(NamedTuple, Generic[M]):
+    """An update of one document. `upsert`: where its filter matches none, it makes one."""
+
+    where: Document
+    made: M
+    upsert: bool = True
+
+    @property
+    def command(self) -> Fields:
+        """The update as a part of a command."""
+        return {"q": self.where, "u": self.made, "upsert": self.upsert}
 
 
 async def transform_once(collection: Handle, where: Document, update: object) -> Fields | None:
@@ -30,20 +50,18 @@ async def transform_once(collection: Handle, where: Document, update: object) ->
     return None if reply is None else reply["value"]
 
 
-async def update_once(collection: Handle, where: Document, made: object, *, upsert: bool = False) -> bool | None:
-    """Update one document, and return whether there was one or one was inserted. None: as for `transform_once`."""
-    reply = await _update(collection, [{"q": where, "u": made, "upsert": upsert}])
-    return None if reply is None or reply.get("writeErrors") else bool(reply["n"])
+async def update_once(collection: Handle, one: Update[M]) -> Fields | None:
+    """Update one document, and return the server's reply. None: as for `transform_once`."""
+    reply = await _update(collection, [one.command])
+    return None if reply is None or reply.get("writeErrors") else reply
 
 
-async def update_each_once(collection: Handle, updates: Sequence[tuple[Document, object]]) -> Sequence[Fields] | None:
-    """Upsert many documents in any order, and return the failures of single ones. None: as for `transform_once`."""
-    options = collection.codec_options
-    parts = [bson.encode({"q": where, "u": made, "upsert": True}, codec_options=options) for where, made in updates]
+async def update_each_once(collection: Handle, updates: Sequence[Update[M]]) -> Fields | None:
+    """Update many documents in any order, and return the server's reply. None: as for `transform_once`."""
+    parts = [bson.encode(one.command, codec_options=collection.codec_options) for one in updates]
     if sum(map(len, parts)) > _MESSAGE_BYTES:
         return None
-    reply = await _update(collection, list(map(RawBSONDocument, parts)))
-    return None if reply is None else reply.get("writeErrors", ())
+    return await _update(collection, list(map(RawBSONDocument, parts)))
 
 
 async def _update(collection: Handle, updates: Sequence[Document]) -> Fields | None:
@@ -58,6 +76,6 @@ async def _send(collection: Handle, command: Document) -> Fields | None:
         )
     except (DuplicateKeyError, ServerSelectionTimeoutError):
         raise
-    except STATEMENT_ERRORS:
+    except (*STATEMENT_ERRORS, InvalidBSON):
         return None
     return None if "writeConcernError" in reply else reply

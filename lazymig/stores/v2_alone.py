@@ -14,13 +14,14 @@ from lazymig.stores.alone import Alone
 from lazymig.stores.documents import META_FIELD, born_alone, born_clean, check_same_id, parse_v2, parse_v2_or_error
 from lazymig.stores.drivers import READ_MAJORITY, DriverSession, Handle, is_id_taken, tune
 from lazymig.stores.given import RawId
-from lazymig.stores.grouping import GuardedDelete, GuardedUpdate, match_later, match_number
+from lazymig.stores.grouping import GuardedUpdate, match_number
 from lazymig.stores.keyset import Order
 from lazymig.stores.ledger import GONE, INTENT, LIVE, REV, MongoLedger
 from lazymig.stores.pages import encode_filter, find_page, join_filters
 from lazymig.stores.pipelines import Pipeline, build_tombstone
 from lazymig.stores.raw import Undecoded, find_all, find_one
 from lazymig.stores.records import PLACEHOLDER, Document, StoredV2
+from lazymig.stores.two_steps import GuardedDelete, match_later
 
 
 class AloneStore(MongoLedger, Alone):

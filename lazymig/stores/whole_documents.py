@@ -90,6 +90,8 @@ def read_number(value: object) -> int | None:
     Programs in languages without integers store them as doubles when they write a document back. To the server, both
     are equal.
     """
+    if value.__class__ is int:  # nearly always
+        return value if value >= 0 else None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if isinstance(value, int) and value >= 0 else None

@@ -53,8 +53,9 @@ class Wholes(Protocol):
         """Delete one document durably, if it is at the revision that was seen, with the values that are held.
 
         False: it is not as it was seen, or another writer changed it meanwhile; it was not deleted. With a `revision`
-        of the deleter's own, it may be given that first, to share statements with other deletes. Two such deletes can
-        make each other fail; one without it fails only where another write is done.
+        of the deleter's own, it may be given that first, to share statements with other deletes, and keep it where it
+        is not deleted. Two such deletes can make each other fail, and the server may refuse the revision, which is also
+        False; one without it fails only where another write is done.
         """
 
     def question(self, criteria: Document) -> Document:

@@ -48,8 +48,8 @@ class Sweep(Generic[V1, V2]):
         calls = calls_of(repository)
         self._shift = Shift(calls, KIND, partial(check_fills_v2, "a sweep"), self._is_stopped)
         # A dry run names the first documents that fail, so its pages are done one after the other.
-        alone = evolve(options.limits, concurrency=1, live_slowdown=None)
-        limits = alone if options.dry_run else options.limits
+        one_by_one = evolve(options.limits, concurrency=1, live_slowdown=None)
+        limits = one_by_one if options.dry_run else options.limits
         self._throttle = throttle = Throttle(calls.main_store, limits, self._is_stopping, clock, stores=calls.stores)
         self._shedding = throttle.shedding
         self._ground = calls.ground

@@ -15,6 +15,7 @@ from lazymig.protocol.pair import Pair
 from lazymig.routes.calls import Calls
 from lazymig.surroundings.checking import Surroundings
 from lazymig.surroundings.first_use import FirstUse
+from lazymig.switching.plan import Gate
 from lazymig.verifying.options import KIND
 
 V1 = TypeVar("V1")
@@ -48,6 +49,8 @@ class Case(Generic[V1, V2]):
     demands: Demands = field(factory=Demands)
     #: Whether the step is about to be made: then what costs the servers more is worth it.
     thorough: bool = False
+    #: What an earlier look found of each condition, in their order; None where it is judged again. Empty: all are.
+    kept: tuple[Gate | None, ...] = ()
     _runs: list[RunRecord] | None = field(default=None, init=False)
     _surroundings: Surroundings | None = field(default=None, init=False)
     _waived: int | None = field(default=None, init=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from lazymig.errors import ConfigurationError
 from lazymig.phases import Phase
@@ -58,5 +58,10 @@ def check_accepted(names: Iterable[str]) -> frozenset[str]:
 
 async def judge(case: AnyCase, accepted: frozenset[str]) -> tuple[Gate, ...]:
     """Check every gate of this step, one after the other. Driver errors pass through."""
-    checks = GATES[(case.standing.phase, case.to)]
-    return tuple([accept(await check(case), accepted) for check in checks])
+    return await judge_by(case, GATES[(case.standing.phase, case.to)], accepted)
+
+
+async def judge_by(case: AnyCase, checks: Sequence[Check], accepted: frozenset[str]) -> tuple[Gate, ...]:
+    """Make these checks, one after the other, but for what is kept of an earlier look."""
+    known = case.kept or (None,) * len(checks)
+    return tuple([one or accept(await check(case), accepted) for check, one in zip(checks, known, strict=True)])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from lazymig.control import MemberRecord, Moved, Phases, Standing, parts_of
 from lazymig.errors import PhaseError
@@ -103,6 +103,14 @@ class Mover(Generic[V1, V2]):
     async def plan(self, direction: Direction, accepted: frozenset[str], *, thorough: bool = False) -> Plan:
         """Check what the next step needs, and change nothing. `thorough`: as if it was about to be made."""
         return await self._plan(await self.find(), direction, accepted, thorough=thorough)
+
+    async def judge_again(self, plan: Plan, standing: Standing, names: frozenset[str]) -> Plan:
+        """Judge these conditions of a plan for this record again, not thoroughly, and keep what it says of others."""
+        assert (plan.epoch, plan.phase) == (standing.epoch, standing.phase)
+        assert plan.target is not None
+        kept = tuple(None if gate.name in names else gate for gate in plan.gates)
+        case = Case(self.desk.calls, self.desk.control, standing, plan.target, self.demands, kept=kept)
+        return evolve(plan, gates=await self.ladder.judge(case, frozenset()))
 
     def _find_target(self, standing: Standing, direction: Direction) -> Phase | None:
         if standing.phase not in self.ladder.rungs:

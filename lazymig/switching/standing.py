@@ -19,7 +19,7 @@ _FROM_V2 = (Phase.V2_PRIMARY, Phase.V2_ONLY)
 async def fleet(case: AnyCase) -> Gate:
     """Every live process works by the record as it is. A step waits for those that do not yet."""
     members, epoch = await case.members(), case.standing.epoch
-    behind = [member for member in members if member.epoch < epoch]
+    behind = [member for member in members if member.is_behind(epoch, epoch)]
     if not members:
         return opens("fleet", "no process has joined; those with a fixed phase=Phase.X are not seen here")
     counted = f"{_count(members)}, and all have acknowledged epoch {epoch}"

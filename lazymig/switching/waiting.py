@@ -24,7 +24,9 @@ class RollCall:
     """Watches the processes of one fleet, by this process's monotonic clock alone."""
 
     def __init__(self, parts: Parts, migration: str, say: Say) -> None:
-        self._members = parts.members(migration)
+        self._members, self._phases = parts.members(migration), parts.phases(migration)
+        #: No lease is taken for shorter than that of this process: somebody may have changed a row.
+        self._least_s = parts.lease_s
         self._clock = parts.clock
         self._say = say
         #: The last heartbeat of each process, and when it was seen first.
@@ -33,8 +35,10 @@ class RollCall:
     async def find_behind(self, epoch: int) -> list[MemberRecord]:
         """Find the processes that have not acknowledged the epoch; remove those whose lease is over."""
         behind = []
-        for member in await self._members.find_all():
-            if member.epoch >= epoch:
+        members = await self._members.find_all()
+        newest = await self._find_newest(epoch) if any(one.epoch > epoch for one in members) else epoch
+        for member in members:
+            if not member.is_behind(epoch, newest):
                 continue
             if self._is_over(member) and await self._members.remove(member):
                 self._say(f"{member.name} sends no heartbeats; its lease is over, so it is left out")
@@ -55,25 +59,37 @@ class RollCall:
                 self._say(f"waiting for {', '.join(sorted(late))} to acknowledge epoch {epoch}")
             await self._clock.sleep(look_s)
 
+    async def _find_newest(self, epoch: int) -> int:
+        """Return the newest epoch: after the processes were found, so that none has acknowledged a later one."""
+        standing = await self._phases.find()
+        return epoch if standing is None else max(epoch, standing.epoch)
+
     def _is_over(self, member: MemberRecord) -> bool:
-        beat, since_s = self._seen.get(member.key, (-1, 0.0))
+        beat, since_s = self._seen.get(member.key, (None, 0.0))
         if beat != member.beat:
             self._seen[member.key] = member.beat, self._clock.monotonic()
             return False
-        return self._clock.monotonic() - since_s > member.lease_s * _FACTOR + _MARGIN_S
+        return self._clock.monotonic() - since_s > self._lease_s(member) * _FACTOR + _MARGIN_S
+
+    def _lease_s(self, member: MemberRecord) -> float:
+        return max(member.lease_s, self._least_s)
 
     def _describe(self, behind: Sequence[MemberRecord], epoch: int, waited_s: float) -> str:
-        named = "; ".join(self._describe_one(member) for member in behind)
+        named = "; ".join(self._describe_one(member, epoch) for member in behind)
         return (
             f"not every process has acknowledged epoch {epoch} within {waited_s:,.0f} s: {named}. Look at these "
             "processes, or stop them, and try again"
         )
 
-    def _describe_one(self, member: MemberRecord) -> str:
+    def _describe_one(self, member: MemberRecord, epoch: int) -> str:
         _, since_s = self._seen.get(member.key, (0, self._clock.monotonic()))
         silent_s = self._clock.monotonic() - since_s
-        if silent_s > member.lease_s * 0.5:
-            does = f"sent no heartbeat for {silent_s:,.0f} s and may be paused; its lease takes {member.lease_s:,.0f} s"
+        if not member.has_lease:
+            return self._members.describe_without_lease(member)
+        if silent_s > (lease_s := self._lease_s(member)) * 0.5:
+            does = f"sent no heartbeat for {silent_s:,.0f} s and may be paused; its lease takes {lease_s:,.0f} s"
+        elif member.epoch > epoch:
+            does = f"names epoch {member.epoch:,}, which the record has not reached; its next heartbeat puts that right"
         elif member.epoch == 0:
             does = "has just started"
         else:

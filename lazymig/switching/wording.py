@@ -42,7 +42,7 @@ async def describe_steps(case: AnyCase) -> tuple[str, ...]:
     if standing.hold is not None or fences:
         named = "".join(f", and the fence of {barrier.name}" for barrier in fences)
         steps.append(f"end the hold on writes{named}: a step that was cut off has left that, unless one is at work")
-    behind = sorted(member.name for member in await case.members() if member.epoch < epoch)
+    behind = sorted(member.name for member in await case.members() if member.is_behind(epoch, epoch))
     if behind:
         steps.append(f"wait until {', '.join(behind)} has acknowledged epoch {epoch}, or its lease is over")
     if standing.phase is Phase.SHADOW and case.to is Phase.COEXIST and standing.settings.get("degrade"):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from starlette.applications import Starlette
 
-from lazymig.web.actions.guards import Authorize
+from lazymig.web.actions.hook import Authorize
 from lazymig.web.building import build
 from lazymig.web.room import Room
 from lazymig.web.source import Shown
@@ -34,8 +34,9 @@ def app(
         control: The control collection that the repositories of this process follow; or a repository, or several; or
             a function that returns one of these, which is called for each request, where they are made later.
         authorize: Called as `authorize(request, action)` before anything is changed. It returns the name under which
-            the history keeps the change, or None to refuse; it may be async. Without it the page only reads. The host
-            decides by its own means who may see the page.
+            the history keeps the change, or None to refuse. It may be async; if it is not, it runs in a thread. No
+            answer within five seconds refuses. Without it the page only reads. The host decides by its own means who
+            may see the page.
         soak_s: Seconds for which verifications must have found nothing before V2 is trusted, as in `Switch`.
         max_age_s: How old the last full verification may be then, in seconds.
         refresh_s: Seconds between two looks while somebody watches.

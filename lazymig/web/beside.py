@@ -21,6 +21,8 @@ _LATER_S: Final = 1.0
 _GIVEN_UP_S: Final = 600.0
 #: For so many times as long as it took it is not repeated, so that a page costs a large collection little.
 _REST: Final = 20.0
+#: The same where a condition is in doubt: people wait for it.
+_REST_DOUBTFUL: Final = 2.0
 _NOTHING: Final = Slow(datetime.min, Sampled(MovedBy(0, 0, 0, 0, estimated=True), {}, None), (), (), None)
 
 
@@ -32,7 +34,8 @@ class Beside:
         self._first_s = first_s
         self._later_s = later_s
         self._task: asyncio.Task[Slow] | None = None
-        self._began_at = self._rests_until = float("-inf")
+        self._began_at = self._ended_at = float("-inf")
+        self._took_s = 0.0
 
     async def __call__(self, known: Recalled, look: Callable[[], Awaitable[Slow]]) -> Slow:
         """Return what is shown now; begin to look again where it is time. Raises what looking raises."""
@@ -40,7 +43,7 @@ class Beside:
             # What is under way looks at the phase before. It goes to its end, since the driver would throw its
             # connection away, and nobody takes its answer.
             self._task = None
-        if self._task is None and (known.slow is None or known.moved or (known.old and self._is_rested)):
+        if self._task is None and (known.slow is None or known.moved or self._is_due(known)):
             self._began_at = self._clock.monotonic()
             self._task = self._start(look)
         task = self._task
@@ -51,13 +54,14 @@ class Beside:
             return known.slow or _NOTHING
         self._task = None
         found = task.result()
-        ended_at = self._clock.monotonic()
-        self._rests_until = ended_at + _REST * (ended_at - self._began_at)
+        self._ended_at = self._clock.monotonic()
+        self._took_s = self._ended_at - self._began_at
         return found
 
-    @property
-    def _is_rested(self) -> bool:
-        return self._clock.monotonic() >= self._rests_until
+    def _is_due(self, known: Recalled) -> bool:
+        rested_s = self._clock.monotonic() - self._ended_at
+        needed = _REST_DOUBTFUL if known.doubtful else _REST
+        return (known.old or known.doubtful) and rested_s >= needed * self._took_s
 
     def _start(self, look: Callable[[], Awaitable[Slow]]) -> asyncio.Task[Slow]:
         task = asyncio.get_running_loop().create_task(_bounded(look), context=contextvars.Context())

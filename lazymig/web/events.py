@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
@@ -15,6 +16,7 @@ from lazymig.web.panels import Panels
 from lazymig.web.paths import Paths, paths_of
 from lazymig.web.pulse import Pulse
 from lazymig.web.room import Room
+from lazymig.web.view.charts import find_newest, make_data
 
 #: Seconds between two comments that keep an idle connection open through proxies.
 _KEEP_ALIVE_S = 15
@@ -27,8 +29,9 @@ _GRACE_S = 2.0
 
 
 async def events(room: Room, request: Request) -> Response:
-    """Send all panels, and then each one that changes.
+    """Send all panels, and then each one that changes, and the samples that come.
 
+    What the charts begin with is asked for by itself, once: it is as long as many looks together.
     A client that connects again gets all panels too: the page may have changed in between, so no `Last-Event-ID`
     matters.
     """
@@ -62,6 +65,7 @@ async def _end(pulse: Pulse, stopping: anyio.Event) -> None:
 
 async def _list_changes(pulse: Pulse, panels: Panels, paths: Paths) -> AsyncGenerator[ServerSentEvent]:
     shown: Mapping[str, str] = {}
+    newest: float | None = None
     yield ServerSentEvent(retry=_RETRY_MS, sep="\n")
     async with aclosing(pulse.watch()) as watched:
         async for snapshot in watched:
@@ -70,6 +74,11 @@ async def _list_changes(pulse: Pulse, panels: Panels, paths: Paths) -> AsyncGene
                 if shown.get(panel) != html:
                     yield ServerSentEvent(html, event=panel, sep="\n")
             shown = rendered
+            last = find_newest(snapshot.samples)
+            if newest is not None and last > newest:
+                data = {"since": newest, **make_data(snapshot.samples, newest)}
+                yield ServerSentEvent(json.dumps(data), event="samples", sep="\n")
+            newest = last
 
 
 def _keep_alive() -> ServerSentEvent:

@@ -1,8 +1,8 @@
 """Looking up what the page shows. At rest a look sends about twenty statements, each by a key or an index.
 
-What costs the servers more (samples of documents, checks of the collections, gates) is repeated every thirty seconds at
-most, beside the other looks, and after what people did. The runs are read again only where the status shows that one
-has ended; of the samples only those that came since, every ten seconds.
+What costs the servers more (samples of documents, checks of the collections, all gates) is repeated every thirty
+seconds at most, beside the other looks, and after what people did. The runs are read again only where the status shows
+that one has ended; of the samples only those that came since, every ten seconds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from attrs import evolve
 
 from lazymig.control import Control, FiguresRecord, Moved, RunRecord, Standing, parts_of, read_cut_over
 from lazymig.control.samples import Sample
-from lazymig.status.looking import SHOWN, STEERED, AnyRepository, Status, control_of, looked_up
+from lazymig.status.looking import SHOWN, AnyRepository, Status, control_of, looked_up
+from lazymig.status.recorded import STEERED
 from lazymig.status.slowly import Chooser, Recalled, Slow, look_when_due
 from lazymig.switching.case import Demands
 from lazymig.web.snapshot import Snapshot

@@ -80,7 +80,9 @@ class Paths:
 
 def find_mount(request: Request) -> str:
     """Return where the application is mounted, as a path without a slash at its end."""
-    return quote(str(request.scope.get("root_path", "")).rstrip("/"))
+    path = quote(str(request.scope.get("root_path", "")).strip("/"))
+    # One slash before it, whatever a proxy says: a browser takes what follows two of them for another host.
+    return f"/{path}" if path else ""
 
 
 def paths_of(request: Request, name: str) -> Paths:

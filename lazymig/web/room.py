@@ -13,11 +13,12 @@ from pymongo.errors import PyMongoError
 from starlette.exceptions import HTTPException
 
 from lazymig.errors import ConfigurationError, LazymigError
+from lazymig.loop.deadline import Deadline
 from lazymig.repository import calls_of, repository_over
 from lazymig.status.looking import AnyRepository
 from lazymig.switching.case import Demands
 from lazymig.web.actions.errands import Errands, find_shown
-from lazymig.web.actions.guards import Authorize
+from lazymig.web.actions.hook import Authorize
 from lazymig.web.actions.offers import find_offers
 from lazymig.web.beside import Beside
 from lazymig.web.looks import look_up
@@ -27,6 +28,9 @@ from lazymig.web.pulse import Pulse
 from lazymig.web.snapshot import Snapshot
 from lazymig.web.source import Shown, find_repositories, keep
 from lazymig.web.view.panels import render_panels
+
+#: Seconds for which an answer waits for a look at what was just changed. The page goes on to look.
+_RENEWED_S = 2.0
 
 
 @define(eq=False)
@@ -72,7 +76,8 @@ class Room:
     async def renew(self, name: str) -> None:
         """Look a migration up again at once, since something was changed. What fails then, the page shows."""
         with suppress(PyMongoError, LazymigError):
-            await self.pulse(name).renew()
+            async with Deadline(_RENEWED_S):
+                await self.pulse(name).renew()
 
     def end(self) -> None:
         """Let all who watch come to their end, since the server stops."""
@@ -94,11 +99,16 @@ class Room:
 
     async def _look(self, repository: AnyRepository, beside: Beside, before: Snapshot | None) -> Snapshot:
         found = await look_up(repository, Demands(self.soak_s, self.max_age_s), before, beside)
-        errand = find_shown(self.errands.find(repository.migration.name), found.acts, found.status.at)
+        return self._with_errand(found)
+
+    def _with_errand(self, found: Snapshot) -> Snapshot:
+        errand = find_shown(self.errands.find(found.status.migration), found.acts, found.status.at)
         # As it is now: it goes on, and a snapshot does not.
         return found if errand is None else evolve(found, errand=evolve(errand, lines=list(errand.lines)))
 
     def _render(self, snapshot: Snapshot, paths: Paths) -> Mapping[str, str]:
+        if snapshot.trouble:  # then it is of an earlier moment, and this process knows what was ordered since
+            snapshot = self._with_errand(snapshot)
         return render_panels(snapshot, paths, find_offers(snapshot, acts=self.authorize is not None))
 
     def _find_shows(self) -> dict[str, _Show]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from cyclopts import App
 
-from lazymig.cli.verbs import app
+from lazymig.cli.verbs import command_line
 from lazymig.cli.verbs import run as run_here
 
 SCRIPT = Path(sys.executable).with_name("lazymig")
@@ -28,7 +28,8 @@ def chains(command: App, *above: str) -> Iterator[tuple[str, ...]]:
             yield from chains(command[name], *above, name)
 
 
-CHAINS = sorted(chains(app))
+WHOLE = command_line()
+CHAINS = sorted(chains(WHOLE))
 COMMANDS = [chain for chain in CHAINS if chain not in {(), ("dead-letters",), ("phase",), ("retire",)}]
 
 
@@ -48,7 +49,7 @@ def help_of(chain: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypa
 
 def epilogue_of(chain: tuple[str, ...]) -> list[str]:
     """The lines of examples at the end of a command's help."""
-    command = app
+    command = WHOLE
     for word in chain:
         command = command[word]
     return [line.strip() for line in (command.help_epilogue or "").splitlines()[2:]]
@@ -69,6 +70,23 @@ def test_a_process_shows_the_same_help(capsys: pytest.CaptureFixture[str], monke
     shown = run("phase", "advance", "--help")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout == help_of(("phase", "advance"), capsys, monkeypatch)
+
+
+def test_the_first_help_describes_every_verb() -> None:
+    """The help of the whole names each verb with what it does, though none was imported before."""
+    text = " ".join(run("--help").stdout.replace("│", " ").split())
+    for verb in (chain[0] for chain in CHAINS if len(chain) == 1):
+        assert f"{verb} {WHOLE[verb].help.split()[0]}" in text
+
+
+@pytest.mark.parametrize("verb", ["status", "init", "fly"])
+def test_only_the_verb_that_is_asked_for_is_imported(verb: str) -> None:
+    """A command starts without the modules of the other verbs; a word that is no verb is looked for among all."""
+    code = f"import sys; from lazymig.cli.verbs import command_line; command_line({verb!r}); print(*sys.modules)"
+    loaded = set(run("-c", code, command=(sys.executable,)).stdout.split())
+    others = {"lazymig.cli.sweep", "lazymig.cli.retire", "lazymig.cli.doctor", "lazymig.cli.demo"}
+    assert others & loaded == (others if verb == "fly" else set())
+    assert (f"lazymig.cli.{verb}" in loaded) == (verb != "fly")
 
 
 @pytest.mark.parametrize(
@@ -113,14 +131,14 @@ def test_each_command_shows_examples_that_parse(
             tokens += ["--app", "shop.people:repository"]  # from the environment
         elif start:
             tokens += ["--app", words[0].partition("=")[2]]
-        command, _, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
-        assert command is app[chain[0]].default_command or (command is app[chain[0]][chain[1]].default_command)
+        command, _, _ = WHOLE.parse_args(tokens, exit_on_error=False, print_error=False)
+        assert command is WHOLE[chain[0]].default_command or (command is WHOLE[chain[0]][chain[1]].default_command)
 
 
 @pytest.mark.parametrize("chain", COMMANDS, ids=" ".join)
 def test_each_option_is_explained(chain: tuple[str, ...]) -> None:
     """Each option and argument has a text, in sentences."""
-    command = app
+    command = WHOLE
     for word in chain:
         command = command[word]
     for argument in command.assemble_argument_collection(parse_docstring=True):

@@ -19,6 +19,7 @@ from lazymig import Difference, Mismatch, Verdict, VerifyReport
 from lazymig.cli import verbs
 from lazymig.cli.verify_report import show_report
 from lazymig.verifying.report import Summary
+from tests.acceptance.test_cli_steering import running_in, wait_until
 
 SCRIPT = Path(sys.executable).with_name("lazymig")
 COUNT, SECRET = 60, "Confidential"
@@ -273,15 +274,16 @@ def test_unusable_options_are_refused(lazymig: Run, arguments: list[str], said: 
     assert SECRET not in err
 
 
-def test_worker_processes_share_a_verification(database: Any) -> None:
+def test_worker_processes_share_a_verification(lazymig: Run, database: Any) -> None:
     """Two processes find the checks by their names, share one pass, and report it as one."""
     spoil(database)
-    ended = subprocess.run(
-        [SCRIPT, *VERIFY, "--workers", "2", "--invariants", "shop:invariants", "--json"],
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    report = json.loads(ended.stdout)
-    assert (ended.returncode, report["finished"], report["compared"]) == (3, True, COUNT)
+    assert lazymig("verify", "pause")[0] == 0  # or the first would be through before the second has started
+    command = [SCRIPT, *VERIFY, "--workers", "2", "--invariants", "shop:invariants", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        wait_until(lambda: len(running_in(database)) == 2)
+        assert lazymig("verify", "resume")[0] == 0
+        report = json.loads(process.communicate(timeout=300)[0])
+    assert (process.returncode, report["finished"], report["compared"]) == (3, True, COUNT)
     assert (report["different"], report["missing"], report["orphan"]) == (4, 1, 1)
     assert len(list(database["lazymig_control"].find({"kind": "verify run"}))) == 2
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,16 @@ from typing import Any
 import pymongo
 import pytest
 
+from lazymig.control import parts_of
 from lazymig.fleet import workers
 from lazymig.fleet.dask import sweep_on_dask
 from lazymig.fleet.jobs import SWEEP
 from lazymig.fleet.workers import WorkerFailed, Workers
 from lazymig.passes import partitions
+from lazymig.repository import calls_of
+from lazymig.status.looking import control_of
+from lazymig.stores.clients import clients_of
+from tests.acceptance.test_cli_steering import running_in, wait_until
 from tests.apps import CLASSES
 
 _COUNT = 16_000
@@ -37,11 +43,17 @@ def make(uri, database):
     return lazymig.Repository(MIGRATION, v1=db["v1"], v2=db["v2"], phase=lazymig.Phase.COEXIST)
 
 
-def fail(uri, database):
+def fail():
     raise OSError("no such place")
 
 
-def die(uri, database):
+def hang():
+    import time
+
+    time.sleep(60)
+
+
+def die():
     import os
     import signal
 
@@ -65,6 +77,19 @@ def uri(lazymig_server: Any) -> str:
 
 
 @pytest.fixture
+async def here(people: Any, uri: str, database: Any) -> AsyncIterator[Any]:
+    """What this process, the first of the workers, works with."""
+    async with people.make(uri, database.name) as repository:
+        yield repository
+    await _close(repository)
+
+
+async def _close(repository: Any) -> None:
+    for client in clients_of(*calls_of(repository).stores):
+        await client.close()
+
+
+@pytest.fixture
 def database(uri: str) -> Iterator[Any]:
     """A database with people in V1, two of whom do not convert."""
     with pymongo.MongoClient[dict[str, Any]](uri) as client:
@@ -83,13 +108,22 @@ def _all_moved(database: Any) -> None:
     assert sorted(dead) == [_COUNT, _COUNT + 1]
 
 
-async def test_workers_share_one_sweep(people: Any, uri: str, database: Any) -> None:
+async def _run_together(some: Workers[Any, Any], here: Any, database: Any, processes: int) -> Any:
+    """Run with all of them there before any moves something: the first would be through before the others start."""
+    orders = parts_of(control_of(here)).orders(here.migration.name, "sweep")
+    await orders.pause("me", "")
+    running = asyncio.create_task(some.run())
+    await asyncio.to_thread(wait_until, lambda: len(running_in(database)) == processes)
+    await orders.resume("me")
+    return await running
+
+
+async def test_workers_share_one_sweep(people: Any, uri: str, database: Any, here: Any) -> None:
     """Two processes move everything once, and their reports add up."""
     scanned: list[int] = []
-    make = partial(people.make, uri, database.name)
-    # Slow enough for the second to be there before the first is through.
-    options = {"batch_size": 500, "rate_limit": 3000}
-    report = await Workers(SWEEP, make, 2, options, lambda progress: scanned.append(progress.scanned)).run()
+    make, options = partial(people.make, uri, database.name), {"batch_size": 500, "rate_limit": 3000}
+    both = Workers(SWEEP, here, make, 2, options, lambda progress: scanned.append(progress.scanned))
+    report = await _run_together(both, here, database, 2)
     _all_moved(database)
     assert (report.scanned, report.migrated, report.dead, report.finished) == (_COUNT + 2, _COUNT, 2, True)
     assert report.dead_letters == 2
@@ -99,35 +133,56 @@ async def test_workers_share_one_sweep(people: Any, uri: str, database: Any) -> 
     assert all(run["counts"].get("migrated", 0) < _COUNT for run in runs)
 
 
+async def test_this_process_does_not_wait_for_the_others(people: Any, uri: str, database: Any, here: Any) -> None:
+    """It moves what it can while they start: a small collection it moves alone, and then they end."""
+    report = await Workers(SWEEP, here, people.hang, 3, {"batch_size": 500}).run()
+    _all_moved(database)
+    assert (report.migrated, report.finished) == (_COUNT, True)
+    assert database["lazymig_control"].count_documents({"kind": "run"}) == 1
+
+
 @pytest.mark.parametrize(("partition_size", "processes"), [(8_001, 2), (_COUNT * 2, 1)])
 async def test_auto_begins_no_more_processes_than_partitions(
-    people: Any, uri: str, database: Any, monkeypatch: pytest.MonkeyPatch, partition_size: int, processes: int
-) -> None:
+    people: Any, uri: str, database: Any, here: Any, monkeypatch: pytest.MonkeyPatch, partition_size: int,
+    processes: int,
+) -> None:  # fmt: skip
     """However many processors there are, each process has a partition."""
     monkeypatch.setattr(workers, "count_processors", lambda: 64.0)
     # A small collection is cut finely, so that several processes can share it.
     monkeypatch.setattr(partitions, "_WORTH_SHARING", _COUNT * 2)
-    make, options = partial(people.make, uri, database.name), {"partition_size": partition_size, "batch_size": 500}
-    report = await Workers(SWEEP, make, "auto", options).run()
+    options = {"partition_size": partition_size, "batch_size": 500}
+    some = Workers(SWEEP, here, partial(people.make, uri, database.name), "auto", options)
+    report = await _run_together(some, here, database, processes)
     _all_moved(database)
     assert (report.scanned, report.finished) == (_COUNT + 2, True)
     assert database["lazymig_control"].count_documents({"kind": "run"}) == processes
 
 
-async def test_a_worker_that_cannot_start_is_told(people: Any, uri: str, database: Any) -> None:
-    """Its failure is raised in words, and not taken for an end."""
+async def test_a_worker_that_cannot_start_is_told(people: Any, database: Any, here: Any) -> None:
+    """Its failure is raised in words, at once, and not taken for an end."""
     with pytest.raises(WorkerFailed, match="OSError"):
-        await Workers(SWEEP, partial(people.fail, uri, database.name), 2, {}).run()
-    assert database["v2"].count_documents({}) == 0
+        await Workers(SWEEP, here, people.fail, 2, {"batch_size": 100, "rate_limit": 200}).run()
+    assert database["v2"].count_documents({}) < _COUNT
 
 
-async def test_workers_that_die_without_a_word_are_no_success(people: Any, uri: str, database: Any) -> None:
-    """When nobody reports, the sweep has failed."""
-    with pytest.raises(WorkerFailed):
-        await Workers(SWEEP, partial(people.die, uri, database.name), 2, {}).run()
+async def test_a_failure_of_this_process_is_told(people: Any, uri: str, database: Any, here: Any) -> None:
+    """It ends the others, and is raised in words, as theirs are."""
+    make = partial(people.make, uri, database.name)
+    unusable = people.make(uri, database.name)
+    await _close(unusable)
+    with pytest.raises(WorkerFailed, match="InvalidOperation; run the sweep without workers"):
+        await Workers(SWEEP, unusable, make, 2, {"batch_size": 100, "rate_limit": 200}).run()
+    assert database["v2"].count_documents({}) < _COUNT
 
 
-async def test_stopped_workers_save_their_checkpoints(people: Any, uri: str, database: Any) -> None:
+async def test_the_part_of_a_worker_that_dies_is_done_by_others(people: Any, database: Any, here: Any) -> None:
+    """What dies without a word holds nobody up."""
+    report = await Workers(SWEEP, here, people.die, 2, {}).run()
+    _all_moved(database)
+    assert report.finished
+
+
+async def test_stopped_workers_save_their_checkpoints(people: Any, uri: str, database: Any, here: Any) -> None:
     """A stop ends all workers early without an error, and the next sweep goes on from there."""
     make = partial(people.make, uri, database.name)
     workers: Workers
@@ -136,10 +191,10 @@ async def test_stopped_workers_save_their_checkpoints(people: Any, uri: str, dat
         if progress.done:
             workers.stop()
 
-    workers = Workers(SWEEP, make, 2, {"batch_size": 200, "rate_limit": 4000}, stop_soon)
+    workers = Workers(SWEEP, here, make, 2, {"batch_size": 200, "rate_limit": 4000}, stop_soon)
     first = await workers.run()
     assert not first.finished
-    second = await Workers(SWEEP, make, 2, {}).run()
+    second = await Workers(SWEEP, here, make, 2, {}).run()
     assert second.finished
     assert second.scanned < _COUNT + 2
     _all_moved(database)

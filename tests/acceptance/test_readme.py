@@ -13,7 +13,7 @@ from typing import Any
 import pymongo
 import pytest
 
-from lazymig.cli.verbs import app
+from lazymig.cli.verbs import command_line
 from tests.pages import README, SCRIPT, TOP, blocks
 
 
@@ -69,7 +69,7 @@ def test_the_second_command_runs_tox_on_everything() -> None:
 @pytest.mark.parametrize("command", SWEEPS)
 def test_the_operators_commands_parse(command: str) -> None:
     """The command line takes what the README shows."""
-    function, bound, _ = app.parse_args(command.split()[1:], exit_on_error=False, print_error=False)
+    function, bound, _ = command_line().parse_args(command.split()[1:], exit_on_error=False, print_error=False)
     assert bound.arguments["app"] == "examples.service.app:repository"
     assert function.__name__ in command
 

@@ -10,7 +10,7 @@ import pytest
 from cyclopts import CycloptsError
 
 from lazymig import Phase
-from lazymig.cli.verbs import app
+from lazymig.cli.verbs import command_line
 from tests.pages import DOCS, blocks
 from tests.phases.transcript import typed
 
@@ -28,11 +28,11 @@ def shown(page: Path) -> list[str]:
 def misused(command: str) -> str:
     """Why the command line does not take a command; an empty text where it does."""
     words = shlex.split(command)[1:]
-    verb, *_ = app.parse_commands(words)
+    verb, *_ = command_line().parse_commands(words)
     if len(verb) == len(words) and verb:
         return ""  # a command without its options, as prose names it
     try:
-        app.parse_args([*words, *APP], exit_on_error=False, print_error=False)
+        command_line().parse_args([*words, *APP], exit_on_error=False, print_error=False)
     except CycloptsError as error:
         return f"{command}: {error}"
     return ""

@@ -176,7 +176,10 @@ async def try_one(
 ) -> None:
     """Look at these rows with one of them damaged."""
     await database["v1"].insert_many(deepcopy(things))
-    others = [deepcopy(row) for row in rows if row["_id"] != damaged["_id"]]
+    # Of mismatches the damaged one is alone: another would keep the gate closed.
+    alone = damaged["kind"] == "mismatch"
+    left = [row for row in rows if not (alone and row["kind"] == "mismatch")]
+    others = [deepcopy(row) for row in left if row["_id"] != damaged["_id"]]
     await database["lazymig_control"].insert_many([*others, damaged])
     await look(database, clock)
 
@@ -204,6 +207,16 @@ async def test_each_value_may_be_wrong() -> None:
             raise AssertionError(case) from error
 
 
+@pytest.mark.parametrize("name", ["confirmed", "source", "verdict", "id"])
+async def test_the_only_mismatch_keeps_its_gate_closed_whatever_is_wrong_in_it(name: str) -> None:
+    """In memory: each value that decides whether it counts, by each kind of wrong one, with no other beside it."""
+    clock = StandingClock()
+    rows, documents = await filled(clock)
+    for row in (one for one in rows if one["kind"] == "mismatch"):
+        for wrong in (one for one in WRONG if takes(row, (name,), one)):
+            await try_one(AsyncMongoMockClient()["test"], rows, documents, damage(row, (name,), wrong), clock)
+
+
 async def test_a_hold_that_was_removed_is_not_over() -> None:
     """Nobody acts by a record of the phase that does not say whether writes are held."""
     database = AsyncMongoMockClient()["test"]
@@ -213,6 +226,45 @@ async def test_a_hold_that_was_removed_is_not_over() -> None:
     await database["lazymig_control"].update_one({"kind": "phase"}, {"$unset": {"hold": ""}})
     with pytest.raises(PhaseError, match="field hold"):
         await phases.find()
+
+
+@pytest.mark.parametrize(("name", "rest"), [("history", ["coexist", "v2_primary"]), ("changes", ["to try"])])
+@pytest.mark.parametrize(
+    "wrong", ["of_a_later_release", "", 7, None, GONE], ids=lambda value: "gone" if value is GONE else repr(value)
+)
+async def test_an_old_change_that_cannot_be_read_hides_no_other(name: str, rest: list[str], wrong: object) -> None:
+    """The fleet goes on by the record; only that change is left out, and nothing is lost where it is stored."""
+    clock = StandingClock()
+    database = AsyncMongoMockClient()["test"]
+    control, repo = follow(database, clock=clock)
+    phases = parts_of(control).phases("things")
+    begun = await phases.begin(Phase.COEXIST, by="ada", why="to begin")
+    assert begun is not None
+    for why in ("to err", "to try"):
+        await set_cut_over(phases, share=0.5 if why == "to err" else 1, by="ada", why=why)
+    for to in (Phase.SHADOW, Phase.COEXIST, Phase.V2_PRIMARY):
+        found = await phases.find()
+        assert found is not None
+        assert await phases.move(found, to, by="ada", why="to go on")
+    place = f"{name}.{1 if name == 'history' else 0}.after"
+    change = {"$unset": {place: ""}} if wrong is GONE else {"$set": {place: wrong}}
+    await database["lazymig_control"].update_one({"kind": "phase"}, change)
+    left = (await phases.find()).history if name == "history" else (await phases.find()).changes
+    shown = [str(one.after) for one in left][1:] if name == "history" else [one.why for one in left]
+    assert shown == rest
+    assert (await Switch(repo).history())[-1].after is Phase.V2_PRIMARY
+    stored = await database["lazymig_control"].find_one({"kind": "phase"})
+    assert len(stored[name]) == {"history": 4, "changes": 2}[name]
+
+
+async def test_a_phase_of_a_later_release_is_named() -> None:
+    """What cannot be read of the last change then is not what a person must know first."""
+    database = AsyncMongoMockClient()["test"]
+    await fill(database, StandingClock())
+    change = {"$set": {"phase": "v3_primary", "history.0.after": "v3_primary"}}
+    await database["lazymig_control"].update_one({"kind": "phase"}, change)
+    with pytest.raises(PhaseError, match="the phase 'v3_primary', which this release does not know"):
+        await parts_of(Control(database["lazymig_control"])).phases("things").find()
 
 
 @pytest.mark.parametrize("wrong", ["x", None, "", []])

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 from pymongo.errors import AutoReconnect
 
-from lazymig.stores.grouping import GuardedDelete, GuardedUpdate, GuardedWrites
+from lazymig.loop.clock import SYSTEM_CLOCK
+from lazymig.stores.coalescing_alone import CoalescingAlone
+from lazymig.stores.coalescing_wholes import CoalescingWholes
+from lazymig.stores.grouping import GuardedUpdate, GuardedWrites
+from lazymig.stores.records import StoredV2, StoredWhole
+from lazymig.stores.two_steps import GuardedDelete, TwoStepDeletes
+from tests.contract.conftest import Watched
 from tests.widening import WIDENING
 
 
@@ -89,7 +96,7 @@ async def test_a_delete_says_what_it_knows_when_others_write_between_its_steps(
     before = {name: other for name, other in (("DeleteOne", between), ("find", after)) if other is not None}
     other = {name: (lambda act=act: act(collection)) for name, act in before.items()}
     writes = GuardedWrites(Beside(collection, other))  # type: ignore[arg-type]
-    outcomes = await writes.delete_each([removal(id) for id in (1, 2, 3)])
+    outcomes = await TwoStepDeletes(writes, writes).delete_each([removal(id) for id in (1, 2, 3)])
     assert [type(one) if isinstance(one, BaseException) else one for one in outcomes] == expected
     assert list(await stored_in(collection)) == standing
 
@@ -101,9 +108,49 @@ async def test_of_two_deletes_that_raise_one_document_the_later_is_done(collecti
     over = GuardedDelete(
         GuardedUpdate({"_id": 1, "rev": 100}, {"$set": {"rev": 101}}), {"_id": 1, "rev": 101}, {"_id": 1}
     )
-    outcomes = await GuardedWrites(collection).delete_each([removal(1), over, removal(2)])
+    writes = GuardedWrites(collection)
+    outcomes = await TwoStepDeletes(writes, writes).delete_each([removal(1), over, removal(2)])
     assert outcomes == [False, True, True]
     assert await stored_in(collection) == {}
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+@pytest.mark.parametrize("layout", ["both shapes", "V2 alone"])
+async def test_what_a_validator_keeps_from_getting_a_revision_is_deleted_alone(
+    collection: Any, database: Any, layout: str
+) -> None:
+    """It stays where the first step is refused, and the others are deleted; without company it goes."""
+    meta = {"rev": 3, "intent": 3}
+    await collection.insert_many([{"_id": id, "age": id - 2, "_lazymig": meta} for id in (1, 2, 3)])
+    await database.command("collMod", "guarded", validator={"age": {"$gte": 0}})
+    delete = open_deletes(collection, layout)
+    assert await asyncio.gather(*(delete(id, True) for id in (1, 2, 3))) == [False, True, True]
+    assert await stored_in(collection) == {1: {"_id": 1, "age": -1, "_lazymig": meta}}
+    assert await delete(1, False) is True
+    assert await stored_in(collection) == {}
+
+
+@pytest.mark.parametrize("layout", ["both shapes", "V2 alone"])
+async def test_only_the_second_step_of_deletes_waits_for_the_majority(watched: Watched, layout: str) -> None:
+    """And the server keeps no record of the first, which is not sent again by the driver."""
+    collection = watched.database["guarded"]
+    await collection.insert_many([{"_id": id, "_lazymig": {"rev": 3, "intent": 3}} for id in (1, 2, 3)])
+    delete = open_deletes(collection, layout)
+    with watched.sent() as sent:
+        assert await asyncio.gather(*(delete(id, True) for id in (1, 2, 3))) == [True] * 3
+    concerns = [(event.command_name, event.command["writeConcern"]) for event in sent]
+    assert concerns == [("update", {"w": 1}), ("delete", {"w": "majority"})]
+    assert ["txnNumber" in event.command for event in sent] == [False, True]
+    assert await stored_in(collection) == {}
+
+
+def open_deletes(collection: Any, layout: str) -> Callable[[int, bool], Awaitable[bool]]:
+    """A function that deletes a document at revision 3, in company or alone."""
+    if layout == "both shapes":
+        wholes = CoalescingWholes(collection, 20.0)
+        return lambda id, shared: wholes.delete(StoredWhole(id, 3, {"_id": id}), 9 if shared else None)
+    alone = CoalescingAlone(collection, SYSTEM_CLOCK, 1, 20.0, forgets=True)
+    return lambda id, shared: alone.bury(StoredV2(id, 3, 3, False, None, {"_id": id}), again=not shared)
 
 
 #: What the driver cannot send.

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from pymongo.errors import AutoReconnect
+from pymongo.errors import AutoReconnect, ExecutionTimeout
 
 from lazymig import Control, Phase, Repository, Rewriter
 from lazymig.control import CutOver, FiguresRecord, GroupFigures, Sample, Samples, parts_of
@@ -21,6 +21,7 @@ from lazymig.loop.clock import SystemClock
 from lazymig.measuring import holdings, in_place, sampler
 from lazymig.measuring.sampler import Sampler
 from lazymig.repository import calls_of
+from lazymig.stores.counts import Counts
 from lazymig.stores.records import DeadLetter
 from lazymig.stores.verdicts import Mismatch, Verdict
 from tests.contract.conftest import Watched
@@ -122,6 +123,54 @@ async def test_a_large_collection_is_estimated(database: Any, layout: str, monke
     await take(taker, clock)
     (one,) = await found(kept)
     assert (one.v1, one.live, one.moved_read, one.moved_sweep) == (100, 100, 100, 0)
+    assert one.estimated == (layout == "one document")
+
+
+@FIRST
+@pytest.mark.parametrize("layout", LAYOUTS)
+async def test_what_takes_too_long_to_count_is_estimated(
+    database: Any, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the server ends what counts, a sample of documents says it, marked so, and a later slot counts again."""
+    for module in (holdings, in_place):
+        monkeypatch.setattr(module, "SMALL", 10)
+        monkeypatch.setattr(module, "SAMPLE", 40)
+    clock = TestClock()
+    kept, repo = control(database, clock), LAYOUTS[layout](database, migration=deciding())
+    codes = {id: "wait" if id < 10 else "leave" for id in range(30)}
+    things = [thing(id, code=codes.get(id)) for id in range(40)]
+    await database["both" if layout == "one document" else "v1"].insert_many(things)
+    await repo.get_many(list(range(40)), on_error="skip")
+    with monkeypatch.context() as patched:
+        tried = take_too_long(patched)
+        taker = sampling(repo, kept)
+        taker.begin()
+        for _ in range(2):
+            await take(taker, clock)
+        # What is marked and what moved it by the first sample, and neither by the second; or the index by each.
+        assert len(tried) == 2
+    for one in await found(kept):
+        assert (one.v1, one.live, one.waiting, one.left, one.estimated) == (40, 10, 10, 20, True)
+        assert one.share == 0.5
+    clock.time += timedelta(minutes=3)
+    await take(taker, clock)
+    last = (await found(kept))[-1]
+    assert (last.waiting, last.left, last.moved_read) == (10, 20, 10)
+    assert last.estimated == (layout == "one document")
+
+
+def take_too_long(patched: pytest.MonkeyPatch) -> list[str]:
+    """Let the server end what counts all that is marked, and what moved entities; note each try."""
+    tried: list[str] = []
+
+    def too_long(*given: Any, **options: Any) -> Any:
+        tried.append("count")
+        raise ExecutionTimeout("operation exceeded time limit", 50)
+
+    patched.setattr(Counts, "count_marked", too_long)
+    patched.setattr(in_place, "count_unmoved", too_long)
+    patched.setattr(sampler, "count_moved_by", too_long)
+    return tried
 
 
 @FIRST

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo import AsyncMongoClient
@@ -73,6 +73,19 @@ def whole_call(store: WholeStore, kind: str, one: Write) -> Awaitable[bool]:
     return store.change(WholeChange(seen, spell_whole(5), {"age": one.age}, ["name"], held))
 
 
+async def delete_singly(store: WholeStore, writes: Sequence[Write]) -> list[Any]:
+    """Each document gets its deleter's revision, whatever is held, and is deleted at that with what is held."""
+    raised = []
+    for one in writes:
+        where = {f"{META}.rev": one.revision} if one.revision > 0 else {META: {"$exists": False}}
+        update = {"$set": {f"{META}.rev": 90 + one.id}}
+        raised.append((await store.collection.update_one({"_id": one.id, **where}, update)).matched_count == 1)
+    return [
+        done and await outcome_of(whole_call(store, "delete", evolve(one, revision=90 + one.id)))
+        for one, done in zip(writes, raised, strict=True)
+    ]
+
+
 def alone_call(store: AloneStore, kind: str, one: Write) -> Awaitable[bool]:
     """A write of V2 as the only truth."""
     if kind == "insert":
@@ -110,7 +123,10 @@ async def compare(
     writes = [*others, last]
     found = await together
     found = [*found[1:], found[0]]
-    expected = [await outcome_of(call(single, kind, one)) for one in writes]
+    if kind == "delete" and call is whole_call:
+        expected = await delete_singly(single, writes)
+    else:
+        expected = [await outcome_of(call(single, kind, one)) for one in writes]
     ids = [one.id for one in writes]
     for place, (one, other) in enumerate(zip(found, expected, strict=True)):
         # What the server refuses is sent again to learn why. Another write of the same document may be done by then.

@@ -118,7 +118,10 @@ async def test_changes_in_one_statement_have_their_own_outcomes(wholes: Coalesci
 
 @ON_SERVER
 async def test_deletes_in_one_statement_have_their_own_outcomes(wholes: CoalescingWholes, collection: Any) -> None:
-    """As changes; a reader that has stored V2's part meanwhile is no other writer."""
+    """As changes; a reader that has stored V2's part meanwhile is no other writer.
+
+    What has another value than is held keeps the revision that its deleter gave it.
+    """
     await collection.insert_many([whole(1), whole(2), whole(3), {"_id": 5, "name": "n5"}, whole(6), whole(7)])
     seen = await see(collection) | {4: StoredWhole(4, 3, {"_id": 4}, OF)}
     await collection.update_one({"_id": 2}, {"$inc": {f"{META}.rev": 1}})
@@ -127,7 +130,7 @@ async def test_deletes_in_one_statement_have_their_own_outcomes(wholes: Coalesci
     asked = [1, 2, 3, 4, 5, 6, 6, 7]
     deleted = await asyncio.gather(*(wholes.delete(seen[id], 90 + id, held.get(id)) for id in asked))
     assert deleted == [True, False, False, False, True, True, False, True]
-    assert await read(collection) == {2: whole(2, 4), 3: whole(3)}
+    assert await read(collection) == {2: whole(2, 4), 3: whole(3, 93)}
 
 
 @ON_SERVER

@@ -120,7 +120,7 @@ async def test_what_programs_get(database: Any) -> None:
     assert (made["v1"], made["v2"]["waiting"], made["remaining"]) == (20, 1, 1)
     tally = Shown("things")
     show_gauges(tally, found)
-    assert tally.shown[SHARE] == 16 / 20
+    assert tally.shown[SHARE] == found.share == 16 / 18
     assert (tally.shown[REMAINING], tally.shown[WAITING_NOW], tally.shown[LEFT_NOW]) == (1, 1, 2)
     assert set(await letters(database)) == {"4"}
 

@@ -20,8 +20,9 @@ from lazymig.measuring.holdings import Holdings, MovedBy
 from lazymig.metrics import BEHIND, DEAD_LETTERS, DIRTY, EPOCH, MEMBERS, METRICS, MISMATCH_AGE, MISMATCHES, PHASE, SHARE
 from lazymig.status import looking
 from lazymig.status.gauges import show_gauges
-from lazymig.status.looking import DarkLog, Fleet, Passes, Status, Verified
+from lazymig.status.looking import Status
 from lazymig.status.objects import object_of
+from lazymig.status.recorded import DarkLog, Fleet, Passes, Verified
 from lazymig.status.words import describe_age
 from lazymig.stores.verdicts import Verdict
 from lazymig.telemetry import Tally
@@ -182,6 +183,7 @@ def test_a_fleet_that_is_together_says_so() -> None:
     assert found.fleet.standing is not None
     held = evolve(together, fleet=evolve(together.fleet, standing=evolve(found.fleet.standing, hold="announced")))
     assert "Fleet: 1 process, all at epoch 7; writes will be held" in list(lines_of(held, PIPE))
+    assert any("lazymig phase release lets writes go on" in line for line in lines_of(held, PIPE))
     many = evolve(found, fleet=evolve(found.fleet, members=tuple(member(f"box:{n}", 1) for n in range(6))))
     assert any(line.endswith(" and 3 more") for line in lines_of(many, PIPE))
 
@@ -225,6 +227,14 @@ async def test_how_far_v1s_end_is_is_looked_up_in_the_last_phase_only(database: 
         assert found.retirement == step
 
 
+@pytest.mark.parametrize("one", [True, False])
+def test_programs_read_the_names_that_they_know(one: bool) -> None:
+    """Where there is one collection only is `alone` in JSON; what one look keeps for the next is not there."""
+    made = object_of(status(upcasting_only=one))
+    assert made["alone"] is one
+    assert not {"facts", "upcasting_only"} & made.keys()
+
+
 @pytest.mark.parametrize(
     ("elapsed_s", "said"),
     [(-5, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "120 min"), (7200, "2 h"), (200_000, "2 d")],
@@ -235,12 +245,12 @@ def test_ages_have_one_unit(elapsed_s: float, said: str) -> None:
 
 
 def test_gauges_are_set_by_status(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each is a gauge of the table with its attributes; a verdict that no entity has is 0."""
+    """Each is a gauge of the table with its attributes; a verdict that no entity has is 0. The share is the page's."""
     tally, shown = Tally("things"), dict[Any, float]()
     monkeypatch.setattr(tally, "show", lambda name, value, **of: shown.update({(name, *of.values()): value}))
     show_gauges(tally, status())
     assert all(METRICS[name].kind == "gauge" for name, *_ in shown)
-    assert shown[(SHARE,)] == 0.422
+    assert shown[(SHARE,)] == status().share == evolve(rising(0.422)[0], v1=1000).share == 422 / 994
     assert (shown[(PHASE,)], shown[(EPOCH,)], shown[(MEMBERS,)], shown[(BEHIND,)]) == (3, 7, 2, 1)
     assert (shown[(DIRTY,)], shown[(DEAD_LETTERS,)], shown[(MISMATCH_AGE,)]) == (2, 4, 3600)
     assert (shown[(MISMATCHES, "stale")], shown[(MISMATCHES, Verdict.MISSING)]) == (2, 0)

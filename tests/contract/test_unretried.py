@@ -16,6 +16,7 @@ from lazymig.stores.coalescing import CoalescingV1, CoalescingV2
 from lazymig.stores.records import Applied
 from tests.contract.conftest import Watched, fresh_database
 from tests.contract.test_v2_store import live
+from tests.damage import TROUBLE, document, element
 
 META = "_lazymig"
 
@@ -69,6 +70,18 @@ async def test_a_body_that_fails_once_is_stored_again(
             assert await asyncio.gather(*calls) == [Applied.APPLIED] * len(ids)
         assert (await intents(failing))[: len(ids)] == [(4, 4)] * len(ids)
         assert await failing.count_documents(body) == len(ids)
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+@pytest.mark.parametrize("kind", TROUBLE)
+async def test_a_document_that_does_not_decode_is_announced(database: Any, kind: str) -> None:
+    """The ticket is the intent that is stored then, and the fields that do decode are in what is returned."""
+    await database["v2"].insert_one(document(live(1), element(TROUBLE[kind][0], "odd", TROUBLE[kind][1])))
+    seen = await CoalescingV2(database["v2"], SYSTEM_CLOCK, 1, 20.0).ticket(1)
+    metas = [one async for one in database["v2"].find({}, {META: 1})]
+    assert metas == [{"_id": 1, META: {**seen.document[META], "rev": 3, "intent": seen.intent}}]
+    assert seen.intent > seen.revision == 3
+    assert seen.document["first"] == live(1)["first"]
 
 
 async def test_an_announcement_that_never_lasts_fails(failing: Any, failpoint: Callable[..., Any]) -> None:

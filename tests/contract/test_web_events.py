@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import AsyncExitStack
+from datetime import UTC
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from lazymig import Repository
+from lazymig.control import Parts, parts_of
+from lazymig.control.samples import Sample
 from lazymig.web.building import build
 from lazymig.web.room import Room
 from lazymig.web.view.panels import PANELS
@@ -33,6 +38,11 @@ class Open:
         given = {"authorize": None, "soak_s": 0.0, "max_age_s": 86_400.0, "refresh_s": 1.0} | options
         self.room = Room(self.control, **given)
         self.app = build(self.room)
+
+    @property
+    def control_parts(self) -> Parts:
+        """The parts of the control collection."""
+        return parts_of(self.control)
 
     async def begin(self) -> None:
         """Record the first phase."""
@@ -82,6 +92,39 @@ async def test_all_panels_come_first_and_then_what_changes(database: Any) -> Non
         assert len(changed) < len(PANELS)
         assert [name for name, html in changed.items() if html == panels[name]] == []
         await on.assert_shown(panels | changed)
+
+
+async def test_samples_come_with_the_stream(watched: Watched) -> None:
+    """Who watches gets each new sample once, as the charts draw it; for many, no more is read than for one."""
+    on = Open(watched.database)
+    await on.begin()
+    samples = on.control_parts.samples("things")
+    first = Sample(at=on.clock.now(), by="sweep a:1", phase="shadow", v1=10, live=1)
+    await samples.record(first)
+    async with AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(Stream(on.app, EVENTS)) for _ in range(5)]
+        for stream in streams:
+            await open_all(stream)
+        on.clock.move(20.0)
+        second = evolve(first, at=on.clock.now(), live=7)
+        await samples.record(second)
+        with watched.sent() as sent:
+            on.clock.move(1.0)
+            got = [await find_event(stream, "samples") for stream in streams]
+        reads = [one for one in sent if "samples" in str(one.command.get("filter"))]
+        assert len(reads) == 1
+    for text in got:
+        data = json.loads(text)
+        assert data["since"] == first.at.replace(tzinfo=UTC).timestamp()
+        assert data["at"] == [second.at.replace(tzinfo=UTC).timestamp()]
+        assert data["charts"][0]["series"][0]["values"] == [70.0]
+
+
+async def find_event(stream: Stream, name: str) -> str:
+    """What the next event of this name carries."""
+    while (event := await stream.next()).name != name:
+        pass
+    return event.data
 
 
 @IN_MEMORY

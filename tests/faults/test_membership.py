@@ -72,7 +72,7 @@ async def test_a_process_that_is_cut_off_refuses_calls_and_recovers(server_datab
         await until(lambda: is_refused(lambda: repository.get(1)))
         assert "cannot renew its lease" in await is_refused(lambda: repository.get(1))
         # The fleet goes on without it, and it comes back into the phase of then.
-        roll_call = RollCall(parts_of(Control(server_database["control"])), NAME, lambda _: None)
+        roll_call = RollCall(parts_of(Control(server_database["control"], lease_s=LEASE_S)), NAME, lambda _: None)
         for phase in (Phase.V2_PRIMARY, Phase.COEXIST, Phase.SHADOW):
             epoch = (await operator.move(phase)).epoch
             await roll_call.wait(epoch, at_most_s=20)
@@ -111,7 +111,7 @@ asyncio.run(main(*sys.argv[1:]))
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system cannot stop a process")
 async def test_a_stopped_process_never_comes_back_into_an_old_phase(server_database: Any, lazymig_server: Any) -> None:
     """Stopped for longer than its lease, while the fleet moves two phases on."""
-    control = Control(server_database["control"])
+    control = Control(server_database["control"], lease_s=2.0)
     operator, roll_call = Operator(control, NAME), RollCall(parts_of(control), NAME, lambda _: None)
     await operator.begin(Phase.PREPARE)
     root = str(Path(__file__).parents[2])

@@ -158,7 +158,7 @@ async def test_a_step_waits_for_a_dead_process_and_names_one_that_does_not_follo
     """A process that was killed is waited for until its lease is over; one that is stuck is named, and stops all."""
     await server_database["v1"].insert_one(thing(1))
     said: list[str] = []
-    repo = followed(server_database)
+    repo = followed(server_database, phase=Control(server_database["lazymig_control"], lease_s=LEASE_S))
     switch = Switch(repo, soak_s=0, wait_s=20, on_wait=said.append)
     await switch.begin(Phase.V1_ONLY, **ORDER)
     async with running(lazymig_server.uri, server_database.name, 3) as (live, dead, stuck):

@@ -110,9 +110,20 @@ def careless_replacement(monkeypatch):
 
     def unguarded(*arguments):
         made = build(*arguments)
-        return made and ({name: value for name, value in made[0].items() if name != f"{MARK}.intent"}, made[1])
+        return made and [{"$replaceWith": made[0]["$replaceWith"]["$cond"][1]}]
 
     monkeypatch.setattr(stores, "build_replacement", unguarded)
+
+
+def careless_tombstone(monkeypatch):
+    """A delete buries the document that it has announced, whatever has been stored since."""
+    build = stores.build_known_tombstone
+
+    def unguarded(*arguments):
+        made = build(*arguments)
+        return made and [{"$replaceWith": made[0]["$replaceWith"]["$cond"][1]}]
+
+    monkeypatch.setattr(stores, "build_known_tombstone", unguarded)
 
 
 def merging_apply(monkeypatch):
@@ -329,6 +340,11 @@ MUTANTS = (
     Mutant("migrate with an upsert that overwrites", overwriting_migration, shown("V1 only", "get", "update")),
     Mutant("apply replaces the meta data", replacing_apply, shown("both clean", "update", "update")),
     Mutant("a body replaces what was announced since", careless_replacement, shown("both clean", "update", "update")),
+    Mutant(
+        "a tombstone replaces what was stored since",
+        careless_tombstone,
+        shown("both clean", "delete", "insert", "update"),
+    ),
     Mutant("apply lowers the intent", lowering_apply, shown("both clean", "update", "update")),
     Mutant("delete without a tombstone", removing_delete, shown("V1 only", "get", "delete")),
     Mutant("delete without V1's revision", unguarded_delete, shown("both clean", "delete", "update")),

@@ -319,7 +319,7 @@ def side_by_side(phases, state, clients, *, crashes=True):
     made = scenario(
         state, clients, crashes=crashes, invariants=kept,
         setup=phases_side_by_side.setup_from(STATES[state], phases, DECIDING),
-        afterwards=resolve_and_read if crashes and V2_PRIMARY in phases else read_both,
+        afterwards=resolve_and_read if crashes and V2_PRIMARY in phases else read_both, resumes=True,
     )  # fmt: skip
     sides = {client: int(index > 0) for index, client in enumerate(made.clients)}
     moved = {

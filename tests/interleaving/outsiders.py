@@ -58,6 +58,11 @@ def scenario(state, clients, **changes):
     """Clients by lists of call names, from one starting state; a clean V2 document may be behind V1 here."""
     invariants = {name: check for name, check in INVARIANTS.items() if name != "clean is V1"}
     made = subject.scenario(
-        state, clients, make=all_calls, setup=setup(STATES[state], MIGRATION, checked=True), invariants=invariants
+        state,
+        clients,
+        make=all_calls,
+        setup=setup(STATES[state], MIGRATION, checked=True),
+        invariants=invariants,
+        resumes=True,
     )
     return evolve(made, name=f"{made.name}, checked", **changes)

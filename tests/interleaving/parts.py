@@ -221,5 +221,6 @@ class OutsideTask(Task):
             made = subject.scenario(
                 self.state, self.clients, make=all_calls, model=model, truth=truth, afterwards=read_afterwards,
                 setup=subject.setup(state, phase=self.phase, checked=self.checked), invariants=kept,
+                resumes=True,
             )  # fmt: skip
         return guarded(evolve(made, name=f"{made.name}, {self.phase}"), rest_stays_if_any)

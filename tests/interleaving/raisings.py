@@ -63,7 +63,13 @@ async def trust_and_read(s):
 def scenario(state, clients):
     """Clients by lists of call names: the first one is in `prepare`, and the second raises and goes on in `shadow`."""
     made = subject.scenario(
-        state, clients, make=phases.all_calls, setup=setup(state), afterwards=trust_and_read, invariants=CHECKS
+        state,
+        clients,
+        make=phases.all_calls,
+        setup=setup(state),
+        afterwards=trust_and_read,
+        invariants=CHECKS,
+        resumes=True,
     )
     (one, early), (two, later) = made.clients.items()
     calls = {

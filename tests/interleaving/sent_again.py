@@ -35,8 +35,8 @@ class Again(V2Store):
         await super()._transformed(where, update)
         return await super()._transformed(where, update)
 
-    async def _replace(self, where, whole):
-        return await self._twice(partial(super()._replace, where, whole))
+    async def _replace(self, id, known):
+        return await self._twice(partial(super()._replace, id, known))
 
     async def _update(self, where, pipeline, *, upsert=False, durable=False):
         once = partial(super()._update, where, pipeline, upsert=upsert, durable=durable)
@@ -106,8 +106,8 @@ def late_bodies_stand(monkeypatch):
     async def regardless(store, where, pipeline, **options):
         return await update(store, {"_id": where["_id"]} if options.get("upsert") else where, pipeline, **options)
 
-    async def replaced(store, where, whole):
-        return await replace(store, {"_id": where["_id"]}, whole)
+    async def replaced(store, id, known):
+        return await replace(store, id, known and [{"$replaceWith": known[0]["$replaceWith"]["$cond"][1]}])
 
     monkeypatch.setattr(V2Store, "_update", regardless)
     monkeypatch.setattr(V2Store, "_replace", replaced)

@@ -6,7 +6,7 @@ import pytest
 
 from lazymig.stores import grouping
 from lazymig.stores.grouping import GuardedWrites
-from tests.interleaving.grouped_alone import alone_in_bulks
+from tests.interleaving.grouped_alone import alone_in_bulks, failing_over
 from tests.interleaving.mutants import Mutant
 from tests.interleaving.mutants_of_bulks import lost_updates_count
 from tests.interleaving.phases_side_by_side import ALONE, NAMES, V2_ONLY, names_of
@@ -29,6 +29,14 @@ def test_every_pair_of_calls_on_v2_alone_in_bulks(forgets):
     cancelled = [["delete"], ["update"]], [["delete"], ["delete"]], [["insert"], ["delete"]]
     made += [alone_in_bulks("V2 alone", some, forgets=forgets, cancellations=1) for some in cancelled]
     visited("V2 alone in bulks", made)
+
+
+def test_deletes_that_leave_nothing_while_another_member_takes_over():
+    """Of the first step, a fail-over at any time takes back what the majority does not have yet."""
+    names = names_of(V2_ONLY, NAMES) if FULL else SOME
+    made = [failing_over(state, [["delete"], [other]]) for state, other in product(SOME_STATES, names)]
+    made += [failing_over("V2 alone", [["delete"], some]) for some in (["delete", "insert"], ["update", "delete"])]
+    visited("V2 alone in bulks, beside a fail-over", made)
 
 
 # ---- mutants --------------------------------------------------------------------------------------------------------
@@ -55,10 +63,16 @@ def shown(*clients, **options):
     return lambda: alone_in_bulks("V2 alone", clients, **options)
 
 
+def deleted_while_taken_over():
+    """A delete beside a fail-over."""
+    return failing_over("V2 alone", [["delete"], ["get"]])
+
+
 MUTANTS = (
     Mutant("replacements insert", inserting_pipelines, shown(["update"], ["delete"], forgets=True)),
     Mutant("lost replacements count", lost_updates_count, shown(["update"], ["update"])),
     Mutant("a shortfall counts as done", shortfall_counts, shown(["delete"], ["delete"], forgets=True)),
+    Mutant("what fell back counts as deleted", shortfall_counts, deleted_while_taken_over),
 )
 
 

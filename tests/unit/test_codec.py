@@ -63,6 +63,17 @@ def test_the_id_may_have_another_name() -> None:
     assert codec.fields == ("id",)
 
 
+def test_an_entity_is_read_among_fields_of_others() -> None:
+    """As from a document of its own; not where a field does not fit or is missing, or only the converter reads."""
+    others = {"_lazymig": {"rev": 3}, "city": "x", "name": object()}
+    assert HOUSES.decode_among({**others, **HOUSE}) == HOUSES.decode(HOUSE)
+    assert HOUSES.decode_among({**others, **HOUSE, "street": 5}) is None
+    assert HOUSES.decode_among({**others, "_id": 1, "street": HOUSE["street"]}) is None
+    by_converter = codec_for(House, "id", make_converter(), tz_aware=False)
+    assert by_converter.decode(HOUSE) == HOUSES.decode(HOUSE)
+    assert by_converter.decode_among(HOUSE) is None
+
+
 def test_a_class_gets_its_converters_once() -> None:
     """Those for another time zone setting are others, and nobody gets those of a user's own."""
     first, second = (codec_for(PersonV1, "id", None, tz_aware=False) for _ in range(2))

@@ -577,6 +577,41 @@ def test_resuming_changes_nothing(name):
     assert bool(again.violations) == (name == "naive")
 
 
+async def reuse_its_filter(store):
+    """Changes a filter that it has sent, and sends it again."""
+    wanted = {"_id": 1, "value": 0}
+    first = await store.find_one(wanted)
+    wanted["value"] = 1
+    await store.find_one(wanted)
+    return 0 if first is None else 1
+
+
+def test_resuming_takes_a_statement_as_it_was_sent():
+    """What a call does later to what it has sent changes nothing in the runs that go on from before that."""
+    made = scenario(A=[Call("look", reuse_its_filter)], B=[adding(naive_add, 1)], C=[adding(careful_add, 2)])
+    again, resumed = (explore(evolve(made, **ANY, resumes=resumes)) for resumes in (False, True))
+    assert resumed == again
+    assert again.states > 10
+
+
+def test_resuming_runs_a_call_once_for_equal_answers():
+    """However many runs take a client past the same answers, its code runs on from them once."""
+    looks = []
+
+    async def look(store):
+        for _ in range(3):
+            await store.find_one({"_id": 1})
+            looks.append(None)
+
+    made = scenario(A=[Call("look", look)], B=[Call("look", look)])
+    run_on = []
+    for resumes in (False, True):
+        looks.clear()
+        explore(evolve(made, resumes=resumes))
+        run_on.append(len(looks))
+    assert run_on[1] == 2 * 3 < run_on[0]
+
+
 def test_resuming_takes_no_statement_twice():
     """What a branch goes on from is not sent again: each step from each state has its effect once."""
     taken = []

@@ -318,6 +318,13 @@ async def test_an_id_does_not_change():
     assert list(collection.documents()) == [{"_id": 1}]
 
 
+async def test_a_pipeline_that_leaves_the_id_out_keeps_it():
+    """The document that it makes is that of the same `_id`, in its place."""
+    collection = MemoryCollection(documents=[{"_id": 1, "a": 1}])
+    await collection.update_one({"_id": 1}, [{"$replaceWith": {"$literal": {"b": 2}}}])
+    assert list(collection.documents()) == [{"_id": 1, "b": 2}]
+
+
 async def test_cursor_streams_and_fetches_once():
     """A cursor hands out its page in order, by iteration or in parts, whatever is written after its first fetch."""
     collection = MemoryCollection(documents=[{"_id": n} for n in range(4)])

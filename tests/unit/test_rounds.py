@@ -184,7 +184,7 @@ async def test_who_has_no_outcome_goes_first_next_time(work: Work) -> None:
     tasks += work.start(5)
     assert await asyncio.gather(*tasks) == [10, 20, 30, 40, 50]
     assert work.began == [[1], [2, 3, 4], [3, 4, 5]]
-    work.outcomes |= {7: Again.ALONE, 8: Again.ALONE}
+    work.outcomes |= {7: Again.BY_ITSELF, 8: Again.BY_ITSELF}
     assert await asyncio.gather(*work.start(6, 7, 8, 9)) == [60, 70, 80, 90]
     assert work.began[3:] == [[6], [7, 8, 9], [7], [8]]
 
@@ -333,7 +333,7 @@ async def test_a_turn_that_waits_for_its_users_code_holds_up_nobody(work: Work) 
 async def test_those_that_take_another_turn_are_not_held_up_either(work: Work) -> None:
     """Nobody waited while they shared theirs, so nobody looked how long the next one takes."""
     tasks = await shared(work, 1, 2, 3)
-    work.outcomes |= {1: Again.ALONE, 2: Again.ALONE, 3: Again.ALONE}
+    work.outcomes |= {1: Again.BY_ITSELF, 2: Again.BY_ITSELF, 3: Again.BY_ITSELF}
     work.stuck = 1
     work.go.set()
     await asyncio.sleep(0)

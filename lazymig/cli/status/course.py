@@ -47,7 +47,7 @@ def sparkline(values: Sequence[int]) -> str:
 
 def describe_course(found: Status, samples: Sequence[Sample], *, drawn: bool = False) -> str:
     """Return how much was migrated in the course of the last day; "" where that has not changed."""
-    if found.alone or len(samples) < 2 or samples[0].share == found.share:
+    if found.upcasting_only or len(samples) < 2 or samples[0].share == found.share:
         return ""
     begin = f"{_percent(samples[0].share)} {describe_age(samples[0].at, found.at)}"
     if not drawn:

@@ -59,7 +59,7 @@ class Page:
 def lines_of(found: Status, page: Page, samples: Sequence[Sample] = ()) -> Iterator[str]:
     """Yield the text of the screen, line by line."""
     yield from page.wrap(describe_headline(found))
-    if not found.alone:
+    if not found.upcasting_only:
         yield from page.wrap(f"  {describe_phase(found.phase)}")
         if page.terminal:
             yield _draw_share(found, page, samples)
@@ -67,7 +67,7 @@ def lines_of(found: Status, page: Page, samples: Sequence[Sample] = ()) -> Itera
         yield from page.wrap(paragraph)
     yield from _lay_out(count_rows(found), page)
     if found.follower is not None:
-        yield from _lay_out(follower_rows(found.follower), page, two=False)
+        yield from _lay_out(follower_rows(found.follower, found.at), page, two=False)
     if found.versions is not None:
         yield from page.wrap(describe_deletable(found.versions))
     yield from (line for paragraph in _paragraphs(found, page, samples) for line in page.wrap(paragraph))

@@ -69,14 +69,14 @@ async def _list_entities(
     place: Place[V1, V2], asked: Asked, make: Make[V1, V2, V2 | Unmoved], span: Span, missed: Missed
 ) -> AsyncGenerator[list[V2 | ConversionError]]:
     async with aclosing(_list(place, span, asked, make, missed)) as found:
-        async for rows in found:
-            answers: list[V2 | ConversionError] = []
-            for row, made in rows:
-                entity = as_answer(row.id, made)
-                missed.note(row, entity)
+        async for rows, answers in found:
+            known: list[V2 | ConversionError] = []
+            for row, made in zip(rows, answers, strict=True):
+                entity = made if not isinstance(made, Unmoved) else as_answer(row.id, made)
                 if entity is not None:
-                    answers.append(entity)
-            yield answers
+                    known.append(entity)
+            missed.note_part(rows, known)
+            yield known
 
 
 async def list_v1(
@@ -84,18 +84,18 @@ async def list_v1(
 ) -> AsyncGenerator[list[V1 | ConversionError]]:
     """Yield the entities in V1's type, some at a time."""
     async with aclosing(_list(place, span, asked, make, Missed())) as found:
-        async for rows in found:
-            yield [made for _, made in rows if made is not None]
+        async for _, answers in found:
+            yield [made for made in answers if made is not None]
 
 
 async def _list(
     place: Place[V1, V2], span: Span, asked: Asked, make: Make[V1, V2, R], missed: Missed
-) -> AsyncGenerator[list[tuple[StoredWhole, R | ConversionError]]]:
+) -> AsyncGenerator[tuple[list[StoredWhole], list[R | ConversionError]]]:
     async with fetch_pages(place, _find_pages(place, span, asked, missed)) as pages:
         async for page in pages:
             changes: list[WholeChange] = []
             for rows in page.parts(TURN):
-                yield list(zip(rows, await convert_each(place, rows, make, changes), strict=True))
+                yield rows, await convert_each(place, rows, make, changes)
                 await let_others(place)
             if changes:
                 await fill(place, changes)

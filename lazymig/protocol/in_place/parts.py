@@ -101,8 +101,14 @@ class Parts(Generic[V1, V2]):
             return self.trusted_alone()
         if self.stored.unmoved is not None or not self.is_current:
             return None
+        stored, shape = self.stored, self.place.shape
         conversions: Conversions[V1, V2] = self.place.conversions
-        return conversions.try_v2(self.place.shape.v2_part(self.stored))
+        if shape.within is None or stored.lifted:
+            # Making a document of V2's part takes as long as reading a small one.
+            entity = conversions.v2.decode_among(stored.document)
+            if entity is not None:
+                return entity
+        return conversions.try_v2(shape.v2_part(stored))
 
     def check_reduced(self) -> None:
         """Raise `ConversionError` where V1's part may still count and this release no longer knows V1."""

@@ -7,10 +7,10 @@ from functools import partial
 from lazymig.phases import Phase
 from lazymig.switching.case import AnyCase
 from lazymig.switching.contents import dead_letters
-from lazymig.switching.gates import Check
+from lazymig.switching.gates import Check, judge_by
 from lazymig.switching.in_place.contents import indexes, remaining, waiting
 from lazymig.switching.in_place.outsiders import outside_writes
-from lazymig.switching.plan import Gate, accept
+from lazymig.switching.plan import Gate
 from lazymig.switching.proofs import mismatches, soak, verification
 from lazymig.switching.standing import cohorts, collections, fleet, options, releases, tools
 
@@ -34,5 +34,4 @@ GATES: dict[tuple[Phase, Phase], tuple[Check, ...]] = {
 
 async def judge(case: AnyCase, accepted: frozenset[str]) -> tuple[Gate, ...]:
     """Check every gate of this step, one after the other. Driver errors pass through."""
-    checks = GATES[(case.standing.phase, case.to)]
-    return tuple([accept(await check(case), accepted) for check in checks])
+    return await judge_by(case, GATES[(case.standing.phase, case.to)], accepted)

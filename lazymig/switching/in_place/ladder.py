@@ -52,7 +52,7 @@ class OneCollection(Ladder, Generic[V1, V2]):
 
     async def describe_steps(self, case: AnyCase) -> tuple[str, ...]:
         epoch = case.standing.epoch
-        behind = sorted(member.name for member in await case.members() if member.epoch < epoch)
+        behind = sorted(member.name for member in await case.members() if member.is_behind(epoch, epoch))
         steps = []
         if behind:
             steps.append(f"wait until {', '.join(behind)} has acknowledged epoch {epoch}, or its lease is over")

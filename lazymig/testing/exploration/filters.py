@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from lazymig.testing.exploration.values import MISSING, look_up, order, rank, same, type_name
+from lazymig.testing.exploration.values import ATOMS, MISSING, look_up, order, rank, same, type_name
 
 
 def matches(document: Mapping[str, Any], criteria: Mapping[str, Any]) -> bool:
@@ -43,7 +43,7 @@ def equalities(criteria: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def has_operators(condition: Any) -> bool:
     """Return whether a condition is a document of operators rather than a value to compare with."""
     kind = type(condition)
-    if kind is str or kind is int or not (kind is dict or isinstance(condition, Mapping)) or not condition:
+    if kind in ATOMS or not (kind is dict or isinstance(condition, Mapping)) or not condition:
         return False
     dollars = [key[:1] == "$" for key in condition]
     if any(dollars) != all(dollars):

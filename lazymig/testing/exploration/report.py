@@ -9,8 +9,10 @@ from attrs import Factory, frozen
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 from pymongo.results import DeleteResult, InsertManyResult, InsertOneResult, UpdateResult
 
-from lazymig.testing.exploration.execution import Action, Choice, Execution
+from lazymig.testing.exploration.execution import Choice, Execution
+from lazymig.testing.exploration.progress import Action
 from lazymig.testing.exploration.scenario import Scenario, World
+from lazymig.testing.exploration.values import Numbers
 
 
 @frozen
@@ -98,13 +100,13 @@ def total(name: str, reports: Iterable[Report]) -> Report:
 
 def retell(scenario: Scenario, choices: Sequence[Choice]) -> tuple[str, ...]:
     """Return the steps of one run in words, one line for each."""
-    execution = Execution(scenario, {})
+    execution = Execution(scenario, Numbers())
     names = list(scenario.clients)
     lines = [f"at first: {' | '.join(_contents(execution.world))}"]
     try:
         for choice in choices:
             listed, before = len(execution.events), _contents(execution.world)
-            execution.take(choice, chained=False)
+            execution.take(choice)
             changed = [
                 after for after, earlier in zip(_contents(execution.world), before, strict=True) if after != earlier
             ]

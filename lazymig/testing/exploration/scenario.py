@@ -76,8 +76,8 @@ class Scenario:
     - `crashes`: whether every state is also judged as the end of a run in which the unfinished clients crashed.
     - `cancellations`: the number of cancellations in one run, at any await, before or after the statement's effect.
     - `resumes`: whether nothing but the stores' documents, not even the clock, changes during a run, and calls look at
-      them by statements only. The search then goes on from a copy of them where it branches, instead of running all
-      statements again.
+      them by statements only. The search then makes the stores once, goes on from a copy of their documents where it
+      branches, and runs a call once for equal answers, instead of running all statements again.
     - `wakes(world)`: where clients that sleep go on. Elsewhere they do so only when all others sleep or have ended, so
       that what they wait for comes in time. None: a sleep may end at any time.
     - `step_limit`: the most statements of one run before it counts as endless. `alone_limit`: those of a call alone.

@@ -1,8 +1,8 @@
 """The exhaustive search, which visits every interleaving of a scenario and each state once.
 
-Coroutines cannot go back, so each branch is run again from the start or, where the scenario `resumes`, from the answers
-that its calls got. Depth first, a run continues into new states without a restart. Breadth first, the first problem
-found is one with the fewest steps.
+Coroutines cannot go back, so each branch is run again from the start or, where the scenario `resumes`, goes on from a
+copy of the stores and from what is known of its calls. Depth first, a run continues into new states without a restart.
+Breadth first, the first problem found is one with the fewest steps.
 
 A crash needs no choice of its own. A crashed client is never scheduled again, so every state is also judged as the end
 of the run in which all unfinished clients crashed there.
@@ -15,22 +15,16 @@ from collections.abc import Hashable
 
 from attrs import evolve
 
-from lazymig.testing.exploration.execution import Action, Choice, Execution, Point
+from lazymig.testing.exploration.execution import Choice, Execution, Point
 from lazymig.testing.exploration.graph import Graph
 from lazymig.testing.exploration.judge import Judge, Problem
+from lazymig.testing.exploration.progress import Action, Progress
 from lazymig.testing.exploration.report import Report, Violation, retell
 from lazymig.testing.exploration.scenario import Scenario
+from lazymig.testing.exploration.values import Numbers
 
-Branch = tuple[tuple[Choice, ...], tuple[int, ...] | Point, int]
-"""The choices to take, each client's chain before the last choice or where to go on, and the state before it."""
-
-
-class Numbers(dict[Hashable, int]):
-    """A mapping that assigns a number to each distinct value at its first use."""
-
-    def __missing__(self, value: Hashable) -> int:
-        self[value] = number = len(self) + 1
-        return number
+Branch = tuple[tuple[Choice, ...], Point | None, int]
+"""The choices to take, where to go on before the last one if not at the start, and the state before it."""
 
 
 class Search:
@@ -41,6 +35,7 @@ class Search:
         self._state_limit = state_limit
         self._breadth = breadth
         self._numbers = Numbers()
+        self._progress = Progress(scenario) if scenario.resumes else None
         self._judge = Judge(scenario)
         self._graph = Graph()
         self._branches: deque[Branch] = deque()
@@ -49,31 +44,38 @@ class Search:
 
     def run(self) -> Report:
         """Visit all states, up to the first problem or the limit."""
-        self._start()
-        while self._branches and self.found is None and len(self._graph) <= self._state_limit:
-            self._follow(self._branches.popleft() if self._breadth else self._branches.pop())
+        try:
+            self._start()
+            while self._branches and self.found is None and len(self._graph) <= self._state_limit:
+                self._follow(self._branches.popleft() if self._breadth else self._branches.pop())
+        finally:
+            if self._progress is not None:
+                self._progress.close()
         return self._report()
 
     def _start(self) -> None:
         execution = self._fresh()
         try:
             self._judge.begin(execution)
-            self._visit(execution, ())
+            stores_key = execution.stores_key()
+            self._graph.arrive(execution.key(stores_key))
+            self._visit(execution, (), stores_key)
         finally:
             execution.close()
 
     def _fresh(self) -> Execution:
         self._runs += 1
-        return Execution(self._scenario, self._numbers)
+        return Execution(self._scenario, self._numbers, self._progress)
 
     def _follow(self, branch: Branch) -> None:
         path, before, origin = branch
         execution = self._fresh()
         try:
-            if isinstance(before, Point):
-                execution.resume(before)
+            if before is None:
+                for choice in path[:-1]:
+                    execution.take(choice)
             else:
-                execution.replay(path[:-1], before)
+                execution.resume(before)
             next_path: tuple[Choice, ...] | None = path
             while next_path is not None:
                 path = next_path
@@ -87,15 +89,17 @@ class Search:
     ) -> tuple[tuple[Choice, ...] | None, int]:
         """Record the state that the last choice led to. Return the path to continue with, if any, and the state."""
         client, action = path[-1]
-        state, new = self._graph.arrive(execution.key(execution.stores_key()))
+        stores_key = execution.stores_key()
+        state, new = self._graph.arrive(execution.key(stores_key))
         self._graph.connect(origin, state, client, alone=action is Action.STEP, ends_call=execution.call_ended)
         # A state does not contain the results of all calls, so a call that fails may lead to one that was visited.
-        return (self._visit(execution, path, state) if new or execution.failure is not None else None), state
+        return (
+            self._visit(execution, path, stores_key, state) if new or execution.failure is not None else None
+        ), state
 
-    def _visit(self, execution: Execution, path: tuple[Choice, ...], state: int = 0) -> tuple[Choice, ...] | None:
-        stores_key = execution.stores_key()
-        if not path:
-            self._graph.arrive(execution.key(stores_key))
+    def _visit(
+        self, execution: Execution, path: tuple[Choice, ...], stores_key: Hashable, state: int = 0
+    ) -> tuple[Choice, ...] | None:
         problem = self._judge.problem(execution, stores_key)
         choices = execution.choices()
         if problem is None and choices and len(path) >= self._scenario.step_limit:
@@ -116,7 +120,7 @@ class Search:
         # All but one of them need a new run. Breadth first, and at the start, that one needs a new run too.
         put_off = following if self._breadth or not path else following[1:]
         if put_off:
-            before = execution.point() if self._scenario.resumes else execution.chains()
+            before = execution.point() if self._scenario.resumes else None
             self._branches.extend((other, before, state) for other in put_off)
         return following[0] if len(put_off) < len(following) else None
 

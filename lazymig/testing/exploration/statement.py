@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pymongo.errors import PyMongoError
 
@@ -71,6 +71,18 @@ class Statement:
             raise asyncio.CancelledError
         # A copy, which the code under test may change: the outcome distinguishes states, and may be given again.
         return fresh(self.outcome) if type(self.outcome) in _CONTAINERS else self.outcome
+
+    def take_effect(self) -> Any:
+        """Have the effect without being awaited, and return the outcome."""
+        try:
+            self.outcome = self.effect(*self.arguments)
+        except Exception as error:
+            self.outcome = error
+        return self.outcome
+
+    def copied(self) -> Self:
+        """Return a statement that does the same, whatever becomes of the containers that this one was given."""
+        return type(self)(self.gate, self.store, self.name, self.effect, *map(fresh, self.arguments))
 
     def answer_with(self, outcome: Any) -> None:
         """Make the statement take no effect and have this outcome."""

@@ -28,6 +28,8 @@ def updated(document: Mapping[str, Any], update: Update, *, inserting: bool = Fa
     result: Document
     if not isinstance(update, Mapping):
         result = fresh(evaluate(update, document))
+        if "_id" in document and "_id" not in result:
+            result = {"_id": document["_id"], **result}  # a pipeline that leaves it out keeps it
         _refuse_other_id(document, result)
         return result
     _refuse_bad(update)

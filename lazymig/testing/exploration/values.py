@@ -11,18 +11,30 @@ from bson import Binary, Decimal128, Int64, ObjectId
 MISSING: Final = object()
 """The result of `look_up` for a path that the document does not have."""
 
-_ATOMS: Final = frozenset({str, int, bool, float, type(None), bytes, datetime.datetime, ObjectId, Decimal128})
-#: Hashable types whose values never equal a value of another of these types.
-_PLAIN: Final = _ATOMS - {bool, float, Decimal128}
+ATOMS: Final = frozenset({str, int, Int64, bool, float, type(None), bytes, datetime.datetime, ObjectId, Decimal128})
+"""The types of BSON values that hold no others and cannot be changed."""
+
+#: Types whose values are their own keys: 1 and Int64(1) are the same to MongoDB.
+_KEYS: Final = ATOMS - {bool, float, Decimal128}
+#: Those whose values never equal a value of another of these types.
+_PLAIN: Final = _KEYS - {Int64}
+
+
+class Numbers(dict[Hashable, int]):
+    """A mapping that assigns a number to each distinct value at its first use."""
+
+    def __missing__(self, value: Hashable) -> int:
+        self[value] = number = len(self) + 1
+        return number
 
 
 def fresh(value: Any) -> Any:
     """Return a copy of the value with new containers, so that the receiver may change them."""
     kind = type(value)
-    if kind in _ATOMS:
+    if kind in ATOMS:
         return value
     if kind is dict or isinstance(value, Mapping):
-        return {key: inner if type(inner) in _ATOMS else fresh(inner) for key, inner in value.items()}
+        return {key: inner if type(inner) in ATOMS else fresh(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [fresh(inner) for inner in value]
     return value
@@ -31,12 +43,12 @@ def fresh(value: Any) -> Any:
 def freeze(value: Any) -> Hashable:
     """Return a hashable key for the value. It ignores the order of fields, and distinguishes 1, 1.0 and True."""
     kind = type(value)
-    if kind in _PLAIN:
+    if kind in _KEYS:
         return value  # type: ignore[no-any-return]
     if kind is bool or kind is float:
         return (kind, value)
     if kind is dict or isinstance(value, Mapping):
-        return frozenset([(key, inner if type(inner) in _PLAIN else freeze(inner)) for key, inner in value.items()])
+        return frozenset([(key, inner if type(inner) in _KEYS else freeze(inner)) for key, inner in value.items()])
     if kind is list or kind is tuple:
         return tuple([freeze(inner) for inner in value])
     return value  # type: ignore[no-any-return]

@@ -11,7 +11,8 @@ from lazymig.testing.exploration.execution import Choice, Execution
 from lazymig.testing.exploration.judge import Judge, Problem
 from lazymig.testing.exploration.report import Report
 from lazymig.testing.exploration.scenario import Scenario
-from lazymig.testing.exploration.search import Numbers, violation
+from lazymig.testing.exploration.search import violation
+from lazymig.testing.exploration.values import Numbers
 
 Found = tuple[Problem, tuple[Choice, ...]]
 

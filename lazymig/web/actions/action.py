@@ -84,13 +84,13 @@ class Action(ABC):
 
     Attributes:
         name: Its name in the path; `authorize` is asked about it.
-        alone: Whether it is refused while another one is under way.
+        exclusive: Whether it is refused while another one is under way.
         asks: The fields that the address of its form may fill in.
         back: The part of the page that shows what it did.
     """
 
     name: ClassVar[str]
-    alone: ClassVar[bool] = True
+    exclusive: ClassVar[bool] = True
     asks: ClassVar[frozenset[str]] = frozenset()
     back: ClassVar[str] = "errand"
 

@@ -12,10 +12,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from lazymig.control.journal import Act
-from lazymig.loop.clock import Clock
 
 R = TypeVar("R")
 
@@ -24,6 +23,21 @@ _LINES: Final = 50
 #: For how long an action is shown that has ended. The history shows it afterwards.
 _SHOWN: Final = timedelta(minutes=10)
 CUT_OFF: Final = "it was cut off; the page shows how far it came"
+
+
+@frozen
+class Outcome:
+    """How an action ended.
+
+    Attributes:
+        words: In words.
+        good: Whether it did what was ordered.
+        answered: Whether the database answered.
+    """
+
+    words: str
+    good: bool = False
+    answered: bool = True
 
 
 @define(eq=False)
@@ -54,15 +68,15 @@ class Errand:
         """Add a line."""
         self.lines[:] = [*self.lines[1 - _LINES :], line]
 
-    def end(self, at: datetime, outcome: str, *, good: bool) -> None:
+    def end(self, at: datetime, outcome: Outcome) -> None:
         """Record how it ended."""
-        self.ended_at, self.outcome, self.good = at, outcome, good
+        self.ended_at, self.outcome, self.good = at, outcome.words, outcome.good
 
 
-#: How an action ended, in words, and whether it did what was ordered.
-Outcome = tuple[str, bool]
 #: Does what an errand is for.
 Work = Callable[[Errand], Awaitable[Outcome]]
+#: Returns the present, naive UTC.
+Now = Callable[[], datetime]
 
 
 @define(eq=False)
@@ -71,6 +85,8 @@ class Errands:
 
     _last: dict[str, Errand] = field(factory=dict, init=False)
     _tasks: set[asyncio.Task[object]] = field(factory=set, init=False)
+    #: What may be left undone where the process ends.
+    _left: set[asyncio.Task[object]] = field(factory=set, init=False)
 
     def find(self, migration: str) -> Errand | None:
         """Return the errand that is under way, or that ended last; None where there was none."""
@@ -93,28 +109,33 @@ class Errands:
 
     def keep(self, work: Coroutine[object, None, Outcome]) -> asyncio.Task[Outcome]:
         """Begin work that goes on to its end, also where nobody waits for it any more."""
-        return self._start(work)
+        return self._start(work, self._tasks)
 
-    def begin(self, migration: str, errand: Errand, work: Work, clock: Clock) -> asyncio.Task[None]:
+    def leave(self, work: Coroutine[object, None, None]) -> None:
+        """Begin work that nothing waits for, not even the end of the server."""
+        self._start(work, self._left)
+
+    def begin(self, migration: str, errand: Errand, work: Work, now: Now) -> asyncio.Task[Outcome]:
         """Begin one, where none is under way."""
         assert self.find_busy(migration) is None
         self._last[migration] = errand
-        return self._start(_run(errand, work, clock))
+        return self._start(_run(errand, work, now), self._tasks)
 
-    def _start(self, work: Coroutine[object, None, R]) -> asyncio.Task[R]:
+    def _start(self, work: Coroutine[object, None, R], kept: set[asyncio.Task[object]]) -> asyncio.Task[R]:
         # In a new context: what belongs to the request ends with it.
         task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        kept.add(task)
+        task.add_done_callback(kept.discard)
         return task
 
 
-async def _run(errand: Errand, work: Work, clock: Clock) -> None:
-    outcome, good = CUT_OFF, False
+async def _run(errand: Errand, work: Work, now: Now) -> Outcome:
+    outcome = Outcome(CUT_OFF)
     try:
-        outcome, good = await work(errand)
+        outcome = await work(errand)
     finally:
-        errand.end(clock.now(), outcome, good=good)
+        errand.end(now(), outcome)
+    return outcome
 
 
 def find_shown(own: Errand | None, acts: Sequence[Act], now: datetime) -> Errand | None:
@@ -126,7 +147,7 @@ def find_shown(own: Errand | None, acts: Sequence[Act], now: datetime) -> Errand
         now: The present, naive UTC.
     """
     # Its own words are the newest; and where the journal could not be written, nothing else has them.
-    if own is not None and (own.ended_at is None or own.form not in {act.form for act in acts}):
+    if own is not None and (own.ended_at is None or own.form not in {act.form for act in acts if act.ended_at}):
         shown = own
     elif acts:
         under_way = (act for act in acts if act.is_under_way(now))

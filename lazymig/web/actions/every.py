@@ -22,4 +22,4 @@ ACTIONS: Mapping[str, Action] = {
 #: The steps of V1's end, in their order.
 END_STEPS = ("quarantine", "restore", "archive", "drop", "reduce", "finish")
 #: Those of which a migration has one at a time.
-ALONE = frozenset(name for name, action in ACTIONS.items() if action.alone)
+EXCLUSIVE = frozenset(name for name, action in ACTIONS.items() if action.exclusive)

@@ -5,23 +5,20 @@ Each guard stands alone. Nothing is kept between requests, so that any number of
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable
-from inspect import isawaitable
-from typing import Final, TypeAlias
+from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message
 
 from lazymig.web.actions.given import BODY_MAX, Given, parse_form
-
-#: Returns the name of the person who sends a request, if they may do this; None if they may not.
-Authorize: TypeAlias = Callable[[Request, str], str | Awaitable[str | None] | None]
+from lazymig.web.actions.hook import Authorize, TooLate, ask
 
 _LOGGER: Final = logging.getLogger("lazymig.web")
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -29,6 +26,8 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 #: The field and the cookie that must agree.
 TOKEN_FIELD: Final = "token"
 _PORTS: Final = {"http": 80, "https": 443}
+#: Seconds for a form to come as a whole.
+_BODY_S: Final = 10.0
 #: How long the name may be that the history keeps.
 _NAME_MAX: Final = 200
 
@@ -64,11 +63,13 @@ async def read_form(request: Request) -> tuple[Given, Request]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != _FORM:
         raise HTTPException(415, f"Send the form of this page: {_FORM}.")
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_MAX:
-            raise HTTPException(413, f"The form is longer than {BODY_MAX:,} bytes.")
+    try:
+        async with asyncio.timeout(_BODY_S):
+            body = await _read_body(request)
+    except TimeoutError:
+        raise HTTPException(408, "The form has not come in time. Nothing was done.") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "The form has not come as a whole. Nothing was done.") from None
     try:
         given = parse_form(body.decode())
     except ValueError:  # also of the decoding
@@ -78,6 +79,15 @@ async def read_form(request: Request) -> tuple[Given, Request]:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return given, Request(request.scope, receive)
+
+
+async def _read_body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_MAX:
+            raise HTTPException(413, f"The form is longer than {BODY_MAX:,} bytes.")
+    return bytes(body)
 
 
 def check_sender(request: Request) -> None:
@@ -118,13 +128,18 @@ async def find_name(authorize: Authorize | None, request: Request, action: str) 
     if authorize is None:
         raise HTTPException(404, "This page only reads: the application passes no authorize to lazymig.web.app.")
     try:
-        found = authorize(request, action)
-        name = await found if isawaitable(found) else found
+        name = await ask(authorize, request, action)
+    except TooLate:
+        raise HTTPException(
+            503, "The application has not said in time whether you may do this. Nothing was done."
+        ) from None
     except Exception:
         _LOGGER.exception("authorize failed for %s, which is refused", action)
         raise HTTPException(403, "The application could not say whether you may do this.") from None
     if name is None:
         raise HTTPException(403, "The application does not let you do this.")
+    # As a plain text: a subclass may say of itself that it is HTML, which nobody would escape then.
+    name = str.__str__(name) if isinstance(name, str) else name
     if not isinstance(name, str) or not name.strip() or not name.isprintable():
         _LOGGER.error("authorize returned no name for %s, which is refused: return a text, or None", action)
         raise HTTPException(403, "The application gave no name for the history.")

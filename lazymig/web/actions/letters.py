@@ -22,6 +22,8 @@ from lazymig.web.actions.sheets import WHY, Sheet
 
 _GONE = "There is no dead letter of this id any more: the entity was moved, or it was deleted."
 
+_CHANGED = "The dead letter has just changed. Nothing was done; look at it again."
+
 
 async def find_letter(case: Case, text: str) -> DeadLetter | None:
     """Find the dead letter whose id has this text, with its type, among those that lists show; None elsewhere."""
@@ -65,7 +67,7 @@ def _make_seen(letter: DeadLetter) -> str:
 class _OfOne(Action):
     """An action on one dead letter."""
 
-    alone = False
+    exclusive = False
     asks = frozenset({"id"})
     back = LIST
     titles: ClassVar[tuple[str, str]]
@@ -87,11 +89,13 @@ class _OfOne(Action):
         why = case.typed.words("why")
         return f"{case.typed.one('id')}{f': {why}' if why else ''}"
 
-    async def find(self, case: Case) -> DeadLetter:
-        """Find the letter again. Raises `NotDone` where it is gone."""
+    async def find(self, case: Case, sheet: Sheet) -> DeadLetter:
+        """Find the letter again. Raises `NotDone` where it is gone, or another one than the form has shown."""
         letter = await find_letter(case, case.typed.one("id"))
         if letter is None:
             raise NotDone(_GONE)
+        if _make_seen(letter) != sheet.seen:
+            raise NotDone(_CHANGED)
         return letter
 
 
@@ -114,9 +118,9 @@ class Waive(_OfOne):
         return check_why(case)
 
     async def act(self, case: Case, sheet: Sheet) -> str:
-        letter = await self.find(case)
-        if not await case.control.waive(case.name, letter.id, case.typed.words("why")):
-            raise NotDone("The dead letter has just changed. Look at it again before you waive it.")
+        letter = await self.find(case, sheet)
+        if not await case.parts.letters.waive(case.name, letter.id, case.typed.words("why"), seen=letter):
+            raise NotDone(_CHANGED)
         return f"waived {typed(letter.id)}"
 
 
@@ -133,9 +137,9 @@ class Unwaive(_OfOne):
         return evolve(sheet, text=(text,), button="Take it back")
 
     async def act(self, case: Case, sheet: Sheet) -> str:
-        letter = await self.find(case)
-        if not await case.control.unwaive(case.name, letter.id):
-            raise NotDone("It is not waived any more.")
+        letter = await self.find(case, sheet)
+        if not await case.parts.letters.unwaive(case.name, letter.id, seen=letter):
+            raise NotDone(_CHANGED)
         return f"the dead letter of {typed(letter.id)} is open again"
 
 

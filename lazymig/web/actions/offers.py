@@ -58,7 +58,7 @@ def _find_retries(snapshot: Snapshot) -> Iterator[Offer]:
 
 def _find_orders(snapshot: Snapshot) -> Iterator[Offer]:
     paused = [kind for kind, orders in snapshot.status.passes.orders.items() if orders.paused]
-    if not snapshot.status.alone and snapshot.status.phase != Phase.V2_ONLY:
+    if not snapshot.status.upcasting_only and snapshot.status.phase != Phase.V2_ONLY:
         yield Offer("pause", "Pause")
     if paused:
         yield Offer("resume", "Resume")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lazymig.control import Steering
-from lazymig.status.looking import STEERED
+from lazymig.status.recorded import STEERED
 from lazymig.status.words import describe_pause, describe_running
 from lazymig.web.actions.action import Action, Case, NotDone, check_length
 from lazymig.web.actions.sheets import Choice, Field, Sheet
@@ -18,7 +18,7 @@ _NO_LIMIT = "none"
 class _Steer(Action):
     """An order to the passes of one kind. It waits for nothing, so it may come while another action is under way."""
 
-    alone = False
+    exclusive = False
     asks = frozenset({"kind"})
     back = "passes"
 
@@ -42,6 +42,10 @@ class _Steer(Action):
     def check(self, case: Case, sheet: Sheet) -> Mapping[str, str]:
         known = {one.value for field in sheet.fields if field.name == "kind" for one in field.choices}
         return {} if case.typed.one("kind") in known else {"kind": "Choose one."}
+
+
+def _make_seen(kind: str, standing: Steering) -> str:
+    return f"{kind}:{standing.paused_at}"
 
 
 class Pause(_Steer):
@@ -93,7 +97,7 @@ class Resume(_Steer):
             title=title, text=("The processes go on where they were, within about a second.",), button="Resume",
             fields=(self.choose_kind(case, list(paused)),), lists=(("Paused", lines),),
             # Another pause of the same kind has another moment: its reason has not been read.
-            seen=",".join(f"{kind}:{standing.paused_at}" for kind, standing in paused.items()),
+            seen=",".join(_make_seen(kind, standing) for kind, standing in paused.items()),
         )  # fmt: skip
 
     def describe(self, case: Case, sheet: Sheet) -> str:
@@ -101,8 +105,10 @@ class Resume(_Steer):
 
     async def act(self, case: Case, sheet: Sheet) -> str:
         kind = case.typed.one("kind")
-        if not await case.control.resume(case.name, by=case.by, kind=kind):
-            raise NotDone("They are not paused any more.")
+        orders = case.parts.orders(case.name, kind)
+        standing = await orders.find()
+        if _make_seen(kind, standing) not in sheet.seen.split(",") or not await orders.resume(case.by, seen=standing):
+            raise NotDone("This pause has just been ended. Nothing was done; look at the passes again.")
         return f"{_NAMED[kind]} go on"
 
 
@@ -124,6 +130,8 @@ class Rate(_Steer):
             text=("It holds for the passes that run now. Later ones go by their own options again.",),
             fields=(self.choose_kind(case, list(STEERED)), rate),
             lists=(*await self.find_facts(case), *((("Set before", lines),) if lines else ())),
+            # A rate that somebody else has set since then has not been read.
+            seen=",".join(f"{kind}:{one.rate_at}" for kind, one in orders.items() if one.rate_set),
         )  # fmt: skip
 
     def check(self, case: Case, sheet: Sheet) -> Mapping[str, str]:

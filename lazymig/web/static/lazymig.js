@@ -2,10 +2,9 @@
 (() => {
   "use strict";
 
-  const POLL_MS = 10_000;
   const QUIET_MS = 10_000;
-  // After so many polls everything is fetched again: older samples are kept in coarser steps.
-  const POLLS_PER_WHOLE = 180;
+  // After so many events everything is fetched again: older samples are kept in coarser steps.
+  const EVENTS_PER_WHOLE = 180;
   const DASHES = { write: [7, 4], bad: [2, 4], frame: [12, 4] };
 
   watchStream();
@@ -37,26 +36,42 @@
   function drawCharts(cell) {
     const shown = new Map();
     let data = null;
-    let polls = 0;
+    let events = 0;
 
-    const poll = async () => {
-      if (document.hidden && data) return;
-      const whole = data === null || polls % POLLS_PER_WHOLE === 0;
-      const since = whole ? "" : `?since=${data.at.at(-1)}`;
+    const fetchAll = async () => {
       try {
-        const answer = await fetch(cell.dataset.samples + since, { headers: { Accept: "application/json" } });
+        const answer = await fetch(cell.dataset.samples, { headers: { Accept: "application/json" } });
         if (!answer.ok) return;
         const found = await answer.json();
-        if (!found.at.length) return;
-        data = whole ? found : append(data, found);
-        polls += 1;
+        if (data && !found.at.length) return;
+        data = found;
         draw();
       } catch {
         // Without an answer the charts stay as they are; the line above them says that the server is lost.
       }
     };
 
+    // What comes is sent with the panels. Where something was missed, all of it is fetched.
+    const receive = (event) => {
+      const found = JSON.parse(event.data);
+      events += 1;
+      if (!data || found.since > (data.at.at(-1) ?? 0) || events % EVENTS_PER_WHOLE === 0) {
+        fetchAll();
+        return;
+      }
+      data = append(data, found);
+      draw();
+    };
+    htmx.createEventSource = (url) => {
+      const source = new EventSource(url, { withCredentials: true });
+      source.addEventListener("samples", receive);
+      return source;
+    };
+    document.addEventListener("htmx:sseOpen", fetchAll);
+    document.addEventListener("visibilitychange", () => draw());
+
     const draw = () => {
+      if (!data || document.hidden) return;
       const known = data.charts.filter((chart) => chart.series.some(isKnown));
       if (known.map((chart) => chart.name).join() !== [...shown.keys()].join()) rebuild(known);
       for (const chart of known) shown.get(chart.name).show(data.at, chart);
@@ -76,8 +91,6 @@
       rebuild(data.charts.filter((chart) => chart.series.some(isKnown)));
       draw();
     });
-    poll();
-    setInterval(poll, POLL_MS);
   }
 
   class Figure {
@@ -86,7 +99,7 @@
       this.plot = null;
       this.series = [];
       this.figure = make(parent, "figure", { id: `chart-${chart.name}` });
-      make(this.figure, "figcaption", { id: `chart-${chart.name}-title` }, chart.title);
+      this.caption = make(this.figure, "figcaption", { id: `chart-${chart.name}-title` }, chart.title);
       const names = `chart-${chart.name}-title chart-${chart.name}-last`;
       this.place = make(this.figure, "div", { class: "plot", role: "img", "aria-labelledby": names });
       this.legend = make(this.figure, "ul", { class: "legend", id: `chart-${chart.name}-last` });
@@ -108,6 +121,7 @@
       const rows = [at, ...series.map((line) => line.values)];
       const same = series.map((line) => line.name).join() === this.series.map((line) => line.name).join();
       this.chart = chart;
+      this.caption.textContent = chart.title;
       this.series = series;
       if (this.plot && same) {
         this.plot.setData(rows);
@@ -171,6 +185,7 @@
       at: join(data.at, more.at),
       charts: data.charts.map((chart, number) => ({
         ...chart,
+        title: more.charts[number].title,
         series: chart.series.map((line, place) => ({
           ...line,
           values: join(line.values, more.charts[number].series[place].values),

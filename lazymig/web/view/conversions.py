@@ -22,7 +22,7 @@ class ConversionsView:
 def view_conversions(snapshot: Snapshot) -> ConversionsView:
     """Return what the panel of the conversions shows."""
     found = snapshot.status
-    revisions = {} if found.alone else conversion_rows(found)
+    revisions = {} if found.upcasting_only else conversion_rows(found)
     sentences = [] if found.versions is None else [describe_deletable(found.versions)]
     if not (revisions or found.versions):
         sentences = ["V2 holds nothing yet."]

@@ -7,7 +7,8 @@ from typing import Final
 from attrs import frozen
 
 from lazymig.control import MemberRecord
-from lazymig.status.looking import Fleet, Status
+from lazymig.status.looking import Status
+from lazymig.status.recorded import Fleet
 from lazymig.status.words import describe_age, describe_members
 from lazymig.web.snapshot import Snapshot
 from lazymig.web.view.parts import Table, make_table

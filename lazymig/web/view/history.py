@@ -13,6 +13,7 @@ from lazymig.status.words import describe_counts, describe_moment
 from lazymig.web.snapshot import Snapshot
 from lazymig.web.view.parts import Table, make_table
 
+CUT_OFF = "cut off: it is not known whether it was done; see what stands, and order it again if it was not"
 #: How many rows of each table are shown.
 _SHOWN = 15
 
@@ -60,5 +61,5 @@ def _table_runs(runs: Sequence[tuple[str, RunRecord]]) -> Table | None:
 
 def _describe_outcome(act: Act, at: datetime) -> str:
     if act.ended_at is None:
-        return "under way" if act.is_under_way(at) else "cut off"
+        return "under way" if act.is_under_way(at) else CUT_OFF
     return act.outcome

@@ -28,7 +28,7 @@ def view_passes(snapshot: Snapshot) -> PassesView:
     found = snapshot.status
     sentences = [] if found.passes.running else ["Nothing is running."]
     sentences += [describe_last_sweep(found.runs[0], found.at)] if found.runs else []
-    follower = {} if found.follower is None else follower_rows(found.follower)
+    follower = {} if found.follower is None else follower_rows(found.follower, found.at)
     return PassesView(tuple(describe_pauses(found)), tuple(sentences), _table_running(found), follower)
 
 

@@ -49,8 +49,8 @@ def view_phases(snapshot: Snapshot) -> PhasesView:
     standing = found.fleet.standing
     notes = [*describe_since(found.fleet, found.at), *(describe_settings(standing.settings) if standing else ())]
     return PhasesView(
-        steps=() if found.alone else tuple(_list_steps(found)),
-        meaning=describe_headline(found) if found.alone else describe_phase(found.phase),
+        steps=() if found.upcasting_only else tuple(_list_steps(found)),
+        meaning=describe_headline(found) if found.upcasting_only else describe_phase(found.phase),
         notes=tuple(notes),
         # The gates follow as rows of their own.
         next=next(describe_next(found), "").removeprefix("Next: ").removesuffix(":"),

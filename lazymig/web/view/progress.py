@@ -45,7 +45,7 @@ class ProgressView:
 def view_progress(snapshot: Snapshot) -> ProgressView:
     """Return what the panel of the progress shows."""
     found = snapshot.status
-    if found.alone:
+    if found.upcasting_only:
         return ProgressView("", "", (), {"documents": holding_rows(found)["documents"]}, {})
     segments = tuple(_cut(found))
     # What stands at the bar, and the versions, which have a panel of their own.

@@ -45,7 +45,7 @@ def view_trouble(snapshot: Snapshot) -> TroubleView:
 
 
 def _list_facts(found: Status) -> Facts:
-    dirty = {} if found.alone or found.place is not None else {"V2 dirty (open writes)": f"{found.v2.dirty:,}"}
+    dirty = {} if found.upcasting_only or found.place is not None else {"V2 dirty (open writes)": f"{found.v2.dirty:,}"}
     return {**dirty, "open dead letters": f"{found.dead_letters:,}", **unmoved_rows(found)}
 
 

@@ -11,9 +11,12 @@ from pymongo.errors import AutoReconnect
 
 from lazymig import Phase
 from lazymig.stores import mongo_wholes, opening
-from lazymig.stores.grouping import GuardedDelete, GuardedUpdate, GuardedWrites
+from lazymig.stores.drivers import ONE
+from lazymig.stores.grouping import GuardedUpdate, GuardedWrites
 from lazymig.stores.mongo_wholes import WholeStore
+from lazymig.stores.two_steps import GuardedDelete, TwoStepDeletes
 from lazymig.testing.linearizability import Outcome
+from tests.interleaving.failing_over import tuned
 from tests.interleaving.grouped import only
 from tests.interleaving.in_place import scenarios, unmoved
 from tests.interleaving.in_place.scenarios import COEXIST
@@ -30,29 +33,36 @@ COMPANY = GuardedDelete(
 ENDS = ("none", "deleted", "gone by another's hand")
 
 
-class Bulks(GuardedWrites):
-    """Shared writes, where a delete has the company of one that ends as `end` says."""
+class Seconds(GuardedWrites):
+    """The second steps, where a delete has the company of one that ends as `end` says."""
 
     end = "none"
-
-    async def update_each(self, updates):
-        if updates[-1] is not COMPANY.first:
-            return await super().update_each(updates)
-        return [*await super().update_each(updates[:-1]), True]
 
     async def send_deletes(self, requests):
         failures, deleted = await super().send_deletes(requests)
         return failures, deleted + (self.end == "deleted")
 
-    async def delete(self, one):
-        """The outcome of one delete."""
-        deletes = [one] if self.end == "none" else [one, COMPANY]
-        outcomes = await self.delete_each(deletes)
-        if self.end == "gone by another's hand":
-            assert outcomes[1] is not True, "it takes another's delete for its own"
-        if self.end == "deleted":
-            assert outcomes[1] is not False, "it does not count what it deleted"
-        return await only(_first(outcomes))
+
+class Firsts(GuardedWrites):
+    """The first steps, of which `sends` are sent: again, where it was not known what came of them."""
+
+    sends = 1
+
+    async def update_each(self, updates):
+        company = [True] * (updates[-1] is COMPANY.first)
+        for _ in range(self.sends):
+            outcomes = await super().update_each(updates[: len(updates) - len(company)])
+        return [*outcomes, *company]
+
+
+async def delete(deletes, one, end):
+    """The outcome of one delete, and of the company that it has."""
+    outcomes = await deletes.delete_each([one] if end == "none" else [one, COMPANY])
+    if end == "gone by another's hand":
+        assert outcomes[1] is not True, "it takes another's delete for its own"
+    if end == "deleted":
+        assert outcomes[1] is not False, "it does not count what it deleted"
+    return await only(_first(outcomes))
 
 
 async def _first(outcomes):
@@ -62,27 +72,33 @@ async def _first(outcomes):
 class GroupedWholes(WholeStore):
     """The store whose writes go in bulks."""
 
-    bulks = Bulks
+    firsts, seconds = Firsts, Seconds
 
     async def _update(self, one):
-        return await only(self.bulks(self._durable).update_each([one]))
+        return await only(GuardedWrites(self._durable).update_each([one]))
 
     async def _insert(self, whole):
-        return await only(self.bulks(self._durable).insert_each([whole]))
+        return await only(GuardedWrites(self._durable).insert_each([whole]))
 
     async def delete(self, seen, revision=None, held=None):
         if revision is None:
             return await super().delete(seen, revision, held)
-        return await self.bulks(self._durable).delete(mongo_wholes.build_delete(seen, revision, held))
+        firsts = self.firsts(tuned(self.given, write=ONE))
+        deletes = TwoStepDeletes(firsts, self.seconds(self._durable))
+        return await delete(deletes, mongo_wholes.build_delete(seen, revision, held), self.seconds.end)
 
 
-def in_bulks(make, *arguments, end="none", **options):
+def in_bulks(make, *arguments, end="none", sends=1, **options):
     """The scenario, whose clients write in bulks."""
-    bulks = type("EndingBulks", (Bulks,), {"end": end})
-    with mock.patch.object(opening, "WholeStore", type("Grouped", (GroupedWholes,), {"bulks": bulks})):
+    parts = {
+        "firsts": type("SentFirsts", (Firsts,), {"sends": sends}),
+        "seconds": type("EndingSeconds", (Seconds,), {"end": end}),
+    }
+    with mock.patch.object(opening, "WholeStore", type("Grouped", (GroupedWholes,), parts)):
         made = make(*arguments, **options)
     outcomes = {**made.outcomes, AutoReconnect: Outcome.UNCERTAIN}
-    return evolve(made, name=f"{made.name}, in bulks, the other {end}", outcomes=outcomes)
+    sent = "" if sends == 1 else ", its first step sent again"
+    return evolve(made, name=f"{made.name}, in bulks, the other {end}{sent}", outcomes=outcomes)
 
 
 @frozen
@@ -91,10 +107,11 @@ class BulkTask(Task):
 
     phases: tuple[Phase, Phase] = (COEXIST, COEXIST)
     end: str = "none"
+    sends: int = 1
     unmoved: bool = False
 
     def scenario(self):
         """The scenario itself."""
         make = unmoved.scenario if self.unmoved else scenarios.scenario
         changes = {"cancellations": self.cancellations}
-        return in_bulks(make, self.phases, self.state, self.clients, end=self.end, **changes)
+        return in_bulks(make, self.phases, self.state, self.clients, end=self.end, sends=self.sends, **changes)

@@ -9,6 +9,7 @@ from lazymig.testing.explore import Call, FixedClock, Scenario, World
 from lazymig.testing.linearizability import Outcome
 from lazymig.testing.memory_collection import MemoryCollection
 from tests.by_field import UNSEEN, kept
+from tests.interleaving.failing_over import FAIL_OVER, Primary, concerned, fail_over
 from tests.interleaving.in_place import clients as made
 from tests.interleaving.in_place.clients import BY_TALLY, SideBySide, by_field, found, found_many, split
 from tests.interleaving.in_place.people import LAYOUTS, SHAPES, states_of, truth_of, value_of
@@ -32,16 +33,29 @@ def opened(migration, store, phase, clock):
 
 
 def setup(document, migrations, phases):
-    """A function that gives the world of one starting state, with a repository for each phase, and one that reads.
+    """A function that gives the world of one starting state."""
+    clock, store = FixedClock(), MemoryCollection("people", () if document is None else (document,))
+    return set_back_for_each_run(World((store,), side_by_side(store, migrations, phases, clock)), clock)
+
+
+def setup_failing_over(document, migrations, phases):
+    """A function that gives the same world, whose primary another member may take over from."""
+    clock, store = FixedClock(), Primary("people", () if document is None else (document,))
+    with concerned():
+        sides = side_by_side(store, migrations, phases, clock)
+    return set_back_for_each_run(World((store, store.majority), sides), clock)
+
+
+def side_by_side(store, migrations, phases, clock):
+    """A repository for each phase, and one that reads.
 
     That one answers by V2's part: `v1_only` does not, and the phase after it finds what has become of it.
     """
-    clock, store = FixedClock(), MemoryCollection("people", () if document is None else (document,))
     with_reader = zip(
         (*migrations, migrations[-1]), (*phases, max(phases[-1], SHADOW, key=list(Phase).index)), strict=True
     )
     sides = tuple(opened(one, store, phase, clock) for one, phase in with_reader)
-    return set_back_for_each_run(World((store,), SideBySide(sides, store)), clock)
+    return SideBySide(sides, store)
 
 
 # ---- checks ---------------------------------------------------------------------------------------------------------
@@ -113,6 +127,12 @@ async def read_afterwards(s):
     return held
 
 
+async def read_after_failing_over(s):
+    """The same once the majority has what the primary has."""
+    s.store.stay()
+    return await read_afterwards(s)
+
+
 async def find_by_value(repository, value):
     """What the later phase finds by a field's value and order, now that V2's part is current."""
     tally = -1 if value is None else value[1]
@@ -148,6 +168,8 @@ def call_of(name, amount, side, phase):
         return made.last_outsider(amount)
     if name.startswith("out"):
         return made.outsiders(amount)[name]
+    if name == FAIL_OVER:
+        return fail_over(lambda s: s.store)
     if name == "sweep":
         return Call("sweep", lambda s: made.sweep(s, side))
     call = made.calls(amount, side)[name]
@@ -166,9 +188,11 @@ def scenario(phases, state, clients, layout="flat", migrations=None, **changes):
         for index, (client, names) in enumerate(zip("ABC", clients, strict=False))
     }
     text = " | ".join(", ".join(names) for names in clients)
-    begun = setup(document, migrations or (LAYOUTS[layout],) * 2, phases)
+    fails_over = any(FAIL_OVER in names for names in clients)
+    begun = (setup_failing_over if fails_over else setup)(document, migrations or (LAYOUTS[layout],) * 2, phases)
     defaults = {
-        "invariants": invariants_of(layout), "afterwards": read_afterwards, "setup": begun, "resumes": not migrations,
+        "invariants": invariants_of(layout), "setup": begun, "resumes": not migrations,
+        "afterwards": read_after_failing_over if fails_over else read_afterwards,
     }  # fmt: skip
     return Scenario(
         name=f"{' beside '.join(phases)}, {layout}: {text} from {state}", clients=named, outcomes=OUTCOMES, split=split,

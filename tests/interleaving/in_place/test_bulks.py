@@ -3,10 +3,13 @@
 from itertools import product
 
 import pytest
+from pymongo import DeleteOne
 
-from lazymig.stores import grouping, mongo_wholes
+from lazymig.stores import mongo_wholes, two_steps
 from lazymig.stores.grouping import GuardedWrites
 from lazymig.stores.mongo_wholes import build_delete
+from lazymig.stores.two_steps import TwoStepDeletes
+from tests.interleaving.failing_over import FAIL_OVER
 from tests.interleaving.in_place import scenarios, unmoved
 from tests.interleaving.in_place.clients import OUTSIDE, READS
 from tests.interleaving.in_place.grouped import ENDS, BulkTask, in_bulks
@@ -87,6 +90,31 @@ def test_an_entity_that_v2s_door_does_not_know_is_not_deleted():
     check("deletes of what is just left", made)
 
 
+def test_deletes_in_two_steps_while_another_member_takes_over():
+    """Of the first step, a fail-over at any time takes back what the majority does not have yet."""
+    beside = ("get", "list by", "update", "delete", "insert", "V1 update")
+    pairs = [*product(PHASES if FULL else (PHASES[0], PHASES[3]), beside), *product(PHASES[:1], OUTSIDE)]
+    made = []
+    for number, (phases, other) in enumerate(pairs):
+        some, ends = states(phases), ENDS if FULL else [ENDS[number % 3]]
+        chosen = some if FULL else [some[number % len(some)]]
+        clients = (("delete",), (other,), (FAIL_OVER,))
+        made += [BulkTask(state, clients, phases=phases, end=end) for state, end in product(chosen, ends)]
+    made += [BulkTask("both current", (("delete",), (FAIL_OVER, FAIL_OVER)), end=end, cancellations=1) for end in ENDS]
+    made += [BulkTask("V1 only", (("delete",), ("delete", "insert"), (FAIL_OVER,)), end=end) for end in ENDS]
+    check("deletes in bulks beside a fail-over", made)
+
+
+def test_first_steps_of_which_nobody_knows_whether_they_were_done():
+    """The connection is lost, and they are sent again, when they match no more."""
+    beside = ("get", "update", "delete", "insert", "out delete", "out replace", FAIL_OVER)
+    made = [
+        BulkTask(state, (("delete",), (other,)), end=ENDS[number % 3], sends=2)
+        for number, (state, other) in enumerate(product(("both current", "V1 only"), beside))
+    ]
+    check("deletes in bulks, sent again", made)
+
+
 # ---- mutants --------------------------------------------------------------------------------------------------------
 
 
@@ -132,7 +160,29 @@ def shortfall_counts(monkeypatch):
 
 def gone_is_deleted(monkeypatch):
     """What did not survive is taken for deleted by this bulk."""
-    monkeypatch.setattr(grouping, "unknown", lambda why: True)
+    monkeypatch.setattr(two_steps, "unknown", lambda why: True)
+
+
+def hasty_answers(monkeypatch):
+    """The second step waits for the majority as little as the first."""
+    made = TwoStepDeletes.__init__
+
+    def make(deletes, firsts, seconds):
+        seconds._collection = firsts._collection
+        made(deletes, firsts, seconds)
+
+    monkeypatch.setattr(TwoStepDeletes, "__init__", make)
+
+
+def raised_is_deleted(monkeypatch):
+    """What has got its deleter's revision is taken for deleted."""
+
+    async def delete_each(deletes, all):
+        outcomes = await deletes._firsts.update_each([one.first for one in all])
+        await deletes._seconds.send_deletes([DeleteOne(one.then) for one in all])
+        return outcomes
+
+    monkeypatch.setattr(TwoStepDeletes, "delete_each", delete_each)
 
 
 def shown(*clients, state="both current", **options):
@@ -154,6 +204,12 @@ MUTANTS = (
     ),
     Mutant("a shortfall counts as done", shortfall_counts, shown(["delete"], ["out delete"])),
     Mutant("what is gone was deleted", gone_is_deleted, shown(["delete"], ["out delete"], end="deleted")),
+    Mutant("the second step waits for nobody", hasty_answers, shown(["delete"], [FAIL_OVER])),
+    Mutant("what was raised was deleted", raised_is_deleted, shown(["delete"], [FAIL_OVER])),
+    Mutant(
+        "what fell back was deleted", gone_is_deleted,
+        shown(["delete"], [FAIL_OVER], end="deleted"),
+    ),
     Mutant("updates insert", inserting_updates, shown(["replace"], ["delete"])),
     Mutant("lost updates count", lost_updates_count, shown(["note"], ["note"])),
 )  # fmt: skip

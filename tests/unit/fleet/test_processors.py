@@ -62,4 +62,4 @@ def test_quotas_of_containers_count(tmp_path: Path, files: dict[str, str], own: 
 def test_nonsense_is_refused(count: object) -> None:
     """A number of processes that cannot begin is refused before anything is done, and the error names the choices."""
     with pytest.raises(ConfigurationError, match='count: pass a number of processes, 1 or more, or "auto"'):
-        Workers(SWEEP, lambda: pytest.fail("nothing may be made"), count, {})  # type: ignore[arg-type]
+        Workers(SWEEP, object(), lambda: pytest.fail("nothing may be made"), count, {})  # type: ignore[arg-type]

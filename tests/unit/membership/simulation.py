@@ -13,7 +13,9 @@ What must hold, at every moment:
 
 from __future__ import annotations
 
+import operator
 import random
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -29,6 +31,7 @@ from lazymig.membership.in_flight import Generation
 from lazymig.membership.member import Member
 from lazymig.membership.terms import Terms
 from lazymig.switching.waiting import RollCall
+from tests.clocks import GivenTime
 
 NAME = "things"
 LADDER = list(Phase)
@@ -108,7 +111,13 @@ class Table:
 
 
 def _fits(value: Any, asked: Any) -> bool:
-    return value < asked["$lt"] if isinstance(asked, dict) else value == asked
+    asks = asked if isinstance(asked, dict) else {"$eq": asked}
+    return all(_OPERATORS[name](value, of) for name, of in asks.items())
+
+
+_OPERATORS: dict[str, Callable[[Any, Any], object]] = {
+    "$eq": operator.eq, "$ne": operator.ne, "$lt": operator.lt, "$regex": lambda value, of: re.search(of, value),
+}  # fmt: skip
 
 
 class Network:
@@ -150,10 +159,10 @@ class Parts:
     """What a `Member` and a `RollCall` need of the control collection."""
 
     def __init__(self, rows: Any, clock: SimulatedClock) -> None:
-        self.rows, self.clock = rows, clock
+        self.rows, self.clock, self.lease_s = rows, clock, LEASE_S
 
     def phases(self, migration: str) -> Phases:
-        return Phases(self.rows, self.clock, migration)
+        return Phases(self.rows, cast("Any", GivenTime(self.clock)), migration)
 
     def members(self, migration: str) -> Members:
         return Members(self.rows, self.clock, migration)
@@ -194,7 +203,7 @@ class World:
         #: The epoch of a hold that all have acknowledged.
         self.held: int | None = None
         self._run(
-            Phases(cast("Any", self.table), cast("Any", self.clock), NAME).begin(
+            Phases(cast("Any", self.table), cast("Any", GivenTime(self.clock)), NAME).begin(
                 self.random.choice(LADDER[:3]), by="", why=""
             )
         )

@@ -39,14 +39,14 @@ async def test_updates_through_one_door_share() -> None:
     route = Route()
     edits = [Delete(), update(UpdateV2), update(UpdateV2), update(UpdateV1), update(UpdateV1), Delete(), Delete()]
     await writes_of(*((route, 1, edit) for edit in edits))
-    assert [kind for _, kind in route.writes] == ["Alone", "Joined", "Joined", "Alone", "Alone"]
+    assert [kind for _, kind in route.writes] == ["Single", "Joined", "Joined", "Single", "Single"]
 
 
 async def test_updates_of_two_phases_do_not_share() -> None:
     """Each phase makes other writes: one call may have begun before a phase did, and the next one after it."""
     before, after = Route(), Route()
     await writes_of(*((route, 1, update(UpdateV2)) for route in (before, before, before, after, after)))
-    assert [kind for _, kind in before.writes] == ["Alone", "Joined"]
+    assert [kind for _, kind in before.writes] == ["Single", "Joined"]
     assert [kind for _, kind in after.writes] == ["Joined"]
 
 
@@ -54,5 +54,5 @@ async def test_ids_that_only_python_takes_for_equal_do_not_share() -> None:
     """To MongoDB, True is another id than 1."""
     route = Route()
     await writes_of(*((route, id, update(UpdateV2)) for id in (1, True, 1, True)))
-    assert route.writes == [(1, "Alone"), (True, "Alone"), (1, "Alone"), (True, "Alone")]
+    assert route.writes == [(1, "Single"), (True, "Single"), (1, "Single"), (True, "Single")]
     assert [type(id) for id, _ in route.writes] == [int, bool, int, bool]

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from mongomock_motor import AsyncMongoMockClient
 
+from lazymig import Control, Phase
 from lazymig.control import parts_of
 from lazymig.switching.waiting import NotAcknowledged, RollCall
 from tests.people import TestClock
-from tests.sweeps import control
-from tests.switches import process
+from tests.switches import ORDER, process
 
 
 class Fleet:
@@ -19,10 +19,17 @@ class Fleet:
 
     def __init__(self) -> None:
         self.clock = ActingClock()
-        self.parts = parts_of(control(AsyncMongoMockClient()["memory"], self.clock))
+        self.parts = parts_of(Control(AsyncMongoMockClient()["memory"]["lazymig_control"], self.clock, lease_s=1))
         self.members = self.parts.members("things")
         self.said: list[str] = []
         self.roll = RollCall(self.parts, "things", self.said.append)
+
+    async def record(self, epoch: int) -> None:
+        """Record a phase, and change what is recorded until it has this epoch."""
+        phases = self.parts.phases("things")
+        standing = await phases.begin(Phase.PREPARE, **ORDER)
+        while standing is not None and standing.epoch < epoch:
+            standing = await phases.change(standing)
 
     async def names(self) -> list[str]:
         return [member.name for member in await self.members.find_all()]
@@ -45,8 +52,9 @@ def acting(fleet: Fleet, act: Any) -> None:
 
 
 async def test_nobody_is_waited_for_who_has_acknowledged() -> None:
-    """Processes at this epoch, or at a later one, are not waited for, and stay."""
+    """Processes at this epoch, or at a later one of the record, are not waited for, and stay."""
     fleet = Fleet()
+    await fleet.record(4)
     await fleet.members.register(process("a", epoch=3))
     await fleet.members.register(process("b", epoch=4))
     await fleet.roll.wait(3, at_most_s=5)
@@ -108,6 +116,35 @@ async def test_a_process_that_wakes_up_in_the_last_moment_is_not_removed() -> No
     fleet.roll._members.find_all = find_then_beat  # type: ignore[method-assign]
     assert [member.name for member in await fleet.roll.find_behind(3)] == ["late"]
     assert await fleet.names() == ["late"]
+
+
+async def test_a_lease_that_somebody_made_short_is_not_believed() -> None:
+    """No process is taken for dead before the lease of the process that makes the step would be over."""
+    fleet = Fleet()
+    await fleet.members.register(process("a", epoch=2, lease_s=1e-9))
+    assert await fleet.roll.find_behind(3)
+    await fleet.clock.sleep(2.1)
+    assert [member.name for member in await fleet.roll.find_behind(3)] == ["a"]
+    await fleet.clock.sleep(0.2)
+    assert await fleet.roll.find_behind(3) == []
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+async def test_an_epoch_that_the_record_has_not_reached_is_none_that_was_acknowledged(recorded: bool) -> None:
+    """Somebody has changed the row, or the process works by a record that was removed: the step waits."""
+    fleet = Fleet()
+    if recorded:
+        await fleet.record(3)
+    await fleet.members.register(process("a", epoch=4))
+    beats = iter(range(2, 100))
+
+    async def act() -> None:
+        await fleet.members.renew(process("a", epoch=4, beat=next(beats)))
+
+    acting(fleet, act)
+    with pytest.raises(NotAcknowledged, match=r"a \(service\) names epoch 4, which the record has not reached"):
+        await fleet.roll.wait(3, at_most_s=5)
+    assert await fleet.names() == ["a"]
 
 
 @pytest.mark.parametrize(

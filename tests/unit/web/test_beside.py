@@ -84,6 +84,22 @@ async def test_it_rests_for_long_after_it_took_long() -> None:
     assert (await on.show(1, old=True), on.count) == (1, 2)
 
 
+async def test_a_doubt_ends_the_rest_sooner() -> None:
+    """Where a condition is in doubt, a look of ten seconds is repeated after twenty, though what is known is young."""
+    on = Slowly(wait_s=0.0)
+    on.go.clear()
+    await on.show(7, doubtful=True)
+    on.clock.move(10.0)
+    on.go.set()
+    await settle()
+    assert await on.show(7, doubtful=True) == 1
+    on.clock.move(19.0)
+    assert (await on.show(1, doubtful=True), on.count) == (1, 1)
+    on.clock.move(2.0)
+    await on.show(1, doubtful=True)
+    assert on.count == 2
+
+
 async def test_a_move_of_the_fleet_ends_the_rest() -> None:
     """Once the fleet has moved it is looked up at once, and what an earlier look finds is not shown."""
     on = Slowly(wait_s=0.0)

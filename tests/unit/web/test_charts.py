@@ -104,3 +104,16 @@ def test_every_value_stays_in_the_drawing(values: list[float | None]) -> None:
 def test_values_are_short(value: float, text: str) -> None:
     """A value has as many digits as one reads at a glance."""
     assert format_value(value) == text
+
+
+@pytest.mark.parametrize(
+    ("estimated", "said"),
+    [([False, False], ""), ([False, True], " (estimated)"), ([True, False], " (in part estimated)")],
+)
+def test_what_was_estimated_is_said(estimated: list[bool], said: str) -> None:
+    """A chart of what V2 holds says so where a sample of documents stands for all; other charts were counted."""
+    some = [evolve(one, estimated=flag) for one, flag in zip(samples(2), estimated, strict=True)]
+    titles = {chart.name: chart.title for chart in make_charts(some)}
+    assert (titles["share"], titles["moved"]) == (f"Migrated{said}", f"In V2, by what moved it{said}")
+    assert "estimated" not in titles["latency"]
+    assert make_data(some, since=0.0)["charts"][0]["title"] == titles["share"]  # type: ignore[index]

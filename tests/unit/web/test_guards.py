@@ -182,6 +182,18 @@ async def test_what_is_no_form_is_refused(kind: str, body: bytes, status: int) -
     assert refusal(caught) == status
 
 
+async def test_a_form_that_breaks_off_is_refused() -> None:
+    """A browser that goes away while it sends a form is no failure of the service."""
+    asked = request({"content-type": FORM})
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(HTTPException) as caught:
+        await read_form(Request(asked.scope, receive))
+    assert refusal(caught) == 400
+
+
 async def test_the_hook_says_who_it_is() -> None:
     """The name of a hook is kept without spaces around it, whether the hook is async or not; it gets the action."""
     asked = request({})

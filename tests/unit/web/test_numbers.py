@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from lazymig.measuring.holdings import Holdings, MovedBy
 from lazymig.phases import Phase
 from lazymig.status.json_text import as_json
-from lazymig.status.looking import DarkLog, Status, Verified
+from lazymig.status.looking import Status
 from lazymig.status.objects import object_of
+from lazymig.status.recorded import DarkLog, Verified
 from lazymig.verifying.report import COUNTED
 from lazymig.web.snapshot import Snapshot
 from lazymig.web.view.panels import render_panels

@@ -10,7 +10,7 @@ from attrs import evolve
 from lazymig.control import Steering
 from lazymig.phases import Phase
 from lazymig.stores.records import DeadLetter
-from lazymig.web.actions.every import ACTIONS, ALONE, END_STEPS
+from lazymig.web.actions.every import ACTIONS, END_STEPS, EXCLUSIVE
 from lazymig.web.actions.listing import GROUPS_MAX, PER_PAGE, Asked, Listing, make_listing
 from lazymig.web.actions.offers import find_offers
 from lazymig.web.paths import Paths
@@ -64,8 +64,8 @@ def test_who_only_reads_is_offered_to_read() -> None:
 
 def test_orders_to_passes_are_never_held_up() -> None:
     """What slows a sweep down may be done at any time; what moves anything may not be done twice at once."""
-    assert set(ACTIONS) - ALONE == {"pause", "resume", "rate", "waive", "unwaive"}
-    assert set(END_STEPS) <= ALONE
+    assert set(ACTIONS) - EXCLUSIVE == {"pause", "resume", "rate", "waive", "unwaive"}
+    assert set(END_STEPS) <= EXCLUSIVE
 
 
 def test_a_pause_of_one_kind_is_ended() -> None:

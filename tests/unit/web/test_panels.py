@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from lazymig.phases import Phase
 from lazymig.status.letters import grouped
-from lazymig.status.looking import Passes, Verified
+from lazymig.status.recorded import Passes, Verified
 from lazymig.stores.verdicts import Verdict
 from lazymig.switch import Gate
 from lazymig.web.paths import Paths
@@ -228,6 +228,7 @@ def test_fleet() -> None:
     """Who follows, who is behind, and whose lease is over."""
     found = panel("fleet", in_trouble())
     assert "writes are held" in found.text
+    assert "If nobody is at it, lazymig phase release lets writes go on." in found.text
     states = [list(row.all("td"))[-1].text for row in found.one("tbody").all("tr")]
     assert states == ["ok", "behind, lease is over", "behind"]
 

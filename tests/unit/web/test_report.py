@@ -7,8 +7,8 @@ import re
 import pytest
 from attrs import evolve
 
-from lazymig.status.looking import Verified
 from lazymig.status.proof import describe_proof
+from lazymig.status.recorded import Verified
 from lazymig.web.report import make_report
 from lazymig.web.snapshot import Snapshot
 from lazymig.web.view.panels import PANELS
