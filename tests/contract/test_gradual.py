@@ -55,7 +55,7 @@ async def fleet(database: Any) -> AsyncIterator[Fleet]:
     control.cohort("odd", lambda id: id % 2)
     await parts_of(control).phases("people").begin(Phase.COEXIST, by="me", why="a test")
     await database["v1"].insert_many([ada_v1(id) for id in IDS])
-    options = {"phase": control, "dark_reads": DarkReads(0)}
+    options = {"phase": control, "dark_reads": DarkReads(0, timeout_s=60)}
     repo = Repository(people(), v1=database["v1"], v2=database["v2"], **options)
     async with repo:
         for id in IDS:

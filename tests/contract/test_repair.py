@@ -9,12 +9,12 @@ import pytest
 from lazymig import ConversionError, protocol
 from lazymig.following.healing import heal_one
 from lazymig.repository import calls_of
-from tests.sweeps import moved, repository, stored, thing
+from tests.sweeps import StandingClock, moved, repository, stored, thing
 
 
 async def repaired(database: Any, id: int) -> bool:
-    """What a follower does at an event of this entity."""
-    return await protocol.repair(calls_of(repository(database)).pair, id)
+    """What a follower does at an event of this entity; by a clock that stands, no read of V1 is old."""
+    return await protocol.repair(calls_of(repository(database, clock=StandingClock())).pair, id)
 
 
 async def test_a_changed_entity_gets_a_new_revision_and_body(database: Any) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from attrs import asdict
 from pymongo import AsyncMongoClient
+from pymongo.errors import ConnectionFailure, WriteConcernError
 
 from lazymig.stores.server_time import ServerTime
 from lazymig.testing import ReplicaSet, Server, ServerMissing
@@ -25,6 +26,8 @@ from tests.faults.report import table
 from tests.widening import WIDENING
 
 LEDGER: list[Row] = []
+#: How often it is tried to empty a collection.
+_ATTEMPTS = 10
 
 
 @pytest.fixture(autouse=True)
@@ -90,8 +93,20 @@ async def connected(uri: str, **options: Any) -> AsyncIterator[Any]:
     async with AsyncMongoClient(uri, serverSelectionTimeoutMS=20_000, **options) as client:
         database = client["faults"]
         for name in ("v1", "v2", "control"):
-            await database[name].delete_many({})
+            await _empty(database[name])
         yield database
+
+
+async def _empty(collection: Any) -> None:
+    """Delete everything. A busy machine's replica set may elect another primary meanwhile; then once more."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            await collection.delete_many({})
+        except (ConnectionFailure, WriteConcernError):
+            if attempt + 1 == _ATTEMPTS:
+                raise
+        else:
+            return
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
