@@ -12,6 +12,7 @@ import inspect
 import multiprocessing
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from multiprocessing.connection import Connection
@@ -113,12 +114,15 @@ class Workers(Generic[P, R]):
         self._count = await self._choose_count() if self._given == "auto" else self._given
         options = {"since": SYSTEM_CLOCK.now(), **self._options}
         self._here = self._job.make(self._repository, **options, on_progress=partial(self._take_progress, 0))
+        # Threads of their own: the part of this process needs the loop's, if only to look up the server's address.
+        listening = ThreadPoolExecutor(self._count)
         try:
             self._start(options)
-            others = (self._wait_for_outcome(number) for number in range(1, self._count))
+            others = (self._wait_for_outcome(number, listening) for number in range(1, self._count))
             outcomes = await asyncio.gather(self._run_here(self._here), *others)
         finally:
             self.stop()
+            listening.shutdown(wait=False)
             await asyncio.to_thread(self._join)
         failures = [outcome for outcome in outcomes if isinstance(outcome, str)]
         if failures:
@@ -153,11 +157,12 @@ class Workers(Generic[P, R]):
             self._end(self._find_idle())  # a small pass ends before they have started
         return report
 
-    async def _wait_for_outcome(self, number: int) -> R | str | None:
+    async def _wait_for_outcome(self, number: int, listening: ThreadPoolExecutor) -> R | str | None:
         """Return the worker's report, its failure in words, or None if it died before it sent either."""
+        receive, loop = self._workers[number - 1].pipe.recv, asyncio.get_running_loop()
         while True:
             try:
-                said = await asyncio.to_thread(self._workers[number - 1].pipe.recv)
+                said = await loop.run_in_executor(listening, receive)
             except (EOFError, OSError):
                 return None
             if isinstance(said, str):

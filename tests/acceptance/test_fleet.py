@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import os
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,14 @@ async def test_this_process_does_not_wait_for_the_others(people: Any, uri: str, 
     _all_moved(database)
     assert (report.migrated, report.finished) == (_COUNT, True)
     assert database["lazymig_control"].count_documents({"kind": "run"}) == 1
+
+
+async def test_listening_to_many_processes_holds_up_nothing_here(people: Any, database: Any, here: Any) -> None:
+    """More processes than the loop has threads leave those to this process, which looks up the server's address."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    report = await Workers(SWEEP, here, people.hang, 4, {"batch_size": 500}).run()
+    _all_moved(database)
+    assert (report.migrated, report.finished) == (_COUNT, True)
 
 
 @pytest.mark.parametrize(("partition_size", "processes"), [(8_001, 2), (_COUNT * 2, 1)])
