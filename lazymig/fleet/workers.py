@@ -122,8 +122,8 @@ class Workers(Generic[P, R]):
             outcomes = await asyncio.gather(self._run_here(self._here), *others)
         finally:
             self.stop()
-            listening.shutdown(wait=False)
             await asyncio.to_thread(self._join)
+            listening.shutdown(wait=False)
         failures = [outcome for outcome in outcomes if isinstance(outcome, str)]
         if failures:
             raise WorkerFailed(failures[0])

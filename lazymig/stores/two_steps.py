@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pymongo import DeleteOne
 
-from lazymig.stores.drivers import ONE, Handle, is_refused, make_error, tune
+from lazymig.stores.drivers import ONE, STATEMENT_ERRORS, Handle, is_refused, is_too_large, make_error, tune
 from lazymig.stores.failures import Outcome, unknown
 from lazymig.stores.grouping import GuardedUpdate, GuardedWrites
 from lazymig.stores.records import Document
@@ -78,22 +78,46 @@ class TwoStepDeletes:
         raised = sorted(last.values())
         if not raised:
             return outcomes
-        failures, deleted = await self._seconds.send_deletes([DeleteOne(deletes[place].then) for place in raised])
+        failures, deleted, again = await self._send_seconds([DeleteOne(deletes[place].then) for place in raised])
         for number, failure in failures.items():
-            outcomes[raised[number]] = make_error(failure)
+            outcomes[raised[number]] = failure
         unclear = [place for number, place in enumerate(raised) if number not in failures]
         missed = len(unclear) - deleted
         if not missed:
             return outcomes
         # None was deleted, or those that survived are all that were missed. Otherwise one of the others is gone by
-        # another's hand.
-        survived = set(unclear) if not deleted else await self._find_survived(deletes, unclear)
+        # another's hand, or by what was sent before it was sent again.
+        survived = set(unclear) if not (deleted or again) else await self._find_survived(deletes, unclear)
         for place in unclear:
             if place in survived:
                 outcomes[place] = False
             elif len(survived) < missed:
                 outcomes[place] = unknown("others wrote the entity at the same moment, and may have deleted it")
         return outcomes
+
+    async def _send_seconds(self, requests: Sequence[DeleteOne]) -> tuple[dict[int, Exception], int, bool]:
+        """Send the second steps; return the errors of single ones, how many were deleted, and whether it sent again."""
+        try:
+            failures, deleted = await self._seconds.send_deletes(requests)
+        except STATEMENT_ERRORS as error:
+            if not is_too_large(error):
+                raise
+        else:
+            return {place: make_error(failure) for place, failure in failures.items()}, deleted, False
+        # A filter is too large by its held values, and neither driver nor server names it. Sent one by one, it is
+        # refused and the others delete.
+        errors: dict[int, Exception] = {}
+        deleted = 0
+        for place, request in enumerate(requests):
+            try:
+                failures, one = await self._seconds.send_deletes([request])
+            except STATEMENT_ERRORS as error:
+                errors[place] = error
+            else:
+                if failures:
+                    errors[place] = make_error(failures[0])
+                deleted += one
+        return errors, deleted, True
 
     async def _find_survived(self, deletes: Sequence[GuardedDelete], places: Sequence[int]) -> set[int]:
         ids = await self._seconds.find_ids([deletes[place].survived for place in places])

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
-from pymongo.errors import AutoReconnect
+from bson.errors import InvalidDocument
+from pymongo.errors import AutoReconnect, OperationFailure
 
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.stores.coalescing_alone import CoalescingAlone
@@ -194,3 +195,40 @@ async def test_what_comes_after_what_cannot_be_sent_was_not_sent(collection: Any
     assert not isinstance(outcomes[1], bool | AutoReconnect)
     stored = await stored_in(collection)
     assert {id: one["n"] for id, one in stored.items()} == {0: 1, 1: 0, 2: 1, 3: 1, 4: 1, 5: 1}
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+@pytest.mark.parametrize("bad", ["too large", "no BSON"])
+async def test_a_filter_that_cannot_be_sent_is_its_own_deleters_error(collection: Any, bad: str) -> None:
+    """Held lists stand twice in a filter, so that of a document may be larger than documents may be."""
+    held = {"too large": ["x" * 900_000] * 10, "no BSON": object()}[bad]
+    stored = {"_id": 2, "of": held if bad == "too large" else 0, "_lazymig": {"rev": 3}}
+    await collection.insert_many([stored, *({"_id": id, "of": id, "_lazymig": {"rev": 3}} for id in (1, 3, 4))])
+    wholes = CoalescingWholes(collection, 20.0)
+    values = {1: 1, 2: held, 3: "another", 4: 4}
+    outcomes = await asyncio.gather(
+        *(wholes.delete(StoredWhole(id, 3, {"_id": id}), 9, {"of": value}) for id, value in values.items()),
+        return_exceptions=True,
+    )
+    assert [outcomes[0], *outcomes[2:]] == [True, False, True]
+    assert isinstance(outcomes[1], OperationFailure | InvalidDocument)
+    assert list(await stored_in(collection)) == [2, 3]
+
+
+@pytest.mark.parametrize("driver", ["pymongo"])
+async def test_what_was_deleted_before_a_filter_that_cannot_be_sent_is_not_taken_for_kept(collection: Any) -> None:
+    """The driver sends one message before it looks at the next. Whose delete was in the first is not known."""
+    await collection.insert_many([{"_id": id, "rev": 3} for id in range(4)])
+    deletes = [
+        GuardedDelete(
+            GuardedUpdate({"_id": id, "rev": 3}, {"$set": {"rev": 9}}),
+            {"_id": id, "rev": 9, "text": {"$ne": "x" * size}},
+            {"_id": id},
+        )
+        for id, size in enumerate([12_000_000] * 3 + [18_000_000])
+    ]
+    writes = GuardedWrites(collection)
+    outcomes = await TwoStepDeletes(writes, writes).delete_each(deletes)
+    assert [type(outcome) for outcome in outcomes[:3]] == [AutoReconnect] * 3
+    assert isinstance(outcomes[3], OperationFailure)
+    assert list(await stored_in(collection)) == [3]
