@@ -217,7 +217,8 @@ class Migration(Generic[V1, V2]):
         """
         if id.__class__ is ObjectId and ObjectId in self._id_types:
             return  # most ids by far, and each can be sent
-        if not isinstance(id, self._id_types) or (isinstance(id, bool) and bool not in self._id_types):
+        fits = isinstance(id, self._id_types) and (bool in self._id_types or not isinstance(id, bool))
+        if not fits or type(id).__hash__ is None:  # a `Code` is a `str`, and no key of a dict
             expected = " or ".join(kind.__name__ for kind in self._id_types)
             raise TypeError(f"an id of {self.name} is {expected}, not {type(id).__name__}; pass the id's own value")
         check_sendable(id, self.name)

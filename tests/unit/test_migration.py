@@ -8,6 +8,7 @@ import uuid
 from typing import Any, NewType
 
 import attrs
+import bson
 import pytest
 from attrs import define, frozen
 from bson import ObjectId
@@ -122,14 +123,14 @@ class Code(enum.StrEnum):
     ("kind", "good", "bad"),
     [
         (int, [1, 2**40], ["1", 1.0, True, None]),
-        (str, ["", "x"], [1, b"x"]),
+        (str, ["", "x"], [1, b"x", bson.Code("x")]),
         (bytes, [b"x"], ["x"]),
         (ObjectId, [ObjectId()], ["0" * 24]),
         (uuid.UUID, [uuid.uuid4()], ["x", b"x" * 16]),
         (int | str, [1, "x"], [1.0, b"x", True]),
         (CustomerId, [1], ["1"]),
         (Code, [Code.A], ["a", "b"]),
-        (Any, [1, "x", b"x", ObjectId(), uuid.uuid4()], [1.0, True, None, {"$gt": 0}, (1,)]),
+        (Any, [1, "x", b"x", ObjectId(), uuid.uuid4()], [1.0, True, None, {"$gt": 0}, (1,), bson.Code("x", {})]),
         (None, [1, "x"], [1.0, {"$gt": 0}]),
     ],
     ids=repr,
