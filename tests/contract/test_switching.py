@@ -154,7 +154,8 @@ async def test_writes_may_not_leave_v2_out_any_more_before_v2_answers(database: 
         if now.settings["degrade"] == "announced" and not acknowledged:
             acknowledged.append(True)
             await ready.change(suspect_since=ready.clock.now())
-            await ready.parts.members("things").renew(process(epoch=100, beat=2))
+            now = await standing(ready.repo)
+        await ready.parts.members("things").renew(process(epoch=now.epoch, beat=now.epoch))
 
     ready.clock.sleep = sleep  # type: ignore[method-assign]
     with pytest.raises(Refused, match="suspect"):

@@ -199,5 +199,6 @@ async def test_a_step_that_is_killed_while_it_waits_can_be_made_again(
     (act,) = await acts(repo)
     assert (act.by, act.ended_at, act.lines) == ("Ada", None, ("waiting for web:1 to acknowledge epoch 1",))
     assert not await check_what_is_kept(repo, "rollback")
-    assert await parts(repo).members("things").renew(evolve(late, epoch=1000, beat=late.beat + 1))
+    epoch = (await standing(repo)).epoch
+    assert await parts(repo).members("things").renew(evolve(late, epoch=epoch, beat=late.beat + 1))
     await go_on(server_database, "rollback", is_done=False, by_command=False)
