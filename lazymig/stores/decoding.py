@@ -25,7 +25,8 @@ from lazymig.stores.elements import ARRAY, REFERENCE, SUB_DOCUMENT, make_documen
 _DATE, _TEXT = "a date outside of Python's years 1 to 9999", "text that is not UTF-8"
 #: The server checks sizes only, while the driver also looks into a value, such as binary data of the old subtype 2.
 _VALUE = "a value that the driver cannot read"
-_DATE_KIND, _TEXT_KIND = 0x09, 0x02
+_DATE_KIND, _TEXT_KIND, _SCOPED_CODE = 0x09, 0x02, 0x0F
+_STRICT: CodecOptions[dict[str, object]] = CodecOptions(uuid_representation=UuidRepresentation.UNSPECIFIED)
 _ANY_UUID: CodecOptions[Any] = CodecOptions(uuid_representation=UuidRepresentation.STANDARD)
 
 
@@ -125,6 +126,8 @@ def check_readable(document: Any, path: str = "") -> None:
     elif isinstance(document, list | tuple):
         for place, value in enumerate(document):
             check_readable(value, f"{path}[{place}]")
+    elif isinstance(document, DBRef):
+        check_readable(document.as_doc(), path)
 
 
 def is_readable(value: object) -> bool:
@@ -182,6 +185,10 @@ def _decode_value(kind: int, raw: bytes, options: Any) -> Any:
         # The names of an array's elements do not count, even if one occurs twice: the driver ignores them too.
         return [_decode_value(inner, value, options) for inner, _, value in split_elements(raw)]
     try:
+        if kind == _SCOPED_CODE:
+            # Strictly, with its scope as the driver makes it: `Code` has no part that could be replaced.
+            strict = _STRICT.with_options(tz_aware=options.tz_aware)
+            return bson.decode(make_document(kind, b"", raw), strict)[""]
         return _replace_unreadable(kind, RawBSONDocument(make_document(kind, b"", raw), options)[""], raw)
     except InvalidBSON:
         return Unreadable(_VALUE, kind, raw)

@@ -7,7 +7,7 @@ from datetime import UTC
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
-from bson import Int64, ObjectId
+from bson import DBRef, Int64, ObjectId
 from bson.binary import BINARY_SUBTYPE, UUID_SUBTYPE, Binary
 from bson.decimal128 import Decimal128
 
@@ -147,7 +147,7 @@ def _match_value(value: object) -> Document:
         return {"$exists": False}
     if value is None:
         return {"$eq": None, "$exists": True}  # to a filter, null equals a missing field
-    if isinstance(value, Mapping | list) and not is_readable(value):
+    if isinstance(value, Mapping | list | DBRef) and not is_readable(value):
         return {"$exists": True}  # there are no bytes of the whole to compare with
     return make_condition({"$eq": value})
 

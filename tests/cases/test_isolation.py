@@ -9,12 +9,27 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from bson import Code
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lazymig import AlreadyExists, ConversionError, Criteria, NotFound, Phase, Sweeper
+from lazymig import AlreadyExists, ConversionError, Criteria, Migration, NotFound, Phase, Repository, Sweeper
 from lazymig.control import Control
-from tests.damage import TROUBLE, LineV1, OrderV1, OrderV2, bytes_of, document, element, inside, millis, orders, text
+from tests.damage import (
+    TROUBLE,
+    LineV1,
+    OrderV1,
+    OrderV2,
+    bytes_of,
+    document,
+    down,
+    element,
+    inside,
+    millis,
+    orders,
+    text,
+    up,
+)
 from tests.widening import WIDENING
 
 EACH_TROUBLE = pytest.mark.parametrize("kind", TROUBLE)
@@ -112,6 +127,64 @@ def without_revision(stored: bytes) -> bytes:
     """A document as it was before a failed write was healed, or not: the revision is lazymig's own."""
     place = stored.find(b"_lazymig_rev\0")
     return stored if place < 0 else inside(stored[4 : place - 1])
+
+
+#: Values that hold others and are no sub-documents to Python, by the path that an error names.
+HOLDING = {
+    "the id of a reference": (
+        "info.r.$id",
+        element(0x03, "r", inside(element(0x02, "$ref", text(b"c")), element(0x09, "$id", millis(2**60)))),
+    ),
+    "another field of a reference": (
+        "info.r.x",
+        element(
+            0x03,
+            "r",
+            inside(
+                element(0x02, "$ref", text(b"c")),
+                element(0x10, "$id", b"\1\0\0\0"),
+                element(0x02, "x", text(b"\xff")),
+            ),
+        ),
+    ),
+    "the scope of code": (
+        "info.r",
+        element(0x0F, "r", b"\x1a\0\0\0" + text(b"f") + inside(element(0x09, "w", millis(2**60)))),
+    ),
+}
+
+
+@pytest.mark.parametrize(("path", "field"), HOLDING.values(), ids=HOLDING)
+async def test_case_15_trouble_inside_a_reference_or_code_is_refused(
+    server_database: Any, path: str, field: bytes
+) -> None:
+    """Either door names the path, and V1's entity holds no stand-in either."""
+    await server_database["v1"].insert_one(document(plain(1), element(0x03, "info", inside(field))))
+    repo = orders(server_database)
+    for door in (repo, repo.v1):
+        with pytest.raises(ConversionError) as caught:
+            await door.get(1)
+        assert caught.value.path == path
+
+
+@pytest.mark.parametrize("inner", [True, False], ids=["in a field", "as a field"])
+@pytest.mark.parametrize("kind", HOLDING)
+async def test_case_15_such_trouble_in_one_document_is_replaced(server_database: Any, kind: str, inner: bool) -> None:
+    """No statement has to hold what Python cannot, although it must know what it replaces."""
+    _, field = HOLDING[kind]
+    held = element(0x03, "info", inside(field)) if inner else field.replace(b"r", b"info", 1)
+    await server_database["v1"].insert_one(document(plain(1), held))
+    migration = Migration(name="orders", v1=OrderV1, v2=OrderV2, upgrade=up, downgrade=down)
+    repo = Repository.in_place(migration, server_database["v1"], phase=Phase.COEXIST)
+    await repo.replace(OrderV2(1, "new"))
+    assert await repo.get(1) == OrderV2(1, "new")
+
+
+async def test_case_15_trouble_elsewhere_leaves_the_scope_of_code_as_it_is(server_database: Any) -> None:
+    """An entity holds the code that it holds without the trouble."""
+    known = {**plain(1), "info": {"code": Code("f", {"a": {"b": 1}})}}
+    await server_database["v1"].insert_one(document(known, element(0x09, "odd", millis(2**60))))
+    assert (await orders(server_database).get(1)).info == known["info"]
 
 
 @pytest.mark.parametrize("field", ["info", "lines[1]"])
