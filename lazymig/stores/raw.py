@@ -218,7 +218,8 @@ async def find_undecoded(
     options = collection.codec_options
     undecoded = collection.with_options(codec_options=options.with_options(document_class=RawBSONDocument))
     cursor = undecoded.find(where, fields, sort=sort, limit=limit, session=session)
-    documents = [document.raw for document in await cursor.batch_size(size + 1).to_list(None)]
+    # The driver gives a large one as a view of the reply.
+    documents = [bytes(document.raw) for document in await cursor.batch_size(size + 1).to_list(None)]
     return Undecoded(documents, options, make)
 
 
