@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,6 +30,7 @@ from lazymig.stores.rows import Rows
 from lazymig.stores.server_time import ServerTime
 from lazymig.testing.ports import ReservedPort
 from tests.clocks import GivenTime
+from tests.faults.proxy import Proxy
 from tests.in_memory import keep_servers_in_memory
 from tests.tracing import keep_part
 from tests.widening import WIDENING, add_options, take_options
@@ -124,6 +126,14 @@ async def server_database(server_clients: dict[str, Any]) -> AsyncIterator[Any]:
     """An empty async database on the real server, by PyMongo's own async API."""
     async with fresh_database(server_clients["pymongo"]) as database:
         yield database
+
+
+@pytest.fixture
+async def proxy(lazymig_server: Any) -> AsyncIterator[Proxy]:
+    """A way to the server that can be cut, or hang."""
+    proxy = Proxy(urlsplit(lazymig_server.uri).port or 0)
+    async with proxy.running():
+        yield proxy
 
 
 @pytest.fixture

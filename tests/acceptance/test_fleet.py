@@ -167,14 +167,14 @@ async def test_auto_begins_no_more_processes_than_partitions(
     assert database["lazymig_control"].count_documents({"kind": "run"}) == processes
 
 
-async def test_a_worker_that_cannot_start_is_told(people: Any, database: Any, here: Any) -> None:
+async def test_a_worker_that_cannot_start_is_reported(people: Any, database: Any, here: Any) -> None:
     """Its failure is raised in words, at once, and not taken for an end."""
     with pytest.raises(WorkerFailed, match="OSError"):
         await Workers(SWEEP, here, people.fail, 2, {"batch_size": 100, "rate_limit": 200}).run()
     assert database["v2"].count_documents({}) < _COUNT
 
 
-async def test_a_failure_of_this_process_is_told(people: Any, uri: str, database: Any, here: Any) -> None:
+async def test_a_failure_of_this_process_is_reported(people: Any, uri: str, database: Any, here: Any) -> None:
     """It ends the others, and is raised in words, as theirs are."""
     make = partial(people.make, uri, database.name)
     unusable = people.make(uri, database.name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from pymongo import AsyncMongoClient
@@ -18,14 +17,6 @@ from tests.sweeps import thing
 
 #: Soon, since the test waits for it; a loaded machine still has time to connect.
 AWAY = {"serverSelectionTimeoutMS": 300, "directConnection": True}
-
-
-@pytest.fixture
-async def proxy(lazymig_server: Any) -> AsyncIterator[Proxy]:
-    """A way to the server that can be cut."""
-    proxy = Proxy(urlsplit(lazymig_server.uri).port or 0)
-    async with proxy.running():
-        yield proxy
 
 
 @pytest.fixture

@@ -138,17 +138,17 @@ async def check_page(later: Visitor, kept: list[Act]) -> None:
 async def go_on(database: Any, action: str, *, is_done: bool, by_command: bool) -> None:
     """Give the order again, unless it was done, by the page or as a command does; it is done then."""
     repo = followed(database, LaterClock(SILENT_S))
-    visitor, told = Visitor(Host(repo, "Bob").app), ACTIONS[action]
+    visitor, ordered = Visitor(Host(repo, "Bob").app), ACTIONS[action]
     await check_page(visitor, await acts(repo))
     before = await acts(repo)
     if not is_done and by_command:
-        await told.by_command(repo)
+        await ordered.by_command(repo)
     elif not is_done:
         query, typed = ORDERS[action]
         if (release := await visitor.open("release")).action:
             await done(visitor, await visitor.send(release))
         await done(visitor, await visitor.order(action, query, **typed))
-    assert await told.is_done(repo)
+    assert await ordered.is_done(repo)
     if action in STEPS:
         await repo.get(1)
         assert (await standing(repo)).hold is None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import pytest
 from pymongo import AsyncMongoClient
@@ -41,14 +40,6 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "ONCE_MORE_S", 0.1)
     monkeypatch.setattr(answering, "_APART_S", 0.1)
     monkeypatch.setattr(doing, "_REPORT_S", 0.05)
-
-
-@pytest.fixture
-async def proxy(lazymig_server: Any) -> AsyncIterator[Proxy]:
-    """A way to the server that can hang."""
-    proxy = Proxy(urlsplit(lazymig_server.uri).port or 0)
-    async with proxy.running():
-        yield proxy
 
 
 @pytest.fixture
@@ -142,15 +133,24 @@ async def test_an_order_that_cannot_be_looked_up_is_not_done(
     assert [act.good for act in await acts(repo)] == [True]
 
 
+async def pause_while_it_hangs(
+    repo: Repository[Any, Any], proxy: Proxy, statement: int, when: Moment
+) -> tuple[Visitor, Page, Any]:
+    """Order a pause, at whose statement the database hangs: who ordered it, by which page, and the answer."""
+    visitor = Visitor(Host(repo).app)
+    page = await visitor.open("pause")
+    hang_at(proxy, statement, when)
+    sent = await soon(visitor.send(page, kind="sweep", why="x"))
+    assert proxy.hangs
+    return visitor, page, sent
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_an_order_without_an_entry_is_not_done(repo: Repository[Any, Any], proxy: Proxy, when: Moment) -> None:
     """Where the database hangs at the entry of the history, nothing was done; an entry that stands then says so."""
-    visitor = Visitor(Host(repo).app)
-    page = await visitor.open("pause")
-    hang_at(proxy, ENTRY, when)
-    sent = await soon(visitor.send(page, kind="sweep", why="x"))
+    _, _, sent = await pause_while_it_hangs(repo, proxy, ENTRY, when)
     words = "The history could not be written (NetworkTimeout). Nothing was done."
-    assert (proxy.hangs, sent.status, words in sent.words) == (True, 503, True)
+    assert (sent.status, words in sent.words) == (503, True)
     proxy.go_on()
     act = await ended(repo)
     assert (act.outcome, act.good, act.by) == (words, False, "Ada")
@@ -162,13 +162,10 @@ async def test_an_order_that_may_have_been_done_is_said_to_be_unknown(
     repo: Repository[Any, Any], proxy: Proxy, when: Moment, monkeypatch: Any
 ) -> None:
     """Where the database hangs at the statement itself, neither the answer nor the history claims an outcome."""
-    visitor = Visitor(Host(repo).app)
-    page = await visitor.open("pause")
     monkeypatch.setattr(answering, "_APART_S", 600)  # a person has waited already when the form is looked up again
-    hang_at(proxy, ACT, when)
-    sent = await soon(visitor.send(page, kind="sweep", why="x"))
+    visitor, page, sent = await pause_while_it_hangs(repo, proxy, ACT, when)
     words = "The database failed (NetworkTimeout). It is not known whether this was done"
-    assert (proxy.hangs, sent.status, words in sent.words, "Nothing was done" in sent.words) == (True, 503, True, False)
+    assert (sent.status, words in sent.words, "Nothing was done" in sent.words) == (503, True, False)
     proxy.go_on()
     act = await ended(repo)
     assert (act.outcome.startswith(words), act.good) == (True, False)
@@ -180,11 +177,8 @@ async def test_an_order_that_may_have_been_done_is_said_to_be_unknown(
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_an_order_that_was_done_is_kept_as_done(repo: Repository[Any, Any], proxy: Proxy, when: Moment) -> None:
     """Where the database hangs at the outcome, the order was done: the answer is the page, and the history follows."""
-    visitor = Visitor(Host(repo).app)
-    page = await visitor.open("pause")
-    hang_at(proxy, END, when)
-    sent = await soon(visitor.send(page, kind="sweep", why="x"))
-    assert (proxy.hangs, sent.status) == (True, 303)
+    _, _, sent = await pause_while_it_hangs(repo, proxy, END, when)
+    assert sent.status == 303
     proxy.go_on()
     assert (await ended(repo)).good
     assert await is_paused(repo)
