@@ -218,7 +218,8 @@ async def test_both_services_write_the_same_users_up_to_v2_primary(server_databa
                         await operator.fill()
                     await operator.move(to)
                     await users.some_calls()
-        await operator.verify()
+        # What the old service wrote last, the new one may not have read since: the step is refused until it is swept.
+        await operator.fill()
         await operator.move(Phase.V2_ONLY)
         await users.some_calls()
         await operator.retire()
