@@ -156,6 +156,15 @@ async def fresh_database(client: Any) -> AsyncIterator[Any]:
     drop.add_done_callback(_drops.discard)
 
 
+@asynccontextmanager
+async def only_database(client: AsyncMongoClient[Any]) -> AsyncIterator[Any]:
+    """An empty database of a client that is closed with it."""
+    async with client:
+        async with fresh_database(client) as database:
+            yield database
+        await all_dropped()
+
+
 async def all_dropped() -> None:
     """Wait for the drops that are still under way: before their clients are closed."""
     await asyncio.gather(*_drops)

@@ -21,7 +21,7 @@ from pymongo import AsyncMongoClient
 from lazymig import Criteria, Migration, Phase, Repository, Sweeper
 from lazymig.control import Control
 from lazymig.stores.drivers import await_if_needed
-from tests.conftest import fresh_database
+from tests.conftest import fresh_database, only_database
 from tests.watching import Watch
 from tests.widening import WIDENING
 
@@ -189,10 +189,7 @@ async def test_case_14h_every_statement_has_a_concern_of_its_own(lazymig_server:
     """What a snapshot read does not see yet, a clean document would say of V1: reads are local or majority, always."""
     watch = Watch()
     keywords: dict[str, Any] = {"readConcernLevel": level, "readPreference": "secondaryPreferred", "w": 1}
-    async with (
-        AsyncMongoClient(lazymig_server.uri, event_listeners=[watch], **keywords) as client,
-        fresh_database(client) as database,
-    ):
+    async with only_database(AsyncMongoClient(lazymig_server.uri, event_listeners=[watch], **keywords)) as database:
         repo = repository(database)
         with watch.sent(database) as sent:
             for number in (1, 2):
@@ -205,7 +202,6 @@ async def test_case_14h_every_statement_has_a_concern_of_its_own(lazymig_server:
             await repo.update(UUID(int=1), lambda entity: entity)
             await repo.delete(UUID(int=2))
             await Sweeper(repo).run()
-        await client.drop_database(database.name)
     reads = [event for event in sent if event.command_name in ("find", "aggregate", "count")]
     assert len(reads) > 10
     assert {event.command["readConcern"]["level"] for event in reads} == {"local", "majority"}

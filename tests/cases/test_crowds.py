@@ -26,7 +26,7 @@ from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
 from lazymig.testing import memory_repository
 from tests.clocks import standing_loop
-from tests.conftest import fresh_database
+from tests.conftest import only_database
 from tests.people import PersonV2, ada, ada_v1, people
 from tests.sweeps import repository as things_repository
 from tests.sweeps import thing
@@ -41,9 +41,8 @@ def repository(database: Any, **options: Any) -> Repository[Any, PersonV2]:
 @asynccontextmanager
 async def watched_database(uri: str) -> AsyncIterator[tuple[Any, Watch]]:
     watch = Watch()
-    async with AsyncMongoClient(uri, event_listeners=[watch]) as client, fresh_database(client) as database:
+    async with only_database(AsyncMongoClient(uri, event_listeners=[watch])) as database:
         yield database, watch
-        await client.drop_database(database.name)
 
 
 def older(person: PersonV2) -> PersonV2:

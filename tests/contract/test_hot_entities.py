@@ -12,7 +12,7 @@ from pymongo.errors import DuplicateKeyError, NetworkTimeout
 
 from lazymig import Phase
 from lazymig.protocol import joining
-from tests.conftest import fresh_database
+from tests.conftest import only_database
 from tests.layouts import Layout
 from tests.people import PersonV2, ada, people
 from tests.taking_turns import check_order, tagging
@@ -75,10 +75,7 @@ async def test_a_counter_is_exact(server_database: Any, layout: Layout) -> None:
 async def test_fifty_updates_are_two_writes(lazymig_server: Any, layout: Layout) -> None:
     """One of the first, by itself, and one of all that came meanwhile."""
     watch = Watch()
-    async with (
-        AsyncMongoClient(lazymig_server.uri, event_listeners=[watch]) as client,
-        fresh_database(client) as database,
-    ):
+    async with only_database(AsyncMongoClient(lazymig_server.uri, event_listeners=[watch])) as database:
         repository = layout.open(database, people())
         await repository.insert(ada(1, age=0))
         await repository.get(1)

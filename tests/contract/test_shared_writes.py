@@ -27,7 +27,7 @@ from lazymig.stores.coalescing_alone import CoalescingAlone
 from lazymig.stores.coalescing_wholes import CoalescingWholes
 from lazymig.stores.records import StoredV2, StoredWhole, WholeChange
 from lazymig.stores.whole_documents import parse_whole, spell_whole
-from tests.conftest import all_dropped, fresh_database
+from tests.conftest import only_database
 from tests.contract.conftest import Watched
 from tests.watching import steps
 
@@ -333,9 +333,8 @@ FAILURES: dict[str, tuple[dict[str, Any], type[Exception]]] = {
 @pytest.fixture
 async def failing(fallible: Any) -> AsyncIterator[Any]:
     """An empty collection on the server that may be made to fail."""
-    async with AsyncMongoClient(fallible.uri) as client, fresh_database(client) as database:
+    async with only_database(AsyncMongoClient(fallible.uri)) as database:
         yield database["shared"]
-        await all_dropped()
 
 
 @pytest.mark.parametrize(("answer", "error"), FAILURES.values(), ids=list(FAILURES))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import AutoReconnect, OperationFailure, WriteConcernError
 
 from lazymig import Verifier
+from lazymig.protocol import bodies
 from lazymig.stores.server_upgrade import ServerUpgrade
 from lazymig.sweeping import server_side
-from tests.conftest import TIMEOUT, fresh_database
+from tests.conftest import TIMEOUT, only_database
 from tests.server_side import server_things
 from tests.sweeps import ThingV2, letters, repository, stored, sweeper, thing
 
@@ -26,9 +28,8 @@ HANG = "hangWhileBuildingDocumentSourceMergeBatch"
 @pytest.fixture
 async def fallible_database(fallible: Any) -> AsyncIterator[Any]:
     """An empty database on a server that may be made to wait."""
-    async with AsyncMongoClient(fallible.uri, **TIMEOUT) as client, fresh_database(client) as database:
+    async with only_database(AsyncMongoClient(fallible.uri, **TIMEOUT)) as database:
         yield database
-        await client.drop_database(database.name)
 
 
 @asynccontextmanager
@@ -145,7 +146,7 @@ async def test_a_statement_that_takes_too_long_is_left_to_python(fallible_databa
     assert ["MaxTimeMSExpired (1)" in warning for warning in report.warnings] == [True]
 
 
-async def test_live_writers(server_database: Any) -> None:
+async def test_live_writers(server_database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Writers of all kinds beside a sweep lose nothing: both sides are equal afterwards, and hold what was written."""
     database, count = server_database, 200
     repo = repository(database, migration=server_things())
@@ -172,6 +173,8 @@ async def test_live_writers(server_database: Any) -> None:
     report, *_ = await asyncio.gather(sweep.run(), *map(write, range(4)))
     assert report.finished
     assert {id: one.count for id, one in (await repo.get_many(range(2 * count))).items()} == expected
+    # A busy machine may leave out the last step of a write. What is open is old enough to be healed at once.
+    monkeypatch.setattr(bodies, "HEAL_AFTER", timedelta(0))
     await sweeper(database, repo=repo).run()
     assert await agreeing(repo) == len(expected)
     assert {one["_lazymig"]["by"] for one in (await stored(database["v2"])).values()} >= {"sweep", "write"}

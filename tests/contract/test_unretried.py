@@ -14,7 +14,8 @@ from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.stores import unretried
 from lazymig.stores.coalescing import CoalescingV1, CoalescingV2
 from lazymig.stores.records import Applied
-from tests.contract.conftest import Watched, fresh_database
+from tests.conftest import only_database
+from tests.contract.conftest import Watched
 from tests.contract.test_v2_store import live
 from tests.damage import TROUBLE, document, element
 
@@ -31,7 +32,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
 @pytest.fixture
 async def failing(fallible: Any) -> AsyncIterator[Any]:
     """A collection with four clean entities at revision 3, on the server that may be made to fail."""
-    async with AsyncMongoClient(fallible.uri) as client, fresh_database(client) as database:
+    async with only_database(AsyncMongoClient(fallible.uri)) as database:
         await database["v2"].insert_many([live(id) for id in range(1, 5)])
         yield database["v2"]
 

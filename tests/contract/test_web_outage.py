@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from pymongo import AsyncMongoClient
+from pymongo.errors import ServerSelectionTimeoutError
 
-from tests.conftest import all_dropped, fresh_database
+from tests.conftest import only_database
 from tests.contract.test_web_events import EVENTS, Open, open_all, take_round
 from tests.faults.proxy import Proxy
 from tests.pages_of import open_client
@@ -22,10 +24,19 @@ AWAY = {"serverSelectionTimeoutMS": 300, "directConnection": True}
 @pytest.fixture
 async def database(proxy: Proxy) -> AsyncIterator[Any]:
     """A database behind it."""
-    async with AsyncMongoClient("127.0.0.1", proxy.port, **AWAY) as client, fresh_database(client) as database:
+    async with only_database(AsyncMongoClient("127.0.0.1", proxy.port, **AWAY)) as database:
+        await reach(database)
         yield database
         proxy.closed = False
-        await all_dropped()
+        await reach(database)
+
+
+async def reach(database: Any) -> None:
+    """Wait until the client has found the server, for which `AWAY` gives it less time than a busy machine may take."""
+    while True:
+        with suppress(ServerSelectionTimeoutError):
+            await database.command("ping")
+            return
 
 
 async def test_the_page_outlasts_an_outage(database: Any, proxy: Proxy) -> None:

@@ -16,7 +16,7 @@ from lazymig.control.journal import Act, Journal
 from lazymig.status.looking import control_of
 from lazymig.web.actions import answering, doing, routes
 from lazymig.web.actions.passes import Pause
-from tests.conftest import all_dropped, fresh_database
+from tests.conftest import only_database
 from tests.faults.proxy import Cut, Proxy
 from tests.fleets import until
 from tests.switches import followed, standing
@@ -45,14 +45,12 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def repo(proxy: Proxy) -> AsyncIterator[Repository[Any, Any]]:
     """A migration in `v2_primary` behind it."""
-    async with AsyncMongoClient("127.0.0.1", proxy.port, **PATIENT) as client:
-        async with fresh_database(client) as database:
-            repo = followed(database)
-            await Switch(repo).begin(Phase.V2_PRIMARY, by="me", why="a test")
-            yield repo
-            proxy.cut = None
-            proxy.go_on()
-        await all_dropped()
+    async with only_database(AsyncMongoClient("127.0.0.1", proxy.port, **PATIENT)) as database:
+        repo = followed(database)
+        await Switch(repo).begin(Phase.V2_PRIMARY, by="me", why="a test")
+        yield repo
+        proxy.cut = None
+        proxy.go_on()
 
 
 async def soon(answer: Awaitable[Page]) -> Page:
