@@ -1,10 +1,11 @@
-"""The tasks that a test itself starts: other tests and the driver may have others under way, which come and go."""
+"""The tasks that a test itself starts, since other tests and the driver have others, and calls that it runs in parts."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Generator, Iterator
 from contextlib import contextmanager
+from types import coroutine
 from typing import Any
 
 Tasks = list[asyncio.Task[Any]]
@@ -28,3 +29,13 @@ def own_tasks() -> Iterator[Tasks]:
         yield started
     finally:
         loop.set_task_factory(before)
+
+
+@coroutine
+def run_until(reached: asyncio.Event, call: Coroutine[Any, Any, Any]) -> Generator[Any]:
+    """Run a call in this task until it waits for something, with the event set."""
+    while True:
+        waits = call.send(None)
+        if reached.is_set():
+            return
+        yield waits

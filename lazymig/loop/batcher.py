@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from lazymig.loop.deadline import Deadline
+from lazymig.loop.own_errors import give_each_its_own
 from lazymig.loop.turns import let_others_run
 
 A = TypeVar("A")
@@ -150,13 +151,17 @@ class Batcher(Generic[A, R]):
                 raise
         finally:
             self._landed(epoch)
+            failed: list[tuple[asyncio.Future[R], BaseException]] = []
             for (_, future), result in zip(calls, results, strict=True):
                 if future.done():
                     continue  # its caller was cancelled
                 if isinstance(result, BaseException):
-                    future.set_exception(result)
+                    failed.append((future, result))
                 else:
                     future.set_result(result)
+            owns = give_each_its_own([error for _, error in failed])
+            for (future, _), own in zip(failed, owns, strict=True):
+                future.set_exception(own)
 
 
 def find_running(*stores: object) -> list[asyncio.Task[None]]:

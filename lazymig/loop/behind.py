@@ -84,14 +84,26 @@ class Behind:
         if self._running:
             await asyncio.wait(set(self._running), timeout=within_s)
 
-    async def at_last(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run the last step of a call that fails or is cancelled, at once and for a second at most."""
+    async def at_last(self, step: Callable[[], Coroutine[Any, Any, None]], ending: BaseException | None = None) -> bool:
+        """Run the last step of a call that fails or is cancelled, at once and for a second at most.
+
+        `ending`: what the call ends with. If that ends the program, nothing that comes meanwhile replaces it.
+        False: the step was given up for something that came meanwhile, or left out: a coroutine that is being closed
+        cannot wait for anything.
+        """
+        if isinstance(ending, GeneratorExit):
+            return False
         bound_s = None if self._timeout_s is None else min(self._timeout_s, _LAST_STEP_S)
         try:
             async with Deadline(bound_s):
                 await step()
         except NetworkTimeout:
             self._late()
+        except (Exception, asyncio.CancelledError):
+            if not isinstance(ending, KeyboardInterrupt | SystemExit):
+                raise
+            return False
+        return True
 
     async def _bounded(self, step: Callable[[], Coroutine[Any, Any, R]], assumed: R) -> R:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from types import TracebackType
 
@@ -96,7 +97,9 @@ class Place:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._held is not None and self._token is not None:
-            _HELD.reset(self._token)
             # Tasks that were started within this write and outlive it need places of their own from now on.
             self._held.open = False
             self._bound.give_back()
+            # A call that is closed from another context holds nothing there.
+            with suppress(ValueError):
+                _HELD.reset(self._token)

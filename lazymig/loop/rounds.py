@@ -17,9 +17,10 @@ import contextvars
 import enum
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from copy import copy
 from functools import partial
 from typing import Final, Generic, Protocol, TypeVar, cast
+
+from lazymig.loop.own_errors import give_each_its_own
 
 W = TypeVar("W")
 R = TypeVar("R")
@@ -217,17 +218,20 @@ class Rounds(Generic[W, R]):
         """Give each member of a turn that is over its outcome, or its place at the front of those that wait."""
         self._running.discard(task)
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        again, given = [], False
+        again: list[Member[W]] = []
+        settled: list[Member[W]] = []
+        outcomes: list[object] = []
         for member, outcome in zip(members, turn.divide(error), strict=True):
             member.shared = None
             if outcome is Again.BY_ITSELF:
                 member.kind = None
             if isinstance(outcome, Again):
                 again.append(member)
-                continue
-            if outcome is error and error is not None:
-                outcome, given = _own(error) if given else error, True
-            member.settle(outcome)
+            elif not member.left:
+                settled.append(member)
+                outcomes.append(outcome)
+        for member, own in zip(settled, give_each_its_own(outcomes), strict=True):
+            member.settle(own)
         queue.waiting.extendleft(reversed(again))
         if again:
             self._watch(key, queue)  # while nobody waited, nobody looked
@@ -286,15 +290,3 @@ async def _stop(task: asyncio.Task[object]) -> None:
             await asyncio.wait({task})
         except asyncio.CancelledError:
             continue
-
-
-def _own(error: BaseException) -> BaseException:
-    """Return an error like this one for another caller, whose traceback it collects."""
-    try:
-        other = copy(error)
-    except Exception:  # its class takes other arguments than it keeps
-        return error
-    if type(other) is not type(error):
-        return error
-    other.__cause__, other.__suppress_context__ = error.__cause__, error.__suppress_context__
-    return other.with_traceback(error.__traceback__)

@@ -6,7 +6,6 @@ they are clean, so nothing here starts from them, and nothing is stored in V2 bu
 
 from __future__ import annotations
 
-import asyncio
 from typing import TypeVar
 
 from pymongo.errors import WriteError
@@ -37,9 +36,9 @@ async def write(pair: Pair[V1, V2], id: RawId, edit: Edit) -> Change | None:
     doubt = Doubt()
     try:
         return await _change_until_won(pair, id, edit, announced.intent, doubt)
-    except (Exception, asyncio.CancelledError) as error:
+    except BaseException as error:
         if not doubt.sent:
-            await withdraw(pair, announced, missing=isinstance(error, NotFound))
+            await withdraw(pair, announced, missing=isinstance(error, NotFound), ending=error)
         raise
 
 

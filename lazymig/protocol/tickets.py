@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
@@ -43,8 +44,8 @@ async def announce(pair: Pair[V1, V2], id: RawId, edit: Edit) -> tuple[StoredV2,
         return begun.expected, None
     try:
         early = await _decide_early(pair, edit, begun.expected)
-    except BaseException:
-        await pair.behind.at_last(partial(_take_back, pair, begun))
+    except BaseException as error:
+        await _at_last(pair, partial(_take_back, pair, begun, error), error)
         raise
     announced = await begun.finish()
     return announced, early if announced is begun.expected else None
@@ -70,7 +71,7 @@ def start(pair: Pair[V1, V2], edit: Edit, seen: StoredV2) -> tuple[bool, object]
     return asked or (edit.needs_entity and entity is None), entity
 
 
-async def _take_back(pair: Pair[V1, V2], begun: Begun) -> None:
+async def _take_back(pair: Pair[V1, V2], begun: Begun, ending: BaseException) -> None:
     """Withdraw an announcement that is still on its way, once it has been made."""
     assert begun.finish is not None
     try:
@@ -78,13 +79,20 @@ async def _take_back(pair: Pair[V1, V2], begun: Begun) -> None:
     except PyMongoError:
         pair.tally.count(LEFT_DIRTY)  # if it was made, the next reader or sweep heals it
     else:
-        await withdraw(pair, announced)
+        await withdraw(pair, announced, ending=ending)
 
 
-async def withdraw(pair: Pair[V1, V2], announced: StoredV2, step: int = 1, *, missing: bool = False) -> None:
+async def withdraw(
+    pair: Pair[V1, V2],
+    announced: StoredV2,
+    step: int = 1,
+    *,
+    missing: bool = False,
+    ending: BaseException | None = None,
+) -> None:
     """Take back an announcement that nothing was written for. A failure is no error for the caller.
 
-    `missing`: nothing was written because V1 does not hold the entity.
+    `missing`: nothing was written because V1 does not hold the entity. `ending`: what the call ends with.
     """
 
     async def take_back() -> None:
@@ -93,4 +101,11 @@ async def withdraw(pair: Pair[V1, V2], announced: StoredV2, step: int = 1, *, mi
         except PyMongoError:
             pair.tally.count(LEFT_DIRTY)  # the next reader or sweep heals it
 
-    await pair.behind.at_last(take_back)
+    await _at_last(pair, take_back, ending)
+
+
+async def _at_last(
+    pair: Pair[V1, V2], step: Callable[[], Coroutine[object, None, None]], ending: BaseException | None
+) -> None:
+    if not await pair.behind.at_last(step, ending):
+        pair.tally.count(LEFT_DIRTY)  # the next reader or sweep heals it

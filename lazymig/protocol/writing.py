@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import NamedTuple, TypeVar
 
@@ -48,15 +47,16 @@ async def announce_and_move(pair: Pair[V1, V2], id: RawId, edit: Edit) -> Done:
     announced, early = await announce(pair, id, edit)
     try:
         return await move_v1(pair, id, edit, announced, early)
-    except NotFound:
-        await withdraw(pair, announced, missing=True)
+    except NotFound as error:
+        await withdraw(pair, announced, missing=True, ending=error)
         raise
 
 
 async def move_v1(pair: Pair[V1, V2], id: RawId, edit: Edit, announced: StoredV2, early: Early | None = None) -> Done:
     """Do steps 2 and 3 of a write: change V1 from its present revision to the ticket or above.
 
-    Where nothing was written, the announcement is withdrawn: otherwise readers would ask V1 until the mark is healed.
+    Where nothing was written, the announcement is withdrawn, also if the edit ends the program: otherwise readers would
+    ask V1 until the mark is healed.
     Only if V1 does not hold the entity, which raises `NotFound`, what becomes of the announcement is the caller's
     decision. `early` is what the edit has decided from this announcement.
     """
@@ -65,9 +65,9 @@ async def move_v1(pair: Pair[V1, V2], id: RawId, edit: Edit, announced: StoredV2
         return await _change_v1_until_won(pair, id, edit, announced, doubt, early)
     except NotFound:
         raise
-    except (Exception, asyncio.CancelledError):
+    except BaseException as error:
         if not doubt.sent:
-            await withdraw(pair, announced)
+            await withdraw(pair, announced, ending=error)
         raise
 
 

@@ -28,7 +28,7 @@ from lazymig.stores.drivers import (
 from lazymig.stores.given import RawId
 from lazymig.stores.indexes import ensure_index
 from lazymig.stores.keyset import Order
-from lazymig.stores.ledger import AT, CONV, LIVE, REV, UNMOVED, MongoLedger
+from lazymig.stores.ledger import AT, CONV, GONE, LIVE, REV, UNMOVED, MongoLedger
 from lazymig.stores.pages import encode_filter, find_page, join_filters
 from lazymig.stores.pipelines import (
     Pipeline,
@@ -165,7 +165,9 @@ class V2Store(MongoLedger, Bodies):
             if outcome is not Applied.NEWER:
                 return outcome
         made = build_tombstone(revision, revision if since is None else since, self._moment)
-        return await self._update({"_id": id, REV: {"$lte": below}}, made, upsert=True)
+        # Or its own tombstone: a statement that is done may be reported as failed, and is sent again.
+        stored = {REV: revision, GONE: True, UNMOVED: {"$exists": False}}
+        return await self._update({"_id": id, "$or": [{REV: {"$lte": below}}, stored]}, made, upsert=True)
 
     async def _update_many(self, updates: Sequence[Update[Pipeline]]) -> list[Applied | BaseException]:
         """Upsert and replace many by one unordered statement; return outcomes, or errors, in the same order."""

@@ -18,6 +18,7 @@ from pymongo.errors import (
 
 from lazymig.errors import ConfigurationError, PhaseError
 from lazymig.loop.deadline import Deadline
+from lazymig.loop.own_errors import own_error
 from lazymig.stores.fencing import is_refused_by_fence
 from lazymig.stores.given import Store
 from lazymig.stores.probes import Probe
@@ -61,6 +62,8 @@ class FirstUse:
         given_s = _READ_WAIT_S if timeout_s is None else timeout_s / _READ_PART
         self._read_wait_s = given_s if read_wait_s is None else read_wait_s
         self._task: asyncio.Task[None] | None = None
+        #: How many calls have joined the running check, or the last one.
+        self._joined = 0
         #: Whether a server could not be reached by the last check. Reads do not wait for the next one then.
         self._away = False
         #: Direct connections to members of replica sets that passed the check: each may step down and still answer.
@@ -110,7 +113,7 @@ class FirstUse:
         if error is None:
             return
         if writes or not _is_unreachable(error):
-            raise error
+            raise own_error(error) if self._joined > 1 else error
 
     def _join_look(self) -> asyncio.Task[None]:
         loop = asyncio.get_running_loop()
@@ -118,6 +121,8 @@ class FirstUse:
             # In a new context: one caller's deadline or session must not affect the others.
             self._task = loop.create_task(self._run(), context=contextvars.Context())
             self._task.add_done_callback(_retrieve_error)
+            self._joined = 0
+        self._joined += 1
         return self._task
 
     async def _run(self) -> None:

@@ -15,6 +15,7 @@ from pymongo.errors import PyMongoError
 from lazymig.errors import LazymigError
 from lazymig.loop.clock import Clock
 from lazymig.loop.deadline import Deadline
+from lazymig.loop.own_errors import own_error
 from lazymig.web.snapshot import Snapshot
 from lazymig.web.trouble import describe_trouble
 
@@ -103,8 +104,7 @@ class Pulse:
         if self._shown is not None:
             return self._shown
         if self._error is not None:
-            # Without the frames of those who got it before, or each would add its own.
-            raise self._error.with_traceback(None)
+            raise own_error(self._error)
         raise NotYet(self._patience.first_s)
 
     async def renew(self) -> Snapshot:

@@ -482,6 +482,19 @@ async def test_the_look_is_shared_and_made_once(watched: tuple[Any, Watch]) -> N
     assert [event.command_name for event in sent] == ["find", "find"]
 
 
+async def test_calls_that_share_the_look_get_errors_of_their_own(database: Any) -> None:
+    """The tasks that an error passes add to it. A call that looks by itself gets the error that was raised."""
+    await database.create_collection("v2", capped=True, size=100_000)
+    repository = opened(database)
+    errors = await asyncio.gather(*(repository.get(id) for id in range(20)), return_exceptions=True)
+    assert {type(error) for error in errors} == {ConfigurationError}
+    assert len({str(error) for error in errors}) == 1
+    assert len({id(error) for error in errors}) == len(errors)
+    with pytest.raises(ConfigurationError, match="capped") as alone:
+        await repository.get(1)
+    assert alone.value.__cause__ is None
+
+
 async def test_a_caller_that_gives_up_leaves_the_look_to_the_others(database: Any) -> None:
     """The first caller is cancelled while it waits; the second is served."""
     await database["v1"].insert_one(ada_v1())

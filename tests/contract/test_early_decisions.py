@@ -15,6 +15,7 @@ from lazymig.repository import calls_of
 from lazymig.stores.announcing import Announcements
 from lazymig.stores.coalescing import CoalescingV2
 from tests.people import ada, ada_v1, people
+from tests.tasks import run_until
 
 META = "_lazymig"
 pytestmark = pytest.mark.parametrize("driver", ["pymongo", "motor"])
@@ -147,6 +148,27 @@ async def test_a_call_that_is_cancelled_while_it_decides_leaves_nothing(
         await tasks[0]
     await tasks[1]
     assert await intents(database) == {1: (0, 0), 2: (1, 1), 3: (0, 0)}
+
+
+async def test_a_call_that_is_closed_while_it_decides_waits_for_nothing(
+    repo: Any, database: Any, monkeypatch: Any
+) -> None:
+    """Python refuses that. Its announcement, which is on its way, is left to the next reader; the other write is done."""
+    gate, deciding = Gate(monkeypatch), asyncio.Event()
+
+    async def wait(person: Any) -> Any:
+        deciding.set()
+        await asyncio.Event().wait()
+
+    closed = repo.update(1, wait)
+    first = asyncio.ensure_future(run_until(deciding, closed))
+    other = asyncio.create_task(repo.update(2, lambda person: evolve(person, age=40)))
+    await first
+    closed.close()
+    gate.opened.set()
+    await other
+    assert await intents(database) == {1: (0, 1), 2: (1, 1), 3: (0, 0)}
+    assert (await repo.get(1)).age == 36
 
 
 async def test_a_call_that_is_cancelled_while_v2_is_read_announces_nothing(database: Any, monkeypatch: Any) -> None:

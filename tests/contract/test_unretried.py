@@ -73,6 +73,33 @@ async def test_a_body_that_fails_once_is_stored_again(
         assert await failing.count_documents(body) == len(ids)
 
 
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+@pytest.mark.parametrize("ids", [(1,), (1, 2, 3, 4)], ids=["alone", "together"])
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_tombstone_that_fails_once_is_stored_again(
+    failing: Any, failpoint: Callable[..., Any], ids: tuple[int, ...], answer: dict[str, Any], known: bool
+) -> None:
+    """It is reported as what it is, whichever of the statements has stored it; what others announced since stays."""
+    store = CoalescingV2(failing, SYSTEM_CLOCK, 1, 20.0)
+    tickets = await asyncio.gather(*map(store.ticket, ids))
+    if not known:
+        await failing.update_many({}, {"$inc": {f"{META}.intent": 1}})
+    with failpoint({"failCommands": ["update"], "namespace": failing.full_name, **answer}, times=1):
+        calls = [store.bury(id, 4, since=3, announced=one) for id, one in zip(ids, tickets, strict=True)]
+        assert await asyncio.gather(*calls) == [Applied.APPLIED] * len(ids)
+    assert (await intents(failing))[: len(ids)] == [(4, 4 if known else 5)] * len(ids)
+    assert await failing.count_documents({f"{META}.gone": True, "first": {"$exists": False}}) == len(ids)
+
+
+async def test_a_tombstone_that_never_lasts_is_an_error(failing: Any, failpoint: Callable[..., Any]) -> None:
+    """Nobody takes it for another writer's: a body that may be rolled back is V1's to answer for."""
+    store = CoalescingV2(failing, SYSTEM_CLOCK, 1, 20.0)
+    ticket = await store.ticket(1)
+    with failpoint({"failCommands": ["update"], "namespace": failing.full_name, **ANSWERS["it is done, and may not last"]}):
+        with pytest.raises(WriteConcernError):
+            await store.bury(1, 4, since=3, announced=ticket)
+
+
 @pytest.mark.parametrize("driver", ["pymongo", "motor"])
 @pytest.mark.parametrize("kind", TROUBLE)
 async def test_a_document_that_does_not_decode_is_announced(database: Any, kind: str) -> None:

@@ -655,6 +655,14 @@ async def test_bury_leaves_the_body_of_a_later_entity(store: V2Store, collection
 WAITING = Unmoved("waiting", "no name", {"first": "Ada", "note": "x"}, 2)
 
 
+async def test_bury_leaves_an_entity_that_waits_at_its_revision(store: V2Store, collection: Any) -> None:
+    """It has no body either, and is no tombstone: V1 holds it."""
+    assert await store.apply(1, WAITING, 4, own=True) is Applied.APPLIED
+    before = await only(collection)
+    assert await store.bury(1, 4) is Applied.NEWER
+    assert await only(collection) == before
+
+
 def unmoved(id: Any = 1, rev: int = 3, intent: int = 3, **meta: Any) -> dict[str, Any]:
     """What says why V1's entity has no body, and keeps the body before."""
     kept = {"conv": 2, "body": {"first": "Ada", "note": "x"}}

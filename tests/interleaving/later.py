@@ -93,9 +93,10 @@ class Queue:
             if self.steps.get(id) is step:
                 del self.steps[id]
 
-    async def at_last(self, step):
+    async def at_last(self, step, ending=None):
         """As the last step of a call that fails."""
         await step()
+        return True
 
 
 @frozen

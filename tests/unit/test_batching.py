@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 from unittest.mock import ANY
 
@@ -199,10 +199,64 @@ async def test_more_than_a_thousand_go_in_several(calls: Calls) -> None:
 
 
 async def test_an_error_is_every_callers(calls: Calls) -> None:
-    """Of the whole statement."""
+    """Of the whole statement; each gets an object of its own, whose cause is that of the statement."""
     calls.answer = lambda argument: 1 / 0
     results = await calls.results(1, 2, 3)
     assert [type(result) for result in results] == [ZeroDivisionError] * 3
+    assert len({id(result) for result in results}) == 3
+    assert len({id(result.__cause__) for result in results}) == 1
+
+
+async def test_an_error_of_several_calls_is_each_ones_own(calls: Calls) -> None:
+    """Where the statement returns one object for them; who gets one that no other gets has that."""
+    shared, alone = ValueError("shared"), ValueError("alone")
+    calls.answer = lambda argument: {2: alone, 4: argument}.get(argument, shared)
+    results = await calls.results(1, 2, 3, 4)
+    assert [results[1] is alone, results[3]] == [True, 4]
+    assert [(str(results[place]), results[place].__cause__) for place in (0, 2)] == [("shared", shared)] * 2
+    assert results[0] is not results[2]
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit], ids=lambda kind: kind.__name__)
+def test_what_ends_the_program_comes_once_to_each(kind: Any) -> None:
+    """The loop ends with what the statement has raised; each caller that is run to its end gets one of its own."""
+    raised: list[BaseException] = []
+
+    async def note(call: Awaitable[int]) -> None:
+        try:
+            await call
+        except BaseException as error:
+            raised.append(error)
+
+    async def call_thrice() -> None:
+        calls = Calls()
+        calls.go.set()
+        calls.answer = end
+        await asyncio.gather(*(note(calls.batcher.call(number)) for number in range(3)))
+
+    def end(_: int) -> int:
+        raise kind(3)
+
+    with asyncio.Runner() as runner:
+        callers = runner.get_loop().create_task(call_thrice())
+        with pytest.raises(kind) as ended:
+            runner.get_loop().run_until_complete(callers)
+        runner.get_loop().run_until_complete(callers)
+    assert [(type(error), error.args, error.__cause__) for error in raised] == [(kind, (3,), ended.value)] * 3
+    assert len({id(error) for error in raised}) == 3
+
+
+async def test_the_error_of_a_statement_with_one_caller_left_is_that_ones(calls: Calls) -> None:
+    """The others were cancelled while it was under way."""
+    calls.answer = lambda argument: 1 / 0
+    tasks = calls.start(1, 2, 3)
+    await turns()
+    for task in tasks[:2]:
+        task.cancel()
+    await turns()
+    calls.go.set()
+    result = (await asyncio.gather(*tasks, return_exceptions=True))[2]
+    assert (type(result), result.__cause__) == (ZeroDivisionError, None)
 
 
 async def test_an_error_among_the_results_is_its_own_callers(calls: Calls) -> None:
@@ -259,6 +313,7 @@ async def test_a_statement_that_is_cancelled_tells_its_callers(calls: Calls) -> 
     await turns()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(result) for result in results] == [asyncio.CancelledError] * 3
+    assert len({id(result) for result in results}) == 3
 
 
 async def test_one_callers_deadline_is_not_the_others_concern(calls: Calls) -> None:

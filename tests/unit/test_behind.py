@@ -105,3 +105,52 @@ async def test_a_cancelled_caller_does_not_take_its_step_with_it(steps: Steps) -
     steps.go.set()
     await behind.drain()
     assert steps.done == ["a"]
+
+
+# ---- the last step of a call that fails -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [None, ValueError(), asyncio.CancelledError(), KeyboardInterrupt(), SystemExit()])
+async def test_a_last_step_is_made_before_the_call_ends(steps: Steps, ending: BaseException | None) -> None:
+    """Whatever the call ends with."""
+    steps.go.set()
+    assert await Behind().at_last(steps("a"), ending)
+    assert steps.done == ["a"]
+
+
+async def test_a_last_step_that_hangs_does_not_hold_up_the_end(steps: Steps) -> None:
+    """It is given up, and reported as late."""
+    late: list[str] = []
+    assert await Behind(0, 0.01, lambda: late.append("late")).at_last(steps("a"), KeyboardInterrupt())
+    assert (steps.done, late) == ([], ["late"])
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt(), SystemExit()])
+async def test_nothing_replaces_what_ends_the_program(steps: Steps, ending: BaseException) -> None:
+    """Neither what the last step raises nor that the call is cancelled meanwhile."""
+
+    async def fail() -> None:
+        raise ValueError
+
+    assert not await Behind().at_last(fail, ending)
+    last = asyncio.ensure_future(Behind().at_last(steps("a"), ending))
+    await asyncio.sleep(0)
+    last.cancel()
+    assert await last is False
+    assert steps.done == []
+
+
+async def test_a_call_that_fails_can_be_cancelled_in_its_last_step(steps: Steps) -> None:
+    """The cancellation is what it ends with then."""
+    last = asyncio.ensure_future(Behind().at_last(steps("a"), ValueError()))
+    await asyncio.sleep(0)
+    last.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await last
+
+
+async def test_a_call_that_is_closed_makes_no_last_step(steps: Steps) -> None:
+    """Python lets a coroutine that is closed wait for nothing."""
+    steps.go.set()
+    assert not await Behind().at_last(steps("a"), GeneratorExit())
+    assert steps.done == []

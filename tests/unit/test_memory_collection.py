@@ -59,6 +59,8 @@ UPSERT_PARTS = st.dictionaries(PATHS, st.one_of(SCALARS, ORDERINGS, NEGATIONS, S
 UPSERT_FILTERS = st.one_of(
     st.builds(lambda id, rest: {"_id": id, **rest}, IDS, UPSERT_PARTS),
     st.builds(lambda id, rest, never: {"_id": id, "$nor": [never], **rest}, IDS, UPSERT_PARTS, PARTS),
+    # Two different parts: of one alone, the server would store what it compares for equality.
+    st.builds(lambda id, rest, one: {"_id": id, "$or": [one, {"other": 7}], **rest}, IDS, UPSERT_PARTS, PARTS),
 )
 CHANGES = st.one_of(
     st.dictionaries(PATHS, SCALARS, min_size=1, max_size=3),

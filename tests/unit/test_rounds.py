@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import pytest
@@ -140,38 +140,39 @@ async def test_an_outcome_may_be_an_error(work: Work) -> None:
     assert [str(result) for result in results] == ["10", "20", "three", "40"]
 
 
-async def test_the_error_of_a_turn_is_everybodys(work: Work) -> None:
+@pytest.mark.parametrize("kind", [ConnectionError, asyncio.CancelledError], ids=lambda kind: kind.__name__)
+async def test_the_error_of_a_turn_is_everybodys(work: Work, kind: Any) -> None:
     """As an object of its own: a traceback grows with each task that it passes."""
-    tasks = work.start(1)
+    first = work.start(1)
     await turns()
-    tasks += work.start(2, 3, 4)
+    calls = [asyncio.ensure_future(raised_by(work.rounds.call(1, "updates", number, work.run))) for number in (2, 3, 4)]
     work.go.set()
-    await tasks[0]
-    work.error = ConnectionError("lost", 7)
-    results = await asyncio.gather(*tasks[1:], return_exceptions=True)
-    assert [(type(result), result.args) for result in results] == [(ConnectionError, ("lost", 7))] * 3
-    assert len({id(result) for result in results}) == 3
+    await first[0]
+    work.error = kind("lost")
+    raised = await asyncio.gather(*calls)
+    assert [type(error) for error in raised] == [kind] * 3
+    assert len({id(error) for error in raised}) == 3
+    assert len({id(error.__cause__) for error in raised}) == 1
+    assert kind is asyncio.CancelledError or raised[0].__cause__ is work.error
 
 
-async def test_an_error_that_cannot_be_copied_is_shared(work: Work) -> None:
-    """Rather than lost."""
+async def raised_by(call: Awaitable[Any]) -> BaseException:
+    """What a call raises."""
+    try:
+        await call
+    except BaseException as error:
+        return error
+    raise AssertionError("it returned")
 
-    class Odd(Exception):
-        def __init__(self, one: int, other: int) -> None:
-            super().__init__(one + other)
 
-    tasks = work.start(1)
+async def test_the_error_of_a_turn_with_one_caller_left_is_that_ones(work: Work) -> None:
+    """As it would be by itself."""
+    tasks = await shared(work, 2, 3)
+    work.error = ConnectionError("lost")
+    tasks[0].cancel()
     await turns()
-    tasks += work.start(2, 3)
     work.go.set()
-    await tasks[0]
-    work.error = Odd(1, 2)
-    assert {await _error(task) for task in tasks[1:]} == {work.error}
-
-
-async def _error(task: asyncio.Task[Any]) -> BaseException | None:
-    await asyncio.wait([task])
-    return task.exception()
+    assert await raised_by(tasks[1]) is work.error
 
 
 async def test_who_has_no_outcome_goes_first_next_time(work: Work) -> None:

@@ -28,7 +28,7 @@ def equalities(criteria: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if path == "$and":
             for part in condition:
                 yield from equalities(part)
-        elif path == "$nor":
+        elif path == "$nor" or (path == "$or" and len(condition) > 1):
             continue
         elif path[:1] == "$":
             raise NotImplementedError(f"MemoryCollection does not upsert with {path}")

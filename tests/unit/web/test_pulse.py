@@ -193,11 +193,14 @@ async def test_the_first_look_raises_what_it_finds() -> None:
     """Where nothing was ever seen, the error itself is raised, to watchers too; and one look serves an interval."""
     on = Pulsing()
     on.looks.fails = PhaseError("no phase is recorded")
+    raised: list[Exception] = []
     for _ in range(20):
-        with pytest.raises(PhaseError, match="no phase is recorded"):
+        with pytest.raises(PhaseError, match="no phase is recorded") as one:
             await on.pulse.now()
-        with pytest.raises(PhaseError, match="no phase is recorded"):
+        with pytest.raises(PhaseError, match="no phase is recorded") as other:
             await anext(on.pulse.watch())
+        raised += [one.value, other.value]
+    assert len({id(error) for error in raised}) == len(raised), "what one adds to it is not the others'"
     assert (on.looks.count, on.pulse.watchers, on.clock.sleepers) == (1, 0, 0)
     assert count_frames(on.looks.fails) < 10
     on.looks.fails = None
