@@ -89,6 +89,14 @@ def test_only_the_verb_that_is_asked_for_is_imported(verb: str) -> None:
     assert (f"lazymig.cli.{verb}" in loaded) == (verb != "fly")
 
 
+def test_the_collector_of_garbage_starts_behind_the_imports(tmp_path: Path) -> None:
+    """It leaves alone what a command imports at its start, and works as usual when the application is imported."""
+    (tmp_path / "shop.py").write_text("import gc; print(gc.isenabled(), gc.get_freeze_count() > 10_000)")
+    code = "import sys; from lazymig.cli import main; sys.argv[1:] = ['status', '--app', 'shop:x']; main()"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert ended.stdout == "True True\n", ended.stderr
+
+
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
