@@ -78,8 +78,9 @@ def build_replacement(body: Body, revision: int, conv: int, announced: StoredV2)
     meta = {"rev": revision, **known}
     if conv != 1:
         meta["conv"] = conv
-    # No revision is above its intent.
-    standing = {"intent": _INTENT, "by": _BY, "inserts": _INSERTS}
+    # No revision is above its intent. Nor is an insert remembered since: it was announced above this intent, and taken
+    # back with its announcement.
+    standing = {"intent": _INTENT, "by": _BY}
     return _replace_if({"$eq": [standing, {"$literal": known}]}, {"$literal": {**body, META_FIELD: meta}})
 
 
@@ -87,8 +88,8 @@ def build_known_tombstone(revision: int, since: int, now: Moment, announced: Sto
     """Return the pipeline that does what `build_tombstone` does, as `build_replacement` does for a body."""
     if announced.intent != revision or announced.inserts or announced.revision > since:
         return None
-    # Not what has been stored meanwhile, which may be of the next entity.
-    standing, known = [_REV, _INTENT, {"inserts": _INSERTS}], [announced.revision, revision, {}]
+    # Not what has been stored meanwhile, which may be of the next entity. What is remembered is as it is for a body.
+    standing, known = [_REV, _INTENT], [announced.revision, revision]
     meta = {"rev": revision, "intent": revision, "by": _BY, "gone": True, "at": now}
     return _replace_if({"$eq": [standing, {"$literal": known}]}, {META_FIELD: meta})
 

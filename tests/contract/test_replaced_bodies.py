@@ -37,7 +37,7 @@ HELD: dict[str, Document | None] = {
     "nothing": document(),
     "another announcement": document(intent=5),
     "a raise to the same number": document(raised=1),
-    "a remembered insert": document(inserts=[4]),
+    "a remembered insert": document(intent=5, inserts=[5]),
     "a repair at the same revision": document(rev=4),
     "a later body": document(rev=5, intent=5),
     "it came in otherwise": document(by="sweep"),

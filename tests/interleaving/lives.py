@@ -106,7 +106,7 @@ async def read_afterwards(s):
     return await subject.read_afterwards(s)
 
 
-def scenario(state, clients, **changes):
+def scenario(state, clients, make=calls, **changes):
     """Clients by lists of call names, from one starting state."""
     changed = {
         "setup": setup(STATES[state], KEEPING),
@@ -115,4 +115,4 @@ def scenario(state, clients, **changes):
         "resumes": True,
         **changes,
     }
-    return subject.scenario(state, clients, make=calls, **changed)
+    return subject.scenario(state, clients, make=make, **changed)
