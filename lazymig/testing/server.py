@@ -10,18 +10,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import Any, Self
 
 from attrs import frozen
-from pymongo import MongoClient
-from pymongo.errors import AutoReconnect
 
-from lazymig.testing.mongod import PATIENCE_S, Client, Mongod
+from lazymig.testing import electing
+from lazymig.testing.mongod import Mongod
 
 __all__ = ["External", "ReplicaSet", "Server"]
 
 _SET_NAME = "lazymig"
+#: MongoDB's own time without a primary before an election. No stall of a busy machine comes near it.
+_CALM_S = 10.0
 
 
 @frozen
@@ -34,8 +35,9 @@ class External:
 class _Fleet(ABC):
     """One or more processes with one address."""
 
-    def __init__(self) -> None:
+    def __init__(self, election_s: float = _CALM_S) -> None:
         self._members: tuple[Mongod, ...] = ()
+        self._election_s = election_s
 
     @abstractmethod
     def start(self) -> Self:
@@ -85,25 +87,7 @@ class _Fleet(ABC):
             raise
 
     def _initiate(self) -> None:
-        configuration = {
-            "_id": _SET_NAME,
-            "members": [{"_id": number, "host": member.address} for number, member in enumerate(self._members)],
-            # Elections then take a second or two instead of ten.
-            "settings": {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200},
-        }
-        with self._members[0].client() as client:
-            client.admin.command("replSetInitiate", configuration)
-        with self._primary() as primary:
-            # This returns when every member has the note. Each has then finished its initial copy and can be elected.
-            primary.admin.command("appendOplogNote", 1, data={"started": True}, writeConcern={"w": len(self._members)})
-
-    def _primary(self) -> Client:
-        """Make a client that waits for a primary at its first command."""
-        return MongoClient(self.uri, serverSelectionTimeoutMS=PATIENCE_S * 1000)
-
-    def _await_primary(self) -> None:
-        with self._primary() as primary:
-            primary.admin.command("ping")
+        electing.start_set(_SET_NAME, self._members, self.uri, election_s=self._election_s)
 
 
 class Server(_Fleet):
@@ -156,7 +140,8 @@ class Server(_Fleet):
         """Restart with the same data and port, and return when the server accepts writes. Stop it first if it runs."""
         self.members[0].stop()
         self.members[0].start()
-        self._await_primary()
+        with electing.follow(self.uri) as client:
+            client.admin.command("ping")
 
     def failpoint(self, data: Mapping[str, Any], *, times: int | None = None) -> AbstractContextManager[None]:
         """Make commands fail inside a with statement.
@@ -183,10 +168,12 @@ class ReplicaSet(_Fleet):
     Args:
         members: The number of mongods.
         cache_gb: The size of each mongod's WiredTiger cache in GB.
+        election_s: The time without a primary after which the others elect one. Pass 10, MongoDB's default, where no
+            primary is killed: a machine that stalls for a second then causes no election.
     """
 
-    def __init__(self, members: int = 3, *, cache_gb: float = 0.25) -> None:
-        super().__init__()
+    def __init__(self, members: int = 3, *, cache_gb: float = 0.25, election_s: float = 1.0) -> None:
+        super().__init__(election_s)
         self._size = members
         self._cache_gb = cache_gb
 
@@ -208,23 +195,17 @@ class ReplicaSet(_Fleet):
     @property
     def primary(self) -> Mongod:
         """The present primary. If there is none, reading this waits for one."""
-        with self._primary() as client:
-            client.admin.command("ping")
-            address = client.address
-        return next(member for member in self.members if address == ("127.0.0.1", member.port))
+        return self._at(electing.reign(self.uri).address)
 
     def step_down(self) -> Mongod:
-        """Make the primary step down, and wait a second or two for the next one.
+        """Make the primary step down, and wait a second or two until another member is elected.
 
         Writes that the majority has acknowledged remain. Others may be rolled back.
 
         Returns:
             The member that was elected.
         """
-        # A primary that steps down may close all its connections, including this one.
-        with self.primary.client() as client, suppress(AutoReconnect):
-            client.admin.command("replSetStepDown", 5, secondaryCatchUpPeriodSecs=4)
-        return self.primary
+        return self._at(electing.step_down(self.uri, self.members))
 
     def kill_primary(self) -> Mongod:
         """End the primary as `kill -9` does. The others elect a new one.
@@ -235,3 +216,6 @@ class ReplicaSet(_Fleet):
         primary = self.primary
         primary.kill()
         return primary
+
+    def _at(self, address: str) -> Mongod:
+        return next(member for member in self.members if member.address == address)

@@ -159,7 +159,7 @@ async def test_case_13_the_control_collection_is_looked_at_too(database: Any) ->
 @pytest.fixture(scope="module")
 def pair_of_servers() -> Iterator[ReplicaSet]:
     """A primary and a secondary."""
-    with ReplicaSet(2) as servers:
+    with ReplicaSet(2, election_s=10) as servers:
         yield servers
 
 

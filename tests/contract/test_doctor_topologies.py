@@ -8,10 +8,11 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from pymongo import AsyncMongoClient, MongoClient
+from pymongo import AsyncMongoClient
 
 from lazymig import Doctor, Finding, Severity
 from lazymig.testing import ServerMissing
+from lazymig.testing.electing import start_set
 from lazymig.testing.mongod import Mongod
 from tests.sweeps import repository, thing
 
@@ -40,14 +41,8 @@ def with_arbiter() -> Iterator[str]:
     """The address of a replica set of two members with data and an arbiter."""
     with ExitStack() as stack:
         members = [_started(stack, "psa") for _ in range(3)]
-        hosts = [{"_id": number, "host": member.address} for number, member in enumerate(members)]
-        hosts[2]["arbiterOnly"] = True
-        settings = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200}
-        with members[0].client() as client:
-            client.admin.command("replSetInitiate", {"_id": "psa", "members": hosts, "settings": settings})
         uri = f"mongodb://{','.join(member.address for member in members[:2])}/?replicaSet=psa"
-        with MongoClient[dict[str, Any]](uri) as client:
-            client.admin.command("appendOplogNote", 1, data={"started": True}, writeConcern={"w": 2})
+        start_set("psa", members, uri, election_s=10, arbiters=1)
         yield uri
 
 

@@ -175,7 +175,7 @@ async def test_without_its_record_a_process_refuses_calls_until_there_is_one(ser
 @pytest.mark.skipif(not WIDENING.full, reason="an election takes long")
 async def test_a_fleet_goes_on_across_an_election() -> None:
     """The primary steps down twice while the phase moves; nothing needs to be done by hand."""
-    with ReplicaSet() as servers:
+    with ReplicaSet(election_s=10) as servers:
         async with AsyncMongoClient(servers.uri) as client:
             database = client["fleet"]
             control = Control(database["control"])

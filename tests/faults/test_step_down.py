@@ -6,14 +6,20 @@ import asyncio
 from itertools import pairwise
 from typing import Any
 
-from lazymig.testing import ReplicaSet
+from lazymig.testing import ReplicaSet, electing
 from tests.faults.boxes import legacy
 from tests.faults.claims import judge
-from tests.faults.conftest import connected
+from tests.faults.conftest import CALM_S, connected
 from tests.faults.load import History, ShiftedClock, clients, work
 
 IDS = range(24)
 CALLS = 120
+
+
+async def elect_after(election_s: float, replica_set: ReplicaSet) -> None:
+    """Let the members elect another primary after this time without one."""
+    with electing.follow(replica_set.uri) as client:
+        await asyncio.to_thread(electing.set_election, client, election_s)
 
 
 async def test_step_downs(replica_set: ReplicaSet, ledger: Any, seed: int, wide: int) -> None:
@@ -45,6 +51,7 @@ async def test_primary_killed(replica_set: ReplicaSet, ledger: Any, seed: int) -
     history, clock = History({id: (f"legacy.{id}", 0) for id in IDS if id % 2}), ShiftedClock()
     async with connected(replica_set.uri) as database:
         await database["v1"].insert_many([legacy(id) for id in history.initial])
+        await elect_after(1.0, replica_set)
         killed: list[asyncio.Task[Any]] = []
 
         async def between() -> None:
@@ -54,6 +61,7 @@ async def test_primary_killed(replica_set: ReplicaSet, ledger: Any, seed: int) -
         await work(clients(database, history, IDS, seed, clock, count=6), lambda: history.calls < 3 * CALLS, between)
         # It comes back with writes that nobody else has, and must drop them.
         await asyncio.to_thread((await killed[0]).start)
+        await elect_after(CALM_S, replica_set)
         row = await judge("primary killed", 1, database, history, IDS, clock)
     ledger(row)
     assert not row.violations
