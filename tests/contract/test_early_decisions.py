@@ -153,7 +153,7 @@ async def test_a_call_that_is_cancelled_while_it_decides_leaves_nothing(
 async def test_a_call_that_is_closed_while_it_decides_waits_for_nothing(
     repo: Any, database: Any, monkeypatch: Any
 ) -> None:
-    """Python refuses that. Its announcement, which is on its way, is left to the next reader; the other write is done."""
+    """Python refuses that. Its announcement, on its way, is left to the next reader; the other write is done."""
     gate, deciding = Gate(monkeypatch), asyncio.Event()
 
     async def wait(person: Any) -> Any:

@@ -94,9 +94,10 @@ async def test_a_tombstone_that_never_lasts_is_an_error(failing: Any, failpoint:
     """Nobody takes it for another writer's: a body that may be rolled back is V1's to answer for."""
     store = CoalescingV2(failing, SYSTEM_CLOCK, 1, 20.0)
     ticket = await store.ticket(1)
-    with failpoint({"failCommands": ["update"], "namespace": failing.full_name, **ANSWERS["it is done, and may not last"]}):
-        with pytest.raises(WriteConcernError):
-            await store.bury(1, 4, since=3, announced=ticket)
+    answer = ANSWERS["it is done, and may not last"]
+    fatal = failpoint({"failCommands": ["update"], "namespace": failing.full_name, **answer})
+    with fatal, pytest.raises(WriteConcernError):
+        await store.bury(1, 4, since=3, announced=ticket)
 
 
 @pytest.mark.parametrize("driver", ["pymongo", "motor"])
