@@ -1,4 +1,4 @@
-"""The tasks that a test itself starts, since other tests and the driver have others, and calls run in parts."""
+"""The tasks that a test itself starts, since others come and go meanwhile, and calls that it runs in parts."""
 
 from __future__ import annotations
 

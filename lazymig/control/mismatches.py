@@ -144,7 +144,7 @@ def _make_mismatch(row: Row) -> Mismatch:
         row.get("id"), _VERDICTS.get(of.text("verdict"), Verdict.UNKNOWN), of.text("check"),
         tuple(map(_make_difference, filter(_is_difference, _list(row.get("differences"))))), of.text("reason"),
         of.find_integer("revision"), of.find_integer("v2_revision"), of.text("signature"),
-        of.text("source") or "verify", row.get("confirmed") is not False, of.find_moment("since"),
+        of.text("source"), row.get("confirmed") is not False, of.find_moment("since"),
         of.find_moment("first_at"), of.find_moment("last_at"),
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ a row that says what to look at, and the next run goes on from there. Every chan
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -146,16 +147,21 @@ class Retirements(Part):
         )
 
     async def remove_others(self) -> int:
-        """Remove every row but its phase, its processes, this record and the journal; return how many."""
+        """Remove every row but its phase, its processes, this record and the journal; return how many.
+
+        Those are kept by their ids, whatever somebody has made of their other values: without the phase, the next
+        process would not know that V1 is gone.
+        """
         return await self._rows.remove(self._find_others())
 
     async def count_others(self) -> int:
         """Count these rows, but for those of samples, which say only for how long it was looked at."""
-        return await self._rows.count(self._find_others("samples"))
+        return await self._rows.count({**self._find_others(), "kind": {"$ne": "samples"}})
 
-    def _find_others(self, *kinds: str) -> dict[str, object]:
-        kept = ["phase", "member", "retirement", "journal", *kinds]
-        return {"migration": self._migration, "kind": {"$nin": kept}}
+    def _find_others(self) -> dict[str, object]:
+        kept = [f"{self._migration}/{name}" for name in ("phase", "retirement", "journal")]
+        members = {"_id": {"$regex": f"^{re.escape(self._migration)}/member/"}}
+        return {"migration": self._migration, "_id": {"$nin": kept}, "$nor": [members]}
 
 
 def _make_row(record: RetirementRecord) -> dict[str, object]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 from lazymig.errors import ConfigurationError
 from lazymig.fleet.jobs import SWEEP, sum_reports
-from lazymig.fleet.workers import MakeRepository, run_here
+from lazymig.fleet.workers import MakeRepository, find_end, run_here
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.sweeper import SweepReport
 
@@ -32,10 +33,14 @@ async def sweep_on_dask(address: str, make_repository: MakeRepository, options: 
         # `pure=False`: two sweeps with the same arguments are two sweeps.
         options = {"since": SYSTEM_CLOCK.now(), **options}
         shards = [(number, count) for number in range(count)]
-        futures = client.map(sweep_shard, shards, make_repository=make_repository, options=options, pure=False)
+        futures = client.map(
+            sweep_shard, shards, make_repository=make_repository, options=options, end=find_end(options), pure=False
+        )
         return sum_reports(await client.gather(futures))
 
 
-def sweep_shard(shard: tuple[int, int], make_repository: MakeRepository, options: dict[str, Any]) -> SweepReport:
+def sweep_shard(
+    shard: tuple[int, int], make_repository: MakeRepository, options: dict[str, Any], end: datetime | None = None
+) -> SweepReport:
     """Sweep every n-th partition in this worker, as one task."""
-    return asyncio.run(run_here(SWEEP, make_repository, {**options, "shard": shard}))
+    return asyncio.run(run_here(SWEEP, make_repository, {**options, "shard": shard}, end))

@@ -14,6 +14,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -24,6 +25,7 @@ from attrs import frozen
 from lazymig.errors import ConfigurationError, LazymigError
 from lazymig.fleet.jobs import Job, Report, Running
 from lazymig.fleet.processors import choose_processes, count_processors
+from lazymig.fleet.signals import hold_interrupts_back, interrupts_held_back, let_interrupts_through
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.repository import Repository, calls_of
 from lazymig.stores.clients import clients_of
@@ -85,11 +87,13 @@ class Workers(Generic[P, R]):
         self._options = options
         self._on_progress = on_progress
         self._here: Running[R] | None = None
+        self._stopped = False
         self._workers: list[_Worker] = []
         self._progress: dict[int, P] = {}
 
     def stop(self) -> None:
         """Let every process finish its batches and save its checkpoint."""
+        self._stopped = True
         if self._here is not None:
             self._here.stop()
         self._end(self._workers)
@@ -111,13 +115,17 @@ class Workers(Generic[P, R]):
         Raises:
             WorkerFailed: A process failed, with the first failure. What was done is kept.
         """
+        options, end = {"since": SYSTEM_CLOCK.now(), **self._options}, find_end(self._options)
         self._count = await self._choose_count() if self._given == "auto" else self._given
-        options = {"since": SYSTEM_CLOCK.now(), **self._options}
-        self._here = self._job.make(self._repository, **options, on_progress=partial(self._take_progress, 0))
+        mine = shorten(options, end)
+        self._here = self._job.make(self._repository, **mine, on_progress=partial(self._take_progress, 0))
+        if self._stopped:
+            self._here.stop()
+            self._count = 1
         # Threads of their own: the part of this process needs the loop's, if only to look up the server's address.
         listening = ThreadPoolExecutor(self._count)
         try:
-            self._start(options)
+            self._start(options, end)
             others = (self._wait_for_outcome(number, listening) for number in range(1, self._count))
             outcomes = await asyncio.gather(self._run_here(self._here), *others)
         finally:
@@ -132,15 +140,16 @@ class Workers(Generic[P, R]):
     async def _choose_count(self) -> int:
         return await choose_count(self._job, self._repository, self._options)
 
-    def _start(self, options: Keywords) -> None:
+    def _start(self, options: Keywords, end: datetime | None) -> None:
         context = multiprocessing.get_context("spawn")
-        for _ in range(1, self._count):
-            ours, theirs = context.Pipe()
-            arguments = (theirs, self._job, self._make_repository, options)
-            process = context.Process(target=_work, args=arguments, daemon=True)
-            process.start()
-            theirs.close()
-            self._workers.append(_Worker(process, ours))
+        with interrupts_held_back():
+            for _ in range(1, self._count):
+                ours, theirs = context.Pipe()
+                arguments = (theirs, self._job, self._make_repository, options, end)
+                process = context.Process(target=_work, args=arguments, daemon=True)
+                process.start()
+                theirs.close()
+                self._workers.append(_Worker(process, ours))
 
     def _join(self) -> None:
         for worker in self._workers:
@@ -183,11 +192,13 @@ class Workers(Generic[P, R]):
         return failure
 
 
-def _work(pipe: Connection, job: Job[P, R], make_repository: MakeRepository, options: Keywords) -> None:
+def _work(
+    pipe: Connection, job: Job[P, R], make_repository: MakeRepository, options: Keywords, end: datetime | None
+) -> None:
     """Do a part in a worker process, and send progress, then the report or the failure, to its parent."""
     try:
         try:
-            outcome: R | str = asyncio.run(_run_part(pipe, job, make_repository, options))
+            outcome: R | str = asyncio.run(_run_part(pipe, job, make_repository, options, end))
         except (Exception, SystemExit) as error:
             outcome = _describe(job, error)
         pipe.send(outcome)
@@ -205,26 +216,53 @@ def _describe(job: Job[P, R], error: BaseException) -> str:
     return f"a worker failed: {type(error).__name__}; run the {job.name} without workers to see it in full"
 
 
-async def _run_part(pipe: Connection, job: Job[P, R], make_repository: MakeRepository, options: Keywords) -> R:
+async def _run_part(
+    pipe: Connection, job: Job[P, R], make_repository: MakeRepository, options: Keywords, end: datetime | None
+) -> R:
     def listen(running: Running[R]) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, running.stop)
+        let_interrupts_through()
 
-    return await run_here(job, make_repository, {**options, "on_progress": pipe.send}, listen)
+    try:
+        return await run_here(job, make_repository, {**options, "on_progress": pipe.send}, end, listen)
+    finally:
+        hold_interrupts_back()
 
 
 async def run_here(
     job: Job[P, R],
     make_repository: MakeRepository,
     options: Keywords,
+    end: datetime | None,
     started: Callable[[Running[R]], None] = lambda _: None,
 ) -> R:
-    """Make the repository in this process's event loop, do this process's part, and close the clients."""
+    """Make the repository in this process's event loop, do this process's part, and close the clients.
+
+    `end`: when the run of all processes ends.
+    """
     async with _opened(make_repository) as repository:
-        running = job.make(repository, **options)
+        running = job.make(repository, **shorten(options, end))
         started(running)
         async with repository:
             return await running.run()
+
+
+def find_end(options: Keywords) -> datetime | None:
+    """Return when a run with these options that begins now must end, in all its processes; None for no bound."""
+    max_time_s = options.get("max_time_s")
+    return None if max_time_s is None else SYSTEM_CLOCK.now() + timedelta(seconds=max_time_s)
+
+
+def shorten(options: Keywords, end: datetime | None) -> Keywords:
+    """Return the options of a process that begins now: it has what is left until the end of the run.
+
+    By the clock of its machine, and never more than the whole.
+    """
+    if end is None:
+        return options
+    left_s = (end - SYSTEM_CLOCK.now()).total_seconds()
+    return {**options, "max_time_s": max(0.0, min(left_s, options["max_time_s"]))}
 
 
 async def choose_count(job: Job[P, R], repository: Made, options: Keywords) -> int:

@@ -237,7 +237,7 @@ class Bodies(Protocol):
         """Bring V2 up to a delete at this revision: store a tombstone without a body.
 
         Never lowers the intent. NEWER: V2 is past this revision, or past the entity that was deleted. APPLIED also if
-        its tombstone stands already, because a statement was done and reported as failed. `since` is V1's revision of
+        the tombstone stands already, because a statement was done and reported as failed. `since` is V1's revision of
         that entity, or V2's where V1 had none. `announced` is as for `apply`.
         """
 

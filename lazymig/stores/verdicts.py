@@ -73,7 +73,7 @@ class Mismatch:
         revision: V1's revision, None where V1 lacks the entity.
         v2_revision: The revision of V2's body, None where V2 lacks the entity.
         signature: Changes whenever one of the two sides changes. The age of a mismatch starts again then.
-        source: What found it: "verify" or "dark read".
+        source: What found it: "verify" or "dark read"; "" where the record of it cannot be read.
         confirmed: Whether it has stood unchanged for the minimum age. Only then it counts.
         since: Since when both sides are as they are, naive UTC.
         first_at: When the entity was first found not to agree, whatever was wrong then.

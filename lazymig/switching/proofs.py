@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from attrs import frozen
 
 from lazymig.control import RunRecord
-from lazymig.dark.contests import SOURCE as DARK_READ
 from lazymig.stores.raw import keys_of
 from lazymig.stores.verdicts import Mismatch
 from lazymig.switching.case import AnyCase
 from lazymig.switching.plan import Gate, closes, opens
+from lazymig.verifying.options import KIND as VERIFY
 from lazymig.verifying.report import COUNTED
 
 #: A run with one of these counts above 0 has not compared everything.
@@ -108,7 +108,8 @@ async def mismatches(case: AnyCase) -> Gate:
     """No entity is recorded that does not agree: confirmed by a verification, or seen by a live read."""
     count = 0
     async for page in case.parts.mismatches.find_pages(case.name):
-        count += await _count_unwaived(case, [row for row in page if row.confirmed or row.source == DARK_READ])
+        # Only a verification confirms what it has found. A source that cannot be read counts as another one.
+        count += await _count_unwaived(case, [row for row in page if row.confirmed or row.source != VERIFY])
     if count:
         return closes(
             "mismatches", f"{count:,} entities do not agree",

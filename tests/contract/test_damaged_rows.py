@@ -70,7 +70,7 @@ async def fill(database: Any, clock: Any) -> None:
     await parts.letters.record([DeadLetter("things", 1, 0, "upgrade", "ValueError", "no", "n", line="a.py:1 in up")])
     differs = (Difference("n", "int32", "missing"),)
     for source, id in (("verify", 1), ("dark read", 2)):
-        found = Mismatch(id, Verdict.DIFFERENT, "upgrade", differs, "", 1, 1, "s", source, confirmed=True)
+        found = Mismatch(id, Verdict.DIFFERENT, "upgrade", differs, "", 1, 1, "s", source, confirmed=source == "verify")
         await parts.mismatches.record("things", [found])
     await remember_revision(calls_of(repo).ground, control)
     await fill_what_runs(database, clock)
@@ -265,6 +265,19 @@ async def test_a_phase_of_a_later_release_is_named() -> None:
     await database["lazymig_control"].update_one({"kind": "phase"}, change)
     with pytest.raises(PhaseError, match="the phase 'v3_primary', which this release does not know"):
         await parts_of(Control(database["lazymig_control"])).phases("things").find()
+
+
+@pytest.mark.parametrize("wrong", ["x", None, "", [], GONE], ids=lambda value: "gone" if value is GONE else repr(value))
+async def test_a_verdict_that_cannot_be_read_is_unknown(wrong: object) -> None:
+    """Wherever mismatches are named or counted, and never that the two sides agree."""
+    database = AsyncMongoMockClient()["test"]
+    await fill(database, StandingClock())
+    mismatches = parts_of(Control(database["lazymig_control"])).mismatches
+    change = {"$unset": {"verdict": ""}} if wrong is GONE else {"$set": {"verdict": wrong}}
+    await database["lazymig_control"].update_many({"kind": "mismatch"}, change)
+    [page] = [page async for page in mismatches.find_pages("things")]
+    assert [row.verdict for row in page] == [Verdict.UNKNOWN] * 2
+    assert await mismatches.count_by_verdict("things") == {Verdict.UNKNOWN: 2}
 
 
 @pytest.mark.parametrize("wrong", ["x", None, "", []])

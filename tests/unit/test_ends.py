@@ -1,4 +1,4 @@
-"""A change that ends the program, or its own task: the write leaves nothing behind, and its end is not replaced."""
+"""A change that ends the program, or its task: the write leaves nothing behind, and nothing replaces what ends it."""
 
 from __future__ import annotations
 
