@@ -1,7 +1,7 @@
 """Reads and writes of V2 alone, ordered by a guard on its revision and its intent. V1 is neither read nor written.
 
 An announcement of a process that still writes both collections changes the intent, so a write that began before it
-loses; and every write closes it, since the new revision and the new intent are one number above the old intent.
+loses; and every write closes it, since the new revision and the new intent are one number, above the old intent.
 """
 
 from __future__ import annotations

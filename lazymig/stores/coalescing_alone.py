@@ -14,7 +14,7 @@ from lazymig.stores.given import RawId
 from lazymig.stores.grouping import GuardedWrites
 from lazymig.stores.records import Document, StoredV2
 from lazymig.stores.two_steps import TwoStepDeletes, send_first_steps
-from lazymig.stores.v2_alone import AloneStore, build_removal, match_never
+from lazymig.stores.v2_alone import AloneStore, match_never
 
 
 class CoalescingAlone(AloneStore):
@@ -76,5 +76,5 @@ class CoalescingAlone(AloneStore):
 
     async def _bury_each(self, seen: Sequence[StoredV2]) -> list[Outcome]:
         if self._forgets:
-            return await self._in_two_steps.delete_each([build_removal(one) for one in seen])
+            return await self._in_two_steps.delete_each([self.build_removal(one) for one in seen])
         return await self._many.update_each([self.build_burial(one) for one in seen])

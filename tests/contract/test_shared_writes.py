@@ -27,6 +27,7 @@ from lazymig.stores.coalescing_alone import CoalescingAlone
 from lazymig.stores.coalescing_wholes import CoalescingWholes
 from lazymig.stores.records import StoredV2, StoredWhole, WholeChange
 from lazymig.stores.whole_documents import parse_whole, spell_whole
+from tests.clocks import CountingClock
 from tests.conftest import all_dropped, fresh_database
 from tests.contract.conftest import Watched
 from tests.watching import steps
@@ -51,7 +52,7 @@ def wholes(collection: Any) -> CoalescingWholes:
 @pytest.fixture(params=[False, True], ids=["tombstones", "forgets"])
 def alone(collection: Any, request: pytest.FixtureRequest) -> CoalescingAlone:
     """V2 as the only truth, whose deletes leave tombstones or nothing."""
-    return CoalescingAlone(collection, SYSTEM_CLOCK, 1, 20.0, forgets=request.param)
+    return CoalescingAlone(collection, CountingClock(), 1, 20.0, forgets=request.param)
 
 
 ON_SERVER = pytest.mark.parametrize("driver", ["pymongo", "motor"])

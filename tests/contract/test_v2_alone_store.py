@@ -13,6 +13,7 @@ from lazymig.errors import ForeignDocument
 from lazymig.stores.keyset import Order
 from lazymig.stores.records import StoredV2
 from lazymig.stores.v2_alone import AloneStore
+from tests.clocks import CountingClock
 
 NOW = datetime(2024, 5, 1, 12)
 META = "_lazymig"
@@ -27,7 +28,7 @@ def collection(database: Any) -> Any:
 @pytest.fixture
 def store(collection: Any) -> AloneStore:
     """The port to it, for bodies of conversion revision 2."""
-    return AloneStore(collection, conv=2)
+    return AloneStore(collection, CountingClock(), conv=2)
 
 
 def live(id: Any = 1, rev: int = 3, intent: int = 3, **body: Any) -> dict[str, Any]:
@@ -106,6 +107,20 @@ async def test_replace_stores_exactly_this_body_after_the_last_announcement(stor
     assert await collection.find().to_list(None) == [
         {"_id": 1, "first": "Eve", "stock": {"$x": 1, "a.b": 2}, META: meta}
     ]
+
+
+async def test_a_revision_is_no_number_that_another_write_would_take(collection: Any) -> None:
+    """Of what a fail-over takes back, others may have seen the number: the next write takes another one."""
+    store, revisions = AloneStore(collection), set()
+    for _ in range(3):
+        await collection.replace_one({"_id": 1}, live(), upsert=True)
+        before = await seen(store)
+        assert await store.replace(before, {"first": "Eve"})
+        revisions.add((await seen(store)).revision)
+        await collection.replace_one({"_id": 1}, live())
+        assert await store.bury(before)
+        revisions.add((await seen(store)).revision)
+    assert len(revisions) > 3
 
 
 async def test_replace_takes_over_a_tombstone(store: AloneStore, collection: Any) -> None:
