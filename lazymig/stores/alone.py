@@ -24,8 +24,8 @@ class Alone(Protocol):
     async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredV2 | ForeignDocument]:
         """Find these documents with read concern majority; missing ids are left out, foreign ones become errors."""
 
-    async def confirm_missing(self, id: RawId) -> None:
-        """Wait until the majority has what the primary had when a local read found no body; change nothing."""
+    async def confirm_missing(self, id: RawId) -> bool:
+        """Wait until the majority has what the primary has now; return whether that is no body. Change nothing."""
 
     async def insert(self, id: RawId, body: Document, revision: int) -> bool:
         """Insert a clean document at this revision, durably. False: the id is taken, and nothing was written."""

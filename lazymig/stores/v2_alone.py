@@ -20,7 +20,7 @@ from lazymig.stores.ledger import GONE, INTENT, LIVE, REV, MongoLedger
 from lazymig.stores.pages import encode_filter, find_page, join_filters
 from lazymig.stores.pipelines import Pipeline, build_tombstone
 from lazymig.stores.raw import Undecoded, find_all, find_one
-from lazymig.stores.records import PLACEHOLDER, Document, StoredV2
+from lazymig.stores.records import Document, StoredV2
 from lazymig.stores.two_steps import GuardedDelete, match_later
 
 
@@ -61,10 +61,14 @@ class AloneStore(MongoLedger, Alone):
         found = await find_all(self._durable, ids, self._session)
         return {stored.id: stored for stored in map(parse_v2_or_error, found)}
 
-    async def confirm_missing(self, id: RawId) -> None:
-        if not self._in_memory:
-            never = match_never(id)
-            await self._durable.update_one(never.where, never.update, session=self._session)
+    async def confirm_missing(self, id: RawId) -> bool:
+        return self._in_memory or await self._confirm_missing(id)
+
+    async def _confirm_missing(self, id: RawId) -> bool:
+        # Asked by the statement that waits: the member that answers it may be another than the one that was read.
+        living = match_living(id)
+        result = await self._durable.update_one(living.where, living.update, session=self._session)
+        return not result.matched_count
 
     async def insert(self, id: RawId, body: Document, revision: int) -> bool:
         return await self._insert(born_alone(id, body, revision))
@@ -148,9 +152,9 @@ def _build_whole(seen: StoredV2, made: Document) -> GuardedUpdate:
     return GuardedUpdate(where, [{"$replaceWith": made}])
 
 
-def match_never(id: RawId) -> GuardedUpdate:
-    """Return an update that waits for the majority, as one does that matches nothing: no body has this revision."""
-    return GuardedUpdate({"_id": id, REV: PLACEHOLDER, GONE: {"$exists": False}}, {"$set": {REV: PLACEHOLDER}})
+def match_living(id: RawId) -> GuardedUpdate:
+    """Return an update that matches a body and changes nothing: it waits for the majority, as every update."""
+    return GuardedUpdate({"_id": id, **LIVE}, {"$setOnInsert": {GONE: True}})
 
 
 def _as_seen(seen: StoredV2) -> Document:

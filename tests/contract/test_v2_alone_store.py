@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from pymongo.errors import DuplicateKeyError
 
 from lazymig.errors import ForeignDocument
+from lazymig.stores.coalescing_alone import CoalescingAlone
 from lazymig.stores.keyset import Order
 from lazymig.stores.records import StoredV2
 from lazymig.stores.v2_alone import AloneStore
@@ -71,8 +73,21 @@ async def test_confirm_missing_changes_nothing(store: AloneStore, collection: An
     placeholder = {"_id": 2, META: {"rev": -1, "intent": 1, "gone": True, "at": NOW}}
     await collection.insert_many([tombstone(), placeholder])
     for id in (1, 2, 9):
-        await store.confirm_missing(id)
+        assert await store.confirm_missing(id)
     assert await collection.find().to_list(None) == [tombstone(), placeholder]
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+@pytest.mark.parametrize("living", [(), (2,), (1, 2, 3)], ids=["none", "one", "all"])
+async def test_a_body_is_not_missing(collection: Any, living: tuple[int, ...]) -> None:
+    """A body that the confirming member has is reported, alone and in company, and changes nothing."""
+    documents = [live(id) if id in living else tombstone(id) for id in (1, 2, 3)]
+    await collection.insert_many(documents)
+    shared = CoalescingAlone(collection, CountingClock(), 2, 20.0)
+    expected = [id not in living for id in (1, 2, 3)]
+    assert [await AloneStore(collection).confirm_missing(id) for id in (1, 2, 3)] == expected
+    assert await asyncio.gather(*map(shared.confirm_missing, (1, 2, 3))) == expected
+    assert await collection.find().to_list(None) == documents
 
 
 async def test_insert_stores_a_clean_document(store: AloneStore, collection: Any) -> None:

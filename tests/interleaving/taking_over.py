@@ -86,8 +86,8 @@ class WaitingAlone(AloneStore):
     """The store, which waits for the majority before it says that there is nothing, as on a server."""
 
     async def confirm_missing(self, id):
-        """Wait."""
-        await self._durable.update_one({"_id": id, "never": True}, {"$set": {"never": True}})
+        """Wait, and look."""
+        return await self._confirm_missing(id)
 
 
 def taking_over(state, clients, *, times=1):
