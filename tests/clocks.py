@@ -11,6 +11,14 @@ from typing import Any
 from lazymig.loop.clock import Clock, SystemClock
 
 
+class CountingClock(SystemClock):
+    """The machine's clock, whose random numbers are the lowest: what rises by a random step rises by one."""
+
+    def random(self) -> float:
+        """The lowest number."""
+        return 0.0
+
+
 class StandingClock(SystemClock):
     """It stands until it is moved, and sleeps end when it is. It begins at the machine's time."""
 

@@ -49,6 +49,16 @@ class SystemClock:
 SYSTEM_CLOCK: Clock = SystemClock()
 
 
+def pick_step(clock: Clock) -> int:
+    """Return how far a write raises a revision where nobody announces it: to a number that was hardly ever used.
+
+    A document may get an earlier revision back: other programs put it back as they read it, and a fail-over takes back
+    what the majority does not have. If the next write then took the next number, it could be that of a write that is
+    gone, and a slow writer that saw that one would win. An Int64 has room for 2**43 steps.
+    """
+    return 1 + int(clock.random() * 2**20)
+
+
 def pick_unused_step(clock: Clock) -> int:
     """Return how far above V2's intent the revisions of a new entity start: a number that was never used before.
 

@@ -1,7 +1,7 @@
 """Reads and writes of V2 alone, ordered by a guard on its revision and its intent. V1 is neither read nor written.
 
 An announcement of a process that still writes both collections changes the intent, so a write that began before it
-loses; and every write closes it, since the new revision and the new intent are one number above the old intent.
+loses; and every write closes it, since the new revision and the new intent are one number, above the old intent.
 """
 
 from __future__ import annotations
@@ -101,8 +101,10 @@ async def write(pair: Pair[V1, V2], id: RawId, edit: ClientEdit) -> Change | Non
     for attempt in range(pair.max_attempts):
         seen = await pair.alone.find_local(id)
         if seen is None or seen.gone:
-            await pair.alone.confirm_missing(id)
-            raise NotFound(decode_id(id))
+            if await pair.alone.confirm_missing(id):
+                raise NotFound(decode_id(id))
+            await back_off(pair, attempt)  # it is back: a fail-over took back the delete that was seen
+            continue
         change = await edit.decide_alone(seen)
         bury = partial(pair.alone.bury, seen, again=attempt > 0)
         if await (bury() if change is None else _replace(pair, seen, change)):
@@ -124,11 +126,13 @@ async def insert(pair: Pair[V1, V2], id: RawId, change: Change) -> None:
     """Store a new entity in V2. One round trip, three over a tombstone. Raises `AlreadyExists`."""
     for attempt in range(pair.max_attempts):
         # In a transaction this comes first, because a duplicate key would abort the transaction.
-        seen = await pair.alone.find_local(id) if pair.in_session or attempt else None
+        seen = await pair.alone.find(id) if pair.in_session or attempt else None
         # An id that V2 never had starts at a revision that no entity with it can have had.
         if seen is None and await pair.alone.insert(id, _get_body(id, change), pick_unused_step(pair.clock)):
             return
-        seen = seen or await pair.alone.find_local(id)
+        # The majority has what took the id, or what took over a tombstone: the statement that has lost waited for that.
+        # What it does not have may be taken back, so it takes no id.
+        seen = seen or await pair.alone.find(id)
         if seen is not None and not seen.gone:
             raise AlreadyExists(decode_id(id))
         if seen is not None and await pair.alone.replace(seen, _get_body(id, change)):

@@ -24,20 +24,20 @@ class Alone(Protocol):
     async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredV2 | ForeignDocument]:
         """Find these documents with read concern majority; missing ids are left out, foreign ones become errors."""
 
-    async def confirm_missing(self, id: RawId) -> None:
-        """Wait until the majority has what the primary had when a local read found no body; change nothing."""
+    async def confirm_missing(self, id: RawId) -> bool:
+        """Wait until the majority has what the primary has now; return whether that is no body. Change nothing."""
 
     async def insert(self, id: RawId, body: Document, revision: int) -> bool:
         """Insert a clean document at this revision, durably. False: the id is taken, and nothing was written."""
 
     async def replace(self, seen: StoredV2, body: Document) -> bool:
-        """Store this body at the revision after the last announced one, durably, if the document is as it was seen.
+        """Store this body at an unused revision above the announced ones, durably, if the document is as it was seen.
 
         Nothing of an earlier body remains, and no announcement stays open. False: V2 has changed; nothing was written.
         """
 
     async def bury(self, seen: StoredV2, *, again: bool = False) -> bool:
-        """Store a tombstone at the revision after the last announced one, durably, if the document is as it was seen.
+        """Store a tombstone at an unused revision above the announced ones, durably, if the document is as it was seen.
 
         False: V2 has changed. Where no process knows V1, it is removed, if not `again` by way of that revision.
         """

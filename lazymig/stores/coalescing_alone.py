@@ -14,7 +14,7 @@ from lazymig.stores.given import RawId
 from lazymig.stores.grouping import GuardedWrites
 from lazymig.stores.records import Document, StoredV2
 from lazymig.stores.two_steps import TwoStepDeletes, send_first_steps
-from lazymig.stores.v2_alone import AloneStore, build_removal, match_never
+from lazymig.stores.v2_alone import AloneStore, match_living
 
 
 class CoalescingAlone(AloneStore):
@@ -34,7 +34,7 @@ class CoalescingAlone(AloneStore):
         self._inserts = Batcher(super()._insert, many.insert_each, timeout_s, patient=True)
         self._replacements = Batcher(self._replace_one, self._replace_each, timeout_s, patient=True)
         self._burials = Batcher(super().bury, self._bury_each, timeout_s, patient=True)
-        self._confirmations = Batcher(super().confirm_missing, self._confirm_each, timeout_s, patient=True)
+        self._confirmations = Batcher(super()._confirm_missing, self._confirm_each, timeout_s, patient=True)
 
     async def find(self, id: RawId) -> StoredV2 | None:
         return await self._finds.call(id)
@@ -48,12 +48,11 @@ class CoalescingAlone(AloneStore):
     async def _find_each_local(self, ids: Sequence[RawId]) -> list[StoredV2 | ForeignDocument | None]:
         return share_out(ids, await self.find_many_local(list(dict.fromkeys(ids))))
 
-    async def confirm_missing(self, id: RawId) -> None:
-        if not self._in_memory:
-            await self._confirmations.call(id)
+    async def _confirm_missing(self, id: RawId) -> bool:
+        return await self._confirmations.call(id)
 
-    async def _confirm_each(self, ids: Sequence[RawId]) -> list[BaseException | None]:
-        return await self._many.confirm_each([match_never(id) for id in ids])
+    async def _confirm_each(self, ids: Sequence[RawId]) -> list[Outcome]:
+        return await self._many.confirm_each([match_living(id) for id in ids])
 
     # The in-memory Mongo has no bulks.
 
@@ -76,5 +75,5 @@ class CoalescingAlone(AloneStore):
 
     async def _bury_each(self, seen: Sequence[StoredV2]) -> list[Outcome]:
         if self._forgets:
-            return await self._in_two_steps.delete_each([build_removal(one) for one in seen])
+            return await self._in_two_steps.delete_each([self.build_removal(one) for one in seen])
         return await self._many.update_each([self.build_burial(one) for one in seen])

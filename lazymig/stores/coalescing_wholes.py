@@ -54,7 +54,8 @@ class CoalescingWholes(WholeStore):
             await self._confirmations.call(id)
 
     async def _confirm_each(self, ids: Sequence[RawId]) -> list[BaseException | None]:
-        return await self._many.confirm_each([match_never(id) for id in ids])
+        outcomes = await self._many.confirm_each([match_never(id) for id in ids])
+        return [outcome if isinstance(outcome, BaseException) else None for outcome in outcomes]
 
     # The in-memory Mongo has no bulks.
 

@@ -103,14 +103,31 @@ class GuardedWrites:
             return await self._resend(self._insert, documents, documents)
         return judge_inserts(failures, len(documents))
 
-    async def confirm_each(self, updates: Sequence[GuardedUpdate]) -> list[BaseException | None]:
-        """Wait until the majority has what was read before, by updates that never match."""
+    async def confirm_each(self, updates: Sequence[GuardedUpdate]) -> list[Outcome]:
+        """Wait until the majority has what the primary has now, by updates that change nothing.
+
+        True: the filter matches nothing.
+        """
+        requests = [UpdateOne(one.where, one.update) for one in updates]
+        failures: Failures = {}
         try:
-            await self._collection.bulk_write([UpdateOne(one.where, one.update) for one in updates], ordered=False)
+            matched = (await self._collection.bulk_write(requests, ordered=False)).matched_count
         except BulkWriteError as error:
-            failures = failures_of(error)
-            return [make_error(failures[place]) if place in failures else None for place in range(len(updates))]
-        return [None] * len(updates)
+            failures, matched = failures_of(error), error.details["nMatched"]
+        if matched:
+            return await self._confirm_rest(updates)
+        return [make_error(failures[place]) if place in failures else True for place in range(len(updates))]
+
+    async def _confirm_rest(self, updates: Sequence[GuardedUpdate]) -> list[Outcome]:
+        """Confirm updates of which some have matched. The server does not say which."""
+        found = await self.find_ids([one.where for one in updates])
+        standing = [raw_id(one.where["_id"]) in found for one in updates]
+        rest = [one for one, stands in zip(updates, standing, strict=True) if not stands]
+        if len(rest) == len(updates):  # gone again
+            outcomes = await _do_singly(self._update, updates)
+            return [outcome if isinstance(outcome, BaseException) else not outcome for outcome in outcomes]
+        confirmed = iter(await self.confirm_each(rest) if rest else ())
+        return [False if stands else next(confirmed) for stands in standing]
 
     async def _update_once(self, requests: Sequence[Update[Document | Sequence[Document]]]) -> Failures | None:
         reply = await update_each_once(self._collection, requests)

@@ -9,7 +9,7 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from lazymig.errors import ForeignDocument
-from lazymig.loop.clock import SYSTEM_CLOCK, Clock
+from lazymig.loop.clock import SYSTEM_CLOCK, Clock, pick_step
 from lazymig.stores.alone import Alone
 from lazymig.stores.documents import META_FIELD, born_alone, born_clean, check_same_id, parse_v2, parse_v2_or_error
 from lazymig.stores.drivers import READ_MAJORITY, DriverSession, Handle, is_id_taken, tune
@@ -20,7 +20,7 @@ from lazymig.stores.ledger import GONE, INTENT, LIVE, REV, MongoLedger
 from lazymig.stores.pages import encode_filter, find_page, join_filters
 from lazymig.stores.pipelines import Pipeline, build_tombstone
 from lazymig.stores.raw import Undecoded, find_all, find_one
-from lazymig.stores.records import PLACEHOLDER, Document, StoredV2
+from lazymig.stores.records import Document, StoredV2
 from lazymig.stores.two_steps import GuardedDelete, match_later
 
 
@@ -61,10 +61,14 @@ class AloneStore(MongoLedger, Alone):
         found = await find_all(self._durable, ids, self._session)
         return {stored.id: stored for stored in map(parse_v2_or_error, found)}
 
-    async def confirm_missing(self, id: RawId) -> None:
-        if not self._in_memory:
-            never = match_never(id)
-            await self._durable.update_one(never.where, never.update, session=self._session)
+    async def confirm_missing(self, id: RawId) -> bool:
+        return self._in_memory or await self._confirm_missing(id)
+
+    async def _confirm_missing(self, id: RawId) -> bool:
+        # Asked by the statement that waits: the member that answers it may be another than the one that was read.
+        living = match_living(id)
+        result = await self._durable.update_one(living.where, living.update, session=self._session)
+        return not result.matched_count
 
     async def insert(self, id: RawId, body: Document, revision: int) -> bool:
         return await self._insert(born_alone(id, body, revision))
@@ -79,7 +83,7 @@ class AloneStore(MongoLedger, Alone):
         return True
 
     async def replace(self, seen: StoredV2, body: Document) -> bool:
-        document = self._born_again(seen, body, seen.intent + 1)
+        document = self._born_again(seen, body, self._raise(seen))
         if self._in_memory:
             made = [{"$replaceWith": {"$literal": document}}]
             return await self._send(_as_seen(seen), made, durable=True)
@@ -88,7 +92,7 @@ class AloneStore(MongoLedger, Alone):
 
     def build_replacement(self, seen: StoredV2, body: Document) -> GuardedUpdate:
         """Return *replace* as one of many updates."""
-        return _build_whole(seen, {"$literal": self._born_again(seen, body, seen.intent + 1)})
+        return _build_whole(seen, {"$literal": self._born_again(seen, body, self._raise(seen))})
 
     def build_burial(self, seen: StoredV2) -> GuardedUpdate:
         """Return *bury* as one of many updates, where it leaves a tombstone."""
@@ -115,7 +119,19 @@ class AloneStore(MongoLedger, Alone):
         return int((await self._durable.bulk_write(requests, ordered=False)).matched_count)
 
     def _build_grave(self, seen: StoredV2) -> Pipeline:
-        return build_tombstone(seen.intent + 1, seen.intent + 1, self._moment)
+        revision = self._raise(seen)
+        return build_tombstone(revision, revision, self._moment)
+
+    def build_removal(self, seen: StoredV2) -> GuardedDelete:
+        """Return *bury* of a clean document as one of many deletes, where it leaves nothing."""
+        revision = self._raise(seen)
+        announced = GuardedUpdate(_as_seen(seen), {"$set": {REV: revision, INTENT: revision}})
+        raised = seen._replace(revision=revision, intent=revision)
+        return GuardedDelete(announced, _as_seen(raised), {"_id": seen.id, REV: match_later(revision)})
+
+    def _raise(self, seen: StoredV2) -> int:
+        # Writers read what the majority may not have yet, so a number may be given twice if it is the next one.
+        return seen.intent + pick_step(self._clock)
 
     def question(self, criteria: Document) -> Document:
         return encode_filter(self.given, criteria)
@@ -131,22 +147,14 @@ class AloneStore(MongoLedger, Alone):
         return int(await self._settled.count_documents(where, session=self._session))
 
 
-def build_removal(seen: StoredV2) -> GuardedDelete:
-    """Return *bury* of a clean document as one of many deletes, where it leaves nothing."""
-    revision = seen.intent + 1
-    announced = GuardedUpdate(_as_seen(seen), {"$set": {REV: revision, INTENT: revision}})
-    raised = seen._replace(revision=revision, intent=revision)
-    return GuardedDelete(announced, _as_seen(raised), {"_id": seen.id, REV: match_later(revision)})
-
-
 def _build_whole(seen: StoredV2, made: Document) -> GuardedUpdate:
     where = {"_id": seen.id, REV: match_number(seen.revision), INTENT: match_number(seen.intent)}
     return GuardedUpdate(where, [{"$replaceWith": made}])
 
 
-def match_never(id: RawId) -> GuardedUpdate:
-    """Return an update that waits for the majority, as one does that matches nothing: no body has this revision."""
-    return GuardedUpdate({"_id": id, REV: PLACEHOLDER, GONE: {"$exists": False}}, {"$set": {REV: PLACEHOLDER}})
+def match_living(id: RawId) -> GuardedUpdate:
+    """Return an update that matches a body and changes nothing: it waits for the majority, as every update."""
+    return GuardedUpdate({"_id": id, **LIVE}, {"$setOnInsert": {GONE: True}})
 
 
 def _as_seen(seen: StoredV2) -> Document:

@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo import AsyncMongoClient
 
-from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.stores.coalescing_alone import CoalescingAlone
 from lazymig.stores.coalescing_wholes import CoalescingWholes
 from lazymig.stores.mongo_wholes import WholeStore
 from lazymig.stores.records import StoredV2, StoredWhole, WholeChange
 from lazymig.stores.v2_alone import AloneStore
 from lazymig.stores.whole_documents import spell_whole
+from tests.clocks import CountingClock
 from tests.widening import WIDENING
 
 META = "_lazymig"
@@ -192,8 +192,8 @@ def check_alone(uri: str, *, forgets: bool) -> None:
     run_examples(
         uri,
         lambda database: (
-            CoalescingAlone(database["shared"], SYSTEM_CLOCK, 1, 30.0, forgets=forgets),
-            AloneStore(database["single"], forgets=forgets),
+            CoalescingAlone(database["shared"], CountingClock(), 1, 30.0, forgets=forgets),
+            AloneStore(database["single"], CountingClock(), forgets=forgets),
         ),
         alone_call,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -10,9 +11,11 @@ import pytest
 from pymongo.errors import DuplicateKeyError
 
 from lazymig.errors import ForeignDocument
+from lazymig.stores.coalescing_alone import CoalescingAlone
 from lazymig.stores.keyset import Order
 from lazymig.stores.records import StoredV2
 from lazymig.stores.v2_alone import AloneStore
+from tests.clocks import CountingClock
 
 NOW = datetime(2024, 5, 1, 12)
 META = "_lazymig"
@@ -27,7 +30,7 @@ def collection(database: Any) -> Any:
 @pytest.fixture
 def store(collection: Any) -> AloneStore:
     """The port to it, for bodies of conversion revision 2."""
-    return AloneStore(collection, conv=2)
+    return AloneStore(collection, CountingClock(), conv=2)
 
 
 def live(id: Any = 1, rev: int = 3, intent: int = 3, **body: Any) -> dict[str, Any]:
@@ -70,8 +73,21 @@ async def test_confirm_missing_changes_nothing(store: AloneStore, collection: An
     placeholder = {"_id": 2, META: {"rev": -1, "intent": 1, "gone": True, "at": NOW}}
     await collection.insert_many([tombstone(), placeholder])
     for id in (1, 2, 9):
-        await store.confirm_missing(id)
+        assert await store.confirm_missing(id)
     assert await collection.find().to_list(None) == [tombstone(), placeholder]
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+@pytest.mark.parametrize("living", [(), (2,), (1, 2, 3)], ids=["none", "one", "all"])
+async def test_a_body_is_not_missing(collection: Any, living: tuple[int, ...]) -> None:
+    """A body that the confirming member has is reported, alone and in company, and changes nothing."""
+    documents = [live(id) if id in living else tombstone(id) for id in (1, 2, 3)]
+    await collection.insert_many(documents)
+    shared = CoalescingAlone(collection, CountingClock(), 2, 20.0)
+    expected = [id not in living for id in (1, 2, 3)]
+    assert [await AloneStore(collection).confirm_missing(id) for id in (1, 2, 3)] == expected
+    assert await asyncio.gather(*map(shared.confirm_missing, (1, 2, 3))) == expected
+    assert await collection.find().to_list(None) == documents
 
 
 async def test_insert_stores_a_clean_document(store: AloneStore, collection: Any) -> None:
@@ -106,6 +122,20 @@ async def test_replace_stores_exactly_this_body_after_the_last_announcement(stor
     assert await collection.find().to_list(None) == [
         {"_id": 1, "first": "Eve", "stock": {"$x": 1, "a.b": 2}, META: meta}
     ]
+
+
+async def test_a_revision_is_no_number_that_another_write_would_take(collection: Any) -> None:
+    """Of what a fail-over takes back, others may have seen the number: the next write takes another one."""
+    store, revisions = AloneStore(collection), set()
+    for _ in range(3):
+        await collection.replace_one({"_id": 1}, live(), upsert=True)
+        before = await seen(store)
+        assert await store.replace(before, {"first": "Eve"})
+        revisions.add((await seen(store)).revision)
+        await collection.replace_one({"_id": 1}, live())
+        assert await store.bury(before)
+        revisions.add((await seen(store)).revision)
+    assert len(revisions) > 3
 
 
 async def test_replace_takes_over_a_tombstone(store: AloneStore, collection: Any) -> None:

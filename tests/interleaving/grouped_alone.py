@@ -5,7 +5,7 @@ from unittest import mock
 from attrs import evolve
 from pymongo.errors import AutoReconnect
 
-from lazymig.stores import opening, v2_alone
+from lazymig.stores import opening
 from lazymig.stores.drivers import ONE
 from lazymig.stores.grouping import GuardedWrites
 from lazymig.stores.two_steps import TwoStepDeletes
@@ -40,7 +40,7 @@ class GroupedAlone(AloneStore):
         if again or not seen.clean:
             return await super().bury(seen, again=again)
         deletes = TwoStepDeletes(GuardedWrites(tuned(self.given, write=ONE)), self._many)
-        return await only(deletes.delete_each([v2_alone.build_removal(seen)]))
+        return await only(deletes.delete_each([self.build_removal(seen)]))
 
 
 def _grouped(*, forgets):

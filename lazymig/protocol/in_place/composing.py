@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from lazymig.errors import ConversionError
+from lazymig.loop.clock import pick_step
 from lazymig.protocol.edits import Change
 from lazymig.protocol.in_place.parts import Parts
 from lazymig.protocol.in_place.place import Place
@@ -23,9 +24,6 @@ from lazymig.stores.whole_documents import spell_whole
 
 V1 = TypeVar("V1")
 V2 = TypeVar("V2")
-
-#: Revisions rise by random steps up to this. An Int64 has room for 2**43 of them.
-_STEP = 2**20
 
 
 def compose_fill(parts: Parts[V1, V2], body: Body, by: str) -> WholeChange:
@@ -149,12 +147,8 @@ def identify(place: Place[V1, V2], stored: StoredWhole) -> Document:
 
 
 def raise_revision(place: Place[V1, V2], stored: StoredWhole) -> int:
-    """Return the revision after a write: a number that was hardly ever used.
-
-    Other programs may put a document back as they read it, with an earlier revision. If the next write then took the
-    next number, it could be that of a write that came between, and a slow writer that saw that one would win.
-    """
-    return stored.revision + 1 + int(place.clock.random() * _STEP)
+    """Return the revision after a write."""
+    return stored.revision + pick_step(place.clock)
 
 
 def compose_birth(place: Place[V1, V2], id: RawId, change: Change, revision: int) -> tuple[Fields, Fields]:
