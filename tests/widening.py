@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import define, fields
 
+from tests.leaping import Leaps
 from tests.tracing import PARTS
 
 
@@ -21,6 +22,9 @@ class Widening:
     seed: int | None = None
     ledger: Path | None = None
     part: str = PARTS[0]
+    leaps: int | None = None
+    leap_every: int = 400
+    longest_leap_s: float = 2.0
 
 
 WIDENING = Widening()
@@ -37,6 +41,11 @@ def add_options(parser: Any) -> None:
     group.addoption("--soak-s", type=float, default=WIDENING.soak_s, metavar="SECONDS", help="the length of the soak")
     group.addoption("--seed", type=int, help="repeat a run's choices; printed, and fixed where CI is set")
     group.addoption("--part", choices=PARTS, default=PARTS[0], help="only what runs under coverage, or all else")
+    group.addoption("--leaps", type=int, metavar="SEED", help="let the clocks leap, as on a machine that stalls")
+    group.addoption("--leap-every", type=int, default=WIDENING.leap_every, metavar="LOOKS", help="how seldom they leap")
+    group.addoption(
+        "--longest-leap-s", type=float, default=WIDENING.longest_leap_s, metavar="SECONDS", help="how far they leap"
+    )
     group.addoption("--ledger", type=Path, metavar="FILE", help="keep what was tried, for tests.faults.report")
 
 
@@ -44,3 +53,7 @@ def take_options(config: Any) -> None:
     """Take over what was asked for: ahead of the modules, whose parameters depend on it."""
     for field in fields(Widening):
         setattr(WIDENING, field.name, config.getoption(field.name))
+    if WIDENING.leaps is not None:
+        leaps = Leaps(WIDENING.leaps, WIDENING.leap_every, WIDENING.longest_leap_s)
+        config.pluginmanager.register(leaps)
+        leaps.start()
