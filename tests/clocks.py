@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from lazymig.loop.clock import Clock, SystemClock
+from lazymig.loop.clock import SYSTEM_CLOCK, Clock, SystemClock
 
 
 class CountingClock(SystemClock):
@@ -52,6 +52,14 @@ class StandingClock(SystemClock):
         for at_s, wake in self._sleeping:
             if at_s <= self.time_s and not wake.done():
                 wake.set_result(None)
+
+
+class RestlessClock(StandingClock):
+    """It stands until it is moved, and sleeps end soon all the same: what looks again and again goes on doing so."""
+
+    async def sleep(self, delay_s: float) -> None:
+        """Sleep for a moment of the machine's time."""
+        await SYSTEM_CLOCK.sleep(min(delay_s, 0.02))
 
 
 class LoopTime:

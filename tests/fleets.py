@@ -11,6 +11,7 @@ from attrs import evolve
 
 from lazymig import Control, Phase
 from lazymig.control import MemberRecord, Standing, parts_of
+from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.membership.member import Member
 from lazymig.repository import Repository, calls_of
 
@@ -59,11 +60,11 @@ async def settle() -> None:
 
 
 async def until(holds: Callable[[], Awaitable[object]]) -> None:
-    """Wait until something holds, 20 seconds at most."""
-    async with asyncio.timeout(20):
+    """Wait until something holds, 60 seconds at most, and leave the machine to others between two looks."""
+    async with asyncio.timeout(60):
         found = await holds()
         while not found:
-            await asyncio.sleep(0)
+            await SYSTEM_CLOCK.sleep(0.005)
             found = await holds()
 
 

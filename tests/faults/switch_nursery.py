@@ -1,4 +1,4 @@
-"""A process of a fleet: it follows the recorded phase and writes until it is killed. "URI DATABASE".
+"""A process of a fleet: it follows the recorded phase and writes until it is killed. "URI DATABASE LEASE_S".
 
 It prints a line once it has joined. After SIGUSR1 it begins an update that never ends, and says so: from then on it
 acknowledges nothing any more.
@@ -18,10 +18,8 @@ from lazymig.loop.clock import SYSTEM_CLOCK
 from tests.sweeps import ThingV2
 from tests.switches import followed, with_lease
 
-LEASE_S = 3.0
 
-
-async def serve(uri: str, name: str) -> None:
+async def serve(uri: str, name: str, lease_s: str) -> None:
     """Join the fleet, say so, and work."""
     stuck = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, stuck.set)
@@ -33,7 +31,7 @@ async def serve(uri: str, name: str) -> None:
         return thing
 
     async with AsyncMongoClient(uri) as client:
-        repo = with_lease(followed(client[name], timeout_s=None), LEASE_S)
+        repo = with_lease(followed(client[name], timeout_s=None), float(lease_s))
         joined = False
         while True:
             # On a busy machine the lease may run out. The process goes on by itself.

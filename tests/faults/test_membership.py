@@ -18,19 +18,22 @@ from lazymig import Control, Phase, PhaseError, Repository
 from lazymig.control import parts_of
 from lazymig.switching.waiting import RollCall
 from lazymig.testing import ReplicaSet
+from tests.clocks import RestlessClock
 from tests.faults.proxy import Proxy
-from tests.fleets import Operator, shorten_lease, until
+from tests.fleets import Operator, until
 from tests.people import ada, people
+from tests.sweeps import LaterClock
 from tests.widening import WIDENING
 
-LEASE_S = 2.0
+#: Seconds after which the lease of a process is over that has sent no heartbeat.
+LEASE_S = 15.0
+#: Seconds that nothing but a broken library reaches.
+PATIENCE_S = 60.0
 NAME = people().name
 
 
 def open_repository(database: Any, control: Control) -> Repository[Any, Any]:
-    repository = Repository(people(), v1=database["v1"], v2=database["v2"], phase=control)
-    shorten_lease(repository, LEASE_S)
-    return repository
+    return Repository(people(), v1=database["v1"], v2=database["v2"], phase=control)
 
 
 async def is_refused(call: Callable[[], Awaitable[object]]) -> str:
@@ -56,26 +59,28 @@ async def through(proxy: Proxy, name: str) -> AsyncIterator[Any]:
 
 async def test_a_process_that_is_cut_off_refuses_calls_and_recovers(server_database: Any, lazymig_server: Any) -> None:
     """Both collections answer all the time; only the control collection is out of reach."""
-    operator = Operator(Control(server_database["control"]), NAME)
+    operator, clock = Operator(Control(server_database["control"]), NAME), RestlessClock()
     await operator.begin(Phase.COEXIST)
     port = lazymig_server.port
     async with (
         Proxy(port).running() as proxy,
         through(proxy, server_database.name) as apart,
-        open_repository(server_database, Control(apart["control"])) as repository,
+        open_repository(server_database, Control(apart["control"], clock)) as repository,
     ):
         await until(lambda: is_allowed(repository.check))
         await repository.insert(ada(1))
         (before,) = await operator.members()
         proxy.close()
         assert await repository.get(1) == ada(1)  # its lease is held
+        clock.move(LEASE_S)
         await until(lambda: is_refused(lambda: repository.get(1)))
         assert "cannot renew its lease" in await is_refused(lambda: repository.get(1))
         # The fleet goes on without it, and it comes back into the phase of then.
-        roll_call = RollCall(parts_of(Control(server_database["control"], lease_s=LEASE_S)), NAME, lambda _: None)
+        later = Control(server_database["control"], LaterClock())
+        roll_call = RollCall(parts_of(later), NAME, lambda _: None)
         for phase in (Phase.V2_PRIMARY, Phase.COEXIST, Phase.SHADOW):
             epoch = (await operator.move(phase)).epoch
-            await roll_call.wait(epoch, at_most_s=20)
+            await roll_call.wait(epoch, at_most_s=PATIENCE_S)
         assert await operator.members() == []
         proxy.closed = False
         await until(lambda: is_allowed(lambda: repository.get(1)))
@@ -127,7 +132,7 @@ async def test_a_stopped_process_never_comes_back_into_an_old_phase(server_datab
         assert service.stdin is not None
         assert service.stdout is not None
         service.stdin.write(b"\n")
-        return (await asyncio.wait_for(service.stdout.readline(), 20)).decode().strip()
+        return (await asyncio.wait_for(service.stdout.readline(), PATIENCE_S)).decode().strip()
 
     try:
 
@@ -137,7 +142,7 @@ async def test_a_stopped_process_never_comes_back_into_an_old_phase(server_datab
         await until(has_joined)
         os.kill(service.pid, signal.SIGSTOP)
         for phase in (Phase.SHADOW, Phase.COEXIST):
-            await roll_call.wait((await operator.move(phase)).epoch, at_most_s=20)
+            await roll_call.wait((await operator.move(phase)).epoch, at_most_s=PATIENCE_S)
         assert await operator.members() == []
         os.kill(service.pid, signal.SIGCONT)
         answers = {await ask() for _ in range(20)}
@@ -150,13 +155,13 @@ async def test_a_stopped_process_never_comes_back_into_an_old_phase(server_datab
         assert len(await operator.members()) == 1
     finally:
         service.stdin.close()
-        await asyncio.wait_for(service.wait(), 20)
+        await asyncio.wait_for(service.wait(), PATIENCE_S)
     assert await operator.members() == []
 
 
 async def test_without_its_record_a_process_refuses_calls_until_there_is_one(server_database: Any) -> None:
     """Somebody dropped the control collection."""
-    control = Control(server_database["control"])
+    control = Control(server_database["control"], RestlessClock())
     operator = Operator(control, NAME)
     await operator.begin(Phase.SHADOW)
     async with open_repository(server_database, control) as repository:

@@ -14,7 +14,7 @@ from lazymig import Verifier
 from lazymig.testing import ReplicaSet
 from tests.faults import verify_nursery
 from tests.faults.conftest import connected
-from tests.faults.crowds import Crowd, Kind
+from tests.faults.crowds import Crowd, CrowdClock, Kind
 from tests.faults.nurseries import nursery
 from tests.sweeps import LaterClock, ThingV1, ThingV2
 from tests.verifications import (
@@ -87,13 +87,13 @@ async def test_beside_live_clients(server_database: Any, seed: int) -> None:
     """Beside sixteen clients that read, write, insert and delete, no run reports a mismatch that is none."""
     count, clients = 2_000, Clients(server_database, 2_000, seed)
     await fill(server_database, range(count))
-    repo, suspected = plain_repository(server_database), []
+    repo, clock, suspected = plain_repository(server_database), CrowdClock(clients), list[int]()
     async with clients.at_work(clients=16):
         await clients.each(200)
         # Until a run met writes half way, as nearly each one does.
         while len(suspected) < RUNS or (not sum(suspected) and len(suspected) < RUNS_MAX):
             seen: list[Any] = []
-            report = await Verifier(repo, batch_size=200, min_age_s=3, on_progress=seen.append).run()
+            report = await Verifier(repo, batch_size=200, min_age_s=3, on_progress=seen.append, clock=clock).run()
             suspected.append(seen[-1].suspected)
             assert report.mismatches == ()
             assert report.agrees

@@ -10,7 +10,7 @@ from attrs import evolve
 from pymongo.errors import AutoReconnect, DuplicateKeyError
 
 from lazymig import DarkReads, Verifier
-from tests.faults.crowds import MET, Crowd, Kind
+from tests.faults.crowds import MET, Crowd, CrowdClock, Kind
 from tests.sweeps import ThingV1, ThingV2
 from tests.verifications import rows, verdicts_of
 from tests.wholes import NAME, PLANTED, plant, put, whole_repository
@@ -79,16 +79,17 @@ async def test_beside_clients_and_other_programs(server_database: Any, seed: int
     planted = await plant(server_database, quiet)
     claims = {id: (one.verdict, one.check, one.differences) for id, one in planted.items()}
     everybody = Everybody(server_database, count, seed)
+    options: Any = {"batch_size": 200, "min_age_s": 0.5, "clock": CrowdClock(everybody)}
     async with everybody.at_work(clients=8, others=8):
         await everybody.each(300)  # so many changed V1, and read what nobody had migrated
         for _ in range(10 if WIDENING.full else 1):
             seen: list[Any] = []
             repo = whole_repository(server_database)
-            report = await Verifier(repo, batch_size=200, min_age_s=0.5, on_progress=seen.append).run()
+            report = await Verifier(repo, on_progress=seen.append, **options).run()
             assert verdicts_of(report.mismatches) == claims == verdicts_of(await rows(server_database))
             assert report.behind > 0
             assert seen[-1].suspected == len(claims)  # one read of both sides sees no write half done
-        repaired = await Verifier(repo, repair=True, batch_size=200, min_age_s=0.5).run()
+        repaired = await Verifier(repo, repair=True, **options).run()
         left = {id: one.after for id, one in planted.items() if one.after is not None}
         assert {one.id: one.verdict for one in repaired.mismatches} == left
         assert repaired.repaired > len(planted) - len(left)
