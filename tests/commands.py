@@ -21,6 +21,8 @@ SCRIPT = Path(sys.executable).with_name("lazymig")
 _SERVER = Path(__file__).with_name("command_server.py")
 #: What an interpreter takes from the environment when it starts; there is a server for each of these.
 _WARNINGS = ("", "always::ResourceWarning")
+#: Sockets have paths of 107 bytes at most.
+_PATH_MAX = 100
 #: No imports but of what is compiled into the interpreter: this is started for each command.
 _QUICK = """#!/bin/sh
 '''exec' '{python}' -IS "$0" "$@"
@@ -46,10 +48,10 @@ sys.exit(code)
 @cache
 def quick_script() -> Path:
     """The path of a `lazymig` that is quickly there; the one that pip installed where the system has no such means."""
-    if not hasattr(os, "pidfd_open"):
-        return SCRIPT
     folder = Path(tempfile.mkdtemp(prefix="lazymig-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    if len(str(folder)) > _PATH_MAX or not has_handles():
+        return SCRIPT
     started = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
     started.pop("PYTHONWARNINGS", None)
     sockets = {warnings: str(folder / str(number)) for number, warnings in enumerate(_WARNINGS)}
@@ -59,6 +61,15 @@ def quick_script() -> Path:
     script.write_text(_QUICK.format(python=sys.executable, script=str(SCRIPT), sockets=sockets, started=started))
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     return script
+
+
+def has_handles() -> bool:
+    """Whether the system has handles of processes: not outside Linux, and not in every container."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 def _start(path: str, environment: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import SCRIPT, quick_script
+from tests.commands import SCRIPT, has_handles, quick_script
 
 #: An application in memory, which shows the interpreter that runs it.
 APP = """
@@ -26,10 +26,10 @@ class Left:
 """
 #: What it may leave open at its end.
 LEAKS = {
-    "a file in a module": "left = open(__file__)",
     "a file in a cycle": "one = Left(); one.itself, one.file = one, open(__file__); del one",
     "a client": "client = pymongo.MongoClient('mongodb://127.0.0.1:1/'); client._topology.open()",
 }
+pytestmark = pytest.mark.skipif(not has_handles(), reason="this system has no handles of processes")
 SWEEP = ("sweep", "--app", "shop:repository")
 OWN, WARM = "by lazymig in", "by command_server.py in"
 
@@ -50,7 +50,7 @@ def seen(ended: subprocess.CompletedProcess[str]) -> tuple[int, str, list[str]]:
     return ended.returncode, ended.stdout, lines
 
 
-@pytest.mark.parametrize("words", ["completion fish", "phase --help", "fly", "--version", "completion tcsh", "status"])
+@pytest.mark.parametrize("words", ["phase --help", "completion tcsh", "status"])
 def test_it_prints_and_ends_as_the_installed_one(tmp_path: Path, words: str) -> None:
     """Exit code, stdout and stderr are the same, at the first time and at the next."""
     expected = seen(run(SCRIPT, *words.split(), cwd=tmp_path))
