@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final, TypeGuard
 
 from lazymig.control.part import Part
-from lazymig.control.reading import Values
+from lazymig.control.reading import Values, is_text
 from lazymig.control.row_pages import find_after
 from lazymig.stores.chunks import split_ids
 from lazymig.stores.documents import raw_id
@@ -154,7 +154,7 @@ def _list(value: object) -> Sequence[object]:
 
 
 def _is_difference(stored: object) -> TypeGuard[Sequence[str]]:
-    return isinstance(stored, list) and len(stored) == 4 and all(isinstance(text, str) for text in stored)
+    return isinstance(stored, list) and len(stored) == 4 and all(map(is_text, stored))
 
 
 def _make_difference(stored: Sequence[str]) -> Difference:

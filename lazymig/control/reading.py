@@ -41,6 +41,11 @@ def is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and is_number(value)
 
 
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether this is a text and nothing else. Python takes BSON's code for one, which has a scope and no hash."""
+    return type(value) is str
+
+
 def is_moment(value: object) -> TypeGuard[datetime]:
     """Whether this is a time as lazymig stores them."""
     return isinstance(value, datetime) and value.tzinfo is None and _YEARS[0] <= value.year <= _YEARS[1]
@@ -75,7 +80,7 @@ class Values:
     def find_text(self, name: str) -> str | None:
         """Return a text."""
         value = self._row.get(name)
-        return value if isinstance(value, str) else None
+        return value if is_text(value) else None
 
     def find_count(self, name: str) -> int | None:
         """Return a number of things."""
@@ -123,7 +128,7 @@ class Values:
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return a list of texts, without what is none."""
-        return tuple(one for one in self._list(name) if isinstance(one, str))
+        return tuple(one for one in self._list(name) if is_text(one))
 
     def counts(self, name: str) -> dict[str, int]:
         """Return numbers of things by what they are, without what is none. True counts as 1, as it always did."""

@@ -14,7 +14,7 @@ from datetime import datetime
 from attrs import evolve, frozen
 
 from lazymig.control.part import Part
-from lazymig.control.reading import Values, is_count, is_moment, read_each
+from lazymig.control.reading import Values, is_count, is_moment, is_text, read_each
 from lazymig.errors import LazymigError, PhaseError
 from lazymig.loop.clock import Clock
 from lazymig.stores.archives import Digest
@@ -185,7 +185,7 @@ def _parse(row: Row) -> RetirementRecord:
     texts = (row["doing"], row["v1"], row["quarantine"])
     since, version = row["since"], row["version"]
     if (
-        not all(isinstance(text, str) for text in texts)
+        not all(map(is_text, texts))
         or not is_count(version)
         or not (since is None or is_moment(since))
     ):

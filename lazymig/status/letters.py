@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 from attrs import frozen
 
+from lazymig.control.reading import is_text
 from lazymig.status.ids import Names
 from lazymig.stores.documents import decode_id
 from lazymig.stores.records import DeadLetter
@@ -43,7 +44,7 @@ def group_counts(rows: Sequence[Row]) -> tuple[Group, ...]:
     counts: Counter[Group] = Counter()
     for row in rows:
         of = {name: row.get(name) for name in ("direction", "error", "line", "path", "message")}
-        counts[_make_group(*(text if isinstance(text, str) else "" for text in of.values()))] += row["count"]
+        counts[_make_group(*(text if is_text(text) else "" for text in of.values()))] += row["count"]
     return tuple(attrs.evolve(group, count=count) for group, count in counts.most_common())
 
 

@@ -29,7 +29,7 @@ def split_elements(document: bytes) -> Iterator[tuple[int, bytes, bytes]]:
     place, end = 4, len(document) - 1
     while place < end:
         kind, name_end = document[place], document.index(0, place + 1)
-        value_end = _find_end(document, kind, name_end + 1)
+        value_end = find_end(document, kind, name_end + 1)
         yield kind, document[place + 1 : name_end], document[name_end + 1 : value_end]
         place = value_end
 
@@ -39,7 +39,8 @@ def make_document(kind: int, name: bytes, value: bytes) -> bytes:
     return (len(name) + len(value) + 7).to_bytes(4, "little") + bytes([kind]) + name + b"\0" + value + b"\0"
 
 
-def _find_end(document: bytes, kind: int, start: int) -> int:
+def find_end(document: bytes, kind: int, start: int) -> int:
+    """Return where a value of this type ends."""
     if kind == PATTERN:  # two texts, each up to its zero
         return document.index(0, document.index(0, start) + 1) + 1
     size = SIZES.get(kind)

@@ -18,7 +18,7 @@ from lazymig.stores.decimals import to_decimal
 from lazymig.stores.decoding import decode, make_condition
 from lazymig.stores.documents import raw_id
 from lazymig.stores.drivers import IDS, Driver, DriverSession, Handle, driver_of
-from lazymig.stores.elements import OUTSIDE, SIZES
+from lazymig.stores.elements import SIZES, find_end
 from lazymig.stores.given import RawId
 from lazymig.stores.heads import Ids, read_revision
 from lazymig.stores.records import Document
@@ -263,9 +263,7 @@ def extract_id_bytes(document: Any) -> bytes:
         return extract_id_bytes(bson.encode({"_id": raw_id(decode_for_id(document)["_id"])}))
     kind = document[4]
     size = SIZES.get(kind)
-    if size is None:
-        size = OUTSIDE[kind] + int.from_bytes(document[9:13], "little")
-    return document[4 : 9 + size]
+    return document[4 : find_end(document, kind, 9) if size is None else 9 + size]
 
 
 def decode_for_id(document: Any) -> Any:

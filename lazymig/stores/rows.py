@@ -80,7 +80,7 @@ class Rows:
         cursor = await await_if_needed(self._rows.aggregate(stages))
         counts: Counter[str] = Counter()
         for row in await cursor.to_list(None):
-            counts[row["_id"] if isinstance(row["_id"], str) else ""] += int(row["count"])
+            counts[row["_id"] if type(row["_id"]) is str else ""] += int(row["count"])
         return dict(counts)
 
     async def count_groups(self, fields: Sequence[str], where: Row, limit: int) -> list[Row]:

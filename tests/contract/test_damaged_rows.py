@@ -17,7 +17,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 from bson import Int64
+from bson.code import Code
 from bson.datetime_ms import DatetimeMS
+from bson.objectid import ObjectId
+from bson.regex import Regex
 from mongomock_motor import AsyncMongoMockClient
 
 from lazymig import Control, LazymigError, Mismatch, Phase, PhaseError, RunRecord, Switch, Verdict
@@ -46,7 +49,7 @@ GONE = object()
 WRONG: tuple[Any, ...] = (
     GONE, None, True, "x", "", -1, 0, Int64(2**63 - 1), 1e308, float("nan"), float("inf"), float("-inf"), [], {},
     [["x"]], {"a": {"b": 1}}, b"\x00", datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59), DatetimeMS(2**62),
-    "<script>\x1b[31m",
+    "<script>\x1b[31m", Code("f", {}), Regex("a"), ObjectId(bytes(12)),
 )  # fmt: skip
 #: What rows are found by: with another value they are rows of something else.
 FOUND_BY = ("_id", "kind", "migration", "shown_until")
