@@ -55,7 +55,7 @@ ROOMS = {
         {"failures", "indexes", "record_changes", "server_time", "sessions", "unretried"},
         {"clients", "documents", "inspecting", "keyset", "places", "replication", "rows", "soundings"},
         {"heads"},
-        {"carried", "fencing", "grouping", "moving_away", "pipelines", "raw", "sampling", "staging"},
+        {"carried", "fencing", "grouping", "moving_away", "pipelines", "raw", "revisions", "sampling", "staging"},
         {"counts", "field_removal", "relevance", "two_steps"},
         {"alone", "archives", "events", "fences", "pages", "ports", "probes", "scans", "whole_documents", "wholes"},
         {"server_upgrade", "strays"},

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pymongo.errors import PyMongoError, WriteError
 
-from lazymig.errors import AlreadyExists, Contention, NotFound
+from lazymig.errors import AlreadyExists, Contention, ConversionError, NotFound
 from lazymig.loop.clock import pick_unused_step
 from lazymig.protocol.edits import Change
 from lazymig.protocol.pair import Pair
@@ -58,7 +58,7 @@ async def insert_announced(pair: Pair[V1, V2], id: RawId, change: Change, announ
     """Insert an entity into V1 at the revision that was announced. False: V1 did not take it."""
     try:
         return await pair.v1.insert(id, change.v1_set, announced.intent)
-    except WriteError:
+    except (WriteError, ConversionError):
         # V1 refuses the document, so nothing was written. The server checks that before it checks whether the id is
         # taken, so other writers may have announced something as well.
         await withdraw(pair, announced, step)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from pymongo.errors import WriteError
 
-from lazymig.errors import Contention, NotFound
+from lazymig.errors import Contention, ConversionError, NotFound
 from lazymig.protocol.edits import Base, Change, Edit, More
 from lazymig.protocol.inserting import announce, forget, insert_announced
 from lazymig.protocol.pair import Pair
@@ -58,8 +58,8 @@ async def _change_until_won(pair: Pair[V1, V2], id: RawId, edit: Edit, ticket: i
         doubt.sent = True
         try:
             won = await change_v1(pair, id, base, ticket, change)
-        except WriteError:
-            doubt.sent = False  # V1 refuses the document, by a unique index or a validator
+        except (WriteError, ConversionError):
+            doubt.sent = False  # V1 refuses the document, by a unique index or a validator, or what stands in it does
             raise
         if won:
             return change

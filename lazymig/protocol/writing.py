@@ -121,8 +121,8 @@ async def _change_v1_until_won(
         doubt.sent = True
         try:
             won = await change_v1(pair, id, base, ticket, change)
-        except WriteError:
-            doubt.sent = False  # V1 refuses the document, by a unique index or a validator
+        except (WriteError, ConversionError):
+            doubt.sent = False  # V1 refuses the document, by a unique index or a validator, or what stands in it does
             raise
         if won:
             return Done(ticket, change, base.revision, seen)

@@ -18,8 +18,9 @@ from lazymig.shapes.leaving import LEAVE
 from lazymig.shapes.migration import Migration, get_downgrading, get_upgrading
 from lazymig.shapes.v1_changes import V1Changes, find_rewrite, find_v1_changes, must_read_v1
 from lazymig.stores.carried import WHOLE, Carried
-from lazymig.stores.documents import META_FIELD, By, body_of, born_clean, check_revision, decode_id, raw_id
+from lazymig.stores.documents import META_FIELD, By, body_of, born_clean, decode_id, raw_id
 from lazymig.stores.records import Body, Document, Fields, StoredV1, StoredV2, Unmoved
+from lazymig.stores.revisions import check_revision
 from lazymig.user_code import find_definition
 
 V1 = TypeVar("V1")

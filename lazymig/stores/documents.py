@@ -11,7 +11,7 @@ from bson import DBRef, Int64, ObjectId
 from bson.binary import BINARY_SUBTYPE, UUID_SUBTYPE, Binary
 from bson.decimal128 import Decimal128
 
-from lazymig.errors import ConfigurationError, ConversionError, ForeignDocument
+from lazymig.errors import ConfigurationError, ForeignDocument
 from lazymig.stores.decoding import Unreadable, is_readable, make_condition
 from lazymig.stores.given import RawId
 from lazymig.stores.records import Body, Document, Fields, StoredV1, StoredV2, StoredWhole, Unmoved
@@ -63,7 +63,11 @@ def decode_id(raw: RawId) -> Any:
 def parse_v1(document: Document, path: str = REVISION_FIELD) -> StoredV1:
     """Return a V1 document as the driver returned it, with its revision, which is at this path."""
     id = raw_id(document["_id"])
-    revision = document.get(path, 0) if path == REVISION_FIELD else get_at(document, path)
+    if path == REVISION_FIELD:
+        revision = document.get(path, 0)
+    else:
+        # A filter on a path looks into the elements of an array, so none would find the document by its revision.
+        revision = UNUSABLE if isinstance(document.get(PART_FIELD), list) else get_at(document, path)
     if revision.__class__ is not int and revision.__class__ is not Int64:
         revision = _parse_foreign_revision(revision)
     return StoredV1(id, revision if revision > 0 or revision == UNUSABLE else 0, document)
@@ -79,13 +83,6 @@ def _parse_foreign_revision(stored: Any) -> int:
     elif not isinstance(stored, Decimal128 | list):
         return 0
     return UNUSABLE
-
-
-def check_revision(stored: StoredV1, path: str = REVISION_FIELD) -> None:
-    """Raise `ConversionError` for a V1 document whose revision is unusable: no write can compare or increment it."""
-    if stored.revision == UNUSABLE:
-        wrong = TypeError(f"{path} is no whole number; unset it in V1")
-        raise ConversionError(decode_id(stored.id), "read", wrong, path, side="V1")
 
 
 def make_revision_filter(
@@ -107,6 +104,8 @@ def make_revision_filter(
     where: Fields = {"_id": id}
     if revision == UNUSABLE:
         where["$or"] = [{path: {"$type": kind}} for kind in ("array", "double", "decimal")]
+        if path != REVISION_FIELD:
+            where["$or"].append({PART_FIELD: {"$type": "array"}})
     elif revision:
         where[path] = revision
         if not (within or held):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, WriteError
 from pymongo.read_concern import ReadConcern
 
 from lazymig.stores.carried import WHOLE, Carried
-from lazymig.stores.documents import REVISION_FIELD, check_same_id
+from lazymig.stores.documents import PART_FIELD, REVISION_FIELD, check_same_id
 from lazymig.stores.drivers import (
     MAJORITY,
     READ_MAJORITY,
@@ -25,6 +25,10 @@ from lazymig.stores.places import TAKEN, Place
 from lazymig.stores.ports import Paths, Truth
 from lazymig.stores.raw import Undecoded, find_all, find_one, find_undecoded, find_undecoded_by_id
 from lazymig.stores.records import PLACEHOLDER, Document, Fields, StoredV1, StoredV2
+from lazymig.stores.revisions import make_part_error
+
+#: The code of an update that sets a part of what is no document.
+_NO_PATH = 28
 
 
 def build_update(revision: int, changed: Document, vanished: Paths, path: str = REVISION_FIELD) -> Fields:
@@ -104,7 +108,7 @@ class V1Store(Truth):
         carried = self.carried
         if carried.is_part:
             update = build_update(revision, document, (), carried.revision)
-            return await self._update(GuardedUpdate(carried.guard_vacancy(id, revision), update))
+            return await self._update_of(id, GuardedUpdate(carried.guard_vacancy(id, revision), update))
         return await self._insert({"_id": id, **document, REVISION_FIELD: revision})
 
     async def _insert(self, whole: Document) -> bool:
@@ -121,6 +125,19 @@ class V1Store(Truth):
         result = await self._durable.update_one(one.where, one.update, session=self._session)
         return bool(result.matched_count)
 
+    async def _update_of(self, id: RawId, one: GuardedUpdate) -> bool:
+        """Update the document with this id. Raises `ConversionError` if it cannot hold the revision of a part."""
+        try:
+            return await self._update(one)
+        except WriteError as error:
+            if error.code != _NO_PATH or not self.carried.is_part:
+                raise
+            found = await find_one(self.collection, id, self._session, None, {PART_FIELD: 1})
+            if found is None or isinstance(found.get(PART_FIELD, {}), Mapping):
+                raise
+        # Outside of the handler: the server's text quotes what stands there.
+        raise make_part_error(id)
+
     async def find_place(self, id: RawId) -> Place:
         carried = self.carried
         if not carried.is_part:
@@ -136,9 +153,8 @@ class V1Store(Truth):
             return []
         free: list[RawId] = []
         for id, revision in revisions.items():
-            where, update = carried.guard_vacancy(id), {"$max": {carried.revision: revision}}
-            result = await self._durable.update_one(where, update, session=self._session)
-            if not result.matched_count and not (await self.find_place(id)).stands:
+            barring = GuardedUpdate(carried.guard_vacancy(id), {"$max": {carried.revision: revision}})
+            if not await self._update_of(id, barring) and not (await self.find_place(id)).stands:
                 free.append(id)
         return free
 
@@ -153,15 +169,15 @@ class V1Store(Truth):
         held: Document | None = None,
     ) -> bool:
         where = self.carried.guard_change(id, expected, changed, vanished, within, held)
-        return await self._update(
-            GuardedUpdate(where, build_update(revision, changed, vanished, self.carried.revision))
+        return await self._update_of(
+            id, GuardedUpdate(where, build_update(revision, changed, vanished, self.carried.revision))
         )
 
     async def delete(self, id: RawId, expected: int, announced: StoredV2 | None = None) -> bool:
         carried = self.carried
         where = carried.guard(id, expected)
         if carried.is_part:
-            return await self._update(GuardedUpdate(where, carried.deletion(expected)))
+            return await self._update_of(id, GuardedUpdate(where, carried.deletion(expected)))
         return await self._delete(where, announced)
 
     async def _delete(self, where: Document, announced: StoredV2 | None) -> bool:

@@ -138,7 +138,7 @@ async def _look_at_one(asked: Asked, shape: OneDocument, hello: Document, unseen
     if keeps_v1 and asked.fills and not found:
         found += await find_taken(probe, seen, shape, unseen)
     if asked.complete and not found:
-        found += await find_unfilled(probe, seen, unseen)
+        found += await find_unfilled(probe, seen, shape.name, unseen)
     return seen, found
 
 

@@ -136,9 +136,13 @@ async def _read_ends(probe: Probe, fields: Document, unseen: list[str], what: st
     return rows
 
 
-async def find_unfilled(probe: Probe, seen: Seen, unseen: list[str]) -> list[str]:
-    """Find out whether most documents lack a V2 part in a phase that lists by V2's fields."""
-    lacking = {OF: {"$exists": False}, ALONE: {"$exists": False}}
+async def find_unfilled(probe: Probe, seen: Seen, migration: str, unseen: list[str]) -> list[str]:
+    """Find out whether most documents lack a V2 part of this migration in a phase that lists by V2's fields.
+
+    What another migration has made the truth is V1's part to this one.
+    """
+    made = {OF: {"$exists": True}, ALONE: {"$not": {"$type": "string"}}}
+    lacking = {"$nor": [{ALONE: migration}, made]}
     counts = {"all": [{"$count": "n"}], "lacking": [{"$match": lacking}, {"$count": "n"}]}
     stages: list[Document] = [{"$sample": {"size": _SAMPLE}}, {"$project": {OF: 1, ALONE: 1}}, {"$facet": counts}]
     rows = await attempt(probe.evaluate(stages), [], unseen, f"{seen.side}: whether its documents have V2 parts")

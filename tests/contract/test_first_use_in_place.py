@@ -71,6 +71,10 @@ async def _legacy(database: Database) -> None:
     await put(database, [Binary(b"5" * 16, OLD_UUID_SUBTYPE)])
 
 
+async def _of_another(database: Database) -> None:
+    await put(database, range(20), _lazymig={"rev": 3, "of": b"0" * 16, "by": "write", "alone": "another"})
+
+
 @frozen
 class Wrong:
     """A collection that lazymig cannot work with, and what it says."""
@@ -96,6 +100,8 @@ WRONG = {
     "taken": Wrong(_taken, "a field 'note' already, which V1 does not declare"),
     "legacy UUIDs": Wrong(_legacy, "binary subtype 3"),
     "not swept": Wrong(lambda one: put(one, range(20)), "20 of 20 documents .* have no V2 part", Phase.V2_PRIMARY),
+    "another migration's": Wrong(_of_another, "20 of 20 documents .* have no V2 part", Phase.V2_PRIMARY),
+    "another migration's, at the end": Wrong(_of_another, "20 of 20 documents .* have no V2 part", Phase.V2_ONLY),
     "not swept at the end": Wrong(lambda one: put(one, range(20)), "have no V2 part", Phase.V2_ONLY),
 }
 
@@ -150,6 +156,10 @@ RIGHT: dict[str, tuple[Callable[[Database], Awaitable[Any]], Phase]] = {
     "inserted by a process in v2_only": (
         lambda one: put(one, [1], count=1, note=None, _lazymig={"rev": 3, "by": "write", "alone": "things"}),
         Phase.V2_PRIMARY,
+    ),
+    "all have been inserted since the end of V1": (
+        lambda one: put(one, range(20), count=1, note=None, _lazymig={"rev": 3, "by": "write", "alone": "things"}),
+        Phase.V2_ONLY,
     ),
     "nothing is stored in V2's fields yet": (_taken, Phase.V1_ONLY),
 }

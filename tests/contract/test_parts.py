@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
@@ -502,3 +503,50 @@ async def test_each_call_takes_as_many_round_trips_as_with_whole_documents(watch
     missing = await sent(repo.insert(ada(9)), NotFound)
     # Ticket, insert; V2 forgets it; why not, and that the majority has it so; the ticket is taken back.
     assert missing == ["v2 findAndModify", "v1 update", "v2 update", "v1 find", "v1 update", "v2 delete"]
+
+
+# ---- documents that cannot hold a revision --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+@pytest.mark.parametrize("wrong", [5, "secret", None, [], [{"people": 1}]], ids=repr)
+@pytest.mark.parametrize("during", [Phase.V1_ONLY, Phase.PREPARE, Phase.SHADOW, Phase.COEXIST], ids=str)
+async def test_what_cannot_hold_a_revision_is_named(database: Any, during: Phase, wrong: Any) -> None:
+    """A write says what to unset and quotes nothing, in company too, and leaves nothing announced. Reads go on.
+
+    But for an array, in which no filter finds a revision.
+    """
+    repo = Repository(people(part=True), v1=database["v1"], v2=database["v2"], phase=during)
+    documents = [{**held(id=id), PART: wrong} for id in (1, 2, 3)] + [{**empty(4), PART: wrong}]
+    await database["v1"].insert_many(documents)
+    for id in (1, 2, 3):
+        if not isinstance(wrong, list):
+            assert (await repo.v1.get(id)).name == "Ada Lovelace"
+    before = [row async for row in database["v2"].find(sort=[("_id", 1)])]
+    calls: list[Awaitable[Any]] = [repo.v1.update(id, lambda person: evolve(person, age=50)) for id in (1, 2, 3)]
+    calls += [repo.v1.insert(PersonV1(4, "Eve New"))]
+    if not isinstance(wrong, list):
+        calls += [repo.v1.delete(1)]  # which leaves null for a revision
+    for together in (calls[:3], calls[3:]):
+        for error in await asyncio.gather(*together, return_exceptions=True):
+            assert isinstance(error, ConversionError), error
+            assert f"{PART} is no document; unset it in V1" in str(error.cause)
+            assert (error.path, error.side) == (PART, "V1")
+            assert "secret" not in repr(error) + str(error.cause) + repr(error.__context__)
+    assert [row async for row in database["v1"].find(sort=[("_id", 1)])] == documents
+    for row in [row async for row in database["v2"].find(sort=[("_id", 1)])]:
+        assert row["_lazymig"]["intent"] == row["_lazymig"]["rev"], "left announced"
+    assert await database["v2"].count_documents({}) == len(before)
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+@pytest.mark.parametrize("wrong", [[], [{"people": 1}]], ids=repr)
+@pytest.mark.parametrize("during", [Phase.V1_ONLY, Phase.PREPARE, Phase.SHADOW, Phase.COEXIST], ids=str)
+async def test_a_part_is_deleted_beside_an_array_in_place_of_revisions(
+    database: Any, during: Phase, wrong: Any
+) -> None:
+    """A delete needs no revision there, and touches nothing else of the document."""
+    repo = Repository(people(part=True), v1=database["v1"], v2=database["v2"], phase=during)
+    await database["v1"].insert_one({**held(), PART: wrong})
+    await repo.v1.delete(1)
+    assert await database["v1"].find_one({}) == {**empty(), PART: wrong}
