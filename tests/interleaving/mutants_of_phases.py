@@ -1,6 +1,10 @@
 """The steps of single phases with one guard taken away, each under a name that says which, and where that shows."""
 
-from lazymig.protocol import preparing, reading, repairing, shadowing, v2_first, v2_listing, writing
+from types import SimpleNamespace
+
+from attrs import evolve
+
+from lazymig.protocol import preparing, reading, repairing, shadowing, v2_alone, v2_first, v2_listing, writing
 from lazymig.protocol.inserting import announce
 from lazymig.protocol.writing import Done, finish
 from lazymig.routes.v2_primary import V2Primary
@@ -146,32 +150,32 @@ def half_guarded_replace(monkeypatch):
 
 def standing_still(monkeypatch):
     """In `v2_only`, a write keeps the revision that it found."""
-    replace = AloneStore.replace
-
-    async def kept(store, seen, body):
-        return await replace(store, seen._replace(intent=seen.intent - 1, revision=seen.revision), body)
-
-    monkeypatch.setattr(AloneStore, "replace", kept)
-    monkeypatch.setattr(stores, "_as_seen", lambda seen: {"_id": seen.id, "_lazymig.rev": seen.revision})
+    monkeypatch.setattr(AloneStore, "_raise", lambda _store, seen: seen.intent)
 
 
 def overwriting_insert(monkeypatch):
     """In `v2_only`, an insert takes over a live document like a tombstone."""
-    find = AloneStore.find_local
+    insert = v2_alone.insert
 
-    async def as_gone(store, id):
-        seen = await find(store, id)
-        return None if seen is None else seen._replace(gone=True)
+    async def over_anything(pair, id, change):
+        find = pair.alone.find
 
-    monkeypatch.setattr(AloneStore, "find_local", as_gone)
+        async def as_gone(id):
+            seen = await find(id)
+            return None if seen is None else seen._replace(gone=True)
+
+        parts = {name: getattr(pair.alone, name) for name in ("insert", "replace")}
+        await insert(evolve(pair, alone=SimpleNamespace(find=as_gone, **parts)), id, change)
+
+    monkeypatch.setattr(v2_alone, "insert", over_anything)
 
 
 def deaf_delete(monkeypatch):
     """In `v2_only`, a delete that lost its race is acknowledged."""
     bury = AloneStore.bury
 
-    async def anyway(store, seen):
-        await bury(store, seen)
+    async def anyway(store, seen, *, again=False):
+        await bury(store, seen, again=again)
         return True
 
     monkeypatch.setattr(AloneStore, "bury", anyway)
