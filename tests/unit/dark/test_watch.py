@@ -17,6 +17,7 @@ from lazymig import Control, ConversionError, DarkReads, Migration, Mismatch, Ph
 from lazymig.control import parts_of
 from lazymig.repository import calls_of
 from lazymig.testing import memory_repository
+from tests.clocks import settle, standing_loop
 from tests.people import TestClock, ada, ada_v1, people
 from tests.statements import Held, never_sent
 
@@ -233,27 +234,30 @@ async def test_a_cancelled_caller_starts_no_comparison() -> None:
 
 async def test_leaving_the_repository_waits_for_comparisons_and_cancels_late_ones() -> None:
     """What hangs is cancelled after the time of one comparison; nothing runs afterwards."""
-    repository = await opened(1, dark=DarkReads(1, timeout_s=0.05))
+    repository = await opened(1, dark=DarkReads(1, timeout_s=30))
     async with repository:
         await repository.get(1)
     assert repository.tally.counts["lazymig.dark_reads.matched"] == 1
-    hanging = asyncio.Event()
+    hanging, cancelled = asyncio.Event(), asyncio.Event()
 
     async def hang(_: Any) -> None:
         try:
             await hanging.wait()
         except asyncio.CancelledError:
+            cancelled.set()
             await hanging.wait()
 
     watch: Any = calls_of(repository).route.watch  # type: ignore[attr-defined]
     watch._background.start(hang(None))
-    await asyncio.wait_for(asyncio.gather(watch.drain(), _cancel_twice(watch, hanging)), 30)
+    with standing_loop() as time:
+        draining = asyncio.create_task(watch.drain())
+        await settle()
+        assert not cancelled.is_set()
+        time.move(61)
+        await cancelled.wait()
+        hanging.set()
+        await draining
     assert not watch._background._running
-
-
-async def _cancel_twice(watch: Any, hanging: asyncio.Event) -> None:
-    await asyncio.wait(set(watch._background._running), timeout=0.2)
-    hanging.set()
 
 
 # Reports
