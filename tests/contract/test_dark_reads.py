@@ -211,7 +211,9 @@ async def test_a_failing_control_fails_as_without_dark_reads(
     await failing_database["v1"].insert_one(ada_v1())
     await open_repository(failing_database).get(1)
     repository = open_repository(
-        failing_database, dark_reads=DarkReads(1, serve=serve, timeout_s=LONG_S), timeout_s=0.3
+        failing_database,
+        dark_reads=DarkReads(1, serve=serve, timeout_s=LONG_S),
+        timeout_s=0.3 if failure == "hangs" else LONG_S,
     )
     await repository.check()
     data = {"failCommands": ["find"], "namespace": f"dark_reads.{serve}", **FAILURES[failure]}
