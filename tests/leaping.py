@@ -13,6 +13,8 @@ from typing import Any
 
 CLOCKS = ("monotonic", "perf_counter", "clock_gettime")
 SHORTEST_S = 0.2
+#: A machine works between two stalls: a poll that looks often is not sent past its time-out by its own looks.
+APART_S = 0.05
 
 
 class Leaps:
@@ -23,6 +25,7 @@ class Leaps:
         self._random = random.Random(seed)
         self._real: dict[str, Callable[..., float]] = {}
         self.count, self.ahead_s = 0, 0.0
+        self.apart_s, self._leapt_at_s = APART_S, 0.0
 
     def start(self) -> None:
         """Let the clocks leap from now on."""
@@ -54,11 +57,16 @@ class Leaps:
             if _is_of_the_day(which):
                 return real(*which)
             if self._random.random() * self._every < 1:
-                self.ahead_s += self._random.uniform(SHORTEST_S, self._longest_s)
-                self.count += 1
+                self._leap()
             return real(*which) + self.ahead_s
 
         return look
+
+    def _leap(self) -> None:
+        now_s = self._real["monotonic"]()
+        if now_s - self._leapt_at_s >= self.apart_s:
+            self.ahead_s += self._random.uniform(SHORTEST_S, self._longest_s)
+            self.count, self._leapt_at_s = self.count + 1, now_s
 
     def _ahead_in_ns(self, real: Callable[..., float]) -> Callable[..., float]:
         def look(*which: int) -> float:

@@ -184,11 +184,7 @@ def _make_row(record: RetirementRecord) -> dict[str, object]:
 def _parse(row: Row) -> RetirementRecord:
     texts = (row["doing"], row["v1"], row["quarantine"])
     since, version = row["since"], row["version"]
-    if (
-        not all(map(is_text, texts))
-        or not is_count(version)
-        or not (since is None or is_moment(since))
-    ):
+    if not all(map(is_text, texts)) or not is_count(version) or not (since is None or is_moment(since)):
         raise ValueError
     return RetirementRecord(
         stage=RetirementStage(row["stage"]), doing=row["doing"], version=row["version"], v1=row["v1"],

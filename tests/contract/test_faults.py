@@ -336,8 +336,8 @@ async def test_a_v1_write_that_is_not_acknowledged_in_time(
 ) -> None:
     """The deadline ends a call whose server hangs; the write may have happened, and the next read tells."""
     await server_database["v1"].insert_many([ada_v1(1), ada_v1(2)])
+    await open_repository(server_database).get(1)
     repository = open_repository(server_database, timeout_s=0.5)
-    await repository.get(1)
     data = {"failCommands": ["update"], "blockConnection": True, "blockTimeMS": 1500}
     with failpoint(data | {"namespace": f"{server_database.name}.v1"}), pytest.raises(NetworkTimeout):
         await repository.update(1, older)

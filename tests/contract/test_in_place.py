@@ -18,6 +18,7 @@ from lazymig import AlreadyExists, ConversionError, Criteria, NotFound, Phase, R
 from lazymig.repository import calls_of
 from lazymig.testing.memory_collection import MemoryCollection
 from tests.cases.test_revisions import KEEPING, KEEPING_WIDER, PriceV2, PriceV2Wider, from_narrow
+from tests.clocks import standing_loop
 from tests.contract.test_entities import OID, ORDERS, STORED, WINES, Line, Wine, WineV2
 from tests.interrupting import Interrupted
 from tests.layouts import META, Layout, settle
@@ -147,16 +148,21 @@ async def test_a_server_that_hangs_is_the_drivers_error_in_time(
     database: Any, open_repository: Any, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """`timeout_s` bounds all statements of a call together."""
-    repo = open_repository(database, timeout_s=0.05)
+    repo, reached = open_repository(database, timeout_s=30.5), asyncio.Event()
     await repo.insert(ada(1))
 
     async def hang(*_: Any, **__: Any) -> Any:
+        reached.set()
         await asyncio.Event().wait()
 
     for name in ("find", "find_local", "page"):
         monkeypatch.setattr(calls_of(repo).place.store, name, hang)
-    with pytest.raises(NetworkTimeout, match=r"no answer within 0\.05 s"):
-        await CALLS[call](repo)
+    with standing_loop() as time:
+        asked = asyncio.ensure_future(CALLS[call](repo))
+        await reached.wait()
+        time.move(31)
+        with pytest.raises(NetworkTimeout, match=r"no answer within 30\.5 s"):
+            await asked
 
 
 @IN_MEMORY

@@ -19,6 +19,7 @@ from lazymig.protocol import joining
 from lazymig.repository import calls_of
 from lazymig.shapes.leaving import LEAVE
 from lazymig.testing import memory_repository
+from tests.clocks import standing_loop
 from tests.people import PersonV1, PersonV2, ada, join_on, people, split
 from tests.taking_turns import check_order, let_others_run, open_yielding, tagging, turns, write_joined
 from tests.widening import WIDENING
@@ -385,13 +386,19 @@ async def test_a_slow_change_that_shares_a_turn_is_cancelled_and_called_again() 
 @pytest.mark.usefixtures("hurried")
 async def test_a_slow_change_has_its_own_callers_time() -> None:
     """The others are in time."""
-    repository, _ = await filled(timeout_s=0.2)
+    repository, _ = await filled(timeout_s=30)
 
     async def hang(_person: PersonV2) -> PersonV2:
         await asyncio.Event().wait()
         raise AssertionError
 
-    results = await results_of(*(repository.update(1, change) for change in (tagging("a"), hang, tagging("b"), hang)))
+    with standing_loop() as time:
+        tasks = [
+            asyncio.ensure_future(repository.update(1, change)) for change in (tagging("a"), hang, tagging("b"), hang)
+        ]
+        await asyncio.wait([tasks[0], tasks[2]])
+        time.move(31)
+        results = await results_of(*tasks)
     assert [getattr(result, "tags", type(result)) for result in results] == [
         ["a"], NetworkTimeout, ["a", "b"], NetworkTimeout,
     ]  # fmt: skip

@@ -19,6 +19,9 @@ from lazymig.testing import memory_repository
 from lazymig.testing.memory_collection import MemoryCollection
 from tests.people import TestClock, ada, ada_v1, people
 
+#: A stall of the machine ends no comparison.
+LONG_S = 60.0
+
 COLLECTIONS: dict[str, Any] = {"v1": MemoryCollection("v1"), "v2": MemoryCollection("v2")}
 
 
@@ -152,7 +155,9 @@ def test_the_control_is_the_route_of_the_side_that_answers(phase: Phase, dark: D
 )  # fmt: skip
 async def test_a_wrong_v2_is_found_in_every_phase_that_fills_it(phase: Phase, serve: Any) -> None:
     """Either door finds it, no matter which side answers, and the caller gets the answer of its phase."""
-    repository = memory_repository(people(), phase, dark_reads=DarkReads(1, serve=serve), clock=TestClock())
+    repository = memory_repository(
+        people(), phase, dark_reads=DarkReads(1, serve=serve, timeout_s=LONG_S), clock=TestClock()
+    )
     await repository.insert(ada())
     await repository.get(1)
     await repository.get_many([1])
@@ -200,7 +205,7 @@ async def test_each_read_and_each_id_is_sampled_by_itself() -> None:
 
 async def test_only_reads_by_id_are_compared() -> None:
     """Writes, `exists`, `count`, listings and sessions are passed on."""
-    repository = memory_repository(people(), dark_reads=DarkReads(1))
+    repository = memory_repository(people(), dark_reads=DarkReads(1, timeout_s=LONG_S))
     await repository.insert(ada())
     await repository.replace(ada(1, age=37))
     await repository.exists(1)
@@ -214,7 +219,7 @@ async def test_only_reads_by_id_are_compared() -> None:
 
 async def test_counts_and_consistency_say_how_often_both_sides_agree() -> None:
     """The rate is that of the comparisons at one revision; None before the first."""
-    repository = memory_repository(people(), dark_reads=DarkReads(1), clock=TestClock())
+    repository = memory_repository(people(), dark_reads=DarkReads(1, timeout_s=LONG_S), clock=TestClock())
     dark = repository.dark_reads
     assert dark is not None
     assert dark.consistency is None

@@ -17,15 +17,19 @@ from lazymig import Control, ConversionError, DarkReads, Migration, Mismatch, Ph
 from lazymig.control import parts_of
 from lazymig.repository import calls_of
 from lazymig.testing import memory_repository
+from tests.clocks import settle, standing_loop
 from tests.people import TestClock, ada, ada_v1, people
 from tests.statements import Held, never_sent
+
+#: A stall of the machine ends no comparison.
+LONG_S = 60.0
 
 CASES = ["get", "get_many", "v1.get", "v1.get_many"]
 
 
 async def opened(*ids: int, dark: DarkReads | None = None, **options: Any) -> Repository[Any, Any]:
     """A repository whose entities are in both collections, and that compares every read from now on."""
-    dark = dark or DarkReads(1)
+    dark = dark or DarkReads(1, timeout_s=LONG_S)
     share, dark.share = dark.share, 0
     migration = options.pop("migration", None) or people()
     repository = memory_repository(migration, dark_reads=dark, **({"clock": TestClock()} | options))
@@ -72,7 +76,7 @@ async def call(repository: Repository[Any, Any], case: str, id: int = 1) -> Any:
 @pytest.mark.parametrize("case", CASES)
 async def test_each_read_is_compared_and_answers_as_before(case: str, serve: Any) -> None:
     """Both doors, one entity and many, with either side as the control."""
-    repository = await opened(1, 2, dark=DarkReads(1, serve=serve))
+    repository = await opened(1, 2, dark=DarkReads(1, serve=serve, timeout_s=LONG_S))
     assert await call(repository, case) == await call(memory_beside(repository), case)
     assert await counted(repository) == {"compared": 1, "matched": 1}
     await damage(repository)
@@ -86,7 +90,7 @@ async def test_each_read_is_compared_and_answers_as_before(case: str, serve: Any
 @pytest.mark.parametrize("serve", ["v1", "v2"])
 async def test_the_side_that_serves_answers_although_the_other_differs(serve: Any) -> None:
     """With "v1" the answer lacks what only V2 holds, and no read brings an entity to V2."""
-    repository = await opened(1, dark=DarkReads(1, serve=serve))
+    repository = await opened(1, dark=DarkReads(1, serve=serve, timeout_s=LONG_S))
     await damage(repository)
     assert (await repository.get(1)).age == (36 if serve == "v1" else 37)
     assert (await repository.get_many([1]))[1].age == (36 if serve == "v1" else 37)
@@ -104,7 +108,7 @@ async def test_the_side_that_serves_answers_although_the_other_differs(serve: An
 @pytest.mark.parametrize("case", ["get", "v1.get"])
 async def test_the_controls_exception_reaches_the_caller(case: str, serve: Any) -> None:
     """As it is, and the comparison finds no more than that V2 lacks the entity."""
-    repository = await opened(dark=DarkReads(1, serve=serve))
+    repository = await opened(dark=DarkReads(1, serve=serve, timeout_s=LONG_S))
     await repository.collections.v1.insert_one({"_id": 1, "name": "Cher" if case == "get" else 5})
     with pytest.raises(ConversionError) as expected:
         await call(memory_beside(repository), case)
@@ -153,7 +157,7 @@ async def test_a_candidate_that_hangs_holds_nobody_up() -> None:
 
 async def test_above_the_bound_reads_are_dropped_and_never_queued() -> None:
     """The bound counts entities, those of `get_many` as well."""
-    repository = await opened(*range(10), dark=DarkReads(1, in_flight_max=4))
+    repository = await opened(*range(10), dark=DarkReads(1, in_flight_max=4, timeout_s=LONG_S))
     held = Held(calls_of(repository).pair.v1, "find")
     for id in (1, 2, 3):
         assert await repository.get(id) == ada(id)
@@ -168,7 +172,7 @@ async def test_above_the_bound_reads_are_dropped_and_never_queued() -> None:
 async def test_above_the_rate_reads_are_dropped() -> None:
     """A moment later some more are compared."""
     clock = TestClock()
-    repository = await opened(*range(10), dark=DarkReads(1, rate_max=40), clock=clock)
+    repository = await opened(*range(10), dark=DarkReads(1, rate_max=40, timeout_s=LONG_S), clock=clock)
     assert len(await repository.get_many(range(10))) == 10
     await repository.get(1)
     assert await counted(repository) == {"compared": 4, "matched": 4, "dropped": 7}
@@ -202,7 +206,7 @@ async def test_a_caller_may_change_its_entity() -> None:
     migration: Migration[Any, Any] = Migration(
         name="boxes", v1=Box, v2=Box, upgrade=lambda box: box, downgrade=lambda box: box
     )
-    repository = memory_repository(migration, dark_reads=DarkReads(1), clock=TestClock())
+    repository = memory_repository(migration, dark_reads=DarkReads(1, timeout_s=LONG_S), clock=TestClock())
     await repository.insert(Box(1, {"inner": {"a": 1}}))
     box = await repository.get(1)
     box.info["inner"]["a"] = 2
@@ -233,27 +237,30 @@ async def test_a_cancelled_caller_starts_no_comparison() -> None:
 
 async def test_leaving_the_repository_waits_for_comparisons_and_cancels_late_ones() -> None:
     """What hangs is cancelled after the time of one comparison; nothing runs afterwards."""
-    repository = await opened(1, dark=DarkReads(1, timeout_s=0.05))
+    repository = await opened(1, dark=DarkReads(1, timeout_s=30))
     async with repository:
         await repository.get(1)
     assert repository.tally.counts["lazymig.dark_reads.matched"] == 1
-    hanging = asyncio.Event()
+    hanging, cancelled = asyncio.Event(), asyncio.Event()
 
     async def hang(_: Any) -> None:
         try:
             await hanging.wait()
         except asyncio.CancelledError:
+            cancelled.set()
             await hanging.wait()
 
     watch: Any = calls_of(repository).route.watch  # type: ignore[attr-defined]
     watch._background.start(hang(None))
-    await asyncio.wait_for(asyncio.gather(watch.drain(), _cancel_twice(watch, hanging)), 30)
+    with standing_loop() as time:
+        draining = asyncio.create_task(watch.drain())
+        await settle()
+        assert not cancelled.is_set()
+        time.move(61)
+        await cancelled.wait()
+        hanging.set()
+        await draining
     assert not watch._background._running
-
-
-async def _cancel_twice(watch: Any, hanging: asyncio.Event) -> None:
-    await asyncio.wait(set(watch._background._running), timeout=0.2)
-    hanging.set()
 
 
 # Reports
@@ -282,7 +289,7 @@ async def test_a_hook_that_raises_hurts_nobody(caplog: pytest.LogCaptureFixture)
     def refuse(_: Mismatch) -> None:
         raise RuntimeError("no")
 
-    repository = await opened(1, dark=DarkReads(1, on_mismatch=refuse))
+    repository = await opened(1, dark=DarkReads(1, on_mismatch=refuse, timeout_s=LONG_S))
     await damage(repository)
     assert (await repository.get(1)).age == 37
     assert await counted(repository) == {"compared": 1, "mismatched": 1, "unreported": 1}
@@ -296,7 +303,7 @@ async def test_a_log_that_cannot_be_written_hurts_nobody() -> None:
     found: list[Mismatch] = []
     control: Any = Control(memory_repository(people()).collections.v1)
     never_sent(parts_of(control).mismatches, "record")
-    repository = await opened(1, dark=DarkReads(1, control=control, on_mismatch=found.append))
+    repository = await opened(1, dark=DarkReads(1, control=control, on_mismatch=found.append, timeout_s=LONG_S))
     await damage(repository)
     assert (await repository.get(1)).age == 37
     assert await counted(repository) == {"compared": 1, "mismatched": 1, "unreported": 1}
@@ -336,7 +343,7 @@ async def test_a_damaged_entity_that_is_read_often_is_recorded_seldom() -> None:
         await record(migration, found)
 
     rows.record = noting  # type: ignore[method-assign]
-    repository = await opened(1, dark=DarkReads(1, control=control), clock=clock)
+    repository = await opened(1, dark=DarkReads(1, control=control, timeout_s=LONG_S), clock=clock)
     for age, elapsed_s in ((37, 0), (37, 0), (37, 1), (38, 0), (38, 0), (38, 6)):
         clock.time += timedelta(seconds=elapsed_s)
         await damage(repository, age=age)
@@ -352,7 +359,9 @@ async def test_an_entity_leaves_the_log_when_both_sides_are_equal_again() -> Non
     clock = TestClock()
     repository = await opened(1, 2, clock=clock)
     v1, v2 = repository.collections
-    other = Repository(people(), v1=v1, v2=v2, phase=Phase.COEXIST, dark_reads=DarkReads(1), clock=clock)
+    other = Repository(
+        people(), v1=v1, v2=v2, phase=Phase.COEXIST, dark_reads=DarkReads(1, timeout_s=LONG_S), clock=clock
+    )
     await other.get(1)
     assert await counted(other) == {"compared": 1, "matched": 1}
     for id in (1, 2):
@@ -379,7 +388,7 @@ async def test_what_a_verification_recorded_is_left_to_it() -> None:
     rows = parts_of(control).mismatches
     verified = Mismatch(1, Verdict.MISSING, check="theirs", signature="s", confirmed=True)
     await rows.record("people", [verified])
-    repository = await opened(1, dark=DarkReads(1, control=control))
+    repository = await opened(1, dark=DarkReads(1, control=control, timeout_s=LONG_S))
     await repository.get(1)
     await counted(repository)
     await damage(repository)
@@ -481,7 +490,9 @@ async def test_the_log_is_in_the_control_collection_that_is_followed() -> None:
     await damage(repository)
     await parts_of(elsewhere).phases("people").begin(Phase.COEXIST, by="me", why="a test")
     v1, v2 = repository.collections
-    async with Repository(people(), v1=v1, v2=v2, phase=elsewhere, dark_reads=DarkReads(1)) as steered:
+    async with Repository(
+        people(), v1=v1, v2=v2, phase=elsewhere, dark_reads=DarkReads(1, timeout_s=LONG_S)
+    ) as steered:
         await steered.get(1)
     assert [one.id async for one in elsewhere.mismatches("people")] == [1]
     assert await logged(repository) == []

@@ -185,7 +185,7 @@ class Ebbing(Looking):
 
 async def until(holds: Callable[[], bool]) -> None:
     """Wait for what tasks bring about."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not holds():  # noqa: ASYNC110  # it waits for what another task writes, which has no event
             await asyncio.sleep(0)
 
