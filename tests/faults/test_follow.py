@@ -150,7 +150,7 @@ async def test_step_downs(replica_set: ReplicaSet, seed: int) -> None:
 
 async def test_restart(mortal_server: Server, seed: int) -> None:
     """A server that is killed and comes back is waited for."""
-    async with connected(mortal_server.uri, connectTimeoutMS=500) as database:
+    async with connected(mortal_server.uri) as database:
         await fill(database)
         repo = repository(database)
         writers = Writers(database, repo, seed)
