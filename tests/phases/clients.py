@@ -67,8 +67,6 @@ class History:
     operations: list[Operation] = Factory(list)
     #: Requests by verb, and those that were refused or are uncertain.
     counts: Counter[str] = Factory(Counter)
-    #: Requests that wait for an answer, by process.
-    waiting: Counter[str] = Factory(Counter)
     #: Refusals by the process that answered, and their reasons.
     refused: Counter[str] = Factory(Counter)
     reasons: Counter[str] = Factory(Counter)
@@ -77,11 +75,29 @@ class History:
     #: How long each write took.
     write_s: list[float] = Factory(list)
     _in_flight: dict[int, Operation] = field(factory=dict, init=False)
+    #: The process that each request waits for, by the request's number.
+    _asked: dict[int, str] = field(factory=dict, init=False)
 
     @property
     def requests(self) -> int:
         """How many requests were sent."""
         return sum(self.counts[verb] for verb in VERBS)
+
+    def wait(self, number: int, process: str) -> None:
+        """Record that a request waits for the answer of a process."""
+        self._asked[number] = process
+
+    def wait_no_more(self, number: int) -> None:
+        """Forget a request that has its answer, or gets none."""
+        del self._asked[number]
+
+    def find_waiting(self, process: str) -> set[int]:
+        """Find the requests that wait for this process."""
+        return {number for number, asked in self._asked.items() if asked == process}
+
+    def find_elsewhere(self, process: str) -> set[int]:
+        """Find the requests that wait for other processes."""
+        return set(self._asked) - self.find_waiting(process)
 
     def begin(self, operation: Operation) -> int:
         """Record that a write was sent. Until its answer is here, it may have happened or not."""
@@ -196,7 +212,8 @@ class Client:
 
     async def _answer(self, request: Request, service: Service) -> Any:
         """The value, an `Outcome`, or `_REFUSED` where nothing was done."""
-        self.history.waiting[service.name] += 1
+        number = self.history.requests  # of the latest request, which is this one
+        self.history.wait(number, service.name)
         try:
             answer = await self.http.request(request.method, service.url + request.path, json=request.body)
         except httpx.ConnectError:
@@ -206,7 +223,7 @@ class Client:
             self.history.counts["broken"] += 1
             return Outcome.UNCERTAIN
         finally:
-            self.history.waiting[service.name] -= 1
+            self.history.wait_no_more(number)
         return judge(request, service.name, answer, self.history)
 
 

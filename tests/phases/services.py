@@ -17,7 +17,7 @@ from attrs import Factory, define
 TOP = Path(__file__).parents[2]
 SCRIPT = str(Path(sys.executable).with_name("lazymig"))
 _RUNNING = re.compile(r"running on (http://\S+)")
-_START_S = 60
+_START_S = 180
 
 
 @define(eq=False)

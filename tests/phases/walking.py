@@ -68,7 +68,7 @@ class Walk:
         await self.answers(service)
         self.rotation.append(service)
 
-    async def answers(self, service: Service, status: int = 200, within_s: float = 30) -> str:
+    async def answers(self, service: Service, status: int = 200, within_s: float = 60) -> str:
         """Wait until a process answers reads with this status, and return the text."""
         async with asyncio.timeout(within_s):
             while True:
@@ -103,21 +103,29 @@ class Walk:
         Where writes are announced, one at least is announced in V2, and not in V1.
         """
         self.out(service)
-        await _wait(lambda: not self.history.waiting[service.name])
+        await _wait(lambda: not self.history.find_waiting(service.name))
         announces = self.operator.layout.announces
         while True:
-            dead = await self.operator.find_announced() if announces else set()
+            dead = await self._find_announced(service) if announces else set()
             late = await self._burst(service)
-            if announces and await self.operator.find_announced() - dead:
+            if announces and await self._find_announced(service) - dead:
                 return late
             if not announces and await self._waits(late):
                 return late
             service.resume()
             await asyncio.gather(*late)
 
+    async def _find_announced(self, service: Service) -> set[tuple[str, int]]:
+        """Find writes that stay announced when all others have ended: those of this process, and of dead ones."""
+        found = await self.operator.find_announced()
+        others = self.history.find_elsewhere(service.name)
+        await _wait(lambda: not others & self.history.find_elsewhere(service.name))
+        return found & await self.operator.find_announced()
+
     async def _waits(self, late: list[asyncio.Task[None]]) -> bool:
         """Whether a write has no answer yet, once all that the process had sent has arrived."""
-        await SYSTEM_CLOCK.sleep(0.3)
+        for _ in range(30):  # turns, of which a busy machine spares none
+            await SYSTEM_CLOCK.sleep(0.01)
         return not all(task.done() for task in late)
 
     async def _burst(self, service: Service) -> list[asyncio.Task[None]]:
