@@ -59,8 +59,8 @@ async def settle() -> None:
 
 
 async def until(holds: Callable[[], Awaitable[object]]) -> None:
-    """Wait until something holds, 20 seconds at most."""
-    async with asyncio.timeout(20):
+    """Wait until something holds, 60 seconds at most."""
+    async with asyncio.timeout(60):
         found = await holds()
         while not found:
             await asyncio.sleep(0)
