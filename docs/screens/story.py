@@ -143,7 +143,8 @@ async def under_way(database: Any) -> AsyncIterator[Story]:
     await take_step(plain, "all processes follow")
     await take_step(plain, "fill V2 behind the writers")
     # With the next deploy the service compares half of its reads.
-    async with Repository(migration, **sides, phase=control, dark_reads=DarkReads(0.5)) as repo:
+    service = Repository(migration, **sides, phase=control, dark_reads=DarkReads(0.5))
+    async with clock.passing(database), service as repo:
         await control.cut_over(NAME, share=0.25, cohorts=["staff"], by="ada", why="staff and a quarter first")
         await take_step(repo, "dark reads agree")
         yield Story(database, clock, control, repo, plain)

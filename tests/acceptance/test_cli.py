@@ -40,7 +40,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 
 async def upgrade(old):
     if "GATE" in os.environ and old.id == int(os.environ["GATE_AT"]):
-        for _ in range(3000):  # in the end it goes on by itself, so that no test hangs
+        for _ in range(12_000):  # in the end it goes on by itself, so that no test hangs
             if Path(os.environ["GATE"]).exists():
                 break
             await asyncio.sleep(0.01)
@@ -55,7 +55,7 @@ migration = lazymig.Migration(name="people", v1=Old, v2=New, upgrade=upgrade, do
 def _repository(client):
     database = client[os.environ["DATABASE"]]
     v1, v2 = database["people"], database["people_v2"]
-    return lazymig.Repository(migration, v1=v1, v2=v2, phase=lazymig.Phase.COEXIST, timeout_s=5)
+    return lazymig.Repository(migration, v1=v1, v2=v2, phase=lazymig.Phase.COEXIST, timeout_s=60)
 
 def plain():
     return _repository(AsyncMongoClient(os.environ["URI"]))
@@ -314,7 +314,7 @@ def test_a_repository_itself_may_be_named(lazymig: Run) -> None:
         (
             ["sweep", "--app", "shop:holder.ready", "--grace", "1"],
             2,
-            "--grace 1: pass more than the repository's timeout_s (5 s)",
+            "--grace 1: pass more than the repository's timeout_s (60 s)",
         ),
     ],
 )

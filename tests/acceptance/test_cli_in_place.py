@@ -40,7 +40,7 @@ migration = lazymig.Migration(name="people", v1=Old, v2=New, upgrade=upgrade, do
 
 def repository():
     people = AsyncMongoClient(os.environ["URI"])[os.environ["DATABASE"]]["people"]
-    return lazymig.Repository.in_place(migration, people, phase=lazymig.Phase.COEXIST, timeout_s=5)
+    return lazymig.Repository.in_place(migration, people, phase=lazymig.Phase.COEXIST, timeout_s=60)
 """
 )
 

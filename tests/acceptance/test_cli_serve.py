@@ -96,7 +96,7 @@ class Serve:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([quick_script(), *arguments], capture_output=True, text=True, timeout=60)
+    return subprocess.run([quick_script(), *arguments], capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -9,10 +9,19 @@ from typing import Any
 import pytest
 from pymongo import AsyncMongoClient
 
+from lazymig.web import beside
 from tests.browser.chromium import find_browser
 from tests.browser.serving import Host
 from tests.browser.teams import Looks, Team
 from tests.browser.visiting import Visitors
+from tests.patience import be_patient
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that gives up no sooner on a slow machine, and looks again as soon, however long a look took."""
+    be_patient(monkeypatch)
+    monkeypatch.setattr(beside, "_REST", 0.0)
 
 
 @pytest.fixture(scope="session")

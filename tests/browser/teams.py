@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -31,7 +31,7 @@ WHO = "Ada <ada@example.org>"
 ORDER = {"by": "a test", "why": "to begin"}
 #: How fast a team's time passes: what is due every ten seconds is seen within one.
 HASTE = 30
-#: By this time, so that a lease is a second and a half of the machine's.
+#: By this time.
 LEASE_S = 45.0
 #: Seconds between two looks of a page, by the machine's time.
 REFRESH_S = 0.2
@@ -149,9 +149,11 @@ class Team:
         )
         self.page = f"{self.home}/m/{name}/"
         self._work: list[asyncio.Task[Any]] = []
+        self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self.repo.__aenter__()
+        await self._open.enter_async_context(self.clock.passing(self.database))
+        await self._open.enter_async_context(self.repo)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -159,7 +161,7 @@ class Team:
         for task in self._work:
             task.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)
-        await self.repo.__aexit__(None, None, None)
+        await self._open.aclose()
 
     def authorize(self, request: Request, action: str) -> str | None:
         """The host's hook: the name of the person who is signed in."""

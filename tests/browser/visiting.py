@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Dialog, Locator, Page, Response
 
 #: How long a page may take to show what is expected, on a loaded machine.
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 PHONE = {"width": 360, "height": 740}
 DESK = {"width": 1280, "height": 900}
 

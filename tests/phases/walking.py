@@ -68,7 +68,7 @@ class Walk:
         await self.answers(service)
         self.rotation.append(service)
 
-    async def answers(self, service: Service, status: int = 200, within_s: float = 60) -> str:
+    async def answers(self, service: Service, status: int = 200, within_s: float = 120) -> str:
         """Wait until a process answers reads with this status, and return the text."""
         async with asyncio.timeout(within_s):
             while True:

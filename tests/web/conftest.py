@@ -7,12 +7,19 @@ from typing import Any
 import pytest
 
 from lazymig import Phase, Repository, Sweeper, Switch
+from tests.patience import be_patient
 from tests.sweeps import thing
 from tests.switches import followed
 from tests.web.visitors import Host, Visitor
 
 #: Ids that somebody may have chosen to do harm, or by mistake. None of their entities converts.
 ODD = ("<b>&\"'</b>", "two\nlines\r\t\x1b[31m", "str:5", " spaced ", "x?id=int:5&why=a#b", "{'$gt': ''}")
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that gives up no sooner on a slow machine. Who tests that it gives up, says when."""
+    be_patient(monkeypatch)
 
 
 @pytest.fixture

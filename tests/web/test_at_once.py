@@ -14,6 +14,7 @@ from lazymig import Phase, Repository, Switch
 from lazymig.control import parts_of
 from lazymig.control.journal import Act
 from lazymig.status.looking import control_of
+from lazymig.web.actions import doing
 from lazymig.web.actions.cut_over import ChangeCutOver
 from lazymig.web.actions.errands import CUT_OFF, find_shown
 from lazymig.web.actions.passes import Pause
@@ -42,14 +43,19 @@ async def acts(repo: Repository[Any, Any]) -> list[Act]:
 
 async def hold_up(repo: Repository[Any, Any]) -> Any:
     """Let a process be there that has not acknowledged the last step, which every step waits for."""
-    late = process(epoch=0)
+    late = process(epoch=0, lease_s=3600.0)
     await parts(repo).members("things").register(late)
     return late
 
 
-async def acknowledge(repo: Repository[Any, Any], late: Any, epoch: int = 1000) -> None:
-    """Let this process acknowledge all steps."""
-    assert await parts(repo).members("things").renew(evolve(late, epoch=epoch, beat=late.beat + 1))
+async def acknowledge(repo: Repository[Any, Any], late: Any, epoch: int) -> None:
+    """Let this process acknowledge a step, once it is made."""
+
+    async def is_made() -> bool:
+        return (await standing(repo)).epoch == epoch
+
+    await until(is_made)
+    assert await parts(repo).members("things").renew(evolve(late, epoch=epoch, beat=late.beat + epoch))
 
 
 async def test_a_form_that_is_sent_twice_acts_once(begun: Repository[Any, Any], visitor: Visitor) -> None:
@@ -139,9 +145,10 @@ async def test_the_epoch_holds_until_the_change(repo: Repository[Any, Any], visi
 
 
 async def test_a_step_outlives_its_request(
-    begun: Repository[Any, Any], server_database: Any, visitor: Visitor, host: Host
+    begun: Repository[Any, Any], server_database: Any, visitor: Visitor, monkeypatch: Any
 ) -> None:
     """A step that waits for a process answers with the page, is shown with what it waits for, and then is made."""
+    monkeypatch.setattr(doing, "_PATIENCE_S", 0.01)
     late = await hold_up(begun)
     sent = await visitor.order("rollback", why="p99 has doubled")
     assert (sent.status, sent.leads_to) == (303, f"{visitor.base}/#errand")
@@ -161,7 +168,8 @@ async def test_a_step_outlives_its_request(
 
     await until(says)
     assert errand.lines == ["waiting for web:1 to acknowledge epoch 1"]
-    await acknowledge(begun, late)
+    for epoch in (1, 2):
+        await acknowledge(begun, late, epoch)
     await done(visitor, sent)
     assert (await standing(begun)).phase is Phase.COEXIST
     assert errand.outcome == "things is in coexist now (epoch 2)"
@@ -259,14 +267,15 @@ async def test_a_user_who_may_only_read_reads_what_is_missing(
 
 async def test_what_is_shown_of_other_processes(begun: Repository[Any, Any]) -> None:
     """An act of another process is shown while it reports, as cut off when it is silent, and not long after its end."""
-    clock = parts(begun).clock
-    now = clock.now()
     journal = parts(begun).journal("things")
-    await journal.add(Act(now, "Bob", "advance", "to coexist", form="a"))
+    await journal.add(Act(await parts(begun).time.now(), "Bob", "advance", "to coexist", form="a"))
     assert await journal.report("a", ["waiting for web:1"])
 
     async def shown(later_s: float) -> Any:
-        return find_shown(None, await journal.find_last(5), clock.now() + timedelta(seconds=later_s))
+        (act,) = await journal.find_last(5)
+        last = act.ended_at or act.seen_at
+        assert last is not None
+        return find_shown(None, [act], last + timedelta(seconds=later_s))
 
     under_way = await shown(20)
     assert (under_way.by, under_way.lines, under_way.ended_at) == ("Bob", ["waiting for web:1"], None)
