@@ -17,17 +17,17 @@ import inspect
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from attrs import Factory, define, frozen
 
+from tests.commands import SCRIPT, quick_script
+
 TOP = Path(__file__).parents[1]
 DOCS = TOP / "docs"
 README = TOP / "README.md"
-SCRIPT = Path(sys.executable).with_name("lazymig")
 #: Commands that no test runs, by how they begin, each with the reason.
 NOT_RUN = {
     "pip install": "the environment is fixed; `test_extras_exist` compares the extras with pyproject.toml",
@@ -207,7 +207,7 @@ def fits(expected: str, printed: str) -> bool:
 
 def environment(uri: str, database: str) -> dict[str, str]:
     """The environment of a page's commands: the server, the database, and `lazymig` and `python` by their names."""
-    path = os.pathsep.join([str(SCRIPT.parent), os.environ.get("PATH", "")])
+    path = os.pathsep.join([str(quick_script().parent), str(SCRIPT.parent), os.environ.get("PATH", "")])
     return {
         **os.environ, "PATH": path, "MONGODB_URI": uri, "MONGODB_DATABASE": database, "LAZYMIG_TEST_URI": uri,
         "COLUMNS": "100",

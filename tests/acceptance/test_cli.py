@@ -23,9 +23,9 @@ from lazymig.control import LEASE, parts_of
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.stores.records import Partition
 from tests.apps import CLASSES
+from tests.commands import SCRIPT, quick_script
 from tests.people import TestClock
 
-SCRIPT = Path(sys.executable).with_name("lazymig")
 COUNT = 300
 #: A name without a blank, which the application's upgrade refuses.
 BAD, SECRET_NAME = 7, "Confidential"
@@ -87,12 +87,13 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def lazymig(environment: dict[str, str], tmp_path: Path) -> Run:
-    """Run the console script in the application's folder."""
+    """Run a command in the application's folder."""
 
     def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         ended = subprocess.run(
-            [SCRIPT, *arguments], cwd=tmp_path, env={**environment, **more}, capture_output=True, text=True, timeout=300
-        )
+            [quick_script(), *arguments], cwd=tmp_path, env={**environment, **more}, capture_output=True, text=True,
+            timeout=300,
+        )  # fmt: skip
         assert "Warning" not in ended.stderr  # no client is left open
         return ended
 

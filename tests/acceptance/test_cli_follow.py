@@ -16,8 +16,8 @@ import pytest
 from pymongo import MongoClient
 
 from tests.apps import CLASSES
+from tests.commands import quick_script
 
-SCRIPT = Path(sys.executable).with_name("lazymig")
 SECRET = "Confidential"
 APP = (
     CLASSES
@@ -76,7 +76,7 @@ class Follow:
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "lazymig", *arguments], capture_output=True, text=True, timeout=300, env=dict(os.environ)
+        [quick_script(), *arguments], capture_output=True, text=True, timeout=300, env=dict(os.environ)
     )
 
 

@@ -15,8 +15,8 @@ from cyclopts import App
 
 from lazymig.cli.verbs import command_line
 from lazymig.cli.verbs import run as run_here
+from tests.commands import SCRIPT, quick_script
 
-SCRIPT = Path(sys.executable).with_name("lazymig")
 ROOT = Path(__file__).parents[2]
 
 
@@ -33,9 +33,11 @@ CHAINS = sorted(chains(WHOLE))
 COMMANDS = [chain for chain in CHAINS if chain not in {(), ("dead-letters",), ("phase",), ("retire",)}]
 
 
-def run(*arguments: str, command: tuple[str, ...] = (str(SCRIPT),)) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, command: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": "80"}
-    return subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [*(command or [quick_script()]), *arguments], env=environment, capture_output=True, text=True, timeout=300
+    )
 
 
 def help_of(chain: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
@@ -67,14 +69,14 @@ def test_each_help_fits_a_terminal(
 
 def test_a_process_shows_the_same_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """What the tests here read is what a user sees."""
-    shown = run("phase", "advance", "--help")
+    shown = run("phase", "advance", "--help", command=(str(SCRIPT),))
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout == help_of(("phase", "advance"), capsys, monkeypatch)
 
 
 def test_the_first_help_describes_every_verb() -> None:
     """The help of the whole names each verb with what it does, though none was imported before."""
-    text = " ".join(run("--help").stdout.replace("│", " ").split())
+    text = " ".join(run("--help", command=(str(SCRIPT),)).stdout.replace("│", " ").split())
     for verb in (chain[0] for chain in CHAINS if len(chain) == 1):
         assert f"{verb} {WHOLE[verb].help.split()[0]}" in text
 
@@ -87,6 +89,14 @@ def test_only_the_verb_that_is_asked_for_is_imported(verb: str) -> None:
     others = {"lazymig.cli.sweep", "lazymig.cli.retire", "lazymig.cli.doctor", "lazymig.cli.demo"}
     assert others & loaded == (others if verb == "fly" else set())
     assert (f"lazymig.cli.{verb}" in loaded) == (verb != "fly")
+
+
+def test_the_collector_of_garbage_starts_behind_the_imports(tmp_path: Path) -> None:
+    """It leaves alone what a command imports at its start, and works as usual when the application is imported."""
+    (tmp_path / "shop.py").write_text("import gc; print(gc.isenabled(), gc.get_freeze_count() > 10_000)")
+    code = "import sys; from lazymig.cli import main; sys.argv[1:] = ['status', '--app', 'shop:x']; main()"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert ended.stdout == "True True\n", ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -149,9 +159,9 @@ def test_each_option_is_explained(chain: tuple[str, ...]) -> None:
 
 def test_the_module_is_the_same_command_line() -> None:
     """`python -m lazymig` prints what `lazymig` prints, its name included, with the same exit codes."""
-    module = (sys.executable, "-m", "lazymig")
+    script, module = (str(SCRIPT),), (sys.executable, "-m", "lazymig")
     for arguments in (["--help"], ["--version"], ["sweep", "--help"], ["fly"]):
-        one, other = run(*arguments), run(*arguments, command=module)
+        one, other = run(*arguments, command=script), run(*arguments, command=module)
         assert (one.returncode, one.stdout, one.stderr) == (other.returncode, other.stdout, other.stderr)
 
 

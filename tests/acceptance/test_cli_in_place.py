@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +16,8 @@ import pytest
 from pymongo import MongoClient
 
 from tests.apps import CLASSES
+from tests.commands import SCRIPT, quick_script
 
-SCRIPT = Path(sys.executable).with_name("lazymig")
 COUNT = 60
 #: Who does not convert, who waits, and who is left.
 BAD, WAITS, LEFT, SECRET = 7, 8, 9, "Confidential"
@@ -62,7 +61,7 @@ def lazymig(environment: dict[str, str], tmp_path: Path) -> Run:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ended = subprocess.run(
-            [SCRIPT, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+            [quick_script(), *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
         )
         assert "Warning" not in ended.stderr  # no client is left open
         return ended

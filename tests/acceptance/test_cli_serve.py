@@ -27,6 +27,7 @@ from lazymig.cli.verbs import run as run_here
 from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.web.actions.errands import Errand, Outcome
 from tests.apps import CLASSES
+from tests.commands import quick_script
 from tests.sweeps import repository
 from tests.switch_app import DATABASE
 
@@ -95,7 +96,7 @@ class Serve:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*LAZYMIG, *arguments], capture_output=True, text=True, timeout=60)
+    return subprocess.run([quick_script(), *arguments], capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from lazymig.cli.verbs import run
-from tests.acceptance.test_cli import COUNT, SCRIPT, Run, environment, lazymig, people
+from tests.acceptance.test_cli import COUNT, Run, environment, lazymig, people
+from tests.commands import SCRIPT
 
 __all__ = ["environment", "lazymig", "people"]
 APP = ("--app", "shop:plain")

@@ -20,8 +20,8 @@ from lazymig.cli import verbs
 from lazymig.cli.verify_report import show_report
 from lazymig.verifying.report import Summary
 from tests.acceptance.test_cli_steering import running_in, wait_until
+from tests.commands import SCRIPT
 
-SCRIPT = Path(sys.executable).with_name("lazymig")
 COUNT, SECRET = 60, "Confidential"
 APP = """
 import os

@@ -26,8 +26,8 @@ from lazymig.cli.demo.dataset import customers
 from lazymig.cli.demo.play import CLIENTS_EACH, DIED, OPERATIONS
 from lazymig.cli.demo.showing import pretty
 from lazymig.testing.mongod import ServerMissing, find_mongod
+from tests.commands import quick_script
 
-SCRIPT = Path(sys.executable).with_name("lazymig")
 ROOT = Path(__file__).parents[2]
 ALL_OPERATIONS = 2 * CLIENTS_EACH * OPERATIONS
 
@@ -35,7 +35,7 @@ ALL_OPERATIONS = 2 * CLIENTS_EACH * OPERATIONS
 def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONWARNINGS": "always::ResourceWarning"}
     ended = subprocess.run(
-        [SCRIPT, "demo", *arguments], env=environment, capture_output=True, text=True, timeout=300
+        [quick_script(), "demo", *arguments], env=environment, capture_output=True, text=True, timeout=300
     )  # fmt: skip
     assert "Warning" not in ended.stderr
     return ended
@@ -89,7 +89,7 @@ def test_the_demo_says_what_it_compared_and_what_to_do_next() -> None:
     assert [line for line in in_json["next"] if line not in printed] == []
     for command in in_json["next"]:
         verb, *options = [word for word in command.split()[1:] if word != "--help"] or ["--help"]
-        shown = subprocess.run([SCRIPT, verb, "--help"], capture_output=True, text=True)
+        shown = subprocess.run([quick_script(), verb, "--help"], capture_output=True, text=True)
         assert shown.returncode == 0
         assert [option for option in options if option not in shown.stdout] == []
 

@@ -25,9 +25,9 @@ from lazymig.cli.init.naming import class_name, field_name, module_name, singula
 from lazymig.cli.init.observing import observed
 from lazymig.cli.init.writing import LIBRARIES, Project, derived
 from lazymig.shapes.conversions import conversions_for
+from tests.commands import quick_script
 
 BIN = Path(sys.executable).parent
-SCRIPT = BIN / "lazymig"
 FILES = {
     "README.md", "__init__.py", "crontab", "entities.py", "migration.py", "storage.py", "test_migration.py",
 }  # fmt: skip
@@ -39,7 +39,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture
 def environment(lazymig_server: Any) -> dict[str, str]:
     """What the generated project reads, with this Python's commands first, and a database of its own."""
-    path = os.pathsep.join([str(BIN), os.environ.get("PATH", "")])
+    path = os.pathsep.join([str(quick_script().parent), str(BIN), os.environ.get("PATH", "")])
     own = {"MONGODB_URI": lazymig_server.uri, "MONGODB_DATABASE": f"test_{uuid.uuid4().hex[:12]}", "PATH": path}
     cleared = {"COLUMNS", "LAZYMIG_APP", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST"}
     return {name: value for name, value in {**os.environ, **own}.items() if name not in cleared}
@@ -59,8 +59,8 @@ def init(environment: dict[str, str], tmp_path: Path) -> Run:
 
     def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [SCRIPT, "init", *arguments], cwd=tmp_path, env={**environment, **more}, capture_output=True, text=True,
-            timeout=300,
+            [quick_script(), "init", *arguments], cwd=tmp_path, env={**environment, **more}, capture_output=True,
+            text=True, timeout=300,
         )  # fmt: skip
 
     return run
@@ -142,7 +142,7 @@ def test_the_readme_names_commands_that_exist(init: Run, tmp_path: Path) -> None
     assert len(commands) == 4
     for _, *words in commands:
         verbs = [word for word in words if not word.startswith("-")]
-        shown = subprocess.run([SCRIPT, *verbs, "--help"], capture_output=True, text=True)
+        shown = subprocess.run([quick_script(), *verbs, "--help"], capture_output=True, text=True)
         assert shown.returncode == 0
         assert [word for word in words if word not in shown.stdout] == []
 

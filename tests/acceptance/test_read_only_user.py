@@ -21,7 +21,8 @@ from lazymig.cli.status import looked_up
 from lazymig.stores.drivers import await_if_needed
 from lazymig.testing import ServerMissing
 from lazymig.testing.mongod import Mongod
-from tests.acceptance.test_cli import APP, SCRIPT
+from tests.acceptance.test_cli import APP
+from tests.commands import quick_script
 from tests.sweeps import moved, repository, sweeper, thing
 
 #: The server's code for "not authorized".
@@ -157,7 +158,7 @@ def test_the_command_line(root: Any, name: str, uri: str, tmp_path: Path, functi
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [SCRIPT, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+            [quick_script(), *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
         )
 
     before, log = everything(root), Log(root)

@@ -14,7 +14,8 @@ import pymongo
 import pytest
 
 from lazymig.cli.verbs import command_line
-from tests.pages import README, SCRIPT, TOP, blocks
+from tests.commands import quick_script
+from tests.pages import README, TOP, blocks
 
 
 def shown(language: str) -> list[str]:
@@ -49,7 +50,7 @@ def test_the_first_command_ends_in_all_customers_equal() -> None:
     extras = re.findall(r"\.\[(.*)\]", DEMO)[0].split(",")
     project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
     assert set(extras) <= set(project["optional-dependencies"])
-    done = subprocess.run([SCRIPT, "demo"], capture_output=True, text=True, timeout=300, check=False, cwd=TOP)
+    done = subprocess.run([quick_script(), "demo"], capture_output=True, text=True, timeout=300, check=False, cwd=TOP)
     assert done.returncode == 0, done.stderr
     equal, entities = re.findall(r"^(\d+) of (\d+) equal$", done.stdout, re.MULTILINE)[0]
     assert equal == entities
@@ -81,8 +82,8 @@ def test_the_sweep_of_the_readme_moves_the_services_customers(lazymig_server: An
         try:
             client[name]["customers"].insert_many(_customers())
             done = subprocess.run(
-                [SCRIPT, *SWEEPS[0].split()[1:]], cwd=TOP, capture_output=True, text=True, timeout=300, check=False,
-                env={**os.environ, "MONGODB_URI": lazymig_server.uri, "MONGODB_DATABASE": name},
+                [quick_script(), *SWEEPS[0].split()[1:]], cwd=TOP, capture_output=True, text=True, timeout=300,
+                check=False, env={**os.environ, "MONGODB_URI": lazymig_server.uri, "MONGODB_DATABASE": name},
             )  # fmt: skip
             assert done.returncode == 0, done.stderr
             assert client[name]["customers_v2"].count_documents({"born": {"$type": "date"}}) == 30

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
 
+from tests.commands import quick_script
 from tests.older import document
 from tests.pages import TOP
 
-SCRIPT = Path(sys.executable).with_name("lazymig")
 APP = ["--app", "examples.older_shapes:repository"]
 COUNT = 200
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -42,7 +40,13 @@ def lazymig(lazymig_server: Any, members: Any) -> Run:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [SCRIPT, *arguments], cwd=TOP, env=environment, capture_output=True, text=True, timeout=300, check=False
+            [quick_script(), *arguments],
+            cwd=TOP,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
 
     return run

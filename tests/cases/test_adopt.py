@@ -16,7 +16,8 @@ from lazymig import ConfigurationError, ConversionError, LazymigError, Repositor
 from lazymig.cli.status import looked_up
 from lazymig.errors import ForeignDocument
 from lazymig.repository import calls_of
-from tests.acceptance.test_cli import APP, SCRIPT
+from tests.acceptance.test_cli import APP
+from tests.commands import SCRIPT
 from tests.sweeps import ThingV1, ThingV2, letters, moved, repository, stored, sweeper, thing
 
 #: What somebody may have put where lazymig keeps its own.
