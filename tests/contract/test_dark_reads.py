@@ -213,7 +213,7 @@ async def test_a_failing_control_fails_as_without_dark_reads(
     repository = open_repository(
         failing_database,
         dark_reads=DarkReads(1, serve=serve, timeout_s=LONG_S),
-        timeout_s=0.3 if failure == "hangs" else LONG_S,
+        timeout_s=2 if failure == "hangs" else LONG_S,
     )
     await repository.check()
     data = {"failCommands": ["find"], "namespace": f"dark_reads.{serve}", **FAILURES[failure]}
