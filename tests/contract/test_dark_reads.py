@@ -247,7 +247,8 @@ async def test_the_log_is_where_the_gates_look(database: Any) -> None:
     await parts_of(control).phases("people").begin(Phase.COEXIST, by="me", why="")
     await database["v1"].insert_one(ada_v1(1))
     repo = Repository(
-        people(), v1=database["v1"], v2=database["v2"], phase=control, dark_reads=DarkReads(share=1), coalesce=False
+        people(), v1=database["v1"], v2=database["v2"], phase=control, coalesce=False,
+        dark_reads=DarkReads(share=1, timeout_s=LONG_S),
     )  # fmt: skip
     await repo.get(1)
     await calls_of(repo).drain()

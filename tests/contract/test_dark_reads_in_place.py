@@ -29,7 +29,7 @@ def dark_repository(database: Any, **options: Any) -> tuple[Repository[ThingV1, 
     """A repository that compares every read, its dark reads, and what they find."""
     found: list[Mismatch] = []
     others = {name: options.pop(name) for name in ("phase", "migration") if name in options}
-    dark = DarkReads(1.0, **({"on_mismatch": found.append, "rate_max": None} | options))
+    dark = DarkReads(1.0, **({"on_mismatch": found.append, "rate_max": None, "timeout_s": 60.0} | options))
     return whole_repository(database, dark_reads=dark, **others), dark, found
 
 

@@ -12,6 +12,7 @@ from pymongo.errors import DuplicateKeyError, NetworkTimeout
 
 from lazymig import Phase
 from lazymig.protocol import joining
+from tests.clocks import standing_loop
 from tests.conftest import only_database
 from tests.layouts import Layout
 from tests.people import PersonV2, ada, people
@@ -121,7 +122,7 @@ async def test_in_every_phase(server_database: Any, layout: Layout, phase: Phase
 
 async def test_a_change_that_hangs_costs_its_own_caller_alone(server_database: Any) -> None:
     """It is out of time; the others are made meanwhile."""
-    repository = Layout.TWO.open(server_database, people(), timeout_s=3.0)
+    repository = Layout.TWO.open(server_database, people(), timeout_s=30.0)
     await repository.insert(ada(1, tags=[]))
     hanging = asyncio.Event()
 
@@ -136,7 +137,9 @@ async def test_a_change_that_hangs_costs_its_own_caller_alone(server_database: A
     assert not tasks[1].done()
     assert not tasks[3].done()
     assert sorted(len(task.result().tags) for task in done) == [1, 2, 3]
-    results = await asyncio.gather(tasks[1], tasks[3], return_exceptions=True)
+    with standing_loop() as time:
+        time.move(31)
+        results = await asyncio.gather(tasks[1], tasks[3], return_exceptions=True)
     assert [type(result) for result in results] == [NetworkTimeout] * 2
 
 

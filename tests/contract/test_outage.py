@@ -18,6 +18,7 @@ from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_v2 import V2Store
 from lazymig.switching.outages import allow_degrading, forbid_degrading
 from lazymig.switching.waiting import NotAcknowledged, RollCall
+from tests.clocks import standing_loop
 from tests.layouts import Layout
 from tests.people import PersonV1, PersonV2, TestClock, ada, ada_v1, people, split
 
@@ -38,9 +39,19 @@ def layout() -> Layout:
     return Layout.TWO
 
 
+@pytest.fixture(autouse=True)
+async def standing() -> AsyncIterator[None]:
+    """Time passes only while V2 hangs, however slow the machine is."""
+    with standing_loop():
+        yield
+
+
 async def hang(*_: Any, **__: Any) -> Any:
-    """V2 does not answer."""
-    await asyncio.get_running_loop().create_future()
+    """V2 does not answer, for as long as anybody waits."""
+    loop: Any = asyncio.get_running_loop()
+    while True:
+        loop.time.move(0.02)
+        await asyncio.sleep(0)
 
 
 async def refuse(*_: Any, **__: Any) -> Any:
@@ -76,7 +87,7 @@ async def opened(database: Any, open_repository: Any) -> Callable[..., Any]:
     await open_repository(database, migration=WHOLE).get_many([1, 2])
 
     def make(phase: Phase, **options: Any) -> People:
-        defaults = {"migration": WHOLE, "phase": phase, "coalesce": False, "timeout_s": 0.2}
+        defaults = {"migration": WHOLE, "phase": phase, "coalesce": False, "timeout_s": 6.0, "clock": TestClock()}
         found: People = open_repository(database, **(defaults | options))
         return found
 
