@@ -60,7 +60,8 @@ class Clients(Crowd):
 
     def __init__(self, database: Any, count: int, seed: int) -> None:
         super().__init__(clients=Kind(self._call))
-        self._repo = plain_repository(database)
+        # A machine that stands still for a moment leaves no body of V2 behind its write.
+        self._repo = plain_repository(database, v2_wait_s=3600)
         self._rng = random.Random(seed)
         self._count = count
         self._next_id = count
