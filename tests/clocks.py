@@ -88,17 +88,6 @@ def standing_loop() -> Iterator[LoopTime]:
         loop.time = passes
 
 
-def leaping_loop() -> LoopTime:
-    """Return what moves the time of the running event loop, which passes beside as always.
-
-    It is never taken back: what else waits in this loop would wait for so much longer.
-    """
-    loop: Any = asyncio.get_running_loop()
-    passes, leaps = loop.time, LoopTime(0.0)
-    loop.time = lambda: passes() + leaps()
-    return leaps
-
-
 async def settle() -> None:
     """Let all tasks run as far as they can without an answer from elsewhere."""
     for _ in range(20):

@@ -61,17 +61,11 @@ class Proxy:
         self.closed = False
         self._going = asyncio.Event()
         self._going.set()
-        self._kept = 0
 
     @property
     def hangs(self) -> bool:
         """Whether nothing is answered."""
         return not self._going.is_set()
-
-    @property
-    def keeps(self) -> bool:
-        """Whether something waits for `go_on`."""
-        return self._kept > 0
 
     def hang(self) -> None:
         """Keep all that is sent back, in both directions."""
@@ -135,13 +129,13 @@ class Proxy:
         while True:
             header = await reader.readexactly(_HEADER)
             message = header + await reader.readexactly(int.from_bytes(header[:4], "little") - _HEADER)
-            await self._gone_on()
+            await self._going.wait()
             if self.cut is not None and self.cut.matches(message):
                 self.cuts += 1
                 if self.cut.hangs:
                     self.hang()
                     if self.cut.when == "before":
-                        await self._gone_on()
+                        await self._going.wait()
                 elif self.cut.when == "before":
                     return
                 else:
@@ -153,18 +147,11 @@ class Proxy:
         self, server: asyncio.StreamReader, writer: asyncio.StreamWriter, carried_out: asyncio.Event
     ) -> None:
         while data := await server.read(2**16):
-            await self._gone_on()
+            await self._going.wait()
             if carried_out.is_set():
                 return  # the server has answered, so it has done it; the client will never know
             writer.write(data)
             await writer.drain()
-
-    async def _gone_on(self) -> None:
-        self._kept += 1
-        try:
-            await self._going.wait()
-        finally:
-            self._kept -= 1
 
 
 async def _close(*sides: asyncio.StreamWriter) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Literal
 
 import pytest
@@ -14,11 +14,9 @@ from pymongo.errors import NetworkTimeout
 from lazymig import Phase, Repository, Switch
 from lazymig.control import parts_of
 from lazymig.control.journal import Act, Journal
-from lazymig.loop.clock import SYSTEM_CLOCK
 from lazymig.status.looking import control_of
-from lazymig.web.actions import answering, doing, hook
+from lazymig.web.actions import answering, doing, routes
 from lazymig.web.actions.passes import Pause
-from tests.clocks import leaping_loop
 from tests.conftest import only_database
 from tests.faults.proxy import Cut, Proxy
 from tests.fleets import until
@@ -29,36 +27,23 @@ from tests.web.visitors import Host, Page, Visitor, done
 pytestmark = pytest.mark.filterwarnings("ignore:.*<socket.socket:pytest.PytestUnraisableExceptionWarning")
 #: Long enough that no answer comes from the driver's own bounds: those of the page must do.
 PATIENT = {"serverSelectionTimeoutMS": 600_000, "connectTimeoutMS": 600_000, "directConnection": True}
+#: How long a test waits for an answer that does not depend on the database.
+LIMIT_S = 60
 #: The statements of an order on the control collection, in their order.
 ENTRY, ACT, END = range(3)
 Moment = Literal["before", "after"]
-Soon = Callable[[Awaitable[Page]], Awaitable[Page]]
-#: How long a test waits for an answer that does not depend on the database.
-LIMIT_S = 60
 
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The outcome of an order follows soon; no time is up for the host's hook, which is no database."""
+    """The page waits for a database for a shorter time than people would."""
+    for module in (answering, doing):
+        monkeypatch.setattr(module, "ANSWER_S", 1.0)
+    for module in (doing, routes):
+        monkeypatch.setattr(module, "ONCE_MORE_S", 0.1)
+    monkeypatch.setattr(answering, "_APART_S", 0.1)
+    monkeypatch.setattr(doing, "_PATIENCE_S", 1.0)
     monkeypatch.setattr(doing, "_REPORT_S", 0.05)
-    monkeypatch.setattr(hook, "_ANSWER_S", 1e9)
-
-
-@pytest.fixture
-async def soon(proxy: Proxy) -> Soon:
-    """Returns what is answered while the database does not answer: the time by which the page waits leaps then."""
-    time = leaping_loop()
-
-    async def wait(answer: Awaitable[Page]) -> Page:
-        request, until_s = asyncio.ensure_future(answer), SYSTEM_CLOCK.monotonic() + LIMIT_S
-        while not request.done() and SYSTEM_CLOCK.monotonic() < until_s:
-            if proxy.keeps or proxy.closed:
-                time.move(1.0)
-            await asyncio.sleep(0)
-        assert request.done(), "it waits for the database"
-        return request.result()
-
-    return wait
 
 
 @pytest.fixture
@@ -71,6 +56,12 @@ async def repo(proxy: Proxy) -> AsyncIterator[Repository[Any, Any]]:
         proxy.cut = None
         proxy.go_on()
     gc.collect()  # here, and not in another test
+
+
+async def soon(answer: Awaitable[Page]) -> Page:
+    """What is answered while the database does not answer."""
+    async with asyncio.timeout(LIMIT_S):
+        return await answer
 
 
 def hang_at(proxy: Proxy, statement: int, when: Moment) -> None:
@@ -99,9 +90,7 @@ async def ended(repo: Repository[Any, Any]) -> Act:
 
 
 @pytest.mark.parametrize("action", ["rollback", "pause", "waive", "retry", "retire"])
-async def test_a_form_says_that_the_database_hangs(
-    repo: Repository[Any, Any], proxy: Proxy, soon: Soon, action: str
-) -> None:
+async def test_a_form_says_that_the_database_hangs(repo: Repository[Any, Any], proxy: Proxy, action: str) -> None:
     """The form of each kind of action is not awaited for longer than a person would."""
     visitor = Visitor(Host(repo).app)
     proxy.hang()
@@ -111,9 +100,7 @@ async def test_a_form_says_that_the_database_hangs(
     assert (await visitor.open(action)).status == 200
 
 
-async def test_a_look_may_take_long_while_the_database_answers(
-    repo: Repository[Any, Any], soon: Soon, monkeypatch: Any
-) -> None:
+async def test_a_look_may_take_long_while_the_database_answers(repo: Repository[Any, Any], monkeypatch: Any) -> None:
     """A look that outlasts several questions whether the database answers comes to its end."""
     asked, enough, sound, look = [], asyncio.Event(), answering._sound, Pause.look
 
@@ -128,14 +115,13 @@ async def test_a_look_may_take_long_while_the_database_answers(
         return await look(self, case)
 
     monkeypatch.setattr(answering, "_sound", note)
-    monkeypatch.setattr(answering, "_APART_S", 0.01)
     monkeypatch.setattr(Pause, "look", slowly)
     assert (await soon(Visitor(Host(repo).app).open("pause"))).status == 200
 
 
 @pytest.mark.parametrize("action", ["rollback", "pause"])
 async def test_an_order_that_cannot_be_looked_up_is_not_done(
-    repo: Repository[Any, Any], proxy: Proxy, soon: Soon, action: str
+    repo: Repository[Any, Any], proxy: Proxy, action: str
 ) -> None:
     """Where the database hangs before anything is written, the answer says that nothing was done, and that is so."""
     visitor = Visitor(Host(repo).app)
@@ -151,7 +137,7 @@ async def test_an_order_that_cannot_be_looked_up_is_not_done(
 
 
 async def pause_while_it_hangs(
-    repo: Repository[Any, Any], proxy: Proxy, soon: Soon, statement: int, when: Moment
+    repo: Repository[Any, Any], proxy: Proxy, statement: int, when: Moment
 ) -> tuple[Visitor, Page, Any]:
     """Order a pause, at whose statement the database hangs: who ordered it, by which page, and the answer."""
     visitor = Visitor(Host(repo).app)
@@ -163,11 +149,9 @@ async def pause_while_it_hangs(
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_an_order_without_an_entry_is_not_done(
-    repo: Repository[Any, Any], proxy: Proxy, soon: Soon, when: Moment
-) -> None:
+async def test_an_order_without_an_entry_is_not_done(repo: Repository[Any, Any], proxy: Proxy, when: Moment) -> None:
     """Where the database hangs at the entry of the history, nothing was done; an entry that stands then says so."""
-    _, _, sent = await pause_while_it_hangs(repo, proxy, soon, ENTRY, when)
+    _, _, sent = await pause_while_it_hangs(repo, proxy, ENTRY, when)
     words = "The history could not be written (NetworkTimeout). Nothing was done."
     assert (sent.status, words in sent.words) == (503, True)
     proxy.go_on()
@@ -178,11 +162,11 @@ async def test_an_order_without_an_entry_is_not_done(
 
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_an_order_that_may_have_been_done_is_said_to_be_unknown(
-    repo: Repository[Any, Any], proxy: Proxy, soon: Soon, when: Moment, monkeypatch: Any
+    repo: Repository[Any, Any], proxy: Proxy, when: Moment, monkeypatch: Any
 ) -> None:
     """Where the database hangs at the statement itself, neither the answer nor the history claims an outcome."""
     monkeypatch.setattr(answering, "_APART_S", 600)  # a person has waited already when the form is looked up again
-    visitor, page, sent = await pause_while_it_hangs(repo, proxy, soon, ACT, when)
+    visitor, page, sent = await pause_while_it_hangs(repo, proxy, ACT, when)
     words = "The database failed (NetworkTimeout). It is not known whether this was done"
     assert (sent.status, words in sent.words, "Nothing was done" in sent.words) == (503, True, False)
     proxy.go_on()
@@ -194,11 +178,9 @@ async def test_an_order_that_may_have_been_done_is_said_to_be_unknown(
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_an_order_that_was_done_is_kept_as_done(
-    repo: Repository[Any, Any], proxy: Proxy, soon: Soon, when: Moment
-) -> None:
+async def test_an_order_that_was_done_is_kept_as_done(repo: Repository[Any, Any], proxy: Proxy, when: Moment) -> None:
     """Where the database hangs at the outcome, the order was done: the answer is the page, and the history follows."""
-    _, _, sent = await pause_while_it_hangs(repo, proxy, soon, END, when)
+    _, _, sent = await pause_while_it_hangs(repo, proxy, END, when)
     assert sent.status == 303
     proxy.go_on()
     assert (await ended(repo)).good
@@ -228,30 +210,29 @@ async def test_an_entry_of_which_nothing_is_known_is_there_once(
     assert ("Nothing was done." in act.outcome, act.good, act.by) == (True, False, "Ada")
 
 
-async def test_a_step_is_shown_while_the_database_hangs(
-    repo: Repository[Any, Any], proxy: Proxy, soon: Soon, monkeypatch: Any
-) -> None:
+async def test_a_step_is_shown_while_the_database_hangs(repo: Repository[Any, Any], proxy: Proxy) -> None:
     """A step whose database hangs answers with the page, which shows it as under way and the trouble; then it is made.
 
     The page cannot look anything up then: this process knows what it was ordered to do.
     """
     visitor = Visitor(Host(repo).app)
     assert (await visitor.get(f"{visitor.base}/")).status == 200
-    monkeypatch.setattr(doing, "_REPORT_S", LIMIT_S)  # a report is a statement as well
     page = await visitor.open("rollback")
     hang_at(proxy, ACT, "before")
     sent = await soon(visitor.send(page, why="x"))
     assert (proxy.hangs, sent.status) == (True, 303)
-    words, until_s = "", SYSTEM_CLOCK.monotonic() + LIMIT_S
-    while "the database has not answered" not in words and SYSTEM_CLOCK.monotonic() < until_s:
-        words = (await soon(visitor.get(f"{visitor.base}/"))).words
-    assert ("the database has not answered" in words, "rollback, ordered by Ada" in words) == (True, True)
+
+    async def is_late() -> bool:
+        shown = await soon(visitor.get(f"{visitor.base}/"))
+        return "the database has not answered" in shown.words and "rollback, ordered by Ada" in shown.words
+
+    await until(is_late)
     proxy.go_on()
     await done(visitor, sent)
     assert ((await ended(repo)).good, (await standing(repo)).phase) == (True, Phase.COEXIST)
 
 
-async def test_a_database_that_is_away_is_one_that_hangs(repo: Repository[Any, Any], proxy: Proxy, soon: Soon) -> None:
+async def test_a_database_that_is_away_is_one_that_hangs(repo: Repository[Any, Any], proxy: Proxy) -> None:
     """Where no connection is accepted, forms say so as soon, and act once the database is back."""
     visitor = Visitor(Host(repo).app)
     page = await visitor.open("pause")
