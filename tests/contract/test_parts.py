@@ -495,6 +495,26 @@ async def test_dark_reads_compare_the_part(database: Any) -> None:
     assert {mismatch.id for mismatch in found} == {2}
 
 
+@pytest.mark.parametrize("driver", ["pymongo"])
+@PHASES
+async def test_an_insert_starts_over_where_its_document_is_back(
+    database: Any, phase: Phase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fail-over may take back the delete of the document that a local read did not find."""
+    asked, confirm = [], V1Store.confirm_no_place
+
+    async def take_over(store: V1Store, id: Any) -> bool:
+        asked.append(id)
+        await database["v1"].insert_one(empty())
+        return await confirm(store, id)
+
+    monkeypatch.setattr(V1Store, "confirm_no_place", take_over)
+    async with opened(database, phase) as repo:
+        await repo.insert(ada(1))
+        assert await repo.get(1) == ada(1)
+    assert asked == [1]
+
+
 async def test_each_call_takes_as_many_round_trips_as_with_whole_documents(watched: Watched) -> None:
     """A part costs no statement more, but for what an insert must know where V1 took it not."""
     database = watched.database
