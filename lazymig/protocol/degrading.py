@@ -37,7 +37,7 @@ T = TypeVar("T")
 _ANNOUNCING: Final = frozenset({"raise_intent", "ticket", "vacant_ticket", "vacate"})
 _CHANGING: Final = frozenset({"compare_and_set", "delete", "insert"})
 #: The steps before that which read V1.
-_READING: Final = frozenset({"find", "find_local", "find_place", "confirm_missing"})
+_READING: Final = frozenset({"find", "find_local", "find_place", "confirm_missing", "confirm_no_place"})
 #: Records that V2 is suspect, durably, or raises.
 Record = Callable[[], Awaitable[None]]
 

@@ -14,7 +14,7 @@ from lazymig.errors import Contention, ConversionError, NotFound
 from lazymig.protocol.edits import Base, Change, Edit, More
 from lazymig.protocol.inserting import announce, forget, insert_announced
 from lazymig.protocol.pair import Pair
-from lazymig.protocol.placing import explain_refusal
+from lazymig.protocol.placing import check_missing, explain_refusal
 from lazymig.protocol.tickets import withdraw
 from lazymig.protocol.waiting import back_off
 from lazymig.protocol.writing import Doubt, change_v1, decide
@@ -47,14 +47,17 @@ async def _change_until_won(pair: Pair[V1, V2], id: RawId, edit: Edit, ticket: i
     for attempt in range(pair.max_attempts):
         truth = await pair.v1.find_local(id)
         if truth is None:
-            await pair.v1.confirm_missing(id)
-            raise NotFound(decode_id(id))
+            await check_missing(pair, id)
+            await back_off(pair, attempt)
+            continue
         base = Base(None, truth, keeps_v2=False)
         if truth.revision >= ticket:
             ticket = truth.revision + 1
             await pair.ledger.raise_intent(id, ticket)
         change = await decide(pair, edit, base)
-        assert change is not More.TRUTH  # it was given V1's document
+        if change is More.TRUTH:
+            await back_off(pair, attempt)  # V1's document, which it was given, has changed since
+            continue
         doubt.sent = True
         try:
             won = await change_v1(pair, id, base, ticket, change)

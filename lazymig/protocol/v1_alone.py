@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from lazymig.errors import AlreadyExists, Contention, NotFound
+from lazymig.errors import AlreadyExists, Contention
 from lazymig.loop.clock import pick_unused_step
 from lazymig.protocol.edits import Base, Change, Edit, More
 from lazymig.protocol.pair import Pair
-from lazymig.protocol.placing import explain_refusal
+from lazymig.protocol.placing import check_missing, explain_refusal
 from lazymig.protocol.waiting import back_off
 from lazymig.protocol.writing import change_v1, decide
 from lazymig.shapes.leaving import answer
@@ -42,11 +42,14 @@ async def write_v1(pair: Pair[V1, V2], id: RawId, edit: Edit) -> Change | None:
     for attempt in range(pair.max_attempts):
         truth = await pair.v1.find_local(id)
         if truth is None:
-            await pair.v1.confirm_missing(id)
-            raise NotFound(decode_id(id))
+            await check_missing(pair, id)
+            await back_off(pair, attempt)
+            continue
         base = Base(None, truth, keeps_v2=False)
         change = await decide(pair, edit, base)
-        assert change is not More.TRUTH  # it was given V1's document
+        if change is More.TRUTH:
+            await back_off(pair, attempt)  # V1's document, which it was given, has changed since
+            continue
         if await change_v1(pair, id, base, max(truth.revision, 0) + 1, change):
             return change
         pair.tally.count(CONTENDED)

@@ -13,6 +13,7 @@ from lazymig.protocol.bodies import ask_in_time, is_buried, is_due, try_step
 from lazymig.protocol.edits import Base, Change, Edit, More
 from lazymig.protocol.joining import Joined
 from lazymig.protocol.pair import Pair
+from lazymig.protocol.placing import check_missing
 from lazymig.protocol.renewals import Keep, Restore
 from lazymig.protocol.tickets import Decision, Early, announce, start, withdraw
 from lazymig.protocol.waiting import back_off, let_older_pass
@@ -102,9 +103,9 @@ async def _change_v1_until_won(
             if isinstance(edit, Joined):
                 truth = await let_older_pass(pair, id, truth, ticket)
             if truth is None:
-                # No compare-and-set follows that would check this answer.
-                await pair.v1.confirm_missing(id)
-                raise NotFound(decode_id(id))
+                await check_missing(pair, id)
+                await back_off(pair, attempt)
+                continue
             if not (isinstance(edit, Restore) and edit.brings(truth)):
                 seen = await _refresh_seen(pair, seen, truth, ticket, attempt)
         base = Base(seen, truth, entity, not pair.checked)
@@ -169,8 +170,9 @@ async def decide(pair: Pair[V1, V2], edit: Edit, base: Base, early: Early | None
         return await edit.decide(base) if early is None else early.result()
     except NotFound:
         # `upgrade` leaves the entity. No compare-and-set follows that would check that V1 holds what was read.
-        await pair.v1.confirm_missing(base.id)
-        raise
+        if await pair.v1.confirm_missing(base.id, base.revision):
+            raise
+        return More.TRUTH  # V1 has another revision than the one that was read
 
 
 async def change_v1(pair: Pair[V1, V2], id: RawId, base: Base, ticket: int, change: Change | None) -> bool:

@@ -66,6 +66,11 @@ class Carried:
             return where
         return {"$and": [where, self.selection]} if where else self.selection
 
+    def match_living(self, id: RawId, left: int | None = None) -> Document:
+        """Return the filter for an entity, at another revision than `left` if one is given."""
+        where = {"_id": id, **self.selection}
+        return where if left is None else {**where, "$nor": [make_revision_filter(id, left, path=self.revision)]}
+
     def guard(self, id: RawId, revision: int, within: Sequence[str] = (), held: Document | None = None) -> Fields:
         """Return the filter for an entity at this revision; see `make_revision_filter`."""
         where = make_revision_filter(id, revision, within, held, self.revision)

@@ -11,7 +11,7 @@ from lazymig.stores.drivers import Handle
 from lazymig.stores.failures import Outcome
 from lazymig.stores.given import RawId
 from lazymig.stores.grouping import GuardedUpdate, GuardedWrites
-from lazymig.stores.mongo_wholes import WholeStore, build_delete, match_never
+from lazymig.stores.mongo_wholes import WholeStore, build_delete, match_standing
 from lazymig.stores.records import Document, Filled, StoredWhole, WholeChange
 from lazymig.stores.two_steps import TwoStepDeletes, send_first_steps
 
@@ -35,7 +35,7 @@ class CoalescingWholes(WholeStore):
         self._inserts = Batcher(super()._insert, many.insert_each, timeout_s, patient=True)
         self._in_two_steps = TwoStepDeletes(send_first_steps(collection), many)
         self._deletes = Batcher(self._delete_one, self._delete_each, timeout_s, patient=True)
-        self._confirmations = Batcher(super().confirm_missing, self._confirm_each, timeout_s, patient=True)
+        self._confirmations = Batcher(super()._confirm_missing, self._confirm_each, timeout_s, patient=True)
 
     async def find(self, id: RawId) -> StoredWhole | None:
         return await self._finds.call(id)
@@ -49,13 +49,11 @@ class CoalescingWholes(WholeStore):
     async def _find_each_local(self, ids: Sequence[RawId]) -> list[StoredWhole | None]:
         return share_out(ids, await self.find_many_local(list(dict.fromkeys(ids))))
 
-    async def confirm_missing(self, id: RawId) -> None:
-        if not self._in_memory:
-            await self._confirmations.call(id)
+    async def _confirm_missing(self, id: RawId) -> bool:
+        return await self._confirmations.call(id)
 
-    async def _confirm_each(self, ids: Sequence[RawId]) -> list[BaseException | None]:
-        outcomes = await self._many.confirm_each([match_never(id) for id in ids])
-        return [outcome if isinstance(outcome, BaseException) else None for outcome in outcomes]
+    async def _confirm_each(self, ids: Sequence[RawId]) -> list[Outcome]:
+        return await self._many.confirm_each([match_standing(id) for id in ids])
 
     # The in-memory Mongo has no bulks.
 

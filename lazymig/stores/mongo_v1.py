@@ -73,12 +73,18 @@ class V1Store(Truth):
         document = await find_one(collection, id, self._session, carried.selection, carried.fields)
         return None if document is None else check_same_id(id, carried.parse(document))
 
-    async def confirm_missing(self, id: RawId) -> None:
-        if self._durable is self.collection:
-            return
-        # A majority write waits even where it matches nothing, and this one never does: V1 has no placeholders.
-        never = {"_id": id, self.carried.revision: PLACEHOLDER}
-        await self._durable.update_one(never, {"$set": {self.carried.revision: PLACEHOLDER}}, session=self._session)
+    async def confirm_missing(self, id: RawId, left: int | None = None) -> bool:
+        return self._durable is self.collection or await self._confirm_missing(self.carried.match_living(id, left))
+
+    async def confirm_no_place(self, id: RawId) -> bool:
+        return self._durable is self.collection or await self._confirm_missing({"_id": id})
+
+    async def _confirm_missing(self, living: Document) -> bool:
+        # Asked by the statement that waits: the member that answers it may be another than the one that was read. A
+        # majority write waits also where it changes nothing.
+        unchanged = {"$setOnInsert": {self.carried.revision: PLACEHOLDER}}
+        result = await self._durable.update_one(living, unchanged, session=self._session)
+        return not result.matched_count
 
     async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredV1]:
         carried = self.carried

@@ -59,9 +59,9 @@ def match_revision(seen: StoredWhole, held: Document | None = None) -> Fields:
     return where
 
 
-def match_never(id: RawId) -> GuardedUpdate:
-    """Return an update that waits for the majority, as one does that matches nothing: no revision is negative."""
-    return GuardedUpdate({"_id": id, REV: PLACEHOLDER}, {"$set": {REV: PLACEHOLDER}})
+def match_standing(id: RawId) -> GuardedUpdate:
+    """Return an update that matches a document and changes nothing: it waits for the majority, as every update."""
+    return GuardedUpdate({"_id": id}, {"$setOnInsert": {REV: PLACEHOLDER}})
 
 
 class WholeStore(Wholes):
@@ -92,9 +92,14 @@ class WholeStore(Wholes):
         document = await find_one(self.collection, id, self._session)
         return None if document is None else check_same_id(id, parse_whole(document))
 
-    async def confirm_missing(self, id: RawId) -> None:
-        if not self._in_memory:
-            await self._update(match_never(id))
+    async def confirm_missing(self, id: RawId) -> bool:
+        return self._in_memory or await self._confirm_missing(id)
+
+    async def _confirm_missing(self, id: RawId) -> bool:
+        # Asked by the statement that waits: the member that answers it may be another than the one that was read.
+        standing = match_standing(id)
+        result = await self._durable.update_one(standing.where, standing.update, session=self._session)
+        return not result.matched_count
 
     async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredWhole]:
         found = await find_all(self._majority, ids, self._session)

@@ -39,6 +39,9 @@ class Places(Protocol):
         one is not below the insert's.
         """
 
+    async def confirm_no_place(self, id: RawId) -> bool:
+        """Wait until the majority has what the primary has now; return whether that is no document. Change nothing."""
+
     async def bar(self, revisions: Mapping[RawId, int]) -> list[RawId]:
         """Refuse inserts at these revisions or lower ones from now on, durably, where V1 holds no entity.
 

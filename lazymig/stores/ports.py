@@ -35,11 +35,12 @@ class Truth(Places, Protocol):
     async def find_local(self, id: RawId) -> StoredV1 | None:
         """Find one document as the primary has it now: for writes, whose compare-and-set decides whether it holds."""
 
-    async def confirm_missing(self, id: RawId) -> None:
-        """Wait until the majority has what the primary had when a local read found no document; change nothing.
+    async def confirm_missing(self, id: RawId, left: int | None = None) -> bool:
+        """Wait until the majority has what the primary has now; return whether that is no entity. Change nothing.
 
         Until then a delete may be rolled back, and reads with read concern majority still find the entity: a caller
-        that learns that it is missing could still read it. In memory nothing is sent.
+        that learns that it is missing could still read it. An entity at the revision `left` counts as none: V2's door
+        does not know it. In memory nothing is sent.
         """
 
     async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredV1]:

@@ -24,8 +24,8 @@ class Wholes(Protocol):
     async def find_local(self, id: RawId) -> StoredWhole | None:
         """Find one document as the primary has it now: for writes, whose compare-and-set decides whether it holds."""
 
-    async def confirm_missing(self, id: RawId) -> None:
-        """Wait until the majority has what the primary had when a local read found no document; change nothing."""
+    async def confirm_missing(self, id: RawId) -> bool:
+        """Wait until the majority has what the primary has now; return whether that is no document. Change nothing."""
 
     async def find_many(self, ids: Sequence[RawId]) -> dict[RawId, StoredWhole]:
         """Find these documents with read concern majority, a thousand per statement; missing ids are left out."""

@@ -135,6 +135,24 @@ async def test_insert_false_the_place_says_why(store: V1Store, collection: Any, 
     assert await store.find_place(1) == place
 
 
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+async def test_a_document_without_an_entity_is_missing_and_a_place(store: V1Store, collection: Any) -> None:
+    """Only a declared field is an entity, at whatever revision but the one that is left; nothing changes."""
+    documents = [
+        held(5),
+        empty(2),
+        {"_id": 3, "age": None},
+        {"_id": 4, PART: {"people": 9}},
+        {"_id": 5, "name": "x", PART: 7},
+    ]
+    await collection.insert_many(documents)
+    assert [await store.confirm_missing(id) for id in range(1, 7)] == [False, True, False, True, False, True]
+    assert [await store.confirm_missing(1, revision) for revision in (0, 4, 5)] == [False, False, True]
+    assert [await store.confirm_missing(3, revision) for revision in (0, 4)] == [True, False]
+    assert [await store.confirm_no_place(id) for id in range(1, 7)] == [False] * 5 + [True]
+    assert await collection.find().to_list(None) == documents
+
+
 async def test_insert_leaves_a_unique_indexs_refusal_to_the_caller(store: V1Store, collection: Any) -> None:
     """Another document's value refuses it: for the caller to know, and nothing is written."""
     await collection.create_index("name", unique=True, sparse=True)
@@ -475,6 +493,26 @@ async def test_dark_reads_compare_the_part(database: Any) -> None:
         await database["v1"].update_one({"_id": 1}, {"$set": {"mail": "other"}})
         await repo.get_many([1, 2])
     assert {mismatch.id for mismatch in found} == {2}
+
+
+@pytest.mark.parametrize("driver", ["pymongo"])
+@PHASES
+async def test_an_insert_starts_over_where_its_document_is_back(
+    database: Any, phase: Phase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fail-over may take back the delete of the document that a local read did not find."""
+    asked, confirm = [], V1Store.confirm_no_place
+
+    async def take_over(store: V1Store, id: Any) -> bool:
+        asked.append(id)
+        await database["v1"].insert_one(empty())
+        return await confirm(store, id)
+
+    monkeypatch.setattr(V1Store, "confirm_no_place", take_over)
+    async with opened(database, phase) as repo:
+        await repo.insert(ada(1))
+        assert await repo.get(1) == ada(1)
+    assert asked == [1]
 
 
 async def test_each_call_takes_as_many_round_trips_as_with_whole_documents(watched: Watched) -> None:

@@ -14,6 +14,8 @@ from pymongo.errors import OperationFailure
 from lazymig import AlreadyExists, NotFound, Phase, Repository
 from lazymig.repository import calls_of
 from lazymig.stores.drivers import await_if_needed
+from lazymig.stores.mongo_v1 import V1Store
+from lazymig.stores.mongo_wholes import WholeStore
 from tests.contract.conftest import Watched
 from tests.layouts import Layout
 from tests.people import PersonV1, PersonV2, ada, ada_v1, people
@@ -108,6 +110,17 @@ async def test_normal_outcomes_do_not_abort_the_transaction(watched: Watched, re
             await bound.update(9, lambda person: person)
         await bound.insert(ada(3))
     assert await repository.get_many([1, 2, 3]) == {id: ada(id) for id in (1, 2, 3)}
+
+
+async def test_what_a_transaction_has_made_is_not_missing(watched: Watched, session: Any) -> None:
+    """The confirming update looks in the transaction, and leaves it as it is."""
+    people = watched.database["v1"]
+    async with transaction(session):
+        await people.insert_one({"_id": 7, "name": "Ada", "_lazymig_rev": 2}, session=session)
+        for store in (V1Store(people, session), WholeStore(people, session)):
+            assert [await store.confirm_missing(id) for id in (7, 9)] == [False, True]
+        assert await V1Store(people, session).confirm_missing(7, 2) is True
+    assert await people.find_one({"_id": 7}) == {"_id": 7, "name": "Ada", "_lazymig_rev": 2}
 
 
 async def test_another_writers_change_is_the_drivers_transient_error(

@@ -165,6 +165,46 @@ async def test_delete_false_it_is_not_there_at_that_revision(store: V1Store, col
     assert await collection.count_documents({}) == 1
 
 
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+async def test_what_v1_holds_is_not_missing(store: V1Store, collection: Any) -> None:
+    """Whatever document has the id is an entity, unless it is at the revision that is left; nothing changes."""
+    held = [
+        {"_id": 1, "name": "x", REV: 3},
+        {"_id": 2},
+        {"_id": 3, REV: None},
+        {"_id": 4, REV: [7]},
+        {"_id": 5, REV: 0.5},
+    ]
+    await collection.insert_many(held)
+    assert [await store.confirm_missing(id) for id in range(1, 7)] == [False] * 5 + [True]
+    # What has no revision that lazymig can have stored is at 0, or at none that it can be changed from.
+    left = [(await store.find_local(id)).revision for id in range(1, 6)]  # type: ignore[union-attr]
+    assert [await store.confirm_missing(id, revision) for id, revision in enumerate(left, 1)] == [True] * 5
+    assert [await store.confirm_missing(id, 2) for id in range(1, 7)] == [False] * 5 + [True]
+    assert await store.confirm_missing(1, 0) is False
+    assert await store.confirm_no_place(1) is False
+    assert await store.confirm_no_place(6) is True
+    assert await collection.find().to_list(None) == held
+
+
+@pytest.mark.parametrize("driver", ["mock"])
+async def test_in_memory_nothing_is_confirmed(store: V1Store, collection: Any) -> None:
+    """No other member can take over there, so what was read before holds."""
+    await collection.insert_one({"_id": 1, REV: 3})
+    assert [await store.confirm_missing(1), await store.confirm_no_place(1)] == [True, True]
+
+
+@pytest.mark.parametrize("driver", ["pymongo"])
+async def test_a_document_that_v1s_validator_refuses_is_not_missing(store: V1Store, collection: Any) -> None:
+    """It was stored before the validator. The confirming update changes nothing, so it is not validated."""
+    await collection.insert_one({"_id": 1, "name": 7})
+    await collection.database.command("collMod", "v1", validator={"name": {"$type": "string"}})
+    assert await store.confirm_missing(1) is False
+    assert await store.confirm_missing(1, 0) is True
+    assert await store.confirm_missing(2) is True
+    assert await collection.find().to_list(None) == [{"_id": 1, "name": 7}]
+
+
 async def test_find_each_finds_the_same(store: V1Store, collection: Any) -> None:
     """The same in any order, each decoded when its turn comes: equal to what find_many decodes at once."""
     await collection.insert_many([{"_id": id, "name": "x", REV: id} for id in range(300)])

@@ -130,13 +130,23 @@ async def test_find_many_leaves_missing_ids_out(store: WholeStore, collection: A
 
 
 @ON_EACH
-async def test_confirm_missing_changes_nothing(store: WholeStore, collection: Any) -> None:
-    """Whether or not the document is there by now."""
-    await collection.insert_many([whole(1), {"_id": 2, "name": "x"}])
-    before = await collection.find().to_list(None)
-    for id in (1, 2, 3):
-        await store.confirm_missing(id)
-    assert await collection.find().to_list(None) == before
+async def test_confirm_missing_changes_nothing(store: WholeStore, collection: Any, driver: str) -> None:
+    """It reports a document that is there by now, alone and in company; in memory none can be."""
+    documents = [whole(1), {"_id": 2, "name": "x"}, {"_id": 3, META: 7}]
+    await collection.insert_many(documents)
+    expected = [driver == "mock"] * 3 + [True]
+    assert [await store.confirm_missing(id) for id in (1, 2, 3, 4)] == expected
+    assert await asyncio.gather(*map(store.confirm_missing, (1, 2, 3, 4))) == expected
+    assert await asyncio.gather(*map(store.confirm_missing, (4, 5, 6))) == [True] * 3
+    assert await collection.find().to_list(None) == documents
+
+
+@pytest.mark.parametrize(("driver", "kind"), STORES[3:4], ids=["pymongo"])
+async def test_a_document_that_the_validator_refuses_is_not_missing(store: WholeStore, collection: Any) -> None:
+    """The confirming update changes nothing, so it is not validated."""
+    await collection.insert_one(whole(1))
+    await collection.database.command("collMod", "wholes", validator={"name": {"$type": "int"}})
+    assert await asyncio.gather(*map(store.confirm_missing, (1, 2))) == [False, True]
 
 
 # ---- insert ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ order. Others do, until the next one that waits. Reads of the majority's state m
 from contextlib import ExitStack, contextmanager
 from unittest import mock
 
-from lazymig.stores import ledger, mongo_wholes, v2_alone
+from lazymig.stores import ledger, mongo_v1, mongo_wholes, v2_alone
 from lazymig.testing.exploration.bulk import write_in_bulk
 from lazymig.testing.exploration.statement import Statement
 from lazymig.testing.explore import Call
@@ -111,6 +111,6 @@ def tuned(collection, *, write=None, read=None, **_options):
 def concerned():
     """Stores that are opened meanwhile read and write a primary by their concerns."""
     with ExitStack() as stack:
-        for module in (ledger, mongo_wholes, v2_alone):
+        for module in (ledger, mongo_v1, mongo_wholes, v2_alone):
             stack.enter_context(mock.patch.object(module, "tune", tuned))
         yield

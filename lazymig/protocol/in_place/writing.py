@@ -81,8 +81,10 @@ async def write(
     for attempt in range(place.max_attempts):
         stored = await place.store.find_local(id)
         if stored is None:
-            await place.store.confirm_missing(id)
-            raise NotFound(decode_id(id))
+            if await place.store.confirm_missing(id):
+                raise NotFound(decode_id(id))
+            await back_off(place, attempt)  # it is back: a fail-over took back the delete that was seen
+            continue
         parts = Parts(place, stored)
         change, statement = await decide(parts, edit)
         if await (_delete(parts, edit, again=attempt > 0) if statement is None else _change(place, change, statement)):
