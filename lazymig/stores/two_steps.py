@@ -16,7 +16,8 @@ from lazymig.stores.failures import Outcome, unknown
 from lazymig.stores.grouping import GuardedUpdate, GuardedWrites
 from lazymig.stores.records import Document
 
-#: Later writers raise a revision by no more than this, and the next entity with its id begins at a random one, far off.
+#: The next entity with its id begins at a random revision, mostly further off than this. Where other writers, who raise
+#: it by random steps, have passed this between both steps, who deleted what is gone is unknown.
 _RAISED_MAX = 2**24
 
 

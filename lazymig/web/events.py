@@ -39,6 +39,8 @@ async def events(room: Room, request: Request) -> Response:
     pulse = room.pulse(name)
     # A first look that fails is an error page and no stream.
     await pulse.now()
+    if request.method == "HEAD":
+        return Response(media_type="text/event-stream")
     stopping = anyio.Event()
     stream = _each(pulse, room.panels(name), paths_of(request, room.find(name).migration.name), stopping)
     return EventSourceResponse(

@@ -17,6 +17,7 @@ from lazymig.stores.drivers import await_if_needed
 from lazymig.stores.mongo_v1 import V1Store
 from lazymig.stores.mongo_wholes import WholeStore
 from tests.contract.conftest import Watched
+from tests.fleets import until
 from tests.layouts import Layout
 from tests.people import PersonV1, PersonV2, ada, ada_v1, people
 
@@ -172,6 +173,13 @@ async def test_calls_in_a_session_share_the_check_of_the_collections(repository:
     assert calls_of(repository.with_session(session)).first_use is calls_of(repository).first_use
 
 
+async def writes_under_way(database: Any) -> list[Any]:
+    """What the server is writing in this database now."""
+    writing = {"active": True, "op": {"$in": ["update", "command"]}, "ns": {"$regex": f"^{database.name}[.]"}}
+    found = await database.client.admin.aggregate([{"$currentOp": {}}, {"$match": writing}])
+    return await found.to_list(None)
+
+
 @pytest.mark.parametrize("layout", Layout)
 async def test_a_transaction_may_wait_for_writes_beside_it(server_database: Any, layout: Layout) -> None:
     """Though others wait for what it has written: the server holds up their statement until the transaction ends."""
@@ -181,8 +189,7 @@ async def test_a_transaction_may_wait_for_writes_beside_it(server_database: Any,
     async with server_database.client.start_session() as session, transaction(session):
         await repository.with_session(session).update(1, lambda person: evolve(person, age=1))
         other = asyncio.ensure_future(repository.update(1, lambda person: evolve(person, age=person.age + 10)))
-        for _ in range(5):
-            await asyncio.sleep(0)
+        await until(lambda: writes_under_way(server_database))  # it shares its statement with nobody who comes later
         assert (await repository.update(2, lambda person: evolve(person, age=2))).age == 2
         assert not other.done()
     assert (await other).age == 11

@@ -168,7 +168,9 @@ async def test_a_page_of_dead_letters_waits_for_a_database_that_hangs_no_longer_
         await asyncio.Event().wait()
 
     monkeypatch.setattr("lazymig.stores.rows.Rows.find_page", hang)
-    monkeypatch.setattr("lazymig.web.actions.reading._PATIENCE_S", 0.01)
+    monkeypatch.setattr("lazymig.control.journal.Journal.find_last", hang)
+    monkeypatch.setattr("lazymig.web.actions.answering.ANSWER_S", 0.01)
+    monkeypatch.setattr("lazymig.web.actions.answering._APART_S", 0.01)
     for path in ("dead-letters", "dead-letters/one?id=int:5"):
         page = await visitor.get(f"{visitor.base}/{path}")
         assert (page.status, "The database does not answer." in page.words) == (503, True)

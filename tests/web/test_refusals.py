@@ -292,3 +292,25 @@ async def test_v1_stays_before_the_last_phase(
         assert (await visitor.post(visitor.path(action), fields)).status == 409
     assert set(await server_database.list_collection_names()) == names
     assert [(act[0], act[3]) for act in reversed(await journal(dead))] == [(step, False) for step in steps]
+
+
+@pytest.mark.parametrize("ids", [[], ["int:5", "int:6"]], ids=["none", "two"])
+async def test_a_form_for_one_entity_never_means_all(
+    dead: Repository[Any, Any], server_database: Any, visitor: Visitor, ids: list[str]
+) -> None:
+    """The form that tries one entity again, without its id or with two of them, tries none."""
+    page, filled = await form_of(visitor, "retry")
+    before = await held(server_database)
+    sent = await visitor.post(page.action, {**filled, "id": ids})
+    assert (sent.status, await held(server_database)) == (409, before)
+
+
+@orders
+async def test_a_field_that_comes_twice_is_refused(
+    dead: Repository[Any, Any], server_database: Any, visitor: Visitor, action: str
+) -> None:
+    """Which of two reasons or names was meant is not guessed."""
+    page, filled = await form_of(visitor, action)
+    before = await held(server_database)
+    sent = await visitor.post(page.action, {**filled, "confirm": ["things", "other"]})
+    assert (sent.status, await held(server_database)) == (400, before)

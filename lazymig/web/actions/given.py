@@ -22,6 +22,11 @@ class Given:
         texts = self.fields.get(name, ())
         return texts[0] if len(texts) == 1 else ""
 
+    @property
+    def repeated(self) -> set[str]:
+        """The fields that were sent several times."""
+        return {name for name, texts in self.fields.items() if len(texts) > 1}
+
     def words(self, name: str) -> str:
         """Return a field's text on one line, without spaces around it."""
         return " ".join(self.one(name).split())

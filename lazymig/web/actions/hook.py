@@ -49,11 +49,14 @@ class _Call:
 
     async def make(self, request: Request, action: str) -> object:
         """Return what the hook returns, or what it lets one await."""
-        if iscoroutinefunction(self.authorize):
-            found: object = self.authorize(request, action)
-        else:
-            found = await self._make_in_thread(lambda: self.authorize(request, action))
-        return await found if isawaitable(found) else found
+        try:
+            if iscoroutinefunction(self.authorize):
+                found: object = self.authorize(request, action)
+            else:
+                found = await self._make_in_thread(lambda: self.authorize(request, action))
+            return await found if isawaitable(found) else found
+        except (SystemExit, KeyboardInterrupt) as error:  # in a task, these would end the server
+            raise RuntimeError(f"authorize raised {type(error).__name__}") from error
 
     async def _make_in_thread(self, call: Callable[[], object]) -> object:
         loop = asyncio.get_running_loop()

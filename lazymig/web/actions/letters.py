@@ -20,6 +20,8 @@ from lazymig.web.actions.action import LIST, Action, Case, NotDone, check_why
 from lazymig.web.actions.listing import LISTED_MAX
 from lazymig.web.actions.sheets import WHY, Sheet
 
+#: What the form for all letters carries, so that it is not taken for that of one whose id got lost.
+_ALL = "all"
 _GONE = "There is no dead letter of this id any more: the entity was moved, or it was deleted."
 
 _CHANGED = "The dead letter has just changed. Nothing was done; look at it again."
@@ -155,13 +157,16 @@ class Retry(Action):
             count = await case.control.dead_count(case.name)
             title = f"Try the dead letters of {case.name} again"
             if not count:
-                return Sheet(title=title, why_not="No dead letter is open.")
-            return Sheet(title=title, text=(text,), facts=(("Open", f"{count:,}"),), button=f"Try {count:,} again")
+                return Sheet(title=title, why_not="No dead letter is open.", seen=_ALL)
+            facts = (("Open", f"{count:,}"),)
+            return Sheet(title=title, text=(text,), facts=facts, button=f"Try {count:,} again", seen=_ALL)
         letter = await find_letter(case, case.typed.one("id"))
         if letter is None:
             return Sheet(title="Try an entity again", why_not=_GONE)
-        title = f"Try {typed(letter.id)} again"
-        return Sheet(title=title, text=(text,), facts=list_facts(letter), button="Try it again")
+        one = typed(letter.id)
+        return Sheet(
+            title=f"Try {one} again", text=(text,), facts=list_facts(letter), button="Try it again", seen=f"one {one}"
+        )
 
     def describe(self, case: Case, sheet: Sheet) -> str:
         return case.typed.one("id") or "all open dead letters"

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from lazymig.loop.deadline import Deadline
 from lazymig.status.ids import typed
 from lazymig.switching.case import Demands
 from lazymig.web.actions.action import Case
+from lazymig.web.actions.answering import while_answering
 from lazymig.web.actions.given import Given
 from lazymig.web.actions.letters import find_letter, find_listed, list_facts
-from lazymig.web.actions.listing import Asked, make_listing
+from lazymig.web.actions.listing import Asked, Listing, make_listing
 from lazymig.web.paths import paths_of
 from lazymig.web.rendering import render
 from lazymig.web.room import Room
-
-#: Seconds for which a page of dead letters waits for the database.
-_PATIENCE_S: Final = 10.0
 
 
 async def list_letters(room: Room, request: Request) -> Response:
@@ -31,19 +26,21 @@ async def list_letters(room: Room, request: Request) -> Response:
         waived=query.get("waived") == "1", group=query.get("group", ""),
         page=int(page) if page.isascii() and page.isdecimal() and len(page) < 9 else 1,
     )  # fmt: skip
-    letters = case.parts.letters
-    async with Deadline(_PATIENCE_S):
-        known = [letter async for letter in find_listed(case, waived=asked.waived)]
-        open_count, waived_count = await letters.count_open(case.name), await letters.count_waived(case.name)
-    listing = make_listing(known, asked, open_count=open_count, waived_count=waived_count)
+    listing = await while_answering(case, _look_up(case, asked))
     return _answer(room, request, case, "dead_letters", title=f"Dead letters of {case.name}", listing=listing)
+
+
+async def _look_up(case: Case, asked: Asked) -> Listing:
+    letters = case.parts.letters
+    known = [letter async for letter in find_listed(case, waived=asked.waived)]
+    open_count, waived_count = await letters.count_open(case.name), await letters.count_waived(case.name)
+    return make_listing(known, asked, open_count=open_count, waived_count=waived_count)
 
 
 async def show_letter(room: Room, request: Request) -> Response:
     """Show one dead letter in full."""
     case = _make_case(room, request)
-    async with Deadline(_PATIENCE_S):
-        letter = await find_letter(case, request.query_params.get("id", ""))
+    letter = await while_answering(case, find_letter(case, request.query_params.get("id", "")))
     if letter is None:
         raise HTTPException(404, "There is no dead letter of this id: the entity was moved, or it was deleted.")
     id = typed(letter.id)

@@ -138,6 +138,8 @@ class _Order:
             return self.again(case, sheet, _CHANGED)
         if sheet.button and (wrong := self.action.check(case, sheet)):
             return self.again(case, sheet, "Nothing was done.", wrong, status=422)
+        if given.repeated - {one.name for one in sheet.fields if one.kind == "any"}:
+            raise HTTPException(400, "The form names a field several times. Nothing was done; open the form again.")
         outcome = await self._perform(case, sheet, form)
         if outcome is None or outcome.good or outcome.words == REPEATED:
             return self.leave()

@@ -151,7 +151,9 @@ async def test_a_request_that_ends_takes_its_hook_along(monkeypatch: pytest.Monk
     await until(has_ended)
 
 
-@pytest.mark.parametrize("error", [StopIteration("x"), asyncio.CancelledError(), KeyError("x")])
+@pytest.mark.parametrize(
+    "error", [StopIteration("x"), asyncio.CancelledError(), KeyError("x"), SystemExit(1), KeyboardInterrupt()]
+)
 async def test_whatever_it_raises_refuses(error: BaseException) -> None:
     """A hook that ends in any other way than by an answer refuses, and the service goes on."""
 
