@@ -178,7 +178,7 @@ ROOMS = {
         {"verification"},
     ),
     "loop": (
-        {"clock", "deadline", "in_flight", "own_errors", "run_queue", "turns"},
+        {"clock", "deadline", "in_flight", "own_errors", "run_queue", "stopping", "turns"},
         {"background", "batcher", "behind", "breaker", "rounds"},
     ),
     "dark": ({"figures", "notes", "settings"}, {"contests"}, {"in_place", "log", "looking"}, {"watch"}),

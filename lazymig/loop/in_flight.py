@@ -57,9 +57,16 @@ class InFlight:
         try:
             await place
         except asyncio.CancelledError:
-            if place.done() and not place.cancelled():
-                self.give_back()  # the place had been handed over already
+            self._leave(place)
             raise
+        except GeneratorExit:  # the call is closed; where its event loop is too, nobody waits
+            with suppress(RuntimeError):
+                self._leave(place)
+            raise
+
+    def _leave(self, place: asyncio.Future[None]) -> None:
+        if not place.cancel() and not place.cancelled():
+            self.give_back()  # the place had been handed over already
 
     def give_back(self) -> None:
         """Hand the place over to the write that has waited longest, or free it."""

@@ -17,10 +17,12 @@ import contextvars
 import enum
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final, Generic, Protocol, TypeVar, cast
 
 from lazymig.loop.own_errors import give_each_its_own
+from lazymig.loop.stopping import end_code, stop
 
 W = TypeVar("W")
 R = TypeVar("R")
@@ -157,11 +159,15 @@ class Rounds(Generic[W, R]):
         except asyncio.CancelledError:
             await self._leave(key, queue, member)
             raise
+        except GeneratorExit:  # the call is closed; where its event loop is too, nobody waits
+            with suppress(RuntimeError):
+                self._let_go(key, queue, member)
+            raise
         if outcome is _Go.NEXT:
             assert member.turn is not None
             return await self._take(key, queue, member.turn, run)
         if outcome is _Go.BESIDE:
-            await _end_code(member)
+            await end_code(member.task)
             return await run(self._make_single(work))
         return cast(R, outcome)
 
@@ -173,15 +179,29 @@ class Rounds(Generic[W, R]):
 
     async def _leave(self, key: Hashable, queue: _Queue[W], member: Member[W]) -> None:
         """Leave nothing behind of a call that is cancelled while it waits."""
-        future, shared = member.future, member.shared
-        # Or it was cancelled just after it had got its outcome.
+        shared = member.shared
+        self._pass_on(key, queue, member)
+        if member.task is not None:
+            await stop(member.task)
+        if shared is not None and all(other.left for other in shared.members):
+            await stop(shared.task)
+
+    def _let_go(self, key: Hashable, queue: _Queue[W], member: Member[W]) -> None:
+        """Leave nothing behind of a call that is closed while it waits: it can wait for nothing more."""
+        shared = member.shared
+        member.future.cancel()
+        self._pass_on(key, queue, member)
+        if member.task is not None:
+            member.task.cancel()
+        if shared is not None and all(other.left for other in shared.members):
+            shared.task.cancel()
+
+    def _pass_on(self, key: Hashable, queue: _Queue[W], member: Member[W]) -> None:
+        # It may have been cancelled just after it had got its outcome.
+        future = member.future
         given = None if future.cancelled() or future.exception() is not None else future.result()
         if given is _Go.NEXT and member.turn is not None:
             self._end(key, queue, member.turn)
-        if member.task is not None:
-            await _stop(member.task)
-        if shared is not None and all(other.left for other in shared.members):
-            await _stop(shared.task)
 
     def _end(self, key: Hashable, queue: _Queue[W], turn: Turn) -> None:
         """Start the next turn, unless others have stopped waiting for this one already."""
@@ -269,24 +289,3 @@ def _take_next(waiting: deque[Member[W]]) -> list[Member[W]]:
 
 async def _do(run: Run[object], turn: Turn) -> object:
     return await run(turn)
-
-
-async def _end_code(member: Member[W]) -> None:
-    """Wait for the end of the caller's code, which was cancelled because it is too slow for the others."""
-    if member.task is None:
-        return
-    try:
-        await asyncio.wait({member.task})
-    except asyncio.CancelledError:
-        await _stop(member.task)
-        raise
-
-
-async def _stop(task: asyncio.Task[object]) -> None:
-    """Cancel a task and wait for its end, in a call that is cancelled itself. Further cancellations are passed on."""
-    while not task.done():
-        task.cancel()
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            continue

@@ -289,6 +289,22 @@ async def test_case_52_cancelled_while_waiting_leaves_nothing_behind() -> None:
     assert (await repo.update(8, older)).age == 37
 
 
+@pytest.mark.parametrize("comes", [False, True], ids=["it waits", "its turn comes"])
+async def test_case_52_closed_while_it_waits(comes: bool) -> None:
+    """A call that is closed gives its place to the next, as a cancelled one does."""
+    bound = InFlight(1)
+    await bound.take()
+    waiting = bound.take()
+    waiting.send(None)
+    if comes:
+        bound.give_back()
+    waiting.close()
+    if not comes:
+        bound.give_back()
+    async with asyncio.timeout(60):
+        await bound.take()
+
+
 async def test_case_52_cancelled_just_as_its_turn_comes() -> None:
     """The place goes to the next."""
     bound = InFlight(1)

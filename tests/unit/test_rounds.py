@@ -215,6 +215,26 @@ async def test_who_has_its_turn_alone_and_leaves_makes_room(work: Work) -> None:
     assert await second == 20
 
 
+@pytest.mark.parametrize("comes", [False, True], ids=["it waits", "its turn comes"])
+async def test_a_call_that_is_closed_holds_up_nobody(work: Work, comes: bool) -> None:
+    """Closed while it waits, it takes no turn; closed just as its turn comes, it passes it on."""
+    [first] = work.start(1)
+    await turns()
+    waiting: Any = work.rounds.call(1, None, 2, work.run)
+    waiting.send(None)
+    [last] = work.start(3, kind=None)
+    await turns()
+    if comes:
+        work.go.set()
+        await first
+    waiting.close()
+    work.go.set()
+    assert await asyncio.gather(first, last) == [10, 30]
+    assert work.began == [[1], [3]]
+    await turns()
+    assert not work.rounds._queues
+
+
 async def test_who_leaves_just_as_its_turn_comes_passes_it_on(work: Work) -> None:
     """It was handed over already, and nobody else would take it."""
     tasks = work.start(1)
