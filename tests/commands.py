@@ -19,7 +19,8 @@ from pathlib import Path
 
 SCRIPT = Path(sys.executable).with_name("lazymig")
 _SERVER = Path(__file__).with_name("command_server.py")
-#: What an interpreter takes from the environment when it starts; there is a server for each of these.
+#: What an interpreter takes from the environment when it starts; there is a server for each of these. What it hashes with
+#: is left out: nothing that is printed may depend on it, and Dask sets it for all processes to come.
 _WARNINGS = ("", "always::ResourceWarning")
 #: Sockets have paths of 107 bytes at most.
 _PATH_MAX = 100
@@ -29,6 +30,7 @@ _QUICK = """#!/bin/sh
 ' '''
 import os, sys, _socket
 started = {{name: value for name, value in os.environ.items() if name.startswith("PYTHON")}}
+started.pop("PYTHONHASHSEED", None)
 path = {sockets!r}.get(started.pop("PYTHONWARNINGS", ""))
 if path is None or started != {started!r}:
     os.execv({script!r}, [{script!r}, *sys.argv[1:]])
@@ -53,7 +55,8 @@ def quick_script() -> Path:
     if len(str(folder)) > _PATH_MAX or not has_handles():
         return SCRIPT
     started = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
-    started.pop("PYTHONWARNINGS", None)
+    for name in ("PYTHONWARNINGS", "PYTHONHASHSEED"):
+        started.pop(name, None)
     sockets = {warnings: str(folder / str(number)) for number, warnings in enumerate(_WARNINGS)}
     for warnings, path in sockets.items():
         _start(path, {**os.environ, "PYTHONWARNINGS": warnings})

@@ -78,6 +78,14 @@ def test_what_an_interpreter_reads_from_the_environment_holds(tmp_path: Path) ->
     assert ended.stderr.startswith(OWN)
 
 
+def test_another_seed_of_hashes_changes_nothing(tmp_path: Path) -> None:
+    """Dask sets one for all processes that come after it, and commands are as quick then."""
+    quick = quick_script()
+    application(tmp_path)
+    assert run(quick, *SWEEP, cwd=tmp_path).returncode == 0
+    assert run(quick, *SWEEP, cwd=tmp_path, PYTHONHASHSEED="6640").stderr.startswith(WARM)
+
+
 @pytest.mark.parametrize("left", LEAKS)
 def test_what_is_left_open_is_reported(tmp_path: Path, left: str) -> None:
     """With warnings of it shown, a warm process shows the same ones as the installed script."""
@@ -103,6 +111,6 @@ def test_a_command_ends_with_its_caller(tmp_path: Path) -> None:
     with subprocess.Popen([quick, *SWEEP], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         command = int(process.stdout.readline())
-        assert command != process.pid
         process.kill()
+        assert command != process.pid
         assert process.stdout.read() == ""  # once nobody can write to it any more
