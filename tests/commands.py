@@ -19,8 +19,8 @@ from pathlib import Path
 
 SCRIPT = Path(sys.executable).with_name("lazymig")
 _SERVER = Path(__file__).with_name("command_server.py")
-#: What an interpreter takes from the environment when it starts; there is a server for each of these. The seed of hashes
-#: is left out: nothing that is printed may depend on it, and Dask sets one for all processes to come.
+#: What an interpreter takes from the environment when it starts; there is a server for each of these. The seed of
+#: hashes is left out: nothing printed may depend on it, and Dask sets one for all processes to come.
 _WARNINGS = ("", "always::ResourceWarning")
 #: Sockets have paths of 107 bytes at most.
 _PATH_MAX = 100
