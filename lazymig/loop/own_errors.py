@@ -30,8 +30,8 @@ def give_each_its_own(outcomes: Sequence[T]) -> list[T]:
 def own_error(error: E) -> E:
     """Return an error like this one, for one of the callers that share it. The shared one becomes its cause.
 
-    It has the same type and attributes. No code of its class runs: its constructor may take other arguments than the
-    error keeps, and may do more than keep them.
+    It has the same type and attributes. Its constructor is not called: that may take other arguments than the error
+    keeps, and may do more than keep them. An error that cannot be copied so is returned itself.
     """
     try:
         own = _copy(error)

@@ -1,4 +1,4 @@
-"""The quick `lazymig` of the tests is the one that pip installed, to whoever looks at it from outside."""
+"""Seen from outside, the quick `lazymig` of the tests is the one that pip installed."""
 
 from __future__ import annotations
 

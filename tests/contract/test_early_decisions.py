@@ -127,16 +127,22 @@ async def test_a_change_that_raises_leaves_nothing(repo: Any, database: Any, mon
     assert not await database["v2"].count_documents({f"{META}.at": {"$exists": True}})
 
 
-async def test_a_call_that_is_cancelled_while_it_decides_leaves_nothing(
-    repo: Any, database: Any, monkeypatch: Any
-) -> None:
-    """Its announcement is on its way, and is withdrawn once it is made."""
-    gate, deciding = Gate(monkeypatch), asyncio.Event()
+def make_undecided() -> tuple[Any, asyncio.Event]:
+    """A change that never decides, and what is set once it has begun."""
+    deciding = asyncio.Event()
 
     async def wait(person: Any) -> Any:
         deciding.set()
         await asyncio.Event().wait()
 
+    return wait, deciding
+
+
+async def test_a_call_that_is_cancelled_while_it_decides_leaves_nothing(
+    repo: Any, database: Any, monkeypatch: Any
+) -> None:
+    """Its announcement is on its way, and is withdrawn once it is made."""
+    gate, (wait, deciding) = Gate(monkeypatch), make_undecided()
     tasks = [asyncio.create_task(repo.update(1, wait))]
     tasks.append(asyncio.create_task(repo.update(2, lambda person: evolve(person, age=40))))
     await deciding.wait()
@@ -154,12 +160,7 @@ async def test_a_call_that_is_closed_while_it_decides_waits_for_nothing(
     repo: Any, database: Any, monkeypatch: Any
 ) -> None:
     """Python refuses that. Its announcement, on its way, is left to the next reader; the other write is done."""
-    gate, deciding = Gate(monkeypatch), asyncio.Event()
-
-    async def wait(person: Any) -> Any:
-        deciding.set()
-        await asyncio.Event().wait()
-
+    gate, (wait, deciding) = Gate(monkeypatch), make_undecided()
     closed = repo.update(1, wait)
     first = asyncio.ensure_future(run_until(deciding, closed))
     other = asyncio.create_task(repo.update(2, lambda person: evolve(person, age=40)))

@@ -79,7 +79,7 @@ async def test_a_body_that_fails_once_is_stored_again(
 async def test_a_tombstone_that_fails_once_is_stored_again(
     failing: Any, failpoint: Callable[..., Any], ids: tuple[int, ...], answer: dict[str, Any], known: bool
 ) -> None:
-    """It is reported as what it is, whichever of the statements has stored it; what others announced since stays."""
+    """It is reported as what it is, no matter which statement has stored it; what others announced since stays."""
     store = CoalescingV2(failing, SYSTEM_CLOCK, 1, 20.0)
     tickets = await asyncio.gather(*map(store.ticket, ids))
     if not known:
